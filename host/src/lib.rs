@@ -1,0 +1,17 @@
+//! gtm-host: runs sandboxed WebAssembly plugins on every change in MongoDB.
+//!
+//! The rooms, in the direction in which they depend on each other:
+//!
+//! - [`op`]: what a change is;
+//! - [`source`]: where changes come from, the oplog above all;
+//! - [`plugin`]: what runs on them, in a sandbox;
+//! - [`delivery`]: from a source to a plugin, in order, with retries;
+//! - [`config`]: the settings of it all.
+//!
+//! The program's command line stands in the binary.
+
+
+
+pub mod op;
+pub mod plugin;
+pub mod source;

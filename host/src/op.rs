@@ -1,0 +1,120 @@
+//! What a change is. No I/O, no WebAssembly, no driver: sources make ops, plugins get them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One change. Its documents are slices of the batch that it came in, kept alive by reference
+/// count: cloning an op copies no document.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// Where it stands, and so who it is.
+    pub id: OpId,
+    /// What was done.
+    pub operation_type: OperationType,
+    /// To which collection or database.
+    pub namespace: Arc<Namespace>,
+    /// When the server wrote it: milliseconds since 1970-01-01 UTC.
+    pub wall_time: Option<u64>,
+    /// `_id`, and the shard key where there is one. Of insert, update, replace, delete.
+    pub document_key: Option<Bytes>,
+    /// The document after the change.
+    pub full_document: Option<Bytes>,
+    /// `{updatedFields, removedFields, truncatedArrays}` of an update.
+    pub update_description: Option<Bytes>,
+    /// Of everything that is no change to a document: the command as the server wrote it.
+    pub command: Option<Bytes>,
+}
+
+impl Op {
+    /// The bytes that its documents take.
+    pub fn size(&self) -> usize {
+        [&self.document_key, &self.full_document, &self.update_description, &self.command]
+            .into_iter()
+            .flatten()
+            .map(Bytes::len)
+            .sum()
+    }
+}
+
+/// The identity of an op: the same each time it is read. Displays as `SECONDS.INCREMENT.INDEX`,
+/// which is an atom in a Message-ID (RFC 5322) as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId {
+    /// Of the oplog entry that made the change visible.
+    pub timestamp: Timestamp,
+    /// Which of the ops of that entry, from 0.
+    pub index: u32,
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.timestamp.time, self.timestamp.increment, self.index)
+    }
+}
+
+/// A BSON timestamp: unique and increasing in the oplog of one replica set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Seconds since 1970-01-01 UTC.
+    pub time: u32,
+    /// The ordinal within that second, from 1.
+    pub increment: u32,
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({}, {})", self.time, self.increment)
+    }
+}
+
+impl From<bson::Timestamp> for Timestamp {
+    fn from(bson::Timestamp { time, increment }: bson::Timestamp) -> Self {
+        Self { time, increment }
+    }
+}
+
+impl From<Timestamp> for bson::Timestamp {
+    fn from(Timestamp { time, increment }: Timestamp) -> Self {
+        Self { time, increment }
+    }
+}
+
+/// A database and a collection in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Namespace {
+    /// The database.
+    pub database: Box<str>,
+    /// The collection; empty where the change is to the whole database.
+    pub collection: Box<str>,
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.database)?;
+        if !self.collection.is_empty() {
+            write!(f, ".{}", self.collection)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was done. The names are those of MongoDB's change events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names say it, and wit/types.wit in full")]
+pub enum OperationType {
+    Insert,
+    Update,
+    Replace,
+    Delete,
+    Create,
+    Drop,
+    Rename,
+    DropDatabase,
+    CreateIndexes,
+    DropIndexes,
+    Modify,
+    Other,
+}

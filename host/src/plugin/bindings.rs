@@ -1,0 +1,76 @@
+//! The contract as wasmtime turns it into Rust, and an op as it crosses the border.
+
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package gtm:host;
+
+            world hosted {
+                include gtm:plugin/plugin@0.1.0;
+                import gtm:plugin/mail@0.1.0;
+            }
+        ",
+        imports: { "gtm:plugin/mail.send": async },
+        exports: { "handle": async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+pub use generated::gtm::plugin::types::{Failure, OperationType};
+pub(super) use generated::gtm::plugin::{log, mail, types};
+pub(super) use generated::{Hosted, HostedPre};
+
+use crate::op;
+
+/// The contract's `subscription`. By hand, as the macro takes every export of a world for required,
+/// and `subscriptions` is optional.
+#[derive(Debug, wasmtime::component::ComponentType, wasmtime::component::Lift)]
+#[component(record)]
+pub(super) struct Subscription {
+    pub(super) namespace: String,
+    #[component(name = "operation-types")]
+    pub(super) operation_types: Vec<OperationType>,
+}
+
+/// An op as the contract has it. Documents and names are lent, not copied: they go from the batch
+/// straight into the memory of the plugin.
+pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<'a> {
+    types::Op {
+        id,
+        operation_type: op.operation_type.into(),
+        database: &op.namespace.database,
+        collection: &op.namespace.collection,
+        timestamp: types::Timestamp { time: op.id.timestamp.time, increment: op.id.timestamp.increment },
+        wall_time: op.wall_time,
+        document_key: op.document_key.as_deref(),
+        full_document: op.full_document.as_deref(),
+        full_document_before_change: None,
+        update_description: op.update_description.as_deref(),
+        command: op.command.as_deref(),
+        transaction: None,
+        origin: types::Origin::Oplog,
+        attempt,
+    }
+}
+
+macro_rules! same_names {
+    ($($name:ident),+) => {
+        impl From<op::OperationType> for OperationType {
+            fn from(operation: op::OperationType) -> Self {
+                match operation { $(op::OperationType::$name => Self::$name),+ }
+            }
+        }
+
+        impl From<OperationType> for op::OperationType {
+            fn from(operation: OperationType) -> Self {
+                match operation { $(OperationType::$name => Self::$name),+ }
+            }
+        }
+    };
+}
+
+same_names!(
+    Insert, Update, Replace, Delete, Create, Drop, Rename, DropDatabase, CreateIndexes, DropIndexes, Modify, Other
+);

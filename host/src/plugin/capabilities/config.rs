@@ -1,0 +1,11 @@
+//! `wasi:config/store`: the plugin's own settings.
+
+use wasmtime::component::Linker;
+use wasmtime_wasi_config::WasiConfig;
+
+use crate::plugin::state::State;
+
+/// Always granted.
+pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::from(&state.config))
+}

@@ -1,0 +1,54 @@
+//! Which version of the contract a component was built against. Read from the names of its imports
+//! before anything is linked, so that a mismatch is one sentence and no linker error.
+
+use semver::Version;
+
+/// The contract that this host speaks: the version of the package in `wit/`.
+pub(super) const CONTRACT: Version = Version::new(0, 1, 0);
+
+const PACKAGE: &str = "gtm:plugin/";
+
+/// How a component's contract relates to the host's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// They speak alike.
+    Same,
+    /// The component's is newer: it may need what this host does not have.
+    Newer(Version),
+    /// The component's is older, and this host does not speak it any more.
+    Older(Version),
+}
+
+/// Compares the contract behind one import. Imports of other packages fit.
+pub(super) fn fit(import: &str) -> Fit {
+    let version = import
+        .strip_prefix(PACKAGE)
+        .and_then(|interface| interface.split_once('@'))
+        .and_then(|(_, version)| Version::parse(version).ok());
+    match version {
+        Some(version) if version > CONTRACT => Fit::Newer(version),
+        // Before 1.0, a minor version may break what the one before it promised.
+        Some(version) if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) => Fit::Older(version),
+        _ => Fit::Same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_what_they_promise() {
+        assert_eq!(fit("gtm:plugin/log@0.1.0"), Fit::Same);
+        assert_eq!(fit("gtm:plugin/log@0.1.1"), Fit::Newer(Version::new(0, 1, 1)));
+        assert_eq!(fit("gtm:plugin/log@0.2.0"), Fit::Newer(Version::new(0, 2, 0)));
+        assert_eq!(fit("gtm:plugin/log@0.0.9"), Fit::Older(Version::new(0, 0, 9)));
+        assert_eq!(fit("wasi:cli/stdout@9.0.0"), Fit::Same);
+    }
+
+    #[test]
+    fn the_contract_is_the_package_in_wit() {
+        let world = include_str!("../../../wit/world.wit");
+        assert!(world.contains(&format!("package gtm:plugin@{CONTRACT};")));
+    }
+}

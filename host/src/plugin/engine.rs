@@ -1,0 +1,72 @@
+//! The WebAssembly engine that all plugins share: compiler, cache of compiled components, and the
+//! clock that interrupts those that run too long.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wasmtime::{Cache, CacheConfig, Config};
+
+/// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
+/// computes lets others on its thread run that often.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Compiles plugins and interrupts them.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The cache directory is of no use.
+    #[error("compiled plugins cannot be kept in {}: {reason}. Name another directory with --cache-dir", directory.display())]
+    Cache {
+        /// Which directory.
+        directory: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// This machine cannot run WebAssembly.
+    #[error("WebAssembly cannot be run here: {0:#}")]
+    Wasmtime(wasmtime::Error),
+    /// No thread for the clock.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Engine {
+    /// An engine that keeps compiled plugins in `cache`, which is made if need be.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn new(cache: &Path) -> Result<Self, EngineError> {
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        config.cache(Some(open_cache(cache)?));
+        let wasmtime = wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)?;
+        let weak = wasmtime.weak();
+        // A thread of its own: a task could wait behind the very plugin that is to be interrupted.
+        std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })?;
+        Ok(Self { wasmtime })
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+}
+
+fn open_cache(directory: &Path) -> Result<Cache, EngineError> {
+    let failed = |reason: String| EngineError::Cache { directory: directory.to_owned(), reason };
+    std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
+    let directory = directory.canonicalize().map_err(|error| failed(error.to_string()))?;
+    let mut config = CacheConfig::new();
+    config.with_directory(&directory);
+    Cache::new(config).map_err(|error| failed(format!("{error:#}")))
+}

@@ -1,0 +1,67 @@
+//! What an instance may take: memory and time.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+use super::engine::TICK;
+
+/// Elements in all tables of an instance. A table of this size takes 8 MB; real plugins have some
+/// thousand functions in theirs.
+const TABLE_ELEMENTS: usize = 1_000_000;
+
+/// The limits of each instance of a plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of linear memory.
+    pub memory: usize,
+    /// How long one call of `filter` may take.
+    pub filter_timeout: Duration,
+    /// How long one call of `handle` may take, with all that it waits for.
+    pub handle_timeout: Duration,
+}
+
+/// A time as ticks of the epoch clock, at least what it says.
+pub(super) fn ticks(time: Duration) -> u64 {
+    let ticks = time.as_nanos().div_ceil(TICK.as_nanos()) + 1;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// Counts what an instance takes.
+#[derive(Debug)]
+pub(super) struct Quota {
+    memory: usize,
+    /// It asked for more than it may have.
+    pub(super) exceeded: bool,
+}
+
+impl Quota {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { memory: limits.memory, exceeded: false }
+    }
+}
+
+impl ResourceLimiter for Quota {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.exceeded |= desired > self.memory;
+        Ok(desired <= self.memory)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.exceeded |= desired > TABLE_ELEMENTS;
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_early() {
+        // The current tick may be about to end, so one is added.
+        assert_eq!(ticks(Duration::from_millis(10)), 2);
+        assert_eq!(ticks(Duration::from_millis(11)), 3);
+        assert_eq!(ticks(Duration::MAX), u64::try_from(Duration::MAX.as_nanos().div_ceil(10_000_000) + 1).unwrap_or(u64::MAX));
+    }
+}

@@ -1,0 +1,8 @@
+//! Where ops come from. A source reads changes in order and makes [ops](crate::op::Op) of those that
+//! somebody wants; it knows neither plugins nor what becomes of an op.
+
+pub mod connect;
+pub mod oplog;
+mod selection;
+
+pub use selection::Selection;

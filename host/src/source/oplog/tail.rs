@@ -1,0 +1,295 @@
+//! Follows the oplog, and comes back after a failure where it was.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use bson::{RawDocumentBuf, doc};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use mongodb::error::Error;
+use mongodb::options::{CursorType, ReadConcern};
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use mongodb::{Client, Collection, Namespace};
+
+use super::batch::{Batch, Reply, Skipped};
+use super::entry::Malformed;
+use super::lookup;
+use crate::op::Timestamp;
+use crate::source::Selection;
+use crate::source::connect::{self, Deployment, command_code};
+
+/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
+const AWAIT: Duration = Duration::from_secs(1);
+/// A read that takes longer than this is given up. The server answers after [`AWAIT`] at the
+/// latest; the rest is for a slow network and 16 MB of reply. (The driver has no time-out of its own.)
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
+const EMPTY: Duration = Duration::from_millis(250);
+/// Pauses before reading again after a failure: growing from the first to the second.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
+/// CommandNotFound, InvalidNamespace, CommandNotSupported.
+const FINAL: [i32; 6] = [2, 13, 18, 59, 73, 115];
+
+/// Why a tail ends.
+#[derive(Debug, thiserror::Error)]
+pub enum TailError {
+    /// The server refuses to be read, now and later.
+    #[error("the oplog {oplog} cannot be read: {}", connect::sentence(.source))]
+    Refused {
+        /// Which oplog.
+        oplog: Namespace,
+        /// What the server says.
+        source: Error,
+    },
+    /// The oplog has moved on past the position.
+    #[error(
+        "history is lost: the last change read is of {position}, but the oplog now begins at {oldest}. Changes \
+         between the two were not seen. Make the oplog larger (replSetResizeOplog) or the pauses shorter; started \
+         again, gtm-host goes on from now"
+    )]
+    HistoryLost {
+        /// Up to which all was read.
+        position: Timestamp,
+        /// The oldest entry there is.
+        oldest: Timestamp,
+    },
+    /// The last entry read is not in the oplog any more, though older ones are.
+    #[error(
+        "the oplog has another history: the change of {position}, read before, is not in it any more, and {found} comes \
+         next. Was the server restored from a backup? Started again, gtm-host goes on from now"
+    )]
+    Diverged {
+        /// The last entry read.
+        position: Timestamp,
+        /// What stands in its place.
+        found: Timestamp,
+    },
+    /// The server answers in a way that is no MongoDB's.
+    #[error("the server's reply cannot be read: {0}")]
+    Reply(#[from] Malformed),
+}
+
+/// A reader of the oplog, from a position on, without end.
+pub struct Tail {
+    client: Client,
+    oplog: Collection<RawDocumentBuf>,
+    selection: Selection,
+    skipped: Skipped,
+    /// Everything up to here was given out.
+    position: Timestamp,
+    /// Whether an entry was read at `position`, so that it must be there again.
+    anchored: bool,
+    cursor: Option<Cursor>,
+    back_off: Option<ExponentialBackoff>,
+}
+
+struct Cursor {
+    batches: RawBatchCursor,
+    /// An entry has come: where the tail is anchored, the first was the anchor.
+    confirmed: bool,
+    /// Nothing past the position has come.
+    fresh: bool,
+}
+
+impl Tail {
+    /// Reads `oplog` from now on, as the server counts: after the last op that a majority has.
+    ///
+    /// # Errors
+    /// The server cannot be asked for that.
+    pub async fn from_now(
+        client: &Client,
+        oplog: &Namespace,
+        deployment: &Deployment,
+        selection: Selection,
+    ) -> Result<Self, TailError> {
+        let collection = client.database(&oplog.db).collection(&oplog.coll);
+        let mut tail = Self {
+            client: client.clone(),
+            oplog: collection,
+            selection,
+            skipped: Skipped::default(),
+            position: deployment.majority,
+            anchored: false,
+            cursor: None,
+            back_off: None,
+        };
+        // The server's own clock of writes says nothing of another collection.
+        if oplog.db != "local" {
+            tail.position = tail.edge(-1).await.map_err(|source| tail.refused(source))?.unwrap_or_default();
+        }
+        Ok(tail)
+    }
+
+    /// Everything up to here was given out.
+    pub fn position(&self) -> Timestamp {
+        self.position
+    }
+
+    /// How many entries were skipped, by reason.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// The next wanted ops; where there are none for about a second, an empty batch. A server that does
+    /// not answer is waited for, without end.
+    ///
+    /// # Errors
+    /// See [`TailError`]. The tail is of no more use then.
+    pub async fn next(&mut self) -> Result<Batch, TailError> {
+        loop {
+            let error = match tokio::time::timeout(READ_TIMEOUT, self.read()).await {
+                Ok(Ok(Some(batch))) => {
+                    self.recovered();
+                    return self.decode(&reply(batch)).await;
+                }
+                Ok(Ok(None)) => {
+                    self.recovered();
+                    self.cursor = None;
+                    tokio::time::sleep(EMPTY).await;
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+            };
+            // A cursor is of no use after any error.
+            self.cursor = None;
+            if is_final(&error) {
+                return Err(self.refused(error));
+            }
+            self.pause("the oplog cannot be read", &error).await;
+        }
+    }
+
+    /// The next reply. None: the server has closed the cursor.
+    async fn read(&mut self) -> mongodb::error::Result<Option<RawBatch>> {
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            None => {
+                let batches = self.open().await?;
+                self.cursor.insert(Cursor { batches, confirmed: !self.anchored, fresh: true })
+            }
+        };
+        cursor.batches.next().await.transpose()
+    }
+
+    async fn open(&self) -> mongodb::error::Result<RawBatchCursor> {
+        // `ts` alone at the top of the filter lets the server seek. Nothing else is filtered out
+        // there: what is not wanted moves the position of an idle stream.
+        let filter = doc! { "ts": { "$gte": bson::Timestamp::from(self.position) } };
+        self.oplog
+            .find(filter)
+            .cursor_type(CursorType::TailableAwait)
+            .max_await_time(AWAIT)
+            .read_concern(ReadConcern::majority())
+            .batch()
+            .await
+    }
+
+    async fn decode(&mut self, reply: &Reply) -> Result<Batch, TailError> {
+        let position = self.position;
+        let mut fresh = false;
+        if let Some(cursor) = &mut self.cursor {
+            fresh = cursor.fresh;
+            if let (false, Some(first)) = (cursor.confirmed, first_timestamp(reply)?) {
+                cursor.confirmed = true;
+                if first != position {
+                    return Err(self.history_error(first).await);
+                }
+            }
+        }
+        let mut batch = reply.read(&mut self.selection, &mut self.skipped, |timestamp| {
+            fresh &= timestamp <= position;
+            !fresh
+        })?;
+        if let Some(cursor) = &mut self.cursor {
+            cursor.fresh = fresh;
+        }
+        if let Some(position) = batch.position {
+            self.position = position;
+            self.anchored = true;
+        }
+        self.look_up(&mut batch).await;
+        Ok(batch)
+    }
+
+    async fn look_up(&mut self, batch: &mut Batch) {
+        while let Err(error) = lookup::full_documents(&self.client, &mut batch.ops).await {
+            if is_final(&error) {
+                tracing::warn!(
+                    "updates are delivered without their full documents, as these cannot be read: {error}"
+                );
+                return;
+            }
+            self.pause("the documents of updates cannot be read", &error).await;
+        }
+    }
+
+    /// Why the anchor is not there.
+    async fn history_error(&self, found: Timestamp) -> TailError {
+        let position = self.position;
+        match self.edge(1).await {
+            Ok(Some(oldest)) if oldest <= position => TailError::Diverged { position, found },
+            Ok(oldest) => TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
+            Err(error) => self.refused(error),
+        }
+    }
+
+    /// The oldest (1) or newest (-1) entry.
+    async fn edge(&self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
+        let entry = self
+            .oplog
+            .find_one(doc! {})
+            .sort(doc! { "$natural": direction })
+            .projection(doc! { "ts": 1 })
+            .read_concern(ReadConcern::majority())
+            .await?;
+        Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
+    }
+
+    async fn pause(&mut self, what: &str, error: &Error) {
+        let back_off = self.back_off.get_or_insert_with(|| {
+            ExponentialBuilder::default()
+                .with_min_delay(BACK_OFF.0)
+                .with_max_delay(BACK_OFF.1)
+                .without_max_times()
+                .with_jitter()
+                .build()
+        });
+        let delay = back_off.next().unwrap_or(BACK_OFF.1);
+        tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), connect::sentence(error));
+        tokio::time::sleep(delay).await;
+    }
+
+    fn recovered(&mut self) {
+        if self.back_off.take().is_some() {
+            tracing::info!("reading the oplog again, from {} on", self.position);
+        }
+    }
+
+    fn refused(&self, source: Error) -> TailError {
+        TailError::Refused { oplog: self.oplog.namespace(), source }
+    }
+}
+
+/// The reply that a batch is, without copying it.
+pub(super) fn reply(batch: RawBatch) -> Reply {
+    struct Owner(RawBatch);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_raw_document().as_bytes()
+        }
+    }
+    Reply::new(Bytes::from_owner(Owner(batch)))
+}
+
+fn first_timestamp(reply: &Reply) -> Result<Option<Timestamp>, Malformed> {
+    let Some(first) = reply.documents()?.into_iter().next() else { return Ok(None) };
+    let timestamp = first?.as_document().and_then(|entry| entry.get_timestamp("ts").ok());
+    Ok(timestamp.map(Timestamp::from))
+}
+
+fn is_final(error: &Error) -> bool {
+    command_code(error).is_some_and(|code| FINAL.contains(&code))
+}

@@ -1,0 +1,142 @@
+//! Which changes are wanted. Most changes of a busy server end here, so the answer for a namespace
+//! is worked out once and remembered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use globset::{Glob, GlobMatcher};
+
+use crate::op::{Namespace, OperationType};
+
+/// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
+const REMEMBERED: usize = 10_000;
+
+/// A set of operation types, a bit each.
+type Operations = u16;
+
+/// The changes that a plugin subscribed to.
+#[derive(Debug, Default)]
+pub struct Selection {
+    rules: Vec<(GlobMatcher, Operations)>,
+    everything: bool,
+    remembered: HashMap<Box<str>, (Arc<Namespace>, Operations)>,
+    /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
+    key: String,
+}
+
+impl Selection {
+    /// Every change that is not the server's own.
+    pub fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    /// Adds the changes in namespaces like `pattern`, in which `*` stands for any characters. No
+    /// operation types means all.
+    ///
+    /// # Errors
+    /// The pattern is none.
+    pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), globset::Error> {
+        // The other signs of a glob may stand in the name of a collection, so here they mean themselves.
+        let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
+        let matcher = Glob::new(&escaped.join("*"))?.compile_matcher();
+        let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
+        self.rules.push((matcher, if operations == 0 { Operations::MAX } else { operations }));
+        self.remembered.clear();
+        Ok(())
+    }
+
+    /// The namespace, where the change is wanted.
+    pub fn select(
+        &mut self,
+        database: &str,
+        collection: &str,
+        operation: OperationType,
+    ) -> Option<Arc<Namespace>> {
+        self.key.clear();
+        self.key.push_str(database);
+        self.key.push('.');
+        self.key.push_str(collection);
+        if let Some((namespace, operations)) = self.remembered.get(self.key.as_str()) {
+            return (operations & bit(operation) != 0).then(|| Arc::clone(namespace));
+        }
+        if self.remembered.len() >= REMEMBERED {
+            self.remembered.clear();
+        }
+        let operations = self.operations(database, collection);
+        let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
+        self.remembered.insert(self.key.as_str().into(), (Arc::clone(&namespace), operations));
+        (operations & bit(operation) != 0).then_some(namespace)
+    }
+
+    fn operations(&self, database: &str, collection: &str) -> Operations {
+        if is_internal(database, collection) {
+            return 0;
+        }
+        if self.everything {
+            return Operations::MAX;
+        }
+        self.rules.iter().filter(|(glob, _)| glob.is_match(&self.key)).fold(0, |set, (_, wanted)| set | wanted)
+    }
+}
+
+/// The server's own namespaces, and the host's: `gtm`.
+fn is_internal(database: &str, collection: &str) -> bool {
+    matches!(database, "config" | "admin" | "local" | "gtm") || collection.starts_with("system.")
+}
+
+fn bit(operation: OperationType) -> Operations {
+    1 << operation as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(selection: &mut Selection, database: &str, collection: &str, operation: OperationType) -> bool {
+        let first = selection.select(database, collection, operation);
+        let again = selection.select(database, collection, operation);
+        assert_eq!(first, again, "what is remembered is what was worked out");
+        first.is_some()
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters_dots_too() {
+        let mut selection = Selection::default();
+        selection.add("shop.*", &[OperationType::Insert, OperationType::DropDatabase]).unwrap();
+        assert!(wants(&mut selection, "shop", "orders.2026", OperationType::Insert));
+        assert!(wants(&mut selection, "shop", "", OperationType::DropDatabase));
+        assert!(!wants(&mut selection, "shop", "orders.2026", OperationType::Delete));
+        assert!(!wants(&mut selection, "shop2", "orders", OperationType::Insert));
+        selection.add("odd.a{b,c}[?]", &[]).unwrap();
+        assert!(wants(&mut selection, "odd", "a{b,c}[?]", OperationType::Insert));
+    }
+
+    #[test]
+    fn rules_add_up_and_no_rule_wants_nothing() {
+        let mut selection = Selection::default();
+        assert!(!wants(&mut selection, "a", "b", OperationType::Insert));
+        selection.add("a.b", &[OperationType::Insert]).unwrap();
+        selection.add("a.*", &[OperationType::Delete]).unwrap();
+        assert!(wants(&mut selection, "a", "b", OperationType::Insert));
+        assert!(wants(&mut selection, "a", "b", OperationType::Delete));
+        assert!(!wants(&mut selection, "a", "c", OperationType::Insert));
+    }
+
+    #[test]
+    fn the_servers_own_namespaces_are_nobodys() {
+        let mut selection = Selection::everything();
+        assert!(wants(&mut selection, "a", "b", OperationType::Other));
+        for (database, collection) in [("config", "x"), ("local", "x"), ("a", "system.views"), ("gtm", "x")] {
+            assert!(!wants(&mut selection, database, collection, OperationType::Insert));
+        }
+    }
+
+    #[test]
+    fn the_memory_of_namespaces_is_bounded() {
+        let mut selection = Selection::everything();
+        for n in 0..=REMEMBERED {
+            selection.select("a", &n.to_string(), OperationType::Insert);
+        }
+        assert!(selection.remembered.len() <= REMEMBERED);
+    }
+}

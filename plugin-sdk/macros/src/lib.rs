@@ -1,0 +1,62 @@
+//! The attribute `#[plugin]` of the crate `gtm-plugin`, which documents and re-exports it.
+
+mod arguments;
+
+use arguments::Arguments;
+use proc_macro::TokenStream;
+use quote::quote;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a type that implements `Plugin` the plugin of this component, and says what it subscribes to.
+///
+/// - `namespace = "shop.orders"`, or several: `namespace = ["shop.orders", "users.*"]`. A `*` stands
+///   for any characters. Without it, every namespace.
+/// - `operation = insert`, or several: `operation = [insert, update]`. One of `insert`, `update`,
+///   `replace`, `delete`, `create`, `drop`, `rename`, `drop_database`, `create_indexes`,
+///   `drop_indexes`, `modify`, `other`. Without it, every operation.
+///
+/// One component has one plugin: the attribute stands once in a crate, on a type without generics.
+///
+/// ```ignore
+/// #[plugin(namespace = "users.users", operation = insert)]
+/// struct SendWelcomeEmail;
+/// ```
+#[proc_macro_attribute]
+pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let arguments = parse_macro_input!(arguments as Arguments);
+    let item = parse_macro_input!(item as DeriveInput);
+    if !item.generics.params.is_empty() {
+        return syn::Error::new_spanned(&item.generics, "a plugin is a type without generics")
+            .into_compile_error()
+            .into();
+    }
+
+    let name = &item.ident;
+    let subscriptions = arguments.subscriptions();
+    quote! {
+        #item
+
+        const _: () = {
+            struct Exported;
+
+            impl ::gtm_plugin::bindings::Guest for Exported {
+                fn filter(op: ::gtm_plugin::bindings::Op) -> bool {
+                    ::gtm_plugin::export::filter::<#name>(op)
+                }
+
+                fn handle(
+                    op: ::gtm_plugin::bindings::Op,
+                ) -> ::core::result::Result<(), ::gtm_plugin::bindings::Failure> {
+                    ::gtm_plugin::export::handle::<#name>(op)
+                }
+
+                fn subscriptions() -> ::std::vec::Vec<::gtm_plugin::export::Subscription> {
+                    #subscriptions
+                }
+            }
+
+            ::gtm_plugin::bindings::export!(Exported with_types_in ::gtm_plugin::bindings);
+        };
+    }
+    .into()
+}

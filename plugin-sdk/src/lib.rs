@@ -1,0 +1,74 @@
+//! Write [gtm-host] plugins in Rust: your own code, in a sandbox, on every change in MongoDB.
+//!
+//! A plugin is a crate of type `cdylib` with one type in it that has the attribute
+//! [`#[plugin]`](macro@plugin) and implements [`Plugin`]:
+//!
+//! ```
+//! use gtm_plugin::{Op, Outcome, Plugin, log, mail, plugin};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct User {
+//!     name: String,
+//!     email: String,
+//! }
+//!
+//! #[plugin(namespace = "users.users", operation = insert)]
+//! struct SendWelcomeEmail;
+//!
+//! impl Plugin for SendWelcomeEmail {
+//!     fn handle(op: &Op) -> Outcome {
+//!         let user: User = op.document()?;
+//!         let text = format!("Hello {}", user.name);
+//!         mail::send(&mail::Message::to(&user.email).subject("Welcome").text(text))?;
+//!         log::info!("welcomed {}", user.name);
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
+//! It is built by `cargo build --release --target wasm32-wasip2`, and what that gives is run by
+//! `gtm-host --plugin target/wasm32-wasip2/release/NAME.wasm`.
+//!
+//! The error of a `?` says what becomes of the op: one that cannot be decoded is
+//! [rejected](Failure::Reject), one whose mail could not be sent now is [tried again](Failure::Retry).
+//!
+//! [gtm-host]: https://github.com/gtm-host/gtm-host
+
+#[doc(hidden)]
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
+pub mod bindings;
+
+pub mod config;
+#[doc(hidden)]
+pub mod export;
+mod failure;
+pub mod log;
+pub mod mail;
+mod op;
+
+pub use bson;
+pub use failure::{Failure, Outcome};
+pub use gtm_plugin_macros::plugin;
+pub use op::{DecodeError, Namespace, Op, OperationType, Origin, Timestamp, Transaction};
+
+/// What a plugin does with a change.
+///
+/// The functions take no `self`: a plugin runs in several instances that share nothing and may be
+/// thrown away at any time, so what it wants to keep has no place in memory.
+pub trait Plugin {
+    /// Says whether [`handle`](Plugin::handle) is to get this op. Without it, every op that the
+    /// plugin subscribed to is handled.
+    ///
+    /// It is called in order, quickly, more than once for an op where need be, and can use
+    /// [`config`] and [`mod@log`] only.
+    fn filter(op: &Op) -> bool {
+        let _ = op;
+        true
+    }
+
+    /// Does the work. The next op in order waits until this one is done.
+    ///
+    /// # Errors
+    /// [`Failure::Retry`]: the host tries again after a pause. [`Failure::Reject`]: it does not.
+    fn handle(op: &Op) -> Outcome;
+}

@@ -1,0 +1,49 @@
+//! Logs each change it sees as one line of Extended JSON, for a first look at what comes by.
+//!
+//! Settings: `namespace` (optional): only this `database.collection`.
+
+use gtm_plugin::bson::{Bson, Document, RawDocument, doc};
+use gtm_plugin::{DecodeError, Failure, Op, Outcome, Plugin, config, log, plugin};
+
+#[plugin]
+struct PrintOps;
+
+impl Plugin for PrintOps {
+    fn filter(op: &Op) -> bool {
+        config::get("namespace").is_none_or(|wanted| op.namespace() == wanted.as_str())
+    }
+
+    fn handle(op: &Op) -> Outcome {
+        log::info!("{}", describe(op)?);
+        Ok(())
+    }
+}
+
+fn describe(op: &Op) -> Result<String, Failure> {
+    let mut line = doc! {
+        "id": op.id(),
+        "operationType": format!("{:?}", op.operation_type()),
+        "ns": op.namespace().to_string(),
+    };
+    let parts = [
+        ("documentKey", op.raw_document_key()),
+        ("fullDocument", op.raw_document()),
+        ("fullDocumentBeforeChange", op.raw_document_before_change()),
+        ("updateDescription", op.raw_update_description()),
+        ("command", op.raw_command()),
+    ];
+    for (name, part) in parts {
+        if let Some(document) = present(part)? {
+            line.insert(name, document);
+        }
+    }
+    Ok(Bson::Document(line).into_relaxed_extjson().to_string())
+}
+
+fn present(part: Result<&RawDocument, DecodeError>) -> Result<Option<Document>, Failure> {
+    match part {
+        Ok(raw) => Document::try_from(raw).map(Some).map_err(Failure::reject),
+        Err(DecodeError::Missing(_)) => Ok(None),
+        Err(malformed) => Err(malformed.into()),
+    }
+}
