@@ -10,8 +10,8 @@
 //!
 //! The program's command line stands in the binary.
 
-
-
+pub mod config;
+pub mod delivery;
 pub mod op;
 pub mod plugin;
 pub mod source;

@@ -28,39 +28,40 @@ impl Handler {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Result<(), Failure>, CallError> {
+        let Self { plugin, instance, id } = self;
+        let limits = plugin.limits;
         // Taken out, so that an instance in the middle of a call that is given up is not used again.
-        let taken = self.instance.take();
-        let limits = self.plugin.limits;
+        let taken = instance.take();
         let call = async {
-            let (mut store, plugin) = match taken {
+            let (mut store, exports) = match taken {
                 Some(instance) => instance,
-                None => self.instantiate().await?,
+                None => instantiate(plugin).await?,
             };
-            self.id.clear();
-            let _ = write!(self.id, "{}", op.id);
+            id.clear();
+            let _ = write!(id, "{}", op.id);
             store.data_mut().begin(op.id);
-            let answer = plugin
-                .call_handle(&mut store, lower(op, &self.id, attempt))
+            let answer = exports
+                .call_handle(&mut store, lower(op, id, attempt))
                 .await
                 .map_err(|error| CallError::new("handle", &error, store.data(), &limits));
             store.data().log_output();
-            answer.map(|outcome| (outcome, (store, plugin)))
+            answer.map(|outcome| (outcome, (store, exports)))
         };
-        let (outcome, instance) = tokio::time::timeout(limits.handle_timeout, call)
+        let (outcome, used) = tokio::time::timeout(limits.handle_timeout, call)
             .await
             .map_err(|_| CallError::timed_out("handle", &limits))??;
-        self.instance = Some(instance);
+        *instance = Some(used);
         Ok(outcome)
     }
+}
 
-    async fn instantiate(&self) -> Result<(Store<State>, Hosted), CallError> {
-        let mut store = self.plugin.store();
-        // Each tick, let the time-out and the other work on this thread have their turn.
-        store.epoch_deadline_async_yield_and_update(1);
-        store.set_epoch_deadline(1);
-        match self.plugin.handler.instantiate_async(&mut store).await {
-            Ok(plugin) => Ok((store, plugin)),
-            Err(error) => Err(CallError::new("handle", &error, store.data(), &self.plugin.limits)),
-        }
+async fn instantiate(plugin: &Plugin) -> Result<(Store<State>, Hosted), CallError> {
+    let mut store = plugin.store();
+    // Each tick, let the time-out and the other work on this thread have their turn.
+    store.epoch_deadline_async_yield_and_update(1);
+    store.set_epoch_deadline(1);
+    match plugin.handler.instantiate_async(&mut store).await {
+        Ok(exports) => Ok((store, exports)),
+        Err(error) => Err(CallError::new("handle", &error, store.data(), &plugin.limits)),
     }
 }

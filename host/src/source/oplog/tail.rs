@@ -164,17 +164,14 @@ impl Tail {
 
     /// The next reply. None: the server has closed the cursor.
     async fn read(&mut self) -> mongodb::error::Result<Option<RawBatch>> {
-        let cursor = match &mut self.cursor {
+        let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
-            None => {
-                let batches = self.open().await?;
-                self.cursor.insert(Cursor { batches, confirmed: !self.anchored, fresh: true })
-            }
+            None => Cursor { batches: self.open().await?, confirmed: !self.anchored, fresh: true },
         };
-        cursor.batches.next().await.transpose()
+        self.cursor.insert(cursor).batches.next().await.transpose()
     }
 
-    async fn open(&self) -> mongodb::error::Result<RawBatchCursor> {
+    async fn open(&mut self) -> mongodb::error::Result<RawBatchCursor> {
         // `ts` alone at the top of the filter lets the server seek. Nothing else is filtered out
         // there: what is not wanted moves the position of an idle stream.
         let filter = doc! { "ts": { "$gte": bson::Timestamp::from(self.position) } };
@@ -227,7 +224,7 @@ impl Tail {
     }
 
     /// Why the anchor is not there.
-    async fn history_error(&self, found: Timestamp) -> TailError {
+    async fn history_error(&mut self, found: Timestamp) -> TailError {
         let position = self.position;
         match self.edge(1).await {
             Ok(Some(oldest)) if oldest <= position => TailError::Diverged { position, found },
@@ -237,7 +234,7 @@ impl Tail {
     }
 
     /// The oldest (1) or newest (-1) entry.
-    async fn edge(&self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
+    async fn edge(&mut self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
         let entry = self
             .oplog
             .find_one(doc! {})

@@ -1,0 +1,133 @@
+//! `gtm-host --plugin …`: brings changes to plugins until it is stopped.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use gtm_host::config::{Mail, Settings, secret};
+use gtm_host::delivery::Pipeline;
+use gtm_host::plugin::{Engine, Limits, Mailer, Plugin};
+use gtm_host::source::oplog::Tail;
+use gtm_host::source::{Selection, connect};
+use mongodb::Namespace;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::signals;
+
+const URI: &str = "mongodb://localhost:27017";
+const OPLOG: &str = "local.oplog.rs";
+/// Long enough for a handle that is in the middle of its work, which by default may take as long.
+const GRACE: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    signals::listen(shutdown.clone()).context("signals cannot be listened for")?;
+
+    let plugins = load(&settings).await?;
+    let oplog = oplog(settings.source.oplog.as_deref().unwrap_or(OPLOG))?;
+    let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
+    let (client, deployment) = tokio::select! {
+        connected = connect::connect(uri.as_deref().unwrap_or(URI), &oplog) => connected?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+
+    let grace = settings.shutdown_grace.unwrap_or(GRACE);
+    let mut pipelines = JoinSet::new();
+    for plugin in plugins {
+        let name = plugin.name().to_owned();
+        let tail = Tail::from_now(&client, &oplog, &deployment, selection(&plugin)?).await?;
+        tracing::info!(
+            plugin = name,
+            "tailing {oplog} of the replica set {}, from {} on", deployment.replica_set, tail.position()
+        );
+        let pipeline = Pipeline::new(plugin, tail, settings.retry);
+        let shutdown = shutdown.clone();
+        pipelines.spawn(async move { (name, pipeline.run(shutdown, grace).await) });
+    }
+    finish(pipelines, &shutdown).await
+}
+
+/// Waits for all pipelines. When one fails, the others are stopped: a host that goes on without one
+/// of its plugins would look well and lose changes.
+async fn finish<E: std::error::Error + Send + Sync + 'static>(
+    mut pipelines: JoinSet<(String, (gtm_host::delivery::Summary, Result<(), E>))>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut failure = None;
+    while let Some(ended) = pipelines.join_next().await {
+        let (plugin, (summary, result)) = ended.context("gtm-host has a defect, please report it")?;
+        if summary.unfinished == 0 {
+            tracing::info!(plugin, "stopped: {summary}");
+        } else {
+            tracing::warn!(plugin, "stopped: {summary}");
+        }
+        if let Err(error) = result {
+            shutdown.cancel();
+            failure.get_or_insert(error);
+        }
+    }
+    match failure {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+async fn load(settings: &Settings) -> anyhow::Result<Vec<Plugin>> {
+    let mailer = mailer(&settings.mail).await?;
+    let engine = Engine::new(&cache_dir(settings)?)?;
+    let limits = Limits::from(settings.limits);
+    let mut plugins = Vec::new();
+    for (name, plugin) in &settings.plugins {
+        let (engine, mailer, name, path) = (engine.clone(), mailer.clone(), name.clone(), plugin.path.clone());
+        let config: BTreeMap<_, _> =
+            plugin.config.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
+        let started = Instant::now();
+        let load = move || Plugin::load(&engine, &name, &path, limits, config, mailer);
+        let plugin = tokio::task::spawn_blocking(load).await.context("gtm-host has a defect, please report it")??;
+        tracing::info!(plugin = plugin.name(), "loaded in {} ms", started.elapsed().as_millis());
+        plugins.push(plugin);
+    }
+    Ok(plugins)
+}
+
+async fn mailer(settings: &Mail) -> anyhow::Result<Option<Mailer>> {
+    let Some(url) = secret(settings.url.as_deref(), settings.url_file.as_deref())? else { return Ok(None) };
+    let mailer = Mailer::new(&url, settings.from.as_deref())?;
+    if let Err(reason) = mailer.check().await {
+        tracing::warn!("the mail server cannot be reached now; mails are tried again until it can: {reason}");
+    }
+    Ok(Some(mailer))
+}
+
+/// What a plugin subscribed to.
+fn selection(plugin: &Plugin) -> anyhow::Result<Selection> {
+    if plugin.subscriptions().is_empty() {
+        return Ok(Selection::everything());
+    }
+    let mut selection = Selection::default();
+    for (namespace, operations) in plugin.subscriptions() {
+        let operations: Vec<_> = operations.iter().copied().map(Into::into).collect();
+        if !namespace.contains(['.', '*']) {
+            let name = plugin.name();
+            bail!("the plugin {name} subscribes to \"{namespace}\", which no change is in: a namespace is database.collection");
+        }
+        selection.add(namespace, &operations).with_context(|| format!("the plugin {}", plugin.name()))?;
+    }
+    Ok(selection)
+}
+
+fn oplog(namespace: &str) -> anyhow::Result<Namespace> {
+    namespace.parse().ok().context(format!("\"{namespace}\" is no namespace: --oplog takes DATABASE.COLLECTION"))
+}
+
+fn cache_dir(settings: &Settings) -> anyhow::Result<PathBuf> {
+    if let Some(directory) = &settings.cache_dir {
+        return Ok(directory.clone());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    let cache = cache.or_else(home).context("there is no home directory to keep compiled plugins in: name one by --cache-dir")?;
+    Ok(cache.join("gtm-host"))
+}

@@ -1,0 +1,66 @@
+//! When an op that could not be handled is tried again.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use serde::Deserialize;
+
+/// How often, and after which pauses, an op is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryPolicy {
+    /// All attempts, the first one too. At least 1.
+    pub max_attempts: u32,
+    /// Before the second attempt. It doubles from there, with jitter.
+    #[serde(with = "humantime_serde")]
+    pub initial_delay: Duration,
+    /// The longest pause.
+    #[serde(with = "humantime_serde")]
+    pub max_delay: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// About a minute in all: enough for a mail server to restart.
+    fn default() -> Self {
+        Self { max_attempts: 8, initial_delay: Duration::from_millis(500), max_delay: Duration::from_secs(30) }
+    }
+}
+
+impl RetryPolicy {
+    /// The pauses between the attempts for one op.
+    pub(super) fn pauses(&self) -> ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(self.initial_delay)
+            .with_max_delay(self.max_delay.max(self.initial_delay))
+            .with_max_times(usize::try_from(self.max_attempts.saturating_sub(1)).unwrap_or(usize::MAX))
+            .with_jitter()
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_pause_between_two_attempts_and_none_after_the_last() {
+        let policy = RetryPolicy { max_attempts: 3, ..RetryPolicy::default() };
+        assert_eq!(policy.pauses().count(), 2);
+        let once = RetryPolicy { max_attempts: 1, ..policy };
+        assert_eq!(once.pauses().count(), 0);
+        let never = RetryPolicy { max_attempts: 0, ..policy };
+        assert_eq!(never.pauses().count(), 0);
+    }
+
+    #[test]
+    fn pauses_grow_up_to_the_longest() {
+        let policy = RetryPolicy {
+            max_attempts: 10,
+            initial_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(1),
+        };
+        let pauses: Vec<_> = policy.pauses().collect();
+        assert!(pauses[0] < pauses[2]);
+        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(2)), "{pauses:?}");
+    }
+}

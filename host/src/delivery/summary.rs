@@ -1,0 +1,40 @@
+//! What became of the ops that a plugin was given.
+
+use std::fmt;
+
+/// Counts of one plugin since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Ops that the plugin subscribed to.
+    pub read: u64,
+    /// Its filter did not want them.
+    pub unwanted: u64,
+    /// It handled them.
+    pub handled: u64,
+    /// It will never handle them, as it says.
+    pub rejected: u64,
+    /// No attempt succeeded.
+    pub failed: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// The host was stopped before they were done.
+    pub unfinished: u64,
+}
+
+impl Summary {
+    /// Ops that need nothing more.
+    pub(super) fn done(&self) -> u64 {
+        self.unwanted + self.handled + self.rejected + self.failed
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, unwanted, handled, rejected, failed, retries, unfinished } = self;
+        write!(
+            f,
+            "{read} ops read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \
+             {failed} failed, {unfinished} left unfinished; {retries} retries"
+        )
+    }
+}
