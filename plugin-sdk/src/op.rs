@@ -173,6 +173,26 @@ impl From<types::Op> for Op {
     }
 }
 
+/// Prints as in MongoDB's change events: `insert`, `dropDatabase`, ….
+impl fmt::Display for OperationType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Create => "create",
+            Self::Drop => "drop",
+            Self::Rename => "rename",
+            Self::DropDatabase => "dropDatabase",
+            Self::CreateIndexes => "createIndexes",
+            Self::DropIndexes => "dropIndexes",
+            Self::Modify => "modify",
+            Self::Other => "other",
+        })
+    }
+}
+
 /// A database and a collection in it. Compares with `"users.users"`, prints as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Namespace<'a> {

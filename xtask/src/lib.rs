@@ -1,1 +1,26 @@
-//! x
+//! What the demonstration and the tests stand on: real servers, started and ended here.
+
+pub mod process;
+pub mod python;
+pub mod testbed;
+
+use std::path::{Path, PathBuf};
+
+/// The top folder of the workspace.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// The folder that all builds share.
+pub fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => root().join(directory),
+        None => root().join("target"),
+    }
+}
+
+/// Where the build of a plugin of this workspace ends up.
+pub fn plugin(name: &str) -> PathBuf {
+    target_dir().join("wasm32-wasip2/release").join(name).with_extension("wasm")
+}

@@ -1,2 +1,40 @@
-//! x
-fn main() {}
+//! `cargo xtask …`: what a person or CI runs.
+#![allow(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the gtm-host workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the main job on a live server: users are inserted, a plugin sends them mail
+    Demo,
+    /// Run everything that CI runs: formatting, lints, unit and integration tests
+    Test {
+        /// For the test programs, after a --: part of a test's name, for example
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure the hot paths
+    Bench {
+        /// For criterion, after a --: part of a benchmark's name, for example
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Demo => commands::demo::run(),
+        Command::Test { arguments } => commands::test::run(&arguments),
+        Command::Bench { arguments } => commands::bench::run(&arguments),
+    }
+}

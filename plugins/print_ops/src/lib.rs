@@ -22,7 +22,7 @@ impl Plugin for PrintOps {
 fn describe(op: &Op) -> Result<String, Failure> {
     let mut line = doc! {
         "id": op.id(),
-        "operationType": format!("{:?}", op.operation_type()),
+        "operationType": op.operation_type().to_string(),
         "ns": op.namespace().to_string(),
     };
     let parts = [
@@ -37,7 +37,9 @@ fn describe(op: &Op) -> Result<String, Failure> {
             line.insert(name, document);
         }
     }
-    Ok(Bson::Document(line).into_relaxed_extjson().to_string())
+    // serde_json is a dependency for its feature `preserve_order`: fields stay where they were.
+    let json: serde_json::Value = Bson::Document(line).into_relaxed_extjson();
+    Ok(json.to_string())
 }
 
 fn present(part: Result<&RawDocument, DecodeError>) -> Result<Option<Document>, Failure> {

@@ -1,0 +1,85 @@
+//! Does what a plugin should not, where its config says: `filter` or `handle` set to one of the
+//! names in [`misbehave`]. `namespace` limits it to one, as other tests use the same server.
+#![allow(clippy::panic, reason = "that is its purpose")]
+
+use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, plugin};
+
+#[plugin]
+struct Misbehave;
+
+impl Plugin for Misbehave {
+    fn filter(op: &Op) -> bool {
+        if config::get("namespace").is_some_and(|wanted| op.namespace() != wanted.as_str()) {
+            return false;
+        }
+        let _ = misbehave("filter", op);
+        true
+    }
+
+    fn handle(op: &Op) -> Outcome {
+        misbehave("handle", op)?;
+        log::info!("handled at attempt {}", op.attempt());
+        Ok(())
+    }
+}
+
+fn misbehave(call: &str, op: &Op) -> Outcome {
+    match config::get(call).as_deref() {
+        Some("panic") => panic!("as I was told to"),
+        Some("panic-once") if op.attempt() == 1 => panic!("only once"),
+        Some("loop") => loop {
+            std::hint::black_box(op.attempt());
+        },
+        Some("eat-memory") => {
+            let mut eaten = Vec::new();
+            loop {
+                eaten.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        Some("recurse") => {
+            std::hint::black_box(recurse(op.attempt()));
+            Ok(())
+        }
+        Some("sleep") => {
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+            Ok(())
+        }
+        Some("mail") => {
+            mail::send(&mail::Message::to("ada@example.com").text("from the filter"))
+                .map(drop)
+                .inspect_err(|error| log::error!("no mail: {error}"))
+                .map_err(Failure::from)
+        }
+        Some("print") => {
+            println!("printed by {call}");
+            eprintln!("and to standard error");
+            Ok(())
+        }
+        Some("spy") => {
+            spy();
+            Ok(())
+        }
+        Some("flood") => {
+            log::info!("{}", "x".repeat(1 << 20));
+            Ok(())
+        }
+        Some("reject") => Err(Failure::reject("not this one")),
+        Some("retry") => Err(Failure::retry("not now")),
+        _ => Ok(()),
+    }
+}
+
+#[allow(unconditional_recursion)]
+fn recurse(depth: u32) -> u64 {
+    u64::from(depth) + std::hint::black_box(recurse(std::hint::black_box(depth + 1)))
+}
+
+/// Tries to look out of the sandbox, and logs what it saw.
+fn spy() {
+    let file = std::fs::read_to_string("/etc/passwd").is_ok();
+    let directory = std::fs::read_dir("/").is_ok();
+    let environment = std::env::vars().count();
+    let arguments = std::env::args().count();
+    let network = std::net::TcpStream::connect("127.0.0.1:27017").is_ok();
+    log::info!("file {file}, directory {directory}, environment {environment}, arguments {arguments}, network {network}");
+}

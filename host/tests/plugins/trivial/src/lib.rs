@@ -1,0 +1,16 @@
+//! Wants every op and does nothing with it: what a call costs, and no more.
+
+use gtm_plugin::{Op, Outcome, Plugin, plugin};
+
+#[plugin]
+struct Trivial;
+
+impl Plugin for Trivial {
+    fn filter(op: &Op) -> bool {
+        !op.id().is_empty()
+    }
+
+    fn handle(_: &Op) -> Outcome {
+        Ok(())
+    }
+}

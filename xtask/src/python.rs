@@ -1,0 +1,63 @@
+//! The virtual environment with what comes from PyPI: the test server and the mail sink.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::{root, target_dir};
+
+/// Exact versions: a test that passes today passes tomorrow.
+const PACKAGES: [&str; 3] = ["aiosmtpd==1.4.6", "pymongo==4.20.0", "secantusdb==0.7.0b3"];
+
+/// A virtual environment under the target directory.
+#[derive(Clone, Debug)]
+pub struct Venv {
+    bin: PathBuf,
+}
+
+impl Venv {
+    /// The environment; made and filled when it is not there, or has other packages.
+    ///
+    /// # Errors
+    /// There is no Python 3 with venv, or the packages cannot be had.
+    pub fn ready() -> anyhow::Result<Self> {
+        let directory = target_dir().join("venv");
+        let venv = Self { bin: directory.join("bin") };
+        let stamp = directory.join("packages");
+        let wanted = PACKAGES.join("\n");
+        if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(venv);
+        }
+        make(&directory)?;
+        let mut pip = Command::new(venv.program("python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
+        let status = pip.status().context("pip cannot be started")?;
+        if !status.success() {
+            bail!("pip could not install {}: is the package registry reached?", PACKAGES.join(", "));
+        }
+        std::fs::write(stamp, wanted)?;
+        Ok(venv)
+    }
+
+    /// A program of the environment.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// A script of this crate, to be run in the environment.
+    pub fn script(&self, name: &str) -> Command {
+        let mut command = Command::new(self.program("python"));
+        command.arg("-u").arg(root().join("xtask/python").join(name));
+        command
+    }
+}
+
+fn make(directory: &Path) -> anyhow::Result<()> {
+    let status = Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory).status();
+    let status = status.context("python3 cannot be started: install Python 3")?;
+    if !status.success() {
+        bail!("python3 cannot make a virtual environment: on Debian and Ubuntu, install python3-venv");
+    }
+    Ok(())
+}

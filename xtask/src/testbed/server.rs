@@ -1,0 +1,169 @@
+//! A MongoDB to work with: `MONGODB_URI` if it is set, else a `mongod` on the PATH as a replica set
+//! of one member, else the test server from PyPI, which speaks the same protocol.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::process::{Process, free_port};
+use crate::python::Venv;
+use crate::target_dir;
+
+const START: Duration = Duration::from_secs(60);
+
+/// How a server is to be, other than usual. Only one that is started here can be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerOptions {
+    /// Clients must log in. (There are no users yet.)
+    pub auth: bool,
+    /// No replica set.
+    pub standalone: bool,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    uri: String,
+    own: Option<Own>,
+}
+
+/// One that was started here.
+#[derive(Debug)]
+struct Own {
+    process: Option<Process>,
+    data: TempDir,
+    port: u16,
+    kind: Kind,
+    options: ServerOptions,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Mongod(PathBuf),
+    TestServer(Venv),
+}
+
+impl Server {
+    /// The server that `MONGODB_URI` names, or one started for this purpose.
+    ///
+    /// # Errors
+    /// There is none and none can be started.
+    pub fn ready() -> anyhow::Result<Self> {
+        match std::env::var("MONGODB_URI") {
+            Ok(uri) => Ok(Self { uri, own: None }),
+            Err(_) => Self::start(ServerOptions::default()),
+        }
+    }
+
+    /// A server of one's own, which can be killed and restarted.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        let kind = match find_on_path("mongod") {
+            Some(mongod) => Kind::Mongod(mongod),
+            None => Kind::TestServer(Venv::ready()?),
+        };
+        let own = Own { process: None, data: tempfile::tempdir()?, port: free_port()?, kind, options };
+        let mut server = Self { uri: format!("mongodb://127.0.0.1:{}/?directConnection=true", own.port), own: Some(own) };
+        server.restart()?;
+        if let Some(Own { kind: Kind::Mongod(_), port, options: ServerOptions { standalone: false, .. }, .. }) = server.own {
+            initiate(port)?;
+        }
+        Ok(server)
+    }
+
+    /// How it is reached.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// What it is, in words.
+    pub fn describe(&self) -> String {
+        match &self.own {
+            None => "the MongoDB of MONGODB_URI".to_owned(),
+            Some(Own { kind: Kind::Mongod(path), .. }) => format!("{} as a replica set of one member", path.display()),
+            Some(Own { kind: Kind::TestServer(_), .. }) => "the test server from PyPI (secantusdb)".to_owned(),
+        }
+    }
+
+    /// Kills it as a crash would.
+    ///
+    /// # Errors
+    /// It was not started here.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let own = self.own.as_mut().context("only a server that was started here can be killed")?;
+        if let Some(mut process) = own.process.take() {
+            process.signal(Signal::SIGKILL)?;
+            process.wait(START)?;
+        }
+        Ok(())
+    }
+
+    /// Starts it, at the same port and with the same data as before.
+    ///
+    /// # Errors
+    /// It was not started here, or does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        let own = self.own.as_mut().context("only a server that was started here can be restarted")?;
+        let log = log_file(own.port)?;
+        let mut command = own.command();
+        command.stdout(log.try_clone()?).stderr(log);
+        let mut process = Process::start("the MongoDB server", &mut command)?;
+        process.wait_for_port(own.port, START)?;
+        own.process = Some(process);
+        Ok(())
+    }
+}
+
+impl Own {
+    fn command(&self) -> Command {
+        let ServerOptions { auth, standalone } = self.options;
+        let port = self.port.to_string();
+        match &self.kind {
+            Kind::Mongod(mongod) => {
+                let mut command = Command::new(mongod);
+                command.args(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath"]).arg(self.data.path());
+                command.args(["--setParameter", "enableTestCommands=1"]);
+                command.args(auth.then_some("--auth"));
+                command.args((!standalone).then_some(["--replSet", "rs0"]).into_iter().flatten());
+                command
+            }
+            Kind::TestServer(venv) => {
+                let mut command = Command::new(venv.program("secantusd-py"));
+                command.args(["--host", "127.0.0.1", "--port", &port, "--enable-test-commands"]);
+                command.arg("--storage-path").arg(self.data.path());
+                command.args(auth.then_some("--auth"));
+                command.args(standalone.then_some("--standalone"));
+                command
+            }
+        }
+    }
+}
+
+fn initiate(port: u16) -> anyhow::Result<()> {
+    let status = Venv::ready()?.script("initiate.py").arg(port.to_string()).status()?;
+    if !status.success() {
+        bail!("the replica set could not be initiated");
+    }
+    Ok(())
+}
+
+/// Beside the build, so that it can be read when something went wrong.
+fn log_file(port: u16) -> anyhow::Result<File> {
+    let directory = target_dir().join("testbed");
+    std::fs::create_dir_all(&directory)?;
+    let path = directory.join(format!("server-{port}.log"));
+    File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())
+}
+
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| Path::is_file(file))
+}
