@@ -248,10 +248,7 @@ fn raw<'a>(what: &'static str, bytes: Option<&'a [u8]>) -> Result<&'a RawDocumen
     RawDocument::from_bytes(bytes).map_err(|source| DecodeError::Malformed { what, source })
 }
 
-fn decode<'a, T: Deserialize<'a>>(
-    what: &'static str,
-    bytes: Option<&'a [u8]>,
-) -> Result<T, DecodeError> {
+fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: Option<&'a [u8]>) -> Result<T, DecodeError> {
     let bytes = bytes.ok_or(DecodeError::Missing(what))?;
     bson::deserialize_from_slice(bytes).map_err(|source| DecodeError::Malformed { what, source })
 }

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     plugins: Vec<NamedPlugin>,
 
     /// A value of a plugin's config; without a NAME, of every plugin's. May be given more than once
-    #[arg(short, long = "set", value_name = "[NAME:]KEY=VALUE")]
+    #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
     values: Vec<PluginValue>,
 
     /// Read settings from a file. The command line and the environment go before it
@@ -234,9 +234,9 @@ fn set_plugins(
             }
             Some(name) => {
                 let known = plugins.keys().cloned().collect::<Vec<_>>().join(", ");
-                let plugin = plugins
-                    .get_mut(&name)
-                    .with_context(|| format!("--set {name}:{key}: there is no plugin {name}; there are: {known}"))?;
+                let plugin = plugins.get_mut(&name).with_context(|| {
+                    format!("--set {name}:{key}: there is no plugin {name}; there are: {known}")
+                })?;
                 plugin.config.insert(key, value);
             }
         }
@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn plugins_have_names_and_values() {
-        let settings = settings(&["-p", "a/mail.wasm", "-p", "x=b.wasm", "-s", "k=1", "-s", "x:k=a=b"]).unwrap();
+        let settings =
+            settings(&["-p", "a/mail.wasm", "-p", "x=b.wasm", "-s", "k=1", "-s", "x:k=a=b"]).unwrap();
         assert_eq!(settings.plugins["mail"].path, Path::new("a/mail.wasm"));
         assert_eq!(settings.plugins["mail"].config["k"], ConfigValue::Text("1".into()));
         assert_eq!(settings.plugins["x"].config["k"], ConfigValue::Text("a=b".into()));
@@ -287,7 +288,9 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(settings(&[]).unwrap_err().contains("no plugin to run"));
-        assert!(settings(&["-p", "a/x.wasm", "-p", "b/x.wasm"]).unwrap_err().contains("two plugins are called x"));
+        assert!(
+            settings(&["-p", "a/x.wasm", "-p", "b/x.wasm"]).unwrap_err().contains("two plugins are called x")
+        );
         assert!(settings(&["-p", "x.wasm", "-s", "y:k=1"]).unwrap_err().contains("there are: x"));
         assert!(settings(&["-p", "x.wasm", "-s", "k"]).unwrap_err().contains("expected KEY=VALUE"));
         assert!(settings(&["-p", "x.wasm", "--memory", "much"]).unwrap_err().contains("--memory"));

@@ -21,7 +21,9 @@ pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             log.with_ansi(colours).init();
         }
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).init()
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use gtm_host::config::{Mail, Settings, secret};
-use gtm_host::delivery::Pipeline;
+use gtm_host::delivery::{Ended, Pipeline};
 use gtm_host::plugin::{Engine, Limits, Mailer, Plugin};
 use gtm_host::source::oplog::Tail;
 use gtm_host::source::{Selection, connect};
@@ -36,28 +36,25 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
     let mut pipelines = JoinSet::new();
     for plugin in plugins {
-        let name = plugin.name().to_owned();
         let tail = Tail::from_now(&client, &oplog, &deployment, selection(&plugin)?).await?;
         tracing::info!(
-            plugin = name,
-            "tailing {oplog} of the replica set {}, from {} on", deployment.replica_set, tail.position()
+            plugin = plugin.name(),
+            "tailing {oplog} of the replica set {}, from {} on",
+            deployment.replica_set,
+            tail.position()
         );
         let pipeline = Pipeline::new(plugin, tail, settings.retry);
-        let shutdown = shutdown.clone();
-        pipelines.spawn(async move { (name, pipeline.run(shutdown, grace).await) });
+        pipelines.spawn(pipeline.run(shutdown.clone(), grace));
     }
     finish(pipelines, &shutdown).await
 }
 
 /// Waits for all pipelines. When one fails, the others are stopped: a host that goes on without one
 /// of its plugins would look well and lose changes.
-async fn finish<E: std::error::Error + Send + Sync + 'static>(
-    mut pipelines: JoinSet<(String, (gtm_host::delivery::Summary, Result<(), E>))>,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut failure = None;
     while let Some(ended) = pipelines.join_next().await {
-        let (plugin, (summary, result)) = ended.context("gtm-host has a defect, please report it")?;
+        let Ended { plugin, summary, result } = ended.context("gtm-host has a defect, please report it")?;
         if summary.unfinished == 0 {
             tracing::info!(plugin, "stopped: {summary}");
         } else {
@@ -80,12 +77,14 @@ async fn load(settings: &Settings) -> anyhow::Result<Vec<Plugin>> {
     let limits = Limits::from(settings.limits);
     let mut plugins = Vec::new();
     for (name, plugin) in &settings.plugins {
-        let (engine, mailer, name, path) = (engine.clone(), mailer.clone(), name.clone(), plugin.path.clone());
+        let (engine, mailer, name, path) =
+            (engine.clone(), mailer.clone(), name.clone(), plugin.path.clone());
         let config: BTreeMap<_, _> =
             plugin.config.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
         let started = Instant::now();
         let load = move || Plugin::load(&engine, &name, &path, limits, config, mailer);
-        let plugin = tokio::task::spawn_blocking(load).await.context("gtm-host has a defect, please report it")??;
+        let plugin =
+            tokio::task::spawn_blocking(load).await.context("gtm-host has a defect, please report it")??;
         tracing::info!(plugin = plugin.name(), "loaded in {} ms", started.elapsed().as_millis());
         plugins.push(plugin);
     }
@@ -111,7 +110,9 @@ fn selection(plugin: &Plugin) -> anyhow::Result<Selection> {
         let operations: Vec<_> = operations.iter().copied().map(Into::into).collect();
         if !namespace.contains(['.', '*']) {
             let name = plugin.name();
-            bail!("the plugin {name} subscribes to \"{namespace}\", which no change is in: a namespace is database.collection");
+            bail!(
+                "the plugin {name} subscribes to \"{namespace}\", which no change is in: a namespace is database.collection"
+            );
         }
         selection.add(namespace, &operations).with_context(|| format!("the plugin {}", plugin.name()))?;
     }
@@ -119,7 +120,10 @@ fn selection(plugin: &Plugin) -> anyhow::Result<Selection> {
 }
 
 fn oplog(namespace: &str) -> anyhow::Result<Namespace> {
-    namespace.parse().ok().context(format!("\"{namespace}\" is no namespace: --oplog takes DATABASE.COLLECTION"))
+    namespace
+        .parse()
+        .ok()
+        .context(format!("\"{namespace}\" is no namespace: --oplog takes DATABASE.COLLECTION"))
 }
 
 fn cache_dir(settings: &Settings) -> anyhow::Result<PathBuf> {
@@ -128,6 +132,8 @@ fn cache_dir(settings: &Settings) -> anyhow::Result<PathBuf> {
     }
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    let cache = cache.or_else(home).context("there is no home directory to keep compiled plugins in: name one by --cache-dir")?;
+    let cache = cache
+        .or_else(home)
+        .context("there is no home directory to keep compiled plugins in: name one by --cache-dir")?;
     Ok(cache.join("gtm-host"))
 }

@@ -7,6 +7,6 @@ mod pipeline;
 mod retry;
 mod summary;
 
-pub use pipeline::{Pipeline, PipelineError};
+pub use pipeline::{Ended, Pipeline, PipelineError};
 pub use retry::RetryPolicy;
 pub use summary::Summary;

@@ -44,12 +44,9 @@ impl Pipeline {
         Self { tail, worker: Worker { name, filter, handler, retry, summary: Summary::default() } }
     }
 
-    /// Runs until `shutdown` is cancelled. Then nothing more is read, and what was read is handled,
-    /// each op once at most, for as long as `grace`.
-    ///
-    /// # Errors
-    /// The source ended before. What it gave is handled then.
-    pub async fn run(self, shutdown: CancellationToken, grace: Duration) -> (Summary, Result<(), PipelineError>) {
+    /// Runs until `shutdown` is cancelled, or the source ends. Then nothing more is read, and what was
+    /// read is handled: after `shutdown` each op once at most, for as long as `grace`.
+    pub async fn run(self, shutdown: CancellationToken, grace: Duration) -> Ended {
         let Self { tail, mut worker } = self;
         let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
         let reader = tokio::spawn(read(tail, sender, shutdown.clone()));
@@ -71,8 +68,19 @@ impl Pipeline {
             Ok(read) => read.map_err(PipelineError::from),
             Err(error) => Err(error.into()),
         };
-        (summary, worked.map_err(PipelineError::from).and(read))
+        Ended { plugin: worker.name, summary, result: worked.map_err(PipelineError::from).and(read) }
     }
+}
+
+/// A pipeline that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The name of its plugin.
+    pub plugin: String,
+    /// What became of the ops.
+    pub summary: Summary,
+    /// Why it ended, if it was not told to.
+    pub result: Result<(), PipelineError>,
 }
 
 /// Hands on what the tail reads, until told to stop or nobody listens.
@@ -99,7 +107,11 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(&mut self, batches: &mut Receiver<Vec<Op>>, shutdown: &CancellationToken) -> Result<(), JoinError> {
+    async fn work(
+        &mut self,
+        batches: &mut Receiver<Vec<Op>>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), JoinError> {
         while let Some(mut ops) = batches.recv().await {
             self.summary.read += count(&ops);
             let mut start = 0;
@@ -197,6 +209,7 @@ impl Worker {
             }
             Err(error) => return Attempt::Failed(error.to_string()),
         }
+        tracing::debug!(plugin = self.name, op = %op.id, attempt, "handing over");
         match self.handler.call(op, attempt).await {
             Ok(Ok(())) => {
                 self.summary.handled += 1;

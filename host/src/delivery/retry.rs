@@ -22,7 +22,11 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// About a minute in all: enough for a mail server to restart.
     fn default() -> Self {
-        Self { max_attempts: 8, initial_delay: Duration::from_millis(500), max_delay: Duration::from_secs(30) }
+        Self {
+            max_attempts: 8,
+            initial_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(30),
+        }
     }
 }
 

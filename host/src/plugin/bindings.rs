@@ -72,5 +72,16 @@ macro_rules! same_names {
 }
 
 same_names!(
-    Insert, Update, Replace, Delete, Create, Drop, Rename, DropDatabase, CreateIndexes, DropIndexes, Modify, Other
+    Insert,
+    Update,
+    Replace,
+    Delete,
+    Create,
+    Drop,
+    Rename,
+    DropDatabase,
+    CreateIndexes,
+    DropIndexes,
+    Modify,
+    Other
 );

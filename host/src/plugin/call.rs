@@ -61,8 +61,8 @@ impl CallError {
     }
 }
 
-/// The words of a panic, without the advice that Rust adds to them.
-fn one_line(printed: &str) -> String {
+/// Words over several lines as one: those of a panic, say, without the advice that Rust adds to them.
+pub(super) fn one_line(printed: &str) -> String {
     let lines: Vec<_> = printed
         .lines()
         .map(str::trim)

@@ -1,20 +1,20 @@
 //! Loads a component and checks it against the contract.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use semver::Version;
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::bindings::{HostedPre, Subscription, types};
-use super::call::CallError;
-use super::capabilities::{config, log, mail};
-use super::contract::{self, CONTRACT, Fit};
+use super::bindings::{HostedPre, Subscription};
+use super::call::{CallError, one_line};
+use super::contract::{self, Fit};
 use super::engine::Engine;
 use super::limits::{Limits, ticks};
+use super::linker;
+use super::load_error::LoadError;
 use super::state::State;
 use super::{ContractOperationType, Mailer};
 
@@ -30,55 +30,17 @@ pub struct Plugin {
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
 }
 
-/// Why a plugin cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
-pub enum LoadError {
-    #[error(
-        "the plugin {} does not exist. Is the path right, and was it built (cargo build --release --target wasm32-wasip2)?", path.display()
-    )]
-    Missing { path: PathBuf },
-    #[error("the plugin {} cannot be read: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: std::io::Error },
-    #[error("the plugin {} is an empty file. Was its build interrupted? Build it again", path.display())]
-    Empty { path: PathBuf },
-    #[error("the plugin {} is no WebAssembly. Name the .wasm file that the build made", path.display())]
-    NotWasm { path: PathBuf },
-    #[error(
-        "the plugin {} is a core WebAssembly module, and a plugin is a component. In Rust, build it with --target \
-         wasm32-wasip2; from another compiler, make a component of it: wasm-tools component embed wit --world plugin \
-         CORE.wasm -o EMBEDDED.wasm, then wasm-tools component new EMBEDDED.wasm -o PLUGIN.wasm", path.display()
-    )]
-    CoreModule { path: PathBuf },
-    #[error("the plugin {} cannot be compiled: {reason}. Build it again", path.display())]
-    Invalid { path: PathBuf, reason: String },
-    #[error(
-        "the plugin {} was built against contract {built}, and this gtm-host speaks {CONTRACT}. Update gtm-host, or \
-         build the plugin with gtm-plugin {CONTRACT}", path.display()
-    )]
-    NewerContract { path: PathBuf, built: Version },
-    #[error(
-        "the plugin {} was built against contract {built}, which this gtm-host does not speak any more. Build the plugin \
-         again with gtm-plugin {CONTRACT}", path.display()
-    )]
-    OlderContract { path: PathBuf, built: Version },
-    #[error(
-        "{} is a component of another world: it does not export {missing}. A plugin exports filter and handle, as \
-         wit/world.wit says; in Rust the attribute #[plugin] does that", path.display()
-    )]
-    MissingExport { path: PathBuf, missing: &'static str },
-    #[error("the plugin {} asks for {import}, which this gtm-host does not offer", path.display())]
-    UnknownImport { path: PathBuf, import: String },
-    #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. Build it again with gtm-plugin {CONTRACT}", path.display())]
-    Mismatch { path: PathBuf, reason: String },
-    #[error("the plugin {} cannot say what it subscribes to: {reason}", path.display())]
-    Subscriptions { path: PathBuf, reason: CallError },
-}
-
 /// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
 /// behind it that reaches out of the sandbox.
-const WASI: [&str; 7] =
-    ["wasi:cli/", "wasi:clocks/", "wasi:config/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+const WASI: [&str; 7] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:config/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 /// The interfaces of the contract.
 const CONTRACT_INTERFACES: [&str; 4] =
     ["gtm:plugin/types@", "gtm:plugin/subscriptions@", "gtm:plugin/log@", "gtm:plugin/mail@"];
@@ -100,20 +62,27 @@ impl Plugin {
         mailer: Option<Mailer>,
     ) -> Result<Self, LoadError> {
         let bytes = read(path)?;
-        let component = Component::new(engine.wasmtime(), &bytes)
-            .map_err(|error| LoadError::Invalid { path: path.to_owned(), reason: error.root_cause().to_string() })?;
+        let component = Component::new(engine.wasmtime(), &bytes).map_err(|error| LoadError::Invalid {
+            path: path.to_owned(),
+            reason: one_line(&error.root_cause().to_string()),
+        })?;
         check_imports(engine, &component, path)?;
         check_exports(engine, &component, path)?;
 
-        let mismatch = |error: wasmtime::Error| LoadError::Mismatch { path: path.to_owned(), reason: format!("{error:#}") };
-        let linked = |linker: wasmtime::Result<Linker<State>>| linker?.instantiate_pre(&component).and_then(HostedPre::new);
+        let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
+            path: path.to_owned(),
+            reason: format!("{error:#}"),
+        };
+        let linked = |linker: wasmtime::Result<Linker<State>>| {
+            linker?.instantiate_pre(&component).and_then(HostedPre::new)
+        };
         let mut plugin = Self {
             name: name.into(),
             limits,
             config: Arc::new(config),
             mailer,
-            filter: linked(filter_linker(engine)).map_err(mismatch)?,
-            handler: linked(handler_linker(engine)).map_err(mismatch)?,
+            filter: linked(linker::for_filter(engine)).map_err(mismatch)?,
+            handler: linked(linker::for_handler(engine)).map_err(mismatch)?,
             subscriptions: Vec::new(),
         };
         if component.get_export(None, "subscriptions").is_some() {
@@ -179,7 +148,8 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<(), LoadError> {
     let path = path.to_owned();
     let component_type = component.component_type();
-    let imports: Vec<_> = component_type.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+    let imports: Vec<_> =
+        component_type.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
     // The contract first: a newer one explains an import that is not known.
     for import in &imports {
         match contract::fit(import) {
@@ -188,7 +158,8 @@ fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<
             Fit::Older(built) => return Err(LoadError::OlderContract { path, built }),
         }
     }
-    let known = |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));
+    let known =
+        |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));
     match imports.into_iter().find(|import| !known(import)) {
         Some(import) => Err(LoadError::UnknownImport { path, import }),
         None => Ok(()),
@@ -198,7 +169,10 @@ fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<
 fn check_exports(engine: &Engine, component: &Component, path: &Path) -> Result<(), LoadError> {
     let component_type = component.component_type();
     let exports = |name: &str| {
-        matches!(component_type.get_export(engine.wasmtime(), name).map(|export| export.ty), Some(ComponentItem::ComponentFunc(_)))
+        matches!(
+            component_type.get_export(engine.wasmtime(), name).map(|export| export.ty),
+            Some(ComponentItem::ComponentFunc(_))
+        )
     };
     let missing = match (exports("filter"), exports("handle")) {
         (true, true) => return Ok(()),
@@ -207,49 +181,4 @@ fn check_exports(engine: &Engine, component: &Component, path: &Path) -> Result<
         (false, false) => "filter and handle",
     };
     Err(LoadError::MissingExport { path: path.to_owned(), missing })
-}
-
-/// For `filter`: everything answers at once, and nothing has an effect.
-fn filter_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine.wasmtime());
-    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-    refuse_waiting(&mut linker)?;
-    link_contract(&mut linker)?;
-    mail::link_refusal(&mut linker)?;
-    Ok(linker)
-}
-
-/// For `handle`: what waits lets other work go on meanwhile.
-fn handler_linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine.wasmtime());
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    link_contract(&mut linker)?;
-    mail::link(&mut linker)?;
-    Ok(linker)
-}
-
-fn link_contract(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    types::add_to_linker::<State, wasmtime::component::HasSelf<State>>(linker, |state| state)?;
-    // Has types only, but is an import all the same.
-    linker.instance(&format!("gtm:plugin/subscriptions@{CONTRACT}"))?;
-    log::link(linker)?;
-    config::link(linker)
-}
-
-/// The epoch does not stop a call that waits in the host, and a filter has nothing to wait for.
-fn refuse_waiting(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    use wasmtime::component::Resource;
-    use wasmtime_wasi::p2::DynPollable;
-
-    const REFUSAL: &str = "it tried to wait (to sleep, or for input), which only handle may do";
-    linker.allow_shadowing(true);
-    let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
-    poll.func_wrap("[method]pollable.block", |_, (_pollable,): (Resource<DynPollable>,)| {
-        Err::<(), _>(wasmtime::Error::msg(REFUSAL))
-    })?;
-    poll.func_wrap("poll", |_, (_pollables,): (Vec<Resource<DynPollable>>,)| {
-        Err::<(Vec<u32>,), _>(wasmtime::Error::msg(REFUSAL))
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
 }

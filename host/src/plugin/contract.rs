@@ -28,7 +28,9 @@ pub(super) fn fit(import: &str) -> Fit {
     match version {
         Some(version) if version > CONTRACT => Fit::Newer(version),
         // Before 1.0, a minor version may break what the one before it promised.
-        Some(version) if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) => Fit::Older(version),
+        Some(version) if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) => {
+            Fit::Older(version)
+        }
         _ => Fit::Same,
     }
 }

@@ -14,14 +14,17 @@ mod engine;
 mod filter;
 mod handler;
 mod limits;
+mod linker;
+mod load_error;
 mod output;
 mod state;
 
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
 pub use capabilities::mail::{Mailer, MailerError};
-pub use component::{LoadError, Plugin};
+pub use component::Plugin;
 pub use engine::{Engine, EngineError};
 pub use filter::Filter;
 pub use handler::Handler;
 pub use limits::Limits;
+pub use load_error::LoadError;

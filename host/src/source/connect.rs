@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{ClientOptions, ServerAddress};
+use mongodb::options::{ClientOptions, Tls};
 use mongodb::{Client, Namespace};
 
+use super::server_error::{command_code, sentence};
 use crate::op::Timestamp;
 
 /// How long a server is looked for where the URI does not say. The driver's own 30 seconds are long
@@ -72,86 +73,109 @@ pub struct Deployment {
 /// See [`ConnectError`]. A server that does not answer is an error after the URI's
 /// `serverSelectionTimeoutMS`, by default 10 seconds.
 pub async fn connect(uri: &str, oplog: &Namespace) -> Result<(Client, Deployment), ConnectError> {
-    let mut options = ClientOptions::parse(uri).await.map_err(|error| ConnectError::Uri { reason: sentence(&error) })?;
+    let mut options =
+        ClientOptions::parse(uri).await.map_err(|error| ConnectError::Uri { reason: sentence(&error) })?;
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
-    let hosts = hosts(&options.hosts);
-    let client = Client::with_options(options).map_err(|error| failed(&hosts, &error))?;
+    let target = Target {
+        hosts: options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        tls: matches!(options.tls, Some(Tls::Enabled(_))),
+    };
+    let client = Client::with_options(options).map_err(|error| target.failed(&error))?;
 
-    let hello = client.database("admin").run_command(doc! { "hello": 1 }).await.map_err(|error| failed(&hosts, &error))?;
-    let replica_set = replica_set(&hello, &hosts)?;
-    may_read(&client, oplog, &hosts).await?;
+    let hello = client.database("admin").run_command(doc! { "hello": 1 }).await;
+    let hello = hello.map_err(|error| target.failed(&error))?;
+    let replica_set = target.replica_set(&hello)?;
+    target.may_read(&client, oplog).await?;
     let majority = majority(&hello).unwrap_or_default();
     Ok((client, Deployment { replica_set, majority }))
 }
 
-fn replica_set(hello: &Document, hosts: &str) -> Result<String, ConnectError> {
-    if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
-        return Err(ConnectError::Mongos { hosts: hosts.to_owned() });
-    }
-    let name = hello.get_str("setName").map_err(|_| ConnectError::Standalone { hosts: hosts.to_owned() })?;
-    Ok(name.to_owned())
-}
-
 fn majority(hello: &Document) -> Option<Timestamp> {
     let last_write = hello.get_document("lastWrite").ok()?;
-    let time = last_write.get_document("majorityOpTime").or_else(|_| last_write.get_document("opTime")).ok()?;
+    let time =
+        last_write.get_document("majorityOpTime").or_else(|_| last_write.get_document("opTime")).ok()?;
     time.get_timestamp("ts").ok().map(Timestamp::from)
 }
 
-async fn may_read(client: &Client, oplog: &Namespace, hosts: &str) -> Result<(), ConnectError> {
-    let collection = client.database(&oplog.db).collection::<RawDocumentBuf>(&oplog.coll);
-    match collection.find_one(doc! {}).projection(doc! { "ts": 1 }).await {
-        Ok(_) => Ok(()),
-        Err(error) if command_code(&error) == Some(UNAUTHORIZED) => {
-            Err(ConnectError::Unauthorized { oplog: oplog.clone() })
+/// What is connected with, for the words of an error.
+struct Target {
+    hosts: String,
+    tls: bool,
+}
+
+impl Target {
+    /// The name of the replica set that `hello` tells of.
+    fn replica_set(&self, hello: &Document) -> Result<String, ConnectError> {
+        let hosts = self.hosts.clone();
+        if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
+            return Err(ConnectError::Mongos { hosts });
         }
-        Err(error) => Err(failed(hosts, &error)),
+        let name = hello.get_str("setName").map_err(|_| ConnectError::Standalone { hosts })?;
+        Ok(name.to_owned())
+    }
+
+    async fn may_read(&self, client: &Client, oplog: &Namespace) -> Result<(), ConnectError> {
+        let collection = client.database(&oplog.db).collection::<RawDocumentBuf>(&oplog.coll);
+        match collection.find_one(doc! {}).projection(doc! { "ts": 1 }).await {
+            Ok(_) => Ok(()),
+            Err(error) if command_code(&error) == Some(UNAUTHORIZED) => {
+                Err(ConnectError::Unauthorized { oplog: oplog.clone() })
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&self, error: &Error) -> ConnectError {
+        let (hosts, reason) = (self.hosts.clone(), sentence(error));
+        let unreachable = matches!(
+            *error.kind,
+            ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) | ErrorKind::DnsResolve { .. }
+        );
+        if is_authentication(error, &reason) {
+            ConnectError::Authentication { hosts, reason }
+        } else if self.tls && unreachable && !reason.contains("refused") {
+            ConnectError::Tls { hosts, reason }
+        } else if unreachable {
+            ConnectError::Unreachable { hosts, reason }
+        } else {
+            ConnectError::Other { hosts, reason }
+        }
     }
 }
 
-fn failed(hosts: &str, error: &Error) -> ConnectError {
-    let (hosts, reason) = (hosts.to_owned(), sentence(error));
-    let refused = matches!(*error.kind, ErrorKind::Authentication { .. })
+/// The driver wraps a failure to log in during server selection in its text only.
+fn is_authentication(error: &Error, reason: &str) -> bool {
+    matches!(*error.kind, ErrorKind::Authentication { .. })
         || command_code(error) == Some(AUTHENTICATION_FAILED)
-        || reason.contains("SCRAM");
-    if refused {
-        ConnectError::Authentication { hosts, reason }
-    } else if is_tls(&reason) {
-        ConnectError::Tls { hosts, reason }
-    } else if matches!(*error.kind, ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) | ErrorKind::DnsResolve { .. }) {
-        ConnectError::Unreachable { hosts, reason }
-    } else {
-        ConnectError::Other { hosts, reason }
+        || reason.contains("SCRAM")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica_set(hello: Document) -> Result<String, String> {
+        let target = Target { hosts: "db:27017".to_owned(), tls: false };
+        target.replica_set(&hello).map_err(|error| error.to_string())
     }
-}
 
-/// The driver reports TLS failures as I/O errors, told apart by their text only.
-fn is_tls(reason: &str) -> bool {
-    ["certificate", "handshake", "TLS", "InvalidContentType", "corrupt message", "tls"].iter().any(|sign| reason.contains(sign))
-}
-
-/// The code of a server's error reply.
-pub(super) fn command_code(error: &Error) -> Option<i32> {
-    match &*error.kind {
-        ErrorKind::Command(command) => Some(command.code),
-        _ => None,
+    #[test]
+    fn hello_tells_what_a_server_is() {
+        assert_eq!(replica_set(doc! { "isWritablePrimary": true, "setName": "rs0" }), Ok("rs0".to_owned()));
+        // As a mongos answers; there is none to test with.
+        let said = replica_set(doc! { "isWritablePrimary": true, "msg": "isdbgrid" }).unwrap_err();
+        assert!(said.starts_with("db:27017 is a mongos, the router of a sharded cluster"), "{said}");
+        assert!(said.contains("Give the URI of a shard's replica set"), "{said}");
+        let said = replica_set(doc! { "isWritablePrimary": true }).unwrap_err();
+        assert!(said.starts_with("the MongoDB at db:27017 is a standalone server"), "{said}");
     }
-}
 
-/// What went wrong, in a few words: of the driver's long report on server selection the first
-/// server's error only, and of a server's error its message.
-pub fn sentence(error: &Error) -> String {
-    let text = match &*error.kind {
-        ErrorKind::Command(command) => return format!("{} (code {}, {})", command.message, command.code, command.code_name),
-        ErrorKind::ServerSelection { message, .. } => message.clone(),
-        kind => kind.to_string(),
-    };
-    let cause = text.split_once("Error: ").map_or(text.as_str(), |(_, cause)| cause);
-    let cause = cause.split_once(", labels: ").map_or(cause, |(cause, _)| cause);
-    cause.trim_start_matches("Kind: ").trim_end_matches(['.', ' ', '}', ']']).to_owned()
-}
-
-fn hosts(addresses: &[ServerAddress]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    #[test]
+    fn the_start_is_what_a_majority_has() {
+        let at = |time| doc! { "ts": bson::Timestamp { time, increment: 1 }, "t": 1_i64 };
+        let hello = doc! { "lastWrite": { "opTime": at(9), "majorityOpTime": at(7) } };
+        assert_eq!(majority(&hello), Some(Timestamp { time: 7, increment: 1 }));
+        assert_eq!(majority(&doc! {}), None);
+    }
 }

@@ -4,5 +4,6 @@
 pub mod connect;
 pub mod oplog;
 mod selection;
+mod server_error;
 
 pub use selection::Selection;

@@ -75,7 +75,10 @@ impl Selection {
         if self.everything {
             return Operations::MAX;
         }
-        self.rules.iter().filter(|(glob, _)| glob.is_match(&self.key)).fold(0, |set, (_, wanted)| set | wanted)
+        self.rules
+            .iter()
+            .filter(|(glob, _)| glob.is_match(&self.key))
+            .fold(0, |set, (_, wanted)| set | wanted)
     }
 }
 

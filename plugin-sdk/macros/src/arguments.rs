@@ -90,7 +90,9 @@ fn one_or_more<T: Parse>(input: ParseStream) -> syn::Result<Vec<T>> {
 
 fn check_namespace(namespace: &LitStr) -> syn::Result<()> {
     let value = namespace.value();
-    if value == "*" || value.split_once('.').is_some_and(|(database, rest)| !database.is_empty() && !rest.is_empty()) {
+    if value == "*"
+        || value.split_once('.').is_some_and(|(database, rest)| !database.is_empty() && !rest.is_empty())
+    {
         return Ok(());
     }
     Err(syn::Error::new(

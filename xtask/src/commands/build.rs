@@ -18,7 +18,8 @@ pub(super) fn plugins(names: &[&str]) -> anyhow::Result<()> {
     if !libraries.is_dir() {
         let mut rustup = Command::new("rustup");
         rustup.current_dir(xtask::root()).args(["target", "add", TARGET]);
-        succeed(&mut rustup).with_context(|| format!("the target {TARGET} is missing and cannot be added"))?;
+        succeed(&mut rustup)
+            .with_context(|| format!("the target {TARGET} is missing and cannot be added"))?;
     }
     let mut build = cargo(&["build", "--release", "--target", TARGET]);
     for name in names {

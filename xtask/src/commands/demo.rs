@@ -51,7 +51,8 @@ impl Host {
             command.arg("--plugin").arg(xtask::plugin(plugin));
         }
         command.args(["--smtp", &sink.url(), "--log-format", "json"]).env("MONGODB_URI", server.uri());
-        let mut shown: Vec<_> = vec!["gtm-host --plugin send_welcome_email.wasm --plugin print_ops.wasm".to_owned()];
+        let mut shown: Vec<_> =
+            vec!["gtm-host --plugin send_welcome_email.wasm --plugin print_ops.wasm".to_owned()];
         shown.push(format!("--uri '{}' --smtp {}", server.uri(), sink.url()));
         println!("    {}", shown.join(" \\\n      "));
 
@@ -78,7 +79,9 @@ impl Host {
                 Ok(line) if message(&line).starts_with("tailing ") => tailing += 1,
                 Ok(Value::String(line)) => bail!("{line}"),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => bail!("gtm-host has not begun within {} s", LIMIT.as_secs()),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("gtm-host has not begun within {} s", LIMIT.as_secs())
+                }
                 Err(RecvTimeoutError::Disconnected) => bail!("gtm-host has ended at its start"),
             }
         }
@@ -91,7 +94,9 @@ impl Host {
         loop {
             let line = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
             let field = |name| line.get(name).and_then(Value::as_str);
-            if let (Some("plugin"), Some("print_ops"), Some(op)) = (field("target"), field("plugin"), field("op")) {
+            if let (Some("plugin"), Some("print_ops"), Some(op)) =
+                (field("target"), field("plugin"), field("op"))
+            {
                 return Some((op.to_owned(), message(&line).to_owned()));
             }
         }
@@ -125,7 +130,9 @@ fn show(host: &Host, sink: &SmtpSink, expected: usize) -> anyhow::Result<usize> 
         let Some(mail) = sink.next(LIMIT) else { break };
         let id = op_of(&mail);
         while !ops.contains_key(&id) {
-            let Some((id, op)) = host.next_op(LIMIT) else { bail!("no op was seen for the mail {}", mail.id) };
+            let Some((id, op)) = host.next_op(LIMIT) else {
+                bail!("no op was seen for the mail {}", mail.id)
+            };
             ops.insert(id, op);
         }
         let op = ops.remove(&id).unwrap_or_default();

@@ -9,7 +9,15 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("plugins", || build::plugins(&["send_welcome_email", "print_ops", "misbehave", "trivial"]))?;
     step("lints", || {
-        succeed(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
+        succeed(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
     })?;
     step("Python environment", Venv::ready)?;
     // One server for all tests but those that need one of their own.

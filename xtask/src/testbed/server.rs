@@ -70,9 +70,16 @@ impl Server {
             None => Kind::TestServer(Venv::ready()?),
         };
         let own = Own { process: None, data: tempfile::tempdir()?, port: free_port()?, kind, options };
-        let mut server = Self { uri: format!("mongodb://127.0.0.1:{}/?directConnection=true", own.port), own: Some(own) };
+        let mut server =
+            Self { uri: format!("mongodb://127.0.0.1:{}/?directConnection=true", own.port), own: Some(own) };
         server.restart()?;
-        if let Some(Own { kind: Kind::Mongod(_), port, options: ServerOptions { standalone: false, .. }, .. }) = server.own {
+        if let Some(Own {
+            kind: Kind::Mongod(_),
+            port,
+            options: ServerOptions { standalone: false, .. },
+            ..
+        }) = server.own
+        {
             initiate(port)?;
         }
         Ok(server)
@@ -87,8 +94,12 @@ impl Server {
     pub fn describe(&self) -> String {
         match &self.own {
             None => "the MongoDB of MONGODB_URI".to_owned(),
-            Some(Own { kind: Kind::Mongod(path), .. }) => format!("{} as a replica set of one member", path.display()),
-            Some(Own { kind: Kind::TestServer(_), .. }) => "the test server from PyPI (secantusdb)".to_owned(),
+            Some(Own { kind: Kind::Mongod(path), .. }) => {
+                format!("{} as a replica set of one member", path.display())
+            }
+            Some(Own { kind: Kind::TestServer(_), .. }) => {
+                "the test server from PyPI (secantusdb)".to_owned()
+            }
         }
     }
 
@@ -138,6 +149,8 @@ impl Own {
             Kind::TestServer(venv) => {
                 let mut command = Command::new(venv.program("secantusd-py"));
                 command.args(["--host", "127.0.0.1", "--port", &port, "--enable-test-commands"]);
+                // What was acknowledged survives a kill, as a majority write does on MongoDB.
+                command.arg("--sync-on-commit");
                 command.arg("--storage-path").arg(self.data.path());
                 command.args(auth.then_some("--auth"));
                 command.args(standalone.then_some("--standalone"));

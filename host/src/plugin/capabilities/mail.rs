@@ -102,7 +102,8 @@ impl Host for State {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
         let Some(mailer) = &self.mailer else {
             return Err(Error::NotGranted(
-                "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml".to_owned(),
+                "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml"
+                    .to_owned(),
             ));
         };
         let Some(op) = self.op else {
@@ -117,7 +118,8 @@ impl Host for State {
 
 /// The same for the same op, plugin and number of the mail among those for the op.
 fn message_id(op: &str, number: u32, plugin: &str, from: &Mailbox) -> String {
-    let plugin = plugin.replace(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_' || sign == '-'), "-");
+    let plugin =
+        plugin.replace(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_' || sign == '-'), "-");
     format!("<{op}.{number}.{plugin}@{}>", from.email.domain())
 }
 
@@ -197,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_letter_carries_its_id_and_encodes_its_subject() {
-        let letter = compose(message("Ada <ada@example.com>"), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
+        let letter =
+            compose(message("Ada <ada@example.com>"), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
         let text = String::from_utf8(letter.formatted()).unwrap();
         assert!(text.contains("Message-ID: <1@x>\r\n"), "{text}");
         assert!(text.contains("=?utf-8?"), "{text}");

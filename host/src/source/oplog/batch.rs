@@ -120,7 +120,9 @@ impl Reply {
         match skip {
             Skip::Noop | Skip::Migration | Skip::IndexBuild => {}
             Skip::Malformed => {
-                tracing::error!("skipped the oplog entry at {timestamp}, op \"{kind}\", in {namespace}: it is malformed");
+                tracing::error!(
+                    "skipped the oplog entry at {timestamp}, op \"{kind}\", in {namespace}: it is malformed"
+                );
             }
             Skip::Transaction if *count == 1 => tracing::warn!(
                 "skipped the oplog entry at {timestamp}: it is a transaction or a batch of writes, which this \

@@ -85,7 +85,14 @@ impl<'a> Entry<'a> {
     fn document_change(&self) -> Result<Change<'a>, Skip> {
         let (database, collection) = self.namespace.split_once('.').ok_or(Skip::Malformed)?;
         let object = self.object.ok_or(Skip::Malformed)?;
-        let change = Change { operation: OperationType::Other, database, collection, key: None, document: None, command: None };
+        let change = Change {
+            operation: OperationType::Other,
+            database,
+            collection,
+            key: None,
+            document: None,
+            command: None,
+        };
         Ok(match self.kind {
             "i" => Change {
                 operation: OperationType::Insert,

@@ -26,11 +26,12 @@ const KEYS_PER_QUERY: usize = 1000;
 pub(super) async fn full_documents(client: &Client, ops: &mut [Op]) -> mongodb::error::Result<()> {
     let mut wanted: HashMap<Arc<Namespace>, HashMap<Vec<u8>, Vec<usize>>> = HashMap::new();
     for (index, op) in ops.iter().enumerate() {
-        if op.operation_type == OperationType::Update && op.full_document.is_none() {
-            if let Some(key) = key(op) {
-                let keys = wanted.entry(Arc::clone(&op.namespace)).or_default();
-                keys.entry(key.into_bytes()).or_default().push(index);
-            }
+        if op.operation_type == OperationType::Update
+            && op.full_document.is_none()
+            && let Some(key) = key(op)
+        {
+            let keys = wanted.entry(Arc::clone(&op.namespace)).or_default();
+            keys.entry(key.into_bytes()).or_default().push(index);
         }
     }
     for (namespace, keys) in wanted {
@@ -74,10 +75,10 @@ async fn find(
         let reply: Reply = reply(batch?);
         let documents = reply.documents().map_err(mongodb::error::Error::custom)?;
         for value in documents.into_iter() {
-            if let Some(document) = value?.as_document() {
-                if let Some(id) = id_of(document) {
-                    found(id.as_bytes(), reply.cut(document));
-                }
+            if let Some(document) = value?.as_document()
+                && let Some(id) = id_of(document)
+            {
+                found(id.as_bytes(), reply.cut(document));
             }
         }
     }

@@ -16,7 +16,8 @@ use super::entry::Malformed;
 use super::lookup;
 use crate::op::Timestamp;
 use crate::source::Selection;
-use crate::source::connect::{self, Deployment, command_code};
+use crate::source::connect::Deployment;
+use crate::source::server_error::{command_code, sentence};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -28,20 +29,23 @@ const EMPTY: Duration = Duration::from_millis(250);
 /// Pauses before reading again after a failure: growing from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+const BAD_VALUE: i32 = 2;
 /// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
 /// CommandNotFound, InvalidNamespace, CommandNotSupported.
-const FINAL: [i32; 6] = [2, 13, 18, 59, 73, 115];
+const FINAL: [i32; 6] = [BAD_VALUE, 13, 18, 59, 73, 115];
 
 /// Why a tail ends.
 #[derive(Debug, thiserror::Error)]
 pub enum TailError {
     /// The server refuses to be read, now and later.
-    #[error("the oplog {oplog} cannot be read: {}", connect::sentence(.source))]
+    #[error("the oplog {oplog} cannot be read: {reason}. {remedy}")]
     Refused {
         /// Which oplog.
         oplog: Namespace,
         /// What the server says.
-        source: Error,
+        reason: String,
+        /// What can be done.
+        remedy: &'static str,
     },
     /// The oplog has moved on past the position.
     #[error(
@@ -117,7 +121,7 @@ impl Tail {
         };
         // The server's own clock of writes says nothing of another collection.
         if oplog.db != "local" {
-            tail.position = tail.edge(-1).await.map_err(|source| tail.refused(source))?.unwrap_or_default();
+            tail.position = tail.edge(-1).await.map_err(|error| tail.refused(&error))?.unwrap_or_default();
         }
         Ok(tail)
     }
@@ -156,7 +160,7 @@ impl Tail {
             // A cursor is of no use after any error.
             self.cursor = None;
             if is_final(&error) {
-                return Err(self.refused(error));
+                return Err(self.refused(&error));
             }
             self.pause("the oplog cannot be read", &error).await;
         }
@@ -215,7 +219,8 @@ impl Tail {
         while let Err(error) = lookup::full_documents(&self.client, &mut batch.ops).await {
             if is_final(&error) {
                 tracing::warn!(
-                    "updates are delivered without their full documents, as these cannot be read: {error}"
+                    "updates are delivered without their full documents, as these cannot be read: {}",
+                    sentence(&error)
                 );
                 return;
             }
@@ -229,7 +234,7 @@ impl Tail {
         match self.edge(1).await {
             Ok(Some(oldest)) if oldest <= position => TailError::Diverged { position, found },
             Ok(oldest) => TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
-            Err(error) => self.refused(error),
+            Err(error) => self.refused(&error),
         }
     }
 
@@ -255,7 +260,7 @@ impl Tail {
                 .build()
         });
         let delay = back_off.next().unwrap_or(BACK_OFF.1);
-        tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), connect::sentence(error));
+        tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), sentence(error));
         tokio::time::sleep(delay).await;
     }
 
@@ -265,8 +270,12 @@ impl Tail {
         }
     }
 
-    fn refused(&self, source: Error) -> TailError {
-        TailError::Refused { oplog: self.oplog.namespace(), source }
+    fn refused(&self, error: &Error) -> TailError {
+        let remedy = match command_code(error) {
+            Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
+            _ => "Has the user the role read on that database?",
+        };
+        TailError::Refused { oplog: self.oplog.namespace(), reason: sentence(error), remedy }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Does what a plugin should not, where its config says: `filter` or `handle` set to one of the
 //! names in [`misbehave`]. `namespace` limits it to one, as other tests use the same server.
-#![allow(clippy::panic, reason = "that is its purpose")]
+#![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "that is its purpose")]
 
 use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, plugin};
 
@@ -44,12 +44,10 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
             std::thread::sleep(std::time::Duration::from_secs(3600));
             Ok(())
         }
-        Some("mail") => {
-            mail::send(&mail::Message::to("ada@example.com").text("from the filter"))
-                .map(drop)
-                .inspect_err(|error| log::error!("no mail: {error}"))
-                .map_err(Failure::from)
-        }
+        Some("mail") => mail::send(&mail::Message::to("ada@example.com").text("from the filter"))
+            .map(drop)
+            .inspect_err(|error| log::error!("no mail: {error}"))
+            .map_err(Failure::from),
         Some("print") => {
             println!("printed by {call}");
             eprintln!("and to standard error");
@@ -81,5 +79,7 @@ fn spy() {
     let environment = std::env::vars().count();
     let arguments = std::env::args().count();
     let network = std::net::TcpStream::connect("127.0.0.1:27017").is_ok();
-    log::info!("file {file}, directory {directory}, environment {environment}, arguments {arguments}, network {network}");
+    log::info!(
+        "file {file}, directory {directory}, environment {environment}, arguments {arguments}, network {network}"
+    );
 }

@@ -1,0 +1,113 @@
+//! The hot paths: reading an entry of the oplog, and the two calls of a plugin.
+//!
+//! Each group has a baseline in the same run, as times on a machine that is shared say little alone.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that fails should say where")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gtm_host::op::{Namespace, Op, OpId, OperationType, Timestamp};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
+use gtm_host::source::oplog::entry::Entry;
+
+const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
+
+fn document(size: usize) -> Document {
+    let rest = size - bson::serialize_to_vec(&doc! { "_id": 1_i64, "text": "" }).unwrap().len();
+    doc! { "_id": 1_i64, "text": "x".repeat(rest) }
+}
+
+fn op(size: usize) -> Op {
+    Op {
+        id: OpId { timestamp: Timestamp { time: 1_700_000_000, increment: 1 }, index: 0 },
+        operation_type: OperationType::Insert,
+        namespace: Arc::new(Namespace { database: "users".into(), collection: "users".into() }),
+        wall_time: Some(1_700_000_000_123),
+        document_key: Some(bson::serialize_to_vec(&doc! { "_id": 1_i64 }).unwrap().into()),
+        full_document: Some(bson::serialize_to_vec(&document(size)).unwrap().into()),
+        update_description: None,
+        command: None,
+    }
+}
+
+/// An insert as MongoDB 8 writes it.
+fn entry(size: usize) -> RawDocumentBuf {
+    let entry = doc! {
+        "lsid": { "id": bson::Uuid::from_bytes([7; 16]), "uid": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![1; 32] } },
+        "txnNumber": 1_i64,
+        "op": "i",
+        "ns": "users.users",
+        "ui": bson::Uuid::from_bytes([9; 16]),
+        "o": document(size),
+        "o2": { "_id": 1_i64 },
+        "stmtId": 0,
+        "ts": bson::Timestamp { time: 1_700_000_000, increment: 1 },
+        "t": 1_i64,
+        "v": 2_i64,
+        "wall": bson::DateTime::from_millis(1_700_000_000_123),
+        "prevOpTime": { "ts": bson::Timestamp { time: 0, increment: 0 }, "t": -1_i64 },
+    };
+    RawDocumentBuf::try_from(entry).unwrap()
+}
+
+fn header(criterion: &mut Criterion) {
+    for (name, size) in SIZES {
+        let entry = entry(size);
+        let mut group = criterion.benchmark_group(format!("entry of an insert of {name}"));
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("header and change", |bencher| {
+            bencher.iter(|| {
+                let entry = Entry::parse(black_box(&entry)).unwrap();
+                black_box(entry.change().is_ok())
+            });
+        });
+        group.bench_function("baseline: every field's length read", |bencher| {
+            bencher.iter(|| {
+                black_box::<&RawDocument>(&entry)
+                    .iter_elements()
+                    .map(|field| field.unwrap().size())
+                    .sum::<usize>()
+            });
+        });
+        group.bench_function("baseline: decoded to a Document", |bencher| {
+            bencher.iter(|| Document::try_from(black_box::<&RawDocument>(&entry)).unwrap());
+        });
+        group.finish();
+    }
+}
+
+fn calls(criterion: &mut Criterion) {
+    let cache = xtask::target_dir().join("testbed/cache");
+    let engine = Engine::new(&cache).unwrap();
+    let path = xtask::plugin("trivial");
+    let limits = Limits {
+        memory: 64 << 20,
+        filter_timeout: Duration::from_secs(1),
+        handle_timeout: Duration::from_secs(30),
+    };
+    let plugin = Plugin::load(&engine, "trivial", &path, limits, BTreeMap::new(), None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    for (name, size) in SIZES {
+        let op = op(size);
+        let mut group = criterion.benchmark_group(format!("call with a document of {name}"));
+        group.throughput(Throughput::Elements(1));
+        let mut filter = Filter::new(plugin.clone());
+        group.bench_function("filter", |bencher| bencher.iter(|| filter.call(black_box(&op), 1).unwrap()));
+        let mut handler = Handler::new(plugin.clone());
+        group.bench_function("handle", |bencher| {
+            bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());
+        });
+        group.bench_function("baseline: the document copied", |bencher| {
+            bencher.iter(|| black_box(op.full_document.as_ref().unwrap().to_vec()));
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, header, calls);
+criterion_main!(benches);

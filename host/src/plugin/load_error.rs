@@ -1,0 +1,53 @@
+//! Why a plugin cannot be loaded: one sentence each, with the remedy.
+
+use std::path::PathBuf;
+
+use semver::Version;
+
+use super::call::CallError;
+use super::contract::CONTRACT;
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum LoadError {
+    #[error(
+        "the plugin {} does not exist. Is the path right, and was it built (cargo build --release --target wasm32-wasip2)?", path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error("the plugin {} cannot be read: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: std::io::Error },
+    #[error("the plugin {} is an empty file. Was its build interrupted? Build it again", path.display())]
+    Empty { path: PathBuf },
+    #[error("the plugin {} is no WebAssembly. Name the .wasm file that the build made", path.display())]
+    NotWasm { path: PathBuf },
+    #[error(
+        "the plugin {} is a core WebAssembly module, and a plugin is a component. In Rust, build it with --target \
+         wasm32-wasip2; from another compiler, make a component of it: wasm-tools component embed wit --world plugin \
+         CORE.wasm -o EMBEDDED.wasm, then wasm-tools component new EMBEDDED.wasm -o PLUGIN.wasm", path.display()
+    )]
+    CoreModule { path: PathBuf },
+    #[error("the plugin {} cannot be compiled: {reason}. Build it again", path.display())]
+    Invalid { path: PathBuf, reason: String },
+    #[error(
+        "the plugin {} was built against contract {built}, and this gtm-host speaks {CONTRACT}. Update gtm-host, or \
+         build the plugin with gtm-plugin {CONTRACT}", path.display()
+    )]
+    NewerContract { path: PathBuf, built: Version },
+    #[error(
+        "the plugin {} was built against contract {built}, which this gtm-host does not speak any more. Build the plugin \
+         again with gtm-plugin {CONTRACT}", path.display()
+    )]
+    OlderContract { path: PathBuf, built: Version },
+    #[error(
+        "{} is a component of another world: it does not export {missing}. A plugin exports filter and handle, as \
+         wit/world.wit says; in Rust the attribute #[plugin] does that", path.display()
+    )]
+    MissingExport { path: PathBuf, missing: &'static str },
+    #[error("the plugin {} asks for {import}, which this gtm-host does not offer", path.display())]
+    UnknownImport { path: PathBuf, import: String },
+    #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. Build it again with gtm-plugin {CONTRACT}", path.display())]
+    Mismatch { path: PathBuf, reason: String },
+    #[error("the plugin {} cannot say what it subscribes to: {reason}", path.display())]
+    Subscriptions { path: PathBuf, reason: CallError },
+}

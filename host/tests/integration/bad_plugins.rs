@@ -1,0 +1,112 @@
+//! A plugin that cannot be loaded: one sentence, with the remedy.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::support::{error_of, plugin};
+
+fn file(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn error_with(path: &Path) -> String {
+    error_of(&["--plugin", path.to_str().unwrap()])
+}
+
+/// What is said of a plugin with these bytes.
+fn error_with_bytes(bytes: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    error_with(&file(&directory, "plugin.wasm", bytes))
+}
+
+/// A plugin that is good but for these bytes, replaced by as many others.
+fn error_with_patch(old: &str, new: &str) -> String {
+    assert_eq!(old.len(), new.len());
+    let mut bytes = std::fs::read(plugin("send_welcome_email")).unwrap();
+    let found: Vec<_> =
+        (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old.as_bytes())).collect();
+    assert!(!found.is_empty());
+    for at in found {
+        bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+    }
+    error_with_bytes(&bytes)
+}
+
+#[test]
+fn missing() {
+    let said = error_of(&["--plugin", "no/such/plugin.wasm"]);
+    assert!(said.starts_with("the plugin no/such/plugin.wasm does not exist. Is the path right"), "{said}");
+}
+
+#[test]
+fn unreadable() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = error_with(directory.path());
+    assert!(said.contains("cannot be read: Is a directory"), "{said}");
+}
+
+#[test]
+fn empty() {
+    assert!(error_with_bytes(b"").contains("is an empty file. Was its build interrupted? Build it again"));
+}
+
+#[test]
+fn no_webassembly() {
+    assert!(error_with_bytes(b"#!/bin/sh\n").contains("is no WebAssembly. Name the .wasm file"));
+}
+
+#[test]
+fn a_core_module() {
+    let said = error_with_bytes(b"\0asm\x01\0\0\0");
+    assert!(said.contains("is a core WebAssembly module, and a plugin is a component"), "{said}");
+    assert!(said.contains("--target wasm32-wasip2") && said.contains("wasm-tools component new"), "{said}");
+}
+
+#[test]
+fn a_component_cut_short() {
+    let bytes = std::fs::read(plugin("print_ops")).unwrap();
+    let said = error_with_bytes(&bytes[..bytes.len() / 2]);
+    assert!(said.contains("cannot be compiled: ") && said.contains("Build it again"), "{said}");
+}
+
+#[test]
+fn a_component_of_another_world() {
+    // The smallest component: it imports and exports nothing.
+    let said = error_with_bytes(b"\0asm\x0d\0\x01\0");
+    assert!(said.contains("is a component of another world: it does not export filter and handle"), "{said}");
+}
+
+#[test]
+fn a_newer_contract() {
+    let said = error_with_patch("@0.1.0", "@0.2.0");
+    assert!(
+        said.contains("was built against contract 0.2.0, and this gtm-host speaks 0.1.0. Update gtm-host"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_older_contract() {
+    let said = error_with_patch("@0.1.0", "@0.0.1");
+    assert!(
+        said.contains("built against contract 0.0.1, which this gtm-host does not speak any more"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_import_that_is_not_offered() {
+    let said = error_with_patch("gtm:plugin/mail@0.1.0", "acme:parts/faxe@0.1.0");
+    assert!(said.contains("asks for acme:parts/faxe@0.1.0"), "{said}");
+    assert!(said.contains("which this gtm-host does not offer"), "{said}");
+}
+
+#[test]
+fn another_signature() {
+    // Field names are part of a type.
+    let said = error_with_patch("full-document-before-change", "full-document-before-chance");
+    assert!(said.contains("does not fit contract 0.1.0: "), "{said}");
+}

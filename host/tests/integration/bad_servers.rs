@@ -1,0 +1,95 @@
+//! A server that cannot be followed: one sentence, with the remedy.
+
+use bson::doc;
+use mongodb::Client;
+use xtask::process::free_port;
+use xtask::testbed::{Server, ServerOptions};
+
+use crate::support::{error_of, plugin};
+
+fn error_at(uri: &str) -> String {
+    error_of(&["--plugin", &plugin("print_ops"), "--log", "error", "--uri", uri])
+}
+
+#[test]
+fn a_uri_that_is_none() {
+    for uri in ["localhost:27017", "mongodb://", "mongodb://a:b@c@d/", "mongodb://localhost/?tls=perhaps"] {
+        let said = error_at(uri);
+        assert!(said.starts_with("the MongoDB URI cannot be understood: "), "{said}");
+        assert!(said.contains("mongodb://localhost:27017"), "{said}");
+    }
+}
+
+#[test]
+fn nobody_listens() {
+    let port = free_port().unwrap();
+    let said = error_at(&format!("mongodb://user:secret@127.0.0.1:{port}/?serverSelectionTimeoutMS=500"));
+    assert!(said.starts_with(&format!("no MongoDB answers at 127.0.0.1:{port}: ")), "{said}");
+    assert!(said.contains("Connection refused") && said.contains("Is mongod running there"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+fn a_wrong_password() {
+    let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
+    let said = error_at(&server.uri().replace("mongodb://", "mongodb://user:secret@"));
+    assert!(said.contains("refuses the user name or password: "), "{said}");
+    assert!(said.contains("authSource") && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn no_password_where_one_is_wanted() {
+    let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
+    let said = error_at(server.uri());
+    assert!(said.contains("this user may not read local.oplog.rs"), "{said}");
+}
+
+#[test]
+fn no_tls_on_the_other_side() {
+    let server = Server::ready().unwrap();
+    let sign = if server.uri().contains('?') { '&' } else { '?' };
+    let said = error_at(&format!("{}{sign}tls=true&serverSelectionTimeoutMS=500", server.uri()));
+    assert!(said.contains("no TLS connection with MongoDB at "), "{said}");
+    assert!(said.contains("leave tls=true out of the URI"), "{said}");
+}
+
+#[test]
+fn a_standalone_server() {
+    let server = Server::start(ServerOptions { standalone: true, ..Default::default() }).unwrap();
+    let said = error_at(server.uri());
+    assert!(said.contains("is a standalone server, which keeps no oplog"), "{said}");
+    assert!(said.contains("--replSet rs0") && said.contains("rs.initiate()"), "{said}");
+}
+
+#[tokio::test]
+async fn no_right_to_read_the_oplog() {
+    let server = Server::start(Default::default()).unwrap();
+    let admin = Client::with_uri_str(server.uri()).await.unwrap().database("admin");
+    let data = doc! { "failCommands": ["find"], "errorCode": 13 };
+    admin
+        .run_command(doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data })
+        .await
+        .unwrap();
+    let said = error_at(server.uri());
+    assert!(
+        said.starts_with("this user may not read local.oplog.rs. Let an administrator grant it"),
+        "{said}"
+    );
+    assert!(said.contains(r#"grantRolesToUser("USER", [{role: "read", db: "local"}])"#), "{said}");
+}
+
+#[test]
+fn an_oplog_that_is_no_namespace() {
+    let said = error_of(&["--plugin", &plugin("print_ops"), "--oplog", "oplog"]);
+    assert_eq!(said, r#""oplog" is no namespace: --oplog takes DATABASE.COLLECTION"#);
+}
+
+#[test]
+fn a_mail_server_that_is_no_url() {
+    let said = error_of(&["--plugin", &plugin("print_ops"), "--smtp", "localhost:25"]);
+    assert!(said.starts_with("the mail server's URL cannot be understood: "), "{said}");
+    assert!(said.contains("smtp://localhost:1025"), "{said}");
+    let said =
+        error_of(&["--plugin", &plugin("print_ops"), "--smtp", "smtp://localhost:25", "--mail-from", "me"]);
+    assert!(said.contains(r#"the sender "me" is no e-mail address"#), "{said}");
+}

@@ -1,0 +1,23 @@
+//! The program as users run it: a real server, a real mail server, real plugins in the sandbox.
+//!
+//! `cargo xtask test` builds the plugins and starts the server that these tests share. One that kills
+//! its server, or wants it in a special state, starts its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that fails should say where"
+)]
+
+mod support;
+
+mod bad_plugins;
+mod bad_servers;
+mod main_job;
+mod oplog_collection;
+mod reconnect;
+mod sandbox;
+mod stopping;

@@ -1,0 +1,199 @@
+//! Inserts become mails, and every change reaches plugins as what it is.
+
+use std::time::Duration;
+
+use bson::doc;
+use xtask::testbed::{Server, SmtpSink};
+
+use crate::support::{Database, Host, LIMIT, message, plugin};
+
+/// `send_welcome_email` listens to `users.users`, which the tests that use it share: they look for
+/// their own addresses only.
+fn welcome_host(server: &Server, sink: &SmtpSink, more: &[&str]) -> Host {
+    let (plugin, smtp) = (plugin("send_welcome_email"), sink.url());
+    let mut arguments =
+        vec!["--plugin", &plugin, "--uri", server.uri(), "--smtp", &smtp, "--retry-delay", "50ms"];
+    arguments.extend(more);
+    Host::tailing(&arguments)
+}
+
+#[tokio::test]
+async fn each_new_user_gets_a_mail_and_nobody_else_does() {
+    let (server, sink) = (Server::ready().unwrap(), SmtpSink::start().unwrap());
+    let host = welcome_host(&server, &sink, &["--set", "from=Shop <shop@example.com>"]);
+    let own = Database::new(server.uri()).await;
+    let users = own.client.database("users").collection("users");
+    let elsewhere = own.collection("users");
+
+    elsewhere.insert_one(doc! { "name": "Elsewhere", "email": "elsewhere@example.com" }).await.unwrap();
+    users.insert_one(doc! { "name": "Zoë Ångström", "email": "zoe@example.com" }).await.unwrap();
+    users.insert_one(doc! { "name": "without an address" }).await.unwrap();
+    users.update_one(doc! { "email": "zoe@example.com" }, doc! { "$set": { "age": 33 } }).await.unwrap();
+    users.insert_one(doc! { "name": "Ada", "email": "ada@example.com" }).await.unwrap();
+    users.delete_many(doc! {}).await.unwrap();
+
+    let mails = sink.take(2, LIMIT);
+    assert_eq!(mails[0].to, ["zoe@example.com"]);
+    assert_eq!(mails[0].from, "Shop <shop@example.com>");
+    assert_eq!(mails[0].subject, "Welcome");
+    assert!(mails[0].text.contains("Hello Zoë Ångström,"), "{}", mails[0].text);
+    assert!(mails[0].id.ends_with(".0.send_welcome_email@example.com>"), "{}", mails[0].id);
+    assert_eq!(mails[1].to, ["ada@example.com"]);
+    assert_ne!(mails[0].id, mails[1].id);
+
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0));
+    assert!(log.iter().any(|line| message(line).contains(" 2 handled, 0 rejected, 0 failed")), "{log:?}");
+    assert!(sink.next(Duration::from_millis(200)).is_none(), "nobody else gets a mail");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_put_off_is_sent_again_and_one_that_is_refused_is_not() {
+    let (server, sink) = (Server::start(Default::default()).unwrap(), SmtpSink::start().unwrap());
+    let mut host = welcome_host(&server, &sink, &[]);
+    let own = Database::new(server.uri()).await;
+    let users = own.client.database("users").collection("users");
+    for address in ["later@example.com", "refused@example.com", "no address", "last@example.com"] {
+        users.insert_one(doc! { "name": "x", "email": address }).await.unwrap();
+    }
+
+    let again = host.wait_for("attempt 1 failed, trying again");
+    assert!(message(&again).contains("451"), "{again}");
+    assert_eq!(again["plugin"], "send_welcome_email");
+    let refused = host.wait_for("rejected by the plugin");
+    assert!(message(&refused).contains("550") && message(&refused).contains("no such user"), "{refused}");
+    assert!(refused["op"].is_string());
+    let invalid = host.wait_for("rejected by the plugin");
+    assert!(message(&invalid).contains("\"no address\" is no e-mail address"), "{invalid}");
+
+    let mails = sink.take(2, LIMIT);
+    assert_eq!(mails[0].to, ["later@example.com"], "order is kept");
+    assert_eq!(mails[1].to, ["last@example.com"]);
+    let again_id = again["op"].as_str().unwrap();
+    assert!(mails[0].id.contains(again_id), "the repeat has the id of the op: {} {again_id}", mails[0].id);
+}
+
+#[tokio::test]
+async fn a_mail_server_that_is_away_is_waited_for() {
+    let server = Server::start(Default::default()).unwrap();
+    let port = xtask::process::free_port().unwrap();
+    let (plugin, smtp) = (plugin("send_welcome_email"), format!("smtp://127.0.0.1:{port}"));
+    let arguments = [
+        "--plugin",
+        &plugin,
+        "--uri",
+        server.uri(),
+        "--smtp",
+        &smtp,
+        "--retry-delay",
+        "200ms",
+        "--max-attempts",
+        "50",
+    ];
+    let mut host = Host::start(&arguments);
+    let warned = host.wait_for("the mail server cannot be reached now");
+    assert_eq!(warned["level"], "WARN");
+    host.wait_for("tailing ");
+
+    let own = Database::new(server.uri()).await;
+    let users = own.client.database("users").collection("users");
+    users.insert_one(doc! { "name": "Ada", "email": "ada@example.com" }).await.unwrap();
+    let failed = host.wait_for("attempt 2 failed");
+    assert!(message(&failed).contains("Connection refused"), "{failed}");
+    let sink = SmtpSink::start_at(port).unwrap();
+    assert_eq!(sink.next(LIMIT).unwrap().to, ["ada@example.com"]);
+    host.wait_for("welcomed ada@example.com");
+}
+
+#[tokio::test]
+async fn changes_reach_a_plugin_as_what_they_are() {
+    let server = Server::ready().unwrap();
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    let own = Database::new(server.uri()).await;
+    let things = own.collection("things.of.many.parts");
+
+    things.insert_one(doc! { "_id": 1, "a": 1, "b": "ü" }).await.unwrap();
+    things.update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 2 }, "$unset": { "b": "" } }).await.unwrap();
+    let seen = host.printed(&own.name, 2);
+    things.replace_one(doc! { "_id": 1 }, doc! { "new": true }).await.unwrap();
+    things.delete_one(doc! { "_id": 1 }).await.unwrap();
+    things.drop().await.unwrap();
+
+    assert_eq!(seen[0]["operationType"], "insert");
+    assert_eq!(seen[0]["ns"], format!("{}.things.of.many.parts", own.name));
+    assert_eq!(seen[0]["documentKey"].to_string(), r#"{"_id":1}"#);
+    assert_eq!(seen[0]["fullDocument"].to_string(), r#"{"_id":1,"a":1,"b":"ü"}"#);
+    assert_eq!(seen[1]["operationType"], "update");
+    assert_eq!(seen[1]["documentKey"].to_string(), r#"{"_id":1}"#);
+    assert_eq!(seen[1]["fullDocument"].to_string(), r#"{"_id":1,"a":2}"#, "the whole document");
+
+    let seen = host.printed(&own.name, 3);
+    assert_eq!(seen[0]["operationType"], "replace");
+    assert_eq!(seen[0]["fullDocument"].to_string(), r#"{"_id":1,"new":true}"#);
+    assert_eq!(seen[1]["operationType"], "delete");
+    assert_eq!(seen[1]["documentKey"].to_string(), r#"{"_id":1}"#);
+    assert!(seen[1].get("fullDocument").is_none());
+    assert_eq!(seen[2]["operationType"], "drop");
+    assert_eq!(seen[2]["command"].to_string(), r#"{"drop":"things.of.many.parts"}"#);
+
+    own.client.database(&own.name).drop().await.unwrap();
+    let seen = host.printed(&own.name, 1);
+    assert_eq!(seen[0]["operationType"], "dropDatabase");
+    assert_eq!(seen[0]["ns"], own.name);
+}
+
+#[tokio::test]
+async fn many_updates_of_some_documents_get_their_documents() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let (numbers, letters) = (own.collection("numbers"), own.collection("letters"));
+    numbers.insert_many((0..300).map(|n| doc! { "_id": n, "n": 0 })).await.unwrap();
+    letters.insert_one(doc! { "_id": { "compound": "é" }, "n": 0 }).await.unwrap();
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+
+    numbers.update_many(doc! {}, doc! { "$inc": { "n": 1 } }).await.unwrap();
+    letters.update_many(doc! {}, doc! { "$inc": { "n": 1 } }).await.unwrap();
+    numbers.update_one(doc! { "_id": 7 }, doc! { "$inc": { "n": 1 } }).await.unwrap();
+    numbers.delete_one(doc! { "_id": 7 }).await.unwrap();
+
+    let seen = host.printed(&own.name, 303);
+    for (n, op) in seen[..300].iter().enumerate() {
+        assert_eq!(op["documentKey"]["_id"], n);
+        // Gone, or changed once more, by the time the host looks.
+        if n != 7 {
+            assert_eq!(op["fullDocument"].to_string(), format!(r#"{{"_id":{n},"n":1}}"#));
+        }
+    }
+    assert_eq!(seen[300]["fullDocument"].to_string(), r#"{"_id":{"compound":"é"},"n":1}"#);
+    assert_eq!(seen[302]["operationType"], "delete");
+}
+
+#[tokio::test]
+async fn documents_that_are_odd_or_huge_come_through() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let sizes = format!("misbehave={}", plugin("misbehave"));
+    let namespace = format!("namespace={}.huge", own.name);
+    let mut host = Host::tailing(&[
+        "--plugin",
+        &plugin("print_ops"),
+        "--plugin",
+        &sizes,
+        "--set",
+        &namespace,
+        "--uri",
+        server.uri(),
+    ]);
+
+    // 16 MB less what the fields around the text take.
+    let huge = "x".repeat(16 * 1024 * 1024 - 64);
+    own.collection("huge").insert_one(doc! { "_id": "huge", "text": huge }).await.unwrap();
+    let handled = host.wait_until("the huge op", |line| {
+        line["plugin"] == "misbehave" && message(line).contains("handled at attempt 1")
+    });
+    assert!(handled["op"].is_string());
+    let cut = host.wait_until("the huge op", |line| {
+        line["plugin"] == "print_ops" && message(line).contains("bytes more)")
+    });
+    assert!(message(&cut).len() < 20_000);
+}

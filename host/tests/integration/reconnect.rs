@@ -1,0 +1,141 @@
+//! A server that goes away, stumbles or loses its history.
+
+use bson::{Timestamp, doc};
+use serde_json::Value;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, message, plugin};
+
+#[tokio::test]
+async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
+    let mut server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        own.collection("things").insert_many((0..5).map(|n| doc! { "_id": round * 5 + n })).await.unwrap();
+        ids.extend(host.printed(&own.name, 5).iter().map(|op| op["documentKey"]["_id"].as_i64().unwrap()));
+        server.kill().unwrap();
+        let line = host.wait_for("the oplog cannot be read, trying again in ");
+        assert_eq!(line["level"], "WARN");
+        server.restart().unwrap();
+        host.wait_for("reading the oplog again");
+    }
+    assert_eq!(ids, (0..15).collect::<Vec<_>>(), "none missing, none twice");
+}
+
+#[tokio::test]
+async fn a_server_that_stumbles_is_asked_again() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    // CursorNotFound, CappedPositionLost, InterruptedAtShutdown, NotWritablePrimary
+    for (n, code) in [43, 136, 11600, 10107].into_iter().enumerate() {
+        own.client
+            .database("admin")
+            .run_command(doc! {
+                "configureFailPoint": "failCommand",
+                "mode": { "times": 1 },
+                "data": { "failCommands": ["getMore"], "errorCode": code },
+            })
+            .await
+            .unwrap();
+        let line = host.wait_for("the oplog cannot be read, trying again in ");
+        assert!(message(&line).contains(&code.to_string()), "{line}");
+        let n = i32::try_from(n).unwrap();
+        own.collection("things").insert_one(doc! { "_id": n }).await.unwrap();
+        assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], n);
+    }
+}
+
+#[tokio::test]
+async fn documents_that_cannot_be_looked_up_now_are_looked_up_later() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    // From here on the host's cursor on the oplog is open, and a find is one for documents.
+    host.printed(&own.name, 1);
+    // ReadConcernMajorityNotAvailableYet. The driver itself tries a read twice, so: more often.
+    fail_finds(&own, 3, 134).await;
+    own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
+    host.wait_for("the documents of updates cannot be read, trying again in ");
+    assert_eq!(host.printed(&own.name, 1)[0]["fullDocument"].to_string(), r#"{"_id":1,"a":1}"#);
+}
+
+#[tokio::test]
+async fn without_the_right_to_read_a_collection_updates_come_without_their_documents() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    host.printed(&own.name, 1);
+    fail_finds(&own, 1, 13).await;
+    own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
+    host.wait_for("updates are delivered without their full documents");
+    assert_eq!(host.printed(&own.name, 1)[0].get("fullDocument"), None::<&Value>);
+}
+
+async fn fail_finds(own: &Database, times: i32, code: i32) {
+    let data = doc! { "failCommands": ["find"], "errorCode": code };
+    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data };
+    own.client.database("admin").run_command(command).await.unwrap();
+}
+
+/// An oplog of one's own, which can be cut short, and a host that has read its entries 1 to 3.
+async fn oplog_of_three(server: &Server) -> (Database, Host) {
+    let own = Database::new(server.uri()).await;
+    create(&own, &[]).await;
+    let oplog = format!("{}.oplog", own.name);
+    let mut host =
+        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+    own.collection("oplog").insert_many([1, 2, 3].map(|n| entry(&own, n))).await.unwrap();
+    host.printed(&own.name, 3);
+    (own, host)
+}
+
+async fn create(own: &Database, entries: &[u32]) {
+    let database = own.client.database(&own.name);
+    database.create_collection("oplog").capped(true).size(1 << 20).await.unwrap();
+    for n in entries {
+        own.collection("oplog").insert_one(entry(own, *n)).await.unwrap();
+    }
+}
+
+fn entry(own: &Database, n: u32) -> bson::Document {
+    let ts = Timestamp { time: 1_700_000_000, increment: n };
+    doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": n }, "ts": ts }
+}
+
+/// What the host says when its oplog is replaced by one of these entries.
+async fn replaced_by(entries: &[u32]) -> String {
+    let server = Server::ready().unwrap();
+    let (own, mut host) = oplog_of_three(&server).await;
+    own.client.database(&own.name).collection::<bson::Document>("oplog").drop().await.unwrap();
+    create(&own, entries).await;
+    let (code, log) = host.ended();
+    assert_eq!(code, Some(1));
+    log.iter().find_map(Value::as_str).expect("a last word").to_owned()
+}
+
+#[tokio::test]
+async fn lost_history_ends_the_host_with_what_is_lost() {
+    let said = replaced_by(&[7, 8]).await;
+    assert!(said.contains("history is lost: the last change read is of Timestamp(1700000000, 3)"), "{said}");
+    assert!(said.contains("now begins at Timestamp(1700000000, 7)"), "{said}");
+}
+
+#[tokio::test]
+async fn another_history_ends_the_host() {
+    let said = replaced_by(&[1, 2, 4]).await;
+    assert!(said.contains("the oplog has another history: the change of Timestamp(1700000000, 3)"), "{said}");
+}
+
+#[tokio::test]
+async fn the_same_history_goes_on() {
+    let server = Server::ready().unwrap();
+    let (own, mut host) = oplog_of_three(&server).await;
+    own.client.database(&own.name).collection::<bson::Document>("oplog").drop().await.unwrap();
+    create(&own, &[1, 2, 3, 4]).await;
+    assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], 4);
+}

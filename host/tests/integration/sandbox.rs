@@ -1,0 +1,178 @@
+//! A plugin that does wrong is named with the op it did it on, and costs itself only.
+
+use bson::doc;
+use mongodb::Collection;
+use serde_json::Value;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, message, plugin};
+
+struct Scene {
+    own: Database,
+    host: Host,
+    _server: Server,
+}
+
+/// A plugin that misbehaves on each op of a namespace, and one beside it that does not.
+async fn misbehaving(how: &str, more: &[&str]) -> Scene {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let namespace = format!("namespace={}.things", own.name);
+    let (misbehave, print_ops, how) = (plugin("misbehave"), plugin("print_ops"), format!("misbehave:{how}"));
+    let mut arguments = vec!["--plugin", &misbehave, "--plugin", &print_ops, "--uri", server.uri()];
+    arguments.extend(["--set", &namespace, "--set", &how, "--max-attempts", "2", "--retry-delay", "10ms"]);
+    arguments.extend(more);
+    let host = Host::tailing(&arguments);
+    Scene { own, host, _server: server }
+}
+
+impl Scene {
+    fn things(&self) -> Collection<bson::Document> {
+        self.own.collection("things")
+    }
+
+    /// Inserts three documents: each is reported as not handled, for the reason given, and the plugin
+    /// beside it gets all of them.
+    async fn each_op_fails(mut self, reason: &str) {
+        self.things().insert_many((0..3).map(|n| doc! { "_id": n })).await.unwrap();
+        let (mut failed, mut seen) = (Vec::new(), Vec::new());
+        while failed.len() < 3 || seen.len() < 3 {
+            let line = self.host.wait_until(reason, |line| {
+                line["plugin"] == "print_ops" && line["target"] == "plugin"
+                    || message(line).contains("given up after attempt 2")
+            });
+            if line["plugin"] == "print_ops" {
+                seen.push(op_id(&line));
+            } else {
+                assert_eq!(line["plugin"], "misbehave");
+                assert!(message(&line).contains(reason), "{line}");
+                failed.push(op_id(&line));
+            }
+        }
+        assert_eq!(failed, seen, "the same ops, in the same order");
+        assert_eq!(self.host.stop().0, Some(0));
+    }
+}
+
+fn op_id(line: &Value) -> String {
+    line["op"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_trap_in_handle() {
+    misbehaving("handle=panic", &[]).await.each_op_fails("handle trapped: thread '<unnamed>'").await;
+}
+
+#[tokio::test]
+async fn a_trap_in_filter() {
+    misbehaving("filter=panic", &[]).await.each_op_fails("as I was told to").await;
+}
+
+#[tokio::test]
+async fn an_endless_loop_in_handle() {
+    let scene = misbehaving("handle=loop", &["--handle-timeout", "200ms"]).await;
+    scene.each_op_fails("handle took longer than 200 ms and was stopped").await;
+}
+
+#[tokio::test]
+async fn an_endless_loop_in_filter() {
+    let scene = misbehaving("filter=loop", &["--filter-timeout", "200ms"]).await;
+    scene.each_op_fails("filter took longer than 200 ms and was stopped").await;
+}
+
+#[tokio::test]
+async fn eating_memory_in_handle() {
+    let scene = misbehaving("handle=eat-memory", &["--memory", "32MiB"]).await;
+    scene.each_op_fails("handle needs more memory than its limit of 32 MiB").await;
+}
+
+#[tokio::test]
+async fn eating_memory_in_filter() {
+    let scene = misbehaving("filter=eat-memory", &["--memory", "32MiB"]).await;
+    scene.each_op_fails("filter needs more memory than its limit of 32 MiB").await;
+}
+
+#[tokio::test]
+async fn endless_recursion() {
+    misbehaving("handle=recurse", &[]).await.each_op_fails("handle trapped: ").await;
+}
+
+#[tokio::test]
+async fn sleeping_for_ever_in_handle() {
+    let scene = misbehaving("handle=sleep", &["--handle-timeout", "200ms"]).await;
+    scene.each_op_fails("handle took longer than 200 ms").await;
+}
+
+#[tokio::test]
+async fn sleeping_in_filter() {
+    misbehaving("filter=sleep", &[]).await.each_op_fails("it tried to wait").await;
+}
+
+#[tokio::test]
+async fn a_mail_from_the_filter_is_refused() {
+    let mut scene = misbehaving("filter=mail", &["--smtp", "smtp://127.0.0.1:1"]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("no mail: ");
+    assert!(message(&line).contains("in handle only, not in filter"), "{line}");
+    scene.host.wait_for("handled at attempt 1");
+}
+
+#[tokio::test]
+async fn a_mail_without_a_mail_server_says_what_to_do() {
+    let mut scene = misbehaving("handle=mail", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("given up after attempt 2");
+    assert!(message(&line).contains("start it with --smtp URL"), "{line}");
+}
+
+#[tokio::test]
+async fn what_fails_once_is_handled_the_second_time() {
+    for how in ["handle=panic-once", "filter=panic-once"] {
+        let mut scene = misbehaving(how, &[]).await;
+        scene.things().insert_one(doc! {}).await.unwrap();
+        let first = scene.host.wait_for("attempt 1 failed, trying again");
+        assert!(message(&first).contains("only once"), "{first}");
+        let second = scene.host.wait_for("handled at attempt 2");
+        assert_eq!(op_id(&first), op_id(&second));
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_op_is_not_tried_again() {
+    let mut scene = misbehaving("handle=reject", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("rejected by the plugin, the op is not handled: not this one");
+    assert_eq!(line["level"], "ERROR");
+    let (_, log) = scene.host.stop();
+    assert!(
+        log.iter().any(|line| message(line).contains("1 rejected, 0 failed, 0 left unfinished; 0 retries")),
+        "{log:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_plugin_prints_is_logged_under_its_name() {
+    let mut scene = misbehaving("handle=print", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    for text in ["printed by handle", "and to standard error"] {
+        let line = scene.host.wait_for(text);
+        assert_eq!(line["plugin"], "misbehave");
+        assert!(line["op"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_words_is_cut() {
+    let mut scene = misbehaving("handle=flood", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("bytes more)");
+    assert!(message(&line).len() < 20_000);
+}
+
+#[tokio::test]
+async fn nothing_outside_can_be_seen() {
+    let mut scene = misbehaving("handle=spy", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("environment ");
+    assert_eq!(message(&line), "file false, directory false, environment 0, arguments 0, network false");
+}

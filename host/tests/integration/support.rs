@@ -1,0 +1,171 @@
+//! Runs the program and looks at what it logs.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use bson::oid::ObjectId;
+use mongodb::Client;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use xtask::process::Process;
+
+/// Far more than anything here takes, for a machine that is busy with something else.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A run of `gtm-host`.
+pub struct Host {
+    process: Process,
+    lines: Receiver<String>,
+    log: Vec<Value>,
+}
+
+impl Host {
+    /// Starts the program, with its log as JSON.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
+        command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
+        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.args(arguments).stderr(Stdio::piped());
+        let mut process = Process::start("gtm-host", &mut command).unwrap();
+        let stderr = process.child().stderr.take().unwrap();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, lines, log: Vec::new() }
+    }
+
+    /// Starts the program and waits until its plugins listen.
+    pub fn tailing(arguments: &[&str]) -> Self {
+        let mut host = Self::start(arguments);
+        let plugins = arguments.iter().filter(|argument| **argument == "--plugin").count();
+        for _ in 0..plugins {
+            host.wait_for("tailing ");
+        }
+        host
+    }
+
+    /// Waits for a line whose message has `part` in it, and gives it back. Lines before it are kept.
+    pub fn wait_for(&mut self, part: &str) -> Value {
+        self.wait_until(part, |line| message(line).contains(part))
+    }
+
+    /// Waits for a line that `wanted` accepts.
+    pub fn wait_until(&mut self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                panic!("no line with {what:?} came; the log is:\n{}", self.shown());
+            };
+            let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            self.log.push(line.clone());
+            if wanted(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// The next `count` ops that `print_ops` logs of a database.
+    pub fn printed(&mut self, database: &str, count: usize) -> Vec<Value> {
+        let mut ops = Vec::new();
+        while ops.len() < count {
+            let line =
+                self.wait_until("an op", |line| line["plugin"] == "print_ops" && line["target"] == "plugin");
+            let op: Value = serde_json::from_str(message(&line)).unwrap();
+            let namespace = op["ns"].as_str().unwrap();
+            if namespace.split('.').next() == Some(database) {
+                ops.push(op);
+            }
+        }
+        ops
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal).unwrap();
+    }
+
+    /// Sends SIGTERM and waits for the end. Gives back the exit code and the lines since the last
+    /// that was waited for.
+    pub fn stop(mut self) -> (Option<i32>, Vec<Value>) {
+        self.signal(Signal::SIGTERM);
+        self.ended()
+    }
+
+    /// Waits for the program to end by itself.
+    pub fn ended(&mut self) -> (Option<i32>, Vec<Value>) {
+        let status = self.process.wait(LIMIT).unwrap_or_else(|error| panic!("{error}:\n{}", self.shown()));
+        let lines = self
+            .lines
+            .iter()
+            .map(|line| serde_json::from_str(&line).unwrap_or(Value::String(line)))
+            .collect();
+        (status.code(), lines)
+    }
+
+    fn shown(&self) -> String {
+        self.log.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// What a line says.
+pub fn message(line: &Value) -> &str {
+    line.as_str().or_else(|| line["message"].as_str()).unwrap_or_default()
+}
+
+/// Runs the program, which should fail, and gives back the one sentence that it ends with.
+pub fn error_of(arguments: &[&str]) -> String {
+    let mut host = Host::start(arguments);
+    let (code, lines) = host.ended();
+    let said: Vec<_> = lines.iter().filter_map(Value::as_str).collect();
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert_eq!(said.len(), 1, "one sentence and no backtrace: {said:?}");
+    said[0].strip_prefix("gtm-host: error: ").unwrap().to_owned()
+}
+
+/// The path of a built plugin.
+pub fn plugin(name: &str) -> String {
+    let path = xtask::plugin(name);
+    assert!(path.exists(), "{} is not built: run cargo xtask test", path.display());
+    path.to_str().unwrap().to_owned()
+}
+
+/// A database that no other test uses. Dropped, it is dropped.
+pub struct Database {
+    pub name: String,
+    pub client: Client,
+    uri: String,
+}
+
+impl Database {
+    pub async fn new(uri: &str) -> Self {
+        let client = Client::with_uri_str(uri).await.unwrap();
+        Self { name: format!("gtm_test_{}", ObjectId::new()), client, uri: uri.to_owned() }
+    }
+
+    pub fn collection(&self, name: &str) -> mongodb::Collection<bson::Document> {
+        self.client.database(&self.name).collection(name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (name, uri) = (self.name.clone(), self.uri.clone());
+        // In a runtime of its own, as a drop cannot wait. A server that was killed needs no tidying.
+        let tidy = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let client = Client::with_uri_str(uri).await?;
+                tokio::time::timeout(Duration::from_secs(5), client.database(&name).drop())
+                    .await
+                    .unwrap_or(Ok(()))
+            })
+        });
+        let _ = tidy.join();
+    }
+}
