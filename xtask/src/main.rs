@@ -1,7 +1,9 @@
 //! `cargo xtask …`: what a person or CI runs.
-#![allow(clippy::print_stdout, reason = "a program for a terminal")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod commands;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -31,10 +33,17 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
         Command::Demo => commands::demo::run(),
         Command::Test { arguments } => commands::test::run(&arguments),
         Command::Bench { arguments } => commands::bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

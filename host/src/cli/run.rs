@@ -54,11 +54,17 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
 async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut failure = None;
     while let Some(ended) = pipelines.join_next().await {
-        let Ended { plugin, summary, result } = ended.context("gtm-host has a defect, please report it")?;
+        let Ended { plugin, summary, skipped, result } =
+            ended.context("gtm-host has a defect, please report it")?;
         if summary.unfinished == 0 {
             tracing::info!(plugin, "stopped: {summary}");
         } else {
             tracing::warn!(plugin, "stopped: {summary}");
+        }
+        if !skipped.is_empty() {
+            let skipped: Vec<_> =
+                skipped.iter().map(|(skip, count)| format!("{count} {}", skip.name())).collect();
+            tracing::info!(plugin, "entries of the oplog that were no ops: {}", skipped.join(", "));
         }
         if let Err(error) = result {
             shutdown.cancel();

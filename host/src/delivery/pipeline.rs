@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{RetryPolicy, Summary};
 use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
+use crate::source::oplog::batch::Skipped;
 use crate::source::oplog::{Tail, TailError};
 
 /// Batches read ahead while one is worked on. Each is up to 16 MB, so: one.
@@ -64,11 +65,12 @@ impl Pipeline {
         }
         drop(receiver);
         summary.unfinished = summary.read - summary.done();
-        let read = match reader.await {
-            Ok(read) => read.map_err(PipelineError::from),
-            Err(error) => Err(error.into()),
+        let (skipped, read) = match reader.await {
+            Ok((skipped, read)) => (skipped, read.map_err(PipelineError::from)),
+            Err(error) => (Skipped::new(), Err(error.into())),
         };
-        Ended { plugin: worker.name, summary, result: worked.map_err(PipelineError::from).and(read) }
+        let result = worked.map_err(PipelineError::from).and(read);
+        Ended { plugin: worker.name, summary, skipped, result }
     }
 }
 
@@ -79,22 +81,35 @@ pub struct Ended {
     pub plugin: String,
     /// What became of the ops.
     pub summary: Summary,
+    /// Which entries of the source were no ops.
+    pub skipped: Skipped,
     /// Why it ended, if it was not told to.
     pub result: Result<(), PipelineError>,
 }
 
-/// Hands on what the tail reads, until told to stop or nobody listens.
-async fn read(mut tail: Tail, sender: Sender<Vec<Op>>, shutdown: CancellationToken) -> Result<(), TailError> {
-    loop {
+/// Hands on what the tail reads, until told to stop or nobody listens. Gives back what was skipped.
+async fn read(
+    mut tail: Tail,
+    sender: Sender<Vec<Op>>,
+    shutdown: CancellationToken,
+) -> (Skipped, Result<(), TailError>) {
+    let result = loop {
         let batch = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return Ok(()),
-            batch = tail.next() => batch?,
+            () = shutdown.cancelled() => break Ok(()),
+            batch = tail.next() => batch,
         };
-        if !batch.ops.is_empty() && sender.send(batch.ops).await.is_err() {
-            return Ok(());
+        match batch {
+            Ok(batch) if batch.ops.is_empty() => {}
+            Ok(batch) => {
+                if sender.send(batch.ops).await.is_err() {
+                    break Ok(());
+                }
+            }
+            Err(error) => break Err(error),
         }
-    }
+    };
+    (tail.into_skipped(), result)
 }
 
 struct Worker {

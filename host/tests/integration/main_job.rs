@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::doc;
+use bson::{RawDocumentBuf, doc};
 use xtask::testbed::{Server, SmtpSink};
 
 use crate::support::{Database, Host, LIMIT, message, plugin};
@@ -169,7 +169,7 @@ async fn many_updates_of_some_documents_get_their_documents() {
 }
 
 #[tokio::test]
-async fn documents_that_are_odd_or_huge_come_through() {
+async fn a_document_of_16_mb_comes_through() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let sizes = format!("misbehave={}", plugin("misbehave"));
@@ -188,12 +188,34 @@ async fn documents_that_are_odd_or_huge_come_through() {
     // 16 MB less what the fields around the text take.
     let huge = "x".repeat(16 * 1024 * 1024 - 64);
     own.collection("huge").insert_one(doc! { "_id": "huge", "text": huge }).await.unwrap();
-    let handled = host.wait_until("the huge op", |line| {
-        line["plugin"] == "misbehave" && message(line).contains("handled at attempt 1")
-    });
-    assert!(handled["op"].is_string());
-    let cut = host.wait_until("the huge op", |line| {
-        line["plugin"] == "print_ops" && message(line).contains("bytes more)")
-    });
-    assert!(message(&cut).len() < 20_000);
+    // The two plugins work side by side, so that either may be first.
+    let (mut handled, mut cut) = (None, None);
+    while handled.is_none() || cut.is_none() {
+        let line = host.wait_until("the huge op", |line| line["target"] == "plugin");
+        if message(&line) == "handled at attempt 1" {
+            handled = Some(line["op"].clone());
+        } else if message(&line).ends_with("bytes more)") {
+            assert!(message(&line).len() < 20_000);
+            cut = Some(line["op"].clone());
+        }
+    }
+    assert_eq!(handled, cut);
+}
+
+#[tokio::test]
+async fn a_document_that_is_not_utf_8_is_rejected_by_the_plugin_that_decodes_it() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    let mut bytes = bson::serialize_to_vec(&doc! { "_id": 1, "text": "*" }).unwrap();
+    let star = bytes.iter().position(|byte| *byte == b'*').unwrap();
+    bytes[star] = 0xff;
+    let things = own.client.database(&own.name).collection::<RawDocumentBuf>("things");
+    things.insert_one(RawDocumentBuf::from_bytes(bytes).unwrap()).await.unwrap();
+    things.insert_one(RawDocumentBuf::try_from(doc! { "_id": 2 }).unwrap()).await.unwrap();
+
+    let line = host.wait_for("rejected by the plugin, the op is not handled: ");
+    assert!(message(&line).contains("utf-8"), "{line}");
+    assert_eq!(line["namespace"], format!("{}.things", own.name));
+    assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], 2);
 }

@@ -188,10 +188,10 @@ impl Skip {
     pub fn name(self) -> &'static str {
         match self {
             Self::Noop => "no-op",
-            Self::Migration => "migration",
-            Self::IndexBuild => "index build",
-            Self::Transaction => "transaction",
-            Self::UnknownKind => "unknown kind",
+            Self::Migration => "of migrations",
+            Self::IndexBuild => "of index builds",
+            Self::Transaction => "of transactions",
+            Self::UnknownKind => "of unknown kinds",
             Self::Malformed => "malformed",
         }
     }

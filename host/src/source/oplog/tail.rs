@@ -98,10 +98,11 @@ struct Cursor {
 }
 
 impl Tail {
-    /// Reads `oplog` from now on, as the server counts: after the last op that a majority has.
+    /// Reads `oplog` from now on, as the server counts: after the last op that a majority has. The
+    /// cursor is open when this returns.
     ///
     /// # Errors
-    /// The server cannot be asked for that.
+    /// The server does not let it be read.
     pub async fn from_now(
         client: &Client,
         oplog: &Namespace,
@@ -123,6 +124,7 @@ impl Tail {
         if oplog.db != "local" {
             tail.position = tail.edge(-1).await.map_err(|error| tail.refused(&error))?.unwrap_or_default();
         }
+        tail.cursor = Some(tail.open().await.map_err(|error| tail.refused(&error))?);
         Ok(tail)
     }
 
@@ -132,8 +134,8 @@ impl Tail {
     }
 
     /// How many entries were skipped, by reason.
-    pub fn skipped(&self) -> &Skipped {
-        &self.skipped
+    pub fn into_skipped(self) -> Skipped {
+        self.skipped
     }
 
     /// The next wanted ops; where there are none for about a second, an empty batch. A server that does
@@ -170,22 +172,18 @@ impl Tail {
     async fn read(&mut self) -> mongodb::error::Result<Option<RawBatch>> {
         let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
-            None => Cursor { batches: self.open().await?, confirmed: !self.anchored, fresh: true },
+            None => self.open().await?,
         };
         self.cursor.insert(cursor).batches.next().await.transpose()
     }
 
-    async fn open(&mut self) -> mongodb::error::Result<RawBatchCursor> {
+    async fn open(&mut self) -> mongodb::error::Result<Cursor> {
         // `ts` alone at the top of the filter lets the server seek. Nothing else is filtered out
         // there: what is not wanted moves the position of an idle stream.
         let filter = doc! { "ts": { "$gte": bson::Timestamp::from(self.position) } };
-        self.oplog
-            .find(filter)
-            .cursor_type(CursorType::TailableAwait)
-            .max_await_time(AWAIT)
-            .read_concern(ReadConcern::majority())
-            .batch()
-            .await
+        let find = self.oplog.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
+        let batches = find.read_concern(ReadConcern::majority()).batch().await?;
+        Ok(Cursor { batches, confirmed: !self.anchored, fresh: true })
     }
 
     async fn decode(&mut self, reply: &Reply) -> Result<Batch, TailError> {
