@@ -17,6 +17,7 @@ mod support;
 mod bad_plugins;
 mod bad_servers;
 mod main_job;
+mod odd_bytes;
 mod oplog_collection;
 mod reconnect;
 mod sandbox;

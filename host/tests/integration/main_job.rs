@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{RawDocumentBuf, doc};
+use bson::doc;
 use xtask::testbed::{Server, SmtpSink};
 
 use crate::support::{Database, Host, LIMIT, message, plugin};
@@ -200,22 +200,4 @@ async fn a_document_of_16_mb_comes_through() {
         }
     }
     assert_eq!(handled, cut);
-}
-
-#[tokio::test]
-async fn a_document_that_is_not_utf_8_is_rejected_by_the_plugin_that_decodes_it() {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
-    let mut bytes = bson::serialize_to_vec(&doc! { "_id": 1, "text": "*" }).unwrap();
-    let star = bytes.iter().position(|byte| *byte == b'*').unwrap();
-    bytes[star] = 0xff;
-    let things = own.client.database(&own.name).collection::<RawDocumentBuf>("things");
-    things.insert_one(RawDocumentBuf::from_bytes(bytes).unwrap()).await.unwrap();
-    things.insert_one(RawDocumentBuf::try_from(doc! { "_id": 2 }).unwrap()).await.unwrap();
-
-    let line = host.wait_for("rejected by the plugin, the op is not handled: ");
-    assert!(message(&line).contains("utf-8"), "{line}");
-    assert_eq!(line["namespace"], format!("{}.things", own.name));
-    assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], 2);
 }

@@ -1,0 +1,70 @@
+//! Documents that are not UTF-8, which a server may hold but the test server does not take: from the
+//! bytes of a reply through the sandbox, without the wire between.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bson::{Document, RawDocumentBuf, Timestamp, doc};
+use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin};
+use gtm_host::source::Selection;
+use gtm_host::source::oplog::batch::{Reply, Skipped};
+
+use crate::support::plugin;
+
+/// A server's reply with one entry, in which each `ODD` is three bytes that are not UTF-8.
+fn reply(entry: Document) -> Reply {
+    let reply = doc! { "cursor": { "nextBatch": [entry], "id": 1_i64, "ns": "local.oplog.rs" }, "ok": 1 };
+    let mut bytes = RawDocumentBuf::try_from(reply).unwrap().into_bytes();
+    let odd = bytes.windows(3).position(|three| three == b"ODD").unwrap();
+    bytes[odd..odd + 3].fill(0xff);
+    Reply::new(bytes.into())
+}
+
+fn insert(namespace: &str, document: Document) -> Document {
+    let ts = Timestamp { time: 1_700_000_000, increment: 1 };
+    doc! { "op": "i", "ns": namespace, "o": document, "ts": ts }
+}
+
+fn print_ops() -> Plugin {
+    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let second = Duration::from_secs(1);
+    let limits = Limits { memory: 64 << 20, filter_timeout: second, handle_timeout: 30 * second };
+    let path = plugin("print_ops");
+    Plugin::load(&engine, "print_ops", path.as_ref(), limits, BTreeMap::new(), None).unwrap()
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_utf_8_is_rejected_by_the_plugin_that_decodes_it() {
+    let mut skipped = Skipped::new();
+    let reply = reply(insert("a.b", doc! { "_id": 1, "text": "ODD" }));
+    let batch = reply.read(&mut Selection::everything(), &mut skipped, |_| true).unwrap();
+    let [op] = batch.ops.as_slice() else { panic!("one op: {batch:?}") };
+    let key = RawDocumentBuf::try_from(doc! { "_id": 1 }).unwrap();
+    assert_eq!(op.document_key.as_deref(), Some(key.as_bytes()), "what can be read is");
+
+    let plugin = print_ops();
+    assert_eq!(Filter::new(plugin.clone()).call(op, 1), Ok(true));
+    match Handler::new(plugin).call(op, 1).await {
+        Ok(Err(Failure::Reject(reason))) => assert!(reason.contains("Invalid UTF-8"), "{reason}"),
+        other => panic!("the plugin should reject the op: {other:?}"),
+    }
+}
+
+#[test]
+fn a_key_that_is_not_utf_8_does_not_lose_the_op() {
+    let mut skipped = Skipped::new();
+    let reply = reply(insert("a.b", doc! { "ODD": 1, "_id": 1 }));
+    let batch = reply.read(&mut Selection::everything(), &mut skipped, |_| true).unwrap();
+    assert_eq!(batch.ops.len(), 1);
+    assert!(batch.ops[0].full_document.is_some());
+    assert!(skipped.is_empty());
+}
+
+#[test]
+fn a_namespace_that_is_not_utf_8_is_counted() {
+    let mut skipped = Skipped::new();
+    let reply = reply(insert("a.ODD", doc! { "_id": 1 }));
+    let batch = reply.read(&mut Selection::everything(), &mut skipped, |_| true).unwrap();
+    assert!(batch.ops.is_empty());
+    assert_eq!(skipped.values().sum::<u64>(), 1);
+}
