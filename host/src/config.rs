@@ -182,8 +182,8 @@ impl Settings {
             toml::from_str(&text).map_err(|reason| ConfigError::Invalid { path: path.to_owned(), reason })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
-        let secrets = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
-        for path in paths.chain(secrets.into_iter().flatten()) {
+        let files = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
+        for path in paths.chain(files.into_iter().flatten()) {
             *path = directory.join(&*path);
         }
         Ok(settings)

@@ -72,3 +72,8 @@ pub trait Plugin {
     /// [`Failure::Retry`]: the host tries again after a pause. [`Failure::Reject`]: it does not.
     fn handle(op: &Op) -> Outcome;
 }
+
+/// The plugin in the README is compiled by `cargo test`.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -8,32 +8,41 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
+use gtm_host::config::{LogFormat, Settings};
 
 use arguments::Arguments;
 
 /// Runs the program: 0 when it was stopped, 1 when it failed, 2 when it was not understood.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match start(arguments) {
+    let started = Arguments::parse().settings().and_then(|settings| {
+        logging::init(&settings.log)?;
+        Ok(settings)
+    });
+    let settings = match started {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error, LogFormat::Text),
+    };
+    let format = settings.log.format.unwrap_or_default();
+    match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, format),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the last word of a program that fails")]
-fn report(error: &anyhow::Error) {
-    eprintln!("gtm-host: error: {error:#}");
-}
-
-fn start(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = arguments.settings()?;
-    logging::init(&settings.log)?;
+fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run::run(settings));
     // A plugin that is still computing has had its time.
     runtime.shutdown_background();
     result
+}
+
+/// The last word of a program that fails, in the form of its log.
+#[expect(clippy::print_stderr, reason = "for people, it is no log line")]
+fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
+    match format {
+        LogFormat::Text => eprintln!("gtm-host: error: {error:#}"),
+        LogFormat::Json => tracing::error!("{error:#}"),
+    }
+    ExitCode::FAILURE
 }

@@ -39,10 +39,12 @@ pub enum PipelineError {
 impl Pipeline {
     /// Will bring what `tail` reads to `plugin`.
     pub fn new(plugin: Plugin, tail: Tail, retry: RetryPolicy) -> Self {
-        let filter = Some(Filter::new(plugin.clone()));
         let handler = Handler::new(plugin.clone());
         let name = plugin.name().to_owned();
-        Self { tail, worker: Worker { name, filter, handler, retry, summary: Summary::default() } }
+        Self {
+            tail,
+            worker: Worker { name, plugin, filter: None, handler, retry, summary: Summary::default() },
+        }
     }
 
     /// Runs until `shutdown` is cancelled, or the source ends. Then nothing more is read, and what was
@@ -114,7 +116,8 @@ async fn read(
 
 struct Worker {
     name: String,
-    /// Away while it works on another thread.
+    plugin: Plugin,
+    /// None at first, and while it works on another thread.
     filter: Option<Filter>,
     handler: Handler,
     retry: RetryPolicy,
@@ -153,7 +156,7 @@ impl Worker {
         start: usize,
         attempt: u32,
     ) -> Result<(Vec<Op>, Vec<Result<bool, CallError>>), JoinError> {
-        let Some(mut filter) = self.filter.take() else { return Ok((ops, Vec::new())) };
+        let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(self.plugin.clone()));
         let (filter, answer) = tokio::task::spawn_blocking(move || {
             let mut verdicts = Vec::new();
             for op in ops.iter().skip(start).take(FILTERED_AT_ONCE) {

@@ -27,29 +27,38 @@ pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
-/// Counts what an instance takes.
+/// Counts what an instance takes, over all its memories and tables.
 #[derive(Debug)]
 pub(super) struct Quota {
     memory: usize,
+    elements: usize,
     /// It asked for more than it may have.
     pub(super) exceeded: bool,
 }
 
 impl Quota {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { memory: limits.memory, exceeded: false }
+        Self { memory: limits.memory, elements: TABLE_ELEMENTS, exceeded: false }
+    }
+
+    fn take(rest: &mut usize, exceeded: &mut bool, current: usize, desired: usize) -> bool {
+        let more = desired.saturating_sub(current);
+        let enough = more <= *rest;
+        if enough {
+            *rest -= more;
+        }
+        *exceeded |= !enough;
+        enough
     }
 }
 
 impl ResourceLimiter for Quota {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.exceeded |= desired > self.memory;
-        Ok(desired <= self.memory)
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(Self::take(&mut self.memory, &mut self.exceeded, current, desired))
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.exceeded |= desired > TABLE_ELEMENTS;
-        Ok(desired <= TABLE_ELEMENTS)
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(Self::take(&mut self.elements, &mut self.exceeded, current, desired))
     }
 }
 
@@ -66,5 +75,16 @@ mod tests {
             ticks(Duration::MAX),
             u64::try_from(Duration::MAX.as_nanos().div_ceil(10_000_000) + 1).unwrap_or(u64::MAX)
         );
+    }
+
+    #[test]
+    fn all_memories_of_an_instance_share_its_limit() {
+        let limits = Limits { memory: 100, filter_timeout: Duration::ZERO, handle_timeout: Duration::ZERO };
+        let mut quota = Quota::new(&limits);
+        assert!(quota.memory_growing(0, 60, None).unwrap());
+        assert!(quota.memory_growing(60, 80, None).unwrap());
+        assert!(!quota.exceeded);
+        assert!(!quota.memory_growing(0, 40, None).unwrap());
+        assert!(quota.exceeded);
     }
 }

@@ -8,7 +8,7 @@ use xtask::testbed::{Server, ServerOptions};
 use crate::support::{error_of, plugin};
 
 fn error_at(uri: &str) -> String {
-    error_of(&["--plugin", &plugin("print_ops"), "--log", "error", "--uri", uri])
+    error_of(&["--plugin", &plugin("print_ops"), "--uri", uri])
 }
 
 #[test]

@@ -199,16 +199,7 @@ async fn a_collection_that_is_not_capped_ends_the_host() {
     let own = Database::new(server.uri()).await;
     own.collection("oplog").insert_one(doc! {}).await.unwrap();
     let oplog = format!("{}.oplog", own.name);
-    let said = error_of(&[
-        "--plugin",
-        &plugin("print_ops"),
-        "--uri",
-        server.uri(),
-        "--oplog",
-        &oplog,
-        "--log",
-        "error",
-    ]);
+    let said = error_of(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
     assert!(said.contains("non capped collection"), "{said}");
     assert!(said.contains("--oplog takes local.oplog.rs or another capped collection"), "{said}");
 }

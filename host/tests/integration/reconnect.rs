@@ -115,7 +115,7 @@ async fn replaced_by(entries: &[u32]) -> String {
     create(&own, entries).await;
     let (code, log) = host.ended();
     assert_eq!(code, Some(1));
-    log.iter().find_map(Value::as_str).expect("a last word").to_owned()
+    message(log.last().expect("a last word")).to_owned()
 }
 
 #[tokio::test]

@@ -24,8 +24,12 @@ pub struct Host {
 impl Host {
     /// Starts the program, with its log as JSON.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with_log(arguments, "json")
+    }
+
+    fn start_with_log(arguments: &[&str], format: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
-        command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
+        command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", format);
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
         command.args(arguments).stderr(Stdio::piped());
         let mut process = Process::start("gtm-host", &mut command).unwrap();
@@ -120,12 +124,11 @@ pub fn message(line: &Value) -> &str {
 
 /// Runs the program, which should fail, and gives back the one sentence that it ends with.
 pub fn error_of(arguments: &[&str]) -> String {
-    let mut host = Host::start(arguments);
-    let (code, lines) = host.ended();
-    let said: Vec<_> = lines.iter().filter_map(Value::as_str).collect();
-    assert_eq!(code, Some(1), "{lines:?}");
+    let mut host = Host::start_with_log(&[arguments, &["--log", "error"]].concat(), "text");
+    let (code, said) = host.ended();
+    assert_eq!(code, Some(1), "{said:?}");
     assert_eq!(said.len(), 1, "one sentence and no backtrace: {said:?}");
-    said[0].strip_prefix("gtm-host: error: ").unwrap().to_owned()
+    message(&said[0]).strip_prefix("gtm-host: error: ").unwrap().to_owned()
 }
 
 /// The path of a built plugin.
