@@ -31,6 +31,7 @@ fn op(size: usize) -> Op {
         full_document: Some(bson::serialize_to_vec(&document(size)).unwrap().into()),
         update_description: None,
         command: None,
+        transaction: None,
     }
 }
 

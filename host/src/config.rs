@@ -162,12 +162,14 @@ pub enum ConfigError {
         reason: std::io::Error,
     },
     /// The settings are not understood.
-    #[error("{} cannot be understood: {reason}", path.display())]
+    #[error("{}, line {line}: {reason}", path.display())]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// Where, and what was expected there.
-        reason: toml::de::Error,
+        /// From 1.
+        line: usize,
+        /// What was expected there. Not the line itself: it may hold a password.
+        reason: String,
     },
 }
 
@@ -178,8 +180,11 @@ impl Settings {
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
-        let mut settings: Self =
-            toml::from_str(&text).map_err(|reason| ConfigError::Invalid { path: path.to_owned(), reason })?;
+        let mut settings: Self = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
+            path: path.to_owned(),
+            line: line(&text, error.span().unwrap_or_default().start),
+            reason: error.message().lines().collect::<Vec<_>>().join(" "),
+        })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
         let files = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
@@ -200,6 +205,10 @@ pub fn secret(value: Option<&str>, file: Option<&Path>) -> Result<Option<String>
         (None, Some(file)) => Ok(Some(read(file)?.trim_end().to_owned())),
         (None, None) => Ok(None),
     }
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -225,10 +234,11 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gtm.toml");
-        std::fs::write(&path, "[source]\nurl = \"mongodb://localhost\"\n").unwrap();
+        std::fs::write(&path, "[source]\nurl = \"mongodb://user:secret@localhost\"\n").unwrap();
         let message = Settings::read(&path).unwrap_err().to_string();
         assert!(message.contains("line 2"), "{message}");
         assert!(message.contains("unknown field `url`, expected one of `uri`"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The program `gtm-host`.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 
 use std::process::ExitCode;

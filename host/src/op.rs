@@ -23,8 +23,20 @@ pub struct Op {
     pub full_document: Option<Bytes>,
     /// `{updatedFields, removedFields, truncatedArrays}` of an update.
     pub update_description: Option<Bytes>,
-    /// Of everything that is no change to a document: the command as the server wrote it.
+    /// Of everything that is no change to a document: the command as the server wrote it. Of an update
+    /// that has no description because its delta could not be read: that.
     pub command: Option<Bytes>,
+    /// The transaction that it was part of.
+    pub transaction: Option<Transaction>,
+}
+
+/// The place of an op in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// The same for every op of one transaction.
+    pub id: Arc<str>,
+    /// From 0.
+    pub index: u32,
 }
 
 impl Op {

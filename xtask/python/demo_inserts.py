@@ -13,13 +13,13 @@ new_users = [
 ]
 orders = client["shop"]["orders"]
 
-users.insert_one(new_users[0])
-orders.insert_one({"item": "loom", "for": "ada@example.com"})
-users.insert_one({"name": "no address"})
-users.insert_one(new_users[1])
-users.update_one({"email": "grace@example.com"}, {"$set": {"rank": "rear admiral"}})
-users.insert_one(new_users[2])
-users.delete_one({"name": "no address"})
-orders.delete_many({"item": "loom"})
-users.delete_many({"_id": {"$in": [user["_id"] for user in new_users]}})
+# It may be somebody's own server: only what is inserted here is changed and deleted.
+ada = users.insert_one(new_users[0]).inserted_id
+loom = orders.insert_one({"item": "loom", "for": "ada@example.com"}).inserted_id
+nobody = users.insert_one({"name": "no address"}).inserted_id
+grace = users.insert_one(new_users[1]).inserted_id
+users.update_one({"_id": grace}, {"$set": {"rank": "rear admiral"}})
+zoe = users.insert_one(new_users[2]).inserted_id
+orders.delete_one({"_id": loom})
+users.delete_many({"_id": {"$in": [ada, nobody, grace, zoe]}})
 print(len(new_users))

@@ -1,5 +1,7 @@
 //! What the demonstration and the tests stand on: real servers, started and ended here.
 
+#![forbid(unsafe_code)]
+
 pub mod process;
 pub mod python;
 pub mod testbed;

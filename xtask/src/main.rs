@@ -1,4 +1,5 @@
 //! `cargo xtask …`: what a person or CI runs.
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod commands;

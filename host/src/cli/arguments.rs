@@ -1,13 +1,15 @@
 //! What can be said on the command line and in the environment, laid over the settings file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
-use clap::{Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use gtm_host::config::{ConfigValue, LogFormat, PluginSettings, Settings};
 
 const EXAMPLES: &str = "\
@@ -52,7 +54,7 @@ pub(super) struct Arguments {
     uri: Option<String>,
 
     /// A file that holds the URI, with its password
-    #[arg(long, env = "MONGODB_URI_FILE", value_name = "FILE", conflicts_with = "uri")]
+    #[arg(long, env = "MONGODB_URI_FILE", value_name = "FILE")]
     uri_file: Option<PathBuf>,
 
     /// The collection to tail [default: local.oplog.rs]
@@ -65,7 +67,7 @@ pub(super) struct Arguments {
     smtp: Option<String>,
 
     /// A file that holds the URL of the mail server, with its password
-    #[arg(long, env = "GTM_SMTP_FILE", value_name = "FILE", conflicts_with = "smtp")]
+    #[arg(long, env = "GTM_SMTP_FILE", value_name = "FILE")]
     smtp_file: Option<PathBuf>,
 
     /// The sender of messages that name none [default: gtm-host@localhost]
@@ -101,7 +103,7 @@ pub(super) struct Arguments {
     cache_dir: Option<PathBuf>,
 
     /// What is logged: error, warn, info, debug, trace, or directives such as info,plugin=debug
-    /// [default: info]
+    /// [default: warn,gtm_host=info,plugin=info]
     #[arg(long, env = "GTM_LOG", value_name = "FILTER")]
     log: Option<String>,
 
@@ -172,6 +174,24 @@ fn overlay<T>(setting: &mut Option<T>, said: Option<T>) {
 }
 
 impl Arguments {
+    /// Reads the command line and the environment.
+    ///
+    /// # Errors
+    /// They are not understood, or ask for help.
+    pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let mut arguments = Self::from_arg_matches(&matches)?;
+        let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        // A file that was typed goes before a value of the environment.
+        if typed("uri_file") && !typed("uri") {
+            arguments.uri = None;
+        }
+        if typed("smtp_file") && !typed("smtp") {
+            arguments.smtp = None;
+        }
+        Ok(arguments)
+    }
+
     /// The settings: the file's, if there is one, with what was said here over them.
     pub(super) fn settings(self) -> anyhow::Result<Settings> {
         let mut settings = match &self.config {
@@ -181,7 +201,7 @@ impl Arguments {
         set_plugins(&mut settings.plugins, self.plugins, self.values)?;
 
         let Settings { source, mail, limits, retry, log, .. } = &mut settings;
-        // One way to name a secret replaces the other.
+        // A file that is named here goes before a value in the settings file.
         if self.uri_file.is_some() {
             source.uri = None;
         }
@@ -259,7 +279,7 @@ mod tests {
 
     fn settings(arguments: &[&str]) -> Result<Settings, String> {
         let all = std::iter::once("gtm-host").chain(arguments.iter().copied());
-        let arguments = Arguments::try_parse_from(all).map_err(|error| error.to_string())?;
+        let arguments = Arguments::read(all.map(OsString::from)).map_err(|error| error.to_string())?;
         arguments.settings().map_err(|error| format!("{error:#}"))
     }
 

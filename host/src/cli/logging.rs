@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the
 /// libraries' only what is wrong.
-const DEFAULT: &str = "info";
+const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
 
 pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
@@ -16,6 +16,8 @@ pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
         format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A reader that is gone (`2>&1 | head`) is no reason to stop.
+    let log = log.log_internal_errors(false);
     match settings.format.unwrap_or_default() {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

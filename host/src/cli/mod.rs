@@ -5,16 +5,17 @@ mod logging;
 mod run;
 mod signals;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use gtm_host::config::{LogFormat, Settings};
 
 use arguments::Arguments;
 
 /// Runs the program: 0 when it was stopped, 1 when it failed, 2 when it was not understood.
 pub(crate) fn main() -> ExitCode {
-    let started = Arguments::parse().settings().and_then(|settings| {
+    let arguments = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let started = arguments.settings().and_then(|settings| {
         logging::init(&settings.log)?;
         Ok(settings)
     });
@@ -38,10 +39,10 @@ fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// The last word of a program that fails, in the form of its log.
-#[expect(clippy::print_stderr, reason = "for people, it is no log line")]
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     match format {
-        LogFormat::Text => eprintln!("gtm-host: error: {error:#}"),
+        // Where nobody reads it, there is nobody to tell.
+        LogFormat::Text => drop(writeln!(std::io::stderr(), "gtm-host: error: {error:#}")),
         LogFormat::Json => tracing::error!("{error:#}"),
     }
     ExitCode::FAILURE

@@ -24,17 +24,27 @@ const GRACE: Duration = Duration::from_secs(30);
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone()).context("signals cannot be listened for")?;
-
-    let plugins = load(&settings).await?;
-    let oplog = oplog(settings.source.oplog.as_deref().unwrap_or(OPLOG))?;
-    let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
-    let (client, deployment) = tokio::select! {
-        connected = connect::connect(uri.as_deref().unwrap_or(URI), &oplog) => connected?,
+    let pipelines = tokio::select! {
+        pipelines = start(&settings) => pipelines?,
         () = shutdown.cancelled() => return Ok(()),
     };
-
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
-    let mut pipelines = JoinSet::new();
+    let mut running = JoinSet::new();
+    for pipeline in pipelines {
+        running.spawn(pipeline.run(shutdown.clone(), grace));
+    }
+    finish(running, &shutdown).await
+}
+
+async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
+    let plugins = load(settings).await?;
+    let oplog = oplog(settings.source.oplog.as_deref().unwrap_or(OPLOG))?;
+    let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
+    let uri = uri.as_deref().unwrap_or(URI);
+    // Each plugin has a cursor that waits, and a look-up now and then.
+    let connections = u32::try_from(2 * plugins.len())?;
+    let (client, deployment) = connect::connect(uri, &oplog, connections).await?;
+    let mut pipelines = Vec::new();
     for plugin in plugins {
         let tail = Tail::from_now(&client, &oplog, &deployment, selection(&plugin)?).await?;
         tracing::info!(
@@ -43,10 +53,9 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
             deployment.replica_set,
             tail.position()
         );
-        let pipeline = Pipeline::new(plugin, tail, settings.retry);
-        pipelines.spawn(pipeline.run(shutdown.clone(), grace));
+        pipelines.push(Pipeline::new(plugin, tail, settings.retry));
     }
-    finish(pipelines, &shutdown).await
+    Ok(pipelines)
 }
 
 /// Waits for all pipelines. When one fails, the others are stopped: a host that goes on without one
@@ -78,7 +87,7 @@ async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> 
 }
 
 async fn load(settings: &Settings) -> anyhow::Result<Vec<Plugin>> {
-    let mailer = mailer(&settings.mail).await?;
+    let mailer = mailer(settings).await?;
     let engine = Engine::new(&cache_dir(settings)?)?;
     let limits = Limits::from(settings.limits);
     let mut plugins = Vec::new();
@@ -97,11 +106,13 @@ async fn load(settings: &Settings) -> anyhow::Result<Vec<Plugin>> {
     Ok(plugins)
 }
 
-async fn mailer(settings: &Mail) -> anyhow::Result<Option<Mailer>> {
-    let Some(url) = secret(settings.url.as_deref(), settings.url_file.as_deref())? else { return Ok(None) };
-    let mailer = Mailer::new(&url, settings.from.as_deref())?;
+async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
+    let Mail { url, url_file, from } = &settings.mail;
+    let Some(url) = secret(url.as_deref(), url_file.as_deref())? else { return Ok(None) };
+    let mailer = Mailer::new(&url, from.as_deref())?;
     if let Err(reason) = mailer.check().await {
-        tracing::warn!("the mail server cannot be reached now; mails are tried again until it can: {reason}");
+        let attempts = settings.retry.max_attempts;
+        tracing::warn!("the mail server cannot be used now; each mail is tried {attempts} times: {reason}");
     }
     Ok(Some(mailer))
 }

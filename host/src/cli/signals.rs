@@ -9,12 +9,13 @@ pub(super) fn listen(shutdown: CancellationToken) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
+        let mut asked = false;
         loop {
             let code = tokio::select! {
                 _ = interrupt.recv() => 130,
                 _ = terminate.recv() => 143,
             };
-            if shutdown.is_cancelled() {
+            if std::mem::replace(&mut asked, true) {
                 tracing::warn!("stopped at once");
                 std::process::exit(code);
             }

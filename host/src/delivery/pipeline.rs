@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -9,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::{RetryPolicy, Summary};
 use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
-use crate::source::oplog::batch::Skipped;
-use crate::source::oplog::{Tail, TailError};
+use crate::source::oplog::{Skipped, Tail, TailError};
 
-/// Batches read ahead while one is worked on. Each is up to 16 MB, so: one.
+/// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
+/// that were looked up, so: one.
 const READ_AHEAD: usize = 1;
 
 /// Ops that are filtered before the first of them is handled. Enough that the way to another thread
@@ -65,14 +66,16 @@ impl Pipeline {
         while let Ok(ops) = receiver.try_recv() {
             summary.read += count(&ops);
         }
+        // Lets a reader that waits to hand on a batch go.
         drop(receiver);
-        summary.unfinished = summary.read - summary.done();
-        let (skipped, read) = match reader.await {
-            Ok((skipped, read)) => (skipped, read.map_err(PipelineError::from)),
-            Err(error) => (Skipped::new(), Err(error.into())),
+        let (read, worked) = match reader.await {
+            Ok(read) => (read, worked),
+            Err(error) => (Read::default(), Err(error)),
         };
-        let result = worked.map_err(PipelineError::from).and(read);
-        Ended { plugin: worker.name, summary, skipped, result }
+        summary.read += read.not_handed_on;
+        summary.unfinished = summary.read - summary.done();
+        let result = worked.map_err(PipelineError::from).and(read.result.map_err(PipelineError::from));
+        Ended { plugin: worker.name, summary, skipped: read.skipped, result }
     }
 }
 
@@ -89,29 +92,44 @@ pub struct Ended {
     pub result: Result<(), PipelineError>,
 }
 
-/// Hands on what the tail reads, until told to stop or nobody listens. Gives back what was skipped.
-async fn read(
-    mut tail: Tail,
-    sender: Sender<Vec<Op>>,
-    shutdown: CancellationToken,
-) -> (Skipped, Result<(), TailError>) {
+/// What a reader leaves behind.
+struct Read {
+    skipped: Skipped,
+    not_handed_on: u64,
+    result: Result<(), TailError>,
+}
+
+impl Default for Read {
+    fn default() -> Self {
+        Self { skipped: Skipped::new(), not_handed_on: 0, result: Ok(()) }
+    }
+}
+
+/// Hands on what the tail reads, until told to stop or nobody listens.
+async fn read(mut tail: Tail, sender: Sender<Vec<Op>>, shutdown: CancellationToken) -> Read {
+    let mut not_handed_on = 0;
     let result = loop {
-        let batch = tokio::select! {
+        let ops = tokio::select! {
             biased;
             () = shutdown.cancelled() => break Ok(()),
-            batch = tail.next() => batch,
+            () = sender.closed() => break Ok(()),
+            ops = tail.next() => ops,
         };
-        match batch {
-            Ok(batch) if batch.ops.is_empty() => {}
-            Ok(batch) => {
-                if sender.send(batch.ops).await.is_err() {
+        match ops {
+            Ok(ops) if ops.is_empty() => {}
+            Ok(ops) => {
+                if let Err(SendError(ops)) = sender.send(ops).await {
+                    not_handed_on = count(&ops);
                     break Ok(());
                 }
             }
-            Err(error) => break Err(error),
+            Err(error) => {
+                tracing::error!("stopping all plugins: {error}");
+                break Err(error);
+            }
         }
     };
-    (tail.into_skipped(), result)
+    Read { skipped: tail.into_skipped(), not_handed_on, result }
 }
 
 struct Worker {

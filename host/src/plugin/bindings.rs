@@ -49,7 +49,10 @@ pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<
         full_document_before_change: None,
         update_description: op.update_description.as_deref(),
         command: op.command.as_deref(),
-        transaction: None,
+        transaction: op
+            .transaction
+            .as_ref()
+            .map(|transaction| types::Transaction { id: &transaction.id, index: transaction.index }),
         origin: types::Origin::Oplog,
         attempt,
     }

@@ -1,5 +1,6 @@
 //! Why a call of a plugin gave no answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use wasmtime::Trap;
@@ -19,7 +20,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// It asked for more memory than it may have.
-    #[error("{call} needs more memory than its limit of {} MiB", limit / (1024 * 1024))]
+    #[error("{call} needs more memory than its limit of {} MiB, or too large a table", limit / (1024 * 1024))]
     OutOfMemory {
         /// `filter` or `handle`.
         call: &'static str,
@@ -37,24 +38,25 @@ pub enum CallError {
 }
 
 impl CallError {
-    pub(super) fn timed_out(call: &'static str, limits: &Limits) -> Self {
-        let limit = if call == "filter" { limits.filter_timeout } else { limits.handle_timeout };
-        Self::TimedOut { call, limit }
-    }
-
-    pub(super) fn new(call: &'static str, error: &wasmtime::Error, state: &State, limits: &Limits) -> Self {
+    /// What the error of a call means; `time` is what the call had.
+    pub(super) fn new(
+        call: &'static str,
+        error: &wasmtime::Error,
+        state: &State,
+        limits: &Limits,
+        time: Duration,
+    ) -> Self {
         if state.quota.exceeded {
             return Self::OutOfMemory { call, limit: limits.memory };
         }
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-            return Self::timed_out(call, limits);
+            return Self::TimedOut { call, limit: time };
         }
-        let printed = state.output.take();
-        let printed = one_line(&printed);
+        let printed = one_line(&state.output.take());
         let reason = match error.downcast_ref::<Trap>() {
             // What a panic comes down to; its words say more.
             Some(Trap::UnreachableCodeReached) if !printed.is_empty() => printed,
-            _ if printed.is_empty() => error.root_cause().to_string(),
+            _ if printed.is_empty() => one_line(&error.root_cause().to_string()),
             _ => format!("{} ({printed})", error.root_cause()),
         };
         Self::Trapped { call, reason }
@@ -68,5 +70,36 @@ pub(super) fn one_line(printed: &str) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("note: "))
         .collect();
-    lines.join(" ")
+    cut(&lines.join(" ")).into_owned()
+}
+
+/// The longest text of a plugin that the host repeats.
+const LONGEST: usize = 16 * 1024;
+
+/// A text, but for what is past the bound.
+pub(super) fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(LONGEST);
+    format!("{} … ({} bytes more)", text.get(..end).unwrap_or_default(), text.len() - end).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_letters() {
+        let text = "ä".repeat(LONGEST);
+        let cut = cut(&text);
+        assert!(cut.len() < LONGEST + 40);
+        assert!(cut.ends_with("ä … (16384 bytes more)"));
+        assert_eq!(super::cut("short"), "short");
+    }
+
+    #[test]
+    fn a_text_of_many_lines_cannot_look_like_many_log_lines() {
+        assert_eq!(one_line("panicked:\n  boom\n\nnote: run with …"), "panicked: boom");
+    }
 }

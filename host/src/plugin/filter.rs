@@ -35,11 +35,9 @@ impl Filter {
             None => {
                 let mut store = self.plugin.store();
                 store.set_epoch_deadline(ticks(limits.filter_timeout));
-                let plugin = self
-                    .plugin
-                    .filter
-                    .instantiate(&mut store)
-                    .map_err(|error| CallError::new("filter", &error, store.data(), &limits))?;
+                let plugin = self.plugin.filter.instantiate(&mut store).map_err(|error| {
+                    CallError::new("filter", &error, store.data(), &limits, limits.filter_timeout)
+                })?;
                 self.instance.insert((store, plugin))
             }
         };
@@ -49,7 +47,7 @@ impl Filter {
         store.set_epoch_deadline(ticks(limits.filter_timeout));
         let answer = plugin
             .call_filter(&mut *store, lower(op, &self.id, attempt))
-            .map_err(|error| CallError::new("filter", &error, store.data(), &limits));
+            .map_err(|error| CallError::new("filter", &error, store.data(), &limits, limits.filter_timeout));
         store.data().log_output();
         if answer.is_err() {
             self.instance = None;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use wasmtime::Store;
 
 use super::bindings::{Failure, Hosted, lower};
-use super::call::CallError;
+use super::call::{CallError, one_line};
 use super::component::Plugin;
 use super::state::State;
 use crate::op::Op;
@@ -40,18 +40,25 @@ impl Handler {
             id.clear();
             let _ = write!(id, "{}", op.id);
             store.data_mut().begin(op.id);
-            let answer = exports
-                .call_handle(&mut store, lower(op, id, attempt))
-                .await
-                .map_err(|error| CallError::new("handle", &error, store.data(), &limits));
+            let answer = exports.call_handle(&mut store, lower(op, id, attempt)).await.map_err(|error| {
+                CallError::new("handle", &error, store.data(), &limits, limits.handle_timeout)
+            });
             store.data().log_output();
-            answer.map(|outcome| (outcome, (store, exports)))
+            answer.map(|outcome| (outcome.map_err(tidy), (store, exports)))
         };
         let (outcome, used) = tokio::time::timeout(limits.handle_timeout, call)
             .await
-            .map_err(|_| CallError::timed_out("handle", &limits))??;
+            .map_err(|_| CallError::TimedOut { call: "handle", limit: limits.handle_timeout })??;
         *instance = Some(used);
         Ok(outcome)
+    }
+}
+
+/// A reason is logged by the host, as one line.
+fn tidy(failure: Failure) -> Failure {
+    match failure {
+        Failure::Retry(reason) => Failure::Retry(one_line(&reason)),
+        Failure::Reject(reason) => Failure::Reject(one_line(&reason)),
     }
 }
 
@@ -62,6 +69,9 @@ async fn instantiate(plugin: &Plugin) -> Result<(Store<State>, Hosted), CallErro
     store.set_epoch_deadline(1);
     match plugin.handler.instantiate_async(&mut store).await {
         Ok(exports) => Ok((store, exports)),
-        Err(error) => Err(CallError::new("handle", &error, store.data(), &plugin.limits)),
+        Err(error) => {
+            let limits = &plugin.limits;
+            Err(CallError::new("handle", &error, store.data(), limits, limits.handle_timeout))
+        }
     }
 }

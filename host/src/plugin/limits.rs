@@ -10,6 +10,10 @@ use super::engine::TICK;
 /// thousand functions in theirs.
 const TABLE_ELEMENTS: usize = 1_000_000;
 
+/// Core instances, tables and memories, each, that a component may be made of. One in Python, which is
+/// made of shared libraries, has some twenty.
+const INSTANCES: usize = 200;
+
 /// The limits of each instance of a plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -55,6 +59,18 @@ impl Quota {
 impl ResourceLimiter for Quota {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(Self::take(&mut self.memory, &mut self.exceeded, current, desired))
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCES
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

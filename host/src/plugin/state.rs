@@ -13,6 +13,9 @@ use super::limits::Quota;
 use super::output::Output;
 use crate::op::OpId;
 
+/// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
+const RANDOM: u64 = 64 * 1024;
+
 /// The host's side of one instance.
 pub(super) struct State {
     /// Nothing is granted: no files, no sockets, no environment, no arguments, no input.
@@ -38,6 +41,7 @@ impl State {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM)
             .build();
         Self {
             wasi,
@@ -55,6 +59,7 @@ impl State {
     /// Gets ready for a call.
     pub(super) fn begin(&mut self, op: OpId) {
         self.op = Some(op);
+        self.quota.exceeded = false;
         self.mails = 0;
     }
 }

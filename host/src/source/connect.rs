@@ -27,16 +27,27 @@ pub enum ConnectError {
     )]
     Uri { reason: String },
     #[error(
-        "no MongoDB answers at {hosts}: {reason}. Is mongod running there, and do host and port (--uri or MONGODB_URI) fit?"
+        "no MongoDB answers at {hosts}: {reason}. Is mongod running there, do host and port (--uri or MONGODB_URI) fit, and \
+         does it want TLS (then add tls=true to the URI)?"
     )]
     Unreachable { hosts: String, reason: String },
+    #[error(
+        "MongoDB answers at {hosts}, but its replica set has no primary. If it is new, run rs.initiate() once in mongosh; if \
+         not, see rs.status() there, and whether replicaSet= in the URI has the set's name"
+    )]
+    NoPrimary { hosts: String },
+    #[error(
+        "MongoDB at {hosts} wants a login: put user and password into --uri or MONGODB_URI, as in \
+         mongodb://USER:PASSWORD@HOST/?authSource=admin"
+    )]
+    NoCredential { hosts: String },
     #[error(
         "MongoDB at {hosts} refuses the user name or password: {reason}. Check both, and authSource, in --uri or MONGODB_URI"
     )]
     Authentication { hosts: String, reason: String },
     #[error(
-        "no TLS connection with MongoDB at {hosts}: {reason}. If the server uses no TLS, leave tls=true out of the URI; if it \
-         does, add it, with tlsCAFile=FILE where its certificate is signed by an authority of your own"
+        "no TLS connection with MongoDB at {hosts}: {reason}. If the server uses no TLS, leave tls=true out of the URI; if its \
+         certificate is signed by an authority of your own, add tlsCAFile=FILE"
     )]
     Tls { hosts: String, reason: String },
     #[error(
@@ -63,23 +74,31 @@ pub enum ConnectError {
 pub struct Deployment {
     /// The name of the replica set.
     pub replica_set: String,
-    /// Up to here a majority has the oplog, so that nothing of it can be rolled back.
-    pub majority: Timestamp,
+    /// Up to here a majority has the oplog, so that nothing of it can be rolled back. None: the server
+    /// does not say.
+    pub majority: Option<Timestamp>,
 }
 
-/// Connects, and makes sure that it is a replica set whose oplog may be read.
+/// Connects, and makes sure that it is a replica set whose oplog may be read. `connections` are needed
+/// at the same time.
 ///
 /// # Errors
 /// See [`ConnectError`]. A server that does not answer is an error after the URI's
 /// `serverSelectionTimeoutMS`, by default 10 seconds.
-pub async fn connect(uri: &str, oplog: &Namespace) -> Result<(Client, Deployment), ConnectError> {
-    let mut options =
-        ClientOptions::parse(uri).await.map_err(|error| ConnectError::Uri { reason: sentence(&error) })?;
+pub async fn connect(
+    uri: &str,
+    oplog: &Namespace,
+    connections: u32,
+) -> Result<(Client, Deployment), ConnectError> {
+    let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(&error))?;
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
+    // The driver's own bound is 10, and each tail keeps a connection.
+    options.max_pool_size.get_or_insert(connections.max(10));
     let target = Target {
         hosts: options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         tls: matches!(options.tls, Some(Tls::Enabled(_))),
+        credential: options.credential.is_some(),
     };
     let client = Client::with_options(options).map_err(|error| target.failed(&error))?;
 
@@ -87,8 +106,22 @@ pub async fn connect(uri: &str, oplog: &Namespace) -> Result<(Client, Deployment
     let hello = hello.map_err(|error| target.failed(&error))?;
     let replica_set = target.replica_set(&hello)?;
     target.may_read(&client, oplog).await?;
-    let majority = majority(&hello).unwrap_or_default();
-    Ok((client, Deployment { replica_set, majority }))
+    Ok((client, Deployment { replica_set, majority: majority(&hello) }))
+}
+
+/// Of the parts of the URI that the driver found wrong, it quotes some: host and port among them, which
+/// may be a piece of a password with a sign in it that should have been escaped.
+fn not_parsed(error: &Error) -> ConnectError {
+    let reason = sentence(error);
+    match *error.kind {
+        ErrorKind::DnsResolve { .. } => {
+            ConnectError::Unreachable { hosts: "the hosts of the URI".to_owned(), reason }
+        }
+        _ if reason.contains("address") || reason.contains("port") => {
+            ConnectError::Uri { reason: "what stands for host and port in it is neither".to_owned() }
+        }
+        _ => ConnectError::Uri { reason },
+    }
 }
 
 fn majority(hello: &Document) -> Option<Timestamp> {
@@ -102,6 +135,7 @@ fn majority(hello: &Document) -> Option<Timestamp> {
 struct Target {
     hosts: String,
     tls: bool,
+    credential: bool,
 }
 
 impl Target {
@@ -119,8 +153,11 @@ impl Target {
         let collection = client.database(&oplog.db).collection::<RawDocumentBuf>(&oplog.coll);
         match collection.find_one(doc! {}).projection(doc! { "ts": 1 }).await {
             Ok(_) => Ok(()),
-            Err(error) if command_code(&error) == Some(UNAUTHORIZED) => {
+            Err(error) if command_code(&error) == Some(UNAUTHORIZED) && self.credential => {
                 Err(ConnectError::Unauthorized { oplog: oplog.clone() })
+            }
+            Err(error) if command_code(&error) == Some(UNAUTHORIZED) => {
+                Err(ConnectError::NoCredential { hosts: self.hosts.clone() })
             }
             Err(error) => Err(self.failed(&error)),
         }
@@ -134,7 +171,9 @@ impl Target {
         );
         if is_authentication(error, &reason) {
             ConnectError::Authentication { hosts, reason }
-        } else if self.tls && unreachable && !reason.contains("refused") {
+        } else if has_no_primary(error) {
+            ConnectError::NoPrimary { hosts }
+        } else if self.tls && unreachable && !reason.contains("refused") && !reason.contains("lookup") {
             ConnectError::Tls { hosts, reason }
         } else if unreachable {
             ConnectError::Unreachable { hosts, reason }
@@ -142,6 +181,14 @@ impl Target {
             ConnectError::Other { hosts, reason }
         }
     }
+}
+
+/// Servers that answer, and none of them the primary: in the report on server selection, none has an
+/// error.
+fn has_no_primary(error: &Error) -> bool {
+    let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return false };
+    let answered = ["Type: RsGhost", "Type: RsSecondary", "Type: RsOther", "ReplicaSetNoPrimary, Set Name"];
+    !message.contains("Error: ") && answered.iter().any(|sign| message.contains(sign))
 }
 
 /// The driver wraps a failure to log in during server selection in its text only.
@@ -156,7 +203,7 @@ mod tests {
     use super::*;
 
     fn replica_set(hello: Document) -> Result<String, String> {
-        let target = Target { hosts: "db:27017".to_owned(), tls: false };
+        let target = Target { hosts: "db:27017".to_owned(), tls: false, credential: true };
         target.replica_set(&hello).map_err(|error| error.to_string())
     }
 

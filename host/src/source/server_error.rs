@@ -10,6 +10,23 @@ pub(super) fn command_code(error: &Error) -> Option<i32> {
     }
 }
 
+/// Answers of a server that is starting, stopping, electing or busy: HostUnreachable, HostNotFound,
+/// NetworkTimeout, ShutdownInProgress, ReadConcernMajorityNotAvailableYet, QueryPlanKilled,
+/// PrimarySteppedDown, ExceededTimeLimit, SocketException, NotWritablePrimary, InterruptedAtShutdown,
+/// InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
+const TRANSIENT: [i32; 14] = [6, 7, 89, 91, 134, 175, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+
+/// Whether the same may work a little later.
+pub(super) fn is_transient(error: &Error) -> bool {
+    match &*error.kind {
+        ErrorKind::Command(command) => TRANSIENT.contains(&command.code),
+        ErrorKind::Io(_) | ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => {
+            true
+        }
+        _ => error.contains_label("RetryableReadError"),
+    }
+}
+
 /// What went wrong: of a server's reply its message and code, of the driver's long report on server
 /// selection the first server's error.
 pub(super) fn sentence(error: &Error) -> String {

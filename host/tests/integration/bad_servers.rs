@@ -5,7 +5,7 @@ use mongodb::Client;
 use xtask::process::free_port;
 use xtask::testbed::{Server, ServerOptions};
 
-use crate::support::{error_of, plugin};
+use crate::support::{Host, error_of, plugin};
 
 fn error_at(uri: &str) -> String {
     error_of(&["--plugin", &plugin("print_ops"), "--uri", uri])
@@ -17,6 +17,11 @@ fn a_uri_that_is_none() {
         let said = error_at(uri);
         assert!(said.starts_with("the MongoDB URI cannot be understood: "), "{said}");
         assert!(said.contains("mongodb://localhost:27017"), "{said}");
+    }
+    // A sign in a password that should have been escaped makes a host or a port of it.
+    for uri in ["mongodb://user:sec?ret@h", "mongodb://user:secret", "mongodb://user:sec/ret@h:1"] {
+        let said = error_at(uri);
+        assert!(!said.contains("sec"), "{said}");
     }
 }
 
@@ -41,7 +46,7 @@ fn a_wrong_password() {
 fn no_password_where_one_is_wanted() {
     let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
     let said = error_at(server.uri());
-    assert!(said.contains("this user may not read local.oplog.rs"), "{said}");
+    assert!(said.contains("wants a login: put user and password into --uri or MONGODB_URI"), "{said}");
 }
 
 #[test]
@@ -61,21 +66,51 @@ fn a_standalone_server() {
     assert!(said.contains("--replSet rs0") && said.contains("rs.initiate()"), "{said}");
 }
 
+/// A server whose users are made while nobody has to log in, and which then wants a login.
+async fn server_with_user() -> (Server, String) {
+    let mut server = Server::start(Default::default()).unwrap();
+    let admin = Client::with_uri_str(server.uri()).await.unwrap().database("admin");
+    let roles = ["readWriteAnyDatabase", "clusterAdmin"];
+    admin.run_command(doc! { "createUser": "ada", "pwd": "p@ss", "roles": &roles[..] }).await.unwrap();
+    server.restart_with(ServerOptions { auth: true, ..Default::default() }).unwrap();
+    let uri = server.uri().replace("mongodb://", "mongodb://ada:p%40ss@") + "&authSource=admin";
+    (server, uri)
+}
+
 #[tokio::test]
 async fn no_right_to_read_the_oplog() {
-    let server = Server::start(Default::default()).unwrap();
-    let admin = Client::with_uri_str(server.uri()).await.unwrap().database("admin");
+    let (_server, uri) = server_with_user().await;
+    let admin = Client::with_uri_str(&uri).await.unwrap().database("admin");
     let data = doc! { "failCommands": ["find"], "errorCode": 13 };
     admin
         .run_command(doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data })
         .await
         .unwrap();
-    let said = error_at(server.uri());
+    let said = error_at(&uri);
     assert!(
         said.starts_with("this user may not read local.oplog.rs. Let an administrator grant it"),
         "{said}"
     );
     assert!(said.contains(r#"grantRolesToUser("USER", [{role: "read", db: "local"}])"#), "{said}");
+}
+
+#[tokio::test]
+async fn a_login_from_the_environment_or_a_file() {
+    let (server, uri) = server_with_user().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("uri");
+    std::fs::write(&file, &uri).unwrap();
+    let file = file.to_str().unwrap();
+    let print_ops = plugin("print_ops");
+    let tails = |arguments: &[&str], variable: (&str, &str)| {
+        let mut host = Host::start_in(&[&["--plugin", &print_ops], arguments].concat(), &[variable]);
+        host.wait_for("tailing ");
+        assert_eq!(host.stop().0, Some(0));
+    };
+    tails(&[], ("MONGODB_URI", &uri));
+    tails(&[], ("MONGODB_URI_FILE", file));
+    // What stands on the command line goes before the environment, a file too.
+    tails(&["--uri-file", file], ("MONGODB_URI", server.uri()));
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod bad_plugins;
 mod bad_servers;
 mod main_job;
 mod odd_bytes;
+mod oplog_cases;
 mod oplog_collection;
 mod reconnect;
 mod sandbox;

@@ -24,14 +24,15 @@ pub struct Host {
 impl Host {
     /// Starts the program, with its log as JSON.
     pub fn start(arguments: &[&str]) -> Self {
-        Self::start_with_log(arguments, "json")
+        Self::start_in(arguments, &[])
     }
 
-    fn start_with_log(arguments: &[&str], format: &str) -> Self {
+    /// Starts the program with these variables in its environment.
+    pub fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
-        command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", format);
+        command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
-        command.args(arguments).stderr(Stdio::piped());
+        command.envs(environment.iter().copied()).args(arguments).stderr(Stdio::piped());
         let mut process = Process::start("gtm-host", &mut command).unwrap();
         let stderr = process.child().stderr.take().unwrap();
         let (sender, lines) = mpsc::channel();
@@ -124,7 +125,7 @@ pub fn message(line: &Value) -> &str {
 
 /// Runs the program, which should fail, and gives back the one sentence that it ends with.
 pub fn error_of(arguments: &[&str]) -> String {
-    let mut host = Host::start_with_log(&[arguments, &["--log", "error"]].concat(), "text");
+    let mut host = Host::start(&[arguments, &["--log", "error", "--log-format", "text"]].concat());
     let (code, said) = host.ended();
     assert_eq!(code, Some(1), "{said:?}");
     assert_eq!(said.len(), 1, "one sentence and no backtrace: {said:?}");

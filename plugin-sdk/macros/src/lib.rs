@@ -1,5 +1,7 @@
 //! The attribute `#[plugin]` of the crate `gtm-plugin`, which documents and re-exports it.
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 
 use arguments::Arguments;

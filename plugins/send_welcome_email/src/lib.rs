@@ -4,6 +4,7 @@
 //! Settings, all optional: `from` (the sender), `subject`, and `text`, in which `{name}` stands for
 //! the user's name.
 
+use gtm_plugin::bson::RawBsonRef;
 use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, plugin};
 
 #[derive(serde::Deserialize)]
@@ -18,7 +19,8 @@ struct SendWelcomeEmail;
 impl Plugin for SendWelcomeEmail {
     /// Users without an address are no error: they signed up in another way.
     fn filter(op: &Op) -> bool {
-        op.raw_document().is_ok_and(|user| matches!(user.get("email"), Ok(Some(_))))
+        // One that cannot be read is not passed over: handle rejects it, and that is logged.
+        !matches!(op.raw_document().map(|user| user.get("email")), Ok(Ok(None | Some(RawBsonRef::Null))))
     }
 
     fn handle(op: &Op) -> Outcome {

@@ -116,6 +116,15 @@ impl Server {
         Ok(())
     }
 
+    /// Starts it again, at the same port and with the same data, to be otherwise.
+    ///
+    /// # Errors
+    /// It was not started here, or does not start.
+    pub fn restart_with(&mut self, options: ServerOptions) -> anyhow::Result<()> {
+        self.own.as_mut().context("only a server that was started here can be restarted")?.options = options;
+        self.restart()
+    }
+
     /// Starts it, at the same port and with the same data as before.
     ///
     /// # Errors

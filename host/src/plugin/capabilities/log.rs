@@ -3,10 +3,8 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::log::{self, Host, Level};
+use crate::plugin::call::cut;
 use crate::plugin::state::State;
-
-/// The longest message that is kept whole.
-const LONGEST: usize = 16 * 1024;
 
 /// Always granted.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -15,7 +13,10 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
 
 impl Host for State {
     fn log(&mut self, level: Level, message: String) {
-        self.write_log(level, &message);
+        // A line of a plugin's must not look like one of the host's.
+        for line in cut(&message).lines() {
+            self.write_log(level, line);
+        }
     }
 }
 
@@ -28,7 +29,6 @@ impl State {
     }
 
     fn write_log(&self, level: Level, message: &str) {
-        let message = cut(message);
         let plugin = &*self.plugin;
         let op = self.op.map(tracing::field::display);
         match level {
@@ -38,27 +38,5 @@ impl State {
             Level::Warn => tracing::warn!(target: "plugin", plugin, op, "{message}"),
             Level::Error => tracing::error!(target: "plugin", plugin, op, "{message}"),
         }
-    }
-}
-
-fn cut(message: &str) -> std::borrow::Cow<'_, str> {
-    if message.len() <= LONGEST {
-        return message.into();
-    }
-    let end = message.floor_char_boundary(LONGEST);
-    format!("{} … ({} bytes more)", message.get(..end).unwrap_or_default(), message.len() - end).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_message_is_cut_between_letters() {
-        let message = "ä".repeat(LONGEST);
-        let cut = cut(&message);
-        assert!(cut.len() < LONGEST + 40);
-        assert!(cut.ends_with("ä … (16384 bytes more)"));
-        assert_eq!(super::cut("short"), "short");
     }
 }

@@ -10,12 +10,17 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::plugin::bindings::mail::{self, Error, Host, Message};
 use crate::plugin::state::State;
 
-/// For one command of the SMTP dialogue.
-const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the whole dialogue of one message; less than the time a handle has by default, so that the
+/// plugin learns of it. (lettre's own time-out ends with the TCP connection.)
+const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Replies for good that are about the connection, not about the message: the server takes no mail, or
+/// wants another login. RFC 7504, RFC 4954.
+const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
 /// Where neither the plugin nor the host names a sender.
 const SENDER: &str = "gtm-host@localhost";
 
-/// A connection, or rather a pool of them, with a mail server.
+/// A way to a mail server. Each message has a connection of its own: one that was given up in the
+/// middle of a dialogue must not be used again, as its replies would be taken for those to the next message.
 #[derive(Clone, Debug)]
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -51,10 +56,8 @@ impl Mailer {
         let address = sender.unwrap_or(SENDER);
         let sender =
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-            .map_err(MailerError::Url)?
-            .timeout(Some(SMTP_TIMEOUT))
-            .build();
+        let transport =
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailerError::Url)?.build();
         Ok(Self { transport, sender })
     }
 
@@ -63,10 +66,11 @@ impl Mailer {
     /// # Errors
     /// Why it is not, in words.
     pub async fn check(&self) -> Result<(), String> {
-        match self.transport.test_connection().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("it does not answer as a mail server does".to_owned()),
-            Err(error) => Err(words(&error)),
+        match tokio::time::timeout(SMTP_TIMEOUT, self.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("it does not answer as a mail server does".to_owned()),
+            Ok(Err(error)) => Err(words(&error)),
+            Err(_) => Err(timed_out()),
         }
     }
 
@@ -77,10 +81,11 @@ impl Mailer {
         };
         let id = id(&from);
         let letter = compose(message, from, id.clone())?;
-        match self.transport.send(letter).await {
-            Ok(_) => Ok(id),
-            Err(error) if error.is_permanent() => Err(Error::Rejected(words(&error))),
-            Err(error) => Err(Error::Unavailable(words(&error))),
+        match tokio::time::timeout(SMTP_TIMEOUT, self.transport.send(letter)).await {
+            Ok(Ok(_)) => Ok(id),
+            Ok(Err(error)) if refuses_message(&error) => Err(Error::Rejected(words(&error))),
+            Ok(Err(error)) => Err(Error::Unavailable(words(&error))),
+            Err(_) => Err(Error::Unavailable(timed_out())),
         }
     }
 }
@@ -109,10 +114,10 @@ impl Host for State {
         let Some(op) = self.op else {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
         };
+        // Counted whether it is sent or not, so that each mail has the same number at each attempt.
         let number = self.mails;
-        let id = mailer.send(message, |from| message_id(&op.to_string(), number, &self.plugin, from)).await?;
         self.mails += 1;
-        Ok(id)
+        mailer.send(message, |from| message_id(&op.to_string(), number, &self.plugin, from)).await
     }
 }
 
@@ -148,6 +153,14 @@ fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error>
 
 fn mailbox(address: &str) -> Result<Mailbox, Error> {
     address.parse().map_err(|error| Error::Invalid(format!("\"{address}\" is no e-mail address: {error}")))
+}
+
+fn refuses_message(error: &lettre::transport::smtp::Error) -> bool {
+    error.is_permanent() && !error.status().is_some_and(|code| NOT_THE_MESSAGE.contains(&code.into()))
+}
+
+fn timed_out() -> String {
+    format!("the mail server did not finish its part within {} s", SMTP_TIMEOUT.as_secs())
 }
 
 /// An SMTP error with its causes, of which the last says most.

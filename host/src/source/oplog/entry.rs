@@ -5,7 +5,7 @@
 
 use bson::{RawBsonRef, RawDocument};
 
-use crate::op::{OperationType, Timestamp};
+use crate::op::Timestamp;
 
 /// The fields of an entry that say what it is. Its documents are not looked into.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,14 @@ pub struct Entry<'a> {
     pub wall_time: Option<u64>,
     /// `fromMigrate`: a copy made by the balancer, which changes nothing that a client can see.
     pub from_migrate: bool,
+    /// `lsid`: the session that wrote it.
+    pub session: Option<&'a RawDocument>,
+    /// `txnNumber`: which of the session's transactions or retryable writes it was part of.
+    pub transaction_number: Option<i64>,
+    /// `prevOpTime`: where the entry before it of the same transaction stands.
+    pub previous: Option<&'a RawDocument>,
+    /// `multiOpType` is 1: a batch of writes by one command, chained as a transaction is, but none.
+    pub vectored: bool,
 }
 
 /// An entry of which not even the place in the oplog or the kind can be read.
@@ -43,173 +51,63 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// It is not BSON, or lacks `ts`, `op` or `ns`.
     pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
-        let (mut timestamp, mut kind, mut namespace) = (None, None, None);
-        let (mut object, mut object2, mut wall_time, mut from_migrate) = (None, None, None, false);
+        let mut timestamp = None;
+        let mut entry = Self::fields(document, |value| timestamp = value.as_timestamp())?;
+        entry.timestamp = timestamp.ok_or(Malformed::Missing("ts"))?.into();
+        Ok(entry)
+    }
+
+    /// Reads one of the operations inside an `applyOps`. It stands where the entry around it does; a
+    /// `ts` of its own is from another server, and may not even be a timestamp.
+    ///
+    /// # Errors
+    /// It is not BSON, or lacks `op` or `ns`.
+    pub fn parse_inner(&self, document: &'a RawDocument) -> Result<Self, Malformed> {
+        let inner = Self::fields(document, |_| {})?;
+        Ok(Self {
+            timestamp: self.timestamp,
+            wall_time: self.wall_time,
+            from_migrate: self.from_migrate || inner.from_migrate,
+            ..inner
+        })
+    }
+
+    fn fields(document: &'a RawDocument, mut ts: impl FnMut(RawBsonRef<'a>)) -> Result<Self, Malformed> {
+        let (mut kind, mut namespace) = (None, None);
+        let mut entry = Self {
+            timestamp: Timestamp::default(),
+            kind: "",
+            namespace: "",
+            object: None,
+            object2: None,
+            wall_time: None,
+            from_migrate: false,
+            session: None,
+            transaction_number: None,
+            previous: None,
+            vectored: false,
+        };
         for element in document.iter_elements() {
             let element = element?;
             match element.key().as_str() {
-                "ts" => timestamp = element.value()?.as_timestamp(),
+                "ts" => ts(element.value()?),
                 "op" => kind = string(element.value()?),
                 "ns" => namespace = string(element.value()?),
-                "o" => object = subdocument(element.value()?),
-                "o2" => object2 = subdocument(element.value()?),
-                "wall" => wall_time = element.value()?.as_datetime(),
-                "fromMigrate" => from_migrate = element.value()?.as_bool().unwrap_or(false),
+                "o" => entry.object = subdocument(element.value()?),
+                "o2" => entry.object2 = subdocument(element.value()?),
+                "wall" => entry.wall_time = milliseconds(element.value()?),
+                "fromMigrate" => entry.from_migrate = element.value()?.as_bool().unwrap_or(false),
+                "lsid" => entry.session = subdocument(element.value()?),
+                "txnNumber" => entry.transaction_number = integer(element.value()?),
+                "prevOpTime" => entry.previous = subdocument(element.value()?),
+                "multiOpType" => entry.vectored = integer(element.value()?) == Some(1),
                 _ => {}
             }
         }
-        Ok(Self {
-            timestamp: timestamp.ok_or(Malformed::Missing("ts"))?.into(),
-            kind: kind.ok_or(Malformed::Missing("op"))?,
-            namespace: namespace.ok_or(Malformed::Missing("ns"))?,
-            object,
-            object2,
-            wall_time: wall_time.and_then(|time| u64::try_from(time.timestamp_millis()).ok()),
-            from_migrate,
-        })
+        entry.kind = kind.ok_or(Malformed::Missing("op"))?;
+        entry.namespace = namespace.ok_or(Malformed::Missing("ns"))?;
+        Ok(entry)
     }
-
-    /// What the entry changed, or why it is no change.
-    pub fn change(&self) -> Result<Change<'a>, Skip> {
-        if self.from_migrate {
-            return Err(Skip::Migration);
-        }
-        match self.kind {
-            "i" | "u" | "d" => self.document_change(),
-            "c" => self.command(),
-            "n" => Err(Skip::Noop),
-            _ => Err(Skip::UnknownKind),
-        }
-    }
-
-    fn document_change(&self) -> Result<Change<'a>, Skip> {
-        let (database, collection) = self.namespace.split_once('.').ok_or(Skip::Malformed)?;
-        let object = self.object.ok_or(Skip::Malformed)?;
-        let change = Change {
-            operation: OperationType::Other,
-            database,
-            collection,
-            key: None,
-            document: None,
-            command: None,
-        };
-        Ok(match self.kind {
-            "i" => Change {
-                operation: OperationType::Insert,
-                key: Some(self.object2.map_or(Key::IdOf(object), Key::Whole)),
-                document: Some(object),
-                ..change
-            },
-            "d" => Change { operation: OperationType::Delete, key: Some(Key::Whole(object)), ..change },
-            _ => {
-                let replaces = !is_delta(object);
-                Change {
-                    operation: if replaces { OperationType::Replace } else { OperationType::Update },
-                    key: self.object2.map(Key::Whole),
-                    document: replaces.then_some(object),
-                    ..change
-                }
-            }
-        })
-    }
-
-    fn command(&self) -> Result<Change<'a>, Skip> {
-        let database = self.namespace.strip_suffix(".$cmd").ok_or(Skip::Malformed)?;
-        let command = self.object.ok_or(Skip::Malformed)?;
-        let first = command.iter_elements().next().and_then(Result::ok).ok_or(Skip::Malformed)?;
-        let operation = match first.key().as_str() {
-            "create" => OperationType::Create,
-            "drop" => OperationType::Drop,
-            "dropDatabase" => OperationType::DropDatabase,
-            "renameCollection" => OperationType::Rename,
-            "createIndexes" | "commitIndexBuild" => OperationType::CreateIndexes,
-            "dropIndexes" | "deleteIndexes" => OperationType::DropIndexes,
-            "collMod" => OperationType::Modify,
-            "startIndexBuild" | "abortIndexBuild" => return Err(Skip::IndexBuild),
-            "applyOps" | "commitTransaction" | "abortTransaction" => return Err(Skip::Transaction),
-            _ => OperationType::Other,
-        };
-        let subject = first.value().ok().and_then(string).unwrap_or_default();
-        let (database, collection) = match operation {
-            OperationType::DropDatabase => (database, ""),
-            // Names its source with the database before it.
-            OperationType::Rename => subject.split_once('.').unwrap_or((database, subject)),
-            _ => (database, subject),
-        };
-        Ok(Change { operation, database, collection, key: None, document: None, command: Some(command) })
-    }
-}
-
-/// A change as an entry tells it, still slices of the entry.
-#[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
-    /// What was done.
-    pub operation: OperationType,
-    /// In which database.
-    pub database: &'a str,
-    /// To which collection; empty where it is the whole database.
-    pub collection: &'a str,
-    /// To which document.
-    pub key: Option<Key<'a>>,
-    /// The document after an insert or a replacement.
-    pub document: Option<&'a RawDocument>,
-    /// What is no change to a document.
-    pub command: Option<&'a RawDocument>,
-}
-
-/// Where the document key stands.
-#[derive(Clone, Copy, Debug)]
-pub enum Key<'a> {
-    /// This document is the key.
-    Whole(&'a RawDocument),
-    /// The key is the `_id` of this document: an insert by a server before 5.3.
-    IdOf(&'a RawDocument),
-}
-
-/// Why an entry gives no op.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Skip {
-    /// The server notes the time, or an image of a document.
-    Noop,
-    /// A copy made by the balancer.
-    Migration,
-    /// The start or the end in vain of an index build.
-    IndexBuild,
-    /// A transaction, or writes that the server batched: not read yet.
-    Transaction,
-    /// Of a kind that this host does not know.
-    UnknownKind,
-    /// It lacks what its kind must have.
-    Malformed,
-}
-
-impl Skip {
-    /// Its name in logs and counts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Noop => "no-op",
-            Self::Migration => "of migrations",
-            Self::IndexBuild => "of index builds",
-            Self::Transaction => "of transactions",
-            Self::UnknownKind => "of unknown kinds",
-            Self::Malformed => "malformed",
-        }
-    }
-}
-
-/// Whether the `o` of an update says what changed (`{$v: 2, diff}` from 5.0 on, `{$v: 1, $set, $unset}`
-/// before, `$v` missing in the oldest) and is not the new document. A new document has an `_id`, a
-/// delta has none; fields named like a delta's may stand in a document, so what comes first decides.
-fn is_delta(object: &RawDocument) -> bool {
-    object
-        .iter_elements()
-        .map_while(Result::ok)
-        .find_map(|element| match element.key().as_str() {
-            "$v" | "$set" | "$unset" => Some(true),
-            "_id" => Some(false),
-            _ => None,
-        })
-        .unwrap_or(false)
 }
 
 fn string(value: RawBsonRef<'_>) -> Option<&str> {
@@ -224,4 +122,19 @@ fn subdocument(value: RawBsonRef<'_>) -> Option<&RawDocument> {
         RawBsonRef::Document(document) => Some(document),
         _ => None,
     }
+}
+
+/// Servers and tools differ in the width of their numbers.
+pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+    match value {
+        RawBsonRef::Int32(number) => Some(number.into()),
+        RawBsonRef::Int64(number) => Some(number),
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number by then")]
+        RawBsonRef::Double(number) if number.fract() == 0.0 => Some(number as i64),
+        _ => None,
+    }
+}
+
+fn milliseconds(value: RawBsonRef<'_>) -> Option<u64> {
+    u64::try_from(value.as_datetime()?.timestamp_millis()).ok()
 }

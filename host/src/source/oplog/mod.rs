@@ -1,12 +1,20 @@
 //! The oplog of a replica set as a source.
 //!
-//! [`entry`] reads one entry, [`batch`] a reply of the server, and both are pure. [`Tail`] follows
-//! the oplog over the wire and comes back after a failure where it was; [`lookup`] finds the
-//! documents that updates leave out.
+//! [`entry`] reads the fields of one entry, [`change`] what it changed, [`delta`] how an update changed
+//! its document; the [`Reader`] puts ops together of these, and of the pieces of transactions. All that is
+//! pure: bytes in, ops out. [`Tail`] follows the oplog over the wire and comes back after a failure where
+//! it was; `lookup` finds the documents that updates leave out.
 
-pub mod batch;
+pub mod change;
+pub mod delta;
 pub mod entry;
 mod lookup;
+mod reader;
+mod reply;
 mod tail;
+mod transaction;
 
+pub use reader::{Reader, Skipped};
+pub use reply::Reply;
 pub use tail::{Tail, TailError};
+pub use transaction::Missing;

@@ -11,18 +11,20 @@ use mongodb::options::{CursorType, ReadConcern};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, Collection, Namespace};
 
-use super::batch::{Batch, Reply, Skipped};
-use super::entry::Malformed;
+use super::entry::{Entry, Malformed};
 use super::lookup;
-use crate::op::Timestamp;
+use super::reader::{Reader, Skipped, document};
+use super::reply::Reply;
+use super::transaction::Missing;
+use crate::op::{Op, Timestamp};
 use crate::source::Selection;
 use crate::source::connect::Deployment;
-use crate::source::server_error::{command_code, sentence};
+use crate::source::server_error::{command_code, is_transient, sentence};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
 /// A read that takes longer than this is given up. The server answers after [`AWAIT`] at the
-/// latest; the rest is for a slow network and 16 MB of reply. (The driver has no time-out of its own.)
+/// latest; the rest is for a slow network and 16 MB of reply.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
@@ -30,9 +32,10 @@ const EMPTY: Duration = Duration::from_millis(250);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 const BAD_VALUE: i32 = 2;
+const UNAUTHORIZED: i32 = 13;
 /// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
 /// CommandNotFound, InvalidNamespace, CommandNotSupported.
-const FINAL: [i32; 6] = [BAD_VALUE, 13, 18, 59, 73, 115];
+const FINAL: [i32; 6] = [BAD_VALUE, UNAUTHORIZED, 18, 59, 73, 115];
 
 /// Why a tail ends.
 #[derive(Debug, thiserror::Error)]
@@ -79,14 +82,18 @@ pub enum TailError {
 pub struct Tail {
     client: Client,
     oplog: Collection<RawDocumentBuf>,
-    selection: Selection,
-    skipped: Skipped,
-    /// Everything up to here was given out.
+    reader: Reader,
+    /// Read, and not yet given out.
+    decoded: Vec<Op>,
+    /// Of how many ops the documents are looked up next.
+    at_once: usize,
+    /// Everything up to here was read.
     position: Timestamp,
     /// Whether an entry was read at `position`, so that it must be there again.
     anchored: bool,
     cursor: Option<Cursor>,
     back_off: Option<ExponentialBackoff>,
+    said_empty: bool,
 }
 
 struct Cursor {
@@ -113,51 +120,67 @@ impl Tail {
         let mut tail = Self {
             client: client.clone(),
             oplog: collection,
-            selection,
-            skipped: Skipped::default(),
-            position: deployment.majority,
+            reader: Reader::new(selection),
+            decoded: Vec::new(),
+            at_once: lookup::MOST,
+            position: deployment.majority.unwrap_or_default(),
             anchored: false,
             cursor: None,
             back_off: None,
+            said_empty: false,
         };
         // The server's own clock of writes says nothing of another collection.
-        if oplog.db != "local" {
+        if deployment.majority.is_none() || (oplog.db.as_str(), oplog.coll.as_str()) != ("local", "oplog.rs")
+        {
             tail.position = tail.edge(-1).await.map_err(|error| tail.refused(&error))?.unwrap_or_default();
         }
         tail.cursor = Some(tail.open().await.map_err(|error| tail.refused(&error))?);
         Ok(tail)
     }
 
-    /// Everything up to here was given out.
+    /// Everything up to here was read.
     pub fn position(&self) -> Timestamp {
         self.position
     }
 
     /// How many entries were skipped, by reason.
     pub fn into_skipped(self) -> Skipped {
-        self.skipped
+        self.reader.into_skipped()
     }
 
-    /// The next wanted ops; where there are none for about a second, an empty batch. A server that does
-    /// not answer is waited for, without end.
+    /// The next wanted ops, in the order of the oplog; where there are none for about a second, no ops. A
+    /// server that does not answer is waited for, without end.
     ///
     /// # Errors
     /// See [`TailError`]. The tail is of no more use then.
-    pub async fn next(&mut self) -> Result<Batch, TailError> {
+    pub async fn next(&mut self) -> Result<Vec<Op>, TailError> {
+        if self.decoded.is_empty() {
+            let reply = self.reply().await?;
+            self.decode(&reply).await?;
+        }
+        Ok(self.look_up().await)
+    }
+
+    async fn reply(&mut self) -> Result<Reply, TailError> {
         loop {
-            let error = match tokio::time::timeout(READ_TIMEOUT, self.read()).await {
-                Ok(Ok(Some(batch))) => {
+            let error = match timed(self.read()).await {
+                Ok(Some(batch)) => {
                     self.recovered();
-                    return self.decode(&reply(batch)).await;
+                    return Ok(reply(batch));
                 }
-                Ok(Ok(None)) => {
+                Ok(None) => {
                     self.recovered();
                     self.cursor = None;
+                    if !std::mem::replace(&mut self.said_empty, true) {
+                        tracing::warn!(
+                            "{} is empty or does not exist: waiting for its first entry",
+                            self.oplog.namespace()
+                        );
+                    }
                     tokio::time::sleep(EMPTY).await;
                     continue;
                 }
-                Ok(Err(error)) => error,
-                Err(_) => std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+                Err(error) => error,
             };
             // A cursor is of no use after any error.
             self.cursor = None;
@@ -182,11 +205,12 @@ impl Tail {
         // there: what is not wanted moves the position of an idle stream.
         let filter = doc! { "ts": { "$gte": bson::Timestamp::from(self.position) } };
         let find = self.oplog.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
-        let batches = find.read_concern(ReadConcern::majority()).batch().await?;
+        let batches = timed(find.read_concern(ReadConcern::majority()).batch()).await?;
         Ok(Cursor { batches, confirmed: !self.anchored, fresh: true })
     }
 
-    async fn decode(&mut self, reply: &Reply) -> Result<Batch, TailError> {
+    /// Adds the ops of a reply to those that are decoded.
+    async fn decode(&mut self, reply: &Reply) -> Result<(), TailError> {
         let position = self.position;
         let mut fresh = false;
         if let Some(cursor) = &mut self.cursor {
@@ -198,53 +222,95 @@ impl Tail {
                 }
             }
         }
-        let mut batch = reply.read(&mut self.selection, &mut self.skipped, |timestamp| {
-            fresh &= timestamp <= position;
-            !fresh
-        })?;
+        for value in reply.documents()? {
+            let document = match value.map_err(Malformed::from).and_then(document) {
+                Ok(document) => document,
+                Err(malformed) => {
+                    self.reader.malformed(&malformed);
+                    continue;
+                }
+            };
+            let entry = match Entry::parse(document) {
+                Ok(entry) => entry,
+                Err(malformed) => {
+                    self.reader.malformed(&malformed);
+                    continue;
+                }
+            };
+            fresh &= entry.timestamp <= position;
+            if fresh {
+                continue;
+            }
+            while let Err(missing) = self.reader.read(reply, document, &entry, &mut self.decoded) {
+                let earlier = self.entry_at(missing).await?;
+                self.reader.supply(&entry, missing, earlier);
+            }
+            self.position = entry.timestamp;
+            self.anchored = true;
+        }
         if let Some(cursor) = &mut self.cursor {
             cursor.fresh = fresh;
         }
-        if let Some(position) = batch.position {
-            self.position = position;
-            self.anchored = true;
-        }
-        self.look_up(&mut batch).await;
-        Ok(batch)
+        Ok(())
     }
 
-    async fn look_up(&mut self, batch: &mut Batch) {
-        while let Err(error) = lookup::full_documents(&self.client, &mut batch.ops).await {
-            if is_final(&error) {
-                tracing::warn!(
-                    "updates are delivered without their full documents, as these cannot be read: {}",
-                    sentence(&error)
-                );
-                return;
+    /// An earlier entry of a transaction.
+    async fn entry_at(&mut self, Missing(timestamp): Missing) -> Result<Option<Bytes>, TailError> {
+        loop {
+            let find = self.oplog.find_one(doc! { "ts": bson::Timestamp::from(timestamp) });
+            match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
+                Ok(entry) => return Ok(entry.map(|entry| entry.into_bytes().into())),
+                Err(error) if is_final(&error) => return Err(self.refused(&error)),
+                Err(error) => self.pause("an earlier entry of a transaction cannot be read", &error).await,
             }
-            self.pause("the documents of updates cannot be read", &error).await;
+        }
+    }
+
+    /// Takes some of the decoded ops, with their full documents: as many as the documents have room for.
+    async fn look_up(&mut self) -> Vec<Op> {
+        loop {
+            let count = self.decoded.len().min(self.at_once);
+            let Some(ops) = self.decoded.get_mut(..count) else { return Vec::new() };
+            match timed(lookup::full_documents(&self.client, ops)).await {
+                Ok(true) => {
+                    self.at_once = (self.at_once * 2).min(lookup::MOST);
+                    let rest = self.decoded.split_off(count);
+                    return std::mem::replace(&mut self.decoded, rest);
+                }
+                Ok(false) => self.at_once = (count / 2).max(1),
+                Err(error) if is_transient(&error) => {
+                    self.pause("the documents of updates cannot be read", &error).await;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        "updates are delivered without their full documents, as these cannot be read: {}",
+                        sentence(&error)
+                    );
+                    let rest = self.decoded.split_off(count);
+                    return std::mem::replace(&mut self.decoded, rest);
+                }
+            }
         }
     }
 
     /// Why the anchor is not there.
     async fn history_error(&mut self, found: Timestamp) -> TailError {
         let position = self.position;
-        match self.edge(1).await {
-            Ok(Some(oldest)) if oldest <= position => TailError::Diverged { position, found },
-            Ok(oldest) => TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
-            Err(error) => self.refused(&error),
+        loop {
+            match self.edge(1).await {
+                Ok(Some(oldest)) if oldest <= position => return TailError::Diverged { position, found },
+                Ok(oldest) => return TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
+                Err(error) if is_final(&error) => return self.refused(&error),
+                Err(error) => self.pause("the oldest entry of the oplog cannot be read", &error).await,
+            }
         }
     }
 
     /// The oldest (1) or newest (-1) entry.
     async fn edge(&mut self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
-        let entry = self
-            .oplog
-            .find_one(doc! {})
-            .sort(doc! { "$natural": direction })
-            .projection(doc! { "ts": 1 })
-            .read_concern(ReadConcern::majority())
-            .await?;
+        let find =
+            self.oplog.find_one(doc! {}).sort(doc! { "$natural": direction }).projection(doc! { "ts": 1 });
+        let entry = timed(async { find.read_concern(ReadConcern::majority()).await }).await?;
         Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
     }
 
@@ -271,7 +337,8 @@ impl Tail {
     fn refused(&self, error: &Error) -> TailError {
         let remedy = match command_code(error) {
             Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
-            _ => "Has the user the role read on that database?",
+            Some(UNAUTHORIZED) => "Give the user the role read on that database",
+            _ => "Is the server well? Then this is for its log to say",
         };
         TailError::Refused { oplog: self.oplog.namespace(), reason: sentence(error), remedy }
     }
@@ -292,6 +359,14 @@ fn first_timestamp(reply: &Reply) -> Result<Option<Timestamp>, Malformed> {
     let Some(first) = reply.documents()?.into_iter().next() else { return Ok(None) };
     let timestamp = first?.as_document().and_then(|entry| entry.get_timestamp("ts").ok());
     Ok(timestamp.map(Timestamp::from))
+}
+
+/// The driver has no time-out of its own, so that a connection which died without a word would be waited
+/// on for ever.
+async fn timed<T>(work: impl Future<Output = mongodb::error::Result<T>>) -> mongodb::error::Result<T> {
+    tokio::time::timeout(READ_TIMEOUT, work)
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 fn is_final(error: &Error) -> bool {

@@ -1,0 +1,161 @@
+//! What an entry changed: its namespace, document key and document, still slices of the entry. Pure.
+
+use bson::{RawBsonRef, RawDocument};
+
+use super::entry::Entry;
+use crate::op::OperationType;
+
+impl<'a> Entry<'a> {
+    /// What the entry changed, or why it is no change. Of an `applyOps` its parts are to be asked.
+    pub fn change(&self) -> Result<Change<'a>, Skip> {
+        if self.from_migrate {
+            return Err(Skip::Migration);
+        }
+        match self.kind {
+            "i" | "u" | "d" => self.document_change(),
+            "c" => self.command(),
+            "n" => Err(Skip::Noop),
+            _ => Err(Skip::UnknownKind),
+        }
+    }
+
+    fn document_change(&self) -> Result<Change<'a>, Skip> {
+        let (database, collection) = self.namespace.split_once('.').ok_or(Skip::Malformed)?;
+        let object = self.object.ok_or(Skip::Malformed)?;
+        let change = Change {
+            operation: OperationType::Other,
+            database,
+            collection,
+            key: None,
+            document: None,
+            command: None,
+        };
+        Ok(match self.kind {
+            "i" => Change {
+                operation: OperationType::Insert,
+                key: Some(self.object2.map_or(Key::IdOf(object), Key::Whole)),
+                document: Some(object),
+                ..change
+            },
+            "d" => Change { operation: OperationType::Delete, key: Some(Key::Whole(object)), ..change },
+            _ => {
+                let replaces = !is_delta(object);
+                Change {
+                    operation: if replaces { OperationType::Replace } else { OperationType::Update },
+                    key: self.object2.map(Key::Whole),
+                    document: replaces.then_some(object),
+                    ..change
+                }
+            }
+        })
+    }
+
+    fn command(&self) -> Result<Change<'a>, Skip> {
+        let database = self.namespace.strip_suffix(".$cmd").ok_or(Skip::Malformed)?;
+        let command = self.object.ok_or(Skip::Malformed)?;
+        let first = command.iter_elements().next().and_then(Result::ok).ok_or(Skip::Malformed)?;
+        let operation = match first.key().as_str() {
+            "create" => OperationType::Create,
+            "drop" => OperationType::Drop,
+            "dropDatabase" => OperationType::DropDatabase,
+            "renameCollection" => OperationType::Rename,
+            "createIndexes" | "commitIndexBuild" => OperationType::CreateIndexes,
+            "dropIndexes" | "deleteIndexes" => OperationType::DropIndexes,
+            "collMod" => OperationType::Modify,
+            "startIndexBuild" | "abortIndexBuild" => return Err(Skip::IndexBuild),
+            // Part of a transaction, which these alone are not.
+            "applyOps" | "commitTransaction" | "abortTransaction" => return Err(Skip::Malformed),
+            _ => OperationType::Other,
+        };
+        let subject = first.value().ok().and_then(string).unwrap_or_default();
+        let (database, collection) = match operation {
+            OperationType::DropDatabase => (database, ""),
+            // Names its source with the database before it.
+            OperationType::Rename => subject.split_once('.').unwrap_or((database, subject)),
+            _ => (database, subject),
+        };
+        Ok(Change { operation, database, collection, key: None, document: None, command: Some(command) })
+    }
+}
+
+/// A change as an entry tells it, still slices of the entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// What was done.
+    pub operation: OperationType,
+    /// In which database.
+    pub database: &'a str,
+    /// To which collection; empty where it is the whole database.
+    pub collection: &'a str,
+    /// To which document.
+    pub key: Option<Key<'a>>,
+    /// The document after an insert or a replacement.
+    pub document: Option<&'a RawDocument>,
+    /// What is no change to a document.
+    pub command: Option<&'a RawDocument>,
+}
+
+/// Where the document key stands.
+#[derive(Clone, Copy, Debug)]
+pub enum Key<'a> {
+    /// This document is the key.
+    Whole(&'a RawDocument),
+    /// The key is the `_id` of this document: an insert by a server before 5.3.
+    IdOf(&'a RawDocument),
+}
+
+/// Why an entry gives no op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Skip {
+    /// The server notes the time, or an image of a document.
+    Noop,
+    /// A copy made by the balancer.
+    Migration,
+    /// The start or the end in vain of an index build.
+    IndexBuild,
+    /// A transaction is delivered without its first operations, which the oplog has no more.
+    LostPiece,
+    /// Not skipped, but delivered without its description: an update whose delta cannot be read.
+    BadDelta,
+    /// Of a kind that this host does not know.
+    UnknownKind,
+    /// It lacks what its kind must have.
+    Malformed,
+}
+
+impl Skip {
+    /// Its name in logs and counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Noop => "no-op",
+            Self::Migration => "of migrations",
+            Self::IndexBuild => "of index builds",
+            Self::LostPiece => "of transactions with lost operations",
+            Self::BadDelta => "updates without a description",
+            Self::UnknownKind => "of unknown kinds",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// Whether the `o` of an update says what changed (`{$v: 2, diff}` from 5.0 on, `{$v: 1, $set, $unset}`
+/// before, `$v` missing in the oldest) and is not the new document. A new document has an `_id`, a
+/// delta has none; fields named like a delta's may stand in a document, so what comes first decides.
+fn is_delta(object: &RawDocument) -> bool {
+    object
+        .iter_elements()
+        .map_while(Result::ok)
+        .find_map(|element| match element.key().as_str() {
+            "$v" | "diff" | "$set" | "$unset" => Some(true),
+            "_id" => Some(false),
+            _ => None,
+        })
+        .unwrap_or(false)
+}
+
+fn string(value: RawBsonRef<'_>) -> Option<&str> {
+    match value {
+        RawBsonRef::String(string) => Some(string),
+        _ => None,
+    }
+}

@@ -1,0 +1,52 @@
+//! One reply of the server, from which documents are cut without copying them. Pure.
+
+use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use bytes::Bytes;
+
+use super::entry::Malformed;
+
+/// The reply to a `find` or `getMore`, from which documents are cut without copying them.
+#[derive(Clone, Debug)]
+pub struct Reply(Bytes);
+
+impl Reply {
+    /// Takes the bytes of a whole reply.
+    pub fn new(reply: Bytes) -> Self {
+        Self(reply)
+    }
+
+    /// The documents in it.
+    ///
+    /// # Errors
+    /// It is not the reply of a cursor.
+    pub fn documents(&self) -> Result<&RawArray, Malformed> {
+        let cursor = RawDocument::from_bytes(&self.0)?
+            .get("cursor")?
+            .and_then(RawBsonRef::as_document)
+            .ok_or(Malformed::Missing("cursor"))?;
+        ["nextBatch", "firstBatch"]
+            .into_iter()
+            .find_map(|name| cursor.get(name).ok().flatten()?.as_array())
+            .ok_or(Malformed::Missing("cursor.nextBatch"))
+    }
+
+    /// A document of this reply, which it keeps alive.
+    pub fn cut(&self, document: &RawDocument) -> Bytes {
+        let (start, whole) = (document.as_bytes().as_ptr().addr(), self.0.as_ptr().addr());
+        match start.checked_sub(whole) {
+            Some(offset) if offset + document.as_bytes().len() <= self.0.len() => {
+                self.0.slice(offset..offset + document.as_bytes().len())
+            }
+            // Not a part of this reply, so that keeping it alive would not keep the document.
+            _ => Bytes::copy_from_slice(document.as_bytes()),
+        }
+    }
+}
+
+/// `{_id}` of a document.
+pub(super) fn id_of(document: &RawDocument) -> Option<RawDocumentBuf> {
+    let id = document.get("_id").ok()??;
+    let mut key = RawDocumentBuf::new();
+    key.append(bson::raw::cstr!("_id"), id);
+    Some(key)
+}

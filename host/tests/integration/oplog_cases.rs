@@ -1,0 +1,109 @@
+//! What becomes of oplog entries, case by case: each folder in `tests/oplog` has entries as MongoDB writes
+//! them, and the ops that come of them, as lines of Extended JSON. `history.jsonl` holds entries from
+//! before the start, `skipped.jsonl` what is counted instead of delivered.
+
+use std::path::Path;
+
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use gtm_host::op::Op;
+use gtm_host::source::Selection;
+use gtm_host::source::oplog::entry::Entry;
+use gtm_host::source::oplog::{Missing, Reader, Reply, Skipped};
+use serde_json::{Value, json};
+
+/// Enough to hold every case.
+const ROOMY: usize = 1 << 20;
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn documents(path: &Path) -> Vec<Document> {
+    lines(path).into_iter().map(|line| Bson::try_from(line).unwrap().as_document().unwrap().clone()).collect()
+}
+
+/// Reads `entries`, with `history` and the entries themselves to go back to.
+fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<Op>, Skipped) {
+    let reply = doc! { "cursor": { "nextBatch": entries.to_vec() } };
+    let reply = Reply::new(RawDocumentBuf::try_from(reply).unwrap().into_bytes().into());
+    let mut ops = Vec::new();
+    for value in reply.documents().unwrap() {
+        let document = value.unwrap().as_document().unwrap();
+        let entry = Entry::parse(document).unwrap();
+        while let Err(missing) = reader.read(&reply, document, &entry, &mut ops) {
+            let Missing(timestamp) = missing;
+            let at = |entry: &&Document| entry.get_timestamp("ts").unwrap() == timestamp.into();
+            let earlier = history.iter().chain(entries).find(at);
+            let earlier =
+                earlier.map(|entry| RawDocumentBuf::try_from(entry.clone()).unwrap().into_bytes().into());
+            reader.supply(&entry, missing, earlier);
+        }
+    }
+    (ops, reader.into_skipped())
+}
+
+fn describe(op: &Op) -> Value {
+    let name = format!("{:?}", op.operation_type);
+    let mut described = json!({
+        "id": op.id.to_string(),
+        "operationType": name[..1].to_lowercase() + &name[1..],
+        "ns": op.namespace.to_string(),
+    });
+    let parts = [
+        ("documentKey", &op.document_key),
+        ("fullDocument", &op.full_document),
+        ("updateDescription", &op.update_description),
+        ("command", &op.command),
+    ];
+    for (name, part) in parts {
+        if let Some(bytes) = part {
+            let document = Document::try_from(RawDocument::from_bytes(bytes).unwrap()).unwrap();
+            described[name] = Bson::Document(document).into_relaxed_extjson();
+        }
+    }
+    if let Some(transaction) = &op.transaction {
+        described["transaction"] = format!("{} {}", transaction.id, transaction.index).into();
+    }
+    described
+}
+
+/// Every case, read with room for `bytes` of open transactions.
+fn all_cases(bytes: usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oplog");
+    let mut cases = 0;
+    for case in std::fs::read_dir(folder).unwrap() {
+        let case = case.unwrap().path();
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let [entries, history] = ["entries.jsonl", "history.jsonl"].map(|file| documents(&case.join(file)));
+        let reader = Reader::new(Selection::everything()).holding(bytes);
+        let (ops, skipped) = read(reader, &entries, &history);
+        let ops: Vec<_> = ops.iter().map(describe).collect();
+        assert_eq!(ops, lines(&case.join("ops.jsonl")), "{name}");
+        let skipped: Value = skipped.iter().map(|(skip, count)| (skip.name(), json!(count))).collect();
+        let expected = lines(&case.join("skipped.jsonl")).pop().unwrap_or(json!({}));
+        assert_eq!(skipped, expected, "{name}");
+        cases += 1;
+    }
+    assert!(cases >= 18, "{cases} cases were found");
+}
+
+#[test]
+fn entries_become_the_ops_that_they_should() {
+    all_cases(ROOMY);
+}
+
+#[test]
+fn they_do_where_nothing_can_be_held_and_all_is_read_again() {
+    all_cases(0);
+}
+
+#[test]
+fn what_is_not_wanted_does_not_change_the_ids_of_the_rest() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oplog/transaction_of_one_entry");
+    let mut selection = Selection::default();
+    selection.add("a.c", &[]).unwrap();
+    let (ops, _) = read(Reader::new(selection), &documents(&case.join("entries.jsonl")), &[]);
+    assert_eq!(describe(&ops[0]), lines(&case.join("ops.jsonl"))[2]);
+    assert_eq!(ops.len(), 1);
+}
