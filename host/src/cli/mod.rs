@@ -43,7 +43,10 @@ fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     match format {
         // Where nobody reads it, there is nobody to tell.
         LogFormat::Text => drop(writeln!(std::io::stderr(), "gtm-host: error: {error:#}")),
-        LogFormat::Json => tracing::error!("{error:#}"),
+        LogFormat::Json => {
+            let line = serde_json::json!({ "level": "ERROR", "message": format!("{error:#}"), "target": "gtm_host" });
+            drop(writeln!(std::io::stderr(), "{line}"));
+        }
     }
     ExitCode::FAILURE
 }

@@ -63,17 +63,17 @@ async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
 async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut failure = None;
     while let Some(ended) = pipelines.join_next().await {
-        let Ended { plugin, summary, skipped, result } =
+        let Ended { plugin, position, summary, skipped, result } =
             ended.context("gtm-host has a defect, please report it")?;
         if summary.unfinished == 0 {
-            tracing::info!(plugin, "stopped: {summary}");
+            tracing::info!(plugin, "stopped at {position}: {summary}");
         } else {
-            tracing::warn!(plugin, "stopped: {summary}");
+            tracing::warn!(plugin, "stopped at {position}: {summary}");
         }
         if !skipped.is_empty() {
             let skipped: Vec<_> =
                 skipped.iter().map(|(skip, count)| format!("{count} {}", skip.name())).collect();
-            tracing::info!(plugin, "entries of the oplog that were no ops: {}", skipped.join(", "));
+            tracing::info!(plugin, "passed over, or delivered in part: {}", skipped.join(", "));
         }
         if let Err(error) = result {
             shutdown.cancel();

@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::{RetryPolicy, Summary};
-use crate::op::Op;
+use crate::op::{Op, Timestamp};
 use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
 use crate::source::oplog::{Skipped, Tail, TailError};
 
@@ -74,8 +74,9 @@ impl Pipeline {
         };
         summary.read += read.not_handed_on;
         summary.unfinished = summary.read - summary.done();
-        let result = worked.map_err(PipelineError::from).and(read.result.map_err(PipelineError::from));
-        Ended { plugin: worker.name, summary, skipped: read.skipped, result }
+        let source = read.error.map_or(Ok(()), |error| Err(error.into()));
+        let result = worked.map_err(PipelineError::from).and(source);
+        Ended { plugin: worker.name, position: read.position, summary, skipped: read.skipped, result }
     }
 }
 
@@ -84,6 +85,8 @@ impl Pipeline {
 pub struct Ended {
     /// The name of its plugin.
     pub plugin: String,
+    /// Up to where it read.
+    pub position: Timestamp,
     /// What became of the ops.
     pub summary: Summary,
     /// Which entries of the source were no ops.
@@ -93,43 +96,60 @@ pub struct Ended {
 }
 
 /// What a reader leaves behind.
+#[derive(Default)]
 struct Read {
     skipped: Skipped,
+    position: Timestamp,
     not_handed_on: u64,
-    result: Result<(), TailError>,
+    error: Option<TailError>,
 }
 
-impl Default for Read {
-    fn default() -> Self {
-        Self { skipped: Skipped::new(), not_handed_on: 0, result: Ok(()) }
-    }
-}
-
-/// Hands on what the tail reads, until told to stop or nobody listens.
+/// Hands on what the tail reads, until told to stop or nobody listens. What was read by then is still
+/// handed on.
 async fn read(mut tail: Tail, sender: Sender<Vec<Op>>, shutdown: CancellationToken) -> Read {
-    let mut not_handed_on = 0;
-    let result = loop {
+    let mut read = Read::default();
+    loop {
         let ops = tokio::select! {
             biased;
-            () = shutdown.cancelled() => break Ok(()),
-            () = sender.closed() => break Ok(()),
+            () = shutdown.cancelled() => break,
+            () = sender.closed() => break,
             ops = tail.next() => ops,
         };
         match ops {
-            Ok(ops) if ops.is_empty() => {}
-            Ok(ops) => {
-                if let Err(SendError(ops)) = sender.send(ops).await {
-                    not_handed_on = count(&ops);
-                    break Ok(());
-                }
-            }
+            Ok(ops) => read.hand_on(&sender, ops).await,
             Err(error) => {
                 tracing::error!("stopping all plugins: {error}");
-                break Err(error);
+                read.error = Some(error);
+                break;
             }
         }
-    };
-    Read { skipped: tail.into_skipped(), not_handed_on, result }
+    }
+    loop {
+        let ops = tokio::select! {
+            biased;
+            () = sender.closed() => break,
+            ops = tail.buffered() => ops,
+        };
+        match ops {
+            Some(ops) => read.hand_on(&sender, ops).await,
+            None => break,
+        }
+    }
+    read.not_handed_on += u64::try_from(tail.left()).unwrap_or(u64::MAX);
+    read.position = tail.position();
+    read.skipped = tail.into_skipped();
+    read
+}
+
+impl Read {
+    async fn hand_on(&mut self, sender: &Sender<Vec<Op>>, ops: Vec<Op>) {
+        if ops.is_empty() {
+            return;
+        }
+        if let Err(SendError(ops)) = sender.send(ops).await {
+            self.not_handed_on += count(&ops);
+        }
+    }
 }
 
 struct Worker {

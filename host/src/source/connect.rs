@@ -46,7 +46,7 @@ pub enum ConnectError {
     )]
     Authentication { hosts: String, reason: String },
     #[error(
-        "no TLS connection with MongoDB at {hosts}: {reason}. If the server uses no TLS, leave tls=true out of the URI; if its \
+        "no TLS connection with MongoDB at {hosts}: {reason}. Can it be reached there? If it uses no TLS, leave tls=true out of the URI; if its \
          certificate is signed by an authority of your own, add tlsCAFile=FILE"
     )]
     Tls { hosts: String, reason: String },
@@ -90,7 +90,7 @@ pub async fn connect(
     oplog: &Namespace,
     connections: u32,
 ) -> Result<(Client, Deployment), ConnectError> {
-    let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(&error))?;
+    let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
     // The driver's own bound is 10, and each tail keeps a connection.
@@ -109,19 +109,22 @@ pub async fn connect(
     Ok((client, Deployment { replica_set, majority: majority(&hello) }))
 }
 
-/// Of the parts of the URI that the driver found wrong, it quotes some: host and port among them, which
-/// may be a piece of a password with a sign in it that should have been escaped.
-fn not_parsed(error: &Error) -> ConnectError {
+/// The driver quotes the part of the URI that it found wrong, which may be a piece of a password with a
+/// sign in it that should have been escaped.
+fn not_parsed(uri: &str, error: &Error) -> ConnectError {
     let reason = sentence(error);
-    match *error.kind {
-        ErrorKind::DnsResolve { .. } => {
-            ConnectError::Unreachable { hosts: "the hosts of the URI".to_owned(), reason }
-        }
-        _ if reason.contains("address") || reason.contains("port") => {
-            ConnectError::Uri { reason: "what stands for host and port in it is neither".to_owned() }
-        }
-        _ => ConnectError::Uri { reason },
+    if matches!(*error.kind, ErrorKind::DnsResolve { .. }) {
+        return ConnectError::Unreachable { hosts: "the hosts of the URI".to_owned(), reason };
     }
+    let (_, rest) = uri.split_once("://").unwrap_or(("", uri));
+    let secret =
+        rest.rsplit_once('@').map_or_else(|| rest.split(['/', '?']).next(), |(secret, _)| Some(secret));
+    let words = secret.unwrap_or_default().split(|sign: char| !sign.is_alphanumeric());
+    if words.filter(|word| word.len() > 1).any(|word| reason.contains(word)) {
+        let reason = "user, password, host and port in it cannot be told apart".to_owned();
+        return ConnectError::Uri { reason };
+    }
+    ConnectError::Uri { reason }
 }
 
 fn majority(hello: &Document) -> Option<Timestamp> {

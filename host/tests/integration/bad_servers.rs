@@ -18,8 +18,16 @@ fn a_uri_that_is_none() {
         assert!(said.starts_with("the MongoDB URI cannot be understood: "), "{said}");
         assert!(said.contains("mongodb://localhost:27017"), "{said}");
     }
+    let said = error_at("mongodb://localhost/?socketTimeoutMS=1");
+    assert!(said.contains("socketTimeoutMS"), "{said}");
     // A sign in a password that should have been escaped makes a host or a port of it.
-    for uri in ["mongodb://user:sec?ret@h", "mongodb://user:secret", "mongodb://user:sec/ret@h:1"] {
+    for uri in [
+        "mongodb://user:sec?ret@h",
+        "mongodb://user:secret",
+        "mongodb://user:sec/ret@h:1",
+        "mongodb://user:12?secret@h",
+        "mongodb://user:27/a?secret@h",
+    ] {
         let said = error_at(uri);
         assert!(!said.contains("sec"), "{said}");
     }

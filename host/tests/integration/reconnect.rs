@@ -72,7 +72,8 @@ async fn without_the_right_to_read_a_collection_updates_come_without_their_docum
     host.printed(&own.name, 1);
     fail_finds(&own, 1, 13).await;
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
-    host.wait_for("updates are delivered without their full documents");
+    let line = host.wait_for("are delivered without their full documents");
+    assert!(message(&line).contains(&own.name), "{line}");
     assert_eq!(host.printed(&own.name, 1)[0].get("fullDocument"), None::<&Value>);
 }
 
@@ -123,6 +124,21 @@ async fn lost_history_ends_the_host_with_what_is_lost() {
     let said = replaced_by(&[7, 8]).await;
     assert!(said.contains("history is lost: the last change read is of Timestamp(1700000000, 3)"), "{said}");
     assert!(said.contains("now begins at Timestamp(1700000000, 7)"), "{said}");
+}
+
+#[tokio::test]
+async fn history_lost_before_anything_was_read_ends_the_host_too() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    create(&own, &[3]).await;
+    let oplog = format!("{}.oplog", own.name);
+    let mut host =
+        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+    own.client.database(&own.name).collection::<bson::Document>("oplog").drop().await.unwrap();
+    create(&own, &[7]).await;
+    let (code, log) = host.ended();
+    assert_eq!(code, Some(1));
+    assert!(message(log.last().unwrap()).starts_with("history is lost"), "{log:?}");
 }
 
 #[tokio::test]

@@ -2,15 +2,45 @@
 
 use bson::doc;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use xtask::testbed::Server;
 
 use crate::support::{Database, Host, message, plugin};
+
+/// A host whose plugin does `how` with each op of a collection.
+struct Scene {
+    own: Database,
+    host: Host,
+    _server: Server,
+}
+
+async fn misbehaving(how: &str, more: &[&str]) -> Scene {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let namespace = format!("namespace={}.things", own.name);
+    let misbehave = plugin("misbehave");
+    let arguments = ["--plugin", &misbehave, "--uri", server.uri(), "--set", &namespace, "--set", how];
+    let host = Host::tailing(&[&arguments[..], more].concat());
+    Scene { own, host, _server: server }
+}
+
+impl Scene {
+    async fn insert_one(&self) {
+        self.own.collection("things").insert_one(doc! {}).await.unwrap();
+    }
+}
+
+/// The line that says what became of all ops.
+fn summary(log: &[Value]) -> &str {
+    log.iter().map(message).find(|message| message.starts_with("stopped at ")).unwrap()
+}
 
 #[tokio::test]
 async fn an_idle_host_stops_at_once() {
     let server = Server::ready().unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+        let arguments = ["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--shutdown-grace", "1h"];
+        let mut host = Host::tailing(&arguments);
         host.signal(signal);
         assert_eq!(host.ended().0, Some(0));
     }
@@ -18,86 +48,59 @@ async fn an_idle_host_stops_at_once() {
 
 #[tokio::test]
 async fn what_was_read_is_handled_before_the_end() {
-    let server = Server::ready().unwrap();
+    // Nobody else writes here, so that what was read last is what was printed last.
+    let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
-    own.collection("things").insert_many((0..2000).map(|n| doc! { "_id": n })).await.unwrap();
+    own.collection("things").insert_many((0..5000).map(|n| doc! { "_id": n })).await.unwrap();
     host.printed(&own.name, 1);
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    assert!(log.iter().any(|line| message(line).contains(" 0 left unfinished")), "{log:?}");
+
+    let summary = summary(&log);
+    let printed: Vec<_> = log.iter().filter(|line| line["target"] == "plugin").collect();
+    assert!(
+        summary
+            .contains(&format!(": {0} ops read, 0 not wanted by the filter, {0} handled", printed.len() + 1)),
+        "{summary}"
+    );
+    assert!(summary.contains(" 0 left unfinished"), "{summary}");
+    let last = printed.last().unwrap()["op"].as_str().unwrap().split('.').collect::<Vec<_>>();
+    assert!(
+        summary.starts_with(&format!("stopped at Timestamp({}, {}): ", last[0], last[1])),
+        "{summary}, {last:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_cannot_be_finished_is_counted() {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let namespace = format!("namespace={}.things", own.name);
-    let arguments = [
-        "--plugin",
-        &plugin("misbehave"),
-        "--uri",
-        server.uri(),
-        "--set",
-        &namespace,
-        "--set",
-        "handle=sleep",
-    ];
-    let mut host =
-        Host::tailing(&[&arguments[..], &["--shutdown-grace", "300ms", "--log", "debug"]].concat());
-    own.collection("things").insert_one(doc! {}).await.unwrap();
-    host.wait_for("handing over");
-    let (code, log) = host.stop();
+    let mut scene = misbehaving("handle=sleep", &["--shutdown-grace", "300ms", "--log", "debug"]).await;
+    scene.insert_one().await;
+    scene.host.wait_for("handing over");
+    let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
-    assert!(log.iter().any(|line| message(line).contains(" 1 left unfinished")), "{log:?}");
+    assert!(summary(&log).contains(" 1 left unfinished"), "{log:?}");
 }
 
 #[tokio::test]
 async fn an_op_that_is_waiting_to_be_tried_again_does_not_hold_up_the_stop() {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let namespace = format!("namespace={}.things", own.name);
-    let arguments = [
-        "--plugin",
-        &plugin("misbehave"),
-        "--uri",
-        server.uri(),
-        "--set",
-        &namespace,
-        "--set",
-        "handle=retry",
-    ];
-    let mut host =
-        Host::tailing(&[&arguments[..], &["--retry-delay", "1h", "--shutdown-grace", "50s"]].concat());
-    own.collection("things").insert_one(doc! {}).await.unwrap();
-    host.wait_for("attempt 1 failed, trying again");
-    let started = std::time::Instant::now();
-    let (code, log) = host.stop();
-    assert!(started.elapsed().as_secs() < 20);
+    let mut scene = misbehaving("handle=retry", &["--retry-delay", "1h", "--shutdown-grace", "1h"]).await;
+    scene.insert_one().await;
+    scene.host.wait_for("attempt 1 failed, trying again");
+    let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
-    assert!(log.iter().any(|line| message(line).contains(" 1 left unfinished")), "{log:?}");
+    assert!(summary(&log).contains(" 1 left unfinished"), "{log:?}");
 }
 
 #[tokio::test]
 async fn a_second_signal_stops_at_once() {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let namespace = format!("namespace={}.things", own.name);
-    let arguments = [
-        "--plugin",
-        &plugin("misbehave"),
-        "--uri",
-        server.uri(),
-        "--set",
-        &namespace,
-        "--set",
-        "handle=sleep",
-    ];
-    let mut host = Host::tailing(&[&arguments[..], &["--log", "debug"]].concat());
-    own.collection("things").insert_one(doc! {}).await.unwrap();
-    host.wait_for("handing over");
-    host.signal(Signal::SIGINT);
-    host.wait_for("a second signal stops at once");
-    host.signal(Signal::SIGINT);
-    assert_eq!(host.ended().0, Some(130));
+    let mut scene =
+        misbehaving("handle=sleep", &["--shutdown-grace", "1h", "--handle-timeout", "1h", "--log", "debug"])
+            .await;
+    scene.insert_one().await;
+    scene.host.wait_for("handing over");
+    scene.host.signal(Signal::SIGINT);
+    scene.host.wait_for("a second signal stops at once");
+    scene.host.signal(Signal::SIGINT);
+    assert_eq!(scene.host.ended().0, Some(130));
 }

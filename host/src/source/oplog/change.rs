@@ -1,8 +1,8 @@
 //! What an entry changed: its namespace, document key and document, still slices of the entry. Pure.
 
-use bson::{RawBsonRef, RawDocument};
+use bson::RawDocument;
 
-use super::entry::Entry;
+use super::entry::{Entry, string};
 use crate::op::OperationType;
 
 impl<'a> Entry<'a> {
@@ -127,13 +127,13 @@ impl Skip {
     /// Its name in logs and counts.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Noop => "no-op",
-            Self::Migration => "of migrations",
-            Self::IndexBuild => "of index builds",
-            Self::LostPiece => "of transactions with lost operations",
+            Self::Noop => "no-ops",
+            Self::Migration => "entries of migrations",
+            Self::IndexBuild => "entries of index builds",
+            Self::LostPiece => "transactions with lost operations",
             Self::BadDelta => "updates without a description",
-            Self::UnknownKind => "of unknown kinds",
-            Self::Malformed => "malformed",
+            Self::UnknownKind => "entries of unknown kinds",
+            Self::Malformed => "malformed entries",
         }
     }
 }
@@ -151,11 +151,4 @@ fn is_delta(object: &RawDocument) -> bool {
             _ => None,
         })
         .unwrap_or(false)
-}
-
-fn string(value: RawBsonRef<'_>) -> Option<&str> {
-    match value {
-        RawBsonRef::String(string) => Some(string),
-        _ => None,
-    }
 }

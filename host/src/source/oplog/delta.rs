@@ -18,7 +18,13 @@ pub enum BadDelta {
     /// A part of it stands where none of its name can.
     #[error("\"{0}\" is not known there")]
     Unknown(String),
+    /// Written out, it would be larger than any document: every path is repeated whole.
+    #[error("its description would be larger than 16 MB")]
+    TooLarge,
 }
+
+/// As much as a document may have.
+const LARGEST: usize = 16 << 20;
 
 /// The update description of the `o` of an update.
 ///
@@ -47,6 +53,8 @@ struct Description {
     updated: RawDocumentBuf,
     removed: RawArrayBuf,
     truncated: RawArrayBuf,
+    /// Bytes written, about.
+    written: usize,
 }
 
 impl Description {
@@ -95,6 +103,7 @@ impl Description {
             "u" | "i" | "b" => self.update(path, fields)?,
             _ => {
                 let field = name.strip_prefix('s').ok_or_else(unknown)?;
+                self.add(path, field.len())?;
                 return Ok(Some((join(path, field), fields)));
             }
         }
@@ -118,10 +127,12 @@ impl Description {
                 self.truncated.push(bson::rawdoc! { "field": path, "newSize": size });
             }
             RawBsonRef::Document(diff) if index('s').is_some() => {
+                self.add(path, name.len())?;
                 return Ok(Some((join(path, index('s').unwrap_or_default()), diff)));
             }
             value => {
                 let index = index('u').ok_or_else(unknown)?;
+                self.add(path, section.size())?;
                 self.updated.append(key(&join(path, index))?, value);
             }
         }
@@ -131,6 +142,7 @@ impl Description {
     fn update(&mut self, path: &str, fields: &RawDocument) -> Result<(), BadDelta> {
         for field in fields.iter_elements() {
             let field = field?;
+            self.add(path, field.size())?;
             self.updated.append(key(&join(path, field.key().as_str()))?, field.value()?);
         }
         Ok(())
@@ -138,9 +150,17 @@ impl Description {
 
     fn remove(&mut self, path: &str, fields: &RawDocument) -> Result<(), BadDelta> {
         for field in fields.iter_elements() {
-            self.removed.push(join(path, field?.key().as_str()));
+            let field = field?;
+            self.add(path, field.key().len())?;
+            self.removed.push(join(path, field.key().as_str()));
         }
         Ok(())
+    }
+
+    /// Counts what is about to be written.
+    fn add(&mut self, path: &str, more: usize) -> Result<(), BadDelta> {
+        self.written += path.len() + more;
+        if self.written > LARGEST { Err(BadDelta::TooLarge) } else { Ok(()) }
     }
 
     fn finish(self) -> RawDocumentBuf {
@@ -243,6 +263,14 @@ mod tests {
         let description = describe(doc! { "$v": 2, "diff": diff }).unwrap();
         let (path, _) = description.get_document("updatedFields").unwrap().iter().next().unwrap();
         assert_eq!(path.matches('.').count(), 1000);
+    }
+
+    #[test]
+    fn a_small_delta_with_a_huge_description_is_refused() {
+        let fields: Document = (0..1000).map(|n| (n.to_string(), 1.into())).collect();
+        let mut diff = Document::new();
+        diff.insert(format!("s{}", "k".repeat(100_000)), doc! { "u": fields });
+        assert!(describe(doc! { "$v": 2, "diff": diff }).unwrap_err().contains("larger than 16 MB"));
     }
 
     #[test]

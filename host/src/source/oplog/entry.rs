@@ -110,7 +110,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn string(value: RawBsonRef<'_>) -> Option<&str> {
+pub(super) fn string(value: RawBsonRef<'_>) -> Option<&str> {
     match value {
         RawBsonRef::String(string) => Some(string),
         _ => None,

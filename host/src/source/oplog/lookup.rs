@@ -1,7 +1,7 @@
 //! Finds the documents that updates leave out: the oplog says what changed, plugins want the whole.
 //! One query per namespace for many ops, not one per op.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
@@ -9,8 +9,9 @@ use futures_util::StreamExt;
 use mongodb::Client;
 
 use super::reply::{Reply, id_of};
-use super::tail::reply;
+use super::wire::reply;
 use crate::op::{Namespace, Op, OperationType};
+use crate::source::server_error::{is_transient, sentence};
 
 /// Ops whose documents are looked up at once: their keys make a command of far less than its 16 MB.
 pub(super) const MOST: usize = 1000;
@@ -20,39 +21,67 @@ const BUDGET: usize = 32 << 20;
 /// The ops to fill in, by namespace and `{_id}`.
 type Wanted = HashMap<Arc<Namespace>, HashMap<Vec<u8>, Vec<usize>>>;
 
+/// The namespaces whose documents cannot be looked up, each said once.
+pub(super) type Refused = HashSet<Arc<Namespace>>;
+
 /// Fills in the full documents of the updates among `ops`, as they are now. An update whose document
-/// is gone keeps none.
+/// is gone keeps none, as does one in a namespace that cannot be read, which is added to `refused`.
 ///
 /// Gives back whether all were found out: false where the documents are larger than the host keeps at
 /// once. It may then be called again for fewer ops.
 ///
 /// # Errors
-/// The server could not be asked. It may be called again.
-pub(super) async fn full_documents(client: &Client, ops: &mut [Op]) -> mongodb::error::Result<bool> {
-    let mut bytes = 0;
+/// The server could not be asked now. It may be called again.
+pub(super) async fn full_documents(
+    client: &Client,
+    ops: &mut [Op],
+    refused: &mut Refused,
+) -> mongodb::error::Result<bool> {
     let wanted = wanted(ops);
     let alone = wanted.values().map(HashMap::len).sum::<usize>() == 1;
+    // One document is taken whatever its size.
+    let mut room = if alone { usize::MAX } else { BUDGET };
     for (namespace, ops_of) in wanted {
-        let mut cursor = client
-            .database(&namespace.database)
-            // From the primary: another member may not yet have what was just read.
-            .run_raw_cursor_command(find(&namespace, ops_of.keys()))
-            .batch()
-            .await?;
-        while let Some(batch) = cursor.next().await {
-            let reply: Reply = reply(batch?);
-            let documents = reply.documents().map_err(mongodb::error::Error::custom)?;
-            for value in documents.into_iter() {
-                let Some(document) = value?.as_document() else { continue };
-                bytes += document.as_bytes().len();
-                if bytes > BUDGET && !alone {
-                    return Ok(false);
+        match fill(client, &namespace, &ops_of, ops, &mut room).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) if is_transient(&error) => return Err(error),
+            Err(error) => {
+                if refused.insert(Arc::clone(&namespace)) {
+                    tracing::warn!(
+                        "updates in {namespace} are delivered without their full documents, as these cannot be \
+                         read: {}",
+                        sentence(&error)
+                    );
                 }
-                let found = id_of(document).and_then(|id| ops_of.get(id.as_bytes()));
-                for index in found.into_iter().flatten() {
-                    if let Some(op) = ops.get_mut(*index) {
-                        op.full_document = Some(reply.cut(document));
-                    }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Fills in the documents of one namespace, as far as there is room for them.
+async fn fill(
+    client: &Client,
+    namespace: &Namespace,
+    ops_of: &HashMap<Vec<u8>, Vec<usize>>,
+    ops: &mut [Op],
+    room: &mut usize,
+) -> mongodb::error::Result<bool> {
+    // From the primary: another member may not yet have what was just read.
+    let find = find(namespace, ops_of.keys());
+    let mut cursor = client.database(&namespace.database).run_raw_cursor_command(find).batch().await?;
+    while let Some(batch) = cursor.next().await {
+        let reply: Reply = reply(batch?);
+        let documents = reply.documents().map_err(mongodb::error::Error::custom)?;
+        for value in documents.into_iter() {
+            let Some(document) = value?.as_document() else { continue };
+            let Some(rest) = room.checked_sub(document.as_bytes().len()) else { return Ok(false) };
+            *room = rest;
+            let found = id_of(document).and_then(|id| ops_of.get(id.as_bytes()));
+            for index in found.into_iter().flatten() {
+                if let Some(op) = ops.get_mut(*index) {
+                    op.full_document = Some(reply.cut(document));
                 }
             }
         }

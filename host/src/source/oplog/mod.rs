@@ -13,6 +13,7 @@ mod reader;
 mod reply;
 mod tail;
 mod transaction;
+mod wire;
 
 pub use reader::{Reader, Skipped};
 pub use reply::Reply;

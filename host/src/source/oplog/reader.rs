@@ -8,13 +8,14 @@ use bytes::Bytes;
 
 use super::change::{Change, Key, Skip};
 use super::delta::update_description;
-use super::entry::{Entry, Malformed};
+use super::entry::{Entry, Malformed, integer};
 use super::reply::{Reply, id_of};
 use super::transaction::{Committed, Missing, Role, Transactions, announced};
 use crate::op::{Op, OpId, OperationType, Transaction};
 use crate::source::Selection;
 
-/// Bytes of open transactions that are held in memory; the server's own limit is 16 MB an entry.
+/// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
+/// until its ops are given out.)
 const HELD: usize = 64 << 20;
 
 /// How deep an `applyOps` may stand in others. Servers before 4.0 nest, to a few levels.
@@ -90,7 +91,7 @@ impl Reader {
     }
 
     fn read_alone(&mut self, reply: &Reply, entry: &Entry<'_>, ops: &mut Vec<Op>) {
-        let mut place = Place::new(entry);
+        let mut place = Place::default();
         if let Some(parts) = apply_ops(entry) {
             // In 4.0 a transaction was one entry, with nothing before it.
             let alone = entry.previous.is_none() && !entry.vectored;
@@ -108,22 +109,35 @@ impl Reader {
         entry: &Entry<'_>,
         ops: &mut Vec<Op>,
     ) {
-        let mut place = Place::new(entry);
-        place.transaction = transaction_id(entry);
+        let mut place = Place { transaction: transaction_id(entry), index: 0 };
         for piece in committed.pieces {
             let reply = Reply::new(piece.clone());
             let earlier = RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(Entry::parse);
-            match earlier.as_ref().map(apply_ops) {
-                Ok(Some(parts)) => self.read_parts(&reply, parts, entry, &mut place, ops),
+            // It counts where and when it is committed.
+            let earlier = earlier.map(|earlier| Entry {
+                timestamp: entry.timestamp,
+                wall_time: entry.wall_time,
+                ..earlier
+            });
+            match earlier.as_ref().map(|earlier| (earlier, apply_ops(earlier))) {
+                Ok((earlier, Some(parts))) => self.read_parts(&reply, parts, earlier, &mut place, ops),
                 _ => self.skip(entry, Skip::Malformed),
             }
         }
         if let (Some(reply), Some(parts)) = (last, apply_ops(entry)) {
             self.read_parts(reply, parts, entry, &mut place, ops);
         }
-        let short = announced(entry).is_some_and(|announced| announced != u64::from(place.index));
-        if committed.gap || short {
+        let announced = announced(entry).filter(|announced| *announced != u64::from(place.index));
+        if committed.gap {
             self.skip(entry, Skip::LostPiece);
+        } else if let Some(announced) = announced {
+            self.count(Skip::LostPiece);
+            tracing::error!(
+                "the transaction committed at {} should have {announced} operations, but {} were found: these are \
+                 delivered",
+                entry.timestamp,
+                place.index
+            );
         }
     }
 
@@ -136,19 +150,19 @@ impl Reader {
         place: &mut Place,
         ops: &mut Vec<Op>,
     ) {
-        let mut open = vec![parts.into_iter()];
-        while let Some(parts) = open.last_mut() {
+        let mut open = vec![(*at, parts.into_iter())];
+        while let Some((around, parts)) = open.last_mut() {
             let Some(part) = parts.next() else {
                 open.pop();
                 continue;
             };
             let part = match part.map_err(Malformed::from).and_then(document) {
-                Ok(part) => at.parse_inner(part),
+                Ok(part) => around.parse_inner(part),
                 Err(malformed) => Err(malformed),
             };
             match part {
                 Ok(part) => match apply_ops(&part) {
-                    Some(nested) if open.len() < DEPTH => open.push(nested.into_iter()),
+                    Some(nested) if open.len() < DEPTH => open.push((part, nested.into_iter())),
                     _ => self.read_change(reply, &part, place, ops),
                 },
                 Err(malformed) => {
@@ -235,15 +249,10 @@ impl Reader {
 }
 
 /// Where the next op stands.
+#[derive(Default)]
 struct Place {
     index: u32,
     transaction: Option<Arc<str>>,
-}
-
-impl Place {
-    fn new(_: &Entry<'_>) -> Self {
-        Self { index: 0, transaction: None }
-    }
 }
 
 /// The operations of an `applyOps`.
@@ -255,15 +264,22 @@ fn apply_ops<'a>(entry: &Entry<'a>) -> Option<&'a RawArray> {
     if first.key() == "applyOps" { first.value().ok()?.as_array() } else { None }
 }
 
-/// The session and its transaction, in words.
+/// The session and its transaction, in words. Transactions that the server makes for itself, within one of
+/// a client's, have the client's session and something more in it (`txnUUID`, `txnNumber`).
 fn transaction_id(entry: &Entry<'_>) -> Option<Arc<str>> {
-    let number = entry.transaction_number?;
-    let session = entry.session?.get_binary("id").ok()?;
-    let mut id = String::with_capacity(64);
-    for byte in session.bytes {
-        id.push_str(&format!("{byte:02x}"));
+    let (session, number) = (entry.session?, entry.transaction_number?);
+    let mut id = hexadecimal(session.get_binary("id").ok()?.bytes);
+    if let Ok(inner) = session.get_binary("txnUUID") {
+        id = format!("{id}.{}", hexadecimal(inner.bytes));
+    }
+    if let Some(inner) = session.get("txnNumber").ok().flatten().and_then(integer) {
+        id = format!("{id}.{inner}");
     }
     Some(format!("{id}.{number}").into())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn document_key(reply: &Reply, key: Key<'_>) -> Option<Bytes> {

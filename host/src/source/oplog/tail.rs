@@ -12,20 +12,18 @@ use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, Collection, Namespace};
 
 use super::entry::{Entry, Malformed};
-use super::lookup;
+use super::lookup::{self, Refused};
 use super::reader::{Reader, Skipped, document};
 use super::reply::Reply;
 use super::transaction::Missing;
+use super::wire::{reply, timed};
 use crate::op::{Op, Timestamp};
 use crate::source::Selection;
 use crate::source::connect::Deployment;
-use crate::source::server_error::{command_code, is_transient, sentence};
+use crate::source::server_error::{command_code, sentence};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
-/// A read that takes longer than this is given up. The server answers after [`AWAIT`] at the
-/// latest; the rest is for a slow network and 16 MB of reply.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
 /// Pauses before reading again after a failure: growing from the first to the second.
@@ -94,6 +92,8 @@ pub struct Tail {
     cursor: Option<Cursor>,
     back_off: Option<ExponentialBackoff>,
     said_empty: bool,
+    /// Whose documents may not be looked up.
+    refused: Refused,
 }
 
 struct Cursor {
@@ -128,13 +128,17 @@ impl Tail {
             cursor: None,
             back_off: None,
             said_empty: false,
+            refused: Refused::default(),
         };
         // The server's own clock of writes says nothing of another collection.
         if deployment.majority.is_none() || (oplog.db.as_str(), oplog.coll.as_str()) != ("local", "oplog.rs")
         {
-            tail.position = tail.edge(-1).await.map_err(|error| tail.refused(&error))?.unwrap_or_default();
+            tail.position = tail.edge(-1).await.map_err(|error| tail.refusal(&error))?.unwrap_or_default();
         }
-        tail.cursor = Some(tail.open().await.map_err(|error| tail.refused(&error))?);
+        // Where an entry stands at the position, it must still be there when the oplog is next opened.
+        // (The test server's time of the last write is that of no entry.)
+        tail.anchored = tail.entry_at(Missing(tail.position)).await?.is_some();
+        tail.cursor = Some(tail.open().await.map_err(|error| tail.refusal(&error))?);
         Ok(tail)
     }
 
@@ -161,6 +165,16 @@ impl Tail {
         Ok(self.look_up().await)
     }
 
+    /// Some of the ops that were read and not yet given out. None: there are no such ops.
+    pub async fn buffered(&mut self) -> Option<Vec<Op>> {
+        if self.decoded.is_empty() { None } else { Some(self.look_up().await) }
+    }
+
+    /// How many ops were read and not given out.
+    pub fn left(&self) -> usize {
+        self.decoded.len()
+    }
+
     async fn reply(&mut self) -> Result<Reply, TailError> {
         loop {
             let error = match timed(self.read()).await {
@@ -185,7 +199,7 @@ impl Tail {
             // A cursor is of no use after any error.
             self.cursor = None;
             if is_final(&error) {
-                return Err(self.refused(&error));
+                return Err(self.refusal(&error));
             }
             self.pause("the oplog cannot be read", &error).await;
         }
@@ -260,7 +274,7 @@ impl Tail {
             let find = self.oplog.find_one(doc! { "ts": bson::Timestamp::from(timestamp) });
             match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
                 Ok(entry) => return Ok(entry.map(|entry| entry.into_bytes().into())),
-                Err(error) if is_final(&error) => return Err(self.refused(&error)),
+                Err(error) if is_final(&error) => return Err(self.refusal(&error)),
                 Err(error) => self.pause("an earlier entry of a transaction cannot be read", &error).await,
             }
         }
@@ -271,24 +285,14 @@ impl Tail {
         loop {
             let count = self.decoded.len().min(self.at_once);
             let Some(ops) = self.decoded.get_mut(..count) else { return Vec::new() };
-            match timed(lookup::full_documents(&self.client, ops)).await {
+            match timed(lookup::full_documents(&self.client, ops, &mut self.refused)).await {
                 Ok(true) => {
                     self.at_once = (self.at_once * 2).min(lookup::MOST);
                     let rest = self.decoded.split_off(count);
                     return std::mem::replace(&mut self.decoded, rest);
                 }
                 Ok(false) => self.at_once = (count / 2).max(1),
-                Err(error) if is_transient(&error) => {
-                    self.pause("the documents of updates cannot be read", &error).await;
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        "updates are delivered without their full documents, as these cannot be read: {}",
-                        sentence(&error)
-                    );
-                    let rest = self.decoded.split_off(count);
-                    return std::mem::replace(&mut self.decoded, rest);
-                }
+                Err(error) => self.pause("the documents of updates cannot be read", &error).await,
             }
         }
     }
@@ -300,7 +304,7 @@ impl Tail {
             match self.edge(1).await {
                 Ok(Some(oldest)) if oldest <= position => return TailError::Diverged { position, found },
                 Ok(oldest) => return TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
-                Err(error) if is_final(&error) => return self.refused(&error),
+                Err(error) if is_final(&error) => return self.refusal(&error),
                 Err(error) => self.pause("the oldest entry of the oplog cannot be read", &error).await,
             }
         }
@@ -334,7 +338,7 @@ impl Tail {
         }
     }
 
-    fn refused(&self, error: &Error) -> TailError {
+    fn refusal(&self, error: &Error) -> TailError {
         let remedy = match command_code(error) {
             Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
             Some(UNAUTHORIZED) => "Give the user the role read on that database",
@@ -344,29 +348,10 @@ impl Tail {
     }
 }
 
-/// The reply that a batch is, without copying it.
-pub(super) fn reply(batch: RawBatch) -> Reply {
-    struct Owner(RawBatch);
-    impl AsRef<[u8]> for Owner {
-        fn as_ref(&self) -> &[u8] {
-            self.0.as_raw_document().as_bytes()
-        }
-    }
-    Reply::new(Bytes::from_owner(Owner(batch)))
-}
-
 fn first_timestamp(reply: &Reply) -> Result<Option<Timestamp>, Malformed> {
     let Some(first) = reply.documents()?.into_iter().next() else { return Ok(None) };
     let timestamp = first?.as_document().and_then(|entry| entry.get_timestamp("ts").ok());
     Ok(timestamp.map(Timestamp::from))
-}
-
-/// The driver has no time-out of its own, so that a connection which died without a word would be waited
-/// on for ever.
-async fn timed<T>(work: impl Future<Output = mongodb::error::Result<T>>) -> mongodb::error::Result<T> {
-    tokio::time::timeout(READ_TIMEOUT, work)
-        .await
-        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 fn is_final(error: &Error) -> bool {

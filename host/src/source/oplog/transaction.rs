@@ -129,19 +129,23 @@ impl Transactions {
         let earlier =
             entry.as_ref().and_then(|bytes| Entry::parse(RawDocument::from_bytes(bytes).ok()?).ok());
         let before = earlier.as_ref().map(previous);
-        self.bytes += entry.as_ref().map_or(0, Bytes::len);
         open.gap |= before.is_none();
         if open.before == timestamp {
-            // Chains go back in time; one that does not would be followed for ever.
-            open.before = before.filter(|before| *before < timestamp).unwrap_or_default();
+            open.before = before.unwrap_or_default();
             if before.is_some() {
+                self.bytes += entry.as_ref().map_or(0, Bytes::len);
                 open.pieces.insert(0, Piece { timestamp, entry });
             }
-        } else if before.is_some() {
-            let piece = open.pieces.iter_mut().find(|piece| piece.timestamp == timestamp);
-            piece.into_iter().for_each(|piece| piece.entry.clone_from(&entry));
-        } else {
-            open.pieces.retain(|piece| piece.timestamp != timestamp);
+            return;
+        }
+        let missing = |piece: &Piece| piece.timestamp == timestamp && piece.entry.is_none();
+        match open.pieces.iter().position(missing) {
+            Some(at) if before.is_none() => drop(open.pieces.remove(at)),
+            Some(at) => {
+                self.bytes += entry.as_ref().map_or(0, Bytes::len);
+                open.pieces.get_mut(at).into_iter().for_each(|piece| piece.entry.clone_from(&entry));
+            }
+            None => {}
         }
     }
 
@@ -177,10 +181,10 @@ fn key<'a>(entry: &Entry<'a>) -> Option<(&'a [u8], i64)> {
     Some((entry.session?.as_bytes(), entry.transaction_number?))
 }
 
-/// Null for the first of a chain.
+/// Null for the first of a chain. A chain goes back in time: one that does not would be followed for ever.
 fn previous(entry: &Entry<'_>) -> Timestamp {
     let previous = entry.previous.and_then(|previous| previous.get_timestamp("ts").ok());
-    previous.map(Timestamp::from).unwrap_or_default()
+    previous.map(Timestamp::from).filter(|previous| *previous < entry.timestamp).unwrap_or_default()
 }
 
 /// The number of ops that the last piece says the transaction has.
