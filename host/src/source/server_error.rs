@@ -38,6 +38,7 @@ pub(super) fn sentence(error: &Error) -> String {
             Some((_, cause)) => first_error(cause),
             None => "it did not answer in time".to_owned(),
         },
+        ErrorKind::InvalidArgument { message, .. } => message.clone(),
         kind => kind.to_string(),
     }
 }

@@ -107,3 +107,41 @@ fn what_is_not_wanted_does_not_change_the_ids_of_the_rest() {
     assert_eq!(describe(&ops[0]), lines(&case.join("ops.jsonl"))[2]);
     assert_eq!(ops.len(), 1);
 }
+
+/// Numbers that look random and are the same in each run (xorshift, Marsaglia 2003).
+fn random(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    usize::try_from(*state >> 16).unwrap()
+}
+
+#[test]
+fn no_bytes_make_the_reader_panic_or_go_round_for_ever() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oplog");
+    let cases =
+        std::fs::read_dir(folder).unwrap().map(|case| documents(&case.unwrap().path().join("entries.jsonl")));
+    let entries: Vec<_> =
+        cases.flatten().map(|entry| RawDocumentBuf::try_from(entry).unwrap().into_bytes()).collect();
+    let mut reader = Reader::new(Selection::everything()).holding(4096);
+    let (mut state, mut read) = (7, 0);
+    for _ in 0..50_000 {
+        let mut bytes = entries[random(&mut state) % entries.len()].clone();
+        for _ in 0..=random(&mut state) % 3 {
+            let at = random(&mut state) % bytes.len();
+            bytes[at] = random(&mut state).to_le_bytes()[0];
+        }
+        let reply = Reply::new(bytes.clone().into());
+        let Ok(document) = RawDocument::from_bytes(&bytes) else { continue };
+        let Ok(entry) = Entry::parse(document) else { continue };
+        let (mut ops, mut missing) = (Vec::new(), 0);
+        while let Err(of) = reader.read(&reply, document, &entry, &mut ops) {
+            missing += 1;
+            assert!(missing < 10_000, "it asks for ever");
+            let earlier = &entries[random(&mut state) % entries.len()];
+            reader.supply(&entry, of, (random(&mut state) % 2 == 0).then(|| earlier.clone().into()));
+        }
+        read += 1;
+    }
+    assert!(read > 10_000, "{read} entries could still be read");
+}

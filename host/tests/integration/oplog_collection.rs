@@ -165,10 +165,10 @@ async fn what_cannot_be_read_is_said_and_the_rest_goes_on() {
         let line = scene.host.wait_for("it is malformed");
         assert_eq!(line["level"], "ERROR");
     }
-    for entry in [doc! { "op": 7, "ns": &ns, "o": {} }, doc! { "op": "i", "ns": Bson::Null, "o": {} }] {
-        scene.write(entry).await;
-        scene.host.wait_for("skipped an oplog entry that cannot be read: it has no ");
-    }
+    scene.write(doc! { "op": "i", "ns": Bson::Null, "o": {} }).await;
+    scene.host.wait_for("it is malformed");
+    scene.write(doc! { "op": 7, "ns": &ns, "o": {} }).await;
+    scene.host.wait_for("skipped an oplog entry that cannot be read: it has no op");
     scene.write(doc! { "op": "i", "ns": &ns, "o": { "_id": "last" } }).await;
     assert_eq!(scene.host.printed(&scene.own.name, 1)[0]["documentKey"]["_id"], "last");
     let (code, log) = scene.host.stop();

@@ -14,7 +14,7 @@ pub struct Entry<'a> {
     pub timestamp: Timestamp,
     /// `op`
     pub kind: &'a str,
-    /// `ns`
+    /// `ns`. Empty where there is none: some need none.
     pub namespace: &'a str,
     /// `o`
     pub object: Option<&'a RawDocument>,
@@ -49,7 +49,7 @@ impl<'a> Entry<'a> {
     /// Reads the fields of one entry.
     ///
     /// # Errors
-    /// It is not BSON, or lacks `ts`, `op` or `ns`.
+    /// It is not BSON, or lacks `ts` or `op`.
     pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
         let mut timestamp = None;
         let mut entry = Self::fields(document, |value| timestamp = value.as_timestamp())?;
@@ -61,7 +61,7 @@ impl<'a> Entry<'a> {
     /// `ts` of its own is from another server, and may not even be a timestamp.
     ///
     /// # Errors
-    /// It is not BSON, or lacks `op` or `ns`.
+    /// It is not BSON, or lacks `op`.
     pub fn parse_inner(&self, document: &'a RawDocument) -> Result<Self, Malformed> {
         let inner = Self::fields(document, |_| {})?;
         Ok(Self {
@@ -73,7 +73,7 @@ impl<'a> Entry<'a> {
     }
 
     fn fields(document: &'a RawDocument, mut ts: impl FnMut(RawBsonRef<'a>)) -> Result<Self, Malformed> {
-        let (mut kind, mut namespace) = (None, None);
+        let mut kind = None;
         let mut entry = Self {
             timestamp: Timestamp::default(),
             kind: "",
@@ -92,7 +92,7 @@ impl<'a> Entry<'a> {
             match element.key().as_str() {
                 "ts" => ts(element.value()?),
                 "op" => kind = string(element.value()?),
-                "ns" => namespace = string(element.value()?),
+                "ns" => entry.namespace = string(element.value()?).unwrap_or_default(),
                 "o" => entry.object = subdocument(element.value()?),
                 "o2" => entry.object2 = subdocument(element.value()?),
                 "wall" => entry.wall_time = milliseconds(element.value()?),
@@ -105,7 +105,6 @@ impl<'a> Entry<'a> {
             }
         }
         entry.kind = kind.ok_or(Malformed::Missing("op"))?;
-        entry.namespace = namespace.ok_or(Malformed::Missing("ns"))?;
         Ok(entry)
     }
 }
