@@ -1,4 +1,4 @@
-//! Write [gtm-host] plugins in Rust: your own code, in a sandbox, on every change in MongoDB.
+//! Write gtm-host plugins in Rust: your own code, in a sandbox, on every change in MongoDB.
 //!
 //! A plugin is a crate of type `cdylib` with one type in it that has the attribute
 //! [`#[plugin]`](macro@plugin) and implements [`Plugin`]:
@@ -31,8 +31,6 @@
 //!
 //! The error of a `?` says what becomes of the op: one that cannot be decoded is
 //! [rejected](Failure::Reject), one whose mail could not be sent now is [tried again](Failure::Retry).
-//!
-//! [gtm-host]: https://github.com/gtm-host/gtm-host
 
 #[doc(hidden)]
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]

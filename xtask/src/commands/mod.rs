@@ -37,9 +37,11 @@ fn cargo(arguments: &[&str]) -> Command {
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let status = command.status().with_context(|| format!("{shown} cannot be started"))?;
     if !status.success() {
-        bail!("{command:?}: {status}");
+        bail!("{shown}: {status}");
     }
     Ok(())
 }
