@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::RetryPolicy;
 use crate::plugin::Limits;
+use crate::source::Start;
 
 /// Everything that can be set. Unknown keys are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,6 +47,8 @@ pub struct Source {
     pub uri_file: Option<PathBuf>,
     /// The collection to tail, as `database.collection`. By default `local.oplog.rs`.
     pub oplog: Option<String>,
+    /// Where reading begins.
+    pub start: Start,
 }
 
 /// Through which server plugins send mail.

@@ -11,6 +11,7 @@ use bytesize::ByteSize;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use gtm_host::config::{ConfigValue, LogFormat, PluginSettings, Settings};
+use gtm_host::source::Start;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +61,11 @@ pub(super) struct Arguments {
     /// The collection to tail [default: local.oplog.rs]
     #[arg(long, env = "GTM_OPLOG", value_name = "DB.COLL")]
     oplog: Option<String>,
+
+    /// Where to begin: now, oldest, a time like 2026-01-31T12:00:00Z, or after the entry
+    /// SECONDS.INCREMENT, such as the place at which a host says that it stopped [default: now]
+    #[arg(long, env = "GTM_START", value_name = "START")]
+    start: Option<Start>,
 
     /// The mail server that plugins send through; without it they cannot. smtp://, smtps://, or
     /// smtp://…?tls=required for STARTTLS
@@ -211,6 +217,7 @@ impl Arguments {
         overlay(&mut source.uri, self.uri);
         overlay(&mut source.uri_file, self.uri_file);
         overlay(&mut source.oplog, self.oplog);
+        source.start = self.start.unwrap_or(source.start);
         overlay(&mut mail.url, self.smtp);
         overlay(&mut mail.url_file, self.smtp_file);
         overlay(&mut mail.from, self.mail_from);

@@ -46,7 +46,8 @@ async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
     let (client, deployment) = connect::connect(uri, &oplog, connections).await?;
     let mut pipelines = Vec::new();
     for plugin in plugins {
-        let tail = Tail::from_now(&client, &oplog, &deployment, selection(&plugin)?).await?;
+        let tail =
+            Tail::open(&client, &oplog, &deployment, selection(&plugin)?, settings.source.start).await?;
         tracing::info!(
             plugin = plugin.name(),
             "tailing {oplog} of the replica set {}, from {} on",

@@ -5,5 +5,7 @@ pub mod connect;
 pub mod oplog;
 mod selection;
 mod server_error;
+mod start;
 
 pub use selection::Selection;
+pub use start::{NoStart, Start};

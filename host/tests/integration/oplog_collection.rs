@@ -201,3 +201,53 @@ async fn a_collection_that_is_not_capped_ends_the_host() {
     assert!(said.contains("non capped collection"), "{said}");
     assert!(said.contains("--oplog takes local.oplog.rs or another capped collection"), "{said}");
 }
+
+/// Runs a host over an oplog of the entries 1 to 5, of which the first two have rolled off.
+async fn started(start: &str, expected: &[i32]) {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    own.client.database(&own.name).create_collection("oplog").capped(true).size(1 << 20).await.unwrap();
+    let entries = (3..=5).map(|n| {
+        let ts = Timestamp { time: 1_700_000_000, increment: n };
+        doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": n }, "ts": ts }
+    });
+    own.collection("oplog").insert_many(entries).await.unwrap();
+    let oplog = format!("{}.oplog", own.name);
+    let print_ops = plugin("print_ops");
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--oplog", &oplog, "--start", start];
+    if expected.is_empty() {
+        let said = error_of(&arguments);
+        assert!(said.starts_with("the oplog begins at Timestamp(1700000000, 3), after the start"), "{said}");
+        assert!(said.contains("--start oldest"), "{said}");
+        return;
+    }
+    let mut host = Host::tailing(&arguments);
+    let seen: Vec<_> =
+        host.printed(&own.name, expected.len()).iter().map(|op| op["documentKey"]["_id"].clone()).collect();
+    assert_eq!(seen, expected, "{start}");
+}
+
+#[tokio::test]
+async fn a_host_begins_where_it_is_told_to() {
+    started("oldest", &[3, 4, 5]).await;
+    started("1700000000.3", &[4, 5]).await;
+    started("Timestamp(1700000000, 4)", &[5]).await;
+    started("2023-11-14T22:13:19Z", &[]).await;
+    started("1700000000.2", &[]).await;
+}
+
+#[tokio::test]
+async fn a_host_goes_on_where_another_stopped() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let print_ops = plugin("print_ops");
+    let mut first = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri()]);
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    first.printed(&own.name, 1);
+    let (_, log) = first.stop();
+    let stopped = log.iter().map(message).find_map(|line| line.strip_prefix("stopped at ")).unwrap();
+    let position = stopped.split_once(": ").unwrap().0;
+    own.collection("things").insert_one(doc! { "_id": 2 }).await.unwrap();
+    let mut second = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri(), "--start", position]);
+    assert_eq!(second.printed(&own.name, 1)[0]["documentKey"]["_id"], 2);
+}

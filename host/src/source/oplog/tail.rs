@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use bson::{RawDocumentBuf, doc};
+use bson::{RawDocument, RawDocumentBuf, doc};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use mongodb::error::Error;
@@ -18,9 +18,9 @@ use super::reply::Reply;
 use super::transaction::Missing;
 use super::wire::{reply, timed};
 use crate::op::{Op, Timestamp};
-use crate::source::Selection;
 use crate::source::connect::Deployment;
 use crate::source::server_error::{command_code, sentence};
+use crate::source::{Selection, Start};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -47,6 +47,17 @@ pub enum TailError {
         reason: String,
         /// What can be done.
         remedy: &'static str,
+    },
+    /// The oplog has moved on past the start that was asked for.
+    #[error(
+        "the oplog begins at {oldest}, after the start {start}: changes between the two cannot be read any more. To go on \
+         without them, start with --start oldest"
+    )]
+    StartLost {
+        /// The start.
+        start: Timestamp,
+        /// The oldest entry there is.
+        oldest: Timestamp,
     },
     /// The oplog has moved on past the position.
     #[error(
@@ -105,41 +116,64 @@ struct Cursor {
 }
 
 impl Tail {
-    /// Reads `oplog` from now on, as the server counts: after the last op that a majority has. The
-    /// cursor is open when this returns.
+    /// Reads `oplog` from `start` on. The cursor is open when this returns.
     ///
     /// # Errors
-    /// The server does not let it be read.
-    pub async fn from_now(
+    /// The server does not let it be read, or the oplog begins after the start.
+    pub async fn open(
         client: &Client,
         oplog: &Namespace,
         deployment: &Deployment,
         selection: Selection,
+        start: Start,
     ) -> Result<Self, TailError> {
-        let collection = client.database(&oplog.db).collection(&oplog.coll);
         let mut tail = Self {
             client: client.clone(),
-            oplog: collection,
+            oplog: client.database(&oplog.db).collection(&oplog.coll),
             reader: Reader::new(selection),
             decoded: Vec::new(),
             at_once: lookup::MOST,
-            position: deployment.majority.unwrap_or_default(),
+            position: Timestamp::default(),
             anchored: false,
             cursor: None,
             back_off: None,
             said_empty: false,
             refused: Refused::default(),
         };
-        // The server's own clock of writes says nothing of another collection.
-        if deployment.majority.is_none() || (oplog.db.as_str(), oplog.coll.as_str()) != ("local", "oplog.rs")
-        {
-            tail.position = tail.edge(-1).await.map_err(|error| tail.refusal(&error))?.unwrap_or_default();
-        }
+        tail.position = match start {
+            Start::Now => tail.now(deployment).await?,
+            Start::Oldest => Timestamp::default(),
+            Start::After(position) => position,
+        };
         // Where an entry stands at the position, it must still be there when the oplog is next opened.
         // (The test server's time of the last write is that of no entry.)
         tail.anchored = tail.entry_at(Missing(tail.position)).await?.is_some();
-        tail.cursor = Some(tail.open().await.map_err(|error| tail.refusal(&error))?);
+        if let (Start::After(start), false) = (start, tail.anchored) {
+            tail.begins_before(start).await?;
+        }
+        tail.cursor = Some(tail.find().await.map_err(|error| tail.refusal(&error))?);
         Ok(tail)
+    }
+
+    async fn now(&mut self, deployment: &Deployment) -> Result<Timestamp, TailError> {
+        let oplog = self.oplog.namespace();
+        match deployment.majority {
+            // The server's own time of the last write says nothing of another collection.
+            Some(majority) if (oplog.db.as_str(), oplog.coll.as_str()) == ("local", "oplog.rs") => {
+                Ok(majority)
+            }
+            _ => Ok(self.edge(-1).await.map_err(|error| self.refusal(&error))?.unwrap_or_default()),
+        }
+    }
+
+    async fn begins_before(&mut self, start: Timestamp) -> Result<(), TailError> {
+        let oldest = self.edge(1).await.map_err(|error| self.refusal(&error))?;
+        let Some(oldest) = oldest.filter(|oldest| *oldest > start) else { return Ok(()) };
+        // The first entry that a replica set ever writes: nothing was before it.
+        let entry = self.entry_at(Missing(oldest)).await?;
+        let entry = entry.as_ref().and_then(|entry| Entry::parse(RawDocument::from_bytes(entry).ok()?).ok());
+        let message = entry.and_then(|entry| entry.object?.get_str("msg").ok());
+        if message == Some("initiating set") { Ok(()) } else { Err(TailError::StartLost { start, oldest }) }
     }
 
     /// Everything up to here was read.
@@ -209,12 +243,12 @@ impl Tail {
     async fn read(&mut self) -> mongodb::error::Result<Option<RawBatch>> {
         let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
-            None => self.open().await?,
+            None => self.find().await?,
         };
         self.cursor.insert(cursor).batches.next().await.transpose()
     }
 
-    async fn open(&mut self) -> mongodb::error::Result<Cursor> {
+    async fn find(&mut self) -> mongodb::error::Result<Cursor> {
         // `ts` alone at the top of the filter lets the server seek. Nothing else is filtered out
         // there: what is not wanted moves the position of an idle stream.
         let filter = doc! { "ts": { "$gte": bson::Timestamp::from(self.position) } };

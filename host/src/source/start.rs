@@ -1,0 +1,84 @@
+//! Where reading begins.
+
+use std::str::FromStr;
+use std::time::UNIX_EPOCH;
+
+use serde::Deserialize;
+
+use crate::op::Timestamp;
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Start {
+    /// After the last op that a majority has.
+    #[default]
+    Now,
+    /// With the oldest entry there is.
+    Oldest,
+    /// After the entry at this place, or where it would stand.
+    After(Timestamp),
+}
+
+/// Not a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected now, oldest, a time like 2026-01-31T12:00:00Z or seconds since 1970, or SECONDS.INCREMENT: after that entry"
+)]
+pub struct NoStart;
+
+impl FromStr for Start {
+    type Err = NoStart;
+
+    fn from_str(text: &str) -> Result<Self, NoStart> {
+        match text {
+            "now" => return Ok(Self::Now),
+            "oldest" => return Ok(Self::Oldest),
+            _ => {}
+        }
+        if let Ok(time) = humantime::parse_rfc3339_weak(text) {
+            let time = time.duration_since(UNIX_EPOCH).map_err(|_| NoStart)?;
+            return Ok(Self::at(u32::try_from(time.as_secs()).map_err(|_| NoStart)?, 0));
+        }
+        // As an op's id begins, and as it is logged and as mongosh prints it.
+        let inner = text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
+        let (time, increment) = inner.split_once(['.', ',']).unwrap_or((inner, "0"));
+        let number = |text: &str| text.trim().parse().map_err(|_| NoStart);
+        Ok(Self::at(number(time)?, number(increment)?))
+    }
+}
+
+impl TryFrom<String> for Start {
+    type Error = NoStart;
+
+    fn try_from(text: String) -> Result<Self, NoStart> {
+        text.parse()
+    }
+}
+
+impl Start {
+    fn at(time: u32, increment: u32) -> Self {
+        Self::After(Timestamp { time, increment })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_a_word_a_time_or_a_place() {
+        assert_eq!("now".parse(), Ok(Start::Now));
+        assert_eq!("oldest".parse(), Ok(Start::Oldest));
+        assert_eq!("1700000000".parse(), Ok(Start::at(1_700_000_000, 0)));
+        assert_eq!("2023-11-14T22:13:20Z".parse(), Ok(Start::at(1_700_000_000, 0)));
+        assert_eq!("2023-11-14 22:13:20".parse(), Ok(Start::at(1_700_000_000, 0)));
+        assert_eq!("1700000000.7".parse(), Ok(Start::at(1_700_000_000, 7)));
+        assert_eq!("Timestamp(1700000000, 7)".parse(), Ok(Start::at(1_700_000_000, 7)));
+        let logged = Timestamp { time: 1_700_000_000, increment: 7 };
+        assert_eq!(logged.to_string().parse(), Ok(Start::After(logged)));
+        for none in ["", "yesterday", "1969-01-01T00:00:00Z", "1.2.3", "-1", "9999999999"] {
+            assert_eq!(none.parse::<Start>(), Err(NoStart), "{none}");
+        }
+    }
+}
