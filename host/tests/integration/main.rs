@@ -16,6 +16,7 @@ mod support;
 
 mod bad_plugins;
 mod bad_servers;
+mod delta_property;
 mod main_job;
 mod odd_bytes;
 mod oplog_cases;

@@ -11,6 +11,8 @@ use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::{Missing, Reader, Reply, Skipped};
 use serde_json::{Value, json};
 
+use crate::support::random;
+
 /// Enough to hold every case.
 const ROOMY: usize = 1 << 20;
 
@@ -106,14 +108,6 @@ fn what_is_not_wanted_does_not_change_the_ids_of_the_rest() {
     let (ops, _) = read(Reader::new(selection), &documents(&case.join("entries.jsonl")), &[]);
     assert_eq!(describe(&ops[0]), lines(&case.join("ops.jsonl"))[2]);
     assert_eq!(ops.len(), 1);
-}
-
-/// Numbers that look random and are the same in each run (xorshift, Marsaglia 2003).
-fn random(state: &mut u64) -> usize {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    usize::try_from(*state >> 16).unwrap()
 }
 
 #[test]

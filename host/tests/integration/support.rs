@@ -173,3 +173,11 @@ impl Drop for Database {
         let _ = tidy.join();
     }
 }
+
+/// Numbers that look random and are the same in each run (xorshift, Marsaglia 2003).
+pub fn random(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    usize::try_from(*state >> 16).unwrap()
+}
