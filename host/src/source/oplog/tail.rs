@@ -271,14 +271,11 @@ impl Tail {
             }
         }
         for value in reply.documents()? {
-            let document = match value.map_err(Malformed::from).and_then(document) {
-                Ok(document) => document,
-                Err(malformed) => {
-                    self.reader.malformed(&malformed);
-                    continue;
-                }
-            };
-            let entry = match Entry::parse(document) {
+            let entry = value
+                .map_err(Malformed::from)
+                .and_then(document)
+                .and_then(|document| Ok((document, Entry::parse(document)?)));
+            let (document, entry) = match entry {
                 Ok(entry) => entry,
                 Err(malformed) => {
                     self.reader.malformed(&malformed);
