@@ -18,6 +18,7 @@ use super::signals;
 
 const URI: &str = "mongodb://localhost:27017";
 const OPLOG: &str = "local.oplog.rs";
+const DEFECT: &str = "gtm-host has a defect, please report it";
 /// Long enough for a handle that is in the middle of its work, which by default may take as long.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -64,8 +65,7 @@ async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
 async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut failure = None;
     while let Some(ended) = pipelines.join_next().await {
-        let Ended { plugin, position, summary, skipped, result } =
-            ended.context("gtm-host has a defect, please report it")?;
+        let Ended { plugin, position, summary, skipped, result } = ended.context(DEFECT)?;
         if summary.unfinished == 0 {
             tracing::info!(plugin, "stopped at {position}: {summary}");
         } else {
@@ -99,8 +99,7 @@ async fn load(settings: &Settings) -> anyhow::Result<Vec<Plugin>> {
             plugin.config.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
         let started = Instant::now();
         let load = move || Plugin::load(&engine, &name, &path, limits, config, mailer);
-        let plugin =
-            tokio::task::spawn_blocking(load).await.context("gtm-host has a defect, please report it")??;
+        let plugin = tokio::task::spawn_blocking(load).await.context(DEFECT)??;
         tracing::info!(plugin = plugin.name(), "loaded in {} ms", started.elapsed().as_millis());
         plugins.push(plugin);
     }

@@ -41,11 +41,7 @@ impl Pipeline {
     /// Will bring what `tail` reads to `plugin`.
     pub fn new(plugin: Plugin, tail: Tail, retry: RetryPolicy) -> Self {
         let handler = Handler::new(plugin.clone());
-        let name = plugin.name().to_owned();
-        Self {
-            tail,
-            worker: Worker { name, plugin, filter: None, handler, retry, summary: Summary::default() },
-        }
+        Self { tail, worker: Worker { plugin, filter: None, handler, retry, summary: Summary::default() } }
     }
 
     /// Runs until `shutdown` is cancelled, or the source ends. Then nothing more is read, and what was
@@ -76,7 +72,13 @@ impl Pipeline {
         summary.unfinished = summary.read - summary.done();
         let source = read.error.map_or(Ok(()), |error| Err(error.into()));
         let result = worked.map_err(PipelineError::from).and(source);
-        Ended { plugin: worker.name, position: read.position, summary, skipped: read.skipped, result }
+        Ended {
+            plugin: worker.plugin.name().to_owned(),
+            position: read.position,
+            summary,
+            skipped: read.skipped,
+            result,
+        }
     }
 }
 
@@ -153,7 +155,6 @@ impl Read {
 }
 
 struct Worker {
-    name: String,
     plugin: Plugin,
     /// None at first, and while it works on another thread.
     filter: Option<Filter>,
@@ -219,19 +220,21 @@ impl Worker {
         mut verdict: Result<bool, CallError>,
         shutdown: &CancellationToken,
     ) -> Result<(), JoinError> {
-        let (plugin, id) = (self.name.clone(), op.id);
-        let mut pauses = self.retry.pauses();
+        let id = op.id;
+        // Most ops need none.
+        let mut pauses = None;
         let mut attempt = 1;
         loop {
-            let problem = match self.attempt(op, attempt, verdict.clone()).await {
+            let problem = match self.attempt(op, attempt, &verdict).await {
                 Attempt::Done => return Ok(()),
                 Attempt::Failed(problem) => problem,
             };
+            let plugin = self.plugin.name();
             if shutdown.is_cancelled() {
                 tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");
                 return Ok(());
             }
-            let Some(pause) = pauses.next() else {
+            let Some(pause) = pauses.get_or_insert_with(|| self.retry.pauses()).next() else {
                 self.summary.failed += 1;
                 tracing::error!(
                     plugin, op = %id, namespace = %op.namespace,
@@ -256,7 +259,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&mut self, op: &Op, attempt: u32, verdict: Result<bool, CallError>) -> Attempt {
+    async fn attempt(&mut self, op: &Op, attempt: u32, verdict: &Result<bool, CallError>) -> Attempt {
         match verdict {
             Ok(true) => {}
             Ok(false) => {
@@ -265,7 +268,7 @@ impl Worker {
             }
             Err(error) => return Attempt::Failed(error.to_string()),
         }
-        tracing::debug!(plugin = self.name, op = %op.id, attempt, "handing over");
+        tracing::debug!(plugin = self.plugin.name(), op = %op.id, attempt, "handing over");
         match self.handler.call(op, attempt).await {
             Ok(Ok(())) => {
                 self.summary.handled += 1;
@@ -274,7 +277,7 @@ impl Worker {
             Ok(Err(Failure::Reject(reason))) => {
                 self.summary.rejected += 1;
                 tracing::error!(
-                    plugin = self.name, op = %op.id, namespace = %op.namespace,
+                    plugin = self.plugin.name(), op = %op.id, namespace = %op.namespace,
                     "rejected by the plugin, the op is not handled: {reason}"
                 );
                 Attempt::Done

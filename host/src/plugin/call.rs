@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use wasmtime::Trap;
 
-use super::limits::Limits;
 use super::state::State;
 
 /// Why a call of a plugin gave no answer. Its instance is gone.
@@ -39,15 +38,9 @@ pub enum CallError {
 
 impl CallError {
     /// What the error of a call means; `time` is what the call had.
-    pub(super) fn new(
-        call: &'static str,
-        error: &wasmtime::Error,
-        state: &State,
-        limits: &Limits,
-        time: Duration,
-    ) -> Self {
+    pub(super) fn new(call: &'static str, error: &wasmtime::Error, state: &State, time: Duration) -> Self {
         if state.quota.exceeded {
-            return Self::OutOfMemory { call, limit: limits.memory };
+            return Self::OutOfMemory { call, limit: state.quota.limit };
         }
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return Self::TimedOut { call, limit: time };

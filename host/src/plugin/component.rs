@@ -106,13 +106,7 @@ impl Plugin {
         let mut store = self.store();
         store.set_epoch_deadline(ticks(self.limits.filter_timeout));
         let subscriptions = call_subscriptions(self.filter.instance_pre(), &mut store).map_err(|error| {
-            let reason = CallError::new(
-                "subscriptions",
-                &error,
-                store.data(),
-                &self.limits,
-                self.limits.filter_timeout,
-            );
+            let reason = CallError::new("subscriptions", &error, store.data(), self.limits.filter_timeout);
             LoadError::Subscriptions { path: path.to_owned(), reason }
         })?;
         Ok(subscriptions.into_iter().map(|one| (one.namespace, one.operation_types)).collect())

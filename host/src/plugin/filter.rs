@@ -35,9 +35,10 @@ impl Filter {
             None => {
                 let mut store = self.plugin.store();
                 store.set_epoch_deadline(ticks(limits.filter_timeout));
-                let plugin = self.plugin.filter.instantiate(&mut store).map_err(|error| {
-                    CallError::new("filter", &error, store.data(), &limits, limits.filter_timeout)
-                })?;
+                let plugin =
+                    self.plugin.filter.instantiate(&mut store).map_err(|error| {
+                        CallError::new("filter", &error, store.data(), limits.filter_timeout)
+                    })?;
                 self.instance.insert((store, plugin))
             }
         };
@@ -47,7 +48,7 @@ impl Filter {
         store.set_epoch_deadline(ticks(limits.filter_timeout));
         let answer = plugin
             .call_filter(&mut *store, lower(op, &self.id, attempt))
-            .map_err(|error| CallError::new("filter", &error, store.data(), &limits, limits.filter_timeout));
+            .map_err(|error| CallError::new("filter", &error, store.data(), limits.filter_timeout));
         store.data().log_output();
         if answer.is_err() {
             self.instance = None;

@@ -40,9 +40,10 @@ impl Handler {
             id.clear();
             let _ = write!(id, "{}", op.id);
             store.data_mut().begin(op.id);
-            let answer = exports.call_handle(&mut store, lower(op, id, attempt)).await.map_err(|error| {
-                CallError::new("handle", &error, store.data(), &limits, limits.handle_timeout)
-            });
+            let answer = exports
+                .call_handle(&mut store, lower(op, id, attempt))
+                .await
+                .map_err(|error| CallError::new("handle", &error, store.data(), limits.handle_timeout));
             store.data().log_output();
             answer.map(|outcome| (outcome.map_err(tidy), (store, exports)))
         };
@@ -69,9 +70,6 @@ async fn instantiate(plugin: &Plugin) -> Result<(Store<State>, Hosted), CallErro
     store.set_epoch_deadline(1);
     match plugin.handler.instantiate_async(&mut store).await {
         Ok(exports) => Ok((store, exports)),
-        Err(error) => {
-            let limits = &plugin.limits;
-            Err(CallError::new("handle", &error, store.data(), limits, limits.handle_timeout))
-        }
+        Err(error) => Err(CallError::new("handle", &error, store.data(), plugin.limits.handle_timeout)),
     }
 }

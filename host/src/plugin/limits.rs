@@ -34,6 +34,8 @@ pub(super) fn ticks(time: Duration) -> u64 {
 /// Counts what an instance takes, over all its memories and tables.
 #[derive(Debug)]
 pub(super) struct Quota {
+    /// Bytes of memory that there were at first.
+    pub(super) limit: usize,
     memory: usize,
     elements: usize,
     /// It asked for more than it may have.
@@ -42,7 +44,7 @@ pub(super) struct Quota {
 
 impl Quota {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { memory: limits.memory, elements: TABLE_ELEMENTS, exceeded: false }
+        Self { limit: limits.memory, memory: limits.memory, elements: TABLE_ELEMENTS, exceeded: false }
     }
 
     fn take(rest: &mut usize, exceeded: &mut bool, current: usize, desired: usize) -> bool {

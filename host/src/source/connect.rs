@@ -7,14 +7,13 @@ use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ClientOptions, Tls};
 use mongodb::{Client, Namespace};
 
-use super::server_error::{command_code, sentence};
+use super::server_error::{UNAUTHORIZED, command_code, sentence};
 use crate::op::Timestamp;
 
 /// How long a server is looked for where the URI does not say. The driver's own 30 seconds are long
 /// for somebody at a terminal who mistyped a port.
 const SERVER_SELECTION: Duration = Duration::from_secs(10);
 
-const UNAUTHORIZED: i32 = 13;
 const AUTHENTICATION_FAILED: i32 = 18;
 
 /// Why a deployment cannot be followed.

@@ -2,6 +2,9 @@
 
 use mongodb::error::{Error, ErrorKind};
 
+/// The user has not the right to do it.
+pub(super) const UNAUTHORIZED: i32 = 13;
+
 /// The code of a server's error reply.
 pub(super) fn command_code(error: &Error) -> Option<i32> {
     match &*error.kind {

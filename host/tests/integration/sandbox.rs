@@ -1,57 +1,37 @@
 //! A plugin that does wrong is named with the op it did it on, and costs itself only.
 
 use bson::doc;
-use mongodb::Collection;
 use serde_json::Value;
-use xtask::testbed::Server;
 
-use crate::support::{Database, Host, message, plugin};
-
-struct Scene {
-    own: Database,
-    host: Host,
-    _server: Server,
-}
+use crate::support::{Scene, message, plugin};
 
 /// A plugin that misbehaves on each op of a namespace, and one beside it that does not.
 async fn misbehaving(how: &str, more: &[&str]) -> Scene {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let namespace = format!("namespace={}.things", own.name);
-    let (misbehave, print_ops, how) = (plugin("misbehave"), plugin("print_ops"), format!("misbehave:{how}"));
-    let mut arguments = vec!["--plugin", &misbehave, "--plugin", &print_ops, "--uri", server.uri()];
-    arguments.extend(["--set", &namespace, "--set", &how, "--max-attempts", "2", "--retry-delay", "10ms"]);
-    arguments.extend(more);
-    let host = Host::tailing(&arguments);
-    Scene { own, host, _server: server }
+    let (print_ops, how) = (plugin("print_ops"), format!("misbehave:{how}"));
+    let beside = ["--plugin", &print_ops, "--max-attempts", "2", "--retry-delay", "10ms"];
+    Scene::misbehaving(&how, &[&beside[..], more].concat()).await
 }
 
-impl Scene {
-    fn things(&self) -> Collection<bson::Document> {
-        self.own.collection("things")
-    }
-
-    /// Inserts three documents: each is reported as not handled, for the reason given, and the plugin
-    /// beside it gets all of them.
-    async fn each_op_fails(mut self, reason: &str) {
-        self.things().insert_many((0..3).map(|n| doc! { "_id": n })).await.unwrap();
-        let (mut failed, mut seen) = (Vec::new(), Vec::new());
-        while failed.len() < 3 || seen.len() < 3 {
-            let line = self.host.wait_until(reason, |line| {
-                line["plugin"] == "print_ops" && line["target"] == "plugin"
-                    || message(line).contains("given up after attempt 2")
-            });
-            if line["plugin"] == "print_ops" {
-                seen.push(op_id(&line));
-            } else {
-                assert_eq!(line["plugin"], "misbehave");
-                assert!(message(&line).contains(reason), "{line}");
-                failed.push(op_id(&line));
-            }
+/// Inserts three documents: each is reported as not handled, for the reason given, and the plugin
+/// beside it gets all of them.
+async fn each_op_fails(mut scene: Scene, reason: &str) {
+    scene.things().insert_many((0..3).map(|n| doc! { "_id": n })).await.unwrap();
+    let (mut failed, mut seen) = (Vec::new(), Vec::new());
+    while failed.len() < 3 || seen.len() < 3 {
+        let line = scene.host.wait_until(reason, |line| {
+            line["plugin"] == "print_ops" && line["target"] == "plugin"
+                || message(line).contains("given up after attempt 2")
+        });
+        if line["plugin"] == "print_ops" {
+            seen.push(op_id(&line));
+        } else {
+            assert_eq!(line["plugin"], "misbehave");
+            assert!(message(&line).contains(reason), "{line}");
+            failed.push(op_id(&line));
         }
-        assert_eq!(failed, seen, "the same ops, in the same order");
-        assert_eq!(self.host.stop().0, Some(0));
     }
+    assert_eq!(failed, seen, "the same ops, in the same order");
+    assert_eq!(scene.host.stop().0, Some(0));
 }
 
 fn op_id(line: &Value) -> String {
@@ -60,52 +40,52 @@ fn op_id(line: &Value) -> String {
 
 #[tokio::test]
 async fn a_trap_in_handle() {
-    misbehaving("handle=panic", &[]).await.each_op_fails("handle trapped: thread '<unnamed>'").await;
+    each_op_fails(misbehaving("handle=panic", &[]).await, "handle trapped: thread '<unnamed>'").await;
 }
 
 #[tokio::test]
 async fn a_trap_in_filter() {
-    misbehaving("filter=panic", &[]).await.each_op_fails("as I was told to").await;
+    each_op_fails(misbehaving("filter=panic", &[]).await, "as I was told to").await;
 }
 
 #[tokio::test]
 async fn an_endless_loop_in_handle() {
     let scene = misbehaving("handle=loop", &["--handle-timeout", "200ms"]).await;
-    scene.each_op_fails("handle took longer than 200 ms and was stopped").await;
+    each_op_fails(scene, "handle took longer than 200 ms and was stopped").await;
 }
 
 #[tokio::test]
 async fn an_endless_loop_in_filter() {
     let scene = misbehaving("filter=loop", &["--filter-timeout", "200ms"]).await;
-    scene.each_op_fails("filter took longer than 200 ms and was stopped").await;
+    each_op_fails(scene, "filter took longer than 200 ms and was stopped").await;
 }
 
 #[tokio::test]
 async fn eating_memory_in_handle() {
     let scene = misbehaving("handle=eat-memory", &["--memory", "32MiB"]).await;
-    scene.each_op_fails("handle needs more memory than its limit of 32 MiB").await;
+    each_op_fails(scene, "handle needs more memory than its limit of 32 MiB").await;
 }
 
 #[tokio::test]
 async fn eating_memory_in_filter() {
     let scene = misbehaving("filter=eat-memory", &["--memory", "32MiB"]).await;
-    scene.each_op_fails("filter needs more memory than its limit of 32 MiB").await;
+    each_op_fails(scene, "filter needs more memory than its limit of 32 MiB").await;
 }
 
 #[tokio::test]
 async fn endless_recursion() {
-    misbehaving("handle=recurse", &[]).await.each_op_fails("handle trapped: ").await;
+    each_op_fails(misbehaving("handle=recurse", &[]).await, "handle trapped: ").await;
 }
 
 #[tokio::test]
 async fn sleeping_for_ever_in_handle() {
     let scene = misbehaving("handle=sleep", &["--handle-timeout", "200ms"]).await;
-    scene.each_op_fails("handle took longer than 200 ms").await;
+    each_op_fails(scene, "handle took longer than 200 ms").await;
 }
 
 #[tokio::test]
 async fn sleeping_in_filter() {
-    misbehaving("filter=sleep", &[]).await.each_op_fails("it tried to wait").await;
+    each_op_fails(misbehaving("filter=sleep", &[]).await, "it tried to wait").await;
 }
 
 #[tokio::test]

@@ -5,30 +5,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, message, plugin};
-
-/// A host whose plugin does `how` with each op of a collection.
-struct Scene {
-    own: Database,
-    host: Host,
-    _server: Server,
-}
-
-async fn misbehaving(how: &str, more: &[&str]) -> Scene {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let namespace = format!("namespace={}.things", own.name);
-    let misbehave = plugin("misbehave");
-    let arguments = ["--plugin", &misbehave, "--uri", server.uri(), "--set", &namespace, "--set", how];
-    let host = Host::tailing(&[&arguments[..], more].concat());
-    Scene { own, host, _server: server }
-}
-
-impl Scene {
-    async fn insert_one(&self) {
-        self.own.collection("things").insert_one(doc! {}).await.unwrap();
-    }
-}
+use crate::support::{Database, Host, Scene, message, plugin};
 
 /// The line that says what became of all ops.
 fn summary(log: &[Value]) -> &str {
@@ -74,8 +51,9 @@ async fn what_was_read_is_handled_before_the_end() {
 
 #[tokio::test]
 async fn what_cannot_be_finished_is_counted() {
-    let mut scene = misbehaving("handle=sleep", &["--shutdown-grace", "300ms", "--log", "debug"]).await;
-    scene.insert_one().await;
+    let mut scene =
+        Scene::misbehaving("handle=sleep", &["--shutdown-grace", "300ms", "--log", "debug"]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for("handing over");
     let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
@@ -84,8 +62,9 @@ async fn what_cannot_be_finished_is_counted() {
 
 #[tokio::test]
 async fn an_op_that_is_waiting_to_be_tried_again_does_not_hold_up_the_stop() {
-    let mut scene = misbehaving("handle=retry", &["--retry-delay", "1h", "--shutdown-grace", "1h"]).await;
-    scene.insert_one().await;
+    let mut scene =
+        Scene::misbehaving("handle=retry", &["--retry-delay", "1h", "--shutdown-grace", "1h"]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for("attempt 1 failed, trying again");
     let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
@@ -94,10 +73,12 @@ async fn an_op_that_is_waiting_to_be_tried_again_does_not_hold_up_the_stop() {
 
 #[tokio::test]
 async fn a_second_signal_stops_at_once() {
-    let mut scene =
-        misbehaving("handle=sleep", &["--shutdown-grace", "1h", "--handle-timeout", "1h", "--log", "debug"])
-            .await;
-    scene.insert_one().await;
+    let mut scene = Scene::misbehaving(
+        "handle=sleep",
+        &["--shutdown-grace", "1h", "--handle-timeout", "1h", "--log", "debug"],
+    )
+    .await;
+    scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for("handing over");
     scene.host.signal(Signal::SIGINT);
     scene.host.wait_for("a second signal stops at once");

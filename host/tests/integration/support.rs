@@ -10,6 +10,7 @@ use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use xtask::process::Process;
+use xtask::testbed::Server;
 
 /// Far more than anything here takes, for a machine that is busy with something else.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -180,4 +181,27 @@ pub fn random(state: &mut u64) -> usize {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     usize::try_from(*state >> 16).unwrap()
+}
+
+/// A host whose plugin does `how` with each op of the collection `things`.
+pub struct Scene {
+    pub own: Database,
+    pub host: Host,
+    _server: Server,
+}
+
+impl Scene {
+    pub async fn misbehaving(how: &str, more: &[&str]) -> Self {
+        let server = Server::ready().unwrap();
+        let own = Database::new(server.uri()).await;
+        let namespace = format!("namespace={}.things", own.name);
+        let misbehave = plugin("misbehave");
+        let arguments = ["--plugin", &misbehave, "--uri", server.uri(), "--set", &namespace, "--set", how];
+        let host = Host::tailing(&[&arguments[..], more].concat());
+        Self { own, host, _server: server }
+    }
+
+    pub fn things(&self) -> mongodb::Collection<bson::Document> {
+        self.own.collection("things")
+    }
 }

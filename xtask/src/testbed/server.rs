@@ -19,7 +19,7 @@ const START: Duration = Duration::from_secs(60);
 /// How a server is to be, other than usual. Only one that is started here can be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerOptions {
-    /// Clients must log in. (There are no users yet.)
+    /// Clients must log in.
     pub auth: bool,
     /// No replica set.
     pub standalone: bool,
@@ -103,12 +103,16 @@ impl Server {
         }
     }
 
+    fn own(&mut self) -> anyhow::Result<&mut Own> {
+        self.own.as_mut().context("only a server that was started here can be killed or restarted")
+    }
+
     /// Kills it as a crash would.
     ///
     /// # Errors
     /// It was not started here.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        let own = self.own.as_mut().context("only a server that was started here can be killed")?;
+        let own = self.own()?;
         if let Some(mut process) = own.process.take() {
             process.signal(Signal::SIGKILL)?;
             process.wait(START)?;
@@ -121,7 +125,7 @@ impl Server {
     /// # Errors
     /// It was not started here, or does not start.
     pub fn restart_with(&mut self, options: ServerOptions) -> anyhow::Result<()> {
-        self.own.as_mut().context("only a server that was started here can be restarted")?.options = options;
+        self.own()?.options = options;
         self.restart()
     }
 
@@ -131,7 +135,7 @@ impl Server {
     /// It was not started here, or does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
-        let own = self.own.as_mut().context("only a server that was started here can be restarted")?;
+        let own = self.own()?;
         let log = log_file(own.port)?;
         let mut command = own.command();
         command.stdout(log.try_clone()?).stderr(log);

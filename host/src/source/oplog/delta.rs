@@ -103,8 +103,7 @@ impl Description {
             "u" | "i" | "b" => self.update(path, fields)?,
             _ => {
                 let field = name.strip_prefix('s').ok_or_else(unknown)?;
-                self.add(path, field.len())?;
-                return Ok(Some((join(path, field), fields)));
+                return Ok(Some((self.path(path, field, 0)?, fields)));
             }
         }
         Ok(None)
@@ -124,16 +123,15 @@ impl Description {
             _ if name == "a" => {}
             value if name == "l" => {
                 let size = integer(value).and_then(|size| i32::try_from(size).ok()).ok_or_else(unknown)?;
+                self.count(path.len())?;
                 self.truncated.push(bson::rawdoc! { "field": path, "newSize": size });
             }
             RawBsonRef::Document(diff) if index('s').is_some() => {
-                self.add(path, name.len())?;
-                return Ok(Some((join(path, index('s').unwrap_or_default()), diff)));
+                return Ok(Some((self.path(path, index('s').unwrap_or_default(), 0)?, diff)));
             }
-            value => {
+            _ => {
                 let index = index('u').ok_or_else(unknown)?;
-                self.add(path, section.size())?;
-                self.updated.append(key(&join(path, index))?, value);
+                self.set(path, index, section)?;
             }
         }
         Ok(None)
@@ -142,8 +140,7 @@ impl Description {
     fn update(&mut self, path: &str, fields: &RawDocument) -> Result<(), BadDelta> {
         for field in fields.iter_elements() {
             let field = field?;
-            self.add(path, field.size())?;
-            self.updated.append(key(&join(path, field.key().as_str()))?, field.value()?);
+            self.set(path, field.key().as_str(), &field)?;
         }
         Ok(())
     }
@@ -151,15 +148,27 @@ impl Description {
     fn remove(&mut self, path: &str, fields: &RawDocument) -> Result<(), BadDelta> {
         for field in fields.iter_elements() {
             let field = field?;
-            self.add(path, field.key().len())?;
-            self.removed.push(join(path, field.key().as_str()));
+            let path = self.path(path, field.key().as_str(), 0)?;
+            self.removed.push(path);
         }
         Ok(())
     }
 
-    /// Counts what is about to be written.
-    fn add(&mut self, path: &str, more: usize) -> Result<(), BadDelta> {
-        self.written += path.len() + more;
+    fn set(&mut self, path: &str, field: &str, element: &RawElement<'_>) -> Result<(), BadDelta> {
+        let path = self.path(path, field, element.size())?;
+        // It cannot hold a zero byte, as none of its parts could.
+        self.updated.append(CString::try_from(path)?, element.value()?);
+        Ok(())
+    }
+
+    /// The path of a field, counted with `more` bytes that are to be written beside it.
+    fn path(&mut self, path: &str, field: &str, more: usize) -> Result<String, BadDelta> {
+        self.count(path.len() + field.len() + more)?;
+        Ok(if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") })
+    }
+
+    fn count(&mut self, more: usize) -> Result<(), BadDelta> {
+        self.written += more;
         if self.written > LARGEST { Err(BadDelta::TooLarge) } else { Ok(()) }
     }
 
@@ -175,15 +184,6 @@ impl Description {
 /// A diff is an array's if and only if its first name is `a`.
 fn is_array(diff: &RawDocument) -> bool {
     diff.iter_elements().next().and_then(Result::ok).is_some_and(|first| first.key() == "a")
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
-}
-
-/// A path cannot hold a zero byte, as none of its parts could.
-fn key(path: &str) -> Result<CString, BadDelta> {
-    Ok(CString::try_from(path)?)
 }
 
 #[cfg(test)]

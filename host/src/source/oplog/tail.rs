@@ -15,11 +15,10 @@ use super::entry::{Entry, Malformed};
 use super::lookup::{self, Refused};
 use super::reader::{Reader, Skipped, document};
 use super::reply::Reply;
-use super::transaction::Missing;
 use super::wire::{reply, timed};
 use crate::op::{Op, Timestamp};
 use crate::source::connect::Deployment;
-use crate::source::server_error::{command_code, sentence};
+use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
 use crate::source::{Selection, Start};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
@@ -30,7 +29,6 @@ const EMPTY: Duration = Duration::from_millis(250);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 const BAD_VALUE: i32 = 2;
-const UNAUTHORIZED: i32 = 13;
 /// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
 /// CommandNotFound, InvalidNamespace, CommandNotSupported.
 const FINAL: [i32; 6] = [BAD_VALUE, UNAUTHORIZED, 18, 59, 73, 115];
@@ -147,7 +145,7 @@ impl Tail {
         };
         // Where an entry stands at the position, it must still be there when the oplog is next opened.
         // (The test server's time of the last write is that of no entry.)
-        tail.anchored = tail.entry_at(Missing(tail.position)).await?.is_some();
+        tail.anchored = tail.entry_at(tail.position).await?.is_some();
         if let (Start::After(start), false) = (start, tail.anchored) {
             tail.begins_before(start).await?;
         }
@@ -170,7 +168,7 @@ impl Tail {
         let oldest = self.edge(1).await.map_err(|error| self.refusal(&error))?;
         let Some(oldest) = oldest.filter(|oldest| *oldest > start) else { return Ok(()) };
         // The first entry that a replica set ever writes: nothing was before it.
-        let entry = self.entry_at(Missing(oldest)).await?;
+        let entry = self.entry_at(oldest).await?;
         let entry = entry.as_ref().and_then(|entry| Entry::parse(RawDocument::from_bytes(entry).ok()?).ok());
         let message = entry.and_then(|entry| entry.object?.get_str("msg").ok());
         if message == Some("initiating set") { Ok(()) } else { Err(TailError::StartLost { start, oldest }) }
@@ -287,7 +285,7 @@ impl Tail {
                 continue;
             }
             while let Err(missing) = self.reader.read(reply, document, &entry, &mut self.decoded) {
-                let earlier = self.entry_at(missing).await?;
+                let earlier = self.entry_at(missing.0).await?;
                 self.reader.supply(&entry, missing, earlier);
             }
             self.position = entry.timestamp;
@@ -299,14 +297,14 @@ impl Tail {
         Ok(())
     }
 
-    /// An earlier entry of a transaction.
-    async fn entry_at(&mut self, Missing(timestamp): Missing) -> Result<Option<Bytes>, TailError> {
+    /// The entry at a place, if there is one.
+    async fn entry_at(&mut self, timestamp: Timestamp) -> Result<Option<Bytes>, TailError> {
         loop {
             let find = self.oplog.find_one(doc! { "ts": bson::Timestamp::from(timestamp) });
             match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
                 Ok(entry) => return Ok(entry.map(|entry| entry.into_bytes().into())),
                 Err(error) if is_final(&error) => return Err(self.refusal(&error)),
-                Err(error) => self.pause("an earlier entry of a transaction cannot be read", &error).await,
+                Err(error) => self.pause("an entry of the oplog cannot be read", &error).await,
             }
         }
     }
