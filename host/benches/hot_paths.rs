@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gtm_host::op::{Namespace, Op, OpId, OperationType, Timestamp};
+use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
 use gtm_host::source::oplog::entry::Entry;
 
@@ -23,12 +23,15 @@ fn document(size: usize) -> Document {
 
 fn op(size: usize) -> Op {
     Op {
-        id: OpId { timestamp: Timestamp { time: 1_700_000_000, increment: 1 }, index: 0 },
+        timestamp: Timestamp { time: 1_700_000_000, increment: 1 },
+        place: Place::Index(0),
+        origin: Origin::Oplog,
         operation_type: OperationType::Insert,
         namespace: Arc::new(Namespace { database: "users".into(), collection: "users".into() }),
         wall_time: Some(1_700_000_000_123),
         document_key: Some(bson::serialize_to_vec(&doc! { "_id": 1_i64 }).unwrap().into()),
         full_document: Some(bson::serialize_to_vec(&document(size)).unwrap().into()),
+        full_document_before_change: None,
         update_description: None,
         command: None,
         transaction: None,

@@ -4,13 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 /// One change. Its documents are slices of the batch that it came in, kept alive by reference
 /// count: cloning an op copies no document.
 #[derive(Clone, Debug)]
 pub struct Op {
-    /// Where it stands, and so who it is.
-    pub id: OpId,
+    /// When the change became visible, by the server's logical clock. Null where a document was found in
+    /// a file that says nothing of it.
+    pub timestamp: Timestamp,
+    /// What tells it from other ops of the same timestamp.
+    pub place: Place,
+    /// Where it was read.
+    pub origin: Origin,
     /// What was done.
     pub operation_type: OperationType,
     /// To which collection or database.
@@ -21,6 +27,8 @@ pub struct Op {
     pub document_key: Option<Bytes>,
     /// The document after the change.
     pub full_document: Option<Bytes>,
+    /// The document before the change, where the server keeps it.
+    pub full_document_before_change: Option<Bytes>,
     /// `{updatedFields, removedFields, truncatedArrays}` of an update.
     pub update_description: Option<Bytes>,
     /// Of everything that is no change to a document: the command as the server wrote it. Of an update
@@ -40,29 +48,74 @@ pub struct Transaction {
 }
 
 impl Op {
+    /// Its identity, the same each time it is read from the same source: to be displayed, as
+    /// `SECONDS.INCREMENT.PLACE`, which is an atom in a Message-ID (RFC 5322) as it is.
+    pub fn id(&self) -> OpId<'_> {
+        OpId(self)
+    }
+
     /// The bytes that its documents take.
     pub fn size(&self) -> usize {
-        [&self.document_key, &self.full_document, &self.update_description, &self.command]
-            .into_iter()
-            .flatten()
-            .map(Bytes::len)
-            .sum()
+        [
+            &self.document_key,
+            &self.full_document,
+            &self.full_document_before_change,
+            &self.update_description,
+            &self.command,
+        ]
+        .into_iter()
+        .flatten()
+        .map(Bytes::len)
+        .sum()
     }
 }
 
-/// The identity of an op: the same each time it is read. Displays as `SECONDS.INCREMENT.INDEX`,
-/// which is an atom in a Message-ID (RFC 5322) as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpId {
-    /// Of the oplog entry that made the change visible.
-    pub timestamp: Timestamp,
-    /// Which of the ops of that entry, from 0.
-    pub index: u32,
+/// What tells an op from others of the same timestamp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Which of the ops of its oplog entry or transaction, from 0.
+    Index(u32),
+    /// The resume token of its change event, in hexadecimal.
+    Token(Arc<str>),
+    /// It is a document as it was found: its namespace and document key tell it from others.
+    Document,
 }
 
-impl fmt::Display for OpId {
+/// Where an op was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The oplog of a replica set.
+    Oplog,
+    /// A change stream.
+    ChangeStream,
+    /// A document that was there before the stream began.
+    Snapshot,
+    /// A file.
+    Replay,
+}
+
+/// The identity of an op, as [`Op::id`] says it.
+#[derive(Clone, Copy, Debug)]
+pub struct OpId<'a>(&'a Op);
+
+impl fmt::Display for OpId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.timestamp.time, self.timestamp.increment, self.index)
+        let Op { timestamp: Timestamp { time, increment }, place, namespace, document_key, .. } = self.0;
+        write!(f, "{time}.{increment}.")?;
+        match place {
+            Place::Index(index) => index.fmt(f),
+            Place::Token(token) => token.fmt(f),
+            Place::Document => {
+                // Keys have any length and form; half of this hash has none that two of them share.
+                let mut hash = Sha256::new();
+                hash.update(namespace.database.as_bytes());
+                hash.update(b".");
+                hash.update(namespace.collection.as_bytes());
+                hash.update(b"\0");
+                hash.update(document_key.as_deref().unwrap_or_default());
+                hash.finalize().iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
     }
 }
 

@@ -220,7 +220,7 @@ impl Worker {
         mut verdict: Result<bool, CallError>,
         shutdown: &CancellationToken,
     ) -> Result<(), JoinError> {
-        let id = op.id;
+        let id = op.id();
         // Most ops need none.
         let mut pauses = None;
         let mut attempt = 1;
@@ -268,7 +268,7 @@ impl Worker {
             }
             Err(error) => return Attempt::Failed(error.to_string()),
         }
-        tracing::debug!(plugin = self.plugin.name(), op = %op.id, attempt, "handing over");
+        tracing::debug!(plugin = self.plugin.name(), op = %op.id(), attempt, "handing over");
         match self.handler.call(op, attempt).await {
             Ok(Ok(())) => {
                 self.summary.handled += 1;
@@ -277,7 +277,7 @@ impl Worker {
             Ok(Err(Failure::Reject(reason))) => {
                 self.summary.rejected += 1;
                 tracing::error!(
-                    plugin = self.plugin.name(), op = %op.id, namespace = %op.namespace,
+                    plugin = self.plugin.name(), op = %op.id(), namespace = %op.namespace,
                     "rejected by the plugin, the op is not handled: {reason}"
                 );
                 Attempt::Done

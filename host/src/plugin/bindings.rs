@@ -42,18 +42,23 @@ pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<
         operation_type: op.operation_type.into(),
         database: &op.namespace.database,
         collection: &op.namespace.collection,
-        timestamp: types::Timestamp { time: op.id.timestamp.time, increment: op.id.timestamp.increment },
+        timestamp: types::Timestamp { time: op.timestamp.time, increment: op.timestamp.increment },
         wall_time: op.wall_time,
         document_key: op.document_key.as_deref(),
         full_document: op.full_document.as_deref(),
-        full_document_before_change: None,
+        full_document_before_change: op.full_document_before_change.as_deref(),
         update_description: op.update_description.as_deref(),
         command: op.command.as_deref(),
         transaction: op
             .transaction
             .as_ref()
             .map(|transaction| types::Transaction { id: &transaction.id, index: transaction.index }),
-        origin: types::Origin::Oplog,
+        origin: match op.origin {
+            op::Origin::Oplog => types::Origin::Oplog,
+            op::Origin::ChangeStream => types::Origin::ChangeStream,
+            op::Origin::Snapshot => types::Origin::Snapshot,
+            op::Origin::Replay => types::Origin::Replay,
+        },
         attempt,
     }
 }

@@ -43,8 +43,8 @@ impl Filter {
             }
         };
         self.id.clear();
-        let _ = write!(self.id, "{}", op.id);
-        store.data_mut().begin(op.id);
+        let _ = write!(self.id, "{}", op.id());
+        store.data_mut().begin(&self.id);
         store.set_epoch_deadline(ticks(limits.filter_timeout));
         let answer = plugin
             .call_filter(&mut *store, lower(op, &self.id, attempt))

@@ -38,8 +38,8 @@ impl Handler {
                 None => instantiate(plugin).await?,
             };
             id.clear();
-            let _ = write!(id, "{}", op.id);
-            store.data_mut().begin(op.id);
+            let _ = write!(id, "{}", op.id());
+            store.data_mut().begin(id);
             let answer = exports
                 .call_handle(&mut store, lower(op, id, attempt))
                 .await

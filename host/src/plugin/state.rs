@@ -11,7 +11,6 @@ use super::capabilities::mail::Mailer;
 use super::component::Plugin;
 use super::limits::Quota;
 use super::output::Output;
-use crate::op::OpId;
 
 /// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
 const RANDOM: u64 = 64 * 1024;
@@ -25,8 +24,8 @@ pub(super) struct State {
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
     pub(super) plugin: Arc<str>,
-    /// The op in hand. None while the instance starts.
-    pub(super) op: Option<OpId>,
+    /// The id of the op in hand. Empty while the instance starts.
+    pub(super) op: String,
     pub(super) mailer: Option<Mailer>,
     /// Mails sent for the op in hand, in this attempt.
     pub(super) mails: u32,
@@ -50,15 +49,16 @@ impl State {
             output,
             config: plugin.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             plugin: Arc::clone(&plugin.name),
-            op: None,
+            op: String::new(),
             mailer: plugin.mailer.clone(),
             mails: 0,
         }
     }
 
-    /// Gets ready for a call.
-    pub(super) fn begin(&mut self, op: OpId) {
-        self.op = Some(op);
+    /// Gets ready for a call with the op of this id.
+    pub(super) fn begin(&mut self, op: &str) {
+        self.op.clear();
+        self.op.push_str(op);
         self.quota.exceeded = false;
         self.mails = 0;
     }

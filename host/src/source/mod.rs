@@ -3,9 +3,13 @@
 
 pub mod connect;
 pub mod oplog;
+mod patience;
+mod reply;
 mod selection;
 mod server_error;
 mod start;
+mod wire;
 
+pub use reply::{Malformed, Reply};
 pub use selection::Selection;
 pub use start::{NoStart, Start};

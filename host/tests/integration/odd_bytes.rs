@@ -7,9 +7,9 @@ use std::time::Duration;
 use bson::{Document, RawDocumentBuf, Timestamp, doc};
 use gtm_host::op::Op;
 use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin};
-use gtm_host::source::Selection;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::{Reader, Reply, Skipped};
+use gtm_host::source::{Reply, Selection};
 
 use crate::support::plugin;
 

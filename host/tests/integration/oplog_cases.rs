@@ -6,9 +6,9 @@ use std::path::Path;
 
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use gtm_host::op::Op;
-use gtm_host::source::Selection;
 use gtm_host::source::oplog::entry::Entry;
-use gtm_host::source::oplog::{Missing, Reader, Reply, Skipped};
+use gtm_host::source::oplog::{Missing, Reader, Skipped};
+use gtm_host::source::{Reply, Selection};
 use serde_json::{Value, json};
 
 use crate::support::random;
@@ -48,7 +48,7 @@ fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<
 fn describe(op: &Op) -> Value {
     let name = format!("{:?}", op.operation_type);
     let mut described = json!({
-        "id": op.id.to_string(),
+        "id": op.id().to_string(),
         "operationType": name[..1].to_lowercase() + &name[1..],
         "ns": op.namespace.to_string(),
     });

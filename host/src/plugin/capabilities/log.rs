@@ -30,7 +30,7 @@ impl State {
 
     fn write_log(&self, level: Level, message: &str) {
         let plugin = &*self.plugin;
-        let op = self.op.map(tracing::field::display);
+        let op = (!self.op.is_empty()).then_some(self.op.as_str());
         match level {
             Level::Trace => tracing::trace!(target: "plugin", plugin, op, "{message}"),
             Level::Debug => tracing::debug!(target: "plugin", plugin, op, "{message}"),

@@ -111,13 +111,13 @@ impl Host for State {
                     .to_owned(),
             ));
         };
-        let Some(op) = self.op else {
+        if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
-        };
+        }
         // Counted whether it is sent or not, so that each mail has the same number at each attempt.
         let number = self.mails;
         self.mails += 1;
-        mailer.send(message, |from| message_id(&op.to_string(), number, &self.plugin, from)).await
+        mailer.send(message, |from| message_id(&self.op, number, &self.plugin, from)).await
     }
 }
 

@@ -6,6 +6,7 @@
 use bson::{RawBsonRef, RawDocument};
 
 use crate::op::Timestamp;
+use crate::source::Malformed;
 
 /// The fields of an entry that say what it is. Its documents are not looked into.
 #[derive(Clone, Copy, Debug)]
@@ -32,17 +33,6 @@ pub struct Entry<'a> {
     pub previous: Option<&'a RawDocument>,
     /// `multiOpType` is 1: a batch of writes by one command, chained as a transaction is, but none.
     pub vectored: bool,
-}
-
-/// An entry of which not even the place in the oplog or the kind can be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Malformed {
-    /// Not BSON.
-    #[error("{0}")]
-    Bson(#[from] bson::error::Error),
-    /// A field without which nothing can be said is not there, or of another type.
-    #[error("it has no {0}")]
-    Missing(&'static str),
 }
 
 impl<'a> Entry<'a> {

@@ -8,10 +8,10 @@ use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt;
 use mongodb::Client;
 
-use super::reply::{Reply, id_of};
-use super::wire::reply;
 use crate::op::{Namespace, Op, OperationType};
+use crate::source::reply::{Reply, id_of};
 use crate::source::server_error::{is_transient, sentence};
+use crate::source::wire::reply;
 
 /// Ops whose documents are looked up at once: their keys make a command of far less than its 16 MB.
 pub(super) const MOST: usize = 1000;

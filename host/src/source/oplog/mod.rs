@@ -10,12 +10,9 @@ pub mod delta;
 pub mod entry;
 mod lookup;
 mod reader;
-mod reply;
 mod tail;
 mod transaction;
-mod wire;
 
 pub use reader::{Reader, Skipped};
-pub use reply::Reply;
 pub use tail::{Tail, TailError};
 pub use transaction::Missing;

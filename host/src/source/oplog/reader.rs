@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use super::change::{Change, Key, Skip};
 use super::delta::update_description;
-use super::entry::{Entry, Malformed, integer};
-use super::reply::{Reply, id_of};
+use super::entry::{Entry, integer};
 use super::transaction::{Committed, Missing, Role, Transactions, announced};
-use crate::op::{Op, OpId, OperationType, Transaction};
+use crate::op::{Op, OperationType, Origin, Place, Transaction};
+use crate::source::Malformed;
 use crate::source::Selection;
+use crate::source::reply::{Reply, id_of};
 
 /// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
 /// until its ops are given out.)
@@ -28,6 +29,7 @@ pub type Skipped = BTreeMap<Skip, u64>;
 #[derive(Debug)]
 pub struct Reader {
     selection: Selection,
+    origin: Origin,
     skipped: Skipped,
     transactions: Transactions,
 }
@@ -35,13 +37,25 @@ pub struct Reader {
 impl Reader {
     /// Makes ops of what `selection` wants.
     pub fn new(selection: Selection) -> Self {
-        Self { selection, skipped: Skipped::new(), transactions: Transactions::new(HELD) }
+        Self {
+            selection,
+            origin: Origin::Oplog,
+            skipped: Skipped::new(),
+            transactions: Transactions::new(HELD),
+        }
     }
 
     /// The same, holding no more than `bytes` of open transactions.
     #[must_use]
     pub fn holding(mut self, bytes: usize) -> Self {
         self.transactions = Transactions::new(bytes);
+        self
+    }
+
+    /// The same, of entries that stand in a file.
+    #[must_use]
+    pub fn of_file(mut self) -> Self {
+        self.origin = Origin::Replay;
         self
     }
 
@@ -91,14 +105,14 @@ impl Reader {
     }
 
     fn read_alone(&mut self, reply: &Reply, entry: &Entry<'_>, ops: &mut Vec<Op>) {
-        let mut place = Place::default();
+        let mut within = Within::default();
         if let Some(parts) = apply_ops(entry) {
             // In 4.0 a transaction was one entry, with nothing before it.
             let alone = entry.previous.is_none() && !entry.vectored;
-            place.transaction = transaction_id(entry).filter(|_| alone);
-            self.read_parts(reply, parts, entry, &mut place, ops);
+            within.transaction = transaction_id(entry).filter(|_| alone);
+            self.read_parts(reply, parts, entry, &mut within, ops);
         } else {
-            self.read_change(reply, entry, &mut place, ops);
+            self.read_change(reply, entry, &mut within, ops);
         }
     }
 
@@ -109,7 +123,7 @@ impl Reader {
         entry: &Entry<'_>,
         ops: &mut Vec<Op>,
     ) {
-        let mut place = Place { transaction: transaction_id(entry), index: 0 };
+        let mut within = Within { transaction: transaction_id(entry), index: 0 };
         for piece in committed.pieces {
             let reply = Reply::new(piece.clone());
             let earlier = RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(Entry::parse);
@@ -120,14 +134,14 @@ impl Reader {
                 ..earlier
             });
             match earlier.as_ref().map(|earlier| (earlier, apply_ops(earlier))) {
-                Ok((earlier, Some(parts))) => self.read_parts(&reply, parts, earlier, &mut place, ops),
+                Ok((earlier, Some(parts))) => self.read_parts(&reply, parts, earlier, &mut within, ops),
                 _ => self.skip(entry, Skip::Malformed),
             }
         }
         if let (Some(reply), Some(parts)) = (last, apply_ops(entry)) {
-            self.read_parts(reply, parts, entry, &mut place, ops);
+            self.read_parts(reply, parts, entry, &mut within, ops);
         }
-        let announced = announced(entry).filter(|announced| *announced != u64::from(place.index));
+        let announced = announced(entry).filter(|announced| *announced != u64::from(within.index));
         if committed.gap {
             self.skip(entry, Skip::LostPiece);
         } else if let Some(announced) = announced {
@@ -136,7 +150,7 @@ impl Reader {
                 "the transaction committed at {} should have {announced} operations, but {} were found: these are \
                  delivered",
                 entry.timestamp,
-                place.index
+                within.index
             );
         }
     }
@@ -147,7 +161,7 @@ impl Reader {
         reply: &Reply,
         parts: &RawArray,
         at: &Entry<'_>,
-        place: &mut Place,
+        within: &mut Within,
         ops: &mut Vec<Op>,
     ) {
         let mut open = vec![(*at, parts.into_iter())];
@@ -163,22 +177,22 @@ impl Reader {
             match part {
                 Ok(part) => match apply_ops(&part) {
                     Some(nested) if open.len() < DEPTH => open.push((part, nested.into_iter())),
-                    _ => self.read_change(reply, &part, place, ops),
+                    _ => self.read_change(reply, &part, within, ops),
                 },
                 Err(malformed) => {
-                    place.index += 1;
+                    within.index += 1;
                     self.malformed(&malformed);
                 }
             }
         }
     }
 
-    fn read_change(&mut self, reply: &Reply, entry: &Entry<'_>, place: &mut Place, ops: &mut Vec<Op>) {
+    fn read_change(&mut self, reply: &Reply, entry: &Entry<'_>, within: &mut Within, ops: &mut Vec<Op>) {
         // Counted whether it is wanted or not, so that an op has the same id for everybody.
-        let index = place.index;
-        place.index += 1;
+        let index = within.index;
+        within.index += 1;
         match entry.change() {
-            Ok(change) => ops.extend(self.op(reply, entry, &change, place, index)),
+            Ok(change) => ops.extend(self.op(reply, entry, &change, within, index)),
             Err(skip) => self.skip(entry, skip),
         }
     }
@@ -188,20 +202,23 @@ impl Reader {
         reply: &Reply,
         entry: &Entry<'_>,
         change: &Change<'_>,
-        place: &Place,
+        within: &Within,
         index: u32,
     ) -> Option<Op> {
         let namespace = self.selection.select(change.database, change.collection, change.operation)?;
         let mut op = Op {
-            id: OpId { timestamp: entry.timestamp, index },
+            timestamp: entry.timestamp,
+            place: Place::Index(index),
+            origin: self.origin,
             operation_type: change.operation,
             namespace,
             wall_time: entry.wall_time,
             document_key: change.key.and_then(|key| document_key(reply, key)),
             full_document: change.document.map(|document| reply.cut(document)),
+            full_document_before_change: None,
             update_description: None,
             command: change.command.map(|command| reply.cut(command)),
-            transaction: place.transaction.clone().map(|id| Transaction { id, index }),
+            transaction: within.transaction.clone().map(|id| Transaction { id, index }),
         };
         if let (OperationType::Update, Some(object)) = (op.operation_type, entry.object) {
             match update_description(object) {
@@ -212,7 +229,7 @@ impl Reader {
                         tracing::warn!(
                             "the update {} is delivered without a description, as its delta cannot be read: {error}; \
                              more are counted, not logged",
-                            op.id
+                            op.id()
                         );
                     }
                 }
@@ -250,7 +267,7 @@ impl Reader {
 
 /// Where the next op stands.
 #[derive(Default)]
-struct Place {
+struct Within {
     index: u32,
     transaction: Option<Arc<str>>,
 }

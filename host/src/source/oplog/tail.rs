@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bson::{RawDocument, RawDocumentBuf, doc};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,22 +10,21 @@ use mongodb::options::{CursorType, ReadConcern};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, Collection, Namespace};
 
-use super::entry::{Entry, Malformed};
+use super::entry::Entry;
 use super::lookup::{self, Refused};
 use super::reader::{Reader, Skipped, document};
-use super::reply::Reply;
-use super::wire::{reply, timed};
 use crate::op::{Op, Timestamp};
 use crate::source::connect::Deployment;
+use crate::source::patience::Patience;
+use crate::source::reply::Reply;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
-use crate::source::{Selection, Start};
+use crate::source::wire::{reply, timed};
+use crate::source::{Malformed, Selection, Start};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
-/// Pauses before reading again after a failure: growing from the first to the second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 const BAD_VALUE: i32 = 2;
 /// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
@@ -99,7 +97,7 @@ pub struct Tail {
     /// Whether an entry was read at `position`, so that it must be there again.
     anchored: bool,
     cursor: Option<Cursor>,
-    back_off: Option<ExponentialBackoff>,
+    patience: Patience,
     said_empty: bool,
     /// Whose documents may not be looked up.
     refused: Refused,
@@ -134,7 +132,7 @@ impl Tail {
             position: Timestamp::default(),
             anchored: false,
             cursor: None,
-            back_off: None,
+            patience: Patience::default(),
             said_empty: false,
             refused: Refused::default(),
         };
@@ -233,7 +231,7 @@ impl Tail {
             if is_final(&error) {
                 return Err(self.refusal(&error));
             }
-            self.pause("the oplog cannot be read", &error).await;
+            self.patience.pause("the oplog cannot be read", &error).await;
         }
     }
 
@@ -304,7 +302,7 @@ impl Tail {
             match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
                 Ok(entry) => return Ok(entry.map(|entry| entry.into_bytes().into())),
                 Err(error) if is_final(&error) => return Err(self.refusal(&error)),
-                Err(error) => self.pause("an entry of the oplog cannot be read", &error).await,
+                Err(error) => self.patience.pause("an entry of the oplog cannot be read", &error).await,
             }
         }
     }
@@ -321,7 +319,7 @@ impl Tail {
                     return std::mem::replace(&mut self.decoded, rest);
                 }
                 Ok(false) => self.at_once = (count / 2).max(1),
-                Err(error) => self.pause("the documents of updates cannot be read", &error).await,
+                Err(error) => self.patience.pause("the documents of updates cannot be read", &error).await,
             }
         }
     }
@@ -334,7 +332,9 @@ impl Tail {
                 Ok(Some(oldest)) if oldest <= position => return TailError::Diverged { position, found },
                 Ok(oldest) => return TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
                 Err(error) if is_final(&error) => return self.refusal(&error),
-                Err(error) => self.pause("the oldest entry of the oplog cannot be read", &error).await,
+                Err(error) => {
+                    self.patience.pause("the oldest entry of the oplog cannot be read", &error).await
+                }
             }
         }
     }
@@ -347,22 +347,8 @@ impl Tail {
         Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
     }
 
-    async fn pause(&mut self, what: &str, error: &Error) {
-        let back_off = self.back_off.get_or_insert_with(|| {
-            ExponentialBuilder::default()
-                .with_min_delay(BACK_OFF.0)
-                .with_max_delay(BACK_OFF.1)
-                .without_max_times()
-                .with_jitter()
-                .build()
-        });
-        let delay = back_off.next().unwrap_or(BACK_OFF.1);
-        tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), sentence(error));
-        tokio::time::sleep(delay).await;
-    }
-
     fn recovered(&mut self) {
-        if self.back_off.take().is_some() {
+        if self.patience.recovered() {
             tracing::info!("reading the oplog again, from {} on", self.position);
         }
     }

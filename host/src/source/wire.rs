@@ -1,4 +1,4 @@
-//! What the tail and the look-ups need of the driver.
+//! What the sources need of the driver.
 
 use std::time::Duration;
 

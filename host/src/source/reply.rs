@@ -3,7 +3,16 @@
 use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use bytes::Bytes;
 
-use super::entry::Malformed;
+/// A document of which not even what it is can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// Not BSON.
+    #[error("{0}")]
+    Bson(#[from] bson::error::Error),
+    /// A field without which nothing can be said is not there, or of another type.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+}
 
 /// The reply to a `find` or `getMore`, from which documents are cut without copying them.
 #[derive(Clone, Debug)]
