@@ -3,6 +3,7 @@
 //! The rooms, in the direction in which they depend on each other:
 //!
 //! - [`op`]: what a change is;
+//! - [`extended_json`]: BSON for people and scripts;
 //! - [`source`]: where changes come from, the oplog above all;
 //! - [`plugin`]: what runs on them, in a sandbox;
 //! - [`delivery`]: from a source to a plugin, in order, with retries;
@@ -12,6 +13,7 @@
 
 pub mod config;
 pub mod delivery;
+pub mod extended_json;
 pub mod op;
 pub mod plugin;
 pub mod source;

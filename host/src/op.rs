@@ -1,6 +1,7 @@
 //! What a change is. No I/O, no WebAssembly, no driver: sources make ops, plugins get them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -182,4 +183,52 @@ pub enum OperationType {
     DropIndexes,
     Modify,
     Other,
+}
+
+impl OperationType {
+    const ALL: [Self; 12] = [
+        Self::Insert,
+        Self::Update,
+        Self::Replace,
+        Self::Delete,
+        Self::Create,
+        Self::Drop,
+        Self::Rename,
+        Self::DropDatabase,
+        Self::CreateIndexes,
+        Self::DropIndexes,
+        Self::Modify,
+        Self::Other,
+    ];
+
+    /// As MongoDB's change events have it: `dropDatabase`. It is the name that is parsed, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Create => "create",
+            Self::Drop => "drop",
+            Self::Rename => "rename",
+            Self::DropDatabase => "dropDatabase",
+            Self::CreateIndexes => "createIndexes",
+            Self::DropIndexes => "dropIndexes",
+            Self::Modify => "modify",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Not an operation type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of {}", OperationType::ALL.map(OperationType::name).join(", "))]
+pub struct NoOperationType;
+
+impl FromStr for OperationType {
+    type Err = NoOperationType;
+
+    fn from_str(name: &str) -> Result<Self, NoOperationType> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name).ok_or(NoOperationType)
+    }
 }

@@ -1,14 +1,14 @@
 //! Connects to MongoDB and says in one sentence, with the remedy, why a deployment cannot be followed.
 
+use std::fmt;
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Document, doc};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ClientOptions, Tls};
 use mongodb::{Client, Namespace};
 
-use super::server_error::{UNAUTHORIZED, command_code, sentence};
-use crate::op::Timestamp;
+use super::server_error::{command_code, sentence};
 
 /// How long a server is looked for where the URI does not say. The driver's own 30 seconds are long
 /// for somebody at a terminal who mistyped a port.
@@ -55,12 +55,12 @@ pub enum ConnectError {
     )]
     Standalone { hosts: String },
     #[error(
-        "{hosts} is a mongos, the router of a sharded cluster, which has no oplog. Give the URI of a shard's replica set \
-         instead, one gtm-host for each shard"
+        "{hosts} is a mongos, the router of a sharded cluster, which has no oplog. Read its change stream (--source \
+         change-stream), or give the URI of a shard's replica set, one gtm-host for each shard"
     )]
     Mongos { hosts: String },
     #[error(
-        "this user may not read {oplog}. Let an administrator grant it, in mongosh: \
+        "this user may not read {oplog}. Read a change stream (--source change-stream), or let an administrator grant it, in mongosh: \
          db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{db}\"}}])", db = oplog.db
     )]
     Unauthorized { oplog: Namespace },
@@ -68,44 +68,70 @@ pub enum ConnectError {
     Other { hosts: String, reason: String },
 }
 
-/// What is followed.
+/// What was connected with.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    /// The name of the replica set.
-    pub replica_set: String,
-    /// Up to here a majority has the oplog, so that nothing of it can be rolled back. None: the server
-    /// does not say.
-    pub majority: Option<Timestamp>,
+    /// Where it was asked for, for the words of a message.
+    pub hosts: String,
+    /// What answers there.
+    pub topology: Topology,
+    tls: bool,
+    /// Whether the URI has a user.
+    pub(super) credential: bool,
 }
 
-/// Connects, and makes sure that it is a replica set whose oplog may be read. `connections` are needed
-/// at the same time.
+/// What can be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// A replica set, by its name.
+    ReplicaSet(String),
+    /// A sharded cluster, by its router.
+    Sharded,
+}
+
+impl fmt::Display for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.topology {
+            Topology::ReplicaSet(name) => write!(f, "the replica set {name}"),
+            Topology::Sharded => write!(f, "the sharded cluster at {}", self.hosts),
+        }
+    }
+}
+
+/// Connects, and makes sure that there is something that can be followed. `connections` are needed at the
+/// same time.
 ///
 /// # Errors
 /// See [`ConnectError`]. A server that does not answer is an error after the URI's
 /// `serverSelectionTimeoutMS`, by default 10 seconds.
-pub async fn connect(
-    uri: &str,
-    oplog: &Namespace,
-    connections: u32,
-) -> Result<(Client, Deployment), ConnectError> {
+pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment), ConnectError> {
     let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
     // The driver's own bound is 10, and each tail keeps a connection.
     options.max_pool_size.get_or_insert(connections.max(10));
-    let target = Target {
+    let mut deployment = Deployment {
         hosts: options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        topology: Topology::Sharded,
         tls: matches!(options.tls, Some(Tls::Enabled(_))),
         credential: options.credential.is_some(),
     };
-    let client = Client::with_options(options).map_err(|error| target.failed(&error))?;
+    let client = Client::with_options(options).map_err(|error| deployment.failed(&error))?;
 
     let hello = client.database("admin").run_command(doc! { "hello": 1 }).await;
-    let hello = hello.map_err(|error| target.failed(&error))?;
-    let replica_set = target.replica_set(&hello)?;
-    target.may_read(&client, oplog).await?;
-    Ok((client, Deployment { replica_set, majority: majority(&hello) }))
+    let hello = hello.map_err(|error| deployment.failed(&error))?;
+    deployment.topology = topology(&hello, &deployment.hosts)?;
+    Ok((client, deployment))
+}
+
+/// What says `hello`.
+fn topology(hello: &Document, hosts: &str) -> Result<Topology, ConnectError> {
+    if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
+        return Ok(Topology::Sharded);
+    }
+    let name = hello.get_str("setName");
+    let name = name.map_err(|_| ConnectError::Standalone { hosts: hosts.to_owned() })?;
+    Ok(Topology::ReplicaSet(name.to_owned()))
 }
 
 /// The driver quotes the part of the URI that it found wrong, which may be a piece of a password with a
@@ -126,46 +152,9 @@ fn not_parsed(uri: &str, error: &Error) -> ConnectError {
     ConnectError::Uri { reason }
 }
 
-fn majority(hello: &Document) -> Option<Timestamp> {
-    let last_write = hello.get_document("lastWrite").ok()?;
-    let time =
-        last_write.get_document("majorityOpTime").or_else(|_| last_write.get_document("opTime")).ok()?;
-    time.get_timestamp("ts").ok().map(Timestamp::from)
-}
-
-/// What is connected with, for the words of an error.
-struct Target {
-    hosts: String,
-    tls: bool,
-    credential: bool,
-}
-
-impl Target {
-    /// The name of the replica set that `hello` tells of.
-    fn replica_set(&self, hello: &Document) -> Result<String, ConnectError> {
-        let hosts = self.hosts.clone();
-        if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
-            return Err(ConnectError::Mongos { hosts });
-        }
-        let name = hello.get_str("setName").map_err(|_| ConnectError::Standalone { hosts })?;
-        Ok(name.to_owned())
-    }
-
-    async fn may_read(&self, client: &Client, oplog: &Namespace) -> Result<(), ConnectError> {
-        let collection = client.database(&oplog.db).collection::<RawDocumentBuf>(&oplog.coll);
-        match collection.find_one(doc! {}).projection(doc! { "ts": 1 }).await {
-            Ok(_) => Ok(()),
-            Err(error) if command_code(&error) == Some(UNAUTHORIZED) && self.credential => {
-                Err(ConnectError::Unauthorized { oplog: oplog.clone() })
-            }
-            Err(error) if command_code(&error) == Some(UNAUTHORIZED) => {
-                Err(ConnectError::NoCredential { hosts: self.hosts.clone() })
-            }
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    fn failed(&self, error: &Error) -> ConnectError {
+impl Deployment {
+    /// What an error means here.
+    pub(super) fn failed(&self, error: &Error) -> ConnectError {
         let (hosts, reason) = (self.hosts.clone(), sentence(error));
         let unreachable = matches!(
             *error.kind,
@@ -204,27 +193,14 @@ fn is_authentication(error: &Error, reason: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn replica_set(hello: Document) -> Result<String, String> {
-        let target = Target { hosts: "db:27017".to_owned(), tls: false, credential: true };
-        target.replica_set(&hello).map_err(|error| error.to_string())
-    }
-
     #[test]
     fn hello_tells_what_a_server_is() {
-        assert_eq!(replica_set(doc! { "isWritablePrimary": true, "setName": "rs0" }), Ok("rs0".to_owned()));
+        let tell = |hello| topology(&hello, "db:27017").map_err(|error| error.to_string());
+        let replica_set = Topology::ReplicaSet("rs0".to_owned());
+        assert_eq!(tell(doc! { "isWritablePrimary": true, "setName": "rs0" }), Ok(replica_set));
         // As a mongos answers; there is none to test with.
-        let said = replica_set(doc! { "isWritablePrimary": true, "msg": "isdbgrid" }).unwrap_err();
-        assert!(said.starts_with("db:27017 is a mongos, the router of a sharded cluster"), "{said}");
-        assert!(said.contains("Give the URI of a shard's replica set"), "{said}");
-        let said = replica_set(doc! { "isWritablePrimary": true }).unwrap_err();
+        assert_eq!(tell(doc! { "isWritablePrimary": true, "msg": "isdbgrid" }), Ok(Topology::Sharded));
+        let said = tell(doc! { "isWritablePrimary": true }).unwrap_err();
         assert!(said.starts_with("the MongoDB at db:27017 is a standalone server"), "{said}");
-    }
-
-    #[test]
-    fn the_start_is_what_a_majority_has() {
-        let at = |time| doc! { "ts": bson::Timestamp { time, increment: 1 }, "t": 1_i64 };
-        let hello = doc! { "lastWrite": { "opTime": at(9), "majorityOpTime": at(7) } };
-        assert_eq!(majority(&hello), Some(Timestamp { time: 7, increment: 1 }));
-        assert_eq!(majority(&doc! {}), None);
     }
 }

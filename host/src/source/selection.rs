@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
+use regex::Regex;
 
 use crate::op::{Namespace, OperationType};
 
@@ -15,13 +16,54 @@ const REMEMBERED: usize = 10_000;
 type Operations = u16;
 
 /// The changes that a plugin subscribed to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
-    rules: Vec<(GlobMatcher, Operations)>,
+    rules: Vec<Rule>,
     everything: bool,
     remembered: HashMap<Box<str>, (Arc<Namespace>, Operations)>,
     /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
     key: String,
+}
+
+/// Namespaces, and the operations wanted there.
+#[derive(Clone, Debug)]
+struct Rule {
+    pattern: Box<str>,
+    matcher: Matcher,
+    operations: Operations,
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Glob(GlobMatcher),
+    Regex(Regex),
+}
+
+/// A pattern that no namespace can be compared with.
+#[derive(Debug, thiserror::Error)]
+pub enum PatternError {
+    /// A regular expression that is none.
+    #[error("\"{pattern}\" is no regular expression: {reason}")]
+    Regex {
+        /// As it was given.
+        pattern: String,
+        /// In one line.
+        reason: String,
+    },
+    /// Too large, or otherwise not for the library.
+    #[error("\"{pattern}\" cannot be matched: {reason}")]
+    Glob {
+        /// As it was given.
+        pattern: String,
+        /// What the library says.
+        reason: String,
+    },
+    /// The name of a database alone, which no change has for its namespace.
+    #[error("no change is in \"{pattern}\": a namespace is DATABASE.COLLECTION, as in shop.orders or shop.*")]
+    NoCollection {
+        /// As it was given.
+        pattern: String,
+    },
 }
 
 impl Selection {
@@ -30,19 +72,38 @@ impl Selection {
         Self { everything: true, ..Self::default() }
     }
 
-    /// Adds the changes in namespaces like `pattern`, in which `*` stands for any characters. No
-    /// operation types means all.
+    /// Adds the changes in namespaces like `pattern`, in which `*` stands for any characters; between two
+    /// slashes it is a regular expression. No operation types means all.
     ///
     /// # Errors
     /// The pattern is none.
-    pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), globset::Error> {
-        // The other signs of a glob may stand in the name of a collection, so here they mean themselves.
-        let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
-        let matcher = Glob::new(&escaped.join("*"))?.compile_matcher();
+    pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), PatternError> {
+        let matcher = Matcher::new(pattern)?;
         let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
-        self.rules.push((matcher, if operations == 0 { Operations::MAX } else { operations }));
+        let operations = if operations == 0 { Operations::MAX } else { operations };
+        self.rules.push(Rule { pattern: pattern.into(), matcher, operations });
         self.remembered.clear();
         Ok(())
+    }
+
+    /// Adds what another selection wants.
+    pub fn add_all(&mut self, other: &Self) {
+        self.everything |= other.everything;
+        self.rules.extend(other.rules.iter().cloned());
+        self.remembered.clear();
+    }
+
+    /// What it selects, where that can be said by globs: each with the operations wanted there. None:
+    /// everything, or by regular expressions.
+    pub(super) fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
+        let by_globs =
+            !self.everything && self.rules.iter().all(|rule| matches!(rule.matcher, Matcher::Glob(_)));
+        by_globs.then(|| {
+            self.rules.iter().map(|rule| {
+                let wanted = move |operation| rule.operations & bit(operation) != 0;
+                (&*rule.pattern, wanted)
+            })
+        })
     }
 
     /// The namespace, where the change is wanted.
@@ -77,8 +138,39 @@ impl Selection {
         }
         self.rules
             .iter()
-            .filter(|(glob, _)| glob.is_match(&self.key))
-            .fold(0, |set, (_, wanted)| set | wanted)
+            .filter(|rule| rule.matcher.is_match(&self.key))
+            .fold(0, |set, rule| set | rule.operations)
+    }
+}
+
+impl Matcher {
+    fn new(pattern: &str) -> Result<Self, PatternError> {
+        let expression = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+        if let Some(expression) = expression {
+            return Regex::new(expression).map(Self::Regex).map_err(|error| PatternError::Regex {
+                pattern: pattern.to_owned(),
+                // The last line says it; those before it draw where.
+                reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+            });
+        }
+        if !pattern.contains(['.', '*']) {
+            return Err(PatternError::NoCollection { pattern: pattern.to_owned() });
+        }
+        // The other signs of a glob may stand in the name of a collection, so here they mean themselves.
+        let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
+        let glob = Glob::new(&escaped.join("*"));
+        let error = |error: globset::Error| PatternError::Glob {
+            pattern: pattern.to_owned(),
+            reason: error.kind().to_string(),
+        };
+        glob.map(|glob| Self::Glob(glob.compile_matcher())).map_err(error)
+    }
+
+    fn is_match(&self, namespace: &str) -> bool {
+        match self {
+            Self::Glob(glob) => glob.is_match(namespace),
+            Self::Regex(regex) => regex.is_match(namespace),
+        }
     }
 }
 
@@ -112,6 +204,17 @@ mod tests {
         assert!(!wants(&mut selection, "shop2", "orders", OperationType::Insert));
         selection.add("odd.a{b,c}[?]", &[]).unwrap();
         assert!(wants(&mut selection, "odd", "a{b,c}[?]", OperationType::Insert));
+    }
+
+    #[test]
+    fn between_slashes_stands_a_regular_expression() {
+        let mut selection = Selection::default();
+        selection.add(r"/^shop\.(orders|users)$/", &[]).unwrap();
+        assert!(wants(&mut selection, "shop", "users", OperationType::Insert));
+        assert!(!wants(&mut selection, "shop", "users2", OperationType::Insert));
+        let said = selection.add("/shop(/", &[]).unwrap_err().to_string();
+        assert_eq!(said, "\"/shop(/\" is no regular expression: error: unclosed group");
+        assert!(selection.add("shop", &[]).unwrap_err().to_string().contains("shop.*"));
     }
 
     #[test]

@@ -18,12 +18,15 @@ pub enum Start {
     Oldest,
     /// After the entry at this place, or where it would stand.
     After(Timestamp),
+    /// After this op of the entry at this place.
+    AfterOp(Timestamp, u32),
 }
 
 /// Not a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected now, oldest, a time like 2026-01-31T12:00:00Z or seconds since 1970, or SECONDS.INCREMENT: after that entry"
+    "expected now, oldest, a time like 2026-01-31T12:00:00Z or seconds since 1970, SECONDS.INCREMENT: after that entry, or \
+     the id of an op: after that op"
 )]
 pub struct NoStart;
 
@@ -42,9 +45,15 @@ impl FromStr for Start {
         }
         // As an op's id begins, and as it is logged and as mongosh prints it.
         let inner = text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
-        let (time, increment) = inner.split_once(['.', ',']).unwrap_or((inner, "0"));
         let number = |text: &str| text.trim().parse().map_err(|_| NoStart);
-        Ok(Self::at(number(time)?, number(increment)?))
+        let mut parts = inner.split(['.', ',']);
+        let (time, increment, index) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        let timestamp = Timestamp { time: number(time)?, increment: increment.map_or(Ok(0), number)? };
+        match (index, parts.next()) {
+            (None, _) => Ok(Self::After(timestamp)),
+            (Some(index), None) => Ok(Self::AfterOp(timestamp, number(index)?)),
+            _ => Err(NoStart),
+        }
     }
 }
 
@@ -77,7 +86,8 @@ mod tests {
         assert_eq!("Timestamp(1700000000, 7)".parse(), Ok(Start::at(1_700_000_000, 7)));
         let logged = Timestamp { time: 1_700_000_000, increment: 7 };
         assert_eq!(logged.to_string().parse(), Ok(Start::After(logged)));
-        for none in ["", "yesterday", "1969-01-01T00:00:00Z", "1.2.3", "-1", "9999999999"] {
+        assert_eq!("1700000000.7.2".parse(), Ok(Start::AfterOp(logged, 2)));
+        for none in ["", "yesterday", "1969-01-01T00:00:00Z", "1.2.3.4", "-1", "9999999999"] {
             assert_eq!(none.parse::<Start>(), Err(NoStart), "{none}");
         }
     }

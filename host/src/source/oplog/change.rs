@@ -115,6 +115,8 @@ pub enum Skip {
     IndexBuild,
     /// A transaction is delivered without its first operations, which the oplog has no more.
     LostPiece,
+    /// Not skipped, but out of order: its timestamp is before that of the entry before it.
+    Backwards,
     /// Not skipped, but delivered without its description: an update whose delta cannot be read.
     BadDelta,
     /// Of a kind that this host does not know.
@@ -131,6 +133,7 @@ impl Skip {
             Self::Migration => "entries of migrations",
             Self::IndexBuild => "entries of index builds",
             Self::LostPiece => "transactions with lost operations",
+            Self::Backwards => "entries out of order",
             Self::BadDelta => "updates without a description",
             Self::UnknownKind => "entries of unknown kinds",
             Self::Malformed => "malformed entries",

@@ -6,13 +6,17 @@
 //! it was; `lookup` finds the documents that updates leave out.
 
 pub mod change;
+mod collection;
 pub mod delta;
 pub mod entry;
+mod error;
 mod lookup;
+mod pushdown;
 mod reader;
 mod tail;
 mod transaction;
 
+pub use error::TailError;
 pub use reader::{Reader, Skipped};
-pub use tail::{Tail, TailError};
+pub use tail::{OplogStart, Tail};
 pub use transaction::Missing;

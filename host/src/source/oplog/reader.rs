@@ -10,7 +10,7 @@ use super::change::{Change, Key, Skip};
 use super::delta::update_description;
 use super::entry::{Entry, integer};
 use super::transaction::{Committed, Missing, Role, Transactions, announced};
-use crate::op::{Op, OperationType, Origin, Place, Transaction};
+use crate::op::{Op, OperationType, Origin, Place, Timestamp, Transaction};
 use crate::source::Malformed;
 use crate::source::Selection;
 use crate::source::reply::{Reply, id_of};
@@ -32,6 +32,8 @@ pub struct Reader {
     origin: Origin,
     skipped: Skipped,
     transactions: Transactions,
+    /// Of the last entry.
+    last: Timestamp,
 }
 
 impl Reader {
@@ -91,6 +93,18 @@ impl Reader {
     /// any more.
     pub fn supply(&mut self, to: &Entry<'_>, missing: Missing, entry: Option<Bytes>) {
         self.transactions.supply(to, missing, entry);
+    }
+
+    /// Notes where the entry stands that was read: an oplog goes forward in time.
+    pub fn at(&mut self, timestamp: Timestamp) {
+        if timestamp < self.last && self.count(Skip::Backwards) == 1 {
+            tracing::warn!(
+                "the oplog goes back in time: after the entry at {} comes one at {timestamp}. It is delivered where it \
+                 stands; more are counted, not logged",
+                self.last
+            );
+        }
+        self.last = self.last.max(timestamp);
     }
 
     /// Counts and reports an entry that is none.

@@ -2,102 +2,61 @@
 
 use std::time::Duration;
 
-use bson::{RawDocument, RawDocumentBuf, doc};
-use bytes::Bytes;
+use bson::Document;
 use futures_util::StreamExt;
-use mongodb::error::Error;
-use mongodb::options::{CursorType, ReadConcern};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
-use mongodb::{Client, Collection, Namespace};
+use mongodb::{Client, Namespace};
 
+use super::collection::Oplog;
 use super::entry::Entry;
+use super::error::TailError;
 use super::lookup::{self, Refused};
+use super::pushdown::wanted_entries;
 use super::reader::{Reader, Skipped, document};
-use crate::op::{Op, Timestamp};
-use crate::source::connect::Deployment;
-use crate::source::patience::Patience;
+use crate::op::{Op, Place, Timestamp};
 use crate::source::reply::Reply;
-use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
 use crate::source::wire::{reply, timed};
-use crate::source::{Malformed, Selection, Start};
+use crate::source::{Malformed, Selection};
 
-/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
-const AWAIT: Duration = Duration::from_secs(1);
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
+/// Of so many replies without an entry, one makes the position move on: five seconds' worth.
+const IDLE: u32 = 5;
 
-const BAD_VALUE: i32 = 2;
-/// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
-/// CommandNotFound, InvalidNamespace, CommandNotSupported.
-const FINAL: [i32; 6] = [BAD_VALUE, UNAUTHORIZED, 18, 59, 73, 115];
-
-/// Why a tail ends.
-#[derive(Debug, thiserror::Error)]
-pub enum TailError {
-    /// The server refuses to be read, now and later.
-    #[error("the oplog {oplog} cannot be read: {reason}. {remedy}")]
-    Refused {
-        /// Which oplog.
-        oplog: Namespace,
-        /// What the server says.
-        reason: String,
-        /// What can be done.
-        remedy: &'static str,
-    },
-    /// The oplog has moved on past the start that was asked for.
-    #[error(
-        "the oplog begins at {oldest}, after the start {start}: changes between the two cannot be read any more. To go on \
-         without them, start with --start oldest"
-    )]
-    StartLost {
-        /// The start.
-        start: Timestamp,
-        /// The oldest entry there is.
-        oldest: Timestamp,
-    },
-    /// The oplog has moved on past the position.
-    #[error(
-        "history is lost: the last change read is of {position}, but the oplog now begins at {oldest}. Changes \
-         between the two were not seen. Make the oplog larger (replSetResizeOplog) or the pauses shorter; started \
-         again, gtm-host goes on from now"
-    )]
-    HistoryLost {
-        /// Up to which all was read.
-        position: Timestamp,
-        /// The oldest entry there is.
-        oldest: Timestamp,
-    },
-    /// The last entry read is not in the oplog any more, though older ones are.
-    #[error(
-        "the oplog has another history: the change of {position}, read before, is not in it any more, and {found} comes \
-         next. Was the server restored from a backup? Started again, gtm-host goes on from now"
-    )]
-    Diverged {
-        /// The last entry read.
-        position: Timestamp,
-        /// What stands in its place.
-        found: Timestamp,
-    },
-    /// The server answers in a way that is no MongoDB's.
-    #[error("the server's reply cannot be read: {0}")]
-    Reply(#[from] Malformed),
+/// Where in the oplog reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OplogStart {
+    /// After the last entry that a majority has.
+    Now,
+    /// With the oldest entry.
+    Oldest,
+    /// After the entry at this place, or where it would stand.
+    After(Timestamp),
+    /// After this op of the entry at this place.
+    AfterOp(Timestamp, u32),
 }
 
 /// A reader of the oplog, from a position on, without end.
 pub struct Tail {
-    client: Client,
-    oplog: Collection<RawDocumentBuf>,
+    oplog: Oplog,
     reader: Reader,
+    /// Which entries the server is asked for. None: all.
+    wanted: Option<Document>,
     /// Read, and not yet given out.
     decoded: Vec<Op>,
     /// Of how many ops the documents are looked up next.
     at_once: usize,
     /// Everything up to here was read.
     position: Timestamp,
+    /// Of the entry at `position`, only the ops up to this one were given out before. None: all of them.
+    given_out: Option<u32>,
     /// Whether an entry was read at `position`, so that it must be there again.
     anchored: bool,
     cursor: Option<Cursor>,
-    patience: Patience,
+    /// Replies without an entry, one after another.
+    empty: u32,
+    /// When the cursor next finds nothing, everything up to here was read.
+    probe: Option<Timestamp>,
     said_empty: bool,
     /// Whose documents may not be looked up.
     refused: Refused,
@@ -115,61 +74,43 @@ impl Tail {
     /// Reads `oplog` from `start` on. The cursor is open when this returns.
     ///
     /// # Errors
-    /// The server does not let it be read, or the oplog begins after the start.
+    /// The server does not let it be read, the oplog begins after the start, or has not come to it.
     pub async fn open(
         client: &Client,
         oplog: &Namespace,
-        deployment: &Deployment,
         selection: Selection,
-        start: Start,
+        start: OplogStart,
     ) -> Result<Self, TailError> {
-        let mut tail = Self {
-            client: client.clone(),
-            oplog: client.database(&oplog.db).collection(&oplog.coll),
-            reader: Reader::new(selection),
-            decoded: Vec::new(),
-            at_once: lookup::MOST,
-            position: Timestamp::default(),
-            anchored: false,
-            cursor: None,
-            patience: Patience::default(),
-            said_empty: false,
-            refused: Refused::default(),
-        };
-        tail.position = match start {
-            Start::Now => tail.now(deployment).await?,
-            Start::Oldest => Timestamp::default(),
-            Start::After(position) => position,
+        let mut oplog = Oplog::new(client, oplog);
+        let (position, given_out) = match start {
+            OplogStart::Now => (oplog.newest().await?.unwrap_or_default(), None),
+            OplogStart::Oldest => (Timestamp::default(), None),
+            OplogStart::After(position) => (position, None),
+            OplogStart::AfterOp(position, index) => (position, Some(index)),
         };
         // Where an entry stands at the position, it must still be there when the oplog is next opened.
         // (The test server's time of the last write is that of no entry.)
-        tail.anchored = tail.entry_at(tail.position).await?.is_some();
-        if let (Start::After(start), false) = (start, tail.anchored) {
-            tail.begins_before(start).await?;
+        let anchored = oplog.entry_at(position).await?.is_some();
+        if !anchored && !matches!(start, OplogStart::Now | OplogStart::Oldest) {
+            check_start(&mut oplog, position).await?;
         }
-        tail.cursor = Some(tail.find().await.map_err(|error| tail.refusal(&error))?);
+        let mut tail = Self {
+            oplog,
+            wanted: wanted_entries(&selection),
+            reader: Reader::new(selection),
+            decoded: Vec::new(),
+            at_once: lookup::MOST,
+            position,
+            given_out: given_out.filter(|_| anchored),
+            anchored,
+            cursor: None,
+            empty: 0,
+            probe: None,
+            said_empty: false,
+            refused: Refused::default(),
+        };
+        tail.cursor = Some(tail.find().await.map_err(|error| tail.oplog.refusal(&error))?);
         Ok(tail)
-    }
-
-    async fn now(&mut self, deployment: &Deployment) -> Result<Timestamp, TailError> {
-        let oplog = self.oplog.namespace();
-        match deployment.majority {
-            // The server's own time of the last write says nothing of another collection.
-            Some(majority) if (oplog.db.as_str(), oplog.coll.as_str()) == ("local", "oplog.rs") => {
-                Ok(majority)
-            }
-            _ => Ok(self.edge(-1).await.map_err(|error| self.refusal(&error))?.unwrap_or_default()),
-        }
-    }
-
-    async fn begins_before(&mut self, start: Timestamp) -> Result<(), TailError> {
-        let oldest = self.edge(1).await.map_err(|error| self.refusal(&error))?;
-        let Some(oldest) = oldest.filter(|oldest| *oldest > start) else { return Ok(()) };
-        // The first entry that a replica set ever writes: nothing was before it.
-        let entry = self.entry_at(oldest).await?;
-        let entry = entry.as_ref().and_then(|entry| Entry::parse(RawDocument::from_bytes(entry).ok()?).ok());
-        let message = entry.and_then(|entry| entry.object?.get_str("msg").ok());
-        if message == Some("initiating set") { Ok(()) } else { Err(TailError::StartLost { start, oldest }) }
     }
 
     /// Everything up to here was read.
@@ -228,10 +169,7 @@ impl Tail {
             };
             // A cursor is of no use after any error.
             self.cursor = None;
-            if is_final(&error) {
-                return Err(self.refusal(&error));
-            }
-            self.patience.pause("the oplog cannot be read", &error).await;
+            self.oplog.again("the oplog cannot be read", &error).await?;
         }
     }
 
@@ -245,11 +183,7 @@ impl Tail {
     }
 
     async fn find(&mut self) -> mongodb::error::Result<Cursor> {
-        // `ts` alone at the top of the filter lets the server seek. Nothing else is filtered out
-        // there: what is not wanted moves the position of an idle stream.
-        let filter = doc! { "ts": { "$gte": bson::Timestamp::from(self.position) } };
-        let find = self.oplog.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
-        let batches = timed(find.read_concern(ReadConcern::majority()).batch()).await?;
+        let batches = self.oplog.tail(self.position, self.wanted.as_ref()).await?;
         Ok(Cursor { batches, confirmed: !self.anchored, fresh: true })
     }
 
@@ -266,7 +200,12 @@ impl Tail {
                 }
             }
         }
-        for value in reply.documents()? {
+        let entries = reply.documents()?;
+        if entries.is_empty() {
+            return self.idle().await;
+        }
+        (self.empty, self.probe) = (0, None);
+        for value in entries {
             let entry = value
                 .map_err(Malformed::from)
                 .and_then(document)
@@ -278,15 +217,24 @@ impl Tail {
                     continue;
                 }
             };
-            fresh &= entry.timestamp <= position;
+            let in_part = self.given_out.filter(|_| entry.timestamp == self.position);
+            fresh &= entry.timestamp <= position && in_part.is_none();
             if fresh {
                 continue;
             }
+            let before = self.decoded.len();
             while let Err(missing) = self.reader.read(reply, document, &entry, &mut self.decoded) {
-                let earlier = self.entry_at(missing.0).await?;
+                let earlier = self.oplog.entry_at(missing.0).await?;
                 self.reader.supply(&entry, missing, earlier);
             }
-            self.position = entry.timestamp;
+            if let Some(last) = in_part {
+                let rest = self.decoded.split_off(before);
+                self.decoded
+                    .extend(rest.into_iter().filter(|op| !matches!(op.place, Place::Index(n) if n <= last)));
+            }
+            self.given_out = None;
+            self.reader.at(entry.timestamp);
+            self.position = self.position.max(entry.timestamp);
             self.anchored = true;
         }
         if let Some(cursor) = &mut self.cursor {
@@ -295,16 +243,25 @@ impl Tail {
         Ok(())
     }
 
-    /// The entry at a place, if there is one.
-    async fn entry_at(&mut self, timestamp: Timestamp) -> Result<Option<Bytes>, TailError> {
-        loop {
-            let find = self.oplog.find_one(doc! { "ts": bson::Timestamp::from(timestamp) });
-            match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
-                Ok(entry) => return Ok(entry.map(|entry| entry.into_bytes().into())),
-                Err(error) if is_final(&error) => return Err(self.refusal(&error)),
-                Err(error) => self.patience.pause("an entry of the oplog cannot be read", &error).await,
+    /// Nothing came. Where the server sends only what is wanted, the position moves on all the same, or it
+    /// would grow old while changes that nobody wants roll the oplog on.
+    async fn idle(&mut self) -> Result<(), TailError> {
+        if let Some(probe) = self.probe.take() {
+            // It was there before the cursor looked, and the cursor found nothing up to its end.
+            self.position = self.position.max(probe);
+            self.anchored = true;
+            tracing::debug!("idle, at {}", self.position);
+        }
+        self.empty += 1;
+        if self.wanted.is_some() && self.empty.is_multiple_of(IDLE) {
+            let newest = self.oplog.newest().await?.filter(|newest| *newest > self.position);
+            if let Some(newest) = newest
+                && self.oplog.entry_at(newest).await?.is_some()
+            {
+                self.probe = Some(newest);
             }
         }
+        Ok(())
     }
 
     /// Takes some of the decoded ops, with their full documents: as many as the documents have room for.
@@ -312,14 +269,16 @@ impl Tail {
         loop {
             let count = self.decoded.len().min(self.at_once);
             let Some(ops) = self.decoded.get_mut(..count) else { return Vec::new() };
-            match timed(lookup::full_documents(&self.client, ops, &mut self.refused)).await {
+            match timed(lookup::full_documents(&self.oplog.client, ops, &mut self.refused)).await {
                 Ok(true) => {
                     self.at_once = (self.at_once * 2).min(lookup::MOST);
                     let rest = self.decoded.split_off(count);
                     return std::mem::replace(&mut self.decoded, rest);
                 }
                 Ok(false) => self.at_once = (count / 2).max(1),
-                Err(error) => self.patience.pause("the documents of updates cannot be read", &error).await,
+                Err(error) => {
+                    self.oplog.patience.pause("the documents of updates cannot be read", &error).await
+                }
             }
         }
     }
@@ -327,39 +286,28 @@ impl Tail {
     /// Why the anchor is not there.
     async fn history_error(&mut self, found: Timestamp) -> TailError {
         let position = self.position;
-        loop {
-            match self.edge(1).await {
-                Ok(Some(oldest)) if oldest <= position => return TailError::Diverged { position, found },
-                Ok(oldest) => return TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
-                Err(error) if is_final(&error) => return self.refusal(&error),
-                Err(error) => {
-                    self.patience.pause("the oldest entry of the oplog cannot be read", &error).await
-                }
-            }
+        match self.oplog.oldest().await {
+            Ok(Some(oldest)) if oldest <= position => TailError::Diverged { position, found },
+            Ok(oldest) => TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
+            Err(error) => error,
         }
-    }
-
-    /// The oldest (1) or newest (-1) entry.
-    async fn edge(&mut self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
-        let find =
-            self.oplog.find_one(doc! {}).sort(doc! { "$natural": direction }).projection(doc! { "ts": 1 });
-        let entry = timed(async { find.read_concern(ReadConcern::majority()).await }).await?;
-        Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
     }
 
     fn recovered(&mut self) {
-        if self.patience.recovered() {
+        if self.oplog.patience.recovered() {
             tracing::info!("reading the oplog again, from {} on", self.position);
         }
     }
+}
 
-    fn refusal(&self, error: &Error) -> TailError {
-        let remedy = match command_code(error) {
-            Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
-            Some(UNAUTHORIZED) => "Give the user the role read on that database",
-            _ => "Is the server well? Then this is for its log to say",
-        };
-        TailError::Refused { oplog: self.oplog.namespace(), reason: sentence(error), remedy }
+/// Whether the oplog has, or had, all that is after `start`.
+async fn check_start(oplog: &mut Oplog, start: Timestamp) -> Result<(), TailError> {
+    match (oplog.oldest().await?, oplog.newest().await?) {
+        (Some(oldest), _) if oldest > start && !oplog.is_first_ever(oldest).await? => {
+            Err(TailError::StartLost { start, oldest })
+        }
+        (_, Some(newest)) if newest < start => Err(TailError::StartAhead { start, newest }),
+        _ => Ok(()),
     }
 }
 
@@ -367,8 +315,4 @@ fn first_timestamp(reply: &Reply) -> Result<Option<Timestamp>, Malformed> {
     let Some(first) = reply.documents()?.into_iter().next() else { return Ok(None) };
     let timestamp = first?.as_document().and_then(|entry| entry.get_timestamp("ts").ok());
     Ok(timestamp.map(Timestamp::from))
-}
-
-fn is_final(error: &Error) -> bool {
-    command_code(error).is_some_and(|code| FINAL.contains(&code))
 }

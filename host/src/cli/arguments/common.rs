@@ -1,0 +1,53 @@
+//! What every command takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use gtm_host::config::{LogFormat, Settings};
+
+use super::overlay;
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct CommonArguments {
+    /// Read settings from a file. The command line and the environment go before it
+    #[arg(short, long, env = "GTM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// What is logged: error, warn, info, debug, trace, or directives such as info,plugin=debug
+    /// [default: warn,gtm_host=info,plugin=info]
+    #[arg(long, env = "GTM_LOG", value_name = "FILTER")]
+    log: Option<String>,
+
+    /// The form of the log, on standard error: lines for people, or a JSON object each [default: text]
+    #[arg(long, env = "GTM_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<Format>,
+}
+
+/// Lines for people, or JSON for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Format {
+    Text,
+    Json,
+}
+
+impl CommonArguments {
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = match &self.config {
+            Some(path) => Settings::read(path)?,
+            None => Settings::default(),
+        };
+        overlay(&mut settings.log.filter, &self.log);
+        overlay(&mut settings.log.format, &self.log_format.map(LogFormat::from));
+        Ok(settings)
+    }
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}

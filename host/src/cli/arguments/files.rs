@@ -1,0 +1,50 @@
+//! What of files is read.
+
+use std::str::FromStr;
+
+use clap::Args;
+use gtm_host::op::Timestamp;
+use gtm_host::source::Start;
+
+/// What of files is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub(in crate::cli) struct FileArguments {
+    /// Entries of an oplog from this time on: 2026-01-31T12:00:00Z, seconds since 1970, or
+    /// SECONDS.INCREMENT
+    #[arg(long, value_name = "TIME")]
+    from: Option<Bound>,
+
+    /// Entries of an oplog up to this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<Bound>,
+
+    /// The collection that dumped documents are of, where the path of a file does not say it
+    #[arg(long, value_name = "DB.COLL")]
+    pub(in crate::cli) collection: Option<String>,
+}
+
+impl FileArguments {
+    pub(in crate::cli) fn from(&self) -> Option<Timestamp> {
+        self.from.map(|Bound(timestamp)| timestamp)
+    }
+
+    pub(in crate::cli) fn to(&self) -> Option<Timestamp> {
+        self.to.map(|Bound(timestamp)| timestamp)
+    }
+}
+
+/// A place in an oplog.
+#[derive(Clone, Copy, Debug)]
+struct Bound(Timestamp);
+
+impl FromStr for Bound {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Start::After(timestamp)) => Ok(Self(timestamp)),
+            _ => Err("expected a time like 2026-01-31T12:00:00Z, seconds since 1970, or SECONDS.INCREMENT"),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What `--help` says after the arguments.
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  Send a welcome e-mail to each new user of the database on this machine:
+    gtm-host --plugin send_welcome_email.wasm --smtp smtp://localhost:1025
+
+  See every change that comes by:
+    gtm-host tail
+
+  Follow a replica set with a password, which stays out of the command line:
+    MONGODB_URI='mongodb://user:password@db1,db2/?replicaSet=rs0&authSource=admin' \\
+      gtm-host --plugin print_ops.wasm
+
+  Run a plugin over a dump made by mongodump --oplog:
+    gtm-host replay dump/oplog.bson --plugin print_ops.wasm
+
+  Keep everything in a file (examples/gtm.toml is one with comments):
+    gtm-host --config gtm.toml
+
+A plugin is a WebAssembly component that exports filter and handle. It has no files, no network and no
+environment. One that fails is tried again; each op that is not handled in the end is logged with its id.
+SIGINT (Ctrl-C) and SIGTERM stop the host when what it has read is handled; a second one stops it at once.
+Exit status: 0 stopped by a signal, 1 failed, 2 the command line was not understood.";
+
+pub(super) const REPLAY: &str = "\
+A FILE is an oplog (oplog.bson of mongodump --oplog, or a dumped oplog.rs.bson), a dumped collection
+(dump/DB/COLL.bson), either of them compressed by gzip, or as lines of Extended JSON; - is the standard
+input. What a file is, is seen from what is in it. Each document of a collection is an insert.
+
+Examples:
+  gtm-host replay dump/oplog.bson --plugin index_documents.wasm
+  gtm-host replay dump/shop/*.bson.gz --plugin index_documents.wasm --output json
+  zcat oplog.bson.gz | gtm-host replay - --plugin print_ops.wasm --from 2026-01-31T12:00:00Z
+
+Exit status: 0 every op that was wanted was handled, 1 some were not, or a file could not be read to its end,
+2 the command line was not understood, 130 stopped by a signal.";
+
+pub(super) const TAIL: &str = "\
+Each op is a line of Extended JSON on the standard output: what a plugin would get. The log, and the summary at
+the end, go to the standard error.
+
+Examples:
+  gtm-host tail --namespace 'shop.*' --operation insert,update
+  gtm-host tail dump/oplog.bson --to 2026-01-31T12:00:00Z --output json > ops.jsonl
+  gtm-host tail --start oldest | jq -c 'select(.operationType == \"delete\") | .documentKey'
+
+Exit status: 0 all was read, or stopped by a signal, 1 failed, 2 the command line was not understood.";

@@ -1,0 +1,199 @@
+//! What can be said on the command line and in the environment, laid over the settings file.
+
+mod common;
+mod files;
+mod help;
+mod plugins;
+mod server;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use gtm_host::config::Settings;
+use gtm_host::op::OperationType;
+
+use common::CommonArguments;
+pub(super) use common::Format;
+pub(super) use files::FileArguments;
+use help::{EXAMPLES, REPLAY, TAIL};
+use plugins::PluginArguments;
+use server::ServerArguments;
+
+/// Runs sandboxed WebAssembly plugins on every change in MongoDB.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run plugins on every change. This is what is done where no command is given
+    #[command(after_help = EXAMPLES)]
+    Run(RunArguments),
+    /// Run plugins over files: dumps of an oplog or of collections
+    #[command(after_help = REPLAY)]
+    Replay(ReplayArguments),
+    /// Print every change, as it comes by or from files, as a line of Extended JSON
+    #[command(after_help = TAIL)]
+    Tail(TailArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+    #[command(flatten)]
+    plugins: PluginArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// The files, in the order in which they are read. - is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) files: FileArguments,
+    /// The form of the summary, on standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output: Format,
+    #[command(flatten)]
+    common: CommonArguments,
+    #[command(flatten)]
+    plugins: PluginArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TailArguments {
+    /// Files to read instead of a server, as gtm-host replay takes them
+    #[arg(value_name = "FILE")]
+    pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) files: FileArguments,
+    /// Only changes in these namespaces: DB.COLL, in which * stands for any characters, or a regular
+    /// expression between slashes. May be given more than once
+    #[arg(short, long = "namespace", value_name = "PATTERN")]
+    pub(super) namespaces: Vec<String>,
+    /// Only these operations: insert, update, replace, delete, create, drop, rename, dropDatabase,
+    /// createIndexes, dropIndexes, modify, other
+    #[arg(short = 'O', long = "operation", value_name = "TYPE", value_delimiter = ',')]
+    pub(super) operations: Vec<OperationType>,
+    /// Write numbers and dates with their types
+    #[arg(long)]
+    pub(super) canonical: bool,
+    /// The form of the summary, on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output: Format,
+    #[command(flatten)]
+    common: CommonArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// Whether an argument was typed, and is not of the environment.
+type Typed<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Lays what was said over a setting.
+fn overlay<T: Clone>(setting: &mut Option<T>, said: &Option<T>) {
+    if said.is_some() {
+        setting.clone_from(said);
+    }
+}
+
+impl Arguments {
+    /// Reads the command line and the environment.
+    ///
+    /// # Errors
+    /// They are not understood, or ask for help.
+    pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let Self { command, run } = Self::from_arg_matches(&matches)?;
+        let mut command = command.unwrap_or(Command::Run(run));
+        let said: &ArgMatches = matches.subcommand().map_or(&matches, |(_, said)| said);
+        let typed = |name: &str| said.value_source(name) == Some(ValueSource::CommandLine);
+        match &mut command {
+            Command::Run(RunArguments { server, plugins, .. }) => {
+                server.prefer_typed(&typed);
+                plugins.prefer_typed(&typed);
+            }
+            Command::Replay(ReplayArguments { plugins, .. }) => plugins.prefer_typed(&typed),
+            Command::Tail(TailArguments { server, .. }) => server.prefer_typed(&typed),
+        }
+        Ok(command)
+    }
+}
+
+impl Command {
+    /// The settings: the file's, if there is one, with what was said here over them.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let (Self::Run(RunArguments { common, .. })
+        | Self::Replay(ReplayArguments { common, .. })
+        | Self::Tail(TailArguments { common, .. })) = self;
+        let mut settings = common.settings()?;
+        if let Self::Run(RunArguments { server, .. }) | Self::Tail(TailArguments { server, .. }) = self {
+            server.lay_over(&mut settings);
+        }
+        if let Self::Run(RunArguments { plugins, .. }) | Self::Replay(ReplayArguments { plugins, .. }) = self
+        {
+            plugins.lay_over(&mut settings)?;
+        }
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use gtm_host::config::ConfigValue;
+
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, String> {
+        let all = std::iter::once("gtm-host").chain(arguments.iter().copied());
+        let command = Arguments::read(all.map(OsString::from)).map_err(|error| error.to_string())?;
+        command.settings().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn plugins_have_names_and_values() {
+        let settings =
+            settings(&["-p", "a/mail.wasm", "-p", "x=b.wasm", "-s", "k=1", "-s", "x:k=a=b"]).unwrap();
+        assert_eq!(settings.plugins["mail"].path, Path::new("a/mail.wasm"));
+        assert_eq!(settings.plugins["mail"].config["k"], ConfigValue::Text("1".into()));
+        assert_eq!(settings.plugins["x"].config["k"], ConfigValue::Text("a=b".into()));
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gtm.toml");
+        let text = "[source]\nuri = \"mongodb://file\"\noplog = \"a.b\"\n[plugins.x]\npath = \"x.wasm\"\nconfig.n = 3\n";
+        std::fs::write(&file, text).unwrap();
+        let settings = settings(&["--config", file.to_str().unwrap(), "--uri", "mongodb://said"]).unwrap();
+        assert_eq!(settings.source.uri.as_deref(), Some("mongodb://said"));
+        assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
+        assert_eq!(settings.plugins["x"].path, directory.path().join("x.wasm"));
+        assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(settings(&[]).unwrap_err().contains("no plugin to run"));
+        assert!(
+            settings(&["-p", "a/x.wasm", "-p", "b/x.wasm"]).unwrap_err().contains("two plugins are called x")
+        );
+        assert!(settings(&["-p", "x.wasm", "-s", "y:k=1"]).unwrap_err().contains("there are: x"));
+        assert!(settings(&["-p", "x.wasm", "-s", "k"]).unwrap_err().contains("expected KEY=VALUE"));
+        assert!(settings(&["-p", "x.wasm", "--memory", "much"]).unwrap_err().contains("--memory"));
+        assert!(settings(&["-p", "x.wasm", "--max-attempts", "0"]).unwrap_err().contains("--max-attempts"));
+    }
+}

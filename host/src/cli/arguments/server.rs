@@ -1,0 +1,105 @@
+//! Which server is followed, and from where on.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use gtm_host::config::{Settings, Source};
+use gtm_host::source::{HistoryLost, SourceKind, Start};
+
+use super::{Typed, overlay};
+
+/// Which server is followed, and from where on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "MongoDB")]
+pub(in crate::cli) struct ServerArguments {
+    /// The MongoDB to follow: a replica set or a sharded cluster [default: mongodb://localhost:27017]
+    #[arg(short, long, env = "MONGODB_URI", hide_env_values = true)]
+    uri: Option<String>,
+
+    /// A file that holds the URI, with its password
+    #[arg(long, env = "MONGODB_URI_FILE", value_name = "FILE")]
+    uri_file: Option<PathBuf>,
+
+    /// What to read: the oplog, or a change stream; auto takes the oplog where this user may read it
+    /// [default: auto]
+    #[arg(long, env = "GTM_SOURCE", value_name = "KIND")]
+    source: Option<Kind>,
+
+    /// The collection to tail as the oplog [default: local.oplog.rs]
+    #[arg(long, env = "GTM_OPLOG", value_name = "DB.COLL")]
+    oplog: Option<String>,
+
+    /// Where to begin: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry
+    /// SECONDS.INCREMENT, such as the place at which a host says that it stopped, or after an op, by
+    /// its id [default: now]
+    #[arg(long, env = "GTM_START", value_name = "START")]
+    start: Option<Start>,
+
+    /// What to do when changes cannot be read any more, because the server rolled them off or was
+    /// restored [default: stop]
+    #[arg(long, env = "GTM_ON_HISTORY_LOST", value_name = "POLICY")]
+    on_history_lost: Option<Policy>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Auto,
+    Oplog,
+    ChangeStream,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Policy {
+    /// End, and say what is lost
+    Stop,
+    /// Say it, and go on from the oldest change there is
+    RestartFromOldest,
+    /// Say it, and go on from now
+    RestartFromNow,
+}
+
+impl ServerArguments {
+    /// A file that was typed goes before a value of the environment.
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        if typed("uri_file") && !typed("uri") {
+            self.uri = None;
+        }
+    }
+
+    pub(super) fn lay_over(&self, settings: &mut Settings) {
+        let source: &mut Source = &mut settings.source;
+        // A file that is named here goes before a value in the settings file.
+        if self.uri_file.is_some() {
+            source.uri = None;
+        }
+        overlay(&mut source.uri, &self.uri);
+        overlay(&mut source.uri_file, &self.uri_file);
+        overlay(&mut source.oplog, &self.oplog);
+        let Source { kind, start, on_history_lost, .. } = source;
+        *kind = self.source.map_or(*kind, SourceKind::from);
+        if let Some(said) = &self.start {
+            start.clone_from(said);
+        }
+        *on_history_lost = self.on_history_lost.map_or(*on_history_lost, HistoryLost::from);
+    }
+}
+
+impl From<Kind> for SourceKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Auto => Self::Auto,
+            Kind::Oplog => Self::Oplog,
+            Kind::ChangeStream => Self::ChangeStream,
+        }
+    }
+}
+
+impl From<Policy> for HistoryLost {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Stop => Self::Stop,
+            Policy::RestartFromOldest => Self::RestartFromOldest,
+            Policy::RestartFromNow => Self::RestartFromNow,
+        }
+    }
+}

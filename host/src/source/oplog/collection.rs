@@ -1,0 +1,160 @@
+//! What is asked of the oplog's collection.
+
+use std::time::Duration;
+
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
+use bytes::Bytes;
+use mongodb::error::Error;
+use mongodb::options::{CursorType, ReadConcern};
+use mongodb::raw_batch_cursor::RawBatchCursor;
+use mongodb::{Client, Collection, Namespace};
+
+use super::entry::Entry;
+use super::error::TailError;
+use crate::op::Timestamp;
+use crate::source::patience::Patience;
+use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
+use crate::source::wire::timed;
+
+/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
+const AWAIT: Duration = Duration::from_secs(1);
+
+const BAD_VALUE: i32 = 2;
+/// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
+/// CommandNotFound, InvalidNamespace, CommandNotSupported.
+const FINAL: [i32; 6] = [BAD_VALUE, UNAUTHORIZED, 18, 59, 73, 115];
+
+/// The collection that is tailed. What cannot be read now is asked again, without end.
+pub(super) struct Oplog {
+    pub(super) client: Client,
+    collection: Collection<RawDocumentBuf>,
+    pub(super) patience: Patience,
+}
+
+impl Oplog {
+    pub(super) fn new(client: &Client, oplog: &Namespace) -> Self {
+        let collection = client.database(&oplog.db).collection(&oplog.coll);
+        Self { client: client.clone(), collection, patience: Patience::default() }
+    }
+
+    pub(super) fn namespace(&self) -> Namespace {
+        self.collection.namespace()
+    }
+
+    /// A cursor on the entries from `position` on: on all of them, or on those for which `wanted` holds.
+    pub(super) async fn tail(
+        &self,
+        position: Timestamp,
+        wanted: Option<&Document>,
+    ) -> mongodb::error::Result<RawBatchCursor> {
+        // `ts` at the top of the filter lets the server seek.
+        let ts = bson::Timestamp::from(position);
+        let mut filter = doc! { "ts": { "$gte": ts } };
+        if let Some(wanted) = wanted {
+            // The entry at the position must come, wanted or not, as the sign that it is still there.
+            filter.insert("$or", vec![doc! { "ts": ts }, wanted.clone()]);
+        }
+        let find = self.collection.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
+        timed(find.read_concern(ReadConcern::majority()).batch()).await
+    }
+
+    /// The entry at a place, if there is one.
+    pub(super) async fn entry_at(&mut self, timestamp: Timestamp) -> Result<Option<Bytes>, TailError> {
+        loop {
+            let find = self.collection.find_one(doc! { "ts": bson::Timestamp::from(timestamp) });
+            match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
+                Ok(entry) => return Ok(entry.map(|entry| entry.into_bytes().into())),
+                Err(error) => self.again("an entry of the oplog cannot be read", &error).await?,
+            }
+        }
+    }
+
+    /// The oldest entry.
+    pub(super) async fn oldest(&mut self) -> Result<Option<Timestamp>, TailError> {
+        self.edge(1).await
+    }
+
+    /// Up to where a majority has the oplog: nothing before it is still to come, and nothing of it can be
+    /// rolled back. None: it is empty.
+    pub(super) async fn newest(&mut self) -> Result<Option<Timestamp>, TailError> {
+        let oplog = self.namespace();
+        // The server's own time of the last write says nothing of another collection.
+        if (oplog.db.as_str(), oplog.coll.as_str()) == ("local", "oplog.rs") {
+            loop {
+                let hello = self.client.database("admin");
+                match timed(async { hello.run_command(doc! { "hello": 1 }).await }).await {
+                    Ok(hello) => {
+                        if let Some(majority) = majority(&hello) {
+                            return Ok(Some(majority));
+                        }
+                        break;
+                    }
+                    Err(error) => self.again("the server cannot be asked for its last write", &error).await?,
+                }
+            }
+        }
+        self.edge(-1).await
+    }
+
+    /// Whether `oldest` is the first entry that the replica set ever wrote: nothing was before it.
+    pub(super) async fn is_first_ever(&mut self, oldest: Timestamp) -> Result<bool, TailError> {
+        let entry = self.entry_at(oldest).await?;
+        let entry = entry.as_ref().and_then(|entry| Entry::parse(RawDocument::from_bytes(entry).ok()?).ok());
+        Ok(entry.and_then(|entry| entry.object?.get_str("msg").ok()) == Some("initiating set"))
+    }
+
+    async fn edge(&mut self, direction: i32) -> Result<Option<Timestamp>, TailError> {
+        loop {
+            let find = self.collection.find_one(doc! {}).sort(doc! { "$natural": direction });
+            let find = find.projection(doc! { "ts": 1 }).read_concern(ReadConcern::majority());
+            match timed(async { find.await }).await {
+                Ok(entry) => {
+                    let ts = entry.and_then(|entry| entry.get_timestamp("ts").ok());
+                    return Ok(ts.map(Timestamp::from));
+                }
+                Err(error) => self.again("an end of the oplog cannot be read", &error).await?,
+            }
+        }
+    }
+
+    /// Waits before `what` is tried again.
+    ///
+    /// # Errors
+    /// It would fail again.
+    pub(super) async fn again(&mut self, what: &str, error: &Error) -> Result<(), TailError> {
+        if command_code(error).is_some_and(|code| FINAL.contains(&code)) {
+            return Err(self.refusal(error));
+        }
+        self.patience.pause(what, error).await;
+        Ok(())
+    }
+
+    pub(super) fn refusal(&self, error: &Error) -> TailError {
+        let remedy = match command_code(error) {
+            Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
+            Some(UNAUTHORIZED) => "Give the user the role read on that database",
+            _ => "Is the server well? Then this is for its log to say",
+        };
+        TailError::Refused { oplog: self.namespace(), reason: sentence(error), remedy }
+    }
+}
+
+fn majority(hello: &Document) -> Option<Timestamp> {
+    let last_write = hello.get_document("lastWrite").ok()?;
+    let time =
+        last_write.get_document("majorityOpTime").or_else(|_| last_write.get_document("opTime")).ok()?;
+    time.get_timestamp("ts").ok().map(Timestamp::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_is_what_a_majority_has() {
+        let at = |time| doc! { "ts": bson::Timestamp { time, increment: 1 }, "t": 1_i64 };
+        let hello = doc! { "lastWrite": { "opTime": at(9), "majorityOpTime": at(7) } };
+        assert_eq!(majority(&hello), Some(Timestamp { time: 7, increment: 1 }));
+        assert_eq!(majority(&doc! {}), None);
+    }
+}
