@@ -13,6 +13,7 @@ mod reader;
 mod tail;
 mod transaction;
 
-pub use reader::{Reader, Skipped};
+pub use super::Skipped;
+pub use reader::Reader;
 pub use tail::{Tail, TailError};
 pub use transaction::Missing;

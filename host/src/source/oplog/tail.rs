@@ -12,14 +12,14 @@ use mongodb::{Client, Collection, Namespace};
 
 use super::entry::Entry;
 use super::lookup::{self, Refused};
-use super::reader::{Reader, Skipped, document};
+use super::reader::Reader;
 use crate::op::{Op, Timestamp};
 use crate::source::connect::Deployment;
 use crate::source::patience::Patience;
-use crate::source::reply::Reply;
+use crate::source::reply::{Reply, document};
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
 use crate::source::wire::{reply, timed};
-use crate::source::{Malformed, Selection, Start};
+use crate::source::{Malformed, Selection, Skipped, Start};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
