@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::RetryPolicy;
 use crate::plugin::Limits;
-use crate::source::Start;
+use crate::source::{HistoryLost, SourceKind, Start};
 
 /// Everything that can be set. Unknown keys are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,8 +47,12 @@ pub struct Source {
     pub uri_file: Option<PathBuf>,
     /// The collection to tail, as `database.collection`. By default `local.oplog.rs`.
     pub oplog: Option<String>,
+    /// Whether the oplog or a change stream is read.
+    pub kind: SourceKind,
     /// Where reading begins.
     pub start: Start,
+    /// What is done when changes cannot be read any more.
+    pub on_history_lost: HistoryLost,
 }
 
 /// Through which server plugins send mail.

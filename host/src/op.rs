@@ -186,7 +186,7 @@ pub enum OperationType {
 }
 
 impl OperationType {
-    const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Insert,
         Self::Update,
         Self::Replace,

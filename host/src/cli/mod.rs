@@ -1,21 +1,36 @@
 //! The command line: what can be said on it, and what is done then.
 
 mod arguments;
+mod files;
+mod load;
 mod logging;
+mod replay;
 mod run;
+mod server;
 mod signals;
+mod summary;
+mod tail;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context;
 use gtm_host::config::{LogFormat, Settings};
+use tokio_util::sync::CancellationToken;
 
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 
-/// Runs the program: 0 when it was stopped, 1 when it failed, 2 when it was not understood.
+const DEFECT: &str = "gtm-host has a defect, please report it";
+/// Long enough for a handle that is in the middle of its work, which by default may take as long.
+const GRACE: Duration = Duration::from_secs(30);
+/// The exit status of what was stopped before its end, as a shell has it for SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the program: 0 when it did what it should, 1 when it failed, 2 when it was not understood.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let started = arguments.settings().and_then(|settings| {
+    let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
         Ok(settings)
     });
@@ -24,18 +39,28 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return fail(&error, LogFormat::Text),
     };
     let format = settings.log.format.unwrap_or_default();
-    match run(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, format),
-    }
+    execute(&command, settings).unwrap_or_else(|error| fail(&error, format))
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
+fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(run::run(settings));
+    let result = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        signals::listen(shutdown.clone()).context("signals cannot be listened for")?;
+        match command {
+            Command::Run(_) => run::run(settings, shutdown).await,
+            Command::Replay(arguments) => replay::run(arguments, settings, shutdown).await,
+            Command::Tail(arguments) => tail::run(arguments, settings, shutdown).await,
+        }
+    });
     // A plugin that is still computing has had its time.
     runtime.shutdown_background();
     result
+}
+
+/// `3 insert, 2 delete`
+fn listed(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+    counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The last word of a program that fails, in the form of its log.

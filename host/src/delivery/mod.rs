@@ -12,4 +12,4 @@ mod worker;
 pub use pipeline::{Ended, Pipeline, PipelineError};
 pub use replay::{Replayed, replay};
 pub use retry::RetryPolicy;
-pub use summary::Summary;
+pub use summary::{Emitted, Summary};

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pipeline::PipelineError;
 use super::worker::Worker;
-use super::{RetryPolicy, Summary};
+use super::{Emitted, RetryPolicy, Summary};
 use crate::op::Op;
 use crate::plugin::Plugin;
 use crate::source::Selection;
@@ -17,7 +17,9 @@ use crate::source::file::{FileError, Files};
 /// What became of a replay.
 #[derive(Debug)]
 pub struct Replayed {
-    /// Of each plugin, by its name.
+    /// The ops that some plugin selected.
+    pub emitted: Emitted,
+    /// What became of them, by the name of each plugin.
     pub plugins: Vec<(String, Summary)>,
     /// Why the files were not read to their end, if they were not and nobody asked for it.
     pub read: Result<(), FileError>,
@@ -48,7 +50,8 @@ pub async fn replay(
             ((worker.plugin.name().to_owned(), worker.summary), worked)
         });
     }
-    let read = read(files, &mut inboxes, shutdown).await;
+    let mut emitted = Emitted::default();
+    let read = read(files, &mut inboxes, &mut emitted, shutdown).await;
     drop(inboxes);
     let (mut plugins, mut worked) = (Vec::new(), Ok(()));
     while let Some(ended) = workers.join_next().await {
@@ -59,12 +62,13 @@ pub async fn replay(
         worked = worked.and(result.and_then(|result| result).map_err(PipelineError::from));
     }
     plugins.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Replayed { plugins, read, worked }
+    Replayed { emitted, plugins, read, worked }
 }
 
 async fn read(
     files: &mut Files,
     inboxes: &mut [(Sender<Vec<Op>>, Selection)],
+    emitted: &mut Emitted,
     shutdown: &CancellationToken,
 ) -> Result<(), FileError> {
     loop {
@@ -74,6 +78,7 @@ async fn read(
             ops = files.next() => ops?,
         };
         let Some(ops) = ops else { return Ok(()) };
+        emitted.add(&ops);
         for (inbox, selection) in &mut *inboxes {
             let wanted = |op: &&Op| {
                 let (database, collection) = (&op.namespace.database, &op.namespace.collection);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::op::{Op, OperationType};
+
 /// Counts of one plugin since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -36,5 +38,26 @@ impl fmt::Display for Summary {
             "{read} ops read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \
              {failed} failed, {unfinished} left unfinished; {retries} retries"
         )
+    }
+}
+
+/// How many ops there were, by operation type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emitted([u64; OperationType::ALL.len()]);
+
+impl Emitted {
+    /// Counts these, too.
+    pub fn add(&mut self, ops: &[Op]) {
+        for op in ops {
+            if let Some(count) = self.0.get_mut(op.operation_type as usize) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// The name of each operation type of which there was any, and how many.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = OperationType::ALL.into_iter().map(OperationType::name).zip(self.0);
+        all.filter(|(_, count)| *count > 0)
     }
 }

@@ -1,15 +1,26 @@
 //! Where ops come from. A source reads changes in order and makes [ops](crate::op::Op) of those that
 //! somebody wants; it knows neither plugins nor what becomes of an op.
+//!
+//! [`Live`] follows a deployment, by its [`oplog`] or a [`change_stream`] as [`choose`] decides.
 
+pub mod change_stream;
+mod choice;
 pub mod connect;
+mod live;
 pub mod oplog;
 mod patience;
 mod reply;
 mod selection;
 mod server_error;
+mod session;
+mod skip;
 mod start;
+mod value;
 mod wire;
 
+pub use choice::{Choice, SourceKind, choose};
+pub use live::{Follow, HistoryLost, Live, Position, SourceError};
 pub use reply::{Malformed, Reply};
-pub use selection::Selection;
+pub use selection::{PatternError, Selection};
+pub use skip::{Skip, Skipped};
 pub use start::{NoStart, Start};

@@ -52,6 +52,11 @@ impl Reply {
     }
 }
 
+/// The document that a value of an array is.
+pub(super) fn document(value: RawBsonRef<'_>) -> Result<&RawDocument, Malformed> {
+    value.as_document().ok_or(Malformed::Missing("fields: it is no document"))
+}
+
 /// `{_id}` of a document.
 pub(super) fn id_of(document: &RawDocument) -> Option<RawDocumentBuf> {
     let id = document.get("_id").ok()??;

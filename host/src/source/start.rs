@@ -5,10 +5,11 @@ use std::time::UNIX_EPOCH;
 
 use serde::Deserialize;
 
+use super::change_stream::ResumeToken;
 use crate::op::Timestamp;
 
 /// Where reading begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Start {
     /// After the last op that a majority has.
@@ -20,15 +21,20 @@ pub enum Start {
     After(Timestamp),
     /// After this op of the entry at this place.
     AfterOp(Timestamp, u32),
+    /// After this place in a change stream.
+    AfterToken(ResumeToken),
 }
 
 /// Not a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected now, oldest, a time like 2026-01-31T12:00:00Z or seconds since 1970, SECONDS.INCREMENT: after that entry, or \
-     the id of an op: after that op"
+     the id of an op: after that op; of a change stream, a resume token, too"
 )]
 pub struct NoStart;
+
+/// A resume token has more digits than this, a time fewer.
+const TOKEN: usize = 16;
 
 impl FromStr for Start {
     type Err = NoStart;
@@ -42,6 +48,11 @@ impl FromStr for Start {
         if let Ok(time) = humantime::parse_rfc3339_weak(text) {
             let time = time.duration_since(UNIX_EPOCH).map_err(|_| NoStart)?;
             return Ok(Self::at(u32::try_from(time.as_secs()).map_err(|_| NoStart)?, 0));
+        }
+        // The id of an op of a change stream ends with its token.
+        let token = text.rsplit('.').next().filter(|token| token.len() > TOKEN);
+        if let Some(Ok(token)) = token.or(text.strip_prefix('{').and(Some(text))).map(str::parse) {
+            return Ok(Self::AfterToken(token));
         }
         // As an op's id begins, and as it is logged and as mongosh prints it.
         let inner = text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
@@ -87,6 +98,11 @@ mod tests {
         let logged = Timestamp { time: 1_700_000_000, increment: 7 };
         assert_eq!(logged.to_string().parse(), Ok(Start::After(logged)));
         assert_eq!("1700000000.7.2".parse(), Ok(Start::AfterOp(logged, 2)));
+        let token = "82635019a0000000012b0429296e1404";
+        let after: Start = token.parse().unwrap();
+        assert_eq!(after, Start::AfterToken(token.parse().unwrap()));
+        assert_eq!(format!("1700000000.7.{token}").parse(), Ok(after.clone()));
+        assert_eq!(format!(r#"{{"_data": "{token}"}}"#).parse(), Ok(after));
         for none in ["", "yesterday", "1969-01-01T00:00:00Z", "1.2.3.4", "-1", "9999999999"] {
             assert_eq!(none.parse::<Start>(), Err(NoStart), "{none}");
         }

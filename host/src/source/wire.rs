@@ -16,7 +16,15 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) async fn timed<T>(
     work: impl Future<Output = mongodb::error::Result<T>>,
 ) -> mongodb::error::Result<T> {
-    tokio::time::timeout(READ_TIMEOUT, work)
+    timed_for(READ_TIMEOUT, work).await
+}
+
+/// The same, with another time.
+pub(super) async fn timed_for<T>(
+    limit: Duration,
+    work: impl Future<Output = mongodb::error::Result<T>>,
+) -> mongodb::error::Result<T> {
+    tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }

@@ -16,12 +16,12 @@ use crate::support::random;
 /// Enough to hold every case.
 const ROOMY: usize = 1 << 20;
 
-fn lines(path: &Path) -> Vec<Value> {
+pub fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn documents(path: &Path) -> Vec<Document> {
+pub fn documents(path: &Path) -> Vec<Document> {
     lines(path).into_iter().map(|line| Bson::try_from(line).unwrap().as_document().unwrap().clone()).collect()
 }
 
@@ -45,7 +45,7 @@ fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<
     (ops, reader.into_skipped())
 }
 
-fn describe(op: &Op) -> Value {
+pub fn describe(op: &Op) -> Value {
     let name = format!("{:?}", op.operation_type);
     let mut described = json!({
         "id": op.id().to_string(),
@@ -55,6 +55,7 @@ fn describe(op: &Op) -> Value {
     let parts = [
         ("documentKey", &op.document_key),
         ("fullDocument", &op.full_document),
+        ("fullDocumentBeforeChange", &op.full_document_before_change),
         ("updateDescription", &op.update_description),
         ("command", &op.command),
     ];

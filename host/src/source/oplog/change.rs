@@ -2,8 +2,10 @@
 
 use bson::RawDocument;
 
-use super::entry::{Entry, string};
+use super::entry::Entry;
 use crate::op::OperationType;
+use crate::source::Skip;
+use crate::source::value::string;
 
 impl<'a> Entry<'a> {
     /// What the entry changed, or why it is no change. Of an `applyOps` its parts are to be asked.
@@ -102,43 +104,6 @@ pub enum Key<'a> {
     Whole(&'a RawDocument),
     /// The key is the `_id` of this document: an insert by a server before 5.3.
     IdOf(&'a RawDocument),
-}
-
-/// Why an entry gives no op.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Skip {
-    /// The server notes the time, or an image of a document.
-    Noop,
-    /// A copy made by the balancer.
-    Migration,
-    /// The start or the end in vain of an index build.
-    IndexBuild,
-    /// A transaction is delivered without its first operations, which the oplog has no more.
-    LostPiece,
-    /// Not skipped, but out of order: its timestamp is before that of the entry before it.
-    Backwards,
-    /// Not skipped, but delivered without its description: an update whose delta cannot be read.
-    BadDelta,
-    /// Of a kind that this host does not know.
-    UnknownKind,
-    /// It lacks what its kind must have.
-    Malformed,
-}
-
-impl Skip {
-    /// Its name in logs and counts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Noop => "no-ops",
-            Self::Migration => "entries of migrations",
-            Self::IndexBuild => "entries of index builds",
-            Self::LostPiece => "transactions with lost operations",
-            Self::Backwards => "entries out of order",
-            Self::BadDelta => "updates without a description",
-            Self::UnknownKind => "entries of unknown kinds",
-            Self::Malformed => "malformed entries",
-        }
-    }
 }
 
 /// Whether the `o` of an update says what changed (`{$v: 2, diff}` from 5.0 on, `{$v: 1, $set, $unset}`

@@ -7,7 +7,7 @@
 use bson::raw::{CString, RawElement};
 use bson::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::entry::integer;
+use crate::source::value::integer;
 
 /// A delta that is not written as deltas are.
 #[derive(Debug, thiserror::Error)]

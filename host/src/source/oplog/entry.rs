@@ -7,6 +7,7 @@ use bson::{RawBsonRef, RawDocument};
 
 use crate::op::Timestamp;
 use crate::source::Malformed;
+use crate::source::value::{integer, milliseconds, string, subdocument};
 
 /// The fields of an entry that say what it is. Its documents are not looked into.
 #[derive(Clone, Copy, Debug)]
@@ -97,33 +98,4 @@ impl<'a> Entry<'a> {
         entry.kind = kind.ok_or(Malformed::Missing("op"))?;
         Ok(entry)
     }
-}
-
-pub(super) fn string(value: RawBsonRef<'_>) -> Option<&str> {
-    match value {
-        RawBsonRef::String(string) => Some(string),
-        _ => None,
-    }
-}
-
-fn subdocument(value: RawBsonRef<'_>) -> Option<&RawDocument> {
-    match value {
-        RawBsonRef::Document(document) => Some(document),
-        _ => None,
-    }
-}
-
-/// Servers and tools differ in the width of their numbers.
-pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
-    match value {
-        RawBsonRef::Int32(number) => Some(number.into()),
-        RawBsonRef::Int64(number) => Some(number),
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number by then")]
-        RawBsonRef::Double(number) if number.fract() == 0.0 => Some(number as i64),
-        _ => None,
-    }
-}
-
-fn milliseconds(value: RawBsonRef<'_>) -> Option<u64> {
-    u64::try_from(value.as_datetime()?.timestamp_millis()).ok()
 }

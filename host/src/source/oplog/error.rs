@@ -42,7 +42,8 @@ pub enum TailError {
     /// The oplog has moved on past the position.
     #[error(
         "history is lost: the last change read is of {position}, but the oplog now begins at {oldest}. Changes \
-         between the two were not seen. Make the oplog larger (replSetResizeOplog) or the pauses shorter"
+         between the two were not seen. Make the oplog larger (replSetResizeOplog) or the pauses shorter. To go on without them: \
+         --on-history-lost restart-from-oldest, or restart-from-now"
     )]
     HistoryLost {
         /// Up to which all was read.
@@ -53,7 +54,8 @@ pub enum TailError {
     /// The last entry read is not in the oplog any more, though older ones are.
     #[error(
         "the oplog has another history: the change of {position}, read before, is not in it any more, and {found} comes \
-         next. Was the server restored from a backup?"
+         next. Was the server restored from a backup? To go on: --on-history-lost \
+         restart-from-oldest, or restart-from-now"
     )]
     Diverged {
         /// The last entry read.

@@ -16,7 +16,8 @@ mod reader;
 mod tail;
 mod transaction;
 
+pub use super::Skipped;
 pub use error::TailError;
-pub use reader::{Reader, Skipped};
+pub use reader::Reader;
 pub use tail::{OplogStart, Tail};
 pub use transaction::Missing;

@@ -1,19 +1,18 @@
 //! Makes ops of entries: one, none, or the many of a transaction. Pure: bytes in, ops out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bson::{RawArray, RawBsonRef, RawDocument};
+use bson::{RawArray, RawDocument};
 use bytes::Bytes;
 
-use super::change::{Change, Key, Skip};
+use super::change::{Change, Key};
 use super::delta::update_description;
-use super::entry::{Entry, integer};
+use super::entry::Entry;
 use super::transaction::{Committed, Missing, Role, Transactions, announced};
 use crate::op::{Op, OperationType, Origin, Place, Timestamp, Transaction};
-use crate::source::Malformed;
-use crate::source::Selection;
-use crate::source::reply::{Reply, id_of};
+use crate::source::reply::{Reply, document, id_of};
+use crate::source::session;
+use crate::source::{Malformed, Selection, Skip, Skipped};
 
 /// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
 /// until its ops are given out.)
@@ -22,9 +21,6 @@ const HELD: usize = 64 << 20;
 /// How deep an `applyOps` may stand in others. Servers before 4.0 nest, to a few levels.
 const DEPTH: usize = 32;
 
-/// How many entries were skipped, by reason.
-pub type Skipped = BTreeMap<Skip, u64>;
-
 /// Makes ops of the entries of one oplog, in their order.
 #[derive(Debug)]
 pub struct Reader {
@@ -32,8 +28,6 @@ pub struct Reader {
     origin: Origin,
     skipped: Skipped,
     transactions: Transactions,
-    /// Of the last entry.
-    last: Timestamp,
 }
 
 impl Reader {
@@ -95,16 +89,14 @@ impl Reader {
         self.transactions.supply(to, missing, entry);
     }
 
-    /// Notes where the entry stands that was read: an oplog goes forward in time.
-    pub fn at(&mut self, timestamp: Timestamp) {
-        if timestamp < self.last && self.count(Skip::Backwards) == 1 {
+    /// Counts and reports an entry that is older than one before it.
+    pub fn backwards(&mut self, before: Timestamp, timestamp: Timestamp) {
+        if self.count(Skip::Backwards) == 1 {
             tracing::warn!(
-                "the oplog goes back in time: after the entry at {} comes one at {timestamp}. It is delivered where it \
-                 stands; more are counted, not logged",
-                self.last
+                "the oplog goes back in time: after the entry at {before} comes one at {timestamp}. It is delivered where it \
+                 stands; more are counted, not logged"
             );
         }
-        self.last = self.last.max(timestamp);
     }
 
     /// Counts and reports an entry that is none.
@@ -295,22 +287,8 @@ fn apply_ops<'a>(entry: &Entry<'a>) -> Option<&'a RawArray> {
     if first.key() == "applyOps" { first.value().ok()?.as_array() } else { None }
 }
 
-/// The session and its transaction, in words. Transactions that the server makes for itself, within one of
-/// a client's, have the client's session and something more in it (`txnUUID`, `txnNumber`).
 fn transaction_id(entry: &Entry<'_>) -> Option<Arc<str>> {
-    let (session, number) = (entry.session?, entry.transaction_number?);
-    let mut id = hexadecimal(session.get_binary("id").ok()?.bytes);
-    if let Ok(inner) = session.get_binary("txnUUID") {
-        id = format!("{id}.{}", hexadecimal(inner.bytes));
-    }
-    if let Some(inner) = session.get("txnNumber").ok().flatten().and_then(integer) {
-        id = format!("{id}.{inner}");
-    }
-    Some(format!("{id}.{number}").into())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    session::transaction_id(entry.session?, entry.transaction_number?)
 }
 
 fn document_key(reply: &Reply, key: Key<'_>) -> Option<Bytes> {
@@ -318,9 +296,4 @@ fn document_key(reply: &Reply, key: Key<'_>) -> Option<Bytes> {
         Key::Whole(key) => Some(reply.cut(key)),
         Key::IdOf(document) => id_of(document).map(|key| key.into_bytes().into()),
     }
-}
-
-/// The document that a value of an array is.
-pub(super) fn document(value: RawBsonRef<'_>) -> Result<&RawDocument, Malformed> {
-    value.as_document().ok_or(Malformed::Missing("fields: it is no document"))
 }

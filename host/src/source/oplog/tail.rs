@@ -12,11 +12,11 @@ use super::entry::Entry;
 use super::error::TailError;
 use super::lookup::{self, Refused};
 use super::pushdown::wanted_entries;
-use super::reader::{Reader, Skipped, document};
+use super::reader::Reader;
 use crate::op::{Op, Place, Timestamp};
-use crate::source::reply::Reply;
+use crate::source::reply::{Reply, document};
 use crate::source::wire::{reply, timed};
-use crate::source::{Malformed, Selection};
+use crate::source::{Malformed, Selection, Skipped};
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
@@ -233,7 +233,9 @@ impl Tail {
                     .extend(rest.into_iter().filter(|op| !matches!(op.place, Place::Index(n) if n <= last)));
             }
             self.given_out = None;
-            self.reader.at(entry.timestamp);
+            if entry.timestamp < self.position {
+                self.reader.backwards(self.position, entry.timestamp);
+            }
             self.position = self.position.max(entry.timestamp);
             self.anchored = true;
         }

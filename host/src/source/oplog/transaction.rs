@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use bson::RawDocument;
 use bytes::Bytes;
 
-use super::entry::{Entry, integer};
+use super::entry::Entry;
 use crate::op::Timestamp;
+use crate::source::value::integer;
 
 /// What an entry means for a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

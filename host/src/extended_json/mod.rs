@@ -4,10 +4,14 @@
 //! of several fields with the same name (which an update description may have), and has no room for deep
 //! nesting. Text that is not UTF-8 is written with replacement characters.
 
+mod op;
+
 use std::io::Write;
 
 use bson::raw::RawElement;
 use bson::{Bson, RawBsonRef, RawDocument};
+
+pub use op::write_op;
 
 /// How numbers and dates are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

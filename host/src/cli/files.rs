@@ -1,0 +1,23 @@
+//! What of files is read, as the command line says.
+
+use anyhow::{Context, bail};
+use gtm_host::op::Namespace;
+use gtm_host::source::file::Options;
+
+use super::arguments::FileArguments;
+
+pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<Options> {
+    let (from, to) = (arguments.from(), arguments.to());
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        bail!("--from is after --to: nothing is between them");
+    }
+    let namespace = arguments.collection.as_deref().map(namespace).transpose()?;
+    Ok(Options { from, to, namespace })
+}
+
+fn namespace(text: &str) -> anyhow::Result<Namespace> {
+    let parts = text.split_once('.').filter(|(database, collection)| !database.is_empty() && !collection.is_empty());
+    let (database, collection) =
+        parts.context(format!("\"{text}\" is no namespace: --collection takes DATABASE.COLLECTION"))?;
+    Ok(Namespace { database: database.into(), collection: collection.into() })
+}

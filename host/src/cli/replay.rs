@@ -1,0 +1,53 @@
+//! `gtm-host replay FILE…`: brings what files hold to plugins, once.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use gtm_host::config::Settings;
+use gtm_host::delivery::{Replayed, replay};
+use gtm_host::source::Selection;
+use gtm_host::source::file::Files;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Format, ReplayArguments};
+use super::files;
+use super::load::load;
+use super::summary::{ReadSummary, plugins_json};
+use super::{GRACE, INTERRUPTED};
+
+pub(super) async fn run(
+    arguments: &ReplayArguments,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let options = files::options(&arguments.files)?;
+    let plugins = load(&settings).await?;
+    let mut selection = Selection::default();
+    plugins.iter().for_each(|(_, wanted)| selection.add_all(wanted));
+    let mut files = Files::open(arguments.paths.clone(), selection, options)?;
+
+    let started = Instant::now();
+    let grace = settings.shutdown_grace.unwrap_or(GRACE);
+    let Replayed { emitted, plugins, read, worked } =
+        replay(&mut files, plugins, settings.retry, &shutdown, grace).await;
+    worked?;
+    let summary = ReadSummary { emitted, report: Some(files.into_report()), elapsed: started.elapsed(), ..ReadSummary::default() };
+    let mut out = std::io::stdout().lock();
+    if arguments.output == Format::Json {
+        let mut object = summary.json();
+        object.insert("plugins".to_owned(), plugins_json(&plugins));
+        writeln!(out, "{}", serde_json::Value::Object(object))?;
+    } else {
+        write!(out, "{summary}")?;
+        for (name, summary) in &plugins {
+            writeln!(out, "{name}: {summary}")?;
+        }
+    }
+    read?;
+    if shutdown.is_cancelled() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let failed = plugins.iter().any(|(_, summary)| summary.handled + summary.unwanted < summary.read);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,63 @@
+//! The deployment to follow, as the settings say.
+
+use anyhow::Context;
+use gtm_host::config::{Settings, secret};
+use gtm_host::source::connect::{Deployment, connect};
+use gtm_host::source::{Choice, Follow, Live, Selection, choose};
+use mongodb::{Client, Namespace};
+
+const URI: &str = "mongodb://localhost:27017";
+
+/// What is followed.
+pub(super) struct Server {
+    client: Client,
+    deployment: Deployment,
+    choice: Choice,
+}
+
+impl Server {
+    /// Connects, and chooses what to read. As many `readers` will follow it.
+    pub(super) async fn find(settings: &Settings, readers: usize) -> anyhow::Result<Self> {
+        let source = &settings.source;
+        let oplog = source.oplog.as_deref().map(namespace).transpose()?;
+        let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+        // Each has a cursor that waits, and a look-up now and then.
+        let connections = u32::try_from(2 * readers)?;
+        let (client, deployment) = connect(uri.as_deref().unwrap_or(URI), connections).await?;
+        let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
+        if let Choice::ChangeStream(Some(reason)) = &choice {
+            tracing::info!("reading change streams, not the oplog: {reason}");
+        }
+        Ok(Self { client, deployment, choice })
+    }
+
+    /// Begins to follow it for what `selection` wants.
+    pub(super) async fn follow(&self, settings: &Settings, selection: Selection) -> anyhow::Result<Live> {
+        let follow = Follow {
+            client: self.client.clone(),
+            choice: self.choice.clone(),
+            selection,
+            start: settings.source.start.clone(),
+            history_lost: settings.source.on_history_lost,
+        };
+        Ok(Live::open(follow).await?)
+    }
+
+    /// What is read, and from where on.
+    pub(super) fn describe(&self, live: &Live) -> String {
+        let position = live.position().map_or_else(|| "now".to_owned(), |position| position.to_string());
+        match &self.choice {
+            Choice::Oplog(oplog) => format!("tailing {oplog} of {}, from {position} on", self.deployment),
+            Choice::ChangeStream(_) => {
+                format!("tailing a change stream of {}, from {position} on", self.deployment)
+            }
+        }
+    }
+}
+
+fn namespace(namespace: &str) -> anyhow::Result<Namespace> {
+    namespace
+        .parse()
+        .ok()
+        .context(format!("\"{namespace}\" is no namespace: --oplog takes DATABASE.COLLECTION"))
+}

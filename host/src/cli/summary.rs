@@ -1,0 +1,101 @@
+//! What was read, at the end of a command, for people and for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use gtm_host::delivery::{Emitted, Summary};
+use gtm_host::source::Skipped;
+use gtm_host::source::file::{Contents, Report};
+use serde_json::{Map, Value, json};
+
+use super::listed;
+
+/// What was read.
+#[derive(Default)]
+pub(super) struct ReadSummary {
+    /// How many ops came of it.
+    pub(super) emitted: Emitted,
+    /// What of a server was skipped.
+    pub(super) skipped: Skipped,
+    /// What was read of files.
+    pub(super) report: Option<Report>,
+    pub(super) elapsed: Duration,
+    /// Up to where, so that one can go on there.
+    pub(super) position: Option<String>,
+}
+
+impl ReadSummary {
+    fn passed_over(&self) -> Vec<(&'static str, u64)> {
+        let server = self.skipped.iter().map(|(skip, count)| (skip.name(), *count));
+        let files = self.report.iter().flat_map(|report| report.totals.counts());
+        server.chain(files).collect()
+    }
+
+    pub(super) fn json(&self) -> Map<String, Value> {
+        let mut object = Map::new();
+        if let Some(report) = &self.report {
+            let files = report.files.iter().map(|file| {
+                json!({
+                    "path": file.path.to_string_lossy(),
+                    "contents": contents(&file.contents),
+                    "documents": file.documents,
+                    "bytes": file.bytes,
+                })
+            });
+            object.insert("files".to_owned(), files.collect());
+        }
+        if let Some(position) = &self.position {
+            object.insert("position".to_owned(), position.as_str().into());
+        }
+        object.insert("seconds".to_owned(), self.elapsed.as_secs_f64().into());
+        object.insert("emitted".to_owned(), counts(self.emitted.counts()));
+        object.insert("skipped".to_owned(), counts(self.passed_over().into_iter()));
+        object
+    }
+}
+
+impl fmt::Display for ReadSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in self.report.iter().flat_map(|report| &report.files) {
+            let (path, contents) = (file.path.display(), contents(&file.contents));
+            writeln!(f, "{path}: {contents}, {} documents, {} bytes", file.documents, file.bytes)?;
+        }
+        if let Some(position) = &self.position {
+            writeln!(f, "read up to {position}")?;
+        }
+        let emitted = listed(self.emitted.counts());
+        let emitted = if emitted.is_empty() { "none" } else { &emitted };
+        writeln!(f, "ops: {emitted}, in {:.1} s", self.elapsed.as_secs_f64())?;
+        let passed_over = self.passed_over();
+        if !passed_over.is_empty() {
+            writeln!(f, "passed over, or delivered in part: {}", listed(passed_over.into_iter()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of the ops of each plugin.
+pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
+    let plugins = plugins.iter().map(|(name, summary)| {
+        let Summary { read, unwanted, handled, rejected, failed, retries, unfinished } = *summary;
+        let summary = json!({
+            "read": read, "unwanted": unwanted, "handled": handled, "rejected": rejected, "failed": failed,
+            "retries": retries, "unfinished": unfinished,
+        });
+        (name.clone(), summary)
+    });
+    Value::Object(plugins.collect())
+}
+
+fn contents(contents: &Contents) -> String {
+    match contents {
+        Contents::Nothing => "nothing".to_owned(),
+        Contents::Metadata => "metadata".to_owned(),
+        Contents::Oplog => "oplog".to_owned(),
+        Contents::Collection(namespace) => format!("collection {namespace}"),
+    }
+}
+
+fn counts(counts: impl Iterator<Item = (&'static str, u64)>) -> Value {
+    Value::Object(counts.map(|(name, count)| (name.to_owned(), count.into())).collect())
+}

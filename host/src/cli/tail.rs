@@ -1,0 +1,137 @@
+//! `gtm-host tail`: prints each op as a line of Extended JSON.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use gtm_host::config::Settings;
+use gtm_host::extended_json::{Form, write_op};
+use gtm_host::op::Op;
+use gtm_host::source::file::Files;
+use gtm_host::source::{Live, Position, Selection};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Format, TailArguments};
+use super::server::Server;
+use super::summary::ReadSummary;
+use super::{INTERRUPTED, files};
+
+/// Bytes of lines that are put together before they are written.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
+
+pub(super) async fn run(
+    arguments: &TailArguments,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let mut input = tokio::select! {
+        input = Input::open(arguments, &settings) => input?,
+        () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    let form = if arguments.canonical { Form::Canonical } else { Form::Relaxed };
+    let mut summary = ReadSummary::default();
+    let started = Instant::now();
+    let result = print(&mut input, form, &mut summary, &shutdown).await;
+    summary.elapsed = started.elapsed();
+    let in_part = matches!(input, Input::Files(_)) && shutdown.is_cancelled();
+    input.end(&mut summary);
+    // Where nobody reads it, there is nobody to tell.
+    let _ = match arguments.output {
+        Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
+        Format::Text => write!(io::stderr(), "{summary}"),
+    };
+    result?;
+    Ok(if in_part { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// What is printed.
+enum Input {
+    Live(Box<Live>),
+    Files(Box<Files>),
+}
+
+impl Input {
+    async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Self> {
+        let selection = selection(arguments)?;
+        if !arguments.paths.is_empty() {
+            let files = Files::open(arguments.paths.clone(), selection, files::options(&arguments.files)?)?;
+            return Ok(Self::Files(Box::new(files)));
+        }
+        let server = Server::find(settings, 1).await?;
+        let live = server.follow(settings, selection).await?;
+        tracing::info!("{}", server.describe(&live));
+        Ok(Self::Live(Box::new(live)))
+    }
+
+    /// The next ops. None: all was read.
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<Op>>> {
+        match self {
+            Self::Live(live) => Ok(Some(live.next().await?)),
+            Self::Files(files) => Ok(files.next().await?),
+        }
+    }
+
+    fn end(self, summary: &mut ReadSummary) {
+        match self {
+            Self::Live(live) => {
+                summary.position = live.position().as_ref().map(Position::to_string);
+                summary.skipped = live.into_skipped();
+            }
+            Self::Files(files) => summary.report = Some(files.into_report()),
+        }
+    }
+}
+
+fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
+    if arguments.namespaces.is_empty() && arguments.operations.is_empty() {
+        return Ok(Selection::everything());
+    }
+    let all = ["*".to_owned()];
+    let patterns = if arguments.namespaces.is_empty() { &all[..] } else { &arguments.namespaces };
+    let mut selection = Selection::default();
+    for pattern in patterns {
+        selection.add(pattern, &arguments.operations).context("--namespace")?;
+    }
+    Ok(selection)
+}
+
+/// Prints until the input ends, `shutdown` is cancelled, or nobody reads any more.
+async fn print(
+    input: &mut Input,
+    form: Form,
+    summary: &mut ReadSummary,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    loop {
+        let ops = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            ops = input.next() => ops?,
+        };
+        let Some(ops) = ops else { return Ok(()) };
+        summary.emitted.add(&ops);
+        for op in &ops {
+            write_op(op, form, &mut lines);
+            lines.push(b'\n');
+            if lines.len() >= WRITTEN_AT_ONCE && !write(&mut lines)? {
+                return Ok(());
+            }
+        }
+        if !write(&mut lines)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes what was put together. Gives back whether somebody reads it: `gtm-host tail | head` is no error.
+fn write(lines: &mut Vec<u8>) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(lines).and_then(|()| out.flush()) {
+        Ok(()) => lines.clear(),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
+        Err(error) => return Err(error).context("the standard output cannot be written to"),
+    }
+    Ok(true)
+}

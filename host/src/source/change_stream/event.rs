@@ -1,0 +1,147 @@
+//! One change event, read from its bytes. Pure: bytes in, a borrowed view out, no copy of a document.
+//!
+//! Fields are found by name: servers differ in their order, and a `rename` does not begin with `_id`.
+
+use bson::RawDocument;
+
+use crate::op::{OperationType, Timestamp};
+use crate::source::Malformed;
+use crate::source::value::{integer, milliseconds, string, subdocument};
+
+/// The fields of an event that say what it is. Its documents are not looked into. Of an event that the
+/// server split, each fragment has some of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Event<'a> {
+    /// `_id._data`
+    pub token: &'a str,
+    /// `operationType`
+    pub kind: &'a str,
+    /// `clusterTime`
+    pub timestamp: Timestamp,
+    /// `wallTime`: milliseconds since 1970-01-01 UTC.
+    pub wall_time: Option<u64>,
+    /// `ns.db`
+    pub database: &'a str,
+    /// `ns.coll`. Empty where it is the whole database.
+    pub collection: &'a str,
+    /// `to`: the new name of a collection.
+    pub to: Option<&'a RawDocument>,
+    /// `documentKey`
+    pub document_key: Option<&'a RawDocument>,
+    /// `fullDocument`
+    pub full_document: Option<&'a RawDocument>,
+    /// `fullDocumentBeforeChange`
+    pub full_document_before_change: Option<&'a RawDocument>,
+    /// `updateDescription`
+    pub update_description: Option<&'a RawDocument>,
+    /// `operationDescription`: of what is no change to a document.
+    pub operation_description: Option<&'a RawDocument>,
+    /// `lsid`: the session whose transaction it was part of.
+    pub session: Option<&'a RawDocument>,
+    /// `txnNumber`: which of the session's transactions.
+    pub transaction_number: Option<i64>,
+    /// `splitEvent`
+    pub split: Option<Split>,
+}
+
+/// Which fragment of an event, from 1, of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// `fragment`
+    pub fragment: i64,
+    /// `of`
+    pub of: i64,
+}
+
+impl<'a> Event<'a> {
+    /// Reads the fields of one event, or of a fragment of one.
+    ///
+    /// # Errors
+    /// It is not BSON, or lacks `_id._data`.
+    pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
+        let mut event = Self::default();
+        for element in document.iter_elements() {
+            let element = element?;
+            let name = element.key().as_str();
+            match name {
+                "_id"
+                | "ns"
+                | "to"
+                | "documentKey"
+                | "fullDocument"
+                | "fullDocumentBeforeChange"
+                | "updateDescription"
+                | "operationDescription"
+                | "lsid"
+                | "splitEvent" => {
+                    // Null where there is none.
+                    if let Some(value) = subdocument(element.value()?) {
+                        event.set(name, value);
+                    }
+                }
+                "operationType" => event.kind = string(element.value()?).unwrap_or_default(),
+                "clusterTime" => {
+                    event.timestamp =
+                        element.value()?.as_timestamp().map(Timestamp::from).unwrap_or_default();
+                }
+                "wallTime" => event.wall_time = milliseconds(element.value()?),
+                "txnNumber" => event.transaction_number = integer(element.value()?),
+                _ => {}
+            }
+        }
+        if event.token.is_empty() { Err(Malformed::Missing("_id._data")) } else { Ok(event) }
+    }
+
+    fn set(&mut self, name: &str, value: &'a RawDocument) {
+        let text = |field| value.get_str(field).unwrap_or_default();
+        let whole = |field| value.get(field).ok().flatten().and_then(integer);
+        match name {
+            "_id" => self.token = text("_data"),
+            "ns" => (self.database, self.collection) = (text("db"), text("coll")),
+            "to" => self.to = Some(value),
+            "documentKey" => self.document_key = Some(value),
+            "fullDocument" => self.full_document = Some(value),
+            "fullDocumentBeforeChange" => self.full_document_before_change = Some(value),
+            "updateDescription" => self.update_description = Some(value),
+            "operationDescription" => self.operation_description = Some(value),
+            "lsid" => self.session = Some(value),
+            _ => {
+                if let (Some(fragment), Some(of)) = (whole("fragment"), whole("of")) {
+                    self.split = Some(Split { fragment, of });
+                }
+            }
+        }
+    }
+
+    /// Makes sure that it is a whole event, by what every event has.
+    pub(super) fn whole(self) -> Result<Self, Malformed> {
+        if self.kind.is_empty() {
+            Err(Malformed::Missing("operationType"))
+        } else if self.timestamp == Timestamp::default() {
+            Err(Malformed::Missing("clusterTime"))
+        } else if self.database.is_empty() && self.operation() != OperationType::Other {
+            Err(Malformed::Missing("ns.db"))
+        } else {
+            Ok(self)
+        }
+    }
+
+    /// What was done. `shardCollection`, `reshardCollection`, `refineCollectionShardKey` and what later servers
+    /// bring is [`OperationType::Other`].
+    pub(super) fn operation(&self) -> OperationType {
+        match self.kind {
+            "insert" => OperationType::Insert,
+            "update" => OperationType::Update,
+            "replace" => OperationType::Replace,
+            "delete" => OperationType::Delete,
+            "create" => OperationType::Create,
+            "drop" => OperationType::Drop,
+            "rename" => OperationType::Rename,
+            "dropDatabase" => OperationType::DropDatabase,
+            "createIndexes" => OperationType::CreateIndexes,
+            "dropIndexes" => OperationType::DropIndexes,
+            "modify" => OperationType::Modify,
+            _ => OperationType::Other,
+        }
+    }
+}

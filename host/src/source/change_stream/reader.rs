@@ -1,0 +1,242 @@
+//! Makes ops of change events. Pure: bytes in, ops out.
+
+use std::sync::Arc;
+
+use bson::RawDocument;
+use bytes::Bytes;
+
+use super::command::command;
+use super::description::update_description;
+use super::event::{Event, Split};
+use super::fragments::{Fragments, Joined};
+use super::token::transaction_index;
+use crate::op::{Op, OperationType, Origin, Place, Transaction};
+use crate::source::session::transaction_id;
+use crate::source::{Malformed, Reply, Selection, Skip, Skipped};
+
+/// How large an event may be that is put together of fragments. It has three documents at the most, before,
+/// after and the difference, each of up to 16 MB.
+const LARGEST: usize = 64 << 20;
+
+/// What an event means for the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// It is a fragment of an event, of which more are to come: the stream cannot go on after it.
+    Fragment,
+    /// The stream can go on after it.
+    Whole,
+    /// It ends the stream, which can be opened again after it.
+    Invalidate,
+}
+
+/// Makes ops of the events of one change stream, in their order.
+#[derive(Debug)]
+pub struct Reader {
+    selection: Selection,
+    skipped: Skipped,
+    fragments: Fragments,
+    transaction: Option<Running>,
+}
+
+/// The transaction whose events come.
+#[derive(Debug)]
+struct Running {
+    session: Box<[u8]>,
+    number: i64,
+    id: Arc<str>,
+    next: u32,
+}
+
+impl Reader {
+    /// Makes ops of what `selection` wants.
+    pub fn new(selection: Selection) -> Self {
+        Self { selection, skipped: Skipped::new(), fragments: Fragments::new(LARGEST), transaction: None }
+    }
+
+    /// The same, putting together no more than `bytes` of an event.
+    #[must_use]
+    pub fn holding(mut self, bytes: usize) -> Self {
+        self.fragments = Fragments::new(bytes);
+        self
+    }
+
+    /// Adds the op of an event to `ops`, if it is one that is wanted. The event is `document` in `reply`.
+    pub fn read(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> Read {
+        let event = match Event::parse(document) {
+            Ok(event) => event,
+            Err(malformed) => return self.malformed(&malformed),
+        };
+        match event.split {
+            Some(split) if split.of > 1 => self.join(document, &event, split, ops),
+            _ => {
+                self.forget_fragments();
+                self.event(reply, document, &event, ops)
+            }
+        }
+    }
+
+    /// Counts and reports an event that is none.
+    pub fn malformed(&mut self, malformed: &Malformed) -> Read {
+        tracing::error!("skipped a change event that cannot be read: {malformed}");
+        self.count(Skip::Malformed);
+        Read::Whole
+    }
+
+    /// Whether more fragments of an event are to come.
+    pub(super) fn is_amid_fragments(&self) -> bool {
+        self.fragments.are_open()
+    }
+
+    /// The stream is opened again, where the event whose fragments are held will come again.
+    pub(super) fn reopened(&mut self) {
+        self.fragments.forget();
+    }
+
+    /// How much was skipped, by reason.
+    pub fn into_skipped(self) -> Skipped {
+        self.skipped
+    }
+
+    fn join(
+        &mut self,
+        document: &RawDocument,
+        fragment: &Event<'_>,
+        split: Split,
+        ops: &mut Vec<Op>,
+    ) -> Read {
+        if !self.fragments.expect(split) {
+            self.forget_fragments();
+        }
+        match self.fragments.add(document, split) {
+            Joined::More => return Read::Fragment,
+            Joined::Event(event) => {
+                let reply = Reply::new(event.clone().into_bytes().into());
+                return match Event::parse(&event) {
+                    Ok(whole) => self.event(&reply, &event, &whole, ops),
+                    Err(malformed) => self.malformed(&malformed),
+                };
+            }
+            Joined::TooLarge => {
+                self.count(Skip::TooLarge);
+                tracing::error!(
+                    "skipped the change event that ends at the resume token {}: its {} fragments are larger than \
+                     gtm-host holds of one event",
+                    fragment.token,
+                    split.of
+                );
+            }
+            Joined::Unreadable => return self.malformed(&Malformed::Missing("fields that can be read")),
+            Joined::Lone => self.lone(1, fragment.token),
+        }
+        if split.fragment < split.of { Read::Fragment } else { Read::Whole }
+    }
+
+    fn forget_fragments(&mut self) {
+        match self.fragments.forget() {
+            0 => {}
+            count => self.lone(count, "before another event"),
+        }
+    }
+
+    fn lone(&mut self, count: u64, place: &str) {
+        *self.skipped.entry(Skip::Fragment).or_default() += count;
+        tracing::error!(
+            "skipped {count} fragments of a change event ({place}), as the others were not seen. Did the stream begin \
+             in the middle of the event? Then start before it"
+        );
+    }
+
+    fn event(&mut self, reply: &Reply, document: &RawDocument, event: &Event<'_>, ops: &mut Vec<Op>) -> Read {
+        match event.kind {
+            "invalidate" => return Read::Invalidate,
+            "endOfTransaction" => {
+                self.count(Skip::Noop);
+                return Read::Whole;
+            }
+            _ => {}
+        }
+        match event.whole().and_then(|event| self.op(reply, document, &event)) {
+            Ok(op) => {
+                ops.extend(op);
+                Read::Whole
+            }
+            Err(malformed) => self.malformed(&malformed),
+        }
+    }
+
+    fn op(
+        &mut self,
+        reply: &Reply,
+        document: &RawDocument,
+        event: &Event<'_>,
+    ) -> Result<Option<Op>, Malformed> {
+        // Counted whether it is wanted or not, so that an op has the same place for everybody.
+        let transaction = self.place_in_transaction(event);
+        let operation = event.operation();
+        let Some(namespace) = self.selection.select(event.database, event.collection, operation) else {
+            return Ok(None);
+        };
+        let cut = |document: Option<&RawDocument>| document.map(|document| reply.cut(document));
+        let mut op = Op {
+            timestamp: event.timestamp,
+            place: Place::Token(event.token.into()),
+            origin: Origin::ChangeStream,
+            operation_type: operation,
+            namespace,
+            wall_time: event.wall_time,
+            document_key: cut(event.document_key),
+            full_document: cut(event.full_document),
+            full_document_before_change: cut(event.full_document_before_change),
+            update_description: None,
+            command: match operation {
+                OperationType::Other => Some(reply.cut(document)),
+                _ => command(operation, event)?.map(|command| Bytes::from(command.into_bytes())),
+            },
+            transaction,
+        };
+        if operation == OperationType::Update {
+            self.describe(&mut op, reply, event.update_description);
+        }
+        Ok(Some(op))
+    }
+
+    fn describe(&mut self, op: &mut Op, reply: &Reply, description: Option<&RawDocument>) {
+        let described = description
+            .ok_or(Malformed::Missing("updateDescription"))
+            .and_then(|description| update_description(reply, description));
+        match described {
+            Ok(description) => op.update_description = Some(description),
+            Err(error) => {
+                op.command = description.map(|description| reply.cut(description));
+                if self.count(Skip::BadDelta) == 1 {
+                    tracing::warn!(
+                        "the update {} is delivered without a description, as the event's cannot be read: {error}; more \
+                         are counted, not logged",
+                        op.id()
+                    );
+                }
+            }
+        }
+    }
+
+    /// The events of a transaction come one after the other. Where their tokens do not say their places, they
+    /// are counted, from where this stream began to read.
+    fn place_in_transaction(&mut self, event: &Event<'_>) -> Option<Transaction> {
+        let (session, number) = (event.session?, event.transaction_number?);
+        let same = |running: &Running| running.number == number && *running.session == *session.as_bytes();
+        if !self.transaction.as_ref().is_some_and(same) {
+            let id = transaction_id(session, number)?;
+            self.transaction = Some(Running { session: session.as_bytes().into(), number, id, next: 0 });
+        }
+        let running = self.transaction.as_mut()?;
+        let index = transaction_index(event.token, event.timestamp).unwrap_or(running.next);
+        running.next = index.saturating_add(1);
+        Some(Transaction { id: Arc::clone(&running.id), index })
+    }
+
+    fn count(&mut self, skip: Skip) -> u64 {
+        let count = self.skipped.entry(skip).or_default();
+        *count += 1;
+        *count
+    }
+}

@@ -1,0 +1,161 @@
+//! Places in a change stream.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, rawdoc};
+
+use crate::op::Timestamp;
+
+/// Where a change stream goes on: the server's own words for a place in it.
+///
+/// Displayed it is the hexadecimal `_data` where that is all of it, else the document as relaxed Extended
+/// JSON; both can be parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResumeToken(RawDocumentBuf);
+
+/// Not a resume token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a resume token: the hexadecimal _data of one, or the document {{\"_data\": …}} as JSON")]
+pub struct NoToken;
+
+impl ResumeToken {
+    /// The token that this document is, as the `_id` of an event is.
+    pub(super) fn new(token: &RawDocument) -> Self {
+        Self(token.to_owned())
+    }
+
+    /// As the server wrote it.
+    pub fn as_document(&self) -> &RawDocument {
+        &self.0
+    }
+}
+
+impl fmt::Display for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (1, Ok(data)) = (self.0.iter_elements().count(), self.0.get_str("_data")) {
+            return f.write_str(data);
+        }
+        let document = Document::try_from(&*self.0).map_err(|_| fmt::Error)?;
+        Bson::Document(document).into_relaxed_extjson().fmt(f)
+    }
+}
+
+impl FromStr for ResumeToken {
+    type Err = NoToken;
+
+    fn from_str(text: &str) -> Result<Self, NoToken> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Self(rawdoc! { "_data": text }));
+        }
+        let json: serde_json::Value = serde_json::from_str(text).map_err(|_| NoToken)?;
+        let token = Bson::try_from(json).map_err(|_| NoToken)?;
+        let token = token.as_document().filter(|token| token.contains_key("_data")).ok_or(NoToken)?;
+        RawDocumentBuf::try_from(token).map(Self).map_err(|_| NoToken)
+    }
+}
+
+/// Where a change stream begins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum StreamStart {
+    /// With what changes from now on.
+    #[default]
+    Now,
+    /// With the first event of this time or later.
+    At(Timestamp),
+    /// With the event after this one, even where that ended a stream.
+    After(ResumeToken),
+}
+
+impl fmt::Display for StreamStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::At(timestamp) => timestamp.fmt(f),
+            Self::After(token) => write!(f, "the resume token {token}"),
+        }
+    }
+}
+
+/// The place of an event in its transaction, which mongod writes into its tokens; other servers write other
+/// tokens. `at` is the event's time, which such a token has to have.
+///
+/// A token is a key string: each value after a byte for its type. The first values are the time, a version, from version 1 on
+/// the type of the token, and the place.
+pub(super) fn transaction_index(data: &str, at: Timestamp) -> Option<u32> {
+    const TIMESTAMP: u8 = 0x82;
+    let mut digits = data.chars().map_while(|digit| digit.to_digit(16));
+    let mut bytes = std::iter::from_fn(|| u8::try_from(digits.next()? << 4 | digits.next()?).ok());
+    let timed = bytes.next()? == TIMESTAMP;
+    let time = Timestamp { time: u32_of(&mut bytes)?, increment: u32_of(&mut bytes)? };
+    if !timed || time != at || number(&mut bytes)? == 0 {
+        return None;
+    }
+    number(&mut bytes)?;
+    u32::try_from(number(&mut bytes)?).ok()
+}
+
+fn u32_of(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
+    (0..4).try_fold(0, |number, _| Some(number << 8 | u32::from(bytes.next()?)))
+}
+
+/// A number of a key string that is whole and not negative. The lowest bit says whether a fraction follows.
+fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
+    const ZERO: u8 = 0x29;
+    const ONE_BYTE: u8 = 0x2b;
+    const EIGHT_BYTES: u8 = 0x32;
+    let kind = bytes.next()?;
+    match kind {
+        ZERO => Some(0),
+        ONE_BYTE..=EIGHT_BYTES => {
+            let number = (ONE_BYTE..=kind)
+                .try_fold(0_u64, |number, _| Some(number << 8 | u64::from(bytes.next()?)))?;
+            (number & 1 == 0).then_some(number >> 1)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_displayed_as_it_is_parsed() {
+        for text in [
+            "82635019A0000000012B0429296E1404",
+            "0a",
+            r#"{"_data":"82","_typeBits":{"$binary":{"base64":"Aw==","subType":"00"}}}"#,
+        ] {
+            let token: ResumeToken = text.parse().unwrap();
+            assert_eq!(token.to_string(), text);
+            assert_eq!(token.to_string().parse(), Ok(token));
+        }
+        assert_eq!(r#"{"_data": "82AB"}"#.parse::<ResumeToken>().unwrap().to_string(), "82AB");
+        for none in ["", "now", "8Z", "{}", r#"{"data":"82"}"#, "[1]", r#""82""#, "{"] {
+            assert_eq!(none.parse::<ResumeToken>(), Err(NoToken), "{none}");
+        }
+    }
+
+    #[test]
+    fn the_place_in_a_transaction_is_read_from_a_token_of_mongod() {
+        let at = Timestamp { time: 0x6350_19a0, increment: 1 };
+        let token = |rest: &str| format!("82635019A000000001{rest}");
+        // Of an insert: version 2, an event, 0, not from an invalidate event, and so on.
+        let whole = "2B042C0100296E5A1004AB1154ACACD849A48C61756D70D3B21F463C";
+        assert_eq!(transaction_index(&token(whole), at), Some(0));
+        assert_eq!(transaction_index(&token("2B022C01002B026E"), at), Some(1));
+        assert_eq!(transaction_index(&token("2B042C01002BFE6E"), at), Some(127));
+        assert_eq!(transaction_index(&token("2B042C01002C01006E"), at), Some(128));
+        assert_eq!(transaction_index(&token("2b042c01002d0200006e"), at), Some(0x1_0000));
+
+        let other = Timestamp { increment: 2, ..at };
+        assert_eq!(transaction_index(&token(whole), other), None, "not the event's time");
+        for none in
+            ["", "2B04", "2B042C0100", "2B042C0100286E", "2B042C01002B036E", "292C0100296E", "2B042C0100zz"]
+        {
+            assert_eq!(transaction_index(&token(none), at), None, "{none}");
+        }
+        assert_eq!(transaction_index("é", at), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! Why what was read gives no op, or not all of it.
+
+use std::collections::BTreeMap;
+
+/// How much was skipped, by reason.
+pub type Skipped = BTreeMap<Skip, u64>;
+
+/// Why an entry of the oplog, or an event of a change stream, gives no op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Skip {
+    /// The server notes the time, an image of a document, or the end of a transaction.
+    Noop,
+    /// A copy made by the balancer.
+    Migration,
+    /// The start or the end in vain of an index build.
+    IndexBuild,
+    /// A transaction is delivered without its first operations, which the oplog has no more.
+    LostPiece,
+    /// A fragment of a change event whose other fragments were not seen.
+    Fragment,
+    /// A change event that is larger than what is put together of fragments.
+    TooLarge,
+    /// Not skipped, but out of order: its timestamp is before that of the entry before it.
+    Backwards,
+    /// Not skipped, but delivered without its description: an update whose delta cannot be read.
+    BadDelta,
+    /// Of a kind that this host does not know.
+    UnknownKind,
+    /// It lacks what its kind must have.
+    Malformed,
+}
+
+impl Skip {
+    /// Its name in logs and counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Noop => "no-ops",
+            Self::Migration => "entries of migrations",
+            Self::IndexBuild => "entries of index builds",
+            Self::LostPiece => "transactions with lost operations",
+            Self::Fragment => "fragments of events",
+            Self::TooLarge => "events that are too large",
+            Self::Backwards => "entries out of order",
+            Self::BadDelta => "updates without a description",
+            Self::UnknownKind => "entries of unknown kinds",
+            Self::Malformed => "malformed entries",
+        }
+    }
+}
