@@ -1,7 +1,12 @@
 //! The hot paths: reading an entry of the oplog, describing an update, and the two calls of a plugin.
 //!
 //! Each group has a baseline in the same run, as times on a machine that is shared say little alone.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark that fails should say where"
+)]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

@@ -2,6 +2,7 @@
 //! somebody wants; it knows neither plugins nor what becomes of an op.
 
 pub mod connect;
+pub mod file;
 pub mod oplog;
 mod patience;
 mod reply;

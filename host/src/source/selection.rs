@@ -15,7 +15,7 @@ const REMEMBERED: usize = 10_000;
 type Operations = u16;
 
 /// The changes that a plugin subscribed to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
     rules: Vec<(GlobMatcher, Operations)>,
     everything: bool,

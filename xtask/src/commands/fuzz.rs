@@ -22,7 +22,8 @@ pub(crate) fn run(minutes: u64) -> anyhow::Result<()> {
     step("seeds", || seeds(&folder))?;
     // Without a sanitizer, as there is no unsafe code here that one could find wrong. The first build is long.
     step("build", || {
-        let mut build = cargo(&["+nightly", "fuzz", "build", "--fuzz-dir", "host/fuzz", "--sanitizer", "none"]);
+        let mut build =
+            cargo(&["+nightly", "fuzz", "build", "--fuzz-dir", "host/fuzz", "--sanitizer", "none"]);
         succeed(build.args(["--target", &triple, "--target-dir"]).arg(&folder))
     })?;
     let programs = folder.join(triple).join("release");
@@ -45,7 +46,8 @@ fn triple() -> anyhow::Result<String> {
     let rustc = Command::new("rustc").args(["+nightly", "-vV"]).stderr(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&rustc.stdout).into_owned();
     let triple = said.lines().find_map(|line| line.strip_prefix("host: "));
-    let triple = triple.context("there is no nightly Rust: rustup toolchain install nightly --profile minimal")?;
+    let triple =
+        triple.context("there is no nightly Rust: rustup toolchain install nightly --profile minimal")?;
     let fuzz = cargo(&["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     if !fuzz.success() {
         bail!("there is no cargo-fuzz: cargo install cargo-fuzz");
@@ -53,12 +55,7 @@ fn triple() -> anyhow::Result<String> {
     Ok(triple.to_owned())
 }
 
-fn start(
-    target: &str,
-    programs: &Path,
-    folder: &Path,
-    minutes: u64,
-) -> anyhow::Result<(Process, PathBuf)> {
+fn start(target: &str, programs: &Path, folder: &Path, minutes: u64) -> anyhow::Result<(Process, PathBuf)> {
     let log = folder.join(target).with_extension("log");
     let mut command = Command::new(programs.join(target));
     command.arg(folder.join("corpus").join(target)).stderr(File::create(&log)?);

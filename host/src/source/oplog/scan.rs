@@ -78,9 +78,7 @@ impl<'a> Field<'a> {
                 let text = self.value.get(4..self.value.len().checked_sub(1)?)?;
                 RawBsonRef::String(std::str::from_utf8(text).ok()?)
             }
-            ElementType::EmbeddedDocument => {
-                RawBsonRef::Document(RawDocument::from_bytes(self.value).ok()?)
-            }
+            ElementType::EmbeddedDocument => RawBsonRef::Document(RawDocument::from_bytes(self.value).ok()?),
             ElementType::Timestamp => {
                 let (increment, time) = self.value.split_first_chunk()?;
                 let [increment, time] = [*increment, *time.first_chunk()?].map(u32::from_le_bytes);
