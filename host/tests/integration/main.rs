@@ -17,6 +17,8 @@ mod support;
 mod bad_plugins;
 mod bad_servers;
 mod delta_property;
+mod files;
+mod files_damaged;
 mod main_job;
 mod odd_bytes;
 mod oplog_cases;
