@@ -1,22 +1,37 @@
-//! The hot paths: reading an entry of the oplog, and the two calls of a plugin.
+//! The hot paths: reading an entry of the oplog, describing an update, and the two calls of a plugin.
 //!
 //! Each group has a baseline in the same run, as times on a machine that is shared say little alone.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark that fails should say where"
+)]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
+use gtm_host::source::oplog::delta::update_description;
 use gtm_host::source::oplog::entry::Entry;
 
 const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
 
+/// Of entries, by what they insert: around it they take 282 bytes.
+const ENTRIES: [(&str, usize); 3] = [("300 B", 18), ("500 B", 218), ("4 KB", 4096 - 282)];
+
+/// Of updates: how many fields they change.
+const FIELDS: [usize; 3] = [10, 1000, 100_000];
+
 fn document(size: usize) -> Document {
+    if size == 18 {
+        return doc! { "_id": 1_i64 };
+    }
     let rest = size - bson::serialize_to_vec(&doc! { "_id": 1_i64, "text": "" }).unwrap().len();
     doc! { "_id": 1_i64, "text": "x".repeat(rest) }
 }
@@ -59,9 +74,9 @@ fn entry(size: usize) -> RawDocumentBuf {
 }
 
 fn header(criterion: &mut Criterion) {
-    for (name, size) in SIZES {
+    for (name, size) in ENTRIES {
         let entry = entry(size);
-        let mut group = criterion.benchmark_group(format!("entry of an insert of {name}"));
+        let mut group = criterion.benchmark_group(format!("entry of {name}"));
         group.throughput(Throughput::Elements(1));
         group.bench_function("header and change", |bencher| {
             bencher.iter(|| {
@@ -82,6 +97,31 @@ fn header(criterion: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+/// Prints the time of one field beside that of the whole: the same at each size, or it is not linear.
+fn descriptions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("update description");
+    for count in FIELDS {
+        let fields: Document = (0..count).map(|n| (format!("field{n:06}"), 1.into())).collect();
+        let delta = doc! { "$v": 2, "diff": { "u": { "plain": 1 }, "snested": { "u": fields } } };
+        let delta = RawDocumentBuf::try_from(delta).unwrap();
+        let mut fastest = Duration::MAX;
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(format!("{count} fields"), |bencher| {
+            bencher.iter_custom(|times| {
+                let started = Instant::now();
+                for _ in 0..times {
+                    black_box(update_description(black_box(&delta)).unwrap());
+                }
+                let took = started.elapsed();
+                fastest = fastest.min(took / u32::try_from(times).unwrap());
+                took
+            });
+        });
+        println!("{count} fields: {:.0} ns per field", fastest.as_secs_f64() * 1e9 / count as f64);
+    }
+    group.finish();
 }
 
 fn calls(criterion: &mut Criterion) {
@@ -113,5 +153,5 @@ fn calls(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, header, calls);
+criterion_group!(benches, header, descriptions, calls);
 criterion_main!(benches);

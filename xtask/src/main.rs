@@ -26,6 +26,12 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Feed any bytes to what reads the oplog, and say what it could not bear. Needs a nightly Rust and cargo-fuzz
+    Fuzz {
+        /// How long
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
+    },
     /// Measure the hot paths
     Bench {
         /// For criterion, after a --: part of a benchmark's name, for example
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Demo => commands::demo::run(),
         Command::Test { arguments } => commands::test::run(&arguments),
+        Command::Fuzz { minutes } => commands::fuzz::run(minutes),
         Command::Bench { arguments } => commands::bench::run(&arguments),
     };
     match done {

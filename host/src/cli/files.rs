@@ -16,7 +16,8 @@ pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<Options> {
 }
 
 fn namespace(text: &str) -> anyhow::Result<Namespace> {
-    let parts = text.split_once('.').filter(|(database, collection)| !database.is_empty() && !collection.is_empty());
+    let parts =
+        text.split_once('.').filter(|(database, collection)| !database.is_empty() && !collection.is_empty());
     let (database, collection) =
         parts.context(format!("\"{text}\" is no namespace: --collection takes DATABASE.COLLECTION"))?;
     Ok(Namespace { database: database.into(), collection: collection.into() })

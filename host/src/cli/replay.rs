@@ -32,7 +32,12 @@ pub(super) async fn run(
     let Replayed { emitted, plugins, read, worked } =
         replay(&mut files, plugins, settings.retry, &shutdown, grace).await;
     worked?;
-    let summary = ReadSummary { emitted, report: Some(files.into_report()), elapsed: started.elapsed(), ..ReadSummary::default() };
+    let summary = ReadSummary {
+        emitted,
+        report: Some(files.into_report()),
+        elapsed: started.elapsed(),
+        ..ReadSummary::default()
+    };
     let mut out = std::io::stdout().lock();
     if arguments.output == Format::Json {
         let mut object = summary.json();

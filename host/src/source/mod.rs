@@ -6,6 +6,7 @@
 pub mod change_stream;
 mod choice;
 pub mod connect;
+pub mod file;
 mod live;
 pub mod oplog;
 mod patience;

@@ -3,12 +3,17 @@
 use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use bytes::Bytes;
 
+use super::oplog::scan::Broken;
+
 /// A document of which not even what it is can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Not BSON.
     #[error("{0}")]
     Bson(#[from] bson::error::Error),
+    /// Not BSON from some field on.
+    #[error(transparent)]
+    Broken(#[from] Broken),
     /// A field without which nothing can be said is not there, or of another type.
     #[error("it has no {0}")]
     Missing(&'static str),

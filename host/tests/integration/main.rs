@@ -19,6 +19,8 @@ mod bad_servers;
 mod change_stream;
 mod change_stream_cases;
 mod delta_property;
+mod files;
+mod files_damaged;
 mod main_job;
 mod odd_bytes;
 mod oplog_cases;

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod build;
 pub(crate) mod demo;
+pub(crate) mod fuzz;
 pub(crate) mod test;
 
 use std::process::Command;

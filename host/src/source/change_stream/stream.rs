@@ -116,7 +116,7 @@ impl ChangeStream {
         }
     }
 
-    async fn aggregate(&self) -> mongodb::error::Result<RawBatchCursor> {
+    async fn aggregate(&mut self) -> mongodb::error::Result<RawBatchCursor> {
         let database = self.client.database(self.request.scope().database());
         let command = database.run_raw_cursor_command(self.request.command(&self.position));
         timed_for(READ_TIMEOUT, command.max_time(AWAIT).batch()).await

@@ -3,6 +3,7 @@
 use bson::RawDocument;
 
 use super::entry::Entry;
+use super::scan::Fields;
 use crate::op::OperationType;
 use crate::source::Skip;
 use crate::source::value::string;
@@ -110,12 +111,11 @@ pub enum Key<'a> {
 /// before, `$v` missing in the oldest) and is not the new document. A new document has an `_id`, a
 /// delta has none; fields named like a delta's may stand in a document, so what comes first decides.
 fn is_delta(object: &RawDocument) -> bool {
-    object
-        .iter_elements()
+    Fields::of(object)
         .map_while(Result::ok)
-        .find_map(|element| match element.key().as_str() {
-            "$v" | "diff" | "$set" | "$unset" => Some(true),
-            "_id" => Some(false),
+        .find_map(|field| match field.name {
+            b"$v" | b"diff" | b"$set" | b"$unset" => Some(true),
+            b"_id" => Some(false),
             _ => None,
         })
         .unwrap_or(false)

@@ -5,6 +5,7 @@
 
 use bson::{RawBsonRef, RawDocument};
 
+use super::scan::Fields;
 use crate::op::Timestamp;
 use crate::source::Malformed;
 use crate::source::value::{integer, milliseconds, string, subdocument};
@@ -42,9 +43,9 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// It is not BSON, or lacks `ts` or `op`.
     pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
-        let mut timestamp = None;
-        let mut entry = Self::fields(document, |value| timestamp = value.as_timestamp())?;
-        entry.timestamp = timestamp.ok_or(Malformed::Missing("ts"))?.into();
+        let mut at = None;
+        let mut entry = Self::fields(document, |value| at = timestamp(value))?;
+        entry.timestamp = at.ok_or(Malformed::Missing("ts"))?;
         Ok(entry)
     }
 
@@ -78,24 +79,33 @@ impl<'a> Entry<'a> {
             previous: None,
             vectored: false,
         };
-        for element in document.iter_elements() {
-            let element = element?;
-            match element.key().as_str() {
-                "ts" => ts(element.value()?),
-                "op" => kind = string(element.value()?),
-                "ns" => entry.namespace = string(element.value()?).unwrap_or_default(),
-                "o" => entry.object = subdocument(element.value()?),
-                "o2" => entry.object2 = subdocument(element.value()?),
-                "wall" => entry.wall_time = milliseconds(element.value()?),
-                "fromMigrate" => entry.from_migrate = element.value()?.as_bool().unwrap_or(false),
-                "lsid" => entry.session = subdocument(element.value()?),
-                "txnNumber" => entry.transaction_number = integer(element.value()?),
-                "prevOpTime" => entry.previous = subdocument(element.value()?),
-                "multiOpType" => entry.vectored = integer(element.value()?) == Some(1),
+        for field in Fields::of(document) {
+            let field = field?;
+            match field.name {
+                b"ts" => field.value().into_iter().for_each(&mut ts),
+                b"op" => kind = field.value().and_then(string),
+                b"ns" => entry.namespace = field.value().and_then(string).unwrap_or_default(),
+                b"o" => entry.object = field.value().and_then(subdocument),
+                b"o2" => entry.object2 = field.value().and_then(subdocument),
+                b"wall" => entry.wall_time = field.value().and_then(milliseconds),
+                b"fromMigrate" => entry.from_migrate = field.value() == Some(RawBsonRef::Boolean(true)),
+                b"lsid" => entry.session = field.value().and_then(subdocument),
+                b"txnNumber" => entry.transaction_number = field.value().and_then(integer),
+                b"prevOpTime" => entry.previous = field.value().and_then(subdocument),
+                b"multiOpType" => entry.vectored = field.value().and_then(integer) == Some(1),
                 _ => {}
             }
         }
         entry.kind = kind.ok_or(Malformed::Missing("op"))?;
         Ok(entry)
+    }
+}
+
+/// Dumps of old tools have it as a document `{t, i}`.
+fn timestamp(value: RawBsonRef<'_>) -> Option<Timestamp> {
+    let part = |name| u32::try_from(integer(value.as_document()?.get(name).ok()??)?).ok();
+    match value {
+        RawBsonRef::Timestamp(timestamp) => Some(timestamp.into()),
+        _ => Some(Timestamp { time: part("t")?, increment: part("i")? }),
     }
 }

@@ -1,6 +1,6 @@
 //! The oplog of a replica set as a source.
 //!
-//! [`entry`] reads the fields of one entry, [`change`] what it changed, [`delta`] how an update changed
+//! [`scan`] walks the fields of a document, [`entry`] reads those of one entry, [`change`] what it changed, [`delta`] how an update changed
 //! its document; the [`Reader`] puts ops together of these, and of the pieces of transactions. All that is
 //! pure: bytes in, ops out. [`Tail`] follows the oplog over the wire and comes back after a failure where
 //! it was; `lookup` finds the documents that updates leave out.
@@ -13,6 +13,7 @@ mod error;
 mod lookup;
 mod pushdown;
 mod reader;
+pub mod scan;
 mod tail;
 mod transaction;
 

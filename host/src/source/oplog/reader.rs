@@ -27,6 +27,7 @@ pub struct Reader {
     selection: Selection,
     origin: Origin,
     skipped: Skipped,
+    unwanted: u64,
     transactions: Transactions,
 }
 
@@ -37,6 +38,7 @@ impl Reader {
             selection,
             origin: Origin::Oplog,
             skipped: Skipped::new(),
+            unwanted: 0,
             transactions: Transactions::new(HELD),
         }
     }
@@ -103,6 +105,25 @@ impl Reader {
     pub fn malformed(&mut self, malformed: &Malformed) {
         tracing::error!("skipped an oplog entry that cannot be read: {malformed}");
         self.count(Skip::Malformed);
+    }
+
+    /// Takes note of an entry of which no op is wanted: it may be a piece of a transaction that is committed later.
+    pub fn pass_over(&mut self, document: &RawDocument, entry: &Entry<'_>) {
+        match Role::of(entry) {
+            None => {}
+            Some(Role::Piece) => self.transactions.hold(entry, document),
+            Some(_) => self.transactions.abort(entry),
+        }
+    }
+
+    /// How many entries were skipped so far, by reason.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// How many ops the selection did not want so far.
+    pub fn unwanted(&self) -> u64 {
+        self.unwanted
     }
 
     /// How many entries were skipped, by reason.
@@ -211,7 +232,11 @@ impl Reader {
         within: &Within,
         index: u32,
     ) -> Option<Op> {
-        let namespace = self.selection.select(change.database, change.collection, change.operation)?;
+        let selected = self.selection.select(change.database, change.collection, change.operation);
+        let Some(namespace) = selected else {
+            self.unwanted += 1;
+            return None;
+        };
         let mut op = Op {
             timestamp: entry.timestamp,
             place: Place::Index(index),

@@ -1,0 +1,119 @@
+//! A dump of two million entries, read by a source of which nobody wants anything: most entries of a replay
+//! are so. Beside it, in turns, the same bytes read plainly, from length to length.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark that fails should say where"
+)]
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bson::{RawDocumentBuf, doc};
+use gtm_host::source::Selection;
+use gtm_host::source::file::{Files, Options};
+
+const ENTRIES: u32 = 2_000_000;
+const ROUNDS: usize = 5;
+const BUFFER: usize = 1 << 20;
+
+/// An insert as MongoDB 8 writes it, of 300 bytes.
+fn entry(increment: u32) -> Vec<u8> {
+    let entry = doc! {
+        "lsid": { "id": bson::Uuid::from_bytes([7; 16]), "uid": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![1; 32] } },
+        "txnNumber": 1_i64,
+        "op": "i",
+        "ns": "users.users",
+        "ui": bson::Uuid::from_bytes([9; 16]),
+        "o": { "_id": 1_i64 },
+        "o2": { "_id": 1_i64 },
+        "stmtId": 0,
+        "ts": bson::Timestamp { time: 1_700_000_000, increment },
+        "t": 1_i64,
+        "v": 2_i64,
+        "wall": bson::DateTime::from_millis(1_700_000_000_123),
+        "prevOpTime": { "ts": bson::Timestamp { time: 0, increment: 0 }, "t": -1_i64 },
+    };
+    RawDocumentBuf::try_from(entry).unwrap().into_bytes()
+}
+
+fn write(path: &Path) {
+    let mut file = BufWriter::with_capacity(BUFFER, File::create(path).unwrap());
+    let mut entry = entry(1);
+    assert_eq!(entry.len(), 300);
+    let at = entry.windows(4).position(|four| four == b"\x11ts\0").unwrap() + 4;
+    for increment in 1..=ENTRIES {
+        entry[at..at + 4].copy_from_slice(&increment.to_le_bytes());
+        file.write_all(&entry).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// Reads the file and goes from document to document.
+fn plain(path: &Path) -> Duration {
+    let started = Instant::now();
+    let mut file = File::open(path).unwrap();
+    let (mut buffer, mut begun, mut count) = (vec![0; BUFFER], 0, 0);
+    loop {
+        let read = file.read(&mut buffer[begun..]).unwrap();
+        let filled = begun + read;
+        let mut at = 0;
+        while let Some(length) = buffer[at..filled].first_chunk() {
+            let length = i32::from_le_bytes(*length) as usize;
+            if at + length > filled {
+                break;
+            }
+            at += length;
+            count += 1;
+        }
+        if read == 0 {
+            break;
+        }
+        buffer.copy_within(at..filled, 0);
+        begun = filled - at;
+    }
+    assert_eq!(count, ENTRIES);
+    started.elapsed()
+}
+
+/// Reads it as a source.
+fn replay(path: &Path, selection: Selection, ops: usize) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let started = Instant::now();
+    let mut files = Files::open(vec![path.to_owned()], selection, Options::default()).unwrap();
+    let mut given = 0;
+    while let Some(batch) = runtime.block_on(files.next()).unwrap() {
+        given += batch.len();
+    }
+    assert_eq!((files.position().increment, given), (ENTRIES, ops));
+    started.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("oplog.bson");
+    write(&path);
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        times[0].push(plain(&path));
+        times[1].push(replay(&path, Selection::default(), 0));
+        times[2].push(replay(&path, Selection::everything(), ENTRIES as usize));
+    }
+    let times = times.map(median);
+    let names = ["read from length to length", "replayed, nothing wanted", "replayed, everything wanted"];
+    for (name, time) in names.into_iter().zip(times) {
+        println!(
+            "{name:30} {time:6.3} s, {:5.2} million entries/s, {:4.2} of plain reading",
+            f64::from(ENTRIES) / time / 1e6,
+            times[0] / time
+        );
+    }
+}

@@ -1,0 +1,340 @@
+//! Makes ops of the documents of files, on a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bson::RawDocument;
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
+
+use super::Options;
+use super::error::{FileError, Place, name};
+use super::frames::{Frames, Misframed};
+use super::input::Input;
+use super::kind::{Kind, recognise};
+use super::outbox::{Gone, Message, Outbox};
+use super::path::{is_metadata, namespace};
+use super::report::{Contents, FileReport, Totals};
+use super::texts::Texts;
+use crate::op::{Namespace, Op, OperationType, Origin, Place as Of, Timestamp};
+use crate::source::oplog::Reader;
+use crate::source::oplog::entry::Entry;
+use crate::source::oplog::scan::Fields;
+use crate::source::reply::id_of;
+use crate::source::{Malformed, Reply, Selection};
+
+/// Reads files one after another.
+pub(super) struct Decoder {
+    /// One for all files, so that a transaction may go on in the next.
+    reader: Reader,
+    /// For what is no entry.
+    selection: Selection,
+    options: Options,
+    totals: Totals,
+    /// Of one entry.
+    decoded: Vec<Op>,
+    outbox: Outbox,
+    said_metadata: bool,
+}
+
+/// The file that is read.
+struct Current {
+    index: usize,
+    name: Arc<str>,
+    gzip: bool,
+    report: FileReport,
+}
+
+/// Why a file is read no further.
+enum Stop {
+    Failed(FileError),
+    Misframed(Misframed),
+    /// An entry is later than all that is wanted.
+    Late,
+    Gone,
+}
+
+impl From<FileError> for Stop {
+    fn from(error: FileError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Misframed> for Stop {
+    fn from(misframed: Misframed) -> Self {
+        Self::Misframed(misframed)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// The documents of a file, as they are written.
+enum Documents {
+    Bson(Frames),
+    Json(Texts),
+}
+
+impl Documents {
+    /// Where a document begins that is not all there, and how much of it is.
+    fn left(&self) -> (u64, u64) {
+        match self {
+            Self::Bson(frames) => frames.left(),
+            Self::Json(texts) => texts.left(),
+        }
+    }
+}
+
+impl Current {
+    fn at(&self, offset: u64) -> Place {
+        Place { file: Arc::clone(&self.name), offset, gzip: self.gzip }
+    }
+}
+
+impl Decoder {
+    pub(super) fn new(selection: Selection, options: Options, sender: Sender<Message>) -> Self {
+        Self {
+            // A dump cannot be gone back in, so all of an open transaction is held.
+            reader: Reader::new(selection.clone()).of_file().holding(usize::MAX),
+            selection,
+            options,
+            totals: Totals::default(),
+            decoded: Vec::new(),
+            outbox: Outbox::new(sender),
+            said_metadata: false,
+        }
+    }
+
+    /// Reads all files, or up to an error, or until nobody wants more.
+    pub(super) fn run(mut self, paths: &[PathBuf]) {
+        for (index, path) in paths.iter().enumerate() {
+            let report = FileReport::of(path);
+            let mut file = Current { index, name: name(path), gzip: false, report };
+            let ended = self.file(&mut file, path);
+            if matches!(ended, Err(Stop::Late)) {
+                self.totals.after += 1;
+            }
+            // What came before an error is given out before it.
+            if self.send(&file).is_err() {
+                return;
+            }
+            let error = match ended {
+                Ok(()) | Err(Stop::Late) => continue,
+                Err(Stop::Gone) => return,
+                Err(Stop::Failed(error)) => error,
+                Err(Stop::Misframed(Misframed { offset, found })) => {
+                    FileError::Damaged { at: file.at(offset), found }
+                }
+            };
+            let _ = self.outbox.say(Message::Failed(error));
+            return;
+        }
+        let _ = self.outbox.say(Message::Done);
+    }
+
+    fn file(&mut self, file: &mut Current, path: &Path) -> Result<(), Stop> {
+        if is_metadata(path) {
+            file.report.contents = Contents::Metadata;
+            if !std::mem::replace(&mut self.said_metadata, true) {
+                tracing::info!("skipped {}: it describes a dump; more like it are not named", file.name);
+            }
+            return Ok(());
+        }
+        let input = Input::open(path)
+            .map_err(|reason| FileError::Unreadable { file: Arc::clone(&file.name), reason })?;
+        file.gzip = input.gzip;
+        let kind = recognise(&input.head)
+            .map_err(|found| FileError::Unknown { file: Arc::clone(&file.name), found })?;
+        let mut documents = match kind {
+            Some(Kind::Bson) => Documents::Bson(Frames::default()),
+            // White space at most is as good as none.
+            Some(Kind::Json) | None => Documents::Json(Texts::default()),
+        };
+        let blocks = input.blocks().map_err(FileError::Thread)?;
+        while let Some(block) = blocks.next() {
+            let block = block.map_err(|reason| {
+                let (begins, read) = documents.left();
+                FileError::Broken { at: file.at(begins + read), reason }
+            })?;
+            let read = self.documents(file, &mut documents, &block);
+            file.report.bytes = documents.left().0;
+            read?;
+            self.outbox.let_go_of(block.len());
+            self.send(file)?;
+            blocks.used(block);
+        }
+        match documents.left() {
+            (_, 0) => Ok(()),
+            (begins, read) => Err(FileError::Truncated { at: file.at(begins), read }.into()),
+        }
+    }
+
+    /// Reads the documents that end in a block.
+    fn documents(
+        &mut self,
+        file: &mut Current,
+        documents: &mut Documents,
+        block: &Bytes,
+    ) -> Result<(), Stop> {
+        match documents {
+            Documents::Bson(frames) => {
+                frames.read(block, |reply, bytes, offset| self.document(file, reply, bytes, offset))
+            }
+            Documents::Json(texts) => texts.read(block, |document, offset| match document {
+                Ok(bytes) => self.document(file, &Reply::new(bytes.clone()), &bytes, offset),
+                Err(reason) => {
+                    file.report.documents += 1;
+                    self.corrupt(file, offset, &reason);
+                    Ok(())
+                }
+            }),
+        }
+    }
+
+    fn document(&mut self, file: &mut Current, reply: &Reply, bytes: &[u8], offset: u64) -> Result<(), Stop> {
+        file.report.documents += 1;
+        let document = match RawDocument::from_bytes(bytes) {
+            Ok(document) => document,
+            Err(error) => {
+                self.corrupt(file, offset, &error.to_string());
+                return Ok(());
+            }
+        };
+        let parsed = match &file.report.contents {
+            Contents::Collection(namespace) => {
+                let namespace = Arc::clone(namespace);
+                return self.found(file, &namespace, reply, document, offset);
+            }
+            _ => Entry::parse(document),
+        };
+        match parsed {
+            Ok(entry) => {
+                if file.report.contents == Contents::Nothing {
+                    file.report.contents = Contents::Oplog;
+                    tracing::info!("{} holds entries of an oplog", file.name);
+                }
+                self.entry(file, reply, document, &entry, offset)
+            }
+            // The first document that can be read says what its file is.
+            Err(Malformed::Missing(_)) if file.report.contents == Contents::Nothing => {
+                let namespace = self.namespace(file)?;
+                tracing::info!("{} holds documents of {namespace}", file.name);
+                file.report.contents = Contents::Collection(Arc::clone(&namespace));
+                self.found(file, &namespace, reply, document, offset)
+            }
+            Err(malformed) => {
+                self.corrupt(file, offset, &malformed.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        file: &Current,
+        reply: &Reply,
+        document: &RawDocument,
+        entry: &Entry<'_>,
+        offset: u64,
+    ) -> Result<(), Stop> {
+        if self.options.to.is_some_and(|to| entry.timestamp > to) {
+            return Err(Stop::Late);
+        }
+        if entry.timestamp < self.totals.position {
+            self.totals.backwards += 1;
+            if self.totals.backwards == 1 {
+                tracing::warn!(
+                    "{} stands an entry of {}, after one of {}: is this the order of the files? It is delivered; more are \
+                     counted, not logged",
+                    file.at(offset),
+                    entry.timestamp,
+                    self.totals.position
+                );
+            }
+        }
+        self.totals.position = entry.timestamp;
+        if self.options.from.is_some_and(|from| entry.timestamp < from) {
+            self.totals.before += 1;
+            self.reader.pass_over(document, entry);
+            return Ok(());
+        }
+        while let Err(missing) = self.reader.read(reply, document, entry, &mut self.decoded) {
+            self.reader.supply(entry, missing, None);
+        }
+        if !self.decoded.is_empty() {
+            let mut decoded = std::mem::take(&mut self.decoded);
+            for op in decoded.drain(..) {
+                self.give(file, op)?;
+            }
+            self.decoded = decoded;
+        }
+        Ok(())
+    }
+
+    /// A document of a collection, as it was found.
+    fn found(
+        &mut self,
+        file: &Current,
+        namespace: &Namespace,
+        reply: &Reply,
+        document: &RawDocument,
+        offset: u64,
+    ) -> Result<(), Stop> {
+        if let Some(broken) = Fields::of(document).find_map(Result::err) {
+            self.corrupt(file, offset, &broken.to_string());
+            return Ok(());
+        }
+        let Namespace { database, collection } = namespace;
+        let Some(namespace) = self.selection.select(database, collection, OperationType::Insert) else {
+            self.totals.unwanted += 1;
+            return Ok(());
+        };
+        self.give(
+            file,
+            Op {
+                timestamp: Timestamp::default(),
+                place: Of::Document,
+                origin: Origin::Replay,
+                operation_type: OperationType::Insert,
+                namespace,
+                wall_time: None,
+                document_key: id_of(document).map(|key| key.into_bytes().into()),
+                full_document: Some(reply.cut(document)),
+                full_document_before_change: None,
+                update_description: None,
+                command: None,
+                transaction: None,
+            },
+        )
+    }
+
+    /// Whose documents a file has.
+    fn namespace(&self, file: &Current) -> Result<Arc<Namespace>, FileError> {
+        let named = self.options.namespace.clone().or_else(|| namespace(&file.report.path));
+        named.map(Arc::new).ok_or_else(|| FileError::NoNamespace { file: Arc::clone(&file.name) })
+    }
+
+    fn corrupt(&mut self, file: &Current, offset: u64, reason: &str) {
+        self.totals.corrupt += 1;
+        if self.totals.corrupt == 1 {
+            tracing::error!(
+                "{} stands a document that cannot be read, and is skipped: {reason}; more are counted, not logged",
+                file.at(offset)
+            );
+        }
+    }
+
+    fn give(&mut self, file: &Current, op: Op) -> Result<(), Stop> {
+        if self.outbox.add(op) { Ok(self.send(file)?) } else { Ok(()) }
+    }
+
+    fn send(&mut self, file: &Current) -> Result<(), Gone> {
+        let mut totals = self.totals.clone();
+        totals.skipped = self.reader.skipped().clone();
+        totals.unwanted += self.reader.unwanted();
+        self.outbox.send(file.index, file.report.clone(), totals)
+    }
+}

@@ -1,0 +1,137 @@
+//! What a file is, by its first bytes. Pure.
+
+/// The first bytes of a file that is compressed by gzip (RFC 1952).
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// How large a document of a dump is at most: what a server stores, and what it writes around that.
+pub(super) const LARGEST: usize = (16 << 20) + (16 << 10);
+
+/// How the documents of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// BSON, one document after another.
+    Bson,
+    /// Extended JSON, one after another or in an array.
+    Json,
+}
+
+/// What else a file may be, by the bytes at a place.
+const OTHERS: [(usize, &[u8], &str); 14] = [
+    (0, GZIP, "compressed twice. Decompress it once"),
+    (
+        0,
+        &[0x6d, 0xe2, 0x99, 0x81],
+        "an archive of mongodump --archive. Restore it and dump it to a folder, or dump without --archive",
+    ),
+    (
+        0,
+        &[0x41, 0xd8, 0x01, 0x00, 0x01, 0x00, 0x00, 0x00],
+        "a file of WiredTiger, from a server's own folder. Use mongodump",
+    ),
+    (0, b"WiredTiger", "a file of WiredTiger, from a server's own folder. Use mongodump"),
+    (0, b"\0asm", "WebAssembly: a plugin is given with --plugin"),
+    (0, b"PK\x03\x04", "a zip archive. Unpack it"),
+    (0, &[0x28, 0xb5, 0x2f, 0xfd], "compressed by zstd. Decompress it"),
+    (0, &[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz. Decompress it"),
+    (0, b"BZh", "compressed by bzip2. Decompress it"),
+    (0, &[0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', b'p', b'Y'], "compressed by snappy. Decompress it"),
+    (257, b"ustar", "a tar archive. Unpack it"),
+    (0, &[0xff, 0xfe], "text in UTF-16. Convert it to UTF-8"),
+    (0, &[0xfe, 0xff], "text in UTF-16. Convert it to UTF-8"),
+    (0, b"%PDF", "a PDF"),
+];
+
+/// How the documents are written in a file that begins with `head`. None: there is nothing in it.
+///
+/// # Errors
+/// It is no dump; this is what it seems to be.
+pub(super) fn recognise(head: &[u8]) -> Result<Option<Kind>, &'static str> {
+    let other =
+        |(at, mark, _): &&(usize, &[u8], &str)| head.get(*at..).is_some_and(|head| head.starts_with(mark));
+    if let Some((_, _, what)) = OTHERS.iter().find(other) {
+        return Err(what);
+    }
+    // Only then JSON: as a length, no four signs of its text are one that a document has.
+    if is_bson(head) {
+        return Ok(Some(Kind::Bson));
+    }
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Ok(None),
+        Some(b'{' | b'[') => Ok(Some(Kind::Json)),
+        // Too short to say: the first document is cut off.
+        Some(_) if head.len() < 5 => Ok(Some(Kind::Bson)),
+        Some(_)
+            if std::str::from_utf8(head.get(..head.len().saturating_sub(3)).unwrap_or_default()).is_ok()
+                && !head.contains(&0) =>
+        {
+            Err("text, but not Extended JSON: that begins with {")
+        }
+        Some(_) => Err("nothing that is known here"),
+    }
+}
+
+/// What some programs write before text in UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+
+/// A length that a document may have, and the type of its first field, or its end.
+fn is_bson(head: &[u8]) -> bool {
+    let length = head.first_chunk().and_then(|length| usize::try_from(i32::from_le_bytes(*length)).ok());
+    match (length, head.get(4)) {
+        (Some(5), Some(0)) => true,
+        (Some(length), Some(kind)) => {
+            (6..=LARGEST).contains(&length) && bson::spec::ElementType::from(*kind).is_some()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_its_bytes_say() {
+        let bson =
+            |length: i32, kind| Vec::from_iter(length.to_le_bytes().into_iter().chain([kind, b'a', 0]));
+        for (head, kind) in [
+            (bson(5, 0), Some(Kind::Bson)),
+            (bson(300, 3), Some(Kind::Bson)),
+            // Begins with the sign {.
+            (bson(0x7b, 2), Some(Kind::Bson)),
+            (bson(LARGEST as i32, 0xff), Some(Kind::Bson)),
+            (b"{\"a\":1}".to_vec(), Some(Kind::Json)),
+            (b"{}".to_vec(), Some(Kind::Json)),
+            (b" \r\n\t[{}]".to_vec(), Some(Kind::Json)),
+            (b"\xef\xbb\xbf{}".to_vec(), Some(Kind::Json)),
+            (Vec::new(), None),
+            (b" \n\n \n \n".to_vec(), None),
+        ] {
+            assert_eq!(recognise(&head), Ok(kind), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_dump_is_named() {
+        let bson =
+            |length: i32, kind| Vec::from_iter(length.to_le_bytes().into_iter().chain([kind, b'a', 0]));
+        let mut tar = vec![0; 512];
+        tar[..9].copy_from_slice(b"dump/a.b\0");
+        tar[257..262].copy_from_slice(b"ustar");
+        for (head, what) in [
+            (b"\x6d\xe2\x99\x81rest".to_vec(), "--archive"),
+            (b"\x41\xd8\x01\0\x01\0\0\0rest".to_vec(), "WiredTiger"),
+            (b"\0asm\x01\0\0\0".to_vec(), "WebAssembly"),
+            (b"PK\x03\x04rest".to_vec(), "zip"),
+            (tar, "tar"),
+            (b"_id,name\n1,x\n".to_vec(), "text, but"),
+            (bson(0, 1), "nothing that is known"),
+            (bson(-1, 1), "nothing that is known"),
+            (bson(4, 1), "nothing that is known"),
+            (bson(LARGEST as i32 + 1, 1), "nothing that is known"),
+            (bson(300, 0x20), "nothing that is known"),
+        ] {
+            assert!(recognise(&head).unwrap_err().contains(what), "{head:?}");
+        }
+    }
+}

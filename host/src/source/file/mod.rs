@@ -1,0 +1,110 @@
+//! Dumps as a source: the oplog, or documents of a collection, as `mongodump` and `mongoexport` write them.
+//!
+//! `input` opens a file and reads it ahead, `kind` says what is in it, `frames` and `texts` cut documents from
+//! what was read, `decode` makes ops of them. That is done by two threads: one reads, the other decodes. What
+//! is between them, and between them and [`Files`], is bounded.
+
+mod decode;
+mod error;
+mod frames;
+mod input;
+mod kind;
+mod outbox;
+mod path;
+mod report;
+mod texts;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+pub use error::{FileError, Place};
+pub use report::{Contents, FileReport, Report, Totals};
+
+use crate::op::{Namespace, Op, Timestamp};
+use crate::source::Selection;
+use decode::Decoder;
+use outbox::Message;
+
+/// Batches of ops that are decoded ahead.
+const BATCHES: usize = 2;
+/// How long nothing may be wanted before the caller is told that reading goes on.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// What of the files is read, and as what.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Of entries before it, only the pieces of transactions that are committed later.
+    pub from: Option<Timestamp>,
+    /// Nothing of entries after it. The first of them ends its file.
+    pub to: Option<Timestamp>,
+    /// Whose documents the files have that hold no entries of an oplog. Else their paths say it, as `mongodump`
+    /// chooses them: `DATABASE/COLLECTION.bson`, or `.bson.gz`.
+    pub namespace: Option<Namespace>,
+}
+
+/// The ops of some files, in the order of the files.
+#[derive(Debug)]
+pub struct Files {
+    messages: mpsc::Receiver<Message>,
+    report: Report,
+    ended: bool,
+    /// When the caller was last given something.
+    given: Instant,
+}
+
+impl Files {
+    /// Begins to read `paths`, of which `-` is the standard input.
+    ///
+    /// # Errors
+    /// One of them is not there, may not be read or is a folder. Nothing was read then.
+    pub fn open(paths: Vec<PathBuf>, selection: Selection, options: Options) -> Result<Self, FileError> {
+        paths.iter().try_for_each(|path| input::check(path))?;
+        let report = Report::of(&paths);
+        let (sender, messages) = mpsc::channel(BATCHES);
+        let decoder = Decoder::new(selection, options, sender);
+        let thread = std::thread::Builder::new().name("decode files".to_owned());
+        thread.spawn(move || decoder.run(&paths)).map_err(FileError::Thread)?;
+        Ok(Self { messages, report, ended: false, given: Instant::now() })
+    }
+
+    /// The next wanted ops; for a while nothing was wanted: no ops; all was read: none. May be cancelled.
+    ///
+    /// # Errors
+    /// See [`FileError`]. Everything before was given out, and there is nothing more.
+    pub async fn next(&mut self) -> Result<Option<Vec<Op>>, FileError> {
+        while !self.ended {
+            match self.messages.recv().await.unwrap_or(Message::Failed(FileError::Ended)) {
+                Message::Read { ops, file, report, totals } => {
+                    self.report.update(file, report, totals);
+                    if !ops.is_empty() || self.given.elapsed() > QUIET {
+                        self.given = Instant::now();
+                        return Ok(Some(ops));
+                    }
+                }
+                Message::Done => self.ended = true,
+                Message::Failed(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the last entry stands that was read for what was given out. Null: there was none.
+    pub fn position(&self) -> Timestamp {
+        self.report.totals.position
+    }
+
+    /// What was read for what was given out.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The same, at the end.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+}

@@ -1,0 +1,71 @@
+//! Batches of ops, on their way from the thread that decodes to the one who wants them.
+
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
+
+use super::error::FileError;
+use super::report::{FileReport, Totals};
+use crate::op::Op;
+
+/// Ops of a batch.
+const OPS: usize = 1000;
+/// Bytes of documents of a batch, but for one op that is larger.
+const BYTES: usize = 4 << 20;
+/// A block of which ops have less than this part is not kept for them: their documents are copied.
+const PART: usize = 8;
+
+/// What the decoding thread says.
+pub(super) enum Message {
+    /// What was read, and what came of it.
+    Read { ops: Vec<Op>, file: usize, report: FileReport, totals: Totals },
+    /// All was read.
+    Done,
+    /// Reading has failed.
+    Failed(FileError),
+}
+
+/// Nobody wants ops any more.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+/// Gathers ops.
+pub(super) struct Outbox {
+    ops: Vec<Op>,
+    bytes: usize,
+    sender: Sender<Message>,
+}
+
+impl Outbox {
+    pub(super) fn new(sender: Sender<Message>) -> Self {
+        Self { ops: Vec::new(), bytes: 0, sender }
+    }
+
+    /// Adds an op. Gives back whether it is time to send.
+    pub(super) fn add(&mut self, op: Op) -> bool {
+        self.bytes += op.size();
+        self.ops.push(op);
+        self.ops.len() >= OPS || self.bytes >= BYTES
+    }
+
+    /// Copies the documents of the ops, where these are few beside the `read` bytes that they would keep.
+    pub(super) fn let_go_of(&mut self, read: usize) {
+        if self.bytes * PART < read {
+            for op in &mut self.ops {
+                let parts = [&mut op.document_key, &mut op.full_document, &mut op.command];
+                parts.into_iter().flatten().for_each(|part| *part = Bytes::copy_from_slice(part));
+            }
+        }
+    }
+
+    /// Sends the ops, and waits while those before them are not taken.
+    pub(super) fn send(&mut self, file: usize, report: FileReport, totals: Totals) -> Result<(), Gone> {
+        self.bytes = 0;
+        let ops = std::mem::take(&mut self.ops);
+        self.say(Message::Read { ops, file, report, totals })
+    }
+
+    /// Sends a last word.
+    pub(super) fn say(&self, message: Message) -> Result<(), Gone> {
+        self.sender.blocking_send(message).map_err(|_| Gone)
+    }
+}

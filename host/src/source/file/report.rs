@@ -1,0 +1,100 @@
+//! What was read of the files, and what was left out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::op::{Namespace, Timestamp};
+use crate::source::oplog::Skipped;
+
+/// What was read, and what was left out.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Each file, as they were named.
+    pub files: Vec<FileReport>,
+    /// Of all files.
+    pub totals: Totals,
+}
+
+/// What was read of one file.
+#[derive(Clone, Debug)]
+pub struct FileReport {
+    /// The file; `-` is the standard input.
+    pub path: PathBuf,
+    /// What is in it.
+    pub contents: Contents,
+    /// Documents read.
+    pub documents: u64,
+    /// Bytes of these; where the file is compressed, uncompressed.
+    pub bytes: u64,
+}
+
+/// What is in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Contents {
+    /// It was not read, or nothing is in it.
+    #[default]
+    Nothing,
+    /// Something that `mongodump` writes beside its dumps. It was not read.
+    Metadata,
+    /// Entries of an oplog.
+    Oplog,
+    /// Documents of a collection.
+    Collection(Arc<Namespace>),
+}
+
+/// What was read of all files, and what was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Where the last entry stands. Null: there was none.
+    pub position: Timestamp,
+    /// Entries that were skipped, or delivered in part.
+    pub skipped: Skipped,
+    /// Documents that are not BSON or not Extended JSON, though they end where they should.
+    pub corrupt: u64,
+    /// Entries that are older than the one before them. They were delivered.
+    pub backwards: u64,
+    /// Entries before [`from`](super::Options::from).
+    pub before: u64,
+    /// Files that were not read to their end, because of [`to`](super::Options::to).
+    pub after: u64,
+    /// Ops that nobody wanted.
+    pub unwanted: u64,
+}
+
+impl Totals {
+    /// What is to be said of it: how many of what, where there were any.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let skipped = self.skipped.iter().map(|(skip, count)| (skip.name(), *count));
+        let counts = [
+            ("corrupt documents", self.corrupt),
+            ("entries older than the one before them", self.backwards),
+            ("entries before --from", self.before),
+            ("files left at the first entry after --to", self.after),
+            ("ops that no plugin wanted", self.unwanted),
+        ];
+        skipped.chain(counts).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Report {
+    /// Of files of which nothing was read.
+    pub(super) fn of(paths: &[PathBuf]) -> Self {
+        let files = paths.iter().map(|path| FileReport::of(path));
+        Self { files: files.collect(), totals: Totals::default() }
+    }
+
+    /// Takes what is new of the file at `index`.
+    pub(super) fn update(&mut self, index: usize, report: FileReport, totals: Totals) {
+        self.totals = totals;
+        if let Some(file) = self.files.get_mut(index) {
+            *file = report;
+        }
+    }
+}
+
+impl FileReport {
+    /// Of a file of which nothing was read.
+    pub(super) fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), contents: Contents::Nothing, documents: 0, bytes: 0 }
+    }
+}

@@ -1,0 +1,111 @@
+//! Feeds any bytes to the decoding of the oplog.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bson::{Bson, Document};
+use serde_json::Value;
+use xtask::process::Process;
+
+use super::{cargo, step, succeed};
+
+const TARGETS: [&str; 2] = ["entry", "delta"];
+/// For the last input, and the last words.
+const GRACE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(minutes: u64) -> anyhow::Result<()> {
+    let triple = triple()?;
+    let folder = xtask::target_dir().join("fuzz");
+    step("seeds", || seeds(&folder))?;
+    // Without a sanitizer, as there is no unsafe code here that one could find wrong. The first build is long.
+    step("build", || {
+        let mut build =
+            cargo(&["+nightly", "fuzz", "build", "--fuzz-dir", "host/fuzz", "--sanitizer", "none"]);
+        succeed(build.args(["--target", &triple, "--target-dir"]).arg(&folder))
+    })?;
+    let programs = folder.join(triple).join("release");
+    step("fuzzing", || {
+        let started = TARGETS.map(|target| start(target, &programs, &folder, minutes));
+        for (target, started) in TARGETS.into_iter().zip(started) {
+            let (mut process, log) = started?;
+            let status = process.wait(Duration::from_secs(60 * minutes) + GRACE)?;
+            println!("    {target}: {}", summary(&log)?);
+            if !status.success() {
+                bail!("{target} found something: see the end of {}", log.display());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What the nightly compiler builds for; an error that says how to get what is missing.
+fn triple() -> anyhow::Result<String> {
+    let rustc = Command::new("rustc").args(["+nightly", "-vV"]).stderr(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&rustc.stdout).into_owned();
+    let triple = said.lines().find_map(|line| line.strip_prefix("host: "));
+    let triple =
+        triple.context("there is no nightly Rust: rustup toolchain install nightly --profile minimal")?;
+    let fuzz = cargo(&["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    if !fuzz.success() {
+        bail!("there is no cargo-fuzz: cargo install cargo-fuzz");
+    }
+    Ok(triple.to_owned())
+}
+
+fn start(target: &str, programs: &Path, folder: &Path, minutes: u64) -> anyhow::Result<(Process, PathBuf)> {
+    let log = folder.join(target).with_extension("log");
+    let mut command = Command::new(programs.join(target));
+    command.arg(folder.join("corpus").join(target)).stderr(File::create(&log)?);
+    command.args(["-print_final_stats=1", "-max_len=16384", "-timeout=10"]);
+    command.arg(format!("-max_total_time={}", 60 * minutes));
+    command.arg(format!("-artifact_prefix={}/{target}-", folder.display()));
+    Ok((Process::start(target, &mut command)?, log))
+}
+
+/// How often it ran, and what it reached.
+fn summary(log: &Path) -> anyhow::Result<String> {
+    let log = fs::read(log)?;
+    let log = String::from_utf8_lossy(&log);
+    let runs = log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    let reached = log.lines().rev().find_map(|line| line.split_once("cov: ")?.1.split(" exec/s").next());
+    Ok(format!("{} runs, coverage {}", runs.unwrap_or("unknown").trim(), reached.unwrap_or("unknown")))
+}
+
+/// Writes what the fuzzers begin with: the cases of the tests, each as a dump, and their updates.
+fn seeds(folder: &Path) -> anyhow::Result<()> {
+    for target in TARGETS {
+        fs::create_dir_all(folder.join("corpus").join(target))?;
+    }
+    for case in fs::read_dir(xtask::root().join("host/tests/oplog"))? {
+        let case = case?;
+        let name = case.file_name().to_string_lossy().into_owned();
+        let mut dump = Vec::new();
+        for file in ["history.jsonl", "entries.jsonl"] {
+            for (line, entry) in documents(&case.path().join(file))?.into_iter().enumerate() {
+                dump.extend(bson::serialize_to_vec(&entry)?);
+                if let (Ok("u"), Ok(object)) = (entry.get_str("op"), entry.get_document("o")) {
+                    let seed = folder.join("corpus/delta").join(format!("{name}-{file}-{line}"));
+                    fs::write(seed, bson::serialize_to_vec(object)?)?;
+                }
+            }
+        }
+        fs::write(folder.join("corpus/entry").join(&name), dump)?;
+    }
+    Ok(())
+}
+
+/// The lines of Extended JSON in a file, which need not be there.
+fn documents(path: &Path) -> anyhow::Result<Vec<Document>> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let document = |line| {
+        let value: Value = serde_json::from_str(line)?;
+        match Bson::try_from(value)? {
+            Bson::Document(document) => Ok(document),
+            _ => bail!("{} holds something that is no document", path.display()),
+        }
+    };
+    text.lines().map(document).collect()
+}
