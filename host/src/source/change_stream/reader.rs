@@ -141,7 +141,7 @@ impl Reader {
     fn lone(&mut self, count: u64, place: &str) {
         *self.skipped.entry(Skip::Fragment).or_default() += count;
         tracing::error!(
-            "skipped {count} fragments of a change event ({place}), as the others were not seen. Did the stream begin \
+            "skipped {count} of the fragments of a change event ({place}), as the others were not seen. Did the stream begin \
              in the middle of the event? Then start before it"
         );
     }

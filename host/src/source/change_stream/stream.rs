@@ -45,7 +45,8 @@ struct Cursor {
 
 impl ChangeStream {
     /// Reads what changes in `scope`, from `start` on. The cursor is open when this returns. A server that
-    /// cannot do it now is asked again, without end.
+    /// cannot do it now is asked again, without end. Whether the place can still be read, it says at the first
+    /// [`next`](Self::next).
     ///
     /// # Errors
     /// See [`StreamError`].
@@ -56,7 +57,11 @@ impl ChangeStream {
         start: StreamStart,
         options: StreamOptions,
     ) -> Result<Self, StreamError> {
-        let request = Request::new(scope, options).map_err(Malformed::from)?;
+        let request = Request::new(scope.clone(), options).map_err(|error| StreamError::Refused {
+            scope,
+            position: start.clone(),
+            reason: format!("a stage of its pipeline is not BSON: {error}"),
+        })?;
         let mut stream = Self {
             client: client.clone(),
             request,
