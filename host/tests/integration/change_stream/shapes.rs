@@ -126,7 +126,7 @@ async fn a_selection_gets_what_it_wants_and_the_pipeline_runs_on_the_server() {
     assert_eq!(ids(&ops(&mut stream, &own, 3).await), [1, 3, 4]);
 }
 
-/// Whether the server splits it, or is one that never does, it comes whole.
+/// Three documents of 8 MB: the server has to split it.
 #[tokio::test]
 async fn an_event_larger_than_a_document_may_be_comes_whole() {
     const MIB: usize = 1 << 20;
