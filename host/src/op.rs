@@ -32,8 +32,8 @@ pub struct Op {
     pub full_document_before_change: Option<Bytes>,
     /// `{updatedFields, removedFields, truncatedArrays}` of an update.
     pub update_description: Option<Bytes>,
-    /// Of everything that is no change to a document: the command as the server wrote it. Of an update
-    /// that has no description because its delta could not be read: that.
+    /// Of everything that is no change to a document: the command as the server wrote it, or as its change
+    /// event tells it. Of an update that has no description because its delta could not be read: that.
     pub command: Option<Bytes>,
     /// The transaction that it was part of.
     pub transaction: Option<Transaction>,

@@ -29,12 +29,21 @@ impl Reply {
         Self(reply)
     }
 
+    /// All of it.
+    ///
+    /// # Errors
+    /// It is not BSON.
+    pub fn as_document(&self) -> Result<&RawDocument, Malformed> {
+        Ok(RawDocument::from_bytes(&self.0)?)
+    }
+
     /// The documents in it.
     ///
     /// # Errors
     /// It is not the reply of a cursor.
     pub fn documents(&self) -> Result<&RawArray, Malformed> {
-        let cursor = RawDocument::from_bytes(&self.0)?
+        let cursor = self
+            .as_document()?
             .get("cursor")?
             .and_then(RawBsonRef::as_document)
             .ok_or(Malformed::Missing("cursor"))?;

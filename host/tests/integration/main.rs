@@ -17,7 +17,6 @@ mod support;
 mod bad_plugins;
 mod bad_servers;
 mod change_stream;
-mod change_stream_cases;
 mod delta_property;
 mod files;
 mod files_damaged;

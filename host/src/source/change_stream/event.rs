@@ -11,46 +11,46 @@ use crate::source::value::{integer, milliseconds, string, subdocument};
 /// The fields of an event that say what it is. Its documents are not looked into. Of an event that the
 /// server split, each fragment has some of them.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Event<'a> {
+pub(super) struct Event<'a> {
     /// `_id._data`
-    pub token: &'a str,
+    pub(super) token: &'a str,
     /// `operationType`
-    pub kind: &'a str,
+    pub(super) kind: &'a str,
     /// `clusterTime`
-    pub timestamp: Timestamp,
+    pub(super) timestamp: Timestamp,
     /// `wallTime`: milliseconds since 1970-01-01 UTC.
-    pub wall_time: Option<u64>,
+    pub(super) wall_time: Option<u64>,
     /// `ns.db`
-    pub database: &'a str,
+    pub(super) database: &'a str,
     /// `ns.coll`. Empty where it is the whole database.
-    pub collection: &'a str,
+    pub(super) collection: &'a str,
     /// `to`: the new name of a collection.
-    pub to: Option<&'a RawDocument>,
+    pub(super) to: Option<&'a RawDocument>,
     /// `documentKey`
-    pub document_key: Option<&'a RawDocument>,
+    pub(super) document_key: Option<&'a RawDocument>,
     /// `fullDocument`
-    pub full_document: Option<&'a RawDocument>,
+    pub(super) full_document: Option<&'a RawDocument>,
     /// `fullDocumentBeforeChange`
-    pub full_document_before_change: Option<&'a RawDocument>,
+    pub(super) full_document_before_change: Option<&'a RawDocument>,
     /// `updateDescription`
-    pub update_description: Option<&'a RawDocument>,
+    pub(super) update_description: Option<&'a RawDocument>,
     /// `operationDescription`: of what is no change to a document.
-    pub operation_description: Option<&'a RawDocument>,
+    pub(super) operation_description: Option<&'a RawDocument>,
     /// `lsid`: the session whose transaction it was part of.
-    pub session: Option<&'a RawDocument>,
+    pub(super) session: Option<&'a RawDocument>,
     /// `txnNumber`: which of the session's transactions.
-    pub transaction_number: Option<i64>,
+    pub(super) transaction_number: Option<i64>,
     /// `splitEvent`
-    pub split: Option<Split>,
+    pub(super) split: Option<Split>,
 }
 
 /// Which fragment of an event, from 1, of how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
+pub(super) struct Split {
     /// `fragment`
-    pub fragment: i64,
+    pub(super) fragment: i64,
     /// `of`
-    pub of: i64,
+    pub(super) of: i64,
 }
 
 impl<'a> Event<'a> {
@@ -58,7 +58,7 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// It is not BSON, or lacks `_id._data`.
-    pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
+    pub(super) fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
         let mut event = Self::default();
         for element in document.iter_elements() {
             let element = element?;

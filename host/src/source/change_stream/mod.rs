@@ -1,14 +1,15 @@
 //! A change stream as a source: of a collection, a database, or a whole deployment, behind a mongos too.
 //!
-//! [`Event`] reads the fields of one change event, `description` and `command` bring what it changed into the
+//! `event` reads the fields of one change event, `description` and `command` bring what it changed into the
 //! form that the oplog source gives, `fragments` puts together what the server split; the [`Reader`] makes
-//! ops of all that. It is pure: bytes in, ops out. [`ChangeStream`] follows the stream over the wire and
+//! ops of all that, a [`Batch`] for each reply. It is pure: bytes in, ops out. [`ChangeStream`] follows the stream over the wire and
 //! comes back after a failure where it was.
 //!
 //! The stream is an `aggregate` of our own and not the driver's `watch()`: its cursor gives whole batches, so
 //! that documents stay slices of them, and the token of each reply; `watch()` decodes and copies event by
 //! event, resumes once without a pause, and ends at an invalidate event.
 
+mod batch;
 mod command;
 mod description;
 mod error;
@@ -21,10 +22,10 @@ mod scope;
 mod stream;
 mod token;
 
+pub use batch::Batch;
 pub use error::StreamError;
-pub use event::Event;
 pub(crate) use pushdown::wanted_events;
-pub use reader::{Read, Reader};
+pub use reader::Reader;
 pub use request::StreamOptions;
 pub use scope::Scope;
 pub use stream::ChangeStream;

@@ -20,7 +20,7 @@ const LARGEST: usize = 64 << 20;
 
 /// What an event means for the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
+pub(super) enum Read {
     /// It is a fragment of an event, of which more are to come: the stream cannot go on after it.
     Fragment,
     /// The stream can go on after it.
@@ -61,7 +61,7 @@ impl Reader {
     }
 
     /// Adds the op of an event to `ops`, if it is one that is wanted. The event is `document` in `reply`.
-    pub fn read(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> Read {
+    pub(super) fn read_event(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> Read {
         let event = match Event::parse(document) {
             Ok(event) => event,
             Err(malformed) => return self.malformed(&malformed),
@@ -76,7 +76,7 @@ impl Reader {
     }
 
     /// Counts and reports an event that is none.
-    pub fn malformed(&mut self, malformed: &Malformed) -> Read {
+    pub(super) fn malformed(&mut self, malformed: &Malformed) -> Read {
         tracing::error!("skipped a change event that cannot be read: {malformed}");
         self.count(Skip::Malformed);
         Read::Whole
@@ -141,7 +141,7 @@ impl Reader {
     fn lone(&mut self, count: u64, place: &str) {
         *self.skipped.entry(Skip::Fragment).or_default() += count;
         tracing::error!(
-            "skipped {count} fragments of a change event ({place}), as the others were not seen. Did the stream begin \
+            "skipped {count} of the fragments of a change event ({place}), as the others were not seen. Did the stream begin \
              in the middle of the event? Then start before it"
         );
     }

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use bson::RawDocument;
 use futures_util::StreamExt;
 use mongodb::Client;
 use mongodb::error::Error;
-use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::error::StreamError;
-use super::reader::{Read, Reader};
+use super::reader::Reader;
 use super::request::{Request, StreamOptions};
 use super::scope::Scope;
 use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
 use crate::source::patience::Patience;
-use crate::source::reply::document;
 use crate::source::wire::{reply, timed_for};
-use crate::source::{Malformed, Selection, Skipped};
+use crate::source::{Malformed, Reply, Selection, Skipped};
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -45,7 +43,8 @@ struct Cursor {
 
 impl ChangeStream {
     /// Reads what changes in `scope`, from `start` on. The cursor is open when this returns. A server that
-    /// cannot do it now is asked again, without end.
+    /// cannot do it now is asked again, without end. Whether the place can still be read, it says at the first
+    /// [`next`](Self::next).
     ///
     /// # Errors
     /// See [`StreamError`].
@@ -56,7 +55,11 @@ impl ChangeStream {
         start: StreamStart,
         options: StreamOptions,
     ) -> Result<Self, StreamError> {
-        let request = Request::new(scope, options).map_err(Malformed::from)?;
+        let request = Request::new(scope.clone(), options).map_err(|error| StreamError::Refused {
+            scope,
+            position: start.clone(),
+            reason: format!("a stage of its pipeline is not BSON: {error}"),
+        })?;
         let mut stream = Self {
             client: client.clone(),
             request,
@@ -80,7 +83,7 @@ impl ChangeStream {
             let cursor = self.cursor().await?;
             let read = async { cursor.batches.next().await.transpose() };
             let error = match timed_for(READ_TIMEOUT, read).await {
-                Ok(Some(batch)) => return self.read(batch),
+                Ok(Some(batch)) => return self.read(&reply(batch)),
                 Ok(None) => Error::custom("the server has closed its cursor"),
                 Err(error) => error,
             };
@@ -136,53 +139,30 @@ impl ChangeStream {
     }
 
     /// The ops of a reply.
-    fn read(&mut self, batch: RawBatch) -> Result<Vec<Op>, StreamError> {
-        let after_batch = place_after(batch.as_raw_document(), &self.position);
-        let reply = reply(batch);
-        let mut ops = Vec::new();
-        let mut last = None;
-        let mut invalidated = false;
-        for value in reply.documents()? {
-            match value.map_err(Malformed::from).and_then(document) {
-                Ok(event) => {
-                    let read = self.reader.read(&reply, event, &mut ops);
-                    if read != Read::Fragment {
-                        last = event.get_document("_id").ok().or(last);
-                    }
-                    invalidated |= read == Read::Invalidate;
-                }
-                Err(malformed) => {
-                    self.reader.malformed(&malformed);
-                }
-            }
+    fn read(&mut self, reply: &Reply) -> Result<Vec<Op>, StreamError> {
+        let batch = self.reader.read(reply)?;
+        let opened = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
+        match batch.position {
+            Some(position) => self.position = position,
+            // A server that gives no token for the place where nothing has come yet: then its time.
+            None if opened && self.position == StreamStart::Now => self.position = time_of(reply)?,
+            None => {}
         }
-        let read = last.map(|token| StreamStart::After(ResumeToken::new(token)));
-        let fresh = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
-        // Amid the fragments of an event, the place after the batch is amid them too.
-        let position =
-            if invalidated || self.reader.is_amid_fragments() { read } else { after_batch.or(read) };
-        self.position = position.unwrap_or_else(|| self.position.clone());
-        if invalidated {
+        if batch.invalidated {
             self.cursor = None;
             tracing::info!(
                 "the change stream of {} has ended, as what it watched was dropped or renamed: it is opened again",
                 self.request.scope()
             );
-        } else if !fresh && self.patience.recovered() {
+        } else if !opened && self.patience.recovered() {
             tracing::info!("reading the change stream again, from {} on", self.position);
         }
-        Ok(ops)
+        Ok(batch.ops)
     }
 }
 
-/// The place after a reply, as the server says it: a token, or in the first reply of servers without, the time.
-fn place_after(reply: &RawDocument, position: &StreamStart) -> Option<StreamStart> {
-    let token = reply.get_document("cursor").and_then(|cursor| cursor.get_document("postBatchResumeToken"));
-    match (token, position) {
-        (Ok(token), _) => Some(StreamStart::After(ResumeToken::new(token))),
-        (Err(_), StreamStart::Now) => {
-            Some(StreamStart::At(reply.get_timestamp("operationTime").ok()?.into()))
-        }
-        _ => None,
-    }
+/// From when on a stream goes on that began at "now": the time of the reply that opened it.
+fn time_of(reply: &Reply) -> Result<StreamStart, Malformed> {
+    let time = reply.as_document()?.get_timestamp("operationTime");
+    time.map(|time| StreamStart::At(time.into())).map_err(|_| Malformed::Missing("operationTime"))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, rawdoc};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::op::Timestamp;
 
@@ -29,6 +29,22 @@ impl ResumeToken {
     pub fn as_document(&self) -> &RawDocument {
         &self.0
     }
+
+    /// The token decoded. None: it is not BSON, or has documents in it, which may nest without end.
+    fn flat(&self) -> Option<Document> {
+        let mut flat = Document::new();
+        for element in self.0.iter_elements() {
+            let element = element.ok()?;
+            let value = match element.value().ok()? {
+                RawBsonRef::Document(_) | RawBsonRef::Array(_) | RawBsonRef::JavaScriptCodeWithScope(_) => {
+                    None
+                }
+                value => Bson::try_from(value).ok(),
+            };
+            flat.insert(element.key().as_str(), value?);
+        }
+        Some(flat)
+    }
 }
 
 impl fmt::Display for ResumeToken {
@@ -36,8 +52,11 @@ impl fmt::Display for ResumeToken {
         if let (1, Ok(data)) = (self.0.iter_elements().count(), self.0.get_str("_data")) {
             return f.write_str(data);
         }
-        let document = Document::try_from(&*self.0).map_err(|_| fmt::Error)?;
-        Bson::Document(document).into_relaxed_extjson().fmt(f)
+        match self.flat() {
+            Some(document) => Bson::Document(document).into_relaxed_extjson().fmt(f),
+            // No server's, and cannot be parsed.
+            None => write!(f, "{:?}", self.0),
+        }
     }
 }
 
@@ -135,6 +154,17 @@ mod tests {
         for none in ["", "now", "8Z", "{}", r#"{"data":"82"}"#, "[1]", r#""82""#, "{"] {
             assert_eq!(none.parse::<ResumeToken>(), Err(NoToken), "{none}");
         }
+    }
+
+    #[test]
+    fn a_token_that_no_server_writes_can_be_displayed() {
+        let nested = ResumeToken::new(&rawdoc! { "_data": { "nested": [1] } });
+        assert!(nested.to_string().starts_with("RawDocumentBuf"), "{nested}");
+        let mut bytes = rawdoc! { "_data": "x", "y": "ODD" }.into_bytes();
+        let odd = bytes.windows(3).position(|three| three == b"ODD").unwrap();
+        bytes[odd..odd + 3].fill(0xff);
+        let odd = ResumeToken::new(RawDocument::from_bytes(&bytes).unwrap());
+        assert!(odd.to_string().starts_with("RawDocumentBuf"), "{odd}");
     }
 
     #[test]

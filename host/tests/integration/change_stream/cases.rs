@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bson::{Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use gtm_host::op::{Op, Origin};
-use gtm_host::source::change_stream::{Read, Reader};
+use gtm_host::source::change_stream::{Reader, StreamStart};
 use gtm_host::source::{Reply, Selection, Skip, Skipped};
 use serde_json::{Value, json};
 
@@ -17,15 +17,17 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/change_stream")
 }
 
+/// A reply with these events. The token after it is `ff` with the number of its last event.
+fn reply(events: &[Document]) -> Reply {
+    let token = doc! { "_data": format!("ff{}", events.len()) };
+    let reply = doc! { "cursor": { "nextBatch": events.to_vec(), "postBatchResumeToken": token } };
+    Reply::new(RawDocumentBuf::try_from(reply).unwrap().into_bytes().into())
+}
+
 /// Reads events as those of one reply.
-fn read(mut reader: Reader, events: &[Document]) -> (Vec<Op>, Vec<Read>, Skipped) {
-    let reply = doc! { "cursor": { "nextBatch": events.to_vec() } };
-    let reply = Reply::new(RawDocumentBuf::try_from(reply).unwrap().into_bytes().into());
-    let mut ops = Vec::new();
-    let events = reply.documents().unwrap().into_iter();
-    let read =
-        events.map(|event| reader.read(&reply, event.unwrap().as_document().unwrap(), &mut ops)).collect();
-    (ops, read, reader.into_skipped())
+fn read(mut reader: Reader, events: &[Document]) -> (Vec<Op>, Skipped) {
+    let batch = reader.read(&reply(events)).unwrap();
+    (batch.ops, reader.into_skipped())
 }
 
 #[test]
@@ -35,7 +37,7 @@ fn events_become_the_ops_that_they_should() {
         let case = case.unwrap().path();
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let reader = Reader::new(Selection::everything());
-        let (ops, _, skipped) = read(reader, &documents(&case.join("events.jsonl")));
+        let (ops, skipped) = read(reader, &documents(&case.join("events.jsonl")));
         assert!(ops.iter().all(|op| op.origin == Origin::ChangeStream));
         let ops: Vec<_> = ops.iter().map(describe).collect();
         assert_eq!(ops, lines(&case.join("ops.jsonl")), "{name}");
@@ -56,31 +58,59 @@ fn a_description_in_the_form_of_the_oplog_is_not_copied() {
     };
     let reply = doc! { "cursor": { "nextBatch": [event] } };
     let bytes = bytes::Bytes::from(RawDocumentBuf::try_from(reply).unwrap().into_bytes());
-    let reply = Reply::new(bytes.clone());
-    let event = reply.documents().unwrap().into_iter().next().unwrap().unwrap();
-    let mut ops = Vec::new();
-    Reader::new(Selection::everything()).read(&reply, event.as_document().unwrap(), &mut ops);
+    let ops = Reader::new(Selection::everything()).read(&Reply::new(bytes.clone())).unwrap().ops;
     let description = ops[0].update_description.as_ref().unwrap();
     assert!(bytes.as_ptr_range().contains(&description.as_ptr()));
 }
 
+/// Reads the events of a case as a reply each: what of each is an op, and the place after it.
+fn one_by_one(mut reader: Reader, case: &str) -> (Vec<(usize, String)>, Skipped) {
+    let events = documents(&folder().join(case).join("events.jsonl"));
+    let mut read = Vec::new();
+    for event in events {
+        let token = event.get_document("_id").unwrap().get_str("_data").unwrap().to_owned();
+        let batch = reader.read(&reply(&[event])).unwrap();
+        let place = match batch.position {
+            None => "where it was",
+            Some(StreamStart::After(place)) if place.to_string() == "ff1" => "after the reply",
+            Some(StreamStart::After(place)) if place.to_string() == token => "after the event",
+            Some(other) => panic!("{other}"),
+        };
+        let invalidated = if batch.invalidated { ", opened again" } else { "" };
+        read.push((batch.ops.len(), format!("{place}{invalidated}")));
+    }
+    (read, reader.into_skipped())
+}
+
 #[test]
 fn the_stream_goes_on_after_a_whole_event_only() {
+    let (read, skipped) = one_by_one(Reader::new(Selection::everything()), "split");
+    let amid = "where it was".to_owned();
+    let after = "after the reply".to_owned();
+    let expected = [(1, after.clone()), (0, amid.clone()), (0, amid), (1, after.clone()), (1, after.clone())];
+    assert_eq!(read, expected);
+    assert_eq!(skipped, Skipped::default());
+    let (read, _) = one_by_one(Reader::new(Selection::everything()), "invalidate");
+    assert_eq!(read, [(1, after), (0, "after the event, opened again".to_owned())]);
+}
+
+#[test]
+fn of_events_before_the_fragments_of_one_the_last_is_the_place() {
     let events = documents(&folder().join("split/events.jsonl"));
-    let (_, read_as, _) = read(Reader::new(Selection::everything()), &events);
-    assert_eq!(read_as, [Read::Whole, Read::Fragment, Read::Fragment, Read::Whole, Read::Whole]);
-    let events = documents(&folder().join("invalidate/events.jsonl"));
-    let (_, read_as, _) = read(Reader::new(Selection::everything()), &events);
-    assert_eq!(read_as, [Read::Whole, Read::Invalidate]);
+    let mut reader = Reader::new(Selection::everything());
+    let batch = reader.read(&reply(&events[..3])).unwrap();
+    let first = events[0].get_document("_id").unwrap().get_str("_data").unwrap().parse().unwrap();
+    assert_eq!((batch.ops.len(), batch.position), (1, Some(StreamStart::After(first))));
+    let batch = reader.read(&reply(&events[3..])).unwrap();
+    assert_eq!((batch.ops.len(), batch.position), (2, Some(StreamStart::After("ff2".parse().unwrap()))));
 }
 
 #[test]
 fn an_event_that_is_too_large_is_counted_and_the_next_one_comes() {
-    let events = documents(&folder().join("split/events.jsonl"));
-    let (ops, read_as, skipped) = read(Reader::new(Selection::everything()).holding(500), &events);
+    let (read, skipped) = one_by_one(Reader::new(Selection::everything()).holding(500), "split");
     assert_eq!(skipped, Skipped::from([(Skip::TooLarge, 1)]));
-    assert_eq!(read_as, [Read::Whole, Read::Fragment, Read::Fragment, Read::Whole, Read::Whole]);
-    assert_eq!(ops.len(), 2);
+    assert_eq!(read.iter().map(|(ops, _)| *ops).collect::<Vec<_>>(), [1, 0, 0, 0, 1]);
+    assert_eq!(read[3].1, "after the reply");
 }
 
 #[test]
@@ -89,7 +119,7 @@ fn what_is_not_wanted_does_not_change_the_places_of_the_rest() {
         let case = folder().join(case);
         let mut selection = Selection::default();
         selection.add("a.c", &[]).unwrap();
-        let (ops, ..) = read(Reader::new(selection), &documents(&case.join("events.jsonl")));
+        let (ops, _) = read(Reader::new(selection), &documents(&case.join("events.jsonl")));
         let all = lines(&case.join("ops.jsonl")).into_iter();
         let expected: Vec<_> = all.filter(|op| op["ns"] == "a.c").collect();
         assert!(!expected.is_empty());
@@ -111,11 +141,11 @@ fn no_bytes_make_the_reader_panic() {
             let at = random(&mut state) % bytes.len();
             bytes[at] = random(&mut state).to_le_bytes()[0];
         }
-        let reply = Reply::new(bytes.clone().into());
-        let Ok(document) = RawDocument::from_bytes(&bytes) else { continue };
-        let mut ops = Vec::new();
-        reader.read(&reply, document, &mut ops);
-        read += ops.len();
+        let Ok(event) = RawDocumentBuf::from_bytes(bytes) else { continue };
+        let mut events = RawArrayBuf::new();
+        events.push(event);
+        let reply = rawdoc! { "cursor": { "nextBatch": events } };
+        read += reader.read(&Reply::new(reply.into_bytes().into())).unwrap().ops.len();
     }
     assert!(read > 10_000, "{read} events could still be read");
 }
