@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use gtm_host::config::{Mail, Settings, secret};
 use gtm_host::plugin::{Engine, Limits, Mailer, Plugin};
 use gtm_host::source::Selection;
@@ -13,9 +13,6 @@ use super::DEFECT;
 
 /// Loads each plugin, with what it subscribed to.
 pub(super) async fn load(settings: &Settings) -> anyhow::Result<Vec<(Plugin, Selection)>> {
-    if settings.plugins.is_empty() {
-        bail!("there is no plugin to run: name one by --plugin FILE, or in a settings file by --config FILE");
-    }
     let mailer = mailer(settings).await?;
     let engine = Engine::new(&cache_dir(settings)?)?;
     let limits = Limits::from(settings.limits);

@@ -158,6 +158,9 @@ fn set_plugins(
         plugins.insert(name.clone(), PluginSettings { path: path.clone(), config });
         said.push(name);
     }
+    if plugins.is_empty() {
+        bail!("there is no plugin to run: name one by --plugin FILE, or in a settings file by --config FILE");
+    }
     for PluginValue { plugin, key, value } in values {
         let value = ConfigValue::Text(value.clone());
         match plugin {
