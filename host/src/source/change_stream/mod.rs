@@ -2,8 +2,8 @@
 //!
 //! `event` reads the fields of one change event, `description` and `command` bring what it changed into the
 //! form that the oplog source gives, `fragments` puts together what the server split; the [`Reader`] makes
-//! ops of all that, a [`Batch`] for each reply. It is pure: bytes in, ops out. [`ChangeStream`] follows the stream over the wire and
-//! comes back after a failure where it was.
+//! ops of all that, a [`Batch`] for each reply. It is pure: bytes in, ops out. [`ChangeStream`] follows the
+//! stream over the wire and comes back after a failure where it was.
 //!
 //! The stream is an `aggregate` of our own and not the driver's `watch()`: its cursor gives whole batches, so
 //! that documents stay slices of them, and the token of each reply; `watch()` decodes and copies event by

@@ -110,9 +110,10 @@ impl Reader {
         match self.fragments.add(document, split) {
             Joined::More => return Read::Fragment,
             Joined::Event(event) => {
-                let reply = Reply::new(event.clone().into_bytes().into());
-                return match Event::parse(&event) {
-                    Ok(whole) => self.event(&reply, &event, &whole, ops),
+                let reply = Reply::new(event.into_bytes().into());
+                let whole = reply.as_document().and_then(|event| Ok((event, Event::parse(event)?)));
+                return match whole {
+                    Ok((document, event)) => self.event(&reply, document, &event, ops),
                     Err(malformed) => self.malformed(&malformed),
                 };
             }
@@ -141,8 +142,8 @@ impl Reader {
     fn lone(&mut self, count: u64, place: &str) {
         *self.skipped.entry(Skip::Fragment).or_default() += count;
         tracing::error!(
-            "skipped {count} of the fragments of a change event ({place}), as the others were not seen. Did the stream begin \
-             in the middle of the event? Then start before it"
+            "skipped {count} of the fragments of a change event ({place}), as the others were not seen. \
+             Did the stream begin in the middle of the event? Then start before it"
         );
     }
 

@@ -20,9 +20,10 @@ use crate::source::{Malformed, Reply, Selection, Skipped};
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
 const AWAIT: Duration = Duration::from_secs(1);
 
-/// A read that takes longer than this is given up. The server answers only when it has found an event or read its oplog
-/// to the end, which takes minutes where a stream goes on far back and wants little of what is there.
-const READ_TIMEOUT: Duration = Duration::from_secs(600);
+/// A read that takes longer than this is given up: at first the first, after each failure twice as long, at the
+/// most the second. A dead connection is to be noticed soon; but a server answers only when it has found an event
+/// or read its oplog to the end, which takes minutes where a stream goes on far back and wants little of it.
+const READ_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
 /// A reader of a change stream, from a position on, without end.
 pub struct ChangeStream {
@@ -32,6 +33,8 @@ pub struct ChangeStream {
     /// Everything up to here was given out.
     position: StreamStart,
     cursor: Option<Cursor>,
+    /// How long the next read may take.
+    timeout: Duration,
     patience: Patience,
 }
 
@@ -66,6 +69,7 @@ impl ChangeStream {
             reader: Reader::new(selection),
             position: start,
             cursor: None,
+            timeout: READ_TIMEOUTS.0,
             patience: Patience::default(),
         };
         stream.cursor().await?;
@@ -80,9 +84,10 @@ impl ChangeStream {
     /// See [`StreamError`]. The stream is of no more use then.
     pub async fn next(&mut self) -> Result<Vec<Op>, StreamError> {
         loop {
+            let timeout = self.timeout;
             let cursor = self.cursor().await?;
             let read = async { cursor.batches.next().await.transpose() };
-            let error = match timed_for(READ_TIMEOUT, read).await {
+            let error = match timed_for(timeout, read).await {
                 Ok(Some(batch)) => return self.read(&reply(batch)),
                 Ok(None) => Error::custom("the server has closed its cursor"),
                 Err(error) => error,
@@ -122,12 +127,13 @@ impl ChangeStream {
     async fn aggregate(&mut self) -> mongodb::error::Result<RawBatchCursor> {
         let database = self.client.database(self.request.scope().database());
         let command = database.run_raw_cursor_command(self.request.command(&self.position));
-        timed_for(READ_TIMEOUT, command.max_time(AWAIT).batch()).await
+        timed_for(self.timeout, command.max_time(AWAIT).batch()).await
     }
 
     /// Waits after what a further attempt may mend. A cursor is of no use after any error.
     async fn failed(&mut self, error: &Error) -> Result<(), StreamError> {
         self.cursor = None;
+        self.timeout = (self.timeout * 2).min(READ_TIMEOUTS.1);
         self.reader.reopened();
         match StreamError::of(error, self.request.scope(), &self.position) {
             Some(error) => Err(error),
@@ -154,8 +160,12 @@ impl ChangeStream {
                 "the change stream of {} has ended, as what it watched was dropped or renamed: it is opened again",
                 self.request.scope()
             );
-        } else if !opened && self.patience.recovered() {
-            tracing::info!("reading the change stream again, from {} on", self.position);
+        }
+        if !opened {
+            self.timeout = READ_TIMEOUTS.0;
+            if self.patience.recovered() {
+                tracing::info!("reading the change stream again, from {} on", self.position);
+            }
         }
         Ok(batch.ops)
     }

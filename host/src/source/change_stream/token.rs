@@ -99,8 +99,8 @@ impl fmt::Display for StreamStart {
 /// The place of an event in its transaction, which mongod writes into its tokens; other servers write other
 /// tokens. `at` is the event's time, which such a token has to have.
 ///
-/// A token is a key string: each value after a byte for its type. The first values are the time, a version, from version 1 on
-/// the type of the token, and the place.
+/// A token is a key string: each value after a byte for its type. The first values are the time, a version (from 1
+/// on, with what follows), the type of the token, and the place.
 pub(super) fn transaction_index(data: &str, at: Timestamp) -> Option<u32> {
     const TIMESTAMP: u8 = 0x82;
     let mut digits = data.chars().map_while(|digit| digit.to_digit(16));
