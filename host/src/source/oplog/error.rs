@@ -20,7 +20,8 @@ pub enum TailError {
     },
     /// The oplog has moved on past the start that was asked for.
     #[error(
-        "the oplog begins at {oldest}, after the start {start}: changes between the two cannot be read any more"
+        "the oplog begins at {oldest}, after the start {start}: changes between the two cannot be read any more. \
+         To go on without them: --start oldest"
     )]
     StartLost {
         /// The start.
