@@ -66,8 +66,8 @@ impl<'a> Field<'a> {
         let (kind, rest) = bytes.split_first()?;
         let (name, rest) = rest.split_at_checked(zero(rest)?)?;
         let (_, rest) = rest.split_first()?;
-        let size = match SIZES.get(usize::from(*kind))? {
-            Size::Fixed(size) => usize::from(*size),
+        let size = match size_of(*kind) {
+            Size::Fixed(size) => usize::from(size),
             Size::Own => own_size(*kind, rest)?,
             Size::Unknown => return None,
         };
@@ -140,31 +140,26 @@ enum Size {
 }
 
 /// By type. (The BSON specification, version 1.1.)
-const SIZES: [Size; 256] = {
-    let mut sizes = [Size::Unknown; 256];
-    let mut kind = 0;
-    while kind < sizes.len() {
-        sizes[kind] = match kind {
-            // Undefined, null, and the least and the greatest key.
-            0x06 | 0x0a | 0x7f | 0xff => Size::Fixed(0),
-            // A boolean.
-            0x08 => Size::Fixed(1),
-            // An integer of 32 bits.
-            0x10 => Size::Fixed(4),
-            // A double, a date, a timestamp, an integer of 64 bits.
-            0x01 | 0x09 | 0x11 | 0x12 => Size::Fixed(8),
-            // An object id.
-            0x07 => Size::Fixed(12),
-            // A decimal.
-            0x13 => Size::Fixed(16),
-            // String, document, array, binary; regular expression, pointer, code, symbol, code with scope.
-            0x02..=0x05 | 0x0b..=0x0f => Size::Own,
-            _ => Size::Unknown,
-        };
-        kind += 1;
+#[inline]
+fn size_of(kind: u8) -> Size {
+    match kind {
+        // Undefined, null, and the least and the greatest key.
+        0x06 | 0x0a | 0x7f | 0xff => Size::Fixed(0),
+        // A boolean.
+        0x08 => Size::Fixed(1),
+        // An integer of 32 bits.
+        0x10 => Size::Fixed(4),
+        // A double, a date, a timestamp, an integer of 64 bits.
+        0x01 | 0x09 | 0x11 | 0x12 => Size::Fixed(8),
+        // An object id.
+        0x07 => Size::Fixed(12),
+        // A decimal.
+        0x13 => Size::Fixed(16),
+        // String, document, array, binary; regular expression, pointer, code, symbol, code with scope.
+        0x02..=0x05 | 0x0b..=0x0f => Size::Own,
+        _ => Size::Unknown,
     }
-    sizes
-};
+}
 
 /// The size of a value that says it itself. It is the first of `bytes`.
 #[inline]
