@@ -2,6 +2,7 @@
 //! are so. Beside it, in turns, the same bytes read plainly, from length to length.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     missing_docs,
     reason = "a benchmark that fails should say where"

@@ -21,6 +21,8 @@ pub struct Selection {
     rules: Vec<Rule>,
     everything: bool,
     remembered: HashMap<Box<str>, (Arc<Namespace>, Operations)>,
+    /// The last that was looked up: changes of a collection come in runs.
+    last: Option<(Arc<Namespace>, Operations)>,
     /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
     key: String,
 }
@@ -83,6 +85,7 @@ impl Selection {
         let operations = if operations == 0 { Operations::MAX } else { operations };
         self.rules.push(Rule { pattern: pattern.into(), matcher, operations });
         self.remembered.clear();
+        self.last = None;
         Ok(())
     }
 
@@ -113,12 +116,23 @@ impl Selection {
         collection: &str,
         operation: OperationType,
     ) -> Option<Arc<Namespace>> {
+        let is_last =
+            |(last, _): &&(Arc<Namespace>, _)| *last.collection == *collection && *last.database == *database;
+        if self.last.as_ref().filter(is_last).is_none() {
+            self.last = Some(self.look_up(database, collection));
+        }
+        let (namespace, operations) = self.last.as_ref()?;
+        (operations & bit(operation) != 0).then(|| Arc::clone(namespace))
+    }
+
+    /// The namespace, and the operations that are wanted in it.
+    fn look_up(&mut self, database: &str, collection: &str) -> (Arc<Namespace>, Operations) {
         self.key.clear();
         self.key.push_str(database);
         self.key.push('.');
         self.key.push_str(collection);
-        if let Some((namespace, operations)) = self.remembered.get(self.key.as_str()) {
-            return (operations & bit(operation) != 0).then(|| Arc::clone(namespace));
+        if let Some(remembered) = self.remembered.get(self.key.as_str()) {
+            return remembered.clone();
         }
         if self.remembered.len() >= REMEMBERED {
             self.remembered.clear();
@@ -126,7 +140,7 @@ impl Selection {
         let operations = self.operations(database, collection);
         let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
         self.remembered.insert(self.key.as_str().into(), (Arc::clone(&namespace), operations));
-        (operations & bit(operation) != 0).then_some(namespace)
+        (namespace, operations)
     }
 
     fn operations(&self, database: &str, collection: &str) -> Operations {

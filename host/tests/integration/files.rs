@@ -152,6 +152,17 @@ async fn an_old_timestamp_may_be_a_document() {
 }
 
 #[tokio::test]
+async fn extended_json_may_be_of_its_first_version() {
+    let text = r#"{"op": "i", "ns": "a.b", "o": {"_id": 1, "x": [{"$binary": "AQID", "$type": "4"}]},
+        "ts": {"$timestamp": {"t": 1, "i": 2}}, "wall": {"$date": "2021-01-04T17:48:11.237-05:00"}}"#;
+    let outcome = read_bytes(text.as_bytes()).await;
+    let binary = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![1, 2, 3] };
+    let document = bson::serialize_to_vec(&doc! { "_id": 1, "x": [binary] }).unwrap();
+    assert_eq!(outcome.ops[0].full_document.as_deref(), Some(&document[..]), "{:?}", outcome.report);
+    assert_eq!(outcome.ops[0].wall_time, Some(1_609_800_491_237));
+}
+
+#[tokio::test]
 async fn documents_of_a_collection_are_inserts() {
     let folder = tempfile::tempdir().unwrap();
     let orders = dump(&[doc! { "_id": 1, "ts": 5, "op": "i" }, doc! { "a": 1, "_id": 2 }]);

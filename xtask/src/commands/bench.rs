@@ -1,4 +1,4 @@
-//! Measures the hot paths.
+//! Measures the hot paths, and the replay of a dump.
 
 use super::{build, cargo, step, succeed};
 
@@ -7,5 +7,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("benchmarks", || {
         let mut bench = cargo(&["bench", "--package", "gtm-host", "--bench", "hot_paths", "--"]);
         succeed(bench.args(arguments))
-    })
+    })?;
+    // It is one measurement, of which no part can be asked for.
+    if arguments.is_empty() {
+        step("replay", || succeed(&mut cargo(&["bench", "--package", "gtm-host", "--bench", "replay"])))?;
+    }
+    Ok(())
 }

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
 use super::Options;
-use super::error::{FileError, Place, name};
+use super::current::{Current, Documents, Stop};
+use super::error::FileError;
 use super::frames::{Frames, Misframed};
 use super::input::Input;
 use super::kind::{Kind, recognise};
 use super::outbox::{Gone, Message, Outbox};
 use super::path::{is_metadata, namespace};
-use super::report::{Contents, FileReport, Totals};
+use super::report::{Contents, Totals};
 use super::texts::Texts;
 use crate::op::{Namespace, Op, OperationType, Origin, Place as Of, Timestamp};
 use crate::source::oplog::Reader;
@@ -37,63 +38,6 @@ pub(super) struct Decoder {
     said_metadata: bool,
 }
 
-/// The file that is read.
-struct Current {
-    index: usize,
-    name: Arc<str>,
-    gzip: bool,
-    report: FileReport,
-}
-
-/// Why a file is read no further.
-enum Stop {
-    Failed(FileError),
-    Misframed(Misframed),
-    /// An entry is later than all that is wanted.
-    Late,
-    Gone,
-}
-
-impl From<FileError> for Stop {
-    fn from(error: FileError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<Misframed> for Stop {
-    fn from(misframed: Misframed) -> Self {
-        Self::Misframed(misframed)
-    }
-}
-
-impl From<Gone> for Stop {
-    fn from(Gone: Gone) -> Self {
-        Self::Gone
-    }
-}
-
-/// The documents of a file, as they are written.
-enum Documents {
-    Bson(Frames),
-    Json(Texts),
-}
-
-impl Documents {
-    /// Where a document begins that is not all there, and how much of it is.
-    fn left(&self) -> (u64, u64) {
-        match self {
-            Self::Bson(frames) => frames.left(),
-            Self::Json(texts) => texts.left(),
-        }
-    }
-}
-
-impl Current {
-    fn at(&self, offset: u64) -> Place {
-        Place { file: Arc::clone(&self.name), offset, gzip: self.gzip }
-    }
-}
-
 impl Decoder {
     pub(super) fn new(selection: Selection, options: Options, sender: Sender<Message>) -> Self {
         Self {
@@ -111,8 +55,7 @@ impl Decoder {
     /// Reads all files, or up to an error, or until nobody wants more.
     pub(super) fn run(mut self, paths: &[PathBuf]) {
         for (index, path) in paths.iter().enumerate() {
-            let report = FileReport::of(path);
-            let mut file = Current { index, name: name(path), gzip: false, report };
+            let mut file = Current::of(index, path);
             let ended = self.file(&mut file, path);
             if matches!(ended, Err(Stop::Late)) {
                 self.totals.after += 1;

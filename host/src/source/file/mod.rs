@@ -4,6 +4,7 @@
 //! what was read, `decode` makes ops of them. That is done by two threads: one reads, the other decodes. What
 //! is between them, and between them and [`Files`], is bounded.
 
+mod current;
 mod decode;
 mod error;
 mod frames;

@@ -3,7 +3,7 @@
 
 use bson::Bson;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::frames::Misframed;
 use super::kind::BYTE_ORDER_MARK;
@@ -80,9 +80,33 @@ fn is_between(byte: u8, offset: u64) -> bool {
         || usize::try_from(offset).ok().and_then(|at| BYTE_ORDER_MARK.get(at)) == Some(&byte)
 }
 
+/// Writes binary data anew that are in the form of Extended JSON before its version 2, as old tools have them.
+fn renew(value: &mut Value) {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        if let Some(renewed) = renewed(value) {
+            *value = renewed;
+            continue;
+        }
+        match value {
+            Value::Array(values) => open.extend(values),
+            Value::Object(fields) => open.extend(fields.values_mut()),
+            _ => {}
+        }
+    }
+}
+
+/// `{$binary: BASE64, $type: HEXADECIMAL}` as `{$binary: {base64, subType}}`.
+fn renewed(value: &Value) -> Option<Value> {
+    let fields = value.as_object().filter(|fields| fields.len() == 2)?;
+    let (base64, subtype) = (fields.get("$binary")?.as_str()?, fields.get("$type")?.as_str()?);
+    Some(json!({ "$binary": { "base64": base64, "subType": format!("{subtype:0>2}") } }))
+}
+
 /// The document that a text says. (Deeper than 127 levels it is not read.)
 fn document(text: &[u8]) -> Result<Bytes, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let mut value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    renew(&mut value);
     match Bson::try_from(value).map_err(|error| error.to_string())? {
         Bson::Document(document) => {
             bson::serialize_to_vec(&document).map(Bytes::from).map_err(|error| error.to_string())

@@ -5,10 +5,10 @@
 
 use bson::{RawBsonRef, RawDocument};
 
-use super::scan::Fields;
+use super::scan::{Field, Fields};
 use crate::op::Timestamp;
 use crate::source::Malformed;
-use crate::source::value::{integer, milliseconds, string, subdocument};
+use crate::source::value::integer;
 
 /// The fields of an entry that say what it is. Its documents are not looked into.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ impl<'a> Entry<'a> {
     /// It is not BSON, or lacks `ts` or `op`.
     pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
         let mut at = None;
-        let mut entry = Self::fields(document, |value| at = timestamp(value))?;
+        let mut entry = Self::fields(document, |field| at = timestamp(field))?;
         entry.timestamp = at.ok_or(Malformed::Missing("ts"))?;
         Ok(entry)
     }
@@ -64,7 +64,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    fn fields(document: &'a RawDocument, mut ts: impl FnMut(RawBsonRef<'a>)) -> Result<Self, Malformed> {
+    fn fields(document: &'a RawDocument, mut ts: impl FnMut(&Field<'a>)) -> Result<Self, Malformed> {
         let mut kind = None;
         let mut entry = Self {
             timestamp: Timestamp::default(),
@@ -81,18 +81,19 @@ impl<'a> Entry<'a> {
         };
         for field in Fields::of(document) {
             let field = field?;
+            // Byte by byte where names are short, as these are compared without a call.
             match field.name {
-                b"ts" => field.value().into_iter().for_each(&mut ts),
-                b"op" => kind = field.value().and_then(string),
-                b"ns" => entry.namespace = field.value().and_then(string).unwrap_or_default(),
-                b"o" => entry.object = field.value().and_then(subdocument),
-                b"o2" => entry.object2 = field.value().and_then(subdocument),
-                b"wall" => entry.wall_time = field.value().and_then(milliseconds),
-                b"fromMigrate" => entry.from_migrate = field.value() == Some(RawBsonRef::Boolean(true)),
-                b"lsid" => entry.session = field.value().and_then(subdocument),
-                b"txnNumber" => entry.transaction_number = field.value().and_then(integer),
-                b"prevOpTime" => entry.previous = field.value().and_then(subdocument),
-                b"multiOpType" => entry.vectored = field.value().and_then(integer) == Some(1),
+                [b't', b's'] => ts(&field),
+                [b'o', b'p'] => kind = field.text(),
+                [b'n', b's'] => entry.namespace = field.text().unwrap_or_default(),
+                [b'o'] => entry.object = field.document(),
+                [b'o', b'2'] => entry.object2 = field.document(),
+                [b'w', b'a', b'l', b'l'] => entry.wall_time = milliseconds(&field),
+                [b'l', b's', b'i', b'd'] => entry.session = field.document(),
+                b"fromMigrate" => entry.from_migrate = field.is_true(),
+                b"txnNumber" => entry.transaction_number = field.number().and_then(integer),
+                b"prevOpTime" => entry.previous = field.document(),
+                b"multiOpType" => entry.vectored = field.number().and_then(integer) == Some(1),
                 _ => {}
             }
         }
@@ -102,10 +103,11 @@ impl<'a> Entry<'a> {
 }
 
 /// Dumps of old tools have it as a document `{t, i}`.
-fn timestamp(value: RawBsonRef<'_>) -> Option<Timestamp> {
-    let part = |name| u32::try_from(integer(value.as_document()?.get(name).ok()??)?).ok();
-    match value {
-        RawBsonRef::Timestamp(timestamp) => Some(timestamp.into()),
-        _ => Some(Timestamp { time: part("t")?, increment: part("i")? }),
-    }
+fn timestamp(field: &Field<'_>) -> Option<Timestamp> {
+    let part = |name| u32::try_from(integer(field.document()?.get(name).ok()??)?).ok();
+    field.timestamp().or_else(|| Some(Timestamp { time: part("t")?, increment: part("i")? }))
+}
+
+fn milliseconds(field: &Field<'_>) -> Option<u64> {
+    u64::try_from(field.milliseconds()?).ok()
 }

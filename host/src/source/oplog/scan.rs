@@ -4,7 +4,9 @@
 //! decoded, checked for UTF-8 or allocated but what is asked for; lengths are checked, all of them.
 
 use bson::spec::ElementType;
-use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
+use bson::{RawBsonRef, RawDocument};
+
+use crate::op::Timestamp;
 
 /// A document goes wrong here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +33,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Broken>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -49,8 +51,8 @@ impl<'a> Iterator for Fields<'a> {
 /// One field, as it is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
-    /// The type of its value.
-    pub kind: ElementType,
+    /// The type of its value: one that BSON has.
+    pub kind: u8,
     /// Its name, without the zero that ends it. UTF-8 where the server is in order.
     pub name: &'a [u8],
     /// Its value, with the length that some types begin with.
@@ -59,65 +61,120 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// The first field of some, and the rest.
-    #[inline]
+    #[inline(always)]
     fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (kind, rest) = bytes.split_first()?;
-        let kind = ElementType::from(*kind)?;
         let (name, rest) = rest.split_at_checked(zero(rest)?)?;
         let (_, rest) = rest.split_first()?;
-        let (value, rest) = rest.split_at_checked(size(kind, rest)?)?;
-        Some((Self { kind, name, value }, rest))
+        let size = match size_of(*kind) {
+            Size::Fixed(size) => usize::from(size),
+            Size::Own => own_size(*kind, rest)?,
+            Size::Unknown => return None,
+        };
+        let (value, rest) = rest.split_at_checked(size)?;
+        Some((Self { kind: *kind, name, value }, rest))
     }
 
-    /// Its value, where it has one of the types that tell what an entry is: a number, a string that is UTF-8, a
-    /// document, a boolean or a time.
+    /// A string, where it is UTF-8.
     #[inline]
-    pub fn value(&self) -> Option<RawBsonRef<'a>> {
+    pub fn text(&self) -> Option<&'a str> {
+        let text = self.value.get(4..self.value.len().checked_sub(1)?)?;
+        (self.kind == STRING).then(|| std::str::from_utf8(text).ok())?
+    }
+
+    /// A document, which is no array.
+    #[inline]
+    pub fn document(&self) -> Option<&'a RawDocument> {
+        (self.kind == DOCUMENT).then(|| RawDocument::from_bytes(self.value).ok())?
+    }
+
+    /// A timestamp.
+    #[inline]
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        let (increment, time) = self.value.split_first_chunk()?;
+        let [increment, time] = [*increment, *time.first_chunk()?].map(u32::from_le_bytes);
+        (self.kind == TIMESTAMP).then_some(Timestamp { time, increment })
+    }
+
+    /// A date, in milliseconds since 1970-01-01 UTC.
+    #[inline]
+    pub fn milliseconds(&self) -> Option<i64> {
+        (self.kind == DATE).then(|| self.value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes)))?
+    }
+
+    /// A number of any width.
+    #[inline]
+    pub fn number(&self) -> Option<RawBsonRef<'a>> {
         Some(match self.kind {
-            ElementType::String => {
-                let text = self.value.get(4..self.value.len().checked_sub(1)?)?;
-                RawBsonRef::String(std::str::from_utf8(text).ok()?)
-            }
-            ElementType::EmbeddedDocument => RawBsonRef::Document(RawDocument::from_bytes(self.value).ok()?),
-            ElementType::Timestamp => {
-                let (increment, time) = self.value.split_first_chunk()?;
-                let [increment, time] = [*increment, *time.first_chunk()?].map(u32::from_le_bytes);
-                RawBsonRef::Timestamp(Timestamp { time, increment })
-            }
-            ElementType::DateTime => RawBsonRef::DateTime(DateTime::from_millis(self.integer()?)),
-            ElementType::Int64 => RawBsonRef::Int64(self.integer()?),
-            ElementType::Int32 => RawBsonRef::Int32(i32::from_le_bytes(*self.value.first_chunk()?)),
-            ElementType::Double => RawBsonRef::Double(f64::from_le_bytes(*self.value.first_chunk()?)),
-            ElementType::Boolean => RawBsonRef::Boolean(*self.value.first()? != 0),
+            INT64 => RawBsonRef::Int64(i64::from_le_bytes(*self.value.first_chunk()?)),
+            INT32 => RawBsonRef::Int32(i32::from_le_bytes(*self.value.first_chunk()?)),
+            DOUBLE => RawBsonRef::Double(f64::from_le_bytes(*self.value.first_chunk()?)),
             _ => return None,
         })
     }
 
-    fn integer(&self) -> Option<i64> {
-        self.value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
+    /// Whether it is the boolean true.
+    #[inline]
+    pub fn is_true(&self) -> bool {
+        self.kind == BOOLEAN && self.value != [0]
     }
 }
 
-/// The bytes that a value takes, which is the first of `bytes`. (The BSON specification, version 1.1.)
+const DOUBLE: u8 = ElementType::Double as u8;
+const STRING: u8 = ElementType::String as u8;
+const DOCUMENT: u8 = ElementType::EmbeddedDocument as u8;
+const BOOLEAN: u8 = ElementType::Boolean as u8;
+const DATE: u8 = ElementType::DateTime as u8;
+const INT32: u8 = ElementType::Int32 as u8;
+const TIMESTAMP: u8 = ElementType::Timestamp as u8;
+const INT64: u8 = ElementType::Int64 as u8;
+
+/// The bytes that a value takes.
+#[derive(Clone, Copy)]
+enum Size {
+    Fixed(u8),
+    /// It says it itself.
+    Own,
+    /// There is no such type.
+    Unknown,
+}
+
+/// By type. (The BSON specification, version 1.1.)
 #[inline]
-fn size(kind: ElementType, bytes: &[u8]) -> Option<usize> {
+fn size_of(kind: u8) -> Size {
     match kind {
-        ElementType::Null | ElementType::Undefined | ElementType::MinKey | ElementType::MaxKey => Some(0),
-        ElementType::Boolean => Some(1),
-        ElementType::Int32 => Some(4),
-        ElementType::Double | ElementType::Int64 | ElementType::DateTime | ElementType::Timestamp => Some(8),
-        ElementType::ObjectId => Some(12),
-        ElementType::Decimal128 => Some(16),
-        ElementType::String | ElementType::JavaScriptCode | ElementType::Symbol => text(bytes),
-        ElementType::DbPointer => text(bytes)?.checked_add(12),
-        ElementType::EmbeddedDocument | ElementType::Array => ended(bytes, length(bytes)?, 5),
-        ElementType::Binary => length(bytes)?.checked_add(5),
-        // Its own length, a string, and a document.
-        ElementType::JavaScriptCodeWithScope => ended(bytes, length(bytes)?, 14),
-        ElementType::RegularExpression => {
+        // Undefined, null, and the least and the greatest key.
+        0x06 | 0x0a | 0x7f | 0xff => Size::Fixed(0),
+        // A boolean.
+        0x08 => Size::Fixed(1),
+        // An integer of 32 bits.
+        0x10 => Size::Fixed(4),
+        // A double, a date, a timestamp, an integer of 64 bits.
+        0x01 | 0x09 | 0x11 | 0x12 => Size::Fixed(8),
+        // An object id.
+        0x07 => Size::Fixed(12),
+        // A decimal.
+        0x13 => Size::Fixed(16),
+        // String, document, array, binary; regular expression, pointer, code, symbol, code with scope.
+        0x02..=0x05 | 0x0b..=0x0f => Size::Own,
+        _ => Size::Unknown,
+    }
+}
+
+/// The size of a value that says it itself. It is the first of `bytes`.
+#[inline]
+fn own_size(kind: u8, bytes: &[u8]) -> Option<usize> {
+    match kind {
+        0x02 | 0x0d | 0x0e => text(bytes),
+        0x03 | 0x04 => ended(bytes, length(bytes)?, 5),
+        0x05 => length(bytes)?.checked_add(5),
+        0x0b => {
             let pattern = zero(bytes)? + 1;
             Some(pattern + zero(bytes.get(pattern..)?)? + 1)
         }
+        0x0c => text(bytes)?.checked_add(12),
+        // Code with its scope: its length, a string, and a document.
+        _ => ended(bytes, length(bytes)?, 14),
     }
 }
 
@@ -157,6 +214,7 @@ fn zero(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use bson::{Bson, RawDocumentBuf, doc};
 
+    use super::super::entry::integer;
     use super::*;
 
     /// A field of each type, with names of many lengths.
@@ -167,12 +225,12 @@ mod tests {
         };
         let code = bson::JavaScriptCodeWithScope { code: "f()".to_owned(), scope: doc! { "x": 1 } };
         RawDocumentBuf::try_from(doc! {
-            "": 1.5, "1": "text", "22": { "a": 1 }, "333": [1, "two"], "4444": bson::Uuid::from_bytes([7; 16]),
+            "": 1.0, "1": "text", "22": { "a": 1 }, "333": [1, "two"], "4444": bson::Uuid::from_bytes([7; 16]),
             "55555": Bson::Undefined, "666666": bson::oid::ObjectId::from_bytes([1; 12]), "7777777": true,
             "88888888": bson::DateTime::from_millis(5), "999999999": Bson::Null,
             "aaaaaaaaaa": regex, "bbbbbbbbbbb": Bson::JavaScriptCode("g".into()),
             "cccccccccccc": Bson::Symbol("s".into()), "ddddddddddddd": code, "eeeeeeeeeeeeee": 7,
-            "fffffffffffffff": Timestamp { time: 3, increment: 4 }, "gggggggggggggggg": 8_i64,
+            "fffffffffffffff": bson::Timestamp { time: 3, increment: 4 }, "gggggggggggggggg": 8_i64,
             "hhhhhhhhhhhhhhhhh": bson::Decimal128::from_bytes([2; 16]), "min": Bson::MinKey, "max": Bson::MaxKey,
         })
         .unwrap()
@@ -185,11 +243,16 @@ mod tests {
         for (field, element) in Fields::of(&document).zip(document.iter_elements()) {
             let (field, element) = (field.unwrap(), element.unwrap());
             assert_eq!(field.name, element.key().as_str().as_bytes());
-            assert_eq!(field.kind, element.element_type());
+            assert_eq!(ElementType::from(field.kind), Some(element.element_type()));
             assert_eq!(field.value.len(), element.size());
-            if let Some(value) = field.value() {
-                assert_eq!(value, element.value().unwrap());
-            }
+            let value = element.value().unwrap();
+            let text = if let RawBsonRef::String(text) = value { Some(text) } else { None };
+            assert_eq!(field.text(), text);
+            assert_eq!(field.document(), value.as_document());
+            assert_eq!(field.timestamp(), value.as_timestamp().map(Timestamp::from));
+            assert_eq!(field.milliseconds(), value.as_datetime().map(|date| date.timestamp_millis()));
+            assert_eq!(field.number(), integer(value).and(Some(value)));
+            assert_eq!(field.is_true(), value.as_bool() == Some(true));
             count += 1;
         }
         assert_eq!(count, 20);

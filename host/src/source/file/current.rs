@@ -1,0 +1,72 @@
+//! The file that is read, its documents as they are written, and why it is read no further.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{FileError, Place, name};
+use super::frames::{Frames, Misframed};
+use super::outbox::Gone;
+use super::report::FileReport;
+use super::texts::Texts;
+
+/// The file that is read.
+pub(super) struct Current {
+    pub(super) index: usize,
+    pub(super) name: Arc<str>,
+    pub(super) gzip: bool,
+    pub(super) report: FileReport,
+}
+
+impl Current {
+    pub(super) fn of(index: usize, path: &Path) -> Self {
+        Self { index, name: name(path), gzip: false, report: FileReport::of(path) }
+    }
+
+    /// A place in it, for messages.
+    pub(super) fn at(&self, offset: u64) -> Place {
+        Place { file: Arc::clone(&self.name), offset, gzip: self.gzip }
+    }
+}
+
+/// Why a file is read no further.
+pub(super) enum Stop {
+    Failed(FileError),
+    Misframed(Misframed),
+    /// An entry is later than all that is wanted.
+    Late,
+    Gone,
+}
+
+impl From<FileError> for Stop {
+    fn from(error: FileError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Misframed> for Stop {
+    fn from(misframed: Misframed) -> Self {
+        Self::Misframed(misframed)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// The documents of a file, as they are written.
+pub(super) enum Documents {
+    Bson(Frames),
+    Json(Texts),
+}
+
+impl Documents {
+    /// Where a document begins that is not all there, and how much of it is.
+    pub(super) fn left(&self) -> (u64, u64) {
+        match self {
+            Self::Bson(frames) => frames.left(),
+            Self::Json(texts) => texts.left(),
+        }
+    }
+}
