@@ -7,6 +7,7 @@ mod patience;
 mod reply;
 mod selection;
 mod server_error;
+pub mod snapshot;
 mod start;
 mod wire;
 

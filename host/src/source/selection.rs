@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
+use sha2::{Digest, Sha256};
 
 use crate::op::{Namespace, OperationType};
 
@@ -17,11 +18,19 @@ type Operations = u16;
 /// The changes that a plugin subscribed to.
 #[derive(Debug, Default)]
 pub struct Selection {
-    rules: Vec<(GlobMatcher, Operations)>,
+    rules: Vec<Rule>,
     everything: bool,
     remembered: HashMap<Box<str>, (Arc<Namespace>, Operations)>,
     /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
     key: String,
+}
+
+/// The wanted operations on namespaces like a pattern.
+#[derive(Debug)]
+struct Rule {
+    pattern: Box<str>,
+    glob: GlobMatcher,
+    wanted: Operations,
 }
 
 impl Selection {
@@ -38,11 +47,40 @@ impl Selection {
     pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), globset::Error> {
         // The other signs of a glob may stand in the name of a collection, so here they mean themselves.
         let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
-        let matcher = Glob::new(&escaped.join("*"))?.compile_matcher();
+        let glob = Glob::new(&escaped.join("*"))?.compile_matcher();
         let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
-        self.rules.push((matcher, if operations == 0 { Operations::MAX } else { operations }));
+        let wanted = if operations == 0 { Operations::MAX } else { operations };
+        self.rules.push(Rule { pattern: pattern.into(), glob, wanted });
         self.remembered.clear();
         Ok(())
+    }
+
+    /// Whether such an operation can be wanted in some collection of the database.
+    pub fn may_want(&self, database: &str, operation: OperationType) -> bool {
+        let start = format!("{database}.");
+        let may = |rule: &Rule| match rule.pattern.split_once('*') {
+            Some((before, _)) => before.starts_with(&start) || start.starts_with(before),
+            None => rule.pattern.starts_with(&start),
+        };
+        !is_internal(database, "")
+            && (self.everything
+                || self.rules.iter().any(|rule| rule.wanted & bit(operation) != 0 && may(rule)))
+    }
+
+    /// The namespaces that patterns without a `*` name, where such an operation is wanted.
+    pub fn named(&self, operation: OperationType) -> impl Iterator<Item = &str> {
+        let wanting = self.rules.iter().filter(move |rule| rule.wanted & bit(operation) != 0);
+        wanting.map(|rule| &*rule.pattern).filter(|pattern| !pattern.contains('*'))
+    }
+
+    /// A digest of what is wanted: the same for the same rules in any order.
+    pub fn digest(&self) -> String {
+        let mut rules: Vec<_> =
+            self.rules.iter().map(|rule| format!("{} {}\0", rule.pattern, rule.wanted)).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let rules = if self.everything { "everything".to_owned() } else { rules.concat() };
+        Sha256::digest(rules).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The namespace, where the change is wanted.
@@ -75,10 +113,7 @@ impl Selection {
         if self.everything {
             return Operations::MAX;
         }
-        self.rules
-            .iter()
-            .filter(|(glob, _)| glob.is_match(&self.key))
-            .fold(0, |set, (_, wanted)| set | wanted)
+        self.rules.iter().filter(|rule| rule.glob.is_match(&self.key)).fold(0, |set, rule| set | rule.wanted)
     }
 }
 
@@ -132,6 +167,31 @@ mod tests {
         for (database, collection) in [("config", "x"), ("local", "x"), ("a", "system.views"), ("gtm", "x")] {
             assert!(!wants(&mut selection, database, collection, OperationType::Insert));
         }
+    }
+
+    #[test]
+    fn a_database_is_looked_into_where_a_pattern_can_fit_a_collection_of_it() {
+        let mut selection = Selection::default();
+        selection.add("shop.orders", &[OperationType::Insert]).unwrap();
+        selection.add("cr*m.*", &[OperationType::Insert]).unwrap();
+        selection.add("logs.*", &[OperationType::Delete]).unwrap();
+        let may = |database| selection.may_want(database, OperationType::Insert);
+        assert!(may("shop") && may("crm") && may("crXm"));
+        assert!(!may("sho") && !may("shops") && !may("logs") && !may("local"));
+        assert_eq!(selection.named(OperationType::Insert).collect::<Vec<_>>(), ["shop.orders"]);
+        assert!(!Selection::everything().may_want("local", OperationType::Insert));
+    }
+
+    #[test]
+    fn the_digest_is_of_the_rules_and_not_of_their_order() {
+        let digest = |patterns: &[&str]| {
+            let mut selection = Selection::default();
+            patterns.iter().for_each(|pattern| selection.add(pattern, &[]).unwrap());
+            selection.digest()
+        };
+        assert_eq!(digest(&["a.b", "c.*"]), digest(&["c.*", "a.b", "a.b"]));
+        assert_ne!(digest(&["a.b"]), digest(&["a.*"]));
+        assert_ne!(digest(&[]), Selection::everything().digest());
     }
 
     #[test]

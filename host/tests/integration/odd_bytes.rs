@@ -8,7 +8,7 @@ use bson::{Document, RawDocumentBuf, Timestamp, doc};
 use gtm_host::op::Op;
 use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin};
 use gtm_host::source::oplog::entry::Entry;
-use gtm_host::source::oplog::{Reader, Reply, Skipped};
+use gtm_host::source::oplog::{Reader, Skipped};
 use gtm_host::source::{Reply, Selection};
 
 use crate::support::plugin;
