@@ -34,28 +34,24 @@ pub(super) async fn find(client: &Client, selection: &mut Selection) -> Result<F
         if !selection.may_want(&database, OperationType::Insert) {
             continue;
         }
-        match list(client, &database, doc! {}).await {
-            Ok(listed) => {
-                for one in listed {
-                    let Some(namespace) = selection.select(&database, &one.name, OperationType::Insert)
-                    else {
-                        continue;
-                    };
-                    let view = one.kind != "collection";
-                    let name = namespace.to_string();
-                    if !view || selection.named(OperationType::Insert).any(|named| named == name) {
-                        found.collections.push(Collection::new(&namespace, one.uuid, view));
-                    } else {
-                        views.push(name);
-                    }
-                }
-            }
+        let listed = match list(client, &database, doc! {}).await {
+            Ok(listed) => listed,
             Err(error) => {
                 tracing::warn!(
                     "the snapshot leaves out the database {database}, whose collections cannot be listed: {}",
                     refusal(&error, &database)
                 );
                 found.unlisted.push(database);
+                continue;
+            }
+        };
+        for Listed { name, kind, uuid } in listed {
+            let Some(namespace) = selection.select(&database, &name, OperationType::Insert) else { continue };
+            let (view, name) = (kind != "collection", namespace.to_string());
+            if !view || selection.named(OperationType::Insert).any(|named| named == name) {
+                found.collections.push(Collection::new(&namespace, uuid, view));
+            } else {
+                views.push(name);
             }
         }
     }
@@ -64,10 +60,11 @@ pub(super) async fn find(client: &Client, selection: &mut Selection) -> Result<F
 }
 
 fn say(found: &Found, views: &[String], selection: &Selection) {
-    if !views.is_empty() {
+    if let Some(view) = views.first() {
         tracing::info!(
-            "the snapshot passes over {}: views and time series are read only where a plugin subscribes to the very name",
-            views.join(", ")
+            "the snapshot passes over views and time series ({}, such as {view}): they are read only where a plugin \
+             subscribes to the very name",
+            views.len()
         );
     }
     let names: HashSet<_> =

@@ -120,7 +120,6 @@ impl Collection {
 
     /// How it ended, once nothing more is to be read of it.
     pub(super) fn ended(&self) -> Option<Ended> {
-        let ends = self.ranges.iter().map(|range| range.ended);
-        ends.fold(Some(Ended::Read), |worst, end| Some(worst?.max(end?)))
+        self.ranges.iter().try_fold(Ended::Read, |worst, range| Some(worst.max(range.ended?)))
     }
 }
