@@ -78,7 +78,8 @@ pub enum Place {
     Index(u32),
     /// The resume token of its change event, in hexadecimal.
     Token(Arc<str>),
-    /// It is a document as it was found: its namespace and document key tell it from others.
+    /// It is a document as it was found: its namespace and document key tell it from others, or the whole
+    /// document where it has no key, as in a view.
     Document,
 }
 
@@ -101,7 +102,14 @@ pub struct OpId<'a>(&'a Op);
 
 impl fmt::Display for OpId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Op { timestamp: Timestamp { time, increment }, place, namespace, document_key, .. } = self.0;
+        let Op {
+            timestamp: Timestamp { time, increment },
+            place,
+            namespace,
+            document_key,
+            full_document,
+            ..
+        } = self.0;
         write!(f, "{time}.{increment}.")?;
         match place {
             Place::Index(index) => index.fmt(f),
@@ -113,7 +121,7 @@ impl fmt::Display for OpId<'_> {
                 hash.update(b".");
                 hash.update(namespace.collection.as_bytes());
                 hash.update(b"\0");
-                hash.update(document_key.as_deref().unwrap_or_default());
+                hash.update(document_key.as_ref().or(full_document.as_ref()).map_or(&[][..], |bytes| bytes));
                 hash.finalize().iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
             }
         }

@@ -15,6 +15,7 @@ mod selection;
 mod server_error;
 mod session;
 mod skip;
+pub mod snapshot;
 mod start;
 mod value;
 mod wire;

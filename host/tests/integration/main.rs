@@ -26,4 +26,5 @@ mod oplog_cases;
 mod oplog_collection;
 mod reconnect;
 mod sandbox;
+mod snapshot;
 mod stopping;

@@ -5,7 +5,9 @@ use super::{build, cargo, step, succeed};
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("plugins", || build::plugins(&["trivial"]))?;
     step("benchmarks", || {
-        let mut bench = cargo(&["bench", "--package", "gtm-host", "--bench", "hot_paths", "--"]);
+        let benches = ["--bench", "hot_paths", "--bench", "snapshot"];
+        let mut bench = cargo(&["bench", "--package", "gtm-host"]);
+        bench.args(benches).arg("--");
         succeed(bench.args(arguments))
     })?;
     // It is one measurement, of which no part can be asked for.

@@ -3,7 +3,7 @@
 //!
 //! Fields are found by name, as their order varies by server version; those not known are passed over.
 
-use bson::{RawBsonRef, RawDocument};
+use bson::RawDocument;
 
 use super::scan::{Field, Fields};
 use crate::op::Timestamp;

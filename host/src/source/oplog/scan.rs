@@ -214,8 +214,8 @@ fn zero(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use bson::{Bson, RawDocumentBuf, doc};
 
-    use super::super::entry::integer;
     use super::*;
+    use crate::source::value::integer;
 
     /// A field of each type, with names of many lengths.
     fn of_all_types() -> RawDocumentBuf {

@@ -1,11 +1,15 @@
 //! Which changes are wanted. Most changes of a busy server end here, so the answer for a namespace
 //! is worked out once and remembered.
 
+mod pattern;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use globset::{Glob, GlobMatcher};
-use regex::Regex;
+use sha2::{Digest, Sha256};
+
+use pattern::Pattern;
+pub use pattern::PatternError;
 
 use crate::op::{Namespace, OperationType};
 
@@ -30,42 +34,8 @@ pub struct Selection {
 /// Namespaces, and the operations wanted there.
 #[derive(Clone, Debug)]
 struct Rule {
-    pattern: Box<str>,
-    matcher: Matcher,
+    pattern: Pattern,
     operations: Operations,
-}
-
-#[derive(Clone, Debug)]
-enum Matcher {
-    Glob(GlobMatcher),
-    Regex(Regex),
-}
-
-/// A pattern that no namespace can be compared with.
-#[derive(Debug, thiserror::Error)]
-pub enum PatternError {
-    /// A regular expression that is none.
-    #[error("\"{pattern}\" is no regular expression: {reason}")]
-    Regex {
-        /// As it was given.
-        pattern: String,
-        /// In one line.
-        reason: String,
-    },
-    /// Too large, or otherwise not for the library.
-    #[error("\"{pattern}\" cannot be matched: {reason}")]
-    Glob {
-        /// As it was given.
-        pattern: String,
-        /// What the library says.
-        reason: String,
-    },
-    /// The name of a database alone, which no change has for its namespace.
-    #[error("no change is in \"{pattern}\": a namespace is DATABASE.COLLECTION, as in shop.orders or shop.*")]
-    NoCollection {
-        /// As it was given.
-        pattern: String,
-    },
 }
 
 impl Selection {
@@ -80,10 +50,10 @@ impl Selection {
     /// # Errors
     /// The pattern is none.
     pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), PatternError> {
-        let matcher = Matcher::new(pattern)?;
+        let pattern = Pattern::new(pattern)?;
         let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
         let operations = if operations == 0 { Operations::MAX } else { operations };
-        self.rules.push(Rule { pattern: pattern.into(), matcher, operations });
+        self.rules.push(Rule { pattern, operations });
         self.remembered.clear();
         self.last = None;
         Ok(())
@@ -94,19 +64,41 @@ impl Selection {
         self.everything |= other.everything;
         self.rules.extend(other.rules.iter().cloned());
         self.remembered.clear();
+        self.last = None;
     }
 
     /// What it selects, where that can be said by globs: each with the operations wanted there. None:
     /// everything, or by regular expressions.
     pub(super) fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
-        let by_globs =
-            !self.everything && self.rules.iter().all(|rule| matches!(rule.matcher, Matcher::Glob(_)));
+        let by_globs = !self.everything && self.rules.iter().all(|rule| rule.pattern.glob().is_some());
         by_globs.then(|| {
-            self.rules.iter().map(|rule| {
+            self.rules.iter().filter_map(|rule| {
                 let wanted = move |operation| rule.operations & bit(operation) != 0;
-                (&*rule.pattern, wanted)
+                Some((rule.pattern.glob()?, wanted))
             })
         })
+    }
+
+    /// Whether such an operation can be wanted in some collection of the database.
+    pub fn may_want(&self, database: &str, operation: OperationType) -> bool {
+        let may = |rule: &Rule| rule.operations & bit(operation) != 0 && rule.pattern.may_match_in(database);
+        !is_internal(database, "") && (self.everything || self.rules.iter().any(may))
+    }
+
+    /// The namespaces that are named and not only fit a pattern, where such an operation is wanted.
+    pub fn named(&self, operation: OperationType) -> impl Iterator<Item = &str> {
+        let wanting = self.rules.iter().filter(move |rule| rule.operations & bit(operation) != 0);
+        wanting.filter_map(|rule| rule.pattern.name())
+    }
+
+    /// A digest of what is wanted: the same for the same rules in any order.
+    pub fn digest(&self) -> String {
+        let mut rules: Vec<_> =
+            self.rules.iter().map(|rule| format!("{} {}\0", rule.pattern, rule.operations)).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let rules = if self.everything { "everything".to_owned() } else { rules.concat() };
+        Sha256::digest(rules).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The namespace, where the change is wanted.
@@ -152,39 +144,8 @@ impl Selection {
         }
         self.rules
             .iter()
-            .filter(|rule| rule.matcher.is_match(&self.key))
+            .filter(|rule| rule.pattern.is_match(&self.key))
             .fold(0, |set, rule| set | rule.operations)
-    }
-}
-
-impl Matcher {
-    fn new(pattern: &str) -> Result<Self, PatternError> {
-        let expression = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
-        if let Some(expression) = expression {
-            return Regex::new(expression).map(Self::Regex).map_err(|error| PatternError::Regex {
-                pattern: pattern.to_owned(),
-                // The last line says it; those before it draw where.
-                reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
-            });
-        }
-        if !pattern.contains(['.', '*']) {
-            return Err(PatternError::NoCollection { pattern: pattern.to_owned() });
-        }
-        // The other signs of a glob may stand in the name of a collection, so here they mean themselves.
-        let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
-        let glob = Glob::new(&escaped.join("*"));
-        let error = |error: globset::Error| PatternError::Glob {
-            pattern: pattern.to_owned(),
-            reason: error.kind().to_string(),
-        };
-        glob.map(|glob| Self::Glob(glob.compile_matcher())).map_err(error)
-    }
-
-    fn is_match(&self, namespace: &str) -> bool {
-        match self {
-            Self::Glob(glob) => glob.is_match(namespace),
-            Self::Regex(regex) => regex.is_match(namespace),
-        }
     }
 }
 
@@ -249,6 +210,31 @@ mod tests {
         for (database, collection) in [("config", "x"), ("local", "x"), ("a", "system.views"), ("gtm", "x")] {
             assert!(!wants(&mut selection, database, collection, OperationType::Insert));
         }
+    }
+
+    #[test]
+    fn a_database_is_looked_into_where_a_pattern_can_fit_a_collection_of_it() {
+        let mut selection = Selection::default();
+        selection.add("shop.orders", &[OperationType::Insert]).unwrap();
+        selection.add("cr*m.*", &[OperationType::Insert]).unwrap();
+        selection.add("logs.*", &[OperationType::Delete]).unwrap();
+        let may = |database| selection.may_want(database, OperationType::Insert);
+        assert!(may("shop") && may("crm") && may("crXm"));
+        assert!(!may("sho") && !may("shops") && !may("logs") && !may("local"));
+        assert_eq!(selection.named(OperationType::Insert).collect::<Vec<_>>(), ["shop.orders"]);
+        assert!(!Selection::everything().may_want("local", OperationType::Insert));
+    }
+
+    #[test]
+    fn the_digest_is_of_the_rules_and_not_of_their_order() {
+        let digest = |patterns: &[&str]| {
+            let mut selection = Selection::default();
+            patterns.iter().for_each(|pattern| selection.add(pattern, &[]).unwrap());
+            selection.digest()
+        };
+        assert_eq!(digest(&["a.b", "c.*"]), digest(&["c.*", "a.b", "a.b"]));
+        assert_ne!(digest(&["a.b"]), digest(&["a.*"]));
+        assert_ne!(digest(&[]), Selection::everything().digest());
     }
 
     #[test]

@@ -1,0 +1,129 @@
+//! A snapshot beside a bare loop of parallel cursors over the same ranges, which only counts the documents.
+//!
+//! Both in turn in one run, and the ratio of their medians, as times on a shared machine say little alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark that fails should say where, and says what it found"
+)]
+
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
+use futures_util::StreamExt;
+use gtm_host::op::Timestamp;
+use gtm_host::source::Selection;
+use gtm_host::source::snapshot::{Options, ProgressFile, Snapshot};
+use mongodb::Client;
+use mongodb::action::Action;
+use mongodb::options::{Hint, ReadConcern};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use xtask::testbed::Server;
+
+const DOCUMENTS: i32 = 40_000;
+const ROUNDS: usize = 5;
+const PARALLEL: usize = 2;
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let server = Server::ready().unwrap();
+    let client = Client::with_uri_str(server.uri()).await.unwrap();
+    let database = client.database(&format!("gtm_bench_{}", bson::oid::ObjectId::new()));
+    let documents = database.collection::<Document>("documents");
+    for start in (0..DOCUMENTS).step_by(10_000) {
+        let some = (start..start + 10_000).map(|id| doc! { "_id": id, "text": "x".repeat(270) });
+        documents.insert_many(some).await.unwrap();
+    }
+    let namespace = documents.namespace().to_string();
+    let ranges = ranges(&client, &namespace).await;
+
+    let (mut bare, mut taken) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        assert_eq!(count(&documents, &ranges).await, DOCUMENTS);
+        bare.push(started.elapsed());
+        let started = Instant::now();
+        assert_eq!(take(&client, &namespace).await, DOCUMENTS);
+        taken.push(started.elapsed());
+    }
+    let (bare, taken) = (median(bare), median(taken));
+    let rate = |time: Duration| f64::from(DOCUMENTS) / time.as_secs_f64();
+    println!("{DOCUMENTS} documents of 300 bytes in {} ranges, {PARALLEL} at a time:", ranges.len());
+    println!(
+        "  bare cursors {:.0}/s, snapshot, planned too, {:.0}/s: ratio {:.2}",
+        rate(bare),
+        rate(taken),
+        bare.as_secs_f64() / taken.as_secs_f64()
+    );
+    println!("  the server, {}, bounds both", server.describe());
+    database.drop().await.unwrap();
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap()
+}
+
+fn selection(namespace: &str) -> Selection {
+    let mut selection = Selection::default();
+    selection.add(namespace, &[]).unwrap();
+    selection
+}
+
+/// The bounds of the ranges that a snapshot makes.
+async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Option<Document>)> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("progress.json");
+    let file = Some(ProgressFile { path: path.clone(), deployment: String::new() });
+    let options = Options { parallel: PARALLEL, file };
+    drop(Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap());
+    let state: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let bound = |range: &Value, name| {
+        range.get(name).map(|id| Document::try_from(id.as_object().unwrap().clone()).unwrap())
+    };
+    let ranges = state.pointer("/collections/0/ranges").unwrap().as_array().unwrap();
+    ranges.iter().map(|range| (bound(range, "from"), bound(range, "to"))).collect()
+}
+
+/// What a program without gtm-host would do at best.
+async fn count(
+    documents: &mongodb::Collection<Document>,
+    ranges: &[(Option<Document>, Option<Document>)],
+) -> i32 {
+    let (mut running, mut counted) = (JoinSet::new(), 0);
+    for (from, to) in ranges.iter().cloned() {
+        if running.len() == PARALLEL {
+            counted += running.join_next().await.unwrap().unwrap();
+        }
+        let documents = documents.clone();
+        running.spawn(async move {
+            let find = documents.find(doc! {}).sort(doc! { "_id": 1 }).hint(Hint::Keys(doc! { "_id": 1 }));
+            let find = find.read_concern(ReadConcern::majority()).batch_size(5_000);
+            let find = find.optional(from, |find, from| find.min(from)).optional(to, |find, to| find.max(to));
+            let (mut cursor, mut counted) = (find.batch().await.unwrap(), 0);
+            while let Some(batch) = cursor.next().await {
+                counted += i32::try_from(batch.unwrap().doc_slices().unwrap().into_iter().count()).unwrap();
+            }
+            counted
+        });
+    }
+    counted + running.join_all().await.into_iter().sum::<i32>()
+}
+
+async fn take(client: &Client, namespace: &str) -> i32 {
+    let options = Options { parallel: PARALLEL, file: None };
+    let mut snapshot =
+        Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap();
+    let mut taken = 0;
+    while let Some(ops) = snapshot.next().await.unwrap() {
+        taken += i32::try_from(ops.len()).unwrap();
+    }
+    taken
+}

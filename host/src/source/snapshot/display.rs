@@ -1,0 +1,80 @@
+//! Shows how far a snapshot is: a bar on a terminal, a line in the log now and then elsewhere.
+
+use std::io::{self, Stderr, Write};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::progress::Progress;
+
+/// Between two lines in the log.
+const PAUSE: Duration = Duration::from_secs(10);
+const BAR: &str = "{prefix}: [{bar:30}] {msg}";
+
+/// All bars of the process, on standard error.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// One snapshot, shown.
+#[derive(Debug)]
+pub struct Display {
+    what: String,
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+impl Display {
+    /// `what` each line begins with: `snapshot`, say, and of what.
+    pub fn new(what: impl Into<String>) -> Self {
+        let what = what.into();
+        let bar = (!BARS.is_hidden()).then(|| {
+            let bar = BARS.add(ProgressBar::new(0)).with_prefix(what.clone());
+            bar.with_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { what, bar, said: Instant::now() }
+    }
+
+    /// Shows it, no more often than a reader can follow: to be called for every batch.
+    pub fn show(&mut self, progress: &Progress) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.estimated.max(progress.documents));
+            bar.set_position(progress.documents);
+            bar.set_message(progress.to_string());
+        } else if self.said.elapsed() >= PAUSE {
+            self.said = Instant::now();
+            tracing::info!("{}: {progress}", self.what);
+        }
+    }
+
+    /// Takes the bar away, and says in the log how far it came.
+    pub fn finish(self, progress: &Progress) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if progress.refused > 0 {
+            tracing::warn!("{}: {progress}", self.what);
+        } else {
+            tracing::info!("{}: {progress}", self.what);
+        }
+    }
+}
+
+/// Standard error for the log (`with_writer(LogWriter::default)`): a line goes above the bars, not into them.
+#[derive(Debug)]
+pub struct LogWriter(Stderr);
+
+impl Default for LogWriter {
+    fn default() -> Self {
+        Self(io::stderr())
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| self.0.write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

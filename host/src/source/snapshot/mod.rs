@@ -1,0 +1,27 @@
+//! The documents that are there before a stream of changes begins, each as an insert.
+//!
+//! Open the stream first, note its position, run the [`Snapshot`], then read the stream: nothing is missed, as
+//! what is written meanwhile is in the stream. A document can be in both, and can be read as it was after a
+//! change that the stream brings later: whoever takes a snapshot must bear repeats.
+//!
+//! `collections` finds what is to be read, `ranges` splits it by `_id`, `plan` puts both together, `reader` reads several
+//! ranges at once; `state` is what was read, and `file` keeps it, so that a host that was stopped goes on where it was.
+
+mod collections;
+mod display;
+mod error;
+mod file;
+mod id;
+mod plan;
+mod progress;
+mod ranges;
+mod reader;
+mod retry;
+mod state;
+mod take;
+
+pub use display::{Display, LogWriter};
+pub use error::SnapshotError;
+pub use file::{ProgressFile, Standing};
+pub use progress::Progress;
+pub use take::{Options, Snapshot};

@@ -1,0 +1,271 @@
+//! Takes a snapshot: plans it, or goes on with one that was begun, and gives out what the readers read.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bson::RawDocument;
+use bytes::Bytes;
+use mongodb::Client;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::task::JoinSet;
+
+use super::error::SnapshotError;
+use super::file::{ProgressFile, Standing, Store};
+use super::id::Id;
+use super::plan::{begin, go_on};
+use super::progress::Progress;
+use super::reader::{Event, Job, Reader};
+use super::state::{Ended, Place, Range, State};
+use crate::op::{Op, Timestamp};
+use crate::source::Selection;
+
+/// Readers at the same time, where nothing is said: each keeps a connection, and a thread of the server, busy.
+const PARALLEL: usize = 4;
+
+/// How a snapshot is taken.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many ranges are read at the same time; 0 is taken as 1. The client needs a connection for each.
+    pub parallel: usize,
+    /// Where progress is kept. None: after a crash all is read again.
+    pub file: Option<ProgressFile>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { parallel: PARALLEL, file: None }
+    }
+}
+
+/// The documents that are there, each as an insert.
+///
+/// Their document key is `{_id}`; of a sharded collection the shard key is left out, as only the cluster's
+/// configuration says what it is. A document of a view may have no `_id`, and then has no document key.
+///
+/// In memory are, beside the ops given out, two replies for each reader at most, of 16 MB each at most. Dropped,
+/// it reads no more.
+#[derive(Debug)]
+pub struct Snapshot {
+    state: State,
+    store: Option<Store>,
+    events: Receiver<Event>,
+    /// Ended when the snapshot is dropped.
+    _readers: JoinSet<()>,
+    given: Option<Given>,
+    progress: Progress,
+    started: Instant,
+}
+
+/// What was given out and is perhaps not done yet.
+#[derive(Debug)]
+struct Given {
+    place: Place,
+    documents: u64,
+    /// `{_id}` of the last document.
+    last: Option<Bytes>,
+}
+
+impl Snapshot {
+    /// What `file` says of a snapshot of what `selection` wants. To be asked before the stream is opened, as an
+    /// unfinished snapshot says where.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood, or is of another deployment or selection.
+    pub async fn standing(file: &ProgressFile, selection: &Selection) -> Result<Standing, SnapshotError> {
+        Ok(match file.read(&selection.digest()).await? {
+            None => Standing::None,
+            Some(state) if state.complete => Standing::Complete(state.at.into()),
+            Some(state) => Standing::Unfinished(state.at.into()),
+        })
+    }
+
+    /// Finds the collections in which `selection` wants inserts, splits the large ones into ranges, and begins to
+    /// read. `at` is where the stream begins, and the time of all ops; a snapshot that is gone on with keeps its own. A
+    /// server that does not answer is waited for, without end.
+    ///
+    /// # Errors
+    /// The databases cannot be listed, or the progress file cannot be used: see [`SnapshotError`].
+    pub async fn plan(
+        client: &Client,
+        selection: &mut Selection,
+        at: Timestamp,
+        options: Options,
+    ) -> Result<Self, SnapshotError> {
+        let Options { parallel, file } = options;
+        let parallel = parallel.max(1);
+        let digest = selection.digest();
+        let kept = match &file {
+            Some(file) => file.read(&digest).await?,
+            None => None,
+        };
+        let state = match kept {
+            Some(state) if state.complete => state,
+            Some(state) => go_on(state, client, selection).await?,
+            None => {
+                let deployment = file.as_ref().map(|file| file.deployment.clone()).unwrap_or_default();
+                begin(State::new(deployment, digest, at), client, selection, parallel).await?
+            }
+        };
+        let jobs: VecDeque<_> = state
+            .collections
+            .iter()
+            .enumerate()
+            .flat_map(|(index, collection)| Job::of(index, collection))
+            .collect();
+        let (sender, events) = mpsc::channel(parallel);
+        let reader = Reader {
+            client: client.clone(),
+            at: state.at.into(),
+            jobs: Arc::new(Mutex::new(jobs)),
+            events: sender,
+        };
+        let mut readers = JoinSet::new();
+        for _ in 0..parallel {
+            readers.spawn(reader.clone().run());
+        }
+        let progress = Progress::default();
+        let store = file.map(|file| Store::new(file.path));
+        let started = Instant::now();
+        let mut snapshot = Self { state, store, events, _readers: readers, given: None, progress, started };
+        snapshot.progress = snapshot.so_far();
+        snapshot.save().await?;
+        Ok(snapshot)
+    }
+
+    /// Where the stream begins: the time of all ops.
+    pub fn at(&self) -> Timestamp {
+        self.state.at.into()
+    }
+
+    /// The next ops, within a range in the order of `_id`, and in none across ranges. None: all was read.
+    ///
+    /// To call it says that the ops given out before are done: they are not read again after a crash. It may be
+    /// cancelled, and loses nothing by that.
+    ///
+    /// # Errors
+    /// The progress cannot be written, or a reader has a defect.
+    pub async fn next(&mut self) -> Result<Option<Vec<Op>>, SnapshotError> {
+        self.done();
+        loop {
+            if let Some(store) = &mut self.store {
+                store.save_if_due(&self.state).await?;
+            }
+            match self.events.recv().await {
+                Some(Event::Ops(place, ops)) => return Ok(Some(self.give(place, ops))),
+                Some(Event::End(place, ended)) => self.end(place, ended),
+                Some(Event::Refused(place, reason)) => self.refused(place, &reason),
+                None if self.state.has_ended() => {
+                    self.complete().await?;
+                    return Ok(None);
+                }
+                None => return Err(SnapshotError::Defect),
+            }
+        }
+    }
+
+    /// The ops given out are done, and no more are wanted now. What was done is in the file when this returns.
+    ///
+    /// # Errors
+    /// The progress cannot be written.
+    pub async fn confirm(&mut self) -> Result<(), SnapshotError> {
+        self.done();
+        self.save().await
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        Progress { elapsed: self.started.elapsed(), ..self.progress }
+    }
+
+    fn give(&mut self, place: Place, ops: Vec<Op>) -> Vec<Op> {
+        let documents = u64::try_from(ops.len()).unwrap_or(u64::MAX);
+        self.progress.documents += documents;
+        let bytes: usize = ops.iter().filter_map(|op| op.full_document.as_ref()).map(Bytes::len).sum();
+        self.progress.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        let last = ops.last().and_then(|op| op.document_key.clone());
+        self.given = Some(Given { place, documents, last });
+        ops
+    }
+
+    fn done(&mut self) {
+        let Some(Given { place, documents, last }) = self.given.take() else { return };
+        let Some(collection) = self.state.collections.get_mut(place.collection) else { return };
+        let view = collection.view;
+        let Some(range) = collection.ranges.get_mut(place.range) else { return };
+        range.documents += documents;
+        let last = last.filter(|_| !view).and_then(|last| Id::new(RawDocument::from_bytes(&last).ok()?));
+        // One that cannot be kept leaves the place before it: some would be read again.
+        range.last = last.or(range.last.take());
+        self.changed();
+    }
+
+    fn end(&mut self, place: Place, ended: Ended) {
+        let Some(collection) = self.state.collections.get_mut(place.collection) else { return };
+        let Some(range) = collection.ranges.get_mut(place.range) else { return };
+        range.ended = Some(ended);
+        if let Some(ended) = collection.ended() {
+            self.progress.ended += 1;
+            match ended {
+                Ended::Read => {}
+                Ended::Gone => {
+                    self.progress.gone += 1;
+                    tracing::info!("{} was dropped or renamed while it was read", collection.namespace());
+                }
+                Ended::Refused => self.progress.refused += 1,
+            }
+        }
+        self.changed();
+    }
+
+    fn refused(&mut self, place: Place, reason: &str) {
+        let collection = self.state.collections.get(place.collection);
+        let refused = |range: &Range| range.ended == Some(Ended::Refused);
+        if let Some(collection) = collection.filter(|collection| !collection.ranges.iter().any(refused)) {
+            let namespace = collection.namespace();
+            tracing::warn!(
+                "the snapshot leaves out what is left of {namespace}, which cannot be read: {reason}"
+            );
+        }
+        self.end(place, Ended::Refused);
+    }
+
+    async fn complete(&mut self) -> Result<(), SnapshotError> {
+        if !std::mem::replace(&mut self.state.complete, true) {
+            self.changed();
+        }
+        self.save().await
+    }
+
+    fn changed(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.change();
+        }
+    }
+
+    async fn save(&mut self) -> Result<(), SnapshotError> {
+        match &mut self.store {
+            Some(store) => store.save(&self.state).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the state says: after this it is counted on.
+    fn so_far(&self) -> Progress {
+        let State { collections, unlisted, .. } = &self.state;
+        let ranges = collections.iter().flat_map(|collection| &collection.ranges);
+        let documents = ranges.map(|range| range.documents).sum();
+        let ended = |ended| collections.iter().filter(|one| one.ended() == Some(ended)).count();
+        let (read, gone, refused) = (ended(Ended::Read), ended(Ended::Gone), ended(Ended::Refused));
+        Progress {
+            documents,
+            earlier: documents,
+            estimated: collections.iter().map(|collection| collection.estimated).sum(),
+            collections: collections.len(),
+            ended: read + gone + refused,
+            gone,
+            refused: refused + unlisted.len(),
+            ..Progress::default()
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The snapshot source, over the wire, as a library: what all its tests need.
+
+mod failing;
+mod going_on;
+mod reading;
+
+use std::collections::HashMap;
+
+use bson::{Bson, Document, RawDocument, doc};
+use gtm_host::op::{Op, OperationType, Timestamp};
+use gtm_host::source::Selection;
+use gtm_host::source::snapshot::{Options, ProgressFile, Snapshot};
+use mongodb::Client;
+use tempfile::TempDir;
+
+use crate::support::Database;
+
+const AT: Timestamp = Timestamp { time: 1_700_000_000, increment: 7 };
+
+fn inserts(patterns: &[&str]) -> Selection {
+    let mut selection = Selection::default();
+    patterns.iter().for_each(|pattern| selection.add(pattern, &[OperationType::Insert]).unwrap());
+    selection
+}
+
+async fn plan(client: &Client, pattern: &str, file: Option<ProgressFile>) -> Snapshot {
+    let options = Options { file, ..Options::default() };
+    Snapshot::plan(client, &mut inserts(&[pattern]), AT, options).await.unwrap()
+}
+
+/// A directory and the progress file in it.
+fn progress_file() -> (TempDir, ProgressFile) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("progress.json");
+    (directory, ProgressFile { path, deployment: "rs0".to_owned() })
+}
+
+async fn all(snapshot: &mut Snapshot) -> Vec<Op> {
+    let mut ops = Vec::new();
+    while let Some(more) = snapshot.next().await.unwrap() {
+        ops.extend(more);
+    }
+    ops
+}
+
+fn document(bytes: &[u8]) -> Document {
+    RawDocument::from_bytes(bytes).unwrap().try_into().unwrap()
+}
+
+fn key(id: impl Into<Bson>) -> Vec<u8> {
+    bson::serialize_to_vec(&doc! { "_id": id.into() }).unwrap()
+}
+
+async fn fill(own: &Database, collection: &str, ids: std::ops::Range<i32>) {
+    let documents = ids.map(|id| doc! { "_id": id, "text": "some text" });
+    own.collection(collection).insert_many(documents).await.unwrap();
+}
+
+/// How often each `_id` is among the ops, by its bytes.
+fn counted<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<Vec<u8>, usize> {
+    let mut counts = HashMap::new();
+    for op in ops {
+        *counts.entry(op.document_key.as_ref().unwrap().to_vec()).or_default() += 1;
+    }
+    counts
+}
+
+/// A thousand of each type that has many values, and all of those that have few.
+fn ids_of_every_type() -> Vec<Bson> {
+    let mut ids = vec![Bson::MinKey, Bson::MaxKey, Bson::Null, true.into(), false.into(), f64::NAN.into()];
+    for n in 0..1_000_i32 {
+        let bytes = n.to_le_bytes().to_vec();
+        ids.extend([
+            Bson::Int32(n),
+            Bson::Int64(1 << 40 | i64::from(n)),
+            Bson::Double(f64::from(n) + 0.5),
+            Bson::Decimal128(format!("{n}.25").parse().unwrap()),
+            Bson::String(format!("s{n}")),
+            bson::oid::ObjectId::new().into(),
+            bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes }.into(),
+            bson::Uuid::new().into(),
+            bson::DateTime::from_millis(i64::from(n) - 700).into(),
+            doc! { "a": n, "b": "c" }.into(),
+            bson::Timestamp { time: 1, increment: n.unsigned_abs() }.into(),
+        ]);
+    }
+    ids
+}
+
+async fn fill_with(own: &Database, collection: &str, ids: &[Bson]) {
+    let documents = ids.iter().map(|id| doc! { "_id": id });
+    own.collection(collection).insert_many(documents).await.unwrap();
+}
