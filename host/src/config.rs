@@ -30,6 +30,8 @@ pub struct Settings {
     pub log: Log,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
     pub cache_dir: Option<PathBuf>,
+    /// Where the progress of snapshots is kept. By default `gtm-host` in the user's directory for state.
+    pub state_dir: Option<PathBuf>,
     /// How long, after SIGINT or SIGTERM, ops that were read are still handled.
     #[serde(with = "humantime_serde::option")]
     pub shutdown_grace: Option<Duration>,
@@ -53,6 +55,8 @@ pub struct Source {
     pub start: Start,
     /// What is done when changes cannot be read any more.
     pub on_history_lost: HistoryLost,
+    /// Whether plugins get the documents that are there first.
+    pub snapshot: bool,
 }
 
 /// Through which server plugins send mail.
@@ -130,6 +134,9 @@ pub enum LogFormat {
 pub struct PluginSettings {
     /// The component.
     pub path: PathBuf,
+    /// Whether it gets the documents that are there first. By default as `source.snapshot` says.
+    #[serde(default)]
+    pub snapshot: Option<bool>,
     /// What the plugin reads by `wasi:config/store`.
     #[serde(default)]
     pub config: BTreeMap<String, ConfigValue>,
@@ -194,7 +201,12 @@ impl Settings {
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
-        let files = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
+        let files = [
+            &mut settings.source.uri_file,
+            &mut settings.mail.url_file,
+            &mut settings.cache_dir,
+            &mut settings.state_dir,
+        ];
         for path in paths.chain(files.into_iter().flatten()) {
             *path = directory.join(&*path);
         }

@@ -1,7 +1,6 @@
 //! Plugins, loaded as the settings say.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -9,12 +8,12 @@ use gtm_host::config::{Mail, Settings, secret};
 use gtm_host::plugin::{Engine, Limits, Mailer, Plugin};
 use gtm_host::source::Selection;
 
-use super::DEFECT;
+use super::{DEFECT, directories};
 
 /// Loads each plugin, with what it subscribed to.
 pub(super) async fn load(settings: &Settings) -> anyhow::Result<Vec<(Plugin, Selection)>> {
     let mailer = mailer(settings).await?;
-    let engine = Engine::new(&cache_dir(settings)?)?;
+    let engine = Engine::new(&directories::cache(settings)?)?;
     let limits = Limits::from(settings.limits);
     let mut plugins = Vec::new();
     for (name, plugin) in &settings.plugins {
@@ -54,16 +53,4 @@ fn selection(plugin: &Plugin) -> anyhow::Result<Selection> {
         selection.add(namespace, &operations).with_context(subscribes)?;
     }
     Ok(selection)
-}
-
-fn cache_dir(settings: &Settings) -> anyhow::Result<PathBuf> {
-    if let Some(directory) = &settings.cache_dir {
-        return Ok(directory.clone());
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    let cache = cache
-        .or_else(home)
-        .context("there is no home directory to keep compiled plugins in: name one by --cache-dir")?;
-    Ok(cache.join("gtm-host"))
 }

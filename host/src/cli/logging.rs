@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use gtm_host::config::{Log, LogFormat};
+use gtm_host::source::snapshot::LogWriter;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the
@@ -15,7 +16,7 @@ pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter::default);
     // A reader that is gone (`2>&1 | head`) is no reason to stop.
     let log = log.log_internal_errors(false);
     match settings.format.unwrap_or_default() {

@@ -1,8 +1,11 @@
 //! The deployment to follow, as the settings say.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
 use gtm_host::source::connect::{Deployment, connect};
+use gtm_host::source::snapshot::ProgressFile;
 use gtm_host::source::{Choice, Follow, Live, Selection, choose};
 use mongodb::{Client, Namespace};
 
@@ -32,13 +35,23 @@ impl Server {
     }
 
     /// Begins to follow it for what `selection` wants.
-    pub(super) async fn follow(&self, settings: &Settings, selection: Selection) -> anyhow::Result<Live> {
+    /// `snapshot`: the documents that are there come first; where that is kept, if it is.
+    pub(super) async fn follow(
+        &self,
+        settings: &Settings,
+        selection: Selection,
+        snapshot: bool,
+        progress_file: Option<PathBuf>,
+    ) -> anyhow::Result<Live> {
+        let deployment = self.deployment.to_string();
         let follow = Follow {
             client: self.client.clone(),
             choice: self.choice.clone(),
             selection,
             start: settings.source.start.clone(),
             history_lost: settings.source.on_history_lost,
+            snapshot,
+            progress_file: progress_file.map(|path| ProgressFile { path, deployment }),
         };
         Ok(Live::open(follow).await?)
     }

@@ -59,7 +59,7 @@ impl Input {
             return Ok(Self::Files(Box::new(files)));
         }
         let server = Server::find(settings, 1).await?;
-        let live = server.follow(settings, selection).await?;
+        let live = server.follow(settings, selection, settings.source.snapshot, None).await?;
         tracing::info!("{}", server.describe(&live));
         Ok(Self::Live(Box::new(live)))
     }

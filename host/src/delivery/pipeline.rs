@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Worker, count};
+use super::worker::{Batch, Worker, count};
 use super::{RetryPolicy, Summary};
-use crate::op::Op;
+use crate::op::{Op, Origin};
 use crate::plugin::Plugin;
 use crate::source::{Live, Position, Skipped, SourceError};
 
@@ -92,22 +93,28 @@ struct Read {
 
 /// Hands on what the source reads, until told to stop or nobody listens. What was read by then is still
 /// handed on.
-async fn read(mut source: Live, sender: Sender<Vec<Op>>, shutdown: CancellationToken) -> Read {
+async fn read(mut source: Live, sender: Sender<Batch>, shutdown: CancellationToken) -> Read {
     let mut read = Read::default();
     loop {
         let ops = tokio::select! {
             biased;
-            () = shutdown.cancelled() => break,
+            () = shutdown.cancelled() => {
+                read.error = source.confirm().await.err();
+                break;
+            }
             () = sender.closed() => break,
             ops = source.next() => ops,
         };
-        match ops {
+        let done = match ops {
             Ok(ops) => read.hand_on(&sender, ops).await,
             Err(error) => {
                 tracing::error!("stopping all plugins: {error}");
                 read.error = Some(error);
                 break;
             }
+        };
+        if !done {
+            break;
         }
     }
     loop {
@@ -119,7 +126,7 @@ async fn read(mut source: Live, sender: Sender<Vec<Op>>, shutdown: CancellationT
         match ops {
             Some(ops) => read.hand_on(&sender, ops).await,
             None => break,
-        }
+        };
     }
     read.not_handed_on += u64::try_from(source.left()).unwrap_or(u64::MAX);
     read.position = source.position();
@@ -128,12 +135,21 @@ async fn read(mut source: Live, sender: Sender<Vec<Op>>, shutdown: CancellationT
 }
 
 impl Read {
-    async fn hand_on(&mut self, sender: &Sender<Vec<Op>>, ops: Vec<Op>) {
+    /// False: these are not done, and more are of no use.
+    async fn hand_on(&mut self, sender: &Sender<Batch>, ops: Vec<Op>) -> bool {
         if ops.is_empty() {
-            return;
+            return true;
         }
-        if let Err(SendError(ops)) = sender.send(ops).await {
-            self.not_handed_on += count(&ops);
+        // A snapshot is told what is done, as it is not read again.
+        let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
+        let (done, answer) = oneshot::channel();
+        let batch = Batch { ops, done: of_snapshot.then_some(done) };
+        match sender.send(batch).await {
+            Ok(()) => !of_snapshot || answer.await.is_ok(),
+            Err(SendError(batch)) => {
+                self.not_handed_on += count(&batch.ops);
+                false
+            }
         }
     }
 }

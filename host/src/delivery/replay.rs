@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::pipeline::PipelineError;
-use super::worker::Worker;
+use super::worker::{Batch, Worker};
 use super::{Emitted, RetryPolicy, Summary};
 use crate::op::Op;
 use crate::plugin::Plugin;
@@ -67,7 +67,7 @@ pub async fn replay(
 
 async fn read(
     files: &mut Files,
-    inboxes: &mut [(Sender<Vec<Op>>, Selection)],
+    inboxes: &mut [(Sender<Batch>, Selection)],
     emitted: &mut Emitted,
     shutdown: &CancellationToken,
 ) -> Result<(), FileError> {
@@ -87,7 +87,7 @@ async fn read(
             let ops: Vec<_> = ops.iter().filter(wanted).cloned().collect();
             if !ops.is_empty() {
                 // A worker that has gone has failed, which is said when it is asked.
-                let _ = inbox.send(ops).await;
+                let _ = inbox.send(Batch { ops, done: None }).await;
             }
         }
     }

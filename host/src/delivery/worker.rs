@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,14 @@ use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
 /// Ops that are filtered before the first of them is handled. Enough that the way to another thread
 /// and back (some 20 µs) does not count.
 const FILTERED_AT_ONCE: usize = 1024;
+
+/// Ops on their way to a plugin.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) ops: Vec<Op>,
+    /// Who waits until all of them are done; one that is dropped says that not all are.
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
 
 /// Brings ops to one plugin: filters a batch at a time, has what is wanted handled, and tries again.
 pub(super) struct Worker {
@@ -38,7 +47,7 @@ impl Worker {
     /// A defect of the host.
     pub(super) async fn run(
         &mut self,
-        mut batches: Receiver<Vec<Op>>,
+        mut batches: Receiver<Batch>,
         shutdown: &CancellationToken,
         grace: Duration,
     ) -> Result<(), JoinError> {
@@ -52,19 +61,20 @@ impl Worker {
         };
         // Lets a reader that waits to hand on a batch go.
         batches.close();
-        while let Ok(ops) = batches.try_recv() {
-            self.summary.read += count(&ops);
+        while let Ok(batch) = batches.try_recv() {
+            self.summary.read += count(&batch.ops);
         }
         worked
     }
 
     async fn work(
         &mut self,
-        batches: &mut Receiver<Vec<Op>>,
+        batches: &mut Receiver<Batch>,
         shutdown: &CancellationToken,
     ) -> Result<(), JoinError> {
-        while let Some(mut ops) = batches.recv().await {
+        while let Some(Batch { mut ops, done }) = batches.recv().await {
             self.summary.read += count(&ops);
+            let done_before = self.summary.done();
             let mut start = 0;
             while start < ops.len() {
                 let verdicts;
@@ -76,6 +86,10 @@ impl Worker {
                         verdict => self.deliver(op, verdict, shutdown).await?,
                     }
                 }
+            }
+            if let Some(done) = done.filter(|_| self.summary.done() - done_before == count(&ops)) {
+                // Nobody waits for it any more, then.
+                let _ = done.send(());
             }
         }
         Ok(())

@@ -35,6 +35,11 @@ pub(in crate::cli) struct ServerArguments {
     #[arg(long, env = "GTM_START", value_name = "START")]
     start: Option<Start>,
 
+    /// First bring the documents that are there, as inserts; then all that changed since. A snapshot that was
+    /// stopped is gone on with, and one that is complete not taken again
+    #[arg(long, env = "GTM_SNAPSHOT")]
+    snapshot: bool,
+
     /// What to do when changes cannot be read any more, because the server rolled them off or was
     /// restored [default: stop]
     #[arg(long, env = "GTM_ON_HISTORY_LOST", value_name = "POLICY")]
@@ -56,6 +61,8 @@ enum Policy {
     RestartFromOldest,
     /// Say it, and go on from now
     RestartFromNow,
+    /// Say it, bring all documents that are there, and go on
+    Snapshot,
 }
 
 impl ServerArguments {
@@ -75,6 +82,7 @@ impl ServerArguments {
         overlay(&mut source.uri, &self.uri);
         overlay(&mut source.uri_file, &self.uri_file);
         overlay(&mut source.oplog, &self.oplog);
+        source.snapshot |= self.snapshot;
         let Source { kind, start, on_history_lost, .. } = source;
         *kind = self.source.map_or(*kind, SourceKind::from);
         if let Some(said) = &self.start {
@@ -100,6 +108,7 @@ impl From<Policy> for HistoryLost {
             Policy::Stop => Self::Stop,
             Policy::RestartFromOldest => Self::RestartFromOldest,
             Policy::RestartFromNow => Self::RestartFromNow,
+            Policy::Snapshot => Self::Snapshot,
         }
     }
 }

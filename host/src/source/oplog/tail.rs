@@ -113,6 +113,14 @@ impl Tail {
         Ok(tail)
     }
 
+    /// Where a majority has `oplog` now. None: it is empty.
+    ///
+    /// # Errors
+    /// The server does not let it be read.
+    pub async fn newest(client: &Client, oplog: &Namespace) -> Result<Option<Timestamp>, TailError> {
+        Oplog::new(client, oplog).newest().await
+    }
+
     /// Everything up to here was read.
     pub fn position(&self) -> Timestamp {
         self.position

@@ -47,7 +47,7 @@ impl Display {
     }
 
     /// Takes the bar away, and says in the log how far it came.
-    pub fn finish(self, progress: &Progress) {
+    pub fn finish(&self, progress: &Progress) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -40,6 +40,19 @@ pub enum Standing {
 }
 
 impl ProgressFile {
+    /// Forgets what was kept: the next snapshot begins anew.
+    ///
+    /// # Errors
+    /// It cannot be deleted.
+    pub async fn remove(&self) -> Result<(), SnapshotError> {
+        match tokio::fs::remove_file(&self.path).await {
+            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+                Err(SnapshotError::Write { file: self.path.clone(), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What was kept of a snapshot of this deployment and `selection` (its digest), if anything.
     pub(super) async fn read(&self, selection: &str) -> Result<Option<State>, SnapshotError> {
         let file = self.path.clone();
