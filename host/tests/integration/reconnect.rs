@@ -4,7 +4,7 @@ use bson::{Timestamp, doc};
 use serde_json::Value;
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, message, plugin};
+use crate::support::{Database, Host, create_oplog, message, plugin};
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
@@ -86,8 +86,7 @@ async fn fail_finds(own: &Database, times: i32, code: i32) {
 /// An oplog of one's own, which can be cut short, and a host that has read its entries 1 to 3.
 async fn oplog_of_three(server: &Server) -> (Database, Host) {
     let own = Database::new(server.uri()).await;
-    create(&own, &[]).await;
-    let oplog = format!("{}.oplog", own.name);
+    let oplog = create(&own, &[]).await;
     let mut host =
         Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
     own.collection("oplog").insert_many([1, 2, 3].map(|n| entry(&own, n))).await.unwrap();
@@ -95,12 +94,8 @@ async fn oplog_of_three(server: &Server) -> (Database, Host) {
     (own, host)
 }
 
-async fn create(own: &Database, entries: &[u32]) {
-    let database = own.client.database(&own.name);
-    database.create_collection("oplog").capped(true).size(1 << 20).await.unwrap();
-    for n in entries {
-        own.collection("oplog").insert_one(entry(own, *n)).await.unwrap();
-    }
+async fn create(own: &Database, entries: &[u32]) -> String {
+    create_oplog(own, entries.iter().map(|n| entry(own, *n))).await
 }
 
 fn entry(own: &Database, n: u32) -> bson::Document {
@@ -108,12 +103,16 @@ fn entry(own: &Database, n: u32) -> bson::Document {
     doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": n }, "ts": ts }
 }
 
+async fn replace(own: &Database, entries: &[u32]) {
+    own.collection("oplog").drop().await.unwrap();
+    create(own, entries).await;
+}
+
 /// What the host says when its oplog is replaced by one of these entries.
 async fn replaced_by(entries: &[u32]) -> String {
     let server = Server::ready().unwrap();
     let (own, mut host) = oplog_of_three(&server).await;
-    own.client.database(&own.name).collection::<bson::Document>("oplog").drop().await.unwrap();
-    create(&own, entries).await;
+    replace(&own, entries).await;
     let (code, log) = host.ended();
     assert_eq!(code, Some(1));
     message(log.last().expect("a last word")).to_owned()
@@ -130,12 +129,10 @@ async fn lost_history_ends_the_host_with_what_is_lost() {
 async fn history_lost_before_anything_was_read_ends_the_host_too() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
-    create(&own, &[3]).await;
-    let oplog = format!("{}.oplog", own.name);
+    let oplog = create(&own, &[3]).await;
     let mut host =
         Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
-    own.client.database(&own.name).collection::<bson::Document>("oplog").drop().await.unwrap();
-    create(&own, &[7]).await;
+    replace(&own, &[7]).await;
     let (code, log) = host.ended();
     assert_eq!(code, Some(1));
     assert!(message(log.last().unwrap()).starts_with("history is lost"), "{log:?}");
@@ -151,7 +148,6 @@ async fn another_history_ends_the_host() {
 async fn the_same_history_goes_on() {
     let server = Server::ready().unwrap();
     let (own, mut host) = oplog_of_three(&server).await;
-    own.client.database(&own.name).collection::<bson::Document>("oplog").drop().await.unwrap();
-    create(&own, &[1, 2, 3, 4]).await;
+    replace(&own, &[1, 2, 3, 4]).await;
     assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], 4);
 }

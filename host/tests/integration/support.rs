@@ -1,8 +1,8 @@
 //! Runs the program and looks at what it logs.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
@@ -20,6 +20,7 @@ pub struct Host {
     process: Process,
     lines: Receiver<String>,
     log: Vec<Value>,
+    out: Receiver<String>,
 }
 
 impl Host {
@@ -33,18 +34,25 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
         command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
-        command.envs(environment.iter().copied()).args(arguments).stderr(Stdio::piped());
+        command.envs(environment.iter().copied()).args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start("gtm-host", &mut command).unwrap();
-        let stderr = process.child().stderr.take().unwrap();
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { process, lines, log: Vec::new() }
+        let out = lines_of(process.child().stdout.take().unwrap());
+        let lines = lines_of(process.child().stderr.take().unwrap());
+        Self { process, lines, log: Vec::new(), out }
+    }
+
+    /// The next whole line on standard output. None: there are no more.
+    pub fn line(&self) -> Option<String> {
+        match self.out.recv_timeout(LIMIT) {
+            Err(RecvTimeoutError::Timeout) => panic!("nothing is printed"),
+            line => line.ok(),
+        }
+    }
+
+    /// The next op that `gtm-host tail` prints.
+    pub fn op(&self) -> Value {
+        serde_json::from_str(&self.line().expect("an op")).unwrap()
     }
 
     /// Starts the program and waits until its plugins listen.
@@ -119,6 +127,23 @@ impl Host {
     }
 }
 
+/// The whole lines that come, read on a thread so that the writer never waits.
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = String::new();
+        // A writer that is killed leaves half a line.
+        while pipe.read_line(&mut line).is_ok() && line.ends_with('\n') {
+            line.truncate(line.len() - 1);
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
 /// What a line says.
 pub fn message(line: &Value) -> &str {
     line.as_str().or_else(|| line["message"].as_str()).unwrap_or_default()
@@ -173,6 +198,15 @@ impl Drop for Database {
         });
         let _ = tidy.join();
     }
+}
+
+/// A capped collection `oplog` to write entries to, as a server has them.
+pub async fn create_oplog(own: &Database, entries: impl IntoIterator<Item = bson::Document>) -> String {
+    own.client.database(&own.name).create_collection("oplog").capped(true).size(64 << 20).await.unwrap();
+    for entry in entries {
+        own.collection("oplog").insert_one(entry).await.unwrap();
+    }
+    format!("{}.oplog", own.name)
 }
 
 /// Numbers that look random and are the same in each run (xorshift, Marsaglia 2003).

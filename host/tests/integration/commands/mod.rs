@@ -1,0 +1,4 @@
+//! The commands beside `run`, as users type them.
+
+mod replay;
+mod tail;

@@ -1,0 +1,139 @@
+//! `gtm-host tail`.
+
+use bson::{Timestamp, doc};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, create_oplog, error_of, message, plugin};
+
+#[tokio::test]
+async fn it_prints_what_a_plugin_gets() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let namespace = format!("{}.things", own.name);
+    let mut tail =
+        Host::start(&["tail", "--uri", server.uri(), "--namespace", &namespace, "--output", "json"]);
+    tail.wait_for("tailing ");
+    let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
+    own.collection("others").insert_one(doc! { "_id": 0 }).await.unwrap();
+    own.collection("things")
+        .insert_one(doc! { "_id": 1, "at": bson::DateTime::from_millis(1) })
+        .await
+        .unwrap();
+    own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": [1] } }).await.unwrap();
+    own.collection("things").delete_one(doc! { "_id": 1 }).await.unwrap();
+
+    let in_things = |op: &Value| op["ns"] == namespace.as_str();
+    let by_plugin: Vec<_> = host.printed(&own.name, 4).into_iter().filter(in_things).collect();
+    for by_plugin in by_plugin {
+        let mut op = tail.op();
+        let op = op.as_object_mut().unwrap();
+        assert_eq!(op.remove("origin").unwrap(), "oplog");
+        assert!(op.remove("wallTime").unwrap()["$date"].is_string());
+        let timestamp = op.remove("timestamp").unwrap();
+        let time = &timestamp["$timestamp"];
+        assert_eq!(op["id"], format!("{}.{}.0", time["t"], time["i"]));
+        assert_eq!(Value::Object(op.clone()), by_plugin);
+    }
+    tail.signal(Signal::SIGINT);
+    let (code, log) = tail.ended();
+    assert_eq!(code, Some(0));
+    let summary = log.iter().find(|line| line["emitted"].is_object()).expect("a summary");
+    assert_eq!(summary["emitted"], json!({ "insert": 1, "update": 1, "delete": 1 }));
+    assert!(summary["position"].as_str().unwrap().starts_with("Timestamp("), "{summary}");
+}
+
+#[tokio::test]
+async fn operations_and_regular_expressions_choose() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let pattern = format!("/^{}[.](a|b)$/", own.name);
+    let arguments = ["tail", "--uri", server.uri(), "--canonical", "-n", &pattern, "-O", "insert,drop"];
+    let mut tail = Host::start(&arguments);
+    tail.wait_for("tailing ");
+    for collection in ["c", "a", "b"] {
+        own.collection(collection).insert_one(doc! { "_id": 1 }).await.unwrap();
+        own.collection(collection).delete_one(doc! { "_id": 1 }).await.unwrap();
+        own.collection(collection).drop().await.unwrap();
+    }
+    let said: Vec<_> = (0..4).map(|_| tail.op()).collect();
+    let brief =
+        |op: &Value| format!("{} {}", op["operationType"], op["ns"]).replace(&own.name, "").replace('"', "");
+    assert_eq!(said.iter().map(brief).collect::<Vec<_>>(), ["insert .a", "drop .a", "insert .b", "drop .b"]);
+    assert_eq!(said[0]["fullDocument"], json!({ "_id": { "$numberInt": "1" } }));
+    let arguments = ["tail", "--uri", server.uri(), "-n", "shop"];
+    assert!(error_of(&arguments).contains("no change is in \"shop\": a namespace is DATABASE.COLLECTION"));
+}
+
+#[tokio::test]
+async fn an_op_is_a_place_to_go_on_from() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let inserts =
+        [1, 2, 3].map(|n| doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": n } });
+    let ts = Timestamp { time: 1_700_000_000, increment: 1 };
+    let entries = [
+        doc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": inserts.to_vec() }, "ts": ts },
+        doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 4 }, "ts": Timestamp { increment: 2, ..ts } },
+    ];
+    let oplog = create_oplog(&own, entries).await;
+    for (start, expected) in
+        [("oldest", &[1, 2, 3, 4][..]), ("1700000000.1.0", &[2, 3, 4]), ("1700000000.1.2", &[4])]
+    {
+        let tail = Host::start(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", start]);
+        let ids: Vec<_> = expected.iter().map(|_| tail.op()["documentKey"]["_id"].clone()).collect();
+        assert_eq!(ids, expected, "{start}");
+    }
+    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "2033-01-01"]);
+    assert!(
+        said.contains("is in the future: the newest entry of the oplog is of Timestamp(1700000000, 2)"),
+        "{said}"
+    );
+    let token = "82635019a0000000012b0429296e1404";
+    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", token]);
+    assert!(said.contains("the start is a resume token"), "{said}");
+    let stream = ["tail", "--uri", server.uri(), "--source", "change-stream", "--start", "oldest"];
+    assert!(error_of(&stream).contains("a change stream cannot be read from its oldest change on"));
+}
+
+#[test]
+fn nobody_need_read_it_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let dump = directory.path().join("many.jsonl");
+    let lines: String = (0..100_000).map(|n| format!("{{\"_id\": {n}}}\n")).collect();
+    std::fs::write(&dump, lines).unwrap();
+    let script = format!(
+        "{} tail {} --collection a.b 2>/dev/null | head -n 1; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_gtm-host"),
+        dump.display()
+    );
+    let ended = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let line: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((&line["ns"], &line["origin"]), (&json!("a.b"), &json!("replay")));
+}
+
+#[tokio::test]
+async fn an_idle_stream_moves_on_while_others_write() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let entry = |n: u32| {
+        let ts = Timestamp { time: 1_700_000_000, increment: n };
+        doc! { "op": "i", "ns": "some.others", "o": { "_id": n }, "ts": ts }
+    };
+    let oplog = create_oplog(&own, [entry(1)]).await;
+    let arguments = ["tail", "--uri", server.uri(), "--oplog", &oplog, "-n", "what.is_wanted"];
+    let mut tail = Host::start(&[&arguments[..], &["--log", "debug", "--output", "json"]].concat());
+    tail.wait_for("tailing ");
+    own.collection("oplog").insert_one(entry(2)).await.unwrap();
+    tail.wait_for("idle, at Timestamp(1700000000, 2)");
+    // What it moved on past may now roll off.
+    own.collection("oplog").insert_one(entry(3)).await.unwrap();
+    tail.wait_for("idle, at Timestamp(1700000000, 3)");
+    own.collection("oplog").drop().await.unwrap();
+    create_oplog(&own, [entry(3), entry(4)]).await;
+    tail.wait_for("reading the oplog again, from Timestamp(1700000000, 3) on");
+    let (code, log) = tail.stop();
+    assert_eq!(code, Some(0), "no history is lost: {:?}", log.iter().map(message).collect::<Vec<_>>());
+}

@@ -1,0 +1,88 @@
+//! History that is lost, and what may be done then.
+
+use bson::{Timestamp, doc};
+use nix::sys::signal::Signal;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, create_oplog, plugin};
+
+fn entry(own: &Database, n: u32) -> bson::Document {
+    let ts = Timestamp { time: 1_700_000_000, increment: n };
+    doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": n }, "ts": ts }
+}
+
+/// A host that has read the entries 1 and 2, after which the oplog is cut to 7 and 8: what it reads then, up to the
+/// first of those that are written from then on, which counts as 9.
+async fn cut(policy: &str, said: &str) -> Vec<i64> {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    own.collection("things").insert_one(doc! { "_id": 5 }).await.unwrap();
+    let oplog = create_oplog(&own, [entry(&own, 1)]).await;
+    let state = tempfile::tempdir().unwrap();
+    let (print_ops, wanted) = (plugin("print_ops"), format!("namespace={}.things", own.name));
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--oplog", &oplog, "--set", &wanted];
+    let policy = ["--on-history-lost", policy, "--state-dir", state.path().to_str().unwrap()];
+    let mut host = Host::tailing(&[&arguments[..], &policy].concat());
+    own.collection("oplog").insert_one(entry(&own, 2)).await.unwrap();
+    host.printed(&own.name, 1);
+    own.collection("oplog").drop().await.unwrap();
+    create_oplog(&own, [7, 8].map(|n| entry(&own, n))).await;
+    let line = host.wait_for(said);
+    assert!(line["message"].as_str().unwrap().contains("history is lost"), "{line}");
+
+    let later = (9..).map(|n| entry(&own, n));
+    let collection = own.collection("oplog");
+    let writing = async {
+        for entry in later {
+            collection.insert_one(entry).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let name = own.name.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut ids = Vec::new();
+        while ids.last().is_none_or(|id| *id < 9) {
+            ids.push(host.printed(&name, 1)[0]["documentKey"]["_id"].as_i64().unwrap().min(9));
+        }
+        host.signal(Signal::SIGTERM);
+        assert_eq!(host.ended().0, Some(0));
+        ids
+    });
+    tokio::select! {
+        () = writing => unreachable!("it has no end"),
+        ids = reading => ids.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn from_the_oldest_change() {
+    let said = "going on from the oldest change there is, as asked for";
+    assert_eq!(cut("restart-from-oldest", said).await, [7, 8, 9]);
+}
+
+#[tokio::test]
+async fn from_now() {
+    assert_eq!(cut("restart-from-now", "going on from now, as asked for").await, [9]);
+}
+
+#[tokio::test]
+async fn with_a_snapshot() {
+    assert_eq!(cut("snapshot", "going on with a snapshot, as asked for").await, [5, 9]);
+}
+
+#[tokio::test]
+async fn a_change_stream_goes_on_from_now() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let stream = ["tail", "--uri", server.uri(), "--source", "change-stream"];
+    let mut tail = Host::start(&[&stream[..], &["--on-history-lost", "restart-from-now"]].concat());
+    tail.wait_for("tailing ");
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    assert_eq!(tail.op()["documentKey"]["_id"], 1);
+    let data = doc! { "failCommands": ["getMore"], "errorCode": 286 };
+    let fail = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
+    own.client.database("admin").run_command(fail).await.unwrap();
+    tail.wait_for("going on from now, as asked for: history is lost");
+    own.collection("things").insert_one(doc! { "_id": 2 }).await.unwrap();
+    assert_eq!(tail.op()["documentKey"]["_id"], 2);
+}

@@ -1,0 +1,107 @@
+//! `--snapshot`: what is there first, then what changed since.
+
+use std::collections::BTreeMap;
+
+use bson::doc;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, plugin};
+
+async fn fill(own: &Database, ids: std::ops::Range<i32>) {
+    own.collection("things").insert_many(ids.map(|n| doc! { "_id": n })).await.unwrap();
+}
+
+/// What comes by until the document `last`, by its id: how often.
+fn until(host: &mut Host, own: &Database, last: i64) -> BTreeMap<i64, u32> {
+    let mut seen = BTreeMap::new();
+    while !seen.contains_key(&last) {
+        let id = host.printed(&own.name, 1)[0]["documentKey"]["_id"].as_i64().unwrap();
+        *seen.entry(id).or_default() += 1;
+    }
+    seen
+}
+
+async fn documents_then_changes(source: &str) {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    fill(&own, 0..500).await;
+    let state = tempfile::tempdir().unwrap();
+    let print_ops = plugin("print_ops");
+    let arguments =
+        ["--plugin", &print_ops, "--uri", server.uri(), "--snapshot", "--source", source, "--state-dir"];
+    let arguments = [&arguments[..], &[state.path().to_str().unwrap()]].concat();
+    let mut host = Host::tailing(&arguments);
+    fill(&own, 500..510).await;
+    let mut seen = until(&mut host, &own, 509);
+    for id in 0..510 {
+        // What was written meanwhile is in both.
+        assert!(matches!(seen.remove(&id), Some(1 | 2)), "{id}");
+    }
+    assert!(seen.is_empty());
+    host.signal(Signal::SIGTERM);
+    let (code, log) = host.ended();
+    assert_eq!(code, Some(0), "{log:?}");
+
+    // It is not taken again, and nothing that changed since is missed.
+    fill(&own, 600..601).await;
+    let mut again = Host::start(&arguments);
+    again.wait_for("is complete");
+    let seen = until(&mut again, &own, 600);
+    assert!(seen.keys().all(|id| *id >= 500), "{seen:?}");
+    assert!((500..510).all(|id| seen.contains_key(&id)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn documents_then_the_oplog() {
+    documents_then_changes("oplog").await;
+}
+
+#[tokio::test]
+async fn documents_then_a_change_stream() {
+    documents_then_changes("change-stream").await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_goes_on_with_its_snapshot() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    fill(&own, 0..3000).await;
+    let state = tempfile::tempdir().unwrap();
+    let (print_ops, trivial) = (plugin("print_ops"), plugin("trivial"));
+    let settings = state.path().join("gtm.toml");
+    // By plugin: the other one gets none.
+    let text = format!(
+        "[plugins.print_ops]\npath = \"{print_ops}\"\nsnapshot = true\n[plugins.trivial]\npath = \"{trivial}\"\n"
+    );
+    std::fs::write(&settings, text).unwrap();
+    let arguments = ["--config", settings.to_str().unwrap(), "--uri", server.uri(), "--state-dir"];
+    let arguments = [&arguments[..], &[state.path().to_str().unwrap()]].concat();
+    let mut seen: BTreeMap<i64, u32> = BTreeMap::new();
+    let mut host = Host::start(&arguments);
+    let mut note = |ops: Vec<Value>| {
+        for op in ops {
+            *seen.entry(op["documentKey"]["_id"].as_i64().unwrap()).or_default() += 1;
+        }
+    };
+    note(host.printed(&own.name, 700));
+    host.signal(Signal::SIGKILL);
+    host.ended();
+    let mut host = Host::start(&arguments);
+    host.wait_for("going on with the snapshot that was begun at");
+    fill(&own, 3000..3001).await;
+    loop {
+        let ops = host.printed(&own.name, 1);
+        let last = ops[0]["documentKey"]["_id"] == 3000;
+        note(ops);
+        if last {
+            break;
+        }
+    }
+    host.signal(Signal::SIGTERM);
+    let (_, log) = host.ended();
+    assert_eq!(seen.len(), 3001, "none is missing");
+    let trivial = log.iter().find(|line| line["plugin"] == "trivial").unwrap();
+    assert!(!trivial["message"].as_str().unwrap().contains("3000 handled"), "{trivial}");
+}
