@@ -1,5 +1,6 @@
 //! Where reading begins.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
 
@@ -33,6 +34,9 @@ pub enum Start {
 )]
 pub struct NoStart;
 
+/// The length of `2026-01-31`.
+const DAY: usize = 10;
+
 /// A resume token has more digits than this, a time fewer.
 const TOKEN: usize = 16;
 
@@ -45,7 +49,10 @@ impl FromStr for Start {
             "oldest" => return Ok(Self::Oldest),
             _ => {}
         }
-        if let Ok(time) = humantime::parse_rfc3339_weak(text) {
+        // A day alone is its first moment.
+        let day = text.bytes().filter(|byte| *byte == b'-').count() == 2 && text.len() == DAY;
+        let time = if day { Cow::Owned(format!("{text}T00:00:00Z")) } else { Cow::Borrowed(text) };
+        if let Ok(time) = humantime::parse_rfc3339_weak(&time) {
             let time = time.duration_since(UNIX_EPOCH).map_err(|_| NoStart)?;
             return Ok(Self::at(u32::try_from(time.as_secs()).map_err(|_| NoStart)?, 0));
         }
@@ -92,6 +99,7 @@ mod tests {
         assert_eq!("oldest".parse(), Ok(Start::Oldest));
         assert_eq!("1700000000".parse(), Ok(Start::at(1_700_000_000, 0)));
         assert_eq!("2023-11-14T22:13:20Z".parse(), Ok(Start::at(1_700_000_000, 0)));
+        assert_eq!("2023-11-14".parse(), Ok(Start::at(1_699_920_000, 0)));
         assert_eq!("2023-11-14 22:13:20".parse(), Ok(Start::at(1_700_000_000, 0)));
         assert_eq!("1700000000.7".parse(), Ok(Start::at(1_700_000_000, 7)));
         assert_eq!("Timestamp(1700000000, 7)".parse(), Ok(Start::at(1_700_000_000, 7)));
