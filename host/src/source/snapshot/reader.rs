@@ -23,7 +23,7 @@ use crate::source::wire::{reply, timed};
 
 /// Documents in a reply, if they are small: a reply has 16 MB at most. Large enough that the way to the server
 /// and back does not count, small enough that not much is repeated after a crash.
-const BATCH: u32 = 5_000;
+const BATCH: u32 = 1_000;
 
 /// What is to be read.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod going_on;
 mod reading;
 
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_host::op::{Op, OperationType, Timestamp};
@@ -12,6 +13,7 @@ use gtm_host::source::Selection;
 use gtm_host::source::snapshot::{Options, ProgressFile, Snapshot};
 use mongodb::Client;
 use tempfile::TempDir;
+use xtask::testbed::Server;
 
 use crate::support::Database;
 
@@ -87,7 +89,19 @@ fn ids_of_every_type() -> Vec<Bson> {
     ids
 }
 
-async fn fill_with(own: &Database, collection: &str, ids: &[Bson]) {
-    let documents = ids.iter().map(|id| doc! { "_id": id });
+/// Documents of which few fill a reply.
+async fn fill_large(own: &Database, collection: &str, count: i32) {
+    let text = "x".repeat(1_000_000);
+    let documents = (0..count).map(|id| doc! { "_id": id, "text": &text });
     own.collection(collection).insert_many(documents).await.unwrap();
+}
+
+/// A collection `mixed` with an `_id` of each of these, on a server of its own: the test server takes long to drop
+/// so many documents, and so they go with it.
+async fn mixed() -> (Server, ManuallyDrop<Database>, Vec<Bson>) {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let ids = ids_of_every_type();
+    own.collection("mixed").insert_many(ids.iter().map(|id| doc! { "_id": id })).await.unwrap();
+    (server, ManuallyDrop::new(own), ids)
 }

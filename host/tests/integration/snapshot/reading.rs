@@ -5,9 +5,7 @@ use gtm_host::op::{OperationType, Origin, Place};
 use gtm_host::source::snapshot::{Options, Snapshot};
 use xtask::testbed::Server;
 
-use super::{
-    AT, all, counted, document, fill, fill_with, ids_of_every_type, inserts, key, plan, progress_file,
-};
+use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress_file};
 use crate::support::Database;
 
 #[tokio::test]
@@ -56,10 +54,7 @@ async fn a_database_without_a_collection_that_is_wanted_has_nothing_to_read() {
 
 #[tokio::test]
 async fn ids_of_every_type_in_one_collection_are_each_read_once() {
-    let server = Server::ready().unwrap();
-    let own = Database::new(server.uri()).await;
-    let ids = ids_of_every_type();
-    fill_with(&own, "mixed", &ids).await;
+    let (_server, own, ids) = mixed().await;
     let (_directory, file) = progress_file();
     let mut snapshot = plan(&own.client, &format!("{}.mixed", own.name), Some(file.clone())).await;
     let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file.path).unwrap()).unwrap();
