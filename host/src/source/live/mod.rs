@@ -1,19 +1,22 @@
 //! A deployment that is followed: the documents that are there, where they are wanted; then its changes, from a
 //! start on, and past a history that is lost, as the policy says.
 
+mod stream;
+mod taking;
+
 use std::fmt;
 
 use mongodb::Client;
 use serde::Deserialize;
 
-use super::change_stream::{self, ChangeStream, ResumeToken, StreamError, StreamOptions, StreamStart};
+use super::change_stream::{ResumeToken, StreamError};
 use super::choice::Choice;
-use super::oplog::{OplogStart, Tail, TailError};
-use super::server_error::sentence;
-use super::snapshot::{Display, Options, ProgressFile, Snapshot, SnapshotError, Standing};
-use super::wire::timed;
+use super::oplog::TailError;
+use super::snapshot::{ProgressFile, SnapshotError};
 use super::{Selection, Skipped, Start};
 use crate::op::{Op, Timestamp};
+use stream::Stream;
+use taking::{Taking, begin};
 
 /// What is done when changes cannot be read any more: the server has rolled them off, or was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -116,17 +119,6 @@ pub struct Live {
     skipped: Skipped,
 }
 
-enum Stream {
-    Oplog(Box<Tail>),
-    ChangeStream(Box<ChangeStream>),
-}
-
-/// A snapshot that is being taken.
-struct Taking {
-    snapshot: Snapshot,
-    display: Display,
-}
-
 impl Live {
     /// Begins to follow. The server is reading when this returns.
     ///
@@ -142,7 +134,7 @@ impl Live {
 
     async fn start(follow: &mut Follow) -> Result<(Option<Box<Taking>>, Stream), SourceError> {
         let at = if follow.snapshot { begin(follow).await? } else { None };
-        let stream = open(follow, &follow.start).await?;
+        let stream = Stream::open(follow).await?;
         let snapshot = match at {
             Some(at) => Some(Taking::plan(follow, at).await?),
             None => None,
@@ -183,11 +175,7 @@ impl Live {
                     None => self.snapshot = None,
                 }
             }
-            let ops = match &mut self.stream {
-                Stream::Oplog(tail) => tail.next().await.map_err(SourceError::from),
-                Stream::ChangeStream(stream) => stream.next().await.map_err(SourceError::from),
-            };
-            match ops {
+            match self.stream.next().await {
                 Err(error) if error.is_history_lost() => {
                     let next = Self::past(self.follow.clone(), error).await?;
                     let before = std::mem::replace(self, next);
@@ -204,132 +192,31 @@ impl Live {
     /// That cannot be kept.
     pub async fn confirm(&mut self) -> Result<(), SourceError> {
         match &mut self.snapshot {
-            Some(taking) => Ok(taking.snapshot.confirm().await?),
+            Some(taking) => taking.confirm().await,
             None => Ok(()),
         }
     }
 
     /// Some of the ops that were read and not yet given out. None: there are no such ops.
     pub async fn buffered(&mut self) -> Option<Vec<Op>> {
-        match &mut self.stream {
-            Stream::Oplog(tail) => tail.buffered().await,
-            Stream::ChangeStream(_) => None,
-        }
+        self.stream.buffered().await
     }
 
     /// How many ops were read and not given out.
     pub fn left(&self) -> usize {
-        match &self.stream {
-            Stream::Oplog(tail) => tail.left(),
-            Stream::ChangeStream(_) => 0,
-        }
+        self.stream.left()
     }
 
     /// Everything up to here was read. None: a change stream that has not said yet where it stands.
     pub fn position(&self) -> Option<Position> {
-        match &self.stream {
-            Stream::Oplog(tail) => Some(Position::Oplog(tail.position())),
-            Stream::ChangeStream(stream) => stream.position().map(Position::ChangeStream),
-        }
+        self.stream.position()
     }
 
     /// How much was skipped, by reason.
     pub fn into_skipped(mut self) -> Skipped {
-        let of_stream = match self.stream {
-            Stream::Oplog(tail) => tail.into_skipped(),
-            Stream::ChangeStream(stream) => stream.into_skipped(),
-        };
-        for (skip, count) in of_stream {
+        for (skip, count) in self.stream.into_skipped() {
             *self.skipped.entry(skip).or_default() += count;
         }
         self.skipped
-    }
-}
-
-impl Taking {
-    async fn plan(follow: &Follow, at: Timestamp) -> Result<Box<Self>, SourceError> {
-        let options = Options { file: follow.progress_file.clone(), ..Options::default() };
-        let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
-        Ok(Box::new(Self { snapshot, display: Display::new("snapshot") }))
-    }
-
-    async fn next(&mut self) -> Result<Option<Vec<Op>>, SourceError> {
-        let ops = self.snapshot.next().await?;
-        let progress = self.snapshot.progress();
-        match ops {
-            Some(_) => self.display.show(&progress),
-            None => self.display.finish(&progress),
-        }
-        Ok(ops)
-    }
-}
-
-/// Looks how far a snapshot came, and sets the start of the stream to where it began. Gives back when that was;
-/// none where it is complete.
-async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, SourceError> {
-    let standing = match &follow.progress_file {
-        Some(file) => Snapshot::standing(file, &follow.selection).await?,
-        None => Standing::None,
-    };
-    let (at, left) = match standing {
-        Standing::None => (now(follow).await?, true),
-        Standing::Unfinished(at) => {
-            tracing::info!("going on with the snapshot that was begun at {at}");
-            (at, true)
-        }
-        Standing::Complete(at) => {
-            tracing::info!("the snapshot that was begun at {at} is complete");
-            (at, false)
-        }
-    };
-    if follow.start == Start::Now {
-        follow.start = Start::After(at);
-    }
-    Ok(left.then_some(at))
-}
-
-/// The time of the server.
-async fn now(follow: &Follow) -> Result<Timestamp, SourceError> {
-    if let Choice::Oplog(oplog) = &follow.choice {
-        return Ok(Tail::newest(&follow.client, oplog).await?.unwrap_or_default());
-    }
-    let hello = follow.client.database("admin");
-    let hello = timed(async { hello.run_command(bson::doc! { "hello": 1 }).await }).await;
-    let time = hello.map_err(|error| SourceError::NoTime(sentence(&error)))?;
-    let time = time.get_timestamp("operationTime").map_err(|error| SourceError::NoTime(error.to_string()))?;
-    Ok(time.into())
-}
-
-async fn open(follow: &Follow, start: &Start) -> Result<Stream, SourceError> {
-    let Follow { client, choice, selection, .. } = follow;
-    match choice {
-        Choice::Oplog(oplog) => {
-            let start = match start {
-                Start::Now => OplogStart::Now,
-                Start::Oldest => OplogStart::Oldest,
-                Start::After(timestamp) => OplogStart::After(*timestamp),
-                Start::AfterOp(timestamp, index) => OplogStart::AfterOp(*timestamp, *index),
-                Start::AfterToken(_) => return Err(SourceError::TokenForOplog),
-            };
-            let tail = Tail::open(client, oplog, selection.clone(), start).await?;
-            Ok(Stream::Oplog(Box::new(tail)))
-        }
-        Choice::ChangeStream(_) => {
-            let start = match start {
-                Start::Now => StreamStart::Now,
-                Start::Oldest => return Err(SourceError::NoOldest),
-                Start::After(Timestamp { time, increment }) => {
-                    let increment = increment.saturating_add(1);
-                    StreamStart::At(Timestamp { time: *time, increment })
-                }
-                // The ops of one timestamp have no numbers there, so it may repeat some of them.
-                Start::AfterOp(timestamp, _) => StreamStart::At(*timestamp),
-                Start::AfterToken(token) => StreamStart::After(token.clone()),
-            };
-            let scope = change_stream::Scope::of(selection);
-            let options = StreamOptions { pipeline: change_stream::wanted_events(selection) };
-            let stream = ChangeStream::open(client, scope, selection.clone(), start, options).await?;
-            Ok(Stream::ChangeStream(Box::new(stream)))
-        }
     }
 }

@@ -1,0 +1,85 @@
+//! The changes of a deployment, by its oplog or a change stream.
+
+use super::{Follow, Position, SourceError};
+use crate::op::{Op, Timestamp};
+use crate::source::change_stream::{self, ChangeStream, StreamOptions, StreamStart};
+use crate::source::oplog::{OplogStart, Tail};
+use crate::source::{Choice, Skipped, Start};
+
+/// Either of the two.
+pub(super) enum Stream {
+    Oplog(Box<Tail>),
+    ChangeStream(Box<ChangeStream>),
+}
+
+impl Stream {
+    /// From the start on.
+    pub(super) async fn open(follow: &Follow) -> Result<Self, SourceError> {
+        let Follow { client, choice, selection, .. } = follow;
+        match choice {
+            Choice::Oplog(oplog) => {
+                let start = match &follow.start {
+                    Start::Now => OplogStart::Now,
+                    Start::Oldest => OplogStart::Oldest,
+                    Start::After(timestamp) => OplogStart::After(*timestamp),
+                    Start::AfterOp(timestamp, index) => OplogStart::AfterOp(*timestamp, *index),
+                    Start::AfterToken(_) => return Err(SourceError::TokenForOplog),
+                };
+                let tail = Tail::open(client, oplog, selection.clone(), start).await?;
+                Ok(Stream::Oplog(Box::new(tail)))
+            }
+            Choice::ChangeStream(_) => {
+                let start = match &follow.start {
+                    Start::Now => StreamStart::Now,
+                    Start::Oldest => return Err(SourceError::NoOldest),
+                    Start::After(Timestamp { time, increment }) => {
+                        let increment = increment.saturating_add(1);
+                        StreamStart::At(Timestamp { time: *time, increment })
+                    }
+                    // The ops of one timestamp have no numbers there, so it may repeat some of them.
+                    Start::AfterOp(timestamp, _) => StreamStart::At(*timestamp),
+                    Start::AfterToken(token) => StreamStart::After(token.clone()),
+                };
+                let scope = change_stream::Scope::of(selection);
+                let options = StreamOptions { pipeline: change_stream::wanted_events(selection) };
+                let stream = ChangeStream::open(client, scope, selection.clone(), start, options).await?;
+                Ok(Stream::ChangeStream(Box::new(stream)))
+            }
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Vec<Op>, SourceError> {
+        match self {
+            Self::Oplog(tail) => Ok(tail.next().await?),
+            Self::ChangeStream(stream) => Ok(stream.next().await?),
+        }
+    }
+
+    pub(super) async fn buffered(&mut self) -> Option<Vec<Op>> {
+        match self {
+            Self::Oplog(tail) => tail.buffered().await,
+            Self::ChangeStream(_) => None,
+        }
+    }
+
+    pub(super) fn left(&self) -> usize {
+        match self {
+            Self::Oplog(tail) => tail.left(),
+            Self::ChangeStream(_) => 0,
+        }
+    }
+
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Oplog(tail) => Some(Position::Oplog(tail.position())),
+            Self::ChangeStream(stream) => stream.position().map(Position::ChangeStream),
+        }
+    }
+
+    pub(super) fn into_skipped(self) -> Skipped {
+        match self {
+            Self::Oplog(tail) => tail.into_skipped(),
+            Self::ChangeStream(stream) => stream.into_skipped(),
+        }
+    }
+}

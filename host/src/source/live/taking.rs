@@ -1,0 +1,75 @@
+//! A snapshot before a stream.
+
+use super::{Follow, SourceError};
+use crate::op::{Op, Timestamp};
+use crate::source::oplog::Tail;
+use crate::source::server_error::sentence;
+use crate::source::snapshot::{Display, Options, Snapshot, Standing};
+use crate::source::wire::timed;
+use crate::source::{Choice, Start};
+
+/// A snapshot that is being taken.
+pub(super) struct Taking {
+    snapshot: Snapshot,
+    display: Display,
+}
+
+impl Taking {
+    pub(super) async fn plan(follow: &Follow, at: Timestamp) -> Result<Box<Self>, SourceError> {
+        let options = Options { file: follow.progress_file.clone(), ..Options::default() };
+        let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
+        Ok(Box::new(Self { snapshot, display: Display::new("snapshot") }))
+    }
+
+    /// The ops given out before are done, and no more are wanted now.
+    pub(super) async fn confirm(&mut self) -> Result<(), SourceError> {
+        Ok(self.snapshot.confirm().await?)
+    }
+
+    /// The next ops. None: all was read.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Op>>, SourceError> {
+        let ops = self.snapshot.next().await?;
+        let progress = self.snapshot.progress();
+        match ops {
+            Some(_) => self.display.show(&progress),
+            None => self.display.finish(&progress),
+        }
+        Ok(ops)
+    }
+}
+
+/// Looks how far a snapshot came, and sets the start of the stream to where it began. Gives back when that was;
+/// none where it is complete.
+pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, SourceError> {
+    let standing = match &follow.progress_file {
+        Some(file) => Snapshot::standing(file, &follow.selection).await?,
+        None => Standing::None,
+    };
+    let (at, left) = match standing {
+        Standing::None => (now(follow).await?, true),
+        Standing::Unfinished(at) => {
+            tracing::info!("going on with the snapshot that was begun at {at}");
+            (at, true)
+        }
+        Standing::Complete(at) => {
+            tracing::info!("the snapshot that was begun at {at} is complete");
+            (at, false)
+        }
+    };
+    if follow.start == Start::Now {
+        follow.start = Start::After(at);
+    }
+    Ok(left.then_some(at))
+}
+
+/// The time of the server.
+async fn now(follow: &Follow) -> Result<Timestamp, SourceError> {
+    if let Choice::Oplog(oplog) = &follow.choice {
+        return Ok(Tail::newest(&follow.client, oplog).await?.unwrap_or_default());
+    }
+    let hello = follow.client.database("admin");
+    let hello = timed(async { hello.run_command(bson::doc! { "hello": 1 }).await }).await;
+    let time = hello.map_err(|error| SourceError::NoTime(sentence(&error)))?;
+    let time = time.get_timestamp("operationTime").map_err(|error| SourceError::NoTime(error.to_string()))?;
+    Ok(time.into())
+}
