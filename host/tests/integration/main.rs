@@ -12,6 +12,7 @@
     reason = "a test that fails should say where"
 )]
 
+mod cases;
 mod support;
 
 mod bad_plugins;

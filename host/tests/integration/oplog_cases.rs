@@ -4,26 +4,17 @@
 
 use std::path::Path;
 
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use gtm_host::op::Op;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::{Missing, Reader, Skipped};
 use gtm_host::source::{Reply, Selection};
-use serde_json::{Value, json};
 
+use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;
 
 /// Enough to hold every case.
 const ROOMY: usize = 1 << 20;
-
-pub fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-pub fn documents(path: &Path) -> Vec<Document> {
-    lines(path).into_iter().map(|line| Bson::try_from(line).unwrap().as_document().unwrap().clone()).collect()
-}
 
 /// Reads `entries`, with `history` and the entries themselves to go back to.
 fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<Op>, Skipped) {
@@ -45,50 +36,12 @@ fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<
     (ops, reader.into_skipped())
 }
 
-pub fn describe(op: &Op) -> Value {
-    let name = format!("{:?}", op.operation_type);
-    let mut described = json!({
-        "id": op.id().to_string(),
-        "operationType": name[..1].to_lowercase() + &name[1..],
-        "ns": op.namespace.to_string(),
-    });
-    let parts = [
-        ("documentKey", &op.document_key),
-        ("fullDocument", &op.full_document),
-        ("fullDocumentBeforeChange", &op.full_document_before_change),
-        ("updateDescription", &op.update_description),
-        ("command", &op.command),
-    ];
-    for (name, part) in parts {
-        if let Some(bytes) = part {
-            let document = Document::try_from(RawDocument::from_bytes(bytes).unwrap()).unwrap();
-            described[name] = Bson::Document(document).into_relaxed_extjson();
-        }
-    }
-    if let Some(transaction) = &op.transaction {
-        described["transaction"] = format!("{} {}", transaction.id, transaction.index).into();
-    }
-    described
-}
-
 /// Every case, read with room for `bytes` of open transactions.
 fn all_cases(bytes: usize) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oplog");
-    let mut cases = 0;
-    for case in std::fs::read_dir(folder).unwrap() {
-        let case = case.unwrap().path();
-        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+    check_cases("oplog", 18, |case| {
         let [entries, history] = ["entries.jsonl", "history.jsonl"].map(|file| documents(&case.join(file)));
-        let reader = Reader::new(Selection::everything()).holding(bytes);
-        let (ops, skipped) = read(reader, &entries, &history);
-        let ops: Vec<_> = ops.iter().map(describe).collect();
-        assert_eq!(ops, lines(&case.join("ops.jsonl")), "{name}");
-        let skipped: Value = skipped.iter().map(|(skip, count)| (skip.name(), json!(count))).collect();
-        let expected = lines(&case.join("skipped.jsonl")).pop().unwrap_or(json!({}));
-        assert_eq!(skipped, expected, "{name}");
-        cases += 1;
-    }
-    assert!(cases >= 18, "{cases} cases were found");
+        read(Reader::new(Selection::everything()).holding(bytes), &entries, &history)
+    });
 }
 
 #[test]

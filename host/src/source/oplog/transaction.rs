@@ -129,6 +129,8 @@ impl Transactions {
         let Some(open) = key(of).and_then(|(session, _)| self.open.get_mut(session)) else { return };
         let earlier =
             entry.as_ref().and_then(|bytes| Entry::parse(RawDocument::from_bytes(bytes).ok()?).ok());
+        // Another entry than was asked for would be asked for again, without end.
+        let earlier = earlier.filter(|earlier| earlier.timestamp == timestamp);
         let before = earlier.as_ref().map(previous);
         open.gap |= before.is_none();
         if open.before == timestamp {

@@ -8,9 +8,8 @@ use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use gtm_host::op::{Op, Origin};
 use gtm_host::source::change_stream::{Reader, StreamStart};
 use gtm_host::source::{Reply, Selection, Skip, Skipped};
-use serde_json::{Value, json};
 
-use crate::oplog_cases::{describe, documents, lines};
+use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;
 
 fn folder() -> PathBuf {
@@ -32,21 +31,12 @@ fn read(mut reader: Reader, events: &[Document]) -> (Vec<Op>, Skipped) {
 
 #[test]
 fn events_become_the_ops_that_they_should() {
-    let mut cases = 0;
-    for case in std::fs::read_dir(folder()).unwrap() {
-        let case = case.unwrap().path();
-        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+    check_cases("change_stream", 10, |case| {
         let reader = Reader::new(Selection::everything());
         let (ops, skipped) = read(reader, &documents(&case.join("events.jsonl")));
         assert!(ops.iter().all(|op| op.origin == Origin::ChangeStream));
-        let ops: Vec<_> = ops.iter().map(describe).collect();
-        assert_eq!(ops, lines(&case.join("ops.jsonl")), "{name}");
-        let skipped: Value = skipped.iter().map(|(skip, count)| (skip.name(), json!(count))).collect();
-        let expected = lines(&case.join("skipped.jsonl")).pop().unwrap_or(json!({}));
-        assert_eq!(skipped, expected, "{name}");
-        cases += 1;
-    }
-    assert!(cases >= 10, "{cases} cases were found");
+        (ops, skipped)
+    });
 }
 
 #[test]

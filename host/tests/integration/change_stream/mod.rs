@@ -11,7 +11,7 @@ use gtm_host::source::Selection;
 use gtm_host::source::change_stream::{ChangeStream, Scope, StreamError, StreamOptions, StreamStart};
 use mongodb::{Client, Namespace};
 
-use crate::oplog_cases::describe;
+use crate::cases::describe;
 use crate::support::{Database, LIMIT};
 
 async fn open(client: &Client, scope: Scope, start: StreamStart) -> Result<ChangeStream, StreamError> {
