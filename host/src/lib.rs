@@ -4,6 +4,7 @@
 //!
 //! - [`op`]: what a change is;
 //! - [`extended_json`]: BSON for people and scripts;
+//! - [`display`]: how far long work is, for who waits for it;
 //! - [`source`]: where changes come from, the oplog above all;
 //! - [`plugin`]: what runs on them, in a sandbox;
 //! - [`delivery`]: from a source to a plugin, in order, with retries;
@@ -13,6 +14,7 @@
 
 pub mod config;
 pub mod delivery;
+pub mod display;
 pub mod extended_json;
 pub mod op;
 pub mod plugin;

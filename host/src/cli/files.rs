@@ -1,5 +1,7 @@
 //! What of files is read, as the command line says.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, bail};
 use gtm_host::op::Namespace;
 use gtm_host::source::file::Options;
@@ -13,6 +15,16 @@ pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<Options> {
     }
     let namespace = arguments.collection.as_deref().map(namespace).transpose()?;
     Ok(Options { from, to, namespace })
+}
+
+/// How many bytes there are to read. 0: that is not known, as of a pipe, or of what is compressed.
+pub(super) fn sizes(paths: &[PathBuf]) -> u64 {
+    let size = |path: &PathBuf| {
+        let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        (!compressed).then_some(file.len())
+    };
+    paths.iter().map(size).sum::<Option<u64>>().unwrap_or_default()
 }
 
 fn namespace(text: &str) -> anyhow::Result<Namespace> {

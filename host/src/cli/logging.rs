@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use gtm_host::config::{Log, LogFormat};
-use gtm_host::source::snapshot::LogWriter;
+use gtm_host::display::LogWriter;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the

@@ -4,10 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use bytesize::ByteSize;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Replayed, replay};
+use gtm_host::display::Display;
 use gtm_host::source::Selection;
-use gtm_host::source::file::Files;
+use gtm_host::source::file::{Files, Report};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ReplayArguments};
@@ -27,10 +29,16 @@ pub(super) async fn run(
     plugins.iter().for_each(|(_, wanted)| selection.add_all(wanted));
     let mut files = Files::open(arguments.paths.clone(), selection, options)?;
 
+    let mut display = Display::new("replay");
+    let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
     let Replayed { emitted, plugins, read, worked } =
-        replay(&mut files, plugins, settings.retry, &shutdown, grace).await;
+        replay(&mut files, plugins, settings.retry, &shutdown, grace, |report| {
+            show(&mut display, sizes, report)
+        })
+        .await;
+    display.clear();
     worked?;
     let summary = ReadSummary {
         emitted,
@@ -55,4 +63,11 @@ pub(super) async fn run(
     }
     let failed = plugins.iter().any(|(_, summary)| summary.handled + summary.unwanted < summary.read);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `sizes`: of all files, where that can be known.
+fn show(display: &mut Display, sizes: u64, report: &Report) {
+    let documents: u64 = report.files.iter().map(|file| file.documents).sum();
+    let bytes: u64 = report.files.iter().map(|file| file.bytes).sum();
+    display.show(bytes, sizes, format_args!("{documents} documents, {}", ByteSize(bytes)));
 }

@@ -24,8 +24,8 @@ impl Server {
         let source = &settings.source;
         let oplog = source.oplog.as_deref().map(namespace).transpose()?;
         let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
-        // Each has a cursor that waits, and a look-up now and then.
-        let connections = u32::try_from(2 * readers)?;
+        // Each has a cursor that waits, a look-up now and then, and the four readers of a snapshot.
+        let connections = u32::try_from(6 * readers)?;
         let (client, deployment) = connect(uri.as_deref().unwrap_or(URI), connections).await?;
         let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
         if let Choice::ChangeStream(Some(reason)) = &choice {

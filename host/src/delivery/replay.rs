@@ -12,7 +12,7 @@ use super::{Emitted, RetryPolicy, Summary};
 use crate::op::Op;
 use crate::plugin::Plugin;
 use crate::source::Selection;
-use crate::source::file::{FileError, Files};
+use crate::source::file::{FileError, Files, Report};
 
 /// What became of a replay.
 #[derive(Debug)]
@@ -30,13 +30,14 @@ pub struct Replayed {
 /// Brings what `files` hold to each plugin that selects it, until all is handled, or `shutdown` is cancelled:
 /// then nothing more is read, and what was read is handled, each op once at most, for as long as `grace`.
 ///
-/// The files are read as fast as the slowest plugin works.
+/// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read.
 pub async fn replay(
     files: &mut Files,
     plugins: Vec<(Plugin, Selection)>,
     retry: RetryPolicy,
     shutdown: &CancellationToken,
     grace: Duration,
+    progress: impl FnMut(&Report),
 ) -> Replayed {
     let mut workers = JoinSet::new();
     let mut inboxes = Vec::new();
@@ -51,7 +52,7 @@ pub async fn replay(
         });
     }
     let mut emitted = Emitted::default();
-    let read = read(files, &mut inboxes, &mut emitted, shutdown).await;
+    let read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
     drop(inboxes);
     let (mut plugins, mut worked) = (Vec::new(), Ok(()));
     while let Some(ended) = workers.join_next().await {
@@ -70,6 +71,7 @@ async fn read(
     inboxes: &mut [(Sender<Batch>, Selection)],
     emitted: &mut Emitted,
     shutdown: &CancellationToken,
+    mut progress: impl FnMut(&Report),
 ) -> Result<(), FileError> {
     loop {
         let ops = tokio::select! {
@@ -78,6 +80,7 @@ async fn read(
             ops = files.next() => ops?,
         };
         let Some(ops) = ops else { return Ok(()) };
+        progress(files.report());
         emitted.add(&ops);
         for (inbox, selection) in &mut *inboxes {
             let wanted = |op: &&Op| {

@@ -60,13 +60,13 @@ pub(super) struct ReplayArguments {
     /// The files, in the order in which they are read. - is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) paths: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(super) files: FileArguments,
     /// The form of the summary, on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: Format,
     #[command(flatten)]
     common: CommonArguments,
+    #[command(flatten)]
+    pub(super) files: FileArguments,
     #[command(flatten)]
     plugins: PluginArguments,
 }
@@ -76,8 +76,6 @@ pub(super) struct TailArguments {
     /// Files to read instead of a server, as gtm-host replay takes them
     #[arg(value_name = "FILE")]
     pub(super) paths: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(super) files: FileArguments,
     /// Only changes in these namespaces: DB.COLL, in which * stands for any characters, or a regular
     /// expression between slashes. May be given more than once
     #[arg(short, long = "namespace", value_name = "PATTERN")]
@@ -94,6 +92,8 @@ pub(super) struct TailArguments {
     pub(super) output: Format,
     #[command(flatten)]
     common: CommonArguments,
+    #[command(flatten)]
+    pub(super) files: FileArguments,
     #[command(flatten)]
     server: ServerArguments,
 }

@@ -1,10 +1,11 @@
 //! A snapshot before a stream.
 
 use super::{Follow, SourceError};
+use crate::display::Display;
 use crate::op::{Op, Timestamp};
 use crate::source::oplog::Tail;
 use crate::source::server_error::sentence;
-use crate::source::snapshot::{Display, Options, Snapshot, Standing};
+use crate::source::snapshot::{Options, Snapshot, Standing};
 use crate::source::wire::timed;
 use crate::source::{Choice, Start};
 
@@ -30,9 +31,15 @@ impl Taking {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Op>>, SourceError> {
         let ops = self.snapshot.next().await?;
         let progress = self.snapshot.progress();
-        match ops {
-            Some(_) => self.display.show(&progress),
-            None => self.display.finish(&progress),
+        if ops.is_some() {
+            self.display.show(progress.documents, progress.estimated, progress);
+            return Ok(ops);
+        }
+        self.display.clear();
+        if progress.refused > 0 {
+            tracing::warn!("snapshot: {progress}");
+        } else {
+            tracing::info!("snapshot: {progress}");
         }
         Ok(ops)
     }

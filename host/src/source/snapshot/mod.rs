@@ -8,7 +8,6 @@
 //! ranges at once; `state` is what was read, and `file` keeps it, so that a host that was stopped goes on where it was.
 
 mod collections;
-mod display;
 mod error;
 mod file;
 mod id;
@@ -20,7 +19,6 @@ mod retry;
 mod state;
 mod take;
 
-pub use display::{Display, LogWriter};
 pub use error::SnapshotError;
 pub use file::{ProgressFile, Standing};
 pub use progress::Progress;

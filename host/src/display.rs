@@ -1,12 +1,11 @@
-//! Shows how far a snapshot is: a bar on a terminal, a line in the log now and then elsewhere.
+//! Shows how far long work is: a bar on a terminal, a line in the log now and then elsewhere.
 
+use std::fmt;
 use std::io::{self, Stderr, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
-use super::progress::Progress;
 
 /// Between two lines in the log.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -15,7 +14,7 @@ const BAR: &str = "{prefix}: [{bar:30}] {msg}";
 /// All bars of the process, on standard error.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// One snapshot, shown.
+/// One piece of work, shown.
 #[derive(Debug)]
 pub struct Display {
     what: String,
@@ -34,27 +33,23 @@ impl Display {
         Self { what, bar, said: Instant::now() }
     }
 
-    /// Shows it, no more often than a reader can follow: to be called for every batch.
-    pub fn show(&mut self, progress: &Progress) {
+    /// Shows that so much of it is `done`, in some unit, and the rest in words; no more often than a reader can follow, so
+    /// that it can be called for every batch. Where it is not known how much there is, `all` is 0.
+    pub fn show(&mut self, done: u64, all: u64, words: impl fmt::Display) {
         if let Some(bar) = &self.bar {
-            bar.set_length(progress.estimated.max(progress.documents));
-            bar.set_position(progress.documents);
-            bar.set_message(progress.to_string());
+            bar.set_length(all.max(done));
+            bar.set_position(if all == 0 { 0 } else { done });
+            bar.set_message(words.to_string());
         } else if self.said.elapsed() >= PAUSE {
             self.said = Instant::now();
-            tracing::info!("{}: {progress}", self.what);
+            tracing::info!("{}: {words}", self.what);
         }
     }
 
-    /// Takes the bar away, and says in the log how far it came.
-    pub fn finish(&self, progress: &Progress) {
+    /// Takes the bar away.
+    pub fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-        }
-        if progress.refused > 0 {
-            tracing::warn!("{}: {progress}", self.what);
-        } else {
-            tracing::info!("{}: {progress}", self.what);
         }
     }
 }
