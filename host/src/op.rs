@@ -115,6 +115,8 @@ impl fmt::Display for OpId<'_> {
             Place::Index(index) => index.fmt(f),
             Place::Token(token) => token.fmt(f),
             Place::Document => {
+                // What no token begins with, so that nobody takes it for a place to go on from.
+                f.write_str("document-")?;
                 // Keys have any length and form; half of this hash has none that two of them share.
                 let mut hash = Sha256::new();
                 hash.update(namespace.database.as_bytes());

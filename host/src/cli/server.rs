@@ -58,13 +58,13 @@ impl Server {
 
     /// What is read, and from where on.
     pub(super) fn describe(&self, live: &Live) -> String {
-        let position = live.position().map_or_else(|| "now".to_owned(), |position| position.to_string());
-        match &self.choice {
-            Choice::Oplog(oplog) => format!("tailing {oplog} of {}, from {position} on", self.deployment),
-            Choice::ChangeStream(_) => {
-                format!("tailing a change stream of {}, from {position} on", self.deployment)
-            }
-        }
+        let stream = match &self.choice {
+            Choice::Oplog(oplog) => oplog.to_string(),
+            Choice::ChangeStream(_) => "a change stream".to_owned(),
+        };
+        // A change stream says where it stands with its first reply.
+        let from = live.position().map(|position| format!(", from {position} on")).unwrap_or_default();
+        format!("tailing {stream} of {}{from}", self.deployment)
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) async fn run(
     summary.elapsed = started.elapsed();
     let in_part = matches!(input, Input::Files(_)) && shutdown.is_cancelled();
     input.end(&mut summary);
+    summary.position = summary.position.filter(|_| matches!(result, Ok(true)));
     // Where nobody reads it, there is nobody to tell.
     let _ = match arguments.output {
         Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
@@ -72,6 +73,14 @@ impl Input {
         }
     }
 
+    /// Some of what was read and not given out.
+    async fn buffered(&mut self) -> Option<Vec<Op>> {
+        match self {
+            Self::Live(live) => live.buffered().await,
+            Self::Files(_) => None,
+        }
+    }
+
     fn end(self, summary: &mut ReadSummary) {
         match self {
             Self::Live(live) => {
@@ -96,31 +105,32 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
     Ok(selection)
 }
 
-/// Prints until the input ends, `shutdown` is cancelled, or nobody reads any more.
+/// Prints until the input ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
+/// is printed.
 async fn print(
     input: &mut Input,
     form: Form,
     summary: &mut ReadSummary,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut lines = Vec::new();
     loop {
         let ops = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => input.buffered().await,
             ops = input.next() => ops?,
         };
-        let Some(ops) = ops else { return Ok(()) };
+        let Some(ops) = ops else { return Ok(true) };
         summary.emitted.add(&ops);
         for op in &ops {
             write_op(op, form, &mut lines);
             lines.push(b'\n');
             if lines.len() >= WRITTEN_AT_ONCE && !write(&mut lines)? {
-                return Ok(());
+                return Ok(false);
             }
         }
         if !write(&mut lines)? {
-            return Ok(());
+            return Ok(false);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Pipeline {
         let result = worked.map_err(PipelineError::from).and(source);
         Ended {
             plugin: worker.plugin.name().to_owned(),
-            position: read.position,
+            position: read.position.filter(|_| summary.unfinished == 0),
             summary,
             skipped: read.skipped,
             result,
@@ -72,7 +72,7 @@ impl Pipeline {
 pub struct Ended {
     /// The name of its plugin.
     pub plugin: String,
-    /// Up to where it read.
+    /// Up to where all is done. None: not all that was read is, or a change stream has not said where it stands.
     pub position: Option<Position>,
     /// What became of the ops.
     pub summary: Summary,

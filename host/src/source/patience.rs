@@ -10,10 +10,22 @@ use super::server_error::sentence;
 /// Pauses before trying again: growing from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// Waits between attempts without end. The pauses grow until one succeeds.
-#[derive(Debug, Default)]
+/// A read that takes longer than this is given up: at first the first, after each failure twice as long, at the most
+/// the second. A dead connection is to be noticed soon; but a server that is asked for little of what it has answers
+/// only when it has found some, or read its oplog to the end, which may take minutes.
+const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+
+/// Waits between attempts without end. The pauses grow until one succeeds, and so does the time that one may take.
+#[derive(Debug)]
 pub(super) struct Patience {
     back_off: Option<ExponentialBackoff>,
+    limit: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { back_off: None, limit: LIMITS.0 }
+    }
 }
 
 impl Patience {
@@ -30,10 +42,17 @@ impl Patience {
         let delay = back_off.next().unwrap_or(PAUSES.1);
         tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), sentence(error));
         tokio::time::sleep(delay).await;
+        self.limit = (self.limit * 2).min(LIMITS.1);
+    }
+
+    /// How long the next attempt may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// An attempt has succeeded. Gives back whether one before it had failed.
     pub(super) fn recovered(&mut self) -> bool {
+        self.limit = LIMITS.0;
         self.back_off.take().is_some()
     }
 }

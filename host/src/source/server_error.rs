@@ -19,8 +19,23 @@ pub(super) fn command_code(error: &Error) -> Option<i32> {
 /// InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
 const TRANSIENT: [i32; 14] = [6, 7, 89, 91, 134, 175, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
+/// The cursor is lost, and the read can be begun again where it was: CursorNotFound, StaleShardVersion,
+/// FailedToSatisfyReadPreference, CappedPositionLost, StaleEpoch, RetryChangeStream, CursorKilled, Interrupted. Whether
+/// a lost position is lost history, is seen when it is begun again.
+const LOST_CURSOR: [i32; 8] = [43, 63, 133, 136, 150, 234, 237, 11601];
+
+/// Whether a read may work a little later, with a new cursor.
+pub(super) fn may_pass(error: &Error) -> bool {
+    is_transient(error) || command_code(error).is_some_and(|code| LOST_CURSOR.contains(&code))
+}
+
+/// Whether it was given up because it took too long.
+pub(super) fn is_timeout(error: &Error) -> bool {
+    matches!(&*error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// Whether the same may work a little later.
-pub(super) fn is_transient(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     match &*error.kind {
         ErrorKind::Command(command) => TRANSIENT.contains(&command.code),
         ErrorKind::Io(_) | ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => {

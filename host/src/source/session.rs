@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bson::RawDocument;
 
-use super::value::integer;
+use super::value::{hexadecimal, integer};
 
 /// A session (`lsid`) and its transaction (`txnNumber`), in words: the same whatever the source.
 /// Transactions that the server makes for itself, within one of a client's, have the client's session and
@@ -18,8 +18,4 @@ pub(super) fn transaction_id(session: &RawDocument, number: i64) -> Option<Arc<s
         id = format!("{id}.{inner}");
     }
     Some(format!("{id}.{number}").into())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,6 +11,9 @@ use super::reply::Reply;
 /// latest; the rest is for a slow network and 16 MB of reply.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
+pub(super) const AWAIT: Duration = Duration::from_secs(1);
+
 /// The driver has no time-out of its own, so that a connection which died without a word would be waited
 /// on for ever.
 pub(super) async fn timed<T>(

@@ -12,15 +12,15 @@ use gtm_host::source::Start;
 pub(in crate::cli) struct FileArguments {
     /// Entries of an oplog from this time on: 2026-01-31T12:00:00Z, seconds since 1970, or
     /// SECONDS.INCREMENT
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", requires = "paths")]
     from: Option<Bound>,
 
     /// Entries of an oplog up to this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", requires = "paths")]
     to: Option<Bound>,
 
     /// The collection that dumped documents are of, where the path of a file does not say it
-    #[arg(long, value_name = "DB.COLL")]
+    #[arg(long, value_name = "DB.COLL", requires = "paths")]
     pub(in crate::cli) collection: Option<String>,
 }
 

@@ -34,7 +34,8 @@ Examples:
   zcat oplog.bson.gz | gtm-host replay - --plugin print_ops.wasm --from 2026-01-31T12:00:00Z
 
 Exit status: 0 every op that was wanted was handled, 1 some were not, or a file could not be read to its end,
-2 the command line was not understood, 130 stopped by a signal.";
+2 the command line was not understood, 130 stopped by a signal. What could not be read is passed over, and counted in
+the summary.";
 
 pub(super) const TAIL: &str = "\
 Each op is a line of Extended JSON on the standard output: what a plugin would get. The log, and the summary at
@@ -45,4 +46,5 @@ Examples:
   gtm-host tail dump/oplog.bson --to 2026-01-31T12:00:00Z --output json > ops.jsonl
   gtm-host tail --start oldest | jq -c 'select(.operationType == \"delete\") | .documentKey'
 
-Exit status: 0 all was read, or stopped by a signal, 1 failed, 2 the command line was not understood.";
+Exit status: 0 the files were read, or the server was followed until a signal, 1 failed, 2 the command line was
+not understood, 130 the files were not read to their end because of a signal.";

@@ -38,8 +38,7 @@ pub(super) fn command(
         OperationType::DropDatabase => command.append(cstr!("dropDatabase"), 1),
         OperationType::Rename => {
             command.append(cstr!("renameCollection"), format!("{database}.{collection}"));
-            let part = |name| event.to.and_then(|to| to.get_str(name).ok()).unwrap_or_default();
-            command.append(cstr!("to"), format!("{}.{}", part("db"), part("coll")));
+            command.append(cstr!("to"), event.renamed_to().unwrap_or_default());
             append(&mut command, details, Some("to"))?;
         }
         OperationType::CreateIndexes => {

@@ -5,7 +5,7 @@ use mongodb::error::Error;
 use super::scope::Scope;
 use super::token::StreamStart;
 use crate::source::Malformed;
-use crate::source::server_error::{UNAUTHORIZED, command_code, is_transient, sentence};
+use crate::source::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
 
 /// Why a change stream ends.
 #[derive(Debug, thiserror::Error)]
@@ -94,11 +94,6 @@ pub enum StreamError {
     Reply(#[from] Malformed),
 }
 
-/// Ends a cursor, not the stream: StaleShardVersion, CursorNotFound, FailedToSatisfyReadPreference,
-/// CappedPositionLost, StaleEpoch, RetryChangeStream, CursorKilled, Interrupted. Whether a lost position is lost
-/// history, the server says when the stream is opened again.
-const REOPEN: [i32; 8] = [63, 43, 133, 136, 150, 234, 237, 11601];
-
 const FAILED_TO_PARSE: i32 = 9;
 /// InvalidResumeToken, and the numbers of what can be wrong with the form of one.
 const INVALID_TOKEN: [i32; 4] = [260, 40647, 40648, 40649];
@@ -117,8 +112,7 @@ impl StreamError {
     pub(super) fn of(error: &Error, scope: &Scope, position: &StreamStart) -> Option<Self> {
         // What is not an answer of the server is from the way to it.
         let code = command_code(error)?;
-        if is_transient(error) || REOPEN.contains(&code) || error.contains_label("ResumableChangeStreamError")
-        {
+        if may_pass(error) || error.contains_label("ResumableChangeStreamError") {
             return None;
         }
         let (scope, position, reason) = (scope.clone(), position.clone(), sentence(error));

@@ -54,6 +54,12 @@ pub(super) struct Split {
 }
 
 impl<'a> Event<'a> {
+    /// `database.collection`: what a collection is called from now on.
+    pub(super) fn renamed_to(&self) -> Option<String> {
+        let to = self.to?;
+        Some(format!("{}.{}", to.get_str("db").ok()?, to.get_str("coll").ok()?))
+    }
+
     /// Reads the fields of one event, or of a fragment of one.
     ///
     /// # Errors

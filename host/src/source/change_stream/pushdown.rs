@@ -5,12 +5,8 @@ use bson::{Document, doc};
 use crate::op::OperationType;
 use crate::source::Selection;
 
-/// With more rules than this, comparing each event with them costs the server more than sending it.
-const RULES: usize = 64;
-
 /// Stages after which each event that is wanted is still there, and the end of a stream that was invalidated.
-/// None are needed where everything is wanted, or regular expressions say what: the server's are of another
-/// dialect.
+/// None are sent where that cannot be said to the server.
 pub(crate) fn wanted_events(selection: &Selection) -> Vec<Document> {
     let Some(rules) = selection.globs() else { return Vec::new() };
     let mut any = vec![doc! { "operationType": "invalidate" }];
@@ -19,9 +15,14 @@ pub(crate) fn wanted_events(selection: &Selection) -> Vec<Document> {
         if let Some((database, collection)) = pattern.split_once('.')
             && !database.contains('*')
         {
+            let mut renamed = doc! { "operationType": "rename", "to.db": database };
             event.insert("ns.db", database);
             if !collection.contains('*') {
                 event.insert("ns.coll", collection);
+                renamed.insert("to.coll", collection);
+            }
+            if wanted(OperationType::Rename) {
+                any.push(renamed);
             }
         }
         // Of the other operations, one cannot say what they are called.
@@ -35,7 +36,7 @@ pub(crate) fn wanted_events(selection: &Selection) -> Vec<Document> {
         }
         any.push(event);
     }
-    if any.len() > RULES { Vec::new() } else { vec![doc! { "$match": { "$or": any } }] }
+    vec![doc! { "$match": { "$or": any } }]
 }
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod tests {
         let any = doc! { "$or": [
             { "operationType": "invalidate" },
             { "ns.db": "a", "ns.coll": "b", "operationType": { "$in": ["insert", "dropDatabase"] } },
+            { "operationType": "rename", "to.db": "c" },
             { "ns.db": "c" },
         ] };
         let rules: [(&str, &[OperationType]); 2] =

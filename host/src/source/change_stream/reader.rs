@@ -171,12 +171,16 @@ impl Reader {
         document: &RawDocument,
         event: &Event<'_>,
     ) -> Result<Option<Op>, Malformed> {
-        // Counted whether it is wanted or not, so that an op has the same place for everybody.
+        // Counted whether it is wanted or not. (What the server does not send is not counted, but where tokens say the
+        // place.)
         let transaction = self.place_in_transaction(event);
         let operation = event.operation();
-        let Some(namespace) = self.selection.select(event.database, event.collection, operation) else {
-            return Ok(None);
+        let (database, collection) = (event.database, event.collection);
+        let namespace = match event.renamed_to() {
+            Some(to) => self.selection.select_rename(database, collection, &to),
+            None => self.selection.select(database, collection, operation),
         };
+        let Some(namespace) = namespace else { return Ok(None) };
         let cut = |document: Option<&RawDocument>| document.map(|document| reply.cut(document));
         let mut op = Op {
             timestamp: event.timestamp,

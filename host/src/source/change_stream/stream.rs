@@ -1,7 +1,5 @@
 //! Follows a change stream, and comes back after a failure where it was.
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use mongodb::Client;
 use mongodb::error::Error;
@@ -14,16 +12,8 @@ use super::scope::Scope;
 use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
 use crate::source::patience::Patience;
-use crate::source::wire::{reply, timed_for};
+use crate::source::wire::{AWAIT, reply, timed_for};
 use crate::source::{Malformed, Reply, Selection, Skipped};
-
-/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
-const AWAIT: Duration = Duration::from_secs(1);
-
-/// A read that takes longer than this is given up: at first the first, after each failure twice as long, at the
-/// most the second. A dead connection is to be noticed soon; but a server answers only when it has found an event
-/// or read its oplog to the end, which takes minutes where a stream goes on far back and wants little of it.
-const READ_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
 /// A reader of a change stream, from a position on, without end.
 pub struct ChangeStream {
@@ -33,8 +23,6 @@ pub struct ChangeStream {
     /// Everything up to here was given out.
     position: StreamStart,
     cursor: Option<Cursor>,
-    /// How long the next read may take.
-    timeout: Duration,
     patience: Patience,
 }
 
@@ -69,7 +57,6 @@ impl ChangeStream {
             reader: Reader::new(selection),
             position: start,
             cursor: None,
-            timeout: READ_TIMEOUTS.0,
             patience: Patience::default(),
         };
         stream.cursor().await?;
@@ -84,10 +71,10 @@ impl ChangeStream {
     /// See [`StreamError`]. The stream is of no more use then.
     pub async fn next(&mut self) -> Result<Vec<Op>, StreamError> {
         loop {
-            let timeout = self.timeout;
+            let limit = self.patience.limit();
             let cursor = self.cursor().await?;
             let read = async { cursor.batches.next().await.transpose() };
-            let error = match timed_for(timeout, read).await {
+            let error = match timed_for(limit, read).await {
                 Ok(Some(batch)) => return self.read(&reply(batch)),
                 Ok(None) => Error::custom("the server has closed its cursor"),
                 Err(error) => error,
@@ -127,13 +114,12 @@ impl ChangeStream {
     async fn aggregate(&mut self) -> mongodb::error::Result<RawBatchCursor> {
         let database = self.client.database(self.request.scope().database());
         let command = database.run_raw_cursor_command(self.request.command(&self.position));
-        timed_for(self.timeout, command.max_time(AWAIT).batch()).await
+        timed_for(self.patience.limit(), command.max_time(AWAIT).batch()).await
     }
 
     /// Waits after what a further attempt may mend. A cursor is of no use after any error.
     async fn failed(&mut self, error: &Error) -> Result<(), StreamError> {
         self.cursor = None;
-        self.timeout = (self.timeout * 2).min(READ_TIMEOUTS.1);
         self.reader.reopened();
         match StreamError::of(error, self.request.scope(), &self.position) {
             Some(error) => Err(error),
@@ -162,7 +148,6 @@ impl ChangeStream {
             );
         }
         if !opened {
-            self.timeout = READ_TIMEOUTS.0;
             if self.patience.recovered() {
                 tracing::info!("reading the change stream again, from {} on", self.position);
             }

@@ -19,7 +19,7 @@ pub enum FileError {
     )]
     Unknown { file: Arc<str>, found: &'static str },
     #[error(
-        "{file} holds no oplog but documents of a collection, and its path does not say of which. Say it with --namespace \
+        "{file} holds no oplog but documents of a collection, and its path does not say of which. Say it with --collection \
          DATABASE.COLLECTION, or name the file as mongodump does: DATABASE/COLLECTION.bson"
     )]
     NoNamespace { file: Arc<str> },

@@ -93,8 +93,9 @@ pub enum SourceError {
     TokenForOplog,
     /// A start that only an oplog has.
     #[error(
-        "a change stream cannot be read from its oldest change on: nobody but the server knows it. Start at a time \
-         that its oplog still has, or read the oplog (--source oplog)"
+        "a change stream cannot be read from its oldest change on, at the start or when history is lost: only the server \
+         knows it. Give a time that its oplog still has, or --on-history-lost restart-from-now; or read the oplog (--source \
+         oplog)"
     )]
     NoOldest,
 }
@@ -125,6 +126,10 @@ impl Live {
     /// # Errors
     /// See [`SourceError`].
     pub async fn open(mut follow: Follow) -> Result<Self, SourceError> {
+        let of_stream = matches!(follow.choice, Choice::ChangeStream(_));
+        if of_stream && follow.history_lost == HistoryLost::RestartFromOldest {
+            return Err(SourceError::NoOldest);
+        }
         match Self::start(&mut follow).await {
             Err(error) if error.is_history_lost() => Self::past(follow, error).await,
             Err(error) => Err(error),
@@ -133,7 +138,7 @@ impl Live {
     }
 
     async fn start(follow: &mut Follow) -> Result<(Option<Box<Taking>>, Stream), SourceError> {
-        let at = if follow.snapshot { begin(follow).await? } else { None };
+        let at = begin(follow).await?;
         let stream = Stream::open(follow).await?;
         let snapshot = match at {
             Some(at) => Some(Taking::plan(follow, at).await?),
@@ -152,7 +157,8 @@ impl Live {
         };
         tracing::error!("going on {from}, as asked for: {lost}");
         follow.start = start;
-        follow.snapshot = follow.history_lost == HistoryLost::Snapshot;
+        // One that was not complete is of before the loss, too.
+        follow.snapshot |= follow.history_lost == HistoryLost::Snapshot;
         if let (true, Some(file)) = (follow.snapshot, &follow.progress_file) {
             file.remove().await?;
         }
@@ -172,7 +178,10 @@ impl Live {
             if let Some(taking) = &mut self.snapshot {
                 match taking.next().await? {
                     Some(ops) => return Ok(ops),
-                    None => self.snapshot = None,
+                    None => {
+                        self.snapshot = None;
+                        self.follow.snapshot = false;
+                    }
                 }
             }
             match self.stream.next().await {

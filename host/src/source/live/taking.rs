@@ -45,28 +45,31 @@ impl Taking {
     }
 }
 
-/// Looks how far a snapshot came, and sets the start of the stream to where it began. Gives back when that was;
-/// none where it is complete.
+/// Looks how far a snapshot came, and sets the start of the stream to where it began. One that was begun is ended,
+/// asked for or not. Gives back when it began; none: there is nothing to take.
 pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, SourceError> {
     let standing = match &follow.progress_file {
         Some(file) => Snapshot::standing(file, &follow.selection).await?,
         None => Standing::None,
     };
-    let (at, left) = match standing {
-        Standing::None => (now(follow).await?, true),
-        Standing::Unfinished(at) => {
+    let at = match (follow.snapshot, standing) {
+        (_, Standing::Unfinished(at)) => {
             tracing::info!("going on with the snapshot that was begun at {at}");
-            (at, true)
+            follow.snapshot = true;
+            at
         }
-        Standing::Complete(at) => {
+        (true, Standing::None) => now(follow).await?,
+        (true, Standing::Complete(at)) => {
             tracing::info!("the snapshot that was begun at {at} is complete");
-            (at, false)
+            follow.snapshot = false;
+            at
         }
+        (false, _) => return Ok(None),
     };
     if follow.start == Start::Now {
         follow.start = Start::After(at);
     }
-    Ok(left.then_some(at))
+    Ok(follow.snapshot.then_some(at))
 }
 
 /// The time of the server.

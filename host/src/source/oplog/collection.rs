@@ -1,11 +1,9 @@
 //! What is asked of the oplog's collection.
 
-use std::time::Duration;
-
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use bytes::Bytes;
 use mongodb::error::Error;
-use mongodb::options::{CursorType, Hint, ReadConcern};
+use mongodb::options::{CollectionOptions, CursorType, Hint, ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::raw_batch_cursor::RawBatchCursor;
 use mongodb::{Client, Collection, Namespace};
 
@@ -14,10 +12,7 @@ use super::error::TailError;
 use crate::op::Timestamp;
 use crate::source::patience::Patience;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
-use crate::source::wire::timed;
-
-/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
-const AWAIT: Duration = Duration::from_secs(1);
+use crate::source::wire::{AWAIT, timed, timed_for};
 
 const BAD_VALUE: i32 = 2;
 /// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
@@ -33,7 +28,11 @@ pub(super) struct Oplog {
 
 impl Oplog {
     pub(super) fn new(client: &Client, oplog: &Namespace) -> Self {
-        let collection = client.database(&oplog.db).collection(&oplog.coll);
+        // All from the same member, whatever the URI prefers: one that lags would take a place that it has not come
+        // to yet for one that is lost, or passed.
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let options = CollectionOptions::builder().selection_criteria(primary).build();
+        let collection = client.database(&oplog.db).collection_with_options(&oplog.coll, options);
         Self { client: client.clone(), collection, patience: Patience::default() }
     }
 
@@ -55,7 +54,7 @@ impl Oplog {
             filter.insert("$or", vec![doc! { "ts": ts }, wanted.clone()]);
         }
         let find = self.collection.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
-        timed(find.read_concern(ReadConcern::majority()).batch()).await
+        timed_for(self.patience.limit(), find.read_concern(ReadConcern::majority()).batch()).await
     }
 
     /// The entry at a place, if there is one.
@@ -131,7 +130,7 @@ impl Oplog {
         Ok(())
     }
 
-    pub(super) fn refusal(&self, error: &Error) -> TailError {
+    fn refusal(&self, error: &Error) -> TailError {
         let remedy = match command_code(error) {
             Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
             Some(UNAUTHORIZED) => "Give the user the role read on that database",

@@ -10,7 +10,7 @@ use mongodb::Client;
 
 use crate::op::{Namespace, Op, OperationType};
 use crate::source::reply::{Reply, id_of};
-use crate::source::server_error::{is_transient, sentence};
+use crate::source::server_error::{may_pass, sentence};
 use crate::source::wire::reply;
 
 /// Ops whose documents are looked up at once: their keys make a command of far less than its 16 MB.
@@ -45,7 +45,7 @@ pub(super) async fn full_documents(
         match fill(client, &namespace, &ops_of, ops, &mut room).await {
             Ok(true) => {}
             Ok(false) => return Ok(false),
-            Err(error) if is_transient(&error) => return Err(error),
+            Err(error) if may_pass(&error) => return Err(error),
             Err(error) => {
                 if refused.insert(Arc::clone(&namespace)) {
                     tracing::warn!(

@@ -5,13 +5,8 @@ use bson::{Bson, Document, Regex, doc};
 use crate::op::OperationType;
 use crate::source::Selection;
 
-/// With more rules than this, comparing each entry with them costs the server more than sending it.
-const RULES: usize = 64;
-
 /// A filter on entries that holds for each that has a wanted op in it, and for no-ops, commands and whatever
 /// else is no change to one document: a transaction is a command, and so is what ends it. None: all.
-///
-/// Regular expressions are not sent: the server's are of another dialect.
 pub(super) fn wanted_entries(selection: &Selection) -> Option<Document> {
     let mut any = vec![doc! { "op": { "$nin": ["i", "u", "d"] } }];
     for (pattern, wanted) in selection.globs()? {
@@ -32,7 +27,7 @@ pub(super) fn wanted_entries(selection: &Selection) -> Option<Document> {
             _ => doc! { "ns": namespace, "op": { "$in": kinds } },
         });
     }
-    (any.len() <= RULES).then(|| doc! { "$or": any })
+    Some(doc! { "$or": any })
 }
 
 fn namespace(pattern: &str) -> Option<Bson> {

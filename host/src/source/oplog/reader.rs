@@ -232,7 +232,12 @@ impl Reader {
         within: &Within,
         index: u32,
     ) -> Option<Op> {
-        let selected = self.selection.select(change.database, change.collection, change.operation);
+        let Change { database, collection, operation, command, .. } = *change;
+        let renamed_to = command.filter(|_| operation == OperationType::Rename);
+        let selected = match renamed_to.and_then(|command| command.get_str("to").ok()) {
+            Some(to) => self.selection.select_rename(database, collection, to),
+            None => self.selection.select(database, collection, operation),
+        };
         let Some(namespace) = selected else {
             self.unwanted += 1;
             return None;

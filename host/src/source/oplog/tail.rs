@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::Document;
 use futures_util::StreamExt;
-use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use mongodb::raw_batch_cursor::RawBatchCursor;
 use mongodb::{Client, Namespace};
 
 use super::collection::Oplog;
@@ -15,7 +15,8 @@ use super::pushdown::wanted_entries;
 use super::reader::Reader;
 use crate::op::{Op, Place, Timestamp};
 use crate::source::reply::{Reply, document};
-use crate::source::wire::{reply, timed};
+use crate::source::server_error::is_timeout;
+use crate::source::wire::{reply, timed, timed_for};
 use crate::source::{Malformed, Selection, Skipped};
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
@@ -91,9 +92,6 @@ impl Tail {
         // Where an entry stands at the position, it must still be there when the oplog is next opened.
         // (The test server's time of the last write is that of no entry.)
         let anchored = oplog.entry_at(position).await?.is_some();
-        if !anchored && !matches!(start, OplogStart::Now | OplogStart::Oldest) {
-            check_start(&mut oplog, position).await?;
-        }
         let mut tail = Self {
             oplog,
             wanted: wanted_entries(&selection),
@@ -109,7 +107,7 @@ impl Tail {
             said_empty: false,
             refused: Refused::default(),
         };
-        tail.cursor = Some(tail.find().await.map_err(|error| tail.oplog.refusal(&error))?);
+        tail.cursor().await?;
         Ok(tail)
     }
 
@@ -156,11 +154,15 @@ impl Tail {
 
     async fn reply(&mut self) -> Result<Reply, TailError> {
         loop {
-            let error = match timed(self.read()).await {
+            let limit = self.oplog.patience.limit();
+            let cursor = self.cursor().await?;
+            let read = async { cursor.batches.next().await.transpose() };
+            match timed_for(limit, read).await {
                 Ok(Some(batch)) => {
                     self.recovered();
                     return Ok(reply(batch));
                 }
+                // The server has closed the cursor.
                 Ok(None) => {
                     self.recovered();
                     self.cursor = None;
@@ -171,28 +173,34 @@ impl Tail {
                         );
                     }
                     tokio::time::sleep(EMPTY).await;
-                    continue;
                 }
-                Err(error) => error,
-            };
-            // A cursor is of no use after any error.
-            self.cursor = None;
-            self.oplog.again("the oplog cannot be read", &error).await?;
+                Err(error) => {
+                    // A cursor is of no use after any error.
+                    self.cursor = None;
+                    self.oplog.again("the oplog cannot be read", &error).await?;
+                }
+            }
         }
     }
 
-    /// The next reply. None: the server has closed the cursor.
-    async fn read(&mut self) -> mongodb::error::Result<Option<RawBatch>> {
-        let cursor = match self.cursor.take() {
-            Some(cursor) => cursor,
-            None => self.find().await?,
-        };
-        self.cursor.insert(cursor).batches.next().await.transpose()
-    }
-
-    async fn find(&mut self) -> mongodb::error::Result<Cursor> {
-        let batches = self.oplog.tail(self.position, self.wanted.as_ref()).await?;
-        Ok(Cursor { batches, confirmed: !self.anchored, fresh: true })
+    /// The open cursor, opened where there is none.
+    async fn cursor(&mut self) -> Result<&mut Cursor, TailError> {
+        loop {
+            if let Some(cursor) = self.cursor.take() {
+                return Ok(self.cursor.insert(cursor));
+            }
+            match self.oplog.tail(self.position, self.wanted.as_ref()).await {
+                Ok(batches) => {
+                    // What was found for another cursor says nothing of this one.
+                    (self.empty, self.probe) = (0, None);
+                    if !self.anchored && self.position != Timestamp::default() {
+                        check_start(&mut self.oplog, self.position).await?;
+                    }
+                    self.cursor = Some(Cursor { batches, confirmed: !self.anchored, fresh: true });
+                }
+                Err(error) => self.oplog.again("the oplog cannot be read", &error).await?,
+            }
+        }
     }
 
     /// Adds the ops of a reply to those that are decoded.
@@ -256,6 +264,10 @@ impl Tail {
     /// Nothing came. Where the server sends only what is wanted, the position moves on all the same, or it
     /// would grow old while changes that nobody wants roll the oplog on.
     async fn idle(&mut self) -> Result<(), TailError> {
+        // Before its anchor has come, the cursor has not looked as far as that.
+        if !self.cursor.as_ref().is_some_and(|cursor| cursor.confirmed) {
+            return Ok(());
+        }
         if let Some(probe) = self.probe.take() {
             // It was there before the cursor looked, and the cursor found nothing up to its end.
             self.position = self.position.max(probe);
@@ -286,6 +298,7 @@ impl Tail {
                     return std::mem::replace(&mut self.decoded, rest);
                 }
                 Ok(false) => self.at_once = (count / 2).max(1),
+                Err(error) if is_timeout(&error) && count > 1 => self.at_once = count / 2,
                 Err(error) => {
                     self.oplog.patience.pause("the documents of updates cannot be read", &error).await
                 }

@@ -11,10 +11,14 @@ use sha2::{Digest, Sha256};
 use pattern::Pattern;
 pub use pattern::PatternError;
 
+use super::value::hexadecimal;
 use crate::op::{Namespace, OperationType};
 
 /// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
 const REMEMBERED: usize = 10_000;
+
+/// With more rules than this, comparing each change with them costs a server more than sending it.
+const SAID: usize = 64;
 
 /// A set of operation types, a bit each.
 type Operations = u16;
@@ -67,10 +71,12 @@ impl Selection {
         self.last = None;
     }
 
-    /// What it selects, where that can be said by globs: each with the operations wanted there. None:
-    /// everything, or by regular expressions.
+    /// What it selects, where that can be said to a server, by few globs: each with the operations wanted there. None:
+    /// everything, or by regular expressions, as the server's are of another dialect.
     pub(super) fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
-        let by_globs = !self.everything && self.rules.iter().all(|rule| rule.pattern.glob().is_some());
+        let by_globs = !self.everything
+            && self.rules.len() <= SAID
+            && self.rules.iter().all(|rule| rule.pattern.glob().is_some());
         by_globs.then(|| {
             self.rules.iter().filter_map(|rule| {
                 let wanted = move |operation| rule.operations & bit(operation) != 0;
@@ -98,7 +104,7 @@ impl Selection {
         rules.sort_unstable();
         rules.dedup();
         let rules = if self.everything { "everything".to_owned() } else { rules.concat() };
-        Sha256::digest(rules).iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&Sha256::digest(rules))
     }
 
     /// The namespace, where the change is wanted.
@@ -115,6 +121,17 @@ impl Selection {
         }
         let (namespace, operations) = self.last.as_ref()?;
         (operations & bit(operation) != 0).then(|| Arc::clone(namespace))
+    }
+
+    /// The namespace of a collection that is renamed `to` another, where that is wanted under either name.
+    pub fn select_rename(&mut self, database: &str, collection: &str, to: &str) -> Option<Arc<Namespace>> {
+        let by_source = self.select(database, collection, OperationType::Rename);
+        if by_source.is_some() {
+            return by_source;
+        }
+        let (to_database, to_collection) = to.split_once('.')?;
+        self.select(to_database, to_collection, OperationType::Rename)?;
+        Some(self.look_up(database, collection).0)
     }
 
     /// The namespace, and the operations that are wanted in it.

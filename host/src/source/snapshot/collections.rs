@@ -12,6 +12,7 @@ use super::state::Collection;
 use crate::op::{Namespace, OperationType};
 use crate::source::Selection;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
+use crate::source::value::hexadecimal;
 
 /// What was found.
 pub(super) struct Found {
@@ -124,6 +125,6 @@ fn listed_as(one: &bson::RawDocument) -> Option<Listed> {
     Some(Listed {
         name: one.get_str("name").ok()?.to_owned(),
         kind: one.get_str("type").unwrap_or("collection").to_owned(),
-        uuid: uuid.ok().map(|uuid| uuid.bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        uuid: uuid.ok().map(|uuid| hexadecimal(uuid.bytes)),
     })
 }

@@ -30,7 +30,7 @@ pub(super) async fn begin(
 }
 
 /// The state of a snapshot that goes on. A collection that was dropped meanwhile is not read; one that was made
-/// since, under the same name or another, is in the stream from its first document on.
+/// since is in the stream from its first document on; of one that was renamed, what is left is not read.
 pub(super) async fn go_on(
     mut state: State,
     client: &Client,

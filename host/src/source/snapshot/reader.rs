@@ -13,12 +13,12 @@ use tokio::sync::mpsc::Sender;
 
 use super::collections::{is_there, refusal};
 use super::id::Id;
-use super::retry::may_pass;
 use super::state::{Collection, Ended, Place};
 use crate::op::{Namespace, Op, OperationType, Origin, Place as OpPlace, Timestamp};
 use crate::source::Malformed;
 use crate::source::patience::Patience;
 use crate::source::reply::{Reply, id_of};
+use crate::source::server_error::may_pass;
 use crate::source::wire::{reply, timed};
 
 /// Documents in a reply, if they are small: a reply has 16 MB at most. Large enough that the way to the server

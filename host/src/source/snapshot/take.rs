@@ -210,7 +210,10 @@ impl Snapshot {
                 Ended::Read => {}
                 Ended::Gone => {
                     self.progress.gone += 1;
-                    tracing::info!("{} was dropped or renamed while it was read", collection.namespace());
+                    tracing::warn!(
+                        "{} was dropped or renamed while it was read: what was left of it is not in the snapshot",
+                        collection.namespace()
+                    );
                 }
                 Ended::Refused => self.progress.refused += 1,
             }

@@ -66,6 +66,25 @@ async fn operations_and_regular_expressions_choose() {
 }
 
 #[tokio::test]
+async fn a_rename_is_seen_under_both_names() {
+    // The test server tells of it a stream of the database, but not one of the collection alone.
+    for (source, pattern) in [("oplog", "wanted"), ("change-stream", "want*")] {
+        let server = Server::start(Default::default()).unwrap();
+        let own = Database::new(server.uri()).await;
+        let [temporary, wanted] = ["temporary", "wanted"].map(|name| format!("{}.{name}", own.name));
+        let pattern = format!("{}.{pattern}", own.name);
+        let mut tail = Host::start(&["tail", "--uri", server.uri(), "--source", source, "-n", &pattern]);
+        tail.wait_for("tailing ");
+        own.collection("temporary").insert_one(doc! { "_id": 1 }).await.unwrap();
+        let rename = doc! { "renameCollection": &temporary, "to": &wanted };
+        own.client.database("admin").run_command(rename).await.unwrap();
+        let op = tail.op();
+        assert_eq!((&op["operationType"], &op["ns"]), (&json!("rename"), &json!(temporary)), "{source}");
+        assert_eq!(op["command"]["to"], wanted.as_str(), "{source}");
+    }
+}
+
+#[tokio::test]
 async fn an_op_is_a_place_to_go_on_from() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
@@ -94,6 +113,16 @@ async fn an_op_is_a_place_to_go_on_from() {
     assert!(said.contains("the start is a resume token"), "{said}");
     let stream = ["tail", "--uri", server.uri(), "--source", "change-stream", "--start", "oldest"];
     assert!(error_of(&stream).contains("a change stream cannot be read from its oldest change on"));
+    let policy = [
+        "tail",
+        "--uri",
+        server.uri(),
+        "--source",
+        "change-stream",
+        "--on-history-lost",
+        "restart-from-oldest",
+    ];
+    assert!(error_of(&policy).contains("a change stream cannot be read from its oldest change on"));
 }
 
 #[test]
