@@ -8,6 +8,8 @@
     reason = "a benchmark that fails should say where"
 )]
 
+mod entries;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -28,14 +30,6 @@ const ENTRIES: [(&str, usize); 3] = [("300 B", 18), ("500 B", 218), ("4 KB", 409
 /// Of updates: how many fields they change.
 const FIELDS: [usize; 3] = [10, 1000, 100_000];
 
-fn document(size: usize) -> Document {
-    if size == 18 {
-        return doc! { "_id": 1_i64 };
-    }
-    let rest = size - bson::serialize_to_vec(&doc! { "_id": 1_i64, "text": "" }).unwrap().len();
-    doc! { "_id": 1_i64, "text": "x".repeat(rest) }
-}
-
 fn op(size: usize) -> Op {
     Op {
         timestamp: Timestamp { time: 1_700_000_000, increment: 1 },
@@ -45,7 +39,7 @@ fn op(size: usize) -> Op {
         namespace: Arc::new(Namespace { database: "users".into(), collection: "users".into() }),
         wall_time: Some(1_700_000_000_123),
         document_key: Some(bson::serialize_to_vec(&doc! { "_id": 1_i64 }).unwrap().into()),
-        full_document: Some(bson::serialize_to_vec(&document(size)).unwrap().into()),
+        full_document: Some(bson::serialize_to_vec(&entries::document(size)).unwrap().into()),
         full_document_before_change: None,
         update_description: None,
         command: None,
@@ -53,29 +47,9 @@ fn op(size: usize) -> Op {
     }
 }
 
-/// An insert as MongoDB 8 writes it.
-fn entry(size: usize) -> RawDocumentBuf {
-    let entry = doc! {
-        "lsid": { "id": bson::Uuid::from_bytes([7; 16]), "uid": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![1; 32] } },
-        "txnNumber": 1_i64,
-        "op": "i",
-        "ns": "users.users",
-        "ui": bson::Uuid::from_bytes([9; 16]),
-        "o": document(size),
-        "o2": { "_id": 1_i64 },
-        "stmtId": 0,
-        "ts": bson::Timestamp { time: 1_700_000_000, increment: 1 },
-        "t": 1_i64,
-        "v": 2_i64,
-        "wall": bson::DateTime::from_millis(1_700_000_000_123),
-        "prevOpTime": { "ts": bson::Timestamp { time: 0, increment: 0 }, "t": -1_i64 },
-    };
-    RawDocumentBuf::try_from(entry).unwrap()
-}
-
 fn header(criterion: &mut Criterion) {
     for (name, size) in ENTRIES {
-        let entry = entry(size);
+        let entry = entries::insert(size);
         let mut group = criterion.benchmark_group(format!("entry of {name}"));
         group.throughput(Throughput::Elements(1));
         group.bench_function("header and change", |bencher| {

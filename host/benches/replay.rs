@@ -8,12 +8,13 @@
     reason = "a benchmark that fails should say where"
 )]
 
+mod entries;
+
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bson::{RawDocumentBuf, doc};
 use gtm_host::source::Selection;
 use gtm_host::source::file::{Files, Options};
 
@@ -21,29 +22,9 @@ const ENTRIES: u32 = 2_000_000;
 const ROUNDS: usize = 5;
 const BUFFER: usize = 1 << 20;
 
-/// An insert as MongoDB 8 writes it, of 300 bytes.
-fn entry(increment: u32) -> Vec<u8> {
-    let entry = doc! {
-        "lsid": { "id": bson::Uuid::from_bytes([7; 16]), "uid": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![1; 32] } },
-        "txnNumber": 1_i64,
-        "op": "i",
-        "ns": "users.users",
-        "ui": bson::Uuid::from_bytes([9; 16]),
-        "o": { "_id": 1_i64 },
-        "o2": { "_id": 1_i64 },
-        "stmtId": 0,
-        "ts": bson::Timestamp { time: 1_700_000_000, increment },
-        "t": 1_i64,
-        "v": 2_i64,
-        "wall": bson::DateTime::from_millis(1_700_000_000_123),
-        "prevOpTime": { "ts": bson::Timestamp { time: 0, increment: 0 }, "t": -1_i64 },
-    };
-    RawDocumentBuf::try_from(entry).unwrap().into_bytes()
-}
-
 fn write(path: &Path) {
     let mut file = BufWriter::with_capacity(BUFFER, File::create(path).unwrap());
-    let mut entry = entry(1);
+    let mut entry = entries::insert(18).into_bytes();
     assert_eq!(entry.len(), 300);
     let at = entry.windows(4).position(|four| four == b"\x11ts\0").unwrap() + 4;
     for increment in 1..=ENTRIES {

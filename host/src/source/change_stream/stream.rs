@@ -147,10 +147,8 @@ impl ChangeStream {
                 self.request.scope()
             );
         }
-        if !opened {
-            if self.patience.recovered() {
-                tracing::info!("reading the change stream again, from {} on", self.position);
-            }
+        if !opened && self.patience.recovered() {
+            tracing::info!("reading the change stream again, from {} on", self.position);
         }
         Ok(batch.ops)
     }
