@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Ended, Pipeline};
-use gtm_host::source::{HistoryLost, Position};
+use gtm_host::source::HistoryLost;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,7 @@ async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> 
     let mut failure = None;
     while let Some(ended) = pipelines.join_next().await {
         let Ended { plugin, position, summary, skipped, result } = ended.context(DEFECT)?;
-        let stopped = match position.as_ref().map(Position::to_string) {
+        let stopped = match position {
             Some(position) => format!("stopped at {position}: {summary}"),
             None => format!("stopped: {summary}"),
         };

@@ -59,7 +59,11 @@ impl Pipeline {
         let result = worked.map_err(PipelineError::from).and(source);
         Ended {
             plugin: worker.plugin.name().to_owned(),
-            position: read.position.filter(|_| summary.unfinished == 0),
+            position: if summary.unfinished == 0 {
+                read.position.map(|position| position.to_string())
+            } else {
+                worker.done_up_to
+            },
             summary,
             skipped: read.skipped,
             result,
@@ -72,8 +76,9 @@ impl Pipeline {
 pub struct Ended {
     /// The name of its plugin.
     pub plugin: String,
-    /// Up to where all is done. None: not all that was read is, or a change stream has not said where it stands.
-    pub position: Option<Position>,
+    /// Up to where all is done: a start to go on from. None: nothing was done, or a change stream has not said where it
+    /// stands.
+    pub position: Option<String>,
     /// What became of the ops.
     pub summary: Summary,
     /// Which entries of the source were no ops.

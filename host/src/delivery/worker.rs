@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::{RetryPolicy, Summary};
-use crate::op::Op;
+use crate::op::{Op, Place};
 use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
 
 /// Ops that are filtered before the first of them is handled. Enough that the way to another thread
@@ -31,12 +31,24 @@ pub(super) struct Worker {
     handler: Handler,
     retry: RetryPolicy,
     pub(super) summary: Summary,
+    /// The id of the last op of the last batch up to which all is done.
+    pub(super) done_up_to: Option<String>,
+    /// Something is not done, and will not be in this run.
+    gap: bool,
 }
 
 impl Worker {
     pub(super) fn new(plugin: Plugin, retry: RetryPolicy) -> Self {
         let handler = Handler::new(plugin.clone());
-        Self { plugin, filter: None, handler, retry, summary: Summary::default() }
+        Self {
+            plugin,
+            filter: None,
+            handler,
+            retry,
+            summary: Summary::default(),
+            done_up_to: None,
+            gap: false,
+        }
     }
 
     /// Works until there are no more batches, or `shutdown` is cancelled and `grace` has passed: by then
@@ -87,7 +99,14 @@ impl Worker {
                     }
                 }
             }
-            if let Some(done) = done.filter(|_| self.summary.done() - done_before == count(&ops)) {
+            self.gap |= self.summary.done() - done_before < count(&ops);
+            if self.gap {
+                continue;
+            }
+            // A document of a snapshot is no place to go on from.
+            let last = ops.last().filter(|op| op.place != Place::Document);
+            self.done_up_to = last.map(|op| op.id().to_string()).or(self.done_up_to.take());
+            if let Some(done) = done {
                 // Nobody waits for it any more, then.
                 let _ = done.send(());
             }

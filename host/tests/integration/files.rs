@@ -206,7 +206,7 @@ async fn a_collection_that_its_path_does_not_say_is_named() {
     let path = write(&folder, "export.json", b"{\"_id\": 1}\n");
     let outcome = read(vec![path.clone()]).await;
     assert!(outcome.said().contains("export.json holds no oplog"), "{}", outcome.said());
-    assert!(outcome.said().contains("--namespace DATABASE.COLLECTION"), "{}", outcome.said());
+    assert!(outcome.said().contains("--collection DATABASE.COLLECTION"), "{}", outcome.said());
 
     let namespace = Some(Namespace { database: "shop".into(), collection: "orders".into() });
     let options = Options { namespace, ..Options::default() };

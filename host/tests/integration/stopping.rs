@@ -9,7 +9,10 @@ use crate::support::{Database, Host, Scene, message, plugin};
 
 /// The line that says what became of all ops.
 fn summary(log: &[Value]) -> &str {
-    log.iter().map(message).find(|message| message.starts_with("stopped at ")).unwrap()
+    log.iter()
+        .map(message)
+        .find(|message| message.starts_with("stopped at ") || message.starts_with("stopped: "))
+        .unwrap()
 }
 
 #[tokio::test]
