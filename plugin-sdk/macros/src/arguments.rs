@@ -90,14 +90,18 @@ fn one_or_more<T: Parse>(input: ParseStream) -> syn::Result<Vec<T>> {
 
 fn check_namespace(namespace: &LitStr) -> syn::Result<()> {
     let value = namespace.value();
-    if value == "*"
+    // A regular expression is for the host to understand.
+    let regex = value.len() > 2 && value.starts_with('/') && value.ends_with('/');
+    if regex
+        || value == "*"
         || value.split_once('.').is_some_and(|(database, rest)| !database.is_empty() && !rest.is_empty())
     {
         return Ok(());
     }
     Err(syn::Error::new(
         namespace.span(),
-        "a namespace is `database.collection`, in which `*` stands for any characters",
+        "a namespace is `database.collection`, in which `*` stands for any characters, or a regular expression between \
+         slashes",
     ))
 }
 
@@ -146,6 +150,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(parse("operation = insrt").unwrap_err().contains("known are insert"));
+        assert!(parse(r#"namespace = "/users$/""#).is_ok());
         assert!(parse(r#"namespace = "users""#).unwrap_err().contains("database.collection"));
         assert!(parse(r#"collection = "a.b""#).unwrap_err().contains("expected `namespace"));
         assert!(parse("operation = []").unwrap_err().contains("empty list"));
