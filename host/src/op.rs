@@ -49,6 +49,30 @@ pub struct Transaction {
 }
 
 impl Op {
+    /// A document as it was found, not as it was written: an insert that nothing more is known of.
+    pub fn found(
+        origin: Origin,
+        timestamp: Timestamp,
+        namespace: Arc<Namespace>,
+        document_key: Option<Bytes>,
+        full_document: Bytes,
+    ) -> Self {
+        Self {
+            timestamp,
+            place: Place::Document,
+            origin,
+            operation_type: OperationType::Insert,
+            namespace,
+            wall_time: None,
+            document_key,
+            full_document: Some(full_document),
+            full_document_before_change: None,
+            update_description: None,
+            command: None,
+            transaction: None,
+        }
+    }
+
     /// Its identity, the same each time it is read from the same source: to be displayed, as
     /// `SECONDS.INCREMENT.PLACE`, which is an atom in a Message-ID (RFC 5322) as it is.
     pub fn id(&self) -> OpId<'_> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Ended, Pipeline};
-use gtm_host::source::HistoryLost;
+use gtm_host::source::{HistoryLost, skipped_by_name};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -75,8 +75,11 @@ async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> 
             tracing::warn!(plugin, "{stopped}");
         }
         if !skipped.is_empty() {
-            let counts = skipped.iter().map(|(skip, count)| (skip.name(), *count));
-            tracing::info!(plugin, "passed over, or delivered in part: {}", listed(counts));
+            tracing::info!(
+                plugin,
+                "passed over, or delivered in part: {}",
+                listed(skipped_by_name(&skipped))
+            );
         }
         if let Err(error) = result {
             shutdown.cancel();

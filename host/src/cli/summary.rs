@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use gtm_host::delivery::{Emitted, Summary};
-use gtm_host::source::Skipped;
 use gtm_host::source::file::{Contents, Report};
+use gtm_host::source::{Skipped, skipped_by_name};
 use serde_json::{Map, Value, json};
 
 use super::listed;
@@ -26,7 +26,7 @@ pub(super) struct ReadSummary {
 
 impl ReadSummary {
     fn passed_over(&self) -> Vec<(&'static str, u64)> {
-        let server = self.skipped.iter().map(|(skip, count)| (skip.name(), *count));
+        let server = skipped_by_name(&self.skipped);
         let files = self.report.iter().flat_map(|report| report.totals.counts());
         server.chain(files).collect()
     }

@@ -24,5 +24,5 @@ pub use choice::{Choice, SourceKind, choose};
 pub use live::{Follow, HistoryLost, Live, Position, SourceError};
 pub use reply::{Malformed, Reply};
 pub use selection::{PatternError, Selection};
-pub use skip::{Skip, Skipped};
+pub use skip::{Skip, Skipped, skipped_by_name};
 pub use start::{NoStart, Start};

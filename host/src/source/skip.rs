@@ -5,6 +5,18 @@ use std::collections::BTreeMap;
 /// How much was skipped, by reason.
 pub type Skipped = BTreeMap<Skip, u64>;
 
+/// The name of each reason, and how much was skipped for it.
+pub fn skipped_by_name(skipped: &Skipped) -> impl Iterator<Item = (&'static str, u64)> {
+    skipped.iter().map(|(skip, count)| (skip.name(), *count))
+}
+
+/// Counts one more. Gives back how many there are now.
+pub(super) fn count(skipped: &mut Skipped, skip: Skip) -> u64 {
+    let count = skipped.entry(skip).or_default();
+    *count += 1;
+    *count
+}
+
 /// Why an entry of the oplog, or an event of a change stream, gives no op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Skip {

@@ -3,7 +3,7 @@
 use bson::{Binary, Bson, Document, Timestamp, doc, spec::BinarySubtype};
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, error_of, message, plugin};
+use crate::support::{Database, Host, create_oplog, error_of, message, plugin};
 
 /// A capped collection that entries are written to, and a host that tails it.
 struct Scene {
@@ -17,14 +17,9 @@ impl Scene {
     async fn new() -> Self {
         let server = Server::ready().unwrap();
         let own = Database::new(server.uri()).await;
-        let database = own.client.database(&own.name);
-        database.create_collection("oplog").capped(true).size(64 << 20).await.unwrap();
         // One entry is there before the host comes: it starts after it.
-        own.collection("oplog")
-            .insert_one(doc! { "op": "n", "ns": "", "o": {}, "ts": Timestamp { time: 1, increment: 1 } })
-            .await
-            .unwrap();
-        let oplog = format!("{}.oplog", own.name);
+        let first = doc! { "op": "n", "ns": "", "o": {}, "ts": Timestamp { time: 1, increment: 1 } };
+        let oplog = create_oplog(&own, [first]).await;
         let host =
             Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
         Self { own, host, written: 0, _server: server }
@@ -181,8 +176,7 @@ async fn what_cannot_be_read_is_said_and_the_rest_goes_on() {
 async fn an_oplog_that_is_empty_is_waited_for() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
-    own.client.database(&own.name).create_collection("oplog").capped(true).size(1 << 20).await.unwrap();
-    let oplog = format!("{}.oplog", own.name);
+    let oplog = create_oplog(&own, []).await;
     let mut host =
         Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
     let ts = Timestamp { time: 1_700_000_000, increment: 1 };
@@ -206,13 +200,11 @@ async fn a_collection_that_is_not_capped_ends_the_host() {
 async fn started(start: &str, expected: &[i32]) {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
-    own.client.database(&own.name).create_collection("oplog").capped(true).size(1 << 20).await.unwrap();
     let entries = (3..=5).map(|n| {
         let ts = Timestamp { time: 1_700_000_000, increment: n };
         doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": n }, "ts": ts }
     });
-    own.collection("oplog").insert_many(entries).await.unwrap();
-    let oplog = format!("{}.oplog", own.name);
+    let oplog = create_oplog(&own, entries).await;
     let print_ops = plugin("print_ops");
     let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--oplog", &oplog, "--start", start];
     if expected.is_empty() {

@@ -12,6 +12,7 @@ use super::fragments::{Fragments, Joined};
 use super::token::transaction_index;
 use crate::op::{Op, OperationType, Origin, Place, Transaction};
 use crate::source::session::transaction_id;
+use crate::source::skip::count;
 use crate::source::{Malformed, Reply, Selection, Skip, Skipped};
 
 /// How large an event may be that is put together of fragments. It has three documents at the most, before,
@@ -78,7 +79,7 @@ impl Reader {
     /// Counts and reports an event that is none.
     pub(super) fn malformed(&mut self, malformed: &Malformed) -> Read {
         tracing::error!("skipped a change event that cannot be read: {malformed}");
-        self.count(Skip::Malformed);
+        count(&mut self.skipped, Skip::Malformed);
         Read::Whole
     }
 
@@ -118,7 +119,7 @@ impl Reader {
                 };
             }
             Joined::TooLarge => {
-                self.count(Skip::TooLarge);
+                count(&mut self.skipped, Skip::TooLarge);
                 tracing::error!(
                     "skipped the change event that ends at the resume token {}: its {} fragments are larger than \
                      gtm-host holds of one event",
@@ -151,7 +152,7 @@ impl Reader {
         match event.kind {
             "invalidate" => return Read::Invalidate,
             "endOfTransaction" => {
-                self.count(Skip::Noop);
+                count(&mut self.skipped, Skip::Noop);
                 return Read::Whole;
             }
             _ => {}
@@ -213,7 +214,7 @@ impl Reader {
             Ok(description) => op.update_description = Some(description),
             Err(error) => {
                 op.command = description.map(|description| reply.cut(description));
-                if self.count(Skip::BadDelta) == 1 {
+                if count(&mut self.skipped, Skip::BadDelta) == 1 {
                     tracing::warn!(
                         "the update {} is delivered without a description, as the event's cannot be read: {error}; more \
                          are counted, not logged",
@@ -237,11 +238,5 @@ impl Reader {
         let index = transaction_index(event.token, event.timestamp).unwrap_or(running.next);
         running.next = index.saturating_add(1);
         Some(Transaction { id: Arc::clone(&running.id), index })
-    }
-
-    fn count(&mut self, skip: Skip) -> u64 {
-        let count = self.skipped.entry(skip).or_default();
-        *count += 1;
-        *count
     }
 }

@@ -17,7 +17,7 @@ use super::outbox::{Gone, Message, Outbox};
 use super::path::{is_metadata, namespace};
 use super::report::{Contents, Totals};
 use super::texts::Texts;
-use crate::op::{Namespace, Op, OperationType, Origin, Place as Of, Timestamp};
+use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
 use crate::source::oplog::Reader;
 use crate::source::oplog::entry::Entry;
 use crate::source::oplog::scan::Fields;
@@ -235,23 +235,9 @@ impl Decoder {
             self.totals.unwanted += 1;
             return Ok(());
         };
-        self.give(
-            file,
-            Op {
-                timestamp: Timestamp::default(),
-                place: Of::Document,
-                origin: Origin::Replay,
-                operation_type: OperationType::Insert,
-                namespace,
-                wall_time: None,
-                document_key: id_of(document).map(|key| key.into_bytes().into()),
-                full_document: Some(reply.cut(document)),
-                full_document_before_change: None,
-                update_description: None,
-                command: None,
-                transaction: None,
-            },
-        )
+        let key = id_of(document).map(|key| key.into_bytes().into());
+        let op = Op::found(Origin::Replay, Timestamp::default(), namespace, key, reply.cut(document));
+        self.give(file, op)
     }
 
     /// Whose documents a file has.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::op::{Namespace, Timestamp};
-use crate::source::oplog::Skipped;
+use crate::source::{Skipped, skipped_by_name};
 
 /// What was read, and what was left out.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ pub struct Totals {
 impl Totals {
     /// What is to be said of it: how many of what, where there were any.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let skipped = self.skipped.iter().map(|(skip, count)| (skip.name(), *count));
+        let skipped = skipped_by_name(&self.skipped);
         let counts = [
             ("corrupt documents", self.corrupt),
             ("entries older than the one before them", self.backwards),

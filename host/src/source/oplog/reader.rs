@@ -12,6 +12,7 @@ use super::transaction::{Committed, Missing, Role, Transactions, announced};
 use crate::op::{Op, OperationType, Origin, Place, Timestamp, Transaction};
 use crate::source::reply::{Reply, document, id_of};
 use crate::source::session;
+use crate::source::skip::count;
 use crate::source::{Malformed, Selection, Skip, Skipped};
 
 /// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
@@ -93,7 +94,7 @@ impl Reader {
 
     /// Counts and reports an entry that is older than one before it.
     pub fn backwards(&mut self, before: Timestamp, timestamp: Timestamp) {
-        if self.count(Skip::Backwards) == 1 {
+        if count(&mut self.skipped, Skip::Backwards) == 1 {
             tracing::warn!(
                 "the oplog goes back in time: after the entry at {before} comes one at {timestamp}. It is delivered where it \
                  stands; more are counted, not logged"
@@ -104,7 +105,7 @@ impl Reader {
     /// Counts and reports an entry that is none.
     pub fn malformed(&mut self, malformed: &Malformed) {
         tracing::error!("skipped an oplog entry that cannot be read: {malformed}");
-        self.count(Skip::Malformed);
+        count(&mut self.skipped, Skip::Malformed);
     }
 
     /// Takes note of an entry of which no op is wanted: it may be a piece of a transaction that is committed later.
@@ -172,7 +173,7 @@ impl Reader {
         if committed.gap {
             self.skip(entry, Skip::LostPiece);
         } else if let Some(announced) = announced {
-            self.count(Skip::LostPiece);
+            count(&mut self.skipped, Skip::LostPiece);
             tracing::error!(
                 "the transaction committed at {} should have {announced} operations, but {} were found: these are \
                  delivered",
@@ -261,7 +262,7 @@ impl Reader {
                 Ok(description) => op.update_description = Some(description.into_bytes().into()),
                 Err(error) => {
                     op.command = Some(reply.cut(object));
-                    if self.count(Skip::BadDelta) == 1 {
+                    if count(&mut self.skipped, Skip::BadDelta) == 1 {
                         tracing::warn!(
                             "the update {} is delivered without a description, as its delta cannot be read: {error}; \
                              more are counted, not logged",
@@ -275,7 +276,7 @@ impl Reader {
     }
 
     fn skip(&mut self, entry: &Entry<'_>, skip: Skip) {
-        let count = self.count(skip);
+        let count = count(&mut self.skipped, skip);
         let Entry { timestamp, kind, namespace, .. } = entry;
         match skip {
             Skip::Malformed => {
@@ -292,12 +293,6 @@ impl Reader {
             ),
             _ => {}
         }
-    }
-
-    fn count(&mut self, skip: Skip) -> u64 {
-        let count = self.skipped.entry(skip).or_default();
-        *count += 1;
-        *count
     }
 }
 

@@ -14,10 +14,10 @@ use tokio::sync::mpsc::Sender;
 use super::collections::{is_there, refusal};
 use super::id::Id;
 use super::state::{Collection, Ended, Place};
-use crate::op::{Namespace, Op, OperationType, Origin, Place as OpPlace, Timestamp};
+use crate::op::{Namespace, Op, Origin, Timestamp};
 use crate::source::Malformed;
 use crate::source::patience::Patience;
-use crate::source::reply::{Reply, id_of};
+use crate::source::reply::{Reply, document, id_of};
 use crate::source::server_error::may_pass;
 use crate::source::wire::{reply, timed};
 
@@ -176,32 +176,16 @@ impl Reader {
     fn ops(&self, job: &Job, reply: &Reply) -> std::result::Result<(Vec<Op>, bool), Malformed> {
         let (mut ops, mut found) = (Vec::new(), false);
         for value in reply.documents()? {
-            let document = value?.as_document().ok_or(Malformed::Missing("fields: it is no document"))?;
+            let document = document(value?)?;
             let key = id_of(document).map(|key| Bytes::from(key.into_bytes()));
             // `min` is inclusive: what was read last comes first again, if it is still there.
             let again = !std::mem::replace(&mut found, true) && key.is_some() && key == job.last;
             if !again {
-                ops.push(self.op(job, key, reply.cut(document)));
+                let namespace = Arc::clone(&job.namespace);
+                ops.push(Op::found(Origin::Snapshot, self.at, namespace, key, reply.cut(document)));
             }
         }
         Ok((ops, found))
-    }
-
-    fn op(&self, job: &Job, document_key: Option<Bytes>, full_document: Bytes) -> Op {
-        Op {
-            timestamp: self.at,
-            place: OpPlace::Document,
-            origin: Origin::Snapshot,
-            operation_type: OperationType::Insert,
-            namespace: Arc::clone(&job.namespace),
-            wall_time: None,
-            document_key,
-            full_document: Some(full_document),
-            full_document_before_change: None,
-            update_description: None,
-            command: None,
-            transaction: None,
-        }
     }
 
     /// What an error that no second try mends means.
