@@ -10,6 +10,7 @@ pub mod file;
 mod live;
 pub mod oplog;
 mod patience;
+mod position;
 mod reply;
 mod selection;
 mod server_error;
@@ -21,7 +22,8 @@ mod value;
 mod wire;
 
 pub use choice::{Choice, SourceKind, choose};
-pub use live::{Follow, HistoryLost, Live, Position, SourceError};
+pub use live::{Follow, HistoryLost, Live, SourceError};
+pub use position::Position;
 pub use reply::{Malformed, Reply};
 pub use selection::{PatternError, Selection};
 pub use skip::{Skip, Skipped, skipped_by_name};

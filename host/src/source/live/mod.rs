@@ -4,17 +4,15 @@
 mod stream;
 mod taking;
 
-use std::fmt;
-
 use mongodb::Client;
 use serde::Deserialize;
 
-use super::change_stream::{ResumeToken, StreamError};
+use super::change_stream::StreamError;
 use super::choice::Choice;
 use super::oplog::TailError;
 use super::snapshot::{ProgressFile, SnapshotError};
-use super::{Selection, Skipped, Start};
-use crate::op::{Op, Timestamp};
+use super::{Position, Selection, Skipped, Start};
+use crate::op::Op;
 use stream::Stream;
 use taking::{Taking, begin};
 
@@ -50,24 +48,6 @@ pub struct Follow {
     pub snapshot: bool,
     /// Where the progress of a snapshot is kept. None: it is not kept.
     pub progress_file: Option<ProgressFile>,
-}
-
-/// Up to where a source was read: a [`Start`] to go on from, as it is displayed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Position {
-    /// In an oplog.
-    Oplog(Timestamp),
-    /// In a change stream.
-    ChangeStream(ResumeToken),
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Oplog(timestamp) => timestamp.fmt(f),
-            Self::ChangeStream(token) => token.fmt(f),
-        }
-    }
 }
 
 /// Why a source ends.

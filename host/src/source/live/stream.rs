@@ -1,10 +1,10 @@
 //! The changes of a deployment, by its oplog or a change stream.
 
-use super::{Follow, Position, SourceError};
+use super::{Follow, SourceError};
 use crate::op::{Op, Timestamp};
 use crate::source::change_stream::{self, ChangeStream, StreamOptions, StreamStart};
 use crate::source::oplog::{OplogStart, Tail};
-use crate::source::{Choice, Skipped, Start};
+use crate::source::{Choice, Position, Skipped, Start};
 
 /// Either of the two.
 pub(super) enum Stream {
