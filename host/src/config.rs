@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::delivery::RetryPolicy;
+use crate::delivery::{BreakerPolicy, DeliverySettings, Ordering, RetryPolicy};
 use crate::plugin::Limits;
 use crate::source::{HistoryLost, SourceKind, Start};
 
@@ -24,8 +24,12 @@ pub struct Settings {
     pub mail: Mail,
     /// What each plugin may take.
     pub limits: LimitSettings,
+    /// How ops are brought to plugins.
+    pub delivery: DeliverySettings,
     /// What becomes of an op that a plugin could not handle.
     pub retry: RetryPolicy,
+    /// What becomes of a plugin that fails on op after op.
+    pub breaker: BreakerPolicy,
     /// How the host logs.
     pub log: Log,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
@@ -137,6 +141,12 @@ pub struct PluginSettings {
     /// Whether it gets the documents that are there first. By default as `source.snapshot` says.
     #[serde(default)]
     pub snapshot: Option<bool>,
+    /// Which of its ops are handled one after another. By default as `delivery.ordering` says.
+    #[serde(default)]
+    pub ordering: Option<Ordering>,
+    /// How many of its ops are handled at the same time. By default as `delivery.lanes` says.
+    #[serde(default)]
+    pub lanes: Option<usize>,
     /// What the plugin reads by `wasi:config/store`.
     #[serde(default)]
     pub config: BTreeMap<String, ConfigValue>,

@@ -19,3 +19,4 @@ pub mod extended_json;
 pub mod op;
 pub mod plugin;
 pub mod source;
+pub mod store;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
-use gtm_host::delivery::{Replayed, replay};
+use gtm_host::delivery::{Policy, Replayed, replay};
 use gtm_host::display::Display;
 use gtm_host::source::Selection;
 use gtm_host::source::file::{Files, Report};
@@ -29,12 +29,14 @@ pub(super) async fn run(
     plugins.iter().for_each(|(_, wanted)| selection.add_all(wanted));
     let mut files = Files::open(arguments.paths.clone(), selection, options)?;
 
+    let policy = Policy { delivery: settings.delivery, retry: settings.retry, breaker: settings.breaker };
+    let plugins = plugins.into_iter().map(|(plugin, selection)| (plugin, selection, policy)).collect();
     let mut display = Display::new("replay");
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
     let Replayed { emitted, plugins, read, worked } =
-        replay(&mut files, plugins, settings.retry, &shutdown, grace, |report| {
+        replay(&mut files, plugins, &gtm_host::store::Store, "gtm-host", &shutdown, grace, |report| {
             show(&mut display, sizes, report)
         })
         .await;

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use gtm_host::config::Settings;
-use gtm_host::delivery::{Ended, Pipeline};
-use gtm_host::source::{HistoryLost, skipped_by_name};
-use tokio::task::JoinSet;
+use gtm_host::delivery::{CheckpointLike, Control, Ended, Pipeline, Policy, run_all};
+use gtm_host::plugin::Plugin;
+use gtm_host::source::{HistoryLost, Selection, Skipped, skipped_by_name};
+use gtm_host::store::{CheckpointKey, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::load::load;
@@ -15,33 +17,69 @@ use super::server::Server;
 use super::{DEFECT, GRACE, directories, listed};
 
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
-    let pipelines = tokio::select! {
-        pipelines = start(&settings) => pipelines?,
+    let prepared = tokio::select! {
+        prepared = prepare(&settings) => prepared?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
+    let (plugins, server, store) = prepared;
+    let mut all = Selection::default();
+    plugins.iter().for_each(|(_, selection)| all.add_all(selection));
+    let control = Control::new("gtm-host", None);
+    let pipelines = pipelines(&settings, &server, &store, &plugins, &all).await?;
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
-    let mut running = JoinSet::new();
-    for pipeline in pipelines {
-        running.spawn(pipeline.run(shutdown.clone(), grace));
-    }
-    finish(running, &shutdown).await?;
+    let shared = server.follow(&settings, all);
+    let (ended, skipped) =
+        run_all(pipelines, shared, &control, shutdown.clone(), grace).await.context(DEFECT)?;
+    say_skipped(None, &skipped);
+    finish(ended)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
+async fn prepare(settings: &Settings) -> anyhow::Result<(Vec<(Plugin, Selection)>, Server, Store)> {
     let plugins = load(settings).await?;
-    let server = Server::find(settings, plugins.len()).await?;
+    let server = Server::find(settings, plugins.len() + 1).await?;
+    Ok((plugins, server, Store))
+}
+
+/// What each plugin is to be brought, from its checkpoint on.
+async fn pipelines(
+    settings: &Settings,
+    server: &Server,
+    store: &Store,
+    plugins: &[(Plugin, Selection)],
+    all: &Selection,
+) -> anyhow::Result<Vec<Pipeline>> {
     let mut pipelines = Vec::new();
     for (plugin, selection) in plugins {
-        let own = settings.plugins.get(plugin.name()).and_then(|plugin| plugin.snapshot);
-        let snapshot = own.unwrap_or(settings.source.snapshot);
-        let file = match snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
-            true => Some(progress_file(settings, plugin.name())?),
-            false => None,
-        };
-        let source = server.follow(settings, selection, snapshot, file).await?;
-        tracing::info!(plugin = plugin.name(), "{}", server.describe(&source));
-        pipelines.push(Pipeline::new(plugin, source, settings.retry));
+        let own = settings.plugins.get(plugin.name());
+        let mut policy =
+            Policy { delivery: settings.delivery, retry: settings.retry, breaker: settings.breaker };
+        policy.delivery.ordering = own.and_then(|own| own.ordering).unwrap_or(policy.delivery.ordering);
+        policy.delivery.lanes = own.and_then(|own| own.lanes).unwrap_or(policy.delivery.lanes);
+        let mut follow = server.follow(settings, selection.clone());
+        follow.watched = Some(all.clone());
+        follow.snapshot = own.and_then(|own| own.snapshot).unwrap_or(settings.source.snapshot);
+        if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
+            follow.progress_file = Some(server.progress_file(progress_file(settings, plugin.name())?));
+        }
+        let key =
+            CheckpointKey { pipeline: "gtm-host".to_owned(), plugin: plugin.name().to_owned(), worker: None };
+        let checkpoint = store.checkpoint(&key).await?;
+        let from = checkpoint.map(|checkpoint| checkpoint.position);
+        if let Some(from) = &from {
+            follow.start = from.clone().into();
+        }
+        pipelines.push(Pipeline {
+            plugin: plugin.clone(),
+            source: server.describe(),
+            follow,
+            from,
+            policy,
+            mine: Arc::new(|_| true),
+            store: store.clone(),
+            key,
+            like: CheckpointLike { deployment: server.deployment(), ..CheckpointLike::default() },
+        });
     }
     Ok(pipelines)
 }
@@ -59,12 +97,10 @@ fn progress_file(settings: &Settings, plugin: &str) -> anyhow::Result<PathBuf> {
     Ok(directory.join(format!("snapshot-{name}.json")))
 }
 
-/// Waits for all pipelines. When one fails, the others are stopped: a host that goes on without one
-/// of its plugins would look well and lose changes.
-async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+/// Says what became of each plugin. The first failure is the host's.
+fn finish(all: Vec<Ended>) -> anyhow::Result<()> {
     let mut failure = None;
-    while let Some(ended) = pipelines.join_next().await {
-        let Ended { plugin, position, summary, skipped, result } = ended.context(DEFECT)?;
+    for Ended { plugin, position, summary, skipped, result } in all {
         let stopped = match position {
             Some(position) => format!("stopped at {position}: {summary}"),
             None => format!("stopped: {summary}"),
@@ -74,20 +110,20 @@ async fn finish(mut pipelines: JoinSet<Ended>, shutdown: &CancellationToken) -> 
         } else {
             tracing::warn!(plugin, "{stopped}");
         }
-        if !skipped.is_empty() {
-            tracing::info!(
-                plugin,
-                "passed over, or delivered in part: {}",
-                listed(skipped_by_name(&skipped))
-            );
-        }
+        say_skipped(Some(&plugin), &skipped);
         if let Err(error) = result {
-            shutdown.cancel();
             failure.get_or_insert(error);
         }
     }
     match failure {
         Some(error) => Err(error.into()),
         None => Ok(()),
+    }
+}
+
+/// Says what a reader skipped: that of a plugin, or the one that all share.
+fn say_skipped(plugin: Option<&str>, skipped: &Skipped) {
+    if !skipped.is_empty() {
+        tracing::info!(plugin, "passed over, or delivered in part: {}", listed(skipped_by_name(skipped)));
     }
 }

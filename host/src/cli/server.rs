@@ -6,7 +6,7 @@ use anyhow::Context;
 use gtm_host::config::{Settings, secret};
 use gtm_host::source::connect::{Deployment, connect};
 use gtm_host::source::snapshot::ProgressFile;
-use gtm_host::source::{Choice, Follow, Live, Selection, choose};
+use gtm_host::source::{Choice, Follow, Selection, choose};
 use mongodb::{Client, Namespace};
 
 const URI: &str = "mongodb://localhost:27017";
@@ -34,37 +34,37 @@ impl Server {
         Ok(Self { client, deployment, choice })
     }
 
-    /// Begins to follow it for what `selection` wants.
-    /// `snapshot`: the documents that are there come first; where that is kept, if it is.
-    pub(super) async fn follow(
-        &self,
-        settings: &Settings,
-        selection: Selection,
-        snapshot: bool,
-        progress_file: Option<PathBuf>,
-    ) -> anyhow::Result<Live> {
-        let deployment = self.deployment.to_string();
-        let follow = Follow {
+    /// How it is followed for what `selection` wants.
+    pub(super) fn follow(&self, settings: &Settings, selection: Selection) -> Follow {
+        Follow {
             client: self.client.clone(),
             choice: self.choice.clone(),
             selection,
+            watched: None,
             start: settings.source.start.clone(),
             history_lost: settings.source.on_history_lost,
-            snapshot,
-            progress_file: progress_file.map(|path| ProgressFile { path, deployment }),
-        };
-        Ok(Live::open(follow).await?)
+            snapshot: settings.source.snapshot,
+            progress_file: None,
+        }
     }
 
-    /// What is read, and from where on.
-    pub(super) fn describe(&self, live: &Live) -> String {
+    /// Where the progress of a snapshot of it is kept.
+    pub(super) fn progress_file(&self, path: PathBuf) -> ProgressFile {
+        ProgressFile { path, deployment: self.deployment() }
+    }
+
+    /// Which deployment it is.
+    pub(super) fn deployment(&self) -> String {
+        self.deployment.to_string()
+    }
+
+    /// What is read of it.
+    pub(super) fn describe(&self) -> String {
         let stream = match &self.choice {
             Choice::Oplog(oplog) => oplog.to_string(),
             Choice::ChangeStream(_) => "a change stream".to_owned(),
         };
-        // A change stream says where it stands with its first reply.
-        let from = live.position().map(|position| format!(", from {position} on")).unwrap_or_default();
-        format!("tailing {stream} of {}{from}", self.deployment)
+        format!("{stream} of {}", self.deployment)
     }
 }
 

@@ -60,8 +60,9 @@ impl Input {
             return Ok(Self::Files(Box::new(files)));
         }
         let server = Server::find(settings, 1).await?;
-        let live = server.follow(settings, selection, settings.source.snapshot, None).await?;
-        tracing::info!("{}", server.describe(&live));
+        let live = Live::open(server.follow(settings, selection)).await?;
+        let from = live.position().map(|position| format!(", from {position} on")).unwrap_or_default();
+        tracing::info!("tailing {}{from}", server.describe());
         Ok(Self::Live(Box::new(live)))
     }
 

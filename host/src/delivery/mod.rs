@@ -1,17 +1,41 @@
-//! From a source to a plugin: each op in order, to every plugin for itself, again where it failed.
+//! From a source to a plugin: each op in its order, to every plugin for itself, again where it failed, and never
+//! lost.
 //!
-//! A [`Pipeline`] is one plugin and its own reader of the source, so that a plugin that is slow or
-//! failing holds up no other; [`replay`] brings the same files to several.
+//! [`run_all`] brings what changes to all plugins of a host. They share one reader (`feed`) while they keep up. For each, a
+//! dispatcher filters batches and puts what is wanted into lanes, by the [`Ordering`]; the lanes have it handled; a window
+//! knows what is not done, so how much is read ahead and up to where the checkpoint may go. [`replay`] brings files to
+//! plugins in the same way. Nothing here knows how an op is read, or how a plugin is run.
 
+mod batch;
+mod breaker;
+mod checkpoint;
 mod control;
+mod dispatch;
+mod feed;
+mod host;
+mod lane;
+mod letters;
+mod ordering;
 mod pipeline;
+mod progress;
 mod replay;
 mod retry;
+mod settings;
 mod summary;
-mod worker;
+#[cfg(test)]
+mod testing;
+mod window;
+mod work;
+mod works;
 
+pub use breaker::BreakerPolicy;
+pub use checkpoint::CheckpointLike;
 pub use control::{Control, ControlError, HostStatus, PluginState, PluginStatus, ReaderState, Standing};
-pub use pipeline::{Ended, Pipeline, PipelineError};
+pub use host::run_all;
+pub use ordering::Ordering;
+pub use pipeline::{Ended, Mine, Pipeline, PipelineError};
 pub use replay::{Replayed, replay};
 pub use retry::RetryPolicy;
+use settings::Bounds;
+pub use settings::{DeliverySettings, Policy};
 pub use summary::{Emitted, Summary};

@@ -1,27 +1,49 @@
-//! One plugin and its own reader of a deployment.
+//! One plugin, from its reading to its checkpoints, steered while it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::SendError;
-use tokio::sync::mpsc::{self, Sender};
-use tokio::sync::oneshot;
-use tokio::task::JoinError;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Batch, Worker, count};
-use super::{RetryPolicy, Summary};
-use crate::op::{Op, Origin};
+use super::Summary;
+use super::checkpoint::{CheckpointLike, Checkpointer};
+use super::control::{Command, ControlError, PluginStatus, Steered};
+use super::feed::{HubHandle, Intake, IntakeEnd};
+use super::letters::DeadLetters;
+use super::progress::Progress;
+use super::settings::Policy;
+use super::work::Shared;
+use super::works::Works;
+use crate::op::Op;
 use crate::plugin::Plugin;
-use crate::source::{Live, Position, Skipped, SourceError};
+use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
+use crate::store::{CheckpointKey, Store, StoreError};
 
-/// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
-/// that were looked up, so: one.
-const READ_AHEAD: usize = 1;
+/// Says which ops are this worker's.
+pub type Mine = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
 
-/// Brings the changes of a source to a plugin.
+/// A plugin that is to be brought what changes.
 pub struct Pipeline {
-    source: Live,
-    worker: Worker,
+    /// The plugin.
+    pub plugin: Plugin,
+    /// What it reads, in words.
+    pub source: String,
+    /// What it reads by itself, and from where on.
+    pub follow: Follow,
+    /// Everything up to here was done before.
+    pub from: Option<Position>,
+    /// How it is delivered.
+    pub policy: Policy,
+    /// Which ops are this worker's.
+    pub mine: Mine,
+    /// Where checkpoints and dead letters are kept.
+    pub store: Store,
+    /// Under which name.
+    pub key: CheckpointKey,
+    /// What its checkpoints have in common.
+    pub like: CheckpointLike,
 }
 
 /// Why a pipeline ended by itself.
@@ -30,45 +52,12 @@ pub enum PipelineError {
     /// The source has no more to give.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Another host works now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A defect of the host.
     #[error("gtm-host has a defect, please report it: {0}")]
     Panicked(#[from] JoinError),
-}
-
-impl Pipeline {
-    /// Will bring what `source` reads to `plugin`.
-    pub fn new(plugin: Plugin, source: Live, retry: RetryPolicy) -> Self {
-        Self { source, worker: Worker::new(plugin, retry) }
-    }
-
-    /// Runs until `shutdown` is cancelled, or the source ends. Then nothing more is read, and what was
-    /// read is handled: after `shutdown` each op once at most, for as long as `grace`.
-    pub async fn run(self, shutdown: CancellationToken, grace: Duration) -> Ended {
-        let Self { source, mut worker } = self;
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let reader = tokio::spawn(read(source, sender, shutdown.clone()));
-        let worked = worker.run(receiver, &shutdown, grace).await;
-        let (read, worked) = match reader.await {
-            Ok(read) => (read, worked),
-            Err(error) => (Read::default(), Err(error)),
-        };
-        let mut summary = worker.summary;
-        summary.read += read.not_handed_on;
-        summary.unfinished = summary.read - summary.done();
-        let source = read.error.map_or(Ok(()), |error| Err(error.into()));
-        let result = worked.map_err(PipelineError::from).and(source);
-        Ended {
-            plugin: worker.plugin.name().to_owned(),
-            position: if summary.unfinished == 0 {
-                read.position.map(|position| position.to_string())
-            } else {
-                worker.done_up_to
-            },
-            summary,
-            skipped: read.skipped,
-            result,
-        }
-    }
 }
 
 /// A pipeline that has ended.
@@ -87,73 +76,224 @@ pub struct Ended {
     pub result: Result<(), PipelineError>,
 }
 
-/// What a reader leaves behind.
-#[derive(Default)]
-struct Read {
-    skipped: Skipped,
-    position: Option<Position>,
-    not_handed_on: u64,
-    error: Option<SourceError>,
+/// A plugin at work, as it is seen and steered.
+struct Handle {
+    plugin: Plugin,
+    progress: Arc<Progress>,
+    /// Of the lanes that work now.
+    shared: std::sync::Mutex<Option<Arc<Shared>>>,
+    commands: mpsc::Sender<Command>,
 }
 
-/// Hands on what the source reads, until told to stop or nobody listens. What was read by then is still
-/// handed on.
-async fn read(mut source: Live, sender: Sender<Batch>, shutdown: CancellationToken) -> Read {
-    let mut read = Read::default();
-    loop {
-        let ops = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {
-                read.error = source.confirm().await.err();
-                break;
-            }
-            () = sender.closed() => break,
-            ops = source.next() => ops,
-        };
-        let done = match ops {
-            Ok(ops) => read.hand_on(&sender, ops).await,
-            Err(error) => {
-                tracing::error!("stopping all plugins: {error}");
-                read.error = Some(error);
-                break;
-            }
-        };
-        if !done {
-            break;
-        }
+impl Steered for Handle {
+    fn name(&self) -> &str {
+        self.plugin.name()
     }
-    loop {
-        let ops = tokio::select! {
-            biased;
-            () = sender.closed() => break,
-            ops = source.buffered() => ops,
-        };
-        match ops {
-            Some(ops) => read.hand_on(&sender, ops).await,
-            None => break,
-        };
+
+    fn status(&self) -> PluginStatus {
+        let shared = self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let failing = shared.as_ref().is_some_and(|shared| shared.breaker.is_open());
+        self.progress.status(self.plugin.name(), self.plugin.version(), failing)
     }
-    read.not_handed_on += u64::try_from(source.left()).unwrap_or(u64::MAX);
-    read.position = source.position();
-    read.skipped = source.into_skipped();
-    read
+
+    fn commands(&self) -> &mpsc::Sender<Command> {
+        &self.commands
+    }
 }
 
-impl Read {
-    /// False: these are not done, and more are of no use.
-    async fn hand_on(&mut self, sender: &Sender<Batch>, ops: Vec<Op>) -> bool {
-        if ops.is_empty() {
-            return true;
+/// A pipeline that is ready to run.
+pub(super) struct Prepared {
+    pipeline: Pipeline,
+    hub: HubHandle,
+    handle: Arc<Handle>,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// From one seek to the next.
+struct Run {
+    intake: JoinHandle<IntakeEnd>,
+    works: Works,
+    /// Ends the reading.
+    stop: CancellationToken,
+}
+
+impl Prepared {
+    pub(super) fn new(pipeline: Pipeline, hub: HubHandle) -> Self {
+        let bounds = pipeline.policy.delivery.into();
+        let progress = Arc::new(Progress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
+        let (sender, commands) = mpsc::channel(4);
+        let plugin = pipeline.plugin.clone();
+        let handle =
+            Arc::new(Handle { plugin, progress, shared: std::sync::Mutex::new(None), commands: sender });
+        Self { pipeline, hub, handle, commands }
+    }
+
+    pub(super) fn steered(&self) -> Arc<dyn Steered> {
+        Arc::clone(&self.handle) as Arc<dyn Steered>
+    }
+
+    /// Runs until `shutdown` is cancelled, or the source ends. Then nothing more is read, and what was
+    /// read is handled: after `shutdown` each op once at most, for as long as `grace`.
+    pub(super) async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> Ended {
+        let mut skipped = Skipped::new();
+        let checkpointer = self.checkpointer();
+        let stop = CancellationToken::new();
+        let mut checkpoints = tokio::spawn({
+            let (checkpointer, stop) = (checkpointer.clone(), stop.clone());
+            async move { checkpointer.run(&stop).await }
+        });
+        let mut run = self.start(None, &shutdown);
+        let mut fenced = None;
+        // What ends the reading, other than being told to.
+        let read = loop {
+            tokio::select! {
+                read = &mut run.intake => break read,
+                stored = &mut checkpoints => {
+                    fenced = stored.unwrap_or(Ok(())).err();
+                    shutdown.cancel();
+                    run.works.shared.dropped.cancel();
+                    break (&mut run.intake).await;
+                }
+                Some(command) = self.commands.recv() => {
+                    run = self.obey(command, run, &checkpointer, &shutdown, grace).await;
+                }
+            }
+        };
+        let dropped = run.works.shared.dropped.clone();
+        let cut = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        let worked = tokio::select! {
+            worked = run.works.ended() => worked,
+            () = cut => {
+                dropped.cancel();
+                Ok(())
+            }
+        };
+        drop(run.works);
+        stop.cancel();
+        if fenced.is_none() {
+            let stored = checkpointer.store_now().await;
+            if let Err(error) = &stored {
+                tracing::error!(
+                    plugin = self.handle.plugin.name(),
+                    "the checkpoint cannot be stored: {error}"
+                );
+            }
+            fenced = stored.err().filter(|error| matches!(error, StoreError::Fenced { .. }));
         }
-        // A snapshot is told what is done, as it is not read again.
-        let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
-        let (done, answer) = oneshot::channel();
-        let batch = Batch { ops, done: of_snapshot.then_some(done) };
-        match sender.send(batch).await {
-            Ok(()) => !of_snapshot || answer.await.is_ok(),
-            Err(SendError(batch)) => {
-                self.not_handed_on += count(&batch.ops);
-                false
+        let mut result = worked.map_err(PipelineError::from);
+        match read {
+            Ok(end) => {
+                skipped.extend(end.skipped);
+                result = result.and(end.error.map_or(Ok(()), |error| Err(error.into())));
+            }
+            Err(error) => result = result.and(Err(error.into())),
+        }
+        let progress = &self.handle.progress;
+        Ended {
+            plugin: self.handle.plugin.name().to_owned(),
+            position: progress.position().map(|position| position.to_string()),
+            summary: progress.summary(),
+            skipped,
+            result: fenced.map_or(result, |fenced| Err(fenced.into())),
+        }
+    }
+
+    fn checkpointer(&self) -> Checkpointer {
+        let Pipeline { store, key, like, policy, .. } = &self.pipeline;
+        Checkpointer {
+            store: store.clone(),
+            key: key.clone(),
+            like: like.clone(),
+            progress: Arc::clone(&self.handle.progress),
+            interval: policy.delivery.checkpoint_interval,
+        }
+    }
+
+    /// Begins, with what is read there if it is given.
+    fn start(&self, first: Option<Live>, shutdown: &CancellationToken) -> Run {
+        let Pipeline { plugin, source, follow, policy, mine, store, key, .. } = &self.pipeline;
+        let progress = &self.handle.progress;
+        let letters = DeadLetters {
+            store: store.clone(),
+            pipeline: key.pipeline.as_str().into(),
+            plugin: plugin.name().into(),
+            version: plugin.version().into(),
+        };
+        let (batches, works) = Works::start(plugin, *policy, progress, letters, shutdown.clone());
+        *self.handle.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Some(Arc::clone(&works.shared));
+        let stop = shutdown.child_token();
+        let intake = Intake {
+            plugin: plugin.name().into(),
+            source: Some(source.clone()),
+            hub: self.hub.clone(),
+            follow: follow.clone(),
+            mine: Arc::clone(mine),
+            progress: Arc::clone(progress),
+            batches,
+            shutdown: stop.clone(),
+        };
+        Run { intake: tokio::spawn(intake.run(first)), works, stop }
+    }
+
+    async fn obey(
+        &mut self,
+        command: Command,
+        run: Run,
+        checkpointer: &Checkpointer,
+        shutdown: &CancellationToken,
+        grace: Duration,
+    ) -> Run {
+        let (plugin, paused) = (self.handle.plugin.name(), &self.handle.progress.paused);
+        // Nobody waits for the answer any more, then.
+        match command {
+            Command::Pause(answer) => {
+                tracing::info!(plugin, "paused");
+                paused.send_replace(true);
+                let _ = answer.send(Ok(()));
+                run
+            }
+            Command::Resume(answer) => {
+                tracing::info!(plugin, "resumed");
+                paused.send_replace(false);
+                let _ = answer.send(Ok(()));
+                run
+            }
+            Command::Seek(to, answer) => {
+                let follow = Follow {
+                    start: to,
+                    history_lost: HistoryLost::Stop,
+                    snapshot: false,
+                    progress_file: None,
+                    ..self.pipeline.follow.clone()
+                };
+                let live = match Live::open(follow).await {
+                    Ok(live) => live,
+                    Err(error) => {
+                        let _ = answer.send(Err(ControlError::Seek(error.to_string())));
+                        return run;
+                    }
+                };
+                let from = live.position();
+                tracing::info!(
+                    plugin,
+                    "goes on from {}, as told",
+                    from.as_ref().map_or("now".to_owned(), ToString::to_string)
+                );
+                run.stop.cancel();
+                run.works.drop_queued(grace).await;
+                let _ = run.intake.await;
+                self.handle.progress.restart(from.clone());
+                self.pipeline.follow.start = from.map_or(Start::Now, Start::from);
+                self.pipeline.follow.snapshot = false;
+                if let Err(error) = checkpointer.store_now().await {
+                    tracing::error!(plugin, "the checkpoint cannot be stored: {error}");
+                }
+                let _ = answer.send(Ok(()));
+                self.start(Some(live), shutdown)
             }
         }
     }

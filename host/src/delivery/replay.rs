@@ -1,18 +1,23 @@
 //! Plugins side by side over files, which are read once for all of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, Sender};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::Batch;
+use super::letters::DeadLetters;
 use super::pipeline::PipelineError;
-use super::worker::{Batch, Worker};
-use super::{Emitted, RetryPolicy, Summary};
+use super::progress::Progress;
+use super::settings::Policy;
+use super::works::Works;
+use super::{Emitted, Summary};
 use crate::op::Op;
 use crate::plugin::Plugin;
 use crate::source::Selection;
 use crate::source::file::{FileError, Files, Report};
+use crate::store::Store;
 
 /// What became of a replay.
 #[derive(Debug)]
@@ -30,38 +35,50 @@ pub struct Replayed {
 /// Brings what `files` hold to each plugin that selects it, until all is handled, or `shutdown` is cancelled:
 /// then nothing more is read, and what was read is handled, each op once at most, for as long as `grace`.
 ///
-/// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read.
+/// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read. What a plugin does
+/// not handle goes to `letters`' store.
 pub async fn replay(
     files: &mut Files,
-    plugins: Vec<(Plugin, Selection)>,
-    retry: RetryPolicy,
+    plugins: Vec<(Plugin, Selection, Policy)>,
+    store: &Store,
+    pipeline: &str,
     shutdown: &CancellationToken,
     grace: Duration,
     progress: impl FnMut(&Report),
 ) -> Replayed {
-    let mut workers = JoinSet::new();
     let mut inboxes = Vec::new();
-    for (plugin, selection) in plugins {
-        let (sender, receiver) = mpsc::channel(1);
+    let mut working = Vec::new();
+    for (plugin, selection, policy) in plugins {
+        let letters = DeadLetters {
+            store: store.clone(),
+            pipeline: pipeline.into(),
+            plugin: plugin.name().into(),
+            version: plugin.version().into(),
+        };
+        let done = Arc::new(Progress::new(policy.delivery.into(), None, false));
+        let (sender, works) = Works::start(&plugin, policy, &done, letters, shutdown.clone());
         inboxes.push((sender, selection));
-        let (mut worker, shutdown) = (Worker::new(plugin, retry), shutdown.clone());
-        workers.spawn(async move {
-            let worked = worker.run(receiver, &shutdown, grace).await;
-            worker.summary.unfinished = worker.summary.read - worker.summary.done();
-            ((worker.plugin.name().to_owned(), worker.summary), worked)
-        });
+        working.push((plugin.name().to_owned(), done, works));
     }
     let mut emitted = Emitted::default();
     let read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
     drop(inboxes);
-    let (mut plugins, mut worked) = (Vec::new(), Ok(()));
-    while let Some(ended) = workers.join_next().await {
-        let result = ended.map(|(plugin, result)| {
-            plugins.push(plugin);
-            result
-        });
-        worked = worked.and(result.and_then(|result| result).map_err(PipelineError::from));
+    let cut = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    let mut worked = Ok(());
+    let all = async {
+        for (_, _, works) in &mut working {
+            worked =
+                std::mem::replace(&mut worked, Ok(())).and(works.ended().await.map_err(PipelineError::from));
+        }
+    };
+    tokio::select! {
+        () = all => {}
+        () = cut => {}
     }
+    let mut plugins: Vec<_> = working.into_iter().map(|(name, done, _)| (name, done.summary())).collect();
     plugins.sort_by(|(one, _), (other, _)| one.cmp(other));
     Replayed { emitted, plugins, read, worked }
 }
@@ -83,14 +100,11 @@ async fn read(
         progress(files.report());
         emitted.add(&ops);
         for (inbox, selection) in &mut *inboxes {
-            let wanted = |op: &&Op| {
-                let (database, collection) = (&op.namespace.database, &op.namespace.collection);
-                selection.select(database, collection, op.operation_type).is_some()
-            };
-            let ops: Vec<_> = ops.iter().filter(wanted).cloned().collect();
+            let ops: Vec<_> = ops.iter().filter(|op| selection.wants(op)).cloned().collect();
             if !ops.is_empty() {
-                // A worker that has gone has failed, which is said when it is asked.
-                let _ = inbox.send(Batch { ops, done: None }).await;
+                let bytes = ops.iter().map(Op::size).sum();
+                // One whose work has ended has failed, which is said when it is asked.
+                let _ = inbox.send(Batch { ops, bytes, ..Batch::default() }).await;
             }
         }
     }

@@ -17,6 +17,9 @@ pub struct RetryPolicy {
     /// The longest pause.
     #[serde(with = "humantime_serde")]
     pub max_delay: Duration,
+    /// From the first attempt on. An op that is older is given up, even while the plugin is paused since nothing succeeds.
+    #[serde(with = "humantime_serde")]
+    pub max_age: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -26,6 +29,8 @@ impl Default for RetryPolicy {
             max_attempts: 8,
             initial_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(30),
+            // Longer than an outage over night.
+            max_age: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
@@ -62,6 +67,7 @@ mod tests {
             max_attempts: 10,
             initial_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(1),
+            ..RetryPolicy::default()
         };
         let pauses: Vec<_> = policy.pauses().collect();
         assert!(pauses[0] < pauses[2]);

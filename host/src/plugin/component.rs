@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -22,6 +23,7 @@ use super::{ContractOperationType, Mailer};
 #[derive(Clone)]
 pub struct Plugin {
     pub(super) name: Arc<str>,
+    version: Arc<str>,
     pub(super) limits: Limits,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) mailer: Option<Mailer>,
@@ -78,6 +80,7 @@ impl Plugin {
         };
         let mut plugin = Self {
             name: name.into(),
+            version: version(&bytes).into(),
             limits,
             config: Arc::new(config),
             mailer,
@@ -94,6 +97,11 @@ impl Plugin {
     /// What it is called in logs.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Which build of it this is: the beginning of the SHA-256 of the component.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Patterns of namespaces, each with the operations wanted there; none means all. No pattern
@@ -128,6 +136,14 @@ fn call_subscriptions(
     let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;
     let (subscriptions,) = function.call(store, ())?;
     Ok(subscriptions)
+}
+
+/// Enough digits that no two builds of a plugin share them.
+const VERSION: usize = 12;
+
+fn version(component: &[u8]) -> String {
+    let digest = format!("{:x}", Sha256::digest(component));
+    digest.chars().take(VERSION).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

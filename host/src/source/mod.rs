@@ -24,6 +24,7 @@ mod wire;
 pub use choice::{Choice, SourceKind, choose};
 pub use live::{Follow, HistoryLost, Live, SourceError};
 pub use position::Position;
+pub(crate) use reply::id_of;
 pub use reply::{Malformed, Reply};
 pub use selection::{PatternError, Selection};
 pub use skip::{Skip, Skipped, skipped_by_name};

@@ -10,8 +10,10 @@ use crate::op::{Op, Place, Timestamp};
 /// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, and can be parsed again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Position {
-    /// Up to this entry of an oplog, with all of its ops.
+    /// Up to this entry of an oplog, with all of its ops: it was read, so it must be there when it is gone on with.
     Oplog(Timestamp),
+    /// Up to this time of an oplog, where nothing was read yet.
+    OplogTime(Timestamp),
     /// Up to this op of an entry of an oplog.
     OplogOp(Timestamp, u32),
     /// Up to this place in a change stream.
@@ -21,10 +23,25 @@ pub enum Position {
 impl Position {
     /// The place after `op`. None: a document that was found has no place in a stream.
     pub fn after(op: &Op) -> Option<Self> {
-        match &op.place {
-            Place::Index(index) => Some(Self::OplogOp(op.timestamp, *index)),
+        Self::at(op.timestamp, &op.place)
+    }
+
+    /// After an op of this time and place. None: a document that was found has no place in a stream.
+    pub fn at(timestamp: Timestamp, place: &Place) -> Option<Self> {
+        match place {
+            Place::Index(index) => Some(Self::OplogOp(timestamp, *index)),
             Place::Token(token) => token.parse().ok().map(Self::ChangeStream),
             Place::Document => None,
+        }
+    }
+
+    /// When it is. None: a change stream does not say.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        match self {
+            Self::Oplog(timestamp) | Self::OplogTime(timestamp) | Self::OplogOp(timestamp, _) => {
+                Some(*timestamp)
+            }
+            Self::ChangeStream(_) => None,
         }
     }
 }
@@ -33,6 +50,7 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oplog(timestamp) => timestamp.fmt(f),
+            Self::OplogTime(Timestamp { time, increment }) => write!(f, "{time}.{increment}"),
             Self::OplogOp(Timestamp { time, increment }, index) => write!(f, "{time}.{increment}.{index}"),
             Self::ChangeStream(token) => token.fmt(f),
         }
@@ -44,9 +62,11 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, NoStart> {
         match text.parse()? {
-            Start::After(timestamp) => Ok(Self::Oplog(timestamp)),
+            Start::After(timestamp) if text.starts_with("Timestamp") => Ok(Self::Oplog(timestamp)),
+            Start::After(timestamp) => Ok(Self::OplogTime(timestamp)),
             Start::AfterOp(timestamp, index) => Ok(Self::OplogOp(timestamp, index)),
             Start::AfterToken(token) => Ok(Self::ChangeStream(token)),
+            Start::Resume(position) => Ok(position),
             Start::Now | Start::Oldest => Err(NoStart),
         }
     }
@@ -54,11 +74,7 @@ impl FromStr for Position {
 
 impl From<Position> for Start {
     fn from(position: Position) -> Self {
-        match position {
-            Position::Oplog(timestamp) => Self::After(timestamp),
-            Position::OplogOp(timestamp, index) => Self::AfterOp(timestamp, index),
-            Position::ChangeStream(token) => Self::AfterToken(token),
-        }
+        Self::Resume(position)
     }
 }
 
@@ -70,7 +86,12 @@ mod tests {
     fn a_position_is_displayed_as_it_is_parsed() {
         let at = Timestamp { time: 1_700_000_000, increment: 7 };
         let token = "82635019A0000000012B0429296E1404".parse().unwrap();
-        for position in [Position::Oplog(at), Position::OplogOp(at, 3), Position::ChangeStream(token)] {
+        for position in [
+            Position::Oplog(at),
+            Position::OplogTime(at),
+            Position::OplogOp(at, 3),
+            Position::ChangeStream(token),
+        ] {
             assert_eq!(position.to_string().parse(), Ok(position));
         }
         assert_eq!("now".parse::<Position>(), Err(NoStart), "no place");

@@ -53,6 +53,11 @@ impl Reply {
             .ok_or(Malformed::Missing("cursor.nextBatch"))
     }
 
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// A document of this reply, which it keeps alive.
     pub fn cut(&self, document: &RawDocument) -> Bytes {
         let (start, whole) = (document.as_bytes().as_ptr().addr(), self.0.as_ptr().addr());
@@ -72,7 +77,7 @@ pub(super) fn document(value: RawBsonRef<'_>) -> Result<&RawDocument, Malformed>
 }
 
 /// `{_id}` of a document.
-pub(super) fn id_of(document: &RawDocument) -> Option<RawDocumentBuf> {
+pub(crate) fn id_of(document: &RawDocument) -> Option<RawDocumentBuf> {
     let id = document.get("_id").ok()??;
     let mut key = RawDocumentBuf::new();
     key.append(bson::raw::cstr!("_id"), id);

@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use serde::Deserialize;
 
 use super::change_stream::ResumeToken;
+use super::position::Position;
 use crate::op::Timestamp;
 
 /// Where reading begins.
@@ -24,6 +25,8 @@ pub enum Start {
     AfterOp(Timestamp, u32),
     /// After this place in a change stream.
     AfterToken(ResumeToken),
+    /// Where it was read, or done, up to before: what was read there must be there still.
+    Resume(Position),
 }
 
 /// Not a start.

@@ -33,6 +33,8 @@ impl Host {
     pub fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
         command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
+        // What is read in order is then printed in order.
+        command.env("GTM_ORDERING", "oplog");
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
         command.envs(environment.iter().copied()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,6 +1,7 @@
 //! What can be said on the command line and in the environment, laid over the settings file.
 
 mod common;
+mod delivery;
 mod files;
 mod help;
 mod plugins;
@@ -16,6 +17,7 @@ use gtm_host::op::OperationType;
 
 use common::CommonArguments;
 pub(super) use common::Format;
+use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
 use help::{EXAMPLES, REPLAY, TAIL};
 use plugins::PluginArguments;
@@ -53,6 +55,8 @@ pub(super) struct RunArguments {
     server: ServerArguments,
     #[command(flatten)]
     plugins: PluginArguments,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +73,8 @@ pub(super) struct ReplayArguments {
     pub(super) files: FileArguments,
     #[command(flatten)]
     plugins: PluginArguments,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
 }
 
 #[derive(Debug, Args)]
@@ -141,9 +147,11 @@ impl Command {
         if let Self::Run(RunArguments { server, .. }) | Self::Tail(TailArguments { server, .. }) = self {
             server.lay_over(&mut settings);
         }
-        if let Self::Run(RunArguments { plugins, .. }) | Self::Replay(ReplayArguments { plugins, .. }) = self
+        if let Self::Run(RunArguments { plugins, delivery, .. })
+        | Self::Replay(ReplayArguments { plugins, delivery, .. }) = self
         {
             plugins.lay_over(&mut settings)?;
+            delivery.lay_over(&mut settings);
         }
         Ok(settings)
     }

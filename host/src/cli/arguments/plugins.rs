@@ -50,18 +50,6 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     handle_timeout: Option<Duration>,
 
-    /// How often an op is tried in all [default: 8]
-    #[arg(long, env = "GTM_MAX_ATTEMPTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_attempts: Option<u32>,
-
-    /// The pause before the second attempt; it doubles from there [default: 500ms]
-    #[arg(long, env = "GTM_RETRY_DELAY", value_name = "TIME", value_parser = humantime::parse_duration)]
-    retry_delay: Option<Duration>,
-
-    /// After a signal, how long ops that were read are still handled [default: 30s]
-    #[arg(long, env = "GTM_SHUTDOWN_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
-    shutdown_grace: Option<Duration>,
-
     /// Where the progress of snapshots is kept [default: gtm-host in the user's directory for state]
     #[arg(long, env = "GTM_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -81,7 +69,7 @@ impl PluginArguments {
 
     pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
         set_plugins(&mut settings.plugins, &self.plugins, &self.values)?;
-        let Settings { mail, limits, retry, .. } = settings;
+        let Settings { mail, limits, .. } = settings;
         // A file that is named here goes before a value in the settings file.
         if self.smtp_file.is_some() {
             mail.url = None;
@@ -92,11 +80,8 @@ impl PluginArguments {
         limits.memory = self.memory.unwrap_or(limits.memory);
         limits.filter_timeout = self.filter_timeout.unwrap_or(limits.filter_timeout);
         limits.handle_timeout = self.handle_timeout.unwrap_or(limits.handle_timeout);
-        retry.max_attempts = self.max_attempts.unwrap_or(retry.max_attempts);
-        retry.initial_delay = self.retry_delay.unwrap_or(retry.initial_delay);
         overlay(&mut settings.cache_dir, &self.cache_dir);
         overlay(&mut settings.state_dir, &self.state_dir);
-        overlay(&mut settings.shutdown_grace, &self.shutdown_grace);
         Ok(())
     }
 }
@@ -162,7 +147,9 @@ fn set_plugins(
         let path = path.clone();
         let plugin = match plugins.remove(name) {
             Some(settings) => PluginSettings { path, ..settings },
-            None => PluginSettings { path, snapshot: None, config: BTreeMap::new() },
+            None => {
+                PluginSettings { path, snapshot: None, ordering: None, lanes: None, config: BTreeMap::new() }
+            }
         };
         plugins.insert(name.clone(), plugin);
         said.push(name);

@@ -24,6 +24,8 @@ pub struct ChangeStream {
     position: StreamStart,
     cursor: Option<Cursor>,
     patience: Patience,
+    /// Of the replies since they were last asked for.
+    bytes: usize,
 }
 
 struct Cursor {
@@ -58,6 +60,7 @@ impl ChangeStream {
             position: start,
             cursor: None,
             patience: Patience::default(),
+            bytes: 0,
         };
         stream.cursor().await?;
         Ok(stream)
@@ -90,6 +93,11 @@ impl ChangeStream {
             StreamStart::After(token) => Some(token.clone()),
             _ => None,
         }
+    }
+
+    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
+    pub fn take_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.bytes)
     }
 
     /// How much was skipped, by reason.
@@ -132,6 +140,7 @@ impl ChangeStream {
 
     /// The ops of a reply.
     fn read(&mut self, reply: &Reply) -> Result<Vec<Op>, StreamError> {
+        self.bytes += reply.size();
         let batch = self.reader.read(reply)?;
         let opened = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
         match batch.position {

@@ -40,6 +40,9 @@ pub struct Follow {
     pub choice: Choice,
     /// What is wanted of it.
     pub selection: Selection,
+    /// Of a change stream: what decides how much of the deployment is watched, as the tokens of a stream are those of its
+    /// scope only. None: the selection.
+    pub watched: Option<Selection>,
     /// Where reading begins.
     pub start: Start,
     /// What is done when that, or what follows it, is lost.
@@ -194,6 +197,23 @@ impl Live {
     /// How many ops were read and not given out.
     pub fn left(&self) -> usize {
         self.stream.left()
+    }
+
+    /// Whether the documents that are there are still to come.
+    pub fn in_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// From now on, gives out what this selection wants, too; of a change stream, which gives out what it was opened
+    /// for, nothing changes. To be called when nothing is [left](Self::left).
+    pub fn reselect(&mut self, selection: Selection) {
+        self.follow.selection = selection.clone();
+        self.stream.reselect(selection);
+    }
+
+    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
+    pub fn take_bytes(&mut self) -> usize {
+        self.stream.take_bytes()
     }
 
     /// Everything up to here was read. None: a change stream that has not said yet where it stands.

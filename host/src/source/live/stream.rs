@@ -4,7 +4,7 @@ use super::{Follow, SourceError};
 use crate::op::{Op, Timestamp};
 use crate::source::change_stream::{self, ChangeStream, StreamOptions, StreamStart};
 use crate::source::oplog::{OplogStart, Tail};
-use crate::source::{Choice, Position, Skipped, Start};
+use crate::source::{Choice, Position, Selection, Skipped, Start};
 
 /// Either of the two.
 pub(super) enum Stream {
@@ -23,7 +23,14 @@ impl Stream {
                     Start::Oldest => OplogStart::Oldest,
                     Start::After(timestamp) => OplogStart::After(*timestamp),
                     Start::AfterOp(timestamp, index) => OplogStart::AfterOp(*timestamp, *index),
-                    Start::AfterToken(_) => return Err(SourceError::TokenForOplog),
+                    Start::Resume(Position::Oplog(timestamp)) => OplogStart::Resume(*timestamp, None),
+                    Start::Resume(Position::OplogTime(timestamp)) => OplogStart::After(*timestamp),
+                    Start::Resume(Position::OplogOp(timestamp, index)) => {
+                        OplogStart::Resume(*timestamp, Some(*index))
+                    }
+                    Start::AfterToken(_) | Start::Resume(Position::ChangeStream(_)) => {
+                        return Err(SourceError::TokenForOplog);
+                    }
                 };
                 let tail = Tail::open(client, oplog, selection.clone(), start).await?;
                 Ok(Stream::Oplog(Box::new(tail)))
@@ -32,15 +39,23 @@ impl Stream {
                 let start = match &follow.start {
                     Start::Now => StreamStart::Now,
                     Start::Oldest => return Err(SourceError::NoOldest),
-                    Start::After(Timestamp { time, increment }) => {
+                    Start::After(Timestamp { time, increment })
+                    | Start::Resume(
+                        Position::Oplog(Timestamp { time, increment })
+                        | Position::OplogTime(Timestamp { time, increment }),
+                    ) => {
                         let increment = increment.saturating_add(1);
                         StreamStart::At(Timestamp { time: *time, increment })
                     }
                     // The ops of one timestamp have no numbers there, so it may repeat some of them.
-                    Start::AfterOp(timestamp, _) => StreamStart::At(*timestamp),
-                    Start::AfterToken(token) => StreamStart::After(token.clone()),
+                    Start::AfterOp(timestamp, _) | Start::Resume(Position::OplogOp(timestamp, _)) => {
+                        StreamStart::At(*timestamp)
+                    }
+                    Start::AfterToken(token) | Start::Resume(Position::ChangeStream(token)) => {
+                        StreamStart::After(token.clone())
+                    }
                 };
-                let scope = change_stream::Scope::of(selection);
+                let scope = change_stream::Scope::of(follow.watched.as_ref().unwrap_or(selection));
                 let options = StreamOptions { pipeline: change_stream::wanted_events(selection) };
                 let stream = ChangeStream::open(client, scope, selection.clone(), start, options).await?;
                 Ok(Stream::ChangeStream(Box::new(stream)))
@@ -69,9 +84,25 @@ impl Stream {
         }
     }
 
+    pub(super) fn reselect(&mut self, selection: Selection) {
+        match self {
+            Self::Oplog(tail) => tail.reselect(selection),
+            // What is watched, and so what is asked of the server, stays: see `Follow::watched`.
+            Self::ChangeStream(_) => {}
+        }
+    }
+
+    pub(super) fn take_bytes(&mut self) -> usize {
+        match self {
+            Self::Oplog(tail) => tail.take_bytes(),
+            Self::ChangeStream(stream) => stream.take_bytes(),
+        }
+    }
+
     pub(super) fn position(&self) -> Option<Position> {
         match self {
-            Self::Oplog(tail) => Some(Position::Oplog(tail.position())),
+            Self::Oplog(tail) if tail.is_anchored() => Some(Position::Oplog(tail.position())),
+            Self::Oplog(tail) => Some(Position::OplogTime(tail.position())),
             Self::ChangeStream(stream) => stream.position().map(Position::ChangeStream),
         }
     }

@@ -58,6 +58,11 @@ impl Reader {
         self
     }
 
+    /// From now on, makes ops of what this selection wants.
+    pub fn reselect(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
     /// Makes ops of `entry`, which is `document` in `reply`.
     ///
     /// # Errors

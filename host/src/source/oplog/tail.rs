@@ -35,6 +35,8 @@ pub enum OplogStart {
     After(Timestamp),
     /// After this op of the entry at this place.
     AfterOp(Timestamp, u32),
+    /// After the entry at this place, or this op of it. It was read before, so it must be there still.
+    Resume(Timestamp, Option<u32>),
 }
 
 /// A reader of the oplog, from a position on, without end.
@@ -59,6 +61,8 @@ pub struct Tail {
     /// When the cursor next finds nothing, everything up to here was read.
     probe: Option<Timestamp>,
     said_empty: bool,
+    /// Of the replies since they were last asked for.
+    bytes: usize,
     /// Whose documents may not be looked up.
     refused: Refused,
 }
@@ -88,10 +92,12 @@ impl Tail {
             OplogStart::Oldest => (Timestamp::default(), None),
             OplogStart::After(position) => (position, None),
             OplogStart::AfterOp(position, index) => (position, Some(index)),
+            OplogStart::Resume(position, index) => (position, index),
         };
         // Where an entry stands at the position, it must still be there when the oplog is next opened.
         // (The test server's time of the last write is that of no entry.)
-        let anchored = oplog.entry_at(position).await?.is_some();
+        let was_read = matches!(start, OplogStart::Resume(..));
+        let anchored = was_read || oplog.entry_at(position).await?.is_some();
         let mut tail = Self {
             oplog,
             wanted: wanted_entries(&selection),
@@ -105,6 +111,7 @@ impl Tail {
             empty: 0,
             probe: None,
             said_empty: false,
+            bytes: 0,
             refused: Refused::default(),
         };
         tail.cursor().await?;
@@ -124,6 +131,23 @@ impl Tail {
         self.position
     }
 
+    /// From now on, reads what this selection wants. To be called when nothing is [left](Self::left).
+    pub fn reselect(&mut self, selection: Selection) {
+        self.wanted = wanted_entries(&selection);
+        self.reader.reselect(selection);
+        self.cursor = None;
+    }
+
+    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
+    pub fn take_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Whether an entry was read at the position.
+    pub fn is_anchored(&self) -> bool {
+        self.anchored
+    }
+
     /// How many entries were skipped, by reason.
     pub fn into_skipped(self) -> Skipped {
         self.reader.into_skipped()
@@ -137,6 +161,7 @@ impl Tail {
     pub async fn next(&mut self) -> Result<Vec<Op>, TailError> {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
+            self.bytes += reply.size();
             self.decode(&reply).await?;
         }
         Ok(self.look_up().await)

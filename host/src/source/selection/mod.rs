@@ -6,13 +6,14 @@ mod pattern;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bson::{RawBsonRef, RawDocument};
 use sha2::{Digest, Sha256};
 
 use pattern::Pattern;
 pub use pattern::PatternError;
 
 use super::value::hexadecimal;
-use crate::op::{Namespace, OperationType};
+use crate::op::{Namespace, Op, OperationType};
 
 /// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
 const REMEMBERED: usize = 10_000;
@@ -121,6 +122,25 @@ impl Selection {
         }
         let (namespace, operations) = self.last.as_ref()?;
         (operations & bit(operation) != 0).then(|| Arc::clone(namespace))
+    }
+
+    /// Whether an op that was read for somebody is wanted.
+    pub fn wants(&mut self, op: &Op) -> bool {
+        let (database, collection) = (&op.namespace.database, &op.namespace.collection);
+        let wanted = self.select(database, collection, op.operation_type).is_some();
+        if wanted || op.operation_type != OperationType::Rename {
+            return wanted;
+        }
+        // Under its new name: as the oplog has it, or as a change event does.
+        let command = op.command.as_deref().and_then(|command| RawDocument::from_bytes(command).ok());
+        let to = command.and_then(|command| match command.get("to").ok()?? {
+            RawBsonRef::String(to) => Some(to.to_owned()),
+            RawBsonRef::Document(to) => {
+                Some(format!("{}.{}", to.get_str("db").ok()?, to.get_str("coll").ok()?))
+            }
+            _ => None,
+        });
+        to.is_some_and(|to| self.select_rename(database, collection, &to).is_some())
     }
 
     /// The namespace of a collection that is renamed `to` another, where that is wanted under either name.

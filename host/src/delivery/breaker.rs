@@ -1,0 +1,205 @@
+//! Sees when a plugin fails on op after op, and lets it be tried now and then until it works again.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// When a plugin is paused that fails on op after op, and how often it is tried then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerPolicy {
+    /// So many ops failed, and none was handled in between. 0: it is never paused.
+    pub failing_ops: usize,
+    /// Before it is tried again. It doubles from there.
+    #[serde(with = "humantime_serde")]
+    pub initial_delay: Duration,
+    /// The longest pause.
+    #[serde(with = "humantime_serde")]
+    pub max_delay: Duration,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self {
+            // One op may be to blame itself, a few in a row hardly.
+            failing_ops: 5,
+            initial_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Of one plugin, shared by its lanes.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    policy: BreakerPolicy,
+    open: AtomicBool,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The ops that failed since one was handled.
+    failing: HashSet<u64>,
+    /// The plugin is paused.
+    pause: Option<Pause>,
+}
+
+#[derive(Debug)]
+struct Pause {
+    since: Instant,
+    next: Instant,
+    delay: Duration,
+    /// A lane tries it.
+    probing: bool,
+}
+
+/// What a failure did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The op is to be tried again, or given up.
+    OfTheOp,
+    /// The plugin is paused from now on.
+    Opened,
+    /// It is paused still: this attempt does not count.
+    StillOpen,
+}
+
+impl Breaker {
+    pub(super) fn new(policy: BreakerPolicy) -> Self {
+        Self { policy, open: AtomicBool::new(false), state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Whether the plugin is paused.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until an op may be tried: at once, unless the plugin is paused; then one is, now and then.
+    pub(super) async fn permit(&self) {
+        while self.is_open() {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let next = {
+                let mut state = self.lock();
+                let Some(pause) = &mut state.pause else { return };
+                if !pause.probing && pause.next <= Instant::now() {
+                    pause.probing = true;
+                    return;
+                }
+                (!pause.probing).then_some(pause.next)
+            };
+            match next {
+                Some(next) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(next) => {}
+                        () = changed => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// An op was handled, or rejected: the plugin works. Gives back how long it did not, if it was paused.
+    pub(super) fn works(&self) -> Option<Duration> {
+        let mut state = self.lock();
+        state.failing.clear();
+        let pause = state.pause.take()?;
+        self.open.store(false, Ordering::Release);
+        self.changed.notify_waiters();
+        Some(pause.since.elapsed())
+    }
+
+    /// The op of this number failed.
+    pub(super) fn failed(&self, number: u64) -> Verdict {
+        let BreakerPolicy { failing_ops, initial_delay, max_delay } = self.policy;
+        let mut state = self.lock();
+        if let Some(pause) = &mut state.pause {
+            // One that was in work when the plugin was paused is no probe, but says the same.
+            if pause.probing || pause.next <= Instant::now() {
+                pause.probing = false;
+                pause.delay = (pause.delay * 2).min(max_delay);
+                pause.next = Instant::now() + pause.delay;
+                self.changed.notify_waiters();
+            }
+            return Verdict::StillOpen;
+        }
+        if failing_ops == 0 {
+            return Verdict::OfTheOp;
+        }
+        state.failing.insert(number);
+        if state.failing.len() < failing_ops {
+            return Verdict::OfTheOp;
+        }
+        let now = Instant::now();
+        state.pause =
+            Some(Pause { since: now, next: now + initial_delay, delay: initial_delay, probing: false });
+        self.open.store(true, Ordering::Release);
+        Verdict::Opened
+    }
+
+    /// The lane that was to try it does not.
+    pub(super) fn give_back(&self) {
+        if let Some(pause) = &mut self.lock().pause {
+            pause.probing = false;
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// How many ops failed since one was handled.
+    pub(super) fn failing(&self) -> usize {
+        self.lock().failing.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker() -> Breaker {
+        let delay = Duration::from_millis(1);
+        Breaker::new(BreakerPolicy { failing_ops: 2, initial_delay: delay, max_delay: delay })
+    }
+
+    #[tokio::test]
+    async fn it_opens_when_op_after_op_fails_and_closes_when_one_is_handled() {
+        let breaker = breaker();
+        assert_eq!(breaker.failed(1), Verdict::OfTheOp);
+        assert_eq!(breaker.failed(1), Verdict::OfTheOp, "the same op");
+        breaker.works();
+        assert_eq!(breaker.failed(2), Verdict::OfTheOp, "one was handled in between");
+        assert_eq!(breaker.failed(3), Verdict::Opened);
+        breaker.permit().await;
+        assert!(breaker.is_open());
+        assert_eq!(breaker.failed(3), Verdict::StillOpen);
+        breaker.permit().await;
+        assert!(breaker.works().is_some());
+        breaker.permit().await;
+        assert!(!breaker.is_open());
+    }
+
+    #[tokio::test]
+    async fn one_lane_at_a_time_tries() {
+        let breaker = breaker();
+        breaker.failed(1);
+        breaker.failed(2);
+        breaker.permit().await;
+        let second = tokio::time::timeout(Duration::from_millis(50), breaker.permit()).await;
+        assert!(second.is_err(), "while one tries, the others wait");
+        breaker.give_back();
+        breaker.permit().await;
+        breaker.works();
+        breaker.permit().await;
+    }
+}

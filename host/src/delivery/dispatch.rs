@@ -1,0 +1,153 @@
+//! From batches to lanes: filters a batch at a time, and puts what is wanted where it is handled in its order.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinError;
+
+use super::batch::Batch;
+use super::lane::{Queue, Waiting};
+use super::ordering::{Ordering, Route};
+use super::progress::Progress;
+use crate::op::Op;
+use crate::plugin::{CallError, Filter, Plugin};
+
+/// Ops that are filtered before the first of them is handled. Enough that the way to another thread
+/// and back (some 20 µs) does not count.
+const FILTERED_AT_ONCE: usize = 1024;
+
+/// Ops, and of each what the filter says.
+type Filtered = Vec<(Op, Result<bool, CallError>)>;
+
+/// Says which ops are wanted.
+pub(super) trait Sieve: Send {
+    /// In their order, up to the first that it fails on; gives back those after it. It may be done on another thread.
+    fn sift(&mut self, ops: Vec<Op>) -> impl Future<Output = Result<(Filtered, Vec<Op>), JoinError>> + Send;
+}
+
+/// A plugin's own filter.
+pub(super) struct PluginSieve {
+    plugin: Plugin,
+    /// None at first, and while it works on another thread.
+    filter: Option<Filter>,
+}
+
+impl PluginSieve {
+    pub(super) fn new(plugin: Plugin) -> Self {
+        Self { plugin, filter: None }
+    }
+}
+
+impl Sieve for PluginSieve {
+    /// On a thread for blocking work, as a filter may take its time.
+    async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
+        let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(self.plugin.clone()));
+        let (filter, filtered) = tokio::task::spawn_blocking(move || {
+            let mut filtered = Vec::with_capacity(ops.len());
+            let mut ops = ops.into_iter();
+            for op in &mut ops {
+                let verdict = filter.call(&op, 1);
+                let failed = verdict.is_err();
+                filtered.push((op, verdict));
+                if failed {
+                    break;
+                }
+            }
+            (filter, (filtered, ops.collect()))
+        })
+        .await?;
+        self.filter = Some(filter);
+        Ok(filtered)
+    }
+}
+
+/// Puts ops into lanes.
+pub(super) struct Dispatcher<S> {
+    sieve: S,
+    ordering: Ordering,
+    progress: Arc<Progress>,
+    /// One of each lane; or one alone, of all of them, where there is no order.
+    queues: Vec<Queue>,
+    /// What goes to each queue next.
+    outgoing: Vec<Vec<Waiting>>,
+}
+
+impl<S: Sieve> Dispatcher<S> {
+    pub(super) fn new(sieve: S, ordering: Ordering, progress: Arc<Progress>, queues: Vec<Queue>) -> Self {
+        let outgoing = queues.iter().map(|_| Vec::new()).collect();
+        Self { sieve, ordering, progress, queues, outgoing }
+    }
+
+    /// Works until there are no more batches, and closes the lanes.
+    ///
+    /// # Errors
+    /// A defect of the host.
+    pub(super) async fn run(mut self, mut batches: Receiver<Batch>) -> Result<(), JoinError> {
+        let worked = self.work(&mut batches).await;
+        self.queues.iter().for_each(Queue::close);
+        worked
+    }
+
+    async fn work(&mut self, batches: &mut Receiver<Batch>) -> Result<(), JoinError> {
+        while let Some(Batch { mut ops, read, mut bytes, done }) = batches.recv().await {
+            while !ops.is_empty() {
+                let rest = ops.split_off(ops.len().min(FILTERED_AT_ONCE));
+                self.progress.room().await;
+                let (filtered, not_asked) = self.sieve.sift(std::mem::replace(&mut ops, rest)).await?;
+                if !not_asked.is_empty() {
+                    ops.splice(..0, not_asked);
+                }
+                self.dispatch(filtered, std::mem::take(&mut bytes)).await;
+            }
+            if let Some(read) = read {
+                self.progress.read(read);
+            }
+            if let Some(done) = done {
+                self.progress.idle().await;
+                // Nobody waits for it any more, then.
+                let _ = done.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn dispatch(&mut self, filtered: Filtered, mut bytes: usize) {
+        let mut filtered = filtered.into_iter().peekable();
+        let (ordering, lanes) = (self.ordering, self.queues.len());
+        let route = |(op, verdict): &(Op, Result<bool, CallError>)| match verdict {
+            Ok(false) => Route::Any,
+            _ => ordering.route(op, lanes),
+        };
+        while let Some(first) = filtered.peek() {
+            if route(first) == Route::Alone {
+                self.progress.idle().await;
+                self.hand_over(filtered.next().into_iter(), &mut bytes);
+                self.progress.idle().await;
+            } else {
+                let together = std::iter::from_fn(|| filtered.next_if(|next| route(next) != Route::Alone));
+                self.hand_over(together, &mut bytes);
+            }
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        filtered: impl Iterator<Item = (Op, Result<bool, CallError>)>,
+        bytes: &mut usize,
+    ) {
+        let Self { ordering, progress, queues, outgoing, .. } = self;
+        let lanes = queues.len();
+        progress.take_up(filtered, std::mem::take(bytes), |op, verdict, number| {
+            let lane = match ordering.route(&op, lanes) {
+                Route::Lane(lane) => lane,
+                Route::Any | Route::Alone => 0,
+            };
+            if let Some(outgoing) = outgoing.get_mut(lane) {
+                outgoing.push(Waiting { number, op, filter_failed: verdict.err() });
+            }
+        });
+        for (queue, outgoing) in queues.iter().zip(outgoing) {
+            queue.add(outgoing);
+        }
+    }
+}

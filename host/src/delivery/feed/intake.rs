@@ -1,0 +1,290 @@
+//! One plugin's reading: by the shared reader while it keeps up, else by its own, until it has caught up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::hub::{HubHandle, Joined, SharedBatch};
+use crate::delivery::batch::Batch;
+use crate::delivery::control::ReaderState;
+use crate::delivery::progress::Progress;
+use crate::op::{Op, Origin, Timestamp};
+use crate::source::{Follow, Live, Position, Selection, Skipped, SourceError, Start};
+
+/// How far behind the shared reader a plugin may be and still join it, in seconds.
+const CLOSE: u32 = 2;
+
+/// After it was let go, a plugin reads by itself at least so long. It doubles from there.
+const APART: Duration = Duration::from_secs(5);
+/// At most so long.
+const APART_MOST: Duration = Duration::from_secs(300);
+
+/// Reads for one plugin.
+pub(in crate::delivery) struct Intake {
+    pub(in crate::delivery) plugin: Arc<str>,
+    /// What is read, in words, until that is said.
+    pub(in crate::delivery) source: Option<String>,
+    pub(in crate::delivery) hub: HubHandle,
+    /// How it reads by itself.
+    pub(in crate::delivery) follow: Follow,
+    /// Of what is read, ops that are another worker's are not for this plugin.
+    pub(in crate::delivery) mine: Arc<dyn Fn(&Op) -> bool + Send + Sync>,
+    pub(in crate::delivery) progress: Arc<Progress>,
+    pub(in crate::delivery) batches: mpsc::Sender<Batch>,
+    pub(in crate::delivery) shutdown: CancellationToken,
+}
+
+/// How the reading ended.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct IntakeEnd {
+    pub(in crate::delivery) skipped: Skipped,
+    pub(in crate::delivery) error: Option<SourceError>,
+}
+
+enum Reading {
+    Own(Box<Live>),
+    Shared {
+        batches: mpsc::Receiver<Arc<SharedBatch>>,
+        passed: Option<Timestamp>,
+    },
+    /// Nothing now.
+    None,
+}
+
+/// The dispatcher has gone.
+struct Gone;
+
+impl Intake {
+    /// Reads until told to stop, or the source fails. `first`: what it begins with; none: it joins the others, where
+    /// it starts, unless it has a snapshot to take.
+    pub(in crate::delivery) async fn run(mut self, first: Option<Live>) -> IntakeEnd {
+        let mut end = IntakeEnd::default();
+        end.error = self.read(first, &mut end.skipped).await.err();
+        end
+    }
+
+    async fn read(&mut self, first: Option<Live>, skipped: &mut Skipped) -> Result<(), SourceError> {
+        let shutdown = self.shutdown.clone();
+        let mut selection = self.follow.selection.clone();
+        let mut reading = match first {
+            Some(live) => Reading::Own(Box::new(live)),
+            None if self.follow.snapshot => Reading::None,
+            None => tokio::select! {
+                reading = self.join_at_start() => reading,
+                () = shutdown.cancelled() => return Ok(()),
+            },
+        };
+        let mut apart = APART;
+        let mut not_before = Instant::now();
+        while !shutdown.is_cancelled() {
+            reading = match reading {
+                Reading::Own(live) => {
+                    self.progress.set_reader(ReaderState::Own);
+                    match self.read_alone(live, not_before, skipped).await? {
+                        Some(reading) => reading,
+                        None => return Ok(()),
+                    }
+                }
+                Reading::Shared { batches, passed } => {
+                    self.progress.set_reader(ReaderState::Shared);
+                    let since = Instant::now();
+                    if self.read_shared(batches, passed, &mut selection).await.is_err() {
+                        return Ok(());
+                    }
+                    if since.elapsed() > APART_MOST {
+                        apart = APART;
+                    }
+                    not_before = Instant::now() + apart;
+                    apart = (apart * 2).min(APART_MOST);
+                    Reading::None
+                }
+                Reading::None => {
+                    let opened = tokio::select! {
+                        opened = self.open() => opened?,
+                        () = shutdown.cancelled() => return Ok(()),
+                    };
+                    Reading::Own(opened)
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Begins to read by itself, once it is not paused.
+    async fn open(&mut self) -> Result<Box<Live>, SourceError> {
+        if self.progress.is_paused() {
+            self.progress.set_reader(ReaderState::None);
+            self.progress.until_paused(false).await;
+        }
+        let live = Live::open(self.follow.clone()).await?;
+        if let (false, Some(position)) = (live.in_snapshot(), live.position()) {
+            self.follow.start = position.into();
+        }
+        self.say(live.position().as_ref());
+        Ok(Box::new(live))
+    }
+
+    /// Says what is read, once. A change stream says where it stands with its first reply.
+    fn say(&mut self, at: Option<&Position>) {
+        if let Some(source) = self.source.take() {
+            let from = at.map(|at| format!(", from {at} on")).unwrap_or_default();
+            tracing::info!(plugin = &*self.plugin, "tailing {source}{from}");
+        }
+    }
+
+    async fn join_at_start(&mut self) -> Reading {
+        let start = self.follow.start.clone();
+        let joined = self.hub.join(&self.plugin, &self.follow.selection, start.clone()).await;
+        match joined {
+            Ok(Some(Joined { at: Some(at), batches }))
+                if start == Start::Now || start == at.clone().into() =>
+            {
+                self.say(Some(&at));
+                self.follow.start = at.into();
+                Reading::Shared { batches, passed: None }
+            }
+            Ok(Some(Joined { at: None, batches })) if start == Start::Now => {
+                self.say(None);
+                Reading::Shared { batches, passed: None }
+            }
+            // The others are elsewhere; or it cannot be read, of which it says by itself why.
+            _ => Reading::None,
+        }
+    }
+
+    /// Reads until the plugin has caught up and joins the others, or is paused. None: nobody wants more.
+    async fn read_alone(
+        &mut self,
+        mut live: Box<Live>,
+        not_before: Instant,
+        skipped: &mut Skipped,
+    ) -> Result<Option<Reading>, SourceError> {
+        let progress = Arc::clone(&self.progress);
+        let shutdown = self.shutdown.clone();
+        // What it joins, once it has read as far.
+        let mut joined: Option<Joined> = None;
+        loop {
+            let ops = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => {
+                    let confirmed = live.confirm().await;
+                    take(skipped, *live);
+                    return confirmed.map(|()| None);
+                }
+                () = progress.until_paused(true) => {
+                    live.confirm().await?;
+                    take(skipped, *live);
+                    return Ok(Some(Reading::None));
+                }
+                ops = live.next() => ops?,
+            };
+            let nothing = ops.is_empty();
+            self.progress.set_caught_up(nothing);
+            let read = if live.left() == 0 && !live.in_snapshot() { live.position() } else { None };
+            let bytes = live.take_bytes();
+            if self.hand_on(ops, read.clone(), bytes).await.is_err() {
+                take(skipped, *live);
+                return Ok(None);
+            }
+            let Some(position) = read else { continue };
+            if joined.is_none() && Instant::now() >= not_before && self.is_close(nothing, &position) {
+                let start = position.clone().into();
+                joined = self.hub.join(&self.plugin, &self.follow.selection, start).await.unwrap_or_default();
+            }
+            let Some(waiting) = joined.take().filter(|joined| !joined.batches.is_closed()) else { continue };
+            if reached(&position, waiting.at.as_ref()) {
+                tracing::debug!(plugin = &*self.plugin, "has caught up, and reads with the others");
+                take(skipped, *live);
+                return Ok(Some(Reading::Shared { batches: waiting.batches, passed: position.timestamp() }));
+            }
+            // Places in a change stream cannot be compared: another time they may be the same.
+            if position.timestamp().is_some() {
+                joined = Some(waiting);
+            }
+        }
+    }
+
+    /// Whether the others can be joined.
+    fn is_close(&self, nothing: bool, position: &Position) -> bool {
+        let shared = self.hub.position();
+        let own = position.timestamp();
+        nothing || shared.zip(own).is_some_and(|(shared, own)| own.time.saturating_add(CLOSE) >= shared.time)
+    }
+
+    /// Reads until there is no more to read there, or the plugin is paused.
+    async fn read_shared(
+        &mut self,
+        mut batches: mpsc::Receiver<Arc<SharedBatch>>,
+        passed: Option<Timestamp>,
+        selection: &mut Selection,
+    ) -> Result<(), Gone> {
+        let progress = Arc::clone(&self.progress);
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Err(Gone),
+                () = progress.until_paused(true) => return Ok(()),
+                batch = batches.recv() => batch,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            self.progress.set_caught_up(batch.ops.is_empty());
+            let mut wanted =
+                |op: &Op| passed.is_none_or(|passed| op.timestamp > passed) && selection.wants(op);
+            let (read, bytes) = (batch.read.clone(), batch.bytes);
+            // The last one to have it need not copy.
+            let ops = match Arc::try_unwrap(batch) {
+                Ok(mut batch) => {
+                    batch.ops.retain(&mut wanted);
+                    batch.ops
+                }
+                Err(batch) => batch.ops.iter().filter(|op| wanted(op)).cloned().collect(),
+            };
+            self.hand_on(ops, read, bytes).await?;
+        }
+    }
+
+    async fn hand_on(&mut self, mut ops: Vec<Op>, read: Option<Position>, bytes: usize) -> Result<(), Gone> {
+        // A snapshot is told what is done, as it is not read again.
+        let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
+        match (&read, ops.last()) {
+            (Some(read), _) => self.follow.start = read.clone().into(),
+            (None, Some(last)) => {
+                if let Some(position) = Position::after(last) {
+                    self.follow.start = position.into();
+                }
+            }
+            (None, None) => {}
+        }
+        // Only the first reading is after a snapshot.
+        self.follow.snapshot &= of_snapshot;
+        ops.retain(|op| (self.mine)(op));
+        if ops.is_empty() && read.is_none() {
+            return Ok(());
+        }
+        let (done, answer) = oneshot::channel();
+        let batch = Batch { ops, read, bytes, done: of_snapshot.then_some(done) };
+        self.batches.send(batch).await.map_err(|_| Gone)?;
+        if of_snapshot {
+            answer.await.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether what was read up to `position` goes as far as what is shared from `at` on.
+fn reached(position: &Position, at: Option<&Position>) -> bool {
+    match (position.timestamp(), at.and_then(Position::timestamp)) {
+        (Some(position), Some(at)) => position >= at,
+        _ => at == Some(position),
+    }
+}
+
+fn take(skipped: &mut Skipped, live: Live) {
+    for (skip, count) in live.into_skipped() {
+        *skipped.entry(skip).or_default() += count;
+    }
+}

@@ -1,0 +1,53 @@
+//! All plugins of a host, side by side over one reader.
+
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::control::Control;
+use super::feed::Hub;
+use super::pipeline::{Ended, Pipeline, Prepared};
+use crate::source::{Follow, Skipped};
+
+/// Runs all pipelines, which `control` steers, until `shutdown` is cancelled or one of them fails: a host that goes on without
+/// one of its plugins would look well and lose changes. After `shutdown`, what was read is handled for as long as
+/// `grace`.
+///
+/// Gives back what became of each, and how much the reader that they share skipped.
+///
+/// `follow` is what they share: of a change stream, it selects what all of them want.
+///
+/// # Errors
+/// A defect of the host.
+pub async fn run_all(
+    pipelines: Vec<Pipeline>,
+    follow: Follow,
+    control: &Control,
+    shutdown: CancellationToken,
+    grace: Duration,
+) -> Result<(Vec<Ended>, Skipped), JoinError> {
+    let (hub, joins) = Hub::new(follow);
+    let reader = tokio::spawn(hub.run(shutdown.clone()));
+    let prepared: Vec<_> =
+        pipelines.into_iter().map(|pipeline| Prepared::new(pipeline, joins.clone())).collect();
+    drop(joins);
+    control.activate(Some(prepared.iter().map(Prepared::steered).collect()));
+    let mut running = JoinSet::new();
+    for pipeline in prepared {
+        running.spawn(pipeline.run(shutdown.clone(), grace));
+    }
+    let mut all = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        let ended = ended?;
+        if ended.result.is_err() {
+            shutdown.cancel();
+        }
+        all.push(ended);
+    }
+    control.activate(None);
+    shutdown.cancel();
+    let skipped = reader.await?;
+    all.sort_by(|one, other| one.plugin.cmp(&other.plugin));
+    Ok((all, skipped))
+}

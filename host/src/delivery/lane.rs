@@ -1,0 +1,71 @@
+//! Ops that are handled one after another.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::op::Op;
+use crate::plugin::CallError;
+
+/// An op that waits to be handled.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// In the window.
+    pub(super) number: u64,
+    pub(super) op: Op,
+    /// What the filter did instead of an answer.
+    pub(super) filter_failed: Option<CallError>,
+}
+
+/// The ops of one lane, or of all where there is no order. How many there are, the window bounds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queue(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: Mutex<(VecDeque<Waiting>, bool)>,
+    changed: Notify,
+}
+
+impl Queue {
+    /// Adds these, and leaves `ops` empty.
+    pub(super) fn add(&self, ops: &mut Vec<Waiting>) {
+        if ops.is_empty() {
+            return;
+        }
+        let several = ops.len() > 1;
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).0.extend(ops.drain(..));
+        if several {
+            self.0.changed.notify_waiters();
+        }
+        // Whoever comes next sees it, too.
+        self.0.changed.notify_one();
+    }
+
+    /// No more will come.
+    pub(super) fn close(&self) {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.0.changed.notify_waiters();
+    }
+
+    /// Takes up to `count` ops, once there are any. None: all were taken, and no more will come.
+    pub(super) async fn take(&self, count: usize) -> Option<VecDeque<Waiting>> {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let (ops, closed) = &mut *waiting;
+                if !ops.is_empty() {
+                    let count = count.min(ops.len());
+                    return Some(ops.drain(..count).collect());
+                }
+                if *closed {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How ops are delivered.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use super::{BreakerPolicy, Ordering, RetryPolicy};
+
+/// How ops are delivered to a plugin.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliverySettings {
+    /// Which ops are handled one after another.
+    pub ordering: Ordering,
+    /// How many are handled at the same time, each by an instance of its own. At least 1.
+    pub lanes: usize,
+    /// How many ops, from the first that is not done on, are read before it is waited for; about.
+    pub max_ops: usize,
+    /// How much they may keep in memory; with what was read at once, of 16 MB at most, beyond.
+    pub max_bytes: ByteSize,
+    /// Between two times that the checkpoint is stored, where there was something to do.
+    #[serde(with = "humantime_serde")]
+    pub checkpoint_interval: Duration,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            ordering: Ordering::Document,
+            // Most plugins wait for a mail server or an index, and these take a few at a time.
+            lanes: 4,
+            // A few of what is filtered at once: lanes that are fast do not run dry, and a crash repeats no more.
+            max_ops: 8192,
+            max_bytes: ByteSize::mib(64),
+            checkpoint_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How much may be read and not done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Ops from the first that is not done on.
+    pub(super) ops: usize,
+    /// What they keep in memory.
+    pub(super) bytes: usize,
+    /// Ops after the checkpoint that is stored, where checkpoints are: what a crash may repeat when the store is down.
+    pub(super) unstored_ops: u64,
+}
+
+/// More than are done between two checkpoints, so that it is reached only when the store fails.
+const UNSTORED_OPS: u64 = 2_000_000;
+
+impl From<DeliverySettings> for Bounds {
+    fn from(settings: DeliverySettings) -> Self {
+        Self {
+            ops: settings.max_ops.max(1),
+            bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX).max(1),
+            unstored_ops: UNSTORED_OPS,
+        }
+    }
+}
+
+/// All that says how a plugin's ops are delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// Lanes and bounds.
+    pub delivery: DeliverySettings,
+    /// What becomes of an op that fails.
+    pub retry: RetryPolicy,
+    /// What becomes of a plugin that fails on op after op.
+    pub breaker: BreakerPolicy,
+}

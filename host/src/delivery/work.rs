@@ -1,0 +1,266 @@
+//! A lane at work: it has one op after the other handled, and tries again what failed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+use super::RetryPolicy;
+use super::breaker::{Breaker, Verdict};
+use super::lane::{Queue, Waiting};
+use super::letters::{DeadLetters, GivenUp};
+use super::progress::{Done, Progress};
+use crate::op::Op;
+use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
+use crate::store::DeadLetterKind;
+
+/// Ops that a lane takes from its queue at once.
+const TAKEN_AT_ONCE: usize = 64;
+
+/// What a lane calls.
+pub(super) trait Callee: Send {
+    /// Whether the op is wanted: asked where the filter failed on it before.
+    fn filter(&mut self, op: &Op, attempt: u32) -> impl Future<Output = Result<bool, CallError>> + Send;
+    /// Has it handled.
+    fn handle(
+        &mut self,
+        op: &Op,
+        attempt: u32,
+    ) -> impl Future<Output = Result<Result<(), Failure>, CallError>> + Send;
+}
+
+/// Instances of a plugin.
+pub(super) struct Instances {
+    plugin: Plugin,
+    handler: Handler,
+}
+
+impl Instances {
+    pub(super) fn new(plugin: Plugin) -> Self {
+        Self { handler: Handler::new(plugin.clone()), plugin }
+    }
+}
+
+impl Callee for Instances {
+    async fn filter(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+        let (plugin, op) = (self.plugin.clone(), op.clone());
+        // It failed before, so it is worth an instance of its own.
+        let asked = tokio::task::spawn_blocking(move || Filter::new(plugin).call(&op, attempt)).await;
+        asked.unwrap_or_else(|error: JoinError| {
+            Err(CallError::Trapped { call: "filter", reason: error.to_string() })
+        })
+    }
+
+    async fn handle(&mut self, op: &Op, attempt: u32) -> Result<Result<(), Failure>, CallError> {
+        self.handler.call(op, attempt).await
+    }
+}
+
+/// What the lanes of a plugin share.
+pub(super) struct Shared {
+    pub(super) plugin: Arc<str>,
+    pub(super) retry: RetryPolicy,
+    pub(super) progress: Arc<Progress>,
+    pub(super) breaker: Breaker,
+    pub(super) letters: DeadLetters,
+    /// Nothing is tried again, and the first op that fails is a lane's last.
+    pub(super) shutdown: CancellationToken,
+    /// What is queued is not begun.
+    pub(super) dropped: CancellationToken,
+}
+
+impl Shared {
+    /// Waits while the plugin is paused.
+    async fn permitted(&self) -> Result<(), Left> {
+        if self.dropped.is_cancelled() {
+            return Err(Left);
+        }
+        if self.progress.is_paused() {
+            tokio::select! {
+                () = self.progress.until_paused(false) => {}
+                () = self.shutdown.cancelled() => return Err(Left),
+                () = self.dropped.cancelled() => return Err(Left),
+            }
+        }
+        if !self.breaker.is_open() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = self.breaker.permit() => Ok(()),
+            () = self.shutdown.cancelled() => Err(Left),
+            () = self.dropped.cancelled() => Err(Left),
+        }
+    }
+
+    /// The plugin does what it should.
+    fn works(&self) {
+        if let Some(pause) = self.breaker.works() {
+            tracing::info!(plugin = &*self.plugin, "works again, after {} s", pause.as_secs());
+        }
+    }
+
+    /// Puts the op among the dead letters: it is done when it is there.
+    async fn give_up(
+        &self,
+        waiting: &Waiting,
+        kind: DeadLetterKind,
+        error: String,
+        attempts: u32,
+        first_attempt: Option<SystemTime>,
+    ) -> Result<(), Left> {
+        let Waiting { number, op, .. } = waiting;
+        self.progress.problem(&error);
+        let time = SystemTime::now();
+        let first_attempt = first_attempt.unwrap_or(time);
+        let given_up = GivenUp { op, kind, error, attempts, first_attempt, time };
+        let kept = tokio::select! {
+            kept = self.letters.keep(given_up) => kept,
+            () = self.shutdown.cancelled() => return Err(Left),
+        };
+        if kept {
+            self.progress.dead_letter();
+        }
+        let outcome = match kind {
+            DeadLetterKind::Rejected => Done::Rejected,
+            DeadLetterKind::Failed => Done::Failed,
+        };
+        self.progress.done(*number, op.timestamp, outcome, attempts);
+        Ok(())
+    }
+}
+
+/// A lane.
+pub(super) struct Lane<C> {
+    shared: Arc<Shared>,
+    callee: C,
+}
+
+/// An op was left as it is, since the host is stopping.
+struct Left;
+
+impl<C: Callee> Lane<C> {
+    pub(super) fn new(shared: Arc<Shared>, callee: C) -> Self {
+        Self { shared, callee }
+    }
+
+    /// Works until the queue is closed and empty, or an op is left.
+    pub(super) async fn run(mut self, queue: Queue) {
+        while let Some(ops) = queue.take(TAKEN_AT_ONCE).await {
+            for waiting in ops {
+                if self.deliver(&waiting).await.is_err() {
+                    // After one that is left, no other is to be done that may have to wait for it.
+                    self.shared.dropped.cancel();
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn deliver(&mut self, waiting: &Waiting) -> Result<(), Left> {
+        let Waiting { number, op, filter_failed } = waiting;
+        let shared = Arc::clone(&self.shared);
+        // Most ops need none.
+        let (mut pauses, mut first_attempt) = (None, None);
+        let mut attempt = 1;
+        let mut wanted = match filter_failed {
+            Some(error) => Wanted::Failed(error.clone()),
+            None => Wanted::Yes,
+        };
+        loop {
+            shared.permitted().await?;
+            let problem = match self.attempt(op, attempt, &mut wanted).await {
+                Attempt::Done(outcome) => {
+                    shared.works();
+                    shared.progress.done(*number, op.timestamp, outcome, attempt);
+                    return Ok(());
+                }
+                Attempt::Rejected(reason) => {
+                    shared.works();
+                    shared.give_up(waiting, DeadLetterKind::Rejected, reason, attempt, first_attempt).await?;
+                    return Ok(());
+                }
+                Attempt::Failed(problem) => problem,
+            };
+            let started = *first_attempt.get_or_insert_with(SystemTime::now);
+            shared.progress.problem(&problem);
+            let (plugin, id) = (&*shared.plugin, op.id());
+            if shared.shutdown.is_cancelled() {
+                tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");
+                shared.breaker.give_back();
+                return Err(Left);
+            }
+            let verdict = shared.breaker.failed(*number);
+            if started.elapsed().is_ok_and(|age| age >= shared.retry.max_age) {
+                shared.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await?;
+                return Ok(());
+            }
+            match verdict {
+                Verdict::OfTheOp => {}
+                Verdict::Opened => {
+                    let failing = shared.breaker.failing();
+                    tracing::error!(
+                        plugin, op = %id,
+                        "the plugin failed on {failing} ops and handled none: it is paused, and tried again now and then until it \
+                         works: {problem}"
+                    );
+                    continue;
+                }
+                Verdict::StillOpen => {
+                    tracing::debug!(plugin, op = %id, "still failing: {problem}");
+                    continue;
+                }
+            }
+            let Some(pause) = pauses.get_or_insert_with(|| shared.retry.pauses()).next() else {
+                shared.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await?;
+                return Ok(());
+            };
+            tracing::warn!(
+                plugin, op = %id,
+                "attempt {attempt} failed, trying again in {} ms: {problem}", pause.as_millis()
+            );
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shared.shutdown.cancelled() => {}
+                () = shared.dropped.cancelled() => return Err(Left),
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&mut self, op: &Op, attempt: u32, wanted: &mut Wanted) -> Attempt {
+        match std::mem::replace(wanted, Wanted::Ask) {
+            Wanted::Failed(error) => return Attempt::Failed(error.to_string()),
+            Wanted::Yes => {}
+            Wanted::Ask => match self.callee.filter(op, attempt).await {
+                Ok(true) => {}
+                Ok(false) => return Attempt::Done(Done::Unwanted),
+                Err(error) => return Attempt::Failed(error.to_string()),
+            },
+        }
+        *wanted = Wanted::Yes;
+        tracing::debug!(plugin = &*self.shared.plugin, op = %op.id(), attempt, "handing over");
+        match self.callee.handle(op, attempt).await {
+            Ok(Ok(())) => Attempt::Done(Done::Handled),
+            Ok(Err(Failure::Reject(reason))) => Attempt::Rejected(reason),
+            Ok(Err(Failure::Retry(reason))) => Attempt::Failed(reason),
+            Err(error) => Attempt::Failed(error.to_string()),
+        }
+    }
+}
+
+/// What the filter says of an op.
+enum Wanted {
+    Yes,
+    /// It failed, in this attempt.
+    Failed(CallError),
+    /// It failed before, and is to be asked again.
+    Ask,
+}
+
+enum Attempt {
+    Done(Done),
+    Rejected(String),
+    Failed(String),
+}

@@ -1,0 +1,95 @@
+//! All that works for one plugin, from batches on: what filters and dispatches, and the lanes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Batch;
+use super::breaker::Breaker;
+use super::dispatch::{Dispatcher, PluginSieve};
+use super::lane::Queue;
+use super::letters::DeadLetters;
+use super::ordering::Ordering;
+use super::progress::Progress;
+use super::settings::Policy;
+use super::work::{Instances, Lane, Shared};
+use crate::plugin::Plugin;
+
+/// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
+/// that were looked up, so: one.
+const READ_AHEAD: usize = 1;
+
+/// What works for a plugin.
+pub(super) struct Works {
+    tasks: JoinSet<Result<(), JoinError>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Works {
+    /// Starts all of it. It ends when the sender is dropped, and all is done.
+    pub(super) fn start(
+        plugin: &Plugin,
+        policy: Policy,
+        progress: &Arc<Progress>,
+        letters: DeadLetters,
+        shutdown: CancellationToken,
+    ) -> (mpsc::Sender<Batch>, Self) {
+        let shared = Arc::new(Shared {
+            plugin: plugin.name().into(),
+            retry: policy.retry,
+            progress: Arc::clone(progress),
+            breaker: Breaker::new(policy.breaker),
+            letters,
+            shutdown,
+            dropped: CancellationToken::new(),
+        });
+        let ordering = policy.delivery.ordering;
+        let count = if ordering == Ordering::Oplog { 1 } else { policy.delivery.lanes.max(1) };
+        let queues: Vec<_> = match ordering {
+            Ordering::None => vec![Queue::default()],
+            _ => (0..count).map(|_| Queue::default()).collect(),
+        };
+        let mut tasks = JoinSet::new();
+        for queue in queues.iter().cycle().take(count) {
+            let lane = Lane::new(Arc::clone(&shared), Instances::new(plugin.clone()));
+            let queue = queue.clone();
+            tasks.spawn(async move {
+                lane.run(queue).await;
+                Ok(())
+            });
+        }
+        let (sender, batches) = mpsc::channel(READ_AHEAD);
+        let dispatcher =
+            Dispatcher::new(PluginSieve::new(plugin.clone()), ordering, Arc::clone(progress), queues);
+        let dropped = shared.dropped.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                worked = dispatcher.run(batches) => worked,
+                () = dropped.cancelled() => Ok(()),
+            }
+        });
+        (sender, Self { tasks, shared })
+    }
+
+    /// Waits until all is done, and nothing more will come. It may be cancelled, and called again.
+    ///
+    /// # Errors
+    /// A defect of the host.
+    pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+
+    /// Begins nothing more, and waits for what is in work: for so long.
+    pub(super) async fn drop_queued(mut self, grace: Duration) {
+        self.shared.dropped.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(grace, ended).await;
+        self.tasks.abort_all();
+    }
+}
