@@ -13,6 +13,10 @@ use serde::Deserialize;
 use crate::delivery::RetryPolicy;
 use crate::plugin::Limits;
 use crate::source::{HistoryLost, SourceKind, Start};
+use crate::store::StoreKind;
+
+/// The name of the pipeline, where nothing is said.
+pub const NAME: &str = "gtm-host";
 
 /// Everything that can be set. Unknown keys are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,8 +34,10 @@ pub struct Settings {
     pub log: Log,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
     pub cache_dir: Option<PathBuf>,
-    /// Where the progress of snapshots is kept. By default `gtm-host` in the user's directory for state.
-    pub state_dir: Option<PathBuf>,
+    /// The name of the pipeline, under which hosts share checkpoints. By default [`NAME`].
+    pub name: Option<String>,
+    /// Where checkpoints, dead letters and the progress of snapshots are kept.
+    pub store: StoreKind,
     /// How long, after SIGINT or SIGTERM, ops that were read are still handled.
     #[serde(with = "humantime_serde::option")]
     pub shutdown_grace: Option<Duration>,
@@ -188,6 +194,11 @@ pub enum ConfigError {
 }
 
 impl Settings {
+    /// The name of the pipeline.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(NAME)
+    }
+
     /// Reads a settings file. Paths of plugins and of files in it are relative to its directory.
     ///
     /// # Errors
@@ -205,9 +216,11 @@ impl Settings {
             &mut settings.source.uri_file,
             &mut settings.mail.url_file,
             &mut settings.cache_dir,
-            &mut settings.state_dir,
         ];
         for path in paths.chain(files.into_iter().flatten()) {
+            *path = directory.join(&*path);
+        }
+        if let StoreKind::File(path) = &mut settings.store {
             *path = directory.join(&*path);
         }
         Ok(settings)

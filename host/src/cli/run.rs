@@ -1,18 +1,18 @@
 //! `gtm-host --plugin …`: brings changes to plugins until it is stopped.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Ended, Pipeline};
 use gtm_host::source::{HistoryLost, skipped_by_name};
+use gtm_host::store::CheckpointKey;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::load::load;
 use super::server::Server;
-use super::{DEFECT, GRACE, directories, listed};
+use super::{DEFECT, GRACE, listed};
 
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let pipelines = tokio::select! {
@@ -31,32 +31,23 @@ pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyh
 async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
     let plugins = load(settings).await?;
     let server = Server::find(settings, plugins.len()).await?;
+    let store = server.store(settings).await?;
     let mut pipelines = Vec::new();
     for (plugin, selection) in plugins {
         let own = settings.plugins.get(plugin.name()).and_then(|plugin| plugin.snapshot);
         let snapshot = own.unwrap_or(settings.source.snapshot);
-        let file = match snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
-            true => Some(progress_file(settings, plugin.name())?),
-            false => None,
+        let kept = snapshot || settings.source.on_history_lost == HistoryLost::Snapshot;
+        let key = CheckpointKey {
+            pipeline: settings.name().to_owned(),
+            plugin: plugin.name().to_owned(),
+            worker: None,
         };
-        let source = server.follow(settings, selection, snapshot, file).await?;
+        let progress = (kept && store.keeps()).then(|| store.progress(key));
+        let source = server.follow(settings, selection, snapshot, progress).await?;
         tracing::info!(plugin = plugin.name(), "{}", server.describe(&source));
         pipelines.push(Pipeline::new(plugin, source, settings.retry));
     }
     Ok(pipelines)
-}
-
-/// Where the progress of a plugin's snapshot is kept. A name may have any sign in it, a file's may not.
-fn progress_file(settings: &Settings, plugin: &str) -> anyhow::Result<PathBuf> {
-    let directory = directories::state(settings)?;
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("{} cannot be made: name another by --state-dir", directory.display()))?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let name: String = plugin
-        .bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") })
-        .collect();
-    Ok(directory.join(format!("snapshot-{name}.json")))
 }
 
 /// Waits for all pipelines. When one fails, the others are stopped: a host that goes on without one

@@ -1,12 +1,13 @@
 //! The deployment to follow, as the settings say.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
 use gtm_host::source::connect::{Deployment, connect};
-use gtm_host::source::snapshot::ProgressFile;
+use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
 use gtm_host::source::{Choice, Follow, Live, Selection, choose};
+use gtm_host::store::Store;
 use mongodb::{Client, Namespace};
 
 const URI: &str = "mongodb://localhost:27017";
@@ -34,6 +35,11 @@ impl Server {
         Ok(Self { client, deployment, choice })
     }
 
+    /// The store that the settings name.
+    pub(super) async fn store(&self, settings: &Settings) -> anyhow::Result<Store> {
+        Ok(Store::open(&settings.store, &self.client).await?)
+    }
+
     /// Begins to follow it for what `selection` wants.
     /// `snapshot`: the documents that are there come first; where that is kept, if it is.
     pub(super) async fn follow(
@@ -41,7 +47,7 @@ impl Server {
         settings: &Settings,
         selection: Selection,
         snapshot: bool,
-        progress_file: Option<PathBuf>,
+        progress: Option<Arc<dyn ProgressStore>>,
     ) -> anyhow::Result<Live> {
         let deployment = self.deployment.to_string();
         let follow = Follow {
@@ -51,7 +57,7 @@ impl Server {
             start: settings.source.start.clone(),
             history_lost: settings.source.on_history_lost,
             snapshot,
-            progress_file: progress_file.map(|path| ProgressFile { path, deployment }),
+            progress: progress.map(|store| KeptProgress { store, deployment }),
         };
         Ok(Live::open(follow).await?)
     }
@@ -66,6 +72,14 @@ impl Server {
         let from = live.position().map(|position| format!(", from {position} on")).unwrap_or_default();
         format!("tailing {stream} of {}{from}", self.deployment)
     }
+}
+
+/// The store that the settings name, without following anything.
+pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
+    let source = &settings.source;
+    let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+    let (client, _) = connect(uri.as_deref().unwrap_or(URI), 2).await?;
+    Ok(Store::open(&settings.store, &client).await?)
 }
 
 fn namespace(namespace: &str) -> anyhow::Result<Namespace> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -28,6 +29,7 @@ pub struct Plugin {
     pub(super) filter: HostedPre<State>,
     pub(super) handler: HostedPre<State>,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
+    version: Arc<str>,
 }
 
 /// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
@@ -84,6 +86,7 @@ impl Plugin {
             filter: linked(linker::for_filter(engine)).map_err(mismatch)?,
             handler: linked(linker::for_handler(engine)).map_err(mismatch)?,
             subscriptions: Vec::new(),
+            version: version(&bytes),
         };
         if component.get_export(None, "subscriptions").is_some() {
             plugin.subscriptions = plugin.ask_subscriptions(path)?;
@@ -94,6 +97,11 @@ impl Plugin {
     /// What it is called in logs.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first twelve hexadecimal digits of the SHA-256 of the component: another file, another version.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Patterns of namespaces, each with the operations wanted there; none means all. No pattern
@@ -128,6 +136,10 @@ fn call_subscriptions(
     let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;
     let (subscriptions,) = function.call(store, ())?;
     Ok(subscriptions)
+}
+
+fn version(component: &[u8]) -> Arc<str> {
+    Sha256::digest(component).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

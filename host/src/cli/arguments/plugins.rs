@@ -62,10 +62,6 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_SHUTDOWN_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
     shutdown_grace: Option<Duration>,
 
-    /// Where the progress of snapshots is kept [default: gtm-host in the user's directory for state]
-    #[arg(long, env = "GTM_STATE_DIR", value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-
     /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
     #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -95,7 +91,6 @@ impl PluginArguments {
         retry.max_attempts = self.max_attempts.unwrap_or(retry.max_attempts);
         retry.initial_delay = self.retry_delay.unwrap_or(retry.initial_delay);
         overlay(&mut settings.cache_dir, &self.cache_dir);
-        overlay(&mut settings.state_dir, &self.state_dir);
         overlay(&mut settings.shutdown_grace, &self.shutdown_grace);
         Ok(())
     }
