@@ -212,11 +212,7 @@ impl Settings {
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
-        let files = [
-            &mut settings.source.uri_file,
-            &mut settings.mail.url_file,
-            &mut settings.cache_dir,
-        ];
+        let files = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
         for path in paths.chain(files.into_iter().flatten()) {
             *path = directory.join(&*path);
         }

@@ -7,7 +7,7 @@ use gtm_host::config::{Settings, secret};
 use gtm_host::source::connect::{Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
 use gtm_host::source::{Choice, Follow, Live, Selection, choose};
-use gtm_host::store::Store;
+use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 
 const URI: &str = "mongodb://localhost:27017";
@@ -78,7 +78,11 @@ impl Server {
 pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
     let source = &settings.source;
     let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
-    let (client, _) = connect(uri.as_deref().unwrap_or(URI), 2).await?;
+    let client = match settings.store {
+        StoreKind::Mongodb => connect(uri.as_deref().unwrap_or(URI), 2).await?.0,
+        // Of no use here: what is in a directory can be looked at while the server is down.
+        StoreKind::File(_) | StoreKind::None => Client::with_uri_str(URI).await?,
+    };
     Ok(Store::open(&settings.store, &client).await?)
 }
 

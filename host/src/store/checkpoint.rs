@@ -74,7 +74,8 @@ impl CheckpointKey {
 
 impl Checkpoint {
     pub(super) fn encode(&self, key: &CheckpointKey) -> Result<RawDocumentBuf, StoreError> {
-        let unstorable = |reason: &str| StoreError::Unstorable { what: key.checkpoint(), reason: reason.into() };
+        let unstorable =
+            |reason: &str| StoreError::Unstorable { what: key.checkpoint(), reason: reason.into() };
         let position = self.position.to_string();
         // A resume token can be anything that a server likes.
         if position.parse().as_ref() != Ok(&self.position) {
@@ -99,7 +100,11 @@ impl Checkpoint {
         Ok(document)
     }
 
-    pub(super) fn decode(document: &RawDocument, key: &CheckpointKey, store: &str) -> Result<Self, StoreError> {
+    pub(super) fn decode(
+        document: &RawDocument,
+        key: &CheckpointKey,
+        store: &str,
+    ) -> Result<Self, StoreError> {
         let fields = Fields { document, what: key.checkpoint(), store, lost: LOST };
         fields.check_version()?;
         let position = fields.text("position")?;
@@ -116,9 +121,9 @@ impl Checkpoint {
         });
         Ok(Self {
             deployment: fields.text("deployment")?.to_owned(),
-            position: position
-                .parse()
-                .map_err(|_| fields.damaged(format!("its position, \"{position}\", is no place to go on from")))?,
+            position: position.parse().map_err(|_| {
+                fields.damaged(format!("its position, \"{position}\", is no place to go on from"))
+            })?,
             timestamp: timestamp.transpose()?.map(Timestamp::from),
             workers: workers.transpose()?,
             epoch: fields.unsigned("epoch")?,

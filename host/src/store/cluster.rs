@@ -191,7 +191,9 @@ impl Cluster {
                     Some(current) if Found::new(&current, NAME)?.parts()? == Some(parts) => {
                         Err(found.damaged(format!("piece {count} of its op is missing in dead_letter_parts")))
                     }
-                    Some(_) => Err(StoreError::Unreachable { reason: format!("the dead letter {id} was just replaced") }),
+                    Some(_) => Err(StoreError::Unreachable {
+                        reason: format!("the dead letter {id} was just replaced"),
+                    }),
                     None => Ok(None),
                 };
             };
@@ -201,7 +203,8 @@ impl Cluster {
     }
 
     pub(super) async fn drop_dead_letter(&self, id: &str) -> Result<bool, StoreError> {
-        let dropped = timed(async { self.letters.delete_one(doc! { "_id": id }).await }).await.map_err(error)?;
+        let dropped =
+            timed(async { self.letters.delete_one(doc! { "_id": id }).await }).await.map_err(error)?;
         self.drop_parts(id, None).await?;
         Ok(dropped.deleted_count > 0)
     }
@@ -217,9 +220,14 @@ impl Cluster {
         })
     }
 
-    pub(super) async fn save_snapshot_progress(&self, key: &CheckpointKey, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) async fn save_snapshot_progress(
+        &self,
+        key: &CheckpointKey,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         let progress = std::str::from_utf8(bytes).map_err(|error| StoreError::Defect(error.to_string()))?;
-        let document = rawdoc! { "_id": key.document(), "version": super::fields::VERSION, "progress": progress };
+        let document =
+            rawdoc! { "_id": key.document(), "version": super::fields::VERSION, "progress": progress };
         let replace = self.snapshots.replace_one(by_id(key)?, &document).upsert(true);
         timed(async { replace.await }).await.map_err(error)?;
         Ok(())

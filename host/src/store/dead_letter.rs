@@ -81,7 +81,9 @@ impl DeadLetter {
         let mut id = format!("{:08x}{:08x}-", op.timestamp.time, op.timestamp.increment);
         // By length, as names have any signs in them.
         let said = format!("{} {pipeline}{} {plugin}{}", pipeline.len(), plugin.len(), op.id());
-        Sha256::digest(said).iter().take(8).for_each(|byte| drop(write!(id, "{byte:02x}")));
+        Sha256::digest(said).iter().take(8).for_each(|byte| {
+            let _ = write!(id, "{byte:02x}");
+        });
         id
     }
 }
@@ -114,9 +116,12 @@ impl Matcher {
     }
 
     pub(super) fn matches(&mut self, letter: &Head<'_>) -> bool {
-        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error } = &self.filter;
+        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error } =
+            &self.filter;
         let in_namespace = match &mut self.selection {
-            Some(selection) => selection.select(letter.database, letter.collection, letter.operation).is_some(),
+            Some(selection) => {
+                selection.select(letter.database, letter.collection, letter.operation).is_some()
+            }
             None => true,
         };
         in_namespace

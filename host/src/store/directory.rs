@@ -63,7 +63,10 @@ impl Directory {
         let file: Arc<Path> = file.into();
         let opened = Arc::clone(&file);
         let open = move || {
-            let unusable = |error: std::io::Error| StoreError::Directory { directory: directory.clone(), reason: error.to_string() };
+            let unusable = |error: std::io::Error| StoreError::Directory {
+                directory: directory.clone(),
+                reason: error.to_string(),
+            };
             std::fs::create_dir_all(&directory).map_err(unusable)?;
             let database = match Database::create(&opened) {
                 Err(DatabaseError::Storage(StorageError::Io(error)))
@@ -220,7 +223,11 @@ impl Directory {
         .await
     }
 
-    pub(super) async fn save_snapshot_progress(&self, of: &CheckpointKey, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) async fn save_snapshot_progress(
+        &self,
+        of: &CheckpointKey,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         let (of, bytes) = (of.clone(), bytes.to_vec());
         self.with(move |database, _| {
             let write = database.begin_write()?;

@@ -38,9 +38,13 @@ pub enum StoreError {
     DamagedFile { file: PathBuf, reason: String },
     #[error("the store {} was written by a newer gtm-host, or in another format (version {version}). Use that one", file.display())]
     OtherFormat { file: PathBuf, version: u64 },
-    #[error("{what} in {store} cannot be understood: {reason}. Correct it, or delete it, knowing what is lost: {lost}")]
+    #[error(
+        "{what} in {store} cannot be understood: {reason}. Correct it, or delete it, knowing what is lost: {lost}"
+    )]
     Damaged { what: String, store: String, reason: String, lost: &'static str },
-    #[error("{what} in {store} was written by a newer gtm-host (version {version}; this one knows {known}). Use that one")]
+    #[error(
+        "{what} in {store} was written by a newer gtm-host (version {version}; this one knows {known}). Use that one"
+    )]
     Newer { what: String, store: String, version: i64, known: i64 },
     #[error(
         "{what} was taken over by another host (epoch {stored}, and this host has {mine}): this one must not go on with it"

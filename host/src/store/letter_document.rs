@@ -120,6 +120,9 @@ impl<'a> Found<'a> {
     fn kind(&self) -> Result<DeadLetterKind, StoreError> {
         let name = self.0.text("kind")?;
         let kinds = [DeadLetterKind::Rejected, DeadLetterKind::Failed];
-        kinds.into_iter().find(|kind| kind.name() == name).ok_or_else(|| self.0.wrong("kind", "rejected or failed"))
+        kinds
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| self.0.wrong("kind", "rejected or failed"))
     }
 }

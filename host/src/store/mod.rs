@@ -90,7 +90,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Fenced`]: that; nothing is written. Else see [`StoreError`].
-    pub async fn save_checkpoint(&self, key: &CheckpointKey, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    pub async fn save_checkpoint(
+        &self,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
         ask!(self, save_checkpoint(key, checkpoint), ())
     }
 

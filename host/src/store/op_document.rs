@@ -106,5 +106,6 @@ pub(super) fn decode(fields: &Fields<'_>) -> Result<Op, StoreError> {
 }
 
 pub(super) fn u32_of(fields: &Fields<'_>, name: &str) -> Result<u32, StoreError> {
-    u32::try_from(fields.integer(name)?).map_err(|_| fields.wrong(name, "a whole number from 0 to 4294967295"))
+    u32::try_from(fields.integer(name)?)
+        .map_err(|_| fields.wrong(name, "a whole number from 0 to 4294967295"))
 }

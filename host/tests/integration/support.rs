@@ -34,6 +34,8 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
         command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        // Tests share a server, not their checkpoints.
+        command.env("GTM_NAME", ObjectId::new().to_hex());
         command.envs(environment.iter().copied()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start("gtm-host", &mut command).unwrap();

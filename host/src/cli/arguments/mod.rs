@@ -18,10 +18,10 @@ use gtm_host::op::OperationType;
 
 use common::CommonArguments;
 pub(super) use common::Format;
-pub(super) use files::FileArguments;
 pub(super) use dead_letters::{
     DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, WhichArguments,
 };
+pub(super) use files::FileArguments;
 use help::{DEAD_LETTERS, EXAMPLES, REPLAY, TAIL};
 use plugins::PluginArguments;
 use server::ServerArguments;

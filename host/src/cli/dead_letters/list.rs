@@ -38,13 +38,14 @@ pub(super) async fn run(
         }
     }
     if text {
-        print(format!("{} dead letters: {failed} failed, {rejected} rejected", failed + rejected).as_bytes())?;
+        print(
+            format!("{} dead letters: {failed} failed, {rejected} rejected", failed + rejected).as_bytes(),
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-const HEAD: &str =
-    "ID                                 TIME                  KIND      ATTEMPTS  PLUGIN  OPERATION  NAMESPACE  ERROR";
+const HEAD: &str = "ID                                 TIME                  KIND      ATTEMPTS  PLUGIN  OPERATION  NAMESPACE  ERROR";
 
 fn line(letter: &DeadLetter) -> String {
     let DeadLetter { id, plugin, op, kind, error, attempts, time, .. } = letter;

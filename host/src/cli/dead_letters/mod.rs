@@ -36,7 +36,9 @@ pub(super) async fn run(
     }
     let done = match &arguments.command {
         DeadLettersCommand::List(arguments) => list::run(arguments, &settings, &store, &shutdown).await?,
-        DeadLettersCommand::Show(arguments) => show::run(&arguments.id, arguments.place.output, &store).await?,
+        DeadLettersCommand::Show(arguments) => {
+            show::run(&arguments.id, arguments.place.output, &store).await?
+        }
         DeadLettersCommand::Retry(arguments) => retry::run(arguments, &settings, &store, &shutdown).await?,
         DeadLettersCommand::Drop(arguments) => drop::run(arguments, &settings, &store, &shutdown).await?,
     };
@@ -76,7 +78,11 @@ impl<'a> Letters<'a> {
             if filtered {
                 bail!("give either the ids of dead letters or a filter");
             }
-            return Ok(Self { store, which: Which::Ids(ids.iter().cloned().collect()), page: VecDeque::new() });
+            return Ok(Self {
+                store,
+                which: Which::Ids(ids.iter().cloned().collect()),
+                page: VecDeque::new(),
+            });
         }
         if !filtered && !all {
             bail!("which dead letters? Give their ids, a filter such as --namespace, or --all");

@@ -34,7 +34,8 @@ pub(super) async fn run(
             tracing::warn!(
                 plugin = letter.plugin,
                 "the dead letter {} is left: its plugin is not given. Name it by --plugin {}=FILE",
-                letter.id, letter.plugin
+                letter.id,
+                letter.plugin
             );
             left += 1;
             continue;
@@ -45,7 +46,12 @@ pub(super) async fn run(
                 handled += 1;
             }
             Err(letter) => {
-                tracing::warn!(plugin = letter.plugin, "the dead letter {} failed again: {}", letter.id, letter.error);
+                tracing::warn!(
+                    plugin = letter.plugin,
+                    "the dead letter {} failed again: {}",
+                    letter.id,
+                    letter.error
+                );
                 store.add_dead_letter(&letter).await?;
                 failed += 1;
             }
@@ -59,7 +65,11 @@ pub(super) async fn run(
 }
 
 /// Gives back the id of a letter that is handled now; or else the letter as it is to be kept.
-async fn attempt(handler: &mut Handler, version: &str, letter: DeadLetter) -> Result<String, Box<DeadLetter>> {
+async fn attempt(
+    handler: &mut Handler,
+    version: &str,
+    letter: DeadLetter,
+) -> Result<String, Box<DeadLetter>> {
     let attempts = letter.attempts.saturating_add(1);
     let (kind, error) = match handler.call(&letter.op, attempts).await {
         Ok(Ok(())) => return Ok(letter.id),

@@ -16,7 +16,8 @@ pub(super) async fn run(id: &str, format: Format, store: &Store) -> anyhow::Resu
         return Ok(ExitCode::SUCCESS);
     }
     // A document that nests deeper than the printer follows is shown on one line.
-    let pretty = serde_json::from_slice::<serde_json::Value>(&line).and_then(|value| serde_json::to_vec_pretty(&value));
+    let pretty = serde_json::from_slice::<serde_json::Value>(&line)
+        .and_then(|value| serde_json::to_vec_pretty(&value));
     print(&pretty.unwrap_or(line))?;
     Ok(ExitCode::SUCCESS)
 }

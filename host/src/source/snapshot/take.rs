@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinSet;
 
 use super::error::SnapshotError;
-use super::kept::{Keeper, KeptProgress, Standing};
 use super::id::Id;
+use super::kept::{Keeper, KeptProgress, Standing};
 use super::plan::{begin, go_on};
 use super::progress::Progress;
 use super::reader::{Event, Job, Reader};
