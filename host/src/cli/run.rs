@@ -6,7 +6,7 @@ use anyhow::Context;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Ended, Pipeline};
 use gtm_host::source::{HistoryLost, skipped_by_name};
-use gtm_host::store::CheckpointKey;
+use gtm_host::store::{CheckpointKey, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,8 @@ use super::server::Server;
 use super::{DEFECT, GRACE, listed};
 
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
-    let pipelines = tokio::select! {
+    // Held to the end: a directory is this host's alone.
+    let (_store, pipelines) = tokio::select! {
         pipelines = start(&settings) => pipelines?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
@@ -28,7 +29,7 @@ pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyh
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
+async fn start(settings: &Settings) -> anyhow::Result<(Store, Vec<Pipeline>)> {
     let plugins = load(settings).await?;
     let server = Server::find(settings, plugins.len()).await?;
     let store = server.store(settings).await?;
@@ -47,7 +48,7 @@ async fn start(settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
         tracing::info!(plugin = plugin.name(), "{}", server.describe(&source));
         pipelines.push(Pipeline::new(plugin, source, settings.retry));
     }
-    Ok(pipelines)
+    Ok((store, pipelines))
 }
 
 /// Waits for all pipelines. When one fails, the others are stopped: a host that goes on without one
