@@ -15,7 +15,8 @@ use bson::{Document, doc};
 use futures_util::StreamExt;
 use gtm_host::op::Timestamp;
 use gtm_host::source::Selection;
-use gtm_host::source::snapshot::{Options, ProgressFile, Snapshot};
+use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot};
+use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use mongodb::action::Action;
 use mongodb::options::{Hint, ReadConcern};
@@ -81,11 +82,13 @@ fn selection(namespace: &str) -> Selection {
 /// The bounds of the ranges that a snapshot makes.
 async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Option<Document>)> {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("progress.json");
-    let file = Some(ProgressFile { path: path.clone(), deployment: String::new() });
-    let options = Options { parallel: PARALLEL, file };
+    let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
+    let key = CheckpointKey { pipeline: String::new(), plugin: String::new(), worker: None };
+    let kept = Some(KeptProgress { store: store.progress(key.clone()), deployment: String::new() });
+    let options = Options { parallel: PARALLEL, kept };
     drop(Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap());
-    let state: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let state: Value =
+        serde_json::from_slice(&store.snapshot_progress(&key).await.unwrap().unwrap()).unwrap();
     let bound = |range: &Value, name| {
         range.get(name).map(|id| Document::try_from(id.as_object().unwrap().clone()).unwrap())
     };
@@ -119,7 +122,7 @@ async fn count(
 }
 
 async fn take(client: &Client, namespace: &str) -> i32 {
-    let options = Options { parallel: PARALLEL, file: None };
+    let options = Options { parallel: PARALLEL, kept: None };
     let mut snapshot =
         Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap();
     let mut taken = 0;

@@ -13,6 +13,10 @@ use serde::Deserialize;
 use crate::delivery::{BreakerPolicy, DeliverySettings, Ordering, RetryPolicy};
 use crate::plugin::Limits;
 use crate::source::{HistoryLost, SourceKind, Start};
+use crate::store::StoreKind;
+
+/// The name of the pipeline, where nothing is said.
+pub const NAME: &str = "gtm-host";
 
 /// Everything that can be set. Unknown keys are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,8 +38,10 @@ pub struct Settings {
     pub log: Log,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
     pub cache_dir: Option<PathBuf>,
-    /// Where the progress of snapshots is kept. By default `gtm-host` in the user's directory for state.
-    pub state_dir: Option<PathBuf>,
+    /// The name of the pipeline, under which hosts share checkpoints. By default [`NAME`].
+    pub name: Option<String>,
+    /// Where checkpoints, dead letters and the progress of snapshots are kept.
+    pub store: StoreKind,
     /// How long, after SIGINT or SIGTERM, ops that were read are still handled.
     #[serde(with = "humantime_serde::option")]
     pub shutdown_grace: Option<Duration>,
@@ -198,6 +204,11 @@ pub enum ConfigError {
 }
 
 impl Settings {
+    /// The name of the pipeline.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(NAME)
+    }
+
     /// Reads a settings file. Paths of plugins and of files in it are relative to its directory.
     ///
     /// # Errors
@@ -211,13 +222,11 @@ impl Settings {
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
-        let files = [
-            &mut settings.source.uri_file,
-            &mut settings.mail.url_file,
-            &mut settings.cache_dir,
-            &mut settings.state_dir,
-        ];
+        let files = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
         for path in paths.chain(files.into_iter().flatten()) {
+            *path = directory.join(&*path);
+        }
+        if let StoreKind::File(path) = &mut settings.store {
             *path = directory.join(&*path);
         }
         Ok(settings)

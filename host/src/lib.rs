@@ -6,6 +6,7 @@
 //! - [`extended_json`]: BSON for people and scripts;
 //! - [`display`]: how far long work is, for who waits for it;
 //! - [`source`]: where changes come from, the oplog above all;
+//! - [`store`]: what is kept for after a restart;
 //! - [`plugin`]: what runs on them, in a sandbox;
 //! - [`delivery`]: from a source to a plugin, in order, with retries;
 //! - [`config`]: the settings of it all.

@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and what is done then.
 
 mod arguments;
+mod dead_letters;
 mod directories;
 mod files;
 mod load;
@@ -52,6 +53,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
             Command::Run(_) => run::run(settings, shutdown).await,
             Command::Replay(arguments) => replay::run(arguments, settings, shutdown).await,
             Command::Tail(arguments) => tail::run(arguments, settings, shutdown).await,
+            Command::DeadLetters(arguments) => dead_letters::run(arguments, settings, shutdown).await,
         }
     });
     // A plugin that is still computing has had its time.

@@ -10,6 +10,7 @@ use gtm_host::delivery::{Policy, Replayed, replay};
 use gtm_host::display::Display;
 use gtm_host::source::Selection;
 use gtm_host::source::file::{Files, Report};
+use gtm_host::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ReplayArguments};
@@ -36,7 +37,7 @@ pub(super) async fn run(
     let started = Instant::now();
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
     let Replayed { emitted, plugins, read, worked } =
-        replay(&mut files, plugins, &gtm_host::store::Store, "gtm-host", &shutdown, grace, |report| {
+        replay(&mut files, plugins, &Store::none(), settings.name(), &shutdown, grace, |report| {
             show(&mut display, sizes, report)
         })
         .await;

@@ -1,6 +1,5 @@
 //! `gtm-host --plugin …`: brings changes to plugins until it is stopped.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::load::load;
 use super::server::Server;
-use super::{DEFECT, GRACE, directories, listed};
+use super::{DEFECT, GRACE, listed};
 
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let prepared = tokio::select! {
@@ -24,7 +23,7 @@ pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyh
     let (plugins, server, store) = prepared;
     let mut all = Selection::default();
     plugins.iter().for_each(|(_, selection)| all.add_all(selection));
-    let control = Control::new("gtm-host", None);
+    let control = Control::new(settings.name(), None);
     let pipelines = pipelines(&settings, &server, &store, &plugins, &all).await?;
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
     let shared = server.follow(&settings, all);
@@ -38,7 +37,8 @@ pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyh
 async fn prepare(settings: &Settings) -> anyhow::Result<(Vec<(Plugin, Selection)>, Server, Store)> {
     let plugins = load(settings).await?;
     let server = Server::find(settings, plugins.len() + 1).await?;
-    Ok((plugins, server, Store))
+    let store = server.store(settings).await?;
+    Ok((plugins, server, store))
 }
 
 /// What each plugin is to be brought, from its checkpoint on.
@@ -56,14 +56,17 @@ async fn pipelines(
             Policy { delivery: settings.delivery, retry: settings.retry, breaker: settings.breaker };
         policy.delivery.ordering = own.and_then(|own| own.ordering).unwrap_or(policy.delivery.ordering);
         policy.delivery.lanes = own.and_then(|own| own.lanes).unwrap_or(policy.delivery.lanes);
+        let key = CheckpointKey {
+            pipeline: settings.name().to_owned(),
+            plugin: plugin.name().to_owned(),
+            worker: None,
+        };
         let mut follow = server.follow(settings, selection.clone());
         follow.watched = Some(all.clone());
         follow.snapshot = own.and_then(|own| own.snapshot).unwrap_or(settings.source.snapshot);
         if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
-            follow.progress_file = Some(server.progress_file(progress_file(settings, plugin.name())?));
+            follow.progress = store.keeps().then(|| server.progress(store.progress(key.clone())));
         }
-        let key =
-            CheckpointKey { pipeline: "gtm-host".to_owned(), plugin: plugin.name().to_owned(), worker: None };
         let checkpoint = store.checkpoint(&key).await?;
         let from = checkpoint.map(|checkpoint| checkpoint.position);
         if let Some(from) = &from {
@@ -82,19 +85,6 @@ async fn pipelines(
         });
     }
     Ok(pipelines)
-}
-
-/// Where the progress of a plugin's snapshot is kept. A name may have any sign in it, a file's may not.
-fn progress_file(settings: &Settings, plugin: &str) -> anyhow::Result<PathBuf> {
-    let directory = directories::state(settings)?;
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("{} cannot be made: name another by --state-dir", directory.display()))?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let name: String = plugin
-        .bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") })
-        .collect();
-    Ok(directory.join(format!("snapshot-{name}.json")))
 }
 
 /// Says what became of each plugin. The first failure is the host's.

@@ -1,12 +1,13 @@
 //! The deployment to follow, as the settings say.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
 use gtm_host::source::connect::{Deployment, connect};
-use gtm_host::source::snapshot::ProgressFile;
+use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
 use gtm_host::source::{Choice, Follow, Selection, choose};
+use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 
 const URI: &str = "mongodb://localhost:27017";
@@ -34,6 +35,11 @@ impl Server {
         Ok(Self { client, deployment, choice })
     }
 
+    /// The store that the settings name.
+    pub(super) async fn store(&self, settings: &Settings) -> anyhow::Result<Store> {
+        Ok(Store::open(&settings.store, &self.client).await?)
+    }
+
     /// How it is followed for what `selection` wants.
     pub(super) fn follow(&self, settings: &Settings, selection: Selection) -> Follow {
         Follow {
@@ -44,13 +50,13 @@ impl Server {
             start: settings.source.start.clone(),
             history_lost: settings.source.on_history_lost,
             snapshot: settings.source.snapshot,
-            progress_file: None,
+            progress: None,
         }
     }
 
-    /// Where the progress of a snapshot of it is kept.
-    pub(super) fn progress_file(&self, path: PathBuf) -> ProgressFile {
-        ProgressFile { path, deployment: self.deployment() }
+    /// The progress of a snapshot of it, as it is kept.
+    pub(super) fn progress(&self, store: Arc<dyn ProgressStore>) -> KeptProgress {
+        KeptProgress { store, deployment: self.deployment() }
     }
 
     /// Which deployment it is.
@@ -66,6 +72,18 @@ impl Server {
         };
         format!("{stream} of {}", self.deployment)
     }
+}
+
+/// The store that the settings name, without following anything.
+pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
+    let source = &settings.source;
+    let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+    let client = match settings.store {
+        StoreKind::Mongodb => connect(uri.as_deref().unwrap_or(URI), 2).await?.0,
+        // Of no use here: what is in a directory can be looked at while the server is down.
+        StoreKind::File(_) | StoreKind::None => Client::with_uri_str(URI).await?,
+    };
+    Ok(Store::open(&settings.store, &client).await?)
 }
 
 fn namespace(namespace: &str) -> anyhow::Result<Namespace> {

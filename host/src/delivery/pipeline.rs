@@ -267,7 +267,7 @@ impl Prepared {
                     start: to,
                     history_lost: HistoryLost::Stop,
                     snapshot: false,
-                    progress_file: None,
+                    progress: None,
                     ..self.pipeline.follow.clone()
                 };
                 let live = match Live::open(follow).await {

@@ -23,13 +23,13 @@ use super::{ContractOperationType, Mailer};
 #[derive(Clone)]
 pub struct Plugin {
     pub(super) name: Arc<str>,
-    version: Arc<str>,
     pub(super) limits: Limits,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) mailer: Option<Mailer>,
     pub(super) filter: HostedPre<State>,
     pub(super) handler: HostedPre<State>,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
+    version: Arc<str>,
 }
 
 /// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
@@ -80,13 +80,13 @@ impl Plugin {
         };
         let mut plugin = Self {
             name: name.into(),
-            version: version(&bytes).into(),
             limits,
             config: Arc::new(config),
             mailer,
             filter: linked(linker::for_filter(engine)).map_err(mismatch)?,
             handler: linked(linker::for_handler(engine)).map_err(mismatch)?,
             subscriptions: Vec::new(),
+            version: version(&bytes),
         };
         if component.get_export(None, "subscriptions").is_some() {
             plugin.subscriptions = plugin.ask_subscriptions(path)?;
@@ -99,7 +99,7 @@ impl Plugin {
         &self.name
     }
 
-    /// Which build of it this is: the beginning of the SHA-256 of the component.
+    /// The first twelve hexadecimal digits of the SHA-256 of the component: another file, another version.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -138,12 +138,8 @@ fn call_subscriptions(
     Ok(subscriptions)
 }
 
-/// Enough digits that no two builds of a plugin share them.
-const VERSION: usize = 12;
-
-fn version(component: &[u8]) -> String {
-    let digest = format!("{:x}", Sha256::digest(component));
-    digest.chars().take(VERSION).collect()
+fn version(component: &[u8]) -> Arc<str> {
+    Sha256::digest(component).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

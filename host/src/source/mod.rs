@@ -27,5 +27,7 @@ pub use position::Position;
 pub(crate) use reply::id_of;
 pub use reply::{Malformed, Reply};
 pub use selection::{PatternError, Selection};
+pub(crate) use server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
 pub use skip::{Skip, Skipped, skipped_by_name};
 pub use start::{NoStart, Start};
+pub(crate) use wire::timed;

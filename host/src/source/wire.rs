@@ -16,7 +16,7 @@ pub(super) const AWAIT: Duration = Duration::from_secs(1);
 
 /// The driver has no time-out of its own, so that a connection which died without a word would be waited
 /// on for ever.
-pub(super) async fn timed<T>(
+pub(crate) async fn timed<T>(
     work: impl Future<Output = mongodb::error::Result<T>>,
 ) -> mongodb::error::Result<T> {
     timed_for(READ_TIMEOUT, work).await

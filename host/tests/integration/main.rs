@@ -31,3 +31,4 @@ mod reconnect;
 mod sandbox;
 mod snapshot;
 mod stopping;
+mod store;

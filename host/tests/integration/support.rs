@@ -36,6 +36,8 @@ impl Host {
         // What is read in order is then printed in order.
         command.env("GTM_ORDERING", "oplog");
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        // Tests share a server, not their checkpoints.
+        command.env("GTM_NAME", ObjectId::new().to_hex());
         command.envs(environment.iter().copied()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start("gtm-host", &mut command).unwrap();

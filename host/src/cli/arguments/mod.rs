@@ -1,11 +1,13 @@
 //! What can be said on the command line and in the environment, laid over the settings file.
 
 mod common;
+mod dead_letters;
 mod delivery;
 mod files;
 mod help;
 mod plugins;
 mod server;
+mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,11 +19,15 @@ use gtm_host::op::OperationType;
 
 use common::CommonArguments;
 pub(super) use common::Format;
+pub(super) use dead_letters::{
+    DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, WhichArguments,
+};
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
-use help::{EXAMPLES, REPLAY, TAIL};
+use help::{DEAD_LETTERS, EXAMPLES, REPLAY, TAIL};
 use plugins::PluginArguments;
 use server::ServerArguments;
+use store::StoreArguments;
 
 /// Runs sandboxed WebAssembly plugins on every change in MongoDB.
 #[derive(Debug, Parser)]
@@ -45,6 +51,9 @@ pub(super) enum Command {
     /// Print every change, as it comes by or from files, as a line of Extended JSON
     #[command(after_help = TAIL)]
     Tail(TailArguments),
+    /// Look at the ops that plugins did not handle, and have them handled after all
+    #[command(after_help = DEAD_LETTERS)]
+    DeadLetters(Box<DeadLettersArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +62,8 @@ pub(super) struct RunArguments {
     common: CommonArguments,
     #[command(flatten)]
     server: ServerArguments,
+    #[command(flatten)]
+    store: StoreArguments,
     #[command(flatten)]
     plugins: PluginArguments,
     #[command(flatten)]
@@ -132,6 +143,10 @@ impl Arguments {
             }
             Command::Replay(ReplayArguments { plugins, .. }) => plugins.prefer_typed(&typed),
             Command::Tail(TailArguments { server, .. }) => server.prefer_typed(&typed),
+            Command::DeadLetters(arguments) => {
+                let said = said.subcommand().map_or(said, |(_, said)| said);
+                arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
+            }
         }
         Ok(command)
     }
@@ -140,12 +155,18 @@ impl Arguments {
 impl Command {
     /// The settings: the file's, if there is one, with what was said here over them.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let (Self::Run(RunArguments { common, .. })
-        | Self::Replay(ReplayArguments { common, .. })
-        | Self::Tail(TailArguments { common, .. })) = self;
+        let common = match self {
+            Self::Run(RunArguments { common, .. })
+            | Self::Replay(ReplayArguments { common, .. })
+            | Self::Tail(TailArguments { common, .. }) => common,
+            Self::DeadLetters(arguments) => return arguments.settings(),
+        };
         let mut settings = common.settings()?;
         if let Self::Run(RunArguments { server, .. }) | Self::Tail(TailArguments { server, .. }) = self {
             server.lay_over(&mut settings);
+        }
+        if let Self::Run(RunArguments { store, .. }) = self {
+            store.lay_over(&mut settings);
         }
         if let Self::Run(RunArguments { plugins, delivery, .. })
         | Self::Replay(ReplayArguments { plugins, delivery, .. }) = self

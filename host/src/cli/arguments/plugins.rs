@@ -50,10 +50,6 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     handle_timeout: Option<Duration>,
 
-    /// Where the progress of snapshots is kept [default: gtm-host in the user's directory for state]
-    #[arg(long, env = "GTM_STATE_DIR", value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-
     /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
     #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -81,7 +77,6 @@ impl PluginArguments {
         limits.filter_timeout = self.filter_timeout.unwrap_or(limits.filter_timeout);
         limits.handle_timeout = self.handle_timeout.unwrap_or(limits.handle_timeout);
         overlay(&mut settings.cache_dir, &self.cache_dir);
-        overlay(&mut settings.state_dir, &self.state_dir);
         Ok(())
     }
 }

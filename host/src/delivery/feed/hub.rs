@@ -104,7 +104,7 @@ impl Hub {
     /// what all plugins want.
     pub(in crate::delivery) fn new(mut follow: Follow) -> (Self, HubHandle) {
         // A loss of history is for each plugin by itself.
-        (follow.history_lost, follow.snapshot, follow.progress_file) = (HistoryLost::Stop, false, None);
+        (follow.history_lost, follow.snapshot, follow.progress) = (HistoryLost::Stop, false, None);
         let (sender, joins) = mpsc::channel(16);
         let position = Arc::new(AtomicU64::new(0));
         let handle = HubHandle { joins: sender, position: Arc::clone(&position) };

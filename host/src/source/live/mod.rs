@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::change_stream::StreamError;
 use super::choice::Choice;
 use super::oplog::TailError;
-use super::snapshot::{ProgressFile, SnapshotError};
+use super::snapshot::{KeptProgress, SnapshotError};
 use super::{Position, Selection, Skipped, Start};
 use crate::op::Op;
 use stream::Stream;
@@ -50,7 +50,7 @@ pub struct Follow {
     /// Whether the documents that are there come first.
     pub snapshot: bool,
     /// Where the progress of a snapshot is kept. None: it is not kept.
-    pub progress_file: Option<ProgressFile>,
+    pub progress: Option<KeptProgress>,
 }
 
 /// Why a source ends.
@@ -142,8 +142,8 @@ impl Live {
         follow.start = start;
         // One that was not complete is of before the loss, too.
         follow.snapshot |= follow.history_lost == HistoryLost::Snapshot;
-        if let (true, Some(file)) = (follow.snapshot, &follow.progress_file) {
-            file.remove().await?;
+        if let (true, Some(kept)) = (follow.snapshot, &follow.progress) {
+            kept.remove().await?;
         }
         let (snapshot, stream) = Self::start(&mut follow).await?;
         Ok(Self { follow, snapshot, stream, skipped: Skipped::new() })

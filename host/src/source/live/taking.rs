@@ -17,7 +17,7 @@ pub(super) struct Taking {
 
 impl Taking {
     pub(super) async fn plan(follow: &Follow, at: Timestamp) -> Result<Box<Self>, SourceError> {
-        let options = Options { file: follow.progress_file.clone(), ..Options::default() };
+        let options = Options { kept: follow.progress.clone(), ..Options::default() };
         let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
         Ok(Box::new(Self { snapshot, display: Display::new("snapshot") }))
     }
@@ -48,8 +48,8 @@ impl Taking {
 /// Looks how far a snapshot came, and sets the start of the stream to where it began. One that was begun is ended,
 /// asked for or not. Gives back when it began; none: there is nothing to take.
 pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, SourceError> {
-    let standing = match &follow.progress_file {
-        Some(file) => Snapshot::standing(file, &follow.selection).await?,
+    let standing = match &follow.progress {
+        Some(kept) => Snapshot::standing(kept, &follow.selection).await?,
         None => Standing::None,
     };
     let at = match (follow.snapshot, standing) {

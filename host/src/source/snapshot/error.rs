@@ -1,8 +1,5 @@
 //! Why a snapshot cannot be taken.
 
-use std::io;
-use std::path::PathBuf;
-
 /// Why a snapshot cannot be taken, or not go on.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -11,37 +8,30 @@ pub enum SnapshotError {
         "the databases cannot be listed for the snapshot: {reason}. Give the user the role readAnyDatabase"
     )]
     Databases { reason: String },
-    #[error("the progress of the snapshot cannot be read from {}: {reason}", file.display())]
-    Read { file: PathBuf, reason: io::Error },
+    #[error("the progress of the snapshot cannot be read: {0}")]
+    Read(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the progress of the snapshot cannot be kept: {0}")]
+    Write(Box<dyn std::error::Error + Send + Sync>),
     #[error(
-        "the progress of the snapshot cannot be written to {}: {reason}. Is there room, and may gtm-host write there?",
-        file.display()
+        "what the store has as the progress of the snapshot is damaged: {reason}. Delete it there, or take another --name, to \
+         read all documents again from the beginning"
     )]
-    Write { file: PathBuf, reason: io::Error },
+    Corrupt { reason: String },
     #[error(
-        "{} is damaged, or not the progress of a snapshot: {reason}. Delete it to read all documents again from the \
-         beginning",
-        file.display()
+        "the progress of the snapshot in the store was written by a newer gtm-host (version {version}; this one knows {known}). \
+         Use that one, or take another --name to read all documents again from the beginning"
     )]
-    Corrupt { file: PathBuf, reason: String },
+    Newer { version: u64, known: u32 },
     #[error(
-        "{} was written by a newer gtm-host (version {version} of the file; this one knows {known}). Use that one, or delete \
-         the file to read all documents again from the beginning",
-        file.display()
+        "the store has the progress of a snapshot of another deployment: of \"{theirs}\", and this is \"{ours}\". Connect to \
+         that one, or take another --name to read all documents of this one"
     )]
-    Newer { file: PathBuf, version: u64, known: u32 },
+    OtherDeployment { theirs: String, ours: String },
     #[error(
-        "{} is the progress of a snapshot of another deployment: of \"{theirs}\", and this is \"{ours}\". Connect to that \
-         one, or delete the file to read all documents of this one",
-        file.display()
+        "the store has the progress of a snapshot for other namespaces or operations than are subscribed to now. Take another \
+         --name to read all documents again from the beginning"
     )]
-    OtherDeployment { file: PathBuf, theirs: String, ours: String },
-    #[error(
-        "{} is the progress of a snapshot for other namespaces or operations than are subscribed to now. Delete it to read \
-         all documents again from the beginning",
-        file.display()
-    )]
-    OtherSelection { file: PathBuf },
+    OtherSelection,
     #[error("a reader of the snapshot ended before its work did: gtm-host has a defect, please report it")]
     Defect,
 }

@@ -5,12 +5,12 @@
 //! change that the stream brings later: whoever takes a snapshot must bear repeats.
 //!
 //! `collections` finds what is to be read, `ranges` splits it by `_id`, `plan` puts both together, `reader` reads several
-//! ranges at once; `state` is what was read, and `file` keeps it, so that a host that was stopped goes on where it was.
+//! ranges at once; `state` is what was read, and `kept` has it stored, so that a host that was stopped goes on where it was.
 
 mod collections;
 mod error;
-mod file;
 mod id;
+mod kept;
 mod plan;
 mod progress;
 mod ranges;
@@ -20,6 +20,6 @@ mod state;
 mod take;
 
 pub use error::SnapshotError;
-pub use file::{ProgressFile, Standing};
+pub use kept::{Kept, KeptProgress, ProgressStore, Standing};
 pub use progress::Progress;
 pub use take::{Options, Snapshot};

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::id::Id;
 use crate::op::{Namespace, Timestamp};
 
-/// Of the file's format. One that knows less of it says so instead of reading on.
+/// Of the format. One that knows less of it says so instead of reading on.
 pub(super) const VERSION: u32 = 1;
 
-/// All of it, as the progress file keeps it.
+/// All of it, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct State {

@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinSet;
 
 use super::error::SnapshotError;
-use super::file::{ProgressFile, Standing, Store};
 use super::id::Id;
+use super::kept::{Keeper, KeptProgress, Standing};
 use super::plan::{begin, go_on};
 use super::progress::Progress;
 use super::reader::{Event, Job, Reader};
@@ -29,12 +29,12 @@ pub struct Options {
     /// How many ranges are read at the same time; 0 is taken as 1. The client needs a connection for each.
     pub parallel: usize,
     /// Where progress is kept. None: after a crash all is read again.
-    pub file: Option<ProgressFile>,
+    pub kept: Option<KeptProgress>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { parallel: PARALLEL, file: None }
+        Self { parallel: PARALLEL, kept: None }
     }
 }
 
@@ -48,7 +48,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Snapshot {
     state: State,
-    store: Option<Store>,
+    keeper: Option<Keeper>,
     events: Receiver<Event>,
     /// Ended when the snapshot is dropped.
     _readers: JoinSet<()>,
@@ -67,13 +67,13 @@ struct Given {
 }
 
 impl Snapshot {
-    /// What `file` says of a snapshot of what `selection` wants. To be asked before the stream is opened, as an
+    /// What was kept of a snapshot of what `selection` wants. To be asked before the stream is opened, as an
     /// unfinished snapshot says where.
     ///
     /// # Errors
-    /// The file cannot be read or understood, or is of another deployment or selection.
-    pub async fn standing(file: &ProgressFile, selection: &Selection) -> Result<Standing, SnapshotError> {
-        Ok(match file.read(&selection.digest()).await? {
+    /// It cannot be read or understood, or is of another deployment or selection.
+    pub async fn standing(kept: &KeptProgress, selection: &Selection) -> Result<Standing, SnapshotError> {
+        Ok(match kept.read(&selection.digest()).await? {
             None => Standing::None,
             Some(state) if state.complete => Standing::Complete(state.at.into()),
             Some(state) => Standing::Unfinished(state.at.into()),
@@ -85,25 +85,25 @@ impl Snapshot {
     /// server that does not answer is waited for, without end.
     ///
     /// # Errors
-    /// The databases cannot be listed, or the progress file cannot be used: see [`SnapshotError`].
+    /// The databases cannot be listed, or the progress cannot be read or kept: see [`SnapshotError`].
     pub async fn plan(
         client: &Client,
         selection: &mut Selection,
         at: Timestamp,
         options: Options,
     ) -> Result<Self, SnapshotError> {
-        let Options { parallel, file } = options;
+        let Options { parallel, kept } = options;
         let parallel = parallel.max(1);
         let digest = selection.digest();
-        let kept = match &file {
-            Some(file) => file.read(&digest).await?,
+        let before = match &kept {
+            Some(kept) => kept.read(&digest).await?,
             None => None,
         };
-        let state = match kept {
+        let state = match before {
             Some(state) if state.complete => state,
             Some(state) => go_on(state, client, selection).await?,
             None => {
-                let deployment = file.as_ref().map(|file| file.deployment.clone()).unwrap_or_default();
+                let deployment = kept.as_ref().map(|kept| kept.deployment.clone()).unwrap_or_default();
                 begin(State::new(deployment, digest, at), client, selection, parallel).await?
             }
         };
@@ -125,9 +125,9 @@ impl Snapshot {
             readers.spawn(reader.clone().run());
         }
         let progress = Progress::default();
-        let store = file.map(|file| Store::new(file.path));
+        let keeper = kept.map(|kept| Keeper::new(kept.store));
         let started = Instant::now();
-        let mut snapshot = Self { state, store, events, _readers: readers, given: None, progress, started };
+        let mut snapshot = Self { state, keeper, events, _readers: readers, given: None, progress, started };
         snapshot.progress = snapshot.so_far();
         snapshot.save().await?;
         Ok(snapshot)
@@ -148,8 +148,8 @@ impl Snapshot {
     pub async fn next(&mut self) -> Result<Option<Vec<Op>>, SnapshotError> {
         self.done();
         loop {
-            if let Some(store) = &mut self.store {
-                store.save_if_due(&self.state).await?;
+            if let Some(keeper) = &mut self.keeper {
+                keeper.save_if_due(&self.state).await?;
             }
             match self.events.recv().await {
                 Some(Event::Ops(place, ops)) => return Ok(Some(self.give(place, ops))),
@@ -164,7 +164,7 @@ impl Snapshot {
         }
     }
 
-    /// The ops given out are done, and no more are wanted now. What was done is in the file when this returns.
+    /// The ops given out are done, and no more are wanted now. What was done is in the store when this returns.
     ///
     /// # Errors
     /// The progress cannot be written.
@@ -241,14 +241,14 @@ impl Snapshot {
     }
 
     fn changed(&mut self) {
-        if let Some(store) = &mut self.store {
-            store.change();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.change();
         }
     }
 
     async fn save(&mut self) -> Result<(), SnapshotError> {
-        match &mut self.store {
-            Some(store) => store.save(&self.state).await,
+        match &mut self.keeper {
+            Some(keeper) => keeper.save(&self.state).await,
             None => Ok(()),
         }
     }

@@ -30,8 +30,9 @@ async fn documents_then_changes(source: &str) {
     let state = tempfile::tempdir().unwrap();
     let print_ops = plugin("print_ops");
     let arguments =
-        ["--plugin", &print_ops, "--uri", server.uri(), "--snapshot", "--source", source, "--state-dir"];
-    let arguments = [&arguments[..], &[state.path().to_str().unwrap()]].concat();
+        ["--plugin", &print_ops, "--uri", server.uri(), "--snapshot", "--source", source, "--store"];
+    let store = format!("file:{}", state.path().display());
+    let arguments = [&arguments[..], &[&store, "--name", "again"]].concat();
     let mut host = Host::tailing(&arguments);
     fill(&own, 500..510).await;
     let mut seen = until(&mut host, &own, 509);
@@ -76,8 +77,7 @@ async fn a_host_that_is_killed_goes_on_with_its_snapshot() {
         "[plugins.print_ops]\npath = \"{print_ops}\"\nsnapshot = true\n[plugins.trivial]\npath = \"{trivial}\"\n"
     );
     std::fs::write(&settings, text).unwrap();
-    let arguments = ["--config", settings.to_str().unwrap(), "--uri", server.uri(), "--state-dir"];
-    let arguments = [&arguments[..], &[state.path().to_str().unwrap()]].concat();
+    let arguments = ["--config", settings.to_str().unwrap(), "--uri", server.uri(), "--name", "going-on"];
     let mut seen: BTreeMap<i64, u32> = BTreeMap::new();
     let mut host = Host::start(&arguments);
     let mut note = |ops: Vec<Value>| {

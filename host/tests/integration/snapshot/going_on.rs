@@ -1,27 +1,27 @@
-//! Snapshots that are stopped and go on, by the file that keeps their progress.
-
-use std::path::PathBuf;
+//! Snapshots that are stopped and go on, by the store that keeps their progress.
 
 use gtm_host::op::Timestamp;
-use gtm_host::source::snapshot::{Options, ProgressFile, Snapshot, SnapshotError, Standing};
+use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot, SnapshotError, Standing};
+use gtm_host::store::{Store, StoreKind};
 use xtask::testbed::Server;
 
-use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, plan, progress_file};
+use super::failing::fail_next;
+use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, plan, progress, progress_key};
 use crate::support::{Database, random};
 
 #[tokio::test]
 async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
     let (_server, own, ids) = mixed().await;
     fill(&own, "few", -10..0).await;
-    let (_directory, file) = progress_file();
+    let (_directory, _store, kept) = progress(&own.client).await;
     let pattern = format!("{}.*", own.name);
-    assert_eq!(Snapshot::standing(&file, &inserts(&[&pattern])).await.unwrap(), Standing::None);
+    assert_eq!(Snapshot::standing(&kept, &inserts(&[&pattern])).await.unwrap(), Standing::None);
 
     let (mut confirmed, mut given_up) = (Vec::new(), Vec::new());
     let mut state = 42;
     for round in 1.. {
         assert!(round < 40, "it comes to its end");
-        let mut snapshot = plan(&own.client, &pattern, Some(file.clone())).await;
+        let mut snapshot = plan(&own.client, &pattern, Some(kept.clone())).await;
         let earlier = u64::try_from(confirmed.len()).unwrap();
         assert_eq!((snapshot.progress().documents, snapshot.progress().earlier), (earlier, earlier));
         for _ in 0..random(&mut state) % 6 {
@@ -44,9 +44,9 @@ async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
     );
     assert!(counts.values().all(|count| *count == 1), "what was confirmed does not come again");
     assert!(!given_up.is_empty() && counted(&given_up).keys().all(|key| counts.contains_key(key)));
-    let standing = Snapshot::standing(&file, &inserts(&[&pattern])).await.unwrap();
+    let standing = Snapshot::standing(&kept, &inserts(&[&pattern])).await.unwrap();
     assert_eq!(standing, Standing::Complete(AT));
-    let mut again = plan(&own.client, &pattern, Some(file)).await;
+    let mut again = plan(&own.client, &pattern, Some(kept)).await;
     assert!(again.next().await.unwrap().is_none(), "a complete snapshot is not taken again");
     assert_eq!(again.progress().documents, u64::try_from(ids.len()).unwrap() + 10);
 }
@@ -57,17 +57,17 @@ async fn one_that_goes_on_keeps_its_time_and_leaves_what_was_made_since_to_the_s
     let own = Database::new(server.uri()).await;
     fill(&own, "stays", 0..20).await;
     fill(&own, "again", 0..20).await;
-    let (_directory, file) = progress_file();
+    let (_directory, _store, kept) = progress(&own.client).await;
     let pattern = format!("{}.*", own.name);
-    drop(plan(&own.client, &pattern, Some(file.clone())).await);
-    let standing = Snapshot::standing(&file, &inserts(&[&pattern])).await.unwrap();
+    drop(plan(&own.client, &pattern, Some(kept.clone())).await);
+    let standing = Snapshot::standing(&kept, &inserts(&[&pattern])).await.unwrap();
     assert_eq!(standing, Standing::Unfinished(AT));
 
     own.collection("again").drop().await.unwrap();
     fill(&own, "again", 0..10).await;
     fill(&own, "new", 0..10).await;
     let later = Timestamp { time: AT.time + 1, increment: 1 };
-    let options = Options { file: Some(file), ..Options::default() };
+    let options = Options { kept: Some(kept), ..Options::default() };
     let mut snapshot = Snapshot::plan(&own.client, &mut inserts(&[&pattern]), later, options).await.unwrap();
     assert_eq!(snapshot.at(), AT);
     let ops = all(&mut snapshot).await;
@@ -76,31 +76,28 @@ async fn one_that_goes_on_keeps_its_time_and_leaves_what_was_made_since_to_the_s
     assert_eq!(snapshot.progress().gone, 1);
 }
 
-/// What is said of a progress file with these bytes.
+/// What is said of progress with these bytes.
 async fn refused(own: &Database, change: impl Fn(String) -> String) -> SnapshotError {
-    let (_directory, file) = progress_file();
+    let (_directory, store, kept) = progress(&own.client).await;
     let pattern = format!("{}.things", own.name);
-    drop(plan(&own.client, &pattern, Some(file.clone())).await);
-    let text = std::fs::read_to_string(&file.path).unwrap();
-    std::fs::write(&file.path, change(text)).unwrap();
-    let options = Options { file: Some(file), ..Options::default() };
+    drop(plan(&own.client, &pattern, Some(kept.clone())).await);
+    let text = store.snapshot_progress(&progress_key()).await.unwrap().unwrap();
+    let text = change(String::from_utf8(text).unwrap());
+    store.save_snapshot_progress(&progress_key(), text.as_bytes()).await.unwrap();
+    let options = Options { kept: Some(kept), ..Options::default() };
     Snapshot::plan(&own.client, &mut inserts(&[&pattern]), AT, options).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn a_progress_file_that_does_not_fit_is_refused() {
+async fn progress_that_does_not_fit_is_refused() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, "things", 0..10).await;
     let error = refused(&own, |text| text.replace("\"rs0\"", "\"rs1\"")).await;
     assert!(matches!(error, SnapshotError::OtherDeployment { .. }), "{error}");
     assert!(error.to_string().contains("of \"rs1\", and this is \"rs0\""), "{error}");
-    assert!(error.to_string().contains("progress.json"), "{error}");
     let error = refused(&own, |text| text.replace("\"version\":1", "\"version\":2")).await;
-    assert!(
-        error.to_string().contains("newer gtm-host (version 2 of the file; this one knows 1)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("newer gtm-host (version 2; this one knows 1)"), "{error}");
     for corrupt in [
         |text: String| text.replace("\"version\":1", "\"version\":\"x\""),
         |text: String| text.replace("\"at\"", "\"atta\""),
@@ -110,24 +107,26 @@ async fn a_progress_file_that_does_not_fit_is_refused() {
     ] {
         let error = refused(&own, corrupt).await;
         assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
-        assert!(error.to_string().contains("Delete it to read all documents again"), "{error}");
+        assert!(error.to_string().contains("to read all documents again"), "{error}");
     }
 
-    let (_directory, file) = progress_file();
-    drop(plan(&own.client, &format!("{}.things", own.name), Some(file.clone())).await);
-    let error = Snapshot::standing(&file, &inserts(&["other.*"])).await.unwrap_err();
+    let (_directory, _store, kept) = progress(&own.client).await;
+    drop(plan(&own.client, &format!("{}.things", own.name), Some(kept.clone())).await);
+    let error = Snapshot::standing(&kept, &inserts(&["other.*"])).await.unwrap_err();
     assert!(matches!(error, SnapshotError::OtherSelection { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_progress_file_that_cannot_be_written_is_an_error() {
-    let server = Server::ready().unwrap();
+async fn progress_that_cannot_be_kept_is_an_error() {
+    let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
-    let path = PathBuf::from("/nonexistent/progress.json");
-    let file = Some(ProgressFile { path, deployment: "rs0".to_owned() });
-    let options = Options { file, ..Options::default() };
+    let store = Store::open(&StoreKind::Mongodb, &own.client).await.unwrap();
+    let kept = Some(KeptProgress { store: store.progress(progress_key()), deployment: "rs0".to_owned() });
+    fail_next(&own, "update", 13).await;
+    let options = Options { kept, ..Options::default() };
     let error = Snapshot::plan(&own.client, &mut inserts(&["a.b"]), AT, options).await.unwrap_err();
-    assert!(error.to_string().contains("cannot be written to /nonexistent/progress.json"), "{error}");
+    assert!(error.to_string().starts_with("the progress of the snapshot cannot be kept: "), "{error}");
+    assert!(error.to_string().contains("Give the user the role readWrite on the database gtm"), "{error}");
 }
 
 #[tokio::test]
@@ -135,8 +134,8 @@ async fn a_cancelled_call_loses_nothing() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 40).await;
-    let (_directory, file) = progress_file();
-    let mut snapshot = plan(&own.client, &format!("{}.things", own.name), Some(file)).await;
+    let (_directory, _store, kept) = progress(&own.client).await;
+    let mut snapshot = plan(&own.client, &format!("{}.things", own.name), Some(kept)).await;
     let mut ops = Vec::new();
     loop {
         tokio::select! {

@@ -1,6 +1,6 @@
 //! The snapshot source, over the wire, as a library: what all its tests need.
 
-mod failing;
+pub mod failing;
 mod going_on;
 mod reading;
 
@@ -10,7 +10,8 @@ use std::mem::ManuallyDrop;
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_host::op::{Op, OperationType, Timestamp};
 use gtm_host::source::Selection;
-use gtm_host::source::snapshot::{Options, ProgressFile, Snapshot};
+use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot};
+use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use tempfile::TempDir;
 use xtask::testbed::Server;
@@ -25,16 +26,21 @@ fn inserts(patterns: &[&str]) -> Selection {
     selection
 }
 
-async fn plan(client: &Client, pattern: &str, file: Option<ProgressFile>) -> Snapshot {
-    let options = Options { file, ..Options::default() };
+async fn plan(client: &Client, pattern: &str, kept: Option<KeptProgress>) -> Snapshot {
+    let options = Options { kept, ..Options::default() };
     Snapshot::plan(client, &mut inserts(&[pattern]), AT, options).await.unwrap()
 }
 
-/// A directory and the progress file in it.
-fn progress_file() -> (TempDir, ProgressFile) {
+/// A directory, the store in it, and where progress is kept there.
+async fn progress(client: &Client) -> (TempDir, Store, KeptProgress) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("progress.json");
-    (directory, ProgressFile { path, deployment: "rs0".to_owned() })
+    let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
+    let kept = KeptProgress { store: store.progress(progress_key()), deployment: "rs0".to_owned() };
+    (directory, store, kept)
+}
+
+fn progress_key() -> CheckpointKey {
+    CheckpointKey { pipeline: "p".to_owned(), plugin: "x".to_owned(), worker: None }
 }
 
 async fn all(snapshot: &mut Snapshot) -> Vec<Op> {

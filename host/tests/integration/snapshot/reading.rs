@@ -5,7 +5,7 @@ use gtm_host::op::{OperationType, Origin, Place};
 use gtm_host::source::snapshot::{Options, Snapshot};
 use xtask::testbed::Server;
 
-use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress_file};
+use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress, progress_key};
 use crate::support::Database;
 
 #[tokio::test]
@@ -55,9 +55,10 @@ async fn a_database_without_a_collection_that_is_wanted_has_nothing_to_read() {
 #[tokio::test]
 async fn ids_of_every_type_in_one_collection_are_each_read_once() {
     let (_server, own, ids) = mixed().await;
-    let (_directory, file) = progress_file();
-    let mut snapshot = plan(&own.client, &format!("{}.mixed", own.name), Some(file.clone())).await;
-    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file.path).unwrap()).unwrap();
+    let (_directory, store, kept) = progress(&own.client).await;
+    let mut snapshot = plan(&own.client, &format!("{}.mixed", own.name), Some(kept)).await;
+    let kept = store.snapshot_progress(&progress_key()).await.unwrap().unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
     let ranges = kept["collections"][0]["ranges"].as_array().unwrap().len();
     assert!(ranges > 1, "it is split");
     let counts = counted(&all(&mut snapshot).await);

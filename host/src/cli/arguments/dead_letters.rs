@@ -1,0 +1,194 @@
+//! Which dead letters, and what is done with them.
+
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand, ValueEnum};
+use gtm_host::config::Settings;
+use gtm_host::op::OperationType;
+use gtm_host::store::{DeadLetterFilter, DeadLetterKind};
+
+use super::Typed;
+use super::common::{CommonArguments, Format};
+use super::plugins::PluginArguments;
+use super::server::ServerArguments;
+use super::store::StoreArguments;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DeadLettersArguments {
+    #[command(subcommand)]
+    pub(in crate::cli) command: DeadLettersCommand,
+}
+
+/// What is done with dead letters.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum DeadLettersCommand {
+    /// List them, in the order of their changes
+    List(ListArguments),
+    /// Show one with all that it holds, as Extended JSON
+    Show(ShowArguments),
+    /// Have their plugins handle them now; those that are handled are removed
+    Retry(Box<RetryArguments>),
+    /// Remove them for good
+    Drop(DropArguments),
+}
+
+/// Where the letters are.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WhereArguments {
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+    #[command(flatten)]
+    pub(super) store: StoreArguments,
+    /// What is printed on standard output: text for people, or JSON objects, one a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArguments {
+    #[command(flatten)]
+    pub(in crate::cli) filter: FilterArguments,
+    /// Only of this plugin
+    #[arg(short, long, value_name = "NAME")]
+    pub(in crate::cli) plugin: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) place: WhereArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShowArguments {
+    /// As list shows it
+    #[arg(value_name = "ID")]
+    pub(in crate::cli) id: String,
+    #[command(flatten)]
+    pub(in crate::cli) place: WhereArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RetryArguments {
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichArguments,
+    #[command(flatten)]
+    pub(in crate::cli) place: WhereArguments,
+    #[command(flatten)]
+    pub(super) plugins: PluginArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DropArguments {
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichArguments,
+    /// Only of this plugin
+    #[arg(short, long, value_name = "NAME")]
+    pub(in crate::cli) plugin: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) place: WhereArguments,
+}
+
+/// These letters, or those of a filter, or all.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WhichArguments {
+    /// As list shows them
+    #[arg(value_name = "ID")]
+    pub(in crate::cli) ids: Vec<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "ids")]
+    pub(in crate::cli) all: bool,
+    #[command(flatten)]
+    pub(in crate::cli) filter: FilterArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which")]
+pub(in crate::cli) struct FilterArguments {
+    /// Only of changes in such namespaces, as gtm-host tail takes them
+    #[arg(short, long, value_name = "PATTERN")]
+    namespace: Option<String>,
+    /// Only of this operation
+    #[arg(short = 'O', long, value_name = "TYPE")]
+    operation: Option<OperationType>,
+    /// Only those that the plugin rejected, or that failed
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+    /// Only those given up at this time or later, like 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    since: Option<SystemTime>,
+    /// Only those given up before
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    until: Option<SystemTime>,
+    /// Only those with this text in their error
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Rejected,
+    Failed,
+}
+
+impl FilterArguments {
+    /// The filter, without a pipeline.
+    pub(in crate::cli) fn filter(&self, plugin: Option<&str>) -> DeadLetterFilter {
+        DeadLetterFilter {
+            pipeline: None,
+            plugin: plugin.map(str::to_owned),
+            namespace: self.namespace.clone(),
+            operation: self.operation,
+            kind: self.kind.map(|kind| match kind {
+                Kind::Rejected => DeadLetterKind::Rejected,
+                Kind::Failed => DeadLetterKind::Failed,
+            }),
+            since: self.since,
+            until: self.until,
+            error: self.error.clone(),
+        }
+    }
+
+    pub(in crate::cli) fn says_nothing(&self) -> bool {
+        let Self { namespace, operation, kind, since, until, error } = self;
+        namespace.is_none()
+            && operation.is_none()
+            && kind.is_none()
+            && since.is_none()
+            && until.is_none()
+            && error.is_none()
+    }
+}
+
+impl DeadLettersArguments {
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        let place = match &mut self.command {
+            DeadLettersCommand::List(list) => &mut list.place,
+            DeadLettersCommand::Show(show) => &mut show.place,
+            DeadLettersCommand::Drop(drop) => &mut drop.place,
+            DeadLettersCommand::Retry(retry) => {
+                retry.plugins.prefer_typed(typed);
+                &mut retry.place
+            }
+        };
+        place.server.prefer_typed(typed);
+    }
+
+    fn place(&self) -> &WhereArguments {
+        match &self.command {
+            DeadLettersCommand::List(list) => &list.place,
+            DeadLettersCommand::Show(show) => &show.place,
+            DeadLettersCommand::Retry(retry) => &retry.place,
+            DeadLettersCommand::Drop(drop) => &drop.place,
+        }
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let WhereArguments { common, server, store, .. } = self.place();
+        let mut settings = common.settings()?;
+        server.lay_over(&mut settings);
+        store.lay_over(&mut settings);
+        if let DeadLettersCommand::Retry(retry) = &self.command {
+            retry.plugins.lay_over(&mut settings)?;
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,31 @@
+//! `gtm-host dead-letters drop`
+
+use std::process::ExitCode;
+
+use gtm_host::config::Settings;
+use gtm_host::store::Store;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Letters, print, print_json};
+use crate::cli::arguments::{DropArguments, Format};
+
+pub(super) async fn run(
+    arguments: &DropArguments,
+    settings: &Settings,
+    store: &Store,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let mut letters = Letters::chosen(store, settings, &arguments.which, arguments.plugin.as_deref())?;
+    let mut dropped = 0_u64;
+    while !shutdown.is_cancelled()
+        && let Some(letter) = letters.next().await?
+    {
+        dropped += u64::from(store.drop_dead_letter(&letter.id).await?);
+    }
+    match arguments.place.output {
+        Format::Text => print(format!("{dropped} dead letters dropped").as_bytes())?,
+        Format::Json => print_json(&json!({ "dropped": dropped }))?,
+    };
+    Ok(ExitCode::SUCCESS)
+}

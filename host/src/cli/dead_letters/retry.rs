@@ -1,0 +1,82 @@
+//! `gtm-host dead-letters retry`
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use gtm_host::config::Settings;
+use gtm_host::plugin::{Failure, Handler};
+use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Letters, print, print_json};
+use crate::cli::arguments::{Format, RetryArguments};
+use crate::cli::load::load;
+
+pub(super) async fn run(
+    arguments: &RetryArguments,
+    settings: &Settings,
+    store: &Store,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let mut letters = Letters::chosen(store, settings, &arguments.which, None)?;
+    let mut handlers: HashMap<String, (Handler, String)> = HashMap::new();
+    for (plugin, _) in load(settings).await? {
+        let (name, version) = (plugin.name().to_owned(), plugin.version().to_owned());
+        handlers.insert(name, (Handler::new(plugin), version));
+    }
+    let (mut handled, mut failed, mut left) = (0_u64, 0_u64, 0_u64);
+    while !shutdown.is_cancelled()
+        && let Some(letter) = letters.next().await?
+    {
+        let Some((handler, version)) = handlers.get_mut(&letter.plugin) else {
+            tracing::warn!(
+                plugin = letter.plugin,
+                "the dead letter {} is left: its plugin is not given. Name it by --plugin {}=FILE",
+                letter.id,
+                letter.plugin
+            );
+            left += 1;
+            continue;
+        };
+        match attempt(handler, version, letter).await {
+            Ok(id) => {
+                store.drop_dead_letter(&id).await?;
+                handled += 1;
+            }
+            Err(letter) => {
+                tracing::warn!(
+                    plugin = letter.plugin,
+                    "the dead letter {} failed again: {}",
+                    letter.id,
+                    letter.error
+                );
+                store.add_dead_letter(&letter).await?;
+                failed += 1;
+            }
+        }
+    }
+    match arguments.place.output {
+        Format::Text => print(format!("{handled} handled, {failed} failed again, {left} left").as_bytes())?,
+        Format::Json => print_json(&json!({ "handled": handled, "failed": failed, "left": left }))?,
+    };
+    Ok(if failed + left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Gives back the id of a letter that is handled now; or else the letter as it is to be kept.
+async fn attempt(
+    handler: &mut Handler,
+    version: &str,
+    letter: DeadLetter,
+) -> Result<String, Box<DeadLetter>> {
+    let attempts = letter.attempts.saturating_add(1);
+    let (kind, error) = match handler.call(&letter.op, attempts).await {
+        Ok(Ok(())) => return Ok(letter.id),
+        Ok(Err(Failure::Reject(reason))) => (DeadLetterKind::Rejected, reason),
+        Ok(Err(Failure::Retry(reason))) => (DeadLetterKind::Failed, reason),
+        Err(error) => (DeadLetterKind::Failed, error.to_string()),
+    };
+    let (version, time) = (version.to_owned(), SystemTime::now());
+    Err(Box::new(DeadLetter { kind, error, attempts, version, time, ..letter }))
+}

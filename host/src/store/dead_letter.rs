@@ -1,0 +1,136 @@
+//! Ops that a plugin did not handle, kept for later.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use crate::op::{Op, OperationType};
+use crate::source::{PatternError, Selection};
+
+/// An op that a plugin did not handle. Times are kept to the millisecond.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// As [`DeadLetter::id_of`] makes it.
+    pub id: String,
+    /// Whose plugin.
+    pub pipeline: String,
+    /// The plugin.
+    pub plugin: String,
+    /// Of the plugin, as it last failed.
+    pub version: String,
+    /// The whole op.
+    pub op: Op,
+    /// Why it is here.
+    pub kind: DeadLetterKind,
+    /// What the plugin or the host said.
+    pub error: String,
+    /// How often it was tried in all.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first_attempt: SystemTime,
+    /// When it was given up.
+    pub time: SystemTime,
+}
+
+/// Why an op was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterKind {
+    /// The plugin said that it will never handle it.
+    Rejected,
+    /// No attempt succeeded.
+    Failed,
+}
+
+impl DeadLetterKind {
+    /// As it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Which dead letters; none of them said: all.
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetterFilter {
+    /// Of this pipeline.
+    pub pipeline: Option<String>,
+    /// Of this plugin.
+    pub plugin: Option<String>,
+    /// Of changes in namespaces like this pattern, as [`Selection::add`] takes it.
+    pub namespace: Option<String>,
+    /// Of such changes.
+    pub operation: Option<OperationType>,
+    /// Given up for this reason.
+    pub kind: Option<DeadLetterKind>,
+    /// Given up then or later.
+    pub since: Option<SystemTime>,
+    /// Given up before.
+    pub until: Option<SystemTime>,
+    /// With this in their error.
+    pub error: Option<String>,
+}
+
+impl DeadLetter {
+    /// The id of the letter that this op of a plugin is: the same whenever and wherever it fails. Ids are in the order of the
+    /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
+    /// the changes: the timestamp in hexadecimal, then a digest.
+    pub fn id_of(pipeline: &str, plugin: &str, op: &Op) -> String {
+        let mut id = format!("{:08x}{:08x}-", op.timestamp.time, op.timestamp.increment);
+        // By length, as names have any signs in them.
+        let said = format!("{} {pipeline}{} {plugin}{}", pipeline.len(), plugin.len(), op.id());
+        Sha256::digest(said).iter().take(8).for_each(|byte| {
+            let _ = write!(id, "{byte:02x}");
+        });
+        id
+    }
+}
+
+/// What a letter is asked for.
+pub(super) struct Head<'a> {
+    pub(super) pipeline: &'a str,
+    pub(super) plugin: &'a str,
+    pub(super) database: &'a str,
+    pub(super) collection: &'a str,
+    pub(super) operation: OperationType,
+    pub(super) kind: DeadLetterKind,
+    pub(super) time: SystemTime,
+    pub(super) error: &'a str,
+}
+
+/// A filter that letters can be compared with.
+pub(super) struct Matcher {
+    filter: DeadLetterFilter,
+    selection: Option<Selection>,
+}
+
+impl Matcher {
+    pub(super) fn new(filter: &DeadLetterFilter) -> Result<Self, PatternError> {
+        let mut selection = None;
+        if let Some(pattern) = &filter.namespace {
+            selection.get_or_insert_with(Selection::default).add(pattern, &[])?;
+        }
+        Ok(Self { filter: filter.clone(), selection })
+    }
+
+    pub(super) fn matches(&mut self, letter: &Head<'_>) -> bool {
+        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error } =
+            &self.filter;
+        let in_namespace = match &mut self.selection {
+            Some(selection) => {
+                selection.select(letter.database, letter.collection, letter.operation).is_some()
+            }
+            None => true,
+        };
+        in_namespace
+            && pipeline.as_ref().is_none_or(|pipeline| pipeline == letter.pipeline)
+            && plugin.as_ref().is_none_or(|plugin| plugin == letter.plugin)
+            && operation.is_none_or(|operation| operation == letter.operation)
+            && kind.is_none_or(|kind| kind == letter.kind)
+            && since.is_none_or(|since| letter.time >= since)
+            && until.is_none_or(|until| letter.time < until)
+            && error.as_ref().is_none_or(|error| letter.error.contains(error))
+    }
+}

@@ -1,0 +1,300 @@
+//! The store in a directory: one redb file, which is whole after any crash.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bson::RawDocument;
+use redb::{
+    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    TableError, TransactionError,
+};
+
+use super::dead_letter::Matcher;
+use super::letter_document::{Found, whole};
+use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StoreError, op_document};
+
+const FILE: &str = "gtm-host.redb";
+/// Of what is in the file. One that knows less of it says so instead of reading on.
+const FORMAT: u64 = 1;
+
+type Key = (&'static str, &'static str, Option<&'static str>);
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const CHECKPOINTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("checkpoints");
+const SNAPSHOTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("snapshots");
+const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead_letters");
+
+#[derive(Clone)]
+pub(super) struct Directory {
+    database: Arc<Database>,
+    file: Arc<Path>,
+    name: Arc<str>,
+}
+
+/// What redb says, before it is told of which file.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Redb(#[from] redb::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => { $(impl From<$error> for Failure {
+        fn from(error: $error) -> Self { Self::Redb(error.into()) }
+    })* };
+}
+from_redb!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
+
+fn key(key: &CheckpointKey) -> (&str, &str, Option<&str>) {
+    (&key.pipeline, &key.plugin, key.worker.as_deref())
+}
+
+fn parse(bytes: &[u8]) -> Result<&RawDocument, Failure> {
+    RawDocument::from_bytes(bytes).map_err(|error| redb::Error::Corrupted(error.to_string()).into())
+}
+
+impl Directory {
+    pub(super) async fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = directory.to_owned();
+        let file = directory.join(FILE);
+        let name: Arc<str> = format!("the store {}", file.display()).into();
+        let file: Arc<Path> = file.into();
+        let opened = Arc::clone(&file);
+        let open = move || {
+            let unusable = |error: std::io::Error| StoreError::Directory {
+                directory: directory.clone(),
+                reason: error.to_string(),
+            };
+            std::fs::create_dir_all(&directory).map_err(unusable)?;
+            let database = match Database::create(&opened) {
+                Err(DatabaseError::Storage(StorageError::Io(error)))
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+                {
+                    return Err(unusable(error).into());
+                }
+                database => database?,
+            };
+            prepare(&database, &opened)?;
+            Ok(database)
+        };
+        let database = Arc::new(blocking(&file, open).await?);
+        Ok(Self { database, file, name })
+    }
+
+    /// What `work` does with the database, on a thread for blocking work.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database, &str) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (database, name) = (Arc::clone(&self.database), Arc::clone(&self.name));
+        blocking(&self.file, move || work(&database, &name)).await
+    }
+
+    pub(super) async fn checkpoint(&self, of: &CheckpointKey) -> Result<Option<Checkpoint>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(CHECKPOINTS)?;
+            let Some(found) = table.get(key(&of))? else { return Ok(None) };
+            Ok(Some(Checkpoint::decode(parse(found.value())?, &of, name)?))
+        })
+        .await
+    }
+
+    pub(super) async fn checkpoints(
+        &self,
+        pipeline: &str,
+        plugin: &str,
+    ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(CHECKPOINTS)?;
+            let mut found = Vec::new();
+            for entry in table.range((&*pipeline, &*plugin, None)..)? {
+                let (stored, value) = entry?;
+                let (its_pipeline, its_plugin, worker) = stored.value();
+                if (its_pipeline, its_plugin) != (&pipeline, &plugin) {
+                    break;
+                }
+                let worker = worker.map(str::to_owned);
+                let of = CheckpointKey { pipeline: pipeline.clone(), plugin: plugin.clone(), worker };
+                let checkpoint = Checkpoint::decode(parse(value.value())?, &of, name)?;
+                found.push((of, checkpoint));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn save_checkpoint(
+        &self,
+        of: &CheckpointKey,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        let (of, mine, document) = (of.clone(), checkpoint.epoch, checkpoint.encode(of)?);
+        self.with(move |database, name| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(CHECKPOINTS)?;
+                if let Some(found) = table.get(key(&of))? {
+                    let stored = Checkpoint::decode(parse(found.value())?, &of, name)?.epoch;
+                    if stored > mine {
+                        return Err(StoreError::Fenced { what: of.checkpoint(), stored, mine }.into());
+                    }
+                }
+                table.insert(key(&of), document.as_bytes())?;
+            }
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let document = whole(letter, &op_document::encode(&letter.op));
+        let id = letter.id.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            write.open_table(LETTERS)?.insert(&*id, document.as_bytes())?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut matcher = Matcher::new(filter)?;
+        let after = after.unwrap_or_default().to_owned();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let mut letters = Vec::new();
+            for entry in table.range(&*after..)? {
+                if letters.len() >= limit {
+                    break;
+                }
+                let (id, value) = entry?;
+                if id.value() == after {
+                    continue;
+                }
+                let found = Found::new(parse(value.value())?, name)?;
+                if found.is_wanted(&mut matcher)? {
+                    letters.push(found.decode(None)?);
+                }
+            }
+            Ok(letters)
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        let id = id.to_owned();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let Some(found) = table.get(&*id)? else { return Ok(None) };
+            Ok(Some(Found::new(parse(found.value())?, name)?.decode(None)?))
+        })
+        .await
+    }
+
+    pub(super) async fn drop_dead_letter(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            let was_there = write.open_table(LETTERS)?.remove(&*id)?.is_some();
+            write.commit()?;
+            Ok(was_there)
+        })
+        .await
+    }
+
+    pub(super) async fn snapshot_progress(&self, of: &CheckpointKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(SNAPSHOTS)?;
+            Ok(table.get(key(&of))?.map(|found| found.value().to_vec()))
+        })
+        .await
+    }
+
+    pub(super) async fn save_snapshot_progress(
+        &self,
+        of: &CheckpointKey,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let (of, bytes) = (of.clone(), bytes.to_vec());
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            write.open_table(SNAPSHOTS)?.insert(key(&of), &*bytes)?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn remove_snapshot_progress(&self, of: &CheckpointKey) -> Result<(), StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            write.open_table(SNAPSHOTS)?.remove(key(&of))?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
+}
+
+/// Makes the tables where there are none, and looks at the format.
+fn prepare(database: &Database, file: &Path) -> Result<(), Failure> {
+    // A commit is on the disk when it returns: redb's durability where nothing is said.
+    let write = database.begin_write()?;
+    {
+        let mut meta = write.open_table(META)?;
+        let format = meta.get("format")?.map(|format| format.value());
+        match format {
+            Some(FORMAT) => return Ok(()),
+            Some(version) => return Err(StoreError::OtherFormat { file: file.to_owned(), version }.into()),
+            None => drop(meta.insert("format", FORMAT)?),
+        }
+        write.open_table(CHECKPOINTS)?;
+        write.open_table(SNAPSHOTS)?;
+        write.open_table(LETTERS)?;
+    }
+    Ok(write.commit()?)
+}
+
+async fn blocking<T: Send + 'static>(
+    file: &Path,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, StoreError> {
+    let file: PathBuf = file.to_owned();
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(Failure::Store(error))) => Err(error),
+        Ok(Err(Failure::Redb(error))) => Err(told(file, &error)),
+        // redb takes what is in its file for its own, and may stumble over what is not.
+        Err(error) if error.is_panic() => {
+            Err(StoreError::DamagedFile { file, reason: "redb cannot make sense of it".to_owned() })
+        }
+        Err(error) => Err(StoreError::Defect(error.to_string())),
+    }
+}
+
+fn told(file: PathBuf, error: &redb::Error) -> StoreError {
+    let reason = error.to_string();
+    match error {
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::InUse { file },
+        redb::Error::UpgradeRequired(version) => {
+            StoreError::OtherFormat { file, version: u64::from(*version) }
+        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            StoreError::DamagedFile { file, reason }
+        }
+        redb::Error::Io(_) | redb::Error::PreviousIo => StoreError::File { file, reason },
+        _ => StoreError::DamagedFile { file, reason },
+    }
+}

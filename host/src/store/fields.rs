@@ -1,0 +1,85 @@
+//! Fields of the documents that are stored, read with care: people may have edited them.
+
+use bson::{RawBsonRef, RawDocument};
+
+use super::StoreError;
+
+/// Of every document in the store. One that knows less says so instead of reading on.
+pub(super) const VERSION: i64 = 1;
+
+/// A document of the store, and how to speak of it.
+pub(super) struct Fields<'a> {
+    pub(super) document: &'a RawDocument,
+    /// `the checkpoint of x in y`
+    pub(super) what: String,
+    pub(super) store: &'a str,
+    pub(super) lost: &'static str,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn damaged(&self, reason: impl ToString) -> StoreError {
+        StoreError::Damaged {
+            what: self.what.clone(),
+            store: self.store.to_owned(),
+            reason: reason.to_string(),
+            lost: self.lost,
+        }
+    }
+
+    /// Fails where it is not of the version that is known.
+    pub(super) fn check_version(&self) -> Result<(), StoreError> {
+        match self.integer("version")? {
+            VERSION => Ok(()),
+            version if version > VERSION => Err(StoreError::Newer {
+                what: self.what.clone(),
+                store: self.store.to_owned(),
+                version,
+                known: VERSION,
+            }),
+            version => Err(self.damaged(format!("there is no version {version}"))),
+        }
+    }
+
+    /// None: there is no such field, or it is null.
+    pub(super) fn find(&self, name: &str) -> Result<Option<RawBsonRef<'a>>, StoreError> {
+        let value = self.document.get(name).map_err(|error| self.damaged(error))?;
+        Ok(value.filter(|value| !matches!(value, RawBsonRef::Null)))
+    }
+
+    pub(super) fn value(&self, name: &str) -> Result<RawBsonRef<'a>, StoreError> {
+        self.find(name)?.ok_or_else(|| self.damaged(format!("it has no field {name}")))
+    }
+
+    pub(super) fn wrong(&self, name: &str, expected: &str) -> StoreError {
+        self.damaged(format!("its field {name} is not {expected}"))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<&'a str, StoreError> {
+        self.value(name)?.as_str().ok_or_else(|| self.wrong(name, "a string"))
+    }
+
+    /// A number, which mongosh writes as a double or a short one.
+    pub(super) fn integer(&self, name: &str) -> Result<i64, StoreError> {
+        integer(self.value(name)?).ok_or_else(|| self.wrong(name, "a whole number"))
+    }
+
+    pub(super) fn unsigned(&self, name: &str) -> Result<u64, StoreError> {
+        u64::try_from(self.integer(name)?).map_err(|_| self.wrong(name, "a whole number from 0 on"))
+    }
+
+    pub(super) fn date(&self, name: &str) -> Result<bson::DateTime, StoreError> {
+        self.value(name)?.as_datetime().ok_or_else(|| self.wrong(name, "a date"))
+    }
+}
+
+fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+    /// Up to here every whole number is a double.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        RawBsonRef::Int32(number) => Some(number.into()),
+        RawBsonRef::Int64(number) => Some(number),
+        #[allow(clippy::cast_possible_truncation, reason = "it is whole, and in the range")]
+        RawBsonRef::Double(number) if number.fract() == 0.0 && number.abs() <= EXACT => Some(number as i64),
+        _ => None,
+    }
+}

@@ -1,0 +1,128 @@
+//! A dead letter as a document, and back.
+
+use bson::oid::ObjectId;
+use bson::raw::cstr;
+use bson::{DateTime, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
+
+use super::dead_letter::{Head, Matcher};
+use super::fields::{Fields, VERSION};
+use super::{DeadLetter, DeadLetterKind, StoreError, op_document};
+
+const LOST: &str = "the op that it holds is handled by nobody";
+
+/// Where the op of a letter is that does not fit into its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// Tells the pieces of one writing from those of another.
+    pub(super) write: ObjectId,
+    pub(super) count: u32,
+}
+
+/// A letter but for its op.
+pub(super) fn encode(letter: &DeadLetter) -> RawDocumentBuf {
+    rawdoc! {
+        "_id": letter.id.as_str(),
+        "version": VERSION,
+        "pipeline": letter.pipeline.as_str(),
+        "plugin": letter.plugin.as_str(),
+        "pluginVersion": letter.version.as_str(),
+        "opId": letter.op.id().to_string(),
+        "operationType": letter.op.operation_type.name(),
+        "database": &*letter.op.namespace.database,
+        "collection": &*letter.op.namespace.collection,
+        "kind": letter.kind.name(),
+        "error": letter.error.as_str(),
+        "attempts": i64::from(letter.attempts),
+        "firstAttempt": DateTime::from_system_time(letter.first_attempt),
+        "time": DateTime::from_system_time(letter.time),
+    }
+}
+
+/// A letter with its op in it.
+pub(super) fn whole(letter: &DeadLetter, op: &RawDocument) -> RawDocumentBuf {
+    let mut document = encode(letter);
+    document.append(cstr!("op"), op);
+    document
+}
+
+/// A letter whose op is in pieces.
+pub(super) fn in_parts(letter: &DeadLetter, Parts { write, count }: Parts) -> RawDocumentBuf {
+    let mut document = encode(letter);
+    document.append(cstr!("parts"), rawdoc! { "write": write, "count": i64::from(count) });
+    document
+}
+
+/// A letter that was found.
+pub(super) struct Found<'a>(Fields<'a>);
+
+impl<'a> Found<'a> {
+    pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {
+        let id = document.get_str("_id").unwrap_or("without an id");
+        let fields = Fields { document, what: format!("the dead letter {id}"), store, lost: LOST };
+        fields.check_version()?;
+        Ok(Self(fields))
+    }
+
+    pub(super) fn is_wanted(&self, matcher: &mut Matcher) -> Result<bool, StoreError> {
+        let Self(fields) = self;
+        Ok(matcher.matches(&Head {
+            pipeline: fields.text("pipeline")?,
+            plugin: fields.text("plugin")?,
+            database: fields.text("database")?,
+            collection: fields.text("collection")?,
+            operation: fields.text("operationType")?.parse().map_err(|error| fields.damaged(error))?,
+            kind: self.kind()?,
+            time: fields.date("time")?.to_system_time(),
+            error: fields.text("error")?,
+        }))
+    }
+
+    /// Where its op is, if not in it.
+    pub(super) fn parts(&self) -> Result<Option<Parts>, StoreError> {
+        let Self(fields) = self;
+        let Some(value) = fields.find("parts")? else { return Ok(None) };
+        let document = value.as_document().ok_or_else(|| fields.wrong("parts", "a document"))?;
+        let fields = Fields { document, what: fields.what.clone(), ..*fields };
+        let write = fields.value("write")?.as_object_id();
+        let write = write.ok_or_else(|| fields.wrong("write", "an ObjectId"))?;
+        Ok(Some(Parts { write, count: op_document::u32_of(&fields, "count")? }))
+    }
+
+    /// `parts`: its op as a document, if that is not in it.
+    pub(super) fn decode(&self, parts: Option<&[u8]>) -> Result<DeadLetter, StoreError> {
+        let Self(fields) = self;
+        let op = match parts {
+            Some(bytes) => RawDocument::from_bytes(bytes).map_err(|error| fields.damaged(error))?,
+            None => match fields.value("op")? {
+                RawBsonRef::Document(op) => op,
+                _ => return Err(fields.wrong("op", "a document")),
+            },
+        };
+        let op = op_document::decode(&Fields { document: op, what: fields.what.clone(), ..*fields })?;
+        Ok(DeadLetter {
+            id: fields.text("_id")?.to_owned(),
+            pipeline: fields.text("pipeline")?.to_owned(),
+            plugin: fields.text("plugin")?.to_owned(),
+            version: fields.text("pluginVersion")?.to_owned(),
+            op,
+            kind: self.kind()?,
+            error: fields.text("error")?.to_owned(),
+            attempts: op_document::u32_of(fields, "attempts")?,
+            first_attempt: fields.date("firstAttempt")?.to_system_time(),
+            time: fields.date("time")?.to_system_time(),
+        })
+    }
+
+    pub(super) fn damaged(&self, reason: impl ToString) -> StoreError {
+        self.0.damaged(reason)
+    }
+
+    fn kind(&self) -> Result<DeadLetterKind, StoreError> {
+        let name = self.0.text("kind")?;
+        let kinds = [DeadLetterKind::Rejected, DeadLetterKind::Failed];
+        kinds
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| self.0.wrong("kind", "rejected or failed"))
+    }
+}

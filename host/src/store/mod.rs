@@ -1,0 +1,168 @@
+//! Where the host keeps what it has to know after a restart: checkpoints, dead letters, and how far snapshots came.
+//!
+//! On the cluster (`cluster`) or in a directory (`directory`), as the same documents. What is damaged, or of a newer version,
+//! is an error that says so: it is neither passed over nor overwritten.
+
+mod checkpoint;
+mod cluster;
+mod dead_letter;
+mod directory;
+mod error;
+mod fields;
+mod kind;
+mod letter_document;
+mod op_document;
+mod progress;
+
+use mongodb::Client;
+
+pub use checkpoint::{Checkpoint, CheckpointKey};
+use cluster::Cluster;
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
+use directory::Directory;
+pub use error::StoreError;
+pub use kind::{NoStoreKind, StoreKind};
+
+/// A store. Clones are of the same one.
+#[derive(Clone)]
+pub struct Store {
+    backend: Backend,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Cluster(Cluster),
+    Directory(Directory),
+    None,
+}
+
+/// The same call, of whichever store it is.
+macro_rules! ask {
+    ($self:ident, $call:ident($($argument:expr),*), $none:expr) => {
+        match &$self.backend {
+            Backend::Cluster(store) => store.$call($($argument),*).await,
+            Backend::Directory(store) => store.$call($($argument),*).await,
+            Backend::None => Ok($none),
+        }
+    };
+}
+
+impl Store {
+    /// Opens it. A directory is made if need be; on the cluster, everything is made by the first write.
+    ///
+    /// # Errors
+    /// The directory cannot be used, another host has it open, or its file is damaged or of another format.
+    pub async fn open(kind: &StoreKind, client: &Client) -> Result<Self, StoreError> {
+        let backend = match kind {
+            StoreKind::Mongodb => Backend::Cluster(Cluster::new(client)),
+            StoreKind::File(directory) => Backend::Directory(Directory::open(directory).await?),
+            StoreKind::None => Backend::None,
+        };
+        Ok(Self { backend })
+    }
+
+    /// One that keeps nothing.
+    pub fn none() -> Self {
+        Self { backend: Backend::None }
+    }
+
+    /// Whether what it is given is there later. False of [`StoreKind::None`], which takes everything and has nothing.
+    pub fn keeps(&self) -> bool {
+        !matches!(self.backend, Backend::None)
+    }
+
+    /// The checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn checkpoint(&self, key: &CheckpointKey) -> Result<Option<Checkpoint>, StoreError> {
+        ask!(self, checkpoint(key), None)
+    }
+
+    /// The checkpoints of a plugin, of all workers.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn checkpoints(
+        &self,
+        pipeline: &str,
+        plugin: &str,
+    ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
+        ask!(self, checkpoints(pipeline, plugin), Vec::new())
+    }
+
+    /// Stores a checkpoint, unless one of a later epoch is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`]: that; nothing is written. Else see [`StoreError`].
+    pub async fn save_checkpoint(
+        &self,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        ask!(self, save_checkpoint(key, checkpoint), ())
+    }
+
+    /// Stores a dead letter, in place of one with the same id.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. The letter is not stored then, or perhaps not by a majority.
+    pub async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        ask!(self, add_dead_letter(letter), ())
+    }
+
+    /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
+    /// id. Fewer: there are no more.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        ask!(self, dead_letters(filter, after, limit), Vec::new())
+    }
+
+    /// The dead letter with this id.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        ask!(self, dead_letter(id), None)
+    }
+
+    /// Removes a dead letter. Gives back whether it was there.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn drop_dead_letter(&self, id: &str) -> Result<bool, StoreError> {
+        ask!(self, drop_dead_letter(id), false)
+    }
+
+    /// How far a snapshot came, as it was saved.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn snapshot_progress(&self, key: &CheckpointKey) -> Result<Option<Vec<u8>>, StoreError> {
+        ask!(self, snapshot_progress(key), None)
+    }
+
+    /// Stores how far a snapshot came: JSON.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn save_snapshot_progress(&self, key: &CheckpointKey, bytes: &[u8]) -> Result<(), StoreError> {
+        ask!(self, save_snapshot_progress(key, bytes), ())
+    }
+
+    /// Forgets how far a snapshot came.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_snapshot_progress(&self, key: &CheckpointKey) -> Result<(), StoreError> {
+        ask!(self, remove_snapshot_progress(key), ())
+    }
+}

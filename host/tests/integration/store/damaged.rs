@@ -1,0 +1,64 @@
+//! Documents that people edited or newer hosts wrote, and a server that refuses.
+
+use bson::{Document, doc};
+use gtm_host::store::{Store, StoreError, StoreKind};
+use xtask::testbed::Server;
+
+use super::{both, checkpoint, key};
+use crate::snapshot::failing::fail_next;
+use crate::support::Database;
+
+#[tokio::test]
+async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
+    let (_server, own, _directory, [store, _]) = both().await;
+    let checkpoints = own.client.database("gtm").collection::<Document>("checkpoints");
+    for (edit, said) in [
+        (
+            doc! { "$set": { "position": "yesterday" } },
+            "its position, \"yesterday\", is no place to go on from",
+        ),
+        (doc! { "$set": { "version": 2 } }, "was written by a newer gtm-host (version 2; this one knows 1)"),
+        (doc! { "$set": { "epoch": "x" } }, "its field epoch is not a whole number"),
+        (doc! { "$unset": { "epoch": 1 } }, "it has no field epoch"),
+        (doc! { "$unset": { "version": 1 } }, "it has no field version"),
+        (doc! { "$set": { "workers": [1] } }, "its field workers is not a list of strings"),
+    ] {
+        let key = key();
+        store.save_checkpoint(&key, &checkpoint(1, 1)).await.unwrap();
+        let by_plugin = doc! { "_id.pipeline": &key.pipeline };
+        checkpoints.update_one(by_plugin.clone(), edit).await.unwrap();
+        let before = checkpoints.find_one(by_plugin.clone()).await.unwrap();
+        let error = store.checkpoint(&key).await.unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(error.contains(&format!("the checkpoint of the plugin mail of {}", key.pipeline)), "{error}");
+        assert_eq!(checkpoints.find_one(by_plugin).await.unwrap(), before);
+    }
+    // One of a newer version, or with an epoch that cannot be compared, is not overwritten, either.
+    for edit in [doc! { "$set": { "version": 2 } }, doc! { "$set": { "epoch": "x" } }] {
+        let key = key();
+        store.save_checkpoint(&key, &checkpoint(1, 1)).await.unwrap();
+        checkpoints.update_one(doc! { "_id.pipeline": &key.pipeline }, edit).await.unwrap();
+        let error = store.save_checkpoint(&key, &checkpoint(2, 2)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Newer { .. } | StoreError::Damaged { .. }), "{error}");
+    }
+    // What a person writes by hand in mongosh is understood.
+    let key = key();
+    store.save_checkpoint(&key, &checkpoint(1, 1)).await.unwrap();
+    let edit = doc! { "$set": { "position": "Timestamp(1700000000, 9)", "epoch": 1.0 } };
+    checkpoints.update_one(doc! { "_id.pipeline": &key.pipeline }, edit).await.unwrap();
+    assert_eq!(store.checkpoint(&key).await.unwrap().unwrap().epoch, 1);
+}
+
+#[tokio::test]
+async fn a_write_that_the_server_refuses_is_an_error_with_its_remedy() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let store = Store::open(&StoreKind::Mongodb, &own.client).await.unwrap();
+    fail_next(&own, "update", 13).await;
+    let error = store.save_checkpoint(&key(), &checkpoint(1, 1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unauthorized { .. }), "{error}");
+    assert!(error.to_string().contains("readWrite on the database gtm"), "{error}");
+    fail_next(&own, "update", 96).await;
+    let error = store.save_checkpoint(&key(), &checkpoint(1, 1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }) && !error.may_pass(), "{error}");
+}
