@@ -10,6 +10,7 @@ use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConc
 use mongodb::{Client, Collection};
 
 use super::dead_letter::Matcher;
+use super::fields::{Fields, VERSION};
 use super::letter_document::{self, Found, Parts};
 use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StoreError, op_document};
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
@@ -78,7 +79,7 @@ impl Cluster {
         let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
         let filter = doc! {
             "_id": Document::try_from(&*key.document()).map_err(|error| StoreError::Defect(error.to_string()))?,
-            "version": super::fields::VERSION,
+            "version": VERSION,
             "epoch": { "$lte": epoch },
         };
         let mut attempt = 1;
@@ -211,13 +212,15 @@ impl Cluster {
 
     pub(super) async fn snapshot_progress(&self, key: &CheckpointKey) -> Result<Option<Vec<u8>>, StoreError> {
         let found = find(&self.snapshots, rawdoc! { "_id": key.document() }).await?;
-        let progress = found.map(|document| Ok(document.get_str("progress")?.as_bytes().to_vec()));
-        progress.transpose().map_err(|reason: bson::error::Error| StoreError::Damaged {
+        let Some(document) = found else { return Ok(None) };
+        let fields = Fields {
+            document: &document,
             what: format!("the progress of the snapshot of {key}"),
-            store: NAME.to_owned(),
-            reason: reason.to_string(),
+            store: NAME,
             lost: "all documents would be read again",
-        })
+        };
+        fields.check_version()?;
+        Ok(Some(fields.text("progress")?.as_bytes().to_vec()))
     }
 
     pub(super) async fn save_snapshot_progress(
@@ -226,8 +229,7 @@ impl Cluster {
         bytes: &[u8],
     ) -> Result<(), StoreError> {
         let progress = std::str::from_utf8(bytes).map_err(|error| StoreError::Defect(error.to_string()))?;
-        let document =
-            rawdoc! { "_id": key.document(), "version": super::fields::VERSION, "progress": progress };
+        let document = rawdoc! { "_id": key.document(), "version": VERSION, "progress": progress };
         let replace = self.snapshots.replace_one(by_id(key)?, &document).upsert(true);
         timed(async { replace.await }).await.map_err(error)?;
         Ok(())

@@ -4,7 +4,7 @@ use bson::{Document, doc};
 use gtm_host::store::{Store, StoreError, StoreKind};
 use xtask::testbed::Server;
 
-use super::{both, checkpoint, key};
+use super::{both, checkpoint, key, letter, op};
 use crate::snapshot::failing::fail_next;
 use crate::support::Database;
 
@@ -61,4 +61,24 @@ async fn a_write_that_the_server_refuses_is_an_error_with_its_remedy() {
     fail_next(&own, "update", 96).await;
     let error = store.save_checkpoint(&key(), &checkpoint(1, 1)).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }) && !error.may_pass(), "{error}");
+}
+
+#[tokio::test]
+async fn a_letter_that_the_server_refuses_as_a_document_is_kept_in_pieces() {
+    let server = Server::start(Default::default()).unwrap();
+    let own = Database::new(server.uri()).await;
+    let store = Store::open(&StoreKind::Mongodb, &own.client).await.unwrap();
+    let letter = letter(&own.name, op(1, bson::serialize_to_vec(&doc! { "n": 1 }).unwrap()));
+    // InvalidBSON, as of a document that nests too deeply.
+    fail_next(&own, "update", 22).await;
+    store.add_dead_letter(&letter).await.unwrap();
+    let parts = own.client.database("gtm").collection::<Document>("dead_letter_parts");
+    let its = doc! { "_id.letter": &letter.id };
+    assert_eq!(parts.count_documents(its.clone()).await.unwrap(), 1);
+    let found = store.dead_letter(&letter.id).await.unwrap().unwrap();
+    assert_eq!(format!("{:?}", found.op), format!("{:?}", letter.op));
+    // A piece that is missing is said.
+    parts.delete_many(its).await.unwrap();
+    let error = store.dead_letter(&letter.id).await.unwrap_err().to_string();
+    assert!(error.contains("piece 0 of its op is missing") && error.contains(&letter.id), "{error}");
 }

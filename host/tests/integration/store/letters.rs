@@ -33,7 +33,7 @@ fn odd(n: u32, state: &mut u64) -> Op {
         [Place::Index(u32::MAX), Place::Token("82AB".into()), Place::Document][random(state) % 3].clone();
     op.origin = [Origin::Oplog, Origin::ChangeStream, Origin::Snapshot, Origin::Replay][random(state) % 4];
     op.operation_type = [OperationType::Insert, OperationType::DropDatabase][random(state) % 2];
-    if random(state) % 2 == 0 {
+    if random(state).is_multiple_of(2) {
         op.transaction = Some(Transaction { id: "a\0b".into(), index: u32::MAX });
     }
     op
