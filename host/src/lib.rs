@@ -7,6 +7,8 @@
 //! - [`display`]: how far long work is, for who waits for it;
 //! - [`source`]: where changes come from, the oplog above all;
 //! - [`plugin`]: what runs on them, in a sandbox;
+//! - [`workers`]: which worker of a group an op belongs to;
+//! - [`lease`]: which of two hosts of one name works;
 //! - [`delivery`]: from a source to a plugin, in order, with retries;
 //! - [`config`]: the settings of it all.
 //!
@@ -16,6 +18,8 @@ pub mod config;
 pub mod delivery;
 pub mod display;
 pub mod extended_json;
+pub mod lease;
 pub mod op;
 pub mod plugin;
 pub mod source;
+pub mod workers;

@@ -11,6 +11,8 @@ mod server;
 mod signals;
 mod summary;
 mod tail;
+#[expect(dead_code, reason = "asked by run, when it shares its work")]
+mod workers;
 
 use std::io::Write;
 use std::process::ExitCode;

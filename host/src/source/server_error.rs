@@ -3,10 +3,10 @@
 use mongodb::error::{Error, ErrorKind};
 
 /// The user has not the right to do it.
-pub(super) const UNAUTHORIZED: i32 = 13;
+pub(crate) const UNAUTHORIZED: i32 = 13;
 
 /// The code of a server's error reply.
-pub(super) fn command_code(error: &Error) -> Option<i32> {
+pub(crate) fn command_code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),
         _ => None,
@@ -25,12 +25,12 @@ const TRANSIENT: [i32; 14] = [6, 7, 89, 91, 134, 175, 189, 262, 9001, 10107, 116
 const LOST_CURSOR: [i32; 8] = [43, 63, 133, 136, 150, 234, 237, 11601];
 
 /// Whether a read may work a little later, with a new cursor.
-pub(super) fn may_pass(error: &Error) -> bool {
+pub(crate) fn may_pass(error: &Error) -> bool {
     is_transient(error) || command_code(error).is_some_and(|code| LOST_CURSOR.contains(&code))
 }
 
 /// Whether it was given up because it took too long.
-pub(super) fn is_timeout(error: &Error) -> bool {
+pub(crate) fn is_timeout(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
@@ -47,7 +47,7 @@ fn is_transient(error: &Error) -> bool {
 
 /// What went wrong: of a server's reply its message and code, of the driver's long report on server
 /// selection the first server's error.
-pub(super) fn sentence(error: &Error) -> String {
+pub(crate) fn sentence(error: &Error) -> String {
     match &*error.kind {
         ErrorKind::Command(command) => {
             format!("{} (code {}, {})", command.message, command.code, command.code_name)
