@@ -137,5 +137,5 @@ fn a_document_may_be_deep() {
     group(&["Tom", "Dick"]).worker_of(&of(id));
 }
 
-const GOLDEN: [&str; 8] = ["?"; 8];
-const GOLDEN_NESTED: &str = "?";
+const GOLDEN: [&str; 8] = ["Tom", "Dick", "Dick", "Dick", "Harry", "Harry", "Dick", "Tom"];
+const GOLDEN_NESTED: &str = "Harry";

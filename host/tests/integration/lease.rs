@@ -109,7 +109,7 @@ async fn a_lease_that_is_given_up_is_taken_at_once() {
     assert_eq!(second.epoch(), 2);
     second.release().await;
     assert_eq!(scene.acquire().await.epoch(), 3);
-    assert_eq!(scene.stored().await.get_bool("released"), Ok(false));
+    assert!(!scene.stored().await.get_bool("released").unwrap());
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_holder_that_is_cut_off_counts_the_lease_as_lost_before_another_has_it
         // What comes through late changes nothing.
         proxy.resume();
         tokio::time::sleep(TTL / 4).await;
-        assert_eq!(scene.stored().await.get_i64("epoch"), Ok(2));
+        assert_eq!(scene.stored().await.get_i64("epoch").unwrap(), 2);
     }
 }
 
@@ -152,7 +152,8 @@ async fn a_holder_whose_lease_was_taken_while_it_slept_is_told_by_whom() {
     assert_eq!(soon(first.lost()).await, error);
     first.release().await;
     let stored = scene.stored().await;
-    assert_eq!((stored.get_i64("renewals"), stored.get_bool("released")), (Ok(0), Ok(false)));
+    assert_eq!(stored.get_i64("renewals").unwrap(), 0);
+    assert!(!stored.get_bool("released").unwrap());
 
     let mut second = scene.acquire().await;
     scene.leases().delete_one(scene.id()).await.unwrap();
@@ -176,12 +177,15 @@ async fn an_answer_that_is_lost_does_not_lose_the_lease() {
         first.release().await;
         // … of the one that takes it, …
         proxy.lose_answer_to("update");
-        let mut second = acquire(&client, &scene.key).await.unwrap();
+        let second = acquire(&client, &scene.key).await.unwrap();
         assert!(!proxy.is_to_lose());
-        assert_eq!((second.epoch(), scene.stored().await.get_i64("epoch")), (2, Ok(2)));
-        // … and of one that renews it.
+        assert_eq!((second.epoch(), scene.stored().await.get_i64("epoch").unwrap()), (2, 2));
+        second.release().await;
+        // … and of one that renews it. The driver looks for a server that left it each half second only.
+        let ttl = TTL * 4;
+        let mut third = soon(Lease::acquire(&client, &scene.key, ttl, |_| {})).await.unwrap();
         proxy.lose_answer_to("update");
-        assert!(tokio::time::timeout(TTL * 2, second.lost()).await.is_err(), "retryWrites={retries}");
+        assert!(tokio::time::timeout(ttl, third.lost()).await.is_err(), "retryWrites={retries}");
         assert!(!proxy.is_to_lose());
     }
 }
@@ -260,9 +264,9 @@ async fn without_the_right_to_keep_leases_it_says_so_and_stumbling_is_waited_for
             "{said}"
         );
     }
-    // The driver itself tries twice.
-    fail("find", 3, 11600).await;
+    // ReadConcernMajorityNotAvailableYet and ExceededTimeLimit. The driver itself tries twice.
+    fail("find", 3, 134).await;
     let mut lease = acquire(&client, &scene.key).await.unwrap();
-    fail("update", 3, 10107).await;
+    fail("update", 3, 262).await;
     assert!(tokio::time::timeout(TTL * 2, lease.lost()).await.is_err());
 }
