@@ -191,6 +191,18 @@ async fn an_answer_that_is_lost_does_not_lose_the_lease() {
 }
 
 #[tokio::test]
+async fn a_slow_network_loses_no_lease() {
+    let scene = Scene::new().await;
+    let proxy = Proxy::start(scene.server.uri()).await;
+    let far = Client::with_uri_str(proxy.uri()).await.unwrap();
+    let mut lease = acquire(&far, &scene.key).await.unwrap();
+    proxy.delay(TTL / 20);
+    assert!(tokio::time::timeout(TTL * 2, lease.lost()).await.is_err());
+    soon(lease.release()).await;
+    assert!(scene.stored().await.get_bool("released").unwrap());
+}
+
+#[tokio::test]
 async fn never_two_at_a_time() {
     let scene = Scene::new().await;
     let held = Arc::new(Mutex::new(Vec::new()));
