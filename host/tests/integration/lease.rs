@@ -163,31 +163,33 @@ async fn a_holder_whose_lease_was_taken_while_it_slept_is_told_by_whom() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_does_not_lose_the_lease() {
-    for retries in ["true", "false"] {
-        let scene = Scene::new().await;
-        let proxy = Proxy::start(scene.server.uri()).await;
-        let sign = if proxy.uri().contains('?') { '&' } else { '?' };
-        let uri = format!("{}{sign}retryWrites={retries}", proxy.uri());
-        let client = Client::with_uri_str(uri).await.unwrap();
-        // Of the one that makes it, …
-        proxy.lose_answer_to("insert");
-        let first = acquire(&client, &scene.key).await.unwrap();
-        assert!(!proxy.is_to_lose());
-        assert_eq!(first.epoch(), 1);
-        first.release().await;
-        // … of the one that takes it, …
-        proxy.lose_answer_to("update");
-        let second = acquire(&client, &scene.key).await.unwrap();
-        assert!(!proxy.is_to_lose());
-        assert_eq!((second.epoch(), scene.stored().await.get_i64("epoch").unwrap()), (2, 2));
-        second.release().await;
-        // … and of one that renews it. The driver looks for a server that left it each half second only.
-        let ttl = TTL * 4;
-        let mut third = soon(Lease::acquire(&client, &scene.key, ttl, |_| {})).await.unwrap();
-        proxy.lose_answer_to("update");
-        assert!(tokio::time::timeout(ttl, third.lost()).await.is_err(), "retryWrites={retries}");
-        assert!(!proxy.is_to_lose());
-    }
+    tokio::join!(lose_answers("true"), lose_answers("false"));
+}
+
+async fn lose_answers(retries: &str) {
+    let scene = Scene::new().await;
+    let proxy = Proxy::start(scene.server.uri()).await;
+    let sign = if proxy.uri().contains('?') { '&' } else { '?' };
+    let uri = format!("{}{sign}retryWrites={retries}", proxy.uri());
+    let client = Client::with_uri_str(uri).await.unwrap();
+    // Of the one that makes it, …
+    proxy.lose_answer_to("insert");
+    let first = acquire(&client, &scene.key).await.unwrap();
+    assert!(!proxy.is_to_lose());
+    assert_eq!(first.epoch(), 1);
+    first.release().await;
+    // … of the one that takes it, …
+    proxy.lose_answer_to("update");
+    let second = acquire(&client, &scene.key).await.unwrap();
+    assert!(!proxy.is_to_lose());
+    assert_eq!((second.epoch(), scene.stored().await.get_i64("epoch").unwrap()), (2, 2));
+    second.release().await;
+    // … and of one that renews it. The driver looks for a server that left it each half second only.
+    let ttl = TTL * 4;
+    let mut third = soon(Lease::acquire(&client, &scene.key, ttl, |_| {})).await.unwrap();
+    proxy.lose_answer_to("update");
+    assert!(tokio::time::timeout(ttl, third.lost()).await.is_err(), "retryWrites={retries}");
+    assert!(!proxy.is_to_lose());
 }
 
 #[tokio::test]
