@@ -1,4 +1,4 @@
-//! The hot paths: reading an entry of the oplog, describing an update, and the two calls of a plugin.
+//! The hot paths: reading an entry of the oplog, describing an update, whose op it is, and the two calls of a plugin.
 //!
 //! Each group has a baseline in the same run, as times on a machine that is shared say little alone.
 #![allow(
@@ -21,6 +21,7 @@ use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
 use gtm_host::source::oplog::delta::update_description;
 use gtm_host::source::oplog::entry::Entry;
+use gtm_host::workers::Group;
 
 const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
 
@@ -127,5 +128,21 @@ fn calls(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, header, descriptions, calls);
+/// Whether an op is this worker's, of three and of a hundred.
+fn workers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("which worker's an op is");
+    group.throughput(Throughput::Elements(1));
+    let op = op(200);
+    for count in [3, 100] {
+        let names = (0..count).map(|n| format!("worker-{n}")).collect();
+        let workers = Group::new(names, "worker-0").unwrap();
+        group.bench_function(format!("of {count}"), |bencher| {
+            bencher.iter(|| workers.is_mine(black_box(&op)));
+        });
+    }
+    group.bench_function("baseline: the op cloned", |bencher| bencher.iter(|| black_box(&op).clone()));
+    group.finish();
+}
+
+criterion_group!(benches, header, descriptions, workers, calls);
 criterion_main!(benches);

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::delivery::{BreakerPolicy, DeliverySettings, Ordering, RetryPolicy};
+use crate::lease::parse_ttl;
 use crate::plugin::Limits;
 use crate::source::{HistoryLost, SourceKind, Start};
 use crate::store::StoreKind;
+use crate::workers::ListDocument;
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";
@@ -34,6 +36,10 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// What becomes of a plugin that fails on op after op.
     pub breaker: BreakerPolicy,
+    /// Which part of the work is this host's.
+    pub workers: WorkerSettings,
+    /// Which of two hosts of one name works.
+    pub lease: LeaseSettings,
     /// How the host logs.
     pub log: Log,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
@@ -115,6 +121,39 @@ impl From<LimitSettings> for Limits {
             handle_timeout: settings.handle_timeout,
         }
     }
+}
+
+/// Which part of the work is this host's. All of it, where no name is set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// The name of this host among the workers.
+    pub name: Option<String>,
+    /// The file that lists all workers.
+    pub file: Option<PathBuf>,
+    /// The document on the cluster that lists all workers, as `DB.COLL/ID`.
+    pub from: Option<ListDocument>,
+}
+
+/// Which of two hosts of one name works.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeaseSettings {
+    /// How long a host that stands by waits, without a sign of life from the one that works, before it takes over.
+    #[serde(deserialize_with = "ttl")]
+    pub ttl: Duration,
+}
+
+impl Default for LeaseSettings {
+    fn default() -> Self {
+        // A busy server has time to answer, and people do not wait long. (Where an election takes longer than three
+        // quarters of it, the lease is lost, and had anew when there is a primary.)
+        Self { ttl: Duration::from_secs(10) }
+    }
+}
+
+fn ttl<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
+    parse_ttl(&String::deserialize(text)?).map_err(de::Error::custom)
 }
 
 /// How the host logs.
@@ -222,7 +261,12 @@ impl Settings {
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
-        let files = [&mut settings.source.uri_file, &mut settings.mail.url_file, &mut settings.cache_dir];
+        let files = [
+            &mut settings.source.uri_file,
+            &mut settings.mail.url_file,
+            &mut settings.workers.file,
+            &mut settings.cache_dir,
+        ];
         for path in paths.chain(files.into_iter().flatten()) {
             *path = directory.join(&*path);
         }

@@ -8,6 +8,8 @@
 //! - [`source`]: where changes come from, the oplog above all;
 //! - [`store`]: what is kept for after a restart;
 //! - [`plugin`]: what runs on them, in a sandbox;
+//! - [`workers`]: which worker of a group an op belongs to;
+//! - [`lease`]: which of two hosts of one name works;
 //! - [`delivery`]: from a source to a plugin, in order, with retries;
 //! - [`config`]: the settings of it all.
 //!
@@ -17,7 +19,9 @@ pub mod config;
 pub mod delivery;
 pub mod display;
 pub mod extended_json;
+pub mod lease;
 pub mod op;
 pub mod plugin;
 pub mod source;
 pub mod store;
+pub mod workers;

@@ -4,6 +4,7 @@ mod arguments;
 mod dead_letters;
 mod directories;
 mod files;
+mod going_on;
 mod load;
 mod logging;
 mod replay;
@@ -12,6 +13,7 @@ mod server;
 mod signals;
 mod summary;
 mod tail;
+mod workers;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -2,55 +2,134 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use gtm_host::config::Settings;
-use gtm_host::delivery::{CheckpointLike, Control, Ended, Pipeline, Policy, run_all};
+use gtm_host::delivery::{CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Policy, run_all};
+use gtm_host::lease::{Lease, LeaseKey};
 use gtm_host::plugin::Plugin;
 use gtm_host::source::{HistoryLost, Selection, Skipped, skipped_by_name};
-use gtm_host::store::{CheckpointKey, Store};
+use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
+use gtm_host::workers::Group;
 use tokio_util::sync::CancellationToken;
 
 use super::load::load;
 use super::server::Server;
-use super::{DEFECT, GRACE, listed};
+use super::{DEFECT, GRACE, going_on, listed, workers};
 
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
-    let prepared = tokio::select! {
-        prepared = prepare(&settings) => prepared?,
+    let host = tokio::select! {
+        host = Host::prepare(&settings) => host?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
-    let (plugins, server, store) = prepared;
-    let mut all = Selection::default();
-    plugins.iter().for_each(|(_, selection)| all.add_all(selection));
-    let control = Control::new(settings.name(), None);
-    let pipelines = pipelines(&settings, &server, &store, &plugins, &all).await?;
-    let grace = settings.shutdown_grace.unwrap_or(GRACE);
-    let shared = server.follow(&settings, all);
-    let (ended, skipped) =
-        run_all(pipelines, shared, &control, shutdown.clone(), grace).await.context(DEFECT)?;
-    say_skipped(None, &skipped);
-    finish(ended)?;
+    let control = Control::new(settings.name(), host.worker().as_deref());
+    while !shutdown.is_cancelled() {
+        host.work(&control, &shutdown).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn prepare(settings: &Settings) -> anyhow::Result<(Vec<(Plugin, Selection)>, Server, Store)> {
-    let plugins = load(settings).await?;
-    let server = Server::find(settings, plugins.len() + 1).await?;
-    let store = server.store(settings).await?;
-    Ok((plugins, server, store))
+/// What runs, as long as it is this host's turn.
+struct Host<'a> {
+    settings: &'a Settings,
+    plugins: Vec<(Plugin, Selection)>,
+    server: Server,
+    store: Store,
+    group: Option<Arc<Group>>,
 }
 
-/// What each plugin is to be brought, from its checkpoint on.
-async fn pipelines(
-    settings: &Settings,
-    server: &Server,
-    store: &Store,
-    plugins: &[(Plugin, Selection)],
-    all: &Selection,
-) -> anyhow::Result<Vec<Pipeline>> {
-    let mut pipelines = Vec::new();
-    for (plugin, selection) in plugins {
+impl<'a> Host<'a> {
+    async fn prepare(settings: &'a Settings) -> anyhow::Result<Self> {
+        let plugins = load(settings).await?;
+        let server = Server::find(settings, plugins.len() + 1).await?;
+        let store = server.store(settings).await?;
+        let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
+        Ok(Self { settings, plugins, server, store, group })
+    }
+
+    fn worker(&self) -> Option<String> {
+        self.group.as_ref().map(|group| group.name().to_owned())
+    }
+
+    /// Waits for this host's turn, and works until it is stopped, or another's turn has come.
+    async fn work(&self, control: &Control, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let mut lease = tokio::select! {
+            lease = self.lease() => lease?,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let turn = shutdown.child_token();
+        let work = self.turn(control, lease.as_ref().map_or(0, Lease::epoch), &turn);
+        let ended = tokio::select! {
+            ended = work => Some(ended?),
+            why = lost(&mut lease) => {
+                turn.cancel();
+                control.stand_by();
+                tracing::error!("standing by, as another host may work now: {why}");
+                None
+            }
+        };
+        let Some(ended) = ended else { return Ok(()) };
+        let fenced = ended
+            .iter()
+            .any(|ended| matches!(ended.result, Err(PipelineError::Store(StoreError::Fenced { .. }))));
+        let finished = finish(ended);
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        if fenced && self.settings.store == StoreKind::Mongodb && !shutdown.is_cancelled() {
+            tracing::error!("standing by, as another host works now");
+            // It renews its lease, which takes this one a while to see.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Ok(());
+        }
+        finished?;
+        // They ended by themselves, without an error: there is nothing left to do.
+        shutdown.cancel();
+        Ok(())
+    }
+
+    /// The right to work, where hosts share a cluster's checkpoints. A directory is one host's alone.
+    async fn lease(&self) -> anyhow::Result<Option<Lease>> {
+        if self.settings.store != StoreKind::Mongodb {
+            return Ok(None);
+        }
+        let key = LeaseKey { pipeline: self.settings.name().to_owned(), worker: self.worker() };
+        let say = |holder: &str| {
+            tracing::info!("standing by: the pipeline {} is worked on by {holder}", key.pipeline)
+        };
+        Ok(Some(Lease::acquire(self.server.client(), &key, self.settings.lease.ttl, say).await?))
+    }
+
+    async fn turn(
+        &self,
+        control: &Control,
+        epoch: u64,
+        turn: &CancellationToken,
+    ) -> anyhow::Result<Vec<Ended>> {
+        let mut all = Selection::default();
+        self.plugins.iter().for_each(|(_, selection)| all.add_all(selection));
+        let mut pipelines = Vec::new();
+        for (plugin, selection) in &self.plugins {
+            pipelines.push(self.pipeline(plugin, selection, &all, epoch).await?);
+        }
+        let shared = self.server.follow(self.settings, all);
+        let grace = self.settings.shutdown_grace.unwrap_or(GRACE);
+        let (ended, skipped) =
+            run_all(pipelines, shared, control, turn.clone(), grace).await.context(DEFECT)?;
+        say_skipped(None, &skipped);
+        Ok(ended)
+    }
+
+    /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
+    async fn pipeline(
+        &self,
+        plugin: &Plugin,
+        selection: &Selection,
+        all: &Selection,
+        epoch: u64,
+    ) -> anyhow::Result<Pipeline> {
+        let Self { settings, server, store, group, .. } = self;
         let own = settings.plugins.get(plugin.name());
         let mut policy =
             Policy { delivery: settings.delivery, retry: settings.retry, breaker: settings.breaker };
@@ -59,7 +138,7 @@ async fn pipelines(
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: plugin.name().to_owned(),
-            worker: None,
+            worker: self.worker(),
         };
         let mut follow = server.follow(settings, selection.clone());
         follow.watched = Some(all.clone());
@@ -67,24 +146,35 @@ async fn pipelines(
         if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
             follow.progress = store.keeps().then(|| server.progress(store.progress(key.clone())));
         }
-        let checkpoint = store.checkpoint(&key).await?;
-        let from = checkpoint.map(|checkpoint| checkpoint.position);
+        let from = going_on::position(store, &key, &server.deployment(), group.as_deref()).await?;
         if let Some(from) = &from {
             follow.start = from.clone().into();
         }
-        pipelines.push(Pipeline {
+        let mine: Mine = match group.clone() {
+            Some(group) => Arc::new(move |op| group.is_mine(op)),
+            None => Arc::new(|_| true),
+        };
+        let workers = group.as_ref().map(|group| group.names().to_vec());
+        Ok(Pipeline {
             plugin: plugin.clone(),
             source: server.describe(),
             follow,
             from,
             policy,
-            mine: Arc::new(|_| true),
+            mine,
             store: store.clone(),
             key,
-            like: CheckpointLike { deployment: server.deployment(), ..CheckpointLike::default() },
-        });
+            like: CheckpointLike { deployment: server.deployment(), workers, epoch },
+        })
     }
-    Ok(pipelines)
+}
+
+/// Waits until the lease is lost, if there is one, and says why.
+async fn lost(lease: &mut Option<Lease>) -> String {
+    match lease {
+        Some(lease) => lease.lost().await.to_string(),
+        None => std::future::pending().await,
+    }
 }
 
 /// Says what became of each plugin. The first failure is the host's.

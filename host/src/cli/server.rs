@@ -59,6 +59,11 @@ impl Server {
         KeptProgress { store, deployment: self.deployment() }
     }
 
+    /// Connected to it.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Which deployment it is.
     pub(super) fn deployment(&self) -> String {
         self.deployment.to_string()

@@ -155,6 +155,11 @@ impl Control {
         self.host.lock().unwrap_or_else(PoisonError::into_inner).plugins = plugins;
     }
 
+    /// The host stands by from now on.
+    pub fn stand_by(&self) {
+        self.activate(None);
+    }
+
     /// What it does now.
     pub fn status(&self) -> HostStatus {
         let host = self.host.lock().unwrap_or_else(PoisonError::into_inner);

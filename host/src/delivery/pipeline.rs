@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Summary;
 use super::checkpoint::{CheckpointLike, Checkpointer};
@@ -111,7 +112,7 @@ pub(super) struct Prepared {
 
 /// From one seek to the next.
 struct Run {
-    intake: JoinHandle<IntakeEnd>,
+    intake: AbortOnDropHandle<IntakeEnd>,
     works: Works,
     /// Ends the reading.
     stop: CancellationToken,
@@ -138,10 +139,10 @@ impl Prepared {
         let mut skipped = Skipped::new();
         let checkpointer = self.checkpointer();
         let stop = CancellationToken::new();
-        let mut checkpoints = tokio::spawn({
+        let mut checkpoints = AbortOnDropHandle::new(tokio::spawn({
             let (checkpointer, stop) = (checkpointer.clone(), stop.clone());
             async move { checkpointer.run(&stop).await }
-        });
+        }));
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
         // What ends the reading, other than being told to.
@@ -236,7 +237,7 @@ impl Prepared {
             batches,
             shutdown: stop.clone(),
         };
-        Run { intake: tokio::spawn(intake.run(first)), works, stop }
+        Run { intake: AbortOnDropHandle::new(tokio::spawn(intake.run(first))), works, stop }
     }
 
     async fn obey(

@@ -17,7 +17,7 @@ const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_se
 
 /// Waits between attempts without end. The pauses grow until one succeeds, and so does the time that one may take.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     back_off: Option<ExponentialBackoff>,
     limit: Duration,
 }
@@ -30,7 +30,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Says `what` failed, and waits.
-    pub(super) async fn pause(&mut self, what: &str, error: &Error) {
+    pub(crate) async fn pause(&mut self, what: &str, error: &Error) {
         let back_off = self.back_off.get_or_insert_with(|| {
             ExponentialBuilder::default()
                 .with_min_delay(PAUSES.0)
@@ -46,12 +46,12 @@ impl Patience {
     }
 
     /// How long the next attempt may take.
-    pub(super) fn limit(&self) -> Duration {
+    pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
     /// An attempt has succeeded. Gives back whether one before it had failed.
-    pub(super) fn recovered(&mut self) -> bool {
+    pub(crate) fn recovered(&mut self) -> bool {
         self.limit = LIMITS.0;
         self.back_off.take().is_some()
     }

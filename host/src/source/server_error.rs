@@ -30,7 +30,7 @@ pub(crate) fn may_pass(error: &Error) -> bool {
 }
 
 /// Whether it was given up because it took too long.
-pub(super) fn is_timeout(error: &Error) -> bool {
+pub(crate) fn is_timeout(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 

@@ -17,7 +17,7 @@ pub(super) fn subdocument(value: RawBsonRef<'_>) -> Option<&RawDocument> {
 }
 
 /// Servers and tools differ in the width of their numbers.
-pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+pub(crate) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
     match value {
         RawBsonRef::Int32(number) => Some(number.into()),
         RawBsonRef::Int64(number) => Some(number),

@@ -12,7 +12,7 @@ use super::reply::Reply;
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the server holds a read that finds nothing: the rhythm of an idle stream.
-pub(super) const AWAIT: Duration = Duration::from_secs(1);
+pub(crate) const AWAIT: Duration = Duration::from_secs(1);
 
 /// The driver has no time-out of its own, so that a connection which died without a word would be waited
 /// on for ever.
@@ -23,7 +23,7 @@ pub(crate) async fn timed<T>(
 }
 
 /// The same, with another time.
-pub(super) async fn timed_for<T>(
+pub(crate) async fn timed_for<T>(
     limit: Duration,
     work: impl Future<Output = mongodb::error::Result<T>>,
 ) -> mongodb::error::Result<T> {
@@ -33,7 +33,7 @@ pub(super) async fn timed_for<T>(
 }
 
 /// The reply that a batch is, without copying it.
-pub(super) fn reply(batch: RawBatch) -> Reply {
+pub(crate) fn reply(batch: RawBatch) -> Reply {
     struct Owner(RawBatch);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {

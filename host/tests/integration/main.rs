@@ -13,6 +13,7 @@
 )]
 
 mod cases;
+mod proxy;
 mod support;
 
 mod bad_plugins;
@@ -23,6 +24,7 @@ mod delta_property;
 mod files;
 mod files_damaged;
 mod following;
+mod lease;
 mod main_job;
 mod odd_bytes;
 mod oplog_cases;
@@ -32,3 +34,4 @@ mod sandbox;
 mod snapshot;
 mod stopping;
 mod store;
+mod workers;

@@ -8,6 +8,7 @@ mod help;
 mod plugins;
 mod server;
 mod store;
+mod workers;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use help::{DEAD_LETTERS, EXAMPLES, REPLAY, TAIL};
 use plugins::PluginArguments;
 use server::ServerArguments;
 use store::StoreArguments;
+use workers::WorkerArguments;
 
 /// Runs sandboxed WebAssembly plugins on every change in MongoDB.
 #[derive(Debug, Parser)]
@@ -68,6 +70,8 @@ pub(super) struct RunArguments {
     plugins: PluginArguments,
     #[command(flatten)]
     delivery: DeliveryArguments,
+    #[command(flatten)]
+    workers: WorkerArguments,
 }
 
 #[derive(Debug, Args)]
@@ -137,9 +141,10 @@ impl Arguments {
         let said: &ArgMatches = matches.subcommand().map_or(&matches, |(_, said)| said);
         let typed = |name: &str| said.value_source(name) == Some(ValueSource::CommandLine);
         match &mut command {
-            Command::Run(RunArguments { server, plugins, .. }) => {
+            Command::Run(RunArguments { server, plugins, workers, .. }) => {
                 server.prefer_typed(&typed);
                 plugins.prefer_typed(&typed);
+                workers.prefer_typed(&typed);
             }
             Command::Replay(ReplayArguments { plugins, .. }) => plugins.prefer_typed(&typed),
             Command::Tail(TailArguments { server, .. }) => server.prefer_typed(&typed),
@@ -173,6 +178,9 @@ impl Command {
         {
             plugins.lay_over(&mut settings)?;
             delivery.lay_over(&mut settings);
+        }
+        if let Self::Run(RunArguments { workers, .. }) = self {
+            workers.lay_over(&mut settings)?;
         }
         Ok(settings)
     }
@@ -212,6 +220,40 @@ mod tests {
         assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
         assert_eq!(settings.plugins["x"].path, directory.path().join("x.wasm"));
         assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
+    }
+
+    #[test]
+    fn a_worker_has_a_list_and_a_list_a_worker() {
+        let said = |arguments: &[&str]| settings(&[&["-p", "x.wasm"], arguments].concat());
+        let shared =
+            said(&["--worker", "Tom", "--workers-from", "gtm.lists/1", "--lease-ttl", "2s"]).unwrap();
+        assert_eq!(shared.workers.name.as_deref(), Some("Tom"));
+        assert_eq!(shared.workers.from.unwrap().to_string(), "gtm.lists/1");
+        assert_eq!(shared.lease.ttl, std::time::Duration::from_secs(2));
+        assert!(said(&["--worker", "Tom"]).unwrap_err().contains("worker Tom has no list"));
+        assert!(said(&["--workers", "w.json"]).unwrap_err().contains("say by --worker NAME"));
+        assert!(said(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("say by --worker NAME"));
+        let both = ["--worker", "Tom", "--workers", "w.json", "--workers-from", "gtm.lists/1"];
+        assert!(said(&both).unwrap_err().contains("two lists of workers"));
+        assert!(said(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
+        assert!(said(&["--lease-ttl", "999ms"]).unwrap_err().contains("1s at least"));
+    }
+
+    #[test]
+    fn a_list_that_is_said_goes_before_that_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gtm.toml");
+        let text = "[workers]\nname = \"Tom\"\nfile = \"w.json\"\n[lease]\nttl = \"3s\"\n[plugins.x]\npath = \"x.wasm\"\n";
+        std::fs::write(&file, text).unwrap();
+        let read = settings(&["--config", file.to_str().unwrap()]).unwrap();
+        assert_eq!(read.workers.file, Some(directory.path().join("w.json")));
+        assert_eq!(read.lease.ttl, std::time::Duration::from_secs(3));
+        let said = settings(&["--config", file.to_str().unwrap(), "--workers-from", "gtm.lists/1"]).unwrap();
+        assert_eq!(said.workers.file, None);
+        assert_eq!(said.workers.name.as_deref(), Some("Tom"));
+        std::fs::write(&file, text.replace("3s", "0s")).unwrap();
+        let refused = settings(&["--config", file.to_str().unwrap()]).unwrap_err();
+        assert!(refused.contains("line 5: a lease lives for 1s at least"), "{refused}");
     }
 
     #[test]

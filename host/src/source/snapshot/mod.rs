@@ -22,4 +22,5 @@ mod take;
 pub use error::SnapshotError;
 pub use kept::{Kept, KeptProgress, ProgressStore, Standing};
 pub use progress::Progress;
+pub(crate) use retry::patiently;
 pub use take::{Options, Snapshot};

@@ -7,7 +7,7 @@ use crate::source::server_error::may_pass;
 use crate::source::wire::timed;
 
 /// Asks until there is an answer, or one that no second try mends. `what` is said to have failed.
-pub(super) async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
+pub(crate) async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {

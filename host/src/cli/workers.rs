@@ -1,0 +1,16 @@
+//! The part of the work that is this host's, as the settings say.
+
+use gtm_host::config::WorkerSettings;
+use gtm_host::workers::{Group, WorkersError};
+use mongodb::Client;
+
+/// The workers that share the work, if it is shared.
+pub(super) async fn group(settings: &WorkerSettings, client: &Client) -> Result<Option<Group>, WorkersError> {
+    let WorkerSettings { name: Some(name), file, from } = settings else { return Ok(None) };
+    match (file, from) {
+        (Some(file), _) => Group::from_file(file, name).map(Some),
+        (None, Some(list)) => Group::from_cluster(client, list, name).await.map(Some),
+        // The arguments have been checked for a list.
+        (None, None) => Ok(None),
+    }
+}

@@ -1,0 +1,49 @@
+//! A lease as it is stored.
+
+use bson::{RawBsonRef, RawDocument};
+
+use super::{LeaseError, LeaseKey};
+use crate::source::value::integer;
+
+/// Of the form of the document.
+pub(super) const VERSION: i64 = 1;
+
+/// What a lease says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) holder: String,
+    pub(super) released: bool,
+    pub(super) state: State,
+}
+
+/// What changes with everything that is done to a lease, but never back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// From 1.
+    pub(super) epoch: i64,
+    pub(super) renewals: i64,
+}
+
+impl Stored {
+    /// Reads a lease.
+    pub(super) fn read(document: &RawDocument, key: &LeaseKey) -> Result<Self, LeaseError> {
+        let value = |name: &str| document.get(name).ok().flatten();
+        let invalid = |name: &str| LeaseError::Invalid {
+            key: key.to_string(),
+            reason: format!("its field {name} is not there, or not what it should be"),
+        };
+        let number = |name: &str, least: i64| {
+            let number = value(name).and_then(integer).filter(|number| *number >= least);
+            number.ok_or_else(|| invalid(name))
+        };
+        let version = number("version", 1)?;
+        if version > VERSION {
+            return Err(LeaseError::Newer { key: key.to_string(), version });
+        }
+        Ok(Self {
+            holder: value("holder").and_then(RawBsonRef::as_str).ok_or_else(|| invalid("holder"))?.to_owned(),
+            released: value("released").and_then(RawBsonRef::as_bool).ok_or_else(|| invalid("released"))?,
+            state: State { epoch: number("epoch", 1)?, renewals: number("renewals", 0)? },
+        })
+    }
+}
