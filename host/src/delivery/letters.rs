@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::op::Op;
 use crate::store::{DeadLetter, DeadLetterKind, Store};
 
@@ -29,10 +31,17 @@ pub(super) struct GivenUp<'a> {
     pub(super) time: SystemTime,
 }
 
+/// It could not be stored before the host stopped.
+pub(super) struct Unkept;
+
 impl DeadLetters {
-    /// Says it, and stores it; tries again until it is stored. Gives back whether it is: where nothing is stored, it is
-    /// only said.
-    pub(super) async fn keep(&self, given_up: GivenUp<'_>) -> bool {
+    /// Says it, and stores it; tries again until it is stored, or `shutdown` is cancelled. Gives back whether it is: where
+    /// nothing is stored, it is only said.
+    pub(super) async fn keep(
+        &self,
+        given_up: GivenUp<'_>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, Unkept> {
         let GivenUp { op, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
         let plugin = &*self.plugin;
@@ -47,7 +56,7 @@ impl DeadLetters {
             ),
         }
         if !self.store.keeps() {
-            return false;
+            return Ok(false);
         }
         let letter = DeadLetter {
             id: DeadLetter::id_of(&self.pipeline, plugin, op),
@@ -70,8 +79,11 @@ impl DeadLetters {
                     "it cannot be put among the dead letters, which is tried until it can: {problem}"
                 );
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = shutdown.cancelled() => return Err(Unkept),
+            }
         }
-        true
+        Ok(true)
     }
 }

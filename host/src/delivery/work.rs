@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::RetryPolicy;
 use super::breaker::{Breaker, Verdict};
 use super::lane::{Queue, Waiting};
-use super::letters::{DeadLetters, GivenUp};
+use super::letters::{DeadLetters, GivenUp, Unkept};
 use super::progress::{Done, Progress};
 use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
@@ -115,10 +115,7 @@ impl Shared {
         let time = SystemTime::now();
         let first_attempt = first_attempt.unwrap_or(time);
         let given_up = GivenUp { op, kind, error, attempts, first_attempt, time };
-        let kept = tokio::select! {
-            kept = self.letters.keep(given_up) => kept,
-            () = self.shutdown.cancelled() => return Err(Left),
-        };
+        let kept = self.letters.keep(given_up, &self.shutdown).await.map_err(|Unkept| Left)?;
         if kept {
             self.progress.dead_letter();
         }

@@ -14,6 +14,9 @@ use super::server_error::{command_code, sentence};
 /// for somebody at a terminal who mistyped a port.
 const SERVER_SELECTION: Duration = Duration::from_secs(10);
 
+/// Between two looks at a server: what a fail-over costs at most, beside the election.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
 const AUTHENTICATION_FAILED: i32 = 18;
 
 /// Why a deployment cannot be followed.
@@ -108,6 +111,8 @@ pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment)
     let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
+    // After some errors the driver takes a server for lost until it next looks: by default, 10 seconds.
+    options.heartbeat_freq.get_or_insert(HEARTBEAT);
     // The driver's own bound is 10, and each tail keeps a connection.
     options.max_pool_size.get_or_insert(connections.max(10));
     let mut deployment = Deployment {

@@ -101,7 +101,7 @@ async fn no_right_to_read_the_oplog() {
     assert!(said.contains(r#"grantRolesToUser("USER", [{role: "read", db: "local"}])"#), "{said}");
 
     // Where nobody said which, a change stream is as good.
-    let mut host = Host::start(&arguments);
+    let mut host = Host::start(&[&arguments[..], &["--store", "none"]].concat());
     host.wait_for("reading change streams, not the oplog: this user may not read local.oplog.rs");
     host.wait_for("tailing a change stream of the replica set");
 }
