@@ -17,7 +17,7 @@ use crate::plugin::{CallError, Filter, Plugin};
 const FILTERED_AT_ONCE: usize = 1024;
 
 /// Ops, and of each what the filter says.
-type Filtered = Vec<(Op, Result<bool, CallError>)>;
+pub(super) type Filtered = Vec<(Op, Result<bool, CallError>)>;
 
 /// Says which ops are wanted.
 pub(super) trait Sieve: Send {

@@ -15,6 +15,8 @@ mod feed;
 mod host;
 mod lane;
 mod letters;
+#[cfg(test)]
+mod model;
 mod ordering;
 mod pipeline;
 mod progress;

@@ -145,12 +145,19 @@ impl Prepared {
         }));
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
+        let mut worked = Ok(());
         // What ends the reading, other than being told to.
         let read = loop {
             tokio::select! {
                 read = &mut run.intake => break read,
                 stored = &mut checkpoints => {
                     fenced = stored.unwrap_or(Ok(())).err();
+                    shutdown.cancel();
+                    run.works.shared.dropped.cancel();
+                    break (&mut run.intake).await;
+                }
+                Err(defect) = run.works.ended() => {
+                    worked = Err(defect);
                     shutdown.cancel();
                     run.works.shared.dropped.cancel();
                     break (&mut run.intake).await;
@@ -165,13 +172,10 @@ impl Prepared {
             shutdown.cancelled().await;
             tokio::time::sleep(grace).await;
         };
-        let worked = tokio::select! {
-            worked = run.works.ended() => worked,
-            () = cut => {
-                dropped.cancel();
-                Ok(())
-            }
-        };
+        tokio::select! {
+            ended = run.works.ended() => worked = worked.and(ended),
+            () = cut => dropped.cancel(),
+        }
         drop(run.works);
         stop.cancel();
         if fenced.is_none() {

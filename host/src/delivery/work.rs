@@ -160,13 +160,14 @@ impl<C: Callee> Lane<C> {
         let shared = Arc::clone(&self.shared);
         // Most ops need none.
         let (mut pauses, mut first_attempt) = (None, None);
-        let mut attempt = 1;
+        let mut attempt = 0;
         let mut wanted = match filter_failed {
             Some(error) => Wanted::Failed(error.clone()),
             None => Wanted::Yes,
         };
         loop {
             shared.permitted().await?;
+            attempt += 1;
             let problem = match self.attempt(op, attempt, &mut wanted).await {
                 Attempt::Done(outcome) => {
                     shared.works();
@@ -222,7 +223,6 @@ impl<C: Callee> Lane<C> {
                 () = shared.shutdown.cancelled() => {}
                 () = shared.dropped.cancelled() => return Err(Left),
             }
-            attempt += 1;
         }
     }
 

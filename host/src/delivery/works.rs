@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::breaker::Breaker;
-use super::dispatch::{Dispatcher, PluginSieve};
+use super::dispatch::{Dispatcher, PluginSieve, Sieve};
 use super::lane::Queue;
 use super::letters::DeadLetters;
 use super::ordering::Ordering;
 use super::progress::Progress;
 use super::settings::Policy;
-use super::work::{Instances, Lane, Shared};
+use super::work::{Callee, Instances, Lane, Shared};
 use crate::plugin::Plugin;
 
 /// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
@@ -37,8 +37,21 @@ impl Works {
         letters: DeadLetters,
         shutdown: CancellationToken,
     ) -> (mpsc::Sender<Batch>, Self) {
+        let sieve = PluginSieve::new(plugin.clone());
+        Self::with(sieve, || Instances::new(plugin.clone()), policy, progress, letters, shutdown)
+    }
+
+    /// The same, with what filters, and what each lane calls.
+    pub(super) fn with<C: Callee + 'static>(
+        sieve: impl Sieve + 'static,
+        mut callee: impl FnMut() -> C,
+        policy: Policy,
+        progress: &Arc<Progress>,
+        letters: DeadLetters,
+        shutdown: CancellationToken,
+    ) -> (mpsc::Sender<Batch>, Self) {
         let shared = Arc::new(Shared {
-            plugin: plugin.name().into(),
+            plugin: Arc::clone(&letters.plugin),
             retry: policy.retry,
             progress: Arc::clone(progress),
             breaker: Breaker::new(policy.breaker),
@@ -54,7 +67,7 @@ impl Works {
         };
         let mut tasks = JoinSet::new();
         for queue in queues.iter().cycle().take(count) {
-            let lane = Lane::new(Arc::clone(&shared), Instances::new(plugin.clone()));
+            let lane = Lane::new(Arc::clone(&shared), callee());
             let queue = queue.clone();
             tasks.spawn(async move {
                 lane.run(queue).await;
@@ -62,8 +75,7 @@ impl Works {
             });
         }
         let (sender, batches) = mpsc::channel(READ_AHEAD);
-        let dispatcher =
-            Dispatcher::new(PluginSieve::new(plugin.clone()), ordering, Arc::clone(progress), queues);
+        let dispatcher = Dispatcher::new(sieve, ordering, Arc::clone(progress), queues);
         let dropped = shared.dropped.clone();
         tasks.spawn(async move {
             tokio::select! {

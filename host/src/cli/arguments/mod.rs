@@ -43,6 +43,7 @@ pub(super) struct Arguments {
 
 /// What is to be done.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 pub(super) enum Command {
     /// Run plugins on every change. This is what is done where no command is given
     #[command(after_help = EXAMPLES)]

@@ -1,0 +1,257 @@
+//! The dispatcher and its lanes, with a source and a plugin that are made up: who is on when is decided by random numbers
+//! that are the same in each run, and nothing may be lost, done twice or out of order.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Batch;
+use super::dispatch::{Filtered, Sieve};
+use super::letters::DeadLetters;
+use super::progress::Progress;
+use super::testing::keyed;
+use super::work::Callee;
+use super::works::Works;
+use super::{Bounds, BreakerPolicy, DeliverySettings, Ordering, Policy, RetryPolicy, Summary};
+use crate::op::{Op, OperationType, Timestamp};
+use crate::plugin::{CallError, Failure};
+use crate::source::Position;
+use crate::store::Store;
+
+/// Numbers that look random and are the same in each run (xorshift, Marsaglia 2003).
+#[derive(Clone)]
+struct Random(Arc<Mutex<u64>>);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)))
+    }
+
+    fn below(&self, bound: u64) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 16) % bound
+    }
+}
+
+/// What the plugin saw: outside of what is tested.
+#[derive(Default)]
+struct Ledger {
+    ordering: Ordering,
+    all: Vec<Op>,
+    /// Times of those that are wanted and not done, and of those in work.
+    undone: HashSet<u32>,
+    working: HashSet<u32>,
+    most_at_once: usize,
+}
+
+impl Ledger {
+    /// The ops that have to be done before `op` is begun.
+    fn before<'a>(&'a self, op: &'a Op) -> impl Iterator<Item = &'a Op> {
+        let is_alone = |op: &Op| op.document_key.is_none();
+        let conflicts = move |earlier: &Op| match self.ordering {
+            Ordering::None => false,
+            Ordering::Oplog => true,
+            Ordering::Namespace => {
+                earlier.namespace == op.namespace
+                    || [earlier, op].iter().any(|op| op.operation_type == OperationType::Rename)
+            }
+            Ordering::Document => {
+                is_alone(earlier)
+                    || is_alone(op)
+                    || (&earlier.namespace, &earlier.document_key) == (&op.namespace, &op.document_key)
+            }
+        };
+        let earlier = move |earlier: &&Op| earlier.timestamp < op.timestamp && conflicts(earlier);
+        self.all.iter().filter(earlier)
+    }
+
+    fn begin(&mut self, op: &Op) {
+        let time = op.timestamp.time;
+        assert!(self.undone.contains(&time), "{time} was done before, or is not wanted");
+        for earlier in self.before(op) {
+            assert!(
+                !self.undone.contains(&earlier.timestamp.time),
+                "{time} before {}",
+                earlier.timestamp.time
+            );
+        }
+        assert!(self.working.insert(time), "{time} twice at once");
+        self.most_at_once = self.most_at_once.max(self.working.len());
+    }
+
+    fn end(&mut self, op: &Op, done: bool) {
+        self.working.remove(&op.timestamp.time);
+        if done {
+            self.undone.remove(&op.timestamp.time);
+        }
+    }
+}
+
+struct Fake {
+    random: Random,
+    ledger: Arc<Mutex<Ledger>>,
+    progress: Arc<Progress>,
+}
+
+impl Fake {
+    async fn dawdle(&self) {
+        for _ in 0..self.random.below(6) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn wants(op: &Op) -> bool {
+        op.timestamp.time % 3 != 0
+    }
+
+    /// Nothing that is not done is below the watermark.
+    fn check_watermark(&self, ledger: &Ledger) {
+        let through =
+            self.progress.position().and_then(|position| position.timestamp()).unwrap_or_default().time;
+        if let Some(first) = ledger.undone.iter().min() {
+            assert!(through < *first, "{first} is not done, but {through} is stored");
+        }
+    }
+}
+
+impl Sieve for Fake {
+    async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
+        self.dawdle().await;
+        let mut filtered = Vec::new();
+        let mut ops = ops.into_iter();
+        for op in &mut ops {
+            let failed = self.random.below(10) == 0;
+            let verdict = if failed {
+                Err(CallError::Trapped { call: "filter", reason: "made up".to_owned() })
+            } else {
+                Ok(Self::wants(&op))
+            };
+            filtered.push((op, verdict));
+            if failed {
+                break;
+            }
+        }
+        Ok((filtered, ops.collect()))
+    }
+}
+
+impl Callee for Fake {
+    async fn filter(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+        assert!(attempt > 1, "the sieve was the first");
+        self.dawdle().await;
+        Ok(Self::wants(op))
+    }
+
+    async fn handle(&mut self, op: &Op, _attempt: u32) -> Result<Result<(), Failure>, CallError> {
+        {
+            let mut ledger = self.ledger.lock().unwrap();
+            ledger.begin(op);
+            self.check_watermark(&ledger);
+        }
+        self.dawdle().await;
+        let outcome = match self.random.below(8) {
+            0 => Ok(Err(Failure::Retry("made up".to_owned()))),
+            1 => Err(CallError::Trapped { call: "handle", reason: "made up".to_owned() }),
+            2 => Ok(Err(Failure::Reject("made up".to_owned()))),
+            _ => Ok(Ok(())),
+        };
+        let done = matches!(outcome, Ok(Ok(()) | Err(Failure::Reject(_))));
+        self.ledger.lock().unwrap().end(op, done);
+        outcome
+    }
+}
+
+/// An op at this time: of one of some documents in one of two namespaces, or a command now and then.
+fn any(random: &Random, time: u32) -> Op {
+    let namespace = ["a.things", "b.things"][usize::try_from(random.below(2)).unwrap()];
+    let mut op = keyed(time, namespace, i64::try_from(random.below(6)).unwrap());
+    let kind = random.below(30);
+    if kind < 2 {
+        (op.document_key, op.full_document) = (None, None);
+        op.operation_type = [OperationType::Drop, OperationType::Rename][usize::try_from(kind).unwrap()];
+    }
+    op
+}
+
+async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerPolicy) -> usize {
+    let random = Random::new(seed);
+    let ops: Vec<_> = (1..=200).map(|time| any(&random, time)).collect();
+    let wanted: HashSet<_> = ops.iter().filter(|op| Fake::wants(op)).map(|op| op.timestamp.time).collect();
+    let (count, wanted_count) = (ops.len(), wanted.len());
+    let ledger = Ledger { ordering, all: ops.clone(), undone: wanted, ..Ledger::default() };
+    let ledger = Arc::new(Mutex::new(ledger));
+    let bounds = Bounds { ops: 16, bytes: usize::MAX, unstored_ops: u64::MAX };
+    let progress = Arc::new(Progress::new(bounds, None, false));
+    let policy = Policy {
+        delivery: DeliverySettings { ordering, lanes, ..DeliverySettings::default() },
+        // So many that none is used up.
+        retry: RetryPolicy {
+            max_attempts: 1000,
+            initial_delay: Duration::ZERO,
+            max_delay: Duration::ZERO,
+            ..RetryPolicy::default()
+        },
+        breaker,
+    };
+    let letters = DeadLetters {
+        store: Store::none(),
+        pipeline: "model".into(),
+        plugin: "fake".into(),
+        version: "1".into(),
+    };
+    let fake =
+        || Fake { random: random.clone(), ledger: Arc::clone(&ledger), progress: Arc::clone(&progress) };
+    let (batches, mut works) =
+        Works::with(fake(), fake, policy, &progress, letters, CancellationToken::new());
+    let mut ops = ops.into_iter().peekable();
+    while ops.peek().is_some() {
+        let some = usize::try_from(1 + random.below(20)).unwrap();
+        let ops: Vec<_> = ops.by_ref().take(some).collect();
+        let read = Position::Oplog(ops.last().unwrap().timestamp);
+        let batch = Batch { ops, read: Some(read), ..Batch::default() };
+        tokio::select! {
+            sent = batches.send(batch) => sent.unwrap(),
+            ended = works.ended() => panic!("{ended:?}"),
+        }
+        if random.below(2) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(batches);
+    works.ended().await.unwrap();
+    let ledger = ledger.lock().unwrap();
+    assert!(ledger.undone.is_empty(), "lost: {:?}", ledger.undone);
+    let Summary { read, unwanted, handled, rejected, failed, unfinished, .. } = progress.summary();
+    assert_eq!((read, failed, unfinished), (count as u64, 0, 0));
+    assert_eq!((unwanted, handled + rejected), ((count - wanted_count) as u64, wanted_count as u64));
+    assert_eq!(progress.position(), Some(Position::Oplog(Timestamp { time: 200, increment: 0 })));
+    ledger.most_at_once
+}
+
+#[tokio::test]
+async fn nothing_is_lost_done_twice_or_out_of_order() {
+    let off = BreakerPolicy { failing_ops: 0, ..BreakerPolicy::default() };
+    for ordering in [Ordering::Document, Ordering::Namespace, Ordering::Oplog, Ordering::None] {
+        let mut most_at_once = 0;
+        for seed in 0..100 {
+            let lanes = usize::try_from(1 + seed % 5).unwrap();
+            most_at_once = most_at_once.max(simulate(ordering, lanes, seed, off).await);
+        }
+        assert_eq!(most_at_once > 1, ordering != Ordering::Oplog, "{ordering:?}");
+    }
+}
+
+#[tokio::test]
+async fn nor_where_the_plugin_is_paused_again_and_again() {
+    let delay = Duration::from_micros(100);
+    let breaker = BreakerPolicy { failing_ops: 2, initial_delay: delay, max_delay: delay };
+    for seed in 0..5 {
+        simulate(Ordering::Document, 4, seed, breaker).await;
+    }
+}
