@@ -107,7 +107,7 @@ impl Fake {
     }
 
     fn wants(op: &Op) -> bool {
-        op.timestamp.time % 3 != 0
+        !op.timestamp.time.is_multiple_of(3)
     }
 
     /// Nothing that is not done is below the watermark.

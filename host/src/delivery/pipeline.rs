@@ -146,6 +146,14 @@ impl Prepared {
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
         let mut worked = Ok(());
+        let mut cut = std::pin::pin!({
+            let shutdown = shutdown.clone();
+            async move {
+                shutdown.cancelled().await;
+                tokio::time::sleep(grace).await;
+            }
+        });
+        let mut is_cut = false;
         // What ends the reading, other than being told to.
         let read = loop {
             tokio::select! {
@@ -153,6 +161,11 @@ impl Prepared {
                 stored = &mut checkpoints => {
                     fenced = stored.unwrap_or(Ok(())).err();
                     shutdown.cancel();
+                    run.works.shared.dropped.cancel();
+                    break (&mut run.intake).await;
+                }
+                () = &mut cut => {
+                    is_cut = true;
                     run.works.shared.dropped.cancel();
                     break (&mut run.intake).await;
                 }
@@ -168,13 +181,11 @@ impl Prepared {
             }
         };
         let dropped = run.works.shared.dropped.clone();
-        let cut = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(grace).await;
-        };
-        tokio::select! {
-            ended = run.works.ended() => worked = worked.and(ended),
-            () = cut => dropped.cancel(),
+        if !is_cut {
+            tokio::select! {
+                ended = run.works.ended() => worked = worked.and(ended),
+                () = &mut cut => dropped.cancel(),
+            }
         }
         drop(run.works);
         stop.cancel();

@@ -16,9 +16,6 @@ use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
 use crate::store::DeadLetterKind;
 
-/// Ops that a lane takes from its queue at once.
-const TAKEN_AT_ONCE: usize = 64;
-
 /// What a lane calls.
 pub(super) trait Callee: Send {
     /// Whether the op is wanted: asked where the filter failed on it before.
@@ -142,9 +139,9 @@ impl<C: Callee> Lane<C> {
         Self { shared, callee }
     }
 
-    /// Works until the queue is closed and empty, or an op is left.
-    pub(super) async fn run(mut self, queue: Queue) {
-        while let Some(ops) = queue.take(TAKEN_AT_ONCE).await {
+    /// Works until the queue is closed and empty, or an op is left. It takes so many ops at once.
+    pub(super) async fn run(mut self, queue: Queue, at_once: usize) {
+        while let Some(ops) = queue.take(at_once).await {
             for waiting in ops {
                 if self.deliver(&waiting).await.is_err() {
                     // After one that is left, no other is to be done that may have to wait for it.

@@ -22,6 +22,9 @@ use crate::plugin::Plugin;
 /// that were looked up, so: one.
 const READ_AHEAD: usize = 1;
 
+/// Ops that a lane takes from its queue at once.
+const TAKEN_AT_ONCE: usize = 64;
+
 /// What works for a plugin.
 pub(super) struct Works {
     tasks: JoinSet<Result<(), JoinError>>,
@@ -61,16 +64,17 @@ impl Works {
         });
         let ordering = policy.delivery.ordering;
         let count = if ordering == Ordering::Oplog { 1 } else { policy.delivery.lanes.max(1) };
-        let queues: Vec<_> = match ordering {
-            Ordering::None => vec![Queue::default()],
-            _ => (0..count).map(|_| Queue::default()).collect(),
+        // From a queue that all share, one that takes more keeps the others from them.
+        let (queues, at_once) = match ordering {
+            Ordering::None => (vec![Queue::default()], 1),
+            _ => ((0..count).map(|_| Queue::default()).collect(), TAKEN_AT_ONCE),
         };
         let mut tasks = JoinSet::new();
         for queue in queues.iter().cycle().take(count) {
             let lane = Lane::new(Arc::clone(&shared), callee());
             let queue = queue.clone();
             tasks.spawn(async move {
-                lane.run(queue).await;
+                lane.run(queue, at_once).await;
                 Ok(())
             });
         }

@@ -20,6 +20,7 @@ mod bad_plugins;
 mod bad_servers;
 mod change_stream;
 mod commands;
+mod delivery;
 mod delta_property;
 mod files;
 mod files_damaged;

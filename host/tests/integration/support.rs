@@ -126,6 +126,12 @@ impl Host {
         (status.code(), lines)
     }
 
+    /// Waits for the end. Gives back the exit code and all lines from the start on.
+    pub fn all(mut self) -> (Option<i32>, Vec<Value>) {
+        let (code, rest) = self.ended();
+        (code, self.log.drain(..).chain(rest).collect())
+    }
+
     fn shown(&self) -> String {
         self.log.iter().map(|line| format!("{line}\n")).collect()
     }

@@ -267,7 +267,12 @@ impl Intake {
         }
         let (done, answer) = oneshot::channel();
         let batch = Batch { ops, read, bytes, done: of_snapshot.then_some(done) };
-        self.batches.send(batch).await.map_err(|_| Gone)?;
+        // What nobody takes any more is read again, the next time.
+        tokio::select! {
+            biased;
+            sent = self.batches.send(batch) => sent.map_err(|_| Gone)?,
+            () = self.shutdown.cancelled() => return Err(Gone),
+        }
         if of_snapshot {
             answer.await.map_err(|_| Gone)?;
         }

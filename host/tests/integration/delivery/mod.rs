@@ -1,0 +1,4 @@
+//! What delivery promises: nothing lost, nothing out of order, and what is done is not done again.
+
+mod crashes;
+mod isolation;
