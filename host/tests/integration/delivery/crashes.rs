@@ -45,6 +45,7 @@ impl Ledger {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "how much was repeated, for who runs it with --nocapture")]
 async fn a_host_that_is_killed_loses_nothing_and_repeats_nothing_below_its_checkpoint() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
