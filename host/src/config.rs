@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::admin::AdminAddress;
 use crate::delivery::{BreakerPolicy, DeliverySettings, Ordering, RetryPolicy};
 use crate::lease::parse_ttl;
 use crate::plugin::Limits;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub workers: WorkerSettings,
     /// Which of two hosts of one name works.
     pub lease: LeaseSettings,
+    /// How the running host is seen and steered.
+    pub admin: AdminSettings,
     /// How the host logs.
     pub log: Log,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
@@ -156,6 +159,18 @@ fn ttl<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
     parse_ttl(&String::deserialize(text)?).map_err(de::Error::custom)
 }
 
+/// How the running host is seen and steered.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Where it listens for that. By default nowhere.
+    pub listen: Option<AdminAddress>,
+    /// What who asks must know. It is needed where others than this machine reach the host.
+    pub token: Option<String>,
+    /// A file that holds the token.
+    pub token_file: Option<PathBuf>,
+}
+
 /// How the host logs.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -265,6 +280,7 @@ impl Settings {
             &mut settings.source.uri_file,
             &mut settings.mail.url_file,
             &mut settings.workers.file,
+            &mut settings.admin.token_file,
             &mut settings.cache_dir,
         ];
         for path in paths.chain(files.into_iter().flatten()) {

@@ -11,10 +11,12 @@
 //! - [`workers`]: which worker of a group an op belongs to;
 //! - [`lease`]: which of two hosts of one name works;
 //! - [`delivery`]: from a source to a plugin, in order, with retries;
+//! - [`admin`]: how a running host is seen and steered;
 //! - [`config`]: the settings of it all.
 //!
 //! The program's command line stands in the binary.
 
+pub mod admin;
 pub mod config;
 pub mod delivery;
 pub mod display;

@@ -1,12 +1,14 @@
 //! The command line: what can be said on it, and what is done then.
 
 mod arguments;
+mod control;
 mod dead_letters;
 mod directories;
 mod files;
 mod going_on;
 mod load;
 mod logging;
+mod output;
 mod replay;
 mod run;
 mod server;
@@ -47,16 +49,31 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(_) => until_stopped(|shutdown| run::run(settings, shutdown)),
+        Command::Replay(arguments) => until_stopped(|shutdown| replay::run(arguments, settings, shutdown)),
+        Command::Tail(arguments) => until_stopped(|shutdown| tail::run(arguments, settings, shutdown)),
+        Command::DeadLetters(arguments) => {
+            until_stopped(|shutdown| dead_letters::run(arguments, settings, shutdown))
+        }
+        // What only asks a running host may be ended by a signal at any time.
+        Command::Status(arguments) => control::status(arguments, &settings),
+        Command::Pause(arguments) => control::pause(arguments, &settings),
+        Command::Resume(arguments) => control::resume(arguments, &settings),
+        Command::Seek(arguments) => control::seek(arguments, &settings),
+    }
+}
+
+/// Does work that the first signal asks to end.
+fn until_stopped<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<ExitCode>
+where
+    W: Future<Output = anyhow::Result<ExitCode>>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         signals::listen(shutdown.clone()).context("signals cannot be listened for")?;
-        match command {
-            Command::Run(_) => run::run(settings, shutdown).await,
-            Command::Replay(arguments) => replay::run(arguments, settings, shutdown).await,
-            Command::Tail(arguments) => tail::run(arguments, settings, shutdown).await,
-            Command::DeadLetters(arguments) => dead_letters::run(arguments, settings, shutdown).await,
-        }
+        work(shutdown).await
     });
     // A plugin that is still computing has had its time.
     runtime.shutdown_background();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use gtm_host::admin::Admin;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Policy, run_all};
 use gtm_host::lease::{Lease, LeaseKey};
@@ -13,17 +14,26 @@ use gtm_host::source::{HistoryLost, Selection, Skipped, skipped_by_name};
 use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
 use gtm_host::workers::Group;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::load::load;
 use super::server::Server;
 use super::{DEFECT, GRACE, going_on, listed, workers};
 
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+    let control = Control::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
+    // A port in use is said before anything else is done, and probes are answered from the start.
+    let _serving = match Admin::bind(&settings.admin).await? {
+        Some(admin) => {
+            tracing::info!("seen and steered at http://{}", admin.local_addr()?);
+            Some(AbortOnDropHandle::new(tokio::spawn(admin.serve(control.clone()))))
+        }
+        None => None,
+    };
     let host = tokio::select! {
         host = Host::prepare(&settings) => host?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
-    let control = Control::new(settings.name(), host.worker().as_deref());
     while !shutdown.is_cancelled() {
         host.work(&control, &shutdown).await?;
     }
@@ -55,7 +65,7 @@ impl<'a> Host<'a> {
     /// Waits for this host's turn, and works until it is stopped, or another's turn has come.
     async fn work(&self, control: &Control, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let mut lease = tokio::select! {
-            lease = self.lease() => lease?,
+            lease = self.lease(control) => lease?,
             () = shutdown.cancelled() => return Ok(()),
         };
         let turn = shutdown.child_token();
@@ -90,13 +100,14 @@ impl<'a> Host<'a> {
     }
 
     /// The right to work, where hosts share a cluster's checkpoints. A directory is one host's alone.
-    async fn lease(&self) -> anyhow::Result<Option<Lease>> {
+    async fn lease(&self, control: &Control) -> anyhow::Result<Option<Lease>> {
         if self.settings.store != StoreKind::Mongodb {
             return Ok(None);
         }
         let key = LeaseKey { pipeline: self.settings.name().to_owned(), worker: self.worker() };
         let say = |holder: &str| {
-            tracing::info!("standing by: the pipeline {} is worked on by {holder}", key.pipeline)
+            control.stand_by();
+            tracing::info!("standing by: the pipeline {} is worked on by {holder}", key.pipeline);
         };
         Ok(Some(Lease::acquire(self.server.client(), &key, self.settings.lease.ttl, say).await?))
     }

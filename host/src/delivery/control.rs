@@ -1,9 +1,11 @@
 //! What runs, seen and steered from outside while it runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::Summary;
 use crate::source::Start;
@@ -17,8 +19,26 @@ pub struct Control {
 struct Host {
     pipeline: String,
     worker: Option<String>,
-    /// None: another host is active.
-    plugins: Option<Vec<Arc<dyn Steered>>>,
+    standing: Standing,
+    /// Those at work, while it is active.
+    plugins: Vec<Arc<dyn Steered>>,
+    shutdown: CancellationToken,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    fn standing(&self) -> Standing {
+        if self.shutdown.is_cancelled() { Standing::Stopping } else { self.standing }
+    }
+
+    fn set(&mut self, standing: Standing, plugins: Vec<Arc<dyn Steered>>) {
+        (self.standing, self.plugins) = (standing, plugins);
+    }
 }
 
 /// A plugin at work, as it is steered.
@@ -36,13 +56,13 @@ pub(super) enum Command {
 }
 
 /// What a host does.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostStatus {
     /// The name of the pipeline.
     pub name: String,
     /// Which of the workers it is, if the work is shared.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// Whether it works, or stands by while another host of the same name does.
     pub standing: Standing,
@@ -50,18 +70,37 @@ pub struct HostStatus {
     pub plugins: Vec<PluginStatus>,
 }
 
-/// Whether a host works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What a host is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
+    /// It connects, or looks whether it is its turn.
+    Starting,
     /// It works.
     Active,
     /// It waits until the host that works ends.
     Standby,
+    /// It was told to stop, and handles what it has read.
+    Stopping,
+}
+
+impl Standing {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Active, Self::Standby, Self::Stopping];
+
+    /// Its name, as it is serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// What a plugin does.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
     /// Its name.
@@ -74,7 +113,9 @@ pub struct PluginStatus {
     pub reader: ReaderState,
     /// Everything up to here is done: a start to go on from. None: nothing is known yet.
     pub position: Option<String>,
-    /// The same, as it was last stored.
+    /// When the last change before that was made, in seconds since 1970. None: nothing is known yet.
+    pub position_seconds: Option<u32>,
+    /// The position as it was last stored.
     pub checkpoint: Option<String>,
     /// How old the oldest op is that was read and is not done, in seconds; 0 where there is none and nothing is left to
     /// read. None: not known yet.
@@ -90,12 +131,12 @@ pub struct PluginStatus {
     /// Ops that were put among the dead letters since the host began.
     pub dead_letters: u64,
     /// What was last wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
 /// Whether a plugin is at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
     /// It is.
@@ -106,16 +147,41 @@ pub enum PluginState {
     Failing,
 }
 
+impl PluginState {
+    /// All that there are.
+    pub const ALL: [Self; 3] = [Self::Running, Self::Paused, Self::Failing];
+
+    /// Its name, as it is serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failing => "failing",
+        }
+    }
+}
+
 /// By which reader a plugin gets its ops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReaderState {
     /// By the one that all plugins share which keep up.
     Shared,
     /// By its own, until it has caught up.
     Own,
-    /// By none: it is paused.
+    /// By none: it is paused, or begins.
     None,
+}
+
+impl ReaderState {
+    /// Its name, as it is serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Own => "own",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Why a host does not do what it is told.
@@ -129,6 +195,15 @@ pub enum ControlError {
         /// Those that there are.
         known: String,
     },
+    /// There are more, and it must be said which.
+    #[error("which plugin? There are: {known}")]
+    WhichPlugin {
+        /// Those that there are.
+        known: String,
+    },
+    /// It has not begun yet.
+    #[error("this host is starting: ask again in a moment")]
+    Starting,
     /// Another host is active.
     #[error("this host stands by while another of the name {pipeline} is active: ask that one")]
     Standby {
@@ -138,90 +213,121 @@ pub enum ControlError {
     /// It cannot be read from there.
     #[error("{0}")]
     Seek(String),
-    /// The plugin has ended.
-    #[error("the host is stopping")]
+    /// It ends, or the plugin has ended.
+    #[error("this host is stopping")]
     Stopping,
 }
 
 impl Control {
-    /// Of a host that stands by, until it is [active](Self::activate).
-    pub fn new(pipeline: &str, worker: Option<&str>) -> Self {
-        let host = Host { pipeline: pipeline.to_owned(), worker: worker.map(str::to_owned), plugins: None };
+    /// Of a host that is starting, until `shutdown` is cancelled.
+    pub fn new(pipeline: &str, worker: Option<&str>, shutdown: CancellationToken) -> Self {
+        let host = Host {
+            pipeline: pipeline.to_owned(),
+            worker: worker.map(str::to_owned),
+            standing: Standing::Starting,
+            plugins: Vec::new(),
+            shutdown,
+        };
         Self { host: Arc::new(Mutex::new(host)) }
     }
 
-    /// The host works, with these plugins; or, without any, stands by.
-    pub(super) fn activate(&self, plugins: Option<Vec<Arc<dyn Steered>>>) {
-        self.host.lock().unwrap_or_else(PoisonError::into_inner).plugins = plugins;
+    fn lock(&self) -> MutexGuard<'_, Host> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The host works, with these plugins.
+    pub(super) fn activate(&self, plugins: Vec<Arc<dyn Steered>>) {
+        self.lock().set(Standing::Active, plugins);
+    }
+
+    /// The host works no more, and looks whether it is its turn.
+    pub(super) fn deactivate(&self) {
+        self.lock().set(Standing::Starting, Vec::new());
     }
 
     /// The host stands by from now on.
     pub fn stand_by(&self) {
-        self.activate(None);
+        self.lock().set(Standing::Standby, Vec::new());
+    }
+
+    /// What it is about.
+    pub fn standing(&self) -> Standing {
+        self.lock().standing()
     }
 
     /// What it does now.
     pub fn status(&self) -> HostStatus {
-        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        let standing = if host.plugins.is_some() { Standing::Active } else { Standing::Standby };
+        let host = self.lock();
         HostStatus {
             name: host.pipeline.clone(),
             worker: host.worker.clone(),
-            standing,
-            plugins: host.plugins.iter().flatten().map(|plugin| plugin.status()).collect(),
+            standing: host.standing(),
+            plugins: host.plugins.iter().map(|plugin| plugin.status()).collect(),
         }
     }
 
-    /// Hands no more ops to this plugin; none: to any. The ops in work are finished.
+    /// Hands no more ops to this plugin; none: to any. The ops in work are finished. Gives back the names of those that
+    /// were told.
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn pause(&self, plugin: Option<&str>) -> Result<(), ControlError> {
-        self.tell(plugin, Command::Pause).await
+    pub async fn pause(&self, plugin: Option<&str>) -> Result<Vec<String>, ControlError> {
+        tell(self.named(plugin)?, Command::Pause).await
     }
 
-    /// Goes on with a plugin that was paused; none: with all.
+    /// Goes on with a plugin that was paused; none: with all. Gives back the names of those that were told.
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn resume(&self, plugin: Option<&str>) -> Result<(), ControlError> {
-        self.tell(plugin, Command::Resume).await
+    pub async fn resume(&self, plugin: Option<&str>) -> Result<Vec<String>, ControlError> {
+        tell(self.named(plugin)?, Command::Resume).await
     }
 
-    /// Goes on with this plugin, or all, from `to` on, back or forth. The ops in work are finished, those that are
-    /// queued dropped.
+    /// Goes on with this plugin, or the only one there is, from `to` on, back or forth. The ops in work are finished,
+    /// those that are queued dropped. Gives back its name.
     ///
     /// # Errors
     /// See [`ControlError`]. Where it cannot be read from there, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<(), ControlError> {
-        self.tell(plugin, |answer| Command::Seek(to.clone(), answer)).await
-    }
-
-    async fn tell(
-        &self,
-        plugin: Option<&str>,
-        command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> Command,
-    ) -> Result<(), ControlError> {
-        for plugin in self.named(plugin)? {
-            let (sender, answer) = oneshot::channel();
-            let sent = plugin.commands().send(command(sender)).await;
-            sent.map_err(|_| ControlError::Stopping)?;
-            answer.await.map_err(|_| ControlError::Stopping)??;
+    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<String>, ControlError> {
+        let plugins = self.named(plugin)?;
+        // One of them might go there, and another not.
+        if plugins.len() > 1 {
+            return Err(ControlError::WhichPlugin { known: listed(&plugins) });
         }
-        Ok(())
+        tell(plugins, |answer| Command::Seek(to.clone(), answer)).await
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn Steered>>, ControlError> {
-        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(plugins) = &host.plugins else {
-            return Err(ControlError::Standby { pipeline: host.pipeline.clone() });
-        };
-        let Some(name) = name else { return Ok(plugins.clone()) };
-        let found: Vec<_> = plugins.iter().filter(|plugin| plugin.name() == name).cloned().collect();
-        if found.is_empty() {
-            let known = plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ");
-            return Err(ControlError::NoPlugin { name: name.to_owned(), known });
+        let host = self.lock();
+        match host.standing() {
+            Standing::Active => {}
+            Standing::Starting => return Err(ControlError::Starting),
+            Standing::Standby => return Err(ControlError::Standby { pipeline: host.pipeline.clone() }),
+            Standing::Stopping => return Err(ControlError::Stopping),
         }
-        Ok(found)
+        let Some(name) = name else { return Ok(host.plugins.clone()) };
+        match host.plugins.iter().find(|plugin| plugin.name() == name) {
+            Some(plugin) => Ok(vec![Arc::clone(plugin)]),
+            None => Err(ControlError::NoPlugin { name: name.to_owned(), known: listed(&host.plugins) }),
+        }
     }
+}
+
+fn listed(plugins: &[Arc<dyn Steered>]) -> String {
+    plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ")
+}
+
+async fn tell(
+    plugins: Vec<Arc<dyn Steered>>,
+    command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> Command,
+) -> Result<Vec<String>, ControlError> {
+    let mut told = Vec::new();
+    for plugin in plugins {
+        let (sender, answer) = oneshot::channel();
+        let sent = plugin.commands().send(command(sender)).await;
+        sent.map_err(|_| ControlError::Stopping)?;
+        answer.await.map_err(|_| ControlError::Stopping)??;
+        told.push(plugin.name().to_owned());
+    }
+    Ok(told)
 }

@@ -72,23 +72,24 @@ pub(super) struct Dispatcher<S> {
     outgoing: Vec<Vec<Waiting>>,
 }
 
+/// However it ends, nothing more comes to the lanes.
+impl<S> Drop for Dispatcher<S> {
+    fn drop(&mut self) {
+        self.queues.iter().for_each(Queue::close);
+    }
+}
+
 impl<S: Sieve> Dispatcher<S> {
     pub(super) fn new(sieve: S, ordering: Ordering, progress: Arc<Progress>, queues: Vec<Queue>) -> Self {
         let outgoing = queues.iter().map(|_| Vec::new()).collect();
         Self { sieve, ordering, progress, queues, outgoing }
     }
 
-    /// Works until there are no more batches, and closes the lanes.
+    /// Works until there are no more batches.
     ///
     /// # Errors
     /// A defect of the host.
     pub(super) async fn run(mut self, mut batches: Receiver<Batch>) -> Result<(), JoinError> {
-        let worked = self.work(&mut batches).await;
-        self.queues.iter().for_each(Queue::close);
-        worked
-    }
-
-    async fn work(&mut self, batches: &mut Receiver<Batch>) -> Result<(), JoinError> {
         while let Some(Batch { mut ops, read, mut bytes, done }) = batches.recv().await {
             while !ops.is_empty() {
                 let rest = ops.split_off(ops.len().min(FILTERED_AT_ONCE));

@@ -32,7 +32,7 @@ pub async fn run_all(
     let prepared: Vec<_> =
         pipelines.into_iter().map(|pipeline| Prepared::new(pipeline, joins.clone())).collect();
     drop(joins);
-    control.activate(Some(prepared.iter().map(Prepared::steered).collect()));
+    control.activate(prepared.iter().map(Prepared::steered).collect());
     let mut running = JoinSet::new();
     for pipeline in prepared {
         running.spawn(pipeline.run(shutdown.clone(), grace));
@@ -45,7 +45,7 @@ pub async fn run_all(
         }
         all.push(ended);
     }
-    control.activate(None);
+    control.deactivate();
     shutdown.cancel();
     let skipped = reader.await?;
     all.sort_by(|one, other| one.plugin.cmp(&other.plugin));

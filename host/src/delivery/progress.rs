@@ -287,6 +287,11 @@ impl Progress {
             version: version.to_owned(),
             state,
             reader: inner.reader,
+            position_seconds: position
+                .as_ref()
+                .and_then(Position::timestamp)
+                .or(inner.timestamp)
+                .map(|timestamp| timestamp.time),
             position: position.map(|position| position.to_string()),
             checkpoint: inner.checkpoint.as_ref().map(ToString::to_string),
             lag_seconds: lag,

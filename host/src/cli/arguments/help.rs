@@ -62,3 +62,47 @@ Examples:
 
 Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line was not understood,
 130 stopped by a signal.";
+
+pub(super) const STATUS: &str = "\
+LAG is how old the oldest op is that was read and is not done. READER is shared where the plugin keeps up with the others,
+and own where it reads by itself until it has caught up. A plugin is failing while op after op fails: it is tried now and then,
+and its position stays.
+
+Examples:
+  gtm-host --plugin index_documents.wasm --admin 127.0.0.1:9797
+  gtm-host status
+  gtm-host status --watch
+  gtm-host status --output json | jq '.plugins[] | {plugin, lagSeconds}'
+
+Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
+
+pub(super) const PAUSE: &str = "\
+The ops in work are finished, and the checkpoint stays where the plugin stands. A host that is restarted is not paused.
+
+Examples:
+  gtm-host pause
+  gtm-host pause --plugin index_documents
+  gtm-host resume --plugin index_documents
+
+Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
+
+pub(super) const RESUME: &str = "\
+The plugin goes on where it stood. It reads by itself until it has caught up with the others.
+
+Examples:
+  gtm-host resume
+  gtm-host resume --plugin index_documents
+
+Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
+
+pub(super) const SEEK: &str = "\
+The ops in work are finished, those that wait are dropped, and the plugin goes on from START: back, to have changes handled
+again, or forth, to pass over some. The checkpoint moves there. Where the server has no changes of that time any more, nothing
+is changed. A plugin that is paused stays paused.
+
+Examples:
+  gtm-host seek 2026-01-31T12:00:00Z --plugin index_documents
+  gtm-host seek oldest
+  gtm-host seek now --plugin index_documents
+
+Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";

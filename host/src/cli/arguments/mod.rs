@@ -1,5 +1,6 @@
 //! What can be said on the command line and in the environment, laid over the settings file.
 
+mod admin;
 mod common;
 mod dead_letters;
 mod delivery;
@@ -18,6 +19,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use gtm_host::config::Settings;
 use gtm_host::op::OperationType;
 
+use admin::AdminArguments;
+pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments};
 use common::CommonArguments;
 pub(super) use common::Format;
 pub(super) use dead_letters::{
@@ -25,7 +28,7 @@ pub(super) use dead_letters::{
 };
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
-use help::{DEAD_LETTERS, EXAMPLES, REPLAY, TAIL};
+use help::{DEAD_LETTERS, EXAMPLES, PAUSE, REPLAY, RESUME, SEEK, STATUS, TAIL};
 use plugins::PluginArguments;
 use server::ServerArguments;
 use store::StoreArguments;
@@ -57,6 +60,18 @@ pub(super) enum Command {
     /// Look at the ops that plugins did not handle, and have them handled after all
     #[command(after_help = DEAD_LETTERS)]
     DeadLetters(Box<DeadLettersArguments>),
+    /// Show what a running host does: how far each plugin is, how fast, and what is wrong
+    #[command(after_help = STATUS)]
+    Status(StatusArguments),
+    /// Hand no more ops to a plugin of a running host, or to any
+    #[command(after_help = PAUSE)]
+    Pause(SteerArguments),
+    /// Go on with a plugin that was paused, or with all
+    #[command(after_help = RESUME)]
+    Resume(SteerArguments),
+    /// Have a plugin of a running host go on from elsewhere, back or forth
+    #[command(after_help = SEEK)]
+    Seek(SeekArguments),
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +88,8 @@ pub(super) struct RunArguments {
     delivery: DeliveryArguments,
     #[command(flatten)]
     workers: WorkerArguments,
+    #[command(flatten)]
+    admin: AdminArguments,
 }
 
 #[derive(Debug, Args)]
@@ -142,8 +159,9 @@ impl Arguments {
         let said: &ArgMatches = matches.subcommand().map_or(&matches, |(_, said)| said);
         let typed = |name: &str| said.value_source(name) == Some(ValueSource::CommandLine);
         match &mut command {
-            Command::Run(RunArguments { server, plugins, workers, .. }) => {
+            Command::Run(RunArguments { server, plugins, workers, admin, .. }) => {
                 server.prefer_typed(&typed);
+                admin.prefer_typed(&typed);
                 plugins.prefer_typed(&typed);
                 workers.prefer_typed(&typed);
             }
@@ -152,6 +170,12 @@ impl Arguments {
             Command::DeadLetters(arguments) => {
                 let said = said.subcommand().map_or(said, |(_, said)| said);
                 arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
+            }
+            Command::Status(StatusArguments { asked, .. })
+            | Command::Pause(SteerArguments { asked, .. })
+            | Command::Resume(SteerArguments { asked, .. })
+            | Command::Seek(SeekArguments { steer: SteerArguments { asked, .. }, .. }) => {
+                asked.admin.prefer_typed(&typed);
             }
         }
         Ok(command)
@@ -166,13 +190,20 @@ impl Command {
             | Self::Replay(ReplayArguments { common, .. })
             | Self::Tail(TailArguments { common, .. }) => common,
             Self::DeadLetters(arguments) => return arguments.settings(),
+            Self::Status(StatusArguments { asked, .. })
+            | Self::Pause(SteerArguments { asked, .. })
+            | Self::Resume(SteerArguments { asked, .. })
+            | Self::Seek(SeekArguments { steer: SteerArguments { asked, .. }, .. }) => {
+                return asked.settings();
+            }
         };
         let mut settings = common.settings()?;
         if let Self::Run(RunArguments { server, .. }) | Self::Tail(TailArguments { server, .. }) = self {
             server.lay_over(&mut settings);
         }
-        if let Self::Run(RunArguments { store, .. }) = self {
+        if let Self::Run(RunArguments { store, admin, .. }) = self {
             store.lay_over(&mut settings);
+            admin.lay_over(&mut settings);
         }
         if let Self::Run(RunArguments { plugins, delivery, .. })
         | Self::Replay(ReplayArguments { plugins, delivery, .. }) = self

@@ -7,8 +7,9 @@ use gtm_host::store::Store;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Letters, print, print_json};
+use super::Letters;
 use crate::cli::arguments::{DropArguments, Format};
+use crate::cli::output::{print, print_json};
 
 pub(super) async fn run(
     arguments: &DropArguments,

@@ -6,8 +6,9 @@ use gtm_host::config::Settings;
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::{Letters, letter_json, print};
+use super::{Letters, letter_json};
 use crate::cli::arguments::{Format, ListArguments};
+use crate::cli::output::print;
 
 /// Signs of an error that a line has room for; `show` has all of it.
 const ERROR: usize = 60;

@@ -6,14 +6,13 @@ mod retry;
 mod show;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use gtm_host::config::Settings;
 use gtm_host::extended_json::{Form, write_op};
 use gtm_host::store::{DeadLetter, DeadLetterFilter, Store};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{DeadLettersArguments, DeadLettersCommand, WhichArguments};
@@ -133,18 +132,4 @@ fn letter_json(letter: &DeadLetter) -> anyhow::Result<Vec<u8>> {
     write_op(&letter.op, Form::Relaxed, &mut line);
     line.push(b'}');
     Ok(line)
-}
-
-/// Prints a line. Gives back whether somebody reads it.
-fn print(line: &[u8]) -> anyhow::Result<bool> {
-    let mut out = io::stdout().lock();
-    match out.write_all(line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("the standard output cannot be written to"),
-    }
-}
-
-fn print_json(value: &Value) -> anyhow::Result<bool> {
-    print(&serde_json::to_vec(value)?)
 }

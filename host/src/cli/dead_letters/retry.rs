@@ -10,9 +10,10 @@ use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Letters, print, print_json};
+use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
 use crate::cli::load::load;
+use crate::cli::output::{print, print_json};
 
 pub(super) async fn run(
     arguments: &RetryArguments,

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gtm_host::store::Store;
 
-use super::{letter_json, missing, print};
+use super::{letter_json, missing};
 use crate::cli::arguments::Format;
+use crate::cli::output::print;
 
 pub(super) async fn run(id: &str, format: Format, store: &Store) -> anyhow::Result<ExitCode> {
     let letter = store.dead_letter(id).await?.with_context(|| missing(id))?;

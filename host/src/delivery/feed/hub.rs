@@ -92,6 +92,8 @@ pub(in crate::delivery) struct Hub {
     /// What is followed, and how.
     follow: Follow,
     joins: mpsc::Receiver<Join>,
+    /// Joins when what was read is given out.
+    waiting: Option<Join>,
     position: Arc<AtomicU64>,
     live: Option<Live>,
     members: Vec<Member>,
@@ -108,7 +110,16 @@ impl Hub {
         let (sender, joins) = mpsc::channel(16);
         let position = Arc::new(AtomicU64::new(0));
         let handle = HubHandle { joins: sender, position: Arc::clone(&position) };
-        (Self { follow, joins, position, live: None, members: Vec::new(), skipped: Skipped::new() }, handle)
+        let hub = Self {
+            follow,
+            joins,
+            waiting: None,
+            position,
+            live: None,
+            members: Vec::new(),
+            skipped: Skipped::new(),
+        };
+        (hub, handle)
     }
 
     /// Reads until `shutdown` is cancelled. Gives back how much was skipped.
@@ -123,7 +134,7 @@ impl Hub {
 
     async fn serve(&mut self) {
         loop {
-            self.tidy();
+            self.tidy().await;
             let Some(live) = &mut self.live else {
                 match self.joins.recv().await {
                     Some(join) => self.join(join).await,
@@ -133,10 +144,14 @@ impl Hub {
             };
             // What was read is given out before another joins, who is told where it stands.
             let may_join = live.left() == 0;
+            if may_join && let Some(join) = self.waiting.take() {
+                self.join(join).await;
+                continue;
+            }
             let read = tokio::select! {
                 biased;
                 Some(join) = self.joins.recv(), if may_join => {
-                    self.join(join).await;
+                    self.waiting = Some(join);
                     continue;
                 }
                 read = live.next() => read,
@@ -148,13 +163,16 @@ impl Hub {
                     self.note(read.as_ref());
                     self.hand_out(SharedBatch { ops, read, bytes }).await;
                 }
-                Err(error) => {
-                    // Each finds out for itself what is wrong, and does what it was told to do then.
-                    tracing::debug!("the shared reader has ended: {error}");
-                    self.members.clear();
-                }
+                Err(error) => self.fail(&error),
             }
         }
+    }
+
+    /// Each member finds out for itself what is wrong, and does what it was told to do then.
+    fn fail(&mut self, error: &SourceError) {
+        tracing::debug!("the shared reader has ended: {error}");
+        self.members.clear();
+        self.close();
     }
 
     async fn join(&mut self, join: Join) {
@@ -177,7 +195,7 @@ impl Hub {
         let alone = self.members.is_empty();
         self.members.push(Member { plugin, selection, batches: sender });
         if !alone {
-            self.reselect();
+            self.reselect().await;
         }
         let at = self.live.as_ref().and_then(Live::position);
         self.note(at.as_ref());
@@ -185,14 +203,14 @@ impl Hub {
     }
 
     /// Forgets members that have gone, and ends without any.
-    fn tidy(&mut self) {
+    async fn tidy(&mut self) {
         let before = self.members.len();
         self.members.retain(|member| !member.batches.is_closed());
         if self.members.is_empty() {
             self.close();
             self.position.store(0, Ordering::Relaxed);
         } else if self.members.len() < before && self.live.as_ref().is_some_and(|live| live.left() == 0) {
-            self.reselect();
+            self.reselect().await;
         }
     }
 
@@ -202,11 +220,12 @@ impl Hub {
         }
     }
 
-    fn reselect(&mut self) {
+    async fn reselect(&mut self) {
         let mut all = Selection::default();
         self.members.iter().for_each(|member| all.add_all(&member.selection));
-        if let Some(live) = &mut self.live {
-            live.reselect(all);
+        let Some(live) = &mut self.live else { return };
+        if let Err(error) = live.reselect(all).await {
+            self.fail(&error);
         }
     }
 

@@ -206,9 +206,12 @@ impl Live {
 
     /// From now on, gives out what this selection wants, too; of a change stream, which gives out what it was opened
     /// for, nothing changes. To be called when nothing is [left](Self::left).
-    pub fn reselect(&mut self, selection: Selection) {
+    ///
+    /// # Errors
+    /// See [`SourceError`]. The source is of no more use then.
+    pub async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
         self.follow.selection = selection.clone();
-        self.stream.reselect(selection);
+        self.stream.reselect(selection).await
     }
 
     /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.

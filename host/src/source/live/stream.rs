@@ -84,11 +84,11 @@ impl Stream {
         }
     }
 
-    pub(super) fn reselect(&mut self, selection: Selection) {
+    pub(super) async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
         match self {
-            Self::Oplog(tail) => tail.reselect(selection),
+            Self::Oplog(tail) => Ok(tail.reselect(selection).await?),
             // What is watched, and so what is asked of the server, stays: see `Follow::watched`.
-            Self::ChangeStream(_) => {}
+            Self::ChangeStream(_) => Ok(()),
         }
     }
 

@@ -73,6 +73,9 @@ struct Cursor {
     confirmed: bool,
     /// Nothing past the position has come.
     fresh: bool,
+    /// A reply is being decoded. Where it is still so when more is wanted, that was cancelled, and the rest of the reply
+    /// must be read again.
+    decoding: bool,
 }
 
 impl Tail {
@@ -131,11 +134,18 @@ impl Tail {
         self.position
     }
 
-    /// From now on, reads what this selection wants. To be called when nothing is [left](Self::left).
-    pub fn reselect(&mut self, selection: Selection) {
-        self.wanted = wanted_entries(&selection);
+    /// From now on, reads what this selection wants. To be called when nothing is [left](Self::left). The cursor is open
+    /// when this returns.
+    ///
+    /// # Errors
+    /// See [`TailError`]. The tail is of no more use then.
+    pub async fn reselect(&mut self, selection: Selection) -> Result<(), TailError> {
+        let wanted = wanted_entries(&selection);
         self.reader.reselect(selection);
-        self.cursor = None;
+        if wanted != self.wanted {
+            (self.wanted, self.cursor) = (wanted, None);
+        }
+        self.cursor().await.map(drop)
     }
 
     /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
@@ -154,7 +164,7 @@ impl Tail {
     }
 
     /// The next wanted ops, in the order of the oplog; where there are none for about a second, no ops. A
-    /// server that does not answer is waited for, without end.
+    /// server that does not answer is waited for, without end. This can be cancelled: nothing is lost.
     ///
     /// # Errors
     /// See [`TailError`]. The tail is of no more use then.
@@ -162,7 +172,9 @@ impl Tail {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
             self.bytes += reply.size();
+            self.set_decoding(true);
             self.decode(&reply).await?;
+            self.set_decoding(false);
         }
         Ok(self.look_up().await)
     }
@@ -211,7 +223,7 @@ impl Tail {
     /// The open cursor, opened where there is none.
     async fn cursor(&mut self) -> Result<&mut Cursor, TailError> {
         loop {
-            if let Some(cursor) = self.cursor.take() {
+            if let Some(cursor) = self.cursor.take().filter(|cursor| !cursor.decoding) {
                 return Ok(self.cursor.insert(cursor));
             }
             match self.oplog.tail(self.position, self.wanted.as_ref()).await {
@@ -221,10 +233,17 @@ impl Tail {
                     if !self.anchored && self.position != Timestamp::default() {
                         check_start(&mut self.oplog, self.position).await?;
                     }
-                    self.cursor = Some(Cursor { batches, confirmed: !self.anchored, fresh: true });
+                    self.cursor =
+                        Some(Cursor { batches, confirmed: !self.anchored, fresh: true, decoding: false });
                 }
                 Err(error) => self.oplog.again("the oplog cannot be read", &error).await?,
             }
+        }
+    }
+
+    fn set_decoding(&mut self, decoding: bool) {
+        if let Some(cursor) = &mut self.cursor {
+            cursor.decoding = decoding;
         }
     }
 

@@ -1,0 +1,115 @@
+//! Who may see and steer a host.
+
+use std::net::IpAddr;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+
+use super::routes::refusal;
+
+/// Who may see and steer a host.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    /// Who is on this machine, but no web page that somebody reads on it.
+    Local,
+    /// Who says a token, of which this is the digest.
+    Token([u8; 32]),
+}
+
+impl Access {
+    pub(super) fn new(token: Option<&str>) -> Self {
+        token.map_or(Self::Local, |token| Self::Token(digest(token)))
+    }
+
+    /// Lets only those through to these routes.
+    pub(super) fn guard(&self, routes: Router) -> Router {
+        routes.layer(from_fn_with_state(self.clone(), check))
+    }
+
+    /// What is answered to a request that is not let through.
+    fn refuse(&self, request: &Request) -> Option<Response> {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        match self {
+            // Digests of the same length tell by the time of their comparison nothing about the token.
+            Self::Token(expected) => match header(AUTHORIZATION).and_then(bearer) {
+                Some(token) if digest(token) == *expected => None,
+                given => {
+                    let what = if given.is_some() { "the token is wrong" } else { "a token is needed" };
+                    let body = refusal(
+                        StatusCode::UNAUTHORIZED,
+                        format!("{what}: send Authorization: Bearer TOKEN"),
+                    );
+                    Some(([(WWW_AUTHENTICATE, "Bearer")], body).into_response())
+                }
+            },
+            // A browser sends requests of any web page here, with their origin; or, where a name that a page has made up
+            // leads here, with that name as the host.
+            Self::Local if request.headers().contains_key(ORIGIN) => Some(refusal(
+                StatusCode::FORBIDDEN,
+                "requests of web pages are refused, as there is no token",
+            )),
+            Self::Local if !header(HOST).is_some_and(is_this_machine) => Some(refusal(
+                StatusCode::FORBIDDEN,
+                "without a token, the host must be called by a name of this machine, such as 127.0.0.1 or localhost",
+            )),
+            Self::Local => None,
+        }
+    }
+}
+
+async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+    match access.refuse(&request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// The token of `Bearer TOKEN`; the scheme has no case (RFC 9110, 11.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whether this, of a `Host` header, names this machine: an address of the loopback, or `localhost`.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_header_names_this_machine_or_another() {
+        for own in ["127.0.0.1:9797", "127.9.9.9", "localhost:1", "LocalHost", "[::1]:9797", "[::1]"] {
+            assert!(is_this_machine(own), "{own}");
+        }
+        for other in
+            ["", "evil.example:9797", "localhost.evil.example", "10.0.0.1", "[::2]:1", "127.0.0.1.evil"]
+        {
+            assert!(!is_this_machine(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_is_read() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc"), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("Bearer"), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the admin API listens.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+/// A host and a port. It is displayed as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AdminAddress {
+    host: String,
+    port: u16,
+}
+
+/// Not an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected HOST:PORT, like 127.0.0.1:9797 or [::1]:9797")]
+pub struct NoAdminAddress;
+
+impl AdminAddress {
+    /// A name or an address, without brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where a client on this machine reaches it.
+    pub(super) fn reachable(&self) -> Self {
+        let any = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+        if any { Self { host: Ipv4Addr::LOCALHOST.to_string(), port: self.port } } else { self.clone() }
+    }
+}
+
+impl Default for AdminAddress {
+    /// Where a host listens that was told nothing else.
+    fn default() -> Self {
+        Self { host: Ipv4Addr::LOCALHOST.to_string(), port: 9797 }
+    }
+}
+
+impl FromStr for AdminAddress {
+    type Err = NoAdminAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAdminAddress> {
+        let (host, port) = text.rsplit_once(':').ok_or(NoAdminAddress)?;
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        // An IPv6 address without brackets might end with a port, or not.
+        let plain = !host.is_empty()
+            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+        match inner {
+            Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => {}
+            None if plain => {}
+            _ => return Err(NoAdminAddress),
+        }
+        let port = port.parse().map_err(|_| NoAdminAddress)?;
+        Ok(Self { host: inner.unwrap_or(host).to_owned(), port })
+    }
+}
+
+impl TryFrom<String> for AdminAddress {
+    type Error = NoAdminAddress;
+
+    fn try_from(text: String) -> Result<Self, NoAdminAddress> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for text in ["127.0.0.1:9797", "localhost:1", "[::1]:9797", "gtm-host.internal:80", "0.0.0.0:0"] {
+            assert_eq!(text.parse::<AdminAddress>().unwrap().to_string(), text);
+        }
+        for none in [
+            "",
+            "9797",
+            ":9797",
+            "localhost",
+            "::1:9797",
+            "[::1]",
+            "[x]:1",
+            "http://h:1",
+            "h:65536",
+            "h:",
+            "h/:1",
+        ] {
+            assert_eq!(none.parse::<AdminAddress>(), Err(NoAdminAddress), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_client_reaches_all_addresses_by_its_own() {
+        let reachable = |text: &str| text.parse::<AdminAddress>().unwrap().reachable().to_string();
+        assert_eq!(reachable("0.0.0.0:9797"), "127.0.0.1:9797");
+        assert_eq!(reachable("[::]:9797"), "127.0.0.1:9797");
+        assert_eq!(reachable("10.0.0.1:9797"), "10.0.0.1:9797");
+    }
+}

@@ -1,0 +1,160 @@
+//! The paths of the API, and what is answered there.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::metrics::Metrics;
+use crate::delivery::{Control, ControlError, HostStatus, Standing};
+use crate::source::{NoStart, Start};
+
+const PATHS: &str =
+    "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume and POST /seek";
+
+/// What may be seen and done by some.
+pub(super) fn steering(control: Control) -> Router {
+    let metrics = Arc::new(Metrics::new(control.clone()));
+    Router::new()
+        .route("/status", get(status))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/seek", post(seek))
+        .with_state(control)
+        .route("/metrics", get(async move || shown(&metrics)))
+}
+
+/// What may be seen by all.
+pub(super) fn probes(control: Control) -> Router {
+    Router::new().route("/health", get(async || "ok\n")).route("/ready", get(ready)).with_state(control)
+}
+
+/// What is answered to anything else.
+pub(super) fn with_fallbacks(routes: Router) -> Router {
+    let other = async || refusal(StatusCode::NOT_FOUND, format!("there is no such path; there are {PATHS}"));
+    let method =
+        async || refusal(StatusCode::METHOD_NOT_ALLOWED, format!("not by this method; there are {PATHS}"));
+    routes.fallback(other).method_not_allowed_fallback(method)
+}
+
+/// An error, in words.
+pub(super) fn refusal(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(json!({ "error": error.into() }))).into_response()
+}
+
+/// Which plugin is steered. What is not known is refused: `?plugins=x` must not mean all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    plugin: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seek {
+    plugin: Option<String>,
+    to: String,
+}
+
+async fn status(State(control): State<Control>) -> Json<HostStatus> {
+    Json(control.status())
+}
+
+async fn pause(
+    State(control): State<Control>,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(Which { plugin }) = which?;
+    Ok(told(&control.pause(plugin.as_deref()).await?))
+}
+
+async fn resume(
+    State(control): State<Control>,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(Which { plugin }) = which?;
+    Ok(told(&control.resume(plugin.as_deref()).await?))
+}
+
+async fn seek(
+    State(control): State<Control>,
+    seek: Result<Query<Seek>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(Seek { plugin, to }) = seek?;
+    let to: Start = to.parse()?;
+    Ok(told(&control.seek(plugin.as_deref(), &to).await?))
+}
+
+async fn ready(State(control): State<Control>) -> Response {
+    let standing = control.standing();
+    let status = match standing {
+        Standing::Active | Standing::Standby => StatusCode::OK,
+        Standing::Starting | Standing::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{}\n", standing.name())).into_response()
+}
+
+fn shown(metrics: &Metrics) -> Response {
+    match metrics.text() {
+        Ok(text) => {
+            let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(CONTENT_TYPE, openmetrics)], text).into_response()
+        }
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// Which plugins do as they were told.
+fn told(plugins: &[String]) -> Response {
+    Json(json!({ "plugins": plugins })).into_response()
+}
+
+/// What is not done.
+enum Refused {
+    Query(QueryRejection),
+    Start(NoStart),
+    Control(ControlError),
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Query(rejection)
+    }
+}
+
+impl From<NoStart> for Refused {
+    fn from(error: NoStart) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<ControlError> for Refused {
+    fn from(error: ControlError) -> Self {
+        Self::Control(error)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Query(rejection) => refusal(rejection.status(), rejection.body_text()),
+            Self::Start(error) => refusal(StatusCode::BAD_REQUEST, format!("to: {error}")),
+            Self::Control(error) => {
+                let status = match error {
+                    ControlError::NoPlugin { .. } => StatusCode::NOT_FOUND,
+                    ControlError::WhichPlugin { .. } => StatusCode::BAD_REQUEST,
+                    ControlError::Standby { .. } | ControlError::Seek(_) => StatusCode::CONFLICT,
+                    ControlError::Starting | ControlError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                refusal(status, error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How a running host is seen and steered.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gtm_host::admin::AdminAddress;
+use gtm_host::config::{AdminSettings, Settings};
+
+use super::common::{CommonArguments, Format};
+use super::{Typed, overlay};
+
+/// Where a host is seen and steered.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Admin API")]
+pub(in crate::cli) struct AdminArguments {
+    /// Where a running host is seen and steered over HTTP, like 127.0.0.1:9797. A host that is started without it is not;
+    /// status, pause, resume and seek ask at 127.0.0.1:9797 without it
+    #[arg(long, env = "GTM_ADMIN", value_name = "HOST:PORT")]
+    admin: Option<AdminAddress>,
+
+    /// The token that is wanted there. Needed where other machines reach it
+    #[arg(long, env = "GTM_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    admin_token: Option<String>,
+
+    /// A file that holds the token
+    #[arg(long, env = "GTM_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl AdminArguments {
+    /// A file that was typed goes before a value of the environment.
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        if typed("admin_token_file") && !typed("admin_token") {
+            self.admin_token = None;
+        }
+    }
+
+    pub(super) fn lay_over(&self, settings: &mut Settings) {
+        let AdminSettings { listen, token, token_file } = &mut settings.admin;
+        // A file that is named here goes before a value in the settings file.
+        if self.admin_token_file.is_some() {
+            *token = None;
+        }
+        overlay(listen, &self.admin);
+        overlay(token, &self.admin_token);
+        overlay(token_file, &self.admin_token_file);
+    }
+}
+
+/// What a running host does.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusArguments {
+    /// Ask again each second, until Ctrl-C
+    #[arg(short, long)]
+    pub(in crate::cli) watch: bool,
+    #[command(flatten)]
+    pub(in crate::cli) asked: AskedArguments,
+}
+
+/// A plugin that is told to do something.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SteerArguments {
+    /// Which plugin. By default all of them; for seek, the only one that there is
+    #[arg(short, long, value_name = "NAME")]
+    pub(in crate::cli) plugin: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) asked: AskedArguments,
+}
+
+/// A plugin that goes on from elsewhere.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SeekArguments {
+    /// From where on: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry SECONDS.INCREMENT, or after an
+    /// op, by its id
+    #[arg(value_name = "START")]
+    pub(in crate::cli) to: String,
+    #[command(flatten)]
+    pub(in crate::cli) steer: SteerArguments,
+}
+
+/// Which host is asked, and what is printed.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AskedArguments {
+    /// What is printed: text for people, or JSON objects, one a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+    #[command(flatten)]
+    pub(super) admin: AdminArguments,
+}
+
+impl AskedArguments {
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.common.settings()?;
+        self.admin.lay_over(&mut settings);
+        Ok(settings)
+    }
+}

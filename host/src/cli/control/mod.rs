@@ -1,0 +1,39 @@
+//! `gtm-host status`, `pause`, `resume` and `seek`: a host that runs, seen and steered.
+
+mod status;
+
+use std::process::ExitCode;
+
+use gtm_host::admin::AdminClient;
+use gtm_host::config::Settings;
+use serde_json::json;
+
+use super::arguments::{Format, SeekArguments, SteerArguments};
+use super::output::{print, print_json};
+
+pub(super) use status::run as status;
+
+pub(super) fn pause(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let plugins = AdminClient::new(&settings.admin)?.pause(arguments.plugin.as_deref())?;
+    said("paused", arguments.asked.output, &plugins)
+}
+
+pub(super) fn resume(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let plugins = AdminClient::new(&settings.admin)?.resume(arguments.plugin.as_deref())?;
+    said("resumed", arguments.asked.output, &plugins)
+}
+
+pub(super) fn seek(arguments: &SeekArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let SeekArguments { to, steer } = arguments;
+    let plugins = AdminClient::new(&settings.admin)?.seek(steer.plugin.as_deref(), to)?;
+    said(&format!("going on from {to}"), steer.asked.output, &plugins)
+}
+
+/// Says which plugins did as they were told.
+fn said(what: &str, output: Format, plugins: &[String]) -> anyhow::Result<ExitCode> {
+    match output {
+        Format::Text => print(format!("{what}: {}", plugins.join(", ")).as_bytes())?,
+        Format::Json => print_json(&json!({ "plugins": plugins }))?,
+    };
+    Ok(ExitCode::SUCCESS)
+}
