@@ -16,6 +16,7 @@ mod cases;
 mod proxy;
 mod support;
 
+mod admin;
 mod bad_plugins;
 mod bad_servers;
 mod change_stream;

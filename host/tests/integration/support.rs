@@ -132,6 +132,33 @@ impl Host {
         (code, self.log.drain(..).chain(rest).collect())
     }
 
+    /// Where a host that was started with `--admin 127.0.0.1:0` listens.
+    pub fn address(&self) -> String {
+        let said = |line| message(line).strip_prefix("seen and steered at http://");
+        self.log.iter().find_map(said).expect("it listens").to_owned()
+    }
+
+    /// What such a host says that it does.
+    pub fn status(&self) -> Value {
+        let (code, out, said) = run(&["status", "--output", "json", "--admin", &self.address()]);
+        assert_eq!(code, Some(0), "{said}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    /// Waits until each plugin of such a host has done all up to a position with this in it.
+    pub async fn wait_for_position(&self, part: &str) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let status = self.status();
+            let is_there = |plugin: &Value| plugin["position"].as_str().is_some_and(|at| at.contains(part));
+            if status["plugins"].as_array().unwrap().iter().all(is_there) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not at {part}: {status}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn shown(&self) -> String {
         self.log.iter().map(|line| format!("{line}\n")).collect()
     }
@@ -152,6 +179,14 @@ fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     lines
+}
+
+/// Runs a command to its end. Gives back its exit code, what it printed, and what it said on standard error.
+pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut host = Host::start(&[arguments, &["--log-format", "text"]].concat());
+    let printed = std::iter::from_fn(|| host.line()).map(|line| line + "\n").collect();
+    let (code, said) = host.ended();
+    (code, printed, said.iter().map(message).collect::<Vec<_>>().join("\n"))
 }
 
 /// What a line says.

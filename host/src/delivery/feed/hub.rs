@@ -101,6 +101,14 @@ pub(in crate::delivery) struct Hub {
     skipped: Skipped,
 }
 
+/// The next ops, where there is a reader.
+async fn next(live: &mut Option<Live>) -> Option<Result<Vec<Op>, SourceError>> {
+    match live {
+        Some(live) => Some(live.next().await),
+        None => None,
+    }
+}
+
 impl Hub {
     /// Of `follow`, of which the start and the selection are of no account: but for a change stream, for which it selects
     /// what all plugins want.
@@ -135,27 +143,25 @@ impl Hub {
     async fn serve(&mut self) {
         loop {
             self.tidy().await;
-            let Some(live) = &mut self.live else {
-                match self.joins.recv().await {
-                    Some(join) => self.join(join).await,
-                    None => return,
-                }
-                continue;
-            };
             // What was read is given out before another joins, who is told where it stands.
-            let may_join = live.left() == 0;
+            let may_join = self.live.as_ref().is_none_or(|live| live.left() == 0);
             if may_join && let Some(join) = self.waiting.take() {
                 self.join(join).await;
                 continue;
             }
             let read = tokio::select! {
                 biased;
-                Some(join) = self.joins.recv(), if may_join => {
-                    self.waiting = Some(join);
-                    continue;
-                }
-                read = live.next() => read,
+                join = self.joins.recv(), if may_join => match join {
+                    Some(join) => {
+                        self.waiting = Some(join);
+                        continue;
+                    }
+                    // There are no plugins any more.
+                    None => return,
+                },
+                Some(read) = next(&mut self.live) => read,
             };
+            let Some(live) = &mut self.live else { continue };
             match read {
                 Ok(ops) => {
                     let read = if live.left() == 0 { live.position() } else { None };

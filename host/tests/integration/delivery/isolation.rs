@@ -1,9 +1,10 @@
 //! A plugin in trouble troubles nobody else.
 
 use bson::doc;
+use serde_json::Value;
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, message, plugin};
+use crate::support::{Database, Host, create_oplog, message, plugin};
 
 #[tokio::test]
 async fn one_that_never_returns_lets_the_others_go_on() {
@@ -79,4 +80,64 @@ async fn one_that_fails_on_everything_is_paused_and_said_once() {
     assert_eq!(code, Some(0));
     assert!(!log.iter().any(|line| message(line).contains("it is paused")), "once: {log:?}");
     assert!(log.iter().any(|line| message(line).contains(" 0 failed")), "none is given up: {log:?}");
+}
+
+#[tokio::test]
+async fn one_that_is_slow_reads_by_itself_until_it_has_caught_up() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let oplog = create_oplog(&own, []).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (slow, print_ops) = (plugin("misbehave"), plugin("print_ops"));
+    let settings = format!(
+        "[delivery]\nmax_ops = 20\nordering = \"oplog\"\n\
+         [plugins.slow]\npath = {slow:?}\nconfig.handle = \"nap\"\n[plugins.print_ops]\npath = {print_ops:?}\n"
+    );
+    let config = directory.path().join("gtm.toml");
+    std::fs::write(&config, settings).unwrap();
+    let arguments = [
+        "--config",
+        config.to_str().unwrap(),
+        "--uri",
+        server.uri(),
+        "--oplog",
+        &oplog,
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let mut host = Host::start(&arguments);
+    host.wait_for("tailing");
+    host.wait_for("tailing");
+    const OPS: u32 = 400;
+    for increment in 1..=OPS {
+        let ts = bson::Timestamp { time: 1_700_000_000, increment };
+        let entry = doc! { "op": "i", "ns": "a.b", "o": { "_id": increment }, "ts": ts };
+        own.collection("oplog").insert_one(entry).await.unwrap();
+    }
+    let let_go = host.wait_for("does not keep up with the others");
+    assert_eq!(let_go["plugin"], "slow");
+    let slow = async |field: &str, wanted: Value| {
+        while host.status()["plugins"][1][field] != wanted {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    // What it was given before it was let go comes first.
+    slow("reader", "own".into()).await;
+    let status = host.status();
+    assert_eq!(status["plugins"][0]["counts"]["handled"], OPS, "the other did not wait: {status}");
+    host.wait_for_position(&format!(", {OPS})")).await;
+    slow("reader", "shared".into()).await;
+    host.signal(nix::sys::signal::Signal::SIGTERM);
+    let (code, log) = host.all();
+    assert_eq!(code, Some(0));
+    let handled: Vec<_> = log
+        .iter()
+        .filter(|line| line["plugin"] == "slow" && line["target"] == "plugin")
+        .map(|line| line["op"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        handled,
+        (1..=OPS).map(|n| format!("1700000000.{n}.0")).collect::<Vec<_>>(),
+        "each once, in order"
+    );
 }

@@ -2,3 +2,7 @@
 
 mod crashes;
 mod isolation;
+mod ledger;
+mod takeover;
+mod trouble;
+mod workers;

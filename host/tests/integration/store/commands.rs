@@ -5,7 +5,7 @@ use gtm_host::store::DeadLetter;
 use serde_json::Value;
 
 use super::{in_directory, letter, op};
-use crate::support::{Database, Host, message, plugin};
+use crate::support::{Database, plugin, run};
 
 struct Scene {
     own: Database,
@@ -35,10 +35,8 @@ impl Scene {
     /// What is printed, and with which exit code the program ends.
     fn run(&self, arguments: &[&str]) -> (Vec<String>, Option<i32>, String) {
         let all = [&["dead-letters"], arguments, &["--store", &self.store, "--name", "shop"]].concat();
-        let mut host = Host::start(&all);
-        let lines = std::iter::from_fn(|| host.line()).collect();
-        let (code, said) = host.ended();
-        (lines, code, said.iter().map(message).collect::<Vec<_>>().join("\n"))
+        let (code, printed, said) = run(&all);
+        (printed.lines().map(str::to_owned).collect(), code, said)
     }
 
     async fn left(&self) -> Vec<DeadLetter> {

@@ -44,6 +44,10 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
             std::thread::sleep(std::time::Duration::from_secs(3600));
             Ok(())
         }
+        Some("nap") => {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(())
+        }
         Some("mail") => mail::send(&mail::Message::to("ada@example.com").text("from the filter"))
             .map(drop)
             .inspect_err(|error| log::error!("no mail: {error}"))

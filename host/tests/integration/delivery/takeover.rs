@@ -1,0 +1,96 @@
+//! Two hosts of one name: one works, and the other takes over.
+
+use std::time::{Duration, Instant};
+
+use bson::oid::ObjectId;
+use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreKind};
+use nix::sys::signal::Signal;
+use xtask::testbed::Server;
+
+use super::ledger::{Ledger, Writer};
+use crate::support::{Host, message, plugin};
+
+struct Scene {
+    writer: Writer,
+    pipeline: String,
+    server: Server,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let server = Server::ready().unwrap();
+        Self { writer: Writer::new(server.uri()).await, pipeline: ObjectId::new().to_hex(), server }
+    }
+
+    fn start(&self) -> Host {
+        let print_ops = plugin("print_ops");
+        let from = ["--uri", self.server.uri(), "--oplog", &self.writer.oplog, "--start", "oldest"];
+        let named = ["--plugin", &print_ops, "--name", &self.pipeline, "--lease-ttl", "1s"];
+        Host::start(&[&from[..], &named].concat())
+    }
+
+    /// One host that works, and one that stands by.
+    fn start_both(&self) -> (Host, Host) {
+        let mut first = self.start();
+        first.wait_for("tailing");
+        let mut second = self.start();
+        second.wait_for("standing by");
+        (first, second)
+    }
+
+    async fn checkpoint(&self) -> Checkpoint {
+        let key = CheckpointKey { pipeline: self.pipeline.clone(), plugin: "print_ops".into(), worker: None };
+        let store = Store::open(&StoreKind::Mongodb, &self.writer.own.client).await.unwrap();
+        store.checkpoint(&key).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "how long it took, for who runs it with --nocapture")]
+async fn who_is_killed_is_followed_by_the_other() {
+    let mut scene = Scene::new().await;
+    let (mut first, mut second) = scene.start_both();
+    scene.writer.write(100).await;
+    first.wait_until("the last op", |line| scene.writer.is_last(line));
+    first.signal(Signal::SIGKILL);
+    let died = Instant::now();
+    scene.writer.write(100).await;
+    second.wait_until("the last op", |line| scene.writer.is_last(line));
+    println!(
+        "the other had handled all {} ms after the death, with a lease of 1 s",
+        died.elapsed().as_millis()
+    );
+    second.signal(Signal::SIGTERM);
+    let mut ledger = Ledger::default();
+    ledger.add(&first.all().1, 0);
+    ledger.add(&second.all().1, 0);
+    assert_eq!(ledger.seen, scene.writer.written);
+    assert_eq!(scene.checkpoint().await.epoch, 2);
+}
+
+#[tokio::test]
+async fn who_sleeps_past_its_lease_works_no_more_and_moves_no_checkpoint_back() {
+    let mut scene = Scene::new().await;
+    let (mut first, mut second) = scene.start_both();
+    scene.writer.write(50).await;
+    first.wait_until("the last op", |line| scene.writer.is_last(line));
+    first.signal(Signal::SIGSTOP);
+    scene.writer.write(50).await;
+    second.wait_until("the last op", |line| scene.writer.is_last(line));
+    first.signal(Signal::SIGCONT);
+    first.wait_for("standing by, as another host may work now");
+    first.wait_for("is worked on by");
+    scene.writer.write(50).await;
+    second.wait_until("the last op", |line| scene.writer.is_last(line));
+    // The one that stands by does not see it, however long it waits.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (code, late) = first.stop();
+    assert_eq!(code, Some(0));
+    assert!(!late.iter().any(|line| line["target"] == "plugin"), "{late:?}");
+    second.signal(Signal::SIGTERM);
+    let (_, lines) = second.all();
+    assert!(!lines.iter().any(|line| message(line).contains("standing by, as another host")), "{lines:?}");
+    let checkpoint = scene.checkpoint().await;
+    assert_eq!(checkpoint.epoch, 2);
+    assert_eq!(checkpoint.position.timestamp().unwrap().increment, scene.writer.increment);
+}
