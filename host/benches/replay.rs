@@ -11,7 +11,7 @@
 mod entries;
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,18 +21,6 @@ use gtm_host::source::file::{Files, Options};
 const ENTRIES: u32 = 2_000_000;
 const ROUNDS: usize = 5;
 const BUFFER: usize = 1 << 20;
-
-fn write(path: &Path) {
-    let mut file = BufWriter::with_capacity(BUFFER, File::create(path).unwrap());
-    let mut entry = entries::insert(18).into_bytes();
-    assert_eq!(entry.len(), 300);
-    let at = entry.windows(4).position(|four| four == b"\x11ts\0").unwrap() + 4;
-    for increment in 1..=ENTRIES {
-        entry[at..at + 4].copy_from_slice(&increment.to_le_bytes());
-        file.write_all(&entry).unwrap();
-    }
-    file.flush().unwrap();
-}
 
 /// Reads the file and goes from document to document.
 fn plain(path: &Path) -> Duration {
@@ -74,22 +62,17 @@ fn replay(path: &Path, selection: Selection, ops: usize) -> Duration {
     started.elapsed()
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times[times.len() / 2].as_secs_f64()
-}
-
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("oplog.bson");
-    write(&path);
+    entries::write(&path, "i", ENTRIES);
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         times[0].push(plain(&path));
         times[1].push(replay(&path, Selection::default(), 0));
         times[2].push(replay(&path, Selection::everything(), ENTRIES as usize));
     }
-    let times = times.map(median);
+    let times = times.map(|times| entries::median(times.iter().map(Duration::as_secs_f64).collect()));
     let names = ["read from length to length", "replayed, nothing wanted", "replayed, everything wanted"];
     for (name, time) in names.into_iter().zip(times) {
         println!(

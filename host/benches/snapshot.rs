@@ -9,6 +9,8 @@
     reason = "a benchmark that fails should say where, and says what it found"
 )]
 
+mod entries;
+
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
@@ -49,28 +51,23 @@ async fn main() {
     for _ in 0..ROUNDS {
         let started = Instant::now();
         assert_eq!(count(&documents, &ranges).await, DOCUMENTS);
-        bare.push(started.elapsed());
+        bare.push(started.elapsed().as_secs_f64());
         let started = Instant::now();
         assert_eq!(take(&client, &namespace).await, DOCUMENTS);
-        taken.push(started.elapsed());
+        taken.push(started.elapsed().as_secs_f64());
     }
-    let (bare, taken) = (median(bare), median(taken));
-    let rate = |time: Duration| f64::from(DOCUMENTS) / time.as_secs_f64();
+    let (bare, taken) = (entries::median(bare), entries::median(taken));
+    let rate = |time: f64| f64::from(DOCUMENTS) / time;
     println!("{DOCUMENTS} documents of 300 bytes in {} ranges, {PARALLEL} at a time:", ranges.len());
     println!(
         "  bare cursors {:.0}/s, snapshot, planned too, {:.0}/s: ratio {:.2}",
         rate(bare),
         rate(taken),
-        bare.as_secs_f64() / taken.as_secs_f64()
+        bare / taken
     );
     println!("  the server, {}, bounds both", server.describe());
     // The test server takes longer than there is patience for, and goes anyway.
     let _ = tokio::time::timeout(Duration::from_secs(5), database.drop()).await;
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap()
 }
 
 fn selection(namespace: &str) -> Selection {

@@ -32,7 +32,7 @@ enum Command {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
     },
-    /// Measure the hot paths, and the replay of a dump
+    /// Measure the hot paths, delivery, snapshots, whole hosts, and the replay of a dump
     Bench {
         /// For criterion, after a --: part of a benchmark's name, for example
         #[arg(last = true)]

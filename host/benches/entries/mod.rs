@@ -1,4 +1,9 @@
 //! What is measured: entries as MongoDB 8 writes them.
+#![allow(dead_code, clippy::indexing_slicing, reason = "not each benchmark needs all of it")]
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use bson::spec::BinarySubtype;
 use bson::{Document, RawDocumentBuf, doc};
@@ -14,10 +19,15 @@ pub(crate) fn document(size: usize) -> Document {
 
 /// The insert of such a document: 282 bytes more.
 pub(crate) fn insert(size: usize) -> RawDocumentBuf {
+    change("i", size)
+}
+
+/// An entry with such a document, `i` or `u`: inserted, or put in the place of another.
+pub(crate) fn change(op: &str, size: usize) -> RawDocumentBuf {
     let entry = doc! {
         "lsid": { "id": bson::Uuid::from_bytes([7; 16]), "uid": bson::Binary { subtype: BinarySubtype::Generic, bytes: vec![1; 32] } },
         "txnNumber": 1_i64,
-        "op": "i",
+        "op": op,
         "ns": "users.users",
         "ui": bson::Uuid::from_bytes([9; 16]),
         "o": document(size),
@@ -30,4 +40,23 @@ pub(crate) fn insert(size: usize) -> RawDocumentBuf {
         "prevOpTime": { "ts": bson::Timestamp { time: 0, increment: 0 }, "t": -1_i64 },
     };
     RawDocumentBuf::try_from(entry).unwrap()
+}
+
+/// Writes so many of such entries of 300 bytes, one after the other, as an oplog is dumped.
+pub(crate) fn write(path: &Path, op: &str, count: u32) {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
+    let mut entry = change(op, 18).into_bytes();
+    assert_eq!(entry.len(), 300);
+    let at = entry.windows(4).position(|four| four == b"\x11ts\0").unwrap() + 4;
+    for increment in 1..=count {
+        entry[at..at + 4].copy_from_slice(&increment.to_le_bytes());
+        file.write_all(&entry).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// The middle one.
+pub(crate) fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }

@@ -1,4 +1,4 @@
-//! Wants every op and does nothing with it: what a call costs, and no more.
+//! Wants every op but replacements, and does nothing with it: what a call costs, and no more.
 
 use gtm_plugin::{Op, Outcome, Plugin, plugin};
 
@@ -7,7 +7,7 @@ struct Trivial;
 
 impl Plugin for Trivial {
     fn filter(op: &Op) -> bool {
-        !op.id().is_empty()
+        !op.is_replace()
     }
 
     fn handle(_: &Op) -> Outcome {

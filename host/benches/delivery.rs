@@ -1,0 +1,113 @@
+//! What delivery adds to the reading of an op and the calls of a plugin, in processor time; and how many ops a trivial plugin
+//! handles in a second.
+//!
+//! The baseline is a bare loop over the same file in the same run, which calls filter and handle one after the other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark that fails should say where, and says what it found"
+)]
+
+mod entries;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy, replay};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
+use gtm_host::source::Selection;
+use gtm_host::source::file::{Files, Options};
+use gtm_host::store::Store;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+const OPS: u32 = 500_000;
+const ROUNDS: usize = 5;
+/// As many as there are cores to work on.
+const THREADS: usize = 2;
+
+fn main() {
+    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let limits = Limits {
+        memory: 64 << 20,
+        filter_timeout: Duration::from_secs(1),
+        handle_timeout: Duration::from_secs(30),
+    };
+    let path = xtask::plugin("trivial");
+    let plugin = Plugin::load(&engine, "trivial", &path, limits, BTreeMap::new(), None).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, op, handled) in
+        [("accepted by the filter", "i", OPS), ("that the filter does not want", "u", 0)]
+    {
+        let file = folder.path().join(op);
+        entries::write(&file, op, OPS);
+        let (mut bare, mut delivered, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            bare.push(processor_time(|| call(&file, &plugin, &runtime)));
+            let started = Instant::now();
+            delivered.push(processor_time(|| deliver(&file, &plugin, &runtime, handled)));
+            rates.push(f64::from(OPS) / started.elapsed().as_secs_f64());
+        }
+        let (bare, delivered) = (entries::median(bare), entries::median(delivered));
+        println!(
+            "an op {name}: read and called {bare:.2} µs, delivered {delivered:.2} µs: {:.2} µs added, ratio {:.2}; {:.0} ops/s",
+            delivered - bare,
+            delivered / bare,
+            entries::median(rates)
+        );
+    }
+}
+
+/// Of this process, in microseconds for each op.
+fn processor_time(work: impl FnOnce()) -> f64 {
+    let used = || {
+        let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+        (usage.user_time() + usage.system_time()).num_microseconds()
+    };
+    let before = used();
+    work();
+    Duration::from_micros(u64::try_from(used() - before).unwrap()).as_secs_f64() * 1e6 / f64::from(OPS)
+}
+
+fn open(file: &Path) -> Files {
+    Files::open(vec![file.to_owned()], Selection::everything(), Options::default()).unwrap()
+}
+
+/// Reads the file and calls the plugin, one op after the other.
+fn call(file: &Path, plugin: &Plugin, runtime: &Runtime) {
+    let (mut files, mut filter, mut handler) =
+        (open(file), Filter::new(plugin.clone()), Handler::new(plugin.clone()));
+    runtime.block_on(async {
+        while let Some(ops) = files.next().await.unwrap() {
+            for op in ops {
+                if filter.call(&op, 1).unwrap() {
+                    handler.call(&op, 1).await.unwrap().unwrap();
+                }
+            }
+        }
+    });
+}
+
+/// Delivers it, by as many lanes as there are cores.
+fn deliver(file: &Path, plugin: &Plugin, runtime: &Runtime, handled: u32) {
+    let policy = Policy {
+        delivery: DeliverySettings { lanes: THREADS, ..Default::default() },
+        retry: RetryPolicy::default(),
+        breaker: BreakerPolicy::default(),
+    };
+    let plugins = vec![(plugin.clone(), Selection::everything(), policy)];
+    let (mut files, store, shutdown) = (open(file), Store::none(), CancellationToken::new());
+    let replayed =
+        runtime.block_on(replay(&mut files, plugins, &store, "bench", &shutdown, Duration::ZERO, |_| {}));
+    assert!(replayed.plugins.iter().all(|(_, summary)| summary.handled == u64::from(handled)));
+}

@@ -1,0 +1,124 @@
+//! Whole hosts: what a plugin that never returns costs those beside it, and how much memory a backlog takes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark that fails should say where, and says what it found"
+)]
+
+mod entries;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bson::{Timestamp, doc};
+use gtm_host::admin::AdminClient;
+use gtm_host::config::AdminSettings;
+use mongodb::Client;
+use xtask::process::Process;
+use xtask::testbed::Server;
+
+const BACKLOG: u32 = 5_000_000;
+/// Of which some are read while it is looked at.
+const LITTLE: u32 = 20_000;
+const OPS: u32 = 30_000;
+const ROUNDS: usize = 5;
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (little, backlog) = (memory(folder.path(), LITTLE), memory(folder.path(), BACKLOG));
+    println!(
+        "a slow plugin before a backlog of {BACKLOG} ops: {backlog:.0} MiB resident, before one of {LITTLE}: {little:.0} MiB; \
+         ratio {:.2}",
+        backlog / little
+    );
+    let server = Server::ready().unwrap();
+    let oplog = oplog(&server).await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        alone.push(rate(&server, &oplog, false).await);
+        beside.push(rate(&server, &oplog, true).await);
+    }
+    let (alone, beside) = (entries::median(alone), entries::median(beside));
+    println!(
+        "nine plugins alone {alone:.0} ops/s each, beside one that never returns {beside:.0} ops/s: ratio {:.2}",
+        beside / alone
+    );
+    println!("  the server, {}, bounds both", server.describe());
+}
+
+fn host() -> Command {
+    let mut host = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
+    host.env("GTM_LOG", "error").env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+    host.stdout(Stdio::null());
+    host
+}
+
+/// The most that a replay to a slow plugin holds in memory in its first ten seconds, in MiB.
+fn memory(folder: &std::path::Path, ops: u32) -> f64 {
+    let file = folder.join(ops.to_string());
+    entries::write(&file, "i", ops);
+    let mut command = host();
+    command.arg("replay").arg(&file).arg("--plugin").arg(xtask::plugin("misbehave"));
+    command.args(["--set", "handle=nap", "--shutdown-grace", "1ms"]);
+    let mut process = Process::start("gtm-host", &mut command).unwrap();
+    std::thread::sleep(Duration::from_secs(10));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child().id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
+}
+
+/// A collection of entries, as an oplog has them.
+async fn oplog(server: &Server) -> String {
+    let client = Client::with_uri_str(server.uri()).await.unwrap();
+    let database = client.database(&format!("gtm_bench_{}", bson::oid::ObjectId::new()));
+    database.create_collection("oplog").capped(true).size(256 << 20).await.unwrap();
+    let oplog = database.collection::<bson::Document>("oplog");
+    for start in (1..=OPS).step_by(5000) {
+        let some = (start..start + 5000).map(|increment| {
+            let ts = Timestamp { time: 1_700_000_000, increment };
+            doc! { "op": "i", "ns": "a.b", "o": { "_id": increment, "text": "x".repeat(200) }, "ts": ts }
+        });
+        oplog.insert_many(some).await.unwrap();
+    }
+    oplog.namespace().to_string()
+}
+
+/// Ops that each of nine plugins handles in a second, from the first on.
+async fn rate(server: &Server, oplog: &str, with_stuck: bool) -> f64 {
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    let mut command = host();
+    for n in 0..9 {
+        command.arg("--plugin").arg(format!("p{n}={}", xtask::plugin("trivial").display()));
+    }
+    if with_stuck {
+        command.arg("--plugin").arg(format!("stuck={}", xtask::plugin("misbehave").display()));
+        command.args(["--set", "stuck:handle=sleep", "--handle-timeout", "1h"]);
+    }
+    command.args(["--uri", server.uri(), "--oplog", oplog, "--start", "oldest", "--store", "none"]);
+    command.args(["--admin", &address, "--shutdown-grace", "1ms"]);
+    let _process = Process::start("gtm-host", &mut command).unwrap();
+    let settings = AdminSettings { listen: Some(address.parse().unwrap()), ..Default::default() };
+    let client = AdminClient::new(&settings).unwrap();
+    let mut begun: Option<Instant> = None;
+    loop {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let Ok(status) = client.status() else { continue };
+        let handled = status.plugins.iter().map(|plugin| plugin.counts.handled);
+        if begun.is_none() && handled.clone().any(|handled| handled > 0) {
+            begun = Some(Instant::now());
+        }
+        if handled.filter(|handled| *handled == u64::from(OPS)).count() == 9 {
+            return f64::from(OPS) / begun.unwrap().elapsed().as_secs_f64();
+        }
+    }
+}
