@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use bson::{Timestamp, doc};
 use gtm_host::admin::AdminClient;
 use gtm_host::config::AdminSettings;
+use gtm_host::delivery::{PluginStatus, ReaderState};
 use mongodb::Client;
 use xtask::process::Process;
 use xtask::testbed::Server;
@@ -39,11 +40,10 @@ async fn main() {
         backlog / little
     );
     let server = Server::ready().unwrap();
-    let oplog = oplog(&server).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        alone.push(rate(&server, &oplog, false).await);
-        beside.push(rate(&server, &oplog, true).await);
+        alone.push(rate(&server, false).await);
+        beside.push(rate(&server, true).await);
     }
     let (alone, beside) = (entries::median(alone), entries::median(beside));
     println!(
@@ -74,24 +74,12 @@ fn memory(folder: &std::path::Path, ops: u32) -> f64 {
     peak.trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
 }
 
-/// A collection of entries, as an oplog has them.
-async fn oplog(server: &Server) -> String {
+/// Ops that each of nine plugins handles in a second while they are written.
+async fn rate(server: &Server, with_stuck: bool) -> f64 {
     let client = Client::with_uri_str(server.uri()).await.unwrap();
     let database = client.database(&format!("gtm_bench_{}", bson::oid::ObjectId::new()));
     database.create_collection("oplog").capped(true).size(256 << 20).await.unwrap();
     let oplog = database.collection::<bson::Document>("oplog");
-    for start in (1..=OPS).step_by(5000) {
-        let some = (start..start + 5000).map(|increment| {
-            let ts = Timestamp { time: 1_700_000_000, increment };
-            doc! { "op": "i", "ns": "a.b", "o": { "_id": increment, "text": "x".repeat(200) }, "ts": ts }
-        });
-        oplog.insert_many(some).await.unwrap();
-    }
-    oplog.namespace().to_string()
-}
-
-/// Ops that each of nine plugins handles in a second, from the first on.
-async fn rate(server: &Server, oplog: &str, with_stuck: bool) -> f64 {
     let address = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().to_string()
@@ -104,21 +92,40 @@ async fn rate(server: &Server, oplog: &str, with_stuck: bool) -> f64 {
         command.arg("--plugin").arg(format!("stuck={}", xtask::plugin("misbehave").display()));
         command.args(["--set", "stuck:handle=sleep", "--handle-timeout", "1h"]);
     }
-    command.args(["--uri", server.uri(), "--oplog", oplog, "--start", "oldest", "--store", "none"]);
+    command.args([
+        "--uri",
+        server.uri(),
+        "--oplog",
+        &oplog.namespace().to_string(),
+        "--start",
+        "oldest",
+        "--store",
+        "none",
+    ]);
     command.args(["--admin", &address, "--shutdown-grace", "1ms"]);
     let _process = Process::start("gtm-host", &mut command).unwrap();
     let settings = AdminSettings { listen: Some(address.parse().unwrap()), ..Default::default() };
-    let client = AdminClient::new(&settings).unwrap();
-    let mut begun: Option<Instant> = None;
-    loop {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let Ok(status) = client.status() else { continue };
-        let handled = status.plugins.iter().map(|plugin| plugin.counts.handled);
-        if begun.is_none() && handled.clone().any(|handled| handled > 0) {
-            begun = Some(Instant::now());
+    let client_of_host = AdminClient::new(&settings).unwrap();
+    let until = async |is_so: &dyn Fn(&PluginStatus) -> bool| {
+        loop {
+            if client_of_host
+                .status()
+                .is_ok_and(|status| status.plugins.iter().filter(|plugin| is_so(plugin)).count() >= 9)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if handled.filter(|handled| *handled == u64::from(OPS)).count() == 9 {
-            return f64::from(OPS) / begun.unwrap().elapsed().as_secs_f64();
-        }
+    };
+    until(&|plugin| plugin.reader == ReaderState::Shared).await;
+    let begun = Instant::now();
+    for start in (1..=OPS).step_by(1000) {
+        let some = (start..start + 1000).map(|increment| {
+            let ts = Timestamp { time: 1_700_000_000, increment };
+            doc! { "op": "i", "ns": "a.b", "o": { "_id": increment, "text": "x".repeat(200) }, "ts": ts }
+        });
+        oplog.insert_many(some).await.unwrap();
     }
+    until(&|plugin| plugin.counts.handled == u64::from(OPS)).await;
+    f64::from(OPS) / begun.elapsed().as_secs_f64()
 }

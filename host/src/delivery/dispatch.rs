@@ -90,15 +90,15 @@ impl<S: Sieve> Dispatcher<S> {
     /// # Errors
     /// A defect of the host.
     pub(super) async fn run(mut self, mut batches: Receiver<Batch>) -> Result<(), JoinError> {
-        while let Some(Batch { mut ops, read, mut bytes, done }) = batches.recv().await {
-            while !ops.is_empty() {
-                let rest = ops.split_off(ops.len().min(FILTERED_AT_ONCE));
+        while let Some(Batch { ops, read, mut bytes, done }) = batches.recv().await {
+            let mut ops = ops.into_iter();
+            let mut next: Vec<_> = ops.by_ref().take(FILTERED_AT_ONCE).collect();
+            while !next.is_empty() {
                 self.progress.room().await;
-                let (filtered, not_asked) = self.sieve.sift(std::mem::replace(&mut ops, rest)).await?;
-                if !not_asked.is_empty() {
-                    ops.splice(..0, not_asked);
-                }
+                let (filtered, not_asked) = self.sieve.sift(next).await?;
                 self.dispatch(filtered, std::mem::take(&mut bytes)).await;
+                next = not_asked;
+                next.extend(ops.by_ref().take(FILTERED_AT_ONCE - next.len()));
             }
             if let Some(read) = read {
                 self.progress.read(read);

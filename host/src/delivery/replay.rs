@@ -99,13 +99,23 @@ async fn read(
         let Some(ops) = ops else { return Ok(()) };
         progress(files.report());
         emitted.add(&ops);
-        for (inbox, selection) in &mut *inboxes {
-            let ops: Vec<_> = ops.iter().filter(|op| selection.wants(op)).cloned().collect();
-            if !ops.is_empty() {
-                let bytes = ops.iter().map(Op::size).sum();
-                // One whose work has ended has failed, which is said when it is asked.
-                let _ = inbox.send(Batch { ops, bytes, ..Batch::default() }).await;
-            }
+        let Some(((last, selection), others)) = inboxes.split_last_mut() else { continue };
+        for (inbox, selection) in &mut *others {
+            send(inbox, ops.iter().filter(|op| selection.wants(op)).cloned().collect()).await;
         }
+        let mut ops = ops;
+        // What is read is what some plugin selects.
+        if !others.is_empty() {
+            ops.retain(|op| selection.wants(op));
+        }
+        send(last, ops).await;
+    }
+}
+
+async fn send(inbox: &Sender<Batch>, ops: Vec<Op>) {
+    if !ops.is_empty() {
+        let bytes = ops.iter().map(Op::size).sum();
+        // One whose work has ended has failed, which is said when it is asked.
+        let _ = inbox.send(Batch { ops, bytes, ..Batch::default() }).await;
     }
 }

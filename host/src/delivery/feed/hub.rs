@@ -42,6 +42,8 @@ struct Join {
 pub(super) struct Joined {
     /// What comes begins after this. None: a change stream that has not said where it stands.
     pub(super) at: Option<Position>,
+    /// What comes begins where it wanted to start.
+    pub(super) at_start: bool,
     pub(super) batches: mpsc::Receiver<Arc<SharedBatch>>,
 }
 
@@ -96,6 +98,8 @@ pub(in crate::delivery) struct Hub {
     waiting: Option<Join>,
     position: Arc<AtomicU64>,
     live: Option<Live>,
+    /// Where the reader was opened, until it has read something.
+    opened_at: Option<Start>,
     members: Vec<Member>,
     /// By the readers before this one.
     skipped: Skipped,
@@ -124,6 +128,7 @@ impl Hub {
             waiting: None,
             position,
             live: None,
+            opened_at: None,
             members: Vec::new(),
             skipped: Skipped::new(),
         };
@@ -186,7 +191,8 @@ impl Hub {
         let opened = match &self.live {
             Some(_) => Ok(()),
             None => {
-                let mut follow = Follow { start, ..self.follow.clone() };
+                let mut follow = Follow { start: start.clone(), ..self.follow.clone() };
+                self.opened_at = Some(start.clone());
                 if matches!(follow.choice, Choice::Oplog(_)) {
                     follow.selection = selection.clone();
                 }
@@ -205,7 +211,8 @@ impl Hub {
         }
         let at = self.live.as_ref().and_then(Live::position);
         self.note(at.as_ref());
-        let _ = answer.send(Ok(Joined { at, batches }));
+        let at_start = self.opened_at.as_ref() == Some(&start);
+        let _ = answer.send(Ok(Joined { at, at_start, batches }));
     }
 
     /// Forgets members that have gone, and ends without any.
@@ -242,6 +249,7 @@ impl Hub {
     }
 
     async fn hand_out(&mut self, batch: SharedBatch) {
+        self.opened_at = None;
         let batch = Arc::new(batch);
         let deadline = Instant::now() + PATIENCE;
         let mut members = std::mem::take(&mut self.members);

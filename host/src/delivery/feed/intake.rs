@@ -140,14 +140,14 @@ impl Intake {
         let start = self.follow.start.clone();
         let joined = self.hub.join(&self.plugin, &self.follow.selection, start.clone()).await;
         match joined {
-            Ok(Some(Joined { at: Some(at), batches }))
-                if start == Start::Now || start == at.clone().into() =>
+            Ok(Some(Joined { at: Some(at), at_start, batches }))
+                if at_start || start == Start::Now || start == at.clone().into() =>
             {
                 self.say(Some(&at));
                 self.follow.start = at.into();
                 Reading::Shared { batches, passed: None }
             }
-            Ok(Some(Joined { at: None, batches })) if start == Start::Now => {
+            Ok(Some(Joined { at: None, at_start, batches })) if at_start || start == Start::Now => {
                 self.say(None);
                 Reading::Shared { batches, passed: None }
             }
