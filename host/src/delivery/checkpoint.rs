@@ -60,6 +60,7 @@ impl Checkpointer {
                 }
                 Err(error @ StoreError::Fenced { .. }) => return Err(error),
                 Err(error) => {
+                    self.progress.problem(&format!("the checkpoint cannot be stored: {error}"));
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
                             plugin = self.key.plugin,

@@ -179,6 +179,10 @@ fn any(random: &Random, time: u32) -> Op {
     op
 }
 
+fn letters() -> DeadLetters {
+    DeadLetters { store: Store::none(), pipeline: "model".into(), plugin: "fake".into(), version: "1".into() }
+}
+
 async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerPolicy) -> usize {
     let random = Random::new(seed);
     let ops: Vec<_> = (1..=200).map(|time| any(&random, time)).collect();
@@ -187,6 +191,7 @@ async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerP
     let ledger = Ledger { ordering, all: ops.clone(), undone: wanted, ..Ledger::default() };
     let ledger = Arc::new(Mutex::new(ledger));
     let bounds = Bounds { ops: 16, bytes: usize::MAX, unstored_ops: u64::MAX };
+    let letters = letters();
     let progress = Arc::new(Progress::new(bounds, None, false));
     let policy = Policy {
         delivery: DeliverySettings { ordering, lanes, ..DeliverySettings::default() },
@@ -198,12 +203,6 @@ async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerP
             ..RetryPolicy::default()
         },
         breaker,
-    };
-    let letters = DeadLetters {
-        store: Store::none(),
-        pipeline: "model".into(),
-        plugin: "fake".into(),
-        version: "1".into(),
     };
     let fake =
         || Fake { random: random.clone(), ledger: Arc::clone(&ledger), progress: Arc::clone(&progress) };
@@ -253,5 +252,50 @@ async fn nor_where_the_plugin_is_paused_again_and_again() {
     let breaker = BreakerPolicy { failing_ops: 2, initial_delay: delay, max_delay: delay };
     for seed in 0..5 {
         simulate(Ordering::Document, 4, seed, breaker).await;
+    }
+}
+
+/// Its handle never returns, and nothing is to be waited for.
+struct Stuck;
+
+impl Callee for Stuck {
+    async fn filter(&mut self, _: &Op, _: u32) -> Result<bool, CallError> {
+        Ok(true)
+    }
+
+    async fn handle(&mut self, _: &Op, _: u32) -> Result<Result<(), Failure>, CallError> {
+        std::future::pending().await
+    }
+}
+
+impl Sieve for Stuck {
+    async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
+        Ok((ops.into_iter().map(|op| (op, Ok(true))).collect(), Vec::new()))
+    }
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_waited_for_only_while_an_op_is_in_work() {
+    let policy = Policy {
+        delivery: DeliverySettings::default(),
+        retry: RetryPolicy::default(),
+        breaker: BreakerPolicy::default(),
+    };
+    for ops in [0, 1] {
+        let bounds = Bounds { ops: 16, bytes: usize::MAX, unstored_ops: u64::MAX };
+        let progress = Arc::new(Progress::new(bounds, None, false));
+        let (batches, works) =
+            Works::with(Stuck, || Stuck, policy, &progress, letters(), CancellationToken::new());
+        let ops: Vec<_> = (0..ops).map(|time| keyed(time, "a.things", 1)).collect();
+        let in_work = u64::try_from(ops.len()).unwrap();
+        batches.send(Batch { ops, ..Batch::default() }).await.unwrap();
+        while progress.summary().unfinished < in_work {
+            tokio::task::yield_now().await;
+        }
+        // With nothing in work, it would be an hour.
+        let grace = if in_work == 0 { Duration::from_secs(3600) } else { Duration::from_millis(10) };
+        let dropped = tokio::time::timeout(Duration::from_secs(60), works.drop_queued(grace)).await;
+        assert!(dropped.is_ok(), "{in_work} ops in work");
+        assert_eq!(progress.summary().unfinished, in_work);
     }
 }

@@ -101,11 +101,12 @@ impl Works {
         Ok(())
     }
 
-    /// Begins nothing more, and waits for what is in work: for so long.
+    /// Begins nothing more, and waits for what is in work: for so long. When this returns, nothing is in work, and no op will
+    /// be said to be done.
     pub(super) async fn drop_queued(mut self, grace: Duration) {
         self.shared.dropped.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(grace, ended).await;
-        self.tasks.abort_all();
+        self.tasks.shutdown().await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod isolation;
+mod keeping;
 mod ledger;
 mod takeover;
 mod trouble;
