@@ -22,6 +22,9 @@ use crate::plugin::Plugin;
 use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
 use crate::store::{CheckpointKey, Store, StoreError};
 
+/// How long who seeks waits for the server.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Says which ops are this worker's.
 pub type Mine = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
 
@@ -286,10 +289,17 @@ impl Prepared {
                     progress: None,
                     ..self.pipeline.follow.clone()
                 };
-                let live = match Live::open(follow).await {
+                let opened = tokio::select! {
+                    opened = Live::open(follow) => opened.map_err(|error| ControlError::Seek(error.to_string())),
+                    () = tokio::time::sleep(PATIENCE) => {
+                        Err(ControlError::Seek("the server does not answer: nothing has changed".to_owned()))
+                    }
+                    () = shutdown.cancelled() => Err(ControlError::Stopping),
+                };
+                let live = match opened {
                     Ok(live) => live,
                     Err(error) => {
-                        let _ = answer.send(Err(ControlError::Seek(error.to_string())));
+                        let _ = answer.send(Err(error));
                         return run;
                     }
                 };

@@ -193,7 +193,11 @@ impl Intake {
             let Some(position) = read else { continue };
             if joined.is_none() && Instant::now() >= not_before && self.is_close(nothing, &position) {
                 let start = position.clone().into();
-                joined = self.hub.join(&self.plugin, &self.follow.selection, start).await.unwrap_or_default();
+                joined = tokio::select! {
+                    joined = self.hub.join(&self.plugin, &self.follow.selection, start) => joined.unwrap_or_default(),
+                    // Then it is told to stop, above.
+                    () = shutdown.cancelled() => None,
+                };
             }
             let Some(waiting) = joined.take().filter(|joined| !joined.batches.is_closed()) else { continue };
             if reached(&position, waiting.at.as_ref()) {
