@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use bson::{Timestamp, doc};
 use gtm_host::admin::AdminClient;
-use gtm_host::config::AdminSettings;
 use gtm_host::delivery::{PluginStatus, ReaderState};
 use mongodb::Client;
 use xtask::process::Process;
@@ -104,8 +103,7 @@ async fn rate(server: &Server, with_stuck: bool) -> f64 {
     ]);
     command.args(["--admin", &address, "--shutdown-grace", "1ms"]);
     let _process = Process::start("gtm-host", &mut command).unwrap();
-    let settings = AdminSettings { listen: Some(address.parse().unwrap()), ..Default::default() };
-    let client_of_host = AdminClient::new(&settings).unwrap();
+    let client_of_host = AdminClient::new(&address.parse().unwrap(), None).unwrap();
     let until = async |is_so: &dyn Fn(&PluginStatus) -> bool| {
         loop {
             if client_of_host

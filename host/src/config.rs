@@ -171,6 +171,16 @@ pub struct AdminSettings {
     pub token_file: Option<PathBuf>,
 }
 
+impl AdminSettings {
+    /// The token, if there is one.
+    ///
+    /// # Errors
+    /// Its file cannot be read.
+    pub fn token(&self) -> Result<Option<String>, ConfigError> {
+        secret(self.token.as_deref(), self.token_file.as_deref())
+    }
+}
+
 /// How the host logs.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -9,7 +9,6 @@ use ureq::http::Response;
 use ureq::{Body, Error};
 
 use super::AdminAddress;
-use crate::config::AdminSettings;
 use crate::delivery::HostStatus;
 
 /// A host on this machine answers at once, or is not there.
@@ -59,9 +58,9 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
-    /// There is no token where there should be one.
+    /// The token cannot be one.
     #[error(transparent)]
-    Settings(#[from] super::AdminError),
+    Token(#[from] super::AdminError),
 }
 
 #[derive(Deserialize)]
@@ -76,12 +75,12 @@ struct Told {
 }
 
 impl AdminClient {
-    /// For the host that listens as these settings say.
+    /// For the host that listens at this address, and wants this token.
     ///
     /// # Errors
-    /// The token cannot be read.
-    pub fn new(settings: &AdminSettings) -> Result<Self, ClientError> {
-        let token = super::token(settings)?;
+    /// The token cannot be one.
+    pub fn new(address: &AdminAddress, token: Option<&str>) -> Result<Self, ClientError> {
+        super::check(token)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // What is on this machine, or in this network, is not behind a proxy.
@@ -90,8 +89,7 @@ impl AdminClient {
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(ANSWER))
             .build();
-        let address = settings.listen.clone().unwrap_or_default().reachable();
-        Ok(Self { agent: config.into(), address, token })
+        Ok(Self { agent: config.into(), address: address.reachable(), token: token.map(str::to_owned) })
     }
 
     /// What it does.

@@ -34,7 +34,6 @@ use tokio::net::TcpListener;
 pub use address::{AdminAddress, NoAdminAddress};
 pub use client::{AdminClient, ClientError};
 
-use crate::config::{AdminSettings, ConfigError, secret};
 use crate::delivery::Control;
 use access::Access;
 
@@ -73,26 +72,22 @@ pub enum AdminError {
     /// The token has no characters, or some that no header can carry.
     #[error("the token of the admin API must be printable ASCII without spaces, and not empty")]
     Token,
-    /// The file of the token cannot be read.
-    #[error(transparent)]
-    TokenFile(#[from] ConfigError),
 }
 
 impl Admin {
-    /// Listens. None: no address is set.
+    /// Listens at this address, for who has the token; without one, for who is on this machine.
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn bind(settings: &AdminSettings) -> Result<Option<Self>, AdminError> {
-        let Some(address) = &settings.listen else { return Ok(None) };
-        let token = token(settings)?;
+    pub async fn bind(address: &AdminAddress, token: Option<&str>) -> Result<Self, AdminError> {
+        check(token)?;
         let failed = |reason| AdminError::Listen { address: address.clone(), reason };
         let listener = TcpListener::bind((address.host(), address.port())).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         if token.is_none() && !local.ip().is_loopback() {
             return Err(AdminError::NoToken { address: local });
         }
-        Ok(Some(Self { listener, access: Access::new(token.as_deref()) }))
+        Ok(Self { listener, access: Access::new(token) })
     }
 
     /// Where it listens: the port, too, where 0 was set.
@@ -129,17 +124,12 @@ async fn converse(connection: tokio::net::TcpStream, routes: Router) {
     }
 }
 
-/// The token, if one is set.
-///
-/// # Errors
-/// It cannot be read, or cannot be one.
-fn token(settings: &AdminSettings) -> Result<Option<String>, AdminError> {
-    let token = secret(settings.token.as_deref(), settings.token_file.as_deref())?;
-    if token
-        .as_ref()
-        .is_some_and(|token| token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
-        return Err(AdminError::Token);
+/// Whether a header can carry this token.
+fn check(token: Option<&str>) -> Result<(), AdminError> {
+    match token {
+        Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(AdminError::Token)
+        }
+        _ => Ok(()),
     }
-    Ok(token)
 }

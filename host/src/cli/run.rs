@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use gtm_host::admin::Admin;
 use gtm_host::config::Settings;
-use gtm_host::delivery::{CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Policy, run_all};
+use gtm_host::delivery::{
+    CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Policy, Stop, run_all,
+};
 use gtm_host::lease::{Lease, LeaseKey};
 use gtm_host::plugin::Plugin;
 use gtm_host::source::{HistoryLost, Selection, Skipped, skipped_by_name};
@@ -20,11 +22,15 @@ use super::load::load;
 use super::server::Server;
 use super::{DEFECT, GRACE, going_on, listed, workers};
 
+/// How long, where the lease is lost, what is in work may take to notice.
+const ENDING: Duration = Duration::from_secs(5);
+
 pub(super) async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let control = Control::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
     // A port in use is said before anything else is done, and probes are answered from the start.
-    let _serving = match Admin::bind(&settings.admin).await? {
-        Some(admin) => {
+    let _serving = match &settings.admin.listen {
+        Some(address) => {
+            let admin = Admin::bind(address, settings.admin.token()?.as_deref()).await?;
             tracing::info!("seen and steered at http://{}", admin.local_addr()?);
             Some(AbortOnDropHandle::new(tokio::spawn(admin.serve(control.clone()))))
         }
@@ -68,18 +74,27 @@ impl<'a> Host<'a> {
             lease = self.lease(control) => lease?,
             () = shutdown.cancelled() => return Ok(()),
         };
-        let turn = shutdown.child_token();
-        let work = self.turn(control, lease.as_ref().map_or(0, Lease::epoch), &turn);
+        let stop = Stop {
+            shutdown: shutdown.child_token(),
+            grace: self.settings.shutdown_grace.unwrap_or(GRACE),
+            at_once: CancellationToken::new(),
+        };
+        let epoch = lease.as_ref().map_or(0, Lease::epoch);
+        let mut work = std::pin::pin!(self.turn(control, epoch, &stop));
         let ended = tokio::select! {
-            ended = work => Some(ended?),
+            ended = &mut work => ended?,
             why = lost(&mut lease) => {
-                turn.cancel();
-                control.stand_by();
                 tracing::error!("standing by, as another host may work now: {why}");
-                None
+                stop.at_once.cancel();
+                stop.shutdown.cancel();
+                if let Ok(Ok(ended)) = tokio::time::timeout(ENDING, work).await {
+                    // What is wrong will be said when it is this host's turn again.
+                    let _ = finish(ended);
+                }
+                control.stand_by();
+                return Ok(());
             }
         };
-        let Some(ended) = ended else { return Ok(()) };
         let fenced = ended
             .iter()
             .any(|ended| matches!(ended.result, Err(PipelineError::Store(StoreError::Fenced { .. }))));
@@ -112,12 +127,7 @@ impl<'a> Host<'a> {
         Ok(Some(Lease::acquire(self.server.client(), &key, self.settings.lease.ttl, say).await?))
     }
 
-    async fn turn(
-        &self,
-        control: &Control,
-        epoch: u64,
-        turn: &CancellationToken,
-    ) -> anyhow::Result<Vec<Ended>> {
+    async fn turn(&self, control: &Control, epoch: u64, stop: &Stop) -> anyhow::Result<Vec<Ended>> {
         let mut all = Selection::default();
         self.plugins.iter().for_each(|(_, selection)| all.add_all(selection));
         let mut pipelines = Vec::new();
@@ -125,9 +135,7 @@ impl<'a> Host<'a> {
             pipelines.push(self.pipeline(plugin, selection, &all, epoch).await?);
         }
         let shared = self.server.follow(self.settings, all);
-        let grace = self.settings.shutdown_grace.unwrap_or(GRACE);
-        let (ended, skipped) =
-            run_all(pipelines, shared, control, turn.clone(), grace).await.context(DEFECT)?;
+        let (ended, skipped) = run_all(pipelines, shared, control, stop).await.context(DEFECT)?;
         say_skipped(None, &skipped);
         Ok(ended)
     }

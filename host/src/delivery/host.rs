@@ -10,9 +10,33 @@ use super::feed::Hub;
 use super::pipeline::{Ended, Pipeline, Prepared};
 use crate::source::{Follow, Skipped};
 
-/// Runs all pipelines, which `control` steers, until `shutdown` is cancelled or one of them fails: a host that goes on without
-/// one of its plugins would look well and lose changes. After `shutdown`, what was read is handled for as long as
-/// `grace`.
+/// How what runs is told to end.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Nothing more is read, and what was read is handled, each op once at most.
+    pub shutdown: CancellationToken,
+    /// How long that may take.
+    pub grace: Duration,
+    /// What is in work is not waited for, and nothing is stored: another host works now.
+    pub at_once: CancellationToken,
+}
+
+impl Stop {
+    /// Waits until nothing more is to be waited for.
+    pub(super) async fn cut(self) {
+        let late = async {
+            self.shutdown.cancelled().await;
+            tokio::time::sleep(self.grace).await;
+        };
+        tokio::select! {
+            () = late => {}
+            () = self.at_once.cancelled() => {}
+        }
+    }
+}
+
+/// Runs all pipelines, which `control` steers, until they are told to `stop` or one of them fails: a host that goes on without
+/// one of its plugins would look well and lose changes.
 ///
 /// Gives back what became of each, and how much the reader that they share skipped.
 ///
@@ -24,29 +48,28 @@ pub async fn run_all(
     pipelines: Vec<Pipeline>,
     follow: Follow,
     control: &Control,
-    shutdown: CancellationToken,
-    grace: Duration,
+    stop: &Stop,
 ) -> Result<(Vec<Ended>, Skipped), JoinError> {
     let (hub, joins) = Hub::new(follow);
-    let reader = tokio::spawn(hub.run(shutdown.clone()));
+    let reader = tokio::spawn(hub.run(stop.shutdown.clone()));
     let prepared: Vec<_> =
         pipelines.into_iter().map(|pipeline| Prepared::new(pipeline, joins.clone())).collect();
     drop(joins);
     control.activate(prepared.iter().map(Prepared::steered).collect());
     let mut running = JoinSet::new();
     for pipeline in prepared {
-        running.spawn(pipeline.run(shutdown.clone(), grace));
+        running.spawn(pipeline.run(stop.clone()));
     }
     let mut all = Vec::new();
     while let Some(ended) = running.join_next().await {
         let ended = ended?;
         if ended.result.is_err() {
-            shutdown.cancel();
+            stop.shutdown.cancel();
         }
         all.push(ended);
     }
     control.deactivate();
-    shutdown.cancel();
+    stop.shutdown.cancel();
     let skipped = reader.await?;
     all.sort_by(|one, other| one.plugin.cmp(&other.plugin));
     Ok((all, skipped))

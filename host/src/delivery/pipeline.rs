@@ -12,6 +12,7 @@ use super::Summary;
 use super::checkpoint::{CheckpointLike, Checkpointer};
 use super::control::{Command, ControlError, PluginStatus, Steered};
 use super::feed::{HubHandle, Intake, IntakeEnd};
+use super::host::Stop;
 use super::letters::DeadLetters;
 use super::progress::Progress;
 use super::settings::Policy;
@@ -136,9 +137,9 @@ impl Prepared {
         Arc::clone(&self.handle) as Arc<dyn Steered>
     }
 
-    /// Runs until `shutdown` is cancelled, or the source ends. Then nothing more is read, and what was
-    /// read is handled: after `shutdown` each op once at most, for as long as `grace`.
-    pub(super) async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> Ended {
+    /// Runs until it is told to stop, or the source ends. Then nothing more is read, and what was read is handled.
+    pub(super) async fn run(mut self, told: Stop) -> Ended {
+        let Stop { shutdown, grace, at_once } = told.clone();
         let mut skipped = Skipped::new();
         let checkpointer = self.checkpointer();
         let stop = CancellationToken::new();
@@ -149,13 +150,7 @@ impl Prepared {
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
         let mut worked = Ok(());
-        let mut cut = std::pin::pin!({
-            let shutdown = shutdown.clone();
-            async move {
-                shutdown.cancelled().await;
-                tokio::time::sleep(grace).await;
-            }
-        });
+        let mut cut = std::pin::pin!(told.cut());
         let mut is_cut = false;
         // What ends the reading, other than being told to.
         let read = loop {
@@ -190,9 +185,10 @@ impl Prepared {
                 () = &mut cut => dropped.cancel(),
             }
         }
-        drop(run.works);
+        // Nothing is handled any more when another host begins.
+        run.works.drop_queued(Duration::ZERO).await;
         stop.cancel();
-        if fenced.is_none() {
+        if fenced.is_none() && !at_once.is_cancelled() {
             let stored = checkpointer.store_now().await;
             if let Err(error) = &stored {
                 tracing::error!(

@@ -14,19 +14,25 @@ use super::output::{print, print_json};
 pub(super) use status::run as status;
 
 pub(super) fn pause(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let plugins = AdminClient::new(&settings.admin)?.pause(arguments.plugin.as_deref())?;
+    let plugins = client(settings)?.pause(arguments.plugin.as_deref())?;
     said("paused", arguments.asked.output, &plugins)
 }
 
 pub(super) fn resume(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let plugins = AdminClient::new(&settings.admin)?.resume(arguments.plugin.as_deref())?;
+    let plugins = client(settings)?.resume(arguments.plugin.as_deref())?;
     said("resumed", arguments.asked.output, &plugins)
 }
 
 pub(super) fn seek(arguments: &SeekArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let SeekArguments { to, steer } = arguments;
-    let plugins = AdminClient::new(&settings.admin)?.seek(steer.plugin.as_deref(), to)?;
+    let plugins = client(settings)?.seek(steer.plugin.as_deref(), to)?;
     said(&format!("going on from {to}"), steer.asked.output, &plugins)
+}
+
+/// Asks the host that listens as the settings say.
+fn client(settings: &Settings) -> anyhow::Result<AdminClient> {
+    let address = settings.admin.listen.clone().unwrap_or_default();
+    Ok(AdminClient::new(&address, settings.admin.token()?.as_deref())?)
 }
 
 /// Says which plugins did as they were told.

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use console::{Style, Term};
-use gtm_host::admin::AdminClient;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{HostStatus, PluginState, PluginStatus, Standing};
 
@@ -33,7 +32,7 @@ const HEAD: [&str; 11] = [
 const TEXT: [usize; 5] = [0, 1, 2, 9, 10];
 
 pub(in crate::cli) fn run(arguments: &StatusArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let client = AdminClient::new(&settings.admin)?;
+    let client = super::client(settings)?;
     let terminal = Term::stdout();
     loop {
         let status = client.status()?;
