@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and what is done then.
 
 mod arguments;
+mod check;
 mod control;
 mod dead_letters;
 mod directories;
@@ -56,7 +57,8 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(arguments) => {
             until_stopped(|shutdown| dead_letters::run(arguments, settings, shutdown))
         }
-        // What only asks a running host may be ended by a signal at any time.
+        // These may be ended by a signal at any time.
+        Command::Check(arguments) => check::run(arguments, &settings),
         Command::Status(arguments) => control::status(arguments, &settings),
         Command::Pause(arguments) => control::pause(arguments, &settings),
         Command::Resume(arguments) => control::resume(arguments, &settings),

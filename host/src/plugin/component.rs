@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use semver::Version;
 use sha2::{Digest, Sha256};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
@@ -29,6 +30,7 @@ pub struct Plugin {
     pub(super) filter: HostedPre<State>,
     pub(super) handler: HostedPre<State>,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
+    imports: Vec<String>,
     version: Arc<str>,
 }
 
@@ -68,7 +70,7 @@ impl Plugin {
             path: path.to_owned(),
             reason: one_line(&error.root_cause().to_string()),
         })?;
-        check_imports(engine, &component, path)?;
+        let imports = check_imports(engine, &component, path)?;
         check_exports(engine, &component, path)?;
 
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
@@ -86,6 +88,7 @@ impl Plugin {
             filter: linked(linker::for_filter(engine)).map_err(mismatch)?,
             handler: linked(linker::for_handler(engine)).map_err(mismatch)?,
             subscriptions: Vec::new(),
+            imports,
             version: version(&bytes),
         };
         if component.get_export(None, "subscriptions").is_some() {
@@ -108,6 +111,16 @@ impl Plugin {
     /// means everything.
     pub fn subscriptions(&self) -> &[(String, Vec<ContractOperationType>)] {
         &self.subscriptions
+    }
+
+    /// The interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// The contract that it was built against. None: it asks for nothing of it.
+    pub fn contract(&self) -> Option<Version> {
+        self.imports.iter().find_map(|import| contract::version(import))
     }
 
     fn ask_subscriptions(&self, path: &Path) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
@@ -157,7 +170,8 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     }
 }
 
-fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<(), LoadError> {
+/// Gives back what it asks for.
+fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<Vec<String>, LoadError> {
     let path = path.to_owned();
     let component_type = component.component_type();
     let imports: Vec<_> =
@@ -172,9 +186,9 @@ fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<
     }
     let known =
         |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));
-    match imports.into_iter().find(|import| !known(import)) {
-        Some(import) => Err(LoadError::UnknownImport { path, import }),
-        None => Ok(()),
+    match imports.iter().find(|import| !known(import)) {
+        Some(import) => Err(LoadError::UnknownImport { path, import: import.clone() }),
+        None => Ok(imports),
     }
 }
 

@@ -19,13 +19,15 @@ pub(super) enum Fit {
     Older(Version),
 }
 
+/// The version of the contract behind one import. None: it is of another package.
+pub(super) fn version(import: &str) -> Option<Version> {
+    let (_, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
+    Version::parse(version).ok()
+}
+
 /// Compares the contract behind one import. Imports of other packages fit.
 pub(super) fn fit(import: &str) -> Fit {
-    let version = import
-        .strip_prefix(PACKAGE)
-        .and_then(|interface| interface.split_once('@'))
-        .and_then(|(_, version)| Version::parse(version).ok());
-    match version {
+    match version(import) {
         Some(version) if version > CONTRACT => Fit::Newer(version),
         // Before 1.0, a minor version may break what the one before it promised.
         Some(version) if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) => {

@@ -50,8 +50,9 @@ Exit status: 0 the files were read, or the server was followed until a signal, 1
 not understood, 130 the files were not read to their end because of a signal.";
 
 pub(super) const DEAD_LETTERS: &str = "\
-A dead letter is an op that a plugin rejected, or that failed at every attempt. retry hands each to the plugin as it
-is now, once; its filter is not asked. A file store (--store file:DIR) is open in one gtm-host at a time.
+A dead letter is an op that a plugin rejected, or that failed at every attempt. retry hands each
+to the plugin as it is now, once; its filter is not asked. A file store (--store file:DIR) is open
+in one gtm-host at a time.
 
 Examples:
   gtm-host dead-letters list --kind failed --error 'connection refused'
@@ -60,13 +61,24 @@ Examples:
   gtm-host dead-letters retry --plugin index_documents.wasm --namespace 'shop.*'
   gtm-host dead-letters drop --plugin send_welcome_email --until 2026-01-31T12:00:00Z
 
-Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line was not understood,
-130 stopped by a signal.";
+Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line
+was not understood, 130 stopped by a signal.";
+
+pub(super) const CHECK: &str = "\
+Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox.
+What it asks for beside the log and its config is a capability of the host, such as mail. Of WASI
+nothing is behind it that reaches out of the sandbox.
+
+Examples:
+  gtm-host check target/wasm32-wasip2/release/my_plugin.wasm
+  gtm-host check plugins/*.wasm --output json | jq 'select(.plugin | not)'
+
+Exit status: 0 each is a plugin, 1 one is not, 2 the command line was not understood.";
 
 pub(super) const STATUS: &str = "\
-LAG is how old the oldest op is that was read and is not done. READER is shared where the plugin keeps up with the others,
-and own where it reads by itself until it has caught up. A plugin is failing while op after op fails: it is tried now and then,
-and its position stays.
+LAG is how old the oldest op is that was read and is not done. READER is shared where the plugin
+keeps up with the others, and own where it reads by itself until it has caught up. A plugin is
+failing while op after op fails: it is tried now and then, and its position stays.
 
 Examples:
   gtm-host --plugin index_documents.wasm --admin 127.0.0.1:9797
@@ -77,7 +89,8 @@ Examples:
 Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
 
 pub(super) const PAUSE: &str = "\
-The ops in work are finished, and the checkpoint stays where the plugin stands. A host that is restarted is not paused.
+The ops in work are finished, and the checkpoint stays where the plugin stands. A host that is
+restarted is not paused.
 
 Examples:
   gtm-host pause
@@ -96,9 +109,10 @@ Examples:
 Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
 
 pub(super) const SEEK: &str = "\
-The ops in work are finished, those that wait are dropped, and the plugin goes on from START: back, to have changes handled
-again, or forth, to pass over some. The checkpoint moves there. Where the server has no changes of that time any more, nothing
-is changed. A plugin that is paused stays paused.
+The ops in work are finished, those that wait are dropped, and the plugin goes on from START:
+back, to have changes handled again, or forth, to pass over some. The checkpoint moves there.
+Where the server has no changes of that time any more, nothing is changed. A plugin that is paused
+stays paused.
 
 Examples:
   gtm-host seek 2026-01-31T12:00:00Z --plugin index_documents

@@ -1,6 +1,7 @@
 //! What can be said on the command line and in the environment, laid over the settings file.
 
 mod admin;
+mod check;
 mod common;
 mod dead_letters;
 mod delivery;
@@ -21,6 +22,7 @@ use gtm_host::op::OperationType;
 
 use admin::AdminArguments;
 pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments};
+pub(super) use check::CheckArguments;
 use common::CommonArguments;
 pub(super) use common::Format;
 pub(super) use dead_letters::{
@@ -28,7 +30,7 @@ pub(super) use dead_letters::{
 };
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
-use help::{DEAD_LETTERS, EXAMPLES, PAUSE, REPLAY, RESUME, SEEK, STATUS, TAIL};
+use help::{CHECK, DEAD_LETTERS, EXAMPLES, PAUSE, REPLAY, RESUME, SEEK, STATUS, TAIL};
 use plugins::PluginArguments;
 use server::ServerArguments;
 use store::StoreArguments;
@@ -60,6 +62,9 @@ pub(super) enum Command {
     /// Look at the ops that plugins did not handle, and have them handled after all
     #[command(after_help = DEAD_LETTERS)]
     DeadLetters(Box<DeadLettersArguments>),
+    /// Say what a plugin is before it runs: whether it fits, what it subscribes to and what it asks for
+    #[command(after_help = CHECK)]
+    Check(CheckArguments),
     /// Show what a running host does: how far each plugin is, how fast, and what is wrong
     #[command(after_help = STATUS)]
     Status(StatusArguments),
@@ -171,6 +176,7 @@ impl Arguments {
                 let said = said.subcommand().map_or(said, |(_, said)| said);
                 arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
             }
+            Command::Check(_) => {}
             Command::Status(StatusArguments { asked, .. })
             | Command::Pause(SteerArguments { asked, .. })
             | Command::Resume(SteerArguments { asked, .. })
@@ -190,6 +196,7 @@ impl Command {
             | Self::Replay(ReplayArguments { common, .. })
             | Self::Tail(TailArguments { common, .. }) => common,
             Self::DeadLetters(arguments) => return arguments.settings(),
+            Self::Check(arguments) => return arguments.settings(),
             Self::Status(StatusArguments { asked, .. })
             | Self::Pause(SteerArguments { asked, .. })
             | Self::Resume(SteerArguments { asked, .. })

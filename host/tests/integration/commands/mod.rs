@@ -1,4 +1,5 @@
 //! The commands beside `run`, as users type them.
 
+mod check;
 mod replay;
 mod tail;

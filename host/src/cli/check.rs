@@ -1,0 +1,110 @@
+//! `gtm-host check`: what a plugin is, before it is run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bytesize::ByteSize;
+use gtm_host::config::Settings;
+use gtm_host::op::OperationType;
+use gtm_host::plugin::{Engine, Plugin};
+use serde_json::{Value, json};
+
+use super::arguments::{CheckArguments, Format};
+use super::directories;
+use super::output::{print, print_json};
+
+pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let engine = Engine::new(&directories::cache(settings)?)?;
+    let mut all_are = true;
+    for path in &arguments.paths {
+        let checked = check(&engine, path, settings);
+        all_are &= checked.is_ok();
+        let path = path.to_string_lossy();
+        match (arguments.output, checked) {
+            (Format::Text, Ok(checked)) => print(checked.text(&path).as_bytes())?,
+            (Format::Text, Err(error)) => print(format!("{path}: no plugin\n  {error:#}").as_bytes())?,
+            (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
+            (Format::Json, Err(error)) => {
+                print_json(&json!({ "path": path, "plugin": false, "error": format!("{error:#}") }))?
+            }
+        };
+    }
+    Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is to be known of a plugin.
+struct Checked {
+    size: u64,
+    plugin: Plugin,
+    /// The capabilities of the contract that it asks for, but those that each plugin has.
+    asks: Vec<String>,
+    /// Of WASI, the packages that are linked; they give nothing that reaches out of the sandbox.
+    wasi: BTreeSet<String>,
+}
+
+fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<Checked> {
+    let plugin = Plugin::load(engine, "check", path, settings.limits.into(), BTreeMap::new(), None)?;
+    let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
+    let (mut asks, mut wasi) = (Vec::new(), BTreeSet::new());
+    for import in plugin.imports() {
+        let interface = import.split('@').next().unwrap_or_default();
+        match interface.split_once('/') {
+            Some(("gtm:plugin", "types" | "subscriptions" | "log")) => {}
+            Some(("gtm:plugin", capability)) => asks.push(capability.to_owned()),
+            Some((package, _)) => drop(wasi.insert(package.to_owned())),
+            None => {}
+        }
+    }
+    Ok(Checked { size, plugin, asks, wasi })
+}
+
+impl Checked {
+    fn subscriptions(&self) -> impl Iterator<Item = (&str, Vec<&'static str>)> {
+        self.plugin.subscriptions().iter().map(|(namespace, operations)| {
+            let operations =
+                operations.iter().map(|operation| OperationType::from(*operation).name()).collect();
+            (namespace.as_str(), operations)
+        })
+    }
+
+    fn text(&self, path: &str) -> String {
+        let (size, version) = (ByteSize::b(self.size).display().iec(), self.plugin.version());
+        let contract = self.plugin.contract().map_or("none".to_owned(), |version| version.to_string());
+        let mut subscriptions: Vec<_> = self
+            .subscriptions()
+            .map(|(namespace, operations)| match operations.as_slice() {
+                [] => format!("{namespace} (everything)"),
+                _ => format!("{namespace} ({})", operations.join(", ")),
+            })
+            .collect();
+        if subscriptions.is_empty() {
+            subscriptions.push("everything".to_owned());
+        }
+        let subscriptions = subscriptions.join("\n                 ");
+        let asks = if self.asks.is_empty() { "nothing".to_owned() } else { self.asks.join(", ") };
+        let wasi = self.wasi.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!(
+            "{path}: a plugin\n  version        {version}, {size}\n  contract       {contract}\n  \
+             subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}"
+        )
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let subscriptions: Vec<_> = self
+            .subscriptions()
+            .map(|(namespace, operations)| json!({ "namespace": namespace, "operationTypes": operations }))
+            .collect();
+        json!({
+            "path": path,
+            "plugin": true,
+            "version": self.plugin.version(),
+            "bytes": self.size,
+            "contract": self.plugin.contract().map(|version| version.to_string()),
+            "subscriptions": subscriptions,
+            "asks": self.asks,
+            "imports": self.plugin.imports(),
+        })
+    }
+}
