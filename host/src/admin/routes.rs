@@ -117,44 +117,25 @@ fn told(plugins: &[String]) -> Response {
 }
 
 /// What is not done.
+#[derive(Debug, thiserror::Error)]
 enum Refused {
-    Query(QueryRejection),
-    Start(NoStart),
-    Control(ControlError),
-}
-
-impl From<QueryRejection> for Refused {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::Query(rejection)
-    }
-}
-
-impl From<NoStart> for Refused {
-    fn from(error: NoStart) -> Self {
-        Self::Start(error)
-    }
-}
-
-impl From<ControlError> for Refused {
-    fn from(error: ControlError) -> Self {
-        Self::Control(error)
-    }
+    #[error("{}", .0.body_text())]
+    Query(#[from] QueryRejection),
+    #[error("to: {0}")]
+    Start(#[from] NoStart),
+    #[error(transparent)]
+    Control(#[from] ControlError),
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        match self {
-            Self::Query(rejection) => refusal(rejection.status(), rejection.body_text()),
-            Self::Start(error) => refusal(StatusCode::BAD_REQUEST, format!("to: {error}")),
-            Self::Control(error) => {
-                let status = match error {
-                    ControlError::NoPlugin { .. } => StatusCode::NOT_FOUND,
-                    ControlError::WhichPlugin { .. } => StatusCode::BAD_REQUEST,
-                    ControlError::Standby { .. } | ControlError::Seek(_) => StatusCode::CONFLICT,
-                    ControlError::Starting | ControlError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                refusal(status, error.to_string())
-            }
-        }
+        let status = match &self {
+            Self::Query(rejection) => rejection.status(),
+            Self::Start(_) | Self::Control(ControlError::WhichPlugin { .. }) => StatusCode::BAD_REQUEST,
+            Self::Control(ControlError::NoPlugin { .. }) => StatusCode::NOT_FOUND,
+            Self::Control(ControlError::Standby { .. } | ControlError::Seek(_)) => StatusCode::CONFLICT,
+            Self::Control(ControlError::Starting | ControlError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        refusal(status, self.to_string())
     }
 }

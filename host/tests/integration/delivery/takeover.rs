@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bson::doc;
 use bson::oid::ObjectId;
 use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreKind};
 use nix::sys::signal::Signal;
@@ -93,4 +94,31 @@ async fn who_sleeps_past_its_lease_works_no_more_and_moves_no_checkpoint_back() 
     let checkpoint = scene.checkpoint().await;
     assert_eq!(checkpoint.epoch, 2);
     assert_eq!(checkpoint.position.timestamp().unwrap().increment, scene.writer.increment);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_removed_by_hand_comes_past_the_epochs_before_it() {
+    let mut scene = Scene::new().await;
+    let mut host = scene.start();
+    scene.writer.write(10).await;
+    host.wait_until("the last op", |line| scene.writer.is_last(line));
+    assert_eq!(host.stop().0, Some(0));
+    let gtm = scene.writer.own.client.database("gtm");
+    let leases = gtm.collection::<bson::Document>("leases");
+    let removed = leases.delete_one(doc! { "_id.pipeline": &scene.pipeline }).await.unwrap();
+    assert_eq!(removed.deleted_count, 1);
+    let before = doc! { "_id.pipeline": &scene.pipeline };
+    let epoch = doc! { "$set": { "epoch": 3_i64 } };
+    let changed = gtm.collection::<bson::Document>("checkpoints").update_one(before, epoch).await.unwrap();
+    assert_eq!(changed.modified_count, 1);
+    let host = scene.start();
+    scene.writer.write(10).await;
+    let reached = async {
+        while scene.checkpoint().await.position.timestamp().unwrap().increment != scene.writer.increment {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::LIMIT, reached).await.expect("the checkpoint does not move");
+    assert_eq!(scene.checkpoint().await.epoch, 3);
+    assert_eq!(host.stop().0, Some(0));
 }
