@@ -11,13 +11,12 @@
 
 mod entries;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy, replay};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
-use gtm_host::source::Selection;
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::selection::Selection;
 use gtm_host::source::file::{Files, Options};
 use gtm_host::store::Store;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -36,13 +35,9 @@ fn main() {
         return;
     }
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let limits = Limits {
-        memory: 64 << 20,
-        filter_timeout: Duration::from_secs(1),
-        handle_timeout: Duration::from_secs(30),
-    };
     let path = xtask::plugin("trivial");
-    let plugin = Plugin::load(&engine, "trivial", &path, limits, BTreeMap::new(), None).unwrap();
+    let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
+    let plugin = Slot::new(plugin, Services::default());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -84,9 +79,8 @@ fn open(file: &Path) -> Files {
 }
 
 /// Reads the file and calls the plugin, one op after the other.
-fn call(file: &Path, plugin: &Plugin, runtime: &Runtime) {
-    let (mut files, mut filter, mut handler) =
-        (open(file), Filter::new(plugin.clone()), Handler::new(plugin.clone()));
+fn call(file: &Path, plugin: &Slot, runtime: &Runtime) {
+    let (mut files, mut filter, mut handler) = (open(file), Filter::new(plugin), Handler::new(plugin));
     runtime.block_on(async {
         while let Some(ops) = files.next().await.unwrap() {
             for op in ops {
@@ -99,13 +93,13 @@ fn call(file: &Path, plugin: &Plugin, runtime: &Runtime) {
 }
 
 /// Delivers it, by as many lanes as there are cores.
-fn deliver(file: &Path, plugin: &Plugin, runtime: &Runtime, handled: u32) {
+fn deliver(file: &Path, plugin: &Slot, runtime: &Runtime, handled: u32) {
     let policy = Policy {
         delivery: DeliverySettings { lanes: THREADS, ..Default::default() },
         retry: RetryPolicy::default(),
         breaker: BreakerPolicy::default(),
     };
-    let plugins = vec![(plugin.clone(), Selection::everything(), policy)];
+    let plugins = vec![(plugin.clone(), policy)];
     let (mut files, store, shutdown) = (open(file), Store::none(), CancellationToken::new());
     let replayed =
         runtime.block_on(replay(&mut files, plugins, &store, "bench", &shutdown, Duration::ZERO, |_| {}));

@@ -10,7 +10,6 @@
 
 mod entries;
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use std::time::{Duration, Instant};
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
 use gtm_host::source::oplog::delta::update_description;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::workers::Group;
@@ -103,21 +102,17 @@ fn calls(criterion: &mut Criterion) {
     let cache = xtask::target_dir().join("testbed/cache");
     let engine = Engine::new(&cache).unwrap();
     let path = xtask::plugin("trivial");
-    let limits = Limits {
-        memory: 64 << 20,
-        filter_timeout: Duration::from_secs(1),
-        handle_timeout: Duration::from_secs(30),
-    };
-    let plugin = Plugin::load(&engine, "trivial", &path, limits, BTreeMap::new(), None).unwrap();
+    let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
+    let plugin = Slot::new(plugin, Services::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     for (name, size) in SIZES {
         let op = op(size);
         let mut group = criterion.benchmark_group(format!("call with a document of {name}"));
         group.throughput(Throughput::Elements(1));
-        let mut filter = Filter::new(plugin.clone());
+        let mut filter = Filter::new(&plugin);
         group.bench_function("filter", |bencher| bencher.iter(|| filter.call(black_box(&op), 1).unwrap()));
-        let mut handler = Handler::new(plugin.clone());
+        let mut handler = Handler::new(&plugin);
         group.bench_function("handle", |bencher| {
             bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());
         });

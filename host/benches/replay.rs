@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::file::{Files, Options};
 
 const ENTRIES: u32 = 2_000_000;

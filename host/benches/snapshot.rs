@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bson::{Document, doc};
 use futures_util::StreamExt;
 use gtm_host::op::Timestamp;
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot};
 use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;

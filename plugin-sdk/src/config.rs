@@ -1,6 +1,9 @@
 //! The plugin's settings: `--set KEY=VALUE`, or its `config` table in `gtm.toml`.
 
+#[cfg(target_family = "wasm")]
 use crate::bindings::wasi::config::store;
+#[cfg(not(target_family = "wasm"))]
+use crate::testing::host::config as store;
 
 /// The value set for `key`, or none where it is not set.
 pub fn get(key: &str) -> Option<String> {

@@ -1,17 +1,29 @@
 //! What the attribute [`#[plugin]`](macro@crate::plugin) expands to. Not for use by hand.
 
-use crate::bindings;
 pub use crate::bindings::gtm::plugin::subscriptions::Subscription;
+use crate::bindings::gtm::plugin::types;
 use crate::{Op, Plugin};
 
 /// Lets a [`Plugin`] be called by the host.
-pub fn filter<P: Plugin>(op: bindings::gtm::plugin::types::Op) -> bool {
+pub fn filter<P: Plugin>(op: types::Op) -> bool {
     P::filter(&Op::from(op))
 }
 
 /// Lets a [`Plugin`] be called by the host.
-pub fn handle<P: Plugin>(
-    op: bindings::gtm::plugin::types::Op,
-) -> Result<(), bindings::gtm::plugin::types::Failure> {
+pub fn handle<P: Plugin>(op: types::Op) -> Result<(), types::Failure> {
     P::handle(&Op::from(op)).map_err(Into::into)
+}
+
+/// Lets a [`Plugin`] be called by the host.
+pub fn handle_batch<P: Plugin>(ops: Vec<types::Op>) -> Vec<Result<(), types::Failure>> {
+    let ops: Vec<_> = ops.into_iter().map(Op::from).collect();
+    P::handle_batch(&ops).into_iter().map(|outcome| outcome.map_err(Into::into)).collect()
+}
+
+/// A text as the bytes of a section of the component.
+pub const fn stamp<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
+    match text.as_bytes().first_chunk::<LENGTH>() {
+        Some(bytes) => *bytes,
+        None => [b' '; LENGTH],
+    }
 }

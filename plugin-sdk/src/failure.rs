@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::bindings;
-use crate::{DecodeError, mail};
+use crate::{DecodeError, http, mail, mongodb, state};
 
 /// What [`handle`](crate::Plugin::handle) gives back.
 pub type Outcome = Result<(), Failure>;
@@ -44,6 +44,38 @@ impl From<mail::Error> for Failure {
         match error {
             mail::Error::Unavailable(_) | mail::Error::NotGranted(_) => Self::retry(error),
             mail::Error::Invalid(_) | mail::Error::Rejected(_) => Self::reject(error),
+        }
+    }
+}
+
+/// Retry, except for a request that no later attempt would get through.
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Self {
+        match error {
+            http::Error::Unavailable(_) | http::Error::NotGranted(_) => Self::retry(error),
+            http::Error::Invalid(_) | http::Error::Rejected(_) => Self::reject(error),
+        }
+    }
+}
+
+/// Retry, except for what no later attempt would get through.
+impl From<mongodb::Error> for Failure {
+    fn from(error: mongodb::Error) -> Self {
+        match error {
+            mongodb::Error::Unavailable(_) | mongodb::Error::NotGranted(_) => Self::retry(error),
+            mongodb::Error::Invalid(_) | mongodb::Error::DuplicateKey(_) | mongodb::Error::Rejected(_) => {
+                Self::reject(error)
+            }
+        }
+    }
+}
+
+/// Retry, except for what no later attempt would get through.
+impl From<state::Error> for Failure {
+    fn from(error: state::Error) -> Self {
+        match error {
+            state::Error::Unavailable(_) | state::Error::NotGranted(_) => Self::retry(error),
+            state::Error::Invalid(_) => Self::reject(error),
         }
     }
 }

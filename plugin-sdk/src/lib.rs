@@ -29,6 +29,9 @@
 //! It is built by `cargo build --release --target wasm32-wasip2`, and what that gives is run by
 //! `gtm-host --plugin target/wasm32-wasip2/release/NAME.wasm`.
 //!
+//! What a plugin asks for beyond [`config`], [`mod@log`] and [`metrics`] it is granted by whoever runs it: [`http`], [`mail`],
+//! [`mongodb`], [`state`]. Its own `cargo test` runs it natively, with all of these at hand: see `testing`.
+//!
 //! The error of a `?` says what becomes of the op: one that cannot be decoded is
 //! [rejected](Failure::Reject), one whose mail could not be sent now is [tried again](Failure::Retry).
 
@@ -40,9 +43,15 @@ pub mod config;
 #[doc(hidden)]
 pub mod export;
 mod failure;
+pub mod http;
 pub mod log;
 pub mod mail;
+pub mod metrics;
+pub mod mongodb;
 mod op;
+pub mod state;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 pub use bson;
 pub use failure::{Failure, Outcome};
@@ -69,6 +78,13 @@ pub trait Plugin {
     /// # Errors
     /// [`Failure::Retry`]: the host tries again after a pause. [`Failure::Reject`]: it does not.
     fn handle(op: &Op) -> Outcome;
+
+    /// Does the work for several ops at once, and gives back an outcome for each, in their order: for sinks with a bulk API.
+    /// Called instead of [`handle`](Plugin::handle) where the attribute says `batch`. Ops after the first that is to be
+    /// retried come again too, so that their order stays, whatever their outcome.
+    fn handle_batch(ops: &[Op]) -> Vec<Outcome> {
+        ops.iter().map(Self::handle).collect()
+    }
 }
 
 /// The plugin in the README is compiled by `cargo test`.

@@ -12,7 +12,10 @@ pub use crate::{__debug as debug, __error as error, __info as info, __trace as t
 
 /// Writes one line. The macros of this module are shorter.
 pub fn log(level: Level, message: &str) {
+    #[cfg(target_family = "wasm")]
     crate::bindings::gtm::plugin::log::log(level, message);
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::host::log(level, message);
 }
 
 /// Logs at the level `error`, with the arguments of [`format!`].

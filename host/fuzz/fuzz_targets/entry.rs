@@ -7,7 +7,8 @@ use bson::{RawBsonRef, RawDocument};
 use gtm_host::source::oplog::Reader;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::scan::Fields;
-use gtm_host::source::{Reply, Selection};
+use gtm_host::source::{Reply};
+use gtm_host::selection::{Selection};
 use libfuzzer_sys::fuzz_target;
 
 /// Bytes of open transactions, few so that the bound is met.

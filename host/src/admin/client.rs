@@ -74,6 +74,12 @@ struct Told {
     plugins: Vec<String>,
 }
 
+/// What a plugin goes on with.
+#[derive(Deserialize)]
+struct Swapped {
+    version: String,
+}
+
 impl AdminClient {
     /// For the host that listens at this address, and wants this token.
     ///
@@ -124,11 +130,27 @@ impl AdminClient {
         self.tell("seek", plugin, Some(to))
     }
 
+    /// Has a plugin go on with the version that is in a file of the host's machine. Gives back its version.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn swap(&self, plugin: &str, file: &str) -> Result<String, ClientError> {
+        let Swapped { version } = self.post("swap", &[("plugin", Some(plugin)), ("file", Some(file))])?;
+        Ok(version)
+    }
+
     fn tell(&self, what: &str, plugin: Option<&str>, to: Option<&str>) -> Result<Vec<String>, ClientError> {
-        let query = [("plugin", plugin), ("to", to)];
-        let query = query.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        self.post(what, &[("plugin", plugin), ("to", to)]).map(|Told { plugins }| plugins)
+    }
+
+    fn post<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        query: &[(&str, Option<&str>)],
+    ) -> Result<T, ClientError> {
+        let query = query.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
         let request = self.request(self.agent.post(self.url(what)).query_pairs(query));
-        self.understood(request.send_empty()).map(|Told { plugins }| plugins)
+        self.understood(request.send_empty())
     }
 
     fn url(&self, path: &str) -> String {

@@ -43,7 +43,8 @@ impl Collector for Host {
         host(encoder, &status)?;
         states(encoder, &status.plugins)?;
         done(encoder, &status.plugins)?;
-        waiting(encoder, &status.plugins)
+        waiting(encoder, &status.plugins)?;
+        own(encoder, &status.plugins)
     }
 }
 
@@ -61,7 +62,7 @@ fn states(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt:
     let versions = plugins
         .iter()
         .map(|plugin| vec![("plugin", plugin.plugin.as_str()), ("version", plugin.version.as_str())]);
-    infos(encoder, "gtm_host_plugin", "A plugin, and a digest of its component", versions)?;
+    infos(encoder, "gtm_host_plugin", "A plugin, and its version", versions)?;
     let states = plugins.iter().flat_map(|plugin| {
         PluginState::ALL.iter().map(|state| {
             let is_so = *state == plugin.state;
@@ -94,6 +95,36 @@ fn waiting(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
     let position = each(plugins, |plugin| plugin.position_seconds).filter_map(known);
     let help = "When the last change was made up to which all is done, since 1970";
     gauges(encoder, "gtm_host_position_timestamp_seconds", help, position)
+}
+
+/// What plugins count themselves. The name is a label: two plugins may mean different things by it.
+fn own(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
+    fn labels<'a>(plugin: &'a PluginStatus, name: &'a str) -> Labels<'a> {
+        vec![("plugin", &plugin.plugin), ("name", name)]
+    }
+    let all = plugins.iter().flat_map(|plugin| {
+        plugin.metrics.counters.iter().map(move |(name, value)| (labels(plugin, name), *value))
+    });
+    counters(encoder, "gtm_plugin_counter", "What a plugin counts itself", all)?;
+    let all = plugins.iter().flat_map(|plugin| {
+        plugin.metrics.gauges.iter().map(move |(name, value)| (labels(plugin, name), *value))
+    });
+    gauges(encoder, "gtm_plugin_gauge", "What a plugin sets itself", all)?;
+    let help = "What a plugin records itself";
+    let mut family = encoder.encode_descriptor("gtm_plugin_histogram", help, None, MetricType::Histogram)?;
+    for plugin in plugins {
+        for (name, histogram) in &plugin.metrics.histograms {
+            let rest = histogram.count - histogram.buckets.iter().map(|(_, count)| count).sum::<u64>();
+            let buckets: Vec<_> = histogram.buckets.iter().copied().chain([(f64::MAX, rest)]).collect();
+            family.encode_family(&labels(plugin, name))?.encode_histogram::<NoLabelSet>(
+                histogram.sum,
+                histogram.count,
+                &buckets,
+                None,
+            )?;
+        }
+    }
+    Ok(())
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;

@@ -1,5 +1,6 @@
 //! The paths of the API, and what is answered there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
@@ -16,8 +17,7 @@ use super::metrics::Metrics;
 use crate::delivery::{Control, ControlError, HostStatus, Standing};
 use crate::source::{NoStart, Start};
 
-const PATHS: &str =
-    "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume and POST /seek";
+const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
 
 /// What may be seen and done by some.
 pub(super) fn steering(control: Control) -> Router {
@@ -27,6 +27,7 @@ pub(super) fn steering(control: Control) -> Router {
         .route("/pause", post(pause))
         .route("/resume", post(resume))
         .route("/seek", post(seek))
+        .route("/swap", post(swap))
         .with_state(control)
         .route("/metrics", get(async move || shown(&metrics)))
 }
@@ -63,6 +64,13 @@ struct Seek {
     to: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Swap {
+    plugin: String,
+    file: PathBuf,
+}
+
 async fn status(State(control): State<Control>) -> Json<HostStatus> {
     Json(control.status())
 }
@@ -90,6 +98,15 @@ async fn seek(
     let Query(Seek { plugin, to }) = seek?;
     let to: Start = to.parse()?;
     Ok(told(&control.seek(plugin.as_deref(), &to).await?))
+}
+
+async fn swap(
+    State(control): State<Control>,
+    swap: Result<Query<Swap>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(Swap { plugin, file }) = swap?;
+    let version = control.swap(&plugin, &file).await?;
+    Ok(Json(json!({ "plugins": [plugin], "version": version })).into_response())
 }
 
 async fn ready(State(control): State<Control>) -> Response {
@@ -133,7 +150,9 @@ impl IntoResponse for Refused {
             Self::Query(rejection) => rejection.status(),
             Self::Start(_) | Self::Control(ControlError::WhichPlugin { .. }) => StatusCode::BAD_REQUEST,
             Self::Control(ControlError::NoPlugin { .. }) => StatusCode::NOT_FOUND,
-            Self::Control(ControlError::Standby { .. } | ControlError::Seek(_)) => StatusCode::CONFLICT,
+            Self::Control(
+                ControlError::Standby { .. } | ControlError::Seek(_) | ControlError::Swap { .. },
+            ) => StatusCode::CONFLICT,
             Self::Control(ControlError::Starting | ControlError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
         };
         refusal(status, self.to_string())

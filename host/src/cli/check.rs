@@ -8,7 +8,7 @@ use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
 use gtm_host::op::OperationType;
-use gtm_host::plugin::{Engine, Plugin};
+use gtm_host::plugin::{Engine, Plugin, PluginSetup};
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};
@@ -38,23 +38,35 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 struct Checked {
     size: u64,
     plugin: Plugin,
-    /// The capabilities of the contract that it asks for, but those that each plugin has.
-    asks: Vec<String>,
-    /// Of WASI, the packages that are linked; they give nothing that reaches out of the sandbox.
+    /// The capabilities that it asks for, but those that each plugin has, and what of each it is granted.
+    asks: BTreeMap<String, Option<String>>,
+    /// Of WASI, the packages that are linked; without a grant, they give nothing that reaches out of the sandbox.
     wasi: BTreeSet<String>,
 }
 
 fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<Checked> {
-    let plugin = Plugin::load(engine, "check", path, settings.limits.into(), BTreeMap::new(), None)?;
+    // What is granted to a plugin of that name is beside what it asks for; what is set for it need not be there.
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let granted = settings.plugins.get(&name).map(|plugin| plugin.grants.clone()).unwrap_or_default();
+    let plugin = Plugin::load(engine, path, &PluginSetup::new(&name, settings.limits()))?;
     let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
-    let (mut asks, mut wasi) = (Vec::new(), BTreeSet::new());
+    let (mut asks, mut wasi) = (BTreeMap::new(), BTreeSet::new());
     for import in plugin.imports() {
         let interface = import.split('@').next().unwrap_or_default();
         match interface.split_once('/') {
-            Some(("gtm:plugin", "types" | "subscriptions" | "log")) => {}
-            Some(("gtm:plugin", capability)) => asks.push(capability.to_owned()),
+            Some(("gtm:plugin", capability @ ("mail" | "mongodb" | "state"))) => {
+                asks.insert(capability.to_owned(), granted.of(capability));
+            }
+            Some(("gtm:plugin", _)) => {}
+            Some(("wasi:http", _)) => drop(asks.insert("http".to_owned(), granted.of("http"))),
             Some((package, _)) => drop(wasi.insert(package.to_owned())),
             None => {}
+        }
+    }
+    // Each program links these, whether it uses them or not.
+    for capability in ["dirs", "env"] {
+        if let Some(what) = granted.of(capability) {
+            asks.insert(capability.to_owned(), Some(what));
         }
     }
     Ok(Checked { size, plugin, asks, wasi })
@@ -83,7 +95,13 @@ impl Checked {
             subscriptions.push("everything".to_owned());
         }
         let subscriptions = subscriptions.join("\n                 ");
-        let asks = if self.asks.is_empty() { "nothing".to_owned() } else { self.asks.join(", ") };
+        let asks = self.asks.iter().map(|(capability, granted)| match granted {
+            Some(granted) if granted == "granted" => format!("{capability}: granted"),
+            Some(granted) => format!("{capability}: granted {granted}"),
+            None => format!("{capability}: not granted"),
+        });
+        let asks = asks.collect::<Vec<_>>().join("\n                 ");
+        let asks = if asks.is_empty() { "nothing".to_owned() } else { asks };
         let wasi = self.wasi.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         format!(
             "{path}: a plugin\n  version        {version}, {size}\n  contract       {contract}\n  \
@@ -103,7 +121,9 @@ impl Checked {
             "bytes": self.size,
             "contract": self.plugin.contract().map(|version| version.to_string()),
             "subscriptions": subscriptions,
-            "asks": self.asks,
+            "handlesBatches": self.plugin.handles_batches(),
+            "asks": self.asks.keys().collect::<Vec<_>>(),
+            "granted": self.asks,
             "imports": self.plugin.imports(),
         })
     }

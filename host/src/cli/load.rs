@@ -1,56 +1,101 @@
-//! Plugins, loaded as the settings say.
+//! Plugins, loaded as the settings say, and what the host has for them.
 
-use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use gtm_host::config::{Mail, Settings, secret};
-use gtm_host::plugin::{Engine, Limits, Mailer, Plugin};
-use gtm_host::source::Selection;
+use gtm_host::config::{Mail, PluginSettings, Settings, secret};
+use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot};
+use gtm_host::store::Store;
+use mongodb::Client;
 
 use super::{DEFECT, directories};
 
-/// Loads each plugin, with what it subscribed to.
-pub(super) async fn load(settings: &Settings) -> anyhow::Result<Vec<(Plugin, Selection)>> {
-    let mailer = mailer(settings).await?;
-    let engine = Engine::new(&directories::cache(settings)?)?;
-    let limits = Limits::from(settings.limits);
-    let mut plugins = Vec::new();
-    for (name, plugin) in &settings.plugins {
-        let (engine, mailer, name, path) =
-            (engine.clone(), mailer.clone(), name.clone(), plugin.path.clone());
-        let config: BTreeMap<_, _> =
-            plugin.config.iter().map(|(key, value)| (key.clone(), value.to_string())).collect();
+/// Loads plugins.
+#[derive(Clone)]
+pub(super) struct Loader {
+    engine: Engine,
+}
+
+impl Loader {
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self { engine: Engine::new(&directories::cache(settings)?)? })
+    }
+
+    /// The plugin in this file; `limits` are those of all plugins.
+    pub(super) async fn load(
+        &self,
+        name: &str,
+        path: &Path,
+        plugin: &PluginSettings,
+        limits: Limits,
+    ) -> anyhow::Result<Plugin> {
+        let (engine, path, setup) = (self.engine.clone(), path.to_owned(), plugin.setup(name, limits));
         let started = Instant::now();
-        let load = move || Plugin::load(&engine, &name, &path, limits, config, mailer);
+        let load = move || Plugin::load(&engine, &path, &setup);
         let plugin = tokio::task::spawn_blocking(load).await.context(DEFECT)??;
-        tracing::info!(plugin = plugin.name(), "loaded in {} ms", started.elapsed().as_millis());
-        let selection = selection(&plugin)?;
-        plugins.push((plugin, selection));
+        tracing::info!(
+            plugin = plugin.name(),
+            "loaded version {} in {} ms",
+            plugin.version(),
+            started.elapsed().as_millis()
+        );
+        Ok(plugin)
+    }
+}
+
+/// Loads each plugin that there is, with what is set for it.
+pub(super) async fn load(
+    loader: &Loader,
+    settings: &Settings,
+) -> anyhow::Result<Vec<(Plugin, PluginSettings)>> {
+    let mut plugins = Vec::new();
+    for (name, (path, plugin)) in settings.present_plugins()? {
+        let loaded = loader.load(&name, &path, &plugin, settings.limits()).await?;
+        plugins.push((loaded, plugin));
     }
     Ok(plugins)
+}
+
+/// Loads each plugin for use over files: with mail, if it is granted, and without a cluster.
+pub(super) async fn load_for_files(settings: &Settings) -> anyhow::Result<Vec<(Slot, PluginSettings)>> {
+    let plugins = load(&Loader::new(settings)?, settings).await?;
+    let services = services(settings, None, None).await?;
+    Ok(plugins.into_iter().map(|(plugin, own)| (Slot::new(plugin, services.clone()), own)).collect())
+}
+
+/// What the host has for plugins.
+pub(super) async fn services(
+    settings: &Settings,
+    client: Option<&Client>,
+    store: Option<&Store>,
+) -> anyhow::Result<Services> {
+    let pipeline: Arc<str> = settings.name().into();
+    Ok(Services {
+        mailer: mailer(settings).await?,
+        client: client.cloned(),
+        store: store.map(|store| (store.clone(), pipeline)),
+        recorder: settings.dry_run.then(|| Recorder::new(say)),
+    })
+}
+
+/// Says what would be done.
+fn say(effect: Effect) {
+    let Effect { plugin, op, capability, what } = effect;
+    tracing::info!(plugin = &*plugin, op, "dry run, not done: {capability} {what}");
 }
 
 async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     let Mail { url, url_file, from } = &settings.mail;
     let Some(url) = secret(url.as_deref(), url_file.as_deref())? else { return Ok(None) };
     let mailer = Mailer::new(&url, from.as_deref())?;
+    if settings.dry_run {
+        return Ok(Some(mailer));
+    }
     if let Err(reason) = mailer.check().await {
         let attempts = settings.retry.max_attempts;
         tracing::warn!("the mail server cannot be used now; each mail is tried {attempts} times: {reason}");
     }
     Ok(Some(mailer))
-}
-
-fn selection(plugin: &Plugin) -> anyhow::Result<Selection> {
-    if plugin.subscriptions().is_empty() {
-        return Ok(Selection::everything());
-    }
-    let mut selection = Selection::default();
-    for (namespace, operations) in plugin.subscriptions() {
-        let operations: Vec<_> = operations.iter().copied().map(Into::into).collect();
-        let subscribes = || format!("the plugin {} subscribes to \"{namespace}\"", plugin.name());
-        selection.add(namespace, &operations).with_context(subscribes)?;
-    }
-    Ok(selection)
 }

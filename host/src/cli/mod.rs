@@ -51,7 +51,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(_) => until_stopped(|shutdown| run::run(settings, shutdown)),
+        Command::Run(_) => until_stopped(|shutdown| run::run(settings, || command.settings(), shutdown)),
         Command::Replay(arguments) => until_stopped(|shutdown| replay::run(arguments, settings, shutdown)),
         Command::Tail(arguments) => until_stopped(|shutdown| tail::run(arguments, settings, shutdown)),
         Command::DeadLetters(arguments) => {
@@ -63,6 +63,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::Pause(arguments) => control::pause(arguments, &settings),
         Command::Resume(arguments) => control::resume(arguments, &settings),
         Command::Seek(arguments) => control::seek(arguments, &settings),
+        Command::Swap(arguments) => control::swap(arguments, &settings),
     }
 }
 

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
-use gtm_host::delivery::{Policy, Replayed, replay};
+use gtm_host::delivery::{Replayed, replay};
 use gtm_host::display::Display;
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::file::{Files, Report};
 use gtm_host::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ReplayArguments};
 use super::files;
-use super::load::load;
+use super::load::load_for_files;
 use super::summary::{ReadSummary, plugins_json};
 use super::{GRACE, INTERRUPTED};
 
@@ -25,13 +25,13 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let options = files::options(&arguments.files)?;
-    let plugins = load(&settings).await?;
+    let plugins = load_for_files(&settings).await?;
     let mut selection = Selection::default();
-    plugins.iter().for_each(|(_, wanted)| selection.add_all(wanted));
+    plugins.iter().for_each(|(plugin, _)| selection.add_all(plugin.current().selection()));
     let mut files = Files::open(arguments.paths.clone(), selection, options)?;
 
-    let policy = Policy { delivery: settings.delivery, retry: settings.retry, breaker: settings.breaker };
-    let plugins = plugins.into_iter().map(|(plugin, selection)| (plugin, selection, policy)).collect();
+    let policy = settings.policy();
+    let plugins = plugins.into_iter().map(|(plugin, own)| (plugin, own.policy(policy))).collect();
     let mut display = Display::new("replay");
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();

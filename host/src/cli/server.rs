@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
+use gtm_host::selection::Selection;
 use gtm_host::source::connect::{Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
-use gtm_host::source::{Choice, Follow, Selection, choose};
+use gtm_host::source::{Choice, Follow, choose};
 use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 
@@ -79,12 +80,17 @@ impl Server {
     }
 }
 
-/// The store that the settings name, without following anything.
-pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
+/// A client of the server that the settings name, without following anything.
+pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
     let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+    Ok(connect(uri.as_deref().unwrap_or(URI), 2).await?.0)
+}
+
+/// The store that the settings name, without following anything.
+pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
     let client = match settings.store {
-        StoreKind::Mongodb => connect(uri.as_deref().unwrap_or(URI), 2).await?.0,
+        StoreKind::Mongodb => client(settings).await?,
         // Of no use here: what is in a directory can be looked at while the server is down.
         StoreKind::File(_) | StoreKind::None => Client::with_uri_str(URI).await?,
     };

@@ -8,8 +8,9 @@ use anyhow::Context;
 use gtm_host::config::Settings;
 use gtm_host::extended_json::{Form, write_op};
 use gtm_host::op::Op;
+use gtm_host::selection::Selection;
 use gtm_host::source::file::Files;
-use gtm_host::source::{Live, Position, Selection};
+use gtm_host::source::{Live, Position};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TailArguments};

@@ -1,6 +1,7 @@
 //! What runs, seen and steered from outside while it runs.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Summary;
+use crate::plugin::{LoadError, PluginMetrics, Slot};
 use crate::source::Start;
 
 /// A host that runs: what it does, and how it is told to do something else. Clones are of the same host.
@@ -46,6 +48,7 @@ pub(super) trait Steered: Send + Sync {
     fn name(&self) -> &str;
     fn status(&self) -> PluginStatus;
     fn commands(&self) -> &mpsc::Sender<Command>;
+    fn slot(&self) -> &Slot;
 }
 
 /// What a plugin's delivery is told.
@@ -105,7 +108,7 @@ impl Standing {
 pub struct PluginStatus {
     /// Its name.
     pub plugin: String,
-    /// A digest of the component: another file, another version.
+    /// What its author calls it, if that is known, and a digest of the component: another file, another version.
     pub version: String,
     /// Whether it is at work.
     pub state: PluginState,
@@ -133,6 +136,12 @@ pub struct PluginStatus {
     /// What was last wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Why the last new version was not kept, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<String>,
+    /// What the plugin counts itself.
+    #[serde(default, skip_serializing_if = "PluginMetrics::is_empty")]
+    pub metrics: PluginMetrics,
 }
 
 /// Whether a plugin is at work.
@@ -213,6 +222,14 @@ pub enum ControlError {
     /// It cannot be read from there.
     #[error("{0}")]
     Seek(String),
+    /// The file is no version of it.
+    #[error("version {current} goes on: {reason}")]
+    Swap {
+        /// The version that is current.
+        current: String,
+        /// Why it stays so.
+        reason: LoadError,
+    },
     /// It ends, or the plugin has ended.
     #[error("this host is stopping")]
     Stopping,
@@ -295,6 +312,24 @@ impl Control {
             return Err(ControlError::WhichPlugin { known: listed(&plugins) });
         }
         tell(plugins, |answer| Command::Seek(to.clone(), answer)).await
+    }
+
+    /// Has a plugin go on with the version that is in this file; in place, where nothing is said. The ops in work are finished by
+    /// the version before it, the next begin on this one, and the position stays. Gives back its version.
+    ///
+    /// # Errors
+    /// See [`ControlError`]. Where the file is no version of it, the current one goes on.
+    pub async fn swap(&self, plugin: &str, file: &Path) -> Result<String, ControlError> {
+        let Some(plugin) = self.named(Some(plugin))?.pop() else { return Err(ControlError::Starting) };
+        let (slot, file) = (plugin.slot().clone(), file.to_owned());
+        let current = slot.current();
+        let loaded = tokio::task::spawn_blocking(move || current.successor(&file)).await;
+        let version = slot.current().version().to_owned();
+        let successor = loaded.map_err(|_| ControlError::Stopping)?;
+        let successor = successor.map_err(|reason| ControlError::Swap { current: version, reason })?;
+        let version = successor.version().to_owned();
+        slot.swap(successor);
+        Ok(version)
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn Steered>>, ControlError> {

@@ -10,7 +10,7 @@ use super::lane::{Queue, Waiting};
 use super::ordering::{Ordering, Route};
 use super::progress::Progress;
 use crate::op::Op;
-use crate::plugin::{CallError, Filter, Plugin};
+use crate::plugin::{CallError, Filter, Slot};
 
 /// Ops that are filtered before the first of them is handled. Enough that the way to another thread
 /// and back (some 20 µs) does not count.
@@ -27,13 +27,13 @@ pub(super) trait Sieve: Send {
 
 /// A plugin's own filter.
 pub(super) struct PluginSieve {
-    plugin: Plugin,
+    plugin: Slot,
     /// None at first, and while it works on another thread.
     filter: Option<Filter>,
 }
 
 impl PluginSieve {
-    pub(super) fn new(plugin: Plugin) -> Self {
+    pub(super) fn new(plugin: Slot) -> Self {
         Self { plugin, filter: None }
     }
 }
@@ -41,7 +41,7 @@ impl PluginSieve {
 impl Sieve for PluginSieve {
     /// On a thread for blocking work, as a filter may take its time.
     async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
-        let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(self.plugin.clone()));
+        let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(&self.plugin));
         let (filter, filtered) = tokio::task::spawn_blocking(move || {
             let mut filtered = Vec::with_capacity(ops.len());
             let mut ops = ops.into_iter();

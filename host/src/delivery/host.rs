@@ -1,14 +1,19 @@
 //! All plugins of a host, side by side over one reader.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::control::Control;
-use super::feed::Hub;
+use super::control::{Control, Steered};
+use super::feed::{Hub, HubHandle};
 use super::pipeline::{Ended, Pipeline, Prepared};
-use crate::source::{Follow, Skipped};
+use crate::plugin::Slot;
+use crate::source::{Choice, Follow, Skipped};
 
 /// How what runs is told to end.
 #[derive(Clone, Debug)]
@@ -35,12 +40,115 @@ impl Stop {
     }
 }
 
+/// A change of what runs.
+pub enum Change {
+    /// One more plugin.
+    Add(Box<Pipeline>),
+    /// A plugin less. Who asked is told when what it had read is handled, and its checkpoint stored.
+    Remove(String, oneshot::Sender<()>),
+}
+
+/// How a turn of a host ended.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What became of each plugin.
+    pub ended: Vec<Ended>,
+    /// How much the reader that they share skipped.
+    pub skipped: Skipped,
+    /// It ended for others to begin: how much of the deployment a change stream watches has to be decided anew.
+    pub begin_anew: bool,
+}
+
+/// A pipeline that runs.
+struct Running {
+    handle: Arc<dyn Steered>,
+    /// A digest of what it selects.
+    selection: String,
+    /// Ends it alone.
+    stop: CancellationToken,
+    removed: Option<oneshot::Sender<()>>,
+}
+
+/// The pipelines of a host.
+struct Fleet<'a> {
+    control: &'a Control,
+    stop: &'a Stop,
+    joins: HubHandle,
+    tasks: JoinSet<Ended>,
+    running: BTreeMap<String, Running>,
+}
+
+impl Fleet<'_> {
+    fn add(&mut self, pipeline: Pipeline) {
+        let prepared = Prepared::new(pipeline, self.joins.clone());
+        let handle = prepared.steered();
+        let stop = Stop { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
+        let selection = handle.slot().current().selection().digest();
+        let running = Running { handle, selection, stop: stop.shutdown.clone(), removed: None };
+        self.running.insert(running.handle.name().to_owned(), running);
+        self.tasks.spawn(prepared.run(stop));
+        self.show();
+    }
+
+    /// Has them be seen and steered.
+    fn show(&self) {
+        self.control.activate(self.running.values().map(|running| Arc::clone(&running.handle)).collect());
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Add(pipeline) => self.add(*pipeline),
+            Change::Remove(name, told) => {
+                if let Some(running) = self.running.get_mut(&name) {
+                    running.stop.cancel();
+                    running.removed = Some(told);
+                }
+            }
+        }
+    }
+
+    /// Gives back whether it was to end.
+    fn ended(&mut self, ended: &Ended) -> bool {
+        let running = self.running.remove(&ended.plugin);
+        self.show();
+        match running.and_then(|running| running.removed) {
+            Some(told) => {
+                // Nobody waits for it any more, then.
+                let _ = told.send(());
+                true
+            }
+            None => self.stop.shutdown.is_cancelled(),
+        }
+    }
+
+    /// Each plugin, with what it was added for.
+    fn selections(&self) -> Vec<(Slot, String)> {
+        let selection = |running: &Running| (running.handle.slot().clone(), running.selection.clone());
+        self.running.values().map(selection).collect()
+    }
+}
+
+/// Waits until one of these plugins wants something else.
+async fn reselected(plugins: Vec<(Slot, String)>) {
+    if plugins.is_empty() {
+        return std::future::pending().await;
+    }
+    let each = plugins.into_iter().map(|(plugin, before)| {
+        Box::pin(async move {
+            let mut versions = plugin.versions();
+            // A slot outlives who waits here.
+            drop(versions.wait_for(|plugin| plugin.selection().digest() != before).await);
+        })
+    });
+    select_all(each).await;
+}
+
 /// Runs all pipelines, which `control` steers, until they are told to `stop` or one of them fails: a host that goes on without
-/// one of its plugins would look well and lose changes.
+/// one of its plugins would look well and lose changes. `changes` adds pipelines, and removes them, while the others run; as long as
+/// it is open, there need be none.
 ///
-/// Gives back what became of each, and how much the reader that they share skipped.
-///
-/// `follow` is what they share: of a change stream, it selects what all of them want.
+/// `follow` is what they share: of a change stream, it selects what all of them want. Where that is not what they want any
+/// more, all of them end, and are to begin anew.
 ///
 /// # Errors
 /// A defect of the host.
@@ -49,28 +157,51 @@ pub async fn run_all(
     follow: Follow,
     control: &Control,
     stop: &Stop,
-) -> Result<(Vec<Ended>, Skipped), JoinError> {
+    changes: &mut mpsc::Receiver<Change>,
+) -> Result<Turn, JoinError> {
+    let of_stream = matches!(follow.choice, Choice::ChangeStream(_));
     let (hub, joins) = Hub::new(follow);
     let reader = tokio::spawn(hub.run(stop.shutdown.clone()));
-    let prepared: Vec<_> =
-        pipelines.into_iter().map(|pipeline| Prepared::new(pipeline, joins.clone())).collect();
-    drop(joins);
-    control.activate(prepared.iter().map(Prepared::steered).collect());
-    let mut running = JoinSet::new();
-    for pipeline in prepared {
-        running.spawn(pipeline.run(stop.clone()));
-    }
-    let mut all = Vec::new();
-    while let Some(ended) = running.join_next().await {
-        let ended = ended?;
-        if ended.result.is_err() {
-            stop.shutdown.cancel();
+    let mut fleet = Fleet { control, stop, joins, tasks: JoinSet::new(), running: BTreeMap::new() };
+    fleet.show();
+    pipelines.into_iter().for_each(|pipeline| fleet.add(pipeline));
+    let mut turn = Turn::default();
+    let mut may_change = true;
+    while !fleet.tasks.is_empty() || (may_change && !stop.shutdown.is_cancelled()) {
+        let is_stopping = stop.shutdown.is_cancelled();
+        let selections = fleet.selections();
+        tokio::select! {
+            Some(ended) = fleet.tasks.join_next() => {
+                let ended = ended?;
+                // One that ended by itself has failed, or there is nothing more to read for any.
+                if !fleet.ended(&ended) {
+                    may_change = false;
+                }
+                if ended.result.is_err() {
+                    stop.shutdown.cancel();
+                }
+                turn.ended.push(ended);
+            }
+            change = changes.recv(), if may_change && !is_stopping => match change {
+                Some(change) => {
+                    turn.begin_anew |= of_stream && matches!(change, Change::Add(_));
+                    match turn.begin_anew {
+                        true => stop.shutdown.cancel(),
+                        false => fleet.change(change),
+                    }
+                }
+                None => may_change = false,
+            },
+            () = reselected(selections), if of_stream && !is_stopping => {
+                turn.begin_anew = true;
+                stop.shutdown.cancel();
+            }
+            () = stop.shutdown.cancelled(), if !is_stopping => {}
         }
-        all.push(ended);
     }
     control.deactivate();
     stop.shutdown.cancel();
-    let skipped = reader.await?;
-    all.sort_by(|one, other| one.plugin.cmp(&other.plugin));
-    Ok((all, skipped))
+    turn.skipped = reader.await?;
+    turn.ended.sort_by(|one, other| one.plugin.cmp(&other.plugin));
+    Ok(turn)
 }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::settings::BatchPolicy;
 use crate::op::Op;
 use crate::plugin::CallError;
 
@@ -67,5 +69,20 @@ impl Queue {
             }
             changed.await;
         }
+    }
+
+    /// Takes ops, once there are any, and waits a little for more where there are few. None: as of [`Self::take`].
+    pub(super) async fn take_batch(&self, policy: BatchPolicy) -> Option<VecDeque<Waiting>> {
+        let mut ops = self.take(policy.ops).await?;
+        if policy.wait.is_zero() {
+            return Some(ops);
+        }
+        let deadline = Instant::now() + policy.wait;
+        while ops.len() < policy.ops
+            && let Ok(Some(more)) = tokio::time::timeout_at(deadline, self.take(policy.ops - ops.len())).await
+        {
+            ops.extend(more);
+        }
+        Some(ops)
     }
 }

@@ -17,13 +17,14 @@ pub(super) struct DeadLetters {
     pub(super) store: Store,
     pub(super) pipeline: Arc<str>,
     pub(super) plugin: Arc<str>,
-    pub(super) version: Arc<str>,
 }
 
 /// An op that is given up, and why.
 #[derive(Debug)]
 pub(super) struct GivenUp<'a> {
     pub(super) op: &'a Op,
+    /// Of the plugin.
+    pub(super) version: String,
     pub(super) kind: DeadLetterKind,
     pub(super) error: String,
     pub(super) attempts: u32,
@@ -42,7 +43,7 @@ impl DeadLetters {
         given_up: GivenUp<'_>,
         shutdown: &CancellationToken,
     ) -> Result<bool, Unkept> {
-        let GivenUp { op, kind, error, attempts, first_attempt, time } = given_up;
+        let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
         let plugin = &*self.plugin;
         match kind {
@@ -62,7 +63,7 @@ impl DeadLetters {
             id: DeadLetter::id_of(&self.pipeline, plugin, op),
             pipeline: self.pipeline.to_string(),
             plugin: plugin.to_owned(),
-            version: self.version.to_string(),
+            version,
             op: op.clone(),
             kind,
             error,

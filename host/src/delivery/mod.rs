@@ -33,7 +33,7 @@ mod works;
 pub use breaker::BreakerPolicy;
 pub use checkpoint::CheckpointLike;
 pub use control::{Control, ControlError, HostStatus, PluginState, PluginStatus, ReaderState, Standing};
-pub use host::{Stop, run_all};
+pub use host::{Change, Stop, Turn, run_all};
 pub use ordering::Ordering;
 pub use pipeline::{Ended, Mine, Pipeline, PipelineError};
 pub use replay::{Replayed, replay};

@@ -13,7 +13,7 @@ use super::dispatch::{Filtered, Sieve};
 use super::letters::DeadLetters;
 use super::progress::Progress;
 use super::testing::keyed;
-use super::work::Callee;
+use super::work::{Callee, Outcome};
 use super::works::Works;
 use super::{Bounds, BreakerPolicy, DeliverySettings, Ordering, Policy, RetryPolicy, Summary};
 use crate::op::{Op, OperationType, Timestamp};
@@ -94,6 +94,8 @@ impl Ledger {
 }
 
 struct Fake {
+    /// It takes batches.
+    batches: bool,
     random: Random,
     ledger: Arc<Mutex<Ledger>>,
     progress: Arc<Progress>,
@@ -165,6 +167,32 @@ impl Callee for Fake {
         self.ledger.lock().unwrap().end(op, done);
         outcome
     }
+
+    fn handles_batches(&mut self) -> bool {
+        self.batches
+    }
+
+    /// Up to the first that fails.
+    async fn handle_batch(&mut self, ops: &[&Op]) -> Result<Vec<Outcome>, CallError> {
+        let mut outcomes = Vec::new();
+        let mut failed = false;
+        for op in ops {
+            let outcome = match failed {
+                true => Err(Failure::Retry("after one that failed".to_owned())),
+                // What traps has done nothing.
+                false => {
+                    self.handle(op, 1).await.unwrap_or_else(|error| Err(Failure::Retry(error.to_string())))
+                }
+            };
+            failed |= matches!(outcome, Err(Failure::Retry(_)));
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn version(&self) -> String {
+        "1".to_owned()
+    }
 }
 
 /// An op at this time: of one of some documents in one of two namespaces, or a command now and then.
@@ -180,10 +208,11 @@ fn any(random: &Random, time: u32) -> Op {
 }
 
 fn letters() -> DeadLetters {
-    DeadLetters { store: Store::none(), pipeline: "model".into(), plugin: "fake".into(), version: "1".into() }
+    DeadLetters { store: Store::none(), pipeline: "model".into(), plugin: "fake".into() }
 }
 
 async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerPolicy) -> usize {
+    let batches = seed % 2 == 1;
     let random = Random::new(seed);
     let ops: Vec<_> = (1..=200).map(|time| any(&random, time)).collect();
     let wanted: HashSet<_> = ops.iter().filter(|op| Fake::wants(op)).map(|op| op.timestamp.time).collect();
@@ -204,8 +233,12 @@ async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerP
         },
         breaker,
     };
-    let fake =
-        || Fake { random: random.clone(), ledger: Arc::clone(&ledger), progress: Arc::clone(&progress) };
+    let fake = || Fake {
+        batches,
+        random: random.clone(),
+        ledger: Arc::clone(&ledger),
+        progress: Arc::clone(&progress),
+    };
     let (batches, mut works) =
         Works::with(fake(), fake, policy, &progress, letters, CancellationToken::new());
     let mut ops = ops.into_iter().peekable();
@@ -265,6 +298,18 @@ impl Callee for Stuck {
 
     async fn handle(&mut self, _: &Op, _: u32) -> Result<Result<(), Failure>, CallError> {
         std::future::pending().await
+    }
+
+    fn handles_batches(&mut self) -> bool {
+        false
+    }
+
+    async fn handle_batch(&mut self, _: &[&Op]) -> Result<Vec<Outcome>, CallError> {
+        std::future::pending().await
+    }
+
+    fn version(&self) -> String {
+        "1".to_owned()
     }
 }
 

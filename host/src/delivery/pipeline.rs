@@ -19,7 +19,7 @@ use super::settings::Policy;
 use super::work::Shared;
 use super::works::Works;
 use crate::op::Op;
-use crate::plugin::Plugin;
+use crate::plugin::Slot;
 use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
 use crate::store::{CheckpointKey, Store, StoreError};
 
@@ -32,7 +32,7 @@ pub type Mine = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
 /// A plugin that is to be brought what changes.
 pub struct Pipeline {
     /// The plugin.
-    pub plugin: Plugin,
+    pub plugin: Slot,
     /// What it reads, in words.
     pub source: String,
     /// What it reads by itself, and from where on.
@@ -83,7 +83,7 @@ pub struct Ended {
 
 /// A plugin at work, as it is seen and steered.
 struct Handle {
-    plugin: Plugin,
+    plugin: Slot,
     progress: Arc<Progress>,
     /// Of the lanes that work now.
     shared: std::sync::Mutex<Option<Arc<Shared>>>,
@@ -98,11 +98,18 @@ impl Steered for Handle {
     fn status(&self) -> PluginStatus {
         let shared = self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let failing = shared.as_ref().is_some_and(|shared| shared.breaker.is_open());
-        self.progress.status(self.plugin.name(), self.plugin.version(), failing)
+        let mut status = self.progress.status(self.plugin.name(), self.plugin.current().version(), failing);
+        status.metrics = self.plugin.metrics();
+        status.rolled_back = self.plugin.rolled_back();
+        status
     }
 
     fn commands(&self) -> &mpsc::Sender<Command> {
         &self.commands
+    }
+
+    fn slot(&self) -> &Slot {
+        &self.plugin
     }
 }
 
@@ -235,7 +242,6 @@ impl Prepared {
             store: store.clone(),
             pipeline: key.pipeline.as_str().into(),
             plugin: plugin.name().into(),
-            version: plugin.version().into(),
         };
         let (batches, works) = Works::start(plugin, *policy, progress, letters, shutdown.clone());
         *self.handle.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
@@ -245,7 +251,8 @@ impl Prepared {
             plugin: plugin.name().into(),
             source: Some(source.clone()),
             hub: self.hub.clone(),
-            follow: follow.clone(),
+            follow: Follow { selection: plugin.current().selection().clone(), ..follow.clone() },
+            versions: plugin.versions(),
             mine: Arc::clone(mine),
             progress: Arc::clone(progress),
             batches,

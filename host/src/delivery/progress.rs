@@ -10,6 +10,7 @@ use super::window::{Watermark, Window};
 use super::{Bounds, Summary};
 use crate::op::{Op, Timestamp};
 use crate::plugin::CallError;
+use crate::plugin::PluginMetrics;
 use crate::source::Position;
 
 /// What a plugin has done and has to do.
@@ -301,6 +302,8 @@ impl Progress {
             counts: Summary { unfinished: inner.summary.read - inner.summary.done(), ..inner.summary },
             dead_letters: inner.dead_letters,
             last_error: inner.last_error.clone(),
+            rolled_back: None,
+            metrics: PluginMetrics::default(),
         }
     }
 }

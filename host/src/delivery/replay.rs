@@ -14,8 +14,8 @@ use super::settings::Policy;
 use super::works::Works;
 use super::{Emitted, Summary};
 use crate::op::Op;
-use crate::plugin::Plugin;
-use crate::source::Selection;
+use crate::plugin::Slot;
+use crate::selection::Selection;
 use crate::source::file::{FileError, Files, Report};
 use crate::store::Store;
 
@@ -39,7 +39,7 @@ pub struct Replayed {
 /// not handle goes to `letters`' store.
 pub async fn replay(
     files: &mut Files,
-    plugins: Vec<(Plugin, Selection, Policy)>,
+    plugins: Vec<(Slot, Policy)>,
     store: &Store,
     pipeline: &str,
     shutdown: &CancellationToken,
@@ -48,16 +48,12 @@ pub async fn replay(
 ) -> Replayed {
     let mut inboxes = Vec::new();
     let mut working = Vec::new();
-    for (plugin, selection, policy) in plugins {
-        let letters = DeadLetters {
-            store: store.clone(),
-            pipeline: pipeline.into(),
-            plugin: plugin.name().into(),
-            version: plugin.version().into(),
-        };
+    for (plugin, policy) in plugins {
+        let letters =
+            DeadLetters { store: store.clone(), pipeline: pipeline.into(), plugin: plugin.name().into() };
         let done = Arc::new(Progress::new(policy.delivery.into(), None, false));
         let (sender, works) = Works::start(&plugin, policy, &done, letters, shutdown.clone());
-        inboxes.push((sender, selection));
+        inboxes.push((sender, plugin.current().selection().clone()));
         working.push((plugin.name().to_owned(), done, works));
     }
     let mut emitted = Emitted::default();

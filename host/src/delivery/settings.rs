@@ -8,13 +8,18 @@ use serde::Deserialize;
 use super::{BreakerPolicy, Ordering, RetryPolicy};
 
 /// How ops are delivered to a plugin.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliverySettings {
     /// Which ops are handled one after another.
     pub ordering: Ordering,
     /// How many are handled at the same time, each by an instance of its own. At least 1.
     pub lanes: usize,
+    /// How many ops are given at once to a plugin that takes batches. At least 1.
+    pub batch_ops: usize,
+    /// How long more ops are waited for, once there is one, where there are fewer.
+    #[serde(with = "humantime_serde")]
+    pub batch_wait: Duration,
     /// How many ops, from the first that is not done on, are read before it is waited for; about.
     pub max_ops: usize,
     /// How much they may keep in memory; with what was read at once, of 16 MB at most, beyond.
@@ -30,6 +35,10 @@ impl Default for DeliverySettings {
             ordering: Ordering::Document,
             // Most plugins wait for a mail server or an index, and these take a few at a time.
             lanes: 4,
+            // Enough that what a sink does per request does not count, and less than it takes at once.
+            batch_ops: 500,
+            // Under load ops come faster than they are handled, and are many without waiting.
+            batch_wait: Duration::ZERO,
             // A few of what is filtered at once: lanes that are fast do not run dry, and a crash repeats no more.
             max_ops: 8192,
             max_bytes: ByteSize::mib(64),
@@ -49,6 +58,21 @@ pub(super) struct Bounds {
     pub(super) unstored_ops: u64,
 }
 
+/// How ops are put together for a plugin that takes batches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchPolicy {
+    /// At most so many.
+    pub(super) ops: usize,
+    /// Once there is one, more are waited for so long.
+    pub(super) wait: Duration,
+}
+
+impl From<DeliverySettings> for BatchPolicy {
+    fn from(settings: DeliverySettings) -> Self {
+        Self { ops: settings.batch_ops.max(1), wait: settings.batch_wait }
+    }
+}
+
 /// More than are done between two checkpoints, so that it is reached only when the store fails.
 const UNSTORED_OPS: u64 = 2_000_000;
 
@@ -63,7 +87,7 @@ impl From<DeliverySettings> for Bounds {
 }
 
 /// All that says how a plugin's ops are delivered.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Policy {
     /// Lanes and bounds.
     pub delivery: DeliverySettings,

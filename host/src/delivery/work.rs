@@ -1,5 +1,6 @@
 //! A lane at work: it has one op after the other handled, and tries again what failed.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,8 +13,9 @@ use super::breaker::{Breaker, Verdict};
 use super::lane::{Queue, Waiting};
 use super::letters::{DeadLetters, GivenUp, Unkept};
 use super::progress::{Done, Progress};
+use super::settings::BatchPolicy;
 use crate::op::Op;
-use crate::plugin::{CallError, Failure, Filter, Handler, Plugin};
+use crate::plugin::{CallError, Failure, Filter, Handler, Slot};
 use crate::store::DeadLetterKind;
 
 /// What a lane calls.
@@ -21,22 +23,27 @@ pub(super) trait Callee: Send {
     /// Whether the op is wanted: asked where the filter failed on it before.
     fn filter(&mut self, op: &Op, attempt: u32) -> impl Future<Output = Result<bool, CallError>> + Send;
     /// Has it handled.
-    fn handle(
-        &mut self,
-        op: &Op,
-        attempt: u32,
-    ) -> impl Future<Output = Result<Result<(), Failure>, CallError>> + Send;
+    fn handle(&mut self, op: &Op, attempt: u32) -> impl Future<Output = Result<Outcome, CallError>> + Send;
+    /// Whether it takes several ops at once.
+    fn handles_batches(&mut self) -> bool;
+    /// Has several ops handled, in their order: the first attempt of each.
+    fn handle_batch(&mut self, ops: &[&Op]) -> impl Future<Output = Result<Vec<Outcome>, CallError>> + Send;
+    /// The version of what was called last.
+    fn version(&self) -> String;
 }
+
+/// What a plugin says of an op.
+pub(super) type Outcome = Result<(), Failure>;
 
 /// Instances of a plugin.
 pub(super) struct Instances {
-    plugin: Plugin,
+    plugin: Slot,
     handler: Handler,
 }
 
 impl Instances {
-    pub(super) fn new(plugin: Plugin) -> Self {
-        Self { handler: Handler::new(plugin.clone()), plugin }
+    pub(super) fn new(plugin: &Slot) -> Self {
+        Self { handler: Handler::new(plugin), plugin: plugin.clone() }
     }
 }
 
@@ -44,14 +51,32 @@ impl Callee for Instances {
     async fn filter(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
         let (plugin, op) = (self.plugin.clone(), op.clone());
         // It failed before, so it is worth an instance of its own.
-        let asked = tokio::task::spawn_blocking(move || Filter::new(plugin).call(&op, attempt)).await;
+        let asked = tokio::task::spawn_blocking(move || Filter::new(&plugin).call(&op, attempt)).await;
         asked.unwrap_or_else(|error: JoinError| {
             Err(CallError::Trapped { call: "filter", reason: error.to_string() })
         })
     }
 
-    async fn handle(&mut self, op: &Op, attempt: u32) -> Result<Result<(), Failure>, CallError> {
-        self.handler.call(op, attempt).await
+    async fn handle(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
+        if !self.handler.handles_batches() {
+            return self.handler.call(op, attempt).await;
+        }
+        let outcomes = self.handler.call_batch(&[(op, attempt)]).await?;
+        // There are as many as ops.
+        Ok(outcomes.into_iter().next().unwrap_or(Ok(())))
+    }
+
+    fn handles_batches(&mut self) -> bool {
+        self.handler.handles_batches()
+    }
+
+    async fn handle_batch(&mut self, ops: &[&Op]) -> Result<Vec<Outcome>, CallError> {
+        let ops: Vec<_> = ops.iter().map(|op| (*op, 1)).collect();
+        self.handler.call_batch(&ops).await
+    }
+
+    fn version(&self) -> String {
+        self.handler.plugin().version().to_owned()
     }
 }
 
@@ -59,6 +84,8 @@ impl Callee for Instances {
 pub(super) struct Shared {
     pub(super) plugin: Arc<str>,
     pub(super) retry: RetryPolicy,
+    /// How many ops a plugin that takes batches is given at once, and how long is waited for them.
+    pub(super) batch: BatchPolicy,
     pub(super) progress: Arc<Progress>,
     pub(super) breaker: Breaker,
     pub(super) letters: DeadLetters,
@@ -102,6 +129,7 @@ impl Shared {
     async fn give_up(
         &self,
         waiting: &Waiting,
+        version: String,
         kind: DeadLetterKind,
         error: String,
         attempts: u32,
@@ -111,7 +139,7 @@ impl Shared {
         self.progress.problem(&error);
         let time = SystemTime::now();
         let first_attempt = first_attempt.unwrap_or(time);
-        let given_up = GivenUp { op, kind, error, attempts, first_attempt, time };
+        let given_up = GivenUp { op, version, kind, error, attempts, first_attempt, time };
         let kept = self.letters.keep(given_up, &self.shutdown).await.map_err(|Unkept| Left)?;
         if kept {
             self.progress.dead_letter();
@@ -139,11 +167,26 @@ impl<C: Callee> Lane<C> {
         Self { shared, callee }
     }
 
-    /// Works until the queue is closed and empty, or an op is left. It takes so many ops at once.
+    /// Works until the queue is closed and empty, or an op is left. It takes so many ops at once, but as many as make a batch
+    /// where the plugin takes batches.
     pub(super) async fn run(mut self, queue: Queue, at_once: usize) {
-        while let Some(ops) = queue.take(at_once).await {
-            for waiting in ops {
-                if self.deliver(&waiting).await.is_err() {
+        loop {
+            let in_batches = self.callee.handles_batches();
+            let taken = match in_batches {
+                true => queue.take_batch(self.shared.batch).await,
+                false => queue.take(at_once).await,
+            };
+            let Some(mut ops) = taken else { return };
+            while !ops.is_empty() {
+                let left = match in_batches {
+                    true => self.deliver_together(&mut ops).await,
+                    false => Ok(None),
+                };
+                let left = match (left, ops.pop_front()) {
+                    (Ok(problem), Some(waiting)) => self.deliver(&waiting, problem).await,
+                    (left, _) => left.map(drop),
+                };
+                if left.is_err() {
                     // After one that is left, no other is to be done that may have to wait for it.
                     self.shared.dropped.cancel();
                     return;
@@ -152,7 +195,63 @@ impl<C: Callee> Lane<C> {
         }
     }
 
-    async fn deliver(&mut self, waiting: &Waiting) -> Result<(), Left> {
+    /// Has the ops from the first on handled at once, and takes away those that are done. What is left begins with one that
+    /// failed, for the reason that is given back, or that is to be handled by itself.
+    async fn deliver_together(&mut self, ops: &mut VecDeque<Waiting>) -> Result<Option<String>, Left> {
+        let shared = Arc::clone(&self.shared);
+        shared.permitted().await?;
+        // One that is tried now and then, until it works, is tried with one op.
+        if shared.breaker.is_open() {
+            shared.breaker.give_back();
+            return Ok(None);
+        }
+        let together: Vec<_> =
+            ops.iter().take_while(|one| one.filter_failed.is_none()).map(|one| &one.op).collect();
+        if together.len() < 2 {
+            return Ok(None);
+        }
+        tracing::debug!(plugin = &*shared.plugin, ops = together.len(), "handing over a batch");
+        let outcomes = match self.callee.handle_batch(&together).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                // Which of them it is shows when each is handled by itself.
+                tracing::warn!(
+                    plugin = &*shared.plugin,
+                    "a batch of {} ops failed, each is handled by itself: {error}",
+                    together.len()
+                );
+                shared.progress.problem(&error.to_string());
+                return self.deliver_each(ops).await;
+            }
+        };
+        for outcome in outcomes {
+            let problem = match outcome {
+                Ok(()) => None,
+                Err(Failure::Reject(reason)) => Some(reason),
+                Err(Failure::Retry(reason)) => return Ok(Some(reason)),
+            };
+            let Some(waiting) = ops.pop_front() else { break };
+            shared.works();
+            match problem {
+                None => shared.progress.done(waiting.number, waiting.op.timestamp, Done::Handled, 1),
+                Some(reason) => {
+                    let version = self.callee.version();
+                    shared.give_up(&waiting, version, DeadLetterKind::Rejected, reason, 1, None).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn deliver_each(&mut self, ops: &mut VecDeque<Waiting>) -> Result<Option<String>, Left> {
+        while let Some(waiting) = ops.pop_front() {
+            self.deliver(&waiting, None).await?;
+        }
+        Ok(None)
+    }
+
+    /// `problem`: why its first attempt failed, which was made.
+    async fn deliver(&mut self, waiting: &Waiting, mut problem: Option<String>) -> Result<(), Left> {
         let Waiting { number, op, filter_failed } = waiting;
         let shared = Arc::clone(&self.shared);
         // Most ops need none.
@@ -165,7 +264,11 @@ impl<C: Callee> Lane<C> {
         loop {
             shared.permitted().await?;
             attempt += 1;
-            let problem = match self.attempt(op, attempt, &mut wanted).await {
+            let made = match problem.take() {
+                Some(problem) => Attempt::Failed(problem),
+                None => self.attempt(op, attempt, &mut wanted).await,
+            };
+            let problem = match made {
                 Attempt::Done(outcome) => {
                     shared.works();
                     shared.progress.done(*number, op.timestamp, outcome, attempt);
@@ -173,7 +276,16 @@ impl<C: Callee> Lane<C> {
                 }
                 Attempt::Rejected(reason) => {
                     shared.works();
-                    shared.give_up(waiting, DeadLetterKind::Rejected, reason, attempt, first_attempt).await?;
+                    shared
+                        .give_up(
+                            waiting,
+                            self.callee.version(),
+                            DeadLetterKind::Rejected,
+                            reason,
+                            attempt,
+                            first_attempt,
+                        )
+                        .await?;
                     return Ok(());
                 }
                 Attempt::Failed(problem) => problem,
@@ -188,7 +300,16 @@ impl<C: Callee> Lane<C> {
             }
             let verdict = shared.breaker.failed(*number);
             if started.elapsed().is_ok_and(|age| age >= shared.retry.max_age) {
-                shared.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await?;
+                shared
+                    .give_up(
+                        waiting,
+                        self.callee.version(),
+                        DeadLetterKind::Failed,
+                        problem,
+                        attempt,
+                        first_attempt,
+                    )
+                    .await?;
                 return Ok(());
             }
             match verdict {
@@ -208,7 +329,16 @@ impl<C: Callee> Lane<C> {
                 }
             }
             let Some(pause) = pauses.get_or_insert_with(|| shared.retry.pauses()).next() else {
-                shared.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await?;
+                shared
+                    .give_up(
+                        waiting,
+                        self.callee.version(),
+                        DeadLetterKind::Failed,
+                        problem,
+                        attempt,
+                        first_attempt,
+                    )
+                    .await?;
                 return Ok(());
             };
             tracing::warn!(

@@ -16,7 +16,7 @@ use super::ordering::Ordering;
 use super::progress::Progress;
 use super::settings::Policy;
 use super::work::{Callee, Instances, Lane, Shared};
-use crate::plugin::Plugin;
+use crate::plugin::Slot;
 
 /// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
 /// that were looked up, so: one.
@@ -34,14 +34,14 @@ pub(super) struct Works {
 impl Works {
     /// Starts all of it. It ends when the sender is dropped, and all is done.
     pub(super) fn start(
-        plugin: &Plugin,
+        plugin: &Slot,
         policy: Policy,
         progress: &Arc<Progress>,
         letters: DeadLetters,
         shutdown: CancellationToken,
     ) -> (mpsc::Sender<Batch>, Self) {
         let sieve = PluginSieve::new(plugin.clone());
-        Self::with(sieve, || Instances::new(plugin.clone()), policy, progress, letters, shutdown)
+        Self::with(sieve, || Instances::new(plugin), policy, progress, letters, shutdown)
     }
 
     /// The same, with what filters, and what each lane calls.
@@ -56,6 +56,7 @@ impl Works {
         let shared = Arc::new(Shared {
             plugin: Arc::clone(&letters.plugin),
             retry: policy.retry,
+            batch: policy.delivery.into(),
             progress: Arc::clone(progress),
             breaker: Breaker::new(policy.breaker),
             letters,

@@ -10,16 +10,30 @@ mod generated {
             world hosted {
                 include gtm:plugin/plugin@0.1.0;
                 import gtm:plugin/mail@0.1.0;
+                import gtm:plugin/mongodb@0.1.0;
+                import gtm:plugin/state@0.1.0;
             }
         ",
-        imports: { "gtm:plugin/mail.send": async },
+        imports: {
+            "gtm:plugin/mail.send": async,
+            "gtm:plugin/mongodb.find": async,
+            "gtm:plugin/mongodb.aggregate": async,
+            "gtm:plugin/mongodb.insert": async,
+            "gtm:plugin/mongodb.update": async,
+            "gtm:plugin/mongodb.replace": async,
+            "gtm:plugin/mongodb.delete": async,
+            "gtm:plugin/state.get": async,
+            "gtm:plugin/state.set": async,
+            "gtm:plugin/state.delete": async,
+            "gtm:plugin/state.compare-and-swap": async,
+        },
         exports: { "handle": async },
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
 pub use generated::gtm::plugin::types::{Failure, OperationType};
-pub(super) use generated::gtm::plugin::{log, mail, types};
+pub(super) use generated::gtm::plugin::{extended_json, log, mail, metrics, mongodb, state, types};
 pub(super) use generated::{Hosted, HostedPre};
 
 use crate::op;

@@ -13,7 +13,7 @@ pub enum CallError {
     /// It ran, or waited, too long.
     #[error("{call} took longer than {} ms and was stopped", limit.as_millis())]
     TimedOut {
-        /// `filter` or `handle`.
+        /// Which: `filter`, `handle`, …
         call: &'static str,
         /// The time it had.
         limit: Duration,
@@ -21,7 +21,7 @@ pub enum CallError {
     /// It asked for more memory than it may have.
     #[error("{call} needs more memory than its limit of {} MiB, or too large a table", limit / (1024 * 1024))]
     OutOfMemory {
-        /// `filter` or `handle`.
+        /// Which: `filter`, `handle`, …
         call: &'static str,
         /// Bytes.
         limit: usize,
@@ -29,7 +29,7 @@ pub enum CallError {
     /// It panicked, or did what WebAssembly does not allow.
     #[error("{call} trapped: {reason}")]
     Trapped {
-        /// `filter` or `handle`.
+        /// Which: `filter`, `handle`, …
         call: &'static str,
         /// What it said, or else the kind of trap.
         reason: String,

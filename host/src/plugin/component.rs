@@ -1,6 +1,5 @@
 //! Loads a component and checks it against the contract.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +7,9 @@ use semver::Version;
 use sha2::{Digest, Sha256};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
+use super::ContractOperationType;
 use super::bindings::{HostedPre, Subscription};
 use super::call::{CallError, one_line};
 use super::contract::{self, Fit};
@@ -17,37 +17,59 @@ use super::engine::Engine;
 use super::limits::{Limits, ticks};
 use super::linker;
 use super::load_error::LoadError;
-use super::state::State;
-use super::{ContractOperationType, Mailer};
+use super::services::Services;
+use super::setup::{PluginSetup, Setup};
+use super::slot::{OnTrial, Shared};
+use super::stamp::Stamp;
+use super::state::{Role, State};
+use crate::hexadecimal::hexadecimal;
+use crate::op::OperationType;
+use crate::selection::Selection;
 
-/// A plugin that was checked and can be called.
+/// One version of a plugin, which was checked and can be called. Clones are of the same version.
 #[derive(Clone)]
 pub struct Plugin {
-    pub(super) name: Arc<str>,
-    pub(super) limits: Limits,
-    pub(super) config: Arc<BTreeMap<String, String>>,
-    pub(super) mailer: Option<Mailer>,
+    engine: Engine,
+    pub(super) setup: Arc<Setup>,
     pub(super) filter: HostedPre<State>,
     pub(super) handler: HostedPre<State>,
+    pub(super) on_trial: OnTrial,
+    about: Arc<About>,
+}
+
+/// What a component says of itself.
+struct About {
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
+    selection: Arc<Selection>,
     imports: Vec<String>,
-    version: Arc<str>,
+    contract: Option<Version>,
+    version: String,
+    handles_batches: bool,
 }
 
 /// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
-/// behind it that reaches out of the sandbox.
-const WASI: [&str; 7] = [
+/// behind it that reaches out of the sandbox without a grant.
+const WASI: [&str; 8] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:config/",
     "wasi:filesystem/",
+    "wasi:http/",
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",
 ];
 /// The interfaces of the contract.
-const CONTRACT_INTERFACES: [&str; 4] =
-    ["gtm:plugin/types@", "gtm:plugin/subscriptions@", "gtm:plugin/log@", "gtm:plugin/mail@"];
+const CONTRACT_INTERFACES: [&str; 8] = [
+    "gtm:plugin/extended-json@",
+    "gtm:plugin/log@",
+    "gtm:plugin/mail@",
+    "gtm:plugin/metrics@",
+    "gtm:plugin/mongodb@",
+    "gtm:plugin/state@",
+    "gtm:plugin/subscriptions@",
+    "gtm:plugin/types@",
+];
 
 impl Plugin {
     /// Reads, checks and compiles the component at `path`; from the engine's cache, if it was
@@ -57,88 +79,149 @@ impl Plugin {
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load(
-        engine: &Engine,
-        name: &str,
-        path: &Path,
-        limits: Limits,
-        config: BTreeMap<String, String>,
-        mailer: Option<Mailer>,
-    ) -> Result<Self, LoadError> {
+    pub fn load(engine: &Engine, path: &Path, setup: &PluginSetup) -> Result<Self, LoadError> {
+        Self::load_with(engine, path, Arc::new(Setup::new(setup)?))
+    }
+
+    /// The plugin as it is in another file, or in the same one by now; set up as this one.
+    ///
+    /// It is started once, so that one that cannot start is no successor. That blocks as long as it may take.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn successor(&self, path: &Path) -> Result<Self, LoadError> {
+        let successor = Self::load_with(&self.engine, path, Arc::clone(&self.setup))?;
+        successor.try_start(path)?;
+        Ok(successor)
+    }
+
+    fn load_with(engine: &Engine, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
         let bytes = read(path)?;
         let component = Component::new(engine.wasmtime(), &bytes).map_err(|error| LoadError::Invalid {
             path: path.to_owned(),
             reason: one_line(&error.root_cause().to_string()),
         })?;
-        let imports = check_imports(engine, &component, path)?;
+        let stamp = Stamp::read(&bytes);
+        let imports = check_imports(engine, &component, &stamp, path)?;
         check_exports(engine, &component, path)?;
 
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
             path: path.to_owned(),
             reason: format!("{error:#}"),
         };
-        let linked = |linker: wasmtime::Result<Linker<State>>| {
-            linker?.instantiate_pre(&component).and_then(HostedPre::new)
+        let linked = |role| {
+            let linker = linker::link(engine, &component, role)?;
+            linker.instantiate_pre(&component).and_then(HostedPre::new)
         };
-        let mut plugin = Self {
-            name: name.into(),
-            limits,
-            config: Arc::new(config),
-            mailer,
-            filter: linked(linker::for_filter(engine)).map_err(mismatch)?,
-            handler: linked(linker::for_handler(engine)).map_err(mismatch)?,
-            subscriptions: Vec::new(),
+        let (filter, handler) =
+            (linked(Role::Filter).map_err(mismatch)?, linked(Role::Handler).map_err(mismatch)?);
+        let handles_batches = component.get_export(None, "handle-batch").is_some();
+        let subscriptions = match component.get_export(None, "subscriptions") {
+            Some(_) => ask_subscriptions(&filter, &setup, path)?,
+            None => Vec::new(),
+        };
+        let digest = hexadecimal(Sha256::digest(&bytes).get(..6).unwrap_or_default());
+        let about = About {
+            selection: Arc::new(selection(&subscriptions, path)?),
+            subscriptions,
+            contract: stamp.contract.or_else(|| imports.iter().find_map(|import| contract::version(import))),
             imports,
-            version: version(&bytes),
+            version: stamp.version.map_or(digest.clone(), |version| format!("{version}+{digest}")),
+            handles_batches,
         };
-        if component.get_export(None, "subscriptions").is_some() {
-            plugin.subscriptions = plugin.ask_subscriptions(path)?;
-        }
-        Ok(plugin)
+        let (engine, about) = (engine.clone(), Arc::new(about));
+        Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
     }
 
     /// What it is called in logs.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.setup.name
     }
 
-    /// The first twelve hexadecimal digits of the SHA-256 of the component: another file, another version.
+    /// The version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
+    /// component: `1.2.3+0a1b2c3d4e5f`. Another file, another version.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.about.version
     }
 
     /// Patterns of namespaces, each with the operations wanted there; none means all. No pattern
     /// means everything.
     pub fn subscriptions(&self) -> &[(String, Vec<ContractOperationType>)] {
-        &self.subscriptions
+        &self.about.subscriptions
+    }
+
+    /// What it subscribes to.
+    pub fn selection(&self) -> &Selection {
+        &self.about.selection
+    }
+
+    pub(super) fn shared_selection(&self) -> Arc<Selection> {
+        Arc::clone(&self.about.selection)
     }
 
     /// The interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
     pub fn imports(&self) -> &[String] {
-        &self.imports
+        &self.about.imports
     }
 
     /// The contract that it was built against. None: it asks for nothing of it.
-    pub fn contract(&self) -> Option<Version> {
-        self.imports.iter().find_map(|import| contract::version(import))
+    pub fn contract(&self) -> Option<&Version> {
+        self.about.contract.as_ref()
     }
 
-    fn ask_subscriptions(&self, path: &Path) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
-        let mut store = self.store();
-        store.set_epoch_deadline(ticks(self.limits.filter_timeout));
-        let subscriptions = call_subscriptions(self.filter.instance_pre(), &mut store).map_err(|error| {
-            let reason = CallError::new("subscriptions", &error, store.data(), self.limits.filter_timeout);
-            LoadError::Subscriptions { path: path.to_owned(), reason }
-        })?;
-        Ok(subscriptions.into_iter().map(|one| (one.namespace, one.operation_types)).collect())
+    /// Whether it takes several ops at once.
+    pub fn handles_batches(&self) -> bool {
+        self.about.handles_batches
     }
 
-    /// For one instance.
-    pub(super) fn store(&self) -> Store<State> {
-        let mut store = Store::new(self.filter.engine(), State::new(self));
-        store.limiter(|state| &mut state.quota);
-        store
+    pub(super) fn limits(&self) -> Limits {
+        self.setup.limits
     }
+
+    fn try_start(&self, path: &Path) -> Result<(), LoadError> {
+        // A filter's instance starts as a handler's does, and needs nobody to wait for it.
+        let started = || {
+            let mut store =
+                store(&self.filter, &self.setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
+            store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
+            self.filter.instantiate(&mut store).map(drop).map_err(|error| {
+                CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
+            })
+        };
+        started().map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
+    }
+}
+
+/// For one instance.
+pub(super) fn store(
+    of: &HostedPre<State>,
+    setup: &Arc<Setup>,
+    shared: &Arc<Shared>,
+    role: Role,
+) -> Result<Store<State>, CallError> {
+    let state = State::new(setup, shared, role).map_err(|error| CallError::Trapped {
+        call: "the start",
+        reason: format!("a directory that is granted cannot be opened: {error:#}"),
+    })?;
+    let mut store = Store::new(of.engine(), state);
+    store.limiter(|state| &mut state.quota);
+    Ok(store)
+}
+
+fn ask_subscriptions(
+    plugin: &HostedPre<State>,
+    setup: &Arc<Setup>,
+    path: &Path,
+) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
+    let limit = setup.limits.filter_timeout;
+    let ask = || {
+        let mut store = store(plugin, setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
+        store.set_epoch_deadline(ticks(limit));
+        call_subscriptions(plugin.instance_pre(), &mut store)
+            .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))
+    };
+    let subscriptions = ask().map_err(|reason| LoadError::Subscriptions { path: path.to_owned(), reason })?;
+    Ok(subscriptions.into_iter().map(|one| (one.namespace, one.operation_types)).collect())
 }
 
 fn call_subscriptions(
@@ -151,8 +234,23 @@ fn call_subscriptions(
     Ok(subscriptions)
 }
 
-fn version(component: &[u8]) -> Arc<str> {
-    Sha256::digest(component).iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+fn selection(
+    subscriptions: &[(String, Vec<ContractOperationType>)],
+    path: &Path,
+) -> Result<Selection, LoadError> {
+    if subscriptions.is_empty() {
+        return Ok(Selection::everything());
+    }
+    let mut selection = Selection::default();
+    for (namespace, operations) in subscriptions {
+        let operations: Vec<_> = operations.iter().copied().map(OperationType::from).collect();
+        selection.add(namespace, &operations).map_err(|reason| LoadError::Subscription {
+            path: path.to_owned(),
+            namespace: namespace.clone(),
+            reason,
+        })?;
+    }
+    Ok(selection)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -171,14 +269,20 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 /// Gives back what it asks for.
-fn check_imports(engine: &Engine, component: &Component, path: &Path) -> Result<Vec<String>, LoadError> {
+fn check_imports(
+    engine: &Engine,
+    component: &Component,
+    stamp: &Stamp,
+    path: &Path,
+) -> Result<Vec<String>, LoadError> {
     let path = path.to_owned();
     let component_type = component.component_type();
     let imports: Vec<_> =
         component_type.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
     // The contract first: a newer one explains an import that is not known.
-    for import in &imports {
-        match contract::fit(import) {
+    let versions = imports.iter().filter_map(|import| contract::version(import));
+    for version in stamp.contract.clone().into_iter().chain(versions) {
+        match contract::fit(version) {
             Fit::Same => {}
             Fit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
             Fit::Older(built) => return Err(LoadError::OlderContract { path, built }),

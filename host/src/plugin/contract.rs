@@ -1,5 +1,5 @@
-//! Which version of the contract a component was built against. Read from the names of its imports
-//! before anything is linked, so that a mismatch is one sentence and no linker error.
+//! Which version of the contract a component was built against. Read from what its SDK stamped into it, and from the names of its
+//! imports, before anything is linked, so that a mismatch is one sentence and no linker error.
 
 use semver::Version;
 
@@ -25,16 +25,16 @@ pub(super) fn version(import: &str) -> Option<Version> {
     Version::parse(version).ok()
 }
 
-/// Compares the contract behind one import. Imports of other packages fit.
-pub(super) fn fit(import: &str) -> Fit {
-    match version(import) {
-        Some(version) if version > CONTRACT => Fit::Newer(version),
-        // Before 1.0, a minor version may break what the one before it promised.
-        Some(version) if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) => {
-            Fit::Older(version)
-        }
-        _ => Fit::Same,
+/// Compares the contract that a component was built against with the host's.
+pub(super) fn fit(version: Version) -> Fit {
+    if version > CONTRACT {
+        return Fit::Newer(version);
     }
+    // Before 1.0, a minor version may break what the one before it promised.
+    if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) {
+        return Fit::Older(version);
+    }
+    Fit::Same
 }
 
 #[cfg(test)]
@@ -43,11 +43,12 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_what_they_promise() {
-        assert_eq!(fit("gtm:plugin/log@0.1.0"), Fit::Same);
-        assert_eq!(fit("gtm:plugin/log@0.1.1"), Fit::Newer(Version::new(0, 1, 1)));
-        assert_eq!(fit("gtm:plugin/log@0.2.0"), Fit::Newer(Version::new(0, 2, 0)));
-        assert_eq!(fit("gtm:plugin/log@0.0.9"), Fit::Older(Version::new(0, 0, 9)));
-        assert_eq!(fit("wasi:cli/stdout@9.0.0"), Fit::Same);
+        let of = |import| version(import).map(fit);
+        assert_eq!(of("gtm:plugin/log@0.1.0"), Some(Fit::Same));
+        assert_eq!(of("gtm:plugin/log@0.1.1"), Some(Fit::Newer(Version::new(0, 1, 1))));
+        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(Fit::Newer(Version::new(0, 2, 0))));
+        assert_eq!(of("gtm:plugin/log@0.0.9"), Some(Fit::Older(Version::new(0, 0, 9))));
+        assert_eq!(of("wasi:cli/stdout@9.0.0"), None);
     }
 
     #[test]

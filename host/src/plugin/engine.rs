@@ -4,11 +4,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config};
+use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::limits::TABLE_ELEMENTS;
 
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
 /// computes lets others on its thread run that often.
 pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Instances of components at once: a filter and some lanes of each of a hundred plugins.
+const COMPONENTS: u32 = 1000;
+/// Modules, memories and tables in them: one each, but for languages whose runtime is made of shared libraries. At 6 GiB of
+/// addresses for each memory, this takes a tenth of what a 64-bit machine has.
+const SLOTS: u32 = 2000;
+/// Bytes that describe an instance: some dozen for each function.
+const METADATA: usize = 16 << 20;
 
 /// Compiles plugins and interrupts them.
 #[derive(Clone)]
@@ -44,7 +54,12 @@ impl Engine {
         let mut config = Config::new();
         config.epoch_interruption(true);
         config.cache(Some(open_cache(cache)?));
-        let wasmtime = wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)?;
+        config.allocation_strategy(pool());
+        // The pool reserves addresses, of which a machine may have few (`ulimit -v`); each instance then gets its own memory.
+        let wasmtime = wasmtime::Engine::new(&config).or_else(|_| {
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)
+        })?;
         let weak = wasmtime.weak();
         // A thread of its own: a task could wait behind the very plugin that is to be interrupted.
         std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
@@ -60,6 +75,22 @@ impl Engine {
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
     }
+}
+
+/// Memories and tables that are reserved once and used again, which halves the time to start an instance. What is reserved takes
+/// addresses, not memory.
+fn pool() -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(COMPONENTS)
+        .total_core_instances(SLOTS)
+        .total_memories(SLOTS)
+        .total_tables(SLOTS)
+        .total_stacks(COMPONENTS)
+        .max_memory_size(1 << 32)
+        .table_elements(TABLE_ELEMENTS)
+        .max_component_instance_size(METADATA)
+        .max_core_instance_size(METADATA);
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
 fn open_cache(directory: &Path) -> Result<Cache, EngineError> {

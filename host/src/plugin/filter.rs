@@ -2,26 +2,39 @@
 
 use std::fmt::Write;
 
+use tokio::sync::watch;
 use wasmtime::Store;
 
 use super::bindings::{Hosted, lower};
 use super::call::CallError;
-use super::component::Plugin;
+use super::component::{Plugin, store};
 use super::limits::ticks;
-use super::state::State;
+use super::slot::Slot;
+use super::state::{Role, State};
 use crate::op::Op;
 
-/// Asks a plugin which ops it wants. Makes its instance when first asked, and anew after a failure.
+/// Asks a plugin which ops it wants. Makes its instance when first asked, and anew after a failure, where a new version is
+/// current, and when it was used for long.
 pub struct Filter {
+    slot: Slot,
+    versions: watch::Receiver<Plugin>,
     plugin: Plugin,
-    instance: Option<(Store<State>, Hosted)>,
+    instance: Option<Instance>,
     id: String,
+}
+
+struct Instance {
+    store: Store<State>,
+    exports: Hosted,
+    calls: u32,
 }
 
 impl Filter {
     /// For a plugin.
-    pub fn new(plugin: Plugin) -> Self {
-        Self { plugin, instance: None, id: String::new() }
+    pub fn new(slot: &Slot) -> Self {
+        let mut versions = slot.versions();
+        let plugin = versions.borrow_and_update().clone();
+        Self { slot: slot.clone(), versions, plugin, instance: None, id: String::new() }
     }
 
     /// Whether the plugin wants this op. Blocks for as long as the plugin takes, which is limited.
@@ -29,30 +42,52 @@ impl Filter {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
-        let limits = self.plugin.limits;
-        let (store, plugin) = match &mut self.instance {
-            Some(instance) => instance,
-            None => {
-                let mut store = self.plugin.store();
-                store.set_epoch_deadline(ticks(limits.filter_timeout));
-                let plugin =
-                    self.plugin.filter.instantiate(&mut store).map_err(|error| {
-                        CallError::new("filter", &error, store.data(), limits.filter_timeout)
-                    })?;
-                self.instance.insert((store, plugin))
-            }
-        };
-        self.id.clear();
-        let _ = write!(self.id, "{}", op.id());
-        store.data_mut().begin(&self.id);
-        store.set_epoch_deadline(ticks(limits.filter_timeout));
-        let answer = plugin
-            .call_filter(&mut *store, lower(op, &self.id, attempt))
-            .map_err(|error| CallError::new("filter", &error, store.data(), limits.filter_timeout));
-        store.data().log_output();
-        if answer.is_err() {
+        if self.versions.has_changed().unwrap_or(false) {
+            self.plugin = self.versions.borrow_and_update().clone();
+            self.instance = None;
+        }
+        let answer = self.ask(op, attempt);
+        self.slot.judge(&self.plugin, answer.as_ref().err());
+        if answer.is_err() || self.instance.as_ref().is_some_and(|instance| instance.is_used_up(&self.plugin))
+        {
             self.instance = None;
         }
         answer
     }
+
+    fn ask(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+        let limit = self.plugin.limits().filter_timeout;
+        let Instance { store, exports, calls } = match &mut self.instance {
+            Some(instance) => instance,
+            None => self.instance.insert(start(&self.slot, &self.plugin)?),
+        };
+        *calls += 1;
+        self.id.clear();
+        let _ = write!(self.id, "{}", op.id());
+        store.data_mut().begin(&self.id);
+        store.set_epoch_deadline(ticks(limit));
+        let answer = exports
+            .call_filter(&mut *store, lower(op, &self.id, attempt))
+            .map_err(|error| CallError::new("filter", &error, store.data(), limit));
+        store.data().log_output();
+        answer
+    }
+}
+
+impl Instance {
+    fn is_used_up(&self, plugin: &Plugin) -> bool {
+        self.calls >= plugin.limits().recycle_calls || self.store.data().quota.has_grown()
+    }
+}
+
+fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
+    let limit = plugin.limits().filter_timeout;
+    let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), Role::Filter)?;
+    store.set_epoch_deadline(ticks(limit));
+    let exports = plugin
+        .filter
+        .instantiate(&mut store)
+        .map_err(|error| CallError::new("filter", &error, store.data(), limit))?;
+    store.data_mut().quota.started();
+    Ok(Instance { store, exports, calls: 0 })
 }

@@ -1,58 +1,154 @@
-//! Calls `handle`: asynchronously, in an instance that has the plugin's capabilities.
+//! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
 
 use std::fmt::Write;
 
+use tokio::sync::watch;
 use wasmtime::Store;
 
-use super::bindings::{Failure, Hosted, lower};
+use super::bindings::{Failure, Hosted, lower, types};
 use super::call::{CallError, one_line};
-use super::component::Plugin;
-use super::state::State;
+use super::component::{Plugin, store};
+use super::slot::Slot;
+use super::state::{Role, State};
 use crate::op::Op;
 
-/// Has a plugin handle ops. Makes its instance when first needed, and anew after a failure.
+/// What a plugin says of an op.
+type Outcome = Result<(), Failure>;
+
+/// Has a plugin handle ops. Makes its instance when first needed, and anew after a failure, where a new version is current,
+/// and when it was used for long.
 pub struct Handler {
+    slot: Slot,
+    versions: watch::Receiver<Plugin>,
     plugin: Plugin,
-    instance: Option<(Store<State>, Hosted)>,
+    instance: Option<Instance>,
     id: String,
+}
+
+struct Instance {
+    store: Store<State>,
+    exports: Hosted,
+    instance: wasmtime::component::Instance,
+    calls: u32,
 }
 
 impl Handler {
     /// For a plugin.
-    pub fn new(plugin: Plugin) -> Self {
-        Self { plugin, instance: None, id: String::new() }
+    pub fn new(slot: &Slot) -> Self {
+        let mut versions = slot.versions();
+        let plugin = versions.borrow_and_update().clone();
+        Self { slot: slot.clone(), versions, plugin, instance: None, id: String::new() }
+    }
+
+    /// The version that was called last.
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Whether the version that is called next takes several ops at once.
+    pub fn handles_batches(&mut self) -> bool {
+        self.take_up_version();
+        self.plugin.handles_batches()
     }
 
     /// Has the plugin handle this op, and gives back what it says of it.
     ///
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
-    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Result<(), Failure>, CallError> {
-        let Self { plugin, instance, id } = self;
-        let limits = plugin.limits;
+    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
+        self.take_up_version();
+        let Self { slot, plugin, instance, id, .. } = self;
         // Taken out, so that an instance in the middle of a call that is given up is not used again.
         let taken = instance.take();
+        id.clear();
+        let _ = write!(id, "{}", op.id());
         let call = async {
-            let (mut store, exports) = match taken {
-                Some(instance) => instance,
-                None => instantiate(plugin).await?,
-            };
-            id.clear();
-            let _ = write!(id, "{}", op.id());
-            store.data_mut().begin(id);
-            let answer = exports
-                .call_handle(&mut store, lower(op, id, attempt))
-                .await
-                .map_err(|error| CallError::new("handle", &error, store.data(), limits.handle_timeout));
-            store.data().log_output();
-            answer.map(|outcome| (outcome.map_err(tidy), (store, exports)))
+            let mut instance = begin(slot, plugin, taken, id).await?;
+            let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
+            end(instance, answer, "handle", plugin)
         };
-        let (outcome, used) = tokio::time::timeout(limits.handle_timeout, call)
-            .await
-            .map_err(|_| CallError::TimedOut { call: "handle", limit: limits.handle_timeout })??;
-        *instance = Some(used);
-        Ok(outcome)
+        let limit = plugin.limits().handle_timeout;
+        let called = tokio::time::timeout(limit, call).await;
+        let outcome = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit })))?;
+        Ok(outcome.map_err(tidy))
     }
+
+    /// Has the plugin handle these ops at once, each with the number of its attempt, and gives back what it says of each.
+    ///
+    /// # Errors
+    /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
+    pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<Outcome>, CallError> {
+        const CALL: &str = "handle-batch";
+        self.take_up_version();
+        let Self { slot, plugin, instance, .. } = self;
+        let taken = instance.take();
+        let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
+        let lowered: Vec<_> =
+            ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
+        let call = async {
+            let mut instance = begin(slot, plugin, taken, ids.first().map_or("", String::as_str)).await?;
+            let Instance { store, instance: exports, .. } = &mut instance;
+            let function = exports.get_typed_func::<(&[types::Op<'_>],), (Vec<Outcome>,)>(&mut *store, CALL);
+            let answer = match function {
+                Ok(function) => function.call_async(&mut *store, (&lowered,)).await,
+                Err(error) => Err(error),
+            };
+            end(instance, answer, CALL, plugin)
+        };
+        let limit = plugin.limits().handle_timeout;
+        let called = tokio::time::timeout(limit, call).await;
+        let (outcomes,) = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit })))?;
+        if outcomes.len() != ops.len() {
+            let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
+            return Err(CallError::Trapped { call: CALL, reason });
+        }
+        Ok(outcomes.into_iter().map(|outcome| outcome.map_err(tidy)).collect())
+    }
+
+    fn take_up_version(&mut self) {
+        if self.versions.has_changed().unwrap_or(false) {
+            self.plugin = self.versions.borrow_and_update().clone();
+            self.instance = None;
+        }
+    }
+
+    /// Keeps the instance for the next call, where it is good for one.
+    fn settle<T>(&mut self, called: Result<(T, Instance), CallError>) -> Result<T, CallError> {
+        self.slot.judge(&self.plugin, called.as_ref().err());
+        let (answer, instance) = called?;
+        let is_used_up =
+            instance.calls >= self.plugin.limits().recycle_calls || instance.store.data().quota.has_grown();
+        self.instance = (!is_used_up).then_some(instance);
+        Ok(answer)
+    }
+}
+
+/// An instance, ready for a call with the op of this id.
+async fn begin(
+    slot: &Slot,
+    plugin: &Plugin,
+    taken: Option<Instance>,
+    op: &str,
+) -> Result<Instance, CallError> {
+    let mut instance = match taken {
+        Some(instance) => instance,
+        None => start(slot, plugin).await?,
+    };
+    instance.calls += 1;
+    instance.store.data_mut().begin(op);
+    Ok(instance)
+}
+
+fn end<T>(
+    instance: Instance,
+    answer: wasmtime::Result<T>,
+    call: &'static str,
+    plugin: &Plugin,
+) -> Result<(T, Instance), CallError> {
+    let state = instance.store.data();
+    let answer = answer.map_err(|error| CallError::new(call, &error, state, plugin.limits().handle_timeout));
+    state.log_output();
+    Ok((answer?, instance))
 }
 
 /// A reason is logged by the host, as one line.
@@ -63,13 +159,22 @@ fn tidy(failure: Failure) -> Failure {
     }
 }
 
-async fn instantiate(plugin: &Plugin) -> Result<(Store<State>, Hosted), CallError> {
-    let mut store = plugin.store();
+async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
+    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), Role::Handler)?;
+    store.data_mut().selection = Some(plugin.shared_selection());
     // Each tick, let the time-out and the other work on this thread have their turn.
     store.epoch_deadline_async_yield_and_update(1);
     store.set_epoch_deadline(1);
-    match plugin.handler.instantiate_async(&mut store).await {
-        Ok(exports) => Ok((store, exports)),
-        Err(error) => Err(CallError::new("handle", &error, store.data(), plugin.limits.handle_timeout)),
+    let started = async {
+        let instance = plugin.handler.instance_pre().instantiate_async(&mut store).await?;
+        let exports = Hosted::new(&mut store, &instance)?;
+        Ok((instance, exports))
+    };
+    match started.await {
+        Ok((instance, exports)) => {
+            store.data_mut().quota.started();
+            Ok(Instance { store, exports, instance, calls: 0 })
+        }
+        Err(error) => Err(CallError::new("handle", &error, store.data(), plugin.limits().handle_timeout)),
     }
 }

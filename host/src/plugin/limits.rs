@@ -8,14 +8,14 @@ use super::engine::TICK;
 
 /// Elements in all tables of an instance. A table of this size takes 8 MB; real plugins have some
 /// thousand functions in theirs.
-const TABLE_ELEMENTS: usize = 1_000_000;
+pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
 
 /// Core instances, tables and memories, each, that a component may be made of. One in Python, which is
 /// made of shared libraries, has some twenty.
-const INSTANCES: usize = 200;
+pub(super) const INSTANCES: usize = 200;
 
-/// The limits of each instance of a plugin.
-#[derive(Clone, Copy, Debug)]
+/// The limits of each instance of a plugin, and of all of them together where that is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of linear memory.
     pub memory: usize,
@@ -23,6 +23,36 @@ pub struct Limits {
     pub filter_timeout: Duration,
     /// How long one call of `handle` may take, with all that it waits for.
     pub handle_timeout: Duration,
+    /// How long the plugin waits for one answer of the cluster, the store or an HTTP server.
+    pub call_timeout: Duration,
+    /// Lines that all instances log in a second.
+    pub log_lines: u32,
+    /// HTTP requests that all instances have under way.
+    pub http_requests: usize,
+    /// Bytes of the body of an HTTP request, and of that of a response.
+    pub http_bytes: usize,
+    /// Calls after which an instance is replaced by a new one.
+    pub recycle_calls: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A document can be 16 MB, and decoding one in an interpreted language takes ten times that.
+            memory: 256 << 20,
+            filter_timeout: Duration::from_secs(1),
+            // More than one slow mail server or HTTP service needs to answer or to time out.
+            handle_timeout: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(20),
+            // More than a person reads; a plugin that logs each op stays below it but in a backlog.
+            log_lines: 10_000,
+            http_requests: 16,
+            // As much as a document of the server holds.
+            http_bytes: 16 << 20,
+            // What leaks a little is gone before it counts, and what is slow to start does not start often.
+            recycle_calls: 1_000_000,
+        }
+    }
 }
 
 /// A time as ticks of the epoch clock, at least what it says.
@@ -38,13 +68,36 @@ pub(super) struct Quota {
     pub(super) limit: usize,
     memory: usize,
     elements: usize,
+    /// Bytes taken when it was ready for its first call.
+    ready: usize,
     /// It asked for more than it may have.
     pub(super) exceeded: bool,
 }
 
 impl Quota {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { limit: limits.memory, memory: limits.memory, elements: TABLE_ELEMENTS, exceeded: false }
+        Self {
+            limit: limits.memory,
+            memory: limits.memory,
+            elements: TABLE_ELEMENTS,
+            ready: 0,
+            exceeded: false,
+        }
+    }
+
+    /// The instance has started: what it has taken so far it takes at least.
+    pub(super) fn started(&mut self) {
+        self.ready = self.taken();
+    }
+
+    /// It has taken more than half of what it may have, and most of it since it started. WebAssembly gives no memory back,
+    /// so a new instance does.
+    pub(super) fn has_grown(&self) -> bool {
+        self.taken() > (self.limit / 2).max(self.ready.saturating_mul(2))
+    }
+
+    fn taken(&self) -> usize {
+        self.limit - self.memory
     }
 
     fn take(rest: &mut usize, exceeded: &mut bool, current: usize, desired: usize) -> bool {
@@ -97,12 +150,22 @@ mod tests {
 
     #[test]
     fn all_memories_of_an_instance_share_its_limit() {
-        let limits = Limits { memory: 100, filter_timeout: Duration::ZERO, handle_timeout: Duration::ZERO };
-        let mut quota = Quota::new(&limits);
+        let mut quota = Quota::new(&Limits { memory: 100, ..Limits::default() });
         assert!(quota.memory_growing(0, 60, None).unwrap());
         assert!(quota.memory_growing(60, 80, None).unwrap());
         assert!(!quota.exceeded);
         assert!(!quota.memory_growing(0, 40, None).unwrap());
         assert!(quota.exceeded);
+    }
+
+    #[test]
+    fn an_instance_has_grown_when_it_took_much_more_than_it_started_with() {
+        let mut quota = Quota::new(&Limits { memory: 100, ..Limits::default() });
+        assert!(quota.memory_growing(0, 30, None).unwrap());
+        quota.started();
+        assert!(quota.memory_growing(30, 60, None).unwrap());
+        assert!(!quota.has_grown());
+        assert!(quota.memory_growing(60, 61, None).unwrap());
+        assert!(quota.has_grown());
     }
 }

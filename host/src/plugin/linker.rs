@@ -1,39 +1,75 @@
 //! What is behind the imports of a plugin: one set of answers for `filter`, another for `handle`.
 
-use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker, Resource, Val};
 use wasmtime_wasi::p2::DynPollable;
 
 use super::bindings::types;
-use super::capabilities::{config, log, mail};
+use super::capabilities::{config, extended_json, http, log, mail, metrics, mongodb, state};
 use super::contract::CONTRACT;
 use super::engine::Engine;
-use super::state::State;
+use super::state::{Role, State};
 
-/// For `filter`: everything answers at once, and nothing has an effect.
-pub(super) fn for_filter(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// What is behind the imports of a component, in an instance of this role.
+pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine.wasmtime());
-    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-    refuse_waiting(&mut linker)?;
-    link_contract(&mut linker)?;
-    mail::link_refusal(&mut linker)?;
-    Ok(linker)
-}
-
-/// For `handle`: what waits lets other work go on meanwhile.
-pub(super) fn for_handler(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine.wasmtime());
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    link_contract(&mut linker)?;
-    mail::link(&mut linker)?;
-    Ok(linker)
-}
-
-fn link_contract(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     // Has types only, but is an import all the same.
     linker.instance(&format!("gtm:plugin/subscriptions@{CONTRACT}"))?;
-    log::link(linker)?;
-    config::link(linker)
+    log::link(&mut linker)?;
+    config::link(&mut linker)?;
+    extended_json::link(&mut linker)?;
+    metrics::link(&mut linker)?;
+    match role {
+        // Everything answers at once, and nothing has an effect.
+        Role::Filter => {
+            wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+            http::link_for_filter(&mut linker)?;
+            refuse_waiting(&mut linker)?;
+            for capability in ["mail", "mongodb", "state"] {
+                refuse(engine, component, &mut linker, capability)?;
+            }
+        }
+        // What waits lets other work go on meanwhile.
+        Role::Handler => {
+            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+            http::link(&mut linker)?;
+            mail::link(&mut linker)?;
+            mongodb::link(&mut linker)?;
+            state::link(&mut linker)?;
+        }
+    }
+    Ok(linker)
+}
+
+/// Has each function of a capability that the component asks for answer that it is for `handle`. All of them give back a
+/// result whose error has a case `not-granted`.
+fn refuse(
+    engine: &Engine,
+    component: &Component,
+    linker: &mut Linker<State>,
+    capability: &'static str,
+) -> wasmtime::Result<()> {
+    let name = format!("gtm:plugin/{capability}@{CONTRACT}");
+    let component_type = component.component_type();
+    let import = component_type.imports(engine.wasmtime()).find(|(import, _)| *import == name);
+    let Some(ComponentItem::ComponentInstance(interface)) = import.map(|(_, import)| import.ty) else {
+        return Ok(());
+    };
+    let mut linked = linker.instance(&name)?;
+    for (function, export) in interface.exports(engine.wasmtime()) {
+        if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
+            linked.func_new(function, move |_, _, _, results| {
+                let reason = format!("{capability} can be used in handle only, not in filter");
+                let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
+                if let [result] = results {
+                    *result = Val::Result(Err(Some(Box::new(error))));
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The epoch does not stop a call that waits in the host, and a filter has nothing to wait for.

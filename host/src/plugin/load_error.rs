@@ -6,6 +6,8 @@ use semver::Version;
 
 use super::call::CallError;
 use super::contract::CONTRACT;
+use crate::secret::NoSecret;
+use crate::selection::PatternError;
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +25,7 @@ pub enum LoadError {
     NotWasm { path: PathBuf },
     #[error(
         "the plugin {} is a core WebAssembly module, and a plugin is a component. In Rust, build it with --target \
-         wasm32-wasip2; from another compiler, make a component of it: wasm-tools component embed wit --world plugin \
-         CORE.wasm -o EMBEDDED.wasm, then wasm-tools component new EMBEDDED.wasm -o PLUGIN.wasm", path.display()
+         wasm32-wasip2; of another compiler, make a component of it: gtm-host componentize CORE.wasm -o PLUGIN.wasm", path.display()
     )]
     CoreModule { path: PathBuf },
     #[error("the plugin {} cannot be compiled: {reason}. Build it again", path.display())]
@@ -50,4 +51,22 @@ pub enum LoadError {
     Mismatch { path: PathBuf, reason: String },
     #[error("the plugin {} cannot say what it subscribes to: {reason}", path.display())]
     Subscriptions { path: PathBuf, reason: CallError },
+    #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
+    Subscription { path: PathBuf, namespace: String, reason: PatternError },
+    #[error("the plugin {} cannot be started: {reason}", path.display())]
+    Start { path: PathBuf, reason: CallError },
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+/// Why a plugin cannot be set up as it is said.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum SetupError {
+    #[error("{what} of the plugin {plugin} is not there: {reason}")]
+    Secret { plugin: String, what: String, reason: NoSecret },
+    #[error("the value of {header}, which the plugin {plugin} sends to {server}, is none of a header")]
+    Header { plugin: String, header: String, server: String },
+    #[error("the plugin {plugin} is granted the directory {}, which is none", path.display())]
+    NoDirectory { plugin: String, path: PathBuf },
 }

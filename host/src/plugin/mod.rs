@@ -1,9 +1,10 @@
 //! What runs ops: WebAssembly components in a sandbox.
 //!
 //! [`Engine`] is shared by all plugins. [`Plugin::load`] checks a component against the contract
-//! (`wit/`) and says in one sentence what is wrong with it. A [`Filter`] and a [`Handler`] call it:
-//! each has an instance of its own, limited in memory and time, that is thrown away after a failure.
-//! Nothing here knows where ops come from or what becomes of one that fails.
+//! (`wit/`) and says in one sentence what is wrong with it. A [`Slot`] holds the version that is current, and what the host
+//! has for it. A [`Filter`] and a [`Handler`] call it: each has an instance of its own, limited in memory and time, that can do
+//! what is granted ([`Grants`]) and is thrown away after a failure. Nothing here knows where ops come from or what becomes of
+//! one that fails.
 
 mod bindings;
 mod call;
@@ -12,12 +13,19 @@ mod component;
 mod contract;
 mod engine;
 mod filter;
+mod grants;
 mod handler;
 mod limits;
 mod linker;
 mod load_error;
+mod metrics;
 mod output;
+mod services;
+mod setup;
+mod slot;
+mod stamp;
 mod state;
+mod throttle;
 
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
@@ -25,6 +33,11 @@ pub use capabilities::mail::{Mailer, MailerError};
 pub use component::Plugin;
 pub use engine::{Engine, EngineError};
 pub use filter::Filter;
+pub use grants::{DirGrant, Grant, Grants, HttpGrant, MongodbGrants, NamespaceGrant, NoHttpGrant};
 pub use handler::Handler;
 pub use limits::Limits;
-pub use load_error::LoadError;
+pub use load_error::{LoadError, SetupError};
+pub use metrics::{Histogram, PluginMetrics};
+pub use services::{Effect, Recorder, Services};
+pub use setup::PluginSetup;
+pub use slot::Slot;

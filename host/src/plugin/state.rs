@@ -1,58 +1,95 @@
 //! What the host keeps beside an instance: all that its imports can reach.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::Value;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
-use super::capabilities::mail::Mailer;
-use super::component::Plugin;
+use super::capabilities::http::Hooks;
 use super::limits::Quota;
 use super::output::Output;
+use super::services::{Effect, Recorder};
+use super::setup::Setup;
+use super::slot::Shared;
+use crate::selection::Selection;
 
 /// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
 const RANDOM: u64 = 64 * 1024;
+/// Resources that an instance may hold at once: streams, requests, files. A table of so many takes some MB.
+const RESOURCES: usize = 10_000;
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It answers, and has no effect on anything.
+    Filter,
+    /// It does what the plugin is granted.
+    Handler,
+}
 
 /// The host's side of one instance.
 pub(super) struct State {
-    /// Nothing is granted: no files, no sockets, no environment, no arguments, no input.
+    pub(super) setup: Arc<Setup>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) role: Role,
     wasi: WasiCtx,
     table: ResourceTable,
+    http: WasiHttpCtx,
+    hooks: Hooks,
     pub(super) quota: Quota,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
-    pub(super) plugin: Arc<str>,
     /// The id of the op in hand. Empty while the instance starts.
     pub(super) op: String,
-    pub(super) mailer: Option<Mailer>,
+    /// What the plugin subscribes to, where that is known.
+    pub(super) selection: Option<Arc<Selection>>,
     /// Mails sent for the op in hand, in this attempt.
     pub(super) mails: u32,
 }
 
 impl State {
-    pub(super) fn new(plugin: &Plugin) -> Self {
+    /// # Errors
+    /// A directory that is granted cannot be opened.
+    pub(super) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> wasmtime::Result<Self> {
         let output = Output::default();
-        let wasi = WasiCtx::builder()
-            .stdout(output.clone())
+        // Nothing is granted here: no files, no sockets, no environment, no arguments, no input.
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(output.clone())
             .stderr(output.clone())
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM)
-            .build();
-        Self {
-            wasi,
-            table: ResourceTable::new(),
-            quota: Quota::new(&plugin.limits),
-            output,
-            config: plugin.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            plugin: Arc::clone(&plugin.name),
-            op: String::new(),
-            mailer: plugin.mailer.clone(),
-            mails: 0,
+            .max_random_size(RANDOM);
+        if role == Role::Handler {
+            wasi.envs(&setup.env);
+            for dir in &setup.grants.dirs {
+                let access = if dir.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+                wasi.preopened_dir(&dir.host, &dir.guest, access)?;
+            }
         }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        Ok(Self {
+            setup: Arc::clone(setup),
+            shared: Arc::clone(shared),
+            role,
+            wasi: wasi.build(),
+            table,
+            http: WasiHttpCtx::new(),
+            hooks: Hooks::new(setup, shared, role),
+            quota: Quota::new(&setup.limits),
+            output,
+            config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            op: String::new(),
+            selection: None,
+            mails: 0,
+        })
     }
 
     /// Gets ready for a call with the op of this id.
@@ -61,12 +98,55 @@ impl State {
         self.op.push_str(op);
         self.quota.exceeded = false;
         self.mails = 0;
+        self.hooks.begin(op);
     }
+
+    /// Says in the log that the plugin tried what it may not, and gives back the sentence: what it is, and how it is granted on the
+    /// command line and in a settings file.
+    pub(super) fn not_granted(&self, what: &str, said: &str, written: &str) -> String {
+        let plugin = &*self.setup.name;
+        let reason = format!(
+            "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"
+        );
+        tracing::warn!(plugin, op = self.op, "{reason}");
+        reason
+    }
+
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        self.shared.services.recorder.as_ref()
+    }
+
+    pub(super) fn effect(&self, capability: &'static str, what: Value) -> Effect {
+        Effect { plugin: Arc::clone(&self.setup.name), op: self.op.clone(), capability, what }
+    }
+
+    /// Takes down an effect, where effects are taken down and not done. Gives back whether it was.
+    pub(super) fn record(&self, capability: &'static str, what: impl FnOnce() -> Value) -> bool {
+        match self.recorder() {
+            Some(recorder) => {
+                recorder.record(self.effect(capability, what()));
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// What a call of the host gives within its time; an epoch does not stop what waits outside of the plugin.
+pub(super) async fn timed<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, String> {
+    let late = |_| format!("there was no answer within {}", humantime::format_duration(limit));
+    tokio::time::timeout(limit, call).await.map_err(late)
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bson::RawDocument;
 
-use super::value::{hexadecimal, integer};
+use super::value::integer;
+use crate::hexadecimal::hexadecimal;
 
 /// A session (`lsid`) and its transaction (`txnNumber`), in words: the same whatever the source.
 /// Transactions that the server makes for itself, within one of a client's, have the client's session and

@@ -31,7 +31,3 @@ pub(crate) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
 pub(super) fn milliseconds(value: RawBsonRef<'_>) -> Option<u64> {
     u64::try_from(value.as_datetime()?.timestamp_millis()).ok()
 }
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

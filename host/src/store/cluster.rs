@@ -3,7 +3,7 @@
 use bson::oid::ObjectId;
 use bson::raw::cstr;
 use bson::spec::BinarySubtype;
-use bson::{DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, doc, rawdoc};
+use bson::{Binary, DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
@@ -12,7 +12,7 @@ use mongodb::{Client, Collection};
 use super::dead_letter::Matcher;
 use super::fields::{Fields, VERSION};
 use super::letter_document::{self, Found, Parts};
-use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StoreError, op_document};
+use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
 
 const DATABASE: &str = "gtm";
@@ -29,6 +29,7 @@ pub(super) struct Cluster {
     letters: Collection<RawDocumentBuf>,
     parts: Collection<RawDocumentBuf>,
     snapshots: Collection<RawDocumentBuf>,
+    states: Collection<RawDocumentBuf>,
 }
 
 impl Cluster {
@@ -45,6 +46,7 @@ impl Cluster {
             letters: database.collection("dead_letters"),
             parts: database.collection("dead_letter_parts"),
             snapshots: database.collection("snapshots"),
+            states: database.collection("state"),
         }
     }
 
@@ -240,10 +242,68 @@ impl Cluster {
         timed(async { self.snapshots.delete_one(filter).await }).await.map_err(error)?;
         Ok(())
     }
+
+    pub(super) async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = find(&self.states, rawdoc! { "_id": key.document() }).await?;
+        let Some(document) = found else { return Ok(None) };
+        let fields = Fields {
+            document: &document,
+            what: key.to_string(),
+            store: NAME,
+            lost: "what the plugin kept there",
+        };
+        fields.check_version()?;
+        let value = document.get_binary("value").map_err(|error| fields.damaged(error))?;
+        Ok(Some(value.bytes.to_vec()))
+    }
+
+    pub(super) async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let filter = id_is(key.document())?;
+        match value {
+            Some(value) => {
+                let document = state_document(key, value);
+                let replace = self.states.replace_one(filter, &document).upsert(true);
+                timed(async { replace.await }).await.map_err(error)?;
+            }
+            None => drop(timed(async { self.states.delete_one(filter).await }).await.map_err(error)?),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn swap_state(
+        &self,
+        key: &StateKey,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let document = state_document(key, value);
+        let Some(expected) = expected else {
+            return match timed(async { self.states.insert_one(&document).await }).await {
+                Ok(_) => Ok(true),
+                Err(failed) if code(&failed) == Some(DUPLICATE_KEY) => Ok(false),
+                Err(failed) => Err(error(failed)),
+            };
+        };
+        let mut filter = id_is(key.document())?;
+        filter.insert("value", Binary { subtype: BinarySubtype::Generic, bytes: expected.to_vec() });
+        let replaced = timed(async { self.states.replace_one(filter, &document).await }).await;
+        Ok(replaced.map_err(error)?.matched_count > 0)
+    }
+}
+
+fn state_document(key: &StateKey, value: &[u8]) -> RawDocumentBuf {
+    let value = RawBinaryRef { subtype: BinarySubtype::Generic, bytes: value };
+    let mut document = rawdoc! { "_id": key.document(), "version": VERSION };
+    document.append(cstr!("value"), value);
+    document
 }
 
 fn by_id(key: &CheckpointKey) -> Result<Document, StoreError> {
-    let id = Document::try_from(&*key.document()).map_err(|error| StoreError::Defect(error.to_string()))?;
+    id_is(key.document())
+}
+
+fn id_is(id: RawDocumentBuf) -> Result<Document, StoreError> {
+    let id = Document::try_from(&*id).map_err(|error| StoreError::Defect(error.to_string()))?;
     Ok(doc! { "_id": id })
 }
 

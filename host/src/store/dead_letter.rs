@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use crate::op::{Op, OperationType};
-use crate::source::{PatternError, Selection};
+use crate::selection::{PatternError, Selection};
 
 /// An op that a plugin did not handle. Times are kept to the millisecond.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use redb::{
 
 use super::dead_letter::Matcher;
 use super::letter_document::{Found, whole};
-use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StoreError, op_document};
+use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
 
 const FILE: &str = "gtm-host.redb";
 /// Of what is in the file. One that knows less of it says so instead of reading on.
@@ -22,6 +22,7 @@ type Key = (&'static str, &'static str, Option<&'static str>);
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const CHECKPOINTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("checkpoints");
 const SNAPSHOTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("snapshots");
+const STATES: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("state");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead_letters");
 
 #[derive(Clone)]
@@ -246,6 +247,58 @@ impl Directory {
         })
         .await
     }
+
+    pub(super) async fn state(&self, of: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(STATES)?;
+            Ok(table.get(state_key(&of))?.map(|found| found.value().to_vec()))
+        })
+        .await
+    }
+
+    pub(super) async fn set_state(&self, of: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let (of, value) = (of.clone(), value.map(<[u8]>::to_vec));
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(STATES)?;
+                match value {
+                    Some(value) => drop(table.insert(state_key(&of), &*value)?),
+                    None => drop(table.remove(state_key(&of))?),
+                }
+            }
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn swap_state(
+        &self,
+        of: &StateKey,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let (of, expected, value) = (of.clone(), expected.map(<[u8]>::to_vec), value.to_vec());
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(STATES)?;
+                let is_expected = table.get(state_key(&of))?.map(|found| found.value().to_vec()) == expected;
+                if !is_expected {
+                    return Ok(false);
+                }
+                table.insert(state_key(&of), &*value)?;
+            }
+            write.commit()?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+fn state_key(of: &StateKey) -> (&str, &str, &str) {
+    (&of.pipeline, &of.plugin, &of.key)
 }
 
 /// Makes the tables where there are none, and looks at the format.
@@ -256,13 +309,14 @@ fn prepare(database: &Database, file: &Path) -> Result<(), Failure> {
         let mut meta = write.open_table(META)?;
         let format = meta.get("format")?.map(|format| format.value());
         match format {
-            Some(FORMAT) => return Ok(()),
+            Some(FORMAT) => {}
             Some(version) => return Err(StoreError::OtherFormat { file: file.to_owned(), version }.into()),
             None => drop(meta.insert("format", FORMAT)?),
         }
         write.open_table(CHECKPOINTS)?;
         write.open_table(SNAPSHOTS)?;
         write.open_table(LETTERS)?;
+        write.open_table(STATES)?;
     }
     Ok(write.commit()?)
 }

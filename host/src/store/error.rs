@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::source::PatternError;
+use crate::selection::PatternError;
 
 /// Why something is not stored, or cannot be read from the store.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ mod kind;
 mod letter_document;
 mod op_document;
 mod progress;
+mod state;
 
 use mongodb::Client;
 
@@ -22,6 +23,7 @@ pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
 use directory::Directory;
 pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
+pub use state::StateKey;
 
 /// A store. Clones are of the same one.
 #[derive(Clone)]
@@ -164,5 +166,34 @@ impl Store {
     /// See [`StoreError`].
     pub async fn remove_snapshot_progress(&self, key: &CheckpointKey) -> Result<(), StoreError> {
         ask!(self, remove_snapshot_progress(key), ())
+    }
+
+    /// What a plugin keeps under this key.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        ask!(self, state(key), None)
+    }
+
+    /// Has a plugin keep this; none: nothing any more.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
+        ask!(self, set_state(key, value), ())
+    }
+
+    /// Has a plugin keep this, if it keeps what is expected; none: nothing. Gives back whether it did.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn swap_state(
+        &self,
+        key: &StateKey,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        ask!(self, swap_state(key, expected, value), false)
     }
 }

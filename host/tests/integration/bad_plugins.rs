@@ -62,7 +62,10 @@ fn no_webassembly() {
 fn a_core_module() {
     let said = error_with_bytes(b"\0asm\x01\0\0\0");
     assert!(said.contains("is a core WebAssembly module, and a plugin is a component"), "{said}");
-    assert!(said.contains("--target wasm32-wasip2") && said.contains("wasm-tools component new"), "{said}");
+    assert!(
+        said.contains("--target wasm32-wasip2") && said.contains("gtm-host componentize CORE.wasm"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::Skip;
 use gtm_host::source::file::{Contents, FileError, Files, Options, Report};
 use tempfile::TempDir;

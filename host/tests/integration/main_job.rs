@@ -11,8 +11,18 @@ use crate::support::{Database, Host, LIMIT, message, plugin};
 /// their own addresses only.
 fn welcome_host(server: &Server, sink: &SmtpSink, more: &[&str]) -> Host {
     let (plugin, smtp) = (plugin("send_welcome_email"), sink.url());
-    let mut arguments =
-        vec!["--plugin", &plugin, "--uri", server.uri(), "--smtp", &smtp, "--retry-delay", "50ms"];
+    let mut arguments = vec![
+        "--plugin",
+        &plugin,
+        "--uri",
+        server.uri(),
+        "--smtp",
+        &smtp,
+        "--grant",
+        "mail",
+        "--retry-delay",
+        "50ms",
+    ];
     arguments.extend(more);
     Host::tailing(&arguments)
 }
@@ -90,6 +100,8 @@ async fn a_mail_server_that_is_away_is_waited_for() {
         &plugin,
         "--uri",
         server.uri(),
+        "--grant",
+        "mail",
         "--smtp",
         &smtp,
         "--retry-delay",

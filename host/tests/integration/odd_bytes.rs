@@ -1,15 +1,14 @@
 //! Documents that are not UTF-8, which a server may hold but the test server does not take: from the
 //! bytes of a reply through the sandbox, without the wire between.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, Timestamp, doc};
 use gtm_host::op::Op;
-use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin};
+use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::selection::Selection;
+use gtm_host::source::Reply;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::{Reader, Skipped};
-use gtm_host::source::{Reply, Selection};
 
 use crate::support::plugin;
 
@@ -39,12 +38,11 @@ fn insert(namespace: &str, document: Document) -> Document {
     doc! { "op": "i", "ns": namespace, "o": document, "ts": ts }
 }
 
-fn print_ops() -> Plugin {
+fn print_ops() -> Slot {
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let second = Duration::from_secs(1);
-    let limits = Limits { memory: 64 << 20, filter_timeout: second, handle_timeout: 30 * second };
-    let path = plugin("print_ops");
-    Plugin::load(&engine, "print_ops", path.as_ref(), limits, BTreeMap::new(), None).unwrap()
+    let setup = PluginSetup::new("print_ops", Limits::default());
+    let loaded = Plugin::load(&engine, plugin("print_ops").as_ref(), &setup).unwrap();
+    Slot::new(loaded, Services::default())
 }
 
 #[tokio::test]
@@ -55,8 +53,8 @@ async fn a_value_that_is_not_utf_8_is_rejected_by_the_plugin_that_decodes_it() {
     assert_eq!(op.document_key.as_deref(), Some(key.as_bytes()), "what can be read is");
 
     let plugin = print_ops();
-    assert_eq!(Filter::new(plugin.clone()).call(op, 1), Ok(true));
-    match Handler::new(plugin).call(op, 1).await {
+    assert_eq!(Filter::new(&plugin).call(op, 1), Ok(true));
+    match Handler::new(&plugin).call(op, 1).await {
         Ok(Err(Failure::Reject(reason))) => assert!(reason.contains("Invalid UTF-8"), "{reason}"),
         other => panic!("the plugin should reject the op: {other:?}"),
     }

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use gtm_host::op::Op;
+use gtm_host::selection::Selection;
+use gtm_host::source::Reply;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::{Missing, Reader, Skipped};
-use gtm_host::source::{Reply, Selection};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;

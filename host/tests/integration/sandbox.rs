@@ -90,7 +90,7 @@ async fn sleeping_in_filter() {
 
 #[tokio::test]
 async fn a_mail_from_the_filter_is_refused() {
-    let mut scene = misbehaving("filter=mail", &["--smtp", "smtp://127.0.0.1:1"]).await;
+    let mut scene = misbehaving("filter=mail", &["--grant", "mail", "--smtp", "smtp://127.0.0.1:1"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("no mail: ");
     assert!(message(&line).contains("in handle only, not in filter"), "{line}");
@@ -99,7 +99,7 @@ async fn a_mail_from_the_filter_is_refused() {
 
 #[tokio::test]
 async fn a_mail_without_a_mail_server_says_what_to_do() {
-    let mut scene = misbehaving("handle=mail", &[]).await;
+    let mut scene = misbehaving("handle=mail", &["--grant", "mail"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("given up after attempt 2");
     assert!(message(&line).contains("start it with --smtp URL"), "{line}");

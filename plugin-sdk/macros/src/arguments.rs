@@ -25,9 +25,15 @@ const OPERATIONS: [&str; 12] = [
 pub(crate) struct Arguments {
     namespaces: Vec<LitStr>,
     operations: Vec<Ident>,
+    batch: bool,
 }
 
 impl Arguments {
+    /// Whether the plugin takes several ops at once.
+    pub(crate) fn batch(&self) -> bool {
+        self.batch
+    }
+
     /// An expression of type `Vec<Subscription>`.
     pub(crate) fn subscriptions(&self) -> TokenStream {
         if self.namespaces.is_empty() && self.operations.is_empty() {
@@ -56,6 +62,13 @@ impl Parse for Arguments {
         let mut arguments = Self::default();
         while !input.is_empty() {
             let key: Ident = input.parse()?;
+            if key == "batch" && !arguments.batch {
+                arguments.batch = true;
+                if !input.is_empty() {
+                    input.parse::<Token![,]>()?;
+                }
+                continue;
+            }
             input.parse::<Token![=]>()?;
             if key == "namespace" && arguments.namespaces.is_empty() {
                 arguments.namespaces = one_or_more(input)?;
@@ -64,7 +77,7 @@ impl Parse for Arguments {
                 arguments.operations = one_or_more(input)?;
                 arguments.operations.iter().try_for_each(check_operation)?;
             } else {
-                let message = "expected `namespace = …` or `operation = …`, each at most once";
+                let message = "expected `namespace = …`, `operation = …` or `batch`, each at most once";
                 return Err(syn::Error::new(key.span(), message));
             }
             if !input.is_empty() {

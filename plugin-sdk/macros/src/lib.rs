@@ -9,6 +9,9 @@ use proc_macro::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, parse_macro_input};
 
+/// The contract that plugins are built against: the version of the package in `wit/`.
+const CONTRACT: &str = "0.1.0";
+
 /// Makes a type that implements `Plugin` the plugin of this component, and says what it subscribes to.
 ///
 /// - `namespace = "shop.orders"`, or several: `namespace = ["shop.orders", "users.*"]`. A `*` stands
@@ -16,6 +19,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `operation = insert`, or several: `operation = [insert, update]`. One of `insert`, `update`,
 ///   `replace`, `delete`, `create`, `drop`, `rename`, `drop_database`, `create_indexes`,
 ///   `drop_indexes`, `modify`, `other`. Without it, every operation.
+///
+/// - `batch`: the host hands over several ops at once, to `Plugin::handle_batch`.
+///
+/// The version of the crate is written into the component, where the host finds it.
 ///
 /// One component has one plugin: the attribute stands once in a crate, on a type without generics.
 ///
@@ -35,13 +42,29 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
     let name = &item.ident;
     let subscriptions = arguments.subscriptions();
+    let (bindings, export, batch) = if arguments.batch() {
+        let handle_batch = quote! {
+            fn handle_batch(
+                ops: ::std::vec::Vec<::gtm_plugin::bindings::Op>,
+            ) -> ::std::vec::Vec<::core::result::Result<(), ::gtm_plugin::bindings::Failure>> {
+                ::gtm_plugin::export::handle_batch::<#name>(ops)
+            }
+        };
+        (quote!(::gtm_plugin::bindings::batch), quote!(export_batch), handle_batch)
+    } else {
+        (quote!(::gtm_plugin::bindings), quote!(export), quote!())
+    };
+    let stamp = format!(
+        "{{\"contract\":\"{CONTRACT}\",\"sdk\":\"gtm-plugin {}\",\"version\":\"",
+        env!("CARGO_PKG_VERSION")
+    );
     quote! {
         #item
 
         const _: () = {
             struct Exported;
 
-            impl ::gtm_plugin::bindings::Guest for Exported {
+            impl #bindings::Guest for Exported {
                 fn filter(op: ::gtm_plugin::bindings::Op) -> bool {
                     ::gtm_plugin::export::filter::<#name>(op)
                 }
@@ -55,9 +78,20 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
                 fn subscriptions() -> ::std::vec::Vec<::gtm_plugin::export::Subscription> {
                     #subscriptions
                 }
+
+                #batch
             }
 
-            ::gtm_plugin::bindings::export!(Exported with_types_in ::gtm_plugin::bindings);
+            #[cfg(target_family = "wasm")]
+            #[allow(unsafe_code)]
+            const _: () = {
+                const TEXT: &str = ::core::concat!(#stamp, ::core::env!("CARGO_PKG_VERSION"), "\"}");
+                #[used]
+                #[unsafe(link_section = "gtm:plugin")]
+                static STAMP: [u8; TEXT.len()] = ::gtm_plugin::export::stamp(TEXT);
+            };
+
+            #bindings::#export!(Exported with_types_in #bindings);
         };
     }
     .into()

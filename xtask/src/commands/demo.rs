@@ -50,9 +50,11 @@ impl Host {
         for plugin in ["send_welcome_email", "print_ops"] {
             command.arg("--plugin").arg(xtask::plugin(plugin));
         }
+        command.args(["--grant", "send_welcome_email:mail"]);
         command.args(["--smtp", &sink.url(), "--log-format", "json"]).env("MONGODB_URI", server.uri());
         let mut shown: Vec<_> =
             vec!["gtm-host --plugin send_welcome_email.wasm --plugin print_ops.wasm".to_owned()];
+        shown.push("--grant send_welcome_email:mail".to_owned());
         shown.push(format!("--uri '{}' --smtp {}", server.uri(), sink.url()));
         println!("    {}", shown.join(" \\\n      "));
 

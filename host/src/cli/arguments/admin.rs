@@ -14,7 +14,7 @@ use super::{Typed, overlay};
 #[command(next_help_heading = "Admin API")]
 pub(in crate::cli) struct AdminArguments {
     /// Where a running host is seen and steered over HTTP, like 127.0.0.1:9797. A host that is started without it is not;
-    /// status, pause, resume and seek ask at 127.0.0.1:9797 without it
+    /// status, pause, resume, seek and swap ask at 127.0.0.1:9797 without it
     #[arg(long, env = "GTM_ADMIN", value_name = "HOST:PORT")]
     admin: Option<AdminAddress>,
 
@@ -76,6 +76,19 @@ pub(in crate::cli) struct SeekArguments {
     pub(in crate::cli) to: String,
     #[command(flatten)]
     pub(in crate::cli) steer: SteerArguments,
+}
+
+/// A plugin that goes on with another version.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SwapArguments {
+    /// Which plugin
+    #[arg(value_name = "NAME")]
+    pub(in crate::cli) plugin: String,
+    /// The version to go on with
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) file: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) asked: AskedArguments,
 }
 
 /// Which host is asked, and what is printed.

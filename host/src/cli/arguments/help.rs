@@ -3,7 +3,7 @@
 pub(super) const EXAMPLES: &str = "\
 Examples:
   Send a welcome e-mail to each new user of the database on this machine:
-    gtm-host --plugin send_welcome_email.wasm --smtp smtp://localhost:1025
+    gtm-host --plugin send_welcome_email.wasm --grant mail --smtp smtp://localhost:1025
 
   See every change that comes by:
     gtm-host tail
@@ -18,8 +18,9 @@ Examples:
   Keep everything in a file (examples/gtm.toml is one with comments):
     gtm-host --config gtm.toml
 
-A plugin is a WebAssembly component that exports filter and handle. It has no files, no network and no
-environment. One that fails is tried again; each op that is not handled in the end is logged with its id.
+A plugin is a WebAssembly component that exports filter and handle. It has no files, no network, no mail and
+no environment but for what is granted (--grant). When its file changes it is swapped, without a pause.
+SIGHUP has the settings file read anew. One that fails is tried again; each op that is not handled in the end is logged with its id.
 SIGINT (Ctrl-C) and SIGTERM stop the host when what it has read is handled; a second one stops it at once.
 Exit status: 0 stopped by a signal, 1 failed, 2 the command line was not understood.";
 
@@ -118,5 +119,19 @@ Examples:
   gtm-host seek 2026-01-31T12:00:00Z --plugin index_documents
   gtm-host seek oldest
   gtm-host seek now --plugin index_documents
+
+Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
+
+pub(super) const SWAP: &str = "\
+The file is compiled and started beside the version that runs. If it is a plugin, ops in work are
+finished by the old version and the next begin on the new one; the position stays. If one of its
+first 10 calls traps or takes too much, the old version comes back. A host that is restarted begins
+with the file that it was started with.
+
+A host also does this by itself when the file of a plugin changes, unless it was started with
+--no-watch.
+
+Examples:
+  gtm-host swap index_documents target/wasm32-wasip2/release/index_documents.wasm
 
 Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";

@@ -21,7 +21,7 @@ use gtm_host::config::Settings;
 use gtm_host::op::OperationType;
 
 use admin::AdminArguments;
-pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments};
+pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments, SwapArguments};
 pub(super) use check::CheckArguments;
 use common::CommonArguments;
 pub(super) use common::Format;
@@ -30,7 +30,7 @@ pub(super) use dead_letters::{
 };
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
-use help::{CHECK, DEAD_LETTERS, EXAMPLES, PAUSE, REPLAY, RESUME, SEEK, STATUS, TAIL};
+use help::{CHECK, DEAD_LETTERS, EXAMPLES, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP, TAIL};
 use plugins::PluginArguments;
 use server::ServerArguments;
 use store::StoreArguments;
@@ -77,6 +77,9 @@ pub(super) enum Command {
     /// Have a plugin of a running host go on from elsewhere, back or forth
     #[command(after_help = SEEK)]
     Seek(SeekArguments),
+    /// Have a plugin of a running host go on with another version of it
+    #[command(after_help = SWAP)]
+    Swap(SwapArguments),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +98,12 @@ pub(super) struct RunArguments {
     workers: WorkerArguments,
     #[command(flatten)]
     admin: AdminArguments,
+    /// Do nothing that plugins want done, and keep no checkpoints: what it would be is logged. Begins where --start says
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not swap a plugin when its file changes, nor look at --plugin-dir again; SIGHUP and gtm-host swap still do
+    #[arg(long)]
+    no_watch: bool,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +187,7 @@ impl Arguments {
             }
             Command::Check(_) => {}
             Command::Status(StatusArguments { asked, .. })
+            | Command::Swap(SwapArguments { asked, .. })
             | Command::Pause(SteerArguments { asked, .. })
             | Command::Resume(SteerArguments { asked, .. })
             | Command::Seek(SeekArguments { steer: SteerArguments { asked, .. }, .. }) => {
@@ -198,6 +208,7 @@ impl Command {
             Self::DeadLetters(arguments) => return arguments.settings(),
             Self::Check(arguments) => return arguments.settings(),
             Self::Status(StatusArguments { asked, .. })
+            | Self::Swap(SwapArguments { asked, .. })
             | Self::Pause(SteerArguments { asked, .. })
             | Self::Resume(SteerArguments { asked, .. })
             | Self::Seek(SeekArguments { steer: SteerArguments { asked, .. }, .. }) => {
@@ -208,9 +219,13 @@ impl Command {
         if let Self::Run(RunArguments { server, .. }) | Self::Tail(TailArguments { server, .. }) = self {
             server.lay_over(&mut settings);
         }
-        if let Self::Run(RunArguments { store, admin, .. }) = self {
+        if let Self::Run(RunArguments { store, admin, dry_run, no_watch, .. }) = self {
             store.lay_over(&mut settings);
             admin.lay_over(&mut settings);
+            settings.dry_run = *dry_run;
+            if *no_watch {
+                settings.watch = Some(false);
+            }
         }
         if let Self::Run(RunArguments { plugins, delivery, .. })
         | Self::Replay(ReplayArguments { plugins, delivery, .. }) = self
@@ -230,6 +245,7 @@ mod tests {
     use std::path::Path;
 
     use gtm_host::config::ConfigValue;
+    use gtm_host::plugin::Grant;
 
     use super::*;
 
@@ -243,9 +259,28 @@ mod tests {
     fn plugins_have_names_and_values() {
         let settings =
             settings(&["-p", "a/mail.wasm", "-p", "x=b.wasm", "-s", "k=1", "-s", "x:k=a=b"]).unwrap();
-        assert_eq!(settings.plugins["mail"].path, Path::new("a/mail.wasm"));
-        assert_eq!(settings.plugins["mail"].config["k"], ConfigValue::Text("1".into()));
-        assert_eq!(settings.plugins["x"].config["k"], ConfigValue::Text("a=b".into()));
+        assert_eq!(settings.plugins["mail"].path.as_deref(), Some(Path::new("a/mail.wasm")));
+        assert_eq!(settings.plugins["mail"].config["k"], ConfigValue::from("1".to_owned()));
+        assert_eq!(settings.plugins["x"].config["k"], ConfigValue::from("a=b".to_owned()));
+    }
+
+    #[test]
+    fn what_is_granted_is_said_of_one_plugin_or_of_all() {
+        let said = ["-p", "x.wasm", "-p", "y.wasm", "-g", "state", "-g", "y:http=http://localhost:1"];
+        let settings = settings(&said).unwrap();
+        let (x, y) = (&settings.plugins["x"].grants, &settings.plugins["y"].grants);
+        assert!(x.state && y.state && x.http.is_empty());
+        let mut expected = x.clone();
+        expected.add(Grant::parse("http", Some("http://localhost:1")).unwrap());
+        assert_eq!(*y, expected);
+        let of_dir =
+            super::tests::settings(&["--plugin-dir", "d", "-g", "mail", "-g", "later:state"]).unwrap();
+        assert!(of_dir.every_plugin.grants.mail && of_dir.plugins["later"].grants.mail);
+        assert!(of_dir.plugins["later"].grants.state && !of_dir.every_plugin.grants.state);
+        let unknown = super::tests::settings(&["-p", "x.wasm", "-g", "z:mail"]).unwrap_err();
+        assert!(unknown.contains("--grant z:…: there is no plugin z; there are: x"), "{unknown}");
+        let odd = super::tests::settings(&["-p", "x.wasm", "-g", "root"]).unwrap_err();
+        assert!(odd.contains("what can be granted is mail, state"), "{odd}");
     }
 
     #[test]
@@ -257,7 +292,7 @@ mod tests {
         let settings = settings(&["--config", file.to_str().unwrap(), "--uri", "mongodb://said"]).unwrap();
         assert_eq!(settings.source.uri.as_deref(), Some("mongodb://said"));
         assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
-        assert_eq!(settings.plugins["x"].path, directory.path().join("x.wasm"));
+        assert_eq!(settings.plugins["x"].path, Some(directory.path().join("x.wasm")));
         assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
     }
 

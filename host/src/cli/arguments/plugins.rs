@@ -1,6 +1,5 @@
 //! Which plugins run, and what each may take.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::Args;
-use gtm_host::config::{ConfigValue, PluginSettings, Settings};
+use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::plugin::Grant;
 
 use super::{Typed, overlay};
 
@@ -25,7 +25,17 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
     values: Vec<PluginValue>,
 
-    /// The mail server that plugins send through; without it they cannot. smtp://, smtps://, or
+    /// A directory whose .wasm files are plugins, each under the name of its file, as they come, change and go
+    #[arg(long, env = "GTM_PLUGIN_DIR", value_name = "DIR")]
+    plugin_dir: Option<PathBuf>,
+
+    /// What a plugin may do beside computing: mail, state, http=SERVER, http-private=SERVER, mongodb-read=DB.COLL,
+    /// mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST. Without a NAME, every plugin. May be given more
+    /// than once
+    #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
+    grants: Vec<PluginGrant>,
+
+    /// The mail server that plugins send through, if they are granted it. smtp://, smtps://, or
     /// smtp://…?tls=required for STARTTLS
     #[arg(long, env = "GTM_SMTP", hide_env_values = true, value_name = "URL")]
     smtp: Option<String>,
@@ -50,6 +60,10 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     handle_timeout: Option<Duration>,
 
+    /// Time for one answer of the cluster, the store or an HTTP server to a plugin [default: 20s]
+    #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    call_timeout: Option<Duration>,
+
     /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
     #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -64,7 +78,8 @@ impl PluginArguments {
     }
 
     pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
-        set_plugins(&mut settings.plugins, &self.plugins, &self.values)?;
+        overlay(&mut settings.plugin_dir, &self.plugin_dir);
+        self.set_plugins(settings)?;
         let Settings { mail, limits, .. } = settings;
         // A file that is named here goes before a value in the settings file.
         if self.smtp_file.is_some() {
@@ -73,9 +88,10 @@ impl PluginArguments {
         overlay(&mut mail.url, &self.smtp);
         overlay(&mut mail.url_file, &self.smtp_file);
         overlay(&mut mail.from, &self.mail_from);
-        limits.memory = self.memory.unwrap_or(limits.memory);
-        limits.filter_timeout = self.filter_timeout.unwrap_or(limits.filter_timeout);
-        limits.handle_timeout = self.handle_timeout.unwrap_or(limits.handle_timeout);
+        overlay(&mut limits.memory, &self.memory);
+        overlay(&mut limits.filter_timeout, &self.filter_timeout);
+        overlay(&mut limits.handle_timeout, &self.handle_timeout);
+        overlay(&mut limits.call_timeout, &self.call_timeout);
         overlay(&mut settings.cache_dir, &self.cache_dir);
         Ok(())
     }
@@ -118,10 +134,7 @@ impl FromStr for PluginValue {
 
     fn from_str(argument: &str) -> Result<Self, String> {
         let (key, value) = argument.split_once('=').ok_or("expected KEY=VALUE or NAME:KEY=VALUE")?;
-        let (plugin, key) = match key.split_once(':') {
-            Some((plugin, key)) => (Some(plugin.to_owned()), key),
-            None => (None, key),
-        };
+        let (plugin, key) = named(key);
         if key.is_empty() {
             return Err("the key is empty".to_owned());
         }
@@ -129,45 +142,84 @@ impl FromStr for PluginValue {
     }
 }
 
-fn set_plugins(
-    plugins: &mut BTreeMap<String, PluginSettings>,
-    named: &[NamedPlugin],
-    values: &[PluginValue],
-) -> anyhow::Result<()> {
-    let mut said = Vec::new();
-    for NamedPlugin { name, path } in named {
-        if said.contains(&name) {
-            bail!("two plugins are called {name}: give one another name, as in --plugin NAME=FILE");
-        }
-        let path = path.clone();
-        let plugin = match plugins.remove(name) {
-            Some(settings) => PluginSettings { path, ..settings },
-            None => {
-                PluginSettings { path, snapshot: None, ordering: None, lanes: None, config: BTreeMap::new() }
-            }
+/// `NAME:WHAT`, or `WHAT` alone; `what` ends at the first `=`, as a colon may stand in a value.
+fn named(what: &str) -> (Option<String>, &str) {
+    match what.split_once(':') {
+        Some((plugin, what)) => (Some(plugin.to_owned()), what),
+        None => (None, what),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct PluginGrant {
+    plugin: Option<String>,
+    grant: Grant,
+}
+
+impl FromStr for PluginGrant {
+    type Err = String;
+
+    fn from_str(argument: &str) -> Result<Self, String> {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (argument, None),
         };
-        plugins.insert(name.clone(), plugin);
-        said.push(name);
+        let (plugin, name) = named(name);
+        Ok(Self { plugin, grant: Grant::parse(name, value)? })
     }
-    if plugins.is_empty() {
-        bail!("there is no plugin to run: name one by --plugin FILE, or in a settings file by --config FILE");
-    }
-    for PluginValue { plugin, key, value } in values {
-        let value = ConfigValue::Text(value.clone());
-        match plugin {
-            None => {
-                for plugin in plugins.values_mut() {
-                    plugin.config.insert(key.clone(), value.clone());
-                }
+}
+
+impl PluginArguments {
+    fn set_plugins(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        let plugins = &mut settings.plugins;
+        let mut said = Vec::new();
+        for NamedPlugin { name, path } in &self.plugins {
+            if said.contains(&name) {
+                bail!("two plugins are called {name}: give one another name, as in --plugin NAME=FILE");
             }
-            Some(name) => {
-                let known = plugins.keys().cloned().collect::<Vec<_>>().join(", ");
-                let plugin = plugins.get_mut(name).with_context(|| {
-                    format!("--set {name}:{key}: there is no plugin {name}; there are: {known}")
-                })?;
-                plugin.config.insert(key.clone(), value);
-            }
+            plugins.entry(name.clone()).or_default().path = Some(path.clone());
+            said.push(name);
         }
+        if plugins.is_empty() && settings.plugin_dir.is_none() {
+            bail!(
+                "there is no plugin to run: name one by --plugin FILE, or in a settings file by --config FILE; or a directory of \
+                 them by --plugin-dir DIR"
+            );
+        }
+        for PluginValue { plugin, key, value } in &self.values {
+            let what = || format!("--set {}:{key}", plugin.as_deref().unwrap_or_default());
+            change(settings, plugin.as_deref(), what, |plugin| {
+                plugin.config.insert(key.clone(), value.clone().into());
+            })?;
+        }
+        for PluginGrant { plugin, grant } in &self.grants {
+            let what = || format!("--grant {}:…", plugin.as_deref().unwrap_or_default());
+            change(settings, plugin.as_deref(), what, |plugin| plugin.grants.add(grant.clone()))?;
+        }
+        Ok(())
     }
+}
+
+/// Changes the settings of a plugin, or of all.
+fn change(
+    settings: &mut Settings,
+    name: Option<&str>,
+    what: impl FnOnce() -> String,
+    change: impl Fn(&mut PluginSettings),
+) -> anyhow::Result<()> {
+    let Settings { plugins, every_plugin, plugin_dir, .. } = settings;
+    let Some(name) = name else {
+        plugins.values_mut().chain([every_plugin]).for_each(change);
+        return Ok(());
+    };
+    // One of the directory may come later.
+    if plugin_dir.is_some() && !plugins.contains_key(name) {
+        plugins.insert(name.to_owned(), every_plugin.clone());
+    }
+    let known = plugins.keys().cloned().collect::<Vec<_>>().join(", ");
+    let plugin = plugins
+        .get_mut(name)
+        .with_context(|| format!("{}: there is no plugin {name}; there are: {known}", what()))?;
+    change(plugin);
     Ok(())
 }

@@ -1,14 +1,15 @@
-//! `gtm-host status`, `pause`, `resume` and `seek`: a host that runs, seen and steered.
+//! `gtm-host status`, `pause`, `resume`, `seek` and `swap`: a host that runs, seen and steered.
 
 mod status;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use gtm_host::admin::AdminClient;
 use gtm_host::config::Settings;
 use serde_json::json;
 
-use super::arguments::{Format, SeekArguments, SteerArguments};
+use super::arguments::{Format, SeekArguments, SteerArguments, SwapArguments};
 use super::output::{print, print_json};
 
 pub(super) use status::run as status;
@@ -27,6 +28,19 @@ pub(super) fn seek(arguments: &SeekArguments, settings: &Settings) -> anyhow::Re
     let SeekArguments { to, steer } = arguments;
     let plugins = client(settings)?.seek(steer.plugin.as_deref(), to)?;
     said(&format!("going on from {to}"), steer.asked.output, &plugins)
+}
+
+pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let SwapArguments { plugin, file, asked } = arguments;
+    // The host may have been started elsewhere.
+    let file = file.canonicalize().with_context(|| format!("{} cannot be read", file.display()))?;
+    let file = file.to_str().context("the path of the plugin is not UTF-8")?;
+    let version = client(settings)?.swap(plugin, file)?;
+    match asked.output {
+        Format::Text => print(format!("going on with version {version}: {plugin}").as_bytes())?,
+        Format::Json => print_json(&json!({ "plugins": [plugin], "version": version }))?,
+    };
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Asks the host that listens as the settings say.

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use gtm_host::config::Settings;
-use gtm_host::plugin::{Failure, Handler};
+use gtm_host::plugin::{Failure, Handler, Slot};
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
-use crate::cli::load::load;
+use crate::cli::load::{Loader, load, services};
 use crate::cli::output::{print, print_json};
+use crate::cli::server::client;
 
 pub(super) async fn run(
     arguments: &RetryArguments,
@@ -22,16 +23,23 @@ pub(super) async fn run(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let mut letters = Letters::chosen(store, settings, &arguments.which, None)?;
-    let mut handlers: HashMap<String, (Handler, String)> = HashMap::new();
-    for (plugin, _) in load(settings).await? {
-        let (name, version) = (plugin.name().to_owned(), plugin.version().to_owned());
-        handlers.insert(name, (Handler::new(plugin), version));
+    let mut handlers: HashMap<String, Handler> = HashMap::new();
+    let plugins = load(&Loader::new(settings)?, settings).await?;
+    // The store may be a directory, and the server down.
+    let client = match plugins.iter().any(|(_, own)| own.grants.of("mongodb").is_some()) {
+        true => Some(client(settings).await?),
+        false => None,
+    };
+    let services = services(settings, client.as_ref(), Some(store)).await?;
+    for (plugin, _) in plugins {
+        let name = plugin.name().to_owned();
+        handlers.insert(name, Handler::new(&Slot::new(plugin, services.clone())));
     }
     let (mut handled, mut failed, mut left) = (0_u64, 0_u64, 0_u64);
     while !shutdown.is_cancelled()
         && let Some(letter) = letters.next().await?
     {
-        let Some((handler, version)) = handlers.get_mut(&letter.plugin) else {
+        let Some(handler) = handlers.get_mut(&letter.plugin) else {
             tracing::warn!(
                 plugin = letter.plugin,
                 "the dead letter {} is left: its plugin is not given. Name it by --plugin {}=FILE",
@@ -41,7 +49,7 @@ pub(super) async fn run(
             left += 1;
             continue;
         };
-        match attempt(handler, version, letter).await {
+        match attempt(handler, letter).await {
             Ok(id) => {
                 store.drop_dead_letter(&id).await?;
                 handled += 1;
@@ -66,11 +74,7 @@ pub(super) async fn run(
 }
 
 /// Gives back the id of a letter that is handled now; or else the letter as it is to be kept.
-async fn attempt(
-    handler: &mut Handler,
-    version: &str,
-    letter: DeadLetter,
-) -> Result<String, Box<DeadLetter>> {
+async fn attempt(handler: &mut Handler, letter: DeadLetter) -> Result<String, Box<DeadLetter>> {
     let attempts = letter.attempts.saturating_add(1);
     let (kind, error) = match handler.call(&letter.op, attempts).await {
         Ok(Ok(())) => return Ok(letter.id),
@@ -78,6 +82,6 @@ async fn attempt(
         Ok(Err(Failure::Retry(reason))) => (DeadLetterKind::Failed, reason),
         Err(error) => (DeadLetterKind::Failed, error.to_string()),
     };
-    let (version, time) = (version.to_owned(), SystemTime::now());
+    let (version, time) = (handler.plugin().version().to_owned(), SystemTime::now());
     Err(Box::new(DeadLetter { kind, error, attempts, version, time, ..letter }))
 }

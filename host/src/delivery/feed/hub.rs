@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::op::{Op, Timestamp};
-use crate::source::{Choice, Follow, HistoryLost, Live, Position, Selection, Skipped, SourceError, Start};
+use crate::selection::Selection;
+use crate::source::{Choice, Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
 
 /// How long members that keep up wait for one that does not.
 const PATIENCE: Duration = Duration::from_millis(500);

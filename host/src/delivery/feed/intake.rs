@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +12,9 @@ use crate::delivery::batch::Batch;
 use crate::delivery::control::ReaderState;
 use crate::delivery::progress::Progress;
 use crate::op::{Op, Origin, Timestamp};
-use crate::source::{Follow, Live, Position, Selection, Skipped, SourceError, Start};
+use crate::plugin::Plugin;
+use crate::selection::Selection;
+use crate::source::{Follow, Live, Position, Skipped, SourceError, Start};
 
 /// How far behind the shared reader a plugin may be and still join it, in seconds.
 const CLOSE: u32 = 2;
@@ -31,6 +32,8 @@ pub(in crate::delivery) struct Intake {
     pub(in crate::delivery) hub: HubHandle,
     /// How it reads by itself.
     pub(in crate::delivery) follow: Follow,
+    /// Versions of the plugin, which may want something else.
+    pub(in crate::delivery) versions: watch::Receiver<Plugin>,
     /// Of what is read, ops that are another worker's are not for this plugin.
     pub(in crate::delivery) mine: Arc<dyn Fn(&Op) -> bool + Send + Sync>,
     pub(in crate::delivery) progress: Arc<Progress>,
@@ -69,7 +72,6 @@ impl Intake {
 
     async fn read(&mut self, first: Option<Live>, skipped: &mut Skipped) -> Result<(), SourceError> {
         let shutdown = self.shutdown.clone();
-        let mut selection = self.follow.selection.clone();
         let mut reading = match first {
             Some(live) => Reading::Own(Box::new(live)),
             None if self.follow.snapshot => Reading::None,
@@ -92,7 +94,7 @@ impl Intake {
                 Reading::Shared { batches, passed } => {
                     self.progress.set_reader(ReaderState::Shared);
                     let since = Instant::now();
-                    if self.read_shared(batches, passed, &mut selection).await.is_err() {
+                    if self.read_shared(batches, passed).await.is_err() {
                         return Ok(());
                     }
                     if since.elapsed() > APART_MOST {
@@ -180,6 +182,11 @@ impl Intake {
                     take(skipped, *live);
                     return Ok(Some(Reading::None));
                 }
+                () = other_selection(&mut self.versions, &mut self.follow.selection) => {
+                    live.confirm().await?;
+                    take(skipped, *live);
+                    return Ok(Some(Reading::None));
+                }
                 ops = live.next() => ops?,
             };
             let nothing = ops.is_empty();
@@ -224,14 +231,15 @@ impl Intake {
         &mut self,
         mut batches: mpsc::Receiver<Arc<SharedBatch>>,
         passed: Option<Timestamp>,
-        selection: &mut Selection,
     ) -> Result<(), Gone> {
         let progress = Arc::clone(&self.progress);
+        let mut selection = self.follow.selection.clone();
         loop {
             let batch = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(Gone),
                 () = progress.until_paused(true) => return Ok(()),
+                () = other_selection(&mut self.versions, &mut self.follow.selection) => return Ok(()),
                 batch = batches.recv() => batch,
             };
             let Some(batch) = batch else { return Ok(()) };
@@ -282,6 +290,19 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// Waits until a version of the plugin is current that wants something else, and takes note of it. What is read from then on
+/// is what that one wants.
+async fn other_selection(versions: &mut watch::Receiver<Plugin>, selection: &mut Selection) {
+    while versions.changed().await.is_ok() {
+        let wanted = versions.borrow_and_update().selection().clone();
+        if wanted.digest() != selection.digest() {
+            *selection = wanted;
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Whether what was read up to `position` goes as far as what is shared from `at` on.

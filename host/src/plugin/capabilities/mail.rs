@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
+use serde_json::json;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::mail::{self, Error, Host, Message};
@@ -74,15 +75,9 @@ impl Mailer {
         }
     }
 
-    async fn send(&self, message: Message, id: impl FnOnce(&Mailbox) -> String) -> Result<String, Error> {
-        let from = match &message.from {
-            Some(from) => mailbox(from)?,
-            None => self.sender.clone(),
-        };
-        let id = id(&from);
-        let letter = compose(message, from, id.clone())?;
+    async fn send(&self, letter: Letter) -> Result<(), Error> {
         match tokio::time::timeout(SMTP_TIMEOUT, self.transport.send(letter)).await {
-            Ok(Ok(_)) => Ok(id),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if refuses_message(&error) => Err(Error::Rejected(words(&error))),
             Ok(Err(error)) => Err(Error::Unavailable(words(&error))),
             Err(_) => Err(Error::Unavailable(timed_out())),
@@ -95,29 +90,34 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
     mail::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
-/// For `filter`, which may be called more than once for an op and so sends nothing.
-pub(in crate::plugin) fn link_refusal(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.instance("gtm:plugin/mail@0.1.0")?.func_wrap("send", |_, (_message,): (Message,)| {
-        let refusal = Error::NotGranted("mail can be sent in handle only, not in filter".to_owned());
-        Ok((Err::<String, _>(refusal),))
-    })
-}
-
 impl Host for State {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
-        let Some(mailer) = &self.mailer else {
-            return Err(Error::NotGranted(
-                "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml"
-                    .to_owned(),
-            ));
-        };
+        if !self.setup.grants.mail {
+            return Err(Error::NotGranted(self.not_granted("mail", "mail", "mail = true")));
+        }
         if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
         }
         // Counted whether it is sent or not, so that each mail has the same number at each attempt.
         let number = self.mails;
         self.mails += 1;
-        mailer.send(message, |from| message_id(&self.op, number, &self.plugin, from)).await
+        let id = |from: &Mailbox| message_id(&self.op, number, &self.setup.name, from);
+        let services = &self.shared.services;
+        if let Some(recorder) = &services.recorder {
+            let sender = services.mailer.as_ref().map(|mailer| &mailer.sender);
+            let (letter, id) = compose_as(message, sender, id)?;
+            recorder.record(self.effect("mail", json!({ "messageId": id, "text": text_of(&letter) })));
+            return Ok(id);
+        }
+        let Some(mailer) = &services.mailer else {
+            return Err(Error::NotGranted(
+                "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml"
+                    .to_owned(),
+            ));
+        };
+        let (letter, id) = compose_as(message, Some(&mailer.sender), id)?;
+        mailer.send(letter).await?;
+        Ok(id)
     }
 }
 
@@ -126,6 +126,26 @@ fn message_id(op: &str, number: u32, plugin: &str, from: &Mailbox) -> String {
     let plugin =
         plugin.replace(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_' || sign == '-'), "-");
     format!("<{op}.{number}.{plugin}@{}>", from.email.domain())
+}
+
+/// The letter, and its id; by `sender`, where the message names none.
+fn compose_as(
+    message: Message,
+    sender: Option<&Mailbox>,
+    id: impl FnOnce(&Mailbox) -> String,
+) -> Result<(Letter, String), Error> {
+    let from = match (&message.from, sender) {
+        (Some(from), _) => mailbox(from)?,
+        (None, Some(sender)) => sender.clone(),
+        (None, None) => mailbox(SENDER)?,
+    };
+    let id = id(&from);
+    Ok((compose(message, from, id.clone())?, id))
+}
+
+/// As it would be sent.
+fn text_of(letter: &Letter) -> String {
+    String::from_utf8_lossy(&letter.formatted()).into_owned()
 }
 
 fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error> {

@@ -1,5 +1,10 @@
-//! What a plugin can do beyond computing: one file per host interface.
+//! What a plugin can do beyond computing: one file, or folder, per host interface.
 
 pub(super) mod config;
+pub(super) mod extended_json;
+pub(super) mod http;
 pub(super) mod log;
 pub(super) mod mail;
+pub(super) mod metrics;
+pub(super) mod mongodb;
+pub(super) mod state;

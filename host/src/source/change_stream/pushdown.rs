@@ -3,7 +3,7 @@
 use bson::{Document, doc};
 
 use crate::op::OperationType;
-use crate::source::Selection;
+use crate::selection::Selection;
 
 /// Stages after which each event that is wanted is still there, and the end of a stream that was invalidated.
 /// None are sent where that cannot be said to the server.

@@ -11,9 +11,10 @@ use super::event::{Event, Split};
 use super::fragments::{Fragments, Joined};
 use super::token::transaction_index;
 use crate::op::{Op, OperationType, Origin, Place, Transaction};
+use crate::selection::Selection;
 use crate::source::session::transaction_id;
 use crate::source::skip::count;
-use crate::source::{Malformed, Reply, Selection, Skip, Skipped};
+use crate::source::{Malformed, Reply, Skip, Skipped};
 
 /// How large an event may be that is put together of fragments. It has three documents at the most, before,
 /// after and the difference, each of up to 16 MB.

@@ -5,7 +5,7 @@ use std::fmt;
 use bson::RawBson;
 use mongodb::Namespace;
 
-use crate::source::Selection;
+use crate::selection::Selection;
 
 /// What of the deployment is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]

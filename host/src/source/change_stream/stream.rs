@@ -11,9 +11,10 @@ use super::request::{Request, StreamOptions};
 use super::scope::Scope;
 use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
+use crate::selection::Selection;
 use crate::source::patience::Patience;
 use crate::source::wire::{AWAIT, reply, timed_for};
-use crate::source::{Malformed, Reply, Selection, Skipped};
+use crate::source::{Malformed, Reply, Skipped};
 
 /// A reader of a change stream, from a position on, without end.
 pub struct ChangeStream {

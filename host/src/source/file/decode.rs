@@ -18,11 +18,12 @@ use super::path::{is_metadata, namespace};
 use super::report::{Contents, Totals};
 use super::texts::Texts;
 use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
+use crate::selection::Selection;
 use crate::source::oplog::Reader;
 use crate::source::oplog::entry::Entry;
 use crate::source::oplog::scan::Fields;
 use crate::source::reply::id_of;
-use crate::source::{Malformed, Reply, Selection};
+use crate::source::{Malformed, Reply};
 
 /// Reads files one after another.
 pub(super) struct Decoder {

@@ -24,7 +24,7 @@ pub use error::{FileError, Place};
 pub use report::{Contents, FileReport, Report, Totals};
 
 use crate::op::{Namespace, Op, Timestamp};
-use crate::source::Selection;
+use crate::selection::Selection;
 use decode::Decoder;
 use outbox::Message;
 

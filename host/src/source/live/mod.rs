@@ -11,8 +11,9 @@ use super::change_stream::StreamError;
 use super::choice::Choice;
 use super::oplog::TailError;
 use super::snapshot::{KeptProgress, SnapshotError};
-use super::{Position, Selection, Skipped, Start};
+use super::{Position, Skipped, Start};
 use crate::op::Op;
+use crate::selection::Selection;
 use stream::Stream;
 use taking::{Taking, begin};
 

@@ -2,9 +2,10 @@
 
 use super::{Follow, SourceError};
 use crate::op::{Op, Timestamp};
+use crate::selection::Selection;
 use crate::source::change_stream::{self, ChangeStream, StreamOptions, StreamStart};
 use crate::source::oplog::{OplogStart, Tail};
-use crate::source::{Choice, Position, Selection, Skipped, Start};
+use crate::source::{Choice, Position, Skipped, Start};
 
 /// Either of the two.
 pub(super) enum Stream {

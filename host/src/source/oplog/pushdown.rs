@@ -3,7 +3,7 @@
 use bson::{Bson, Document, Regex, doc};
 
 use crate::op::OperationType;
-use crate::source::Selection;
+use crate::selection::Selection;
 
 /// A filter on entries that holds for each that has a wanted op in it, and for no-ops, commands and whatever
 /// else is no change to one document: a transaction is a command, and so is what ends it. None: all.

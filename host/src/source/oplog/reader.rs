@@ -10,10 +10,11 @@ use super::delta::update_description;
 use super::entry::Entry;
 use super::transaction::{Committed, Missing, Role, Transactions, announced};
 use crate::op::{Op, OperationType, Origin, Place, Timestamp, Transaction};
+use crate::selection::Selection;
 use crate::source::reply::{Reply, document, id_of};
 use crate::source::session;
 use crate::source::skip::count;
-use crate::source::{Malformed, Selection, Skip, Skipped};
+use crate::source::{Malformed, Skip, Skipped};
 
 /// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
 /// until its ops are given out.)

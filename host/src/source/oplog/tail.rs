@@ -14,10 +14,11 @@ use super::lookup::{self, Refused};
 use super::pushdown::wanted_entries;
 use super::reader::Reader;
 use crate::op::{Op, Place, Timestamp};
+use crate::selection::Selection;
 use crate::source::reply::{Reply, document};
 use crate::source::server_error::is_timeout;
 use crate::source::wire::{reply, timed, timed_for};
-use crate::source::{Malformed, Selection, Skipped};
+use crate::source::{Malformed, Skipped};
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);

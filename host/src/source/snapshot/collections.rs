@@ -9,10 +9,10 @@ use mongodb::Client;
 use super::error::SnapshotError;
 use super::retry::patiently;
 use super::state::Collection;
+use crate::hexadecimal::hexadecimal;
 use crate::op::{Namespace, OperationType};
-use crate::source::Selection;
+use crate::selection::Selection;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
-use crate::source::value::hexadecimal;
 
 /// What was found.
 pub(super) struct Found {

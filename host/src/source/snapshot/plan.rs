@@ -11,7 +11,7 @@ use super::error::SnapshotError;
 use super::ranges::split;
 use super::state::{Ended, State};
 use crate::op::Namespace;
-use crate::source::Selection;
+use crate::selection::Selection;
 
 /// Adds all that `selection` wants to the state of a snapshot that begins.
 pub(super) async fn begin(

@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::reader::{Event, Job, Reader};
 use super::state::{Ended, Place, Range, State};
 use crate::op::{Op, Timestamp};
-use crate::source::Selection;
+use crate::selection::Selection;
 
 /// Readers at the same time, where nothing is said: each keeps a connection, and a thread of the server, busy.
 const PARALLEL: usize = 4;

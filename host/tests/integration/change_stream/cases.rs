@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use gtm_host::op::{Op, Origin};
+use gtm_host::selection::Selection;
 use gtm_host::source::change_stream::{Reader, StreamStart};
-use gtm_host::source::{Reply, Selection, Skip, Skipped};
+use gtm_host::source::{Reply, Skip, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::change_stream::{ChangeStream, Scope, StreamError, StreamOptions, StreamStart};
 use mongodb::Client;
 use xtask::testbed::{Server, ServerOptions};

@@ -7,7 +7,7 @@ mod shapes;
 
 use bson::{RawDocument, doc};
 use gtm_host::op::Op;
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::change_stream::{ChangeStream, Scope, StreamError, StreamOptions, StreamStart};
 use mongodb::{Client, Namespace};
 

@@ -2,8 +2,9 @@
 
 use bson::{Document, doc};
 use gtm_host::op::{OperationType, Origin, Place, Timestamp};
+use gtm_host::selection::Selection;
+use gtm_host::source::Skipped;
 use gtm_host::source::change_stream::{ChangeStream, Scope, StreamOptions, StreamStart};
-use gtm_host::source::{Selection, Skipped};
 use xtask::testbed::Server;
 
 use super::{brief, ids, insert, open, ops, seen, things};

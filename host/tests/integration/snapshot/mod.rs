@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_host::op::{Op, OperationType, Timestamp};
-use gtm_host::source::Selection;
+use gtm_host::selection::Selection;
 use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot};
 use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;

@@ -3,26 +3,30 @@
 //! The file is read here. What the environment and the command line say is laid over it by the
 //! program, which knows them.
 
+mod hint;
+mod plugins;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::admin::AdminAddress;
-use crate::delivery::{BreakerPolicy, DeliverySettings, Ordering, RetryPolicy};
+use crate::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy};
 use crate::lease::parse_ttl;
 use crate::plugin::Limits;
 use crate::source::{HistoryLost, SourceKind, Start};
 use crate::store::StoreKind;
 use crate::workers::ListDocument;
+use hint::with_hint;
+pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";
 
 /// Everything that can be set. Unknown keys are refused.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which server is followed.
@@ -54,12 +58,22 @@ pub struct Settings {
     /// How long, after SIGINT or SIGTERM, ops that were read are still handled.
     #[serde(with = "humantime_serde::option")]
     pub shutdown_grace: Option<Duration>,
+    /// A directory whose `.wasm` files are plugins, each under the name of its file; as they come and go.
+    pub plugin_dir: Option<PathBuf>,
+    /// Whether a plugin whose file changes is swapped for what is in it then. By default it is.
+    pub watch: Option<bool>,
     /// The plugins, by name.
     pub plugins: BTreeMap<String, PluginSettings>,
+    /// Nothing that plugins want done is done: it is only said.
+    #[serde(skip)]
+    pub dry_run: bool,
+    /// What was said for every plugin, on the command line: for those of the directory that have no settings.
+    #[serde(skip)]
+    pub every_plugin: PluginSettings,
 }
 
 /// Which server is followed.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
     /// `mongodb://…` or `mongodb+srv://…`. By default the server on this machine.
@@ -79,7 +93,7 @@ pub struct Source {
 }
 
 /// Through which server plugins send mail.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mail {
     /// `smtp://…` or `smtps://…`. Without it, plugins cannot send mail.
@@ -90,44 +104,8 @@ pub struct Mail {
     pub from: Option<String>,
 }
 
-/// What each instance of a plugin may take.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitSettings {
-    /// Of linear memory.
-    pub memory: ByteSize,
-    /// For one call of `filter`.
-    #[serde(with = "humantime_serde")]
-    pub filter_timeout: Duration,
-    /// For one call of `handle`, with all that it waits for.
-    #[serde(with = "humantime_serde")]
-    pub handle_timeout: Duration,
-}
-
-impl Default for LimitSettings {
-    fn default() -> Self {
-        Self {
-            // A document can be 16 MB, and decoding one in an interpreted language takes ten times that.
-            memory: ByteSize::mib(256),
-            filter_timeout: Duration::from_secs(1),
-            // More than one slow mail server or HTTP service needs to answer or to time out.
-            handle_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-impl From<LimitSettings> for Limits {
-    fn from(settings: LimitSettings) -> Self {
-        Self {
-            memory: usize::try_from(settings.memory.as_u64()).unwrap_or(usize::MAX),
-            filter_timeout: settings.filter_timeout,
-            handle_timeout: settings.handle_timeout,
-        }
-    }
-}
-
 /// Which part of the work is this host's. All of it, where no name is set.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
     /// The name of this host among the workers.
@@ -139,7 +117,7 @@ pub struct WorkerSettings {
 }
 
 /// Which of two hosts of one name works.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeaseSettings {
     /// How long a host that stands by waits, without a sign of life from the one that works, before it takes over.
@@ -160,7 +138,7 @@ fn ttl<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
 }
 
 /// How the running host is seen and steered.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
     /// Where it listens for that. By default nowhere.
@@ -182,7 +160,7 @@ impl AdminSettings {
 }
 
 /// How the host logs.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Lines for people, or a JSON object each.
@@ -200,48 +178,6 @@ pub enum LogFormat {
     Text,
     /// For programs: an object a line.
     Json,
-}
-
-/// One plugin.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PluginSettings {
-    /// The component.
-    pub path: PathBuf,
-    /// Whether it gets the documents that are there first. By default as `source.snapshot` says.
-    #[serde(default)]
-    pub snapshot: Option<bool>,
-    /// Which of its ops are handled one after another. By default as `delivery.ordering` says.
-    #[serde(default)]
-    pub ordering: Option<Ordering>,
-    /// How many of its ops are handled at the same time. By default as `delivery.lanes` says.
-    #[serde(default)]
-    pub lanes: Option<usize>,
-    /// What the plugin reads by `wasi:config/store`.
-    #[serde(default)]
-    pub config: BTreeMap<String, ConfigValue>,
-}
-
-/// A value of a plugin's config. Plugins see it as text.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum ConfigValue {
-    Text(String),
-    Integer(i64),
-    Float(f64),
-    Flag(bool),
-}
-
-impl std::fmt::Display for ConfigValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Integer(integer) => integer.fmt(f),
-            Self::Float(float) => float.fmt(f),
-            Self::Flag(flag) => flag.fmt(f),
-        }
-    }
 }
 
 /// Why there are no settings.
@@ -265,12 +201,78 @@ pub enum ConfigError {
         /// What was expected there. Not the line itself: it may hold a password.
         reason: String,
     },
+    /// A plugin has no file.
+    #[error("the plugin {name} has no path: set path under [plugins.{name}], or plugin_dir")]
+    NoPath {
+        /// The plugin.
+        name: String,
+    },
+}
+
+/// The name of a plugin whose file this is. None: it is none, such as one that is written under another name first.
+pub fn dir_plugin(path: &Path) -> Option<String> {
+    let name = path.file_stem()?.to_str()?;
+    let is_plugin = path.extension()? == "wasm" && !name.is_empty() && !name.starts_with('.');
+    (is_plugin && path.is_file()).then(|| name.to_owned())
 }
 
 impl Settings {
     /// The name of the pipeline.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(NAME)
+    }
+
+    /// The limits of all plugins.
+    pub fn limits(&self) -> Limits {
+        self.limits.over(Limits::default())
+    }
+
+    /// How ops are delivered to all plugins.
+    pub fn policy(&self) -> Policy {
+        Policy { delivery: self.delivery, retry: self.retry, breaker: self.breaker }
+    }
+
+    /// Takes over, from settings that were read later, what can be taken up while a host runs: the plugins, and how ops are
+    /// delivered to them.
+    pub fn take_over_plugins(&mut self, later: Self) {
+        let Self { plugins, plugin_dir, every_plugin, limits, delivery, retry, breaker, .. } = later;
+        *self = Self {
+            plugins,
+            plugin_dir,
+            every_plugin,
+            limits,
+            delivery,
+            retry,
+            breaker,
+            ..std::mem::take(self)
+        };
+    }
+
+    /// The plugins that there are now: those that have a path, and those in the directory of plugins.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a plugin is nowhere.
+    pub fn present_plugins(&self) -> Result<BTreeMap<String, (PathBuf, PluginSettings)>, ConfigError> {
+        let mut present = BTreeMap::new();
+        if let Some(directory) = &self.plugin_dir {
+            let unreadable = |reason| ConfigError::Unreadable { path: directory.clone(), reason };
+            for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+                let path = entry.map_err(unreadable)?.path();
+                if let Some(name) = dir_plugin(&path) {
+                    let settings = self.plugins.get(&name).unwrap_or(&self.every_plugin).clone();
+                    present.insert(name, (path, settings));
+                }
+            }
+        }
+        for (name, settings) in &self.plugins {
+            match &settings.path {
+                Some(path) => drop(present.insert(name.clone(), (path.clone(), settings.clone()))),
+                // Its file may come.
+                None if self.plugin_dir.is_some() => {}
+                None => return Err(ConfigError::NoPath { name: name.clone() }),
+            }
+        }
+        Ok(present)
     }
 
     /// Reads a settings file. Paths of plugins and of files in it are relative to its directory.
@@ -282,18 +284,19 @@ impl Settings {
         let mut settings: Self = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
             path: path.to_owned(),
             line: line(&text, error.span().unwrap_or_default().start),
-            reason: error.message().lines().collect::<Vec<_>>().join(" "),
+            reason: with_hint(error.message()),
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        let paths = settings.plugins.values_mut().map(|plugin| &mut plugin.path);
+        settings.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
         let files = [
             &mut settings.source.uri_file,
             &mut settings.mail.url_file,
             &mut settings.workers.file,
             &mut settings.admin.token_file,
             &mut settings.cache_dir,
+            &mut settings.plugin_dir,
         ];
-        for path in paths.chain(files.into_iter().flatten()) {
+        for path in files.into_iter().flatten() {
             *path = directory.join(&*path);
         }
         if let StoreKind::File(path) = &mut settings.store {
@@ -331,10 +334,11 @@ mod tests {
     fn the_example_sets_everything_there_is() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/gtm.toml");
         let settings = Settings::read(&path).unwrap();
-        assert_eq!(settings.limits.handle_timeout, Duration::from_secs(30));
-        assert_eq!(settings.limits.memory, ByteSize::mib(256));
+        // What it shows are the defaults.
+        assert_eq!(settings.limits(), Limits::default());
+        assert_eq!(settings.delivery, DeliverySettings::default());
         let welcome = &settings.plugins["send_welcome_email"];
-        assert!(welcome.path.ends_with("send_welcome_email.wasm"));
+        assert!(welcome.path.as_ref().unwrap().ends_with("send_welcome_email.wasm"));
         assert!(welcome.config.contains_key("subject"));
     }
 
@@ -346,6 +350,7 @@ mod tests {
         let message = Settings::read(&path).unwrap_err().to_string();
         assert!(message.contains("line 2"), "{message}");
         assert!(message.contains("unknown field `url`, expected one of `uri`"), "{message}");
+        assert!(message.ends_with("Did you mean `uri`?"), "{message}");
         assert!(!message.contains("secret"), "{message}");
     }
 

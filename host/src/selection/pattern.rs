@@ -7,7 +7,7 @@ use regex::Regex;
 
 /// Namespaces: those that it names, or that are like it.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub struct Pattern {
     text: Box<str>,
     matcher: Matcher,
 }
@@ -47,13 +47,17 @@ pub enum PatternError {
 
 impl Pattern {
     /// Between two slashes stands a regular expression; anywhere else `*` stands for any characters.
-    pub(super) fn new(pattern: &str) -> Result<Self, PatternError> {
+    ///
+    /// # Errors
+    /// See [`PatternError`].
+    pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let expression = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         let matcher = expression.map_or_else(|| glob(pattern), |expression| regex(pattern, expression))?;
         Ok(Self { text: pattern.into(), matcher })
     }
 
-    pub(super) fn is_match(&self, namespace: &str) -> bool {
+    /// Whether `database.collection` is one of them.
+    pub fn is_match(&self, namespace: &str) -> bool {
         match &self.matcher {
             Matcher::Glob(glob) => glob.is_match(namespace),
             Matcher::Regex(regex) => regex.is_match(namespace),
@@ -66,7 +70,7 @@ impl Pattern {
     }
 
     /// The namespace, where it names one.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.glob().filter(|glob| !glob.contains('*'))
     }
 

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use bson::{RawBsonRef, RawDocument};
 use sha2::{Digest, Sha256};
 
-use pattern::Pattern;
-pub use pattern::PatternError;
+pub use pattern::{Pattern, PatternError};
 
-use super::value::hexadecimal;
+use crate::hexadecimal::hexadecimal;
 use crate::op::{Namespace, Op, OperationType};
 
 /// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
@@ -74,7 +73,7 @@ impl Selection {
 
     /// What it selects, where that can be said to a server, by few globs: each with the operations wanted there. None:
     /// everything, or by regular expressions, as the server's are of another dialect.
-    pub(super) fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
+    pub(crate) fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
         let by_globs = !self.everything
             && self.rules.len() <= SAID
             && self.rules.iter().all(|rule| rule.pattern.glob().is_some());

@@ -1,0 +1,183 @@
+//! The settings of plugins.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use crate::delivery::{Ordering, Policy};
+use crate::plugin::{Grants, Limits, PluginSetup};
+use crate::secret::Secret;
+
+/// One plugin. What is not said is as for all plugins.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginSettings {
+    /// The component. Without it, that of its name in the directory of plugins.
+    pub path: Option<PathBuf>,
+    /// Whether it gets the documents that are there first.
+    pub snapshot: Option<bool>,
+    /// Which of its ops are handled one after another.
+    pub ordering: Option<Ordering>,
+    /// How many of its ops are handled at the same time.
+    pub lanes: Option<usize>,
+    /// How many ops it is given at once, where it takes batches.
+    pub batch_ops: Option<usize>,
+    /// How long more ops are waited for, where there are fewer.
+    #[serde(with = "humantime_serde::option")]
+    pub batch_wait: Option<Duration>,
+    /// What it may take.
+    pub limits: LimitSettings,
+    /// What it may do.
+    pub grants: Grants,
+    /// What it reads by `wasi:config/store`.
+    pub config: BTreeMap<String, ConfigValue>,
+}
+
+/// What a plugin may take. What is not said is as for all plugins or, for these, as it is by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Linear memory of each instance.
+    pub memory: Option<ByteSize>,
+    /// For one call of `filter`.
+    #[serde(with = "humantime_serde::option")]
+    pub filter_timeout: Option<Duration>,
+    /// For one call of `handle`, with all that it waits for.
+    #[serde(with = "humantime_serde::option")]
+    pub handle_timeout: Option<Duration>,
+    /// For one answer of the cluster, the store or an HTTP server.
+    #[serde(with = "humantime_serde::option")]
+    pub call_timeout: Option<Duration>,
+    /// Lines that it logs in a second.
+    pub log_lines: Option<u32>,
+    /// HTTP requests that it has under way.
+    pub http_requests: Option<usize>,
+    /// The body of an HTTP request, and that of a response.
+    pub http_bytes: Option<ByteSize>,
+    /// Calls after which an instance is replaced by a new one.
+    pub recycle_calls: Option<u32>,
+}
+
+impl LimitSettings {
+    /// These limits, but for what is said here.
+    pub fn over(&self, limits: Limits) -> Limits {
+        let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        Limits {
+            memory: self.memory.map_or(limits.memory, bytes),
+            filter_timeout: self.filter_timeout.unwrap_or(limits.filter_timeout),
+            handle_timeout: self.handle_timeout.unwrap_or(limits.handle_timeout),
+            call_timeout: self.call_timeout.unwrap_or(limits.call_timeout),
+            log_lines: self.log_lines.unwrap_or(limits.log_lines),
+            // None at all would let a request wait for ever.
+            http_requests: self.http_requests.unwrap_or(limits.http_requests).max(1),
+            http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
+            recycle_calls: self.recycle_calls.unwrap_or(limits.recycle_calls).max(1),
+        }
+    }
+}
+
+impl PluginSettings {
+    /// The plugin of this name as it is set up; `limits` are those of all plugins.
+    pub fn setup(&self, name: &str, limits: Limits) -> PluginSetup {
+        let secret = |(key, value): (&String, &ConfigValue)| (key.clone(), value.secret());
+        PluginSetup {
+            name: name.to_owned(),
+            limits: self.limits.over(limits),
+            grants: self.grants.clone(),
+            config: self.config.iter().map(secret).collect(),
+        }
+    }
+
+    /// How its ops are delivered; `policy` is that of all plugins.
+    pub fn policy(&self, mut policy: Policy) -> Policy {
+        let delivery = &mut policy.delivery;
+        delivery.ordering = self.ordering.unwrap_or(delivery.ordering);
+        delivery.lanes = self.lanes.unwrap_or(delivery.lanes);
+        delivery.batch_ops = self.batch_ops.unwrap_or(delivery.batch_ops);
+        delivery.batch_wait = self.batch_wait.unwrap_or(delivery.batch_wait);
+        policy
+    }
+
+    /// Paths that are meant from this directory on.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        let dirs = self.grants.dirs.iter_mut().map(|dir| &mut dir.host);
+        for path in self.path.iter_mut().chain(dirs) {
+            *path = directory.join(&*path);
+        }
+        let headers = self.grants.http.iter_mut().flat_map(|grant| &mut grant.headers);
+        let config = self.config.values_mut().filter_map(|value| match value {
+            ConfigValue::Secret(secret) => Some(secret),
+            _ => None,
+        });
+        headers.map(|(_, secret)| secret).chain(config).for_each(|secret| secret.resolve(directory));
+    }
+}
+
+/// A value of a plugin's config. Plugins see it as text.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text, a number, true, false, { env = \"NAME\" } or { file = \"PATH\" }"
+)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum ConfigValue {
+    Integer(i64),
+    Float(f64),
+    Flag(bool),
+    /// A text, or where one stands.
+    Secret(Secret),
+}
+
+impl ConfigValue {
+    fn secret(&self) -> Secret {
+        match self {
+            Self::Secret(secret) => secret.clone(),
+            other => Secret::Value(other.to_string()),
+        }
+    }
+}
+
+impl From<String> for ConfigValue {
+    fn from(text: String) -> Self {
+        Self::Secret(Secret::Value(text))
+    }
+}
+
+impl fmt::Display for ConfigValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(integer) => integer.fmt(f),
+            Self::Float(float) => float.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Secret(Secret::Value(text)) => f.write_str(text),
+            Self::Secret(Secret::Env { env }) => write!(f, "the variable {env}"),
+            Self::Secret(Secret::File { file }) => write!(f, "the file {}", file.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_goes_before_what_is_said_for_all() {
+        let text = "lanes = 2\nlimits.memory = \"1 MiB\"\nlimits.http_requests = 0\nconfig = { n = 3, t = \"x\", s = { env = \"A\" } }\n";
+        let settings: PluginSettings = toml::from_str(text).unwrap();
+        let all = LimitSettings { log_lines: Some(5), ..LimitSettings::default() }.over(Limits::default());
+        let setup = settings.setup("x", all);
+        assert_eq!(
+            setup.limits,
+            Limits { memory: 1 << 20, log_lines: 5, http_requests: 1, ..Limits::default() }
+        );
+        assert_eq!(setup.config["n"], Secret::Value("3".into()));
+        assert_eq!(setup.config["t"], Secret::Value("x".into()));
+        assert_eq!(setup.config["s"], Secret::Env { env: "A".into() });
+        let policy = settings.policy(Policy::default());
+        assert_eq!((policy.delivery.lanes, policy.delivery.batch_ops), (2, 500));
+    }
+}

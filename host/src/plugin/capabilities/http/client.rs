@@ -1,0 +1,184 @@
+//! Sends what is granted.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use super::addresses::is_public;
+use super::resolver::{Prohibited, Resolver, allows_private};
+use crate::plugin::grants::address;
+use crate::plugin::load_error::SetupError;
+use crate::plugin::{HttpGrant, Limits};
+
+/// To a server that is there, this takes milliseconds.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A connection that is not used is closed; servers keep theirs for a minute or so.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// The requests of one plugin, over connections of its own.
+#[derive(Clone)]
+pub(in crate::plugin) struct HttpClient {
+    grants: Arc<[HttpGrant]>,
+    /// What is added to the requests of each grant.
+    headers: Arc<[Vec<(HeaderName, HeaderValue)>]>,
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Limited<WasiBody>>,
+    at_once: Arc<Semaphore>,
+    most_bytes: usize,
+    timeout: Duration,
+}
+
+/// Why a request is not sent.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// No grant covers it.
+    NotGranted,
+    /// Its server is at an address that is not granted.
+    Prohibited(Prohibited),
+    /// It was sent, or could not be, and this came of it.
+    Failed(Error),
+}
+
+impl HttpClient {
+    pub(in crate::plugin) fn new(
+        plugin: &str,
+        grants: &[HttpGrant],
+        limits: &Limits,
+    ) -> Result<Self, SetupError> {
+        let grants: Arc<[HttpGrant]> = grants.into();
+        let headers = grants.iter().map(|grant| headers(plugin, grant)).collect::<Result<Vec<_>, _>>()?;
+        let mut connector = HttpConnector::new_with_resolver(Resolver { grants: Arc::clone(&grants) });
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_nodelay(true);
+        let connector = match HttpsConnectorBuilder::new().with_native_roots() {
+            Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
+            // A container may have no certificates of its own; these are Mozilla's.
+            Err(_) => HttpsConnectorBuilder::new()
+                .with_webpki_roots()
+                .https_or_http()
+                .enable_http1()
+                .wrap_connector(connector),
+        };
+        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
+        Ok(Self {
+            grants,
+            headers: headers.into(),
+            client,
+            at_once: Arc::new(Semaphore::new(limits.http_requests)),
+            most_bytes: limits.http_bytes,
+            timeout: limits.call_timeout,
+        })
+    }
+
+    /// Whether a request may be sent: the number of the grant that says so.
+    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<usize, Refused> {
+        let uri = request.uri();
+        let grant = self.grants.iter().position(|grant| grant.covers(uri)).ok_or(Refused::NotGranted)?;
+        // A name is resolved when the connection is made. An address is what it is.
+        let host = uri.host().unwrap_or_default();
+        match address(host) {
+            Some(address) if !is_public(address) && !allows_private(&self.grants, host) => {
+                Err(Refused::Prohibited(Prohibited { host: host.to_owned(), address }))
+            }
+            _ => Ok(grant),
+        }
+    }
+
+    /// Sends a request that is permitted by this grant.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<WasiBody>,
+        grant: usize,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, Refused> {
+        for (name, value) in self.headers.get(grant).into_iter().flatten() {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        let most = self.most_bytes;
+        let request = request.map(|body| Limited::new(body, most));
+        let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
+        let sending = async {
+            let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            (permit, self.client.request(request).await)
+        };
+        let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
+        let (permit, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
+        let response = response.map_err(|error| refused(&error, most))?;
+        Ok(response.map(|body| bounded(body, most, permit)))
+    }
+}
+
+/// A body up to the bound. As long as it is read, the request counts as under way.
+fn bounded(body: Incoming, most: usize, permit: Option<OwnedSemaphorePermit>) -> WasiBody {
+    let body = Limited::new(body, most).map_err(move |error| {
+        let _under_way = &permit;
+        match error.downcast::<hyper::Error>() {
+            Ok(error) => Error::Hyper(*error),
+            Err(_) => Error::HttpResponseBodySize(u64::try_from(most).ok()),
+        }
+    });
+    body.boxed_unsync()
+}
+
+fn headers(plugin: &str, grant: &HttpGrant) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
+    let header = |(name, secret): &(HeaderName, crate::secret::Secret)| {
+        let value = secret.read().map_err(|reason| SetupError::Secret {
+            plugin: plugin.to_owned(),
+            what: format!("the header {name} for {grant}"),
+            reason,
+        })?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| SetupError::Header {
+            plugin: plugin.to_owned(),
+            header: name.to_string(),
+            server: grant.to_string(),
+        })?;
+        value.set_sensitive(true);
+        Ok((name.clone(), value))
+    };
+    grant.headers.iter().map(header).collect()
+}
+
+/// What an error of the client means, by what it came of.
+fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> Refused {
+    let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = causes {
+        causes = cause.source();
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            if let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref::<Prohibited>()) {
+                let Prohibited { host, address } = inner;
+                return Refused::Prohibited(Prohibited { host: host.clone(), address: *address });
+            }
+            return Refused::Failed(match io.kind() {
+                io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+                io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+                _ => Error::InternalError(Some(io.to_string())),
+            });
+        }
+        if cause.is::<LengthLimitError>() {
+            return Refused::Failed(Error::HttpRequestBodySize(u64::try_from(most).ok()));
+        }
+    }
+    Refused::Failed(Error::InternalError(Some(words(error))))
+}
+
+/// An error with what it came of.
+fn words(error: &dyn StdError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,61 @@
+//! Which addresses of a server a plugin may reach.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
+
+use super::addresses::is_public;
+use crate::plugin::HttpGrant;
+
+/// Resolves the names of servers to those of their addresses that are granted. As the connection is made to one of these, an
+/// answer that changes later changes nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver {
+    pub(super) grants: Arc<[HttpGrant]>,
+}
+
+/// All addresses of a server are private, and the grant does not say that they may be.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{host} is at {address}, which is no public address: grant it by http-private, or with private = true in gtm.toml"
+)]
+pub(super) struct Prohibited {
+    pub(super) host: String,
+    pub(super) address: std::net::IpAddr,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let private_too = allows_private(&self.grants, name.as_str());
+        Box::pin(async move {
+            let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let (granted, others): (Vec<_>, Vec<_>) =
+                addresses.into_iter().partition(|address| private_too || is_public(address.ip()));
+            match others.first() {
+                Some(address) if granted.is_empty() => {
+                    let (host, address) = (name.as_str().to_owned(), address.ip());
+                    Err(io::Error::new(io::ErrorKind::PermissionDenied, Prohibited { host, address }))
+                }
+                _ => Ok(granted.into_iter()),
+            }
+        })
+    }
+}
+
+pub(super) fn allows_private(grants: &[HttpGrant], host: &str) -> bool {
+    grants.iter().any(|grant| grant.names(host) && grant.allows_private())
+}

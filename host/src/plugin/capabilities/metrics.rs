@@ -1,0 +1,49 @@
+//! `gtm:plugin/metrics`: the plugin's own numbers.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::plugin::bindings::metrics::{self, Host};
+use crate::plugin::metrics::NotKept;
+use crate::plugin::state::{Role, State};
+
+/// Always granted.
+pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    metrics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl State {
+    /// In a filter, which may see an op more than once, nothing is counted.
+    fn counts(&self) -> bool {
+        self.role == Role::Handler
+    }
+
+    fn say(&self, kept: Result<(), NotKept>) {
+        if kept.is_err() {
+            tracing::warn!(
+                plugin = &*self.setup.name,
+                "it counts under more than 100 names, or one that is empty or longer than 100 bytes: what is too much is \
+                 not kept"
+            );
+        }
+    }
+}
+
+impl Host for State {
+    fn count(&mut self, name: String, by: u64) {
+        if self.counts() {
+            self.say(self.shared.metrics.count(&name, by));
+        }
+    }
+
+    fn gauge(&mut self, name: String, value: f64) {
+        if self.counts() {
+            self.say(self.shared.metrics.gauge(&name, value));
+        }
+    }
+
+    fn record_value(&mut self, name: String, value: f64) {
+        if self.counts() {
+            self.say(self.shared.metrics.record(&name, value));
+        }
+    }
+}

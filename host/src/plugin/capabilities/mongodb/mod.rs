@@ -1,0 +1,311 @@
+//! `gtm:plugin/mongodb`: reads and writes on the cluster that the host follows, in the namespaces that are granted.
+
+mod answers;
+mod reads;
+
+use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
+use std::sync::atomic::Ordering;
+
+use bson::raw::cstr;
+use mongodb::{Client, Namespace};
+use serde_json::{Value, json};
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::extended_json::{Form, write};
+use crate::op::OperationType;
+use crate::plugin::NamespaceGrant;
+use crate::plugin::bindings::mongodb::{
+    self as contract, Error, FindOptions, Host, UpdateOptions, UpdateResult,
+};
+use crate::plugin::state::{State, timed};
+use crate::selection::Selection;
+use answers::parse;
+use reads::{Looked, Refusal};
+
+/// Documents that one call gives back.
+const MOST: usize = 10_000;
+/// Bytes that one call takes or gives back, as many as the largest document has.
+const MOST_BYTES: usize = 16 << 20;
+/// Documents that one call inserts.
+const INSERTED: usize = 1000;
+
+/// For `handle`.
+pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    contract::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(reason) => Self::Invalid(reason),
+            Refusal::Never(reason) => Self::NotGranted(reason),
+        }
+    }
+}
+
+/// What is done with a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl State {
+    /// The namespace, if this may be done there, and who is asked.
+    fn access(&self, access: Access, namespace: &str) -> Result<(Client, Namespace), Error> {
+        let grants = &self.setup.grants.mongodb;
+        let (granted, verb): (&[NamespaceGrant], _) = match access {
+            Access::Read => (&grants.read, "read"),
+            Access::Write => (&grants.write, "write"),
+        };
+        if !granted.iter().any(|grant| grant.covers(namespace)) {
+            return Err(Error::NotGranted(self.not_granted(
+                &format!("mongodb: to {verb} {namespace}"),
+                &format!("mongodb-{verb}={namespace}"),
+                &format!("mongodb.{verb} = [\"{namespace}\"]"),
+            )));
+        }
+        let parsed = namespace.parse().map_err(|_| {
+            Error::Invalid(format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))
+        })?;
+        match &self.shared.services.client {
+            Some(client) => Ok((client.clone(), parsed)),
+            None => Err(Error::Unavailable("there is no cluster: the ops come from files".to_owned())),
+        }
+    }
+
+    /// Looks through what the plugin sends, and at what it reads beside the collection.
+    fn look<'a>(
+        &self,
+        documents: impl IntoIterator<Item = &'a RawDocument>,
+        database: &str,
+    ) -> Result<(), Error> {
+        let mut looked = Looked::default();
+        for document in documents {
+            looked.look(document, database)?;
+        }
+        looked.reads.iter().try_for_each(|namespace| self.access(Access::Read, namespace).map(drop))
+    }
+
+    /// The documents that a command gives.
+    async fn query(
+        &mut self,
+        client: &Client,
+        database: &str,
+        mut command: RawDocumentBuf,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let limit = self.setup.limits.call_timeout.as_millis();
+        command.append(cstr!("maxTimeMS"), i64::try_from(limit).unwrap_or(i64::MAX));
+        let query = async {
+            let mut cursor = client.database(database).run_raw_cursor_command(command).await?;
+            let (mut documents, mut bytes) = (Vec::new(), 0);
+            while cursor.advance().await? {
+                let document = cursor.current().as_bytes().to_vec();
+                bytes += document.len();
+                documents.push(document);
+                if documents.len() > MOST || bytes > MOST_BYTES {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(documents))
+        };
+        match timed(self.setup.limits.call_timeout, query).await {
+            Ok(Ok(Some(documents))) => Ok(documents),
+            Ok(Ok(None)) => Err(Error::Invalid(format!(
+                "there are more than {MOST} documents, or {} MiB: ask for fewer at once",
+                MOST_BYTES >> 20
+            ))),
+            Ok(Err(error)) => Err(answers::error(&error)),
+            Err(late) => Err(Error::Unavailable(late)),
+        }
+    }
+
+    /// Has a command that writes done, unless it is only taken down.
+    async fn write(
+        &mut self,
+        namespace: &str,
+        operation: &[OperationType],
+        client: &Client,
+        database: &str,
+        mut command: RawDocumentBuf,
+    ) -> Result<Option<Document>, Error> {
+        if self.record("mongodb", || shown(&command)) {
+            return Ok(None);
+        }
+        if !self.shared.said_that_it_is_fed.load(Ordering::Relaxed) {
+            self.say_if_fed(namespace, operation);
+        }
+        command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
+        let limit = self.setup.limits.call_timeout;
+        let done = timed(limit, async { client.database(database).run_raw_command(command).await }).await;
+        let answer = done.map_err(Error::Unavailable)?.map_err(|error| answers::error(&error))?;
+        answers::check(&answer)?;
+        Ok(Some(answer))
+    }
+
+    /// Says, once, that the plugin writes where it reads: it will be handed its own writes, and what it writes then, too.
+    fn say_if_fed(&self, namespace: &str, operations: &[OperationType]) {
+        let Some((database, collection)) = namespace.split_once('.') else { return };
+        let Some(selection) = &self.selection else { return };
+        let mut selection = Selection::clone(selection);
+        let is_fed =
+            operations.iter().any(|operation| selection.select(database, collection, *operation).is_some());
+        if is_fed && !self.shared.said_that_it_is_fed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                plugin = &*self.setup.name,
+                op = self.op,
+                "it writes to {namespace}, to which it subscribes: it is handed its own writes, for ever if it writes on each. Have its \
+                 filter pass over them, or subscribe to other namespaces or operations"
+            );
+        }
+    }
+}
+
+/// A command as Extended JSON.
+fn shown(command: &RawDocument) -> Value {
+    let mut json = Vec::new();
+    let written = write(command, Form::Relaxed, &mut json).ok();
+    written.and_then(|()| serde_json::from_slice(&json).ok()).unwrap_or_else(|| json!("no BSON"))
+}
+
+fn array<'a>(documents: impl IntoIterator<Item = &'a RawDocument>) -> RawArrayBuf {
+    let mut array = RawArrayBuf::new();
+    documents.into_iter().for_each(|document| array.push(document));
+    array
+}
+
+impl Host for State {
+    async fn find(
+        &mut self,
+        namespace: String,
+        filter: Vec<u8>,
+        options: FindOptions,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let (client, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
+        let FindOptions { projection, sort, skip, limit } = &options;
+        let filter = parse(&filter)?;
+        let projection = projection.as_deref().map(parse).transpose()?;
+        let sort = sort.as_deref().map(parse).transpose()?;
+        self.look([filter].into_iter().chain(projection).chain(sort), &db)?;
+        let mut command = rawdoc! { "find": coll, "filter": filter.to_owned() };
+        for (name, document) in [(cstr!("projection"), projection), (cstr!("sort"), sort)] {
+            if let Some(document) = document {
+                command.append(name, document);
+            }
+        }
+        if let Some(skip) = skip {
+            command.append(cstr!("skip"), i64::try_from(*skip).unwrap_or(i64::MAX));
+        }
+        // One more than are given, so that it is known that there are more. 0 would be no limit.
+        let most = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
+        let limit = limit.filter(|limit| *limit > 0).map_or(most, i64::from).min(most);
+        command.append(cstr!("limit"), limit);
+        self.query(&client, &db, command).await
+    }
+
+    async fn aggregate(&mut self, namespace: String, pipeline: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Error> {
+        let (client, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
+        let pipeline = pipeline.iter().map(|stage| parse(stage)).collect::<Result<Vec<_>, _>>()?;
+        self.look(pipeline.iter().copied(), &db)?;
+        let command = rawdoc! { "aggregate": coll, "pipeline": array(pipeline), "cursor": {} };
+        self.query(&client, &db, command).await
+    }
+
+    async fn insert(&mut self, namespace: String, documents: Vec<Vec<u8>>) -> Result<(), Error> {
+        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let bytes: usize = documents.iter().map(Vec::len).sum();
+        if documents.is_empty() || documents.len() > INSERTED || bytes > MOST_BYTES {
+            return Err(Error::Invalid(format!(
+                "1 to {INSERTED} documents of {} MiB together are inserted at once, and these are {} of {bytes} bytes",
+                MOST_BYTES >> 20,
+                documents.len()
+            )));
+        }
+        let documents = documents.iter().map(|document| parse(document)).collect::<Result<Vec<_>, _>>()?;
+        // Nothing in them is a stage: only how deep they are is looked at.
+        for document in &documents {
+            reads::check_depth(document)?;
+        }
+        let command = rawdoc! { "insert": coll, "documents": array(documents), "ordered": true };
+        self.write(&namespace, &[OperationType::Insert], &client, &db, command).await?;
+        Ok(())
+    }
+
+    async fn update(
+        &mut self,
+        namespace: String,
+        filter: Vec<u8>,
+        update: Vec<u8>,
+        options: UpdateOptions,
+    ) -> Result<UpdateResult, Error> {
+        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (filter, update) = (parse(&filter)?, parse(&update)?);
+        self.look([filter, update], &db)?;
+        let is_of_operators = update
+            .iter()
+            .next()
+            .is_some_and(|first| first.is_ok_and(|(name, _)| name.as_str().starts_with('$')));
+        if !is_of_operators {
+            return Err(Error::Invalid(
+                "an update is a document of operators, like {$set: …}; a whole document is set by replace"
+                    .to_owned(),
+            ));
+        }
+        let UpdateOptions { many, upsert } = options;
+        let one = rawdoc! { "q": filter.to_owned(), "u": update.to_owned(), "multi": many, "upsert": upsert };
+        self.change(namespace, OperationType::Update, upsert, &client, &db, &coll, one).await
+    }
+
+    async fn replace(
+        &mut self,
+        namespace: String,
+        filter: Vec<u8>,
+        replacement: Vec<u8>,
+        upsert: bool,
+    ) -> Result<UpdateResult, Error> {
+        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (filter, replacement) = (parse(&filter)?, parse(&replacement)?);
+        self.look([filter], &db)?;
+        reads::check_depth(replacement)?;
+        if replacement
+            .iter()
+            .next()
+            .is_some_and(|first| first.is_ok_and(|(name, _)| name.as_str().starts_with('$')))
+        {
+            return Err(Error::Invalid("a replacement is a document, and has no operators".to_owned()));
+        }
+        let one =
+            rawdoc! { "q": filter.to_owned(), "u": replacement.to_owned(), "multi": false, "upsert": upsert };
+        self.change(namespace, OperationType::Replace, upsert, &client, &db, &coll, one).await
+    }
+
+    async fn delete(&mut self, namespace: String, filter: Vec<u8>, many: bool) -> Result<u64, Error> {
+        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let filter = parse(&filter)?;
+        self.look([filter], &db)?;
+        let one = rawdoc! { "q": filter.to_owned(), "limit": i32::from(!many) };
+        let command = rawdoc! { "delete": coll, "deletes": [one] };
+        let answer = self.write(&namespace, &[OperationType::Delete], &client, &db, command).await?;
+        Ok(answer.as_ref().map_or(0, answers::deleted))
+    }
+}
+
+impl State {
+    #[expect(clippy::too_many_arguments, reason = "what the two commands have in common")]
+    async fn change(
+        &mut self,
+        namespace: String,
+        operation: OperationType,
+        upsert: bool,
+        client: &Client,
+        database: &str,
+        collection: &str,
+        one: RawDocumentBuf,
+    ) -> Result<UpdateResult, Error> {
+        let command = rawdoc! { "update": collection, "updates": [one] };
+        let operations = [operation, OperationType::Insert];
+        let operations = if upsert { &operations[..] } else { &operations[..1] };
+        let answer = self.write(&namespace, operations, client, database, command).await?;
+        answers::updated(&answer.unwrap_or_else(|| doc! { "n": 1, "nModified": 1 }))
+    }
+}

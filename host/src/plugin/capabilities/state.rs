@@ -1,0 +1,97 @@
+//! `gtm:plugin/state`: what a plugin keeps, in the store of the checkpoints.
+
+use serde_json::json;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::plugin::bindings::state::{self, Error, Host};
+use crate::plugin::state::{State, timed};
+use crate::store::{StateKey, Store, StoreError};
+
+/// Bytes of a key.
+const KEY: usize = 512;
+/// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
+const VALUE: usize = 1 << 20;
+
+/// For `handle`.
+pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    state::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl State {
+    fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
+        if !self.setup.grants.state {
+            let reason = self.not_granted("state", "state", "state = true");
+            return Err(Error::NotGranted(reason));
+        }
+        if key.is_empty() || key.len() > KEY {
+            return Err(Error::Invalid(format!("a key has 1 to {KEY} bytes, and this one {}", key.len())));
+        }
+        if let Some(value) = value.filter(|value| value.len() > VALUE) {
+            return Err(Error::Invalid(format!(
+                "a value has at most {VALUE} bytes, and this one {}",
+                value.len()
+            )));
+        }
+        match &self.shared.services.store {
+            Some((store, pipeline)) if store.keeps() => {
+                let (pipeline, plugin) = (pipeline.to_string(), self.setup.name.to_string());
+                Ok((store.clone(), StateKey { pipeline, plugin, key: key.to_owned() }))
+            }
+            _ => Err(Error::Unavailable(
+                "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+        timed(self.setup.limits.call_timeout, asked).await.map_err(Error::Unavailable)?.map_err(Error::from)
+    }
+}
+
+impl Host for State {
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
+        let (store, key) = self.kept(&key, None)?;
+        self.ask(store.state(&key)).await
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        let (store, of) = self.kept(&key, Some(&value))?;
+        if self.record("state", || json!({ "set": key, "bytes": value.len() })) {
+            return Ok(());
+        }
+        self.ask(store.set_state(&of, Some(&value))).await
+    }
+
+    async fn delete(&mut self, key: String) -> Result<(), Error> {
+        let (store, of) = self.kept(&key, None)?;
+        if self.record("state", || json!({ "delete": key })) {
+            return Ok(());
+        }
+        self.ask(store.set_state(&of, None)).await
+    }
+
+    async fn compare_and_swap(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let (store, of) = self.kept(&key, Some(&value))?;
+        if self.recorder().is_some() {
+            let is_expected = self.ask(store.state(&of)).await? == expected;
+            self.record(
+                "state",
+                || json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_expected }),
+            );
+            return Ok(is_expected);
+        }
+        self.ask(store.swap_state(&of, expected.as_deref(), &value)).await
+    }
+}

@@ -1,0 +1,266 @@
+//! Servers that a plugin may send requests to.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Uri};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use crate::secret::Secret;
+
+/// A server that a plugin may send requests to, or several of one domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpGrant {
+    /// None: https only.
+    scheme: Option<Scheme>,
+    host: Host,
+    /// None: that of the scheme.
+    port: Option<u16>,
+    /// Whether its addresses may be of a private network, of this machine, or of this link. They may in any case where the
+    /// grant names the address itself, or `localhost`.
+    pub private: bool,
+    /// What the host adds to each request, and the plugin does not see.
+    pub headers: Vec<(HeaderName, Secret)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    /// `*`
+    Any,
+    /// `*.example.com`: everything that ends so.
+    In(String),
+    Name(String),
+    Address(IpAddr),
+}
+
+/// It names no server.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "\"{0}\" names no server: a grant of http is like api.example.com (by https), http://localhost:8983, https://*.example.com:8443, \
+     or * for every public server"
+)]
+pub struct NoHttpGrant(String);
+
+impl FromStr for HttpGrant {
+    type Err = NoHttpGrant;
+
+    fn from_str(text: &str) -> Result<Self, NoHttpGrant> {
+        Self::parse(text).ok_or_else(|| NoHttpGrant(text.to_owned()))
+    }
+}
+
+impl HttpGrant {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("https", rest)) => (Some(Scheme::HTTPS), rest),
+            Some(("http", rest)) => (Some(Scheme::HTTP), rest),
+            Some(_) => return None,
+            None => (None, text),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let authority: http::uri::Authority = match rest.strip_prefix('*') {
+            // A star is no sign of a host.
+            Some(rest) => format!("star{rest}").parse().ok()?,
+            None => rest.parse().ok()?,
+        };
+        if authority.as_str().contains('@') || authority.host().contains('*') {
+            return None;
+        }
+        let host = canonical(authority.host());
+        let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
+            Some("") => Host::Any,
+            Some(domain) => Host::In(
+                domain
+                    .strip_prefix('.')
+                    .filter(|domain| !domain.is_empty())
+                    .map(|domain| format!(".{domain}"))?,
+            ),
+            None => match address(&host) {
+                Some(address) => Host::Address(address),
+                None => Host::Name(host),
+            },
+        };
+        let port = authority.port_u16();
+        // A port that is none is not passed over.
+        if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+            return None;
+        }
+        Some(Self { scheme, host, port, private: false, headers: Vec::new() })
+    }
+
+    /// Whether a request to this URI is granted.
+    pub(in crate::plugin) fn covers(&self, uri: &Uri) -> bool {
+        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTPS);
+        let is_by_scheme = *self.scheme.as_ref().unwrap_or(&Scheme::HTTPS) == scheme;
+        let usual = if scheme == Scheme::HTTP { 80 } else { 443 };
+        let is_port = uri.port_u16().unwrap_or(usual) == self.port.unwrap_or(usual);
+        is_by_scheme && is_port && uri.host().is_some_and(|host| self.names(host))
+    }
+
+    /// Whether it is a grant of this host, by whichever port.
+    pub(in crate::plugin) fn names(&self, host: &str) -> bool {
+        let host = canonical(host);
+        match &self.host {
+            Host::Any => true,
+            Host::In(domain) => host.ends_with(domain.as_str()),
+            Host::Name(name) => *name == host,
+            Host::Address(granted) => address(&host) == Some(*granted),
+        }
+    }
+
+    /// Whether the host may be at an address that is not public.
+    pub(in crate::plugin) fn allows_private(&self) -> bool {
+        self.private
+            || match &self.host {
+                Host::Address(_) => true,
+                Host::Name(name) => name == "localhost",
+                Host::Any | Host::In(_) => false,
+            }
+    }
+}
+
+/// A host's name as it is compared: in small letters, without the dot of the root.
+fn canonical(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// The address that a host of a URI is, if it is one in the usual form. IPv6 stands in brackets there.
+pub(in crate::plugin) fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+impl fmt::Display for HttpGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS))?;
+        match &self.host {
+            Host::Any => f.write_str("*")?,
+            Host::In(domain) => write!(f, "*{domain}")?,
+            Host::Name(name) => f.write_str(name)?,
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            Host::Address(address) => write!(f, "{address}")?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        if self.private {
+            f.write_str(" (private addresses too)")?;
+        }
+        if !self.headers.is_empty() {
+            let names: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+            write!(f, " (with {})", names.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text, or a table with the text as its `url`.
+impl<'de> Deserialize<'de> for HttpGrant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            url: String,
+            #[serde(default)]
+            private: bool,
+            #[serde(default)]
+            headers: std::collections::BTreeMap<String, Secret>,
+        }
+
+        struct TextOrTable;
+
+        impl<'de> Visitor<'de> for TextOrTable {
+            type Value = HttpGrant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a server like \"https://api.example.com\", or a table with its url, private and headers",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<HttpGrant, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpGrant, A::Error> {
+                let Table { url, private, headers } =
+                    Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
+                let header = |(name, value): (String, Secret)| {
+                    let name = name
+                        .parse::<HeaderName>()
+                        .map_err(|_| de::Error::custom(format!("\"{name}\" is no name of a header")))?;
+                    if let Secret::Value(value) = &value
+                        && HeaderValue::from_str(value).is_err()
+                    {
+                        return Err(de::Error::custom(format!("the value of {name} is none of a header")));
+                    }
+                    Ok((name, value))
+                };
+                let headers = headers.into_iter().map(header).collect::<Result<_, A::Error>>()?;
+                Ok(HttpGrant { private, headers, ..grant })
+            }
+        }
+
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(grant: &str, uri: &str) -> bool {
+        grant.parse::<HttpGrant>().unwrap().covers(&uri.parse().unwrap())
+    }
+
+    #[test]
+    fn scheme_host_and_port_are_to_fit() {
+        assert!(covers("api.example.com", "https://API.example.com./orders?x=1"));
+        assert!(covers("https://api.example.com/", "https://api.example.com:443/"));
+        assert!(covers("http://localhost:8983", "http://localhost:8983/solr"));
+        assert!(covers("https://*.example.com", "https://a.b.example.com/"));
+        assert!(covers("*", "https://anything.example/"));
+        assert!(covers("http://[::1]:80", "http://[::1]/"));
+        assert!(covers("http://127.0.0.1", "http://[::ffff:127.0.0.1]/"), "the same address");
+        for (grant, uri) in [
+            ("api.example.com", "http://api.example.com/"),
+            ("api.example.com", "https://api.example.com:8443/"),
+            ("api.example.com", "https://api.example.com.evil.example/"),
+            ("https://*.example.com", "https://example.com/"),
+            ("https://*.example.com", "https://badexample.com/"),
+            ("http://127.0.0.1", "http://127.0.0.2/"),
+            ("*", "http://anything.example/"),
+        ] {
+            assert!(!covers(grant, uri), "{grant} {uri}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_server_is_refused() {
+        for text in [
+            "",
+            "ftp://a.example",
+            "a b",
+            "user@a.example",
+            "a.*.example",
+            "a.example/path",
+            "*example.com",
+            "a:port",
+            "https://",
+        ] {
+            let said = text.parse::<HttpGrant>().unwrap_err().to_string();
+            assert!(said.contains("names no server: a grant of http is like"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_named_itself_is_private_without_a_word() {
+        let private = |grant: &str| grant.parse::<HttpGrant>().unwrap().allows_private();
+        assert!(private("http://localhost:1") && private("http://10.0.0.1") && private("http://[::1]"));
+        assert!(!private("*") && !private("http://solr.internal") && !private("http://*.localhost"));
+    }
+}

@@ -1,0 +1,63 @@
+//! How a plugin is set up, whatever its version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Grants;
+use super::capabilities::http::HttpClient;
+use super::limits::Limits;
+use super::load_error::SetupError;
+use crate::secret::{NoSecret, Secret};
+
+/// How a plugin is set up, whatever its version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginSetup {
+    /// What it is called in logs.
+    pub name: String,
+    /// What it may take.
+    pub limits: Limits,
+    /// What it may do.
+    pub grants: Grants,
+    /// What it reads as its config.
+    pub config: BTreeMap<String, Secret>,
+}
+
+impl PluginSetup {
+    /// Of a plugin that is granted nothing.
+    pub fn new(name: &str, limits: Limits) -> Self {
+        Self { name: name.to_owned(), limits, grants: Grants::default(), config: BTreeMap::new() }
+    }
+}
+
+/// The same, ready for use.
+pub(super) struct Setup {
+    pub(super) name: Arc<str>,
+    pub(super) limits: Limits,
+    pub(super) grants: Grants,
+    pub(super) config: BTreeMap<String, String>,
+    /// The variables of the environment that are granted, as they are set.
+    pub(super) env: Vec<(String, String)>,
+    pub(super) http: HttpClient,
+}
+
+impl Setup {
+    pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
+        let PluginSetup { name, limits, grants, config } = setup;
+        let told =
+            |what: String| move |reason: NoSecret| SetupError::Secret { plugin: name.clone(), what, reason };
+        let read = |(key, value): (&String, &Secret)| {
+            let value = value.read().map_err(told(format!("the value of {key} in its config")))?;
+            Ok((key.clone(), value))
+        };
+        let config = config.iter().map(read).collect::<Result<_, _>>()?;
+        let env = grants.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+        let env = env.collect();
+        for dir in &grants.dirs {
+            if !dir.host.is_dir() {
+                return Err(SetupError::NoDirectory { plugin: name.clone(), path: dir.host.clone() });
+            }
+        }
+        let http = HttpClient::new(name, &grants.http, limits)?;
+        Ok(Self { name: name.as_str().into(), limits: *limits, grants: grants.clone(), config, env, http })
+    }
+}

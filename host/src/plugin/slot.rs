@@ -1,0 +1,163 @@
+//! A plugin at work, of which one version after the other may be current.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::call::CallError;
+use super::component::Plugin;
+use super::metrics::{Metrics, PluginMetrics};
+use super::services::Services;
+use super::throttle::Throttle;
+
+/// Calls that a new version has to survive before the one before it is let go.
+const TRIAL: u32 = 10;
+
+/// A plugin at work. Clones are of the same one.
+///
+/// A new version takes the place of the current one by [`swap`](Slot::swap): calls that are under way end on the old one, and
+/// the next begins on the new. Until it has survived its first calls it is on trial: if it traps, or goes beyond a limit, the
+/// version before it is current again.
+#[derive(Clone)]
+pub struct Slot(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    shared: Arc<Shared>,
+    current: watch::Sender<Plugin>,
+    trial: Mutex<Trial>,
+}
+
+/// What all versions and instances of a plugin have in common.
+pub(super) struct Shared {
+    pub(super) services: Services,
+    pub(super) metrics: Metrics,
+    pub(super) throttle: Throttle,
+    pub(super) said_that_it_is_fed: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(services: Services) -> Self {
+        Self {
+            services,
+            metrics: Metrics::default(),
+            throttle: Throttle::new(),
+            said_that_it_is_fed: AtomicBool::new(false),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Trial {
+    /// What is current again if the new version fails, and calls until it is not needed any more.
+    previous: Option<(Plugin, u32)>,
+    /// Why the last version that failed its trial did.
+    failed: Option<String>,
+}
+
+/// Whether a version is on trial.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OnTrial(Arc<AtomicBool>);
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.0.name).finish()
+    }
+}
+
+impl Slot {
+    /// With this as its first version, which is not on trial: there is nothing to go back to.
+    pub fn new(plugin: Plugin, services: Services) -> Self {
+        let shared = Arc::new(Shared::new(services));
+        Self(Arc::new(Inner {
+            name: plugin.name().to_owned(),
+            shared,
+            current: watch::Sender::new(plugin),
+            trial: Mutex::default(),
+        }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The version that is current.
+    pub fn current(&self) -> Plugin {
+        self.0.current.borrow().clone()
+    }
+
+    /// The version that is current, and those that come after it.
+    pub fn versions(&self) -> watch::Receiver<Plugin> {
+        self.0.current.subscribe()
+    }
+
+    /// The numbers that it counted.
+    pub fn metrics(&self) -> PluginMetrics {
+        self.0.shared.metrics.all()
+    }
+
+    /// Why the last new version was not kept, if the current one came back for it.
+    pub fn rolled_back(&self) -> Option<String> {
+        self.trial().failed.clone()
+    }
+
+    /// Makes a version current, from the next call on.
+    pub fn swap(&self, plugin: Plugin) {
+        let mut trial = self.trial();
+        let before = self.current();
+        tracing::info!(
+            plugin = plugin.name(),
+            "version {} takes over from {}",
+            plugin.version(),
+            before.version()
+        );
+        // One that is on trial itself is nothing to go back to.
+        let previous = trial.previous.take().map_or(before, |(previous, _)| previous);
+        *trial = Trial { previous: Some((previous, TRIAL)), failed: None };
+        plugin.on_trial.0.store(true, Ordering::Relaxed);
+        self.0.current.send_replace(plugin);
+    }
+
+    /// Takes note of how a call went.
+    pub(super) fn judge(&self, plugin: &Plugin, error: Option<&CallError>) {
+        if plugin.on_trial.0.load(Ordering::Relaxed) {
+            self.judge_trial(plugin, error);
+        }
+    }
+
+    fn judge_trial(&self, plugin: &Plugin, error: Option<&CallError>) {
+        let mut trial = self.trial();
+        // It may be over meanwhile.
+        if !plugin.on_trial.0.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some((previous, left)) = &mut trial.previous else { return };
+        match error {
+            None if *left > 1 => *left -= 1,
+            None => {
+                tracing::info!(plugin = plugin.name(), "version {} is kept", plugin.version());
+                plugin.on_trial.0.store(false, Ordering::Relaxed);
+                trial.previous = None;
+            }
+            Some(error) => {
+                let (version, previous) = (plugin.version(), previous.clone());
+                let reason = format!("version {version} failed one of its first {TRIAL} calls: {error}");
+                tracing::error!(plugin = plugin.name(), "{reason}. {} goes on", previous.version());
+                plugin.on_trial.0.store(false, Ordering::Relaxed);
+                *trial = Trial { previous: None, failed: Some(reason) };
+                self.0.current.send_replace(previous);
+            }
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    fn trial(&self) -> std::sync::MutexGuard<'_, Trial> {
+        self.0.trial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,75 @@
+//! Values that are not to be seen.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// A value as it is, or where it stands: in the environment or, better, in a file.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected a text, { env = \"NAME\" } or { file = \"PATH\" }")]
+pub enum Secret {
+    /// As it is.
+    Value(String),
+    /// In a variable of the environment.
+    Env {
+        /// Its name.
+        env: String,
+    },
+    /// In a file, but for white space at its end.
+    File {
+        /// Its path.
+        file: PathBuf,
+    },
+}
+
+/// A value that is not where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSecret {
+    /// The variable is not set.
+    #[error("the variable {0} is not set in the environment of gtm-host")]
+    Env(String),
+    /// The file cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+}
+
+impl Secret {
+    /// The value.
+    ///
+    /// # Errors
+    /// It is not where it should be.
+    pub fn read(&self) -> Result<String, NoSecret> {
+        match self {
+            Self::Value(value) => Ok(value.clone()),
+            Self::Env { env } => std::env::var(env).map_err(|_| NoSecret::Env(env.clone())),
+            Self::File { file } => match std::fs::read_to_string(file) {
+                Ok(value) => Ok(value.trim_end().to_owned()),
+                Err(reason) => Err(NoSecret::File { path: file.clone(), reason }),
+            },
+        }
+    }
+
+    /// The same, where a file is meant from this directory on.
+    pub fn resolve(&mut self, directory: &Path) {
+        if let Self::File { file } = self {
+            *file = directory.join(&*file);
+        }
+    }
+}
+
+/// A value is not shown.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value(…)"),
+            Self::Env { env } => f.debug_struct("Env").field("env", env).finish(),
+            Self::File { file } => f.debug_struct("File").field("file", file).finish(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What is behind the capabilities of a plugin in a test: the harness that runs it, on this thread.
+
+use std::cell::RefCell;
+
+use super::Harness;
+use crate::bindings::gtm::plugin as contract;
+use crate::log::Level;
+
+thread_local! {
+    static WORLD: RefCell<Harness> = RefCell::default();
+}
+
+pub(super) fn enter(harness: Harness) {
+    WORLD.replace(harness);
+}
+
+pub(super) fn leave() -> Harness {
+    WORLD.take()
+}
+
+fn with<T>(work: impl FnOnce(&mut Harness) -> T) -> T {
+    WORLD.with_borrow_mut(work)
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    with(|world| world.run.log.push((level, message.to_owned())));
+}
+
+pub(crate) fn send(message: &contract::mail::Message) -> Result<String, contract::mail::Error> {
+    use crate::mail::Error;
+    with(|world| {
+        if let Some(error) = world.mail_error.clone() {
+            return Err(match error {
+                Error::Unavailable(reason) => contract::mail::Error::Unavailable(reason),
+                Error::NotGranted(reason) => contract::mail::Error::NotGranted(reason),
+                Error::Invalid(reason) => contract::mail::Error::Invalid(reason),
+                Error::Rejected(reason) => contract::mail::Error::Rejected(reason),
+            });
+        }
+        world.run.mails.push(message.clone());
+        Ok(format!("<{}@localhost>", world.run.mails.len()))
+    })
+}
+
+pub(crate) mod config {
+    use super::with;
+
+    pub(crate) fn get(key: &str) -> Result<Option<String>, ()> {
+        Ok(with(|world| world.config.get(key).cloned()))
+    }
+
+    pub(crate) fn get_all() -> Result<Vec<(String, String)>, ()> {
+        Ok(with(|world| world.config.clone().into_iter().collect()))
+    }
+}
+
+pub(crate) mod metrics {
+    use super::with;
+
+    pub(crate) fn count(name: &str, by: u64) {
+        with(|world| *world.run.counters.entry(name.to_owned()).or_default() += by);
+    }
+
+    pub(crate) fn gauge(_: &str, _: f64) {}
+
+    pub(crate) fn record_value(_: &str, _: f64) {}
+}
+
+pub(crate) mod state {
+    use super::contract::state::Error;
+    use super::with;
+
+    pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(with(|world| world.state.get(key).cloned()))
+    }
+
+    pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Error> {
+        with(|world| world.state.insert(key.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    pub(crate) fn delete(key: &str) -> Result<(), Error> {
+        with(|world| world.state.remove(key));
+        Ok(())
+    }
+
+    pub(crate) fn compare_and_swap(key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, Error> {
+        with(|world| {
+            let is_expected = world.state.get(key).map(Vec::as_slice) == expected;
+            if is_expected {
+                world.state.insert(key.to_owned(), value.to_vec());
+            }
+            Ok(is_expected)
+        })
+    }
+}
+
+pub(crate) mod http {
+    use super::with;
+    use crate::http::{Error, Request, Response};
+
+    pub(crate) fn send(request: &Request) -> Result<Response, Error> {
+        let server = with(|world| {
+            world.run.requests.push(request.clone());
+            world.server.clone()
+        });
+        match server {
+            Some(server) => server(request),
+            None => Ok(Response { status: 200, ..Response::default() }),
+        }
+    }
+}
+
+pub(crate) mod mongodb {
+    use bson::{Document, doc};
+
+    use super::contract::mongodb::{Error, FindOptions, UpdateOptions, UpdateResult};
+    use super::with;
+
+    fn document(bytes: &[u8]) -> Result<Document, Error> {
+        bson::deserialize_from_slice(bytes).map_err(|error| Error::Invalid(error.to_string()))
+    }
+
+    fn write(namespace: &str, command: Document) {
+        with(|world| world.run.writes.push((namespace.to_owned(), command)));
+    }
+
+    fn found(namespace: &str) -> Result<Vec<Vec<u8>>, Error> {
+        let documents = with(|world| world.collections.get(namespace).cloned()).unwrap_or_default();
+        let bytes = |document: &Document| bson::serialize_to_vec(document);
+        documents
+            .iter()
+            .map(bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::Invalid(error.to_string()))
+    }
+
+    pub(crate) fn find(namespace: &str, _: &[u8], options: &FindOptions) -> Result<Vec<Vec<u8>>, Error> {
+        let mut documents = found(namespace)?;
+        if let Some(limit) = options.limit {
+            documents.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        Ok(documents)
+    }
+
+    pub(crate) fn aggregate(namespace: &str, _: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error> {
+        found(namespace)
+    }
+
+    pub(crate) fn insert(namespace: &str, documents: &[Vec<u8>]) -> Result<(), Error> {
+        let documents = documents.iter().map(|bytes| document(bytes)).collect::<Result<Vec<_>, _>>()?;
+        write(namespace, doc! { "insert": documents });
+        Ok(())
+    }
+
+    pub(crate) fn update(
+        namespace: &str,
+        filter: &[u8],
+        update: &[u8],
+        options: UpdateOptions,
+    ) -> Result<UpdateResult, Error> {
+        let (filter, update) = (document(filter)?, document(update)?);
+        write(
+            namespace,
+            doc! { "update": filter, "by": update, "many": options.many, "upsert": options.upsert },
+        );
+        Ok(UpdateResult { matched: 1, modified: 1, upserted: None })
+    }
+
+    pub(crate) fn replace(
+        namespace: &str,
+        filter: &[u8],
+        replacement: &[u8],
+        upsert: bool,
+    ) -> Result<UpdateResult, Error> {
+        write(
+            namespace,
+            doc! { "replace": document(filter)?, "by": document(replacement)?, "upsert": upsert },
+        );
+        Ok(UpdateResult { matched: 1, modified: 1, upserted: None })
+    }
+
+    pub(crate) fn delete(namespace: &str, filter: &[u8], many: bool) -> Result<u64, Error> {
+        write(namespace, doc! { "delete": document(filter)?, "many": many });
+        Ok(1)
+    }
+}
