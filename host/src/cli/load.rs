@@ -1,14 +1,12 @@
 //! Plugins, loaded as the settings say, and what the host has for them.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::config::{Mail, PluginSettings, Settings, secret};
 use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot};
 use gtm_host::store::Store;
-use mongodb::Client;
 
 use super::{DEFECT, directories};
 
@@ -61,23 +59,19 @@ pub(super) async fn load(
 /// Loads each plugin for use over files: with mail, if it is granted, and without a cluster.
 pub(super) async fn load_for_files(settings: &Settings) -> anyhow::Result<Vec<(Slot, PluginSettings)>> {
     let plugins = load(&Loader::new(settings)?, settings).await?;
-    let services = services(settings, None, None).await?;
+    let services = services(settings).await?;
     Ok(plugins.into_iter().map(|(plugin, own)| (Slot::new(plugin, services.clone()), own)).collect())
 }
 
-/// What the host has for plugins.
-pub(super) async fn services(
-    settings: &Settings,
-    client: Option<&Client>,
-    store: Option<&Store>,
-) -> anyhow::Result<Services> {
-    let pipeline: Arc<str> = settings.name().into();
-    Ok(Services {
-        mailer: mailer(settings).await?,
-        client: client.cloned(),
-        store: store.map(|store| (store.clone(), pipeline)),
-        recorder: settings.dry_run.then(|| Recorder::new(say)),
-    })
+/// What the host has for plugins, but for the cluster and the store.
+pub(super) async fn services(settings: &Settings) -> anyhow::Result<Services> {
+    let recorder = settings.dry_run.then(|| Recorder::new(say));
+    Ok(Services { mailer: mailer(settings).await?, recorder, ..Services::default() })
+}
+
+/// The same, with where plugins of this pipeline keep their state.
+pub(super) fn with_store(services: Services, settings: &Settings, store: &Store) -> Services {
+    Services { store: Some((store.clone(), settings.name().into())), ..services }
 }
 
 /// Says what would be done.

@@ -1,7 +1,7 @@
 //! What was probably meant by a key, or a value, that is not known.
 
 /// How much of a name may be wrong and it is still taken for a slip.
-const LIKE: f64 = 0.6;
+const LIKE: f64 = 0.5;
 
 /// serde's words, with the nearest of what it expected put after them: "unknown field `ur`, expected one of `uri`, …".
 pub(super) fn with_hint(message: &str) -> String {
@@ -17,7 +17,7 @@ fn nearest(message: &str) -> Option<&str> {
     // What stands between back-ticks: first what was found, then what was expected.
     let mut names = rest.split('`').skip(1).step_by(2);
     let found = names.next()?;
-    let like = |name: &str| strsim::jaro_winkler(&found.to_lowercase(), name);
+    let like = |name: &str| strsim::normalized_damerau_levenshtein(&found.to_lowercase(), name);
     let nearest = names.max_by(|one, other| like(one).total_cmp(&like(other)))?;
     (like(nearest) >= LIKE).then_some(nearest)
 }

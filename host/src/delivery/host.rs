@@ -44,8 +44,8 @@ impl Stop {
 pub enum Change {
     /// One more plugin.
     Add(Box<Pipeline>),
-    /// A plugin less. Who asked is told when what it had read is handled, and its checkpoint stored.
-    Remove(String, oneshot::Sender<()>),
+    /// A plugin less. Who asked is told what became of it, when what it had read is handled and its checkpoint stored.
+    Remove(String, oneshot::Sender<Ended>),
 }
 
 /// How a turn of a host ended.
@@ -66,7 +66,7 @@ struct Running {
     selection: String,
     /// Ends it alone.
     stop: CancellationToken,
-    removed: Option<oneshot::Sender<()>>,
+    removed: Option<oneshot::Sender<Ended>>,
 }
 
 /// The pipelines of a host.
@@ -107,17 +107,14 @@ impl Fleet<'_> {
         }
     }
 
-    /// Gives back whether it was to end.
-    fn ended(&mut self, ended: &Ended) -> bool {
+    /// Gives back what ended with the others, or by itself.
+    fn ended(&mut self, ended: Ended) -> Option<Ended> {
         let running = self.running.remove(&ended.plugin);
         self.show();
         match running.and_then(|running| running.removed) {
-            Some(told) => {
-                // Nobody waits for it any more, then.
-                let _ = told.send(());
-                true
-            }
-            None => self.stop.shutdown.is_cancelled(),
+            // Where nobody waits for it any more, it is as if nobody had.
+            Some(told) => told.send(ended).err(),
+            None => Some(ended),
         }
     }
 
@@ -173,14 +170,15 @@ pub async fn run_all(
         tokio::select! {
             Some(ended) = fleet.tasks.join_next() => {
                 let ended = ended?;
-                // One that ended by itself has failed, or there is nothing more to read for any.
-                if !fleet.ended(&ended) {
+                let failed = ended.result.is_err();
+                if let Some(ended) = fleet.ended(ended) {
+                    // One that ended by itself has failed, or there is nothing more to read for any.
                     may_change = false;
+                    turn.ended.push(ended);
                 }
-                if ended.result.is_err() {
+                if failed {
                     stop.shutdown.cancel();
                 }
-                turn.ended.push(ended);
             }
             change = changes.recv(), if may_change && !is_stopping => match change {
                 Some(change) => {

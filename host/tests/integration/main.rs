@@ -12,6 +12,7 @@
     reason = "a test that fails should say where"
 )]
 
+mod capabilities;
 mod cases;
 mod proxy;
 mod support;
@@ -36,4 +37,5 @@ mod sandbox;
 mod snapshot;
 mod stopping;
 mod store;
+mod swapping;
 mod workers;

@@ -1,7 +1,6 @@
 //! Documents that are not UTF-8, which a server may hold but the test server does not take: from the
 //! bytes of a reply through the sandbox, without the wire between.
 
-
 use bson::{Document, RawDocumentBuf, Timestamp, doc};
 use gtm_host::op::Op;
 use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};

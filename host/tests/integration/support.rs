@@ -159,6 +159,11 @@ impl Host {
         }
     }
 
+    /// The lines so far, up to the last that was waited for.
+    pub fn logged(&self) -> &[Value] {
+        &self.log
+    }
+
     fn shown(&self) -> String {
         self.log.iter().map(|line| format!("{line}\n")).collect()
     }

@@ -131,6 +131,16 @@ fn failed(error: ErrorCode) -> Error {
             Error::Invalid(format!("the request cannot be sent: {error}"))
         }
         ErrorCode::InternalError(Some(reason)) => Error::Unavailable(reason),
-        other => Error::Unavailable(format!("the server cannot be asked: {other}")),
+        other => Error::Unavailable(format!("the server cannot be asked: {}", words(&other))),
+    }
+}
+
+fn words(error: &ErrorCode) -> String {
+    match error {
+        ErrorCode::ConnectionRefused => "it refuses the connection".to_owned(),
+        ErrorCode::ConnectionTimeout => "the connection is not made in time".to_owned(),
+        ErrorCode::HttpResponseTimeout => "it does not answer in time".to_owned(),
+        ErrorCode::ConnectionTerminated => "it closed the connection".to_owned(),
+        other => format!("{other:?}"),
     }
 }

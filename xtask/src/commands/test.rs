@@ -7,7 +7,9 @@ use super::{build, cargo, step, succeed};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
-    step("plugins", || build::plugins(&["send_welcome_email", "print_ops", "misbehave", "trivial"]))?;
+    step("plugins", || {
+        build::plugins(&["send_welcome_email", "print_ops", "misbehave", "trivial", "errand"])
+    })?;
     step("lints", || {
         succeed(&mut cargo(&[
             "clippy",

@@ -64,6 +64,10 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     call_timeout: Option<Duration>,
 
+    /// Lines that a plugin may log in a second; more are counted and left out [default: 10000]
+    #[arg(long, env = "GTM_LOG_LINES", value_name = "COUNT")]
+    log_lines: Option<u32>,
+
     /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
     #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -92,6 +96,7 @@ impl PluginArguments {
         overlay(&mut limits.filter_timeout, &self.filter_timeout);
         overlay(&mut limits.handle_timeout, &self.handle_timeout);
         overlay(&mut limits.call_timeout, &self.call_timeout);
+        overlay(&mut limits.log_lines, &self.log_lines);
         overlay(&mut settings.cache_dir, &self.cache_dir);
         Ok(())
     }

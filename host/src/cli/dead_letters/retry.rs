@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use gtm_host::config::Settings;
-use gtm_host::plugin::{Failure, Handler, Slot};
+use gtm_host::plugin::{Failure, Handler, Services, Slot};
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
-use crate::cli::load::{Loader, load, services};
+use crate::cli::load::{Loader, load, services, with_store};
 use crate::cli::output::{print, print_json};
 use crate::cli::server::client;
 
@@ -30,7 +30,7 @@ pub(super) async fn run(
         true => Some(client(settings).await?),
         false => None,
     };
-    let services = services(settings, client.as_ref(), Some(store)).await?;
+    let services = Services { client, ..with_store(services(settings).await?, settings, store) };
     for (plugin, _) in plugins {
         let name = plugin.name().to_owned();
         handlers.insert(name, Handler::new(&Slot::new(plugin, services.clone())));

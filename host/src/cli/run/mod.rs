@@ -15,6 +15,7 @@ use gtm_host::delivery::{
     Change, CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Stop, run_all,
 };
 use gtm_host::lease::{Lease, LeaseKey};
+use gtm_host::plugin::Services;
 use gtm_host::selection::Selection;
 use gtm_host::source::{HistoryLost, Skipped, skipped_by_name};
 use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::{Loader, load, services};
+use super::load::{Loader, load, services, with_store};
 use super::server::Server;
 use super::{DEFECT, GRACE, going_on, listed, workers};
 use events::{Event, Events, say_unchanged};
@@ -80,9 +81,11 @@ impl Host {
     async fn prepare(settings: Settings) -> anyhow::Result<Self> {
         let loader = Loader::new(&settings)?;
         let plugins = load(&loader, &settings).await?;
+        let services = services(&settings).await?;
         let server = Server::find(&settings, plugins.len() + 1).await?;
         let kept = server.store(&settings).await?;
-        let services = services(&settings, Some(server.client()), Some(&kept)).await?;
+        let client = Some(server.client().clone());
+        let services = Services { client, ..with_store(services, &settings, &kept) };
         let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
         let members = Members::new(loader, services, plugins, &settings);
         // In a dry run nothing is handled, so nothing is done.
@@ -192,8 +195,10 @@ impl Host {
         for name in steps.end {
             let (told, ended) = oneshot::channel();
             // Where all are ending, this one is, too.
-            if changes.send(Change::Remove(name, told)).await.is_ok() {
-                let _ = ended.await;
+            if changes.send(Change::Remove(name, told)).await.is_ok()
+                && let Ok(ended) = ended.await
+            {
+                finish(vec![ended])?;
             }
         }
         for name in steps.begin {

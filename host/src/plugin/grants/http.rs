@@ -100,8 +100,7 @@ impl HttpGrant {
         is_by_scheme && is_port && uri.host().is_some_and(|host| self.names(host))
     }
 
-    /// Whether it is a grant of this host, by whichever port.
-    pub(in crate::plugin) fn names(&self, host: &str) -> bool {
+    fn names(&self, host: &str) -> bool {
         let host = canonical(host);
         match &self.host {
             Host::Any => true,

@@ -11,7 +11,10 @@ fn a_plugin_is_described() {
     assert_eq!(code, Some(0), "{said}");
     assert!(out.starts_with(&format!("{path}: a plugin\n  version        ")), "{out}");
     assert!(out.contains("\n  contract       0.1.0\n"), "{out}");
-    assert!(out.contains("\n  subscribes to  users.users (insert)\n  asks for       mail\n"), "{out}");
+    assert!(
+        out.contains("\n  subscribes to  users.users (insert)\n  asks for       mail: not granted\n"),
+        "{out}"
+    );
 
     let (code, out, _) = run(&["check", "--output", "json", &path, &plugin("print_ops")]);
     assert_eq!(code, Some(0));

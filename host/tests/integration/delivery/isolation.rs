@@ -27,6 +27,8 @@ async fn one_that_never_returns_lets_the_others_go_on() {
         "misbehave:handle=sleep",
         "--shutdown-grace",
         "100ms",
+        "--log-lines",
+        "1000000",
     ];
     let mut host = Host::tailing(&arguments);
     const OPS: i32 = 30_000;

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::addresses::is_public;
-use super::resolver::{Prohibited, Resolver, allows_private};
+use super::resolver::{Prohibited, Resolver};
 use crate::plugin::grants::address;
 use crate::plugin::load_error::SetupError;
 use crate::plugin::{HttpGrant, Limits};
@@ -27,15 +27,27 @@ const CONNECT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
 
 /// The requests of one plugin, over connections of its own.
-#[derive(Clone)]
 pub(in crate::plugin) struct HttpClient {
     grants: Arc<[HttpGrant]>,
     /// What is added to the requests of each grant.
     headers: Arc<[Vec<(HeaderName, HeaderValue)>]>,
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Limited<WasiBody>>,
+    /// For grants of public addresses, and for those of private ones too: what is connected by one is not used by the other.
+    public: LazyLock<Connections>,
+    private: LazyLock<Connections>,
     at_once: Arc<Semaphore>,
     most_bytes: usize,
     timeout: Duration,
+}
+
+type Connections = Client<HttpsConnector<HttpConnector<Resolver>>, Limited<WasiBody>>;
+
+/// How a request is permitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permit {
+    /// The number of the grant whose headers are added.
+    grant: usize,
+    /// Whether its server may be at a private address.
+    private_too: bool,
 }
 
 /// Why a request is not sent.
@@ -57,51 +69,42 @@ impl HttpClient {
     ) -> Result<Self, SetupError> {
         let grants: Arc<[HttpGrant]> = grants.into();
         let headers = grants.iter().map(|grant| headers(plugin, grant)).collect::<Result<Vec<_>, _>>()?;
-        let mut connector = HttpConnector::new_with_resolver(Resolver { grants: Arc::clone(&grants) });
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_nodelay(true);
-        let connector = match HttpsConnectorBuilder::new().with_native_roots() {
-            Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
-            // A container may have no certificates of its own; these are Mozilla's.
-            Err(_) => HttpsConnectorBuilder::new()
-                .with_webpki_roots()
-                .https_or_http()
-                .enable_http1()
-                .wrap_connector(connector),
-        };
-        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
         Ok(Self {
             grants,
             headers: headers.into(),
-            client,
+            // Most plugins need none, and to read the certificates of the machine takes a while.
+            public: LazyLock::new(|| connections(false)),
+            private: LazyLock::new(|| connections(true)),
             at_once: Arc::new(Semaphore::new(limits.http_requests)),
             most_bytes: limits.http_bytes,
             timeout: limits.call_timeout,
         })
     }
 
-    /// Whether a request may be sent: the number of the grant that says so.
-    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<usize, Refused> {
+    /// Whether a request may be sent.
+    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<Permit, Refused> {
         let uri = request.uri();
-        let grant = self.grants.iter().position(|grant| grant.covers(uri)).ok_or(Refused::NotGranted)?;
+        let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(uri));
+        let (grant, _) = covering().next().ok_or(Refused::NotGranted)?;
+        let private_too = covering().any(|(_, grant)| grant.allows_private());
         // A name is resolved when the connection is made. An address is what it is.
         let host = uri.host().unwrap_or_default();
         match address(host) {
-            Some(address) if !is_public(address) && !allows_private(&self.grants, host) => {
+            Some(address) if !is_public(address) && !private_too => {
                 Err(Refused::Prohibited(Prohibited { host: host.to_owned(), address }))
             }
-            _ => Ok(grant),
+            _ => Ok(Permit { grant, private_too }),
         }
     }
 
-    /// Sends a request that is permitted by this grant.
+    /// Sends a request that is permitted.
     pub(super) async fn send(
         &self,
         mut request: Request<WasiBody>,
-        grant: usize,
+        permit: Permit,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Refused> {
+        let Permit { grant, private_too } = permit;
         for (name, value) in self.headers.get(grant).into_iter().flatten() {
             request.headers_mut().insert(name.clone(), value.clone());
         }
@@ -110,13 +113,31 @@ impl HttpClient {
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
         let sending = async {
             let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
-            (permit, self.client.request(request).await)
+            let connections = if private_too { &self.private } else { &self.public };
+            (permit, connections.request(request).await)
         };
         let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
         let (permit, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
         let response = response.map_err(|error| refused(&error, most))?;
         Ok(response.map(|body| bounded(body, most, permit)))
     }
+}
+
+fn connections(private_too: bool) -> Connections {
+    let mut connector = HttpConnector::new_with_resolver(Resolver { private_too });
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    let connector = match HttpsConnectorBuilder::new().with_native_roots() {
+        Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
+        // A container may have no certificates of its own; these are Mozilla's.
+        Err(_) => HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector),
+    };
+    Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector)
 }
 
 /// A body up to the bound. As long as it is read, the request counts as under way.

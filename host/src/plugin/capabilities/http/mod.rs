@@ -75,11 +75,11 @@ impl WasiHttpHooks for Hooks {
             }
         };
         Box::new(async move {
-            let grant = permitted?;
+            let permit = permitted?;
             let response = match recorder {
                 Some(recorder) => record(&recorder, &setup.name, &op, request).await?,
                 None => {
-                    let sent = setup.http.send(request, grant, options).await;
+                    let sent = setup.http.send(request, permit, options).await;
                     sent.map_err(|refused| say(&setup.name, &op, &what, refused))?
                 }
             };

@@ -4,20 +4,18 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
 use super::addresses::is_public;
-use crate::plugin::HttpGrant;
 
 /// Resolves the names of servers to those of their addresses that are granted. As the connection is made to one of these, an
 /// answer that changes later changes nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Resolver {
-    pub(super) grants: Arc<[HttpGrant]>,
+    pub(super) private_too: bool,
 }
 
 /// All addresses of a server are private, and the grant does not say that they may be.
@@ -40,7 +38,7 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let private_too = allows_private(&self.grants, name.as_str());
+        let Self { private_too } = *self;
         Box::pin(async move {
             let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let (granted, others): (Vec<_>, Vec<_>) =
@@ -54,8 +52,4 @@ impl Service<Name> for Resolver {
             }
         })
     }
-}
-
-pub(super) fn allows_private(grants: &[HttpGrant], host: &str) -> bool {
-    grants.iter().any(|grant| grant.names(host) && grant.allows_private())
 }

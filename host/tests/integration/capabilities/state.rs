@@ -1,0 +1,54 @@
+//! What a plugin keeps.
+
+use bson::doc;
+
+use super::Errands;
+use crate::support::message;
+
+#[tokio::test]
+async fn what_is_kept_is_there_later_in_either_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("file:{}", directory.path().display());
+    for store in ["mongodb", &store] {
+        let mut errands = Errands::with(&["state"], &["--store", store], &[]).await;
+        let swap = |expected: Option<&str>, value: &str| {
+            let mut errand = doc! { "do": "swap", "key": "k", "value": value };
+            expected.map(|expected| errand.insert("expected", expected));
+            errand
+        };
+        assert_eq!(errands.run(doc! { "do": "get", "key": "k" }).await, "ok nothing");
+        assert_eq!(errands.run(swap(Some("x"), "1")).await, "ok false");
+        assert_eq!(errands.run(swap(None, "1")).await, "ok true");
+        assert_eq!(errands.run(swap(None, "2")).await, "ok false");
+        assert_eq!(errands.run(swap(Some("1"), "Grüße")).await, "ok true");
+        assert_eq!(errands.run(doc! { "do": "get", "key": "k" }).await, "ok Grüße");
+        assert_eq!(errands.run(doc! { "do": "set", "key": "k", "value": "" }).await, "ok set");
+        assert_eq!(errands.run(doc! { "do": "get", "key": "k" }).await, "ok ");
+        assert_eq!(errands.run(doc! { "do": "forget", "key": "k" }).await, "ok forgotten");
+        assert_eq!(errands.run(doc! { "do": "get", "key": "k" }).await, "ok nothing");
+        let long = "k".repeat(513);
+        for key in ["", &long] {
+            let said = errands.run(doc! { "do": "get", "key": key }).await;
+            assert!(said.starts_with("error a key has 1 to 512 bytes, and this one"), "{said}");
+        }
+        let large = "x".repeat((1 << 20) + 1);
+        let said = errands.run(doc! { "do": "set", "key": "k", "value": large }).await;
+        assert!(said.starts_with("error a value has at most 1048576 bytes"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_grant_or_a_store_it_is_said_what_to_do() {
+    let mut errands = Errands::granted(&[]).await;
+    let said = errands.run(doc! { "do": "get", "key": "k" }).await;
+    let reason = "state is not granted to the plugin errand: say --grant errand:state, or [plugins.errand.grants] state = true \
+                  in gtm.toml";
+    assert_eq!(said, format!("error {reason}"));
+    // Each attempt is in the host's log, once.
+    let said_by_host = |line: &&serde_json::Value| message(line) == reason && line["level"] == "WARN";
+    assert_eq!(errands.host.logged().iter().filter(said_by_host).count(), 1);
+
+    let mut errands = Errands::with(&["state"], &["--store", "none"], &[]).await;
+    let said = errands.run(doc! { "do": "get", "key": "k" }).await;
+    assert!(said.starts_with("error this host keeps nothing: give it a store"), "{said}");
+}

@@ -1,0 +1,76 @@
+//! A directory of plugins.
+
+use bson::doc;
+use xtask::testbed::Server;
+
+use super::{path_in, put, put_another, says};
+use crate::support::{Database, Host, error_of, message, plugin};
+
+#[tokio::test]
+async fn plugins_come_change_and_go_with_their_files() {
+    let (server, directory) = (Server::ready().unwrap(), tempfile::tempdir().unwrap());
+    let own = Database::new(server.uri()).await;
+    put(plugin("print_ops"), &path_in(&directory, "first.wasm"));
+    std::fs::write(path_in(&directory, "README.md"), "no plugin").unwrap();
+    let namespace = format!("namespace={}.things", own.name);
+    let directory_path = directory.path().to_str().unwrap();
+    let arguments = [
+        "--plugin-dir",
+        directory_path,
+        "--uri",
+        server.uri(),
+        "--set",
+        &namespace,
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let mut host = Host::start(&arguments);
+    host.wait_for("tailing ");
+    let names = |host: &Host| {
+        let status = host.status();
+        let plugins = status["plugins"].as_array().unwrap().iter();
+        plugins.map(|plugin| plugin["plugin"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&host), ["first"]);
+
+    let insert = async |n: i32| own.collection("things").insert_one(doc! { "_id": n }).await.unwrap();
+    // Came, and gets what changes from then on.
+    put(plugin("print_ops"), &path_in(&directory, "second.wasm"));
+    host.wait_until("second is there", |line| says(line, "second", "tailing "));
+    assert_eq!(names(&host), ["first", "second"]);
+    insert(1).await;
+    for name in ["first", "second"] {
+        let is_op = |line: &serde_json::Value| line["plugin"] == name && message(line).contains("\"_id\":1");
+        if !host.logged().iter().any(is_op) {
+            host.wait_until("the op", is_op);
+        }
+    }
+    // One that is none leaves the others as they are.
+    std::fs::write(path_in(&directory, "third.wasm"), "text").unwrap();
+    host.wait_until("third is none", |line| says(line, "third", "not added: "));
+    // Changed.
+    put_another("print_ops", 1, &path_in(&directory, "second.wasm"));
+    host.wait_until("second is another", |line| says(line, "second", " takes over from "));
+    // Gone, and its ops that were read are handled.
+    std::fs::remove_file(path_in(&directory, "first.wasm")).unwrap();
+    host.wait_until("first is gone", |line| says(line, "first", "removed"));
+    insert(2).await;
+    host.wait_until("the op", |line| line["plugin"] == "second" && message(line).contains("\"_id\":2"));
+    host.wait_until("first has ended", |line| says(line, "first", "stopped at "));
+    assert_eq!(names(&host), ["second"]);
+    // Even without any plugin, the host waits for the next.
+    std::fs::remove_file(path_in(&directory, "second.wasm")).unwrap();
+    host.wait_until("second is gone", |line| says(line, "second", "removed"));
+    put(plugin("print_ops"), &path_in(&directory, "first.wasm"));
+    host.wait_until("first is back", |line| says(line, "first", "tailing "));
+    // It goes on where it was: what came meanwhile is not lost.
+    host.wait_until("the op", |line| line["plugin"] == "first" && message(line).contains("\"_id\":2"));
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0), "{log:?}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_said() {
+    let said = error_of(&["--plugin-dir", "/no/such/directory"]);
+    assert!(said.contains("/no/such/directory cannot be read: No such file"), "{said}");
+}

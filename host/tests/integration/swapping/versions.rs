@@ -1,0 +1,208 @@
+//! Which version takes over, and which does not.
+
+use std::time::Duration;
+
+use bson::doc;
+use serde_json::Value;
+use xtask::testbed::Server;
+
+use super::{another, path_in, put, put_another, says};
+use crate::support::{Database, Host, message, plugin, run};
+
+struct Scene {
+    own: Database,
+    host: Host,
+    directory: tempfile::TempDir,
+    file: std::path::PathBuf,
+    _server: Server,
+}
+
+impl Scene {
+    /// A host with the plugin `p`, which is `of` at first.
+    async fn of(of: &str, more: &[&str]) -> Self {
+        let (server, directory) = (Server::ready().unwrap(), tempfile::tempdir().unwrap());
+        let own = Database::new(server.uri()).await;
+        let file = path_in(&directory, "p.wasm");
+        put(plugin(of), &file);
+        let namespace = format!("namespace={}.things", own.name);
+        let arguments = ["--plugin", file.to_str().unwrap(), "--uri", server.uri(), "--set", &namespace];
+        let arguments = [&arguments[..], &["--admin", "127.0.0.1:0", "--retry-delay", "10ms"], more].concat();
+        let host = Host::tailing(&arguments);
+        Self { own, host, directory, file, _server: server }
+    }
+
+    async fn insert(&self, n: i32) {
+        self.own.collection("things").insert_one(doc! { "_id": n }).await.unwrap();
+    }
+
+    fn version(&self) -> String {
+        self.host.status()["plugins"][0]["version"].as_str().unwrap().to_owned()
+    }
+
+    fn wait_for_host(&mut self, part: &str) -> Value {
+        self.host.wait_until(part, |line| says(line, "p", part))
+    }
+}
+
+#[tokio::test]
+async fn another_plugin_takes_over_where_the_one_before_was() {
+    let mut scene = Scene::of("misbehave", &[]).await;
+    let before = scene.version();
+    scene.insert(1).await;
+    scene.host.wait_for("handled at attempt 1");
+    put(plugin("print_ops"), &scene.file);
+    let line = scene.wait_for_host(" takes over from ");
+    assert!(message(&line).ends_with(&before), "{line}");
+    assert_ne!(scene.version(), before);
+    scene.insert(2).await;
+    let line =
+        scene.host.wait_until("the second op", |line| line["plugin"] == "p" && line["target"] == "plugin");
+    assert!(message(&line).contains("\"_id\":2"), "{line}");
+}
+
+#[tokio::test]
+async fn what_is_no_version_leaves_the_old_one_running() {
+    let mut scene = Scene::of("print_ops", &[]).await;
+    let before = scene.version();
+    let bytes = std::fs::read(plugin("print_ops")).unwrap();
+    let bad: [(&[u8], &str); 4] = [
+        (b"", "is an empty file"),
+        (b"#!/bin/sh", "is no WebAssembly"),
+        (&bytes[..bytes.len() / 2], "cannot be compiled"),
+        (b"\0asm\x0d\0\x01\0", "does not export filter and handle"),
+    ];
+    for (n, (bytes, reason)) in bad.into_iter().enumerate() {
+        std::fs::write(&scene.file, bytes).unwrap();
+        let line = scene.wait_for_host("not swapped, version ");
+        assert!(message(&line).contains(&before) && message(&line).contains(reason), "{line}");
+        scene.insert(i32::try_from(n).unwrap()).await;
+        scene.host.wait_until("the op", |line| line["plugin"] == "p" && line["target"] == "plugin");
+    }
+    // Neither does a file that is gone; and what is there again, the same, is no other version.
+    std::fs::remove_file(&scene.file).unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    put(plugin("print_ops"), &scene.file);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(scene.version(), before);
+    put_another("print_ops", 1, &scene.file);
+    scene.wait_for_host(" takes over from ");
+    assert_ne!(scene.version(), before);
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_slowly_counts_when_it_is_whole() {
+    let mut scene = Scene::of("misbehave", &[]).await;
+    let bytes = std::fs::read(plugin("print_ops")).unwrap();
+    let mut file = std::fs::File::create(&scene.file).unwrap();
+    for part in bytes.chunks(bytes.len() / 10) {
+        std::io::Write::write_all(&mut file, part).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    scene.wait_for_host(" takes over from ");
+    assert!(!scene.host.logged().iter().any(|line| message(line).contains("not swapped")));
+}
+
+#[tokio::test]
+async fn one_that_fails_its_first_calls_is_rolled_back() {
+    for how in ["handle=panic", "filter=panic", "handle=loop"] {
+        let set = format!("p:{how}");
+        let arguments = ["--set", &set, "--handle-timeout", "200ms"];
+        let mut scene = Scene::of("print_ops", &arguments).await;
+        let before = scene.version();
+        put(plugin("misbehave"), &scene.file);
+        scene.wait_for_host(" takes over from ");
+        scene.insert(1).await;
+        let line = scene.wait_for_host(" failed one of its first 10 calls: ");
+        assert!(message(&line).contains(&format!("{before} goes on")), "{line}");
+        // The op is handled by the old one.
+        scene.host.wait_until("the op", |line| {
+            line["plugin"] == "p" && line["target"] == "plugin" && message(line).contains("\"_id\":1")
+        });
+        let status = scene.host.status();
+        assert_eq!(status["plugins"][0]["version"], before.as_str());
+        assert!(
+            status["plugins"][0]["rolledBack"].as_str().unwrap().contains("failed one of its first"),
+            "{status}"
+        );
+        assert_eq!(status["plugins"][0]["deadLetters"], 0);
+    }
+}
+
+#[tokio::test]
+async fn one_that_survives_its_first_calls_is_kept() {
+    let mut scene = Scene::of("print_ops", &[]).await;
+    put_another("print_ops", 1, &scene.file);
+    scene.wait_for_host(" takes over from ");
+    for n in 0..10 {
+        scene.insert(n).await;
+    }
+    scene.wait_for_host(" is kept");
+}
+
+#[tokio::test]
+async fn a_swap_is_told_by_hand_too() {
+    let mut scene = Scene::of("misbehave", &["--no-watch"]).await;
+    let before = scene.version();
+    let (address, print_ops) = (scene.host.address(), plugin("print_ops"));
+    let (code, out, said) = run(&["swap", "p", &print_ops, "--admin", &address]);
+    assert_eq!(code, Some(0), "{said}");
+    let version = scene.version();
+    assert_eq!(out, format!("going on with version {version}: p\n"));
+    assert_ne!(version, before);
+    // What is no plugin is refused, and where there is none of the name.
+    let other = path_in(&scene.directory, "text.wasm");
+    std::fs::write(&other, "text").unwrap();
+    let (code, _, said) = run(&["swap", "p", other.to_str().unwrap(), "--admin", &address]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&format!("version {version} goes on: the plugin ")), "{said}");
+    let (code, _, said) = run(&["swap", "q", &print_ops, "--admin", &address]);
+    assert_eq!((code, said.contains("there is no plugin q; there are: p")), (Some(1), true), "{said}");
+    let (code, _, said) = run(&["swap", "p", "/no/such.wasm", "--admin", &address]);
+    assert_eq!((code, said.contains("/no/such.wasm cannot be read")), (Some(1), true), "{said}");
+    // By a change of its file it is not.
+    put_another("misbehave", 1, &scene.file);
+    scene.insert(1).await;
+    scene.host.wait_until("the op", |line| line["plugin"] == "p" && line["target"] == "plugin");
+    assert_eq!(scene.version(), version);
+}
+
+#[tokio::test]
+async fn what_another_version_subscribes_to_is_read_from_then_on() {
+    // The plugin errand wants inserts into a collection `errands`, and print_ops everything.
+    let mut scene = Scene::of("errand", &[]).await;
+    let errand = |n: i32| doc! { "_id": n, "do": "config", "key": "namespace" };
+    scene.own.collection("errands").insert_one(errand(1)).await.unwrap();
+    scene.host.wait_for("1 ok ");
+    put(plugin("print_ops"), &scene.file);
+    scene.wait_for_host(" takes over from ");
+    scene.insert(2).await;
+    scene.host.wait_until("the op", |line| message(line).contains("\"_id\":2"));
+    put(plugin("errand"), &scene.file);
+    scene.wait_for_host(" takes over from ");
+    scene.insert(3).await;
+    scene.own.collection("errands").insert_one(errand(4)).await.unwrap();
+    scene.host.wait_for("4 ok ");
+    assert!(!scene.host.logged().iter().any(|line| message(line).contains("\"_id\":3")));
+    let status = scene.host.status();
+    let counts = &status["plugins"][0]["counts"];
+    assert_eq!(
+        (&counts["failed"], &counts["rejected"], &counts["retries"]),
+        (&0.into(), &0.into(), &0.into())
+    );
+}
+
+#[test]
+fn versions_are_told_apart_by_their_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = path_in(&directory, "a.wasm");
+    let versions = (0..2).map(|n| {
+        std::fs::write(&file, another("print_ops", n)).unwrap();
+        let (code, out, said) = run(&["check", "--output", "json", file.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{said}");
+        let checked: Value = serde_json::from_str(&out).unwrap();
+        checked["version"].as_str().unwrap().to_owned()
+    });
+    let versions: Vec<_> = versions.collect();
+    assert!(versions.iter().all(|version| version.starts_with("0.1.0+")), "{versions:?}");
+    assert_ne!(versions[0], versions[1]);
+}

@@ -1,0 +1,159 @@
+//! Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
+//! `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`.
+
+use std::fmt::Display;
+
+use gtm_plugin::bson::{Bson, Document};
+use gtm_plugin::http::Request;
+use gtm_plugin::mongodb::{Collection, FindOptions};
+use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, metrics, plugin, state};
+
+#[plugin(namespace = "*.errands", operation = insert)]
+struct Errand;
+
+impl Plugin for Errand {
+    fn filter(op: &Op) -> bool {
+        // Where it is asked to, it does what a filter may not.
+        if let Ok(errand) = op.document::<Document>()
+            && errand.get_bool("in_filter").unwrap_or(false)
+        {
+            report(&errand, run(&errand));
+            return false;
+        }
+        // Each host of the tests has a database of its own.
+        config::get("database").is_none_or(|database| op.namespace().database == database)
+    }
+
+    fn handle(op: &Op) -> Outcome {
+        let errand: Document = op.document()?;
+        report(&errand, run(&errand));
+        Ok(())
+    }
+}
+
+fn report(errand: &Document, outcome: Result<String, String>) {
+    let id = errand.get("_id").cloned().unwrap_or(Bson::Null);
+    match outcome {
+        Ok(what) => log::info!("{id} ok {what}"),
+        Err(what) => log::info!("{id} error {what}"),
+    }
+}
+
+fn run(errand: &Document) -> Result<String, String> {
+    let text = |name: &str| errand.get_str(name).map_err(said);
+    let part = |name: &str| errand.get_document(name).cloned().unwrap_or_default();
+    let namespace = || text("ns").map(Collection::new);
+    match text("do")? {
+        "http" => {
+            let mut request = Request::new(errand.get_str("method").unwrap_or("GET"), text("url")?);
+            for (name, value) in part("headers") {
+                request = request.header(name, value.as_str().unwrap_or_default());
+            }
+            if let Ok(body) = errand.get_str("body") {
+                request = request.body(body);
+            }
+            if let Ok(bytes) = errand.get_i32("bytes") {
+                request = request.body(vec![b'x'; usize::try_from(bytes).map_err(said)?]);
+            }
+            let mut response = request.send().map_err(said)?;
+            // A plugin that follows redirects does so by itself.
+            if let (Ok(true), Some(to)) = (errand.get_bool("follow"), response.header("location")) {
+                let to = String::from_utf8_lossy(to).into_owned();
+                response = Request::get(to).send().map_err(said)?;
+            }
+            Ok(format!("{} {}", response.status, shown(&response.body)))
+        }
+        "find" => {
+            let options = FindOptions {
+                sort: errand.get_document("sort").ok().cloned(),
+                limit: errand.get_i32("limit").ok().and_then(|limit| u32::try_from(limit).ok()),
+                ..FindOptions::default()
+            };
+            listed(namespace()?.find::<Document>(&part("filter"), options).map_err(said)?)
+        }
+        "aggregate" => {
+            let stages = errand.get_array("pipeline").map_err(said)?;
+            let stages: Vec<_> = stages.iter().filter_map(|stage| stage.as_document().cloned()).collect();
+            listed(namespace()?.aggregate::<Document>(&stages).map_err(said)?)
+        }
+        "insert" => namespace()?.insert_one(&part("document")).map_err(said).map(|()| "inserted".to_owned()),
+        "update" => {
+            let many = errand.get_bool("many").unwrap_or(false);
+            let updated = match many {
+                true => namespace()?.update_many(&part("filter"), &part("update")),
+                false => namespace()?.upsert_one(&part("filter"), &part("update")),
+            };
+            updated.map_err(said).map(|result| {
+                let upserted = result.upserted.map(|id| id.to_string()).unwrap_or_default();
+                format!("{} {} {upserted}", result.matched, result.modified)
+            })
+        }
+        "replace" => {
+            let replaced = namespace()?.replace_one(&part("filter"), &part("document"), true);
+            replaced.map_err(said).map(|result| format!("{} {}", result.matched, result.modified))
+        }
+        "delete" => namespace()?.delete_many(&part("filter")).map_err(said).map(|count| count.to_string()),
+        "get" => state::get(text("key")?).map_err(said).map(|value| match value {
+            Some(value) => shown(&value),
+            None => "nothing".to_owned(),
+        }),
+        "set" => state::set(text("key")?, text("value")?.as_bytes()).map_err(said).map(|()| "set".to_owned()),
+        "forget" => state::delete(text("key")?).map_err(said).map(|()| "forgotten".to_owned()),
+        "swap" => {
+            let expected = errand.get_str("expected").ok().map(str::as_bytes);
+            let swapped = state::compare_and_swap(text("key")?, expected, text("value")?.as_bytes());
+            swapped.map_err(said).map(|done| done.to_string())
+        }
+        "mail" => mail::send(&mail::Message::to(text("to")?).subject("an errand").text("done")).map_err(said),
+        "read-file" => std::fs::read_to_string(text("path")?).map_err(said),
+        "write-file" => {
+            std::fs::write(text("path")?, text("text")?).map_err(said).map(|()| "written".to_owned())
+        }
+        "env" => std::env::var(text("name")?).map_err(said),
+        "connect" => std::net::TcpStream::connect(text("to")?).map_err(said).map(|_| "connected".to_owned()),
+        "count" => {
+            metrics::count("errands", 1);
+            metrics::gauge("level", 0.5);
+            metrics::record("seconds", 0.01);
+            Ok("counted".to_owned())
+        }
+        "config" => Ok(config::get(text("key")?).unwrap_or_else(|| "nothing".to_owned())),
+        other => Err(format!("{other} is no errand")),
+    }
+}
+
+fn listed(documents: Vec<Document>) -> Result<String, String> {
+    let all: Vec<_> =
+        documents.into_iter().map(|one| Bson::from(one).into_relaxed_extjson().to_string()).collect();
+    Ok(format!("{} [{}]", all.len(), all.join(",")))
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.len() {
+        0..=2000 => text.into_owned(),
+        length => format!("{length} bytes"),
+    }
+}
+
+fn said(error: impl Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use gtm_plugin::bson::doc;
+    use gtm_plugin::testing::{Harness, insert};
+
+    use super::*;
+
+    #[test]
+    fn an_errand_is_done_and_reported() {
+        let op = insert("x.errands", doc! { "_id": 7, "do": "set", "key": "k", "value": "v" });
+        let mut world = Harness::new();
+        let run = world.run::<Errand>(&op);
+        assert_eq!(run.outcome, Some(Ok(())));
+        assert_eq!(run.log[0].1, "7 ok set");
+        assert_eq!(world.state("k"), Some(&b"v"[..]));
+    }
+}
