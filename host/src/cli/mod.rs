@@ -2,6 +2,8 @@
 
 mod arguments;
 mod check;
+mod componentize;
+mod config_check;
 mod control;
 mod dead_letters;
 mod directories;
@@ -9,6 +11,7 @@ mod files;
 mod going_on;
 mod load;
 mod logging;
+mod new;
 mod output;
 mod replay;
 mod run;
@@ -16,6 +19,7 @@ mod server;
 mod signals;
 mod summary;
 mod tail;
+mod try_plugin;
 mod workers;
 
 use std::io::Write;
@@ -57,7 +61,11 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(arguments) => {
             until_stopped(|shutdown| dead_letters::run(arguments, settings, shutdown))
         }
+        Command::Try(arguments) => until_stopped(|shutdown| try_plugin::run(arguments, settings, shutdown)),
         // These may be ended by a signal at any time.
+        Command::New(arguments) => new::run(arguments),
+        Command::Componentize(arguments) => componentize::run(arguments),
+        Command::Config(arguments) => config_check::run(arguments, &settings),
         Command::Check(arguments) => check::run(arguments, &settings),
         Command::Status(arguments) => control::status(arguments, &settings),
         Command::Pause(arguments) => control::pause(arguments, &settings),

@@ -1,10 +1,11 @@
-//! BSON as Extended JSON (v2), on one line, straight from its bytes.
+//! BSON as Extended JSON (v2), on one line, straight from its bytes; and back.
 //!
 //! The library writes scalars. Documents are walked here, as what it builds of them first keeps only one
 //! of several fields with the same name (which an update description may have), and has no room for deep
 //! nesting. Text that is not UTF-8 is written with replacement characters.
 
 mod op;
+mod read;
 
 use std::io::Write;
 
@@ -12,6 +13,7 @@ use bson::raw::RawElement;
 use bson::{Bson, RawBsonRef, RawDocument};
 
 pub use op::write_op;
+pub use read::{Unreadable, read_document, read_op};
 
 /// How numbers and dates are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -67,8 +67,9 @@ was not understood, 130 stopped by a signal.";
 
 pub(super) const CHECK: &str = "\
 Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox.
-What it asks for beside the log and its config is a capability of the host, such as mail. Of WASI
-nothing is behind it that reaches out of the sandbox.
+What it asks for beside the log and its config is a capability of the host, such as mail; beside it
+stands what is granted to a plugin of the file's name (--config). Of WASI, nothing is behind it
+without a grant that reaches out of the sandbox.
 
 Examples:
   gtm-host check target/wasm32-wasip2/release/my_plugin.wasm
@@ -135,3 +136,31 @@ Examples:
   gtm-host swap index_documents target/wasm32-wasip2/release/index_documents.wasm
 
 Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
+
+pub(super) const TRY: &str = "\
+The plugin runs as a host runs it, in its sandbox. What it logs goes to the standard error.
+
+Examples:
+  gtm-host try my_plugin.wasm --insert shop.orders '{\"_id\":1,\"total\":120}'
+  gtm-host try my_plugin.wasm --insert users.users '{\"_id\":1,\"email\":\"ada@example.com\"}' -s subject=Hello
+  gtm-host tail --namespace shop.orders > ops.jsonl; gtm-host try my_plugin.wasm --op ops.jsonl --output json
+
+Exit status: 0 each op was handled, or not wanted, 1 one was not, 2 the command line was not understood,
+130 stopped by a signal.";
+
+pub(super) const NEW: &str = "\
+Examples:
+  gtm-host new count_orders
+  cd count_orders && cargo test && cargo plugin
+
+Exit status: 0 done, 1 failed, 2 the command line was not understood.";
+
+pub(super) const COMPONENTIZE: &str = "\
+The module exports filter, handle and cabi_realloc, and what else of the contract it has, and imports what it uses
+by the names of the contract, such as log of gtm:plugin/log@0.1.0, in the canonical ABI. What it imports of
+wasi_snapshot_preview1 is adapted.
+
+Examples:
+  gtm-host componentize core.wasm -o my_plugin.wasm && gtm-host check my_plugin.wasm
+
+Exit status: 0 done, 1 failed, 2 the command line was not understood.";

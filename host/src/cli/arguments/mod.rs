@@ -1,6 +1,7 @@
 //! What can be said on the command line and in the environment, laid over the settings file.
 
 mod admin;
+mod author;
 mod check;
 mod common;
 mod dead_letters;
@@ -22,6 +23,9 @@ use gtm_host::op::OperationType;
 
 use admin::AdminArguments;
 pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments, SwapArguments};
+pub(super) use author::{
+    ComponentizeArguments, ConfigArguments, ConfigCommand, Language, NewArguments, TryArguments,
+};
 pub(super) use check::CheckArguments;
 use common::CommonArguments;
 pub(super) use common::Format;
@@ -30,7 +34,9 @@ pub(super) use dead_letters::{
 };
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
-use help::{CHECK, DEAD_LETTERS, EXAMPLES, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP, TAIL};
+use help::{
+    CHECK, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP, TAIL, TRY,
+};
 use plugins::PluginArguments;
 use server::ServerArguments;
 use store::StoreArguments;
@@ -65,6 +71,17 @@ pub(super) enum Command {
     /// Say what a plugin is before it runs: whether it fits, what it subscribes to and what it asks for
     #[command(after_help = CHECK)]
     Check(CheckArguments),
+    /// Hand ops to a plugin and show what it makes of them: mails, requests and writes are shown, not done
+    #[command(after_help = TRY)]
+    Try(TryArguments),
+    /// Begin a plugin: a project that builds, with a test
+    #[command(after_help = NEW)]
+    New(NewArguments),
+    /// Make a plugin of a core WebAssembly module, as compilers give it that know nothing of components
+    #[command(after_help = COMPONENTIZE)]
+    Componentize(ComponentizeArguments),
+    /// Look at a settings file before a host starts with it
+    Config(ConfigArguments),
     /// Show what a running host does: how far each plugin is, how fast, and what is wrong
     #[command(after_help = STATUS)]
     Status(StatusArguments),
@@ -185,7 +202,11 @@ impl Arguments {
                 let said = said.subcommand().map_or(said, |(_, said)| said);
                 arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
             }
-            Command::Check(_) => {}
+            Command::Check(_)
+            | Command::Try(_)
+            | Command::New(_)
+            | Command::Componentize(_)
+            | Command::Config(_) => {}
             Command::Status(StatusArguments { asked, .. })
             | Command::Swap(SwapArguments { asked, .. })
             | Command::Pause(SteerArguments { asked, .. })
@@ -207,6 +228,9 @@ impl Command {
             | Self::Tail(TailArguments { common, .. }) => common,
             Self::DeadLetters(arguments) => return arguments.settings(),
             Self::Check(arguments) => return arguments.settings(),
+            Self::Try(arguments) => return arguments.settings(),
+            Self::Config(arguments) => return arguments.settings(),
+            Self::New(_) | Self::Componentize(_) => return Ok(Settings::default()),
             Self::Status(StatusArguments { asked, .. })
             | Self::Swap(SwapArguments { asked, .. })
             | Self::Pause(SteerArguments { asked, .. })

@@ -123,15 +123,15 @@ impl FromStr for NamedPlugin {
     }
 }
 
-fn stem(path: &str) -> String {
+pub(super) fn stem(path: &str) -> String {
     Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[derive(Clone, Debug)]
-struct PluginValue {
+pub(super) struct PluginValue {
     plugin: Option<String>,
-    key: String,
-    value: String,
+    pub(super) key: String,
+    pub(super) value: String,
 }
 
 impl FromStr for PluginValue {
@@ -156,9 +156,9 @@ fn named(what: &str) -> (Option<String>, &str) {
 }
 
 #[derive(Clone, Debug)]
-struct PluginGrant {
+pub(super) struct PluginGrant {
     plugin: Option<String>,
-    grant: Grant,
+    pub(super) grant: Grant,
 }
 
 impl FromStr for PluginGrant {

@@ -1,9 +1,9 @@
 //! `gtm:plugin/extended-json`: BSON as Extended JSON and back.
 
-use bson::{Bson, Document, RawDocument};
+use bson::RawDocument;
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::extended_json::{Form, write};
+use crate::extended_json::{Form, read_document, write};
 use crate::plugin::bindings::extended_json::{self, Host};
 use crate::plugin::state::State;
 
@@ -34,14 +34,8 @@ fn encode(document: &[u8], form: Form) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
-/// serde_json takes no more than 128 levels, so nothing here goes too deep.
 fn decode(json: &str) -> Result<Vec<u8>, String> {
-    let value: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("no JSON: {error}"))?;
-    let document: Document = match Bson::try_from(value) {
-        Ok(Bson::Document(document)) => document,
-        Ok(_) => return Err("no document: it should begin with { and hold fields".to_owned()),
-        Err(error) => return Err(format!("no Extended JSON: {error}")),
-    };
+    let document = read_document(json).map_err(|error| error.to_string())?;
     bson::serialize_to_vec(&document).map_err(|error| error.to_string())
 }
 

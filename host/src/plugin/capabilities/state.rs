@@ -38,12 +38,16 @@ impl State {
                 value.len()
             )));
         }
-        match &self.shared.services.store {
-            Some((store, pipeline)) if store.keeps() => {
-                let (pipeline, plugin) = (pipeline.to_string(), self.setup.name.to_string());
-                Ok((store.clone(), StateKey { pipeline, plugin, key: key.to_owned() }))
+        let (store, pipeline) = match &self.shared.services.store {
+            Some((store, pipeline)) => (store.clone(), pipeline.to_string()),
+            None => (Store::none(), String::new()),
+        };
+        match store.keeps() || self.recorder().is_some() {
+            true => {
+                let plugin = self.setup.name.to_string();
+                Ok((store, StateKey { pipeline, plugin, key: key.to_owned() }))
             }
-            _ => Err(Error::Unavailable(
+            false => Err(Error::Unavailable(
                 "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR"
                     .to_owned(),
             )),

@@ -28,6 +28,8 @@ pub struct HttpGrant {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
+    /// By any scheme and port, too. There is no way to write it.
+    Anything,
     /// `*`
     Any,
     /// `*.example.com`: everything that ends so.
@@ -53,6 +55,11 @@ impl FromStr for HttpGrant {
 }
 
 impl HttpGrant {
+    /// Every server there may be.
+    pub(super) fn anything() -> Self {
+        Self { scheme: None, host: Host::Anything, port: None, private: true, headers: Vec::new() }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::HTTPS), rest),
@@ -93,6 +100,9 @@ impl HttpGrant {
 
     /// Whether a request to this URI is granted.
     pub(in crate::plugin) fn covers(&self, uri: &Uri) -> bool {
+        if self.host == Host::Anything {
+            return true;
+        }
         let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTPS);
         let is_by_scheme = *self.scheme.as_ref().unwrap_or(&Scheme::HTTPS) == scheme;
         let usual = if scheme == Scheme::HTTP { 80 } else { 443 };
@@ -103,7 +113,7 @@ impl HttpGrant {
     fn names(&self, host: &str) -> bool {
         let host = canonical(host);
         match &self.host {
-            Host::Any => true,
+            Host::Anything | Host::Any => true,
             Host::In(domain) => host.ends_with(domain.as_str()),
             Host::Name(name) => *name == host,
             Host::Address(granted) => address(&host) == Some(*granted),
@@ -116,7 +126,7 @@ impl HttpGrant {
             || match &self.host {
                 Host::Address(_) => true,
                 Host::Name(name) => name == "localhost",
-                Host::Any | Host::In(_) => false,
+                Host::Anything | Host::Any | Host::In(_) => false,
             }
     }
 }
@@ -136,7 +146,7 @@ impl fmt::Display for HttpGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS))?;
         match &self.host {
-            Host::Any => f.write_str("*")?,
+            Host::Anything | Host::Any => f.write_str("*")?,
             Host::In(domain) => write!(f, "*{domain}")?,
             Host::Name(name) => f.write_str(name)?,
             Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,

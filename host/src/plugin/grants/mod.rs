@@ -152,6 +152,18 @@ impl Grant {
 }
 
 impl Grants {
+    /// All that there is, but for files and the environment: where nothing is done, it is only taken down.
+    pub fn everything() -> Self {
+        let all = || NamespaceGrant::new("*").into_iter().collect();
+        Self {
+            mail: true,
+            state: true,
+            http: vec![HttpGrant::anything()],
+            mongodb: MongodbGrants { read: all(), write: all() },
+            ..Self::default()
+        }
+    }
+
     /// One more.
     pub fn add(&mut self, grant: Grant) {
         match grant {

@@ -1,5 +1,6 @@
 //! The commands beside `run`, as users type them.
 
+mod author;
 mod check;
 mod replay;
 mod tail;

@@ -1,0 +1,152 @@
+//! What the author of a plugin asks for.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use gtm_host::config::{PluginSettings, Settings};
+
+use super::common::{CommonArguments, Format};
+use super::overlay;
+use super::plugins::{PluginGrant, PluginValue, stem};
+
+/// A plugin that is tried.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TryArguments {
+    /// The plugin
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) path: PathBuf,
+    /// Ops, as gtm-host tail prints them, a line each; - is the standard input. May be given more than once
+    #[arg(long = "op", value_name = "FILE")]
+    pub(in crate::cli) files: Vec<PathBuf>,
+    /// An insert of this document, as Extended JSON
+    #[arg(long = "insert", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
+    pub(in crate::cli) inserts: Vec<String>,
+    /// A replacement by this document
+    #[arg(long = "replace", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
+    pub(in crate::cli) replacements: Vec<String>,
+    /// An update, after which the document is this
+    #[arg(long = "update", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
+    pub(in crate::cli) updates: Vec<String>,
+    /// A deletion of the document with this key
+    #[arg(long = "delete", num_args = 2, value_names = ["DB.COLL", "KEY"])]
+    pub(in crate::cli) deletions: Vec<String>,
+    /// A value of the plugin's config. May be given more than once
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    values: Vec<PluginValue>,
+    /// What the plugin is granted. By default, where nothing is said here nor in a settings file, everything: nothing is done in
+    /// any case
+    #[arg(short, long = "grant", value_name = "GRANT")]
+    grants: Vec<PluginGrant>,
+    /// A server that the plugin may read from. By default it reads nothing
+    #[arg(long, value_name = "URI")]
+    uri: Option<String>,
+    /// What is printed: text for people, or JSON objects, one a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
+    /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
+    #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+impl TryArguments {
+    /// The name that the plugin has.
+    pub(in crate::cli) fn name(&self) -> String {
+        stem(&self.path.to_string_lossy())
+    }
+
+    /// Whether it is said what is granted.
+    pub(in crate::cli) fn says_grants(&self) -> bool {
+        !self.grants.is_empty()
+    }
+
+    pub(in crate::cli) fn uri(&self) -> Option<&str> {
+        self.uri.as_deref()
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.common.settings()?;
+        overlay(&mut settings.cache_dir, &self.cache_dir);
+        let plugin = settings.plugins.entry(self.name()).or_insert_with(PluginSettings::default);
+        for value in &self.values {
+            plugin.config.insert(value.key.clone(), value.value.clone().into());
+        }
+        self.grants.iter().for_each(|grant| plugin.grants.add(grant.grant.clone()));
+        Ok(settings)
+    }
+}
+
+/// A plugin that is begun.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct NewArguments {
+    /// The name of the plugin, and of the folder that is made for it
+    #[arg(value_name = "NAME")]
+    pub(in crate::cli) name: String,
+    /// The language that it is written in
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    pub(in crate::cli) lang: Language,
+    /// The folder to make [default: NAME]
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// Where the crate gtm-plugin is [default: beside the sources that this program was built from]
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) sdk: Option<PathBuf>,
+}
+
+/// A language that plugins are begun in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Language {
+    Rust,
+}
+
+/// A core module that becomes a component.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ComponentizeArguments {
+    /// The core WebAssembly module
+    #[arg(value_name = "CORE.wasm")]
+    pub(in crate::cli) path: PathBuf,
+    /// The plugin to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) output: PathBuf,
+}
+
+/// What is done with a settings file.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(in crate::cli) command: ConfigCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum ConfigCommand {
+    /// Look whether a host could start with it: all keys, the files and secrets that it names, and its plugins
+    Check(ConfigCheckArguments),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ConfigCheckArguments {
+    /// The settings file [default: that of --config]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// What is printed: text for people, or a JSON object
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
+    /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
+    #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+impl ConfigArguments {
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let ConfigCommand::Check(check) = &self.command;
+        let mut settings = match &check.file {
+            Some(file) => Settings::read(file)?,
+            None => check.common.settings()?,
+        };
+        overlay(&mut settings.cache_dir, &check.cache_dir);
+        Ok(settings)
+    }
+}

@@ -1,0 +1,126 @@
+//! `gtm-host componentize`: makes a plugin of a core module, as compilers give it that know nothing of components.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wasmparser::{Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, SourceMap};
+
+use super::arguments::ComponentizeArguments;
+use super::output::print;
+
+/// The contract, file by file.
+const CONTRACT: [(&str, &str); 9] = [
+    ("extended-json.wit", include_str!("../../../wit/extended-json.wit")),
+    ("log.wit", include_str!("../../../wit/log.wit")),
+    ("mail.wit", include_str!("../../../wit/mail.wit")),
+    ("metrics.wit", include_str!("../../../wit/metrics.wit")),
+    ("mongodb.wit", include_str!("../../../wit/mongodb.wit")),
+    ("state.wit", include_str!("../../../wit/state.wit")),
+    ("subscriptions.wit", include_str!("../../../wit/subscriptions.wit")),
+    ("types.wit", include_str!("../../../wit/types.wit")),
+    ("world.wit", include_str!("../../../wit/world.wit")),
+];
+const WASI_CONFIG: &str = include_str!("../../../wit/deps/wasi-config/package.wit");
+
+pub(super) fn run(arguments: &ComponentizeArguments) -> anyhow::Result<ExitCode> {
+    let ComponentizeArguments { path, output } = arguments;
+    let core = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let component = componentize(core, path)?;
+    std::fs::write(output, component).with_context(|| format!("{} cannot be written", output.display()))?;
+    print(format!("{}: see gtm-host check {0}", output.display()).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn componentize(mut core: Vec<u8>, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let module = Module::read(&core, path)?;
+    // What wit-bindgen made the bindings of says it itself.
+    if !module.describes_itself {
+        let (resolve, world) = contract(&module.exports)?;
+        embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)?;
+    }
+    let component = encode(&core);
+    component.map_err(|error| {
+        anyhow::anyhow!(
+            "{} does not fit the contract: {error:#}. Its exports are named as wit/ says: filter, handle and cabi_realloc; its \
+             imports as gtm:plugin/log@0.1.0",
+            path.display()
+        )
+    })
+}
+
+fn encode(core: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true);
+    encoder.module(core)?;
+    encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+    encoder.encode()
+}
+
+/// What has to be known of a core module.
+struct Module {
+    exports: Vec<String>,
+    describes_itself: bool,
+}
+
+impl Module {
+    fn read(bytes: &[u8], path: &Path) -> anyhow::Result<Self> {
+        match bytes {
+            [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {}
+            [0, b'a', b's', b'm', ..] => bail!("{} is a component already", path.display()),
+            _ => bail!("{} is no WebAssembly", path.display()),
+        }
+        let mut module = Self { exports: Vec::new(), describes_itself: false };
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.with_context(|| format!("{} is damaged", path.display()))? {
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        module.exports.push(export?.name.to_owned());
+                    }
+                }
+                Payload::CustomSection(section) => {
+                    module.describes_itself |= section.name().starts_with("component-type");
+                }
+                _ => {}
+            }
+        }
+        Ok(module)
+    }
+}
+
+/// The contract, with a world that has all capabilities and those of the optional exports that there are.
+fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)> {
+    let mut world = String::from("package gtm:core;\n\nworld module {\n");
+    let has = |name: &str| exports.iter().any(|export| export == name);
+    world.push_str(match (has("handle-batch"), has("subscriptions")) {
+        (true, _) => "include gtm:plugin/batch-handler@0.1.0;\n",
+        (false, true) => "include gtm:plugin/sdk@0.1.0;\n",
+        (false, false) => "include gtm:plugin/plugin@0.1.0;\n",
+    });
+    if !has("handle-batch") && !has("subscriptions") {
+        for capability in ["mail", "mongodb", "state"] {
+            writeln!(world, "import gtm:plugin/{capability}@0.1.0;")?;
+        }
+    }
+    world.push_str("}\n");
+    let mut resolve = Resolve::default();
+    push(&mut resolve, &[("wasi-config.wit", WASI_CONFIG)])?;
+    push(&mut resolve, &CONTRACT)?;
+    let package = push(&mut resolve, &[("module.wit", &world)])?;
+    let world = resolve.select_world(&[package], None)?;
+    Ok((resolve, world))
+}
+
+/// Adds a package, of which these are the files.
+fn push(resolve: &mut Resolve, files: &[(&str, &str)]) -> anyhow::Result<wit_parser::PackageId> {
+    let mut all = SourceMap::new();
+    files.iter().for_each(|(name, text)| all.push(Path::new(name), *text));
+    let group = all.parse().map_err(|(_, error)| anyhow::anyhow!("{error:?}"))?;
+    Ok(resolve.push_group(group)?)
+}

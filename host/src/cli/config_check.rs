@@ -1,0 +1,69 @@
+//! `gtm-host config check`: whether a host could start with these settings.
+
+use std::process::ExitCode;
+
+use gtm_host::config::{Mail, Settings, secret};
+use gtm_host::plugin::{Engine, Mailer, Plugin};
+use gtm_host::workers::Group;
+use serde_json::json;
+
+use super::arguments::{ConfigArguments, ConfigCommand, Format};
+use super::directories;
+use super::output::{print, print_json};
+
+pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let ConfigCommand::Check(check) = &arguments.command;
+    let mut checked = Checked::default();
+    checked.note(secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref()));
+    checked.note(settings.admin.token());
+    checked.note(mail(&settings.mail));
+    if let (Some(file), Some(name)) = (&settings.workers.file, &settings.workers.name) {
+        checked.note(Group::from_file(file, name));
+    }
+    checked.plugins(settings)?;
+    let Checked { problems, plugins } = checked;
+    match check.output {
+        Format::Json => {
+            print_json(&json!({ "valid": problems.is_empty(), "problems": problems, "plugins": plugins }))?
+        }
+        Format::Text if problems.is_empty() => {
+            let plugins = plugins.iter().map(|plugin| format!("\n  {plugin}")).collect::<String>();
+            print(format!("a host can start with it{plugins}").as_bytes())?
+        }
+        Format::Text => print(problems.join("\n").as_bytes())?,
+    };
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn mail(settings: &Mail) -> anyhow::Result<()> {
+    let Mail { url, url_file, from } = settings;
+    if let Some(url) = secret(url.as_deref(), url_file.as_deref())? {
+        Mailer::new(&url, from.as_deref())?;
+    }
+    Ok(())
+}
+
+/// What was found: all of it, not the first only.
+#[derive(Default)]
+struct Checked {
+    problems: Vec<String>,
+    /// The plugins that can be loaded, with their versions.
+    plugins: Vec<String>,
+}
+
+impl Checked {
+    fn note<T>(&mut self, found: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
+        found.map_err(|error| self.problems.push(format!("{:#}", error.into()))).ok()
+    }
+
+    fn plugins(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let engine = Engine::new(&directories::cache(settings)?)?;
+        for (name, (path, plugin)) in self.note(settings.present_plugins()).unwrap_or_default() {
+            let loaded = Plugin::load(&engine, &path, &plugin.setup(&name, settings.limits()));
+            if let Some(loaded) = self.note(loaded) {
+                self.plugins.push(format!("{name} {}", loaded.version()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! `gtm-host try`: hands ops to a plugin, and shows what it makes of them. Nothing that it wants done is done.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use gtm_host::config::Settings;
+use gtm_host::extended_json::{Form, read_document, read_op, write_op};
+use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
+use gtm_host::plugin::{
+    CallError, Effect, Engine, Failure, Filter, Grants, Handler, Plugin, Recorder, Services, Slot,
+};
+use mongodb::Client;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Format, TryArguments};
+use super::output::{print, print_json};
+use super::{INTERRUPTED, directories};
+
+pub(super) async fn run(
+    arguments: &TryArguments,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let ops = ops(arguments)?;
+    let mut tried = Tried::load(arguments, &settings).await?;
+    let mut all_went_well = true;
+    for op in ops {
+        if shutdown.is_cancelled() {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        let (outcome, effects) = tried.call(&op).await;
+        all_went_well &= matches!(outcome, Outcome::Unwanted | Outcome::Handled);
+        match arguments.output {
+            Format::Text => print(text(&op, &outcome, &effects).as_bytes())?,
+            Format::Json => print_json(&object(&op, &outcome, &effects)?)?,
+        };
+    }
+    Ok(if all_went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The plugin that is tried.
+struct Tried {
+    slot: Slot,
+    handler: Handler,
+    effects: Arc<Mutex<Vec<Effect>>>,
+}
+
+/// What came of an op.
+enum Outcome {
+    Unwanted,
+    Handled,
+    Failed(Failure),
+    Trapped(CallError),
+}
+
+impl Tried {
+    async fn load(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<Self> {
+        let engine = Engine::new(&directories::cache(settings)?)?;
+        let name = arguments.name();
+        let own = settings.plugins.get(&name).cloned().unwrap_or_default();
+        let mut setup = own.setup(&name, settings.limits());
+        if !arguments.says_grants() && setup.grants == Grants::default() {
+            setup.grants = Grants::everything();
+        }
+        let path = arguments.path.clone();
+        let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
+        let effects: Arc<Mutex<Vec<_>>> = Arc::default();
+        let taken = Arc::clone(&effects);
+        let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
+        let client = match arguments.uri() {
+            Some(uri) => Some(Client::with_uri_str(uri).await?),
+            None => None,
+        };
+        let slot = Slot::new(
+            plugin,
+            Services { client, recorder: Some(Recorder::new(take)), ..Services::default() },
+        );
+        Ok(Self { handler: Handler::new(&slot), slot, effects })
+    }
+
+    async fn call(&mut self, op: &Op) -> (Outcome, Vec<Effect>) {
+        let outcome = self.outcome(op).await;
+        let effects = std::mem::take(&mut *self.effects.lock().unwrap_or_else(PoisonError::into_inner));
+        (outcome, effects)
+    }
+
+    async fn outcome(&mut self, op: &Op) -> Outcome {
+        let mut selection = self.slot.current().selection().clone();
+        if !selection.wants(op) {
+            return Outcome::Unwanted;
+        }
+        let (slot, asked) = (self.slot.clone(), op.clone());
+        let wanted = tokio::task::spawn_blocking(move || Filter::new(&slot).call(&asked, 1)).await;
+        match wanted {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Outcome::Unwanted,
+            Ok(Err(error)) => return Outcome::Trapped(error),
+            Err(error) => {
+                return Outcome::Trapped(CallError::Trapped { call: "filter", reason: error.to_string() });
+            }
+        }
+        let handled = match self.handler.handles_batches() {
+            true => {
+                self.handler.call_batch(&[(op, 1)]).await.map(|all| all.into_iter().next().unwrap_or(Ok(())))
+            }
+            false => self.handler.call(op, 1).await,
+        };
+        match handled {
+            Ok(Ok(())) => Outcome::Handled,
+            Ok(Err(failure)) => Outcome::Failed(failure),
+            Err(error) => Outcome::Trapped(error),
+        }
+    }
+}
+
+impl Outcome {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Unwanted => "unwanted",
+            Self::Handled => "handled",
+            Self::Failed(Failure::Retry(_)) => "retry",
+            Self::Failed(Failure::Reject(_)) => "reject",
+            Self::Trapped(_) => "trapped",
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self {
+            Self::Unwanted | Self::Handled => None,
+            Self::Failed(Failure::Retry(reason) | Failure::Reject(reason)) => Some(reason.clone()),
+            Self::Trapped(error) => Some(error.to_string()),
+        }
+    }
+}
+
+fn text(op: &Op, outcome: &Outcome, effects: &[Effect]) -> String {
+    let mut text = format!("{} {} {}", op.id(), op.operation_type.name(), op.namespace);
+    for effect in effects {
+        let what = match (effect.capability, effect.what.get("text").and_then(Value::as_str)) {
+            // A letter is read as it is.
+            ("mail", Some(letter)) => letter.trim_end().replace("\r\n", "\n").replace('\n', "\n         "),
+            _ => effect.what.to_string(),
+        };
+        text.push_str(&format!("\n  {:<6} {what}", effect.capability));
+    }
+    match outcome.reason() {
+        Some(reason) => format!("{text}\n  {}: {reason}", outcome.name()),
+        None => format!("{text}\n  {}", outcome.name()),
+    }
+}
+
+fn object(op: &Op, outcome: &Outcome, effects: &[Effect]) -> anyhow::Result<Value> {
+    let mut line = Vec::new();
+    write_op(op, Form::Relaxed, &mut line);
+    let op: Value = serde_json::from_slice(&line)?;
+    let effects: Vec<_> = effects
+        .iter()
+        .map(|effect| json!({ "capability": effect.capability, "what": effect.what }))
+        .collect();
+    Ok(json!({ "op": op, "outcome": outcome.name(), "reason": outcome.reason(), "effects": effects }))
+}
+
+/// The ops that are handed over: those of files, then those that are said.
+fn ops(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
+    let mut ops = Vec::new();
+    for file in &arguments.files {
+        let text = read(file)?;
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let at =
+                || format!("{}, line {}, is no op as gtm-host tail prints them", file.display(), number + 1);
+            ops.push(read_op(line).with_context(at)?);
+        }
+    }
+    let said = [
+        (OperationType::Insert, &arguments.inserts),
+        (OperationType::Replace, &arguments.replacements),
+        (OperationType::Update, &arguments.updates),
+        (OperationType::Delete, &arguments.deletions),
+    ];
+    for (operation, words) in said {
+        for pair in words.chunks_exact(2) {
+            if let [namespace, document] = pair {
+                ops.push(op(operation, namespace, document, ops.len())?);
+            }
+        }
+    }
+    if ops.is_empty() {
+        bail!(
+            "there is no op to hand over: say one, as in --insert shop.orders '{{\"_id\":1}}', or name a file by --op"
+        );
+    }
+    Ok(ops)
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("the standard input cannot be read")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
+}
+
+fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> anyhow::Result<Op> {
+    let parts = namespace.split_once('.').filter(|(db, collection)| !db.is_empty() && !collection.is_empty());
+    let (database, collection) =
+        parts.with_context(|| format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))?;
+    let document = read_document(json).with_context(|| format!("{json} is no document"))?;
+    let is_deletion = operation == OperationType::Delete;
+    let key = match document.get("_id") {
+        Some(id) => bson::doc! { "_id": id.clone() },
+        None => bail!("{json} has no _id, which each document has"),
+    };
+    let bytes = |document: &bson::Document| bson::serialize_to_vec(document).map(bytes::Bytes::from);
+    Ok(Op {
+        timestamp: Timestamp { time: seconds(), increment: 1 },
+        place: Place::Index(u32::try_from(number)?),
+        origin: Origin::Replay,
+        operation_type: operation,
+        namespace: Arc::new(Namespace { database: database.into(), collection: collection.into() }),
+        wall_time: Some(u64::from(seconds()) * 1000),
+        document_key: Some(bytes(if is_deletion { &document } else { &key })?),
+        full_document: if is_deletion { None } else { Some(bytes(&document)?) },
+        full_document_before_change: None,
+        update_description: None,
+        command: None,
+        transaction: None,
+    })
+}
+
+fn seconds() -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.ok().and_then(|now| u32::try_from(now.as_secs()).ok()).unwrap_or_default()
+}

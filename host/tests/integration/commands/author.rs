@@ -1,0 +1,247 @@
+//! What the author of a plugin uses: `gtm-host new`, `try`, `componentize` and `config check`.
+
+use std::path::Path;
+use std::process::Command;
+
+use bson::doc;
+use serde_json::Value;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, message, plugin, run};
+
+/// Runs cargo in the project of a newcomer, as he would.
+fn cargo(project: &Path, arguments: &[&str]) {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO") && name != "CARGO_HOME" {
+            command.env_remove(&name);
+        }
+    }
+    command.current_dir(project).args(arguments).env("CARGO_TARGET_DIR", target());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn target() -> std::path::PathBuf {
+    xtask::target_dir().join("newcomer")
+}
+
+#[tokio::test]
+async fn a_newcomer_begins_builds_tries_runs_edits_and_swaps() {
+    let directory = tempfile::tempdir().unwrap();
+    let project = directory.path().join("count_orders");
+    let (code, out, said) = run(&["new", "count_orders", "--dir", project.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains("cargo test && cargo plugin"), "{out}");
+    cargo(&project, &["test", "--quiet"]);
+    cargo(&project, &["plugin", "--quiet"]);
+    let wasm = target().join("wasm32-wasip2/release/count_orders.wasm");
+    let wasm = wasm.to_str().unwrap();
+
+    let (code, out, said) = run(&["try", wasm, "--insert", "shop.orders", r#"{"_id":1,"total":120}"#]);
+    assert_eq!((code, out.ends_with(" insert shop.orders\n  handled\n")), (Some(0), true), "{out}{said}");
+    assert!(said.contains("a large order: 120"), "{said}");
+
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    // In a database of its own.
+    let lib = project.join("src/lib.rs");
+    let edit = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&lib).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(&lib, text.replace(from, to)).unwrap();
+        cargo(&project, &["plugin", "--quiet"]);
+    };
+    edit("shop.orders", &format!("{}.orders", own.name));
+    let mut host = Host::tailing(&["--plugin", wasm, "--uri", server.uri()]);
+    let order = async |n: i32| {
+        own.collection("orders").insert_one(doc! { "_id": n, "total": 120 + n }).await.unwrap()
+    };
+    order(1).await;
+    host.wait_for("a large order: 121");
+    edit("a large order", "quite an order");
+    host.wait_for(" takes over from ");
+    order(2).await;
+    host.wait_for("quite an order: 122");
+}
+
+#[test]
+fn what_cannot_be_begun_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().to_str().unwrap();
+    for (arguments, reason) in [
+        (vec!["new", "Count-Orders"], "cannot be the name of a crate"),
+        (vec!["new", "orders", "--dir", there], "exists already: name another folder by --dir"),
+        (vec!["new", "orders", "--dir", "/tmp/no", "--sdk", "/no/such"], "there is no crate in /no/such"),
+    ] {
+        let (code, _, said) = run(&arguments);
+        assert!(code == Some(1) && said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn what_a_plugin_wants_done_is_shown_and_not_done() {
+    let welcome = plugin("send_welcome_email");
+    let ada = r#"{"_id":1,"name":"Ada","email":"ada@example.com"}"#;
+    let arguments = ["try", &welcome, "--insert", "users.users", ada, "-s", "subject=Hello Ada"];
+    let (code, out, said) = run(&arguments);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains("\n  mail   Message-ID: <") && out.contains("Subject: Hello Ada\n"), "{out}");
+    assert!(out.ends_with("\n  handled\n"), "{out}");
+
+    let json = |more: &[&str]| {
+        let (code, out, said) = run(&[&arguments[..], &["--output", "json"], more].concat());
+        let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(!lines.is_empty(), "{said}");
+        (code, lines)
+    };
+    let (code, lines) = json(&["--delete", "users.users", r#"{"_id":1}"#]);
+    assert_eq!(
+        (code, &lines[0]["outcome"], &lines[1]["outcome"]),
+        (Some(0), &"handled".into(), &"unwanted".into())
+    );
+    assert_eq!(lines[0]["effects"][0]["capability"], "mail");
+    assert_eq!(lines[0]["op"]["fullDocument"]["name"], "Ada");
+    // What is granted can be said, and is then all that is.
+    let (code, lines) = json(&["--grant", "state"]);
+    assert_eq!(
+        (code, &lines[0]["outcome"], &lines[0]["effects"]),
+        (Some(1), &"retry".into(), &serde_json::json!([]))
+    );
+    assert!(
+        lines[0]["reason"].as_str().unwrap().starts_with("mail is not granted to the plugin"),
+        "{lines:?}"
+    );
+    // A document that the plugin cannot use, and a plugin that traps.
+    let (code, out, _) = run(&["try", &welcome, "--insert", "users.users", r#"{"_id":1,"email":3}"#]);
+    assert!(code == Some(1) && out.contains("\n  reject: "), "{out}");
+    let (code, out, _) =
+        run(&["try", &plugin("misbehave"), "--insert", "a.b", r#"{"_id":1}"#, "-s", "handle=panic"]);
+    assert!(code == Some(1) && out.contains("\n  trapped: handle trapped: "), "{out}");
+}
+
+#[tokio::test]
+async fn ops_that_tail_prints_are_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ops.jsonl");
+    let (server, print_ops) = (Server::ready().unwrap(), plugin("print_ops"));
+    let own = Database::new(server.uri()).await;
+    let namespace = format!("{}.things", own.name);
+    let mut tail = Host::start(&["tail", "--uri", server.uri(), "--namespace", &namespace]);
+    tail.wait_for("tailing ");
+    own.collection("things").insert_one(doc! { "_id": 1, "text": "Grüße" }).await.unwrap();
+    own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "n": 1 } }).await.unwrap();
+    own.collection("things").delete_one(doc! { "_id": 1 }).await.unwrap();
+    let lines: Vec<_> = (0..3).map(|_| tail.line().unwrap()).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let (code, out, said) = run(&["try", &print_ops, "--op", file.to_str().unwrap(), "--output", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    for (line, tried) in lines.iter().zip(out.lines()) {
+        let (op, tried): (Value, Value) =
+            (serde_json::from_str(line).unwrap(), serde_json::from_str(tried).unwrap());
+        for field in
+            ["id", "operationType", "ns", "timestamp", "documentKey", "fullDocument", "updateDescription"]
+        {
+            assert_eq!(op[field], tried["op"][field], "{field}");
+        }
+    }
+    assert_eq!(out.lines().count(), 3);
+
+    std::fs::write(&file, "{}\n").unwrap();
+    let (code, _, said) = run(&["try", &print_ops, "--op", file.to_str().unwrap()]);
+    assert!(
+        code == Some(1) && said.contains("line 1, is no op as gtm-host tail prints them: it has no text"),
+        "{said}"
+    );
+    for (arguments, reason) in [
+        (vec!["try", &print_ops], "there is no op to hand over"),
+        (vec!["try", &print_ops, "--insert", "things", "{}"], "\"things\" is no namespace"),
+        (vec!["try", &print_ops, "--insert", "a.b", "{"], "{ is no document: no JSON"),
+        (vec!["try", &print_ops, "--insert", "a.b", "{}"], "{} has no _id"),
+    ] {
+        let (code, _, said) = run(&arguments);
+        assert!(code == Some(1) && said.contains(reason), "{said}");
+    }
+}
+
+/// A core module that handles everything, as a compiler may give it that knows nothing of components.
+const CORE: &str = r#"(module
+    (import "gtm:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+    (memory (export "memory") 1)
+    (global $free (mut i32) (i32.const 1024))
+    (data (i32.const 16) "handled by a core module")
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
+        (global.set $free (i32.add (local.get $at) (local.get 3)))
+        (local.get $at))
+    (func (export "filter") (param i32) (result i32) (global.set $free (i32.const 1024)) (i32.const 1))
+    (func (export "handle") (param i32) (result i32)
+        (call $log (i32.const 2) (i32.const 16) (i32.const 24))
+        (global.set $free (i32.const 1024))
+        (i32.const 0)))"#;
+
+#[test]
+fn a_core_module_becomes_a_plugin() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (core, component) = (path("core.wasm"), path("plugin.wasm"));
+    std::fs::write(&core, wat::parse_str(CORE).unwrap()).unwrap();
+    let (code, _, said) = run(&["componentize", &core, "-o", &component]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, out, said) = run(&["check", &component]);
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert!(out.contains("contract       0.1.0") && out.contains("asks for       nothing"), "{out}");
+    let (code, out, said) = run(&["try", &component, "--insert", "a.b", r#"{"_id":1}"#]);
+    assert!(code == Some(0) && out.ends_with("\n  handled\n"), "{out}{said}");
+    assert!(said.contains("handled by a core module"), "{said}");
+
+    let (code, _, said) = run(&["componentize", &component, "-o", &core]);
+    assert!(code == Some(1) && said.contains("is a component already"), "{said}");
+    std::fs::write(&core, "text").unwrap();
+    let (code, _, said) = run(&["componentize", &core, "-o", &component]);
+    assert!(code == Some(1) && said.contains("is no WebAssembly"), "{said}");
+    let other = CORE.replace("(export \"handle\")", "(export \"manage\")");
+    std::fs::write(&core, wat::parse_str(other).unwrap()).unwrap();
+    let (code, _, said) = run(&["componentize", &core, "-o", &component]);
+    assert!(
+        code == Some(1) && said.contains("does not fit the contract: ") && said.contains("handle"),
+        "{said}"
+    );
+}
+
+#[test]
+fn settings_are_looked_at_before_a_host_starts_with_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gtm.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let (code, out, said) = run(&["config", "check", file.to_str().unwrap(), "--output", "json"]);
+        (code, serde_json::from_str::<Value>(&out).unwrap_or_else(|_| said.into()))
+    };
+    let good = format!("[plugins.a]\npath = {:?}\n", plugin("print_ops"));
+    let (code, found) = check(&good);
+    assert_eq!((code, &found["valid"], &found["problems"]), (Some(0), &true.into(), &serde_json::json!([])));
+    assert!(found["plugins"][0].as_str().unwrap().starts_with("a 0.1.0+"), "{found}");
+
+    // All that is wrong is said, not the first only.
+    let bad = format!(
+        "{good}[plugins.b]\npath = \"none.wasm\"\n[plugins.c]\n[plugins.a.config]\nkey = {{ env = \"GTM_NO_SUCH\" }}\n\
+         [mail]\nurl = \"localhost:25\"\n[source]\nuri_file = \"none\"\n"
+    );
+    let (code, found) = check(&bad);
+    assert_eq!((code, &found["valid"]), (Some(1), &false.into()));
+    let problems = found["problems"].to_string();
+    for part in
+        ["none cannot be read", "the mail server's URL cannot be understood", "the plugin c has no path"]
+    {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+    let (_, found) = check(&bad.replace("[plugins.c]\n", ""));
+    let problems = found["problems"].to_string();
+    for part in ["none.wasm does not exist", "the variable GTM_NO_SUCH is not set"] {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+    let (code, said) = check("[plugins.a.grant]\nmail = true\n");
+    assert_eq!(code, Some(1));
+    assert!(message(&said).contains("Did you mean `grants`?"), "{said}");
+}
