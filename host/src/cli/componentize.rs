@@ -30,7 +30,7 @@ const CONTRACT: [(&str, &str); 9] = [
 const WASI_CONFIG: &str = include_str!("../../../wit/deps/wasi-config/package.wit");
 
 pub(super) fn run(arguments: &ComponentizeArguments) -> anyhow::Result<ExitCode> {
-    let ComponentizeArguments { path, output } = arguments;
+    let ComponentizeArguments { path, output, .. } = arguments;
     let core = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let component = componentize(core, path)?;
     std::fs::write(output, component).with_context(|| format!("{} cannot be written", output.display()))?;

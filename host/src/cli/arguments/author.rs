@@ -92,6 +92,8 @@ pub(in crate::cli) struct NewArguments {
     /// Where the crate gtm-plugin is [default: beside the sources that this program was built from]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) sdk: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
 }
 
 /// A language that plugins are begun in.
@@ -109,6 +111,8 @@ pub(in crate::cli) struct ComponentizeArguments {
     /// The plugin to write
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: PathBuf,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
 }
 
 /// What is done with a settings file.

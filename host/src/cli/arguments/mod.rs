@@ -230,7 +230,8 @@ impl Command {
             Self::Check(arguments) => return arguments.settings(),
             Self::Try(arguments) => return arguments.settings(),
             Self::Config(arguments) => return arguments.settings(),
-            Self::New(_) | Self::Componentize(_) => return Ok(Settings::default()),
+            Self::New(NewArguments { common, .. })
+            | Self::Componentize(ComponentizeArguments { common, .. }) => return common.settings(),
             Self::Status(StatusArguments { asked, .. })
             | Self::Swap(SwapArguments { asked, .. })
             | Self::Pause(SteerArguments { asked, .. })

@@ -18,7 +18,7 @@ const RUST: [(&str, &str); 5] = [
 ];
 
 pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
-    let NewArguments { name, lang, dir, sdk } = arguments;
+    let NewArguments { name, lang, dir, sdk, .. } = arguments;
     let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '_';
     if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.chars().all(is_part) {
         bail!(
