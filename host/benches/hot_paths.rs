@@ -8,6 +8,7 @@
     reason = "a benchmark that fails should say where"
 )]
 
+mod bare;
 mod entries;
 
 use std::hint::black_box;
@@ -115,6 +116,14 @@ fn calls(criterion: &mut Criterion) {
         let mut handler = Handler::new(&plugin);
         group.bench_function("handle", |bencher| {
             bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());
+        });
+        let mut bare = bare::Bare::new(&xtask::plugin("trivial"));
+        group.bench_function("baseline: filter, by wasmtime alone", |bencher| {
+            bencher.iter(|| bare.filter(black_box(&op)))
+        });
+        let mut bare = runtime.block_on(bare::BareAsync::new(&xtask::plugin("trivial")));
+        group.bench_function("baseline: handle, by wasmtime alone", |bencher| {
+            bencher.iter(|| runtime.block_on(bare.handle(black_box(&op))));
         });
         group.bench_function("baseline: the document copied", |bencher| {
             bencher.iter(|| black_box(op.full_document.as_ref().unwrap().to_vec()));

@@ -27,6 +27,7 @@ mod delta_property;
 mod files;
 mod files_damaged;
 mod following;
+mod hostile;
 mod lease;
 mod main_job;
 mod odd_bytes;

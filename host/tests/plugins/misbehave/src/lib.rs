@@ -65,10 +65,39 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
             log::info!("{}", "x".repeat(1 << 20));
             Ok(())
         }
+        // Lines without end.
+        Some("log") => loop {
+            log::info!("and another line");
+        },
+        // Far more than is kept of what is printed.
+        Some("print-much") => {
+            (0..100_000).for_each(|n| println!("{n} {}", "x".repeat(1000)));
+            Ok(())
+        }
+        Some("say-much") => Err(Failure::reject("x".repeat(100 << 20))),
+        Some("hoard") => loop {
+            hoard();
+        },
+        // Asks the host to wait as long as it likes.
+        Some("wait") => {
+            wait();
+            Ok(())
+        }
         Some("reject") => Err(Failure::reject("not this one")),
         Some("retry") => Err(Failure::retry("not now")),
         _ => Ok(()),
     }
+}
+
+/// Takes a resource of the host, and never gives it back.
+fn hoard() {
+    #[cfg(target_family = "wasm")]
+    std::mem::forget(wasip2::clocks::monotonic_clock::subscribe_duration(u64::MAX));
+}
+
+fn wait() {
+    #[cfg(target_family = "wasm")]
+    wasip2::clocks::monotonic_clock::subscribe_duration(u64::MAX / 2).block();
 }
 
 #[allow(unconditional_recursion)]

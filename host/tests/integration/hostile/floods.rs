@@ -1,0 +1,56 @@
+//! Plugins that want more than there is.
+
+use bson::doc;
+
+use crate::support::{Scene, message};
+
+#[tokio::test]
+async fn lines_without_end_are_counted_and_left_out() {
+    let how = ["--handle-timeout", "3s", "--max-attempts", "1", "--log-lines", "50"];
+    let mut scene = Scene::misbehaving("handle=log", &how).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    scene.host.wait_for("lines of the plugin are left out: it logs more than 50 in a second");
+    scene.host.wait_for("given up after attempt 1");
+    let lines = scene.host.logged().iter().filter(|line| message(line) == "and another line").count();
+    assert!(lines <= 5 * 50, "{lines}");
+}
+
+#[tokio::test]
+async fn what_is_printed_is_kept_up_to_a_bound() {
+    let mut scene = Scene::misbehaving("handle=print-much", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    scene.host.wait_for("handled at attempt 1");
+    // It is logged when the call is over.
+    let (_, log) = scene.host.stop();
+    let printed = log.iter().filter(|line| message(line).ends_with("xxx")).count();
+    assert!((1..20).contains(&printed), "{printed}");
+}
+
+#[tokio::test]
+async fn an_error_of_100_mb_is_cut() {
+    let mut scene = Scene::misbehaving("handle=say-much", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("rejected by the plugin, the op is not handled: ");
+    assert!(
+        message(&line).len() < 20_000 && message(&line).contains("bytes more)"),
+        "{}",
+        message(&line).len()
+    );
+}
+
+#[tokio::test]
+async fn resources_of_the_host_are_bounded() {
+    let mut scene = Scene::misbehaving("handle=hoard", &["--max-attempts", "1"]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("given up after attempt 1");
+    assert!(message(&line).contains("handle trapped: ") && message(&line).contains("table"), "{line}");
+}
+
+#[tokio::test]
+async fn waiting_for_ever_in_the_host_is_cut_off() {
+    let how = ["--handle-timeout", "300ms", "--max-attempts", "1"];
+    let mut scene = Scene::misbehaving("handle=wait", &how).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("given up after attempt 1");
+    assert!(message(&line).contains("handle took longer than 300 ms"), "{line}");
+}
