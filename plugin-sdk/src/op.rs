@@ -202,6 +202,29 @@ pub struct Namespace<'a> {
     pub collection: &'a str,
 }
 
+impl Namespace<'_> {
+    /// Whether it is like one of these patterns, which stand between commas; in each, `*` stands for any characters:
+    /// `shop.*, users.users`.
+    pub fn matches(&self, patterns: &str) -> bool {
+        let name = self.to_string();
+        patterns.split(',').any(|pattern| like(pattern.trim(), &name))
+    }
+}
+
+/// Whether a text is like a pattern, in which `*` stands for any characters.
+fn like(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        // The first place is as good as any: a star comes after it.
+        let Some(at) = text.find(part) else { return false };
+        text = text.get(at + part.len()..).unwrap_or_default();
+    }
+    text.ends_with(end)
+}
+
 impl fmt::Display for Namespace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.database)?;
@@ -296,6 +319,17 @@ mod tests {
         let garbage = insert(Some(b"no bson".to_vec()));
         assert!(matches!(garbage.document::<Order<'_>>(), Err(DecodeError::Malformed { .. })));
         assert!(matches!(garbage.raw_document(), Err(DecodeError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_namespace_is_like_a_pattern_or_not() {
+        let orders = Namespace { database: "shop", collection: "orders.2026" };
+        for patterns in ["*", "shop.*", "*.orders.*", "users.users, shop.orders.2026", "s*p.o*2*6", "shop.orders.2026*"] {
+            assert!(orders.matches(patterns), "{patterns}");
+        }
+        for patterns in ["", "shop", "shop.orders", "*orders", "shop.*7", "orders.*", "shop.orders.2026*6"] {
+            assert!(!orders.matches(patterns), "{patterns}");
+        }
     }
 
     #[test]

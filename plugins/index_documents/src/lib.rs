@@ -1,0 +1,88 @@
+//! Keeps a search index in step with collections: each document that is inserted, changed or removed is so in Solr, Elasticsearch
+//! or OpenSearch too, many at once.
+//!
+//! The settings are in `README.md`.
+
+mod action;
+mod elasticsearch;
+mod json;
+mod settings;
+mod solr;
+
+use gtm_plugin::{Failure, Op, Outcome, Plugin, config, metrics, plugin};
+
+use action::Action;
+use settings::{Engine, Settings};
+
+#[plugin(operation = [insert, update, replace, delete, drop], batch)]
+struct IndexDocuments;
+
+impl Plugin for IndexDocuments {
+    fn filter(op: &Op) -> bool {
+        config::get("namespaces").is_none_or(|patterns| op.namespace().matches(&patterns))
+    }
+
+    fn handle(op: &Op) -> Outcome {
+        let outcomes = Self::handle_batch(std::slice::from_ref(op));
+        outcomes.into_iter().next().unwrap_or(Ok(()))
+    }
+
+    fn handle_batch(ops: &[Op]) -> Vec<Outcome> {
+        let settings = match Settings::read() {
+            Ok(settings) => settings,
+            // Whoever runs it can mend that.
+            Err(reason) => return ops.iter().map(|_| Err(Failure::retry(&reason))).collect(),
+        };
+        let actions: Vec<_> = ops.iter().map(|op| Action::of(op, &settings)).collect();
+        let outcomes = apply(&settings, actions);
+        count(ops, &outcomes);
+        outcomes
+    }
+}
+
+/// Brings actions to the index, in their order: what is dropped whole by a request of its own, those between in one.
+fn apply(settings: &Settings, actions: Vec<Result<Action, Failure>>) -> Vec<Outcome> {
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut actions = actions.into_iter().peekable();
+    while let Some(action) = actions.next() {
+        // What comes after one that is to be tried again comes again, too.
+        if outcomes.iter().any(|outcome| matches!(outcome, Err(Failure::Retry(_)))) {
+            outcomes.push(Err(Failure::retry("after a change that could not be indexed now")));
+            continue;
+        }
+        match action {
+            Err(failure) => outcomes.push(Err(failure)),
+            Ok(Action::Drop(collection)) => outcomes.push(match settings.engine {
+                Engine::Solr => solr::drop_collection(settings, &collection),
+                Engine::Elasticsearch => elasticsearch::drop_collection(settings, &collection),
+            }),
+            Ok(Action::One(first)) => {
+                let mut together = vec![first];
+                while let Some(Ok(Action::One(next))) =
+                    actions.next_if(|next| matches!(next, Ok(Action::One(_))))
+                {
+                    together.push(next);
+                }
+                outcomes.extend(match settings.engine {
+                    Engine::Solr => solr::send(settings, &together),
+                    Engine::Elasticsearch => elasticsearch::send(settings, &together),
+                });
+            }
+        }
+    }
+    outcomes
+}
+
+fn count(ops: &[Op], outcomes: &[Outcome]) {
+    let done = |wanted: fn(&Op) -> bool| {
+        let both = ops.iter().zip(outcomes).filter(|(op, outcome)| outcome.is_ok() && wanted(op));
+        u64::try_from(both.count()).unwrap_or_default()
+    };
+    metrics::count("indexed", done(|op| !op.is_delete() && !op.is_command()));
+    metrics::count("deleted", done(Op::is_delete));
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(Failure::Reject(_)))).count();
+    metrics::count("refused", u64::try_from(refused).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use gtm_plugin::bson::{doc, oid::ObjectId};
+use gtm_plugin::http::{self, Request, Response};
+use gtm_plugin::testing::{Harness, OpBuilder, delete, insert, replace, update};
+use gtm_plugin::{Failure, Op, OperationType};
+
+use super::*;
+
+fn solr() -> Harness {
+    Harness::new().config("url", "http://solr/solr/shop/")
+}
+
+fn elasticsearch() -> Harness {
+    Harness::new().config("url", "http://es:9200").config("engine", "elasticsearch")
+}
+
+fn body(request: &Request) -> String {
+    String::from_utf8(request.body.clone()).unwrap()
+}
+
+fn some() -> Vec<Op> {
+    let id = ObjectId::parse_str("6553f1000000000000000001").unwrap();
+    vec![
+        insert("shop.orders", doc! { "_id": id, "total": 3, "to": { "city": "Köln" } }),
+        replace("shop.orders", doc! { "_id": "a/b", "total": 4 }),
+        delete("shop.orders", doc! { "_id": 7 }),
+        // An update of what is gone.
+        OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": { "a": 1 } }).build(),
+    ]
+}
+
+#[test]
+fn solr_gets_commands_in_their_order() {
+    let (outcomes, run) = solr().run_batch::<IndexDocuments>(&some());
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), Ok(())]);
+    assert_eq!(run.requests.len(), 1);
+    assert_eq!(run.requests[0].url, "http://solr/solr/shop/update?commitWithin=1000");
+    assert_eq!(
+        body(&run.requests[0]),
+        concat!(
+            r#"{"add":{"doc":{"total":3,"to.city":"Köln","id":"shop.orders/6553f1000000000000000001","ns_s":"shop.orders"}},"#,
+            r#""add":{"doc":{"total":4,"id":"shop.orders/a/b","ns_s":"shop.orders"}},"#,
+            r#""delete":{"id":"shop.orders/7"},"delete":{"id":"shop.orders/{\"a\":{\"$numberInt\":\"1\"}}"}}"#
+        )
+    );
+    assert_eq!((run.counters["indexed"], run.counters["deleted"]), (3, 1));
+}
+
+#[test]
+fn elasticsearch_gets_lines_and_says_what_became_of_each() {
+    let answer = r#"{"errors":true,"items":[{"index":{"status":201}},{"index":{"status":400,"error":{"type":"mapper_parsing_exception",
+        "reason":"no number"}}},{"delete":{"status":404}},{"delete":{"status":200}}]}"#;
+    let server = |_: &Request| Ok(Response { status: 200, body: answer.into(), ..Response::default() });
+    let (outcomes, run) = elasticsearch().server(server).run_batch::<IndexDocuments>(&some());
+    assert_eq!(outcomes[0], Ok(()));
+    let refused = "the index answers with status 400: mapper_parsing_exception: no number";
+    assert_eq!(outcomes[1], Err(Failure::Reject(refused.to_owned())));
+    assert_eq!(outcomes[2..], [Ok(()), Ok(())]);
+    let lines: Vec<_> = body(&run.requests[0]).lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], r#"{"index":{"_index":"shop.orders","_id":"6553f1000000000000000001"}}"#);
+    assert_eq!(lines[1], r#"{"total":3,"to":{"city":"Köln"}}"#);
+    assert_eq!(lines[4], r#"{"delete":{"_index":"shop.orders","_id":"7"}}"#);
+    assert!(body(&run.requests[0]).ends_with('\n'));
+    assert_eq!(run.counters["refused"], 1);
+}
+
+#[test]
+fn one_that_solr_refuses_is_found_among_many() {
+    let server = |request: &Request| {
+        let refused = body(request).contains("\"total\":4");
+        Ok(Response {
+            status: if refused { 400 } else { 200 },
+            body: "no number".into(),
+            ..Response::default()
+        })
+    };
+    let (outcomes, run) = solr().server(server).run_batch::<IndexDocuments>(&some());
+    assert!(
+        matches!(&outcomes[1], Err(Failure::Reject(reason)) if reason.contains("no number")),
+        "{outcomes:?}"
+    );
+    assert!([0, 2, 3].iter().all(|n| outcomes[*n] == Ok(())));
+    assert_eq!(run.requests.len(), 5);
+}
+
+#[test]
+fn what_cannot_be_indexed_now_is_tried_again_and_so_is_what_comes_after() {
+    let server = |_: &Request| Err(http::Error::Unavailable("refused".to_owned()));
+    let mut ops = some();
+    ops.push(OpBuilder::new("shop.old", OperationType::Drop).build());
+    for harness in [solr(), elasticsearch()] {
+        let (outcomes, run) = harness.server(server).run_batch::<IndexDocuments>(&ops);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Failure::Retry(_)))), "{outcomes:?}");
+        assert_eq!(run.requests.len(), 1, "nothing overtakes");
+    }
+}
+
+#[test]
+fn a_collection_that_is_dropped_goes_after_what_was_before_it() {
+    let ops = [
+        insert("shop.orders", doc! { "_id": 1 }),
+        OpBuilder::new("shop.orders", OperationType::Drop).build(),
+        insert("shop.orders", doc! { "_id": 2 }),
+    ];
+    let (_, run) = solr().run_batch::<IndexDocuments>(&ops);
+    assert_eq!(run.requests.len(), 3);
+    assert_eq!(body(&run.requests[1]), r#"{"delete":{"query":"ns_s:\"shop.orders\""}}"#);
+    let (_, run) = elasticsearch().run_batch::<IndexDocuments>(&ops[1..2]);
+    assert_eq!(
+        (run.requests[0].method.as_str(), run.requests[0].url.as_str()),
+        ("DELETE", "http://es:9200/shop.orders")
+    );
+    let (_, run) = elasticsearch().config("index", "all").run_batch::<IndexDocuments>(&ops[1..2]);
+    assert_eq!(run.requests[0].url, "http://es:9200/all/_delete_by_query?conflicts=proceed&refresh=true");
+    assert_eq!(body(&run.requests[0]), r#"{"query":{"term":{"ns.keyword":"shop.orders"}}}"#);
+}
+
+#[test]
+fn what_is_indexed_can_be_chosen() {
+    let mut harness = solr().config("namespaces", "shop.*").config("fields", "total, name");
+    let op = update("shop.orders", doc! { "_id": 1, "total": 3, "secret": 4 }, doc! {});
+    let run = harness.run::<IndexDocuments>(&op);
+    assert!(run.wanted && !body(&run.requests[0]).contains("secret"));
+    assert!(!harness.run::<IndexDocuments>(&insert("users.users", doc! { "_id": 1 })).wanted);
+}
+
+#[test]
+fn what_is_not_set_is_said() {
+    let op = insert("shop.orders", doc! { "_id": 1 });
+    let said = |mut harness: Harness| match harness.run::<IndexDocuments>(&op).outcome {
+        Some(Err(Failure::Retry(reason))) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(said(Harness::new()).starts_with("the setting url is missing"));
+    assert!(said(solr().config("engine", "sphinx")).starts_with("the setting engine is sphinx: solr"));
+}

@@ -1,0 +1,46 @@
+//! Sends each change to an HTTP server, as JSON, signed so that the server can tell who sent it.
+//!
+//! The settings are in `README.md`.
+
+mod event;
+mod signature;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gtm_plugin::http::Request;
+use gtm_plugin::{Failure, Op, Outcome, Plugin, config, plugin};
+
+#[plugin]
+struct Webhook;
+
+impl Plugin for Webhook {
+    fn filter(op: &Op) -> bool {
+        let operation = op.operation_type().to_string();
+        config::get("namespaces").is_none_or(|patterns| op.namespace().matches(&patterns))
+            && config::get("operations")
+                .is_none_or(|operations| operations.split(',').any(|one| one.trim() == operation))
+    }
+
+    fn handle(op: &Op) -> Outcome {
+        let url = config::get("url").unwrap_or_default();
+        if url.is_empty() {
+            // Whoever runs it can mend that.
+            return Err(Failure::retry("the setting url is missing: --set url=https://example.com/hook"));
+        }
+        let body = event::of(op)?.to_string();
+        let mut request = Request::post(url)
+            .header("content-type", "application/json")
+            .header("user-agent", concat!("gtm-host-webhook/", env!("CARGO_PKG_VERSION")))
+            // The same at each delivery.
+            .header("x-gtm-id", op.id());
+        if let Some(secret) = config::get("secret") {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::retry)?.as_secs();
+            request = request.header("x-gtm-signature", signature::of(&secret, now, &body));
+        }
+        request.body(body).send()?.check()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

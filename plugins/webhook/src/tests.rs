@@ -1,0 +1,73 @@
+use gtm_plugin::bson::doc;
+use gtm_plugin::http::{Request, Response};
+use gtm_plugin::testing::{Harness, OpBuilder, delete, insert};
+use gtm_plugin::{Failure, OperationType};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn answering(status: u16) -> Harness {
+    let server = move |_: &Request| Ok(Response { status, ..Response::default() });
+    Harness::new().config("url", "https://example.com/hook").server(server)
+}
+
+#[test]
+fn a_change_is_sent_with_the_names_of_change_events() {
+    let op = insert("shop.orders", doc! { "_id": 1, "text": "Grüße" });
+    let run = answering(204).config("secret", "s").run::<Webhook>(&op);
+    assert_eq!(run.outcome, Some(Ok(())));
+    let request = &run.requests[0];
+    let event: Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(event["operationType"], "insert");
+    assert_eq!(event["ns"], json!({ "db": "shop", "coll": "orders" }));
+    assert_eq!(event["documentKey"], json!({ "_id": 1 }));
+    assert_eq!(event["fullDocument"], json!({ "_id": 1, "text": "Grüße" }));
+    assert_eq!((&event["id"], &event["attempt"]), (&op.id().into(), &1.into()));
+    let header = |name: &str| {
+        let (_, value) = request.headers.iter().find(|(other, _)| other == name).unwrap();
+        String::from_utf8(value.clone()).unwrap()
+    };
+    assert_eq!(header("x-gtm-id"), op.id());
+    let signed = header("x-gtm-signature");
+    let seconds = signed.strip_prefix("t=").unwrap().split(',').next().unwrap().parse().unwrap();
+    assert_eq!(signed, signature::of("s", seconds, std::str::from_utf8(&request.body).unwrap()));
+}
+
+#[test]
+fn what_the_server_answers_decides() {
+    let op = delete("shop.orders", doc! { "_id": 1 });
+    for (status, retried) in [
+        (500, true),
+        (503, true),
+        (429, true),
+        (408, true),
+        (400, false),
+        (404, false),
+        (410, false),
+        (302, false),
+    ] {
+        match answering(status).run::<Webhook>(&op).outcome {
+            Some(Err(Failure::Retry(_))) => assert!(retried, "{status}"),
+            Some(Err(Failure::Reject(_))) => assert!(!retried, "{status}"),
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_can_be_chosen() {
+    let mut harness =
+        answering(200).config("namespaces", "shop.*, users.users").config("operations", "insert, drop");
+    assert!(harness.run::<Webhook>(&insert("shop.orders", doc! { "_id": 1 })).wanted);
+    assert!(!harness.run::<Webhook>(&insert("hr.people", doc! { "_id": 1 })).wanted);
+    assert!(!harness.run::<Webhook>(&delete("shop.orders", doc! { "_id": 1 })).wanted);
+    assert!(harness.run::<Webhook>(&OpBuilder::new("shop.orders", OperationType::Drop).build()).wanted);
+}
+
+#[test]
+fn without_an_address_it_is_said_what_to_set() {
+    let run = Harness::new().run::<Webhook>(&insert("a.b", doc! { "_id": 1 }));
+    assert!(
+        matches!(run.outcome, Some(Err(Failure::Retry(reason))) if reason.starts_with("the setting url is missing"))
+    );
+}
