@@ -324,7 +324,9 @@ mod tests {
     #[test]
     fn a_namespace_is_like_a_pattern_or_not() {
         let orders = Namespace { database: "shop", collection: "orders.2026" };
-        for patterns in ["*", "shop.*", "*.orders.*", "users.users, shop.orders.2026", "s*p.o*2*6", "shop.orders.2026*"] {
+        for patterns in
+            ["*", "shop.*", "*.orders.*", "users.users, shop.orders.2026", "s*p.o*2*6", "shop.orders.2026*"]
+        {
             assert!(orders.matches(patterns), "{patterns}");
         }
         for patterns in ["", "shop", "shop.orders", "*orders", "shop.*7", "orders.*", "shop.orders.2026*6"] {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gtm_host::op::Op;
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -31,6 +31,8 @@ impl WasiView for Host {
     }
 }
 
+impl types::Host for Host {}
+
 impl Host {
     fn store(engine: &Engine) -> Store<Self> {
         Store::new(engine, Self { wasi: WasiCtx::builder().build(), table: ResourceTable::new() })
@@ -44,8 +46,8 @@ fn component(path: &Path) -> (Engine, Component) {
 }
 
 fn linked(mut linker: Linker<Host>, component: &Component) -> PluginPre<Host> {
-    // It imports more than it calls.
-    linker.define_unknown_imports_as_traps(component).unwrap();
+    types::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host).unwrap();
+    linker.instance("gtm:plugin/subscriptions@0.1.0").unwrap();
     PluginPre::new(linker.instantiate_pre(component).unwrap()).unwrap()
 }
 

@@ -228,7 +228,7 @@ pub enum ControlError {
         /// The version that is current.
         current: String,
         /// Why it stays so.
-        reason: LoadError,
+        reason: Box<LoadError>,
     },
     /// It ends, or the plugin has ended.
     #[error("this host is stopping")]
@@ -326,7 +326,8 @@ impl Control {
         let loaded = tokio::task::spawn_blocking(move || current.successor(&file)).await;
         let version = slot.current().version().to_owned();
         let successor = loaded.map_err(|_| ControlError::Stopping)?;
-        let successor = successor.map_err(|reason| ControlError::Swap { current: version, reason })?;
+        let successor =
+            successor.map_err(|reason| ControlError::Swap { current: version, reason: Box::new(reason) })?;
         let version = successor.version().to_owned();
         slot.swap(successor);
         Ok(version)

@@ -9,8 +9,9 @@ use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAl
 use super::limits::TABLE_ELEMENTS;
 
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
-/// computes lets others on its thread run that often.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+/// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
+/// few turns.
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Instances of components at once: a filter and some lanes of each of a hundred plugins.
 const COMPONENTS: u32 = 1000;

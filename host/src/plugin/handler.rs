@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use tokio::sync::watch;
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{Failure, Hosted, lower, types};
 use super::call::{CallError, one_line};
@@ -162,8 +162,9 @@ fn tidy(failure: Failure) -> Failure {
 async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
     let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), Role::Handler)?;
     store.data_mut().selection = Some(plugin.shared_selection());
-    // Each tick, let the time-out and the other work on this thread have their turn.
-    store.epoch_deadline_async_yield_and_update(1);
+    // Each tick, let the time-out and the other work on this thread have their turn; and, by tokio's way to yield, what has come
+    // over the network, which a thread that always has something to do would look at every 61 turns only.
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
     store.set_epoch_deadline(1);
     let started = async {
         let instance = plugin.handler.instance_pre().instantiate_async(&mut store).await?;

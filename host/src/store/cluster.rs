@@ -265,7 +265,9 @@ impl Cluster {
                 let replace = self.states.replace_one(filter, &document).upsert(true);
                 timed(async { replace.await }).await.map_err(error)?;
             }
-            None => drop(timed(async { self.states.delete_one(filter).await }).await.map_err(error)?),
+            None => {
+                timed(async { self.states.delete_one(filter).await }).await.map_err(error)?;
+            }
         }
         Ok(())
     }

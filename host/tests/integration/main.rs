@@ -35,6 +35,7 @@ mod oplog_cases;
 mod oplog_collection;
 mod reconnect;
 mod sandbox;
+mod shipped;
 mod snapshot;
 mod stopping;
 mod store;

@@ -5,11 +5,21 @@ use xtask::testbed::Server;
 
 use super::{build, cargo, step, succeed};
 
+/// Those that ship, and those that tests need.
+const PLUGINS: [&str; 8] = [
+    "audit_log",
+    "errand",
+    "index_documents",
+    "misbehave",
+    "print_ops",
+    "send_welcome_email",
+    "trivial",
+    "webhook",
+];
+
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
-    step("plugins", || {
-        build::plugins(&["send_welcome_email", "print_ops", "misbehave", "trivial", "errand"])
-    })?;
+    step("plugins", || build::plugins(&PLUGINS))?;
     step("lints", || {
         succeed(&mut cargo(&[
             "clippy",

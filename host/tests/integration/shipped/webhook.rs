@@ -1,0 +1,38 @@
+//! Each change arrives, signed, with the same id however often.
+
+use std::collections::BTreeSet;
+
+use bson::doc;
+use serde_json::Value;
+
+use super::sinks::Sink;
+use super::{Shipped, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_arrives_as_often_as_it_takes_with_the_same_id() {
+    let sink = Sink::hook().await;
+    let (grant, url) = (format!("http={}", sink.url()), format!("url={}/hook", sink.url()));
+    let values = [&*url, "namespaces=OWN.*", "secret=shared", "operations=insert,delete"];
+    let shipped = Shipped::start("webhook", &[&grant], &values, &[]).await;
+    sink.with(|index| index.busy = 2);
+    shipped.things().insert_one(doc! { "_id": 1, "text": "Grüße" }).await.unwrap();
+    shipped.things().update_one(doc! { "_id": 1 }, doc! { "$set": { "n": 1 } }).await.unwrap();
+    shipped.things().delete_one(doc! { "_id": 1 }).await.unwrap();
+    until("four requests", async || sink.with(|index| index.requests >= 4)).await;
+    let received = sink.with(|index| std::mem::take(&mut index.received));
+    let events: Vec<Value> = received.iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect();
+    let operations: Vec<_> = events.iter().map(|event| event["operationType"].as_str().unwrap()).collect();
+    assert_eq!(operations, ["insert", "insert", "insert", "delete"]);
+    let attempts: Vec<_> = events.iter().map(|event| event["attempt"].as_i64().unwrap()).collect();
+    assert_eq!(attempts, [1, 2, 3, 1]);
+    let ids: BTreeSet<_> =
+        received.iter().map(|(headers, _)| headers["x-gtm-id"].to_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(events[0]["fullDocument"], serde_json::json!({ "_id": 1, "text": "Grüße" }));
+    for (headers, _) in &received {
+        let signature = headers["x-gtm-signature"].to_str().unwrap();
+        let digits = signature.split(",v1=").nth(1).unwrap();
+        assert!(signature.starts_with("t=") && digits.len() == 64, "{signature}");
+        assert_eq!(headers["content-type"], "application/json");
+    }
+}
