@@ -17,7 +17,7 @@ pub fn gauge(name: &str, value: f64) {
     host::gauge(name, value);
 }
 
-/// Adds a value to a histogram, whose buckets double from 0.001 to about a million: seconds, for example.
+/// Adds a value to a histogram, whose buckets double from 0.001 to about 1000: seconds, for example.
 pub fn record(name: &str, value: f64) {
     host::record_value(name, value);
 }

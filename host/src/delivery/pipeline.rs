@@ -247,12 +247,15 @@ impl Prepared {
         *self.handle.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             Some(Arc::clone(&works.shared));
         let stop = shutdown.child_token();
+        // In this order, so that no version is missed.
+        let mut versions = plugin.versions();
+        let selection = versions.borrow_and_update().selection().clone();
         let intake = Intake {
             plugin: plugin.name().into(),
             source: Some(source.clone()),
             hub: self.hub.clone(),
-            follow: Follow { selection: plugin.current().selection().clone(), ..follow.clone() },
-            versions: plugin.versions(),
+            follow: Follow { selection, ..follow.clone() },
+            versions,
             mine: Arc::clone(mine),
             progress: Arc::clone(progress),
             batches,

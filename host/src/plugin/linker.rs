@@ -25,10 +25,16 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
         Role::Filter => {
             wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
             http::link_for_filter(&mut linker)?;
+            linker.allow_shadowing(true);
             refuse_waiting(&mut linker)?;
             for capability in ["mail", "mongodb", "state"] {
-                refuse(engine, component, &mut linker, capability)?;
+                let reason = format!("{capability} can be used in handle only, not in filter");
+                let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
+                refuse(engine, component, &mut linker, &format!("gtm:plugin/{capability}@"), &error)?;
             }
+            let error = Val::Variant("HTTP-request-denied".to_owned(), None);
+            refuse(engine, component, &mut linker, "wasi:http/outgoing-handler@", &error)?;
+            linker.allow_shadowing(false);
         }
         // What waits lets other work go on meanwhile.
         Role::Handler => {
@@ -42,28 +48,26 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
     Ok(linker)
 }
 
-/// Has each function of a capability that the component asks for answer that it is for `handle`. All of them give back a
-/// result whose error has a case `not-granted`.
+/// Has each function of an interface that the component asks for answer with this error: that it is for `handle`. All of
+/// them give back a result.
 fn refuse(
     engine: &Engine,
     component: &Component,
     linker: &mut Linker<State>,
-    capability: &'static str,
+    interface: &str,
+    error: &Val,
 ) -> wasmtime::Result<()> {
-    let name = format!("gtm:plugin/{capability}@{CONTRACT}");
     let component_type = component.component_type();
-    let import = component_type.imports(engine.wasmtime()).find(|(import, _)| *import == name);
-    let Some(ComponentItem::ComponentInstance(interface)) = import.map(|(_, import)| import.ty) else {
-        return Ok(());
-    };
-    let mut linked = linker.instance(&name)?;
+    let import = component_type.imports(engine.wasmtime()).find(|(import, _)| import.starts_with(interface));
+    let Some((name, import)) = import else { return Ok(()) };
+    let ComponentItem::ComponentInstance(interface) = import.ty else { return Ok(()) };
+    let mut linked = linker.instance(name)?;
     for (function, export) in interface.exports(engine.wasmtime()) {
         if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
+            let error = error.clone();
             linked.func_new(function, move |_, _, _, results| {
-                let reason = format!("{capability} can be used in handle only, not in filter");
-                let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
                 if let [result] = results {
-                    *result = Val::Result(Err(Some(Box::new(error))));
+                    *result = Val::Result(Err(Some(Box::new(error.clone()))));
                 }
                 Ok(())
             })?;
@@ -75,14 +79,11 @@ fn refuse(
 /// The epoch does not stop a call that waits in the host, and a filter has nothing to wait for.
 fn refuse_waiting(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     const REFUSAL: &str = "it tried to wait (to sleep, or for input), which only handle may do";
-    linker.allow_shadowing(true);
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     poll.func_wrap("[method]pollable.block", |_, (_pollable,): (Resource<DynPollable>,)| {
         Err::<(), _>(wasmtime::Error::msg(REFUSAL))
     })?;
     poll.func_wrap("poll", |_, (_pollables,): (Vec<Resource<DynPollable>>,)| {
         Err::<(Vec<u32>,), _>(wasmtime::Error::msg(REFUSAL))
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
+    })
 }

@@ -17,11 +17,15 @@ pub(crate) fn entry(op: &Op) -> Result<Document, Failure> {
     }
     let document = present(op.document::<Document>())?;
     let field = config::get("actor_field").unwrap_or_else(|| "updatedBy".to_owned());
-    if let Some(actor) = document.as_ref().and_then(|document| at_path(document, &field)) {
+    let description = present(op.update_description::<Document>())?;
+    // What the update says itself is of this change; the document may be of a later one, or gone.
+    let updated = description.as_ref().and_then(|description| description.get_document("updatedFields").ok());
+    let actor = updated.and_then(|updated| updated.get(&field));
+    if let Some(actor) = actor.or_else(|| at_path(document.as_ref()?, &field)) {
         entry.insert("by", actor.clone());
     }
-    if let Some(description) = present(op.update_description::<Document>())? {
-        entry.insert("changed", changed(&description));
+    if let Some(description) = &description {
+        entry.insert("changed", changed(description));
     } else if let Some(document) = document.filter(|_| config::get("documents").as_deref() != Some("false")) {
         entry.insert("document", document);
     }

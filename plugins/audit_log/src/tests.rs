@@ -32,6 +32,11 @@ fn who_changed_what_is_written() {
     assert_eq!(entry["changed"], changed.into());
     assert!(!entry.contains_key("document"));
 
+    // The document is gone by now.
+    let gone = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
+    let gone = gone.description(&doc! { "updatedFields": { "updatedBy": "bob" } }).build();
+    assert_eq!(written(&mut harness, &gone)["by"], "bob".into());
+
     let drop = OpBuilder::new("shop.orders", OperationType::Drop).command(&doc! { "drop": "orders" }).build();
     assert_eq!(written(&mut harness, &drop)["command"], "{\"drop\":\"orders\"}".into());
 }

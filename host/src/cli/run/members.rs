@@ -89,9 +89,11 @@ impl Members {
             if now == member.seen || now.is_none() {
                 continue;
             }
-            member.seen = now;
             let (current, path) = (member.slot.current(), member.path.clone());
-            match tokio::task::spawn_blocking(move || current.successor(&path)).await {
+            let loaded = tokio::task::spawn_blocking(move || current.successor(&path)).await;
+            // Not before: this may be given up, and begun anew.
+            member.seen = now;
+            match loaded {
                 Ok(Ok(successor)) if successor.version() == member.slot.current().version() => {
                     tracing::debug!(plugin = name, "its file was written, and is the same");
                 }

@@ -124,23 +124,29 @@ impl Host {
             let (control, stop) = (control.clone(), stop.clone());
             async move { run_all(pipelines, shared, &control, &stop, &mut changed).await }
         }));
-        let turn = loop {
-            tokio::select! {
-                turn = &mut turn => break turn.context(DEFECT)?.context(DEFECT)?,
-                why = lost(&mut lease) => {
-                    tracing::error!("standing by, as another host may work now: {why}");
-                    stop.at_once.cancel();
-                    stop.shutdown.cancel();
-                    if let Ok(Ok(Ok(turn))) = tokio::time::timeout(ENDING, turn).await {
-                        // What is wrong will be said when it is this host's turn again.
-                        let _ = finish(turn.ended);
-                    }
-                    control.stand_by();
-                    return Ok(());
+        // As long as something is taken up, the turn and the lease are still watched.
+        let turns = Turns { changes: &changes, epoch };
+        let taking_up = async {
+            loop {
+                let event = events.next().await;
+                if let Err(error) = self.take_up(event, events, Some(&turns)).await {
+                    return error;
                 }
-                event = events.next() => {
-                    self.take_up(event, events, Some(Turns { changes: &changes, epoch })).await?;
+            }
+        };
+        let turn = tokio::select! {
+            turn = &mut turn => turn.context(DEFECT)?.context(DEFECT)?,
+            error = taking_up => return Err(error),
+            why = lost(&mut lease) => {
+                tracing::error!("standing by, as another host may work now: {why}");
+                stop.at_once.cancel();
+                stop.shutdown.cancel();
+                if let Ok(Ok(Ok(turn))) = tokio::time::timeout(ENDING, turn).await {
+                    // What is wrong will be said when it is this host's turn again.
+                    let _ = finish(turn.ended);
                 }
+                control.stand_by();
+                return Ok(());
             }
         };
         say_skipped(None, &turn.skipped);
@@ -172,7 +178,7 @@ impl Host {
         &mut self,
         event: Event,
         events: &mut Events<'_>,
-        turn: Option<Turns<'_>>,
+        turn: Option<&Turns<'_>>,
     ) -> anyhow::Result<()> {
         match event {
             Event::Files => {
@@ -203,7 +209,7 @@ impl Host {
         }
         for name in steps.begin {
             let Some(member) = self.members.get(&name) else { continue };
-            match self.pipeline(member, &self.selection(), epoch).await {
+            match self.pipeline(member, &self.selection(), *epoch).await {
                 Ok(pipeline) => drop(changes.send(Change::Add(Box::new(pipeline))).await),
                 Err(error) => tracing::error!(plugin = name, "not begun: {error:#}"),
             }

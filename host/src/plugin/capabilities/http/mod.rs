@@ -29,7 +29,7 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
-/// For `filter`, in which each request is refused.
+/// For `filter`: what requests are made of. To send one is refused by the linker.
 pub(in crate::plugin) fn link_for_filter(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)
 }
