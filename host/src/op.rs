@@ -1,6 +1,6 @@
 //! What a change is. No I/O, no WebAssembly, no driver: sources make ops, plugins get them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -77,6 +77,21 @@ impl Op {
     /// `SECONDS.INCREMENT.PLACE`, which is an atom in a Message-ID (RFC 5322) as it is.
     pub fn id(&self) -> OpId<'_> {
         OpId(self)
+    }
+
+    /// Writes [`id`](Self::id) in the place of what is in `out`: in the usual case in a third of the time that its display takes, which
+    /// counts where it is done for each op.
+    pub fn write_id(&self, out: &mut String) {
+        out.clear();
+        let Place::Index(index) = self.place else {
+            let _ = write!(out, "{}", self.id());
+            return;
+        };
+        let mut digits = itoa::Buffer::new();
+        for (number, end) in [(self.timestamp.time, "."), (self.timestamp.increment, "."), (index, "")] {
+            out.push_str(digits.format(number));
+            out.push_str(end);
+        }
     }
 
     /// The bytes that its documents take.
@@ -264,5 +279,23 @@ impl FromStr for OperationType {
 
     fn from_str(name: &str) -> Result<Self, NoOperationType> {
         Self::ALL.into_iter().find(|operation| operation.name() == name).ok_or(NoOperationType)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_written_as_it_is_displayed() {
+        let namespace = Arc::new(Namespace { database: "a".into(), collection: "b".into() });
+        let timestamp = Timestamp { time: u32::MAX, increment: 0 };
+        let mut op = Op::found(Origin::Replay, timestamp, namespace, None, Bytes::new());
+        let mut id = "what was there".to_owned();
+        for place in [Place::Index(7), Place::Token("82ab".into()), Place::Document] {
+            op.place = place;
+            op.write_id(&mut id);
+            assert_eq!(id, op.id().to_string());
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! Calls `filter`: synchronously, in an instance that has no effect on anything.
 
-use std::fmt::Write;
-
 use tokio::sync::watch;
 use wasmtime::Store;
 
@@ -62,8 +60,7 @@ impl Filter {
             None => self.instance.insert(start(&self.slot, &self.plugin)?),
         };
         *calls += 1;
-        self.id.clear();
-        let _ = write!(self.id, "{}", op.id());
+        op.write_id(&mut self.id);
         store.data_mut().begin(&self.id);
         store.set_epoch_deadline(ticks(limit));
         let answer = exports

@@ -1,7 +1,5 @@
 //! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
 
-use std::fmt::Write;
-
 use tokio::sync::watch;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -60,8 +58,7 @@ impl Handler {
         let Self { slot, plugin, instance, id, .. } = self;
         // Taken out, so that an instance in the middle of a call that is given up is not used again.
         let taken = instance.take();
-        id.clear();
-        let _ = write!(id, "{}", op.id());
+        op.write_id(id);
         let call = async {
             let mut instance = begin(slot, plugin, taken, id).await?;
             let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
