@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
 use gtm_host::selection::Selection;
-use gtm_host::source::connect::{Deployment, connect};
+use gtm_host::source::connect::{self, Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
 use gtm_host::source::{Choice, Follow, choose};
 use gtm_host::store::{Store, StoreKind};
@@ -80,8 +80,14 @@ impl Server {
     }
 }
 
+/// A client of the server that the settings name, for what plugins read and write.
+pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Client> {
+    let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
+    Ok(connect::client_for_plugins(uri.as_deref().unwrap_or(URI)).await?)
+}
+
 /// A client of the server that the settings name, without following anything.
-pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
+async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
     let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
     Ok(connect(uri.as_deref().unwrap_or(URI), 2).await?.0)

@@ -235,8 +235,7 @@ impl<C: Callee> Lane<C> {
             match problem {
                 None => shared.progress.done(waiting.number, waiting.op.timestamp, Done::Handled, 1),
                 Some(reason) => {
-                    let version = self.callee.version();
-                    shared.give_up(&waiting, version, DeadLetterKind::Rejected, reason, 1, None).await?;
+                    self.give_up(&waiting, DeadLetterKind::Rejected, reason, 1, None).await?;
                 }
             }
         }
@@ -276,17 +275,9 @@ impl<C: Callee> Lane<C> {
                 }
                 Attempt::Rejected(reason) => {
                     shared.works();
-                    shared
-                        .give_up(
-                            waiting,
-                            self.callee.version(),
-                            DeadLetterKind::Rejected,
-                            reason,
-                            attempt,
-                            first_attempt,
-                        )
-                        .await?;
-                    return Ok(());
+                    return self
+                        .give_up(waiting, DeadLetterKind::Rejected, reason, attempt, first_attempt)
+                        .await;
                 }
                 Attempt::Failed(problem) => problem,
             };
@@ -300,17 +291,7 @@ impl<C: Callee> Lane<C> {
             }
             let verdict = shared.breaker.failed(*number);
             if started.elapsed().is_ok_and(|age| age >= shared.retry.max_age) {
-                shared
-                    .give_up(
-                        waiting,
-                        self.callee.version(),
-                        DeadLetterKind::Failed,
-                        problem,
-                        attempt,
-                        first_attempt,
-                    )
-                    .await?;
-                return Ok(());
+                return self.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             }
             match verdict {
                 Verdict::OfTheOp => {}
@@ -329,17 +310,7 @@ impl<C: Callee> Lane<C> {
                 }
             }
             let Some(pause) = pauses.get_or_insert_with(|| shared.retry.pauses()).next() else {
-                shared
-                    .give_up(
-                        waiting,
-                        self.callee.version(),
-                        DeadLetterKind::Failed,
-                        problem,
-                        attempt,
-                        first_attempt,
-                    )
-                    .await?;
-                return Ok(());
+                return self.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             };
             tracing::warn!(
                 plugin, op = %id,
@@ -351,6 +322,19 @@ impl<C: Callee> Lane<C> {
                 () = shared.dropped.cancelled() => return Err(Left),
             }
         }
+    }
+
+    /// By the version that was called last.
+    async fn give_up(
+        &mut self,
+        waiting: &Waiting,
+        kind: DeadLetterKind,
+        error: String,
+        attempts: u32,
+        first_attempt: Option<SystemTime>,
+    ) -> Result<(), Left> {
+        let version = self.callee.version();
+        self.shared.give_up(waiting, version, kind, error, attempts, first_attempt).await
     }
 
     async fn attempt(&mut self, op: &Op, attempt: u32, wanted: &mut Wanted) -> Attempt {

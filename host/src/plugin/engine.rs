@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::limits::TABLE_ELEMENTS;
-
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
 /// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
 /// few turns.
 pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Elements in all tables of an instance. A table of this size takes 8 MB; real plugins have some
+/// thousand functions in theirs.
+pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
 
 /// Instances of components at once: a filter and some lanes of each of a hundred plugins.
 const COMPONENTS: u32 = 1000;

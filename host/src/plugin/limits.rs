@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::engine::TICK;
-
-/// Elements in all tables of an instance. A table of this size takes 8 MB; real plugins have some
-/// thousand functions in theirs.
-pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
+use super::engine::{TABLE_ELEMENTS, TICK};
 
 /// Core instances, tables and memories, each, that a component may be made of. One in Python, which is
 /// made of shared libraries, has some twenty.

@@ -101,6 +101,23 @@ impl fmt::Display for Deployment {
     }
 }
 
+/// Connections that plugins use at once.
+const FOR_PLUGINS: u32 = 32;
+
+/// A client for what plugins read and write: with connections of its own, so that they keep none from the host's reading.
+/// Nothing is asked yet.
+///
+/// # Errors
+/// The URI cannot be understood.
+pub async fn client_for_plugins(uri: &str) -> Result<Client, ConnectError> {
+    let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
+    options.app_name = Some("gtm-host plugins".to_owned());
+    options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
+    options.heartbeat_freq.get_or_insert(HEARTBEAT);
+    options.max_pool_size = Some(FOR_PLUGINS);
+    Client::with_options(options).map_err(|error| not_parsed(uri, &error))
+}
+
 /// Connects, and makes sure that there is something that can be followed. `connections` are needed at the
 /// same time.
 ///

@@ -49,3 +49,28 @@ fn present(part: Result<&RawDocument, DecodeError>) -> Result<Option<Document>, 
         Err(malformed) => Err(malformed.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gtm_plugin::testing::{Harness, delete, insert};
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_a_line() {
+        let op = insert("shop.orders", doc! { "_id": 1, "text": "Grüße" });
+        let run = Harness::new().run::<PrintOps>(&op);
+        let line = concat!(
+            r#"{"id":"6553f10000000001-0","operationType":"insert","ns":"shop.orders","documentKey":{"_id":1},"#,
+            r#""fullDocument":{"_id":1,"text":"Grüße"}}"#
+        );
+        assert_eq!(run.log[0].1, line);
+    }
+
+    #[test]
+    fn one_namespace_can_be_chosen() {
+        let mut harness = Harness::new().config("namespace", "shop.orders");
+        assert!(harness.run::<PrintOps>(&delete("shop.orders", doc! { "_id": 1 })).wanted);
+        assert!(!harness.run::<PrintOps>(&delete("shop.carts", doc! { "_id": 1 })).wanted);
+    }
+}

@@ -41,3 +41,43 @@ fn welcome(user: &User) -> mail::Message {
         None => message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gtm_plugin::Failure;
+    use gtm_plugin::bson::doc;
+    use gtm_plugin::testing::{Harness, insert};
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_welcomed_by_name() {
+        let ada = insert("users.users", doc! { "_id": 1, "name": "Ada", "email": "ada@example.com" });
+        let run = Harness::new().config("text", "Dear {name}!").run::<SendWelcomeEmail>(&ada);
+        assert_eq!(run.outcome, Some(Ok(())));
+        let mail = &run.mails[0];
+        assert_eq!(
+            (mail.to.as_slice(), mail.subject.as_str()),
+            (&["ada@example.com".to_owned()][..], "Welcome")
+        );
+        assert_eq!(mail.text.as_deref(), Some("Dear Ada!"));
+    }
+
+    #[test]
+    fn without_an_address_there_is_nothing_to_do_and_an_odd_one_is_rejected() {
+        let mut harness = Harness::new();
+        for user in [doc! { "_id": 1, "name": "Ada" }, doc! { "_id": 1, "email": null }] {
+            assert!(!harness.run::<SendWelcomeEmail>(&insert("users.users", user)).wanted);
+        }
+        let odd = harness.run::<SendWelcomeEmail>(&insert("users.users", doc! { "_id": 1, "email": 3 }));
+        assert!(matches!(odd.outcome, Some(Err(Failure::Reject(_)))));
+    }
+
+    #[test]
+    fn a_mail_server_that_is_down_is_tried_again() {
+        let down = mail::Error::Unavailable("refused".to_owned());
+        let ada = insert("users.users", doc! { "_id": 1, "email": "ada@example.com" });
+        let run = Harness::new().failing_mail(down).run::<SendWelcomeEmail>(&ada);
+        assert_eq!(run.outcome, Some(Err(Failure::Retry("refused".to_owned()))));
+    }
+}

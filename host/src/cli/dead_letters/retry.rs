@@ -14,7 +14,7 @@ use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
 use crate::cli::load::{Loader, load, services, with_store};
 use crate::cli::output::{print, print_json};
-use crate::cli::server::client;
+use crate::cli::server::client_for_plugins;
 
 pub(super) async fn run(
     arguments: &RetryArguments,
@@ -27,7 +27,7 @@ pub(super) async fn run(
     let plugins = load(&Loader::new(settings)?, settings).await?;
     // The store may be a directory, and the server down.
     let client = match plugins.iter().any(|(_, own)| own.grants.of("mongodb").is_some()) {
-        true => Some(client(settings).await?),
+        true => Some(client_for_plugins(settings).await?),
         false => None,
     };
     let services = Services { client, ..with_store(services(settings).await?, settings, store) };

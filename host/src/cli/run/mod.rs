@@ -25,12 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::load::{Loader, load, services, with_store};
-use super::server::Server;
+use super::server::{Server, client_for_plugins};
 use super::{DEFECT, GRACE, going_on, listed, workers};
 use events::{Event, Events, say_unchanged};
 use members::{Member, Members};
 use watch::{settled, signature};
 
+/// Plugins for which there are connections to read by, at least.
+const READERS: usize = 15;
 /// How long, where the lease is lost, what is in work may take to notice.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -82,9 +84,10 @@ impl Host {
         let loader = Loader::new(&settings)?;
         let plugins = load(&loader, &settings).await?;
         let services = services(&settings).await?;
-        let server = Server::find(&settings, plugins.len() + 1).await?;
+        // More may come while it runs.
+        let server = Server::find(&settings, plugins.len().max(READERS) + 1).await?;
         let kept = server.store(&settings).await?;
-        let client = Some(server.client().clone());
+        let client = Some(client_for_plugins(&settings).await?);
         let services = Services { client, ..with_store(services, &settings, &kept) };
         let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
         let members = Members::new(loader, services, plugins, &settings);

@@ -166,7 +166,7 @@ async fn a_swap_is_told_by_hand_too() {
     assert_eq!(scene.version(), version);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_another_version_subscribes_to_is_read_from_then_on() {
     // The plugin errand wants inserts into a collection `errands`, and print_ops everything.
     let mut scene = Scene::of("errand", &[]).await;
@@ -175,24 +175,33 @@ async fn what_another_version_subscribes_to_is_read_from_then_on() {
     scene.host.wait_for("1 ok ");
     put(plugin("print_ops"), &scene.file);
     scene.wait_for_host(" takes over from ");
-    // The test server's cursors pass over what is written while they are opened, as a real server's do not.
-    let is_opened = || tokio::time::sleep(Duration::from_secs(1));
-    is_opened().await;
-    scene.insert(2).await;
-    scene.host.wait_until("the op", |line| message(line).contains("\"_id\":2"));
+    // Again and again, as the test server's cursors pass over what is written while they are opened (a real server's do not).
+    let writing = keep_inserting(scene.own.collection("things"), |n| doc! { "_id": n });
+    scene.host.wait_until("an op", |line| message(line).contains(".things\",\"documentKey\""));
+    writing.abort();
     put(plugin("errand"), &scene.file);
     scene.wait_for_host(" takes over from ");
-    is_opened().await;
-    scene.insert(3).await;
-    scene.own.collection("errands").insert_one(errand(4)).await.unwrap();
-    scene.host.wait_for("4 ok ");
-    assert!(!scene.host.logged().iter().any(|line| message(line).contains("\"_id\":3")));
+    let writing = keep_inserting(scene.own.collection("errands"), move |n| errand(n + 2));
+    scene.host.wait_until("an errand", |line| line["plugin"] == "p" && message(line).contains(" ok "));
+    writing.abort();
     let status = scene.host.status();
     let counts = &status["plugins"][0]["counts"];
     assert_eq!(
         (&counts["failed"], &counts["rejected"], &counts["retries"]),
         (&0.into(), &0.into(), &0.into())
     );
+}
+
+fn keep_inserting(
+    into: mongodb::Collection<bson::Document>,
+    document: impl Fn(i32) -> bson::Document + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        for n in 0.. {
+            into.insert_one(document(n)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
 }
 
 #[test]
