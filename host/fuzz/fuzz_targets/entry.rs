@@ -8,7 +8,7 @@ use gtm_host::source::oplog::Reader;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::scan::Fields;
 use gtm_host::source::{Reply};
-use gtm_host::selection::{Selection};
+use gtm_host::selection::Selection;
 use libfuzzer_sys::fuzz_target;
 
 /// Bytes of open transactions, few so that the bound is met.

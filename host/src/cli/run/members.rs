@@ -77,6 +77,11 @@ impl Members {
         self.all.get(name)
     }
 
+    /// It is as if it had not come yet.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.all.remove(name);
+    }
+
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.all.values().map(|member| member.path.as_path())
     }

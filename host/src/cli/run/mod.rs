@@ -214,7 +214,13 @@ impl Host {
             let Some(member) = self.members.get(&name) else { continue };
             match self.pipeline(member, &self.selection(), *epoch).await {
                 Ok(pipeline) => drop(changes.send(Change::Add(Box::new(pipeline))).await),
-                Err(error) => tracing::error!(plugin = name, "not begun: {error:#}"),
+                Err(error) => {
+                    tracing::error!(
+                        plugin = name,
+                        "not begun, until its file or the settings change again: {error:#}"
+                    );
+                    self.members.forget(&name);
+                }
             }
         }
         Ok(())

@@ -48,8 +48,11 @@ async fn documents_then_changes(source: &str) {
     // It is not taken again, and nothing that changed since is missed.
     fill(&own, 600..601).await;
     let mut again = Host::start(&arguments);
-    let seen = until(&mut again, &own, 600);
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(600, 1)], "what was done before is not done again");
+    let mut seen = until(&mut again, &own, 600);
+    assert_eq!(seen.remove(&600), Some(1));
+    // What was written while the snapshot was taken may have been in it, and then comes by the stream for the first time.
+    seen.retain(|id, times| !((500..510).contains(id) && *times == 1));
+    assert!(seen.is_empty(), "what was done before is not done again: {seen:?}");
 }
 
 #[tokio::test]
