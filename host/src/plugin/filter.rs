@@ -61,7 +61,7 @@ impl Filter {
         };
         *calls += 1;
         op.write_id(&mut self.id);
-        store.data_mut().begin(&self.id);
+        store.data_mut().begin(&self.id, &op.namespace);
         store.set_epoch_deadline(ticks(limit));
         let answer = exports
             .call_filter(&mut *store, lower(op, &self.id, attempt))

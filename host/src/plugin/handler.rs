@@ -1,5 +1,7 @@
 //! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -8,7 +10,7 @@ use super::call::{CallError, one_line};
 use super::component::{Plugin, store};
 use super::slot::Slot;
 use super::state::{Role, State};
-use crate::op::Op;
+use crate::op::{Namespace, Op};
 
 /// What a plugin says of an op.
 type Outcome = Result<(), Failure>;
@@ -60,7 +62,7 @@ impl Handler {
         let taken = instance.take();
         op.write_id(id);
         let call = async {
-            let mut instance = begin(slot, plugin, taken, id).await?;
+            let mut instance = begin(slot, plugin, taken, id, &op.namespace).await?;
             let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
             end(instance, answer, "handle", plugin)
         };
@@ -78,12 +80,14 @@ impl Handler {
         const CALL: &str = "handle-batch";
         self.take_up_version();
         let Self { slot, plugin, instance, .. } = self;
+        let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
         let taken = instance.take();
         let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
         let lowered: Vec<_> =
             ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
+        let first_id = ids.first().map_or("", String::as_str);
         let call = async {
-            let mut instance = begin(slot, plugin, taken, ids.first().map_or("", String::as_str)).await?;
+            let mut instance = begin(slot, plugin, taken, first_id, &first.namespace).await?;
             let Instance { store, instance: exports, .. } = &mut instance;
             let function = exports.get_typed_func::<(&[types::Op<'_>],), (Vec<Outcome>,)>(&mut *store, CALL);
             let answer = match function {
@@ -126,13 +130,14 @@ async fn begin(
     plugin: &Plugin,
     taken: Option<Instance>,
     op: &str,
+    namespace: &Arc<Namespace>,
 ) -> Result<Instance, CallError> {
     let mut instance = match taken {
         Some(instance) => instance,
         None => start(slot, plugin).await?,
     };
     instance.calls += 1;
-    instance.store.data_mut().begin(op);
+    instance.store.data_mut().begin(op, namespace);
     Ok(instance)
 }
 

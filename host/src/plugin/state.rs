@@ -17,6 +17,7 @@ use super::output::Output;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
 use super::slot::Shared;
+use crate::op::Namespace;
 use crate::selection::Selection;
 
 /// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
@@ -47,6 +48,8 @@ pub(super) struct State {
     pub(super) config: WasiConfigVariables,
     /// The id of the op in hand. Empty while the instance starts.
     pub(super) op: String,
+    /// Where that op is, if the plugin may write somewhere.
+    pub(super) namespace: Option<Arc<Namespace>>,
     /// What the plugin subscribes to, where that is known.
     pub(super) selection: Option<Arc<Selection>>,
     /// Mails sent for the op in hand, in this attempt.
@@ -87,15 +90,19 @@ impl State {
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             op: String::new(),
+            namespace: None,
             selection: None,
             mails: 0,
         })
     }
 
-    /// Gets ready for a call with the op of this id.
-    pub(super) fn begin(&mut self, op: &str) {
+    /// Gets ready for a call with the op of this id, in this namespace.
+    pub(super) fn begin(&mut self, op: &str, namespace: &Arc<Namespace>) {
         self.op.clear();
         self.op.push_str(op);
+        if !self.setup.grants.mongodb.write.is_empty() {
+            self.namespace = Some(Arc::clone(namespace));
+        }
         self.quota.exceeded = false;
         self.mails = 0;
         self.hooks.begin(op);

@@ -34,6 +34,14 @@ impl Collection {
 }
 
 impl Action {
+    /// Whether a document is removed. None: it is of no document.
+    pub(crate) fn is_removal(&self) -> Option<bool> {
+        match self {
+            Self::One(one) => Some(one.document.is_none()),
+            Self::Drop(_) => None,
+        }
+    }
+
     pub(crate) fn of(op: &Op, settings: &Settings) -> Result<Self, Failure> {
         let namespace = op.namespace();
         let collection =

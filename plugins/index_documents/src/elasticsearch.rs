@@ -1,10 +1,12 @@
 //! The bulk API of Elasticsearch and OpenSearch: lines of JSON, and an answer for each.
 
-use gtm_plugin::http::{Request, Response};
+use gtm_plugin::http::{Error, Request};
 use gtm_plugin::{Failure, Outcome};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::action::{Collection, One};
+use crate::bulk;
 use crate::json::nested;
 use crate::settings::Settings;
 
@@ -13,27 +15,25 @@ const NAMESPACE: &str = "ns";
 
 /// An outcome for each.
 pub(crate) fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
-    let sent = Request::post(format!("{}/_bulk", settings.url))
-        .header("content-type", "application/x-ndjson")
-        .body(lines(settings, all))
-        .send()
-        .and_then(Response::check);
-    let response = match sent {
-        Ok(response) => response,
-        Err(error) => return all.iter().map(|_| Err(error.clone().into())).collect(),
-    };
-    let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    let items = answer.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    if items.len() != all.len() {
-        let reason = "what answers is no Elasticsearch: it does not say what became of each document";
-        return all.iter().map(|_| Err(Failure::retry(reason))).collect();
-    }
-    all.iter().zip(items).map(|(one, item)| outcome(one, item)).collect()
+    let lines: Vec<_> = all.iter().map(|one| lines(settings, one)).collect();
+    bulk::send(&lines, |some| {
+        let request =
+            Request::post(format!("{}/_bulk", settings.url)).header("content-type", "application/x-ndjson");
+        let response = request.body(some.concat()).send()?.check()?;
+        let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let items = answer.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        if items.len() != some.len() {
+            let reason = "what answers is no Elasticsearch: it does not say what became of each document";
+            return Err(Error::Unavailable(reason.to_owned()));
+        }
+        Ok(items.iter().map(outcome).collect())
+    })
 }
 
 /// `{"index":{"status":201,…}}`, or with an `error`.
-fn outcome(one: &One, item: &Value) -> Outcome {
-    let result = item.get(action(one)).unwrap_or(&Value::Null);
+fn outcome(item: &Value) -> Outcome {
+    let item = item.as_object().and_then(|item| item.iter().next());
+    let (action, result) = item.map_or(("", &Value::Null), |(action, result)| (action.as_str(), result));
     let status = result.get("status").and_then(Value::as_u64).unwrap_or_default();
     let reason = || {
         let error = result.get("error").unwrap_or(&Value::Null);
@@ -43,7 +43,7 @@ fn outcome(one: &One, item: &Value) -> Outcome {
     match status {
         200..=299 => Ok(()),
         // What is not there need not be removed.
-        404 if one.document.is_none() => Ok(()),
+        404 if action == "delete" => Ok(()),
         429 | 500..=599 => Err(Failure::Retry(reason())),
         _ => Err(Failure::Reject(reason())),
     }
@@ -67,23 +67,18 @@ pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> O
     Ok(())
 }
 
-fn lines(settings: &Settings, all: &[One]) -> String {
-    let mut lines = String::new();
-    for one in all {
-        let One { collection, id, document } = one;
-        let shared = is_shared(settings);
-        let id = if shared { format!("{}/{id}", collection.namespace()) } else { id.clone() };
-        let about = json!({ action(one): { "_index": index(settings, collection), "_id": id } });
-        lines.push_str(&format!("{about}\n"));
-        if let Some(document) = document {
-            let mut fields = nested(document);
-            if shared {
-                fields.insert(NAMESPACE.to_owned(), collection.namespace().into());
-            }
-            lines.push_str(&format!("{}\n", Value::from(fields)));
-        }
+/// What is to be done, and with what.
+fn lines(settings: &Settings, one: &One) -> String {
+    let One { collection, id, document } = one;
+    let shared = is_shared(settings);
+    let id = if shared { format!("{}/{id}", collection.namespace()) } else { id.clone() };
+    let about = json!({ action(one): { "_index": index(settings, collection), "_id": id } });
+    let Some(document) = document else { return format!("{about}\n") };
+    let mut fields = nested(document);
+    if shared {
+        fields.insert(NAMESPACE.to_owned(), collection.namespace().into());
     }
-    lines
+    format!("{about}\n{}\n", Value::from(fields))
 }
 
 fn action(one: &One) -> &'static str {
@@ -95,18 +90,21 @@ fn is_shared(settings: &Settings) -> bool {
     !(settings.index.contains("{database}") && settings.index.contains("{collection}"))
 }
 
-/// Elasticsearch takes no capital letters, nor some signs that a collection may have.
+/// Elasticsearch takes no capital letters, nor all signs that a collection may have; nor does a URL. Where the name has to be
+/// another, a digest of the collection's own is put after it, so that no two collections come to the same.
 fn index(settings: &Settings, collection: &Collection) -> String {
     let name =
         settings.index.replace("{database}", &collection.database).replace("{collection}", &collection.name);
     let sign = |sign: char| match sign {
-        '\\' | '/' | '*' | '?' | '"' | '<' | '>' | '|' | ' ' | ',' | '#' | ':' => '_',
-        other => other,
+        'a'..='z' | '0'..='9' | '.' | '_' | '-' => sign,
+        'A'..='Z' => sign.to_ascii_lowercase(),
+        _ => '_',
     };
-    name.to_lowercase()
-        .chars()
-        .map(sign)
-        .collect::<String>()
-        .trim_start_matches(['-', '_', '+', '.'])
-        .to_owned()
+    let plain: String = name.chars().map(sign).collect();
+    let plain = plain.trim_start_matches(['-', '_', '.']);
+    if plain == name && !name.is_empty() {
+        return name;
+    }
+    let digest: String = Sha256::digest(name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{plain}-{digest}").trim_start_matches('-').to_owned()
 }

@@ -4,6 +4,7 @@
 //! The settings are in `README.md`.
 
 mod action;
+mod bulk;
 mod elasticsearch;
 mod json;
 mod settings;
@@ -34,8 +35,10 @@ impl Plugin for IndexDocuments {
             Err(reason) => return ops.iter().map(|_| Err(Failure::retry(&reason))).collect(),
         };
         let actions: Vec<_> = ops.iter().map(|op| Action::of(op, &settings)).collect();
+        let removals: Vec<_> =
+            actions.iter().map(|action| action.as_ref().ok().and_then(Action::is_removal)).collect();
         let outcomes = apply(&settings, actions);
-        count(ops, &outcomes);
+        count(&removals, &outcomes);
         outcomes
     }
 }
@@ -73,15 +76,14 @@ fn apply(settings: &Settings, actions: Vec<Result<Action, Failure>>) -> Vec<Outc
     outcomes
 }
 
-fn count(ops: &[Op], outcomes: &[Outcome]) {
-    let done = |wanted: fn(&Op) -> bool| {
-        let both = ops.iter().zip(outcomes).filter(|(op, outcome)| outcome.is_ok() && wanted(op));
-        u64::try_from(both.count()).unwrap_or_default()
-    };
-    metrics::count("indexed", done(|op| !op.is_delete() && !op.is_command()));
-    metrics::count("deleted", done(Op::is_delete));
-    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(Failure::Reject(_)))).count();
-    metrics::count("refused", u64::try_from(refused).unwrap_or_default());
+/// `removals`: of each, whether a document is removed; none: it is of no document.
+fn count(removals: &[Option<bool>], outcomes: &[Outcome]) {
+    let both = || removals.iter().zip(outcomes);
+    let done = |removal| both().filter(|(is, outcome)| **is == Some(removal) && outcome.is_ok()).count();
+    let refused = both().filter(|(_, outcome)| matches!(outcome, Err(Failure::Reject(_)))).count();
+    for (name, count) in [("indexed", done(false)), ("deleted", done(true)), ("refused", refused)] {
+        metrics::count(name, u64::try_from(count).unwrap_or_default());
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Solr's JSON commands, which stand one after another in one object: `{"add":{…},"delete":{…}}`.
 
+use gtm_plugin::Outcome;
 use gtm_plugin::http::{Error, Request};
-use gtm_plugin::{Failure, Outcome};
 use serde_json::{Value, json};
 
 use crate::action::{Collection, One};
+use crate::bulk;
 use crate::json::flat;
 use crate::settings::Settings;
 
@@ -13,22 +14,11 @@ const NAMESPACE: &str = "ns_s";
 
 /// An outcome for each.
 pub(crate) fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
-    match post(settings, &commands(all)) {
-        Ok(()) => all.iter().map(|_| Ok(())).collect(),
-        // Solr refuses all of them for one, and says not which.
-        Err(Error::Rejected(_)) if all.len() > 1 => {
-            let mut outcomes: Vec<Outcome> = Vec::new();
-            for one in all {
-                let after_retry = matches!(outcomes.last(), Some(Err(Failure::Retry(_))));
-                outcomes.push(match after_retry {
-                    true => Err(Failure::retry("after a change that could not be indexed now")),
-                    false => post(settings, &commands(std::slice::from_ref(one))).map_err(Failure::from),
-                });
-            }
-            outcomes
-        }
-        Err(error) => all.iter().map(|_| Err(error.clone().into())).collect(),
-    }
+    let commands: Vec<_> = all.iter().map(command).collect();
+    bulk::send(&commands, |some| {
+        post(settings, &format!("{{{}}}", some.join(",")))?;
+        Ok(some.iter().map(|_| Ok(())).collect())
+    })
 }
 
 pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> Outcome {
@@ -37,22 +27,20 @@ pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> O
 }
 
 /// By hand, as no JSON library writes the same key twice.
-fn commands(all: &[One]) -> String {
-    let commands = all.iter().map(|One { collection, id, document }| {
-        let (namespace, id) = (collection.namespace(), format!("{}/{id}", collection.namespace()));
-        match document {
-            Some(document) => {
-                let mut fields = flat(document);
-                // Solr's own: what a document calls so would be taken for these.
-                fields.remove("_version_");
-                fields.insert("id".to_owned(), id.into());
-                fields.insert(NAMESPACE.to_owned(), namespace.into());
-                format!("\"add\":{}", json!({ "doc": fields }))
-            }
-            None => format!("\"delete\":{}", json!({ "id": id })),
+fn command(one: &One) -> String {
+    let One { collection, id, document } = one;
+    let (namespace, id) = (collection.namespace(), format!("{}/{id}", collection.namespace()));
+    match document {
+        Some(document) => {
+            let mut fields = flat(document);
+            // Solr's own: what a document calls so would be taken for these.
+            fields.remove("_version_");
+            fields.insert("id".to_owned(), id.into());
+            fields.insert(NAMESPACE.to_owned(), namespace.into());
+            format!("\"add\":{}", json!({ "doc": fields }))
         }
-    });
-    format!("{{{}}}", commands.collect::<Vec<_>>().join(","))
+        None => format!("\"delete\":{}", json!({ "id": id })),
+    }
 }
 
 fn post(settings: &Settings, body: &str) -> Result<(), Error> {

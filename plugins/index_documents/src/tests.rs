@@ -42,7 +42,7 @@ fn solr_gets_commands_in_their_order() {
             r#""delete":{"id":"shop.orders/7"},"delete":{"id":"shop.orders/{\"a\":{\"$numberInt\":\"1\"}}"}}"#
         )
     );
-    assert_eq!((run.counters["indexed"], run.counters["deleted"]), (3, 1));
+    assert_eq!((run.counters["indexed"], run.counters["deleted"]), (2, 2));
 }
 
 #[test]
@@ -132,4 +132,51 @@ fn what_is_not_set_is_said() {
     };
     assert!(said(Harness::new()).starts_with("the setting url is missing"));
     assert!(said(solr().config("engine", "sphinx")).starts_with("the setting engine is sphinx: solr"));
+}
+
+#[test]
+fn many_large_documents_go_in_several_requests() {
+    let ops: Vec<_> =
+        (0..20).map(|n| insert("a.b", doc! { "_id": n, "text": "x".repeat(1 << 20) })).collect();
+    let answer = |request: &Request| {
+        let count = body(request).lines().count() / 2;
+        let items = vec![r#"{"index":{"status":201}}"#; count].join(",");
+        Ok(Response { status: 200, body: format!("{{\"items\":[{items}]}}").into(), ..Response::default() })
+    };
+    for harness in [solr(), elasticsearch().server(answer)] {
+        let (outcomes, run) = { harness }.run_batch::<IndexDocuments>(&ops);
+        assert!(outcomes.len() == 20 && outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert_eq!(run.requests.len(), 3);
+        assert!(run.requests.iter().all(|request| request.body.len() <= 8 << 20));
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_whole_is_sent_one_by_one() {
+    let server = |request: &Request| {
+        let refused = body(request).contains("a/b");
+        let body = r#"{"items":[{"index":{"status":200}}]}"#;
+        Ok(Response { status: if refused { 400 } else { 200 }, body: body.into(), ..Response::default() })
+    };
+    let (outcomes, run) = elasticsearch().server(server).run_batch::<IndexDocuments>(&some());
+    assert!(matches!(&outcomes[1], Err(Failure::Reject(_))), "{outcomes:?}");
+    assert!([0, 2, 3].iter().all(|n| outcomes[*n] == Ok(())));
+    assert_eq!(run.requests.len(), 5);
+}
+
+#[test]
+fn no_two_collections_come_to_the_same_index() {
+    let names = ["shop.orders", "shop.Orders", "shop.a/b", "shop.a_b", "shop.köln", "shop.x%2Cshop.orders"];
+    let indexes: std::collections::BTreeSet<_> = names
+        .iter()
+        .map(|name| {
+            let dropped = OpBuilder::new(name, OperationType::Drop).build();
+            let (_, run) = elasticsearch().run_batch::<IndexDocuments>(&[dropped]);
+            run.requests[0].url.strip_prefix("http://es:9200/").unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(indexes.len(), names.len(), "{indexes:?}");
+    assert!(indexes.contains("shop.orders"));
+    let plain = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || "._-".contains(sign);
+    assert!(indexes.iter().all(|index| index.chars().all(plain)), "{indexes:?}");
 }

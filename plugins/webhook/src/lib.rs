@@ -23,9 +23,11 @@ impl Plugin for Webhook {
 
     fn handle(op: &Op) -> Outcome {
         let url = config::get("url").unwrap_or_default();
-        if url.is_empty() {
+        if !(url.starts_with("https://") || url.starts_with("http://")) {
             // Whoever runs it can mend that.
-            return Err(Failure::retry("the setting url is missing: --set url=https://example.com/hook"));
+            return Err(Failure::retry(
+                "the setting url is missing, or none: --set url=https://example.com/hook",
+            ));
         }
         let body = event::of(op)?.to_string();
         let mut request = Request::post(url)
@@ -33,7 +35,7 @@ impl Plugin for Webhook {
             .header("user-agent", concat!("gtm-host-webhook/", env!("CARGO_PKG_VERSION")))
             // The same at each delivery.
             .header("x-gtm-id", op.id());
-        if let Some(secret) = config::get("secret") {
+        if let Some(secret) = config::get("secret").filter(|secret| !secret.is_empty()) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::retry)?.as_secs();
             request = request.header("x-gtm-signature", signature::of(&secret, now, &body));
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::extended_json::{Form, write};
-use crate::op::OperationType;
+use crate::op::{Namespace as OpNamespace, OperationType};
 use crate::plugin::NamespaceGrant;
 use crate::plugin::bindings::mongodb::{
     self as contract, Error, FindOptions, Host, UpdateOptions, UpdateResult,
@@ -143,10 +143,15 @@ impl State {
         Ok(Some(answer))
     }
 
-    /// Says, once, that the plugin writes where it reads: it will be handed its own writes, and what it writes then, too.
+    /// Says, once, that the plugin writes where the op in hand is, and so is handed its own writes, and what it writes then, too. A
+    /// plugin whose filter passes over them never has such an op in hand.
     fn say_if_fed(&self, namespace: &str, operations: &[OperationType]) {
         let Some((database, collection)) = namespace.split_once('.') else { return };
         let Some(selection) = &self.selection else { return };
+        let is_there = |op: &OpNamespace| *op.database == *database && *op.collection == *collection;
+        if !self.namespace.as_deref().is_some_and(is_there) {
+            return;
+        }
         let mut selection = Selection::clone(selection);
         let is_fed =
             operations.iter().any(|operation| selection.select(database, collection, *operation).is_some());
