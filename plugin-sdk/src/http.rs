@@ -13,12 +13,7 @@
 //! Redirects are not followed. What the host adds to a request, such as a token, the plugin does not see.
 
 #[cfg(target_family = "wasm")]
-mod wasi;
-
-#[cfg(not(target_family = "wasm"))]
-use crate::testing::host::http as host;
-#[cfg(target_family = "wasm")]
-use wasi as host;
+use crate::bindings::gtm::plugin::http as contract;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +24,7 @@ pub struct Request {
     /// All of it: `https://api.example.com/events?x=1`.
     pub url: String,
     /// Names and values, in their order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<(String, String)>,
     /// What is sent with it.
     pub body: Vec<u8>,
 }
@@ -61,7 +56,7 @@ impl Request {
     }
 
     /// One more header.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -77,7 +72,23 @@ impl Request {
     /// # Errors
     /// See [`Error`]. A status like 404 is no error here: see [`Response::check`].
     pub fn send(&self) -> Result<Response, Error> {
-        host::send(self)
+        #[cfg(target_family = "wasm")]
+        return self.send_by_host();
+        #[cfg(not(target_family = "wasm"))]
+        crate::testing::host::http::send(self)
+    }
+
+    #[cfg(target_family = "wasm")]
+    fn send_by_host(&self) -> Result<Response, Error> {
+        let request = contract::Request {
+            method: self.method.clone(),
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            body: (!self.body.is_empty()).then(|| self.body.clone()),
+            timeout: None,
+        };
+        let contract::Response { status, headers, body } = contract::send(&request)?;
+        Ok(Response { status, headers, body })
     }
 }
 
@@ -87,7 +98,7 @@ pub struct Response {
     /// `200`, …
     pub status: u16,
     /// Names, in small letters, and values.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<(String, String)>,
     /// What came with it.
     pub body: Vec<u8>,
 }
@@ -111,18 +122,18 @@ impl Response {
     }
 
     /// The value of a header. Its name is in small letters.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_slice())
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Why there is no response, or none that is of use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The host does not let this plugin send it; its log says why.
+    /// The host does not let this plugin send it.
     #[error("{0}")]
     NotGranted(String),
-    /// It cannot be sent as it is: a URL that is none, a header that is none, too large a body.
+    /// It cannot be sent as it is: a URL that is none, a header that is none, too large a body, there or back.
     #[error("{0}")]
     Invalid(String),
     /// The server cannot be reached now, or took too long, or says that it cannot do it now.
@@ -131,4 +142,15 @@ pub enum Error {
     /// The server refuses it for good.
     #[error("{0}")]
     Rejected(String),
+}
+
+#[cfg(target_family = "wasm")]
+impl From<contract::Error> for Error {
+    fn from(error: contract::Error) -> Self {
+        match error {
+            contract::Error::NotGranted(reason) => Self::NotGranted(reason),
+            contract::Error::Invalid(reason) => Self::Invalid(reason),
+            contract::Error::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
 }

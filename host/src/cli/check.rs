@@ -54,7 +54,7 @@ fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<Ch
     for import in plugin.imports() {
         let interface = import.split('@').next().unwrap_or_default();
         match interface.split_once('/') {
-            Some(("gtm:plugin", capability @ ("mail" | "mongodb" | "state"))) => {
+            Some(("gtm:plugin", capability @ ("http" | "mail" | "mongodb" | "state"))) => {
                 asks.insert(capability.to_owned(), granted.of(capability));
             }
             Some(("gtm:plugin", _)) => {}

@@ -16,8 +16,9 @@ use super::arguments::ComponentizeArguments;
 use super::output::print;
 
 /// The contract, file by file.
-const CONTRACT: [(&str, &str); 9] = [
+const CONTRACT: [(&str, &str); 10] = [
     ("extended-json.wit", include_str!("../../../wit/extended-json.wit")),
+    ("http.wit", include_str!("../../../wit/http.wit")),
     ("log.wit", include_str!("../../../wit/log.wit")),
     ("mail.wit", include_str!("../../../wit/mail.wit")),
     ("metrics.wit", include_str!("../../../wit/metrics.wit")),
@@ -104,7 +105,7 @@ fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)
         (false, false) => "include gtm:plugin/plugin@0.1.0;\n",
     });
     if !has("handle-batch") && !has("subscriptions") {
-        for capability in ["mail", "mongodb", "state"] {
+        for capability in ["http", "mail", "mongodb", "state"] {
             writeln!(world, "import gtm:plugin/{capability}@0.1.0;")?;
         }
     }

@@ -9,12 +9,14 @@ mod generated {
 
             world hosted {
                 include gtm:plugin/plugin@0.1.0;
+                import gtm:plugin/http@0.1.0;
                 import gtm:plugin/mail@0.1.0;
                 import gtm:plugin/mongodb@0.1.0;
                 import gtm:plugin/state@0.1.0;
             }
         ",
         imports: {
+            "gtm:plugin/http.send": async,
             "gtm:plugin/mail.send": async,
             "gtm:plugin/mongodb.find": async,
             "gtm:plugin/mongodb.aggregate": async,
@@ -33,7 +35,7 @@ mod generated {
 }
 
 pub use generated::gtm::plugin::types::{Failure, OperationType};
-pub(super) use generated::gtm::plugin::{extended_json, log, mail, metrics, mongodb, state, types};
+pub(super) use generated::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state, types};
 pub(super) use generated::{Hosted, HostedPre};
 
 use crate::op;

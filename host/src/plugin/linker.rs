@@ -27,7 +27,7 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
             http::link_for_filter(&mut linker)?;
             linker.allow_shadowing(true);
             refuse_waiting(&mut linker)?;
-            for capability in ["mail", "mongodb", "state"] {
+            for capability in ["http", "mail", "mongodb", "state"] {
                 let reason = format!("{capability} can be used in handle only, not in filter");
                 let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
                 refuse(engine, component, &mut linker, &format!("gtm:plugin/{capability}@"), &error)?;

@@ -50,11 +50,20 @@ pub(super) struct Permit {
     private_too: bool,
 }
 
-/// Why a request is not sent.
+/// Why a request may not be sent.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum Unpermitted {
     /// No grant covers it.
     NotGranted,
+    /// Its server is at an address that is not granted.
+    Prohibited(Prohibited),
+}
+
+/// Why a request is not sent, or not answered.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// No grant covers it. How to grant it.
+    NotGranted(String),
     /// Its server is at an address that is not granted.
     Prohibited(Prohibited),
     /// It was sent, or could not be, and this came of it.
@@ -82,16 +91,16 @@ impl HttpClient {
     }
 
     /// Whether a request may be sent.
-    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<Permit, Refused> {
+    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<Permit, Unpermitted> {
         let uri = request.uri();
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(uri));
-        let (grant, _) = covering().next().ok_or(Refused::NotGranted)?;
+        let (grant, _) = covering().next().ok_or(Unpermitted::NotGranted)?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
         // A name is resolved when the connection is made. An address is what it is.
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(Refused::Prohibited(Prohibited { host: host.to_owned(), address }))
+                Err(Unpermitted::Prohibited(Prohibited { host: host.to_owned(), address }))
             }
             _ => Ok(Permit { grant, private_too }),
         }
@@ -194,7 +203,7 @@ fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> Refused {
 }
 
 /// An error with what it came of.
-fn words(error: &dyn StdError) -> String {
+pub(super) fn words(error: &dyn StdError) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

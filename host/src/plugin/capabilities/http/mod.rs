@@ -1,10 +1,11 @@
-//! `wasi:http/outgoing-handler`: requests to the servers that are granted, with what the host adds to them.
+//! `wasi:http/outgoing-handler` and `gtm:plugin/http`: requests to the servers that are granted, with what the host adds to them.
 //!
 //! The name of the server is compared with the grants, and each address that it resolves to must be public, unless the grant says
 //! otherwise. A redirect is not followed here: the plugin that follows it sends a request of its own, which is looked at anew.
 
 mod addresses;
 mod client;
+mod one_call;
 mod resolver;
 
 use std::future::Future;
@@ -17,7 +18,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub(in crate::plugin) use client::HttpClient;
-use client::Refused;
+use client::{Refused, Unpermitted, words};
 
 use crate::plugin::services::{Effect, Recorder};
 use crate::plugin::setup::Setup;
@@ -26,7 +27,8 @@ use crate::plugin::state::{Role, State};
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    one_call::link(linker)
 }
 
 /// For `filter`: what requests are made of. To send one is refused by the linker.
@@ -42,7 +44,7 @@ pub(in crate::plugin) struct Hooks {
     op: Arc<str>,
 }
 
-type Exchange = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Hooks {
     pub(in crate::plugin) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> Self {
@@ -64,29 +66,71 @@ impl WasiHttpHooks for Hooks {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
-        let setup = Arc::clone(&self.setup);
-        let (recorder, op) = (self.recorder.clone(), Arc::clone(&self.op));
-        let what = format!("{} {}", request.method(), of(&request));
+    ) -> Box<dyn Future<Output = Result<Exchanged, Error>> + Send> {
         let permitted = match self.role {
             Role::Filter => Err(Error::HttpRequestDenied),
-            Role::Handler => {
-                setup.http.permit(&request).map_err(|refused| say(&setup.name, &op, &what, refused))
-            }
+            Role::Handler => Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op)),
         };
         Box::new(async move {
-            let permit = permitted?;
-            let response = match recorder {
-                Some(recorder) => record(&recorder, &setup.name, &op, request).await?,
-                None => {
-                    let sent = setup.http.send(request, permit, options).await;
-                    sent.map_err(|refused| say(&setup.name, &op, &what, refused))?
-                }
-            };
-            tracing::debug!(plugin = &*setup.name, op = &*op, status = response.status().as_u16(), "{what}");
+            let response = permitted?.send(request, options).await.map_err(|refused| match refused {
+                Refused::NotGranted(_) => Error::HttpRequestDenied,
+                Refused::Prohibited(_) => Error::DestinationIpProhibited,
+                Refused::Failed(error) => error,
+            })?;
             Ok((response, Box::new(async { Ok(()) }) as _))
         })
     }
+}
+
+/// What it takes to send a request of a plugin, for an op.
+struct Exchange {
+    setup: Arc<Setup>,
+    recorder: Option<Recorder>,
+    op: Arc<str>,
+}
+
+impl Exchange {
+    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>) -> Self {
+        Self { setup: Arc::clone(setup), recorder: recorder.cloned(), op: Arc::clone(op) }
+    }
+
+    /// Sends a request that is granted, and says in the log what is not.
+    async fn send(
+        self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, Refused> {
+        let Self { setup, recorder, op } = self;
+        let what = format!("{} {}", request.method(), of(&request));
+        let sent = async {
+            let permit = setup.http.permit(&request).map_err(|refused| match refused {
+                Unpermitted::NotGranted => Refused::NotGranted(not_granted(&setup.name, &of(&request))),
+                Unpermitted::Prohibited(prohibited) => Refused::Prohibited(prohibited),
+            })?;
+            match recorder {
+                Some(recorder) => record(&recorder, &setup.name, &op, request).await.map_err(Refused::Failed),
+                None => setup.http.send(request, permit, options).await,
+            }
+        };
+        let sent = sent.await;
+        let (plugin, op) = (&*setup.name, &*op);
+        match &sent {
+            Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
+            Err(Refused::NotGranted(reason)) => tracing::warn!(plugin, op, "{reason}"),
+            Err(Refused::Prohibited(prohibited)) => {
+                tracing::warn!(plugin, op, "{what} is not sent: {prohibited}");
+            }
+            Err(Refused::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
+        }
+        sent
+    }
+}
+
+fn not_granted(plugin: &str, server: &str) -> String {
+    format!(
+        "http to {server} is not granted to the plugin {plugin}: say --grant {plugin}:http={server}, or \
+         [plugins.{plugin}.grants] http = [\"{server}\"] in gtm.toml"
+    )
 }
 
 /// The server of a request. What comes after it may hold a secret.
@@ -94,30 +138,6 @@ fn of(request: &Request<WasiBody>) -> String {
     let uri = request.uri();
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     format!("{}://{authority}", uri.scheme_str().unwrap_or("https"))
-}
-
-/// Says what was tried and is not allowed, and gives back what the plugin is told.
-fn say(plugin: &str, op: &str, what: &str, refused: Refused) -> Error {
-    match refused {
-        Refused::NotGranted => {
-            let server = what.split_once(' ').map_or(what, |(_, server)| server);
-            tracing::warn!(
-                plugin,
-                op,
-                "http to {server} is not granted to the plugin {plugin}: say --grant {plugin}:http={server}, or \
-                 [plugins.{plugin}.grants] http = [\"{server}\"] in gtm.toml"
-            );
-            Error::HttpRequestDenied
-        }
-        Refused::Prohibited(prohibited) => {
-            tracing::warn!(plugin, op, "{what} is not sent: {prohibited}");
-            Error::DestinationIpProhibited
-        }
-        Refused::Failed(error) => {
-            tracing::debug!(plugin, op, "{what}: {error}");
-            error
-        }
-    }
 }
 
 /// Takes a request down, and answers it as a server does that has nothing to say.

@@ -1,10 +1,13 @@
 //! Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
 //! `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`.
 
+#[cfg(target_family = "wasm")]
+mod wasi_http;
+
 use std::fmt::Display;
 
 use gtm_plugin::bson::{Bson, Document};
-use gtm_plugin::http::Request;
+use gtm_plugin::http::{Error, Request, Response};
 use gtm_plugin::mongodb::{Collection, FindOptions};
 use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, metrics, plugin, state};
 
@@ -55,11 +58,11 @@ fn run(errand: &Document) -> Result<String, String> {
             if let Ok(bytes) = errand.get_i32("bytes") {
                 request = request.body(vec![b'x'; usize::try_from(bytes).map_err(said)?]);
             }
-            let mut response = request.send().map_err(said)?;
+            let send = if errand.get_bool("by_wasi").unwrap_or(false) { send_by_wasi } else { Request::send };
+            let mut response = send(&request).map_err(said)?;
             // A plugin that follows redirects does so by itself.
             if let (Ok(true), Some(to)) = (errand.get_bool("follow"), response.header("location")) {
-                let to = String::from_utf8_lossy(to).into_owned();
-                response = Request::get(to).send().map_err(said)?;
+                response = send(&Request::get(to)).map_err(said)?;
             }
             Ok(format!("{} {}", response.status, shown(&response.body)))
         }
@@ -120,6 +123,13 @@ fn run(errand: &Document) -> Result<String, String> {
         "config" => Ok(config::get(text("key")?).unwrap_or_else(|| "nothing".to_owned())),
         other => Err(format!("{other} is no errand")),
     }
+}
+
+fn send_by_wasi(request: &Request) -> Result<Response, Error> {
+    #[cfg(target_family = "wasm")]
+    return wasi_http::send(request);
+    #[cfg(not(target_family = "wasm"))]
+    request.send()
 }
 
 fn listed(documents: Vec<Document>) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! Requests by `wasi:http/outgoing-handler`.
+//! The requests of the SDK, but by `wasi:http/outgoing-handler`: for plugins with a library of their own.
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
@@ -6,7 +6,7 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-use super::{Error, Request, Response};
+use gtm_plugin::http::{Error, Request, Response};
 
 /// Bytes that a stream of the host takes at once.
 const AT_ONCE: usize = 4096;
@@ -35,7 +35,7 @@ fn outgoing(request: &Request) -> Result<(OutgoingRequest, Option<OutgoingBody>)
     let headers = Fields::new();
     for (name, value) in &request.headers {
         headers
-            .append(name, value)
+            .append(name, value.as_bytes())
             .map_err(|error| Error::Invalid(format!("the header {name} cannot be sent: {error}")))?;
     }
     if !request.body.is_empty() {
@@ -93,7 +93,9 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn read(response: IncomingResponse) -> Result<Response, Error> {
-    let (status, headers) = (response.status(), response.headers().entries());
+    let status = response.status();
+    let text = |(name, value): (String, Vec<u8>)| (name, String::from_utf8_lossy(&value).into_owned());
+    let headers = response.headers().entries().into_iter().map(text).collect();
     let body = response.consume().map_err(|()| Error::Unavailable("the body was taken before".to_owned()))?;
     let stream = body.stream().map_err(|()| Error::Unavailable("the body was taken before".to_owned()))?;
     let mut bytes = Vec::new();

@@ -1,0 +1,98 @@
+//! `gtm:plugin/http`: a request and its response in one call, for languages without a library over `wasi:http`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use http_body_util::{BodyExt, Empty, Full};
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi_http::{Error as Failure, RequestOptions, WasiBody};
+
+use super::client::Refused;
+use super::{Exchange, words};
+use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
+use crate::plugin::state::State;
+
+/// For `handle`.
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    contract::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl Host for State {
+    async fn send(&mut self, request: Request) -> Result<Response, Error> {
+        if self.op.is_empty() {
+            return Err(Error::NotGranted("requests can be sent in handle only".to_owned()));
+        }
+        let timeout = request.timeout.map(|millis| Duration::from_millis(millis.into()));
+        let options = RequestOptions { first_byte_timeout: timeout, ..RequestOptions::default() };
+        let exchange =
+            Exchange::new(&self.setup, self.shared.services.recorder.as_ref(), &self.op.as_str().into());
+        let limit = self.setup.limits.call_timeout;
+        let request = built(request)?;
+        let answered = async {
+            let response = exchange.send(request, Some(options)).await.map_err(error)?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map_err(|failure| error(Refused::Failed(failure)))?;
+            let header = |(name, value): (&HeaderName, &HeaderValue)| {
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            };
+            let headers = parts.headers.iter().map(header).collect();
+            Ok(Response { status: parts.status.as_u16(), headers, body: body.to_bytes().into() })
+        };
+        match tokio::time::timeout(timeout.map_or(limit, |timeout| timeout.min(limit)), answered).await {
+            Ok(answered) => answered,
+            Err(_) => Err(error(Refused::Failed(Failure::HttpResponseTimeout))),
+        }
+    }
+}
+
+fn built(request: Request) -> Result<http::Request<WasiBody>, Error> {
+    let invalid = |what: &str, why: &dyn std::fmt::Display| Error::Invalid(format!("{what}: {why}"));
+    let uri: Uri =
+        request.url.parse().map_err(|error| invalid(&format!("\"{}\" is no URL", request.url), &error))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(invalid(
+            &format!("\"{}\" is no URL", request.url),
+            &"it begins with http:// or https://",
+        ));
+    }
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|error| invalid(&format!("\"{}\" is no method", request.method), &error))?;
+    let mut built = http::Request::new(match request.body {
+        Some(body) => Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync(),
+        None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+    });
+    *built.uri_mut() = uri;
+    *built.method_mut() = method;
+    for (name, value) in request.headers {
+        let described = || format!("the header \"{name}\" cannot be sent");
+        let value = HeaderValue::from_str(&value).map_err(|error| invalid(&described(), &error))?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| invalid(&described(), &error))?;
+        built.headers_mut().append(name, value);
+    }
+    Ok(built)
+}
+
+fn error(refused: Refused) -> Error {
+    match refused {
+        Refused::NotGranted(reason) => Error::NotGranted(reason),
+        Refused::Prohibited(prohibited) => Error::NotGranted(prohibited.to_string()),
+        Refused::Failed(failure) => match failure {
+            Failure::HttpRequestBodySize(_) => {
+                Error::Invalid("the body of the request is too large".to_owned())
+            }
+            Failure::HttpResponseBodySize(_) => {
+                Error::Invalid("the body of the response is too large".to_owned())
+            }
+            Failure::InternalError(Some(reason)) => Error::Unavailable(reason),
+            Failure::ConnectionRefused => unavailable("it refuses the connection"),
+            Failure::ConnectionTimeout => unavailable("the connection is not made in time"),
+            Failure::HttpResponseTimeout => unavailable("it does not answer in time"),
+            other => unavailable(&words(&other)),
+        },
+    }
+}
+
+fn unavailable(why: &str) -> Error {
+    Error::Unavailable(format!("the server cannot be asked: {why}"))
+}
