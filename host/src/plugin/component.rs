@@ -60,8 +60,9 @@ const WASI: [&str; 8] = [
     "wasi:sockets/",
 ];
 /// The interfaces of the contract.
-const CONTRACT_INTERFACES: [&str; 8] = [
+const CONTRACT_INTERFACES: [&str; 9] = [
     "gtm:plugin/extended-json@",
+    "gtm:plugin/http@",
     "gtm:plugin/log@",
     "gtm:plugin/mail@",
     "gtm:plugin/metrics@",
