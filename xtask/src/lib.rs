@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod languages;
 pub mod process;
 pub mod python;
 pub mod testbed;

@@ -26,6 +26,11 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Begin, build, test and try a plugin in each language, as a newcomer would
+    Languages {
+        /// Which [default: all]
+        languages: Vec<String>,
+    },
     /// Feed any bytes to what reads the oplog, and say what it could not bear. Needs a nightly Rust and cargo-fuzz
     Fuzz {
         /// How long
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Demo => commands::demo::run(),
         Command::Test { arguments } => commands::test::run(&arguments),
+        Command::Languages { languages } => commands::languages::run(&languages),
         Command::Fuzz { minutes } => commands::fuzz::run(minutes),
         Command::Bench { arguments } => commands::bench::run(&arguments),
     };

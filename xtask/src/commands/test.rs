@@ -3,7 +3,7 @@
 use xtask::python::Venv;
 use xtask::testbed::Server;
 
-use super::{build, cargo, step, succeed};
+use super::{build, cargo, languages, step, succeed};
 
 /// Those that ship, and those that tests need.
 const PLUGINS: [&str; 8] = [
@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         ]))
     })?;
     step("Python environment", Venv::ready)?;
+    step("languages", || languages::run(&[]))?;
     // One server for all tests but those that need one of their own.
     let server = step("server", Server::ready)?;
     step("tests", || {

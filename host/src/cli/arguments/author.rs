@@ -86,10 +86,11 @@ pub(in crate::cli) struct NewArguments {
     /// The language that it is written in
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub(in crate::cli) lang: Language,
-    /// The folder to make [default: NAME]
+    /// The folder to make, or an empty one [default: NAME]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// Where the crate gtm-plugin is [default: beside the sources that this program was built from]
+    /// The folder plugin-sdk of gtm-host, for languages whose SDK is a package [default: that of the sources which this program was
+    /// built from]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) sdk: Option<PathBuf>,
     #[command(flatten)]
@@ -100,6 +101,10 @@ pub(in crate::cli) struct NewArguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Language {
     Rust,
+    C,
+    #[value(alias = "c++")]
+    Cpp,
+    Zig,
 }
 
 /// A core module that becomes a component.

@@ -67,9 +67,14 @@ async fn a_filter_does_nothing_whatever_is_granted() {
         let said = errands.run(errand).await;
         assert_eq!(said, format!("error {capability} can be used in handle only, not in filter"));
     }
-    let request = doc! { "do": "http", "method": "POST", "url": "https://api.example.com/", "body": "b", "in_filter": true };
-    let said = errands.run(request).await;
-    assert!(said.starts_with("error the host does not let this plugin send the request"), "{said}");
+    for (by_wasi, said) in [
+        (false, "http can be used in handle only"),
+        (true, "the host does not let this plugin send the request"),
+    ] {
+        let request = doc! { "do": "http", "method": "POST", "url": "https://api.example.com/", "body": "b", "in_filter": true, "by_wasi": by_wasi };
+        let refused = errands.run(request).await;
+        assert!(refused.starts_with(&format!("error {said}")), "{refused}");
+    }
     let said = errands.run(doc! { "do": "read-file", "path": "/etc/passwd", "in_filter": true }).await;
     assert!(said.starts_with("error "), "{said}");
 }

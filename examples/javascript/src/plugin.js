@@ -1,0 +1,20 @@
+// Welcomes each new user by mail.
+
+import { Reject, config, extendedJson, log, mail } from "gtm-plugin";
+
+export const subscriptions = [{ namespace: "*.users", operationTypes: ["insert"] }];
+
+export function filter(op) {
+  return op.isInsert && op.collection === "users";
+}
+
+export function handle(op) {
+  const { email, name } = op.document();
+  log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
+
+  if (typeof email !== "string") throw new Reject("the document has no email");
+  const who = typeof name === "string" ? name : "there";
+
+  mail.send({ to: email, subject: config.get("subject") ?? "Welcome", text: `Hello ${who}` });
+  log.info(`welcomed ${who}`);
+}

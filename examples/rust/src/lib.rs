@@ -1,0 +1,60 @@
+//! Sends a mail to each user who is inserted into a collection `users`.
+
+use gtm_plugin::bson::{Bson, Document};
+use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, plugin};
+
+// To be asked about some changes only: #[plugin(namespace = "app.users", operation = insert)]
+#[plugin]
+struct Greeter;
+
+impl Plugin for Greeter {
+    /// Which changes it wants. Quick, and without effects.
+    fn filter(op: &Op) -> bool {
+        op.is_insert() && op.namespace().collection == "users"
+    }
+
+    /// The work. With `?`, what cannot be decoded is rejected, and what may work later is tried again.
+    fn handle(op: &Op) -> Outcome {
+        let user: Document = op.document()?;
+        log::debug!("document: {}", Bson::from(user.clone()).into_canonical_extjson());
+
+        let email = user.get_str("email").map_err(|_| Failure::reject("the document has no email"))?;
+        let name = user.get_str("name").unwrap_or("there");
+        let subject = config::get("subject").unwrap_or_else(|| "Welcome".to_owned());
+
+        mail::send(&mail::Message::to(email).subject(subject).text(format!("Hello {name}")))?;
+        log::info!("welcomed {name}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gtm_plugin::bson::doc;
+    use gtm_plugin::testing::{Harness, delete, insert};
+
+    use super::*;
+
+    #[test]
+    fn a_new_user_gets_a_mail() {
+        let user = insert("app.users", doc! { "_id": 1, "name": "Ada", "email": "ada@example.com" });
+        let run = Harness::new().config("subject", "Hi").run::<Greeter>(&user);
+        assert_eq!(run.outcome, Some(Ok(())));
+        assert_eq!(run.mails[0].to, ["ada@example.com"]);
+        assert_eq!(run.mails[0].subject, "Hi");
+        assert_eq!(run.mails[0].text.as_deref(), Some("Hello Ada"));
+    }
+
+    #[test]
+    fn a_user_without_email_is_rejected() {
+        let run = Harness::new().run::<Greeter>(&insert("app.users", doc! { "_id": 1 }));
+        assert_eq!(run.outcome, Some(Err(Failure::reject("the document has no email"))));
+    }
+
+    #[test]
+    fn other_changes_are_not_wanted() {
+        for other in [insert("app.orders", doc! { "_id": 1 }), delete("app.users", doc! { "_id": 1 })] {
+            assert_eq!(Harness::new().run::<Greeter>(&other).outcome, None);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Sends a mail to each user who is inserted into a collection `users`.
+
+const std = @import("std");
+const gtm = @import("gtm");
+
+comptime {
+    gtm.plugin(@This());
+}
+
+pub fn filter(op: gtm.Op) bool {
+    return op.isInsert() and std.mem.eql(u8, op.collection(), "users");
+}
+
+pub fn handle(op: gtm.Op) gtm.Outcome {
+    const user = op.document() orelse return gtm.reject("the document cannot be decoded");
+    const json = user.json() orelse return gtm.reject("the document cannot be decoded");
+    gtm.log.debug(gtm.join(&.{ "document: ", json }));
+
+    const email = user.text("email") orelse return gtm.reject("the document has no email");
+    const name = user.text("name") orelse "there";
+    const subject = gtm.config("subject") orelse "Welcome";
+
+    const sent = gtm.mail(email, subject, gtm.join(&.{ "Hello ", name }));
+    if (gtm.isDone(sent)) gtm.log.info(gtm.join(&.{ "welcomed ", name }));
+    return sent;
+}

@@ -1,0 +1,139 @@
+//! The examples, which are what plugins begin as.
+
+use super::Tool;
+use crate::cli::arguments::Language;
+
+/// What a project begins with, in one language.
+pub(super) struct Template {
+    /// Where each file is, and what is in it.
+    pub(super) files: &'static [(&'static str, &'static str)],
+    /// The SDK, where the language has packages for it. Of others it is among the files.
+    pub(super) package: Option<Package>,
+    pub(super) build: &'static str,
+    pub(super) test: &'static str,
+    /// Where the build leaves the plugin.
+    pub(super) wasm: &'static str,
+    pub(super) tools: &'static [Tool],
+}
+
+/// An SDK that is a package.
+pub(super) struct Package {
+    /// Its folder in plugin-sdk.
+    pub(super) folder: &'static str,
+    /// A file that says that it is there.
+    pub(super) manifest: &'static str,
+    /// How an example names it.
+    pub(super) relative: &'static str,
+    /// How a project names it, where PATH is the folder.
+    pub(super) located: &'static str,
+    /// How a project names it where there is no such folder.
+    pub(super) published: &'static str,
+}
+
+/// A file of the project, from where it is in this repository.
+macro_rules! file {
+    ($to:literal, $from:literal) => {
+        ($to, include_str!(concat!("../../../../", $from)))
+    };
+}
+
+pub(super) fn of(language: Language) -> Template {
+    match language {
+        Language::Rust => RUST,
+        Language::C => C,
+        Language::Cpp => CPP,
+        Language::Zig => ZIG,
+    }
+}
+
+const RUST: Template = Template {
+    files: &[
+        file!("Cargo.toml", "examples/rust/Cargo.toml"),
+        file!(".cargo/config.toml", "examples/rust/.cargo/config.toml"),
+        file!(".gitignore", "examples/rust/.gitignore"),
+        file!("src/lib.rs", "examples/rust/src/lib.rs"),
+        file!("README.md", "examples/rust/README.md"),
+    ],
+    package: Some(Package {
+        folder: "",
+        manifest: "Cargo.toml",
+        relative: "{ path = \"../../plugin-sdk\" }",
+        located: "{ path = \"PATH\" }",
+        published: concat!("\"", env!("CARGO_PKG_VERSION"), "\""),
+    }),
+    build: "cargo plugin",
+    test: "cargo test",
+    wasm: "target/wasm32-wasip2/release/welcome.wasm",
+    tools: &[Tool {
+        commands: &[&["sh", "-c", "test -d \"$(rustc --print target-libdir --target wasm32-wasip2)\""]],
+        install: "rustup target add wasm32-wasip2",
+    }],
+};
+
+const ZIG_OR_CLANG: &[Tool] = &[Tool {
+    commands: &[
+        &["zig", "version"],
+        &["python3", "-m", "ziglang", "version"],
+        &["sh", "-c", "echo '#include <stdlib.h>' | clang --target=wasm32-wasi -fsyntax-only -x c -"],
+    ],
+    install: "pip install ziglang",
+}];
+
+const C: Template = Template {
+    files: &[
+        file!("welcome.c", "examples/c/welcome.c"),
+        file!("Makefile", "examples/c/Makefile"),
+        file!("test.sh", "examples/c/test.sh"),
+        file!(".gitignore", "examples/c/.gitignore"),
+        file!("README.md", "examples/c/README.md"),
+        file!("gtm/gtm.h", "plugin-sdk/c/gtm.h"),
+        file!("gtm/gtm.c", "plugin-sdk/c/gtm.c"),
+        file!("gtm/gtm_plugin.h", "plugin-sdk/c/gtm_plugin.h"),
+        file!("gtm/gtm_plugin.c", "plugin-sdk/c/gtm_plugin.c"),
+    ],
+    package: None,
+    build: "make",
+    test: "make test",
+    wasm: "build/welcome.wasm",
+    tools: ZIG_OR_CLANG,
+};
+
+const CPP: Template = Template {
+    files: &[
+        file!("welcome.cpp", "examples/cpp/welcome.cpp"),
+        file!("Makefile", "examples/cpp/Makefile"),
+        file!("test.sh", "examples/c/test.sh"),
+        file!(".gitignore", "examples/cpp/.gitignore"),
+        file!("README.md", "examples/cpp/README.md"),
+        file!("gtm/gtm.h", "plugin-sdk/c/gtm.h"),
+        file!("gtm/gtm.c", "plugin-sdk/c/gtm.c"),
+        file!("gtm/gtm_plugin.h", "plugin-sdk/c/gtm_plugin.h"),
+        file!("gtm/gtm_plugin.c", "plugin-sdk/c/gtm_plugin.c"),
+        file!("gtm/gtm_plugin.hpp", "plugin-sdk/cpp/gtm_plugin.hpp"),
+        file!("gtm/gtm_plugin.cpp", "plugin-sdk/cpp/gtm_plugin.cpp"),
+    ],
+    ..C
+};
+
+const ZIG: Template = Template {
+    files: &[
+        file!("src/welcome.zig", "examples/zig/src/welcome.zig"),
+        file!("build.zig", "examples/zig/build.zig"),
+        file!("test.sh", "examples/c/test.sh"),
+        file!(".gitignore", "examples/zig/.gitignore"),
+        file!("README.md", "examples/zig/README.md"),
+        file!("gtm/gtm.zig", "plugin-sdk/zig/gtm.zig"),
+        file!("gtm/gtm.h", "plugin-sdk/c/gtm.h"),
+        file!("gtm/gtm.c", "plugin-sdk/c/gtm.c"),
+        file!("gtm/gtm_plugin.h", "plugin-sdk/c/gtm_plugin.h"),
+        file!("gtm/gtm_plugin.c", "plugin-sdk/c/gtm_plugin.c"),
+    ],
+    package: None,
+    build: "zig build",
+    test: "zig build test",
+    wasm: "zig-out/welcome.wasm",
+    tools: &[Tool {
+        commands: &[&["zig", "version"]],
+        install: "pip install ziglang && alias zig='python3 -m ziglang'",
+    }],
+};

@@ -1,0 +1,50 @@
+// Makes a component of a plugin: bundles it, says in a world what it asks for, and puts QuickJS around it.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { componentize } from "componentize-qjs";
+import { BuildError } from "./error.js";
+import { bundle, exportsOf } from "./bundle.js";
+import { stamp } from "./stamp.js";
+import { withWorld } from "./world.js";
+
+export { BuildError };
+
+/** Builds the component of the plugin in `entry` and gives back its bytes. */
+export async function build(entry) {
+  const file = resolve(entry);
+  if (!existsSync(file)) throw new BuildError(`there is no file ${entry}`);
+  const exported = await exportsOf(file);
+  if (!exported.includes("handle") && !exported.includes("handleBatch")) {
+    throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
+  }
+  const functions = ["filter", "handle", ...["subscriptions", "handleBatch"].filter((name) => exported.includes(name))];
+  const { source, imports } = await bundle(file, functions);
+  const component = await withWorld(functions, imports, (witPath) => componentized(entry, source, witPath));
+  return stamp(component, version(dirname(file)));
+}
+
+async function componentized(entry, jsSource, witPath) {
+  try {
+    const { component } = await componentize({ witPath, world: "plugin", jsSource, sync: true });
+    return component;
+  } catch (error) {
+    const thrown = /module evaluation: ((?:.|\n)*)/.exec(error.message);
+    throw new BuildError(thrown ? `${entry} fails where it is loaded: ${thrown[1].trim()}` : `${entry}: ${error.message}`);
+  }
+}
+
+/** Builds a component and writes it to a file. Gives back how many bytes that are. */
+export async function buildTo(entry, output) {
+  const component = await build(entry);
+  mkdirSync(dirname(resolve(output)), { recursive: true });
+  writeFileSync(output, component);
+  return component.length;
+}
+
+/** The version in the nearest package.json. */
+function version(folder) {
+  const file = resolve(folder, "package.json");
+  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")).version;
+  return dirname(folder) === folder ? undefined : version(dirname(folder));
+}

@@ -1,0 +1,1 @@
+export { get, getAll } from "wasi:config/store";

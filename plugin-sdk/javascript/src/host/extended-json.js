@@ -1,0 +1,1 @@
+export { encode, encodeCanonical, decode } from "gtm:plugin/extended-json";

@@ -1,0 +1,1 @@
+export { count, gauge, recordValue } from "gtm:plugin/metrics";

@@ -1,0 +1,1 @@
+export { find, aggregate, insert, update, replace, delete } from "gtm:plugin/mongodb";

@@ -1,0 +1,1 @@
+export { get, set, delete, compareAndSwap } from "gtm:plugin/state";

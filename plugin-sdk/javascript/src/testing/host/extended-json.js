@@ -1,0 +1,17 @@
+// As the host does it, but by the package bson, which does not keep each type: a symbol becomes a string.
+
+import { EJSON, deserialize, serialize } from "bson";
+
+const EXACT = { promoteValues: false, bsonRegExp: true };
+
+function answered(what, work) {
+  try {
+    return work();
+  } catch (error) {
+    throw Object.assign(new Error(error.message), { payload: `no ${what}: ${error.message}` });
+  }
+}
+
+export const encode = (bytes) => answered("BSON", () => EJSON.stringify(deserialize(bytes, EXACT), { relaxed: true }));
+export const encodeCanonical = (bytes) => answered("BSON", () => EJSON.stringify(deserialize(bytes, EXACT), { relaxed: false }));
+export const decode = (json) => answered("JSON", () => serialize(EJSON.parse(json, { relaxed: false })));

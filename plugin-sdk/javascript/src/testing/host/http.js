@@ -1,0 +1,16 @@
+import { bytes, string } from "../../bytes.js";
+import { HttpError } from "../../errors.js";
+import { granted, refused } from "../world.js";
+
+export function send(request) {
+  const { run, server } = granted("http");
+  const seen = { ...request, headers: Object.fromEntries(request.headers), text: request.body && string(request.body) };
+  run.requests.push(seen);
+  try {
+    const { status = 200, headers = {}, body = "" } = server(seen) ?? {};
+    const isJson = typeof body === "object" && !ArrayBuffer.isView(body);
+    return { status, headers: Object.entries(headers), body: bytes(isJson ? JSON.stringify(body) : body) };
+  } catch (thrown) {
+    throw thrown instanceof HttpError ? refused(thrown.kind, thrown.message) : thrown;
+  }
+}

@@ -1,0 +1,39 @@
+import { deserialize, serialize } from "bson";
+import { granted } from "../world.js";
+
+const decoded = (bytes) => deserialize(bytes, { bsonRegExp: true });
+const UPDATED = { matched: 1, modified: 1, upserted: undefined };
+
+function found(namespace) {
+  return (granted("mongodb").collections[namespace] ?? []).map((one) => serialize(one));
+}
+
+function write(namespace, command) {
+  granted("mongodb").run.writes.push({ namespace, ...command });
+}
+
+export function find(namespace, filter, { skip = 0, limit }) {
+  return found(namespace).slice(skip, limit === undefined ? undefined : skip + limit);
+}
+
+export const aggregate = (namespace) => found(namespace);
+
+export function insert(namespace, documents) {
+  write(namespace, { insert: documents.map(decoded) });
+}
+
+export function update(namespace, filter, change, { many, upsert }) {
+  write(namespace, { update: decoded(filter), by: decoded(change), many, upsert });
+  return UPDATED;
+}
+
+export function replace(namespace, filter, replacement, upsert) {
+  write(namespace, { replace: decoded(filter), by: decoded(replacement), upsert });
+  return UPDATED;
+}
+
+function remove(namespace, filter, many) {
+  write(namespace, { delete: decoded(filter), many });
+  return 1;
+}
+export { remove as delete };

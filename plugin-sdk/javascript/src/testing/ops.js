@@ -1,0 +1,48 @@
+// Ops, made by hand.
+
+import { serialize } from "bson";
+import { Op } from "../op.js";
+
+/** The operation types by their names in change events, which some have of their own. */
+const TYPES = { dropDatabase: "drop-database", createIndexes: "create-indexes", dropIndexes: "drop-indexes" };
+
+const keyOf = ({ _id = null }) => ({ _id });
+
+/** A document that is new. */
+export const insert = (namespace, document, more) =>
+  op("insert", namespace, { documentKey: keyOf(document), fullDocument: document, ...more });
+
+/** A document in the place of another. */
+export const replace = (namespace, document, more) =>
+  op("replace", namespace, { documentKey: keyOf(document), fullDocument: document, ...more });
+
+/** A document of which some fields were changed: as it is now, and `{updatedFields, removedFields}`. */
+export const update = (namespace, document, updateDescription, more) =>
+  op("update", namespace, { documentKey: keyOf(document), fullDocument: document, updateDescription, ...more });
+
+/** A document that was removed. */
+const remove = (namespace, documentKey, more) => op("delete", namespace, { documentKey, ...more });
+export { remove as delete };
+
+/** Any op. Documents are objects, or bytes: what is no BSON can be tried by these. */
+export function op(operationType, namespace, more = {}) {
+  const [database, ...collection] = namespace.split(".");
+  const contract = {
+    id: "6553f10000000001-0",
+    operationType: TYPES[operationType] ?? operationType,
+    database,
+    collection: collection.join("."),
+    timestamp: { time: 1_700_000_000, increment: 1 },
+    wallTime: 1_700_000_000_000,
+    transaction: undefined,
+    origin: "oplog",
+    attempt: 1,
+    ...more,
+  };
+  for (const part of ["documentKey", "fullDocument", "fullDocumentBeforeChange", "updateDescription", "command"]) {
+    contract[part] = bytes(contract[part]);
+  }
+  return new Op(contract);
+}
+
+const bytes = (document) => (document == null || document instanceof Uint8Array ? document : serialize(document));

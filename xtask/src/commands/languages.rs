@@ -1,0 +1,105 @@
+//! Walks the path of a newcomer in each language: `gtm-host new`, and then what that says.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use xtask::languages::{LANGUAGES, Language};
+use xtask::python::Venv;
+use xtask::target_dir;
+
+use super::{cargo, succeed};
+
+pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
+    if let Some(unknown) = names.iter().find(|name| !LANGUAGES.iter().any(|one| one.name == **name)) {
+        bail!("\"{unknown}\" is none of {}", LANGUAGES.map(|one| one.name).join(", "));
+    }
+    succeed(&mut cargo(&["build", "--package", "gtm-host"]))?;
+    let compilers = Venv::compilers()?;
+    let mut skipped = Vec::new();
+    for language in
+        LANGUAGES.iter().filter(|one| names.is_empty() || names.iter().any(|name| name == one.name))
+    {
+        let walked = walk(language, &compilers).with_context(|| format!("a plugin in {}", language.name));
+        match walked {
+            Ok(None) => {}
+            Ok(Some(missing)) => skipped.push(format!("{}: {missing}", language.name)),
+            Err(error) => return Err(error),
+        }
+    }
+    for skipped in &skipped {
+        println!("    left out: {skipped}");
+    }
+    // A person may have no Node; where all is to be tested, it must be there.
+    if !skipped.is_empty() && std::env::var_os("CI").is_some() {
+        bail!("a toolchain is missing, and CI is set: {}", skipped.join("; "));
+    }
+    Ok(())
+}
+
+/// Makes a project and does what it is said to. Gives back what is missing, if something is.
+fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>> {
+    let project = language.project();
+    if project.exists() {
+        fs::remove_dir_all(&project)?;
+    }
+    let host = target_dir().join("debug/gtm-host");
+    let mut new = Command::new(&host);
+    new.args(["new", "welcome", "--lang", language.name, "--dir"]).arg(&project);
+    let output = path(&mut new, compilers)?.output().context("gtm-host cannot be started")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("gtm-host new: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // It says: made DIR, cd DIR, what is to be installed, and then how the plugin is built, tested, tried and run.
+    let lines: Vec<&str> = said.lines().skip(2).map(str::trim).collect();
+    let Some((_run, lines)) = lines.split_last() else { bail!("gtm-host new says nothing: {said}") };
+    if let [missing @ .., _, _, _] = lines
+        && !missing.is_empty()
+    {
+        return Ok(Some(format!("needs {}", missing.join(", "))));
+    }
+    if language.name == "rust" {
+        // What it depends on is built once, for all projects of the tests.
+        let shared = target_dir().join("newcomer");
+        fs::create_dir_all(&shared)?;
+        symlink(shared, project.join("target"))?;
+    }
+    for line in lines {
+        let started = Instant::now();
+        run_line(line, &project, compilers)?;
+        println!("    {}: {line}: {:.1} s", language.name, started.elapsed().as_secs_f64());
+    }
+    let plugin = language.plugin();
+    let size = fs::metadata(&plugin).with_context(|| format!("{} was not built", plugin.display()))?.len();
+    println!("    {}: {} KiB", language.name, size / 1024);
+    Ok(None)
+}
+
+fn run_line(line: &str, project: &Path, compilers: &Venv) -> anyhow::Result<()> {
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(project);
+    for (name, _) in std::env::vars_os() {
+        // As a person's shell has it.
+        if name.to_string_lossy().starts_with("CARGO") && name != "CARGO_HOME" {
+            command.env_remove(&name);
+        }
+    }
+    let output = path(&mut command, compilers)?.output()?;
+    if !output.status.success() {
+        let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{line}: {}\n{out}{said}", output.status);
+    }
+    Ok(())
+}
+
+/// With gtm-host and the compilers where a shell finds them.
+fn path<'a>(command: &'a mut Command, compilers: &Venv) -> anyhow::Result<&'a mut Command> {
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let own = [target_dir().join("debug"), compilers.programs().to_owned()];
+    let all = own.into_iter().chain(std::env::split_paths(&inherited));
+    Ok(command.env("PATH", std::env::join_paths(all)?))
+}

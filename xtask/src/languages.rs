@@ -1,0 +1,38 @@
+//! The languages that plugins are written in, and the plugin `welcome` in each of them.
+
+use std::path::PathBuf;
+
+use crate::target_dir;
+
+/// A language that `gtm-host new` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Language {
+    /// As `--lang` has it.
+    pub name: &'static str,
+    /// Where its build leaves the plugin.
+    wasm: &'static str,
+}
+
+/// All of them.
+pub const LANGUAGES: [Language; 8] = [
+    Language { name: "rust", wasm: "target/wasm32-wasip2/release/welcome.wasm" },
+    Language { name: "js", wasm: "build/welcome.wasm" },
+    Language { name: "ts", wasm: "build/welcome.wasm" },
+    Language { name: "python", wasm: "build/welcome.wasm" },
+    Language { name: "c", wasm: "build/welcome.wasm" },
+    Language { name: "cpp", wasm: "build/welcome.wasm" },
+    Language { name: "go", wasm: "build/welcome.wasm" },
+    Language { name: "zig", wasm: "zig-out/welcome.wasm" },
+];
+
+impl Language {
+    /// The folder of its project, which `cargo xtask languages` makes and builds.
+    pub fn project(&self) -> PathBuf {
+        target_dir().join("languages").join(self.name)
+    }
+
+    /// The plugin, once it is built.
+    pub fn plugin(&self) -> PathBuf {
+        self.project().join(self.wasm)
+    }
+}
