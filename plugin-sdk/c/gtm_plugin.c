@@ -92,21 +92,38 @@ static uint64_t u64_at(const uint8_t *bytes) {
 
 static bool is_document(const uint8_t *bytes, size_t room, size_t *length, unsigned depth);
 
-// The length of a text up to its zero byte, with it.
-static bool cstring(const uint8_t *bytes, size_t room, size_t *length) {
-  const uint8_t *end = room > 0 ? memchr(bytes, 0, room) : NULL;
-  if (end == NULL) return false;
-  *length = (size_t)(end - bytes) + 1;
+// Whether this is UTF-8: text that is none would end the instance where it is given to the host.
+static bool is_utf8(const uint8_t *bytes, size_t length) {
+  for (size_t at = 0; at < length;) {
+    uint8_t first = bytes[at];
+    size_t more = first < 0x80 ? 0 : first < 0xc2 ? 4 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 4;
+    if (more == 4 || more >= length - at) return false;
+    for (size_t byte = 1; byte <= more; byte++)
+      if ((bytes[at + byte] & 0xc0) != 0x80) return false;
+    // Longer than need be, halves of pairs of UTF-16, and beyond the last.
+    uint8_t second = more > 0 ? bytes[at + 1] : 0;
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return false;
+    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return false;
+    at += more + 1;
+  }
   return true;
 }
 
+// The length of a text up to its zero byte, with it.
+static bool cstring(const uint8_t *bytes, size_t room, size_t *length, unsigned depth) {
+  const uint8_t *end = room > 0 ? memchr(bytes, 0, room) : NULL;
+  if (end == NULL) return false;
+  *length = (size_t)(end - bytes) + 1;
+  return depth == CHECKED || is_utf8(bytes, *length - 1);
+}
+
 // The length of a string with the four bytes before it that say how long it is, and its zero byte.
-static bool string(const uint8_t *bytes, size_t room, size_t *length) {
+static bool string(const uint8_t *bytes, size_t room, size_t *length, unsigned depth) {
   if (room < 5) return false;
   uint32_t text = u32_at(bytes);
   if (text == 0 || text > room - 4 || bytes[4 + text - 1] != 0) return false;
   *length = 4 + (size_t)text;
-  return true;
+  return depth == CHECKED || is_utf8(bytes + 4, text - 1);
 }
 
 // The length of a value, if it is whole.
@@ -119,7 +136,7 @@ static bool value(uint8_t type, const uint8_t *bytes, size_t room, size_t *lengt
   case GTM_TYPE_DOUBLE: case GTM_TYPE_DATE: case GTM_TYPE_TIMESTAMP: case GTM_TYPE_INT64: *length = 8; return room >= 8;
   case GTM_TYPE_OBJECT_ID: *length = 12; return room >= 12;
   case GTM_TYPE_DECIMAL128: *length = 16; return room >= 16;
-  case GTM_TYPE_STRING: case GTM_TYPE_CODE: case GTM_TYPE_SYMBOL: return string(bytes, room, length);
+  case GTM_TYPE_STRING: case GTM_TYPE_CODE: case GTM_TYPE_SYMBOL: return string(bytes, room, length, depth);
   case GTM_TYPE_DOCUMENT: case GTM_TYPE_ARRAY:
     if (depth != CHECKED) return is_document(bytes, room, length, depth + 1);
     *length = u32_at(bytes);
@@ -129,18 +146,18 @@ static bool value(uint8_t type, const uint8_t *bytes, size_t room, size_t *lengt
     *length = 5 + (size_t)u32_at(bytes);
     return true;
   case GTM_TYPE_REGEX:
-    if (!cstring(bytes, room, &first) || !cstring(bytes + first, room - first, &second)) return false;
+    if (!cstring(bytes, room, &first, depth) || !cstring(bytes + first, room - first, &second, depth)) return false;
     *length = first + second;
     return true;
   case GTM_TYPE_DB_POINTER:
-    if (!string(bytes, room, &first) || room - first < 12) return false;
+    if (!string(bytes, room, &first, depth) || room - first < 12) return false;
     *length = first + 12;
     return true;
   case GTM_TYPE_CODE_WITH_SCOPE:
     if (room < 4 || u32_at(bytes) > room || u32_at(bytes) < 4) return false;
     *length = u32_at(bytes);
     if (depth == CHECKED) return true;
-    return string(bytes + 4, *length - 4, &first) && is_document(bytes + 4 + first, *length - 4 - first, &second, depth + 1)
+    return string(bytes + 4, *length - 4, &first, depth) && is_document(bytes + 4 + first, *length - 4 - first, &second, depth + 1)
       && 4 + first + second == *length;
   default: return false;
   }
@@ -150,7 +167,7 @@ static bool value(uint8_t type, const uint8_t *bytes, size_t room, size_t *lengt
 static size_t element_at(const uint8_t *bytes, size_t end, size_t at, gtm_element *element, unsigned depth) {
   uint8_t type = bytes[at++];
   size_t name, length;
-  if (!cstring(bytes + at, end - at, &name)) return 0;
+  if (!cstring(bytes + at, end - at, &name, depth)) return 0;
   const uint8_t *begin = bytes + at + name;
   if (!value(type, begin, end - at - name, &length, depth)) return 0;
   *element = (gtm_element){{(uint8_t *)bytes + at, name - 1}, (gtm_type)type, begin, length};

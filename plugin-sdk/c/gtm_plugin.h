@@ -68,7 +68,8 @@ void *gtm_alloc(size_t size);
 
 // Documents -------------------------------------------------------------------------------------
 
-// A BSON document that was looked through: each element is whole and within it, and it is nested at most 200 deep.
+// A BSON document that was looked through: each element is whole and within it, its texts are UTF-8, and it is nested at
+// most 200 deep.
 typedef struct gtm_document {
   const uint8_t *bytes;
   size_t length;

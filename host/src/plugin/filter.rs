@@ -35,6 +35,11 @@ impl Filter {
         Self { slot: slot.clone(), versions, plugin, instance: None, id: String::new() }
     }
 
+    /// Bytes of linear memory that its instance has taken. 0: there is none now.
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
+    }
+
     /// Whether the plugin wants this op. Blocks for as long as the plugin takes, which is limited.
     ///
     /// # Errors

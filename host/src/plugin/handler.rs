@@ -45,6 +45,11 @@ impl Handler {
         &self.plugin
     }
 
+    /// Bytes of linear memory that its instance has taken. 0: there is none now.
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
+    }
+
     /// Whether the version that is called next takes several ops at once.
     pub fn handles_batches(&mut self) -> bool {
         self.take_up_version();

@@ -92,7 +92,8 @@ impl Quota {
         self.taken() > (self.limit / 2).max(self.ready.saturating_mul(2))
     }
 
-    fn taken(&self) -> usize {
+    /// Bytes of memory.
+    pub(super) fn taken(&self) -> usize {
         self.limit - self.memory
     }
 

@@ -28,6 +28,7 @@ mod files;
 mod files_damaged;
 mod following;
 mod hostile;
+mod languages;
 mod lease;
 mod main_job;
 mod odd_bytes;

@@ -1,6 +1,7 @@
 // One module of the plugin, what it imports and the SDK, by esbuild.
 
-import { dirname } from "node:path";
+import { isBuiltin } from "node:module";
+import { basename, dirname } from "node:path";
 import * as esbuild from "esbuild";
 import { BuildError } from "./error.js";
 
@@ -36,10 +37,15 @@ export async function bundle(file, functions) {
     import { component } from "gtm-plugin/component";
     export const { ${functions.join(", ")} } = component(plugin);
   `;
-  const { outputFiles, metafile } = await run({ stdin: { contents, resolveDir: dirname(file), sourcefile: "<gtm-plugin>" } });
-  const [output] = Object.values(metafile.outputs);
-  const imports = output.imports.filter(({ external }) => external).map(({ path }) => path);
-  return { source: outputFiles[0].text, imports: [...new Set(imports)] };
+  const { outputFiles, metafile } = await run({
+    stdin: { contents, resolveDir: dirname(file), sourcefile: "<gtm-plugin>" },
+    outfile: "out.js",
+    sourcemap: "external",
+  });
+  const [source, map] = ["out.js", "out.js.map"].map((name) => outputFiles.find(({ path }) => basename(path) === name).text);
+  const { imports } = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint);
+  const external = imports.filter((one) => one.external).map(({ path }) => path);
+  return { source, map: JSON.parse(map), imports: [...new Set(external)] };
 }
 
 async function run(options) {
@@ -47,7 +53,19 @@ async function run(options) {
     return await esbuild.build({ ...OPTIONS, ...options });
   } catch (error) {
     if (!error.errors) throw error;
-    const messages = await esbuild.formatMessages(error.errors, { kind: "error", color: process.stderr.isTTY });
+    const messages = await esbuild.formatMessages(error.errors.map(explained), { kind: "error", color: process.stderr.isTTY });
     throw new BuildError(messages.join("").trimEnd());
   }
+}
+
+/** esbuild's own text, but what it says of a bundle that nobody makes by hand does not help. */
+function explained(message) {
+  if (message.text.startsWith("Top-level await")) {
+    return { ...message, text: "There is no await at the top of a plugin's module: that runs while the plugin is built" };
+  }
+  const [, missing] = /^Could not resolve "([^"]+)"/.exec(message.text) ?? [];
+  if (!missing) return message;
+  if (isBuiltin(missing)) return { ...message, notes: [{ text: `A plugin does not run in Node: there is no ${missing}.` }] };
+  const isPackage = !/^[./]/.test(missing);
+  return { ...message, notes: isPackage ? [{ text: `Is it installed? npm install ${missing}` }] : [] };
 }

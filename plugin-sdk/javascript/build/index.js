@@ -1,6 +1,7 @@
 // Makes a component of a plugin: bundles it, says in a world what it asks for, and puts QuickJS around it.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { SourceMap } from "node:module";
 import { dirname, resolve } from "node:path";
 import { componentize } from "componentize-qjs";
 import { BuildError } from "./error.js";
@@ -19,19 +20,32 @@ export async function build(entry) {
     throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
   }
   const functions = ["filter", "handle", ...["subscriptions", "handleBatch"].filter((name) => exported.includes(name))];
-  const { source, imports } = await bundle(file, functions);
-  const component = await withWorld(functions, imports, (witPath) => componentized(entry, source, witPath));
+  const bundled = await bundle(file, functions);
+  const component = await withWorld(functions, bundled.imports, (witPath) => componentized(entry, bundled, witPath));
   return stamp(component, version(dirname(file)));
 }
 
-async function componentized(entry, jsSource, witPath) {
+async function componentized(entry, { source, map }, witPath) {
   try {
-    const { component } = await componentize({ witPath, world: "plugin", jsSource, sync: true });
+    const { component } = await componentize({ witPath, world: "plugin", jsSource: source, sync: true });
     return component;
   } catch (error) {
-    const thrown = /module evaluation: ((?:.|\n)*)/.exec(error.message);
-    throw new BuildError(thrown ? `${entry} fails where it is loaded: ${thrown[1].trim()}` : `${entry}: ${error.message}`);
+    const [, thrown] = /module evaluation: ((?:.|\n)*)/.exec(error.message) ?? [];
+    if (thrown === undefined) throw new BuildError(`${entry}: ${error.message}`);
+    const [reason] = thrown.split("\n");
+    throw new BuildError(`${entry} fails where it is loaded: ${reason}${place(thrown, map)}`);
   }
+}
+
+/** The line of the author's that a trace leads to: the traces are of the bundle. */
+function place(trace, map) {
+  const sources = new SourceMap(map);
+  for (const [, line, column] of trace.matchAll(/user\.js:(\d+):(\d+)/g)) {
+    const { originalSource, originalLine, originalColumn } = sources.findEntry(line - 1, column - 1);
+    const isAuthors = originalSource && !/node_modules|gtm-plugin/.test(originalSource);
+    if (isAuthors) return `\n    at ${originalSource}:${originalLine + 1}:${originalColumn + 1}`;
+  }
+  return "";
 }
 
 /** Builds a component and writes it to a file. Gives back how many bytes that are. */

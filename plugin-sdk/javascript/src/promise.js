@@ -6,8 +6,8 @@
 import { Reject } from "./errors.js";
 
 let jobs = [];
-/** The promises that were rejected, and nobody has asked why. */
-const unasked = new Set();
+/** The promises that were rejected while nobody waits for them, and why. */
+const unasked = new Map();
 
 export class Promise {
   #state = "pending";
@@ -58,7 +58,7 @@ export class Promise {
   #settle(state, value) {
     this.#state = state;
     this.#value = value;
-    if (state === "rejected" && !this.#isAsked) unasked.add(this);
+    if (state === "rejected" && !this.#isAsked) unasked.set(this, { reason: value });
     for (const reaction of this.#reactions) this.#react(reaction);
     this.#reactions = [];
   }
@@ -212,21 +212,32 @@ function drain() {
 /** What a function gives back, or throws, when all that it has begun is done. */
 export function settled(name, work) {
   let outcome;
-  new Promise((resolve) => resolve(work())).then(
-    (value) => (outcome = { value }),
-    (thrown) => (outcome = { thrown }),
-  );
+  try {
+    outcome = { value: work() };
+  } catch (thrown) {
+    outcome = { thrown };
+  }
+  if (isObject(outcome.value) && typeof outcome.value.then === "function") outcome = awaited(outcome.value);
   drain();
-  const [forgotten] = unasked;
+  const [forgotten] = unasked.values();
   unasked.clear();
-  if (!outcome) {
+  if ("thrown" in outcome) throw outcome.thrown;
+  if (!("value" in outcome)) {
     throw new Reject(
       `${name} gave back a promise that nothing keeps: in a plugin there is nothing to wait for, and each call to the host is done when it returns`,
     );
   }
-  if ("thrown" in outcome) throw outcome.thrown;
-  if (forgotten) forgotten.then(undefined, (thrown) => (outcome = { thrown }));
-  drain();
-  if ("thrown" in outcome) throw outcome.thrown;
+  // What fails while nobody waits for it fails the op all the same.
+  if (forgotten) throw forgotten.reason;
   return outcome.value;
+}
+
+/** What comes of a promise, when the jobs are done. */
+function awaited(promise) {
+  const outcome = {};
+  Promise.resolve(promise).then(
+    (value) => Object.assign(outcome, { value }),
+    (thrown) => Object.assign(outcome, { thrown }),
+  );
+  return outcome;
 }

@@ -1,0 +1,60 @@
+//! A plugin in one language is swapped for one in another while the host runs.
+
+use std::fs;
+
+use bson::doc;
+use xtask::languages::LANGUAGES;
+use xtask::testbed::{Server, SmtpSink};
+
+use super::built;
+use crate::support::{Database, Host, LIMIT};
+
+#[tokio::test]
+async fn from_one_language_to_another() {
+    let plugins: Vec<_> = LANGUAGES.iter().filter_map(|language| built(language.name)).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("welcome.wasm");
+    let put = |plugin: &std::path::Path| {
+        // As a whole: what is half written does not count, but takes longer to be seen.
+        let beside = directory.path().join("new");
+        fs::copy(plugin, &beside).unwrap();
+        fs::rename(beside, &path).unwrap();
+    };
+    put(&plugins[0]);
+    let (server, sink) = (Server::ready().unwrap(), SmtpSink::start().unwrap());
+    let (plugin, smtp) = (path.to_str().unwrap(), sink.url());
+    let mut host =
+        Host::tailing(&["--plugin", plugin, "--uri", server.uri(), "--smtp", &smtp, "--grant", "mail"]);
+    let own = Database::new(server.uri()).await;
+    let mut inserted = Vec::new();
+    let mut insert = async |count: usize| {
+        for _ in 0..count {
+            let name = format!("user {}", inserted.len());
+            let email = format!("{}@example.com", own.name);
+            own.collection("users").insert_one(doc! { "name": &name, "email": email }).await.unwrap();
+            inserted.push(format!("Hello {name}"));
+        }
+    };
+    insert(3).await;
+    let languages = plugins.iter().chain(plugins.first());
+    for plugin in languages.skip(1) {
+        put(plugin);
+        insert(3).await;
+        host.wait_for(" takes over from ");
+        insert(3).await;
+    }
+    // Of its own database: other tests insert users too.
+    let mut mails = Vec::new();
+    while mails.len() < inserted.len() {
+        let mail =
+            sink.next(LIMIT).unwrap_or_else(|| panic!("{} of {} mails came", mails.len(), inserted.len()));
+        if mail.to == [format!("{}@example.com", own.name)] {
+            mails.push(mail.text.trim_end().to_owned());
+        }
+    }
+    // Each once. Documents are handled in lanes, so one may overtake another.
+    mails.sort_unstable();
+    inserted.sort_unstable();
+    assert_eq!(mails, inserted);
+    assert_eq!(host.stop().0, Some(0));
+}

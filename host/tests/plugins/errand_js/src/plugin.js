@@ -1,0 +1,86 @@
+// Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
+// `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`. The same as the plugin errand, in JavaScript.
+
+import { config, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
+import { EJSON, ObjectId } from "gtm-plugin/bson";
+
+export const subscriptions = [{ namespace: "*.errands", operationTypes: ["insert"] }];
+
+export function filter(op) {
+  // Where it is asked to, it does what a filter may not.
+  const errand = op.document();
+  if (errand.in_filter) {
+    report(errand);
+    return false;
+  }
+  // Each host of the tests has a database of its own.
+  return (config.get("database") ?? op.database) === op.database;
+}
+
+export function handle(op) {
+  report(op.document());
+}
+
+function report(errand) {
+  try {
+    const work = ERRANDS[errand.do];
+    if (!work) throw new Error(`${errand.do} is no errand`);
+    log.info(`${errand._id} ok ${work(errand)}`);
+  } catch (error) {
+    log.info(`${errand._id} error ${error.message}`);
+  }
+}
+
+const ERRANDS = {
+  http({ method, url, headers, body, bytes, follow }) {
+    let response = http.fetch(url, { method, headers, body: bytes ? new Uint8Array(bytes).fill(120) : body });
+    // A plugin that follows redirects does so by itself.
+    if (follow && response.headers.has("location")) response = http.fetch(response.headers.get("location"));
+    return `${response.status} ${shown(response.text())}`;
+  },
+  find: ({ ns, filter, sort, limit }) => listed(mongodb.collection(ns).find(filter, { sort, limit })),
+  aggregate: ({ ns, pipeline }) => listed(mongodb.collection(ns).aggregate(pipeline)),
+  insert({ ns, document }) {
+    mongodb.collection(ns).insertOne(document);
+    return "inserted";
+  },
+  update({ ns, filter, update, many }) {
+    const collection = mongodb.collection(ns);
+    const result = many ? collection.updateMany(filter, update) : collection.updateOne(filter, update, { upsert: true });
+    const upserted = result.upsertedCount === 0 ? "" : `{ "_id": ${EJSON.stringify(result.upsertedId)} }`;
+    return `${result.matchedCount} ${result.modifiedCount} ${upserted}`;
+  },
+  replace({ ns, filter, document }) {
+    const { matchedCount, modifiedCount } = mongodb.collection(ns).replaceOne(filter, document, { upsert: true });
+    return `${matchedCount} ${modifiedCount}`;
+  },
+  delete: ({ ns, filter = {} }) => mongodb.collection(ns).deleteMany(filter).deletedCount,
+  get: ({ key }) => shown(state.getString(key) ?? "nothing"),
+  set({ key, value }) {
+    state.set(key, value);
+    return "set";
+  },
+  forget({ key }) {
+    state.delete(key);
+    return "forgotten";
+  },
+  swap: ({ key, expected, value }) => state.compareAndSwap(key, expected, value),
+  mail: ({ to }) => mail.send({ to, subject: "an errand", text: "done" }),
+  count() {
+    metrics.count("errands");
+    metrics.gauge("level", 0.5);
+    metrics.record("seconds", 0.01);
+    return "counted";
+  },
+  config: ({ key }) => config.get(key) ?? "nothing",
+  /** What is to be another in each instance. */
+  random: () => `${Math.random()} ${new ObjectId()} ${crypto.randomUUID()}`,
+  encode: ({ text }) => new TextDecoder("utf-8", { fatal: true }).decode(new TextEncoder().encode(text)),
+};
+
+const listed = (documents) => `${documents.length} [${documents.map((one) => EJSON.stringify(one)).join(",")}]`;
+
+function shown(text) {
+  const { length } = new TextEncoder().encode(text);
+  return length <= 2000 ? text : `${length} bytes`;
+}

@@ -1,0 +1,99 @@
+import type { Document } from "bson";
+import type { HttpError, MailError } from "../errors.js";
+import type { Message } from "../mail.js";
+import type { Op, OperationType, Origin, Plugin, Transaction, UpdateDescription } from "../index.js";
+
+/** A request that the plugin sent. */
+export interface Request {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  body?: Uint8Array;
+  /** The body as a string. */
+  text?: string;
+  timeout?: number;
+}
+
+/** What a server answers. A body that is an object is sent as JSON. */
+export interface Answer {
+  status?: number;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array | object;
+}
+
+export interface HarnessOptions {
+  /** The plugin's settings. */
+  config?: Record<string, string>;
+  /** What HTTP servers answer; 200 with nothing in it where nothing is said. It may throw an {@link HttpError}. */
+  server?: (request: Request) => Answer | undefined;
+  /** What each query of a collection gives, whatever it asks for, by namespace. */
+  collections?: Record<string, Document[]>;
+  /** Has each mail fail. */
+  mailError?: MailError;
+}
+
+/** A message that the plugin sent. */
+export interface Mail extends Message {
+  to: string[];
+  cc: string[];
+  bcc: string[];
+  subject: string;
+}
+
+export type Handled = { kind: "ok"; reason?: undefined } | { kind: "retry" | "reject"; reason: string };
+
+/** What a plugin did to the world outside. */
+export interface Effects {
+  mails: Mail[];
+  requests: Request[];
+  /** What it wrote: the namespace, and what was done there. */
+  writes: ({ namespace: string } & Document)[];
+  log: { level: "trace" | "debug" | "info" | "warn" | "error"; message: string }[];
+  counters: Record<string, number>;
+  gauges: Record<string, number>;
+  recorded: Record<string, number[]>;
+}
+
+export interface Run extends Effects {
+  /** What its filter said. */
+  wanted: boolean;
+  /** What came of it. Undefined: the filter did not want it. */
+  outcome?: Handled;
+}
+
+/** The world around a plugin in a test, in which everything is granted. State lasts from one op to the next. */
+export class Harness {
+  constructor(plugin: Plugin, options?: HarnessOptions);
+  /** What the plugin keeps, by key. */
+  readonly state: Map<string, Uint8Array>;
+  /** Asks the plugin's filter and, if it wants the op, has it handled. Whether the plugin subscribes to it is not looked at. */
+  run(op: Op): Promise<Run>;
+  /** Has these ops handled at once, whatever the filter says. */
+  runBatch(ops: Op[]): Promise<Effects & { outcomes: Handled[] }>;
+}
+
+/** What an op has beside its documents. */
+export interface More {
+  id?: string;
+  attempt?: number;
+  origin?: Origin;
+  transaction?: Transaction;
+  wallTime?: number;
+  documentKey?: Document | Uint8Array;
+  fullDocument?: Document | Uint8Array;
+  fullDocumentBeforeChange?: Document | Uint8Array;
+  updateDescription?: UpdateDescription | Uint8Array;
+  command?: Document | Uint8Array;
+}
+
+/** A document that is new. */
+export function insert(namespace: string, document: Document, more?: More): Op;
+/** A document in the place of another. */
+export function replace(namespace: string, document: Document, more?: More): Op;
+/** A document of which some fields were changed: as it is now, and what was changed. */
+export function update(namespace: string, document: Document, updateDescription: UpdateDescription, more?: More): Op;
+/** A document that was removed. */
+declare function remove(namespace: string, documentKey: Document, more?: More): Op;
+export { remove as delete };
+/** Any op. Documents are objects, or bytes: what is no BSON can be tried by these. */
+export function op(operationType: OperationType, namespace: string, more?: More): Op;
