@@ -82,7 +82,7 @@ extern void __wasm_import_wasi_config_store_get(uint8_t *, size_t, uint8_t *);
 __attribute__((__import_module__("wasi:config/store@0.2.0-rc.1"), __import_name__("get-all")))
 extern void __wasm_import_wasi_config_store_get_all(uint8_t *);
 
-// Exported Functions from `gtm`
+// Exported Functions from `sdk`
 
 __attribute__((__weak__, __export_name__("cabi_post_subscriptions")))
 void __wasm_export_exports_gtm_subscriptions_post_return(uint8_t * arg0) {
@@ -1790,6 +1790,3 @@ uint8_t * __wasm_export_exports_gtm_handle(uint8_t * arg) {
   }
   return ptr;
 }
-
-// Ensure that the *_component_type.o object is linked in
-

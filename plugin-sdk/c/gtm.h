@@ -545,7 +545,7 @@ extern bool wasi_config_store_get(gtm_string_t *key, gtm_option_string_t *ret, w
 // If an error occurs, an `Err(error)` is returned.
 extern bool wasi_config_store_get_all(gtm_list_tuple2_string_string_t *ret, wasi_config_store_error_t *err);
 
-// Exported Functions from `gtm`
+// Exported Functions from `sdk`
 void exports_gtm_subscriptions(gtm_list_subscription_t *ret);
 bool exports_gtm_filter(gtm_op_t *op);
 bool exports_gtm_handle(gtm_op_t *op, gtm_failure_t *err);

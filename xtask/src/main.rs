@@ -31,6 +31,12 @@ enum Command {
         /// Which [default: all]
         languages: Vec<String>,
     },
+    /// Write the contract as C has it, after a change to wit/
+    Bindings {
+        /// Only say whether it is up to date
+        #[arg(long)]
+        check: bool,
+    },
     /// Feed any bytes to what reads the oplog, and say what it could not bear. Needs a nightly Rust and cargo-fuzz
     Fuzz {
         /// How long
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo => commands::demo::run(),
         Command::Test { arguments } => commands::test::run(&arguments),
         Command::Languages { languages } => commands::languages::run(&languages),
+        Command::Bindings { check } => commands::bindings::run(check),
         Command::Fuzz { minutes } => commands::fuzz::run(minutes),
         Command::Bench { arguments } => commands::bench::run(&arguments),
     };

@@ -1,6 +1,7 @@
 //! One file per command, and what they share.
 
 pub(crate) mod bench;
+pub(crate) mod bindings;
 mod build;
 pub(crate) mod demo;
 pub(crate) mod fuzz;

@@ -1,0 +1,294 @@
+package gtm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"time"
+	"unicode/utf8"
+)
+
+// deepest is the levels that a document may have.
+const deepest = 200
+
+// Document is a BSON document that was looked through: each element is whole and within it, and its texts are UTF-8.
+type Document []byte
+
+// Value is the value of an element.
+type Value struct {
+	// Type is as BSON's specification numbers it: 0x02 is a string.
+	Type byte
+	// Bytes are as they stand in the document.
+	Bytes []byte
+}
+
+var errMalformed = Reject(errors.New("the document cannot be decoded: it is no BSON"))
+
+// Read looks through a document. Its error is a rejection.
+func Read(bytes []byte) (Document, error) {
+	if length, ok := documentLength(bytes, 1); !ok || length != len(bytes) {
+		return nil, errMalformed
+	}
+	return bytes, nil
+}
+
+// All are the elements in their order.
+func (d Document) All() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		for at := 4; at < len(d)-1; {
+			kind := d[at]
+			name, ok := cstring(d[at+1:], 0)
+			if !ok {
+				return
+			}
+			begin := at + 1 + name
+			length, ok := valueLength(kind, d[begin:], 0)
+			if !ok || !yield(string(d[at+1:begin-1]), Value{kind, d[begin : begin+length]}) {
+				return
+			}
+			at = begin + length
+		}
+	}
+}
+
+// Get is the value of this name, or of this path through documents and arrays.
+func (d Document) Get(path ...string) (Value, bool) {
+	for name, value := range d.All() {
+		if len(path) == 0 || name != path[0] {
+			continue
+		}
+		if len(path) == 1 {
+			return value, true
+		}
+		if inner, ok := value.Document(); ok {
+			return inner.Get(path[1:]...)
+		}
+		return Value{}, false
+	}
+	return Value{}, false
+}
+
+// Text is the string of this name or path. False: there is none.
+func (d Document) Text(path ...string) (string, bool) {
+	value, _ := d.Get(path...)
+	return value.Text()
+}
+
+// Text is a string.
+func (v Value) Text() (string, bool) {
+	if v.Type != 0x02 {
+		return "", false
+	}
+	return string(v.Bytes[4 : len(v.Bytes)-1]), true
+}
+
+// Int64 is an int32 or int64.
+func (v Value) Int64() (int64, bool) {
+	switch v.Type {
+	case 0x10:
+		return int64(int32(binary.LittleEndian.Uint32(v.Bytes))), true
+	case 0x12:
+		return int64(binary.LittleEndian.Uint64(v.Bytes)), true
+	}
+	return 0, false
+}
+
+// Float64 is a double, int32 or int64.
+func (v Value) Float64() (float64, bool) {
+	if v.Type == 0x01 {
+		return math.Float64frombits(binary.LittleEndian.Uint64(v.Bytes)), true
+	}
+	whole, ok := v.Int64()
+	return float64(whole), ok
+}
+
+// Bool is a boolean.
+func (v Value) Bool() (value, ok bool) {
+	return v.Type == 0x08 && v.Bytes[0] == 1, v.Type == 0x08
+}
+
+// Time is a date.
+func (v Value) Time() (time.Time, bool) {
+	if v.Type != 0x09 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.LittleEndian.Uint64(v.Bytes))).UTC(), true
+}
+
+// Document is a document, or an array, whose elements are named 0, 1, ….
+func (v Value) Document() (Document, bool) {
+	return Document(v.Bytes), v.Type == 0x03 || v.Type == 0x04
+}
+
+// A depth of 0: of what was looked through before, only the lengths are wanted.
+func documentLength(b []byte, depth int) (int, bool) {
+	if len(b) < 5 || depth > deepest {
+		return 0, false
+	}
+	length := binary.LittleEndian.Uint32(b)
+	if length < 5 || uint64(length) > uint64(len(b)) {
+		return 0, false
+	}
+	end := int(length) - 1
+	if depth == 0 {
+		return end + 1, true
+	}
+	if b[end] != 0 {
+		return 0, false
+	}
+	for at := 4; at < end; {
+		kind := b[at]
+		name, ok := cstring(b[at+1:end], depth)
+		if !ok {
+			return 0, false
+		}
+		at += 1 + name
+		value, ok := valueLength(kind, b[at:end], depth)
+		if !ok {
+			return 0, false
+		}
+		at += value
+	}
+	return end + 1, true
+}
+
+func cstring(b []byte, depth int) (int, bool) {
+	for at, letter := range b {
+		if letter == 0 {
+			return at + 1, depth == 0 || utf8.Valid(b[:at])
+		}
+	}
+	return 0, false
+}
+
+func textLength(b []byte, depth int) (int, bool) {
+	if len(b) < 5 {
+		return 0, false
+	}
+	length := uint64(binary.LittleEndian.Uint32(b))
+	if length == 0 || length > uint64(len(b)-4) || b[4+length-1] != 0 {
+		return 0, false
+	}
+	return int(4 + length), depth == 0 || utf8.Valid(b[4:4+length-1])
+}
+
+func valueLength(kind byte, b []byte, depth int) (int, bool) {
+	fixed := func(length int) (int, bool) { return length, len(b) >= length }
+	switch kind {
+	case 0x06, 0x0a, 0x7f, 0xff:
+		return 0, true
+	case 0x08:
+		return 1, len(b) >= 1 && b[0] <= 1
+	case 0x10:
+		return fixed(4)
+	case 0x01, 0x09, 0x11, 0x12:
+		return fixed(8)
+	case 0x07:
+		return fixed(12)
+	case 0x13:
+		return fixed(16)
+	case 0x02, 0x0d, 0x0e:
+		return textLength(b, depth)
+	case 0x03, 0x04:
+		if depth == 0 {
+			return documentLength(b, 0)
+		}
+		return documentLength(b, depth+1)
+	case 0x05:
+		if len(b) < 5 || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)-5) {
+			return 0, false
+		}
+		return 5 + int(binary.LittleEndian.Uint32(b)), true
+	case 0x0b:
+		pattern, ok := cstring(b, depth)
+		if !ok {
+			return 0, false
+		}
+		options, ok := cstring(b[pattern:], depth)
+		return pattern + options, ok
+	case 0x0c:
+		text, ok := textLength(b, depth)
+		return text + 12, ok && len(b) >= text+12
+	case 0x0f:
+		if len(b) < 4 || binary.LittleEndian.Uint32(b) < 4 || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)) {
+			return 0, false
+		}
+		length := int(binary.LittleEndian.Uint32(b))
+		if depth == 0 {
+			return length, true
+		}
+		code, ok := textLength(b[4:length], depth)
+		if !ok {
+			return 0, false
+		}
+		scope, ok := documentLength(b[4+code:length], depth+1)
+		return length, ok && 4+code+scope == length
+	}
+	return 0, false
+}
+
+// D is a document to be written: names and values in their order.
+type D []E
+
+// E is an element of one. The value is nil, a bool, string, int, int64, float64, time.Time, []byte, D or []any.
+type E struct {
+	Name  string
+	Value any
+}
+
+// Bytes are the document as BSON.
+func (d D) Bytes() ([]byte, error) {
+	out := []byte{0, 0, 0, 0}
+	for _, element := range d {
+		at := len(out)
+		out = append(append(append(out, 0), element.Name...), 0)
+		kind, longer, err := appendValue(out, element.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", element.Name, err)
+		}
+		out, longer[at] = longer, kind
+	}
+	out = append(out, 0)
+	binary.LittleEndian.PutUint32(out, uint32(len(out)))
+	return out, nil
+}
+
+func appendValue(out []byte, value any) (byte, []byte, error) {
+	order := binary.LittleEndian
+	switch value := value.(type) {
+	case nil:
+		return 0x0a, out, nil
+	case bool:
+		if value {
+			return 0x08, append(out, 1), nil
+		}
+		return 0x08, append(out, 0), nil
+	case string:
+		out = order.AppendUint32(out, uint32(len(value)+1))
+		return 0x02, append(append(out, value...), 0), nil
+	case int:
+		return 0x12, order.AppendUint64(out, uint64(value)), nil
+	case int64:
+		return 0x12, order.AppendUint64(out, uint64(value)), nil
+	case float64:
+		return 0x01, order.AppendUint64(out, math.Float64bits(value)), nil
+	case time.Time:
+		return 0x09, order.AppendUint64(out, uint64(value.UnixMilli())), nil
+	case []byte:
+		out = order.AppendUint32(out, uint32(len(value)))
+		return 0x05, append(append(out, 0), value...), nil
+	case D:
+		inner, err := value.Bytes()
+		return 0x03, append(out, inner...), err
+	case []any:
+		list := make(D, len(value))
+		for index, one := range value {
+			list[index] = E{fmt.Sprint(index), one}
+		}
+		inner, err := list.Bytes()
+		return 0x04, append(out, inner...), err
+	}
+	return 0, out, fmt.Errorf("a %T cannot be written as BSON", value)
+}

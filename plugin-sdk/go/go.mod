@@ -1,0 +1,3 @@
+module gtm
+
+go 1.24
