@@ -1,0 +1,90 @@
+"""The exports of the component. An exception of any kind that left them would end the instance."""
+
+from __future__ import annotations
+
+import os
+import random
+import traceback
+from typing import Any
+
+import wit_world
+from bson.objectid import ObjectId
+from componentize_py_types import Err, Ok
+from wit_world.imports import subscriptions, types
+
+from . import log
+from .errors import Failure, failure_of
+from .op import Op, Timestamp, Transaction
+from .registry import OPERATIONS, registry
+
+TYPES = dict(zip(types.OperationType, OPERATIONS))
+ORIGINS = {origin: origin.name.lower().replace("_", "-") for origin in types.Origin}
+_seeded = False
+
+
+def _seed() -> None:
+    """What was drawn when the component was built would be the same in each instance."""
+    global _seeded
+    if not _seeded:
+        _seeded = True
+        random.seed()
+        ObjectId._ObjectId__random = os.urandom(5)  # type: ignore[attr-defined]
+        ObjectId._inc = random.SystemRandom().randint(0, 0xFFFFFF)
+
+
+def _op(op: Any) -> Op:
+    transaction = op.transaction
+    return Op(
+        op.id, TYPES[op.operation_type], op.database, op.collection, Timestamp(op.timestamp.time, op.timestamp.increment),
+        op.wall_time, op.document_key, op.full_document, op.full_document_before_change, op.update_description, op.command,
+        None if transaction is None else Transaction(transaction.id, transaction.index), ORIGINS[op.origin], op.attempt,
+    )
+
+
+def _failed(error: BaseException) -> Any:
+    rejected, reason = failure_of(error)
+    if not isinstance(error, Failure):
+        log.error("".join(traceback.format_exception(error)[-3:]).strip())
+    return types.Failure_Reject(reason) if rejected else types.Failure_Retry(reason)
+
+
+class WitWorld(wit_world.WitWorld):
+    def subscriptions(self) -> list[Any]:
+        kinds = {name: kind for kind, name in TYPES.items()}
+        return [
+            subscriptions.Subscription(namespace, [kinds[operation] for operation in operations])
+            for namespace, operations in registry.subscriptions
+        ]
+
+    def filter(self, op: Any) -> bool:
+        _seed()
+        if registry.filter is None:
+            return True
+        try:
+            return bool(registry.filter(_op(op)))
+        except Exception:
+            # Handled, where the same error has a place to go.
+            return True
+
+    def handle(self, op: Any) -> None:
+        _seed()
+        try:
+            if registry.handler is not None:
+                registry.handler(_op(op))
+            elif registry.batch_handler is not None:
+                (failure,) = registry.batch_handler([_op(op)])
+                if failure is not None:
+                    raise failure
+        except Exception as error:
+            raise Err(_failed(error)) from None
+
+    def handle_batch(self, ops: list[Any]) -> list[Any]:
+        _seed()
+        try:
+            outcomes = list(registry.batch_handler([_op(op) for op in ops]))  # type: ignore[misc]
+            if len(outcomes) != len(ops):
+                raise ValueError(f"the batch handler returns {len(outcomes)} outcomes for {len(ops)} ops")
+            return [Ok(None) if outcome is None else Err(_failed(outcome)) for outcome in outcomes]
+        except Exception as error:
+            failure = _failed(error)
+            return [Err(failure) for _ in ops]

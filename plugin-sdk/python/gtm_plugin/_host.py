@@ -1,0 +1,99 @@
+"""The host: in a component the real one, else one in memory, which `gtm_plugin.testing` sets up.
+
+Each function raises an error of `gtm_plugin.errors`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import KINDS, Unavailable
+
+try:
+    from componentize_py_types import Err
+    from wit_world.imports import extended_json, http, log, mail, metrics, mongodb, state, store
+except ImportError:
+    from .testing.host import *  # noqa: F403
+else:
+
+    def _asked(function: Any, *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Err as error:
+            reason = error.value
+            if isinstance(reason, str):
+                raise KINDS["Invalid"](reason) from None
+            kind = KINDS.get(type(reason).__name__.removeprefix("Error_"), Unavailable)
+            raise kind(reason.value) from None
+
+    LEVELS = {level.name.lower(): level for level in log.Level}
+
+    def write_log(level: str, message: str) -> None:
+        log.log(LEVELS[level], message)
+
+    def get_config(key: str) -> str | None:
+        return _asked(store.get, key)
+
+    def all_config() -> dict[str, str]:
+        return dict(_asked(store.get_all))
+
+    def encode_json(document: bytes) -> str:
+        return _asked(extended_json.encode, document)
+
+    def encode_canonical_json(document: bytes) -> str:
+        return _asked(extended_json.encode_canonical, document)
+
+    def decode_json(text: str) -> bytes:
+        return _asked(extended_json.decode, text)
+
+    def send_mail(message: dict[str, Any]) -> str:
+        return _asked(mail.send, mail.Message(**message))
+
+    def send_request(
+        method: str, url: str, headers: list[tuple[str, str]], body: bytes | None, timeout: int | None
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        response = _asked(http.send, http.Request(method, url, headers, body, timeout))
+        return response.status, response.headers, bytes(response.body)
+
+    def count(name: str, by: int) -> None:
+        metrics.count(name, by)
+
+    def gauge(name: str, value: float) -> None:
+        metrics.gauge(name, value)
+
+    def record(name: str, value: float) -> None:
+        metrics.record_value(name, value)
+
+    def get_state(key: str) -> bytes | None:
+        return _asked(state.get, key)
+
+    def set_state(key: str, value: bytes) -> None:
+        _asked(state.set, key, value)
+
+    def delete_state(key: str) -> None:
+        _asked(state.delete, key)
+
+    def swap_state(key: str, expected: bytes | None, value: bytes) -> bool:
+        return _asked(state.compare_and_swap, key, expected, value)
+
+    def find(
+        namespace: str, filter: bytes, projection: bytes | None, sort: bytes | None, skip: int | None, limit: int | None
+    ) -> list[bytes]:
+        return _asked(mongodb.find, namespace, filter, mongodb.FindOptions(projection, sort, skip, limit))
+
+    def aggregate(namespace: str, pipeline: list[bytes]) -> list[bytes]:
+        return _asked(mongodb.aggregate, namespace, pipeline)
+
+    def insert(namespace: str, documents: list[bytes]) -> None:
+        _asked(mongodb.insert, namespace, documents)
+
+    def update(namespace: str, filter: bytes, update: bytes, many: bool, upsert: bool) -> tuple[int, int, bytes | None]:
+        result = _asked(mongodb.update, namespace, filter, update, mongodb.UpdateOptions(many, upsert))
+        return result.matched, result.modified, result.upserted
+
+    def replace(namespace: str, filter: bytes, replacement: bytes, upsert: bool) -> tuple[int, int, bytes | None]:
+        result = _asked(mongodb.replace, namespace, filter, replacement, upsert)
+        return result.matched, result.modified, result.upserted
+
+    def delete(namespace: str, filter: bytes, many: bool) -> int:
+        return _asked(mongodb.delete, namespace, filter, many)

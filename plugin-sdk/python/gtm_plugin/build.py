@@ -1,0 +1,79 @@
+"""``gtm-plugin build``: makes a component of a module."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .registry import registry
+
+RUN = "import sys, componentize_py; sys.exit(componentize_py.script())"
+GLUE = "import {module}\nfrom gtm_plugin._component import WitWorld\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="gtm-plugin", description="Makes gtm-host plugins of Python modules.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("build", help="make a component of a module")
+    command.add_argument("module", type=Path, metavar="MODULE.py")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the plugin to write")
+    arguments = parser.parse_args()
+    try:
+        build(arguments.module, arguments.output)
+    except BuildError as error:
+        sys.exit(f"gtm-plugin: error: {error}")
+
+
+class BuildError(Exception):
+    """Why there is no component. A sentence."""
+
+
+def build(module: Path, output: Path) -> None:
+    """Makes a component. Raises BuildError."""
+    wit = Path(__file__).parent / "wit"
+    if not wit.is_dir():
+        raise BuildError("the contract is missing: install this package by pip install, not in editable mode")
+    if not module.is_file():
+        raise BuildError(f"there is no {module}")
+    world = _world(module)
+    if importlib.util.find_spec("componentize_py") is None:
+        raise BuildError("componentize-py is missing: pip install componentize-py==0.25.1")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "gtm_component.py").write_text(GLUE.format(module=module.stem))
+        command = [sys.executable, "-c", RUN, "--wit-path", str(wit), "--world", world, "componentize"]
+        site = Path(__file__).parent.parent
+        for path in (Path(directory), module.resolve().parent, site):
+            command += ["--python-path", str(path)]
+        command += ["gtm_component", "--output", str(output)]
+        # Of a virtual environment it would take all that is there, with the compiler itself.
+        environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        built = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if built.returncode != 0:
+        raise BuildError(f"componentize-py failed:\n{built.stdout}{built.stderr}")
+    print(f"{output}: {output.stat().st_size // 1024} KiB, see gtm-host check {output}")
+
+
+def _world(module: Path) -> str:
+    """Imports the plugin, and looks what it registers."""
+    if not module.stem.isidentifier():
+        raise BuildError(f"{module.stem} is no name of a module")
+    sys.path.insert(0, str(module.resolve().parent))
+    try:
+        importlib.import_module(module.stem)
+    except Exception as error:
+        raise BuildError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
+    if registry.batch_handler is not None:
+        return "batch-handler"
+    if registry.handler is None:
+        raise BuildError(f"{module} has no function with @handler or @batch_handler")
+    return "sdk"
+
+
+if __name__ == "__main__":
+    main()
