@@ -101,9 +101,17 @@ pub(in crate::cli) struct NewArguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Language {
     Rust,
+    #[value(alias = "javascript")]
+    Js,
+    #[value(alias = "typescript")]
+    Ts,
+    #[value(alias = "py")]
+    Python,
     C,
     #[value(alias = "c++")]
     Cpp,
+    #[value(alias = "golang")]
+    Go,
     Zig,
 }
 

