@@ -45,6 +45,9 @@ enum Command {
     },
     /// Measure the hot paths, delivery, snapshots, whole hosts, and the replay of a dump
     Bench {
+        /// languages: only the same plugin in each language
+        #[arg(value_parser = ["languages"])]
+        only: Option<String>,
         /// For criterion, after a --: part of a benchmark's name, for example
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
         Command::Languages { languages } => commands::languages::run(&languages),
         Command::Bindings { check } => commands::bindings::run(check),
         Command::Fuzz { minutes } => commands::fuzz::run(minutes),
-        Command::Bench { arguments } => commands::bench::run(&arguments),
+        Command::Bench { only, arguments } => commands::bench::run(only.as_deref(), &arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod compile;
 mod componentize;
 mod config_check;
 mod control;
@@ -67,6 +68,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::Componentize(arguments) => componentize::run(arguments),
         Command::Config(arguments) => config_check::run(arguments, &settings),
         Command::Check(arguments) => check::run(arguments, &settings),
+        Command::Compile(arguments) => compile::run(arguments, &settings),
         Command::Status(arguments) => control::status(arguments, &settings),
         Command::Pause(arguments) => control::pause(arguments, &settings),
         Command::Resume(arguments) => control::resume(arguments, &settings),

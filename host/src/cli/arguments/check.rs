@@ -1,4 +1,4 @@
-//! Which plugins are checked.
+//! Which plugins are checked, or compiled.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use gtm_host::config::Settings;
 use super::common::{CommonArguments, Format};
 use super::overlay;
 
-/// Which plugins are checked.
+/// Which plugins are checked, or compiled.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArguments {
     /// The plugins

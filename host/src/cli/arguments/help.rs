@@ -65,6 +65,13 @@ Examples:
 Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line
 was not understood, 130 stopped by a signal.";
 
+pub(super) const COMPILE: &str = "\
+A plugin in Python takes seconds to compile, one in Rust or C milliseconds. A host does that by itself, once for
+each version, and a swap does it beside the version that runs. In an image or a package it can be done before.
+
+Examples:
+  gtm-host compile plugins/*.wasm --cache-dir /var/cache/gtm-host";
+
 pub(super) const CHECK: &str = "\
 Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox.
 What it asks for beside the log and its config is a capability of the host, such as mail; beside it

@@ -35,7 +35,8 @@ pub(super) use dead_letters::{
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
 use help::{
-    CHECK, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP, TAIL, TRY,
+    CHECK, COMPILE, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP,
+    TAIL, TRY,
 };
 use plugins::PluginArguments;
 use server::ServerArguments;
@@ -71,6 +72,9 @@ pub(super) enum Command {
     /// Say what a plugin is before it runs: whether it fits, what it subscribes to and what it asks for
     #[command(after_help = CHECK)]
     Check(CheckArguments),
+    /// Compile plugins into the cache, so that a host which starts with them need not
+    #[command(after_help = COMPILE)]
+    Compile(CheckArguments),
     /// Hand ops to a plugin and show what it makes of them: mails, requests and writes are shown, not done
     #[command(after_help = TRY)]
     Try(TryArguments),
@@ -203,6 +207,7 @@ impl Arguments {
                 arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
             }
             Command::Check(_)
+            | Command::Compile(_)
             | Command::Try(_)
             | Command::New(_)
             | Command::Componentize(_)
@@ -227,7 +232,7 @@ impl Command {
             | Self::Replay(ReplayArguments { common, .. })
             | Self::Tail(TailArguments { common, .. }) => common,
             Self::DeadLetters(arguments) => return arguments.settings(),
-            Self::Check(arguments) => return arguments.settings(),
+            Self::Check(arguments) | Self::Compile(arguments) => return arguments.settings(),
             Self::Try(arguments) => return arguments.settings(),
             Self::Config(arguments) => return arguments.settings(),
             Self::New(NewArguments { common, .. })

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use bson::doc;
 use serde_json::Value;
-use xtask::testbed::Server;
+use xtask::testbed::{Server, SmtpSink};
 
-use crate::support::{Database, Host, message, plugin, run};
+use crate::support::{Database, Host, LIMIT, message, plugin, run};
 
 /// Runs cargo in the project of a newcomer, as he would.
 fn cargo(project: &Path, arguments: &[&str]) {
@@ -29,18 +29,19 @@ fn target() -> std::path::PathBuf {
 #[tokio::test]
 async fn a_newcomer_begins_builds_tries_runs_edits_and_swaps() {
     let directory = tempfile::tempdir().unwrap();
-    let project = directory.path().join("count_orders");
-    let (code, out, said) = run(&["new", "count_orders", "--dir", project.to_str().unwrap()]);
+    let project = directory.path().join("greet_users");
+    let (code, out, said) = run(&["new", "greet_users", "--dir", project.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(out.contains("cargo test && cargo plugin"), "{out}");
+    assert!(out.contains("cargo plugin\n  cargo test"), "{out}");
     cargo(&project, &["test", "--quiet"]);
     cargo(&project, &["plugin", "--quiet"]);
-    let wasm = target().join("wasm32-wasip2/release/count_orders.wasm");
+    let wasm = target().join("wasm32-wasip2/release/greet_users.wasm");
     let wasm = wasm.to_str().unwrap();
 
-    let (code, out, said) = run(&["try", wasm, "--insert", "shop.orders", r#"{"_id":1,"total":120}"#]);
-    assert_eq!((code, out.ends_with(" insert shop.orders\n  handled\n")), (Some(0), true), "{out}{said}");
-    assert!(said.contains("a large order: 120"), "{said}");
+    let (code, out, said) =
+        run(&["try", wasm, "--insert", "app.users", r#"{"_id":1,"name":"Ada","email":"ada@example.com"}"#]);
+    assert_eq!((code, out.ends_with("Hello Ada\n  handled\n")), (Some(0), true), "{out}{said}");
+    assert!(said.contains("welcomed Ada"), "{said}");
 
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
@@ -52,30 +53,46 @@ async fn a_newcomer_begins_builds_tries_runs_edits_and_swaps() {
         std::fs::write(&lib, text.replace(from, to)).unwrap();
         cargo(&project, &["plugin", "--quiet"]);
     };
-    edit("shop.orders", &format!("{}.orders", own.name));
-    let mut host = Host::tailing(&["--plugin", wasm, "--uri", server.uri()]);
-    let order = async |n: i32| {
-        own.collection("orders").insert_one(doc! { "_id": n, "total": 120 + n }).await.unwrap()
+    edit(r#""users""#, &format!(r#""users" && op.namespace().database == "{}""#, own.name));
+    let sink = SmtpSink::start().unwrap();
+    let arguments = ["--plugin", wasm, "--uri", server.uri(), "--grant", "mail", "--smtp", &sink.url()];
+    let mut host = Host::tailing(&arguments);
+    let user = async |name: &str| {
+        let user = doc! { "name": name, "email": "ada@example.com" };
+        own.collection("users").insert_one(user).await.unwrap()
     };
-    order(1).await;
-    host.wait_for("a large order: 121");
-    edit("a large order", "quite an order");
+    user("Ada").await;
+    assert_eq!(sink.next(LIMIT).unwrap().text.trim_end(), "Hello Ada");
+    edit("Hello {name}", "Good to see you, {name}");
     host.wait_for(" takes over from ");
-    order(2).await;
-    host.wait_for("quite an order: 122");
+    user("Grace").await;
+    assert_eq!(sink.next(LIMIT).unwrap().text.trim_end(), "Good to see you, Grace");
 }
 
 #[test]
 fn what_cannot_be_begun_is_said() {
     let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a file"), "").unwrap();
     let there = directory.path().to_str().unwrap();
     for (arguments, reason) in [
-        (vec!["new", "Count-Orders"], "cannot be the name of a crate"),
-        (vec!["new", "orders", "--dir", there], "exists already: name another folder by --dir"),
-        (vec!["new", "orders", "--dir", "/tmp/no", "--sdk", "/no/such"], "there is no crate in /no/such"),
+        (vec!["new", "Count-Orders"], "cannot be the name of a plugin"),
+        (vec!["new", "orders", "--dir", there], "is not empty: name another folder by --dir"),
+        (vec!["new", "class", "--lang", "python"], "it means something else already"),
+        (
+            vec!["new", "orders", "--lang", "cobol"],
+            "[possible values: rust, js, ts, python, c, cpp, go, zig]",
+        ),
+        (
+            vec!["new", "orders", "--lang", "js", "--dir", "/tmp/no", "--sdk", "/no/such"],
+            "there is no javascript/package.json in /no/such",
+        ),
+        (
+            vec!["new", "orders", "--dir", "/tmp/no", "--sdk", "/no/such"],
+            "there is no Cargo.toml in /no/such",
+        ),
     ] {
         let (code, _, said) = run(&arguments);
-        assert!(code == Some(1) && said.contains(reason), "{said}");
+        assert!(matches!(code, Some(1 | 2)) && said.contains(reason), "{said}");
     }
 }
 

@@ -1,0 +1,46 @@
+//! `gtm-host compile`: has plugins ready before a host starts with them.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use gtm_host::config::Settings;
+use gtm_host::plugin::{Engine, LoadError, Plugin, PluginSetup};
+use serde_json::json;
+
+use super::arguments::{CheckArguments, Format};
+use super::directories;
+use super::output::{print, print_json};
+
+pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let cache = directories::cache(settings)?;
+    let engine = Engine::new(&cache)?;
+    let mut all_are = true;
+    for path in &arguments.paths {
+        let compiled = compile(&engine, path, settings);
+        all_are &= compiled.is_ok();
+        let shown = path.to_string_lossy();
+        match (arguments.output, compiled) {
+            (Format::Text, Ok(time)) => {
+                let time = humantime::format_duration(Duration::from_millis(time));
+                print(format!("{shown}: ready after {time}, in {}", cache.display()).as_bytes())?
+            }
+            (Format::Text, Err(error)) => print(format!("{shown}: no plugin\n  {error}").as_bytes())?,
+            (Format::Json, Ok(time)) => {
+                print_json(&json!({ "path": shown, "plugin": true, "milliseconds": time, "cache": cache }))?
+            }
+            (Format::Json, Err(error)) => {
+                print_json(&json!({ "path": shown, "plugin": false, "error": error.to_string() }))?
+            }
+        };
+    }
+    Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Gives back how many milliseconds it took: few where the cache had it already.
+fn compile(engine: &Engine, path: &Path, settings: &Settings) -> Result<u64, LoadError> {
+    let started = Instant::now();
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Plugin::load(engine, path, &PluginSetup::new(&name, settings.limits()))?;
+    Ok(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
+}
