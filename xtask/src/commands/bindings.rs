@@ -1,6 +1,7 @@
-//! The contract as C has it, in plugin-sdk/c: written, or compared with what is there.
+//! The contract as the SDKs have it: for C in its language, for JavaScript as it is. Written, or compared with what is there.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use wit_bindgen_c::Opts;
@@ -24,6 +25,23 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
             fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         } else if fs::read_to_string(&path).ok().as_deref() != Some(text) {
             bail!("{} is not what the contract says now: cargo xtask bindings writes it", path.display());
+        }
+    }
+    // A package of npm holds what is in its own folder only.
+    copy(&xtask::root().join("wit"), &xtask::root().join("plugin-sdk/javascript/wit"), check)
+}
+
+fn copy(from: &Path, to: &Path, check: bool) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let from = entry?.path();
+        let to = to.join(from.file_name().unwrap_or_default());
+        if from.is_dir() {
+            copy(&from, &to, check)?;
+        } else if !check {
+            fs::copy(&from, &to).with_context(|| format!("{} cannot be written", to.display()))?;
+        } else if fs::read(&from)? != fs::read(&to).unwrap_or_default() {
+            bail!("{} is not what the contract says now: cargo xtask bindings writes it", to.display());
         }
     }
     Ok(())

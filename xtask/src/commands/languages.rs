@@ -73,6 +73,25 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
         run_line(line, &project, compilers)?;
         println!("    {}: {line}: {:.1} s", language.name, started.elapsed().as_secs_f64());
     }
+    // Where an SDK offers more than the example uses, a plugin of the tests does.
+    let tests = xtask::root().join("host/tests/plugins");
+    match language.name {
+        "js" => {
+            let copy = format!("cp '{}' src/errand.js", tests.join("errand_js/src/plugin.js").display());
+            run_line(&copy, &project, compilers)?;
+            run_line(
+                "node_modules/.bin/gtm-plugin build src/errand.js -o build/errand.wasm",
+                &project,
+                compilers,
+            )?;
+        }
+        "python" => {
+            let copy = format!("cp '{}' .", tests.join("errand_py/errand.py").display());
+            run_line(&copy, &project, compilers)?;
+            run_line(".venv/bin/gtm-plugin build errand.py -o build/errand.wasm", &project, compilers)?;
+        }
+        _ => {}
+    }
     let plugin = language.plugin();
     let size = fs::metadata(&plugin).with_context(|| format!("{} was not built", plugin.display()))?.len();
     println!("    {}: {} KiB", language.name, size / 1024);

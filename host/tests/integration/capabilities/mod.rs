@@ -24,10 +24,15 @@ impl Errands {
     }
 
     pub async fn with(grants: &[&str], more: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::of(&plugin("errand"), grants, more, environment).await
+    }
+
+    /// With the plugin at this path, which is named errand too.
+    pub async fn of(errand: &str, grants: &[&str], more: &[&str], environment: &[(&str, &str)]) -> Self {
         let server = Server::ready().unwrap();
         let own = Database::new(server.uri()).await;
-        let (errand, database) = (plugin("errand"), format!("database={}", own.name));
-        let mut arguments = vec!["--plugin", &errand, "--uri", server.uri(), "--set", &database];
+        let database = format!("database={}", own.name);
+        let mut arguments = vec!["--plugin", errand, "--uri", server.uri(), "--set", &database];
         // A namespace of the database of this test is written with its name.
         let grants: Vec<_> = grants.iter().map(|grant| grant.replace("OWN", &own.name)).collect();
         grants.iter().for_each(|grant| arguments.extend(["--grant", grant]));

@@ -1,5 +1,6 @@
 //! The same plugin in each language, as `cargo xtask languages` built it, does the same with the same ops.
 
+mod capabilities;
 mod documents;
 mod failing;
 mod growing;

@@ -1,0 +1,96 @@
+"""Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
+`NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`. The same as the plugin errand, in Python."""
+
+import json
+import random
+import uuid
+from typing import Any
+
+from bson import ObjectId, json_util
+from gtm_plugin import Op, config, filter, handler, http, log, mail, metrics, state
+from gtm_plugin.mongodb import Collection
+
+
+@filter
+def is_own(op: Op) -> bool:
+    errand = op.document()
+    # Where it is asked to, it does what a filter may not.
+    if errand.get("in_filter"):
+        report(errand)
+        return False
+    # Each host of the tests has a database of its own.
+    return config.get("database", op.database) == op.database
+
+
+@handler(namespace="*.errands", operation="insert")
+def handle(op: Op) -> None:
+    report(op.document())
+
+
+def report(errand: dict[str, Any]) -> None:
+    try:
+        log.info(f"{errand['_id']} ok {run(errand)}")
+    except Exception as error:
+        log.info(f"{errand['_id']} error {error}")
+
+
+def run(errand: dict[str, Any]) -> object:
+    what = errand["do"]
+    own = Collection(errand.get("ns", ""))
+    part = errand.get("filter", {})
+    if what == "http":
+        body = b"x" * errand["bytes"] if "bytes" in errand else errand.get("body")
+        response = http.request(errand.get("method", "GET"), errand["url"], headers=errand.get("headers"), content=body)
+        return f"{response.status} {shown(response.content)}"
+    if what == "find":
+        return listed(own.find(part, sort=errand.get("sort"), limit=errand.get("limit")))
+    if what == "aggregate":
+        return listed(own.aggregate(errand["pipeline"]))
+    if what == "insert":
+        own.insert_one(errand["document"])
+        return "inserted"
+    if what == "update":
+        many = errand.get("many", False)
+        result = own.update_many(part, errand["update"]) if many else own.update_one(part, errand["update"], upsert=True)
+        return f"{result.matched} {result.modified}"
+    if what == "replace":
+        result = own.replace_one(part, errand["document"], upsert=True)
+        return f"{result.matched} {result.modified}"
+    if what == "delete":
+        return own.delete_many(part)
+    if what == "get":
+        value = state.get(errand["key"])
+        return "nothing" if value is None else shown(value)
+    if what == "set":
+        state.set(errand["key"], errand["value"].encode())
+        return "set"
+    if what == "forget":
+        state.delete(errand["key"])
+        return "forgotten"
+    if what == "swap":
+        expected = errand.get("expected")
+        swapped = state.compare_and_swap(errand["key"], expected and expected.encode(), errand["value"].encode())
+        return "true" if swapped else "false"
+    if what == "mail":
+        return mail.send(to=errand["to"], subject="an errand", text="done")
+    if what == "count":
+        metrics.count("errands")
+        metrics.gauge("level", 0.5)
+        metrics.record("seconds", 0.01)
+        return "counted"
+    if what == "config":
+        return config.get(errand["key"], "nothing")
+    if what == "random":
+        return f"{random.random()} {ObjectId()} {uuid.uuid4()}"
+    if what == "encode":
+        return errand["text"].encode().decode()
+    raise ValueError(f"{what} is no errand")
+
+
+def listed(documents: list[dict[str, Any]]) -> str:
+    shown = (json.dumps(json.loads(json_util.dumps(one)), separators=(",", ":")) for one in documents)
+    return f"{len(documents)} [{','.join(shown)}]"
+
+
+def shown(value: bytes) -> str:
+    return value.decode() if len(value) <= 2000 else f"{len(value)} bytes"
