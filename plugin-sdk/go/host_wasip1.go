@@ -12,16 +12,16 @@ import (
 	"unsafe"
 )
 
-// Memory that the host writes into is Go's, and must be found there until the call ends. The collector may not run while the
-// host asks for it, so it runs between calls only.
+// What the host writes goes into chunks that are used again by the next call: the collector may not run while the host asks for
+// memory, nor find that nothing points there yet.
 var (
-	lent      [][]byte
-	lentBytes int
-	calls     int
+	chunks [][]byte
+	used   int
+	calls  int
 )
 
 const (
-	collectBytes = 4 << 20
+	chunkBytes   = 64 << 10
 	collectCalls = 1000
 )
 
@@ -51,21 +51,32 @@ func cabiRealloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer
 		}
 		return unsafe.Pointer(begin)
 	}
-	memory := make([]byte, size)
-	if old != nil && oldSize > 0 {
-		copy(memory, unsafe.Slice((*byte)(old), oldSize))
+	begin := (used + int(align) - 1) &^ (int(align) - 1)
+	if len(chunks) == 0 || begin+int(size) > len(chunks[len(chunks)-1]) {
+		chunks = append(chunks, make([]byte, max(chunkBytes, int(size))))
+		begin = 0
 	}
-	lent = append(lent, memory)
-	lentBytes += int(size)
-	return unsafe.Pointer(&memory[0])
+	used = begin + int(size)
+	memory := unsafe.Pointer(&chunks[len(chunks)-1][begin])
+	if old != nil && oldSize > 0 {
+		copy(unsafe.Slice((*byte)(memory), size), unsafe.Slice((*byte)(old), oldSize))
+	}
+	return memory
 }
 
 func endCall() {
-	clear(lent)
-	lent = lent[:0]
+	if len(chunks) > 1 {
+		clear(chunks[1:])
+		chunks = chunks[:1]
+	}
+	used = 0
+}
+
+// To collect may take waiting, which a filter may not: its instance is replaced by the host when it has grown.
+func collect() {
 	calls++
-	if lentBytes > collectBytes || calls > collectCalls {
-		lentBytes, calls = 0, 0
+	if calls > collectCalls {
+		calls = 0
 		runtime.GC()
 	}
 }
@@ -103,10 +114,20 @@ func (b block) hostError(offset uintptr, kinds ...Kind) error {
 	return &HostError{kind, b.text(offset + 4)}
 }
 
-func read(at unsafe.Pointer) *Op {
+// The names of the op before. Most ops have the same.
+var database, collection string
+
+func same(before *string, now []byte) string {
+	if *before != string(now) {
+		*before = string(now)
+	}
+	return *before
+}
+
+func read(at unsafe.Pointer) Op {
 	b := block{at}
-	op := &Op{
-		ID: b.text(0), Type: OperationType(b.u8(8)), Database: b.text(12), Collection: b.text(20),
+	op := Op{
+		ID: b.text(0), Type: OperationType(b.u8(8)), Database: same(&database, b.bytes(12)), Collection: same(&collection, b.bytes(20)),
 		Seconds: b.u32(28), Increment: b.u32(32),
 		DocumentKey: b.optional(56), FullDocument: b.optional(68), FullDocumentBeforeChange: b.optional(80),
 		UpdateDescription: b.optional(92), Command: b.optional(104),
@@ -121,9 +142,13 @@ func read(at unsafe.Pointer) *Op {
 	return op
 }
 
+// The op in the filter, in place of a new one each time.
+var filtered Op
+
 //go:wasmexport filter
 func exportFilter(at unsafe.Pointer) int32 {
-	wanted := wants(read(at))
+	filtered = read(at)
+	wanted := wants(&filtered)
 	endCall()
 	if wanted {
 		return 1
@@ -140,7 +165,7 @@ var (
 //go:wasmexport handle
 func exportHandle(at unsafe.Pointer) unsafe.Pointer {
 	op := read(at)
-	failed, rejected, reason := outcome(func() error { return plugin.Handle(op) })
+	failed, rejected, reason := outcome(func() error { return plugin.Handle(&op) })
 	given, givenText = [4]uint32{}, nil
 	if failed {
 		given[0] = 1
@@ -151,6 +176,7 @@ func exportHandle(at unsafe.Pointer) unsafe.Pointer {
 		given[2], given[3] = address(givenText), uint32(len(givenText))
 	}
 	endCall()
+	collect()
 	return unsafe.Pointer(&given)
 }
 

@@ -29,6 +29,10 @@ function parsed() {
   }
 }
 
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  fail(`Node 20.19 or newer is needed, and this is ${process.versions.node}: \`nvm install --lts\` or https://nodejs.org has one`);
+}
 const { positionals, values } = parsed();
 if (values.help) {
   process.stdout.write(HELP);

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { SourceMap } from "node:module";
 import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { componentize } from "componentize-qjs";
 import { BuildError } from "./error.js";
 import { bundle, exportsOf } from "./bundle.js";
@@ -10,6 +11,8 @@ import { stamp } from "./stamp.js";
 import { withWorld } from "./world.js";
 
 export { BuildError };
+
+const SDK = fileURLToPath(new URL("../src/", import.meta.url));
 
 /** Builds the component of the plugin in `entry` and gives back its bytes. */
 export async function build(entry) {
@@ -42,11 +45,12 @@ function place(trace, map) {
   const sources = new SourceMap(map);
   for (const [, line, column] of trace.matchAll(/user\.js:(\d+):(\d+)/g)) {
     const { originalSource, originalLine, originalColumn } = sources.findEntry(line - 1, column - 1);
-    const isAuthors = originalSource && !/node_modules|gtm-plugin/.test(originalSource);
-    if (isAuthors) return `\n    at ${originalSource}:${originalLine + 1}:${originalColumn + 1}`;
+    if (originalSource && isAuthors(resolve(originalSource))) return `\n    at ${originalSource}:${originalLine + 1}:${originalColumn + 1}`;
   }
   return "";
 }
+
+const isAuthors = (path) => existsSync(path) && !path.startsWith(SDK) && !/[\\/]node_modules[\\/]/.test(path);
 
 /** Builds a component and writes it to a file. Gives back how many bytes that are. */
 export async function buildTo(entry, output) {

@@ -58,7 +58,7 @@ async fn every_capability(plugin: &Path) {
         (things(doc! { "do": "delete", "filter": {} }), "ok 2"),
         (
             doc! { "do": "find", "ns": "other.things", "filter": {} },
-            "error reading other.things is not granted",
+            "error mongodb: to read other.things is not granted",
         ),
         (
             doc! { "do": "get", "key": "k", "in_filter": true },

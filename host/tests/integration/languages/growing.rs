@@ -12,13 +12,14 @@ const CALLS: usize = 100_000;
 /// What a runtime may have taken by then, it keeps.
 const AT_FIRST: usize = 10_000;
 
-/// The runtime of Python keeps each string that an import gives back, so an instance grows, until the host replaces it.
-const LEAKS: &str = "python";
+/// Instances that grow, until the host replaces them: the runtime of Python keeps each string that an import gives back, and that
+/// of Go cannot collect in a filter, where it might have to wait.
+const GROWING: [&str; 2] = ["python", "go"];
 const LIMIT: usize = 64 << 20;
 
 async fn a_hundred_thousand_calls(path: &Path) {
     let mut running = Running::with(path, |setup| setup.limits.memory = LIMIT, None);
-    let leaks = path.iter().any(|part| part == LEAKS);
+    let grows = path.iter().any(|part| GROWING.iter().any(|language| part == *language));
     let user = doc! { "_id": 1, "name": "Ada", "email": "ada@example.com", "tags": ["a", "b"], "more": { "n": 1_i64, "x": 0.5 } };
     let op = insert("app", "users", Some(bytes(&user)));
     let mut at_first = 0;
@@ -31,7 +32,7 @@ async fn a_hundred_thousand_calls(path: &Path) {
             let taken = running.filter.memory() + running.handler.memory();
             match call {
                 ..=AT_FIRST => at_first = taken.max(at_first),
-                _ if leaks => assert!(running.handler.memory() <= LIMIT),
+                _ if grows => assert!(running.filter.memory().max(running.handler.memory()) <= LIMIT),
                 _ => assert!(taken <= at_first, "{taken} bytes after {call} calls, {at_first} at first"),
             }
         }

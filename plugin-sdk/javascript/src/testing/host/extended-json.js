@@ -1,4 +1,4 @@
-// As the host does it, but by the package bson, which does not keep each type: a symbol becomes a string.
+// As the host does it, but by the package bson, which does not keep each type: undefined becomes null, a dbPointer a DBRef.
 
 import { EJSON, deserialize, serialize } from "bson";
 

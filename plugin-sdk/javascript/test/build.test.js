@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const command = join(here, "bin/gtm-plugin.js");
+// In the package, which finds itself by its name.
+const folder = mkdtempSync(join(here, "test/tmp-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Builds a plugin of this text, and gives back the component or what is said instead. */
+function built(text, name = "plugin.js") {
+  const output = join(folder, "out.wasm");
+  rmSync(output, { force: true });
+  if (text !== undefined) writeFileSync(join(folder, name), text);
+  const { status, stderr } = spawnSync(process.execPath, [command, "build", name, "-o", output], { cwd: folder, encoding: "utf8" });
+  return status === 0 ? { component: readFileSync(output, "latin1") } : { said: stderr };
+}
+
+test("a plugin asks for what it uses", () => {
+  const { component, said } = built(`
+    import { log, mail } from "gtm-plugin";
+    export const subscriptions = [{ namespace: "*.users" }];
+    export async function handle(op) { log.info(await mail.send({ to: op.document().email, text: "x" })); }
+  `);
+  assert.equal(said, undefined);
+  const names = ["gtm:plugin/log@", "gtm:plugin/mail@", "gtm:plugin/http@", "gtm:plugin/state@", "handle-batch"];
+  // In the names of imports and exports, not in the text of the modules.
+  const has = (name) => component.includes(name.endsWith("@") ? `${name}0.1.0` : name);
+  assert.deepEqual(names.map(has), [true, true, false, false, false]);
+  assert.match(component.slice(-200), /gtm:plugin\{"contract":"0\.1\.0","sdk":"gtm-plugin [^"]+ \(JavaScript\)","version":"[^"]+"\}$/);
+});
+
+test("a plugin of batches exports handle-batch, and TypeScript is built", () => {
+  const { component, said } = built("import type { Op } from 'gtm-plugin'; export function handleBatch(ops: Op[]): void {}", "batch.ts");
+  assert.equal(said, undefined);
+  assert.ok(component.includes("handle-batch"));
+});
+
+test("what is wrong is said", () => {
+  const says = (text, wanted) => assert.match(built(text).said ?? "it was built", wanted);
+  says("export const filter = () => true;", /plugin\.js does not export handle: write/);
+  says("export function handle(op) { const x = ; }", /Unexpected ";"/);
+  says('import "node:fs"; export function handle() {}', /there is no node:fs/);
+  says('import "no-such-package"; export function handle() {}', /npm install no-such-package/);
+  says("await 1; export function handle() {}", /There is no await at the top of a plugin's module/);
+  says('import { config } from "gtm-plugin";\nconfig.get("x"); export function handle() {}', /config is used where the plugin is built(.|\n)*at plugin\.js:2:8/);
+  says('export const subscriptions = [{ operationTypes: ["x"] }]; export function handle() {}', /x is no operation type/);
+  assert.match(built(undefined, "missing.js").said, /there is no file missing\.js/);
+  const { status, stderr } = spawnSync(process.execPath, [command], { encoding: "utf8" });
+  assert.equal(status, 2);
+  assert.match(stderr, /Usage: gtm-plugin build/);
+  assert.match(execFileSync(process.execPath, [command, "--help"], { encoding: "utf8" }), /^Make a plugin/);
+});
+
+test("the copy of the contract is the contract", { skip: !existsSync(join(here, "../../wit")) && "not in the repository" }, () => {
+  const files = (path) =>
+    Object.fromEntries(
+      readdirSync(path, { recursive: true })
+        .filter((name) => statSync(join(path, name)).isFile())
+        .map((name) => [name, readFileSync(join(path, name), "utf8")]),
+    );
+  assert.deepEqual(files(join(here, "wit")), files(join(here, "../../wit")), "run `npm run copy-wit`");
+});
