@@ -62,7 +62,7 @@ class WitWorld(wit_world.WitWorld):
             return True
         try:
             return bool(registry.filter(_op(op)))
-        except Exception:
+        except BaseException:
             # Handled, where the same error has a place to go.
             return True
 
@@ -75,7 +75,7 @@ class WitWorld(wit_world.WitWorld):
                 (failure,) = registry.batch_handler([_op(op)])
                 if failure is not None:
                     raise failure
-        except Exception as error:
+        except BaseException as error:
             raise Err(_failed(error)) from None
 
     def handle_batch(self, ops: list[Any]) -> list[Any]:
@@ -85,6 +85,6 @@ class WitWorld(wit_world.WitWorld):
             if len(outcomes) != len(ops):
                 raise ValueError(f"the batch handler returns {len(outcomes)} outcomes for {len(ops)} ops")
             return [Ok(None) if outcome is None else Err(_failed(outcome)) for outcome in outcomes]
-        except Exception as error:
+        except BaseException as error:
             failure = _failed(error)
             return [Err(failure) for _ in ops]

@@ -5,6 +5,7 @@ mod documents;
 mod failing;
 mod growing;
 mod swaps;
+mod toolchains;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
