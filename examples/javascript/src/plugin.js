@@ -2,7 +2,8 @@
 
 import { Reject, config, extendedJson, log, mail } from "gtm-plugin";
 
-export const subscriptions = [{ namespace: "*.users", operationTypes: ["insert"] }];
+// To be asked about some changes only:
+// export const subscriptions = [{ namespace: "app.users", operationTypes: ["insert"] }];
 
 export function filter(op) {
   return op.isInsert && op.collection === "users";

@@ -7,7 +7,8 @@ interface User {
   email?: unknown;
 }
 
-export const subscriptions: Subscription[] = [{ namespace: "*.users", operationTypes: ["insert"] }];
+// To be asked about some changes only:
+// export const subscriptions = [{ namespace: "app.users", operationTypes: ["insert"] }];
 
 export function filter(op: Op): boolean {
   return op.isInsert && op.collection === "users";
