@@ -1,6 +1,6 @@
 // Welcomes each new user by mail.
 
-import { type Op, Reject, type Subscription, config, extendedJson, log, mail } from "gtm-plugin";
+import { type Op, Reject, config, extendedJson, log, mail } from "gtm-plugin";
 
 interface User {
   name?: unknown;
