@@ -16,7 +16,8 @@ import (
 
 // Plugin is what a plugin does.
 type Plugin struct {
-	// Filter says whether Handle is to get this op. Quick, and without effects. Nil: every op.
+	// Filter says whether Handle is to get this op. Quick, and without effects. Nil: every op. A panic here ends the instance, and
+	// the op comes again.
 	Filter func(op *Op) bool
 	// Handle does the work. An error is tried again, but for one of Reject.
 	Handle func(op *Op) error
@@ -158,16 +159,10 @@ func outcome(call func() error) (failed, rejected bool, reason string) {
 	return true, rejected, err.Error()
 }
 
-func wants(op *Op) (wanted bool) {
+func wants(op *Op) bool {
 	if plugin.Filter == nil {
 		return true
 	}
-	// What cannot be decided is handled, where the same error has a place to go.
-	defer func() {
-		if recover() != nil {
-			wanted = true
-		}
-	}()
 	return plugin.Filter(op)
 }
 

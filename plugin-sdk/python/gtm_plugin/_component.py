@@ -1,4 +1,4 @@
-"""The exports of the component. An exception of any kind that left them would end the instance."""
+"""The exports of the component. An exception of any kind that leaves them ends the instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from componentize_py_types import Err, Ok
 from wit_world.imports import subscriptions, types
 
 from . import log
-from .errors import Failure, failure_of
+from .errors import Failure, Reject, failure_of
 from .op import Op, Timestamp, Transaction
 from .registry import OPERATIONS, registry
 
@@ -62,9 +62,13 @@ class WitWorld(wit_world.WitWorld):
             return True
         try:
             return bool(registry.filter(_op(op)))
-        except BaseException:
-            # Handled, where the same error has a place to go.
+        except Reject:
+            # What cannot be decoded here cannot be in the handler either, where it can be said what becomes of the op.
             return True
+        except BaseException as error:
+            # The contract has no error here, and neither yes nor no is right: the instance ends, and the op comes again.
+            log.error("".join(traceback.format_exception(error)[-3:]).strip())
+            raise
 
     def handle(self, op: Any) -> None:
         _seed()

@@ -32,7 +32,10 @@ registry = Registry()
 
 
 def filter(function: F) -> F:
-    """Says whether an op is to be handled. Quick, and without effects. Without it, every op is."""
+    """Says whether an op is to be handled. Quick, and without effects. Without it, every op is.
+
+    What it raises ends the instance, and the op comes again; but where a document cannot be decoded, the handler is to say so.
+    """
     registry.filter = function
     return function
 
