@@ -1,0 +1,16 @@
+//! Counts what is changed where nothing is.
+
+use gtm_plugin::{Op, Outcome, Plugin, plugin};
+
+#[plugin(namespace = ["others.*", "bench.*"])]
+struct Tally;
+
+impl Plugin for Tally {
+    fn filter(op: &Op) -> bool {
+        tally::filter(op)
+    }
+
+    fn handle(op: &Op) -> Outcome {
+        tally::handle(op)
+    }
+}

@@ -1,0 +1,52 @@
+//! The bare driver: what can be had at most. It reads the oplog as the host does, and looks at what an entry is and where.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bson::{RawBsonRef, RawDocument, Timestamp, doc};
+use futures_util::StreamExt;
+use mongodb::Client;
+use mongodb::options::CursorType;
+
+use crate::server::END;
+
+/// Reads to the end of the stream. Gives back how many entries there were, and how long after they were sent the users among them
+/// came, in microseconds, where that is asked for.
+pub(crate) async fn drain(uri: &str, start: Timestamp, batch_size: Option<u32>, timed: bool) -> anyhow::Result<(u64, Vec<u64>)> {
+    let client = Client::with_uri_str(uri).await?;
+    let oplog = client.database("local").collection::<bson::RawDocumentBuf>("oplog.rs");
+    let mut find = oplog.find(doc! { "ts": { "$gte": start } }).cursor_type(CursorType::TailableAwait);
+    if let Some(size) = batch_size {
+        find = find.batch_size(size);
+    }
+    let mut batches = find.max_await_time(Duration::from_secs(1)).batch().await?;
+    let (mut entries, mut ended, mut latencies) = (0, 0, Vec::new());
+    while ended < END {
+        let Some(batch) = batches.next().await else { break };
+        for entry in batch?.doc_slices()?.into_iter() {
+            let Some(entry) = entry?.as_document() else { continue };
+            entries += 1;
+            let (mut op, mut namespace) = ("", "");
+            for field in entry {
+                match field? {
+                    (name, RawBsonRef::String(text)) if name == "op" => op = text,
+                    (name, RawBsonRef::String(text)) if name == "ns" => namespace = text,
+                    _ => continue,
+                }
+                if !op.is_empty() && !namespace.is_empty() {
+                    break;
+                }
+            }
+            ended += u64::from(namespace == "bench.end");
+            if timed && op == "i" && namespace == "users.users" {
+                latencies.extend(latency(entry));
+            }
+        }
+    }
+    Ok((entries, latencies))
+}
+
+fn latency(entry: &RawDocument) -> Option<u64> {
+    let sent = entry.get_document("o").ok()?.get_i64("sent").ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    Some(u64::try_from(now).ok()?.saturating_sub(u64::try_from(sent).ok()?) / 1000)
+}
