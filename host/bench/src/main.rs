@@ -3,6 +3,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod bare;
+mod expected;
+mod host;
+mod rows;
 mod server;
 
 use std::time::Instant;
@@ -23,6 +26,8 @@ enum Command {
     Serve(Serve),
     /// Read an oplog by the bare driver
     Drain(Drain),
+    /// Try
+    Try { rows: String, #[arg(long, default_value_t=3)] rounds: usize, #[arg(long, default_value_t=2_000_000)] count: u64, #[arg(long, default_value_t=300)] size: usize, #[arg(long)] more: Vec<String> },
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +64,29 @@ struct Drain {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Try { rows, rounds, count, size, more } => {
+            use rows::drain::*; use host::Plugin;
+            let backlog = Backlog::new(size, count, Mix::Mixed)?;
+            let plain = Backlog::new(size, count, Mix::Inserts)?;
+            for round in 0..rounds { for row in rows.split(',') {
+                let h = |plugins: Vec<Plugin>, handled| Reader::Host { plugins, handled, more: more.clone() };
+                let (b, reader) = match row {
+                    "bare" => (&backlog, Reader::Bare(None)),
+                    "bare5000" => (&backlog, Reader::Bare(Some(5000))),
+                    "tenth" => (&backlog, h(vec![Plugin::new("tally_users", &[])], Handled::Users)),
+                    "nobody" => (&backlog, h(vec![Plugin::new("tally_others", &[])], Handled::None)),
+                    "rejected" => (&plain, h(vec![Plugin::new("tally_all", &["want=none"])], Handled::None)),
+                    "every" => (&plain, h(vec![Plugin::new("tally_all", &[])], Handled::All)),
+                    "rejectedmixed" => (&backlog, h(vec![Plugin::new("tally_all", &["want=none"])], Handled::None)),
+                    "everymixed" => (&backlog, h(vec![Plugin::new("tally_all", &[])], Handled::All)),
+                    "ten" => (&backlog, h(std::iter::once(Plugin::new("tally_users", &[])).chain(Plugin::several("tally_others", 9)).collect(), Handled::Users)),
+                    "hundred" => (&backlog, h(std::iter::once(Plugin::new("tally_users", &[])).chain(Plugin::several("tally_others", 99)).collect(), Handled::Users)),
+                    _ => anyhow::bail!("{row}"),
+                };
+                println!("{round} {row} {:.0}", b.rate(&reader)?);
+            } }
+            Ok(())
+        }
         Command::Serve(Serve { count, size, mix, rate, port }) => {
             let server = Server::start(Options { count, size, mix, rate, port })?;
             println!("replaying {count} entries of {} bytes on average at {}", server.entries().average(), server.uri());

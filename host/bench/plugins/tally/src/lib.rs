@@ -86,8 +86,17 @@ fn time(op: &Op) {
 /// The bucket of so many microseconds: sixteen to each power of two.
 fn bucket(micros: u64) -> usize {
     let power = micros.max(16).ilog2() - 4;
-    let within = (micros >> power) & 15;
-    usize::try_from(u64::from(if micros < 16 { 0 } else { power + 1 }) * 16 + within).unwrap_or(BUCKETS).min(BUCKETS - 1)
+    let row = if micros < 16 { 0 } else { power + 1 };
+    let bucket = u64::from(row) * 16 + ((micros >> power) & 15);
+    usize::try_from(bucket).unwrap_or(BUCKETS).min(BUCKETS - 1)
+}
+
+/// The least of so many microseconds that this bucket is for.
+pub fn micros(bucket: u32) -> u64 {
+    match bucket / 16 {
+        0 => bucket.into(),
+        power => u64::from(16 + bucket % 16) << (power - 1),
+    }
 }
 
 fn say() {

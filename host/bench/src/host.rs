@@ -1,0 +1,135 @@
+//! A host at work, as a process of its own, and what its plugins say.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::process::Process;
+
+use crate::expected::{Ops, Said};
+
+/// How long a stream may take to its end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A plugin, and the names and config that it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Plugin {
+    pub(crate) component: &'static str,
+    pub(crate) name: String,
+    pub(crate) config: Vec<&'static str>,
+}
+
+impl Plugin {
+    pub(crate) fn new(component: &'static str, config: &[&'static str]) -> Self {
+        Self { component, name: component.to_owned(), config: config.to_vec() }
+    }
+
+    /// So many, by numbered names.
+    pub(crate) fn several(component: &'static str, count: usize) -> impl Iterator<Item = Self> {
+        (0..count).map(move |n| Self { component, name: format!("{component}{n}"), config: Vec::new() })
+    }
+}
+
+/// A host that runs.
+pub(crate) struct Host {
+    process: Process,
+    lines: Receiver<(Instant, Value)>,
+    pub(crate) said: Said,
+    /// Checkpoints are kept here.
+    _store: TempDir,
+}
+
+/// Where the program is.
+pub(crate) fn program() -> PathBuf {
+    xtask::target_dir().join("release/gtm-host")
+}
+
+impl Host {
+    /// Starts one that follows `uri` from its oldest change on.
+    pub(crate) fn start(uri: &str, plugins: &[Plugin], more: &[&str]) -> anyhow::Result<Self> {
+        let store = tempfile::tempdir()?;
+        // So that a plugin's own numbers are not lost with an instance that is replaced.
+        let settings = store.path().join("gtm.toml");
+        std::fs::write(&settings, "[limits]\nrecycle-calls = 4000000000\n")?;
+        let mut command = Command::new(program());
+        command.arg("--config").arg(&settings);
+        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.args(["--log-format", "json", "--uri", uri, "--start", "oldest"]);
+        command.arg("--store").arg(format!("file:{}", store.path().join("store").display()));
+        for Plugin { component, name, config } in plugins {
+            command.arg("--plugin").arg(format!("{name}={}", xtask::plugin(component).display()));
+            for value in config {
+                command.arg("--set").arg(format!("{name}:{value}"));
+            }
+        }
+        command.args(more).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = Process::start("gtm-host", &mut command)?;
+        let out = process.child().stderr.take().context("no standard error")?;
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let at = Instant::now();
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send((at, line)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { process, lines, said: Said::default(), _store: store })
+    }
+
+    pub(crate) fn id(&mut self) -> u32 {
+        self.process.child().id()
+    }
+
+    /// The next line that it logs, and when.
+    pub(crate) fn line(&mut self, limit: Duration) -> anyhow::Result<Option<(Instant, Value)>> {
+        match self.lines.recv_timeout(limit) {
+            Ok((at, line)) => {
+                let message = line["message"].as_str().unwrap_or_default();
+                if line["target"] == "plugin" {
+                    self.said.take(message);
+                } else if line["level"] != "INFO" {
+                    bail!("the host says: {line}");
+                }
+                Ok(Some((at, line)))
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("the host has ended"),
+        }
+    }
+
+    /// Waits until its plugins have handled these ops, and `ends` of those that end the stream.
+    pub(crate) fn finish(&mut self, expected: Ops, ends: u64) -> anyhow::Result<Instant> {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some((at, _)) = self.line(deadline.saturating_duration_since(Instant::now()))? {
+            if self.said.ends == ends {
+                if self.said.handled != expected {
+                    bail!("expected {expected:?}, but {:?} were handled", self.said.handled);
+                }
+                return Ok(at);
+            }
+        }
+        bail!("expected {expected:?} and {ends} ends, but within {} s there were {:?}", PATIENCE.as_secs(), self.said)
+    }
+
+    /// Stops it as a person would, and sees that it says nothing more of any op.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        let status = self.process.wait(Duration::from_secs(30))?;
+        while let Ok((_, line)) = self.lines.try_recv() {
+            if line["target"] == "plugin" {
+                bail!("an op came twice: {line}");
+            }
+        }
+        anyhow::ensure!(status.success(), "the host ended with {status}");
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! What is measured: one file for each kind of row.
+
+pub(crate) mod drain;
