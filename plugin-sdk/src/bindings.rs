@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     path: "../wit",
-    world: "sdk",
+    world: "batch-filter",
     pub_export_macro: true,
     export_macro_name: "export",
     default_bindings_module: "gtm_plugin::bindings",
@@ -13,7 +13,7 @@ wit_bindgen::generate!({
 pub mod batch {
     wit_bindgen::generate!({
         path: "../wit",
-        world: "batch-handler",
+        world: "batch-filter-and-handler",
         pub_export_macro: true,
         export_macro_name: "export_batch",
         default_bindings_module: "gtm_plugin::bindings::batch",

@@ -9,6 +9,11 @@ pub fn filter<P: Plugin>(op: types::Op) -> bool {
     P::filter(&Op::from(op))
 }
 
+/// Lets a [`Plugin`] be asked of several ops at once.
+pub fn filter_batch<P: Plugin>(ops: Vec<types::Op>) -> Vec<bool> {
+    ops.into_iter().map(filter::<P>).collect()
+}
+
 /// Lets a [`Plugin`] be called by the host.
 pub fn handle<P: Plugin>(op: types::Op) -> Result<(), types::Failure> {
     P::handle(&Op::from(op)).map_err(Into::into)

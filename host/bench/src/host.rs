@@ -57,7 +57,7 @@ impl Host {
         let store = tempfile::tempdir()?;
         // So that a plugin's own numbers are not lost with an instance that is replaced.
         let settings = store.path().join("gtm.toml");
-        std::fs::write(&settings, "[limits]\nrecycle-calls = 4000000000\n")?;
+        std::fs::write(&settings, "[limits]\nrecycle_calls = 4000000000\n")?;
         let mut command = Command::new(program());
         command.arg("--config").arg(&settings);
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));

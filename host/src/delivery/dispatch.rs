@@ -43,16 +43,9 @@ impl Sieve for PluginSieve {
     async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
         let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(&self.plugin));
         let (filter, filtered) = tokio::task::spawn_blocking(move || {
-            let mut filtered = Vec::with_capacity(ops.len());
+            let verdicts = filter.call_all(&ops);
             let mut ops = ops.into_iter();
-            for op in &mut ops {
-                let verdict = filter.call(&op, 1);
-                let failed = verdict.is_err();
-                filtered.push((op, verdict));
-                if failed {
-                    break;
-                }
-            }
+            let filtered = ops.by_ref().take(verdicts.len()).zip(verdicts).collect();
             (filter, (filtered, ops.collect()))
         })
         .await?;

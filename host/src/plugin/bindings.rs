@@ -34,6 +34,26 @@ mod generated {
     });
 }
 
+/// An export that not every plugin has, by itself: the macro takes every export of a world for required.
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
+mod filter_batch {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package gtm:host;
+
+            world batch-filter {
+                use gtm:plugin/types@0.1.0.{op};
+
+                export filter-batch: func(ops: list<op>) -> list<bool>;
+            }
+        ",
+        with: { "gtm:plugin/types": super::generated::gtm::plugin::types },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+pub(super) use filter_batch::BatchFilter;
 pub use generated::gtm::plugin::types::{Failure, OperationType};
 pub(super) use generated::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state, types};
 pub(super) use generated::{Hosted, HostedPre};

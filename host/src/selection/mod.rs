@@ -3,10 +3,10 @@
 
 mod pattern;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bson::{RawBsonRef, RawDocument};
+use foldhash::HashMap;
 use sha2::{Digest, Sha256};
 
 pub use pattern::{Pattern, PatternError};

@@ -3,7 +3,7 @@
 use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use bytes::Bytes;
 
-use super::oplog::scan::Broken;
+use super::oplog::scan::{Broken, Fields};
 
 /// A document of which not even what it is can be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,16 @@ impl Reply {
             .ok_or(Malformed::Missing("cursor.nextBatch"))
     }
 
+    /// The documents in it, of which nothing but their lengths is looked at.
+    ///
+    /// # Errors
+    /// It is not the reply of a cursor.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Result<&RawDocument, Malformed>>, Malformed> {
+        // An array is a document whose names are numbers.
+        let array = RawDocument::from_bytes(self.documents()?.as_bytes())?;
+        Ok(Fields::of(array).map(|field| field?.document().ok_or(NO_DOCUMENT)))
+    }
+
     /// Its bytes.
     pub fn size(&self) -> usize {
         self.0.len()
@@ -71,9 +81,11 @@ impl Reply {
     }
 }
 
+const NO_DOCUMENT: Malformed = Malformed::Missing("fields: it is no document");
+
 /// The document that a value of an array is.
 pub(super) fn document(value: RawBsonRef<'_>) -> Result<&RawDocument, Malformed> {
-    value.as_document().ok_or(Malformed::Missing("fields: it is no document"))
+    value.as_document().ok_or(NO_DOCUMENT)
 }
 
 /// `{_id}` of a document.

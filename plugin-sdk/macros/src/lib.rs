@@ -69,6 +69,12 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
                     ::gtm_plugin::export::filter::<#name>(op)
                 }
 
+                fn filter_batch(
+                    ops: ::std::vec::Vec<::gtm_plugin::bindings::Op>,
+                ) -> ::std::vec::Vec<bool> {
+                    ::gtm_plugin::export::filter_batch::<#name>(ops)
+                }
+
                 fn handle(
                     op: ::gtm_plugin::bindings::Op,
                 ) -> ::core::result::Result<(), ::gtm_plugin::bindings::Failure> {

@@ -5,6 +5,7 @@
 //! pure: bytes in, ops out. [`Tail`] follows the oplog over the wire and comes back after a failure where
 //! it was; `lookup` finds the documents that updates leave out.
 
+mod ahead;
 pub mod change;
 mod collection;
 pub mod delta;

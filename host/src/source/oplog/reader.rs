@@ -74,7 +74,7 @@ impl Reader {
         reply: &Reply,
         document: &RawDocument,
         entry: &Entry<'_>,
-        ops: &mut Vec<Op>,
+        ops: &mut impl Extend<Op>,
     ) -> Result<(), Missing> {
         match Role::of(entry) {
             None => self.read_alone(reply, entry, ops),
@@ -138,7 +138,7 @@ impl Reader {
         self.skipped
     }
 
-    fn read_alone(&mut self, reply: &Reply, entry: &Entry<'_>, ops: &mut Vec<Op>) {
+    fn read_alone(&mut self, reply: &Reply, entry: &Entry<'_>, ops: &mut impl Extend<Op>) {
         let mut within = Within::default();
         if let Some(parts) = apply_ops(entry) {
             // In 4.0 a transaction was one entry, with nothing before it.
@@ -155,7 +155,7 @@ impl Reader {
         committed: Committed,
         last: Option<&Reply>,
         entry: &Entry<'_>,
-        ops: &mut Vec<Op>,
+        ops: &mut impl Extend<Op>,
     ) {
         let mut within = Within { transaction: transaction_id(entry), index: 0 };
         for piece in committed.pieces {
@@ -196,7 +196,7 @@ impl Reader {
         parts: &RawArray,
         at: &Entry<'_>,
         within: &mut Within,
-        ops: &mut Vec<Op>,
+        ops: &mut impl Extend<Op>,
     ) {
         let mut open = vec![(*at, parts.into_iter())];
         while let Some((around, parts)) = open.last_mut() {
@@ -221,7 +221,7 @@ impl Reader {
         }
     }
 
-    fn read_change(&mut self, reply: &Reply, entry: &Entry<'_>, within: &mut Within, ops: &mut Vec<Op>) {
+    fn read_change(&mut self, reply: &Reply, entry: &Entry<'_>, within: &mut Within, ops: &mut impl Extend<Op>) {
         // Counted whether it is wanted or not, so that an op has the same id for everybody.
         let index = within.index;
         within.index += 1;

@@ -1,12 +1,12 @@
 //! Follows the oplog, and comes back after a failure where it was.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bson::Document;
-use futures_util::StreamExt;
-use mongodb::raw_batch_cursor::RawBatchCursor;
 use mongodb::{Client, Namespace};
 
+use super::ahead::ReadAhead;
 use super::collection::Oplog;
 use super::entry::Entry;
 use super::error::TailError;
@@ -15,9 +15,9 @@ use super::pushdown::wanted_entries;
 use super::reader::Reader;
 use crate::op::{Op, Place, Timestamp};
 use crate::selection::Selection;
-use crate::source::reply::{Reply, document};
+use crate::source::reply::Reply;
 use crate::source::server_error::is_timeout;
-use crate::source::wire::{reply, timed, timed_for};
+use crate::source::wire::{timed, timed_for};
 use crate::source::{Malformed, Skipped};
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
@@ -47,7 +47,7 @@ pub struct Tail {
     /// Which entries the server is asked for. None: all.
     wanted: Option<Document>,
     /// Read, and not yet given out.
-    decoded: Vec<Op>,
+    decoded: VecDeque<Op>,
     /// Of how many ops the documents are looked up next.
     at_once: usize,
     /// Everything up to here was read.
@@ -69,7 +69,7 @@ pub struct Tail {
 }
 
 struct Cursor {
-    batches: RawBatchCursor,
+    batches: ReadAhead,
     /// An entry has come: where the tail is anchored, the first was the anchor.
     confirmed: bool,
     /// Nothing past the position has come.
@@ -106,7 +106,7 @@ impl Tail {
             oplog,
             wanted: wanted_entries(&selection),
             reader: Reader::new(selection),
-            decoded: Vec::new(),
+            decoded: VecDeque::new(),
             at_once: lookup::MOST,
             position,
             given_out: given_out.filter(|_| anchored),
@@ -194,11 +194,10 @@ impl Tail {
         loop {
             let limit = self.oplog.patience.limit();
             let cursor = self.cursor().await?;
-            let read = async { cursor.batches.next().await.transpose() };
-            match timed_for(limit, read).await {
-                Ok(Some(batch)) => {
+            match timed_for(limit, cursor.batches.next()).await {
+                Ok(Some(reply)) => {
                     self.recovered();
-                    return Ok(reply(batch));
+                    return Ok(reply);
                 }
                 // The server has closed the cursor.
                 Ok(None) => {
@@ -234,6 +233,7 @@ impl Tail {
                     if !self.anchored && self.position != Timestamp::default() {
                         check_start(&mut self.oplog, self.position).await?;
                     }
+                    let batches = ReadAhead::new(batches);
                     self.cursor =
                         Some(Cursor { batches, confirmed: !self.anchored, fresh: true, decoding: false });
                 }
@@ -261,16 +261,13 @@ impl Tail {
                 }
             }
         }
-        let entries = reply.documents()?;
-        if entries.is_empty() {
+        let mut entries = reply.entries()?.peekable();
+        if entries.peek().is_none() {
             return self.idle().await;
         }
         (self.empty, self.probe) = (0, None);
-        for value in entries {
-            let entry = value
-                .map_err(Malformed::from)
-                .and_then(document)
-                .and_then(|document| Ok((document, Entry::parse(document)?)));
+        for document in entries {
+            let entry = document.and_then(|document| Ok((document, Entry::parse(document)?)));
             let (document, entry) = match entry {
                 Ok(entry) => entry,
                 Err(malformed) => {
@@ -335,12 +332,11 @@ impl Tail {
     async fn look_up(&mut self) -> Vec<Op> {
         loop {
             let count = self.decoded.len().min(self.at_once);
-            let Some(ops) = self.decoded.get_mut(..count) else { return Vec::new() };
+            let Some(ops) = self.decoded.make_contiguous().get_mut(..count) else { return Vec::new() };
             match timed(lookup::full_documents(&self.oplog.client, ops, &mut self.refused)).await {
                 Ok(true) => {
                     self.at_once = (self.at_once * 2).min(lookup::MOST);
-                    let rest = self.decoded.split_off(count);
-                    return std::mem::replace(&mut self.decoded, rest);
+                    return self.decoded.drain(..count).collect();
                 }
                 Ok(false) => self.at_once = (count / 2).max(1),
                 Err(error) if is_timeout(&error) && count > 1 => self.at_once = count / 2,

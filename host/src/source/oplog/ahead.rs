@@ -1,0 +1,70 @@
+//! Replies of a cursor, of which the next is on its way while one is worked on.
+
+use futures_util::StreamExt;
+use mongodb::raw_batch_cursor::RawBatchCursor;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::source::reply::Reply;
+use crate::source::wire::reply;
+
+/// After a reply of at least so many bytes there is a backlog, and the next reply is asked for at once. After a smaller one it would be
+/// waited for anyway, and the way by another task only takes time (some 20 µs).
+const BACKLOG: usize = 256 * 1024;
+
+/// What the cursor gives next. None: the server has closed it.
+type Read = mongodb::error::Result<Option<Reply>>;
+
+/// A cursor that is read ahead, by one reply.
+pub(super) struct ReadAhead(State);
+
+enum State {
+    Here(Box<RawBatchCursor>),
+    Ahead(AbortOnDropHandle<(Box<RawBatchCursor>, Read)>),
+    /// It failed, was closed, or was given up in the middle of a reply.
+    Gone,
+}
+
+impl ReadAhead {
+    pub(super) fn new(cursor: RawBatchCursor) -> Self {
+        Self(State::Here(Box::new(cursor)))
+    }
+
+    /// The next reply. None: the server has closed the cursor. This can be cancelled: nothing is lost.
+    ///
+    /// # Errors
+    /// The cursor is of no more use.
+    pub(super) async fn next(&mut self) -> Read {
+        let (cursor, read) = match &mut self.0 {
+            State::Here(cursor) => {
+                let read = read(cursor).await;
+                match std::mem::replace(&mut self.0, State::Gone) {
+                    State::Here(cursor) => (cursor, read),
+                    State::Ahead(_) | State::Gone => return read,
+                }
+            }
+            State::Ahead(task) => {
+                let joined = task.await;
+                self.0 = State::Gone;
+                joined.map_err(mongodb::error::Error::custom)?
+            }
+            State::Gone => return Ok(None),
+        };
+        self.0 = match &read {
+            Ok(Some(reply)) if reply.size() >= BACKLOG => State::Ahead(ahead(cursor)),
+            Ok(Some(_)) => State::Here(cursor),
+            Ok(None) | Err(_) => State::Gone,
+        };
+        read
+    }
+}
+
+fn ahead(mut cursor: Box<RawBatchCursor>) -> AbortOnDropHandle<(Box<RawBatchCursor>, Read)> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let read = read(&mut cursor).await;
+        (cursor, read)
+    }))
+}
+
+async fn read(cursor: &mut RawBatchCursor) -> Read {
+    Ok(cursor.next().await.transpose()?.map(reply))
+}
