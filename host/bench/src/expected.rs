@@ -39,7 +39,7 @@ impl Said {
     /// Takes down a message of a plugin. Any other is none of these.
     pub(crate) fn take(&mut self, message: &str) {
         let mut words = message.split_whitespace();
-        let mut number = |words: &mut std::str::SplitWhitespace<'_>| words.next()?.parse::<u64>().ok();
+        let number = |words: &mut std::str::SplitWhitespace<'_>| words.next()?.parse::<u64>().ok();
         match words.next() {
             Some("filtered") => self.filtered += number(&mut words).unwrap_or(0),
             Some("handled") => {

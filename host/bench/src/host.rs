@@ -61,7 +61,10 @@ impl Host {
         let mut command = Command::new(program());
         command.arg("--config").arg(&settings);
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
-        command.args(["--log-format", "json", "--uri", uri, "--start", "oldest"]);
+        command.args(["--log-format", "json", "--uri", uri]);
+        if !more.contains(&"--start") {
+            command.args(["--start", "oldest"]);
+        }
         command.arg("--store").arg(format!("file:{}", store.path().join("store").display()));
         for Plugin { component, name, config } in plugins {
             command.arg("--plugin").arg(format!("{name}={}", xtask::plugin(component).display()));

@@ -5,12 +5,15 @@
 mod bare;
 mod expected;
 mod host;
+mod report;
 mod rows;
 mod server;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
+use report::{History, Row};
 use server::{Mix, Options, Server};
 
 /// Measures gtm-host beside the bare driver.
@@ -26,8 +29,13 @@ enum Command {
     Serve(Serve),
     /// Read an oplog by the bare driver
     Drain(Drain),
-    /// Try
-    Try { rows: String, #[arg(long, default_value_t=3)] rounds: usize, #[arg(long, default_value_t=2_000_000)] count: u64, #[arg(long, default_value_t=300)] size: usize, #[arg(long)] more: Vec<String> },
+    /// Measure, print a table, write it as JSON and add it to the history
+    Run(Run),
+    /// Draw the history
+    Plot {
+        /// To which file [default: beside the history]
+        to: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -60,33 +68,28 @@ struct Drain {
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Say how long each user took to come after it was sent
+    #[arg(long)]
+    timed: bool,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Pairs of each row
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Entries of 300 bytes in a backlog
+    #[arg(long, default_value_t = 2_000_000)]
+    count: u64,
+    /// Draw the history, too
+    #[arg(long)]
+    plot: bool,
+    /// Only what has this in its name: drain, latency, lookups, live, memory, start
+    only: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Try { rows, rounds, count, size, more } => {
-            use rows::drain::*; use host::Plugin;
-            let backlog = Backlog::new(size, count, Mix::Mixed)?;
-            let plain = Backlog::new(size, count, Mix::Inserts)?;
-            for round in 0..rounds { for row in rows.split(',') {
-                let h = |plugins: Vec<Plugin>, handled| Reader::Host { plugins, handled, more: more.clone() };
-                let (b, reader) = match row {
-                    "bare" => (&backlog, Reader::Bare(None)),
-                    "bare5000" => (&backlog, Reader::Bare(Some(5000))),
-                    "tenth" => (&backlog, h(vec![Plugin::new("tally_users", &[])], Handled::Users)),
-                    "nobody" => (&backlog, h(vec![Plugin::new("tally_others", &[])], Handled::None)),
-                    "rejected" => (&plain, h(vec![Plugin::new("tally_all", &["want=none"])], Handled::None)),
-                    "every" => (&plain, h(vec![Plugin::new("tally_all", &[])], Handled::All)),
-                    "rejectedmixed" => (&backlog, h(vec![Plugin::new("tally_all", &["want=none"])], Handled::None)),
-                    "everymixed" => (&backlog, h(vec![Plugin::new("tally_all", &[])], Handled::All)),
-                    "ten" => (&backlog, h(std::iter::once(Plugin::new("tally_users", &[])).chain(Plugin::several("tally_others", 9)).collect(), Handled::Users)),
-                    "hundred" => (&backlog, h(std::iter::once(Plugin::new("tally_users", &[])).chain(Plugin::several("tally_others", 99)).collect(), Handled::Users)),
-                    _ => anyhow::bail!("{row}"),
-                };
-                println!("{round} {row} {:.0}", b.rate(&reader)?);
-            } }
-            Ok(())
-        }
         Command::Serve(Serve { count, size, mix, rate, port }) => {
             let server = Server::start(Options { count, size, mix, rate, port })?;
             println!("replaying {count} entries of {} bytes on average at {}", server.entries().average(), server.uri());
@@ -94,14 +97,53 @@ fn main() -> anyhow::Result<()> {
                 std::thread::park();
             }
         }
-        Command::Drain(Drain { uri, batch_size, threads }) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-            let started = Instant::now();
-            let (entries, _) = runtime.block_on(async move { tokio::spawn(async move {
-                bare::drain(&uri, bson::Timestamp { time: 0, increment: 0 }, batch_size, false).await
-            }).await })??;
-            println!("{entries} entries, {:.0} a second", entries as f64 / started.elapsed().as_secs_f64());
-            Ok(())
-        }
+        Command::Drain(drain) => drain.run(),
+        Command::Run(run) => run.run(),
+        Command::Plot { to } => draw(to),
     }
+}
+
+impl Drain {
+    fn run(self) -> anyhow::Result<()> {
+        let Self { uri, batch_size, threads, timed } = self;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+        let started = Instant::now();
+        let start = bson::Timestamp { time: 0, increment: 0 };
+        let drained = async move { bare::drain(&uri, start, batch_size, timed).await };
+        let (entries, latencies) = runtime.block_on(async move { tokio::spawn(drained).await })??;
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = entries as f64 / started.elapsed().as_secs_f64();
+        println!("{entries} entries, {rate:.0} a second");
+        latencies.iter().for_each(|micros| println!("micros {micros}"));
+        Ok(())
+    }
+}
+
+impl Run {
+    fn run(self) -> anyhow::Result<()> {
+        let Self { rounds, count, only, plot } = self;
+        let started = Instant::now();
+        println!("{}", Row::heading());
+        let extent = rows::Extent { rounds, count };
+        let rows = rows::measure(extent, only.as_deref().unwrap_or_default(), |row| println!("{}", row.line()))?;
+        let missed = rows.iter().filter(|row| row.reached() == Some(false)).count();
+        let history = History::of_this_machine();
+        let latest = history.add(rows)?;
+        println!(
+            "{:.0} s; {missed} goals missed. Each row: the median of {rounds} runs, each beside its baseline; ± is half of what the middle \
+             half of their ratios spans. As JSON: {}; all runs: {}",
+            started.elapsed().as_secs_f64(),
+            latest.display(),
+            history.path().display()
+        );
+        if plot { draw(None) } else { Ok(()) }
+    }
+}
+
+fn draw(to: Option<PathBuf>) -> anyhow::Result<()> {
+    let history = History::of_this_machine();
+    let to = to.unwrap_or_else(|| history.folder().join("history.svg"));
+    report::plot(&history.runs()?, &to)?;
+    println!("drawn: {}", to.display());
+    Ok(())
 }

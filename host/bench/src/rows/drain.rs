@@ -15,7 +15,8 @@ pub(crate) enum Reader {
     /// The driver, asking for so many entries at once. None: as many as the server sends.
     Bare(Option<u32>),
     /// A host with these plugins; of its ops, all or only those of users are handled by so many of them.
-    Host { plugins: Vec<Plugin>, handled: Handled, more: Vec<String> },
+    /// It may be seen at an address.
+    Host { plugins: Vec<Plugin>, handled: Handled, admin: Option<String> },
 }
 
 /// Which ops are handled.
@@ -50,7 +51,7 @@ impl Backlog {
         self.server.take_first_read();
         let ended = match reader {
             Reader::Bare(batch_size) => self.bare(*batch_size)?,
-            Reader::Host { plugins, handled, more } => self.host(plugins, *handled, more)?,
+            Reader::Host { plugins, handled, admin } => self.host(plugins, *handled, admin.as_deref())?,
         };
         let started = self.server.take_first_read().context("nothing was read")?;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
@@ -71,8 +72,8 @@ impl Backlog {
         Ok(ended)
     }
 
-    fn host(&self, plugins: &[Plugin], handled: Handled, more: &[String]) -> anyhow::Result<Instant> {
-        let more: Vec<_> = more.iter().map(String::as_str).collect();
+    fn host(&self, plugins: &[Plugin], handled: Handled, admin: Option<&str>) -> anyhow::Result<Instant> {
+        let more: Vec<_> = admin.into_iter().flat_map(|address| ["--admin", address]).collect();
         let mut host = Host::start(&self.server.uri(), plugins, &more)?;
         let expected = match handled {
             Handled::None => Ops::default(),

@@ -1,3 +1,225 @@
-//! What is measured: one file for each kind of row.
+//! What is measured: one file for each kind of row, and here all of them in turn.
 
-pub(crate) mod drain;
+mod drain;
+mod latency;
+mod live;
+mod lookups;
+mod memory;
+mod start;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use drain::{Backlog, Handled, Reader};
+use xtask::testbed;
+
+use crate::host::Plugin;
+use crate::report::{Goal, Row};
+use crate::server::Mix;
+
+/// The goal of something that has none.
+const ANY: f64 = 0.0;
+const EVER: f64 = f64::INFINITY;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Pairs of each row.
+    pub(crate) rounds: usize,
+    /// Entries of 300 bytes in a backlog.
+    pub(crate) count: u64,
+}
+
+/// Measures the rows whose name has `part` in it, and says each as it is found.
+pub(crate) fn measure(extent: Extent, part: &str, mut found: impl FnMut(&Row)) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut add = |row: Row| {
+        found(&row);
+        rows.push(row);
+    };
+    for (name, measure) in KINDS {
+        if name.contains(part) {
+            measure(extent, &runtime, &mut add)?;
+        }
+    }
+    Ok(rows)
+}
+
+type Measure = fn(Extent, &tokio::runtime::Runtime, &mut dyn FnMut(Row)) -> anyhow::Result<()>;
+
+const KINDS: [(&str, Measure); 8] = [
+    ("drain", drained),
+    ("drain: sizes", sizes),
+    ("drain: scraped", scraped),
+    ("latency", latencies),
+    ("lookups", looked_up),
+    ("live", live_server),
+    ("memory", in_memory),
+    ("start", started),
+];
+
+fn host(plugins: impl IntoIterator<Item = Plugin>, handled: Handled) -> Reader {
+    Reader::Host { plugins: plugins.into_iter().collect(), handled, admin: None }
+}
+
+fn users() -> Plugin {
+    Plugin::new("tally_users", &[])
+}
+
+/// In each round, each once; so that each has a baseline at its side.
+fn rounds(
+    extent: Extent,
+    readers: &[(&Backlog, Reader)],
+) -> anyhow::Result<Vec<Vec<f64>>> {
+    let mut rates = vec![Vec::new(); readers.len()];
+    for _ in 0..extent.rounds {
+        for ((backlog, reader), rates) in readers.iter().zip(&mut rates) {
+            rates.push(backlog.rate(reader)?);
+        }
+    }
+    Ok(rates)
+}
+
+fn pairs(values: &[f64], baseline: &[f64]) -> Vec<(f64, f64)> {
+    values.iter().copied().zip(baseline.iter().copied()).collect()
+}
+
+fn drained(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    const BARE: &str = "bare driver";
+    let mixed = Backlog::new(300, extent.count, Mix::Mixed)?;
+    let inserts = Backlog::new(300, extent.count, Mix::Inserts)?;
+    let others = |count: usize| std::iter::once(users()).chain(Plugin::several("tally_others", count - 1));
+    let rates = rounds(extent, &[
+        (&mixed, Reader::Bare(None)),
+        (&mixed, Reader::Bare(Some(5000))),
+        (&mixed, host([users()], Handled::Users)),
+        (&mixed, host([Plugin::new("tally_others", &[])], Handled::None)),
+        (&inserts, Reader::Bare(None)),
+        (&inserts, host([Plugin::new("tally_all", &["want=none"])], Handled::None)),
+        (&inserts, host([Plugin::new("tally_all", &[])], Handled::All)),
+        (&mixed, host([Plugin::new("tally_all", &[])], Handled::All)),
+        (&mixed, host(others(10), Handled::Users)),
+        (&mixed, host(others(100), Handled::Users)),
+    ])?;
+    let [bare, small, tenth, nobody, bare_inserts, rejected, every, every_mixed, ten, hundred] = &rates[..] else { return Ok(()) };
+    let unit = "entries/s";
+    add(Row::of("drain: one plugin wants a tenth", unit, BARE, &pairs(tenth, bare), Goal::AtLeast(0.7e6, 0.8)));
+    add(Row::of("drain: the same", unit, "bare driver, batches of 5000", &pairs(tenth, small), Goal::None));
+    add(Row::of("drain: nobody wants anything", unit, BARE, &pairs(nobody, bare), Goal::AtLeast(ANY, 0.95)));
+    add(Row::of("drain: the same", unit, "bare driver, batches of 5000", &pairs(nobody, small), Goal::AtLeast(ANY, 0.95)));
+    add(Row::of("drain: each filtered in Wasm, none wanted", unit, BARE, &pairs(rejected, bare_inserts), Goal::AtLeast(1e6, ANY)));
+    add(Row::of("drain: each handled", unit, BARE, &pairs(every, bare_inserts), Goal::AtLeast(0.4e6, ANY)));
+    add(Row::of("drain: the same, a third updates looked up", unit, BARE, &pairs(every_mixed, bare), Goal::None));
+    let cost = |rates: &[f64]| rates.iter().map(|rate| 1e6 / rate).collect::<Vec<_>>();
+    let one = cost(tenth);
+    add(Row::of("drain: beside 9 on other namespaces", "µs/entry", "one plugin", &pairs(&cost(ten), &one), Goal::AtMost(EVER, 1.2)));
+    add(Row::of("drain: beside 99", "µs/entry", "one plugin", &pairs(&cost(hundred), &one), Goal::AtMost(EVER, 1.5)));
+    Ok(())
+}
+
+fn sizes(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    for (name, size, part, goal) in [("4 KB", 4096, 10, Goal::None), ("64 KB", 65536, 100, Goal::AtLeast(ANY, 0.8))] {
+        let backlog = Backlog::new(size, extent.count / part, Mix::Mixed)?;
+        let rates = rounds(extent, &[(&backlog, Reader::Bare(None)), (&backlog, host([users()], Handled::Users))])?;
+        let [bare, tenth] = &rates[..] else { return Ok(()) };
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let megabytes = |rates: &[f64]| rates.iter().map(|rate| rate * backlog.average() as f64 / 1e6).collect::<Vec<_>>();
+        let pairs = pairs(&megabytes(tenth), &megabytes(bare));
+        add(Row::of(&format!("drain: documents of {name}, a tenth wanted"), "MB/s", "bare driver", &pairs, goal));
+    }
+    Ok(())
+}
+
+/// A host that is asked for its status and metrics each second, beside one that is not.
+fn scraped(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    let backlog = Backlog::new(300, extent.count * 4, Mix::Mixed)?;
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let ended = Arc::new(AtomicBool::new(false));
+    let scraper = thread::spawn({
+        let (address, ended) = (address.clone(), Arc::clone(&ended));
+        move || {
+            let mut scraped = 0;
+            while !ended.load(Ordering::Relaxed) {
+                for path in ["status", "metrics"] {
+                    let answer = ureq::get(format!("http://{address}/{path}")).call();
+                    scraped += usize::from(answer.is_ok_and(|mut answer| answer.body_mut().read_to_string().is_ok()));
+                }
+                thread::sleep(Duration::from_secs(1));
+            }
+            scraped
+        }
+    });
+    let reader = |admin| Reader::Host { plugins: vec![users()], handled: Handled::Users, admin };
+    let rates = rounds(extent, &[(&backlog, reader(None)), (&backlog, reader(Some(address)))])?;
+    ended.store(true, Ordering::Relaxed);
+    let scraped = scraper.join().map_err(|_| anyhow::anyhow!("the scraper has failed"))?;
+    anyhow::ensure!(scraped >= extent.rounds, "it was scraped {scraped} times only");
+    let [alone, scraped] = &rates[..] else { return Ok(()) };
+    add(Row::of("drain: status and metrics each second", "entries/s", "not scraped", &pairs(scraped, alone), Goal::AtLeast(ANY, 0.98)));
+    Ok(())
+}
+
+fn latencies(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    let (mut half, mut most) = (Vec::new(), Vec::new());
+    for _ in 0..extent.rounds {
+        let (driver, host) = (latency::of_driver()?, latency::of_host()?);
+        half.push((host.half, driver.half));
+        most.push((host.most, driver.most));
+    }
+    add(Row::of("latency: sent → handled, 10,000/s, median", "µs", "bare driver", &half, Goal::AtMost(100.0, EVER)));
+    add(Row::of("latency: the same, 99 of 100", "µs", "bare driver", &most, Goal::AtMost(1000.0, EVER)));
+    Ok(())
+}
+
+fn looked_up(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    let server = testbed::Server::ready()?;
+    let updates = runtime.block_on(lookups::Updates::write(&server))?;
+    let mut times = Vec::new();
+    for _ in 0..extent.rounds {
+        let alone = runtime.block_on(updates.one_by_one())?;
+        let (host, queries) = runtime.block_on(updates.by_host())?;
+        // A server's first batch has 101 entries; or else all come at once.
+        anyhow::ensure!((1..=2).contains(&queries), "there were {queries} queries");
+        times.push((host, alone));
+    }
+    add(Row::of("lookups: 1,000 updates of 200 documents", "ms", "one by one", &times, Goal::AtMost(EVER, 0.2)));
+    Ok(())
+}
+
+fn live_server(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    let server = testbed::Server::ready()?;
+    let (mut medians, mut added) = (Vec::new(), Vec::new());
+    for _ in 0..extent.rounds {
+        let took = runtime.block_on(live::wake_ups(&server))?;
+        let median = |of: fn(&(f64, f64)) -> f64| crate::report::median(&mut took.iter().map(of).collect::<Vec<_>>());
+        let (host, driver) = (median(|took| took.0), median(|took| took.1));
+        medians.push((host, driver));
+        added.push((host - driver, 1.0));
+    }
+    add(Row::of("live: commit → handled, median", "ms", "bare driver's wake-up", &medians, Goal::None));
+    add(Row::of("live: what the host adds to that", "ms", "a millisecond", &added, Goal::AtMost(0.5, EVER)));
+    Ok(())
+}
+
+fn in_memory(_: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    let memory = memory::of_host(Duration::from_secs(60))?;
+    add(Row::of("memory: ten plugins under load, the most", "MB", "60 MB", &[(memory.most, 60.0)], Goal::AtMost(60.0, EVER)));
+    let pair = [(memory.late, memory.early)];
+    add(Row::of("memory: at the end of an hour's worth of ops", "MB", "its first quarter", &pair, Goal::AtMost(EVER, 1.05)));
+    Ok(())
+}
+
+fn started(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+    // The first one may have to compile.
+    start::of_host()?;
+    let mut times = Vec::new();
+    for _ in 0..extent.rounds {
+        times.push((start::of_host()?, runtime.block_on(start::of_driver())?));
+    }
+    add(Row::of("start: ten compiled plugins, until they tail", "ms", "bare driver connects", &times, Goal::AtMost(150.0, EVER)));
+    Ok(())
+}

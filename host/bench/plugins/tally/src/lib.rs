@@ -33,6 +33,12 @@ fn is_timed() -> bool {
     *TIMED.get_or_init(|| config::get("timed").is_some())
 }
 
+/// Whether each op is said.
+fn is_said() -> bool {
+    static SAID: OnceLock<bool> = OnceLock::new();
+    *SAID.get_or_init(|| config::get("said").is_some())
+}
+
 /// Wants what its config says, and always the end.
 pub fn filter(op: &Op) -> bool {
     if is_end(op) {
@@ -57,6 +63,9 @@ pub fn handle(op: &Op) -> Outcome {
     SUM.fetch_add(digest(op.timestamp().time, op.timestamp().increment, index), Relaxed);
     if is_timed() {
         time(op);
+    }
+    if is_said() {
+        log::info!("an op");
     }
     Ok(())
 }

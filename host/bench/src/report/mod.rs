@@ -1,0 +1,128 @@
+//! What was found: as a table, as JSON, and as a history that can be drawn.
+
+mod history;
+mod plot;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use history::History;
+pub(crate) use plot::plot;
+
+/// One line of the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Row {
+    /// What is measured.
+    pub(crate) name: String,
+    /// The median of the host's runs, and of what.
+    pub(crate) value: f64,
+    pub(crate) unit: String,
+    /// What it is compared with, and the median of that.
+    pub(crate) baseline: String,
+    pub(crate) baseline_value: f64,
+    /// The median of the quotients of two runs that stood beside each other.
+    pub(crate) ratio: f64,
+    /// How far the quotients lie apart, from the first quartile to the third, as a part of their median.
+    pub(crate) noise: f64,
+    /// Pairs.
+    pub(crate) runs: usize,
+    pub(crate) goal: Goal,
+}
+
+/// What is to be reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Goal {
+    /// The value is at least this, and the ratio at least that.
+    AtLeast(f64, f64),
+    /// The value is at most this, and the ratio at most that.
+    AtMost(f64, f64),
+    /// It is told.
+    None,
+}
+
+impl Row {
+    /// Of pairs: what the host took or reached, and the baseline in the same turn.
+    pub(crate) fn of(name: &str, unit: &str, baseline: &str, pairs: &[(f64, f64)], goal: Goal) -> Self {
+        let mut ratios: Vec<_> = pairs.iter().map(|(value, baseline)| value / baseline).collect();
+        let ratio = median(&mut ratios);
+        Self {
+            name: name.to_owned(),
+            value: median(&mut pairs.iter().map(|pair| pair.0).collect::<Vec<_>>()),
+            unit: unit.to_owned(),
+            baseline: baseline.to_owned(),
+            baseline_value: median(&mut pairs.iter().map(|pair| pair.1).collect::<Vec<_>>()),
+            ratio,
+            noise: (at(&ratios, 3, 4) - at(&ratios, 1, 4)) / ratio,
+            runs: pairs.len(),
+            goal,
+        }
+    }
+
+    /// Whether the goal is reached, where there is one.
+    pub(crate) fn reached(&self) -> Option<bool> {
+        match self.goal {
+            Goal::AtLeast(value, ratio) => Some(self.value >= value && self.ratio >= ratio),
+            Goal::AtMost(value, ratio) => Some(self.value <= value && self.ratio <= ratio),
+            Goal::None => None,
+        }
+    }
+
+    pub(crate) fn heading() -> String {
+        line(["row", "host", "baseline", "", "ratio", "± %", "goal", ""])
+    }
+
+    pub(crate) fn line(&self) -> String {
+        let goal = match self.goal {
+            Goal::AtLeast(value, ratio) => said("≥", value, ratio),
+            Goal::AtMost(value, ratio) => said("≤", value, ratio),
+            Goal::None => String::new(),
+        };
+        let reached = match self.reached() {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "",
+        };
+        line([
+            &self.name,
+            &format!("{} {}", number(self.value), self.unit),
+            &number(self.baseline_value),
+            &self.baseline,
+            &format!("{:.2}", self.ratio),
+            &format!("{:.0}", self.noise * 50.0),
+            &goal,
+            reached,
+        ])
+    }
+}
+
+fn said(sign: &str, value: f64, ratio: f64) -> String {
+    let value = (value.is_finite() && value > 0.0).then(|| format!("{sign} {}", number(value)));
+    let ratio = (ratio.is_finite() && ratio > 0.0).then(|| format!("ratio {sign} {ratio}"));
+    value.into_iter().chain(ratio).collect::<Vec<_>>().join(", ")
+}
+
+fn line([name, value, baseline, of, ratio, noise, goal, reached]: [&str; 8]) -> String {
+    format!("| {name:44} | {value:>18} | {baseline:>9} {of:30} | {ratio:>5} | {noise:>3} | {goal:27} | {reached:3} |")
+}
+
+fn number(number: f64) -> String {
+    match number.abs() {
+        1e6.. => format!("{:.2} M", number / 1e6),
+        1e4.. => format!("{:.0} k", number / 1e3),
+        100.0.. => format!("{number:.0}"),
+        _ => format!("{number:.2}"),
+    }
+}
+
+/// The middle one. Sorts them.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    at(values, 1, 2)
+}
+
+/// The value below which this part of them is, which are sorted.
+pub(crate) fn at(sorted: &[f64], part: usize, of: usize) -> f64 {
+    let index = (sorted.len().saturating_sub(1) * part + of / 2) / of;
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
