@@ -18,10 +18,6 @@ impl Ops {
             sum: sum.wrapping_add(tally::digest(time, increment, index)),
         })
     }
-
-    pub(crate) fn times(self, plugins: u64) -> Self {
-        Self { count: self.count * plugins, sum: self.sum.wrapping_mul(plugins) }
-    }
 }
 
 /// What plugins have said so far.

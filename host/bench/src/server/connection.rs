@@ -9,7 +9,7 @@ use anyhow::Context;
 use bson::{DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use super::message::Request;
-use super::stream::{CURSOR, Stream};
+use super::stream::Stream;
 use super::{Shared, index_of, timestamp};
 
 /// How long a `getMore` waits that does not say it.
@@ -21,8 +21,6 @@ const CURSOR_NOT_FOUND: i32 = 43;
 pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let (mut from, mut to) = (BufReader::new(stream), stream);
-    // A driver need not stay with one connection, but a cursor that is read in turn does in practice.
-    let mut cursor = None;
     while let Some(request) = Request::read(&mut from)? {
         let name = request.command.iter_elements().next().context("a command")??.key().to_string();
         let is_oplog = request.command.get_str(&name).ok() == Some("oplog.rs");
@@ -31,10 +29,9 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
                 shared.first_read.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
                 let next = least(&request.command).map_or(0, index_of);
                 let batch_size = number(&request.command, "batchSize");
-                let stream = cursor.insert(Stream::new(next, batch_size));
-                batch(&request, &mut to, stream, shared, Duration::ZERO)?;
+                batch(&request, &mut to, Stream::new(next, batch_size), shared, Duration::ZERO)?;
             }
-            "getMore" => match &mut cursor {
+            "getMore" => match cursor(&request.command, shared) {
                 Some(stream) => {
                     let wait = number(&request.command, "maxTimeMS").map_or(AWAIT, Duration::from_millis);
                     batch(&request, &mut to, stream, shared, wait)?;
@@ -42,6 +39,13 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
                 None => request.reply(&mut to, &failure(CURSOR_NOT_FOUND, "CursorNotFound")?)?,
             },
             "find" => request.reply(&mut to, &found(&request.command, is_oplog, shared)?)?,
+            "killCursors" => {
+                let killed: Vec<_> = request.command.get_array("cursors")?.into_iter().filter_map(|id| id.ok()?.as_i64()).collect();
+                shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !killed.contains(id));
+                let none = Vec::<i64>::new();
+                let answer = doc! { "cursorsKilled": killed, "cursorsNotFound": &none, "cursorsAlive": &none, "cursorsUnknown": &none, "ok": 1.0 };
+                request.reply(&mut to, &RawDocumentBuf::try_from(&answer)?)?;
+            }
             _ => request.reply(&mut to, &RawDocumentBuf::try_from(&answer(&name, shared))?)?,
         }
     }
@@ -51,14 +55,22 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
 fn batch(
     request: &Request,
     to: &mut impl Write,
-    stream: &mut Stream,
+    mut stream: Stream,
     shared: &Shared,
     wait: Duration,
 ) -> anyhow::Result<()> {
     let reply = stream.reply(&shared.entries, shared.pace, wait)?;
     let header = request.message_header(reply.len())?;
     to.write_all(&header)?;
-    Ok(to.write_all(reply)?)
+    to.write_all(reply)?;
+    shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.id(), stream);
+    Ok(())
+}
+
+/// Takes the cursor that is to go on.
+fn cursor(get_more: &RawDocument, shared: &Shared) -> Option<Stream> {
+    let id = get_more.get_i64("getMore").ok()?;
+    shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
 }
 
 fn is_single(find: &RawDocument) -> bool {
@@ -100,7 +112,6 @@ fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<
         }
     } else if let Some(ids) = filter.and_then(|filter| filter.get_document("_id").ok()?.get_array("$in").ok()) {
         let template = &shared.entries.document;
-        let mut count = 0;
         for id in ids.into_iter() {
             let Some(id) = id?.as_i64() else { continue };
             let mut document = template.bytes.clone();
@@ -110,10 +121,7 @@ fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<
                 }
             }
             documents.push(RawDocumentBuf::from_bytes(document)?);
-            count += 1;
         }
-        let mut lookups = shared.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        *lookups = (lookups.0 + count, lookups.1 + 1);
     }
     let database = find.get_str("$db").unwrap_or("local");
     let namespace = format!("{database}.{}", find.get_str("find").unwrap_or_default());
@@ -130,7 +138,6 @@ fn answer(command: &str, shared: &Shared) -> Document {
     match command {
         "hello" | "isMaster" | "ismaster" => hello(shared),
         "ping" | "endSessions" => doc! { "ok": 1.0 },
-        "killCursors" => doc! { "cursorsKilled": [CURSOR], "cursorsNotFound": [], "cursorsAlive": [], "cursorsUnknown": [], "ok": 1.0 },
         "buildInfo" | "buildinfo" => doc! { "version": "8.0.0", "versionArray": [8, 0, 0, 0], "ok": 1.0 },
         _ => doc! { "ok": 0.0, "errmsg": format!("no such command: {command}"), "code": COMMAND_NOT_FOUND, "codeName": "CommandNotFound" },
     }

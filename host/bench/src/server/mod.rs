@@ -11,6 +11,7 @@ mod entries;
 mod message;
 mod stream;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -19,7 +20,7 @@ use std::time::Instant;
 use bson::Timestamp;
 
 pub(crate) use entries::{END, Entries, Mix};
-use stream::Pace;
+use stream::{Pace, Stream};
 
 /// What is replayed.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +49,8 @@ struct Shared {
     address: SocketAddr,
     /// When the oplog was first read, since that was last asked.
     first_read: Mutex<Option<Instant>>,
-    /// Documents looked up, and queries for them.
-    lookups: Mutex<(u64, u64)>,
+    /// Those that are open, by their ids: a driver need not stay with one connection.
+    cursors: Mutex<HashMap<i64, Stream>>,
 }
 
 impl Server {
@@ -61,7 +62,7 @@ impl Server {
             pace: Pace::new(options.rate),
             address,
             first_read: Mutex::default(),
-            lookups: Mutex::default(),
+            cursors: Mutex::default(),
         });
         let served = Arc::clone(&shared);
         thread::spawn(move || {
@@ -85,11 +86,6 @@ impl Server {
     /// When the oplog was first read, since this was last asked.
     pub(crate) fn take_first_read(&self) -> Option<Instant> {
         self.shared.first_read.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Documents that were looked up since this was last asked, and queries for them.
-    pub(crate) fn take_lookups(&self) -> (u64, u64) {
-        std::mem::take(&mut self.shared.lookups.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A batch that has the same entries as the one before, but later, is not put together anew: only times and numbers are written over.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -53,6 +54,7 @@ impl Pace {
 
 /// A cursor on the oplog.
 pub(super) struct Stream {
+    id: i64,
     next: u64,
     is_first: bool,
     batch_size: Option<u64>,
@@ -67,7 +69,9 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(next: u64, batch_size: Option<u64>) -> Self {
+        static IDS: AtomicI64 = AtomicI64::new(7_000_000_001);
         Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             next,
             is_first: true,
             batch_size: batch_size.filter(|size| *size > 0),
@@ -77,6 +81,10 @@ impl Stream {
             numbers: Vec::new(),
             sent: Vec::new(),
         }
+    }
+
+    pub(super) fn id(&self) -> i64 {
+        self.id
     }
 
     /// The reply with the next entries, where there are any within so long: a document.
@@ -123,7 +131,7 @@ impl Stream {
 
     fn build(&mut self, entries: &Entries, layout: (u64, u64, bool, bool)) -> anyhow::Result<()> {
         let (_, count, _, is_first) = layout;
-        let Self { bytes, times, numbers, sent, next, .. } = self;
+        let Self { id, bytes, times, numbers, sent, next, .. } = self;
         (bytes.clear(), times.clear(), numbers.clear(), sent.clear());
         bytes.extend([0; 4]);
         bytes.extend(b"\x03cursor\0");
@@ -144,7 +152,7 @@ impl Stream {
         }
         end(bytes, batch);
         bytes.extend(b"\x12id\0");
-        bytes.extend(CURSOR.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
         bytes.extend(b"\x02ns\0\x0f\0\0\0local.oplog.rs\0");
         end(bytes, cursor);
         bytes.extend(b"\x01ok\0");
@@ -171,9 +179,6 @@ impl Stream {
         sent.iter().for_each(|at| put(*at, now.to_le_bytes()));
     }
 }
-
-/// The id of every cursor: a connection has one.
-pub(super) const CURSOR: i64 = 7_000_000_001;
 
 /// Ends the document that begins there.
 fn end(bytes: &mut Vec<u8>, begin: usize) {
