@@ -108,6 +108,18 @@ impl Op {
         .map(Bytes::len)
         .sum()
     }
+
+    /// Its documents.
+    pub(crate) fn documents_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        let documents = [
+            &mut self.document_key,
+            &mut self.full_document,
+            &mut self.full_document_before_change,
+            &mut self.update_description,
+            &mut self.command,
+        ];
+        documents.into_iter().flatten()
+    }
 }
 
 /// What tells an op from others of the same timestamp.

@@ -1,5 +1,7 @@
 //! Ops on their way from a source to a plugin.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::op::Op;
@@ -8,7 +10,7 @@ use crate::source::Position;
 /// Ops on their way to a plugin, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) ops: Vec<Op>,
+    pub(super) ops: Vec<Arc<Op>>,
     /// With these, everything up to here was read. None: the last of the ops says it.
     pub(super) read: Option<Position>,
     /// What they keep in memory.

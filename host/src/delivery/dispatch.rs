@@ -17,12 +17,15 @@ use crate::plugin::{CallError, Filter, Slot};
 const FILTERED_AT_ONCE: usize = 1024;
 
 /// Ops, and of each what the filter says.
-pub(super) type Filtered = Vec<(Op, Result<bool, CallError>)>;
+pub(super) type Filtered = Vec<(Arc<Op>, Result<bool, CallError>)>;
 
 /// Says which ops are wanted.
 pub(super) trait Sieve: Send {
     /// In their order, up to the first that it fails on; gives back those after it. It may be done on another thread.
-    fn sift(&mut self, ops: Vec<Op>) -> impl Future<Output = Result<(Filtered, Vec<Op>), JoinError>> + Send;
+    fn sift(
+        &mut self,
+        ops: Vec<Arc<Op>>,
+    ) -> impl Future<Output = Result<(Filtered, Vec<Arc<Op>>), JoinError>> + Send;
 }
 
 /// A plugin's own filter.
@@ -40,7 +43,7 @@ impl PluginSieve {
 
 impl Sieve for PluginSieve {
     /// On a thread for blocking work, as a filter may take its time.
-    async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
+    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> Result<(Filtered, Vec<Arc<Op>>), JoinError> {
         let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(&self.plugin));
         let (filter, filtered) = tokio::task::spawn_blocking(move || {
             let verdicts = filter.call_all(&ops);
@@ -108,7 +111,7 @@ impl<S: Sieve> Dispatcher<S> {
     async fn dispatch(&mut self, filtered: Filtered, mut bytes: usize) {
         let mut filtered = filtered.into_iter().peekable();
         let (ordering, lanes) = (self.ordering, self.queues.len());
-        let route = |(op, verdict): &(Op, Result<bool, CallError>)| match verdict {
+        let route = |(op, verdict): &(Arc<Op>, Result<bool, CallError>)| match verdict {
             Ok(false) => Route::Any,
             _ => ordering.route(op, lanes),
         };
@@ -126,7 +129,7 @@ impl<S: Sieve> Dispatcher<S> {
 
     fn hand_over(
         &mut self,
-        filtered: impl Iterator<Item = (Op, Result<bool, CallError>)>,
+        filtered: impl Iterator<Item = (Arc<Op>, Result<bool, CallError>)>,
         bytes: &mut usize,
     ) {
         let Self { ordering, progress, queues, outgoing, .. } = self;

@@ -15,7 +15,7 @@ use crate::plugin::CallError;
 pub(super) struct Waiting {
     /// In the window.
     pub(super) number: u64,
-    pub(super) op: Op,
+    pub(super) op: Arc<Op>,
     /// What the filter did instead of an answer.
     pub(super) filter_failed: Option<CallError>,
 }

@@ -123,7 +123,7 @@ impl Fake {
 }
 
 impl Sieve for Fake {
-    async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
+    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> Result<(Filtered, Vec<Arc<Op>>), JoinError> {
         self.dawdle().await;
         let mut filtered = Vec::new();
         let mut ops = ops.into_iter();
@@ -246,7 +246,7 @@ async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerP
         let some = usize::try_from(1 + random.below(20)).unwrap();
         let ops: Vec<_> = ops.by_ref().take(some).collect();
         let read = Position::Oplog(ops.last().unwrap().timestamp);
-        let batch = Batch { ops, read: Some(read), ..Batch::default() };
+        let batch = Batch { ops: ops.into_iter().map(Arc::new).collect(), read: Some(read), ..Batch::default() };
         tokio::select! {
             sent = batches.send(batch) => sent.unwrap(),
             ended = works.ended() => panic!("{ended:?}"),
@@ -314,7 +314,7 @@ impl Callee for Stuck {
 }
 
 impl Sieve for Stuck {
-    async fn sift(&mut self, ops: Vec<Op>) -> Result<(Filtered, Vec<Op>), JoinError> {
+    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> Result<(Filtered, Vec<Arc<Op>>), JoinError> {
         Ok((ops.into_iter().map(|op| (op, Ok(true))).collect(), Vec::new()))
     }
 }
@@ -331,7 +331,7 @@ async fn what_is_dropped_is_waited_for_only_while_an_op_is_in_work() {
         let progress = Arc::new(Progress::new(bounds, None, false));
         let (batches, works) =
             Works::with(Stuck, || Stuck, policy, &progress, letters(), CancellationToken::new());
-        let ops: Vec<_> = (0..ops).map(|time| keyed(time, "a.things", 1)).collect();
+        let ops: Vec<_> = (0..ops).map(|time| Arc::new(keyed(time, "a.things", 1))).collect();
         let in_work = u64::try_from(ops.len()).unwrap();
         batches.send(Batch { ops, ..Batch::default() }).await.unwrap();
         while progress.summary().unfinished < in_work {

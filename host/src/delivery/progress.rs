@@ -1,6 +1,6 @@
 //! What a plugin has done and has to do: shared by all that work for it, and seen from outside.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
@@ -107,9 +107,9 @@ impl Progress {
     /// `bytes` are what all of them keep in memory.
     pub(super) fn take_up(
         &self,
-        ops: impl Iterator<Item = (Op, Result<bool, CallError>)>,
+        ops: impl Iterator<Item = (Arc<Op>, Result<bool, CallError>)>,
         mut bytes: usize,
-        mut accept: impl FnMut(Op, Result<bool, CallError>, u64),
+        mut accept: impl FnMut(Arc<Op>, Result<bool, CallError>, u64),
     ) {
         let mut inner = self.lock();
         let inner = &mut *inner;
@@ -123,7 +123,7 @@ impl Progress {
                 if inner.window.len() == 0 {
                     inner.timestamp = Some(op.timestamp);
                 }
-                inner.window.pass(Watermark::from(&op));
+                inner.window.pass(Watermark::from(&*op));
             }
         }
     }

@@ -95,11 +95,11 @@ async fn read(
         let Some(ops) = ops else { return Ok(()) };
         progress(files.report());
         emitted.add(&ops);
+        let mut ops: Vec<_> = ops.into_iter().map(Arc::new).collect();
         let Some(((last, selection), others)) = inboxes.split_last_mut() else { continue };
         for (inbox, selection) in &mut *others {
             send(inbox, ops.iter().filter(|op| selection.wants(op)).cloned().collect()).await;
         }
-        let mut ops = ops;
         // What is read is what some plugin selects.
         if !others.is_empty() {
             ops.retain(|op| selection.wants(op));
@@ -108,9 +108,9 @@ async fn read(
     }
 }
 
-async fn send(inbox: &Sender<Batch>, ops: Vec<Op>) {
+async fn send(inbox: &Sender<Batch>, ops: Vec<Arc<Op>>) {
     if !ops.is_empty() {
-        let bytes = ops.iter().map(Op::size).sum();
+        let bytes = ops.iter().map(|op| op.size()).sum();
         // One whose work has ended has failed, which is said when it is asked.
         let _ = inbox.send(Batch { ops, bytes, ..Batch::default() }).await;
     }

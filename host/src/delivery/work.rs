@@ -206,7 +206,7 @@ impl<C: Callee> Lane<C> {
             return Ok(None);
         }
         let together: Vec<_> =
-            ops.iter().take_while(|one| one.filter_failed.is_none()).map(|one| &one.op).collect();
+            ops.iter().take_while(|one| one.filter_failed.is_none()).map(|one| &*one.op).collect();
         if together.len() < 2 {
             return Ok(None);
         }

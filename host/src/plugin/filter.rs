@@ -1,5 +1,8 @@
 //! Calls `filter`: synchronously, in an instance that has no effect on anything.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use wasmtime::Store;
 
@@ -61,7 +64,7 @@ impl Filter {
 
     /// Which of these ops the plugin wants: of the first ones, up to the first that it fails on. Blocks as [`call`](Self::call) does
     /// for each.
-    pub fn call_all(&mut self, ops: &[Op]) -> Vec<Result<bool, CallError>> {
+    pub fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
             self.take_up_version();
@@ -123,7 +126,7 @@ impl Filter {
 
     /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which
     /// tells on which.
-    fn ask_batch(&mut self, ops: &[Op]) -> Option<Vec<bool>> {
+    fn ask_batch(&mut self, ops: &[Arc<Op>]) -> Option<Vec<bool>> {
         let limit = self.plugin.limits().filter_timeout;
         let instance = match &mut self.instance {
             Some(instance) => instance,
@@ -155,9 +158,9 @@ impl Filter {
 }
 
 /// The ops that are asked of at once.
-fn together(ops: &[Op]) -> &[Op] {
+fn together(ops: &[Arc<Op>]) -> &[Arc<Op>] {
     let mut room = BYTES_AT_ONCE;
-    let fits = |op: &&Op| {
+    let fits = |op: &&Arc<Op>| {
         let fits = room > 0;
         room = room.saturating_sub(op.size());
         fits
@@ -167,11 +170,11 @@ fn together(ops: &[Op]) -> &[Op] {
 }
 
 /// The ids of these ops, written where those of others were.
-fn ids<'a>(ids: &'a mut Vec<String>, ops: &[Op]) -> &'a [String] {
+fn ids<'a>(ids: &'a mut Vec<String>, ops: &[impl Borrow<Op>]) -> &'a [String] {
     if ids.len() < ops.len() {
         ids.resize_with(ops.len(), String::new);
     }
-    ids.iter_mut().zip(ops).for_each(|(id, op)| op.write_id(id));
+    ids.iter_mut().zip(ops).for_each(|(id, op)| op.borrow().write_id(id));
     ids.get(..ops.len()).unwrap_or_default()
 }
 

@@ -25,7 +25,7 @@ const AHEAD: usize = 2;
 /// What was read at once, for all members.
 #[derive(Debug)]
 pub(in crate::delivery) struct SharedBatch {
-    pub(super) ops: Vec<Op>,
+    pub(super) ops: Vec<Arc<Op>>,
     pub(super) read: Option<Position>,
     pub(super) bytes: usize,
 }
@@ -173,6 +173,7 @@ impl Hub {
                     let read = if live.left() == 0 { live.position() } else { None };
                     let bytes = live.take_bytes();
                     self.note(read.as_ref());
+                    let ops = ops.into_iter().map(Arc::new).collect();
                     self.hand_out(SharedBatch { ops, read, bytes }).await;
                 }
                 Err(error) => self.fail(&error),

@@ -193,6 +193,7 @@ impl Intake {
             self.progress.set_caught_up(nothing);
             let read = if live.left() == 0 && !live.in_snapshot() { live.position() } else { None };
             let bytes = live.take_bytes();
+            let ops = ops.into_iter().map(Arc::new).collect();
             if self.hand_on(ops, read.clone(), bytes).await.is_err() {
                 take(skipped, *live);
                 return Ok(None);
@@ -250,7 +251,7 @@ impl Intake {
             // The last one to have it need not copy.
             let ops = match Arc::try_unwrap(batch) {
                 Ok(mut batch) => {
-                    batch.ops.retain(&mut wanted);
+                    batch.ops.retain(|op| wanted(op));
                     batch.ops
                 }
                 Err(batch) => batch.ops.iter().filter(|op| wanted(op)).cloned().collect(),
@@ -259,7 +260,7 @@ impl Intake {
         }
     }
 
-    async fn hand_on(&mut self, mut ops: Vec<Op>, read: Option<Position>, bytes: usize) -> Result<(), Gone> {
+    async fn hand_on(&mut self, mut ops: Vec<Arc<Op>>, read: Option<Position>, bytes: usize) -> Result<(), Gone> {
         // A snapshot is told what is done, as it is not read again.
         let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
         match (&read, ops.last()) {

@@ -1,18 +1,16 @@
 //! Batches of ops, on their way from the thread that decodes to the one who wants them.
 
-use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
 use super::error::FileError;
 use super::report::{FileReport, Totals};
 use crate::op::Op;
+use crate::source::apart::keep_apart;
 
 /// Ops of a batch.
 const OPS: usize = 1000;
 /// Bytes of documents of a batch, but for one op that is larger.
 const BYTES: usize = 4 << 20;
-/// A block of which ops have less than this part is not kept for them: their documents are copied.
-const PART: usize = 8;
 
 /// What the decoding thread says.
 pub(super) enum Message {
@@ -49,12 +47,7 @@ impl Outbox {
 
     /// Copies the documents of the ops, where these are few beside the `read` bytes that they would keep.
     pub(super) fn let_go_of(&mut self, read: usize) {
-        if self.bytes * PART < read {
-            for op in &mut self.ops {
-                let parts = [&mut op.document_key, &mut op.full_document, &mut op.command];
-                parts.into_iter().flatten().for_each(|part| *part = Bytes::copy_from_slice(part));
-            }
-        }
+        keep_apart(&mut self.ops, read);
     }
 
     /// Sends the ops, and waits while those before them are not taken.

@@ -15,6 +15,7 @@ use super::pushdown::wanted_entries;
 use super::reader::Reader;
 use crate::op::{Op, Place, Timestamp};
 use crate::selection::Selection;
+use crate::source::apart::keep_apart;
 use crate::source::reply::Reply;
 use crate::source::server_error::is_timeout;
 use crate::source::wire::{timed, timed_for};
@@ -172,10 +173,10 @@ impl Tail {
     pub async fn next(&mut self) -> Result<Vec<Op>, TailError> {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
-            self.bytes += reply.size();
             self.set_decoding(true);
             self.decode(&reply).await?;
             self.set_decoding(false);
+            self.bytes += keep_apart(self.decoded.make_contiguous(), reply.size());
         }
         Ok(self.look_up().await)
     }
