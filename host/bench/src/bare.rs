@@ -11,7 +11,12 @@ use crate::server::END;
 
 /// Reads to the end of the stream. Gives back how many entries there were, and how long after they were sent the users among them
 /// came, in microseconds, where that is asked for.
-pub(crate) async fn drain(uri: &str, start: Timestamp, batch_size: Option<u32>, timed: bool) -> anyhow::Result<(u64, Vec<u64>)> {
+pub(crate) async fn drain(
+    uri: &str,
+    start: Timestamp,
+    batch_size: Option<u32>,
+    timed: bool,
+) -> anyhow::Result<(u64, Vec<u64>)> {
     let client = Client::with_uri_str(uri).await?;
     let oplog = client.database("local").collection::<bson::RawDocumentBuf>("oplog.rs");
     let mut find = oplog.find(doc! { "ts": { "$gte": start } }).cursor_type(CursorType::TailableAwait);

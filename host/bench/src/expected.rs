@@ -42,7 +42,8 @@ impl Said {
                 self.ends += 1;
                 self.handled.count += number(&mut words).unwrap_or(0);
                 self.handled.sum = self.handled.sum.wrapping_add(number(&mut words).unwrap_or(0));
-                let buckets = words.next().unwrap_or_default().split(',').filter_map(|pair| pair.split_once(':'));
+                let buckets =
+                    words.next().unwrap_or_default().split(',').filter_map(|pair| pair.split_once(':'));
                 for (bucket, count) in buckets {
                     let (Ok(bucket), Ok(count)) = (bucket.parse(), count.parse::<u64>()) else { continue };
                     *self.latencies.entry(tally::micros(bucket)).or_default() += count;

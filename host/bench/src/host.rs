@@ -120,7 +120,11 @@ impl Host {
                 return Ok(at);
             }
         }
-        bail!("expected {expected:?} and {ends} ends, but within {} s there were {:?}", PATIENCE.as_secs(), self.said)
+        bail!(
+            "expected {expected:?} and {ends} ends, but within {} s there were {:?}",
+            PATIENCE.as_secs(),
+            self.said
+        )
     }
 
     /// Stops it as a person would, and sees that it says nothing more of any op.

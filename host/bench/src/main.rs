@@ -92,7 +92,11 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Serve(Serve { count, size, mix, rate, port }) => {
             let server = Server::start(Options { count, size, mix, rate, port })?;
-            println!("replaying {count} entries of {} bytes on average at {}", server.entries().average(), server.uri());
+            println!(
+                "replaying {count} entries of {} bytes on average at {}",
+                server.entries().average(),
+                server.uri()
+            );
             loop {
                 std::thread::park();
             }
@@ -106,7 +110,8 @@ fn main() -> anyhow::Result<()> {
 impl Drain {
     fn run(self) -> anyhow::Result<()> {
         let Self { uri, batch_size, threads, timed } = self;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let started = Instant::now();
         let start = bson::Timestamp { time: 0, increment: 0 };
         let drained = async move { bare::drain(&uri, start, batch_size, timed).await };
@@ -125,7 +130,8 @@ impl Run {
         let started = Instant::now();
         println!("{}", Row::heading());
         let extent = rows::Extent { rounds, count };
-        let rows = rows::measure(extent, only.as_deref().unwrap_or_default(), |row| println!("{}", row.line()))?;
+        let rows =
+            rows::measure(extent, only.as_deref().unwrap_or_default(), |row| println!("{}", row.line()))?;
         let missed = rows.iter().filter(|row| row.reached() == Some(false)).count();
         let history = History::of_this_machine();
         let latest = history.add(rows)?;

@@ -246,7 +246,8 @@ async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerP
         let some = usize::try_from(1 + random.below(20)).unwrap();
         let ops: Vec<_> = ops.by_ref().take(some).collect();
         let read = Position::Oplog(ops.last().unwrap().timestamp);
-        let batch = Batch { ops: ops.into_iter().map(Arc::new).collect(), read: Some(read), ..Batch::default() };
+        let batch =
+            Batch { ops: ops.into_iter().map(Arc::new).collect(), read: Some(read), ..Batch::default() };
         tokio::select! {
             sent = batches.send(batch) => sent.unwrap(),
             ended = works.ended() => panic!("{ended:?}"),

@@ -147,7 +147,11 @@ impl Filter {
                 self.settle(Ok(wanted)).ok()
             }
             Ok(_) | Err(_) => {
-                tracing::debug!(plugin = self.slot.name(), "filter failed on {} ops at once: each is asked of alone", ops.len());
+                tracing::debug!(
+                    plugin = self.slot.name(),
+                    "filter failed on {} ops at once: each is asked of alone",
+                    ops.len()
+                );
                 // The words of a panic come again with the op that it is of.
                 drop(store.data().output.take());
                 (self.instance, self.one_by_one) = (None, true);

@@ -67,8 +67,9 @@ impl History {
 
     /// All of them, the oldest first.
     pub(crate) fn runs(&self) -> anyhow::Result<Vec<Run>> {
-        let text = fs::read_to_string(&self.0)
-            .with_context(|| format!("{} cannot be read: was `cargo xtask bench` run here?", self.0.display()))?;
+        let text = fs::read_to_string(&self.0).with_context(|| {
+            format!("{} cannot be read: was `cargo xtask bench` run here?", self.0.display())
+        })?;
         let line = |(number, line)| {
             serde_json::from_str(line).with_context(|| format!("{}, line {}", self.0.display(), number + 1))
         };

@@ -103,7 +103,9 @@ fn said(sign: &str, value: f64, ratio: f64) -> String {
 }
 
 fn line([name, value, baseline, of, ratio, noise, goal, reached]: [&str; 8]) -> String {
-    format!("| {name:44} | {value:>18} | {baseline:>9} {of:30} | {ratio:>5} | {noise:>3} | {goal:27} | {reached:3} |")
+    format!(
+        "| {name:44} | {value:>18} | {baseline:>9} {of:30} | {ratio:>5} | {noise:>3} | {goal:27} | {reached:3} |"
+    )
 }
 
 fn number(number: f64) -> String {

@@ -20,7 +20,8 @@ pub(crate) fn plot(runs: &[Run], to: &Path) -> anyhow::Result<()> {
     area.fill(&WHITE)?;
     for (part, row) in area.split_evenly((last.rows.len(), 1)).iter().zip(&last.rows) {
         let of = |run: &Run| run.rows.iter().find(|other| other.name == row.name).map(|row| row.ratio);
-        let points: Vec<_> = runs.iter().enumerate().filter_map(|(run, rows)| Some((run, of(rows)?))).collect();
+        let points: Vec<_> =
+            runs.iter().enumerate().filter_map(|(run, rows)| Some((run, of(rows)?))).collect();
         let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
         let title = format!("{}: beside {}, run by run", row.name, row.baseline);
         let mut chart = ChartBuilder::on(part)

@@ -59,7 +59,9 @@ fn at(latencies: &BTreeMap<u64, u64>) -> anyhow::Result<Latency> {
             rest.is_none()
         });
         let micros = found.or(latencies.last_key_value()).map(|(micros, _)| *micros);
-        Ok::<_, anyhow::Error>(Duration::from_micros(micros.context("nothing was timed")?).as_secs_f64() * 1e6)
+        Ok::<_, anyhow::Error>(
+            Duration::from_micros(micros.context("nothing was timed")?).as_secs_f64() * 1e6,
+        )
     };
     Ok(Latency { half: part(1, 2)?, most: part(99, 100)? })
 }

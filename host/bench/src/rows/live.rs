@@ -22,8 +22,10 @@ pub(crate) async fn wake_ups(server: &Server) -> anyhow::Result<Vec<(f64, f64)>>
     let client = Client::with_uri_str(server.uri()).await?;
     let users = client.database("users").collection::<Document>("users");
     users.drop().await?;
-    let mut host = Host::start(server.uri(), &[Plugin::new("tally_users", &["said=yes"])], &["--start", "now"])?;
-    let tailing = |line: &serde_json::Value| line["message"].as_str().is_some_and(|said| said.starts_with("tailing "));
+    let mut host =
+        Host::start(server.uri(), &[Plugin::new("tally_users", &["said=yes"])], &["--start", "now"])?;
+    let tailing =
+        |line: &serde_json::Value| line["message"].as_str().is_some_and(|said| said.starts_with("tailing "));
     while !tailing(&host.line(PATIENCE)?.context("it does not tail")?.1) {}
     let mut driver = bare(server).await?;
     let mut took = Vec::new();
@@ -44,7 +46,8 @@ async fn once(
     users.insert_one(doc! { "_id": n }).await?;
     let committed = Instant::now();
     let driver = loop {
-        let (id, at) = tokio::time::timeout(PATIENCE, driver.recv()).await?.context("the driver has ended")?;
+        let (id, at) =
+            tokio::time::timeout(PATIENCE, driver.recv()).await?.context("the driver has ended")?;
         if id == n {
             break at;
         }
@@ -76,8 +79,16 @@ async fn bare(server: &Server) -> anyhow::Result<mpsc::Receiver<(i32, Instant)>>
             let at = Instant::now();
             let Ok(entries) = batch.doc_slices() else { return };
             for entry in entries.into_iter().filter_map(Result::ok) {
-                let Some(entry) = entry.as_document().filter(|entry| entry.get_str("ns").is_ok_and(|ns| ns == "users.users")) else { continue };
-                let Some(id) = entry.get_document("o").ok().and_then(|object| object.get_i32("_id").ok()) else { continue };
+                let Some(entry) = entry
+                    .as_document()
+                    .filter(|entry| entry.get_str("ns").is_ok_and(|ns| ns == "users.users"))
+                else {
+                    continue;
+                };
+                let Some(id) = entry.get_document("o").ok().and_then(|object| object.get_i32("_id").ok())
+                else {
+                    continue;
+                };
                 if sender.send((id, at)).await.is_err() {
                     return;
                 }

@@ -81,7 +81,10 @@ impl Updates {
         while found < UPDATES {
             for op in tail.next().await? {
                 let Namespace { collection, .. } = &*op.namespace;
-                ensure!(&**collection == "documents" && op.full_document.is_some(), "an update without its document: {op:?}");
+                ensure!(
+                    &**collection == "documents" && op.full_document.is_some(),
+                    "an update without its document: {op:?}"
+                );
                 found += 1;
             }
         }

@@ -71,10 +71,7 @@ fn users() -> Plugin {
 }
 
 /// In each round, each once; so that each has a baseline at its side.
-fn rounds(
-    extent: Extent,
-    readers: &[(&Backlog, Reader)],
-) -> anyhow::Result<Vec<Vec<f64>>> {
+fn rounds(extent: Extent, readers: &[(&Backlog, Reader)]) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut rates = vec![Vec::new(); readers.len()];
     for _ in 0..extent.rounds {
         for ((backlog, reader), rates) in readers.iter().zip(&mut rates) {
@@ -93,43 +90,96 @@ fn drained(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)
     let mixed = Backlog::new(300, extent.count, Mix::Mixed)?;
     let inserts = Backlog::new(300, extent.count, Mix::Inserts)?;
     let others = |count: usize| std::iter::once(users()).chain(Plugin::several("tally_others", count - 1));
-    let rates = rounds(extent, &[
-        (&mixed, Reader::Bare(None)),
-        (&mixed, Reader::Bare(Some(5000))),
-        (&mixed, host([users()], Handled::Users)),
-        (&mixed, host([Plugin::new("tally_others", &[])], Handled::None)),
-        (&inserts, Reader::Bare(None)),
-        (&inserts, host([Plugin::new("tally_all", &["want=none"])], Handled::None)),
-        (&inserts, host([Plugin::new("tally_all", &[])], Handled::All)),
-        (&mixed, host([Plugin::new("tally_all", &[])], Handled::All)),
-        (&mixed, host(others(10), Handled::Users)),
-        (&mixed, host(others(100), Handled::Users)),
-    ])?;
-    let [bare, small, tenth, nobody, bare_inserts, rejected, every, every_mixed, ten, hundred] = &rates[..] else { return Ok(()) };
+    let rates = rounds(
+        extent,
+        &[
+            (&mixed, Reader::Bare(None)),
+            (&mixed, Reader::Bare(Some(5000))),
+            (&mixed, host([users()], Handled::Users)),
+            (&mixed, host([Plugin::new("tally_others", &[])], Handled::None)),
+            (&inserts, Reader::Bare(None)),
+            (&inserts, host([Plugin::new("tally_all", &["want=none"])], Handled::None)),
+            (&inserts, host([Plugin::new("tally_all", &[])], Handled::All)),
+            (&mixed, host([Plugin::new("tally_all", &[])], Handled::All)),
+            (&mixed, host(others(10), Handled::Users)),
+            (&mixed, host(others(100), Handled::Users)),
+        ],
+    )?;
+    let [bare, small, tenth, nobody, bare_inserts, rejected, every, every_mixed, ten, hundred] = &rates[..]
+    else {
+        return Ok(());
+    };
     let unit = "entries/s";
-    add(Row::of("drain: one plugin wants a tenth", unit, BARE, &pairs(tenth, bare), Goal::AtLeast(0.7e6, 0.8)));
+    add(Row::of(
+        "drain: one plugin wants a tenth",
+        unit,
+        BARE,
+        &pairs(tenth, bare),
+        Goal::AtLeast(0.7e6, 0.8),
+    ));
     add(Row::of("drain: the same", unit, "bare driver, batches of 5000", &pairs(tenth, small), Goal::None));
     add(Row::of("drain: nobody wants anything", unit, BARE, &pairs(nobody, bare), Goal::AtLeast(ANY, 0.95)));
-    add(Row::of("drain: the same", unit, "bare driver, batches of 5000", &pairs(nobody, small), Goal::AtLeast(ANY, 0.95)));
-    add(Row::of("drain: each filtered in Wasm, none wanted", unit, BARE, &pairs(rejected, bare_inserts), Goal::AtLeast(1e6, ANY)));
+    add(Row::of(
+        "drain: the same",
+        unit,
+        "bare driver, batches of 5000",
+        &pairs(nobody, small),
+        Goal::AtLeast(ANY, 0.95),
+    ));
+    add(Row::of(
+        "drain: each filtered in Wasm, none wanted",
+        unit,
+        BARE,
+        &pairs(rejected, bare_inserts),
+        Goal::AtLeast(1e6, ANY),
+    ));
     add(Row::of("drain: each handled", unit, BARE, &pairs(every, bare_inserts), Goal::AtLeast(0.4e6, ANY)));
-    add(Row::of("drain: the same, a third updates looked up", unit, BARE, &pairs(every_mixed, bare), Goal::None));
+    add(Row::of(
+        "drain: the same, a third updates looked up",
+        unit,
+        BARE,
+        &pairs(every_mixed, bare),
+        Goal::None,
+    ));
     let cost = |rates: &[f64]| rates.iter().map(|rate| 1e6 / rate).collect::<Vec<_>>();
     let one = cost(tenth);
-    add(Row::of("drain: beside 9 on other namespaces", "µs/entry", "one plugin", &pairs(&cost(ten), &one), Goal::AtMost(EVER, 1.2)));
-    add(Row::of("drain: beside 99", "µs/entry", "one plugin", &pairs(&cost(hundred), &one), Goal::AtMost(EVER, 1.5)));
+    add(Row::of(
+        "drain: beside 9 on other namespaces",
+        "µs/entry",
+        "one plugin",
+        &pairs(&cost(ten), &one),
+        Goal::AtMost(EVER, 1.2),
+    ));
+    add(Row::of(
+        "drain: beside 99",
+        "µs/entry",
+        "one plugin",
+        &pairs(&cost(hundred), &one),
+        Goal::AtMost(EVER, 1.5),
+    ));
     Ok(())
 }
 
 fn sizes(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
-    for (name, size, part, goal) in [("4 KB", 4096, 10, Goal::None), ("64 KB", 65536, 100, Goal::AtLeast(ANY, 0.8))] {
+    for (name, size, part, goal) in
+        [("4 KB", 4096, 10, Goal::None), ("64 KB", 65536, 100, Goal::AtLeast(ANY, 0.8))]
+    {
         let backlog = Backlog::new(size, extent.count / part, Mix::Mixed)?;
-        let rates = rounds(extent, &[(&backlog, Reader::Bare(None)), (&backlog, host([users()], Handled::Users))])?;
+        let rates =
+            rounds(extent, &[(&backlog, Reader::Bare(None)), (&backlog, host([users()], Handled::Users))])?;
         let [bare, tenth] = &rates[..] else { return Ok(()) };
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let megabytes = |rates: &[f64]| rates.iter().map(|rate| rate * backlog.average() as f64 / 1e6).collect::<Vec<_>>();
+        let megabytes = |rates: &[f64]| {
+            rates.iter().map(|rate| rate * backlog.average() as f64 / 1e6).collect::<Vec<_>>()
+        };
         let pairs = pairs(&megabytes(tenth), &megabytes(bare));
-        add(Row::of(&format!("drain: documents of {name}, a tenth wanted"), "MB/s", "bare driver", &pairs, goal));
+        add(Row::of(
+            &format!("drain: documents of {name}, a tenth wanted"),
+            "MB/s",
+            "bare driver",
+            &pairs,
+            goal,
+        ));
     }
     Ok(())
 }
@@ -146,7 +196,9 @@ fn scraped(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)
             while !ended.load(Ordering::Relaxed) {
                 for path in ["status", "metrics"] {
                     let answer = ureq::get(format!("http://{address}/{path}")).call();
-                    scraped += usize::from(answer.is_ok_and(|mut answer| answer.body_mut().read_to_string().is_ok()));
+                    scraped += usize::from(
+                        answer.is_ok_and(|mut answer| answer.body_mut().read_to_string().is_ok()),
+                    );
                 }
                 thread::sleep(Duration::from_secs(1));
             }
@@ -159,7 +211,13 @@ fn scraped(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)
     let scraped = scraper.join().map_err(|_| anyhow::anyhow!("the scraper has failed"))?;
     anyhow::ensure!(scraped >= extent.rounds, "it was scraped {scraped} times only");
     let [alone, scraped] = &rates[..] else { return Ok(()) };
-    add(Row::of("drain: status and metrics each second", "entries/s", "not scraped", &pairs(scraped, alone), Goal::AtLeast(ANY, 0.98)));
+    add(Row::of(
+        "drain: status and metrics each second",
+        "entries/s",
+        "not scraped",
+        &pairs(scraped, alone),
+        Goal::AtLeast(ANY, 0.98),
+    ));
     Ok(())
 }
 
@@ -170,12 +228,22 @@ fn latencies(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Ro
         half.push((host.half, driver.half));
         most.push((host.most, driver.most));
     }
-    add(Row::of("latency: sent → handled, 10,000/s, median", "µs", "bare driver", &half, Goal::AtMost(100.0, EVER)));
+    add(Row::of(
+        "latency: sent → handled, 10,000/s, median",
+        "µs",
+        "bare driver",
+        &half,
+        Goal::AtMost(100.0, EVER),
+    ));
     add(Row::of("latency: the same, 99 of 100", "µs", "bare driver", &most, Goal::AtMost(1000.0, EVER)));
     Ok(())
 }
 
-fn looked_up(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+fn looked_up(
+    extent: Extent,
+    runtime: &tokio::runtime::Runtime,
+    add: &mut dyn FnMut(Row),
+) -> anyhow::Result<()> {
     let server = testbed::Server::ready()?;
     let updates = runtime.block_on(lookups::Updates::write(&server))?;
     let mut times = Vec::new();
@@ -186,16 +254,27 @@ fn looked_up(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn Fn
         anyhow::ensure!((1..=2).contains(&queries), "there were {queries} queries");
         times.push((host, alone));
     }
-    add(Row::of("lookups: 1,000 updates of 200 documents", "ms", "one by one", &times, Goal::AtMost(EVER, 0.2)));
+    add(Row::of(
+        "lookups: 1,000 updates of 200 documents",
+        "ms",
+        "one by one",
+        &times,
+        Goal::AtMost(EVER, 0.2),
+    ));
     Ok(())
 }
 
-fn live_server(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+fn live_server(
+    extent: Extent,
+    runtime: &tokio::runtime::Runtime,
+    add: &mut dyn FnMut(Row),
+) -> anyhow::Result<()> {
     let server = testbed::Server::ready()?;
     let (mut medians, mut added) = (Vec::new(), Vec::new());
     for _ in 0..extent.rounds {
         let took = runtime.block_on(live::wake_ups(&server))?;
-        let median = |of: fn(&(f64, f64)) -> f64| crate::report::median(&mut took.iter().map(of).collect::<Vec<_>>());
+        let median =
+            |of: fn(&(f64, f64)) -> f64| crate::report::median(&mut took.iter().map(of).collect::<Vec<_>>());
         let (host, driver) = (median(|took| took.0), median(|took| took.1));
         medians.push((host, driver));
         added.push((host - driver, 1.0));
@@ -207,19 +286,41 @@ fn live_server(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn 
 
 fn in_memory(_: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     let memory = memory::of_host(Duration::from_secs(60))?;
-    add(Row::of("memory: ten plugins under load, the most", "MB", "60 MB", &[(memory.most, 60.0)], Goal::AtMost(60.0, EVER)));
+    add(Row::of(
+        "memory: ten plugins under load, the most",
+        "MB",
+        "60 MB",
+        &[(memory.most, 60.0)],
+        Goal::AtMost(60.0, EVER),
+    ));
     let pair = [(memory.late, memory.early)];
-    add(Row::of("memory: at the end of an hour's worth of ops", "MB", "its first quarter", &pair, Goal::AtMost(EVER, 1.05)));
+    add(Row::of(
+        "memory: at the end of an hour's worth of ops",
+        "MB",
+        "its first quarter",
+        &pair,
+        Goal::AtMost(EVER, 1.05),
+    ));
     Ok(())
 }
 
-fn started(extent: Extent, runtime: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
+fn started(
+    extent: Extent,
+    runtime: &tokio::runtime::Runtime,
+    add: &mut dyn FnMut(Row),
+) -> anyhow::Result<()> {
     // The first one may have to compile.
     start::of_host()?;
     let mut times = Vec::new();
     for _ in 0..extent.rounds {
         times.push((start::of_host()?, runtime.block_on(start::of_driver())?));
     }
-    add(Row::of("start: ten compiled plugins, until they tail", "ms", "bare driver connects", &times, Goal::AtMost(150.0, EVER)));
+    add(Row::of(
+        "start: ten compiled plugins, until they tail",
+        "ms",
+        "bare driver connects",
+        &times,
+        Goal::AtMost(150.0, EVER),
+    ));
     Ok(())
 }

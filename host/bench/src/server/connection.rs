@@ -26,7 +26,11 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
         let is_oplog = request.command.get_str(&name).ok() == Some("oplog.rs");
         match name.as_str() {
             "find" if is_oplog && !is_single(&request.command) => {
-                shared.first_read.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+                shared
+                    .first_read
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert_with(Instant::now);
                 let next = least(&request.command).map_or(0, index_of);
                 let batch_size = number(&request.command, "batchSize");
                 batch(&request, &mut to, Stream::new(next, batch_size), shared, Duration::ZERO)?;
@@ -40,8 +44,17 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
             },
             "find" => request.reply(&mut to, &found(&request.command, is_oplog, shared)?)?,
             "killCursors" => {
-                let killed: Vec<_> = request.command.get_array("cursors")?.into_iter().filter_map(|id| id.ok()?.as_i64()).collect();
-                shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !killed.contains(id));
+                let killed: Vec<_> = request
+                    .command
+                    .get_array("cursors")?
+                    .into_iter()
+                    .filter_map(|id| id.ok()?.as_i64())
+                    .collect();
+                shared
+                    .cursors
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .retain(|id, _| !killed.contains(id));
                 let none = Vec::<i64>::new();
                 let answer = doc! { "cursorsKilled": killed, "cursorsNotFound": &none, "cursorsAlive": &none, "cursorsUnknown": &none, "ok": 1.0 };
                 request.reply(&mut to, &RawDocumentBuf::try_from(&answer)?)?;
@@ -98,7 +111,11 @@ fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<
     let filter = find.get_document("filter").ok();
     if is_oplog {
         let written = shared.pace.written(shared.entries.len());
-        let is_last = find.get_document("hint").or_else(|_| find.get_document("sort")).ok().is_some_and(|order| order.get_i32("$natural").ok() == Some(-1));
+        let is_last = find
+            .get_document("hint")
+            .or_else(|_| find.get_document("sort"))
+            .ok()
+            .is_some_and(|order| order.get_i32("$natural").ok() == Some(-1));
         let at = filter.and_then(|filter| filter.get_timestamp("ts").ok());
         let index = match at {
             Some(at) => Some(index_of(at)).filter(|index| timestamp(*index) == at),
@@ -110,7 +127,8 @@ fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<
             let reply = stream.reply(&shared.entries, shared.pace, Duration::ZERO)?;
             return Ok(single(RawDocument::from_bytes(reply)?)?);
         }
-    } else if let Some(ids) = filter.and_then(|filter| filter.get_document("_id").ok()?.get_array("$in").ok()) {
+    } else if let Some(ids) = filter.and_then(|filter| filter.get_document("_id").ok()?.get_array("$in").ok())
+    {
         let template = &shared.entries.document;
         for id in ids.into_iter() {
             let Some(id) = id?.as_i64() else { continue };
@@ -139,7 +157,9 @@ fn answer(command: &str, shared: &Shared) -> Document {
         "hello" | "isMaster" | "ismaster" => hello(shared),
         "ping" | "endSessions" => doc! { "ok": 1.0 },
         "buildInfo" | "buildinfo" => doc! { "version": "8.0.0", "versionArray": [8, 0, 0, 0], "ok": 1.0 },
-        _ => doc! { "ok": 0.0, "errmsg": format!("no such command: {command}"), "code": COMMAND_NOT_FOUND, "codeName": "CommandNotFound" },
+        _ => {
+            doc! { "ok": 0.0, "errmsg": format!("no such command: {command}"), "code": COMMAND_NOT_FOUND, "codeName": "CommandNotFound" }
+        }
     }
 }
 

@@ -55,7 +55,8 @@ impl Entries {
     pub(super) fn new(mix: Mix, size: usize, count: u64) -> anyhow::Result<Self> {
         let cycle = (0..CYCLE).map(|place| template(mix, place, size)).collect::<anyhow::Result<_>>()?;
         let end = entry("i", "bench.end", doc! { "_id": NUMBER }, Some(doc! { "_id": NUMBER }));
-        let document = Template::new(&doc! { "_id": NUMBER, "text": "x".repeat(size.saturating_sub(50)) }, 0)?;
+        let document =
+            Template::new(&doc! { "_id": NUMBER, "text": "x".repeat(size.saturating_sub(50)) }, 0)?;
         Ok(Self { cycle, end: Template::new(&end, 1)?, count, document })
     }
 
@@ -113,13 +114,15 @@ fn template(mix: Mix, place: u64, size: usize) -> anyhow::Result<Template> {
         "stock.moves",
     ];
     let namespace = NAMESPACES.get(usize::try_from(place % 10)?).context("ten namespaces")?;
-    let insert = |of: &str| filled(size, |text| {
-        let mut document = doc! { "_id": NUMBER, "text": text };
-        if of == "users.users" {
-            document.insert("sent", SENT);
-        }
-        entry("i", of, document, Some(doc! { "_id": NUMBER }))
-    });
+    let insert = |of: &str| {
+        filled(size, |text| {
+            let mut document = doc! { "_id": NUMBER, "text": text };
+            if of == "users.users" {
+                document.insert("sent", SENT);
+            }
+            entry("i", of, document, Some(doc! { "_id": NUMBER }))
+        })
+    };
     let (entry, ops) = match (place % 10, place / 10) {
         (0, _) => (insert(namespace)?, 1),
         (1, 0) => (noop(), 0),

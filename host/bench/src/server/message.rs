@@ -47,7 +47,11 @@ impl Request {
         };
         let length = usize::try_from(int(document, 0)?)?;
         let document = document.get(..length).context("a document that is cut off")?;
-        Ok(Some(Self { command: RawDocument::from_bytes(document)?.to_owned(), id, is_query: code == OP_QUERY }))
+        Ok(Some(Self {
+            command: RawDocument::from_bytes(document)?.to_owned(),
+            id,
+            is_query: code == OP_QUERY,
+        }))
     }
 
     /// Answers with a document.

@@ -42,7 +42,10 @@ impl Pace {
         let deadline = Instant::now() + limit;
         while self.written(of) <= written {
             #[expect(clippy::cast_precision_loss, reason = "a time")]
-            let due = self.rate.filter(|_| written < of).map(|rate| self.started + Duration::from_secs_f64((written + 1) as f64 / rate));
+            let due = self
+                .rate
+                .filter(|_| written < of)
+                .map(|rate| self.started + Duration::from_secs_f64((written + 1) as f64 / rate));
             let until = due.map_or(deadline, |due| due.min(deadline));
             if until <= Instant::now() && Instant::now() >= deadline {
                 return;

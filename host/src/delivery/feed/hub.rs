@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::op::{Op, Timestamp};
+use crate::op::{Namespace, Op, OperationType, Timestamp};
 use crate::selection::Selection;
 use crate::source::{Choice, Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
 
@@ -22,10 +23,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Batches that a member may be behind.
 const AHEAD: usize = 2;
 
-/// What was read at once, for all members.
+/// What a member for which there is nothing is told at most so often: up to where was read.
+const TOLD: Duration = Duration::from_millis(10);
+
+/// Of what was read at once, that for one member.
 #[derive(Debug)]
 pub(in crate::delivery) struct SharedBatch {
     pub(super) ops: Vec<Arc<Op>>,
+    /// There was nothing for anybody.
+    pub(super) is_idle: bool,
     pub(super) read: Option<Position>,
     pub(super) bytes: usize,
 }
@@ -45,7 +51,7 @@ pub(super) struct Joined {
     pub(super) at: Option<Position>,
     /// What comes begins where it wanted to start.
     pub(super) at_start: bool,
-    pub(super) batches: mpsc::Receiver<Arc<SharedBatch>>,
+    pub(super) batches: mpsc::Receiver<SharedBatch>,
 }
 
 /// Joins plugins to the reader that is shared.
@@ -87,7 +93,57 @@ impl HubHandle {
 struct Member {
     plugin: Arc<str>,
     selection: Selection,
-    batches: mpsc::Sender<Arc<SharedBatch>>,
+    batches: mpsc::Sender<SharedBatch>,
+    /// What is put together for it.
+    ops: Vec<Arc<Op>>,
+    told: Instant,
+}
+
+/// Whose an op is: worked out once for each namespace and operation type, however many members there are.
+#[derive(Default)]
+struct Routes(HashMap<(usize, OperationType), Route>);
+
+/// Those who want ops of a namespace, which is kept so that no other takes its address.
+struct Route {
+    _namespace: Arc<Namespace>,
+    members: Vec<usize>,
+}
+
+/// Routes that are remembered, before all are forgotten: bounds them where namespaces are made without end.
+const ROUTES: usize = 10_000;
+
+impl Routes {
+    /// The members are others now, or stand elsewhere.
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// Puts an op where those find it who want it.
+    fn route(&mut self, op: Op, members: &mut [Member]) {
+        let op = Arc::new(op);
+        // It is by its new name, too.
+        if op.operation_type == OperationType::Rename {
+            let wanting =
+                members.iter_mut().filter_map(|member| member.selection.wants(&op).then_some(member));
+            return wanting.for_each(|member| member.ops.push(Arc::clone(&op)));
+        }
+        if self.0.len() >= ROUTES {
+            self.forget();
+        }
+        let key = (Arc::as_ptr(&op.namespace).addr(), op.operation_type);
+        let route = self.0.entry(key).or_insert_with(|| {
+            let wants = |(index, member): (usize, &mut Member)| member.selection.wants(&op).then_some(index);
+            Route {
+                _namespace: Arc::clone(&op.namespace),
+                members: members.iter_mut().enumerate().filter_map(wants).collect(),
+            }
+        });
+        for index in &route.members {
+            if let Some(member) = members.get_mut(*index) {
+                member.ops.push(Arc::clone(&op));
+            }
+        }
+    }
 }
 
 /// The reader that is shared.
@@ -102,6 +158,7 @@ pub(in crate::delivery) struct Hub {
     /// Where the reader was opened, until it has read something.
     opened_at: Option<Start>,
     members: Vec<Member>,
+    routes: Routes,
     /// By the readers before this one.
     skipped: Skipped,
 }
@@ -131,6 +188,7 @@ impl Hub {
             live: None,
             opened_at: None,
             members: Vec::new(),
+            routes: Routes::default(),
             skipped: Skipped::new(),
         };
         (hub, handle)
@@ -173,8 +231,7 @@ impl Hub {
                     let read = if live.left() == 0 { live.position() } else { None };
                     let bytes = live.take_bytes();
                     self.note(read.as_ref());
-                    let ops = ops.into_iter().map(Arc::new).collect();
-                    self.hand_out(SharedBatch { ops, read, bytes }).await;
+                    self.hand_out(ops, read, bytes).await;
                 }
                 Err(error) => self.fail(&error),
             }
@@ -185,6 +242,7 @@ impl Hub {
     fn fail(&mut self, error: &SourceError) {
         tracing::debug!("the shared reader has ended: {error}");
         self.members.clear();
+        self.routes.forget();
         self.close();
     }
 
@@ -207,7 +265,9 @@ impl Hub {
         }
         let (sender, batches) = mpsc::channel(AHEAD);
         let alone = self.members.is_empty();
-        self.members.push(Member { plugin, selection, batches: sender });
+        let told = Instant::now();
+        self.members.push(Member { plugin, selection, batches: sender, ops: Vec::new(), told });
+        self.routes.forget();
         if !alone {
             self.reselect().await;
         }
@@ -221,6 +281,9 @@ impl Hub {
     async fn tidy(&mut self) {
         let before = self.members.len();
         self.members.retain(|member| !member.batches.is_closed());
+        if self.members.len() < before {
+            self.routes.forget();
+        }
         if self.members.is_empty() {
             self.close();
             self.position.store(0, Ordering::Relaxed);
@@ -250,26 +313,38 @@ impl Hub {
         }
     }
 
-    async fn hand_out(&mut self, batch: SharedBatch) {
+    async fn hand_out(&mut self, ops: Vec<Op>, read: Option<Position>, bytes: usize) {
         self.opened_at = None;
-        let batch = Arc::new(batch);
-        let deadline = Instant::now() + PATIENCE;
+        let is_idle = ops.is_empty();
+        for op in ops {
+            self.routes.route(op, &mut self.members);
+        }
+        let now = Instant::now();
+        let deadline = now + PATIENCE;
         let mut members = std::mem::take(&mut self.members);
         // Those that have room first.
-        let mut slow = Vec::new();
-        for member in members.drain(..) {
-            match member.batches.try_send(Arc::clone(&batch)) {
-                Ok(()) => self.members.push(member),
-                Err(TrySendError::Full(_)) => slow.push(member),
-                Err(TrySendError::Closed(_)) => {}
+        let (mut gone, mut slow) = (Vec::new(), Vec::new());
+        for (index, member) in members.iter_mut().enumerate() {
+            let ops = std::mem::take(&mut member.ops);
+            if ops.is_empty() && !is_idle && now < member.told + TOLD {
+                continue;
+            }
+            member.told = now;
+            let bytes = if ops.is_empty() { 0 } else { bytes };
+            match member.batches.try_send(SharedBatch { ops, is_idle, read: read.clone(), bytes }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(batch)) => slow.push((index, batch)),
+                Err(TrySendError::Closed(_)) => gone.push(index),
             }
         }
-        for member in slow {
-            let sent = if self.members.is_empty() {
+        let mut behind = gone.len() + slow.len();
+        for (index, batch) in slow {
+            let Some(member) = members.get(index) else { continue };
+            let sent = if behind == members.len() {
                 // Nobody waits for this one.
-                member.batches.send(Arc::clone(&batch)).await.is_ok()
+                member.batches.send(batch).await.is_ok()
             } else {
-                let sent = tokio::time::timeout_at(deadline, member.batches.send(Arc::clone(&batch))).await;
+                let sent = tokio::time::timeout_at(deadline, member.batches.send(batch)).await;
                 if sent.is_err() {
                     tracing::info!(
                         plugin = &*member.plugin,
@@ -278,9 +353,16 @@ impl Hub {
                 }
                 sent.is_ok_and(|sent| sent.is_ok())
             };
-            if sent {
-                self.members.push(member);
+            match sent {
+                true => behind -= 1,
+                false => gone.push(index),
             }
         }
+        if !gone.is_empty() {
+            let mut index = 0..;
+            members.retain(|_| index.next().is_some_and(|index| !gone.contains(&index)));
+            self.routes.forget();
+        }
+        self.members = members;
     }
 }

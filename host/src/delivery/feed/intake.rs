@@ -51,7 +51,7 @@ pub(in crate::delivery) struct IntakeEnd {
 enum Reading {
     Own(Box<Live>),
     Shared {
-        batches: mpsc::Receiver<Arc<SharedBatch>>,
+        batches: mpsc::Receiver<SharedBatch>,
         passed: Option<Timestamp>,
     },
     /// Nothing now.
@@ -230,11 +230,10 @@ impl Intake {
     /// Reads until there is no more to read there, or the plugin is paused.
     async fn read_shared(
         &mut self,
-        mut batches: mpsc::Receiver<Arc<SharedBatch>>,
+        mut batches: mpsc::Receiver<SharedBatch>,
         passed: Option<Timestamp>,
     ) -> Result<(), Gone> {
         let progress = Arc::clone(&self.progress);
-        let mut selection = self.follow.selection.clone();
         loop {
             let batch = tokio::select! {
                 biased;
@@ -244,23 +243,21 @@ impl Intake {
                 batch = batches.recv() => batch,
             };
             let Some(batch) = batch else { return Ok(()) };
-            self.progress.set_caught_up(batch.ops.is_empty());
-            let mut wanted =
-                |op: &Op| passed.is_none_or(|passed| op.timestamp > passed) && selection.wants(op);
-            let (read, bytes) = (batch.read.clone(), batch.bytes);
-            // The last one to have it need not copy.
-            let ops = match Arc::try_unwrap(batch) {
-                Ok(mut batch) => {
-                    batch.ops.retain(|op| wanted(op));
-                    batch.ops
-                }
-                Err(batch) => batch.ops.iter().filter(|op| wanted(op)).cloned().collect(),
-            };
+            let SharedBatch { mut ops, is_idle, read, bytes } = batch;
+            self.progress.set_caught_up(is_idle);
+            if let Some(passed) = passed {
+                ops.retain(|op| op.timestamp > passed);
+            }
             self.hand_on(ops, read, bytes).await?;
         }
     }
 
-    async fn hand_on(&mut self, mut ops: Vec<Arc<Op>>, read: Option<Position>, bytes: usize) -> Result<(), Gone> {
+    async fn hand_on(
+        &mut self,
+        mut ops: Vec<Arc<Op>>,
+        read: Option<Position>,
+        bytes: usize,
+    ) -> Result<(), Gone> {
         // A snapshot is told what is done, as it is not read again.
         let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
         match (&read, ops.last()) {

@@ -221,7 +221,13 @@ impl Reader {
         }
     }
 
-    fn read_change(&mut self, reply: &Reply, entry: &Entry<'_>, within: &mut Within, ops: &mut impl Extend<Op>) {
+    fn read_change(
+        &mut self,
+        reply: &Reply,
+        entry: &Entry<'_>,
+        within: &mut Within,
+        ops: &mut impl Extend<Op>,
+    ) {
         // Counted whether it is wanted or not, so that an op has the same id for everybody.
         let index = within.index;
         within.index += 1;

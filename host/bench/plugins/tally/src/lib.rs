@@ -86,7 +86,9 @@ pub fn digest(time: u32, increment: u32, index: u32) -> u64 {
 fn time(op: &Op) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let sent = op.raw_document().ok().and_then(|document| document.get_i64("sent").ok());
-    let Some(took) = sent.and_then(|sent| u64::try_from(now).ok()?.checked_sub(sent.try_into().ok()?)) else { return };
+    let Some(took) = sent.and_then(|sent| u64::try_from(now).ok()?.checked_sub(sent.try_into().ok()?)) else {
+        return;
+    };
     if let Some(bucket) = LATENCIES.get(bucket(took / 1000)) {
         bucket.fetch_add(1, Relaxed);
     }
@@ -112,7 +114,9 @@ fn say() {
     let latencies: Vec<_> = LATENCIES
         .iter()
         .enumerate()
-        .filter_map(|(bucket, count)| Some((bucket, Some(count.swap(0, Relaxed)).filter(|count| *count > 0)?)))
+        .filter_map(|(bucket, count)| {
+            Some((bucket, Some(count.swap(0, Relaxed)).filter(|count| *count > 0)?))
+        })
         .map(|(bucket, count)| format!("{bucket}:{count}"))
         .collect();
     log::info!("handled {} {} {}", HANDLED.swap(0, Relaxed), SUM.swap(0, Relaxed), latencies.join(","));
