@@ -40,7 +40,7 @@ impl Default for DeliverySettings {
             // Under load ops come faster than they are handled, and are many without waiting.
             batch_wait: Duration::ZERO,
             // A few of what is filtered at once: lanes that are fast do not run dry, and a crash repeats no more.
-            max_ops: 8192,
+            max_ops: 4096,
             max_bytes: ByteSize::mib(64),
             checkpoint_interval: Duration::from_secs(1),
         }

@@ -4,10 +4,11 @@ use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::batch_size::MOST_BYTES;
 use crate::source::reply::Reply;
 use crate::source::wire::reply;
 
-/// After a reply of at least so many bytes there is a backlog, and the next reply is asked for at once. After a smaller one it would be
+/// After a reply of at least so many bytes, but not of those after which another cursor is opened, there is a backlog, and the next reply is asked for at once. After a smaller one it would be
 /// waited for anyway, and the way by another task only takes time (some 20 µs).
 const BACKLOG: usize = 256 * 1024;
 
@@ -50,7 +51,7 @@ impl ReadAhead {
             State::Gone => return Ok(None),
         };
         self.0 = match &read {
-            Ok(Some(reply)) if reply.size() >= BACKLOG => State::Ahead(ahead(cursor)),
+            Ok(Some(reply)) if (BACKLOG..=MOST_BYTES).contains(&reply.size()) => State::Ahead(ahead(cursor)),
             Ok(Some(_)) => State::Here(cursor),
             Ok(None) | Err(_) => State::Gone,
         };

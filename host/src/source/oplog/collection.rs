@@ -14,10 +14,6 @@ use crate::source::patience::Patience;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
 use crate::source::wire::{AWAIT, timed, timed_for};
 
-/// Entries that are asked for at once: of usual ones (300 bytes) 600 KB, which stays in the processor's cache while it is read and
-/// decoded, where the 16 MB that a server sends else do not. That halves the time of the driver, and the memory.
-const BATCH: u32 = 2000;
-
 const BAD_VALUE: i32 = 2;
 /// The server's answers that no second try mends: BadValue, Unauthorized, AuthenticationFailed,
 /// CommandNotFound, InvalidNamespace, CommandNotSupported.
@@ -44,11 +40,13 @@ impl Oplog {
         self.collection.namespace()
     }
 
-    /// A cursor on the entries from `position` on: on all of them, or on those for which `wanted` holds.
+    /// A cursor on the entries from `position` on: on all of them, or on those for which `wanted` holds; so many in
+    /// a reply.
     pub(super) async fn tail(
         &self,
         position: Timestamp,
         wanted: Option<&Document>,
+        batch_size: u32,
     ) -> mongodb::error::Result<RawBatchCursor> {
         // `ts` at the top of the filter lets the server seek.
         let ts = bson::Timestamp::from(position);
@@ -58,7 +56,7 @@ impl Oplog {
             filter.insert("$or", vec![doc! { "ts": ts }, wanted.clone()]);
         }
         let find = self.collection.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
-        let find = find.batch_size(BATCH);
+        let find = find.batch_size(batch_size);
         timed_for(self.patience.limit(), find.read_concern(ReadConcern::majority()).batch()).await
     }
 

@@ -6,6 +6,7 @@
 //! it was; `lookup` finds the documents that updates leave out.
 
 mod ahead;
+mod batch_size;
 pub mod change;
 mod collection;
 pub mod delta;

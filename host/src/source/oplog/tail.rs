@@ -7,6 +7,7 @@ use bson::Document;
 use mongodb::{Client, Namespace};
 
 use super::ahead::ReadAhead;
+use super::batch_size::BatchSize;
 use super::collection::Oplog;
 use super::entry::Entry;
 use super::error::TailError;
@@ -58,6 +59,7 @@ pub struct Tail {
     /// Whether an entry was read at `position`, so that it must be there again.
     anchored: bool,
     cursor: Option<Cursor>,
+    batch_size: BatchSize,
     /// Replies without an entry, one after another.
     empty: u32,
     /// When the cursor next finds nothing, everything up to here was read.
@@ -113,6 +115,7 @@ impl Tail {
             given_out: given_out.filter(|_| anchored),
             anchored,
             cursor: None,
+            batch_size: BatchSize::default(),
             empty: 0,
             probe: None,
             said_empty: false,
@@ -174,8 +177,12 @@ impl Tail {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
             self.set_decoding(true);
-            self.decode(&reply).await?;
+            let entries = self.decode(&reply).await?;
             self.set_decoding(false);
+            // A cursor keeps the number that it was opened with. Where there is nothing to begin at, it is kept.
+            if self.batch_size.adjust(entries, reply.size()) && self.anchored {
+                self.cursor = None;
+            }
             self.bytes += keep_apart(self.decoded.make_contiguous(), reply.size());
         }
         Ok(self.look_up().await)
@@ -227,7 +234,7 @@ impl Tail {
             if let Some(cursor) = self.cursor.take().filter(|cursor| !cursor.decoding) {
                 return Ok(self.cursor.insert(cursor));
             }
-            match self.oplog.tail(self.position, self.wanted.as_ref()).await {
+            match self.oplog.tail(self.position, self.wanted.as_ref(), self.batch_size.get()).await {
                 Ok(batches) => {
                     // What was found for another cursor says nothing of this one.
                     (self.empty, self.probe) = (0, None);
@@ -249,8 +256,9 @@ impl Tail {
         }
     }
 
-    /// Adds the ops of a reply to those that are decoded.
-    async fn decode(&mut self, reply: &Reply) -> Result<(), TailError> {
+    /// Adds the ops of a reply to those that are decoded. Gives back how many entries it has.
+    async fn decode(&mut self, reply: &Reply) -> Result<usize, TailError> {
+        let mut count = 0;
         let position = self.position;
         let mut fresh = false;
         if let Some(cursor) = &mut self.cursor {
@@ -264,10 +272,11 @@ impl Tail {
         }
         let mut entries = reply.entries()?.peekable();
         if entries.peek().is_none() {
-            return self.idle().await;
+            return self.idle().await.map(|()| 0);
         }
         (self.empty, self.probe) = (0, None);
         for document in entries {
+            count += 1;
             let entry = document.and_then(|document| Ok((document, Entry::parse(document)?)));
             let (document, entry) = match entry {
                 Ok(entry) => entry,
@@ -301,7 +310,7 @@ impl Tail {
         if let Some(cursor) = &mut self.cursor {
             cursor.fresh = fresh;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Nothing came. Where the server sends only what is wanted, the position moves on all the same, or it
