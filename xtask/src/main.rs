@@ -43,12 +43,15 @@ enum Command {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
     },
-    /// Measure the hot paths, delivery, snapshots, whole hosts, and the replay of a dump
+    /// Measure the host beside the bare driver: prints a table, writes it as JSON and adds it to a history. Under ten minutes
     Bench {
-        /// languages: only the same plugin in each language
-        #[arg(value_parser = ["languages"])]
-        only: Option<String>,
-        /// For criterion, after a --: part of a benchmark's name, for example
+        /// Instead, one of the smaller things
+        #[arg(value_parser = commands::bench::PARTS)]
+        part: Option<String>,
+        /// Draw the history as an SVG file
+        #[arg(long)]
+        plot: bool,
+        /// For the program that measures, after a --: `--rounds 9` or part of a row's name, say
         #[arg(last = true)]
         arguments: Vec<String>,
     },
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
         Command::Languages { languages } => commands::languages::run(&languages),
         Command::Bindings { check } => commands::bindings::run(check),
         Command::Fuzz { minutes } => commands::fuzz::run(minutes),
-        Command::Bench { only, arguments } => commands::bench::run(only.as_deref(), &arguments),
+        Command::Bench { part, plot, arguments } => commands::bench::run(part.as_deref(), plot, &arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde::Deserialize;
 use tempfile::TempDir;
 use xtask::process::Process;
 
@@ -37,10 +37,30 @@ impl Plugin {
     }
 }
 
+/// A line of a host's log.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Line {
+    level: String,
+    target: String,
+    pub(crate) message: String,
+}
+
+impl Line {
+    fn is_of_plugin(&self) -> bool {
+        self.target == "plugin"
+    }
+
+    /// A plugin is brought what changes from now on.
+    pub(crate) fn says_that_it_tails(&self) -> bool {
+        self.message.starts_with("tailing ")
+    }
+}
+
 /// A host that runs.
 pub(crate) struct Host {
     process: Process,
-    lines: Receiver<(Instant, Value)>,
+    lines: Receiver<(Instant, Line)>,
     pub(crate) said: Said,
     /// Checkpoints are kept here.
     _store: TempDir,
@@ -79,7 +99,9 @@ impl Host {
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let at = Instant::now();
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                // What is no such line is said on the way out.
+                let said = Line { message: line.clone(), ..Line::default() };
+                let line = serde_json::from_str(&line).unwrap_or(said);
                 if sender.send((at, line)).is_err() {
                     return;
                 }
@@ -93,14 +115,13 @@ impl Host {
     }
 
     /// The next line that it logs, and when.
-    pub(crate) fn line(&mut self, limit: Duration) -> anyhow::Result<Option<(Instant, Value)>> {
+    pub(crate) fn line(&mut self, limit: Duration) -> anyhow::Result<Option<(Instant, Line)>> {
         match self.lines.recv_timeout(limit) {
             Ok((at, line)) => {
-                let message = line["message"].as_str().unwrap_or_default();
-                if line["target"] == "plugin" {
-                    self.said.take(message);
-                } else if line["level"] != "INFO" {
-                    bail!("the host says: {line}");
+                if line.is_of_plugin() {
+                    self.said.take(&line.message);
+                } else if line.level != "INFO" {
+                    bail!("the host says: {}", line.message);
                 }
                 Ok(Some((at, line)))
             }
@@ -132,8 +153,8 @@ impl Host {
         self.process.signal(Signal::SIGTERM)?;
         let status = self.process.wait(Duration::from_secs(30))?;
         while let Ok((_, line)) = self.lines.try_recv() {
-            if line["target"] == "plugin" {
-                bail!("an op came twice: {line}");
+            if line.is_of_plugin() {
+                bail!("an op came after all had come: {}", line.message);
             }
         }
         anyhow::ensure!(status.success(), "the host ended with {status}");

@@ -140,7 +140,7 @@ impl<S: Sieve> Dispatcher<S> {
                 Route::Any | Route::Alone => 0,
             };
             if let Some(outgoing) = outgoing.get_mut(lane) {
-                outgoing.push(Waiting { number, op, filter_failed: verdict.err() });
+                outgoing.push(Waiting { number, op, filter_failed: verdict.err().map(Box::new) });
             }
         });
         for (queue, outgoing) in queues.iter().zip(outgoing) {

@@ -17,7 +17,7 @@ pub(super) struct Waiting {
     pub(super) number: u64,
     pub(super) op: Arc<Op>,
     /// What the filter did instead of an answer.
-    pub(super) filter_failed: Option<CallError>,
+    pub(super) filter_failed: Option<Box<CallError>>,
 }
 
 /// The ops of one lane, or of all where there is no order. How many there are, the window bounds.

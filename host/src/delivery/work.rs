@@ -257,7 +257,7 @@ impl<C: Callee> Lane<C> {
         let (mut pauses, mut first_attempt) = (None, None);
         let mut attempt = 0;
         let mut wanted = match filter_failed {
-            Some(error) => Wanted::Failed(error.clone()),
+            Some(error) => Wanted::Failed(CallError::clone(error)),
             None => Wanted::Yes,
         };
         loop {

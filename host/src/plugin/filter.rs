@@ -136,7 +136,7 @@ impl Filter {
         let Instance { store, batches: Some(batches), calls, .. } = instance else { return None };
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
-        let lowered: Vec<_> = ops.iter().zip(&*ids).map(|(op, id)| lower(op, id, 1)).collect();
+        let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         let (first, namespace) = (ids.first()?, &ops.first()?.namespace);
         store.data_mut().begin(first, namespace);
         store.set_epoch_deadline(ticks(limit));

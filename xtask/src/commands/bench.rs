@@ -1,29 +1,46 @@
-//! Measures the hot paths, delivery, snapshots, whole hosts, and the replay of a dump.
+//! Measures: the host beside the bare driver; or one of the smaller things, which are a program each.
 
 use super::{build, cargo, languages, step, succeed};
 
-/// `only` is one of the measurements that are a program each.
-pub(crate) fn run(only: Option<&str>, arguments: &[String]) -> anyhow::Result<()> {
-    if only == Some("languages") {
-        step("plugins", || languages::run(&[]))?;
-        return step("languages", || one("languages"));
-    }
-    step("plugins", || build::plugins(&["trivial", "misbehave", "print_ops", "send_welcome_email"]))?;
-    step("benchmarks", || {
-        let benches = ["--bench", "hot_paths", "--bench", "snapshot"];
-        let mut bench = cargo(&["bench", "--package", "gtm-host"]);
-        bench.args(benches).arg("--");
-        succeed(bench.args(arguments))
-    })?;
-    // Each is one measurement, of which no part can be asked for.
-    if arguments.is_empty() {
-        for name in ["delivery", "hosts", "replay", "swaps"] {
-            step(name, || one(name))?;
+/// What is measured by itself.
+pub(crate) const PARTS: [&str; 7] =
+    ["hot_paths", "delivery", "hosts", "languages", "replay", "snapshot", "swaps"];
+
+/// Of those, what criterion runs, which takes arguments.
+const BY_CRITERION: [&str; 2] = ["hot_paths", "snapshot"];
+
+/// The table, or one of the [parts](PARTS). `arguments` are for the program that measures.
+pub(crate) fn run(part: Option<&str>, plot: bool, arguments: &[String]) -> anyhow::Result<()> {
+    match part {
+        None => table(plot, arguments),
+        Some("languages") => {
+            step("plugins", || languages::run(&[]))?;
+            step("languages", || one("languages", &[]))
+        }
+        Some(part) => {
+            step("plugins", || build::plugins(&["trivial", "misbehave", "print_ops", "send_welcome_email"]))?;
+            let arguments = if BY_CRITERION.contains(&part) { arguments } else { &[] };
+            step(part, || one(part, arguments))
         }
     }
-    Ok(())
 }
 
-fn one(name: &str) -> anyhow::Result<()> {
-    succeed(&mut cargo(&["bench", "--package", "gtm-host", "--bench", name]))
+fn table(plot: bool, arguments: &[String]) -> anyhow::Result<()> {
+    step("plugins", || build::plugins(&["tally_all", "tally_others", "tally_users"]))?;
+    step("programs", || {
+        succeed(&mut cargo(&["build", "--release", "--package", "gtm-host", "--package", "gtm-bench"]))
+    })?;
+    step("table", || {
+        let mut bench = std::process::Command::new(xtask::target_dir().join("release/gtm-bench"));
+        bench.current_dir(xtask::root()).arg("run");
+        if plot {
+            bench.arg("--plot");
+        }
+        succeed(bench.args(arguments))
+    })
+}
+
+fn one(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+    let mut bench = cargo(&["bench", "--package", "gtm-host", "--bench", name, "--"]);
+    succeed(bench.args(arguments))
 }

@@ -24,9 +24,7 @@ pub(crate) async fn wake_ups(server: &Server) -> anyhow::Result<Vec<(f64, f64)>>
     users.drop().await?;
     let mut host =
         Host::start(server.uri(), &[Plugin::new("tally_users", &["said=yes"])], &["--start", "now"])?;
-    let tailing =
-        |line: &serde_json::Value| line["message"].as_str().is_some_and(|said| said.starts_with("tailing "));
-    while !tailing(&host.line(PATIENCE)?.context("it does not tail")?.1) {}
+    while !host.line(PATIENCE)?.context("it does not tail")?.1.says_that_it_tails() {}
     let mut driver = bare(server).await?;
     let mut took = Vec::new();
     for n in 0..COUNT {
@@ -54,7 +52,7 @@ async fn once(
     };
     let host = loop {
         let (at, line) = host.line(PATIENCE)?.context("the host is handed nothing")?;
-        if line["message"].as_str() == Some("an op") {
+        if line.message == "an op" {
             break at;
         }
     };

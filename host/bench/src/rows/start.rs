@@ -19,7 +19,7 @@ pub(crate) fn of_host() -> anyhow::Result<f64> {
     let (mut tailing, mut last) = (0, started);
     while tailing < plugins.len() {
         let (at, line) = host.line(PATIENCE)?.context("it does not tail")?;
-        if line["message"].as_str().is_some_and(|message| message.starts_with("tailing ")) {
+        if line.says_that_it_tails() {
             (tailing, last) = (tailing + 1, at);
         }
     }

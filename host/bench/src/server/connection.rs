@@ -125,7 +125,7 @@ fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<
         if let Some(index) = index.filter(|index| *index < written) {
             let mut stream = Stream::new(index, Some(1));
             let reply = stream.reply(&shared.entries, shared.pace, Duration::ZERO)?;
-            return Ok(single(RawDocument::from_bytes(reply)?)?);
+            return single(RawDocument::from_bytes(reply)?);
         }
     } else if let Some(ids) = filter.and_then(|filter| filter.get_document("_id").ok()?.get_array("$in").ok())
     {

@@ -10,6 +10,9 @@ mod connection;
 mod entries;
 mod message;
 mod stream;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails should say where")]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -135,7 +135,10 @@ impl Stream {
     fn build(&mut self, entries: &Entries, layout: (u64, u64, bool, bool)) -> anyhow::Result<()> {
         let (_, count, _, is_first) = layout;
         let Self { id, bytes, times, numbers, sent, next, .. } = self;
-        (bytes.clear(), times.clear(), numbers.clear(), sent.clear());
+        bytes.clear();
+        times.clear();
+        numbers.clear();
+        sent.clear();
         bytes.extend([0; 4]);
         bytes.extend(b"\x03cursor\0");
         let cursor = bytes.len();

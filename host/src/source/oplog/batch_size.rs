@@ -3,8 +3,8 @@
 //! A reply of about a megabyte stays in the processor's cache while it is read and decoded. One of the 16 MB that a server sends where nobody
 //! says how many does not, which takes the driver twice the time, and the memory of several.
 
-/// At first: of usual entries (300 bytes) 600 KB.
-const FIRST: u32 = 2000;
+/// At first: of usual entries (300 bytes) 450 KB.
+const FIRST: u32 = 1500;
 /// Of large ones.
 const LEAST: u32 = 16;
 /// What a reply should have, in bytes; what it may have at most, as a cursor asks for as many as it did at first; and at least, where it is full.
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn it_is_small_for_large_entries_and_large_again_for_small_ones() {
         let mut size = BatchSize::default();
-        assert!(!size.adjust(2000, 600_000), "usual entries");
+        assert!(!size.adjust(1500, 450_000), "usual entries");
         assert!(!size.adjust(3, 900), "there are no more");
         assert!(size.adjust(250, 16 << 20), "entries of 64 KB");
         assert_eq!(size, BatchSize(LEAST));
