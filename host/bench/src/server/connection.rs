@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -33,12 +33,12 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
                     .get_or_insert_with(Instant::now);
                 let next = least(&request.command).map_or(0, index_of);
                 let batch_size = number(&request.command, "batchSize");
-                batch(&request, &mut to, Stream::new(next, batch_size), shared, Duration::ZERO)?;
+                batch(&request, &mut to, &shared.open(Stream::new(next, batch_size)), shared, Duration::ZERO)?;
             }
-            "getMore" => match cursor(&request.command, shared) {
-                Some(stream) => {
+            "getMore" => match request.command.get_i64("getMore").ok().and_then(|id| shared.cursor(id)) {
+                Some(cursor) => {
                     let wait = number(&request.command, "maxTimeMS").map_or(AWAIT, Duration::from_millis);
-                    batch(&request, &mut to, stream, shared, wait)?;
+                    batch(&request, &mut to, &cursor, shared, wait)?;
                 }
                 None => request.reply(&mut to, &failure(CURSOR_NOT_FOUND, "CursorNotFound")?)?,
             },
@@ -50,11 +50,7 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
                     .into_iter()
                     .filter_map(|id| id.ok()?.as_i64())
                     .collect();
-                shared
-                    .cursors
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .retain(|id, _| !killed.contains(id));
+                shared.close(&killed);
                 let none = Vec::<i64>::new();
                 let answer = doc! { "cursorsKilled": killed, "cursorsNotFound": &none, "cursorsAlive": &none, "cursorsUnknown": &none, "ok": 1.0 };
                 request.reply(&mut to, &RawDocumentBuf::try_from(&answer)?)?;
@@ -65,25 +61,20 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Answers with the next entries. The cursor is this request's until all is sent, as another connection may already ask for more.
 fn batch(
     request: &Request,
     to: &mut impl Write,
-    mut stream: Stream,
+    cursor: &Mutex<Stream>,
     shared: &Shared,
     wait: Duration,
 ) -> anyhow::Result<()> {
+    let mut stream = cursor.lock().unwrap_or_else(PoisonError::into_inner);
     let reply = stream.reply(&shared.entries, shared.pace, wait)?;
     let header = request.message_header(reply.len())?;
     to.write_all(&header)?;
     to.write_all(reply)?;
-    shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.id(), stream);
     Ok(())
-}
-
-/// Takes the cursor that is to go on.
-fn cursor(get_more: &RawDocument, shared: &Shared) -> Option<Stream> {
-    let id = get_more.get_i64("getMore").ok()?;
-    shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
 }
 
 fn is_single(find: &RawDocument) -> bool {

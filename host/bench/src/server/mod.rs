@@ -53,7 +53,24 @@ struct Shared {
     /// When the oplog was first read, since that was last asked.
     first_read: Mutex<Option<Instant>>,
     /// Those that are open, by their ids: a driver need not stay with one connection.
-    cursors: Mutex<HashMap<i64, Stream>>,
+    cursors: Mutex<HashMap<i64, Arc<Mutex<Stream>>>>,
+}
+
+impl Shared {
+    fn open(&self, stream: Stream) -> Arc<Mutex<Stream>> {
+        let id = stream.id();
+        let cursor = Arc::new(Mutex::new(stream));
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&cursor));
+        cursor
+    }
+
+    fn cursor(&self, id: i64) -> Option<Arc<Mutex<Stream>>> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    fn close(&self, ids: &[i64]) {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !ids.contains(id));
+    }
 }
 
 impl Server {
