@@ -84,7 +84,7 @@ fn call(file: &Path, plugin: &Slot, runtime: &Runtime) {
     runtime.block_on(async {
         while let Some(ops) = files.next().await.unwrap() {
             for op in ops {
-                if filter.call(&op, 1).unwrap() {
+                if filter.call(&op, 1).await.unwrap() {
                     handler.call(&op, 1).await.unwrap().unwrap();
                 }
             }

@@ -112,7 +112,9 @@ fn calls(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("call with a document of {name}"));
         group.throughput(Throughput::Elements(1));
         let mut filter = Filter::new(&plugin);
-        group.bench_function("filter", |bencher| bencher.iter(|| filter.call(black_box(&op), 1).unwrap()));
+        group.bench_function("filter", |bencher| {
+            bencher.iter(|| runtime.block_on(filter.call(black_box(&op), 1)).unwrap());
+        });
         let mut handler = Handler::new(&plugin);
         group.bench_function("handle", |bencher| {
             bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());

@@ -109,17 +109,17 @@ fn row(language: &'static str, path: &Path, runtime: &tokio::runtime::Runtime) -
         assert!(outcome.is_err(), "it has no e-mail address");
     };
     for _ in 0..100 {
-        assert!(filter.call(&op, 1).unwrap());
+        assert!(runtime.block_on(filter.call(&op, 1)).unwrap());
         handle(&mut handler);
     }
     for _ in 0..ROUNDS {
         let mut new = Filter::new(&slot);
         let started = Instant::now();
-        new.call(&op, 1).unwrap();
+        runtime.block_on(new.call(&op, 1)).unwrap();
         instances.push(started.elapsed());
         let started = Instant::now();
         for _ in 0..CALLS {
-            filter.call(&op, 1).unwrap();
+            runtime.block_on(filter.call(&op, 1)).unwrap();
         }
         filters.push(started.elapsed() / CALLS);
         let started = Instant::now();

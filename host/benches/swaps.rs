@@ -106,7 +106,7 @@ async fn drive(slot: &Slot, versions: Option<&[PathBuf]>) -> (Vec<f64>, usize) {
             std::thread::sleep(pause);
         }
         let op = op(n);
-        assert!(filter.call(&op, 1).unwrap());
+        assert!(filter.call(&op, 1).await.unwrap());
         handler.call(&op, 1).await.unwrap().unwrap();
         waited.push(due.elapsed().as_secs_f64() * 1e3);
         n += 1;
@@ -131,7 +131,7 @@ fn memory() {
         let plugin = Plugin::load(&engine, &path, &PluginSetup::new("p", Limits::default())).unwrap();
         let slot = Slot::new(plugin, Services::default());
         let mut filter = Filter::new(&slot);
-        filter.call(&op(1), 1).unwrap();
+        runtime.block_on(filter.call(&op(1), 1)).unwrap();
         let handlers: Vec<_> = (0..4)
             .map(|_| {
                 let mut handler = Handler::new(&slot);

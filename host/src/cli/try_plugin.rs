@@ -93,15 +93,10 @@ impl Tried {
         if !selection.wants(op) {
             return Outcome::Unwanted;
         }
-        let (slot, asked) = (self.slot.clone(), op.clone());
-        let wanted = tokio::task::spawn_blocking(move || Filter::new(&slot).call(&asked, 1)).await;
-        match wanted {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => return Outcome::Unwanted,
-            Ok(Err(error)) => return Outcome::Trapped(error),
-            Err(error) => {
-                return Outcome::Trapped(CallError::Trapped { call: "filter", reason: error.to_string() });
-            }
+        match Filter::new(&self.slot).call(op, 1).await {
+            Ok(true) => {}
+            Ok(false) => return Outcome::Unwanted,
+            Err(error) => return Outcome::Trapped(error),
         }
         let handled = match self.handler.handles_batches() {
             true => {

@@ -3,57 +3,32 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
-use tokio::task::JoinError;
 
 use super::batch::Batch;
 use super::lane::{Queue, Waiting};
 use super::ordering::{Ordering, Route};
 use super::progress::Progress;
 use crate::op::Op;
-use crate::plugin::{CallError, Filter, Slot};
+use crate::plugin::{CallError, Filter};
 
-/// Ops that are filtered before the first of them is handled. Enough that the way to another thread
-/// and back (some 20 µs) does not count.
-const FILTERED_AT_ONCE: usize = 1024;
+/// Ops that are filtered before the first of them is handled. Enough that what is done once for all of them does not count.
+const FILTERED_AT_ONCE: usize = 256;
 
 /// Ops, and of each what the filter says.
 pub(super) type Filtered = Vec<(Arc<Op>, Result<bool, CallError>)>;
 
 /// Says which ops are wanted.
 pub(super) trait Sieve: Send {
-    /// In their order, up to the first that it fails on; gives back those after it. It may be done on another thread.
-    fn sift(
-        &mut self,
-        ops: Vec<Arc<Op>>,
-    ) -> impl Future<Output = Result<(Filtered, Vec<Arc<Op>>), JoinError>> + Send;
+    /// In their order, up to the first that it fails on; gives back those after it.
+    fn sift(&mut self, ops: Vec<Arc<Op>>) -> impl Future<Output = (Filtered, Vec<Arc<Op>>)> + Send;
 }
 
-/// A plugin's own filter.
-pub(super) struct PluginSieve {
-    plugin: Slot,
-    /// None at first, and while it works on another thread.
-    filter: Option<Filter>,
-}
-
-impl PluginSieve {
-    pub(super) fn new(plugin: Slot) -> Self {
-        Self { plugin, filter: None }
-    }
-}
-
-impl Sieve for PluginSieve {
-    /// On a thread for blocking work, as a filter may take its time.
-    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> Result<(Filtered, Vec<Arc<Op>>), JoinError> {
-        let mut filter = self.filter.take().unwrap_or_else(|| Filter::new(&self.plugin));
-        let (filter, filtered) = tokio::task::spawn_blocking(move || {
-            let verdicts = filter.call_all(&ops);
-            let mut ops = ops.into_iter();
-            let filtered = ops.by_ref().take(verdicts.len()).zip(verdicts).collect();
-            (filter, (filtered, ops.collect()))
-        })
-        .await?;
-        self.filter = Some(filter);
-        Ok(filtered)
+impl Sieve for Filter {
+    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
+        let verdicts = self.call_all(&ops).await;
+        let mut ops = ops.into_iter();
+        let filtered = ops.by_ref().take(verdicts.len()).zip(verdicts).collect();
+        (filtered, ops.collect())
     }
 }
 
@@ -82,16 +57,13 @@ impl<S: Sieve> Dispatcher<S> {
     }
 
     /// Works until there are no more batches.
-    ///
-    /// # Errors
-    /// A defect of the host.
-    pub(super) async fn run(mut self, mut batches: Receiver<Batch>) -> Result<(), JoinError> {
+    pub(super) async fn run(mut self, mut batches: Receiver<Batch>) {
         while let Some(Batch { ops, read, mut bytes, done }) = batches.recv().await {
             let mut ops = ops.into_iter();
             let mut next: Vec<_> = ops.by_ref().take(FILTERED_AT_ONCE).collect();
             while !next.is_empty() {
                 self.progress.room().await;
-                let (filtered, not_asked) = self.sieve.sift(next).await?;
+                let (filtered, not_asked) = self.sieve.sift(next).await;
                 self.dispatch(filtered, std::mem::take(&mut bytes)).await;
                 next = not_asked;
                 next.extend(ops.by_ref().take(FILTERED_AT_ONCE - next.len()));
@@ -105,7 +77,6 @@ impl<S: Sieve> Dispatcher<S> {
                 let _ = done.send(());
             }
         }
-        Ok(())
     }
 
     async fn dispatch(&mut self, filtered: Filtered, mut bytes: usize) {

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -123,7 +122,7 @@ impl Fake {
 }
 
 impl Sieve for Fake {
-    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> Result<(Filtered, Vec<Arc<Op>>), JoinError> {
+    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
         self.dawdle().await;
         let mut filtered = Vec::new();
         let mut ops = ops.into_iter();
@@ -139,7 +138,7 @@ impl Sieve for Fake {
                 break;
             }
         }
-        Ok((filtered, ops.collect()))
+        (filtered, ops.collect())
     }
 }
 
@@ -315,8 +314,8 @@ impl Callee for Stuck {
 }
 
 impl Sieve for Stuck {
-    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> Result<(Filtered, Vec<Arc<Op>>), JoinError> {
-        Ok((ops.into_iter().map(|op| (op, Ok(true))).collect(), Vec::new()))
+    async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
+        (ops.into_iter().map(|op| (op, Ok(true))).collect(), Vec::new())
     }
 }
 

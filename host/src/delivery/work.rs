@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::RetryPolicy;
@@ -49,12 +48,8 @@ impl Instances {
 
 impl Callee for Instances {
     async fn filter(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
-        let (plugin, op) = (self.plugin.clone(), op.clone());
         // It failed before, so it is worth an instance of its own.
-        let asked = tokio::task::spawn_blocking(move || Filter::new(&plugin).call(&op, attempt)).await;
-        asked.unwrap_or_else(|error: JoinError| {
-            Err(CallError::Trapped { call: "filter", reason: error.to_string() })
-        })
+        Filter::new(&self.plugin).call(op, attempt).await
     }
 
     async fn handle(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {

@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::breaker::Breaker;
-use super::dispatch::{Dispatcher, PluginSieve, Sieve};
+use super::dispatch::{Dispatcher, Sieve};
 use super::lane::Queue;
 use super::letters::DeadLetters;
 use super::ordering::Ordering;
 use super::progress::Progress;
 use super::settings::Policy;
 use super::work::{Callee, Instances, Lane, Shared};
-use crate::plugin::Slot;
+use crate::plugin::{Filter, Slot};
 
 /// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
 /// that were looked up, so: one.
@@ -27,7 +27,7 @@ const TAKEN_AT_ONCE: usize = 64;
 
 /// What works for a plugin.
 pub(super) struct Works {
-    tasks: JoinSet<Result<(), JoinError>>,
+    tasks: JoinSet<()>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -40,8 +40,7 @@ impl Works {
         letters: DeadLetters,
         shutdown: CancellationToken,
     ) -> (mpsc::Sender<Batch>, Self) {
-        let sieve = PluginSieve::new(plugin.clone());
-        Self::with(sieve, || Instances::new(plugin), policy, progress, letters, shutdown)
+        Self::with(Filter::new(plugin), || Instances::new(plugin), policy, progress, letters, shutdown)
     }
 
     /// The same, with what filters, and what each lane calls.
@@ -74,18 +73,15 @@ impl Works {
         for queue in queues.iter().cycle().take(count) {
             let lane = Lane::new(Arc::clone(&shared), callee());
             let queue = queue.clone();
-            tasks.spawn(async move {
-                lane.run(queue, at_once).await;
-                Ok(())
-            });
+            tasks.spawn(lane.run(queue, at_once));
         }
         let (sender, batches) = mpsc::channel(READ_AHEAD);
         let dispatcher = Dispatcher::new(sieve, ordering, Arc::clone(progress), queues);
         let dropped = shared.dropped.clone();
         tasks.spawn(async move {
             tokio::select! {
-                worked = dispatcher.run(batches) => worked,
-                () = dropped.cancelled() => Ok(()),
+                () = dispatcher.run(batches) => {}
+                () = dropped.cancelled() => {}
             }
         });
         (sender, Self { tasks, shared })
@@ -97,7 +93,7 @@ impl Works {
     /// A defect of the host.
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
         while let Some(ended) = self.tasks.join_next().await {
-            ended??;
+            ended?;
         }
         Ok(())
     }

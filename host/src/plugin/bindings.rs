@@ -29,7 +29,7 @@ mod generated {
             "gtm:plugin/state.delete": async,
             "gtm:plugin/state.compare-and-swap": async,
         },
-        exports: { "handle": async },
+        exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
@@ -49,6 +49,7 @@ mod filter_batch {
             }
         ",
         with: { "gtm:plugin/types": super::generated::gtm::plugin::types },
+        exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }

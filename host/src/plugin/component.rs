@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use semver::Version;
 use sha2::{Digest, Sha256};
 use wasmtime::Store;
@@ -185,7 +186,7 @@ impl Plugin {
             let mut store =
                 store(&self.filter, &self.setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
-            self.filter.instantiate(&mut store).map(drop).map_err(|error| {
+            at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
             })
         };
@@ -229,10 +230,15 @@ fn call_subscriptions(
     plugin: &InstancePre<State>,
     store: &mut Store<State>,
 ) -> wasmtime::Result<Vec<Subscription>> {
-    let instance = plugin.instantiate(&mut *store)?;
+    let instance = at_once(plugin.instantiate_async(&mut *store))?;
     let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;
-    let (subscriptions,) = function.call(store, ())?;
+    let (subscriptions,) = at_once(function.call_async(store, ()))?;
     Ok(subscriptions)
+}
+
+/// What an instance for filters gives, which has nothing to wait for, and yields to nobody unless it is told to.
+fn at_once<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it waited for something")))
 }
 
 fn selection(

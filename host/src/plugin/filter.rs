@@ -1,15 +1,16 @@
-//! Calls `filter`: synchronously, in an instance that has no effect on anything.
+//! Calls `filter`: in an instance that has no effect on anything, and waits for nothing. It is asked where the ops are, on the thread
+//! of whoever wants to know: the way to another one and back takes longer than most filters.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
-use wasmtime::Store;
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::CallError;
 use super::component::{Plugin, store};
-use super::limits::ticks;
 use super::slot::Slot;
 use super::state::{Role, State};
 use crate::op::Op;
@@ -52,32 +53,31 @@ impl Filter {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// Whether the plugin wants this op. Blocks for as long as the plugin takes, which is limited.
+    /// Whether the plugin wants this op.
     ///
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
-    pub fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
         self.take_up_version();
-        let answer = self.ask(op, attempt);
+        let answer = self.ask(op, attempt).await;
         self.settle(answer)
     }
 
-    /// Which of these ops the plugin wants: of the first ones, up to the first that it fails on. Blocks as [`call`](Self::call) does
-    /// for each.
-    pub fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
+    /// Which of these ops the plugin wants: of the first ones, up to the first that it fails on.
+    pub async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
             self.take_up_version();
             let together = together(rest);
             if together.len() > 1
                 && !self.one_by_one
-                && let Some(wanted) = self.ask_batch(together)
+                && let Some(wanted) = self.ask_batch(together).await
             {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
             }
             for op in together {
-                let answer = self.call(op, 1);
+                let answer = self.call(op, 1).await;
                 let failed = answer.is_err();
                 answers.push(answer);
                 if failed {
@@ -96,55 +96,59 @@ impl Filter {
         }
     }
 
-    fn settle<T>(&mut self, answer: Result<T, CallError>) -> Result<T, CallError> {
-        self.slot.judge(&self.plugin, answer.as_ref().err());
-        if answer.is_err() {
-            self.instance = None;
-        } else if self.instance.as_ref().is_some_and(|instance| instance.is_used_up(&self.plugin)) {
-            self.instance = None;
+    /// Keeps the instance for the next call, where it is good for one.
+    fn settle<T>(&mut self, asked: Result<(T, Instance), CallError>) -> Result<T, CallError> {
+        self.slot.judge(&self.plugin, asked.as_ref().err());
+        let (answer, instance) = asked?;
+        if instance.is_used_up(&self.plugin) {
             self.one_by_one = false;
+        } else {
+            self.instance = Some(instance);
         }
-        answer
+        Ok(answer)
     }
 
-    fn ask(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+    /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
+    async fn take_instance(&mut self) -> Result<Instance, CallError> {
+        match self.instance.take() {
+            Some(instance) => Ok(instance),
+            None => start(&self.slot, &self.plugin).await,
+        }
+    }
+
+    async fn ask(&mut self, op: &Op, attempt: u32) -> Result<(bool, Instance), CallError> {
         let limit = self.plugin.limits().filter_timeout;
-        let Instance { store, exports, calls, .. } = match &mut self.instance {
-            Some(instance) => instance,
-            None => self.instance.insert(start(&self.slot, &self.plugin)?),
-        };
+        let mut instance = self.take_instance().await?;
+        let Instance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
-        let [id] = ids(&mut self.ids, std::slice::from_ref(op)) else { return Ok(false) };
+        let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
         store.data_mut().begin(id, &op.namespace);
-        store.set_epoch_deadline(ticks(limit));
         let answer = exports
             .call_filter(&mut *store, lower(op, id, attempt))
+            .await
             .map_err(|error| CallError::new("filter", &error, store.data(), limit));
         store.data().log_output();
-        answer
+        Ok((answer?, instance))
     }
 
     /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which
     /// tells on which.
-    fn ask_batch(&mut self, ops: &[Arc<Op>]) -> Option<Vec<bool>> {
-        let limit = self.plugin.limits().filter_timeout;
-        let instance = match &mut self.instance {
-            Some(instance) => instance,
-            // Why it does not start, the call for one says.
-            None => self.instance.insert(start(&self.slot, &self.plugin).ok()?),
+    async fn ask_batch(&mut self, ops: &[Arc<Op>]) -> Option<Vec<bool>> {
+        // Why it does not start, the call for one says.
+        let mut instance = self.take_instance().await.ok()?;
+        let Instance { store, batches: Some(batches), calls, .. } = &mut instance else {
+            (self.instance, self.one_by_one) = (Some(instance), true);
+            return None;
         };
-        let Instance { store, batches: Some(batches), calls, .. } = instance else { return None };
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         let (first, namespace) = (ids.first()?, &ops.first()?.namespace);
         store.data_mut().begin(first, namespace);
-        store.set_epoch_deadline(ticks(limit));
-        let answer = batches.call_filter_batch(&mut *store, &lowered);
-        match answer {
+        match batches.call_filter_batch(&mut *store, &lowered).await {
             Ok(wanted) if wanted.len() == ops.len() => {
                 store.data().log_output();
-                self.settle(Ok(wanted)).ok()
+                self.settle(Ok((wanted, instance))).ok()
             }
             Ok(_) | Err(_) => {
                 tracing::debug!(
@@ -152,9 +156,8 @@ impl Filter {
                     "filter failed on {} ops at once: each is asked of alone",
                     ops.len()
                 );
-                // The words of a panic come again with the op that it is of.
-                drop(store.data().output.take());
-                (self.instance, self.one_by_one) = (None, true);
+                // The words of a panic come again with the op that it is of: they go with this instance.
+                self.one_by_one = true;
                 None
             }
         }
@@ -188,20 +191,35 @@ impl Instance {
     }
 }
 
-fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
-    let limit = plugin.limits().filter_timeout;
+async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
     let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), Role::Filter)?;
-    store.set_epoch_deadline(ticks(limit));
-    let mut instantiate = || {
-        let instance = plugin.filter.instance_pre().instantiate(&mut store)?;
+    store.epoch_deadline_callback(tick);
+    store.set_epoch_deadline(1);
+    let started = async {
+        let instance = plugin.filter.instance_pre().instantiate_async(&mut store).await?;
         let exports = Hosted::new(&mut store, &instance)?;
         Ok((exports, BatchFilter::new(&mut store, &instance).ok()))
     };
-    match instantiate() {
+    match started.await {
         Ok((exports, batches)) => {
             store.data_mut().quota.started();
             Ok(Instance { store, exports, batches, calls: 0 })
         }
-        Err(error) => Err(CallError::new("filter", &error, store.data(), limit)),
+        Err(error) => {
+            Err(CallError::new("filter", &error, store.data(), plugin.limits().filter_timeout))
+        }
     }
+}
+
+/// Each tick, other work on this thread has its turn, and a call that has had its time ends. Its time is taken from the first tick
+/// on, so that the usual one, which sees none, need not look at a clock.
+fn tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data_mut();
+    let (now, limit) = (Instant::now(), state.setup.limits.filter_timeout);
+    let started = *state.first_tick.get_or_insert(now);
+    Ok(if now.saturating_duration_since(started) >= limit {
+        UpdateDeadline::Interrupt
+    } else {
+        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+    })
 }

@@ -20,10 +20,10 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
     config::link(&mut linker)?;
     extended_json::link(&mut linker)?;
     metrics::link(&mut linker)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     match role {
         // Everything answers at once, and nothing has an effect.
         Role::Filter => {
-            wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
             http::link_for_filter(&mut linker)?;
             linker.allow_shadowing(true);
             refuse_waiting(&mut linker)?;
@@ -38,7 +38,6 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
         }
         // What waits lets other work go on meanwhile.
         Role::Handler => {
-            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
             http::link(&mut linker)?;
             mail::link(&mut linker)?;
             mongodb::link(&mut linker)?;

@@ -54,7 +54,7 @@ fn mutate(good: &[u8], times: usize, seed: u64) -> (usize, usize) {
         let Ok(plugin) = Plugin::load(&engine, &path, &setup) else { continue };
         loaded += 1;
         let slot = Slot::new(plugin, Services::default());
-        let _ = Filter::new(&slot).call(&op, 1);
+        let _ = runtime.block_on(Filter::new(&slot).call(&op, 1));
         handled += usize::from(matches!(runtime.block_on(Handler::new(&slot).call(&op, 1)), Ok(Ok(()))));
     }
     (loaded, handled)

@@ -17,13 +17,13 @@ in_each_language!(only_new_users_are_wanted, texts, every_type, missing_fields, 
 async fn only_new_users_are_wanted(path: &Path) {
     let mut running = Running::new(path);
     let op = |collection| insert("app", collection, Some(super::bytes(&doc! { "_id": 1 })));
-    assert!(running.filter.call(&op("users"), 1).unwrap());
-    assert!(!running.filter.call(&op("orders"), 1).unwrap());
-    assert!(!running.filter.call(&op(""), 1).unwrap());
+    assert!(running.filter.call(&op("users"), 1).await.unwrap());
+    assert!(!running.filter.call(&op("orders"), 1).await.unwrap());
+    assert!(!running.filter.call(&op(""), 1).await.unwrap());
     let mut deleted = op("users");
     deleted.operation_type = gtm_host::op::OperationType::Delete;
     deleted.full_document = None;
-    assert!(!running.filter.call(&deleted, 1).unwrap());
+    assert!(!running.filter.call(&deleted, 1).await.unwrap());
 }
 
 /// Through a real mail server and back.

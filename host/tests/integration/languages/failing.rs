@@ -115,7 +115,7 @@ async fn out_of_memory(path: &Path) {
     for _ in 0..3 {
         // Already the filter is given the document.
         let op = insert("app", "users", Some(bytes(&large)));
-        let _ = running.filter.call(&op, 1);
+        let _ = running.filter.call(&op, 1).await;
         let handled = running.handler.call(&op, 1).await;
         assert!(!matches!(handled, Ok(Ok(()))), "{handled:?}");
         running.done(&good).await;

@@ -24,7 +24,7 @@ async fn a_hundred_thousand_calls(path: &Path) {
     let op = insert("app", "users", Some(bytes(&user)));
     let mut at_first = 0;
     for call in 0..CALLS {
-        assert_eq!(running.filter.call(&op, 1), Ok(true));
+        assert_eq!(running.filter.call(&op, 1).await, Ok(true));
         assert!(matches!(running.handler.call(&op, 1).await, Ok(Ok(()))));
         if call.is_multiple_of(1000) {
             running.said.0.lock().unwrap().clear();

@@ -100,7 +100,7 @@ impl Running {
 
     async fn handle_bytes(&mut self, document: Option<Vec<u8>>) -> Result<Result<(), Failure>, CallError> {
         let op = insert("app", "users", document);
-        assert!(self.filter.call(&op, 1).unwrap());
+        assert!(self.filter.call(&op, 1).await.unwrap());
         self.said.0.lock().unwrap().clear();
         self.handler.call(&op, 1).await
     }
