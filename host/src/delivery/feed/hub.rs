@@ -326,7 +326,7 @@ impl Hub {
         let (mut gone, mut slow) = (Vec::new(), Vec::new());
         for (index, member) in members.iter_mut().enumerate() {
             let ops = std::mem::take(&mut member.ops);
-            if ops.is_empty() && !is_idle && now < member.told + TOLD {
+            if ops.is_empty() && now < member.told + TOLD {
                 continue;
             }
             member.told = now;
