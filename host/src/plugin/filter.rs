@@ -205,9 +205,7 @@ async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
             store.data_mut().quota.started();
             Ok(Instance { store, exports, batches, calls: 0 })
         }
-        Err(error) => {
-            Err(CallError::new("filter", &error, store.data(), plugin.limits().filter_timeout))
-        }
+        Err(error) => Err(CallError::new("filter", &error, store.data(), plugin.limits().filter_timeout)),
     }
 }
 

@@ -33,7 +33,13 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
                     .get_or_insert_with(Instant::now);
                 let next = least(&request.command).map_or(0, index_of);
                 let batch_size = number(&request.command, "batchSize");
-                batch(&request, &mut to, &shared.open(Stream::new(next, batch_size)), shared, Duration::ZERO)?;
+                batch(
+                    &request,
+                    &mut to,
+                    &shared.open(Stream::new(next, batch_size)),
+                    shared,
+                    Duration::ZERO,
+                )?;
             }
             "getMore" => match request.command.get_i64("getMore").ok().and_then(|id| shared.cursor(id)) {
                 Some(cursor) => {
