@@ -1,4 +1,5 @@
-//! Lines in the host's log, under the plugin's name and beside the id of the op in hand.
+//! Lines in the host's log, under the plugin's name and beside the id of the op in hand. (A filter may be asked of several ops at once,
+//! and what it logs is then beside none.)
 //!
 //! ```no_run
 //! use gtm_plugin::log;

@@ -97,16 +97,20 @@ impl Module {
 
 /// The contract, with a world that has all capabilities and those of the optional exports that there are.
 fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)> {
-    let mut world = String::from("package gtm:core;\n\nworld module {\n");
     let has = |name: &str| exports.iter().any(|export| export == name);
-    world.push_str(match (has("handle-batch"), has("subscriptions")) {
-        (true, _) => "include gtm:plugin/batch-handler@0.1.0;\n",
-        (false, true) => "include gtm:plugin/sdk@0.1.0;\n",
-        (false, false) => "include gtm:plugin/plugin@0.1.0;\n",
-    });
-    if !has("handle-batch") && !has("subscriptions") {
-        for capability in ["http", "mail", "mongodb", "state"] {
-            writeln!(world, "import gtm:plugin/{capability}@0.1.0;")?;
+    let base = if has("subscriptions") { "subscriber" } else { "plugin" };
+    let mut world = format!(
+        "package gtm:core;\n\nworld module {{\n\
+         use gtm:plugin/types@0.1.0.{{op as one-of-several, failure as failure-of-one}};\n\
+         include gtm:plugin/{base}@0.1.0;\n"
+    );
+    for capability in ["http", "mail", "mongodb", "state"] {
+        writeln!(world, "import gtm:plugin/{capability}@0.1.0;")?;
+    }
+    // As in the worlds `batch-handler` and `batch-filter`, which have exports beside that a module may be without.
+    for (name, outcome) in [("handle-batch", "result<_, failure-of-one>"), ("filter-batch", "bool")] {
+        if has(name) {
+            writeln!(world, "export {name}: func(ops: list<one-of-several>) -> list<{outcome}>;")?;
         }
     }
     world.push_str("}\n");

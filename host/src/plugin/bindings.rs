@@ -54,7 +54,7 @@ mod filter_batch {
     });
 }
 
-pub(super) use filter_batch::BatchFilter;
+pub(super) use filter_batch::{BatchFilter, BatchFilterPre};
 pub use generated::gtm::plugin::types::{Failure, OperationType};
 pub(super) use generated::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state, types};
 pub(super) use generated::{Hosted, HostedPre};

@@ -11,7 +11,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
 use super::ContractOperationType;
-use super::bindings::{HostedPre, Subscription};
+use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, one_line};
 use super::contract::{self, Fit};
 use super::engine::Engine;
@@ -46,6 +46,7 @@ struct About {
     contract: Option<Version>,
     version: String,
     handles_batches: bool,
+    filters_batches: bool,
 }
 
 /// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
@@ -118,6 +119,10 @@ impl Plugin {
         let (filter, handler) =
             (linked(Role::Filter).map_err(mismatch)?, linked(Role::Handler).map_err(mismatch)?);
         let handles_batches = component.get_export(None, "handle-batch").is_some();
+        let filters_batches = component.get_export(None, "filter-batch").is_some();
+        if filters_batches {
+            BatchFilterPre::new(filter.instance_pre().clone()).map_err(mismatch)?;
+        }
         let subscriptions = match component.get_export(None, "subscriptions") {
             Some(_) => ask_subscriptions(&filter, &setup, path)?,
             None => Vec::new(),
@@ -130,6 +135,7 @@ impl Plugin {
             imports,
             version: stamp.version.map_or(digest.clone(), |version| format!("{version}+{digest}")),
             handles_batches,
+            filters_batches,
         };
         let (engine, about) = (engine.clone(), Arc::new(about));
         Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
@@ -174,6 +180,11 @@ impl Plugin {
     /// Whether it takes several ops at once.
     pub fn handles_batches(&self) -> bool {
         self.about.handles_batches
+    }
+
+    /// Whether it is asked of several ops at once.
+    pub(super) fn filters_batches(&self) -> bool {
+        self.about.filters_batches
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -3,7 +3,7 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
@@ -11,6 +11,7 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::CallError;
 use super::component::{Plugin, store};
+use super::limits::ticks;
 use super::slot::Slot;
 use super::state::{Role, State};
 use crate::op::Op;
@@ -20,6 +21,12 @@ const AT_ONCE: usize = 64;
 /// Bytes of their documents, beyond which none is added: the plugin holds them all.
 const BYTES_AT_ONCE: usize = 256 * 1024;
 
+/// After it failed on several ops at once, so many are asked of alone.
+const ALONE: u32 = 1024;
+/// Its time is what it runs. What waits in the host runs not, and has nothing to wait for; so many times as long it may take with all
+/// that others do on the same thread.
+const WAITING: u32 = 10;
+
 /// Asks a plugin which ops it wants. Makes its instance when first asked, and anew after a failure, where a new version is
 /// current, and when it was used for long.
 pub struct Filter {
@@ -28,14 +35,14 @@ pub struct Filter {
     plugin: Plugin,
     instance: Option<Instance>,
     ids: Vec<String>,
-    /// It failed on several ops at once, and is asked of each alone until it has a new version, or instance.
-    one_by_one: bool,
+    /// So many ops are asked of alone before several are again.
+    alone: u32,
 }
 
 struct Instance {
     store: Store<State>,
     exports: Hosted,
-    /// Where the plugin takes several ops at once.
+    /// Where the plugin is asked of several ops at once.
     batches: Option<BatchFilter>,
     calls: u32,
 }
@@ -45,7 +52,7 @@ impl Filter {
     pub fn new(slot: &Slot) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
-        Self { slot: slot.clone(), versions, plugin, instance: None, ids: Vec::new(), one_by_one: false }
+        Self { slot: slot.clone(), versions, plugin, instance: None, ids: Vec::new(), alone: 0 }
     }
 
     /// Bytes of linear memory that its instance has taken. 0: there is none now.
@@ -70,13 +77,15 @@ impl Filter {
             self.take_up_version();
             let together = together(rest);
             if together.len() > 1
-                && !self.one_by_one
+                && self.alone == 0
+                && self.plugin.filters_batches()
                 && let Some(wanted) = self.ask_batch(together).await
             {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
             }
             for op in together {
+                self.alone = self.alone.saturating_sub(1);
                 let answer = self.call(op, 1).await;
                 let failed = answer.is_err();
                 answers.push(answer);
@@ -92,7 +101,7 @@ impl Filter {
         if self.versions.has_changed().unwrap_or(false) {
             self.plugin = self.versions.borrow_and_update().clone();
             self.instance = None;
-            self.one_by_one = false;
+            self.alone = 0;
         }
     }
 
@@ -100,11 +109,7 @@ impl Filter {
     fn settle<T>(&mut self, asked: Result<(T, Instance), CallError>) -> Result<T, CallError> {
         self.slot.judge(&self.plugin, asked.as_ref().err());
         let (answer, instance) = asked?;
-        if instance.is_used_up(&self.plugin) {
-            self.one_by_one = false;
-        } else {
-            self.instance = Some(instance);
-        }
+        self.instance = Some(instance).filter(|instance| !instance.is_used_up(&self.plugin));
         Ok(answer)
     }
 
@@ -123,41 +128,39 @@ impl Filter {
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
         store.data_mut().begin(id, &op.namespace);
-        let answer = exports
-            .call_filter(&mut *store, lower(op, id, attempt))
-            .await
-            .map_err(|error| CallError::new("filter", &error, store.data(), limit));
+        let called = within(limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
+        let answer = called.map(|called| called.map_err(|error| failed(&error, store)));
         store.data().log_output();
-        Ok((answer?, instance))
+        Ok((answer??, instance))
     }
 
     /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which
     /// tells on which.
     async fn ask_batch(&mut self, ops: &[Arc<Op>]) -> Option<Vec<bool>> {
-        // Why it does not start, the call for one says.
+        // If it goes wrong. Why it does not start, the call for one says.
+        self.alone = ALONE;
+        let limit = self.plugin.limits().filter_timeout;
         let mut instance = self.take_instance().await.ok()?;
-        let Instance { store, batches: Some(batches), calls, .. } = &mut instance else {
-            (self.instance, self.one_by_one) = (Some(instance), true);
-            return None;
-        };
+        let Instance { store, batches, calls, .. } = &mut instance;
+        let batches = batches.as_ref()?;
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
-        let (first, namespace) = (ids.first()?, &ops.first()?.namespace);
-        store.data_mut().begin(first, namespace);
-        match batches.call_filter_batch(&mut *store, &lowered).await {
-            Ok(wanted) if wanted.len() == ops.len() => {
+        // What it logs is of none of them more than of another.
+        store.data_mut().begin("", &ops.first()?.namespace);
+        match within(limit, batches.call_filter_batch(&mut *store, &lowered)).await {
+            Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
+                self.alone = 0;
                 self.settle(Ok((wanted, instance))).ok()
             }
-            Ok(_) | Err(_) => {
+            // The words of a panic come again with the op that it is of: they go with this instance.
+            _ => {
                 tracing::debug!(
                     plugin = self.slot.name(),
                     "filter failed on {} ops at once: each is asked of alone",
                     ops.len()
                 );
-                // The words of a panic come again with the op that it is of: they go with this instance.
-                self.one_by_one = true;
                 None
             }
         }
@@ -198,24 +201,35 @@ async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
     let started = async {
         let instance = plugin.filter.instance_pre().instantiate_async(&mut store).await?;
         let exports = Hosted::new(&mut store, &instance)?;
-        Ok((exports, BatchFilter::new(&mut store, &instance).ok()))
+        let batches =
+            plugin.filters_batches().then(|| BatchFilter::new(&mut store, &instance)).transpose()?;
+        Ok((exports, batches))
     };
-    match started.await {
+    match within(plugin.limits().filter_timeout, started).await? {
         Ok((exports, batches)) => {
             store.data_mut().quota.started();
             Ok(Instance { store, exports, batches, calls: 0 })
         }
-        Err(error) => Err(CallError::new("filter", &error, store.data(), plugin.limits().filter_timeout)),
+        Err(error) => Err(failed(&error, &store)),
     }
 }
 
-/// Each tick, other work on this thread has its turn, and a call that has had its time ends. Its time is taken from the first tick
-/// on, so that the usual one, which sees none, need not look at a clock.
+/// What it gives, if it does not wait for ever.
+async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
+    let given_up = |_| CallError::TimedOut { call: "filter", limit };
+    tokio::time::timeout(limit.saturating_mul(WAITING), call).await.map_err(given_up)
+}
+
+fn failed(error: &wasmtime::Error, store: &Store<State>) -> CallError {
+    let state = store.data();
+    CallError::new("filter", error, state, state.setup.limits.filter_timeout)
+}
+
+/// Each tick, other work on this thread has its turn, and a call that has had its time ends.
 fn tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
-    let (now, limit) = (Instant::now(), state.setup.limits.filter_timeout);
-    let started = *state.first_tick.get_or_insert(now);
-    Ok(if now.saturating_duration_since(started) >= limit {
+    state.ticks += 1;
+    Ok(if state.ticks >= ticks(state.setup.limits.filter_timeout) {
         UpdateDeadline::Interrupt
     } else {
         UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))

@@ -1,7 +1,7 @@
 //! What the host keeps beside an instance: all that its imports can reach.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use wasmtime::component::ResourceTable;
@@ -54,8 +54,8 @@ pub(super) struct State {
     pub(super) selection: Option<Arc<Selection>>,
     /// Mails sent for the op in hand, in this attempt.
     pub(super) mails: u32,
-    /// When the epoch clock first ticked in the call in hand.
-    pub(super) first_tick: Option<Instant>,
+    /// Ticks of the epoch clock that a filter ran for in the call in hand.
+    pub(super) ticks: u64,
 }
 
 impl State {
@@ -95,7 +95,7 @@ impl State {
             namespace: None,
             selection: None,
             mails: 0,
-            first_tick: None,
+            ticks: 0,
         })
     }
 
@@ -108,7 +108,7 @@ impl State {
         }
         self.quota.exceeded = false;
         self.mails = 0;
-        self.first_tick = None;
+        self.ticks = 0;
         self.hooks.begin(op);
     }
 

@@ -89,6 +89,12 @@ async fn sleeping_in_filter() {
 }
 
 #[tokio::test]
+async fn writing_what_nobody_reads_in_filter() {
+    let scene = misbehaving("filter=stall", &["--filter-timeout", "20ms"]).await;
+    each_op_fails(scene, "filter took longer than 20 ms and was stopped").await;
+}
+
+#[tokio::test]
 async fn a_mail_from_the_filter_is_refused() {
     let mut scene = misbehaving("filter=mail", &["--grant", "mail", "--smtp", "smtp://127.0.0.1:1"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();

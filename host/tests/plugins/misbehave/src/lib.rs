@@ -83,6 +83,11 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
             wait();
             Ok(())
         }
+        // Has the host wait for room where nobody makes any.
+        Some("stall") => {
+            stall();
+            Ok(())
+        }
         Some("reject") => Err(Failure::reject("not this one")),
         Some("retry") => Err(Failure::retry("not now")),
         _ => Ok(()),
@@ -98,6 +103,19 @@ fn hoard() {
 fn wait() {
     #[cfg(target_family = "wasm")]
     wasip2::clocks::monotonic_clock::subscribe_duration(u64::MAX / 2).block();
+}
+
+fn stall() {
+    #[cfg(target_family = "wasm")]
+    {
+        use wasip2::http::types::{Fields, OutgoingRequest};
+        let request = OutgoingRequest::new(Fields::new());
+        if let Ok(body) = request.body()
+            && let Ok(stream) = body.write()
+        {
+            while stream.blocking_write_and_flush(&[0; 4096]).is_ok() {}
+        }
+    }
 }
 
 #[allow(unconditional_recursion)]
