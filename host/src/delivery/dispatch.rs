@@ -64,7 +64,7 @@ impl<S: Sieve> Dispatcher<S> {
             while !next.is_empty() {
                 self.progress.room().await;
                 let (filtered, not_asked) = self.sieve.sift(next).await;
-                self.dispatch(filtered, std::mem::take(&mut bytes)).await;
+                self.dispatch(filtered, &mut bytes).await;
                 next = not_asked;
                 next.extend(ops.by_ref().take(FILTERED_AT_ONCE - next.len()));
             }
@@ -79,7 +79,8 @@ impl<S: Sieve> Dispatcher<S> {
         }
     }
 
-    async fn dispatch(&mut self, filtered: Filtered, mut bytes: usize) {
+    /// `bytes` are what they keep in memory with those after them: taken where one of them is wanted.
+    async fn dispatch(&mut self, filtered: Filtered, bytes: &mut usize) {
         let mut filtered = filtered.into_iter().peekable();
         let (ordering, lanes) = (self.ordering, self.queues.len());
         let route = |(op, verdict): &(Arc<Op>, Result<bool, CallError>)| match verdict {
@@ -89,11 +90,11 @@ impl<S: Sieve> Dispatcher<S> {
         while let Some(first) = filtered.peek() {
             if route(first) == Route::Alone {
                 self.progress.idle().await;
-                self.hand_over(filtered.next().into_iter(), &mut bytes);
+                self.hand_over(filtered.next().into_iter(), bytes);
                 self.progress.idle().await;
             } else {
                 let together = std::iter::from_fn(|| filtered.next_if(|next| route(next) != Route::Alone));
-                self.hand_over(together, &mut bytes);
+                self.hand_over(together, bytes);
             }
         }
     }
@@ -105,7 +106,7 @@ impl<S: Sieve> Dispatcher<S> {
     ) {
         let Self { ordering, progress, queues, outgoing, .. } = self;
         let lanes = queues.len();
-        progress.take_up(filtered, std::mem::take(bytes), |op, verdict, number| {
+        *bytes = progress.take_up(filtered, *bytes, |op, verdict, number| {
             let lane = match ordering.route(&op, lanes) {
                 Route::Lane(lane) => lane,
                 Route::Any | Route::Alone => 0,
@@ -116,6 +117,44 @@ impl<S: Sieve> Dispatcher<S> {
         });
         for (queue, outgoing) in queues.iter().zip(outgoing) {
             queue.add(outgoing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::delivery::Bounds;
+    use crate::delivery::testing::op;
+
+    /// Wants the ops from this time on.
+    struct From(u32);
+
+    impl Sieve for From {
+        async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
+            let wanted = |op: &Arc<Op>| Ok(op.timestamp.time >= self.0);
+            (ops.into_iter().map(|op| (Arc::clone(&op), wanted(&op))).collect(), Vec::new())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_batch_keeps_in_memory_is_counted_with_the_first_op_that_is_wanted() {
+        let count = u32::try_from(3 * FILTERED_AT_ONCE).unwrap();
+        for first in [0, 1, count / 2, count - 1] {
+            let bounds = Bounds { ops: usize::MAX, bytes: usize::MAX, unstored_ops: u64::MAX };
+            let progress = Arc::new(Progress::new(bounds, None, false));
+            let queue = Queue::default();
+            let dispatcher =
+                Dispatcher::new(From(first), Ordering::Oplog, Arc::clone(&progress), vec![queue.clone()]);
+            let (batches, received) = mpsc::channel(1);
+            let ops = (0..count).map(|time| Arc::new(op(time))).collect();
+            batches.send(Batch { ops, bytes: 1000, ..Batch::default() }).await.unwrap();
+            drop(batches);
+            dispatcher.run(received).await;
+            assert_eq!(queue.take(usize::MAX).await.unwrap().len(), usize::try_from(count - first).unwrap());
+            assert_eq!(progress.status("", "", false).queued_bytes, 1000, "{first}");
         }
     }
 }

@@ -104,13 +104,13 @@ impl Progress {
 
     /// Takes up what the filter said of these ops, in their order: gives `accept` each that is wanted, or that it
     /// failed on, with its number.
-    /// `bytes` are what all of them keep in memory.
+    /// `bytes` are what all of them keep in memory, and are given back where none is wanted.
     pub(super) fn take_up(
         &self,
         ops: impl Iterator<Item = (Arc<Op>, Result<bool, CallError>)>,
         mut bytes: usize,
         mut accept: impl FnMut(Arc<Op>, Result<bool, CallError>, u64),
-    ) {
+    ) -> usize {
         let mut inner = self.lock();
         let inner = &mut *inner;
         for (op, verdict) in ops {
@@ -126,6 +126,7 @@ impl Progress {
                 inner.window.pass(Watermark::from(&*op));
             }
         }
+        bytes
     }
 
     /// Everything up to here was read.

@@ -8,8 +8,9 @@ use super::batch_size::MOST_BYTES;
 use crate::source::reply::Reply;
 use crate::source::wire::reply;
 
-/// After a reply of at least so many bytes, but not of those after which another cursor is opened, there is a backlog, and the next reply is asked for at once. After a smaller one it would be
-/// waited for anyway, and the way by another task only takes time (some 20 µs).
+/// After a reply of at least so many bytes there is a backlog, and the next one is asked for at once. After a smaller one it would be
+/// waited for anyway, and the way by another task only takes time (some 20 µs). After one that is too large, another cursor is opened,
+/// or its entries are such that two replies would take much memory.
 const BACKLOG: usize = 256 * 1024;
 
 /// What the cursor gives next. None: the server has closed it.

@@ -3,11 +3,12 @@
 //! A reply of about a megabyte stays in the processor's cache while it is read and decoded. One of the 16 MB that a server sends where nobody
 //! says how many does not, which takes the driver twice the time, and the memory of several.
 
-/// At first: of usual entries (300 bytes) 450 KB.
-const FIRST: u32 = 1500;
+/// At first: of usual entries (300 bytes) 300 KB. As many as documents are looked up for at once.
+const FIRST: u32 = 1000;
 /// Of large ones.
 const LEAST: u32 = 16;
-/// What a reply should have, in bytes; what it may have at most, as a cursor asks for as many as it did at first; and at least, where it is full.
+/// What a reply should have, in bytes; what it may have at most, as a cursor asks for as many as it did at first; and at
+/// least, where it is full.
 const AIM: usize = 1 << 20;
 pub(super) const MOST_BYTES: usize = 4 << 20;
 const LEAST_BYTES: usize = 256 << 10;
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn it_is_small_for_large_entries_and_large_again_for_small_ones() {
         let mut size = BatchSize::default();
-        assert!(!size.adjust(1500, 450_000), "usual entries");
+        assert!(!size.adjust(1000, 300_000), "usual entries");
         assert!(!size.adjust(3, 900), "there are no more");
         assert!(size.adjust(250, 16 << 20), "entries of 64 KB");
         assert_eq!(size, BatchSize(LEAST));
@@ -59,6 +60,6 @@ mod tests {
         while size.adjust(size.get() as usize, size.get() as usize * 300) {
             reopened += 1;
         }
-        assert_eq!((size, reopened), (BatchSize(1024), 3), "as many as make 300 KB");
+        assert_eq!((size, reopened), (BatchSize(FIRST), 3), "no more than at first");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bson::Document;
+use bytes::Bytes;
 use mongodb::{Client, Namespace};
 
 use super::ahead::ReadAhead;
@@ -14,7 +15,7 @@ use super::error::TailError;
 use super::lookup::{self, Refused};
 use super::pushdown::wanted_entries;
 use super::reader::Reader;
-use crate::op::{Op, Place, Timestamp};
+use crate::op::{Op, OperationType, Place, Timestamp};
 use crate::selection::Selection;
 use crate::source::apart::keep_apart;
 use crate::source::reply::Reply;
@@ -65,7 +66,8 @@ pub struct Tail {
     /// When the cursor next finds nothing, everything up to here was read.
     probe: Option<Timestamp>,
     said_empty: bool,
-    /// Of the replies since they were last asked for.
+    /// What those of `decoded` keep in memory, and what those do that were given out since that was last asked.
+    kept: usize,
     bytes: usize,
     /// Whose documents may not be looked up.
     refused: Refused,
@@ -119,6 +121,7 @@ impl Tail {
             empty: 0,
             probe: None,
             said_empty: false,
+            kept: 0,
             bytes: 0,
             refused: Refused::default(),
         };
@@ -153,7 +156,7 @@ impl Tail {
         self.cursor().await.map(drop)
     }
 
-    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
+    /// What the ops that were given out since this was last asked keep in memory. Each part of a reply keeps all of it.
     pub fn take_bytes(&mut self) -> usize {
         std::mem::take(&mut self.bytes)
     }
@@ -176,14 +179,16 @@ impl Tail {
     pub async fn next(&mut self) -> Result<Vec<Op>, TailError> {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
+            self.kept = reply.size();
             self.set_decoding(true);
             let entries = self.decode(&reply).await?;
             self.set_decoding(false);
-            // A cursor keeps the number that it was opened with. Where there is nothing to begin at, it is kept.
-            if self.batch_size.adjust(entries, reply.size()) && self.anchored {
+            self.kept = keep_apart(self.decoded.make_contiguous(), reply.size());
+            // A cursor keeps the number that it was opened with. Where nothing new has come, it is kept.
+            let moved = self.anchored && self.cursor.as_ref().is_some_and(|cursor| !cursor.fresh);
+            if self.batch_size.adjust(entries, reply.size()) && moved {
                 self.cursor = None;
             }
-            self.bytes += keep_apart(self.decoded.make_contiguous(), reply.size());
         }
         Ok(self.look_up().await)
     }
@@ -346,6 +351,9 @@ impl Tail {
             match timed(lookup::full_documents(&self.oplog.client, ops, &mut self.refused)).await {
                 Ok(true) => {
                     self.at_once = (self.at_once * 2).min(lookup::MOST);
+                    if count > 0 {
+                        self.bytes += self.kept + looked_up(ops);
+                    }
                     return self.decoded.drain(..count).collect();
                 }
                 Ok(false) => self.at_once = (count / 2).max(1),
@@ -372,6 +380,12 @@ impl Tail {
             tracing::info!("reading the oplog again, from {} on", self.position);
         }
     }
+}
+
+/// Bytes of the documents that were looked up for these ops, beside what the ops were read with.
+fn looked_up(ops: &[Op]) -> usize {
+    let updates = ops.iter().filter(|op| op.operation_type == OperationType::Update);
+    updates.filter_map(|op| op.full_document.as_ref()).map(Bytes::len).sum()
 }
 
 /// Whether the oplog has, or had, all that is after `start`.
