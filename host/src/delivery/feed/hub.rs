@@ -366,3 +366,65 @@ impl Hub {
         self.members = members;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::testing::keyed;
+
+    fn member(pattern: &str) -> Member {
+        let mut selection = Selection::default();
+        selection.add(pattern, &[]).unwrap();
+        let (batches, _) = mpsc::channel(1);
+        Member { plugin: pattern.into(), selection, batches, ops: Vec::new(), told: Instant::now() }
+    }
+
+    /// The times of the ops that each member is given.
+    fn given(members: &mut [Member]) -> Vec<Vec<u32>> {
+        let times = |member: &mut Member| member.ops.drain(..).map(|op| op.timestamp.time).collect();
+        members.iter_mut().map(times).collect()
+    }
+
+    #[test]
+    fn an_op_finds_those_who_want_it() {
+        let mut members = [member("a.*"), member("b.*"), member("a.x")];
+        let (mut routes, mut selection) = (Routes::default(), Selection::everything());
+        let mut op = |time, database: &str, collection: &str, operation| {
+            let mut op = keyed(time, "a.things", 1);
+            op.namespace = selection.select(database, collection, operation).unwrap();
+            op.operation_type = operation;
+            op
+        };
+        let insert = OperationType::Insert;
+        for (time, database, collection) in
+            [(1, "a", "x"), (2, "b", "x"), (3, "a", "y"), (4, "a", "x"), (5, "c", "x")]
+        {
+            routes.route(op(time, database, collection, insert), &mut members);
+        }
+        assert_eq!(given(&mut members), [vec![1, 3, 4], vec![2], vec![1, 4]]);
+        // A rename is of both names.
+        let mut rename = op(6, "b", "x", OperationType::Rename);
+        let command = bson::rawdoc! { "renameCollection": "b.x", "to": "a.x" };
+        (rename.document_key, rename.full_document) = (None, None);
+        rename.command = Some(command.into_bytes().into());
+        routes.route(rename, &mut members);
+        assert_eq!(given(&mut members), [vec![6], vec![6], vec![6]]);
+        // The others move up where one has gone.
+        routes.forget();
+        let (_, rest) = members.split_first_mut().unwrap();
+        routes.route(op(7, "a", "x", insert), rest);
+        assert_eq!(given(rest), [vec![], vec![7]]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut members = [member("a.*")];
+        let mut routes = Routes::default();
+        for time in 0..=u32::try_from(ROUTES).unwrap() {
+            // Of a namespace of its own, each time.
+            routes.route(keyed(time, "a.things", 1), &mut members);
+        }
+        assert!(routes.0.len() <= ROUTES);
+        assert_eq!(given(&mut members).concat().len(), ROUTES + 1);
+    }
+}
