@@ -28,9 +28,9 @@ type Operations = u16;
 pub struct Selection {
     rules: Vec<Rule>,
     everything: bool,
-    remembered: HashMap<Box<str>, (Arc<Namespace>, Operations)>,
-    /// The last that was looked up: changes of a collection come in runs.
-    last: Option<(Arc<Namespace>, Operations)>,
+    /// What is wanted in the namespaces so far, and where it stands there.
+    worked_out: Vec<(Arc<Namespace>, Operations)>,
+    remembered: HashMap<Box<str>, usize>,
     /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
     key: String,
 }
@@ -58,8 +58,7 @@ impl Selection {
         let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
         let operations = if operations == 0 { Operations::MAX } else { operations };
         self.rules.push(Rule { pattern, operations });
-        self.remembered.clear();
-        self.last = None;
+        self.forget();
         Ok(())
     }
 
@@ -67,8 +66,7 @@ impl Selection {
     pub fn add_all(&mut self, other: &Self) {
         self.everything |= other.everything;
         self.rules.extend(other.rules.iter().cloned());
-        self.remembered.clear();
-        self.last = None;
+        self.forget();
     }
 
     /// What it selects, where that can be said to a server, by few globs: each with the operations wanted there. None:
@@ -114,12 +112,7 @@ impl Selection {
         collection: &str,
         operation: OperationType,
     ) -> Option<Arc<Namespace>> {
-        let is_last =
-            |(last, _): &&(Arc<Namespace>, _)| *last.collection == *collection && *last.database == *database;
-        if self.last.as_ref().filter(is_last).is_none() {
-            self.last = Some(self.look_up(database, collection));
-        }
-        let (namespace, operations) = self.last.as_ref()?;
+        let (namespace, operations) = self.look_up(database, collection)?;
         (operations & bit(operation) != 0).then(|| Arc::clone(namespace))
     }
 
@@ -150,25 +143,35 @@ impl Selection {
         }
         let (to_database, to_collection) = to.split_once('.')?;
         self.select(to_database, to_collection, OperationType::Rename)?;
-        Some(self.look_up(database, collection).0)
+        self.look_up(database, collection).map(|(namespace, _)| Arc::clone(namespace))
     }
 
-    /// The namespace, and the operations that are wanted in it.
-    fn look_up(&mut self, database: &str, collection: &str) -> (Arc<Namespace>, Operations) {
+    /// The namespace, and the operations that are wanted in it: there are always such.
+    fn look_up(&mut self, database: &str, collection: &str) -> Option<&(Arc<Namespace>, Operations)> {
         self.key.clear();
         self.key.push_str(database);
         self.key.push('.');
         self.key.push_str(collection);
-        if let Some(remembered) = self.remembered.get(self.key.as_str()) {
-            return remembered.clone();
-        }
-        if self.remembered.len() >= REMEMBERED {
-            self.remembered.clear();
-        }
-        let operations = self.operations(database, collection);
-        let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
-        self.remembered.insert(self.key.as_str().into(), (Arc::clone(&namespace), operations));
-        (namespace, operations)
+        let index = match self.remembered.get(self.key.as_str()) {
+            Some(index) => *index,
+            None => {
+                if self.worked_out.len() >= REMEMBERED {
+                    self.forget();
+                }
+                let operations = self.operations(database, collection);
+                let namespace = Namespace { database: database.into(), collection: collection.into() };
+                let index = self.worked_out.len();
+                self.worked_out.push((Arc::new(namespace), operations));
+                self.remembered.insert(self.key.as_str().into(), index);
+                index
+            }
+        };
+        self.worked_out.get(index)
+    }
+
+    fn forget(&mut self) {
+        self.worked_out.clear();
+        self.remembered.clear();
     }
 
     fn operations(&self, database: &str, collection: &str) -> Operations {
