@@ -1,4 +1,4 @@
-//! The bare driver: what can be had at most. It reads the oplog as the host does, and looks at what an entry is and where.
+//! The bare driver: what reading costs without a host. It looks at what an entry is and where, and does nothing with it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -20,6 +20,13 @@ impl Ops {
     }
 }
 
+impl Ops {
+    /// So many times the same.
+    pub(crate) fn times(self, times: u64) -> Self {
+        Self { count: self.count * times, sum: self.sum.wrapping_mul(times) }
+    }
+}
+
 /// What plugins have said so far.
 #[derive(Debug, Default)]
 pub(crate) struct Said {

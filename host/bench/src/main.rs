@@ -12,6 +12,7 @@ mod server;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use report::{History, Row};
 use server::{Mix, Options, Server};
@@ -84,7 +85,7 @@ struct Run {
     /// Draw the history, too
     #[arg(long)]
     plot: bool,
-    /// Only what has this in its name: drain, latency, lookups, live, memory, start
+    /// Only what has this in its name: drain, drain-sizes, drain-scraped, latency, lookups, live, memory, start
     only: Option<String>,
 }
 
@@ -130,14 +131,21 @@ impl Run {
         let started = Instant::now();
         println!("{}", Row::heading());
         let extent = rows::Extent { rounds, count };
-        let rows =
-            rows::measure(extent, only.as_deref().unwrap_or_default(), |row| println!("{}", row.line()))?;
+        let mut rows = Vec::new();
+        let measured = rows::measure(extent, only.as_deref().unwrap_or_default(), |row| {
+            println!("{}", row.line());
+            rows.push(row);
+        });
+        if rows.is_empty() {
+            return measured;
+        }
         let missed = rows.iter().filter(|row| row.reached() == Some(false)).count();
         let history = History::of_this_machine();
         let latest = history.add(rows)?;
+        measured.context("what was measured before is kept")?;
         println!(
-            "{:.0} s; {missed} goals missed. Each row: the median of {rounds} runs, each beside its baseline; ± is half of what the middle \
-             half of their ratios spans. As JSON: {}; all runs: {}",
+            "{:.0} s; {missed} goals missed. Each row: the median of {rounds} runs, and of their ratios to the baseline in the same round; ± is \
+             half of what the middle half of these spans. As JSON: {}; all runs: {}",
             started.elapsed().as_secs_f64(),
             latest.display(),
             history.path().display()

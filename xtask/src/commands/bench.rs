@@ -11,6 +11,13 @@ const BY_CRITERION: [&str; 2] = ["hot_paths", "snapshot"];
 
 /// The table, or one of the [parts](PARTS). `arguments` are for the program that measures.
 pub(crate) fn run(part: Option<&str>, plot: bool, arguments: &[String]) -> anyhow::Result<()> {
+    let takes_arguments = part.is_none_or(|part| BY_CRITERION.contains(&part));
+    anyhow::ensure!(
+        takes_arguments || arguments.is_empty(),
+        "{} takes no arguments",
+        part.unwrap_or_default()
+    );
+    anyhow::ensure!(!plot || part.is_none(), "only the table has a history to plot");
     match part {
         None => table(plot, arguments),
         Some("languages") => {
@@ -19,7 +26,6 @@ pub(crate) fn run(part: Option<&str>, plot: bool, arguments: &[String]) -> anyho
         }
         Some(part) => {
             step("plugins", || build::plugins(&["trivial", "misbehave", "print_ops", "send_welcome_email"]))?;
-            let arguments = if BY_CRITERION.contains(&part) { arguments } else { &[] };
             step(part, || one(part, arguments))
         }
     }

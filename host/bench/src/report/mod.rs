@@ -33,10 +33,10 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Goal {
-    /// The value is at least this, and the ratio at least that.
-    AtLeast(f64, f64),
+    /// The value is at least this, where it is said, and the ratio at least that.
+    AtLeast(Option<f64>, Option<f64>),
     /// The value is at most this, and the ratio at most that.
-    AtMost(f64, f64),
+    AtMost(Option<f64>, Option<f64>),
     /// It is told.
     None,
 }
@@ -62,8 +62,13 @@ impl Row {
     /// Whether the goal is reached, where there is one.
     pub(crate) fn reached(&self) -> Option<bool> {
         match self.goal {
-            Goal::AtLeast(value, ratio) => Some(self.value >= value && self.ratio >= ratio),
-            Goal::AtMost(value, ratio) => Some(self.value <= value && self.ratio <= ratio),
+            Goal::AtLeast(value, ratio) => Some(
+                value.is_none_or(|least| self.value >= least)
+                    && ratio.is_none_or(|least| self.ratio >= least),
+            ),
+            Goal::AtMost(value, ratio) => Some(
+                value.is_none_or(|most| self.value <= most) && ratio.is_none_or(|most| self.ratio <= most),
+            ),
             Goal::None => None,
         }
     }
@@ -89,22 +94,23 @@ impl Row {
             &number(self.baseline_value),
             &self.baseline,
             &format!("{:.2}", self.ratio),
-            &format!("{:.0}", self.noise * 50.0),
+            // Of one pair nothing is known.
+            &if self.runs > 1 { format!("{:.0}", self.noise * 50.0) } else { String::new() },
             &goal,
             reached,
         ])
     }
 }
 
-fn said(sign: &str, value: f64, ratio: f64) -> String {
-    let value = (value.is_finite() && value > 0.0).then(|| format!("{sign} {}", number(value)));
-    let ratio = (ratio.is_finite() && ratio > 0.0).then(|| format!("ratio {sign} {ratio}"));
+fn said(sign: &str, value: Option<f64>, ratio: Option<f64>) -> String {
+    let value = value.map(|value| format!("{sign} {}", number(value)));
+    let ratio = ratio.map(|ratio| format!("ratio {sign} {ratio}"));
     value.into_iter().chain(ratio).collect::<Vec<_>>().join(", ")
 }
 
 fn line([name, value, baseline, of, ratio, noise, goal, reached]: [&str; 8]) -> String {
     format!(
-        "| {name:44} | {value:>18} | {baseline:>9} {of:30} | {ratio:>5} | {noise:>3} | {goal:27} | {reached:3} |"
+        "| {name:47} | {value:>16} | {baseline:>7} {of:27} | {ratio:>5} | {noise:>3} | {goal:20} | {reached:3} |"
     )
 }
 
@@ -127,4 +133,42 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 pub(crate) fn at(sorted: &[f64], part: usize, of: usize) -> f64 {
     let index = (sorted.len().saturating_sub(1) * part + of / 2) / of;
     sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails should say where")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_and_what_lies_around_it() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        let sorted = [1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!([at(&sorted, 1, 4), at(&sorted, 3, 4)], [2.0, 4.0]);
+        assert!(at(&[], 1, 2).is_nan());
+    }
+
+    #[test]
+    fn a_row_is_of_pairs_and_reaches_its_goal_or_not() {
+        let row = |goal| Row::of("row", "ms", "baseline", &[(8.0, 10.0), (9.0, 10.0), (30.0, 10.0)], goal);
+        assert_eq!((row(Goal::None).value, row(Goal::None).ratio), (9.0, 0.9));
+        for (goal, reached) in [
+            (Goal::None, None),
+            (Goal::AtLeast(None, Some(0.9)), Some(true)),
+            (Goal::AtLeast(Some(9.1), Some(0.9)), Some(false)),
+            (Goal::AtMost(Some(9.0), None), Some(true)),
+            (Goal::AtMost(Some(9.0), Some(0.8)), Some(false)),
+        ] {
+            assert_eq!(row(goal).reached(), reached);
+        }
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written() {
+        let row = Row::of("row", "ms", "baseline", &[(1.0, 2.0)], Goal::AtMost(None, Some(0.5)));
+        let written = serde_json::to_string(&row).unwrap();
+        let read: Row = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), written);
+        assert_eq!(read.reached(), Some(true));
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use plotters::prelude::*;
 
+use super::Row;
 use super::history::Run;
 
 const SIZE: (u32, u32) = (1000, 220);
@@ -19,7 +20,10 @@ pub(crate) fn plot(runs: &[Run], to: &Path) -> anyhow::Result<()> {
     let area = SVGBackend::new(to, (SIZE.0, height)).into_drawing_area();
     area.fill(&WHITE)?;
     for (part, row) in area.split_evenly((last.rows.len(), 1)).iter().zip(&last.rows) {
-        let of = |run: &Run| run.rows.iter().find(|other| other.name == row.name).map(|row| row.ratio);
+        let of = |run: &Run| {
+            let is_same = |other: &&Row| other.name == row.name && other.baseline == row.baseline;
+            run.rows.iter().find(is_same).map(|row| row.ratio)
+        };
         let points: Vec<_> =
             runs.iter().enumerate().filter_map(|(run, rows)| Some((run, of(rows)?))).collect();
         let most = points.iter().map(|point| point.1).fold(0.0, f64::max);

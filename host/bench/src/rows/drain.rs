@@ -1,5 +1,6 @@
 //! How fast a backlog is drained.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -48,7 +49,7 @@ impl Backlog {
 
     /// Entries drained in a second, from the first read on.
     pub(crate) fn rate(&self, reader: &Reader) -> anyhow::Result<f64> {
-        self.server.take_first_read();
+        self.server.forget_readers();
         let ended = match reader {
             Reader::Bare(batch_size) => self.bare(*batch_size)?,
             Reader::Host { plugins, handled, admin } => self.host(plugins, *handled, admin.as_deref())?,
@@ -64,9 +65,11 @@ impl Backlog {
         if let Some(size) = batch_size {
             command.args(["--batch-size", &size.to_string()]);
         }
-        let output = command.stderr(Stdio::inherit()).output()?;
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut said)?;
         let ended = Instant::now();
-        let said = String::from_utf8_lossy(&output.stdout);
+        child.wait()?;
         let entries = said.split_whitespace().next().and_then(|count| count.parse::<u64>().ok());
         ensure!(entries == Some(self.server.entries().count + END), "the bare driver says: {said}");
         Ok(ended)

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
+use crate::expected::Ops;
 use crate::host::{Host, Plugin};
-use crate::server::{Mix, Options, Server};
+use crate::server::{END, Mix, Options, Server};
+
+const PLUGINS: usize = 10;
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// An hour's worth of ops, at ten thousand in a second.
 const COUNT: u64 = 36_000_000;
@@ -14,22 +18,24 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Where the memory is that of a host that has begun: after so many seconds.
 const BEGUN: Duration = Duration::from_secs(3);
 
-/// Megabytes that a host with ten plugins has in memory while each of them filters every op: the most, the median soon after its start,
-/// and that at the end.
+/// Megabytes that a host with ten plugins has in memory while each of them filters and handles a tenth of the ops: the most, the
+/// median of the first quarter after its start, and that of the last.
 pub(crate) struct Memory {
     pub(crate) most: f64,
     pub(crate) early: f64,
     pub(crate) late: f64,
 }
 
-/// Runs for as long as an hour's worth of ops takes, flat out, but `limit` at most.
-pub(crate) fn of_host(limit: Duration) -> anyhow::Result<Memory> {
+/// Runs for as long as an hour's worth of ops takes, flat out.
+pub(crate) fn of_host() -> anyhow::Result<Memory> {
     let server = Server::start(Options { count: COUNT, size: 300, mix: Mix::Mixed, rate: None, port: 0 })?;
-    let plugins: Vec<_> = Plugin::several("tally_users", 10).collect();
+    let plugins: Vec<_> = Plugin::several("tally_users", PLUGINS).collect();
+    let expected = Ops::of(server.entries().ops(true)).times(PLUGINS as u64);
     let mut host = Host::start(&server.uri(), &plugins, &[])?;
     let (id, started) = (host.id(), Instant::now());
     let mut resident = Vec::new();
-    while started.elapsed() < limit && host.said.ends == 0 {
+    while host.said.ends == 0 {
+        ensure!(started.elapsed() < PATIENCE, "it takes longer than {} s", PATIENCE.as_secs());
         let until = Instant::now() + PAUSE;
         while host.line(until.saturating_duration_since(Instant::now()))?.is_some() {}
         if started.elapsed() > BEGUN {
@@ -37,16 +43,13 @@ pub(crate) fn of_host(limit: Duration) -> anyhow::Result<Memory> {
         }
     }
     let most = megabytes(id, "VmHWM:")?;
+    host.finish(expected, END * PLUGINS as u64)?;
+    host.stop()?;
     let part = resident.len() / 4;
     let median = |part: &[f64]| crate::report::median(&mut part.to_vec());
     let (early, late) = (resident.get(..part), resident.get(resident.len() - part..));
-    let memory = Memory {
-        most,
-        early: median(early.context("it was too short")?),
-        late: median(late.context("it was too short")?),
-    };
-    host.stop()?;
-    Ok(memory)
+    let short = "it was too short";
+    Ok(Memory { most, early: median(early.context(short)?), late: median(late.context(short)?) })
 }
 
 /// Of a process, as the system says it.

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use anyhow::Context;
 use bson::Timestamp;
 
 pub(crate) use entries::{END, Entries, Mix};
@@ -75,7 +76,8 @@ impl Shared {
 
 impl Server {
     pub(crate) fn start(options: Options) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+            .with_context(|| format!("the port {} cannot be had: give another with --port", options.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             entries: Entries::new(options.mix, options.size, options.count)?,
@@ -101,6 +103,12 @@ impl Server {
 
     pub(crate) fn entries(&self) -> &Entries {
         &self.shared.entries
+    }
+
+    /// Those who read so far have ended.
+    pub(crate) fn forget_readers(&self) {
+        self.shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.take_first_read();
     }
 
     /// When the oplog was first read, since this was last asked.

@@ -102,12 +102,13 @@ fn bucket(micros: u64) -> usize {
     usize::try_from(bucket).unwrap_or(BUCKETS).min(BUCKETS - 1)
 }
 
-/// The least of so many microseconds that this bucket is for.
+/// The most microseconds that this bucket is for.
 pub fn micros(bucket: u32) -> u64 {
-    match bucket / 16 {
+    let first = |bucket: u32| match bucket / 16 {
         0 => bucket.into(),
         power => u64::from(16 + bucket % 16) << (power - 1),
-    }
+    };
+    first(bucket + 1) - 1
 }
 
 fn say() {
@@ -120,4 +121,28 @@ fn say() {
         .map(|(bucket, count)| format!("{bucket}:{count}"))
         .collect();
     log::info!("handled {} {} {}", HANDLED.swap(0, Relaxed), SUM.swap(0, Relaxed), latencies.join(","));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails should say where")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_in_the_bucket_that_says_no_less_and_hardly_more() {
+        for time in (0..100_000).step_by(7) {
+            let said = micros(u32::try_from(bucket(time)).unwrap());
+            assert!(said >= time && said <= time + time / 16, "{time}: {said}");
+            assert_eq!(bucket(said), bucket(time));
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn an_op_more_or_less_or_another_is_another_digest() {
+        let digests = [digest(1, 1, 0), digest(1, 2, 0), digest(2, 1, 0), digest(1, 1, 1)];
+        for (n, one) in digests.iter().enumerate() {
+            assert!(digests.iter().skip(n + 1).all(|other| other != one));
+        }
+    }
 }
