@@ -47,6 +47,8 @@ pub(crate) async fn drain(
             }
         }
     }
+    drop(batches);
+    client.shutdown().immediate(true).await;
     Ok((entries, latencies))
 }
 

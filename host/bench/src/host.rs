@@ -142,20 +142,22 @@ impl Host {
     /// Waits until its plugins have handled these ops, and `ends` of those that end the stream.
     pub(crate) fn finish(&mut self, expected: Ops, ends: u64) -> anyhow::Result<Instant> {
         let deadline = Instant::now() + PATIENCE;
-        while let Some((at, _)) = self.line(deadline.saturating_duration_since(Instant::now()))? {
-            if self.said.ends == ends {
-                if self.said.handled != expected {
-                    bail!("expected {expected:?}, but {:?} were handled", self.said.handled);
-                }
-                self.finished = Some(expected.count + ends);
-                return Ok(at);
-            }
+        let mut last = Instant::now();
+        while self.said.ends < ends {
+            let line = self.line(deadline.saturating_duration_since(Instant::now()))?;
+            last = line.map(|(at, _)| at).with_context(|| {
+                format!(
+                    "expected {expected:?} and {ends} ends, but within {} s there were {:?}",
+                    PATIENCE.as_secs(),
+                    self.said
+                )
+            })?;
         }
-        bail!(
-            "expected {expected:?} and {ends} ends, but within {} s there were {:?}",
-            PATIENCE.as_secs(),
-            self.said
-        )
+        if (self.said.handled, self.said.ends) != (expected, ends) {
+            bail!("expected {expected:?} and {ends} ends, but there were {:?}", self.said);
+        }
+        self.finished = Some(expected.count + ends);
+        Ok(last)
     }
 
     /// Stops it as a person would, and sees that nothing more was handled than when it had [finished](Self::finish).
