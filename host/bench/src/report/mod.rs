@@ -110,7 +110,7 @@ fn said(sign: &str, value: Option<f64>, ratio: Option<f64>) -> String {
 
 fn line([name, value, baseline, of, ratio, noise, goal, reached]: [&str; 8]) -> String {
     format!(
-        "| {name:47} | {value:>16} | {baseline:>7} {of:27} | {ratio:>5} | {noise:>3} | {goal:20} | {reached:3} |"
+        "| {name:47} | {value:>16} | {baseline:>7} {of:28} | {ratio:>5} | {noise:>3} | {goal:20} | {reached:3} |"
     )
 }
 
