@@ -9,14 +9,22 @@ use mongodb::options::CursorType;
 
 use crate::server::END;
 
-/// Reads to the end of the stream. Gives back how many entries there were, and how long after they were sent the users among them
-/// came, in microseconds, where that is asked for.
+/// What was read.
+pub(crate) struct Drained {
+    pub(crate) entries: u64,
+    /// How many microseconds after they were sent the users among them came, where that is asked for.
+    pub(crate) latencies: Vec<u64>,
+    /// To be shut down.
+    pub(crate) client: Client,
+}
+
+/// Reads to the end of the stream.
 pub(crate) async fn drain(
     uri: &str,
     start: Timestamp,
     batch_size: Option<u32>,
     timed: bool,
-) -> anyhow::Result<(u64, Vec<u64>)> {
+) -> anyhow::Result<Drained> {
     let client = Client::with_uri_str(uri).await?;
     let oplog = client.database("local").collection::<bson::RawDocumentBuf>("oplog.rs");
     let mut find = oplog.find(doc! { "ts": { "$gte": start } }).cursor_type(CursorType::TailableAwait);
@@ -47,9 +55,7 @@ pub(crate) async fn drain(
             }
         }
     }
-    drop(batches);
-    client.shutdown().immediate(true).await;
-    Ok((entries, latencies))
+    Ok(Drained { entries, latencies, client })
 }
 
 fn latency(entry: &RawDocument) -> Option<u64> {

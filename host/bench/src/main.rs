@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
+use bare::Drained;
 use clap::{Args, Parser, Subcommand};
 use report::{History, Row};
 use server::{Mix, Options, Server};
@@ -77,10 +78,10 @@ struct Drain {
 #[derive(Debug, Args)]
 struct Run {
     /// Pairs of each row
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Entries of 300 bytes in a backlog
-    #[arg(long, default_value_t = 2_000_000)]
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
     count: u64,
     /// Draw the history, too
     #[arg(long)]
@@ -116,11 +117,14 @@ impl Drain {
         let started = Instant::now();
         let start = bson::Timestamp { time: 0, increment: 0 };
         let drained = async move { bare::drain(&uri, start, batch_size, timed).await };
-        let (entries, latencies) = runtime.block_on(async move { tokio::spawn(drained).await })??;
+        let Drained { entries, latencies, client } =
+            runtime.block_on(async move { tokio::spawn(drained).await })??;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let rate = entries as f64 / started.elapsed().as_secs_f64();
         println!("{entries} entries, {rate:.0} a second");
         latencies.iter().for_each(|micros| println!("micros {micros}"));
+        // What the driver does in the background ends before the runtime does.
+        runtime.block_on(client.shutdown().immediate(true).into_future());
         Ok(())
     }
 }
@@ -130,7 +134,7 @@ impl Run {
         let Self { rounds, count, only, plot } = self;
         let started = Instant::now();
         println!("{}", Row::heading());
-        let extent = rows::Extent { rounds, count };
+        let extent = rows::Extent { rounds: usize::try_from(rounds)?, count };
         let mut rows = Vec::new();
         let measured = rows::measure(extent, only.as_deref().unwrap_or_default(), |row| {
             println!("{}", row.line());

@@ -11,7 +11,6 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::CallError;
 use super::component::{Plugin, store};
-use super::limits::ticks;
 use super::slot::Slot;
 use super::state::{Role, State};
 use crate::op::Op;
@@ -127,7 +126,7 @@ impl Filter {
         let Instance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
-        store.data_mut().begin(id, &op.namespace);
+        begin(store, id, op);
         let called = within(limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
         let answer = called.map(|called| called.map_err(|error| failed(&error, store)));
         store.data().log_output();
@@ -147,7 +146,7 @@ impl Filter {
         let ids = ids(&mut self.ids, ops);
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         // What it logs is of none of them more than of another.
-        store.data_mut().begin("", &ops.first()?.namespace);
+        begin(store, "", ops.first()?);
         match within(limit, batches.call_filter_batch(&mut *store, &lowered)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
@@ -214,6 +213,13 @@ async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
     }
 }
 
+/// Gets ready for a call with this op, or with several from this one on.
+fn begin(store: &mut Store<State>, id: &str, op: &Op) {
+    let state = store.data_mut();
+    state.begin(id, &op.namespace);
+    state.running.restart();
+}
+
 /// What it gives, if it does not wait for ever.
 async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
     let given_up = |_| CallError::TimedOut { call: "filter", limit };
@@ -225,13 +231,12 @@ fn failed(error: &wasmtime::Error, store: &Store<State>) -> CallError {
     CallError::new("filter", error, state, state.setup.limits.filter_timeout)
 }
 
-/// Each tick, other work on this thread has its turn, and a call that has had its time ends.
+/// Each tick, other work on this thread has its turn, and a call that has had its time ends. That of others is not its own.
 fn tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
-    state.ticks += 1;
-    Ok(if state.ticks >= ticks(state.setup.limits.filter_timeout) {
+    Ok(if state.running.time() >= state.setup.limits.filter_timeout {
         UpdateDeadline::Interrupt
     } else {
-        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+        UpdateDeadline::YieldCustom(1, Box::pin(state.running.pause(tokio::task::yield_now())))
     })
 }

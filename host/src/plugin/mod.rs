@@ -20,6 +20,7 @@ mod linker;
 mod load_error;
 mod metrics;
 mod output;
+mod running;
 mod services;
 mod setup;
 mod slot;

@@ -14,6 +14,7 @@ use super::bindings::types;
 use super::capabilities::http::Hooks;
 use super::limits::Quota;
 use super::output::Output;
+use super::running::Running;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
 use super::slot::Shared;
@@ -54,8 +55,8 @@ pub(super) struct State {
     pub(super) selection: Option<Arc<Selection>>,
     /// Mails sent for the op in hand, in this attempt.
     pub(super) mails: u32,
-    /// Ticks of the epoch clock that a filter ran for in the call in hand.
-    pub(super) ticks: u64,
+    /// For how long a filter has run in the call in hand.
+    pub(super) running: Running,
 }
 
 impl State {
@@ -95,7 +96,7 @@ impl State {
             namespace: None,
             selection: None,
             mails: 0,
-            ticks: 0,
+            running: Running::default(),
         })
     }
 
@@ -108,7 +109,6 @@ impl State {
         }
         self.quota.exceeded = false;
         self.mails = 0;
-        self.ticks = 0;
         self.hooks.begin(op);
     }
 

@@ -15,7 +15,8 @@ const LITTLE: usize = 64 * 1024;
 pub(super) fn keep_apart(ops: &mut [Op], read: usize) -> usize {
     let bytes = ops.iter().map(Op::size).sum::<usize>();
     if read < LITTLE || bytes >= read / PART {
-        return read;
+        // An op can be of more than this: a transaction's pieces were read before.
+        return read.max(bytes);
     }
     let mut copy = Vec::with_capacity(bytes);
     ops.iter_mut().flat_map(Op::documents_mut).for_each(|document| copy.extend_from_slice(document));

@@ -69,7 +69,8 @@ impl Backlog {
         let mut said = String::new();
         BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut said)?;
         let ended = Instant::now();
-        child.wait()?;
+        let status = child.wait()?;
+        ensure!(status.success(), "the bare driver ended with {status}");
         let entries = said.split_whitespace().next().and_then(|count| count.parse::<u64>().ok());
         ensure!(entries == Some(self.server.entries().count + END), "the bare driver says: {said}");
         Ok(ended)

@@ -84,7 +84,7 @@ fn pairs(values: &[f64], baseline: &[f64]) -> Vec<(f64, f64)> {
     values.iter().copied().zip(baseline.iter().copied()).collect()
 }
 
-/// As many entries as the server sends at once, of 16 MB; and about as many bytes as the host asks for, which the driver takes best.
+/// As many entries as the server sends unasked, of 16 MB; and as many as the driver takes best.
 const BARE: [&str; 2] = ["bare driver", "bare driver, batches of 1 MB"];
 
 fn megabyte(size: usize) -> Option<u32> {

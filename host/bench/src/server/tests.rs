@@ -49,8 +49,8 @@ async fn the_official_driver_drains_it_whole_and_from_any_place_on() {
         let server = Server::start(options(1234, size, Mix::Mixed)).unwrap();
         let begin = Timestamp { time: 0, increment: 0 };
         let drained = crate::bare::drain(&server.uri(), begin, batch_size, false).await.unwrap();
-        assert_eq!(drained.0, 1234 + END);
+        assert_eq!(drained.entries, 1234 + END);
         let rest = crate::bare::drain(&server.uri(), timestamp(1000), batch_size, false).await.unwrap();
-        assert_eq!(rest.0, 234 + END);
+        assert_eq!(rest.entries, 234 + END);
     }
 }

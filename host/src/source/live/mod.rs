@@ -215,7 +215,7 @@ impl Live {
         self.stream.reselect(selection).await
     }
 
-    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
+    /// What the ops that were given out since this was last asked keep in memory.
     pub fn take_bytes(&mut self) -> usize {
         self.stream.take_bytes()
     }

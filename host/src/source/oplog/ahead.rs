@@ -11,7 +11,7 @@ use crate::source::wire::reply;
 /// After a reply of at least so many bytes there is a backlog, and the next one is asked for at once. After a smaller one it would be
 /// waited for anyway, and the way by another task only takes time (some 20 µs). After one that is too large, another cursor is opened,
 /// or its entries are such that two replies would take much memory.
-const BACKLOG: usize = 256 * 1024;
+const BACKLOG: usize = 128 * 1024;
 
 /// What the cursor gives next. None: the server has closed it.
 type Read = mongodb::error::Result<Option<Reply>>;

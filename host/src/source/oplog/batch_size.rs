@@ -10,7 +10,7 @@ const LEAST: u32 = 16;
 /// What a reply should have, in bytes; what it may have at most, as a cursor asks for as many as it did at first; and at
 /// least, where it is full.
 const AIM: usize = 1 << 20;
-pub(super) const MOST_BYTES: usize = 4 << 20;
+pub(super) const MOST_BYTES: usize = 2 << 20;
 const LEAST_BYTES: usize = 256 << 10;
 
 /// The number of entries in a reply.

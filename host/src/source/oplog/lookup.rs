@@ -27,8 +27,8 @@ pub(super) type Refused = HashSet<Arc<Namespace>>;
 /// Fills in the full documents of the updates among `ops`, as they are now. An update whose document
 /// is gone keeps none, as does one in a namespace that cannot be read, which is added to `refused`.
 ///
-/// Gives back whether all were found out: false where the documents are larger than the host keeps at
-/// once. It may then be called again for fewer ops.
+/// Gives back how many bytes were read. None: the documents are larger than the host keeps at once. It may then be called
+/// again for fewer ops.
 ///
 /// # Errors
 /// The server could not be asked now. It may be called again.
@@ -36,15 +36,16 @@ pub(super) async fn full_documents(
     client: &Client,
     ops: &mut [Op],
     refused: &mut Refused,
-) -> mongodb::error::Result<bool> {
+) -> mongodb::error::Result<Option<usize>> {
     let wanted = wanted(ops);
     let alone = wanted.values().map(HashMap::len).sum::<usize>() == 1;
     // One document is taken whatever its size.
-    let mut room = if alone { usize::MAX } else { BUDGET };
+    let budget = if alone { usize::MAX } else { BUDGET };
+    let mut room = budget;
     for (namespace, ops_of) in wanted {
         match fill(client, &namespace, &ops_of, ops, &mut room).await {
             Ok(true) => {}
-            Ok(false) => return Ok(false),
+            Ok(false) => return Ok(None),
             Err(error) if may_pass(&error) => return Err(error),
             Err(error) => {
                 if refused.insert(Arc::clone(&namespace)) {
@@ -57,7 +58,7 @@ pub(super) async fn full_documents(
             }
         }
     }
-    Ok(true)
+    Ok(Some(budget - room))
 }
 
 /// Fills in the documents of one namespace, as far as there is room for them.

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bson::Document;
-use bytes::Bytes;
 use mongodb::{Client, Namespace};
 
 use super::ahead::ReadAhead;
@@ -15,7 +14,7 @@ use super::error::TailError;
 use super::lookup::{self, Refused};
 use super::pushdown::wanted_entries;
 use super::reader::Reader;
-use crate::op::{Op, OperationType, Place, Timestamp};
+use crate::op::{Op, Place, Timestamp};
 use crate::selection::Selection;
 use crate::source::apart::keep_apart;
 use crate::source::reply::Reply;
@@ -186,7 +185,7 @@ impl Tail {
             self.kept = keep_apart(self.decoded.make_contiguous(), reply.size());
             // A cursor keeps the number that it was opened with. Where nothing new has come, it is kept.
             let moved = self.anchored && self.cursor.as_ref().is_some_and(|cursor| !cursor.fresh);
-            if self.batch_size.adjust(entries, reply.size()) && moved {
+            if moved && self.batch_size.adjust(entries, reply.size()) {
                 self.cursor = None;
             }
         }
@@ -349,14 +348,14 @@ impl Tail {
             let count = self.decoded.len().min(self.at_once);
             let Some(ops) = self.decoded.make_contiguous().get_mut(..count) else { return Vec::new() };
             match timed(lookup::full_documents(&self.oplog.client, ops, &mut self.refused)).await {
-                Ok(true) => {
+                Ok(Some(looked_up)) => {
                     self.at_once = (self.at_once * 2).min(lookup::MOST);
                     if count > 0 {
-                        self.bytes += self.kept + looked_up(ops);
+                        self.bytes += self.kept + looked_up;
                     }
                     return self.decoded.drain(..count).collect();
                 }
-                Ok(false) => self.at_once = (count / 2).max(1),
+                Ok(None) => self.at_once = (count / 2).max(1),
                 Err(error) if is_timeout(&error) && count > 1 => self.at_once = count / 2,
                 Err(error) => {
                     self.oplog.patience.pause("the documents of updates cannot be read", &error).await
@@ -380,12 +379,6 @@ impl Tail {
             tracing::info!("reading the oplog again, from {} on", self.position);
         }
     }
-}
-
-/// Bytes of the documents that were looked up for these ops, beside what the ops were read with.
-fn looked_up(ops: &[Op]) -> usize {
-    let updates = ops.iter().filter(|op| op.operation_type == OperationType::Update);
-    updates.filter_map(|op| op.full_document.as_ref()).map(Bytes::len).sum()
 }
 
 /// Whether the oplog has, or had, all that is after `start`.

@@ -1,6 +1,7 @@
 //! The export by which a plugin is asked of several ops at once, and what becomes of it where it does wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gtm_host::op::{Namespace, Op, Origin, Timestamp};
 use gtm_host::plugin::{Engine, Filter, Limits, Plugin, PluginSetup, Services, Slot};
@@ -34,7 +35,8 @@ async fn wanted(name: &str, batch: &str, filter: &str) -> (usize, bool) {
     let workshop = Workshop::new();
     let path = workshop.make(name, &Parts { fields: batch, filter, ..GOOD }.wat());
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let setup = PluginSetup::new(name, Limits::default());
+    let limits = Limits { filter_timeout: Duration::from_millis(100), ..Limits::default() };
+    let setup = PluginSetup::new(name, limits);
     let plugin = Plugin::load(&engine, path.as_ref(), &setup).unwrap();
     let answers = Filter::new(&Slot::new(plugin, Services::default())).call_all(&ops(100)).await;
     let wanted = answers.iter().filter(|answer| **answer == Ok(true)).count();
@@ -54,6 +56,11 @@ async fn where_it_fails_each_is_asked_of_alone() {
         ("too_many", yes_to("(i32.add (local.get 1) (i32.const 1))")),
         ("nowhere", yes_to("(i32.const -1)")),
         ("trap", "(func (export \"filter-batch\") (param i32 i32) (result i32) unreachable)".to_owned()),
+        (
+            "loop",
+            "(func (export \"filter-batch\") (param i32 i32) (result i32) (loop (br 0)) (i32.const 0))"
+                .to_owned(),
+        ),
     ] {
         assert_eq!(wanted(name, &batch, GOOD.filter).await, (100, false), "{name}");
         assert_eq!(wanted(name, &batch, "unreachable").await, (0, true), "{name}");
@@ -63,4 +70,23 @@ async fn where_it_fails_each_is_asked_of_alone() {
 #[tokio::test]
 async fn one_without_it_is_asked_of_each_alone() {
     assert_eq!(wanted("without", "", GOOD.filter).await, (100, false));
+}
+
+/// By itself, without what the worlds of the contract have beside it.
+#[test]
+fn a_module_may_have_each_optional_export() {
+    let workshop = Workshop::new();
+    let handle_batch = "(func (export \"handle-batch\") (param i32 i32) (result i32) (i64.store (i32.const 64) (i64.const 0)) (i32.const 64))";
+    let filter_batch = yes_to("(local.get 1)");
+    for (name, fields) in [
+        ("handle_batch", handle_batch.to_owned()),
+        ("filter_batch", filter_batch.clone()),
+        ("both", format!("{handle_batch} {filter_batch}")),
+    ] {
+        let path = workshop.make(name, &Parts { fields: &fields, ..GOOD }.wat());
+        let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+        let plugin =
+            Plugin::load(&engine, path.as_ref(), &PluginSetup::new(name, Limits::default())).unwrap();
+        assert_eq!(plugin.handles_batches(), name != "filter_batch");
+    }
 }
