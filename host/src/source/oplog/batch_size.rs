@@ -12,6 +12,8 @@ const LEAST: u32 = 16;
 const AIM: usize = 1 << 20;
 pub(super) const MOST_BYTES: usize = 2 << 20;
 const LEAST_BYTES: usize = 256 << 10;
+/// A reply of more than this has fewer entries than were asked for since the server sends 16 MB at most.
+const CUT_BYTES: usize = 8 << 20;
 
 /// The number of entries in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,9 @@ impl BatchSize {
     /// What it should be after a reply of so many entries and bytes. Gives back whether it is another now.
     pub(super) fn adjust(&mut self, entries: usize, bytes: usize) -> bool {
         let is_full = u32::try_from(entries).is_ok_and(|entries| entries >= self.0);
-        let better = if bytes > MOST_BYTES {
+        // One large entry among those that have just come says nothing of what comes next.
+        let is_cut = entries >= LEAST as usize && bytes > CUT_BYTES;
+        let better = if (is_full || is_cut) && bytes > MOST_BYTES {
             u32::try_from(entries.saturating_mul(AIM) / bytes).unwrap_or(FIRST)
         } else if is_full && bytes < LEAST_BYTES {
             self.0.saturating_mul(4)
@@ -52,6 +56,9 @@ mod tests {
         let mut size = BatchSize::default();
         assert!(!size.adjust(1000, 300_000), "usual entries");
         assert!(!size.adjust(3, 900), "there are no more");
+        assert!(!size.adjust(3, 15 << 20), "one large one among a few");
+        assert!(!size.adjust(300, 3 << 20), "a large one among what has just come");
+        assert!(BatchSize::default().adjust(1000, 3 << 20), "entries of 3 KB");
         assert!(size.adjust(250, 16 << 20), "entries of 64 KB");
         assert_eq!(size, BatchSize(LEAST));
         assert!(!size.adjust(16, 1 << 20), "it fits now");
