@@ -18,9 +18,7 @@ impl Ops {
             sum: sum.wrapping_add(tally::digest(time, increment, index)),
         })
     }
-}
 
-impl Ops {
     /// So many times the same.
     pub(crate) fn times(self, times: u64) -> Self {
         Self { count: self.count * times, sum: self.sum.wrapping_mul(times) }

@@ -70,8 +70,7 @@ fn users() -> Plugin {
 fn rounds(extent: Extent, readers: &[(&Backlog, Reader)]) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut rates = vec![Vec::new(); readers.len()];
     for round in 0..extent.rounds {
-        let all = readers.iter().zip(&mut rates);
-        let mut all: Vec<_> = all.collect();
+        let mut all: Vec<_> = readers.iter().zip(&mut rates).collect();
         all.rotate_left(round % readers.len());
         for ((backlog, reader), rates) in all {
             rates.push(backlog.rate(reader)?);
@@ -118,19 +117,18 @@ fn drained(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)
         add(Row::of(&format!("drain: {name}"), "entries/s", of, &pairs(rates, baseline), goal));
     };
     let [large_batches, small_batches] = BARE;
-    let least = |rate, ratio| Goal::AtLeast(rate, ratio);
-    drain("one plugin wants a tenth", large_batches, tenth, bare, least(Some(0.7e6), Some(0.8)));
-    drain("one plugin wants a tenth", small_batches, tenth, small, least(Some(0.7e6), Some(0.8)));
-    drain("nobody wants anything", large_batches, nobody, bare, least(None, Some(0.95)));
-    drain("nobody wants anything", small_batches, nobody, small, least(None, Some(0.95)));
+    drain("one plugin wants a tenth", large_batches, tenth, bare, Goal::AtLeast(Some(0.7e6), Some(0.8)));
+    drain("one plugin wants a tenth", small_batches, tenth, small, Goal::AtLeast(Some(0.7e6), Some(0.8)));
+    drain("nobody wants anything", large_batches, nobody, bare, Goal::AtLeast(None, Some(0.95)));
+    drain("nobody wants anything", small_batches, nobody, small, Goal::AtLeast(None, Some(0.95)));
     drain(
         "each filtered in Wasm, none wanted",
         large_batches,
         rejected,
         bare_inserts,
-        least(Some(1e6), None),
+        Goal::AtLeast(Some(1e6), None),
     );
-    drain("each handled", large_batches, every, bare_inserts, least(Some(0.4e6), None));
+    drain("each handled", large_batches, every, bare_inserts, Goal::AtLeast(Some(0.4e6), None));
     drain("each handled, a third looked up", large_batches, every_mixed, bare, Goal::None);
     let cost = |rates: &[f64]| rates.iter().map(|rate| 1e6 / rate).collect::<Vec<_>>();
     let one = cost(tenth);

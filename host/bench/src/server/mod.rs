@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -58,19 +58,23 @@ struct Shared {
 }
 
 impl Shared {
+    fn cursors(&self) -> MutexGuard<'_, HashMap<i64, Arc<Mutex<Stream>>>> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(&self, stream: Stream) -> Arc<Mutex<Stream>> {
         let id = stream.id();
         let cursor = Arc::new(Mutex::new(stream));
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&cursor));
+        self.cursors().insert(id, Arc::clone(&cursor));
         cursor
     }
 
     fn cursor(&self, id: i64) -> Option<Arc<Mutex<Stream>>> {
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.cursors().get(&id).cloned()
     }
 
     fn close(&self, ids: &[i64]) {
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !ids.contains(id));
+        self.cursors().retain(|id, _| !ids.contains(id));
     }
 }
 
@@ -107,7 +111,7 @@ impl Server {
 
     /// Those who read so far have ended.
     pub(crate) fn forget_readers(&self) {
-        self.shared.cursors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.cursors().clear();
         self.take_first_read();
     }
 
