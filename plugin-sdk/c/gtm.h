@@ -523,7 +523,7 @@ extern void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *messa
 extern bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
 // The same, each value with its type: `{"n":{"$numberInt":"1"}}`. Nothing is lost on the way back.
 extern bool gtm_plugin_extended_json_encode_canonical(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
-// A document of JSON, in either form, with at most 128 levels. The error says what is wrong with the text.
+// A document of JSON, in either form, of at most 16 MiB. The error says what is wrong with the text.
 extern bool gtm_plugin_extended_json_decode(gtm_string_t *json, gtm_plugin_extended_json_bson_t *ret, gtm_string_t *err);
 
 // Imported Functions from `gtm:plugin/metrics@0.1.0`

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use gtm_host::op::Namespace;
-use gtm_host::source::file::Options;
+use gtm_host::source::file::{Options, is_compressed};
 
 use super::arguments::FileArguments;
 
@@ -21,8 +21,7 @@ pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<Options> {
 pub(super) fn sizes(paths: &[PathBuf]) -> u64 {
     let size = |path: &PathBuf| {
         let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-        let compressed = path.extension().is_some_and(|extension| extension == "gz");
-        (!compressed).then_some(file.len())
+        (!is_compressed(path)).then_some(file.len())
     };
     paths.iter().map(size).sum::<Option<u64>>().unwrap_or_default()
 }

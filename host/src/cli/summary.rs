@@ -93,6 +93,8 @@ fn contents(contents: &Contents) -> String {
         Contents::Metadata => "metadata".to_owned(),
         Contents::Oplog => "oplog".to_owned(),
         Contents::Collection(namespace) => format!("collection {namespace}"),
+        Contents::Events => "change events".to_owned(),
+        Contents::Archive => "archive".to_owned(),
     }
 }
 

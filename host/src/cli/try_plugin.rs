@@ -1,23 +1,24 @@
 //! `gtm-host try`: hands ops to a plugin, and shows what it makes of them. Nothing that it wants done is done.
 
-use std::io::Read;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use bson::RawDocumentBuf;
 use gtm_host::config::Settings;
-use gtm_host::extended_json::{Form, read_document, read_op, write_op};
+use gtm_host::extended_json::{Form, read_document, write_op};
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{
     CallError, Effect, Engine, Failure, Filter, Grants, Handler, Plugin, Recorder, Services, Slot,
 };
+use gtm_host::selection::Selection;
+use gtm_host::source::file::{FileError, Files, Options};
 use mongodb::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
-use super::output::{print, print_json};
+use super::output::print;
 use super::{INTERRUPTED, directories};
 
 pub(super) async fn run(
@@ -25,19 +26,21 @@ pub(super) async fn run(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let ops = ops(arguments)?;
+    let mut ops = Ops::of(arguments)?;
     let mut tried = Tried::load(arguments, &settings).await?;
     let mut all_went_well = true;
-    for op in ops {
-        if shutdown.is_cancelled() {
-            return Ok(ExitCode::from(INTERRUPTED));
+    while let Some(some) = ops.next().await? {
+        for op in some {
+            if shutdown.is_cancelled() {
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+            let (outcome, effects) = tried.call(&op).await;
+            all_went_well &= matches!(outcome, Outcome::Unwanted | Outcome::Handled);
+            match arguments.output {
+                Format::Text => print(text(&op, &outcome, &effects).as_bytes())?,
+                Format::Json => print(&object(&op, &outcome, &effects))?,
+            };
         }
-        let (outcome, effects) = tried.call(&op).await;
-        all_went_well &= matches!(outcome, Outcome::Unwanted | Outcome::Handled);
-        match arguments.output {
-            Format::Text => print(text(&op, &outcome, &effects).as_bytes())?,
-            Format::Json => print_json(&object(&op, &outcome, &effects)?)?,
-        };
     }
     Ok(if all_went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -148,28 +151,66 @@ fn text(op: &Op, outcome: &Outcome, effects: &[Effect]) -> String {
     }
 }
 
-fn object(op: &Op, outcome: &Outcome, effects: &[Effect]) -> anyhow::Result<Value> {
-    let mut line = Vec::new();
-    write_op(op, Form::Relaxed, &mut line);
-    let op: Value = serde_json::from_slice(&line)?;
+/// The op is put in as it is written: a document may be deeper than what a tree of it takes.
+fn object(op: &Op, outcome: &Outcome, effects: &[Effect]) -> Vec<u8> {
     let effects: Vec<_> = effects
         .iter()
         .map(|effect| json!({ "capability": effect.capability, "what": effect.what }))
         .collect();
-    Ok(json!({ "op": op, "outcome": outcome.name(), "reason": outcome.reason(), "effects": effects }))
+    let mut line = br#"{"op":"#.to_vec();
+    write_op(op, Form::Relaxed, &mut line);
+    let rest = json!({ "outcome": outcome.name(), "reason": outcome.reason(), "effects": effects });
+    line.push(b',');
+    line.extend_from_slice(rest.to_string().trim_start_matches('{').as_bytes());
+    line
 }
 
 /// The ops that are handed over: those of files, then those that are said.
-fn ops(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
-    let mut ops = Vec::new();
-    for file in &arguments.files {
-        let text = read(file)?;
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let at =
-                || format!("{}, line {}, is no op as gtm-host tail prints them", file.display(), number + 1);
-            ops.push(read_op(line).with_context(at)?);
+struct Ops {
+    files: Option<Files>,
+    said: Option<Vec<Op>>,
+}
+
+impl Ops {
+    fn of(arguments: &TryArguments) -> anyhow::Result<Self> {
+        let (paths, said) = (arguments.files.clone(), said(arguments)?);
+        if paths.is_empty() && said.is_empty() {
+            bail!(
+                "there is no op to hand over: say one, as in --insert shop.orders '{{\"_id\":1}}', or name a file by --op"
+            );
+        }
+        let files = match paths.is_empty() {
+            true => None,
+            false => Some(Files::open(paths, Selection::everything(), Options::default())?),
+        };
+        Ok(Self { files, said: Some(said) })
+    }
+
+    /// Some more. None: there are no more.
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<Op>>> {
+        let Some(files) = &mut self.files else { return Ok(self.said.take()) };
+        match files.next().await {
+            Ok(Some(ops)) => Ok(Some(ops)),
+            Ok(None) => match files.report().totals.corrupt {
+                0 => {
+                    self.files = None;
+                    Ok(self.said.take())
+                }
+                count => {
+                    bail!("{count} ops of the files cannot be read: the first of them is in the log above")
+                }
+            },
+            Err(FileError::NoNamespace { file }) => bail!(
+                "{file} holds no ops. --op takes what gtm-host tail prints, change events, or the entries of an oplog"
+            ),
+            Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The ops that are said on the command line.
+fn said(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
+    let mut ops = Vec::new();
     let said = [
         (OperationType::Insert, &arguments.inserts),
         (OperationType::Replace, &arguments.replacements),
@@ -183,21 +224,7 @@ fn ops(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
             }
         }
     }
-    if ops.is_empty() {
-        bail!(
-            "there is no op to hand over: say one, as in --insert shop.orders '{{\"_id\":1}}', or name a file by --op"
-        );
-    }
     Ok(ops)
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("the standard input cannot be read")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
 }
 
 fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> anyhow::Result<Op> {
@@ -206,11 +233,12 @@ fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> a
         parts.with_context(|| format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))?;
     let document = read_document(json).with_context(|| format!("{json} is no document"))?;
     let is_deletion = operation == OperationType::Delete;
-    let key = match document.get("_id") {
-        Some(id) => bson::doc! { "_id": id.clone() },
+    let mut key = RawDocumentBuf::new();
+    match document.get("_id")? {
+        Some(id) => key.append(bson::raw::cstr!("_id"), id),
         None => bail!("{json} has no _id, which each document has"),
-    };
-    let bytes = |document: &bson::Document| bson::serialize_to_vec(document).map(bytes::Bytes::from);
+    }
+    let bytes = |document: &RawDocumentBuf| bytes::Bytes::copy_from_slice(document.as_bytes());
     Ok(Op {
         timestamp: Timestamp { time: seconds(), increment: 1 },
         place: Place::Index(u32::try_from(number)?),
@@ -218,8 +246,8 @@ fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> a
         operation_type: operation,
         namespace: Arc::new(Namespace { database: database.into(), collection: collection.into() }),
         wall_time: Some(u64::from(seconds()) * 1000),
-        document_key: Some(bytes(if is_deletion { &document } else { &key })?),
-        full_document: if is_deletion { None } else { Some(bytes(&document)?) },
+        document_key: Some(bytes(if is_deletion { &document } else { &key })),
+        full_document: if is_deletion { None } else { Some(bytes(&document)) },
         full_document_before_change: None,
         update_description: None,
         command: None,

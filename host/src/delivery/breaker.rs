@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// When a plugin is paused that fails on op after op, and how often it is tried then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -41,12 +42,17 @@ pub(super) struct Breaker {
     open: AtomicBool,
     state: Mutex<State>,
     changed: Notify,
+    given_up: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// The ops that failed since one was handled.
     failing: HashSet<u64>,
+    /// When the first of them did.
+    since: Option<Instant>,
+    /// How long the plugin may fail until it is given up. None: for ever.
+    patience: Option<Duration>,
     /// The plugin is paused.
     pause: Option<Pause>,
 }
@@ -73,7 +79,29 @@ pub(super) enum Verdict {
 
 impl Breaker {
     pub(super) fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, open: AtomicBool::new(false), state: Mutex::default(), changed: Notify::new() }
+        Self {
+            policy,
+            open: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            given_up: CancellationToken::new(),
+        }
+    }
+
+    /// Gives the plugin up when it is paused and has failed for so long: for ops that do not wait, unlike those of a server.
+    pub(super) fn give_up_after(&self, patience: Duration) {
+        self.lock().patience = Some(patience);
+    }
+
+    /// Whether the plugin is given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.is_cancelled()
+    }
+
+    /// Waits until the plugin is given up. Gives back how long it has failed.
+    pub(super) async fn given_up(&self) -> Duration {
+        self.given_up.cancelled().await;
+        self.lock().since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     /// Whether the plugin is paused.
@@ -111,6 +139,7 @@ impl Breaker {
     pub(super) fn works(&self) -> Option<Duration> {
         let mut state = self.lock();
         state.failing.clear();
+        state.since = None;
         let pause = state.pause.take()?;
         self.open.store(false, Ordering::Release);
         self.changed.notify_waiters();
@@ -121,7 +150,12 @@ impl Breaker {
     pub(super) fn failed(&self, number: u64) -> Verdict {
         let BreakerPolicy { failing_ops, initial_delay, max_delay } = self.policy;
         let mut state = self.lock();
+        let since = *state.since.get_or_insert_with(Instant::now);
+        let is_over = state.patience.is_some_and(|patience| since.elapsed() >= patience);
         if let Some(pause) = &mut state.pause {
+            if is_over {
+                self.given_up.cancel();
+            }
             // One that was in work when the plugin was paused is no probe, but says the same.
             if pause.probing || pause.next <= Instant::now() {
                 pause.probing = false;
@@ -142,6 +176,9 @@ impl Breaker {
         state.pause =
             Some(Pause { since: now, next: now + initial_delay, delay: initial_delay, probing: false });
         self.open.store(true, Ordering::Release);
+        if is_over {
+            self.given_up.cancel();
+        }
         Verdict::Opened
     }
 
@@ -187,6 +224,34 @@ mod tests {
         assert!(breaker.works().is_some());
         breaker.permit().await;
         assert!(!breaker.is_open());
+    }
+
+    #[tokio::test]
+    async fn it_gives_up_what_fails_for_longer_than_its_patience() {
+        let breaker = breaker();
+        breaker.give_up_after(Duration::ZERO);
+        breaker.failed(1);
+        assert!(!breaker.is_given_up(), "one op may be to blame itself");
+        assert_eq!(breaker.failed(2), Verdict::Opened);
+        breaker.given_up().await;
+
+        let patient = self::breaker();
+        patient.give_up_after(Duration::from_secs(3600));
+        patient.failed(1);
+        assert_eq!(patient.failed(2), Verdict::Opened);
+        assert_eq!(patient.failed(2), Verdict::StillOpen);
+        assert!(!patient.is_given_up());
+        patient.works();
+        patient.give_up_after(Duration::ZERO);
+        assert!(!patient.is_given_up(), "it works");
+        patient.failed(1);
+        patient.failed(3);
+        assert!(patient.is_given_up());
+
+        let endless = self::breaker();
+        endless.failed(1);
+        endless.failed(2);
+        assert!(!endless.is_given_up(), "nobody said so");
     }
 
     #[tokio::test]

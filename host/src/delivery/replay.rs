@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -11,6 +12,7 @@ use super::letters::DeadLetters;
 use super::pipeline::PipelineError;
 use super::progress::Progress;
 use super::settings::Policy;
+use super::work::Shared;
 use super::works::Works;
 use super::{Emitted, Summary};
 use crate::op::Op;
@@ -36,7 +38,8 @@ pub struct Replayed {
 /// then nothing more is read, and what was read is handled, each op once at most, for as long as `grace`.
 ///
 /// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read. What a plugin does
-/// not handle goes to `letters`' store.
+/// not handle goes to `letters`' store. A plugin that fails on op after op, for as long as one op is tried, gets no more of
+/// them: a file does not change while somebody waits. When none is left that works, nothing more is read.
 pub async fn replay(
     files: &mut Files,
     plugins: Vec<(Slot, Policy)>,
@@ -53,12 +56,18 @@ pub async fn replay(
             DeadLetters { store: store.clone(), pipeline: pipeline.into(), plugin: plugin.name().into() };
         let done = Arc::new(Progress::new(policy.delivery.into(), None, false));
         let (sender, works) = Works::start(&plugin, policy, &done, letters, shutdown.clone());
-        inboxes.push((sender, plugin.current().selection().clone()));
+        works.shared.breaker.give_up_after(policy.retry.pauses().sum());
+        inboxes.push(Inbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
         working.push((plugin.name().to_owned(), done, works));
+    }
+    let mut ends = JoinSet::new();
+    for (name, _, works) in &working {
+        ends.spawn(end_when_given_up(name.clone(), Arc::clone(&works.shared)));
     }
     let mut emitted = Emitted::default();
     let read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
-    drop(inboxes);
+    // In the order of the plugins.
+    let ops: Vec<_> = inboxes.into_iter().map(|inbox| inbox.ops).collect();
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
@@ -74,14 +83,42 @@ pub async fn replay(
         () = all => {}
         () = cut => {}
     }
-    let mut plugins: Vec<_> = working.into_iter().map(|(name, done, _)| (name, done.summary())).collect();
+    let summary = |((name, done, works), ops): ((String, Arc<Progress>, Works), u64)| {
+        let mut summary = done.summary();
+        // One that is given up has not taken all that was read for it.
+        if works.shared.breaker.is_given_up() {
+            summary.unfinished += ops.saturating_sub(summary.read);
+            summary.read = ops.max(summary.read);
+        }
+        (name, summary)
+    };
+    let mut plugins: Vec<_> = working.into_iter().zip(ops).map(summary).collect();
     plugins.sort_by(|(one, _), (other, _)| one.cmp(other));
     Replayed { emitted, plugins, read, worked }
 }
 
+/// The way to a plugin.
+struct Inbox {
+    sender: Sender<Batch>,
+    selection: Selection,
+    /// Ops that were read for it.
+    ops: u64,
+}
+
+/// Hands nothing more to a plugin that is given up.
+async fn end_when_given_up(plugin: String, shared: Arc<Shared>) {
+    let failing = shared.breaker.given_up().await;
+    tracing::error!(
+        plugin,
+        "the plugin failed on every op for {} s and gets no more of them. help: see why in the log, and replay the files again",
+        failing.as_secs()
+    );
+    shared.dropped.cancel();
+}
+
 async fn read(
     files: &mut Files,
-    inboxes: &mut [(Sender<Batch>, Selection)],
+    inboxes: &mut [Inbox],
     emitted: &mut Emitted,
     shutdown: &CancellationToken,
     mut progress: impl FnMut(&Report),
@@ -96,22 +133,30 @@ async fn read(
         progress(files.report());
         emitted.add(&ops);
         let mut ops: Vec<_> = ops.into_iter().map(Arc::new).collect();
-        let Some(((last, selection), others)) = inboxes.split_last_mut() else { continue };
-        for (inbox, selection) in &mut *others {
-            send(inbox, ops.iter().filter(|op| selection.wants(op)).cloned().collect()).await;
+        let Some((last, others)) = inboxes.split_last_mut() else { continue };
+        for inbox in &mut *others {
+            let wanted = ops.iter().filter(|op| inbox.selection.wants(op)).cloned().collect();
+            inbox.send(wanted).await;
         }
         // What is read is what some plugin selects.
         if !others.is_empty() {
-            ops.retain(|op| selection.wants(op));
+            ops.retain(|op| last.selection.wants(op));
         }
-        send(last, ops).await;
+        last.send(ops).await;
+        if !inboxes.is_empty() && inboxes.iter().all(|inbox| inbox.sender.is_closed()) {
+            tracing::error!("no plugin works: the files are not read to their end");
+            return Ok(());
+        }
     }
 }
 
-async fn send(inbox: &Sender<Batch>, ops: Vec<Arc<Op>>) {
-    if !ops.is_empty() {
-        let bytes = ops.iter().map(|op| op.size()).sum();
-        // One whose work has ended has failed, which is said when it is asked.
-        let _ = inbox.send(Batch { ops, bytes, ..Batch::default() }).await;
+impl Inbox {
+    async fn send(&mut self, ops: Vec<Arc<Op>>) {
+        let (count, bytes) = (ops.len(), ops.iter().map(|op| op.size()).sum());
+        self.ops += count as u64;
+        if count > 0 {
+            // One whose work has ended was given up, or has failed, which is said when it is asked.
+            let _ = self.sender.send(Batch { ops, bytes, ..Batch::default() }).await;
+        }
     }
 }

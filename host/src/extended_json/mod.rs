@@ -2,18 +2,26 @@
 //!
 //! The library writes scalars. Documents are walked here, as what it builds of them first keeps only one
 //! of several fields with the same name (which an update description may have), and has no room for deep
-//! nesting. Text that is not UTF-8 is written with replacement characters.
+//! nesting. Text that is not UTF-8 is written with replacement characters. A document that would be read as
+//! another value, such as `{"$date": "…"}`, is written as `{"$document": {"$date": "…"}}`.
 
+mod line;
 mod op;
 mod read;
+mod wrapper;
 
 use std::io::Write;
 
 use bson::raw::RawElement;
 use bson::{Bson, RawBsonRef, RawDocument};
 
+use wrapper::is_ambiguous;
+
+pub use line::read_op;
+pub(crate) use line::{LARGEST_OP, op_of};
 pub use op::write_op;
-pub use read::{Unreadable, read_document, read_op};
+pub(crate) use read::read;
+pub use read::{LARGEST, Unreadable, read_document};
 
 /// How numbers and dates are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +48,7 @@ pub fn write(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> Result<()
 }
 
 fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> bson::error::Result<()> {
-    let mut open = vec![Open::object(document)];
-    out.push(b'{');
+    let mut open = vec![Open::written(document, out)];
     while let Some(around) = open.last_mut() {
         let Some(element) = around.elements.next() else {
             out.extend_from_slice(around.close);
@@ -68,10 +75,7 @@ fn value<'a>(
     out: &mut Vec<u8>,
 ) -> bson::error::Result<Option<Open<'a>>> {
     match element.value() {
-        Ok(RawBsonRef::Document(document)) => {
-            out.push(b'{');
-            return Ok(Some(Open::object(document)));
-        }
+        Ok(RawBsonRef::Document(document)) => return Ok(Some(Open::written(document, out))),
         Ok(RawBsonRef::Array(array)) => {
             out.push(b'[');
             return Ok(Some(Open {
@@ -83,8 +87,9 @@ fn value<'a>(
         Ok(RawBsonRef::JavaScriptCodeWithScope(code)) => {
             out.extend_from_slice(br#"{"$code":"#);
             text(code.code, out);
-            out.extend_from_slice(br#","$scope":{"#);
-            return Ok(Some(Open { close: b"}}", ..Open::object(code.scope) }));
+            out.extend_from_slice(br#","$scope":"#);
+            let scope = Open::written(code.scope, out);
+            return Ok(Some(Open { close: if scope.close == b"}" { b"}}" } else { b"}}}" }, ..scope }));
         }
         Ok(RawBsonRef::String(string)) => text(string, out),
         Ok(scalar) => json(scalar.try_into()?, form, out),
@@ -104,6 +109,16 @@ struct Open<'a> {
 impl<'a> Open<'a> {
     fn object(document: &'a RawDocument) -> Self {
         Self { elements: document.iter_elements(), keyed: true, first: true, close: b"}" }
+    }
+
+    /// Begins to write a document.
+    fn written(document: &'a RawDocument, out: &mut Vec<u8>) -> Self {
+        if is_ambiguous(document) {
+            out.extend_from_slice(br#"{"$document":{"#);
+            return Self { close: b"}}", ..Self::object(document) };
+        }
+        out.push(b'{');
+        Self::object(document)
     }
 }
 

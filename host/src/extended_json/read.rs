@@ -1,138 +1,400 @@
-//! Extended JSON as BSON, and a line of `gtm-host tail` as an op.
+//! Extended JSON as BSON.
+//!
+//! The text is read once, without recursion, and written as BSON while it is read: no tree is built, so that memory
+//! and time are bounded by the sizes of the text and of the document. Strings and numbers are the library's to read.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use bson::{Bson, Document};
-use bytes::Bytes;
-use serde_json::{Map, Value};
+use bson::spec::ElementType;
+use bson::{RawDocument, RawDocumentBuf};
 
-use crate::op::{Namespace, Op, OperationType, Origin, Place, Timestamp, Transaction};
+use super::wrapper::{CODE, DOCUMENT, SCOPE, is_wrapper, value};
 
-/// A text that is not what it should be.
+/// The most bytes that a text and the document that it says may have, outside of files.
+pub const LARGEST: usize = 16 << 20;
+/// The most objects and arrays that may stand in each other. A server takes 200.
+const DEEPEST: usize = 1 << 17;
+
+/// A text that cannot be read as what it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Unreadable(String);
+pub struct Unreadable(pub(super) String);
 
-/// A document of Extended JSON, in either form. It may have 128 levels, as serde_json takes no more.
+/// Reads a document of Extended JSON, in either form. Of fields with the same name, all are kept.
 ///
 /// # Errors
-/// It is none.
-pub fn read_document(json: &str) -> Result<Document, Unreadable> {
-    let value = serde_json::from_str(json).map_err(|error| Unreadable(format!("no JSON: {error}")))?;
-    document(value)
+/// The text is not a document of Extended JSON, or the text or the document is larger than [`LARGEST`].
+pub fn read_document(json: &str) -> Result<RawDocumentBuf, Unreadable> {
+    if json.len() > LARGEST {
+        return Err(Unreadable(format!("the text has {} bytes, more than {LARGEST}", json.len())));
+    }
+    let bytes = read(json, LARGEST)?;
+    RawDocumentBuf::from_bytes(bytes).map_err(|error| Unreadable(error.to_string()))
 }
 
-fn document(value: Value) -> Result<Document, Unreadable> {
-    match Bson::try_from(value) {
-        Ok(Bson::Document(document)) => Ok(document),
-        Ok(_) => Err(Unreadable("no document: it should begin with { and hold fields".to_owned())),
-        Err(error) => Err(Unreadable(format!("no Extended JSON: {error}"))),
+/// Reads a document of up to `most` bytes.
+pub(crate) fn read(json: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
+    let mut reader = Reader { text: json, at: 0, out: Vec::new(), open: Vec::new(), most };
+    reader.space();
+    if reader.peek() != Some(b'{') {
+        return Err(match serde_json::from_str::<serde::de::IgnoredAny>(json) {
+            Ok(_) => Unreadable("not a document: a document begins with { and has fields".to_owned()),
+            Err(_) => reader.invalid("a document begins with {"),
+        });
+    }
+    reader.begin(None, Kind::Document)?;
+    while !reader.open.is_empty() {
+        reader.step()?;
+    }
+    reader.space();
+    match reader.peek() {
+        None => Ok(reader.out),
+        Some(_) => Err(reader.invalid("more text after the document")),
     }
 }
 
-/// An op, as [`write_op`](super::write_op) writes it. What is left out is none, but for `operationType` and `ns`.
-///
-/// # Errors
-/// It is none.
-pub fn read_op(json: &str) -> Result<Op, Unreadable> {
-    let value = serde_json::from_str(json).map_err(|error| Unreadable(format!("no JSON: {error}")))?;
-    let Value::Object(mut fields) = value else {
-        return Err(Unreadable("no JSON object".to_owned()));
-    };
-    let needed = |name: &str| Unreadable(format!("it has no text {name}"));
-    let operation = fields.get("operationType").and_then(Value::as_str);
-    let operation_type: OperationType = operation
-        .ok_or_else(|| needed("operationType"))?
-        .parse()
-        .map_err(|error| Unreadable(format!("operationType: {error}")))?;
-    let namespace = fields.get("ns").and_then(Value::as_str).ok_or_else(|| needed("ns"))?;
-    let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
-    let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
-    let place = match fields.get("id").and_then(Value::as_str).and_then(|id| id.splitn(3, '.').nth(2)) {
-        Some(place) => place.parse().map_or_else(|_| Place::Token(place.into()), Place::Index),
-        None => Place::Index(0),
-    };
-    let transaction = match fields.remove("transaction") {
-        Some(Value::Object(transaction)) => Some(Transaction {
-            id: transaction.get("id").and_then(Value::as_str).ok_or_else(|| needed("transaction.id"))?.into(),
-            index: transaction
-                .get("index")
-                .and_then(Value::as_u64)
-                .and_then(|index| index.try_into().ok())
-                .unwrap_or(0),
-        }),
-        _ => None,
-    };
-    let mut part = |name: &str| bytes(&mut fields, name);
-    Ok(Op {
-        place,
-        operation_type,
-        namespace,
-        transaction,
-        origin: Origin::Replay,
-        document_key: part("documentKey")?,
-        full_document: part("fullDocument")?,
-        full_document_before_change: part("fullDocumentBeforeChange")?,
-        update_description: part("updateDescription")?,
-        command: part("command")?,
-        timestamp: match scalar(&mut fields, "timestamp")? {
-            Some(Bson::Timestamp(timestamp)) => {
-                Timestamp { time: timestamp.time, increment: timestamp.increment }
+struct Reader<'a> {
+    text: &'a str,
+    /// Bytes of it that were read.
+    at: usize,
+    out: Vec<u8>,
+    open: Vec<Open>,
+    most: usize,
+}
+
+/// An object or array that is being read.
+struct Open {
+    kind: Kind,
+    /// Where its bytes begin.
+    start: usize,
+    /// Where the type of its value stands. None: it must be a document.
+    type_at: Option<usize>,
+    /// Its elements so far.
+    count: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An object. What it stands for shows with its first field.
+    Document,
+    /// An object of which each field is a field.
+    Plain,
+    Array,
+    /// An object that stands for a value.
+    Wrapper,
+    /// `{"$document": …}`
+    Around,
+    /// `{"$code": …}`
+    Code,
+    /// `{"$code": …, "$scope": …}`
+    CodeWithScope,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads an element, or the end, of the innermost object or array.
+    fn step(&mut self) -> Result<(), Unreadable> {
+        let Some(Open { kind, count, .. }) = self.open.last().map(|open| Open { ..*open }) else {
+            return Ok(());
+        };
+        self.space();
+        if self.peek() == Some(if kind == Kind::Array { b']' } else { b'}' }) {
+            self.at += 1;
+            return self.end();
+        }
+        if count > 0 {
+            self.expect(b',', "a comma or the end should stand here")?;
+            self.space();
+        }
+        if let Some(open) = self.open.last_mut() {
+            open.count = count.saturating_add(1);
+        }
+        if kind == Kind::Array {
+            let type_at = self.name(itoa::Buffer::new().format(count))?;
+            return self.value(type_at);
+        }
+        let name = self.string("the name of a field should stand here")?;
+        self.space();
+        self.expect(b':', "a colon should stand here")?;
+        self.space();
+        match (kind, &*name) {
+            (Kind::Document, DOCUMENT) if count == 0 => self.begin_around(),
+            (Kind::Document, CODE) if count == 0 => {
+                self.become_kind(Kind::Code);
+                let code = self.string("the value of $code should be a string")?;
+                self.write_string(&code)
             }
-            _ => Timestamp::default(),
-        },
-        wall_time: match scalar(&mut fields, "wallTime")? {
-            Some(Bson::DateTime(at)) => u64::try_from(at.timestamp_millis()).ok(),
-            _ => None,
-        },
-    })
-}
+            (Kind::Code, SCOPE) => {
+                self.become_kind(Kind::CodeWithScope);
+                self.begin(None, Kind::Document)
+            }
+            (Kind::Around | Kind::Code | Kind::CodeWithScope, _) => Err(self.not_extended(&name)),
+            (Kind::Document, wrapper) if is_wrapper(wrapper.as_bytes()) => {
+                if count > 0 {
+                    return Err(self.not_extended(&name));
+                }
+                self.become_kind(Kind::Wrapper);
+                let type_at = self.name(&name)?;
+                self.value(type_at)
+            }
+            _ => {
+                let type_at = self.name(&name)?;
+                self.value(type_at)
+            }
+        }
+    }
 
-fn scalar(fields: &mut Map<String, Value>, name: &str) -> Result<Option<Bson>, Unreadable> {
-    let value = fields.remove(name).filter(|value| !value.is_null());
-    let value = value.map(Bson::try_from).transpose();
-    value.map_err(|error| Unreadable(format!("{name} is no Extended JSON: {error}")))
-}
+    /// Reads a value, or the beginning of one that has others in it.
+    fn value(&mut self, type_at: usize) -> Result<(), Unreadable> {
+        let kind = match self.peek() {
+            Some(b'{') => return self.begin(Some(type_at), Kind::Document),
+            Some(b'[') => return self.begin(Some(type_at), Kind::Array),
+            Some(b'"') => {
+                let string = self.string("")?;
+                self.write_string(&string)?;
+                ElementType::String
+            }
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            _ => self.word()?,
+        };
+        self.set_type(type_at, kind as u8);
+        self.check_size()
+    }
 
-fn bytes(fields: &mut Map<String, Value>, name: &str) -> Result<Option<Bytes>, Unreadable> {
-    let Some(value) = fields.remove(name).filter(|value| !value.is_null()) else { return Ok(None) };
-    let document = document(value).map_err(|error| Unreadable(format!("{name} is {error}")))?;
-    let bytes = bson::serialize_to_vec(&document).map_err(|error| Unreadable(error.to_string()))?;
-    Ok(Some(bytes.into()))
+    fn word(&mut self) -> Result<ElementType, Unreadable> {
+        let words =
+            [("null", ElementType::Null), ("true", ElementType::Boolean), ("false", ElementType::Boolean)];
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let Some((word, kind)) = words.into_iter().find(|(word, _)| rest.starts_with(word)) else {
+            return Err(self.invalid("a value should stand here"));
+        };
+        self.at += word.len();
+        if kind == ElementType::Boolean {
+            self.out.push(u8::from(word == "true"));
+        }
+        Ok(kind)
+    }
+
+    /// A number as the library reads it: an integer where it is one, as narrow as it can be, else a double.
+    fn number(&mut self) -> Result<ElementType, Unreadable> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.bytes().take_while(is_part).count();
+        let number = rest.get(..length).and_then(|digits| digits.parse::<serde_json::Number>().ok());
+        let invalid = "a number is not well-formed, or too large";
+        let number = number.ok_or_else(|| self.invalid(invalid))?;
+        self.at += length;
+        Ok(match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => match i32::try_from(whole) {
+                Ok(narrow) => {
+                    self.out.extend_from_slice(&narrow.to_le_bytes());
+                    ElementType::Int32
+                }
+                Err(_) => {
+                    self.out.extend_from_slice(&whole.to_le_bytes());
+                    ElementType::Int64
+                }
+            },
+            (None, Some(double)) => {
+                self.out.extend_from_slice(&double.to_le_bytes());
+                ElementType::Double
+            }
+            (None, None) => return Err(self.invalid(invalid)),
+        })
+    }
+
+    /// A string, without its quotes and escapes.
+    fn string(&mut self, missing: &str) -> Result<Cow<'a, str>, Unreadable> {
+        if self.peek() != Some(b'"') {
+            return Err(self.invalid(missing));
+        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let (mut end, mut plain) = (1, true);
+        let mut bytes = rest.bytes().skip(1);
+        loop {
+            end += 1;
+            match bytes.next() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    plain = false;
+                    end += 1;
+                    bytes.next();
+                }
+                Some(byte) => plain &= byte >= b' ',
+                None => return Err(self.invalid("a string has no end")),
+            }
+        }
+        let string = match rest.get(1..end - 1) {
+            Some(string) if plain => Cow::Borrowed(string),
+            _ => {
+                let token = rest.get(..end).unwrap_or_default();
+                let string = serde_json::from_str(token);
+                Cow::Owned(string.map_err(|error| self.invalid(&format!("a string is not valid: {error}")))?)
+            }
+        };
+        self.at += end;
+        Ok(string)
+    }
+
+    /// Writes the name of an element, and gives back where its type is to be written.
+    fn name(&mut self, name: &str) -> Result<usize, Unreadable> {
+        if name.contains('\0') {
+            return Err(
+                self.invalid("the name of a field has the character U+0000, which BSON does not take")
+            );
+        }
+        let type_at = self.out.len();
+        self.out.push(ElementType::Null as u8);
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.push(0);
+        Ok(type_at)
+    }
+
+    fn write_string(&mut self, string: &str) -> Result<(), Unreadable> {
+        let length = i32::try_from(string.len() + 1).map_err(|_| self.too_large())?;
+        self.out.extend_from_slice(&length.to_le_bytes());
+        self.out.extend_from_slice(string.as_bytes());
+        self.out.push(0);
+        self.check_size()
+    }
+
+    /// Begins an object or array. What it begins with stands here.
+    fn begin(&mut self, type_at: Option<usize>, kind: Kind) -> Result<(), Unreadable> {
+        let start = self.out.len();
+        self.out.extend_from_slice(&[0; 4]);
+        self.begin_at(start, type_at, kind)
+    }
+
+    fn begin_at(&mut self, start: usize, type_at: Option<usize>, kind: Kind) -> Result<(), Unreadable> {
+        if self.open.len() >= DEEPEST {
+            return Err(self.invalid(&format!("more than {DEEPEST} objects and arrays stand in each other")));
+        }
+        if kind == Kind::Array {
+            self.expect(b'[', "an array should stand here")?;
+        } else {
+            self.expect(b'{', "an object should stand here")?;
+        }
+        self.open.push(Open { kind, start, type_at, count: 0 });
+        self.check_size()
+    }
+
+    /// The innermost object is `{"$document": …}`: what is in it takes its place.
+    fn begin_around(&mut self) -> Result<(), Unreadable> {
+        self.become_kind(Kind::Around);
+        let (start, type_at) = match self.open.last() {
+            Some(open) => (open.start, open.type_at),
+            None => (0, None),
+        };
+        self.begin_at(start, type_at, Kind::Plain)
+    }
+
+    fn become_kind(&mut self, kind: Kind) {
+        if let Some(open) = self.open.last_mut() {
+            open.kind = kind;
+        }
+    }
+
+    /// Ends the innermost object or array.
+    fn end(&mut self) -> Result<(), Unreadable> {
+        let Some(Open { kind, start, type_at, .. }) = self.open.pop() else { return Ok(()) };
+        let kind = match kind {
+            // What is in it was ended.
+            Kind::Around => return Ok(()),
+            Kind::Code => {
+                self.out.drain(start..start + 4);
+                ElementType::JavaScriptCode as u8
+            }
+            Kind::CodeWithScope => {
+                self.set_length(start)?;
+                ElementType::JavaScriptCodeWithScope as u8
+            }
+            Kind::Document | Kind::Plain | Kind::Array | Kind::Wrapper => {
+                self.out.push(0);
+                self.set_length(start)?;
+                match kind {
+                    Kind::Wrapper => self.unwrap(start)?,
+                    Kind::Array => ElementType::Array as u8,
+                    _ => ElementType::EmbeddedDocument as u8,
+                }
+            }
+        };
+        match type_at {
+            Some(type_at) => self.set_type(type_at, kind),
+            None if kind == ElementType::EmbeddedDocument as u8 => {}
+            None => {
+                return Err(Unreadable(format!(
+                    "not a document: at byte {} ends an object that stands for a value of another type",
+                    self.at
+                )));
+            }
+        }
+        self.check_size()
+    }
+
+    /// Writes the value that an object stands for in the object's place. Gives back its type.
+    fn unwrap(&mut self, start: usize) -> Result<u8, Unreadable> {
+        let object = self.out.get(start..).unwrap_or_default();
+        let object = RawDocument::from_bytes(object).map_err(|error| Unreadable(error.to_string()))?;
+        let Some((kind, bytes)) = value(object) else {
+            let name = object.iter_elements().next().and_then(Result::ok);
+            let name = name.map(|first| first.key().as_str().to_owned()).unwrap_or_default();
+            return Err(self.not_extended(&name));
+        };
+        self.out.truncate(start);
+        self.out.extend_from_slice(&bytes);
+        Ok(kind)
+    }
+
+    fn set_type(&mut self, type_at: usize, kind: u8) {
+        if let Some(byte) = self.out.get_mut(type_at) {
+            *byte = kind;
+        }
+    }
+
+    fn set_length(&mut self, start: usize) -> Result<(), Unreadable> {
+        let length = i32::try_from(self.out.len() - start).map_err(|_| self.too_large())?;
+        if let Some(place) = self.out.get_mut(start..start + 4) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), Unreadable> {
+        if self.out.len() > self.most { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    fn space(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        self.at += rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8, missing: &str) -> Result<(), Unreadable> {
+        if self.peek() != Some(byte) {
+            return Err(self.invalid(missing));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn invalid(&self, reason: &str) -> Unreadable {
+        Unreadable(format!("not valid JSON at byte {}: {reason}", self.at))
+    }
+
+    fn not_extended(&self, name: &str) -> Unreadable {
+        Unreadable(format!(
+            "not valid Extended JSON before byte {}: {name} has a value that is not valid, or other fields beside it",
+            self.at
+        ))
+    }
+
+    fn too_large(&self) -> Unreadable {
+        Unreadable(format!("the document is larger than {} bytes", self.most))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Form, write_op};
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_the_same() {
-        let line = concat!(
-            r#"{"id":"7.2.3","operationType":"update","ns":"shop.orders.old","timestamp":{"$timestamp":{"t":7,"i":2}},"#,
-            r#""wallTime":{"$date":"2026-01-31T12:00:00Z"},"documentKey":{"_id":1},"fullDocument":{"_id":1,"text":"Grüße"},"#,
-            r#""updateDescription":{"updatedFields":{"text":"Grüße"}},"transaction":{"id":"t","index":4},"origin":"replay"}"#
-        );
-        let mut written = Vec::new();
-        write_op(&read_op(line).unwrap(), Form::Relaxed, &mut written);
-        assert_eq!(String::from_utf8(written).unwrap(), line);
-    }
-
-    #[test]
-    fn what_is_no_op_is_said() {
-        let said = |line: &str| read_op(line).unwrap_err().to_string();
-        assert!(said("{").starts_with("no JSON: "));
-        assert_eq!(said("[]"), "no JSON object");
-        assert_eq!(said("{}"), "it has no text operationType");
-        assert!(said(r#"{"operationType":"insrt","ns":"a.b"}"#).starts_with("operationType: "));
-        assert_eq!(said(r#"{"operationType":"insert"}"#), "it has no text ns");
-        assert!(
-            said(r#"{"operationType":"insert","ns":"a.b","fullDocument":3}"#)
-                .starts_with("fullDocument is no document")
-        );
-        assert!(
-            said(r#"{"operationType":"insert","ns":"a.b","documentKey":{"a":{"$oid":"x"}}}"#)
-                .contains("no Extended JSON")
-        );
-    }
-}
+#[path = "read_tests.rs"]
+mod tests;

@@ -28,6 +28,6 @@ pub(crate) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
 }
 
 /// Milliseconds since 1970-01-01 UTC.
-pub(super) fn milliseconds(value: RawBsonRef<'_>) -> Option<u64> {
+pub(crate) fn milliseconds(value: RawBsonRef<'_>) -> Option<u64> {
     u64::try_from(value.as_datetime()?.timestamp_millis()).ok()
 }

@@ -154,7 +154,7 @@ async fn an_old_timestamp_may_be_a_document() {
 #[tokio::test]
 async fn extended_json_may_be_of_its_first_version() {
     let text = r#"{"op": "i", "ns": "a.b", "o": {"_id": 1, "x": [{"$binary": "AQID", "$type": "4"}]},
-        "ts": {"$timestamp": {"t": 1, "i": 2}}, "wall": {"$date": "2021-01-04T17:48:11.237-05:00"}}"#;
+        "ts": {"$timestamp": {"t": 1, "i": 2}}, "wall": {"$date": "2021-01-04T17:48:11.237-0500"}}"#;
     let outcome = read_bytes(text.as_bytes()).await;
     let binary = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![1, 2, 3] };
     let document = bson::serialize_to_vec(&doc! { "_id": 1, "x": [binary] }).unwrap();
@@ -205,7 +205,7 @@ async fn a_collection_that_its_path_does_not_say_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "export.json", b"{\"_id\": 1}\n");
     let outcome = read(vec![path.clone()]).await;
-    assert!(outcome.said().contains("export.json holds no oplog"), "{}", outcome.said());
+    assert!(outcome.said().contains("export.json holds no oplog and no change events"), "{}", outcome.said());
     assert!(outcome.said().contains("--collection DATABASE.COLLECTION"), "{}", outcome.said());
 
     let namespace = Some(Namespace { database: "shop".into(), collection: "orders".into() });
@@ -248,7 +248,34 @@ async fn a_transaction_may_go_on_in_the_next_file() {
     let outcome = read(vec![second]).await;
     assert_eq!(outcome.ids(), [3], "the rest is before the dump");
     assert_eq!(outcome.report.totals.skipped[&Skip::LostPiece], 1);
-    assert_eq!(read(vec![first]).await.ids(), [0; 0], "it is not committed");
+    let outcome = read(vec![first]).await;
+    assert_eq!(outcome.ids(), [0; 0], "it is not committed");
+    let open: Vec<_> = outcome.report.totals.counts().collect();
+    assert_eq!(open, [("transactions still open at the end", 1)]);
+}
+
+#[tokio::test]
+async fn transactions_without_effect_are_counted() {
+    let entries = transaction();
+    let mut abort = entries[2].clone();
+    abort.insert("o", doc! { "abortTransaction": 1 });
+    let of_number = |entry: &Document, number: i64| {
+        let mut entry = entry.clone();
+        entry.insert("txnNumber", number);
+        entry
+    };
+    // Aborted; given up for the next; open.
+    let all =
+        [entries[0].clone(), entries[1].clone(), abort, of_number(&entries[0], 2), of_number(&entries[0], 3)];
+    let outcome = read_bytes(&dump(&all)).await;
+    assert_eq!(outcome.ids(), [0; 0]);
+    let totals = &outcome.report.totals;
+    assert_eq!((totals.aborted, totals.open), (2, 1));
+    let counts: Vec<_> = totals.counts().collect();
+    assert!(counts.contains(&("aborted transactions", 2)), "{counts:?}");
+    assert!(counts.contains(&("transactions still open at the end", 1)), "{counts:?}");
+    let committed = read_bytes(&dump(&entries)).await;
+    assert_eq!((committed.report.totals.aborted, committed.report.totals.open), (0, 0));
 }
 
 #[tokio::test]

@@ -35,8 +35,7 @@ fn encode(document: &[u8], form: Form) -> Result<String, String> {
 }
 
 fn decode(json: &str) -> Result<Vec<u8>, String> {
-    let document = read_document(json).map_err(|error| error.to_string())?;
-    bson::serialize_to_vec(&document).map_err(|error| error.to_string())
+    read_document(json).map(bson::RawDocumentBuf::into_bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -58,10 +57,12 @@ mod tests {
     fn what_is_no_document_is_said() {
         assert!(encode(b"\x05\0\0\0", Form::Relaxed).unwrap_err().contains("no BSON"));
         assert!(encode(&[], Form::Relaxed).unwrap_err().contains("no BSON"));
-        assert!(decode("{").unwrap_err().contains("no JSON"));
-        assert!(decode("[1]").unwrap_err().contains("no document"));
-        assert!(decode("{\"a\":{\"$oid\":\"x\"}}").unwrap_err().contains("no Extended JSON"));
-        let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
-        assert!(decode(&deep).unwrap_err().contains("recursion limit"));
+        assert!(decode("{").unwrap_err().contains("not valid JSON"));
+        assert!(decode("[1]").unwrap_err().contains("not a document"));
+        assert!(decode("{\"a\":{\"$oid\":\"x\"}}").unwrap_err().contains("not valid Extended JSON"));
+        let deep = format!("{}1{}", "{\"a\":".repeat(1_000_000), "}".repeat(1_000_000));
+        assert!(decode(&deep).unwrap_err().contains("stand in each other"));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(crate::extended_json::LARGEST));
+        assert!(decode(&large).unwrap_err().contains("more than"));
     }
 }

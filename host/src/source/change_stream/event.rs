@@ -65,6 +65,15 @@ impl<'a> Event<'a> {
     /// # Errors
     /// It is not BSON, or lacks `_id._data`.
     pub(super) fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
+        let event = Self::parse_of_file(document)?;
+        if event.token.is_empty() { Err(Malformed::Missing("_id._data")) } else { Ok(event) }
+    }
+
+    /// The same, of an event in a file, which may have lost its token.
+    ///
+    /// # Errors
+    /// It is not BSON.
+    pub(super) fn parse_of_file(document: &'a RawDocument) -> Result<Self, Malformed> {
         let mut event = Self::default();
         for element in document.iter_elements() {
             let element = element?;
@@ -95,7 +104,7 @@ impl<'a> Event<'a> {
                 _ => {}
             }
         }
-        if event.token.is_empty() { Err(Malformed::Missing("_id._data")) } else { Ok(event) }
+        Ok(event)
     }
 
     fn set(&mut self, name: &str, value: &'a RawDocument) {
@@ -119,12 +128,19 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Makes sure that it is a whole event, by what every event has.
+    /// Makes sure that it is a whole event, by what every event has that a server sends.
     pub(super) fn whole(self) -> Result<Self, Malformed> {
+        if self.timestamp == Timestamp::default() {
+            Err(Malformed::Missing("clusterTime"))
+        } else {
+            self.named()
+        }
+    }
+
+    /// Makes sure that it says what was done, and to what.
+    pub(super) fn named(self) -> Result<Self, Malformed> {
         if self.kind.is_empty() {
             Err(Malformed::Missing("operationType"))
-        } else if self.timestamp == Timestamp::default() {
-            Err(Malformed::Missing("clusterTime"))
         } else if self.database.is_empty() && self.operation() != OperationType::Other {
             Err(Malformed::Missing("ns.db"))
         } else {

@@ -22,7 +22,7 @@ const LARGEST: usize = 64 << 20;
 
 /// What an event means for the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(in crate::source) enum Read {
     /// It is a fragment of an event, of which more are to come: the stream cannot go on after it.
     Fragment,
     /// The stream can go on after it.
@@ -35,7 +35,9 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub struct Reader {
     selection: Selection,
+    origin: Origin,
     skipped: Skipped,
+    unwanted: u64,
     fragments: Fragments,
     transaction: Option<Running>,
 }
@@ -52,7 +54,14 @@ struct Running {
 impl Reader {
     /// Makes ops of what `selection` wants.
     pub fn new(selection: Selection) -> Self {
-        Self { selection, skipped: Skipped::new(), fragments: Fragments::new(LARGEST), transaction: None }
+        Self {
+            selection,
+            origin: Origin::ChangeStream,
+            skipped: Skipped::new(),
+            unwanted: 0,
+            fragments: Fragments::new(LARGEST),
+            transaction: None,
+        }
     }
 
     /// The same, putting together no more than `bytes` of an event.
@@ -62,9 +71,21 @@ impl Reader {
         self
     }
 
+    /// The same, of events that stand in a file: they may lack their token and their time.
+    #[must_use]
+    pub(in crate::source) fn of_file(mut self) -> Self {
+        self.origin = Origin::Replay;
+        self
+    }
+
     /// Adds the op of an event to `ops`, if it is one that is wanted. The event is `document` in `reply`.
-    pub(super) fn read_event(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> Read {
-        let event = match Event::parse(document) {
+    pub(in crate::source) fn read_event(
+        &mut self,
+        reply: &Reply,
+        document: &RawDocument,
+        ops: &mut Vec<Op>,
+    ) -> Read {
+        let event = match self.parse(document) {
             Ok(event) => event,
             Err(malformed) => return self.malformed(&malformed),
         };
@@ -74,6 +95,13 @@ impl Reader {
                 self.forget_fragments();
                 self.event(reply, document, &event, ops)
             }
+        }
+    }
+
+    fn parse<'a>(&self, document: &'a RawDocument) -> Result<Event<'a>, Malformed> {
+        match self.origin {
+            Origin::Replay => Event::parse_of_file(document),
+            _ => Event::parse(document),
         }
     }
 
@@ -92,6 +120,16 @@ impl Reader {
     /// The stream is opened again, where the event whose fragments are held will come again.
     pub(super) fn reopened(&mut self) {
         self.fragments.forget();
+    }
+
+    /// How much was skipped so far, by reason.
+    pub(in crate::source) fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// How many ops the selection did not want so far.
+    pub(in crate::source) fn unwanted(&self) -> u64 {
+        self.unwanted
     }
 
     /// How much was skipped, by reason.
@@ -113,7 +151,7 @@ impl Reader {
             Joined::More => return Read::Fragment,
             Joined::Event(event) => {
                 let reply = Reply::new(event.into_bytes().into());
-                let whole = reply.as_document().and_then(|event| Ok((event, Event::parse(event)?)));
+                let whole = reply.as_document().and_then(|event| Ok((event, self.parse(event)?)));
                 return match whole {
                     Ok((document, event)) => self.event(&reply, document, &event, ops),
                     Err(malformed) => self.malformed(&malformed),
@@ -158,7 +196,8 @@ impl Reader {
             }
             _ => {}
         }
-        match event.whole().and_then(|event| self.op(reply, document, &event)) {
+        let whole = if self.origin == Origin::Replay { event.named() } else { event.whole() };
+        match whole.and_then(|event| self.op(reply, document, &event)) {
             Ok(op) => {
                 ops.extend(op);
                 Read::Whole
@@ -182,12 +221,15 @@ impl Reader {
             Some(to) => self.selection.select_rename(database, collection, &to),
             None => self.selection.select(database, collection, operation),
         };
-        let Some(namespace) = namespace else { return Ok(None) };
+        let Some(namespace) = namespace else {
+            self.unwanted += 1;
+            return Ok(None);
+        };
         let cut = |document: Option<&RawDocument>| document.map(|document| reply.cut(document));
         let mut op = Op {
             timestamp: event.timestamp,
-            place: Place::Token(event.token.into()),
-            origin: Origin::ChangeStream,
+            place: if event.token.is_empty() { Place::Document } else { Place::Token(event.token.into()) },
+            origin: self.origin,
             operation_type: operation,
             namespace,
             wall_time: event.wall_time,

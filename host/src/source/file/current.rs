@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::archive::Archive;
 use super::error::{FileError, Place, name};
 use super::frames::{Frames, Misframed};
 use super::outbox::Gone;
@@ -13,18 +14,18 @@ use super::texts::Texts;
 pub(super) struct Current {
     pub(super) index: usize,
     pub(super) name: Arc<str>,
-    pub(super) gzip: bool,
+    pub(super) compressed: bool,
     pub(super) report: FileReport,
 }
 
 impl Current {
     pub(super) fn of(index: usize, path: &Path) -> Self {
-        Self { index, name: name(path), gzip: false, report: FileReport::of(path) }
+        Self { index, name: name(path), compressed: false, report: FileReport::of(path) }
     }
 
     /// A place in it, for messages.
     pub(super) fn at(&self, offset: u64) -> Place {
-        Place { file: Arc::clone(&self.name), offset, gzip: self.gzip }
+        Place { file: Arc::clone(&self.name), offset, compressed: self.compressed }
     }
 }
 
@@ -58,6 +59,7 @@ impl From<Gone> for Stop {
 /// The documents of a file, as they are written.
 pub(super) enum Documents {
     Bson(Frames),
+    Archive(Frames, Archive),
     Json(Texts),
 }
 
@@ -65,8 +67,16 @@ impl Documents {
     /// Where a document begins that is not all there, and how much of it is.
     pub(super) fn left(&self) -> (u64, u64) {
         match self {
-            Self::Bson(frames) => frames.left(),
+            Self::Bson(frames) | Self::Archive(frames, _) => frames.left(),
             Self::Json(texts) => texts.left(),
+        }
+    }
+
+    /// What is missing where the file ends between two documents.
+    pub(super) fn missing(&self) -> Option<String> {
+        match self {
+            Self::Archive(_, archive) => archive.missing(),
+            Self::Bson(_) | Self::Json(_) => None,
         }
     }
 }

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
 use super::Options;
+use super::archive::{Archive, MAGIC, Part, TERMINATOR};
 use super::current::{Current, Documents, Stop};
 use super::error::FileError;
+use super::events::{self, Shape};
 use super::frames::{Frames, Misframed};
 use super::input::Input;
 use super::kind::{Kind, recognise};
@@ -17,8 +19,10 @@ use super::outbox::{Gone, Message, Outbox};
 use super::path::{is_metadata, namespace};
 use super::report::{Contents, Totals};
 use super::texts::Texts;
+use crate::extended_json::op_of;
 use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
 use crate::selection::Selection;
+use crate::source::change_stream;
 use crate::source::oplog::Reader;
 use crate::source::oplog::entry::Entry;
 use crate::source::oplog::scan::Fields;
@@ -29,7 +33,9 @@ use crate::source::{Malformed, Reply};
 pub(super) struct Decoder {
     /// One for all files, so that a transaction may go on in the next.
     reader: Reader,
-    /// For what is no entry.
+    /// Of change events.
+    events: change_stream::Reader,
+    /// For what is neither.
     selection: Selection,
     options: Options,
     totals: Totals,
@@ -44,6 +50,7 @@ impl Decoder {
         Self {
             // A dump cannot be gone back in, so all of an open transaction is held.
             reader: Reader::new(selection.clone()).of_file().holding(usize::MAX),
+            events: change_stream::Reader::new(selection.clone()).of_file(),
             selection,
             options,
             totals: Totals::default(),
@@ -89,11 +96,15 @@ impl Decoder {
         }
         let input = Input::open(path)
             .map_err(|reason| FileError::Unreadable { file: Arc::clone(&file.name), reason })?;
-        file.gzip = input.gzip;
+        file.compressed = input.compressed;
         let kind = recognise(&input.head)
             .map_err(|found| FileError::Unknown { file: Arc::clone(&file.name), found })?;
         let mut documents = match kind {
             Some(Kind::Bson) => Documents::Bson(Frames::default()),
+            Some(Kind::Archive) => {
+                file.report.contents = Contents::Archive;
+                Documents::Archive(Frames::of_archive(), Archive::default())
+            }
             // White space at most is as good as none.
             Some(Kind::Json) | None => Documents::Json(Texts::default()),
         };
@@ -111,7 +122,10 @@ impl Decoder {
             blocks.used(block);
         }
         match documents.left() {
-            (_, 0) => Ok(()),
+            (end, 0) => match documents.missing() {
+                None => Ok(()),
+                Some(missing) => Err(FileError::Unfinished { at: file.at(end), missing }.into()),
+            },
             (begins, read) => Err(FileError::Truncated { at: file.at(begins), read }.into()),
         }
     }
@@ -127,6 +141,17 @@ impl Decoder {
             Documents::Bson(frames) => {
                 frames.read(block, |reply, bytes, offset| self.document(file, reply, bytes, offset))
             }
+            Documents::Archive(frames, archive) => frames.read(block, |reply, bytes, offset| {
+                let misframed = |found| Misframed { offset, found };
+                match bytes {
+                    _ if bytes == MAGIC => Ok(()),
+                    _ if bytes == TERMINATOR => Ok(archive.terminator().map_err(misframed)?),
+                    _ => {
+                        let part = archive.document(bytes).map_err(misframed)?;
+                        self.archived(file, part, reply, bytes, offset)
+                    }
+                }
+            }),
             Documents::Json(texts) => texts.read(block, |document, offset| match document {
                 Ok(bytes) => self.document(file, &Reply::new(bytes.clone()), &bytes, offset),
                 Err(reason) => {
@@ -152,6 +177,7 @@ impl Decoder {
                 let namespace = Arc::clone(namespace);
                 return self.found(file, &namespace, reply, document, offset);
             }
+            Contents::Events => return self.event(file, reply, document, offset),
             _ => Entry::parse(document),
         };
         match parsed {
@@ -162,8 +188,13 @@ impl Decoder {
                 }
                 self.entry(file, reply, document, &entry, offset)
             }
-            // The first document that can be read says what its file is.
+            // The first document that can be read says what its file is, if the user does not.
             Err(Malformed::Missing(_)) if file.report.contents == Contents::Nothing => {
+                if self.options.namespace.is_none() && events::is_event(document, reply) {
+                    file.report.contents = Contents::Events;
+                    tracing::info!("{} holds change events", file.name);
+                    return self.event(file, reply, document, offset);
+                }
                 let namespace = self.namespace(file)?;
                 tracing::info!("{} holds documents of {namespace}", file.name);
                 file.report.contents = Contents::Collection(Arc::clone(&namespace));
@@ -176,6 +207,34 @@ impl Decoder {
         }
     }
 
+    /// A document of an archive.
+    fn archived(
+        &mut self,
+        file: &mut Current,
+        part: Part,
+        reply: &Reply,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), Stop> {
+        if part == Part::Frame {
+            return Ok(());
+        }
+        file.report.documents += 1;
+        let read = RawDocument::from_bytes(bytes).map_err(Malformed::from);
+        let corrupt = match (part, read) {
+            (Part::Document(namespace), Ok(document)) => {
+                return self.found(file, &namespace, reply, document, offset);
+            }
+            (_, Ok(document)) => match Entry::parse(document) {
+                Ok(entry) => return self.entry(file, reply, document, &entry, offset),
+                Err(malformed) => malformed,
+            },
+            (_, Err(malformed)) => malformed,
+        };
+        self.corrupt(file, offset, &corrupt.to_string());
+        Ok(())
+    }
+
     fn entry(
         &mut self,
         file: &Current,
@@ -184,37 +243,104 @@ impl Decoder {
         entry: &Entry<'_>,
         offset: u64,
     ) -> Result<(), Stop> {
-        if self.options.to.is_some_and(|to| entry.timestamp > to) {
-            return Err(Stop::Late);
-        }
-        if entry.timestamp < self.totals.position {
-            self.totals.backwards += 1;
-            if self.totals.backwards == 1 {
-                tracing::warn!(
-                    "{} stands an entry of {}, after one of {}: is this the order of the files? It is delivered; more are \
-                     counted, not logged",
-                    file.at(offset),
-                    entry.timestamp,
-                    self.totals.position
-                );
-            }
-        }
-        self.totals.position = entry.timestamp;
-        if self.options.from.is_some_and(|from| entry.timestamp < from) {
-            self.totals.before += 1;
+        if !self.advance(file, entry.timestamp, offset)? {
             self.reader.pass_over(document, entry);
             return Ok(());
         }
         while let Err(missing) = self.reader.read(reply, document, entry, &mut self.decoded) {
             self.reader.supply(entry, missing, None);
         }
-        if !self.decoded.is_empty() {
-            let mut decoded = std::mem::take(&mut self.decoded);
-            for op in decoded.drain(..) {
-                self.give(file, op)?;
-            }
-            self.decoded = decoded;
+        self.give_decoded(file)
+    }
+
+    /// A change event, or a message that has one in it.
+    fn event(
+        &mut self,
+        file: &Current,
+        reply: &Reply,
+        document: &RawDocument,
+        offset: u64,
+    ) -> Result<(), Stop> {
+        if let Some(payload) = events::payload(document, reply) {
+            let payload = payload.map(Reply::new);
+            let read = payload.as_ref().map(|reply| (reply, reply.as_document()));
+            return match read {
+                Ok((reply, Ok(event))) => self.event_itself(file, reply, event, offset),
+                Ok((_, Err(malformed))) => Ok(self.corrupt(file, offset, &malformed.to_string())),
+                Err(reason) => Ok(self.corrupt(file, offset, reason)),
+            };
         }
+        self.event_itself(file, reply, document, offset)
+    }
+
+    fn event_itself(
+        &mut self,
+        file: &Current,
+        reply: &Reply,
+        event: &RawDocument,
+        offset: u64,
+    ) -> Result<(), Stop> {
+        let Some(shape) = events::shape(event) else {
+            return Ok(self.corrupt(file, offset, "it is not a change event"));
+        };
+        if let Some(broken) = Fields::of(event).find_map(Result::err) {
+            return Ok(self.corrupt(file, offset, &broken.to_string()));
+        }
+        // An event that says no time stands where it stands.
+        let time = Some(events::time(event)).filter(|time| *time != Timestamp::default());
+        if let Some(time) = time
+            && !self.advance(file, time, offset)?
+        {
+            return Ok(());
+        }
+        match shape {
+            Shape::Event => {
+                let mut decoded = std::mem::take(&mut self.decoded);
+                self.events.read_event(reply, event, &mut decoded);
+                self.decoded = decoded;
+                self.give_decoded(file)
+            }
+            Shape::Line => match op_of(reply, event) {
+                Ok(op) if self.selection.wants(&op) => self.give(file, op),
+                Ok(_) => {
+                    self.totals.unwanted += 1;
+                    Ok(())
+                }
+                Err(unreadable) => Ok(self.corrupt(file, offset, &unreadable.to_string())),
+            },
+        }
+    }
+
+    /// Takes note of where an entry or event stands. Gives back whether its ops are wanted.
+    fn advance(&mut self, file: &Current, to: Timestamp, offset: u64) -> Result<bool, Stop> {
+        if self.options.to.is_some_and(|end| to > end) {
+            return Err(Stop::Late);
+        }
+        if to < self.totals.position {
+            self.totals.backwards += 1;
+            if self.totals.backwards == 1 {
+                tracing::warn!(
+                    "{} stands an entry of {to}, after one of {}: is this the order of the files? It is delivered; more are \
+                     counted, not logged",
+                    file.at(offset),
+                    self.totals.position
+                );
+            }
+        }
+        self.totals.position = to;
+        if self.options.from.is_some_and(|from| to < from) {
+            self.totals.before += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn give_decoded(&mut self, file: &Current) -> Result<(), Stop> {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        for op in decoded.drain(..) {
+            self.give(file, op)?;
+        }
+        self.decoded = decoded;
         Ok(())
     }
 
@@ -264,7 +390,12 @@ impl Decoder {
     fn send(&mut self, file: &Current) -> Result<(), Gone> {
         let mut totals = self.totals.clone();
         totals.skipped = self.reader.skipped().clone();
-        totals.unwanted += self.reader.unwanted();
+        for (skip, count) in self.events.skipped() {
+            *totals.skipped.entry(*skip).or_default() += count;
+        }
+        totals.unwanted += self.reader.unwanted() + self.events.unwanted();
+        totals.aborted = self.reader.aborted_transactions();
+        totals.open = self.reader.open_transactions();
         self.outbox.send(file.index, file.report.clone(), totals)
     }
 }

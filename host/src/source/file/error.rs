@@ -14,12 +14,12 @@ pub enum FileError {
     #[error("{file} is a folder: name the files in it, as in {file}/*.bson")]
     Folder { file: Arc<str> },
     #[error(
-        "{file} cannot be replayed, as it is {found}. Expected are BSON documents as mongodump writes them, or Extended JSON as \
-         mongoexport does; both may be compressed by gzip"
+        "{file} cannot be replayed, as it is {found}. Expected are BSON documents or an archive as mongodump writes them, Extended \
+         JSON as mongoexport does, or change events; all may be compressed by gzip, zlib, zstd, lz4 or snappy"
     )]
     Unknown { file: Arc<str>, found: &'static str },
     #[error(
-        "{file} holds no oplog but documents of a collection, and its path does not say of which. Say it with --collection \
+        "{file} holds no oplog and no change events but documents of a collection, and its path does not say of which. Say it with --collection \
          DATABASE.COLLECTION, or name the file as mongodump does: DATABASE/COLLECTION.bson"
     )]
     NoNamespace { file: Arc<str> },
@@ -30,6 +30,8 @@ pub enum FileError {
     Truncated { at: Place, read: u64 },
     #[error("{at} stands no document, but {found}: the file is damaged there. Everything before was read")]
     Damaged { at: Place, found: String },
+    #[error("{at} the archive ends before {missing}: it was truncated. Everything before was read")]
+    Unfinished { at: Place, missing: String },
     #[error("{at} reading ends: {reason}. Everything before was read")]
     Broken { at: Place, reason: io::Error },
     #[error("no thread can be started to read files: {0}")]
@@ -46,13 +48,13 @@ pub struct Place {
     /// Bytes before it: of a compressed file, uncompressed.
     pub offset: u64,
     /// The file is compressed.
-    pub gzip: bool,
+    pub compressed: bool,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, offset, gzip } = self;
-        let of = if *gzip { " of the uncompressed data" } else { "" };
+        let Self { file, offset, compressed } = self;
+        let of = if *compressed { " of the uncompressed data" } else { "" };
         write!(f, "{file}: at byte {offset}{of}")
     }
 }

@@ -1,7 +1,8 @@
-//! Cuts BSON documents out of the blocks in which a file is read. Pure.
+//! Cuts BSON documents out of the blocks in which a file is read, and what stands between them in an archive. Pure.
 
 use bytes::Bytes;
 
+use super::archive::{MAGIC, TERMINATOR};
 use super::kind::LARGEST;
 use crate::source::Reply;
 
@@ -21,9 +22,16 @@ pub(super) struct Frames {
     begun: Vec<u8>,
     /// Where the next document begins.
     offset: u64,
+    /// It is an archive: with its mark and the ends of its blocks, which are given as if they were documents.
+    archive: bool,
 }
 
 impl Frames {
+    /// The frames of an archive.
+    pub(super) fn of_archive() -> Self {
+        Self { archive: true, ..Self::default() }
+    }
+
     /// Gives each document that ends in `block`, the file's next, to `take`: what it is a slice of, its bytes and
     /// where it stands.
     pub(super) fn read<E: From<Misframed>>(
@@ -71,7 +79,10 @@ impl Frames {
     /// How long the document is that `bytes` begin with. None: they do not say it yet.
     #[inline]
     fn length(&self, bytes: &[u8]) -> Result<Option<usize>, Misframed> {
-        let Some(length) = bytes.first_chunk() else { return Ok(None) };
+        let Some(length) = bytes.first_chunk::<4>() else { return Ok(None) };
+        if self.archive && (*length == TERMINATOR || (self.offset == 0 && *length == MAGIC)) {
+            return Ok(Some(length.len()));
+        }
         let length = i32::from_le_bytes(*length);
         match usize::try_from(length) {
             Ok(length @ 5..=LARGEST) => Ok(Some(length)),

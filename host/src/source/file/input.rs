@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 
 use bytes::{Bytes, BytesMut};
-use flate2::bufread::MultiGzDecoder;
 
+use super::compression::Compression;
 use super::error::{FileError, name};
-use super::kind::GZIP;
 
 /// Bytes read at once: few enough to be still in the cache of a processor when they are decoded.
 const BLOCK: usize = 512 << 10;
@@ -42,7 +41,7 @@ pub(super) struct Input {
     /// The first bytes, uncompressed. Fewer than [`HEAD`]: that is all.
     pub(super) head: Vec<u8>,
     /// It is compressed.
-    pub(super) gzip: bool,
+    pub(super) compressed: bool,
     /// What came instead of more.
     failed: Option<io::Error>,
     rest: Box<dyn Read + Send>,
@@ -55,13 +54,13 @@ impl Input {
             _ => Box::new(File::open(path)?),
         };
         let (head, failed) = first(&mut rest);
-        if failed.is_some() || !head.starts_with(GZIP) {
-            return Ok(Self { head, gzip: false, failed, rest });
-        }
-        let compressed = BufReader::with_capacity(BLOCK, Cursor::new(head).chain(rest));
-        let mut rest: Box<dyn Read + Send> = Box::new(MultiGzDecoder::new(compressed));
+        let Some(compression) = Compression::of(&head).filter(|_| failed.is_none()) else {
+            return Ok(Self { head, compressed: false, failed, rest });
+        };
+        let file = BufReader::with_capacity(BLOCK, Cursor::new(head).chain(rest));
+        let mut rest = compression.decompress(Box::new(file))?;
         let (head, failed) = first(&mut rest);
-        Ok(Self { head, gzip: true, failed, rest })
+        Ok(Self { head, compressed: true, failed, rest })
     }
 
     /// Reads the file ahead, from its beginning.
@@ -97,7 +96,7 @@ impl Input {
 
     /// Reads into a block, and gives back how much. An error is kept.
     fn read(&mut self, block: &mut [u8]) -> usize {
-        if !self.gzip {
+        if !self.compressed {
             // What is there now: a pipe may have more only later.
             return read(&mut self.rest, block, &mut self.failed);
         }

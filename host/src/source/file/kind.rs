@@ -1,7 +1,7 @@
 //! What a file is, by its first bytes. Pure.
 
-/// The first bytes of a file that is compressed by gzip (RFC 1952).
-pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
+use super::archive::MAGIC;
+use super::compression::{GZIP, LZ4, SNAPPY, ZSTD};
 
 /// How large a document of a dump is at most: what a server stores, and what it writes around that.
 pub(super) const LARGEST: usize = (16 << 20) + (16 << 10);
@@ -13,16 +13,18 @@ pub(super) enum Kind {
     Bson,
     /// Extended JSON, one after another or in an array.
     Json,
+    /// An archive of `mongodump`.
+    Archive,
 }
 
+const TWICE: &str = "compressed twice. Decompress it once";
+
 /// What else a file may be, by the bytes at a place.
-const OTHERS: [(usize, &[u8], &str); 14] = [
-    (0, GZIP, "compressed twice. Decompress it once"),
-    (
-        0,
-        &[0x6d, 0xe2, 0x99, 0x81],
-        "an archive of mongodump --archive. Restore it and dump it to a folder, or dump without --archive",
-    ),
+const OTHERS: [(usize, &[u8], &str); 16] = [
+    (0, GZIP, TWICE),
+    (0, ZSTD, TWICE),
+    (0, LZ4, TWICE),
+    (0, SNAPPY, TWICE),
     (
         0,
         &[0x41, 0xd8, 0x01, 0x00, 0x01, 0x00, 0x00, 0x00],
@@ -31,10 +33,14 @@ const OTHERS: [(usize, &[u8], &str); 14] = [
     (0, b"WiredTiger", "a file of WiredTiger, from a server's own folder. Use mongodump"),
     (0, b"\0asm", "WebAssembly: a plugin is given with --plugin"),
     (0, b"PK\x03\x04", "a zip archive. Unpack it"),
-    (0, &[0x28, 0xb5, 0x2f, 0xfd], "compressed by zstd. Decompress it"),
     (0, &[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz. Decompress it"),
     (0, b"BZh", "compressed by bzip2. Decompress it"),
-    (0, &[0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', b'p', b'Y'], "compressed by snappy. Decompress it"),
+    (
+        0,
+        &[0xff, 0x06, 0x00, 0x00, b'S', b'2', b's', b'T', b'w', b'O'],
+        "compressed by S2, which gtm-host does not read. Decompress it with s2d, or choose another compression for the backup",
+    ),
+    (0, &[0x02, 0x21, 0x4c, 0x18], "compressed by lz4 in its legacy format. Decompress it with lz4 -d"),
     (257, b"ustar", "a tar archive. Unpack it"),
     (0, &[0xff, 0xfe], "text in UTF-16. Convert it to UTF-8"),
     (0, &[0xfe, 0xff], "text in UTF-16. Convert it to UTF-8"),
@@ -51,6 +57,9 @@ pub(super) fn recognise(head: &[u8]) -> Result<Option<Kind>, &'static str> {
     if let Some((_, _, what)) = OTHERS.iter().find(other) {
         return Err(what);
     }
+    if head.starts_with(&MAGIC) {
+        return Ok(Some(Kind::Archive));
+    }
     // Only then JSON: as a length, no four signs of its text are one that a document has.
     if is_bson(head) {
         return Ok(Some(Kind::Bson));
@@ -59,6 +68,8 @@ pub(super) fn recognise(head: &[u8]) -> Result<Option<Kind>, &'static str> {
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Ok(None),
         Some(b'{' | b'[') => Ok(Some(Kind::Json)),
+        // A document that is in a string.
+        Some(b'"') if text.trim_ascii_start().starts_with(b"\"{") => Ok(Some(Kind::Json)),
         // Too short to say: the first document is cut off.
         Some(_) if head.len() < 5 => Ok(Some(Kind::Bson)),
         Some(_)
@@ -75,7 +86,7 @@ pub(super) fn recognise(head: &[u8]) -> Result<Option<Kind>, &'static str> {
 pub(super) const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// A length that a document may have, and the type of its first field, or its end.
-fn is_bson(head: &[u8]) -> bool {
+pub(super) fn is_bson(head: &[u8]) -> bool {
     let length = head.first_chunk().and_then(|length| usize::try_from(i32::from_le_bytes(*length)).ok());
     match (length, head.get(4)) {
         (Some(5), Some(0)) => true,
@@ -104,6 +115,10 @@ mod tests {
             (b"{}".to_vec(), Some(Kind::Json)),
             (b" \r\n\t[{}]".to_vec(), Some(Kind::Json)),
             (b"\xef\xbb\xbf{}".to_vec(), Some(Kind::Json)),
+            (b"\n\"{\\\"_id\\\":1}\"".to_vec(), Some(Kind::Json)),
+            (b"\x6d\xe2\x99\x81rest".to_vec(), Some(Kind::Archive)),
+            // A length of 376 bytes, which is also how zlib begins.
+            (bson(0x178, 2), Some(Kind::Bson)),
             (Vec::new(), None),
             (b" \n\n \n \n".to_vec(), None),
         ] {
@@ -119,7 +134,9 @@ mod tests {
         tar[..9].copy_from_slice(b"dump/a.b\0");
         tar[257..262].copy_from_slice(b"ustar");
         for (head, what) in [
-            (b"\x6d\xe2\x99\x81rest".to_vec(), "--archive"),
+            (b"\xff\x06\0\0S2sTwOrest".to_vec(), "s2d"),
+            (b"\x28\xb5\x2f\xfdrest".to_vec(), "compressed twice"),
+            (b"\"_id\",\"name\"\n".to_vec(), "text, but"),
             (b"\x41\xd8\x01\0\x01\0\0\0rest".to_vec(), "WiredTiger"),
             (b"\0asm\x01\0\0\0".to_vec(), "WebAssembly"),
             (b"PK\x03\x04rest".to_vec(), "zip"),

@@ -1,12 +1,16 @@
-//! Dumps as a source: the oplog, or documents of a collection, as `mongodump` and `mongoexport` write them.
+//! Files as a source: the oplog, or documents of a collection, as `mongodump` and `mongoexport` write them, and change
+//! events as drivers, Kafka's connectors and `gtm-host tail` do.
 //!
-//! `input` opens a file and reads it ahead, `kind` says what is in it, `frames` and `texts` cut documents from
-//! what was read, `decode` makes ops of them. That is done by two threads: one reads, the other decodes. What
+//! `input` opens a file and reads it ahead, through `compression`; `kind` says what is in it, `frames` and `texts` cut
+//! documents from what was read, which `archive` and `events` know; `decode` makes ops of them. That is done by two threads: one reads, the other decodes. What
 //! is between them, and between them and [`Files`], is bounded.
 
+mod archive;
+mod compression;
 mod current;
 mod decode;
 mod error;
+mod events;
 mod frames;
 mod input;
 mod kind;
@@ -15,7 +19,7 @@ mod path;
 mod report;
 mod texts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -32,6 +36,12 @@ use outbox::Message;
 const BATCHES: usize = 2;
 /// How long nothing may be wanted before the caller is told that reading goes on.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// Whether the name of a file says that it is compressed.
+pub fn is_compressed(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    compression::without_ending(name) != name
+}
 
 /// What of the files is read, and as what.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::compression::without_ending;
 use crate::op::Namespace;
 
 /// Names longer than this are cut after the 208th byte, and end with `%24` and a hash. The rest of the name is then
@@ -9,11 +10,11 @@ use crate::op::Namespace;
 const LONGEST: usize = 238;
 const CUT: usize = 208;
 
-/// The namespace of a dump `DATABASE/COLLECTION.bson`, or `.bson.gz`, in which signs that a file's name does not
+/// The namespace of a dump `DATABASE/COLLECTION.bson`, which may be compressed as in `.bson.gz`, in which signs that a file's name does not
 /// take are written as `%` and two hexadecimal digits. None: the path does not say it, or is that of an oplog.
 pub(super) fn namespace(path: &Path) -> Option<Namespace> {
     let name = path.file_name()?.to_str()?;
-    let name = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".bson")?;
+    let name = without_ending(name).strip_suffix(".bson")?;
     let is_cut = name.len() == LONGEST && name.get(CUT..).is_some_and(|rest| rest.starts_with("%24"));
     let collection = unescaped(name).filter(|name| !name.is_empty() && !is_cut)?;
     let database =
@@ -25,7 +26,7 @@ pub(super) fn namespace(path: &Path) -> Option<Namespace> {
 /// Whether a file is what `mongodump` writes beside its dumps: options and indexes, and what server it was.
 pub(super) fn is_metadata(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let name = without_ending(name);
     name.ends_with(".metadata.json") || name == "prelude.json"
 }
 
@@ -50,6 +51,8 @@ mod tests {
         for (path, expected) in [
             ("dump/shop/orders.bson", Some("shop.orders")),
             ("shop/orders.2026.bson.gz", Some("shop.orders.2026")),
+            ("shop/orders.bson.zst", Some("shop.orders")),
+            ("shop/orders.bson.lz4", Some("shop.orders")),
             ("dump/shop/a%2Fb%3A%25%C3%A9.bson", Some("shop.a/b:%é")),
             ("/dump/shop/system.views.bson", Some("shop.system.views")),
             ("dump/oplog.bson", None),

@@ -40,6 +40,10 @@ pub enum Contents {
     Oplog,
     /// Documents of a collection.
     Collection(Arc<Namespace>),
+    /// Change events, or ops as `gtm-host tail` prints them.
+    Events,
+    /// An archive of `mongodump`: documents of collections, and entries of an oplog.
+    Archive,
 }
 
 /// What was read of all files, and what was left out.
@@ -59,6 +63,10 @@ pub struct Totals {
     pub after: u64,
     /// Ops that nobody wanted.
     pub unwanted: u64,
+    /// Transactions that were aborted, or given up for another one of their session: none of their ops was delivered.
+    pub aborted: u64,
+    /// Transactions that have begun, and have not ended where the files end: none of their ops was delivered.
+    pub open: u64,
 }
 
 impl Totals {
@@ -71,6 +79,8 @@ impl Totals {
             ("entries before --from", self.before),
             ("files left at the first entry after --to", self.after),
             ("ops that no plugin wanted", self.unwanted),
+            ("aborted transactions", self.aborted),
+            ("transactions still open at the end", self.open),
         ];
         skipped.chain(counts).filter(|(_, count)| *count > 0)
     }

@@ -1,12 +1,11 @@
 //! Cuts documents of Extended JSON out of the blocks in which a file is read: one after another, as a line each or
-//! over many, or in an array. Pure.
+//! over many, or in an array; a document may also be the contents of a string. Pure.
 
-use bson::Bson;
 use bytes::Bytes;
-use serde_json::{Value, json};
 
 use super::frames::Misframed;
 use super::kind::BYTE_ORDER_MARK;
+use crate::extended_json::{LARGEST_OP, read};
 
 /// The most that the text of a document may take: each byte of the largest is six of its text at worst.
 const LARGEST_TEXT: usize = 128 << 20;
@@ -34,7 +33,7 @@ impl Texts {
     ) -> Result<(), E> {
         for byte in block {
             self.offset += 1;
-            if self.depth > 0 || *byte == b'{' {
+            if !self.text.is_empty() || matches!(byte, b'{' | b'"') {
                 self.text.push(*byte);
                 if self.inside(*byte) {
                     take(document(&self.text), self.left().0)?;
@@ -69,7 +68,7 @@ impl Texts {
             b'}' => self.depth -= 1,
             _ => {}
         }
-        self.depth == 0
+        self.depth == 0 && !self.in_string
     }
 }
 
@@ -80,37 +79,16 @@ fn is_between(byte: u8, offset: u64) -> bool {
         || usize::try_from(offset).ok().and_then(|at| BYTE_ORDER_MARK.get(at)) == Some(&byte)
 }
 
-/// Writes binary data anew that are in the form of Extended JSON before its version 2, as old tools have them.
-fn renew(value: &mut Value) {
-    let mut open = vec![value];
-    while let Some(value) = open.pop() {
-        if let Some(renewed) = renewed(value) {
-            *value = renewed;
-            continue;
-        }
-        match value {
-            Value::Array(values) => open.extend(values),
-            Value::Object(fields) => open.extend(fields.values_mut()),
-            _ => {}
-        }
-    }
-}
-
-/// `{$binary: BASE64, $type: HEXADECIMAL}` as `{$binary: {base64, subType}}`.
-fn renewed(value: &Value) -> Option<Value> {
-    let fields = value.as_object().filter(|fields| fields.len() == 2)?;
-    let (base64, subtype) = (fields.get("$binary")?.as_str()?, fields.get("$type")?.as_str()?);
-    Some(json!({ "$binary": { "base64": base64, "subType": format!("{subtype:0>2}") } }))
-}
-
-/// The document that a text says. (Deeper than 127 levels it is not read.)
+/// The document that a text says.
 fn document(text: &[u8]) -> Result<Bytes, String> {
-    let mut value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    renew(&mut value);
-    match Bson::try_from(value).map_err(|error| error.to_string())? {
-        Bson::Document(document) => {
-            bson::serialize_to_vec(&document).map(Bytes::from).map_err(|error| error.to_string())
+    let text = std::str::from_utf8(text).map_err(|error| format!("not UTF-8: {error}"))?;
+    let within: String;
+    let text = match text.starts_with('"') {
+        true => {
+            within = serde_json::from_str(text).map_err(|error| format!("not valid JSON: {error}"))?;
+            &within
         }
-        _ => Err("it is a value of Extended JSON, not a document".to_owned()),
-    }
+        false => text,
+    };
+    read(text, LARGEST_OP).map(Bytes::from).map_err(|error| error.to_string())
 }

@@ -119,7 +119,7 @@ impl Reader {
         match Role::of(entry) {
             None => {}
             Some(Role::Piece) => self.transactions.hold(entry, document),
-            Some(_) => self.transactions.abort(entry),
+            Some(_) => self.transactions.end(entry),
         }
     }
 
@@ -131,6 +131,16 @@ impl Reader {
     /// How many ops the selection did not want so far.
     pub fn unwanted(&self) -> u64 {
         self.unwanted
+    }
+
+    /// How many transactions were aborted so far, or given up for another one of their session.
+    pub fn aborted_transactions(&self) -> u64 {
+        self.transactions.aborted()
+    }
+
+    /// How many transactions have begun and not ended so far.
+    pub fn open_transactions(&self) -> u64 {
+        self.transactions.open().try_into().unwrap_or(u64::MAX)
     }
 
     /// How many entries were skipped, by reason.

@@ -58,6 +58,8 @@ pub(super) struct Transactions {
     open: HashMap<Box<[u8]>, Open>,
     bytes: usize,
     bound: usize,
+    /// Transactions that ended without effect.
+    aborted: u64,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,7 @@ pub(super) struct Committed {
 impl Transactions {
     /// Holds up to `bound` bytes of entries; of what is beyond, positions only.
     pub(super) fn new(bound: usize) -> Self {
-        Self { open: HashMap::new(), bytes: 0, bound }
+        Self { open: HashMap::new(), bytes: 0, bound, aborted: 0 }
     }
 
     /// Holds a piece.
@@ -154,14 +156,31 @@ impl Transactions {
 
     /// Drops the transaction that `entry` aborts.
     pub(super) fn abort(&mut self, entry: &Entry<'_>) {
+        self.aborted += 1;
+        self.end(entry);
+    }
+
+    /// Drops the transaction that `entry` ends, of which nothing is wanted.
+    pub(super) fn end(&mut self, entry: &Entry<'_>) {
         if let Some((session, _)) = key(entry) {
             self.forget(session);
         }
     }
 
+    /// How many transactions have ended without effect.
+    pub(super) fn aborted(&self) -> u64 {
+        self.aborted
+    }
+
+    /// How many transactions have begun and not ended.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
     /// A session that has gone on to another transaction has left the one before it without effect.
     fn forget_other(&mut self, session: &[u8], number: i64) {
         if self.open.get(session).is_some_and(|open| open.number != number) {
+            self.aborted += 1;
             self.forget(session);
         }
     }

@@ -84,6 +84,28 @@ fn an_op_that_is_not_handled_is_a_failure() {
 }
 
 #[test]
+fn a_plugin_that_fails_on_every_op_ends_its_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = dump(directory.path(), 50);
+    let failing = ["--set", "handle=panic", "--max-attempts", "2", "--retry-delay", "1ms"];
+    let (code, summary, log) = replay(&file, &["misbehave"], &failing);
+    assert_eq!(code, Some(1), "{summary}");
+    let of = |name: &str| summary["plugins"]["misbehave"][name].as_u64().unwrap();
+    assert_eq!((of("read"), of("handled"), of("failed")), (51, 0, 4), "{summary}");
+    assert_eq!(of("unfinished"), 47, "{summary}");
+    assert!(
+        log.iter().any(|line| message(line).starts_with("the plugin failed on every op for ")),
+        "{log:?}"
+    );
+
+    // One that works is not held up by it.
+    let (code, summary, _) = replay(&file, &["misbehave", "print_ops"], &failing);
+    assert_eq!(code, Some(1), "{summary}");
+    assert_eq!(summary["plugins"]["print_ops"]["handled"], 51, "{summary}");
+    assert_eq!(summary["plugins"]["misbehave"]["handled"], 0, "{summary}");
+}
+
+#[test]
 fn what_stands_before_the_damage_is_handled() {
     let directory = tempfile::tempdir().unwrap();
     let file = dump(directory.path(), 3);

@@ -1,0 +1,117 @@
+//! How a file is compressed, by its first bytes, and what is in it.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+
+use super::kind::is_bson;
+
+/// What may be decompressed.
+pub(super) type Compressed = Box<dyn BufRead + Send>;
+
+/// The first bytes of a file that is compressed by gzip (RFC 1952).
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
+/// Of one by zstd (RFC 8878).
+pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// Of one by LZ4, in its frame format.
+pub(super) const LZ4: &[u8] = &[0x04, 0x22, 0x4d, 0x18];
+/// Of one by snappy, in its framing format.
+pub(super) const SNAPPY: &[u8] = &[0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', b'p', b'Y'];
+/// The endings of the names of compressed files.
+const ENDINGS: [&str; 8] = [".gz", ".zst", ".zstd", ".lz4", ".snappy", ".sz", ".zlib", ".zz"];
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    Gzip,
+    Zlib,
+    Zstd,
+    Lz4,
+    Snappy,
+}
+
+impl Compression {
+    /// How a file is compressed that begins with `head`. None: it is not, or in a way that is not known here.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        let marks = [
+            (GZIP, Self::Gzip),
+            (ZSTD, Self::Zstd),
+            (LZ4, Self::Lz4),
+            (SNAPPY, Self::Snappy),
+            // These are also the beginnings of lengths that a document may have.
+            (&[0x78, 0x01], Self::Zlib),
+            (&[0x78, 0x5e], Self::Zlib),
+            (&[0x78, 0x9c], Self::Zlib),
+            (&[0x78, 0xda], Self::Zlib),
+        ];
+        let (_, compression) = marks.into_iter().find(|(mark, _)| head.starts_with(mark))?;
+        (compression != Self::Zlib || !is_bson(head)).then_some(compression)
+    }
+
+    /// Decompresses a file, which may be several compressed ones after another.
+    pub(super) fn decompress(self, file: Compressed) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(file)),
+            Self::Zlib => Box::new(Members::<ZlibDecoder<Compressed>>::of(file)),
+            Self::Zstd => Box::new(zstd::Decoder::with_buffer(file)?),
+            Self::Lz4 => Box::new(Members::<lz4_flex::frame::FrameDecoder<Compressed>>::of(file)),
+            Self::Snappy => Box::new(snap::read::FrameDecoder::new(file)),
+        })
+    }
+}
+
+/// The name of a file without the ending that says how it is compressed.
+pub(super) fn without_ending(name: &str) -> &str {
+    ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+}
+
+/// What decompresses one compressed file, and may be followed by another.
+trait Member: Read {
+    fn begin(file: Compressed) -> Self;
+    fn end(self) -> Compressed;
+}
+
+impl Member for ZlibDecoder<Compressed> {
+    fn begin(file: Compressed) -> Self {
+        Self::new(file)
+    }
+
+    fn end(self) -> Compressed {
+        self.into_inner()
+    }
+}
+
+impl Member for lz4_flex::frame::FrameDecoder<Compressed> {
+    fn begin(file: Compressed) -> Self {
+        Self::new(file)
+    }
+
+    fn end(self) -> Compressed {
+        self.into_inner()
+    }
+}
+
+/// Compressed files, one after another.
+struct Members<M>(Option<M>);
+
+impl<M: Member> Members<M> {
+    fn of(file: Compressed) -> Self {
+        Self(Some(M::begin(file)))
+    }
+}
+
+impl<M: Member> Read for Members<M> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(bytes)?;
+            if count > 0 || bytes.is_empty() {
+                return Ok(count);
+            }
+            let Some(mut file) = self.0.take().map(M::end) else { break };
+            if !file.fill_buf()?.is_empty() {
+                self.0 = Some(M::begin(file));
+            }
+        }
+        Ok(0)
+    }
+}
