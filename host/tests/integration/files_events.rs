@@ -200,7 +200,7 @@ fn odd_documents() -> Vec<Document> {
         doc! { "_id": { "$oid": "56e1fc72e0c917e9c4714161" }, "a": { "$date": { "$numberLong": "5" } } },
         doc! { "_id": 3, "a": [{ "$numberLong": "5" }, { "$binary": { "base64": "", "subType": "00" } }, { "$numberInt": 5 }] },
         doc! { "_id": 4, "a": { "$document": { "$document": { "$code": "f" } } }, "b": { "$scope": {}, "$code": "f" } },
-        doc! { "_id": 5, "deep": nested(180), "at": date, "far": bson::DateTime::from_millis(8_640_000_000_000_000) },
+        doc! { "_id": 5, "deep": nested(180), "at": date },
         doc! { "_id": 6, "\u{1}\"\\": "\u{0}\u{1f}\"\\\u{2028}", "": "", "ü": f64::NAN, "z": -0.0, "l": i64::MIN },
         doc! { "_id": 7, "code": bson::JavaScriptCodeWithScope { code: "f".into(), scope: doc! { "$oid": nested(100) } } },
     ]

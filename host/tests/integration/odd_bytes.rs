@@ -1,7 +1,8 @@
 //! Documents that are not UTF-8, which a server may hold but the test server does not take: from the
 //! bytes of a reply through the sandbox, without the wire between.
 
-use bson::{Document, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use gtm_host::extended_json::{Form, read_op, write_op};
 use gtm_host::op::Op;
 use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
 use gtm_host::selection::Selection;
@@ -72,4 +73,60 @@ fn a_namespace_that_is_not_utf_8_is_counted() {
     let (ops, skipped) = read(&reply(insert("a.ODD", doc! { "_id": 1 })));
     assert!(ops.is_empty());
     assert_eq!(skipped.values().sum::<u64>(), 1);
+}
+
+/// An insert of a document with every type of BSON.
+fn insert_of_everything() -> Vec<u8> {
+    let scope = bson::JavaScriptCodeWithScope { code: "f".into(), scope: doc! { "$oid": 1 } };
+    let regex = bson::Regex { pattern: "^a".try_into().unwrap(), options: "i".try_into().unwrap() };
+    let document = doc! {
+        "_id": bson::oid::ObjectId::from_bytes([1; 12]), "i": 1, "l": 2_i64, "d": 0.5, "s": "é", "n": Bson::Null, "b": true,
+        "o": { "$date": { "x": [1, { "y": 2 }] } }, "a": ["x", {}], "t": Timestamp { time: 1, increment: 2 },
+        "bin": bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![3; 16] }, "r": regex,
+        "c": Bson::JavaScriptCode("f()".into()), "cs": scope, "dec": "1.50".parse::<bson::Decimal128>().unwrap(),
+        "at": bson::DateTime::from_millis(1_700_000_000_123), "min": Bson::MinKey, "max": Bson::MaxKey,
+        "sym": Bson::Symbol("s".into()), "u": Bson::Undefined,
+    };
+    bson::serialize_to_vec(&insert("a.b", document)).unwrap()
+}
+
+#[test]
+fn whatever_is_printed_is_read_again() {
+    let whole = insert_of_everything();
+    let mut printed = 0;
+    for place in 0..whole.len() {
+        for change in [0x00, 0x01, 0x02, 0x03, 0x05, 0x0b, 0x0f, 0x24, 0x7f, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= change;
+            let reply = Reply::new(bytes.into());
+            let Ok(document) = reply.as_document() else { continue };
+            let Ok(entry) = Entry::parse(document) else { continue };
+            let mut ops: Vec<Op> = Vec::new();
+            Reader::new(Selection::everything()).of_file().read(&reply, document, &entry, &mut ops).unwrap();
+            for op in ops {
+                same_again(&op, &format!("byte {place} xor {change}"));
+                printed += 1;
+            }
+        }
+    }
+    assert!(printed > 2000, "{printed}");
+}
+
+fn same_again(op: &Op, what: &str) {
+    let print = |op: &Op, form| {
+        let mut line = Vec::new();
+        write_op(op, form, &mut line);
+        String::from_utf8(line).unwrap()
+    };
+    let [relaxed, canonical] = [Form::Relaxed, Form::Canonical].map(|form| print(op, form));
+    read_op(&relaxed).unwrap_or_else(|error| panic!("{what}: {error}: {relaxed}"));
+    let again = read_op(&canonical).unwrap_or_else(|error| panic!("{what}: {error}: {canonical}"));
+    assert_eq!(print(&again, Form::Canonical), canonical, "{what}");
+    // What is UTF-8 is the same to the byte, however odd it is.
+    let bytes = op.full_document.as_deref().filter(|bytes| std::str::from_utf8(bytes).is_ok());
+    if let Some(bytes) =
+        bytes.filter(|bytes| RawDocument::from_bytes(bytes).is_ok_and(|it| it.iter().all(|it| it.is_ok())))
+    {
+        assert_eq!(again.full_document.as_deref(), Some(bytes), "{what}: {canonical}");
+    }
 }

@@ -15,7 +15,8 @@ pub(in crate::cli) struct TryArguments {
     /// The plugin
     #[arg(value_name = "FILE")]
     pub(in crate::cli) path: PathBuf,
-    /// Ops, as gtm-host tail prints them, a line each; - is the standard input. May be given more than once
+    /// Ops, as gtm-host tail prints them, or any file that gtm-host replay takes; - is the standard input. May be given more
+    /// than once
     #[arg(long = "op", value_name = "FILE")]
     pub(in crate::cli) files: Vec<PathBuf>,
     /// An insert of this document, as Extended JSON

@@ -26,8 +26,10 @@ Exit status: 0 stopped by a signal, 1 failed, 2 the command line was not underst
 
 pub(super) const REPLAY: &str = "\
 A FILE is an oplog (oplog.bson of mongodump --oplog, or a dumped oplog.rs.bson), a dumped collection
-(dump/DB/COLL.bson), either of them compressed by gzip, or as lines of Extended JSON; - is the standard
-input. What a file is, is seen from what is in it. Each document of a collection is an insert.
+(dump/DB/COLL.bson), an archive of mongodump --archive, or change events: as drivers and Kafka's connector write
+them, or as gtm-host tail prints them. It is BSON or Extended JSON, and may be compressed by gzip, zlib, zstd, lz4
+or snappy; - is the standard input. The host sees from the contents what a file is. Each document of a collection
+is an insert.
 
 Examples:
   gtm-host replay dump/oplog.bson --plugin index_documents.wasm

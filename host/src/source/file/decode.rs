@@ -261,54 +261,56 @@ impl Decoder {
         document: &RawDocument,
         offset: u64,
     ) -> Result<(), Stop> {
-        if let Some(payload) = events::payload(document, reply) {
-            let payload = payload.map(Reply::new);
-            let read = payload.as_ref().map(|reply| (reply, reply.as_document()));
-            return match read {
-                Ok((reply, Ok(event))) => self.event_itself(file, reply, event, offset),
-                Ok((_, Err(malformed))) => Ok(self.corrupt(file, offset, &malformed.to_string())),
-                Err(reason) => Ok(self.corrupt(file, offset, reason)),
-            };
+        let unreadable = match events::payload(document, reply) {
+            None => self.event_itself(file, reply, document, offset)?,
+            Some(Err(reason)) => Some(reason),
+            Some(Ok(payload)) => {
+                let reply = Reply::new(payload);
+                match reply.as_document() {
+                    Ok(event) => self.event_itself(file, &reply, event, offset)?,
+                    Err(malformed) => Some(malformed.to_string()),
+                }
+            }
+        };
+        if let Some(reason) = unreadable {
+            self.corrupt(file, offset, &reason);
         }
-        self.event_itself(file, reply, document, offset)
+        Ok(())
     }
 
+    /// Gives back why it cannot be read, if it cannot.
     fn event_itself(
         &mut self,
         file: &Current,
         reply: &Reply,
         event: &RawDocument,
         offset: u64,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<String>, Stop> {
         let Some(shape) = events::shape(event) else {
-            return Ok(self.corrupt(file, offset, "it is not a change event"));
+            return Ok(Some("it is not a change event".to_owned()));
         };
         if let Some(broken) = Fields::of(event).find_map(Result::err) {
-            return Ok(self.corrupt(file, offset, &broken.to_string()));
+            return Ok(Some(broken.to_string()));
         }
         // An event that says no time stands where it stands.
         let time = Some(events::time(event)).filter(|time| *time != Timestamp::default());
         if let Some(time) = time
             && !self.advance(file, time, offset)?
         {
-            return Ok(());
+            return Ok(None);
         }
         match shape {
             Shape::Event => {
-                let mut decoded = std::mem::take(&mut self.decoded);
-                self.events.read_event(reply, event, &mut decoded);
-                self.decoded = decoded;
-                self.give_decoded(file)
+                self.events.read_event(reply, event, &mut self.decoded);
+                self.give_decoded(file)?;
             }
             Shape::Line => match op_of(reply, event) {
-                Ok(op) if self.selection.wants(&op) => self.give(file, op),
-                Ok(_) => {
-                    self.totals.unwanted += 1;
-                    Ok(())
-                }
-                Err(unreadable) => Ok(self.corrupt(file, offset, &unreadable.to_string())),
+                Ok(op) if self.selection.wants(&op) => self.give(file, op)?,
+                Ok(_) => self.totals.unwanted += 1,
+                Err(unreadable) => return Ok(Some(unreadable.to_string())),
             },
         }
+        Ok(None)
     }
 
     /// Takes note of where an entry or event stands. Gives back whether its ops are wanted.
