@@ -519,6 +519,7 @@ extern void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *messa
 
 // Imported Functions from `gtm:plugin/extended-json@0.1.0`
 // A document as JSON on one line: `{"n":1,"at":{"$date":"2026-01-31T12:00:00Z"}}`.
+// A document that looks like such a value is written as `{"$document":{"$date":"today"}}`.
 // The error says what is wrong with the bytes.
 extern bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
 // The same, each value with its type: `{"n":{"$numberInt":"1"}}`. Nothing is lost on the way back.

@@ -56,7 +56,7 @@ pub async fn replay(
             DeadLetters { store: store.clone(), pipeline: pipeline.into(), plugin: plugin.name().into() };
         let done = Arc::new(Progress::new(policy.delivery.into(), None, false));
         let (sender, works) = Works::start(&plugin, policy, &done, letters, shutdown.clone());
-        works.shared.breaker.give_up_after(policy.retry.pauses().sum());
+        works.shared.breaker.give_up_after(policy.retry.patience());
         inboxes.push(Inbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
         working.push((plugin.name().to_owned(), done, works));
     }

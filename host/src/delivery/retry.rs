@@ -45,6 +45,13 @@ impl RetryPolicy {
             .with_jitter()
             .build()
     }
+
+    /// How long one op is tried, about: all pauses between its attempts.
+    pub(super) fn patience(&self) -> Duration {
+        // Of very many attempts, the first ones say enough.
+        let pauses = self.pauses().take(10_000);
+        pauses.fold(Duration::ZERO, Duration::saturating_add).min(self.max_age)
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +66,15 @@ mod tests {
         assert_eq!(once.pauses().count(), 0);
         let never = RetryPolicy { max_attempts: 0, ..policy };
         assert_eq!(never.pauses().count(), 0);
+    }
+
+    #[test]
+    fn an_op_is_tried_for_the_pauses_between_its_attempts() {
+        let seconds = RetryPolicy::default().patience().as_secs();
+        assert!((60..=180).contains(&seconds), "{seconds} s");
+        assert_eq!(RetryPolicy { max_attempts: 1, ..RetryPolicy::default() }.patience(), Duration::ZERO);
+        let endless = RetryPolicy { max_attempts: u32::MAX, max_delay: Duration::MAX, ..RetryPolicy::default() };
+        assert_eq!(endless.patience(), endless.max_age);
     }
 
     #[test]
