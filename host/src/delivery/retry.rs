@@ -73,7 +73,8 @@ mod tests {
         let seconds = RetryPolicy::default().patience().as_secs();
         assert!((60..=180).contains(&seconds), "{seconds} s");
         assert_eq!(RetryPolicy { max_attempts: 1, ..RetryPolicy::default() }.patience(), Duration::ZERO);
-        let endless = RetryPolicy { max_attempts: u32::MAX, max_delay: Duration::MAX, ..RetryPolicy::default() };
+        let endless =
+            RetryPolicy { max_attempts: u32::MAX, max_delay: Duration::MAX, ..RetryPolicy::default() };
         assert_eq!(endless.patience(), endless.max_age);
     }
 
