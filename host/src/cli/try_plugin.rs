@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
+use super::compile_component::compilation;
 use super::output::{print, print_json};
 use super::{INTERRUPTED, directories};
 
@@ -59,7 +60,7 @@ enum Outcome {
 
 impl Tried {
     async fn load(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<Self> {
-        let engine = Engine::new(&directories::cache(settings)?)?;
+        let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
         let name = arguments.name();
         let own = settings.plugins.get(&name).cloned().unwrap_or_default();
         let mut setup = own.setup(&name, settings.limits());
