@@ -151,7 +151,10 @@ impl IntoResponse for Refused {
             Self::Start(_) | Self::Control(ControlError::WhichPlugin { .. }) => StatusCode::BAD_REQUEST,
             Self::Control(ControlError::NoPlugin { .. }) => StatusCode::NOT_FOUND,
             Self::Control(
-                ControlError::Standby { .. } | ControlError::Seek(_) | ControlError::Swap { .. },
+                ControlError::Standby { .. }
+                | ControlError::Stopped { .. }
+                | ControlError::Seek(_)
+                | ControlError::Swap { .. },
             ) => StatusCode::CONFLICT,
             Self::Control(ControlError::Starting | ControlError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -12,11 +12,12 @@ use gtm_host::plugin::{Engine, Plugin, PluginSetup};
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};
+use super::compile_component::compilation;
 use super::directories;
 use super::output::{print, print_json};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let engine = Engine::new(&directories::cache(settings)?)?;
+    let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
     let mut all_are = true;
     for path in &arguments.paths {
         let checked = check(&engine, path, settings);

@@ -9,12 +9,13 @@ use gtm_host::plugin::{Engine, LoadError, Plugin, PluginSetup};
 use serde_json::json;
 
 use super::arguments::{CheckArguments, Format};
+use super::compile_component::compilation;
 use super::directories;
 use super::output::{print, print_json};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let cache = directories::cache(settings)?;
-    let engine = Engine::new(&cache)?;
+    let engine = Engine::compiling(&cache, compilation())?;
     let mut all_are = true;
     for path in &arguments.paths {
         let compiled = compile(&engine, path, settings);

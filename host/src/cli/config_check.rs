@@ -8,6 +8,7 @@ use gtm_host::workers::Group;
 use serde_json::json;
 
 use super::arguments::{ConfigArguments, ConfigCommand, Format};
+use super::compile_component::compilation;
 use super::directories;
 use super::output::{print, print_json};
 
@@ -57,7 +58,7 @@ impl Checked {
     }
 
     fn plugins(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let engine = Engine::new(&directories::cache(settings)?)?;
+        let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
         for (name, (path, plugin)) in self.note(settings.present_plugins()).unwrap_or_default() {
             let loaded = Plugin::load(&engine, &path, &plugin.setup(&name, settings.limits()));
             if let Some(loaded) = self.note(loaded) {

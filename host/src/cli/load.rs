@@ -8,6 +8,7 @@ use gtm_host::config::{Mail, PluginSettings, Settings, secret};
 use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot};
 use gtm_host::store::Store;
 
+use super::compile_component::compilation;
 use super::{DEFECT, directories};
 
 /// Loads plugins.
@@ -18,7 +19,7 @@ pub(super) struct Loader {
 
 impl Loader {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
-        Ok(Self { engine: Engine::new(&directories::cache(settings)?)? })
+        Ok(Self { engine: Engine::compiling(&directories::cache(settings)?, compilation())? })
     }
 
     /// The plugin in this file; `limits` are those of all plugins.

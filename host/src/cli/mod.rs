@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod compile;
+mod compile_component;
 mod componentize;
 mod config_check;
 mod control;
@@ -42,6 +43,9 @@ const INTERRUPTED: u8 = 130;
 /// Runs the program: 0 when it did what it should, 1 when it failed, 2 when it was not understood.
 pub(crate) fn main() -> ExitCode {
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Command::CompileComponent(arguments) = &command {
+        return compile_component::run(arguments);
+    }
     let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
         Ok(settings)
@@ -69,6 +73,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::Config(arguments) => config_check::run(arguments, &settings),
         Command::Check(arguments) => check::run(arguments, &settings),
         Command::Compile(arguments) => compile::run(arguments, &settings),
+        Command::CompileComponent(arguments) => Ok(compile_component::run(arguments)),
         Command::Status(arguments) => control::status(arguments, &settings),
         Command::Pause(arguments) => control::pause(arguments, &settings),
         Command::Resume(arguments) => control::resume(arguments, &settings),

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
+use super::compile_component::compilation;
 use super::output::print;
 use super::{INTERRUPTED, directories};
 
@@ -62,7 +63,7 @@ enum Outcome {
 
 impl Tried {
     async fn load(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<Self> {
-        let engine = Engine::new(&directories::cache(settings)?)?;
+        let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
         let name = arguments.name();
         let own = settings.plugins.get(&name).cloned().unwrap_or_default();
         let mut setup = own.setup(&name, settings.limits());

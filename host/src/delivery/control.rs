@@ -9,6 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Summary;
+use super::progress::Progress;
+use super::settings::DeliverySettings;
 use crate::plugin::{LoadError, PluginMetrics, Slot};
 use crate::source::Start;
 
@@ -49,6 +51,57 @@ pub(super) trait Steered: Send + Sync {
     fn status(&self) -> PluginStatus;
     fn commands(&self) -> &mpsc::Sender<Command>;
     fn slot(&self) -> &Slot;
+}
+
+/// A plugin that does not run, as it is seen.
+pub(super) struct Stopped {
+    plugin: Slot,
+    status: PluginStatus,
+    /// Nobody listens.
+    commands: mpsc::Sender<Command>,
+}
+
+impl Stopped {
+    /// One that has not begun.
+    pub(super) fn new(plugin: Slot, reason: &str) -> Self {
+        let progress = Progress::new(DeliverySettings::default().into(), None, false);
+        let status = progress.status(plugin.name(), plugin.current().version(), false);
+        Self::with(plugin, status, reason)
+    }
+
+    /// One that ran until now.
+    pub(super) fn after(running: &dyn Steered, reason: &str) -> Self {
+        Self::with(running.slot().clone(), running.status(), reason)
+    }
+
+    fn with(plugin: Slot, status: PluginStatus, reason: &str) -> Self {
+        let status = PluginStatus {
+            state: PluginState::Stopped,
+            reader: ReaderState::None,
+            ops_per_second: 0.0,
+            last_error: Some(reason.to_owned()),
+            ..status
+        };
+        Self { plugin, status, commands: mpsc::channel(1).0 }
+    }
+}
+
+impl Steered for Stopped {
+    fn name(&self) -> &str {
+        self.plugin.name()
+    }
+
+    fn status(&self) -> PluginStatus {
+        self.status.clone()
+    }
+
+    fn commands(&self) -> &mpsc::Sender<Command> {
+        &self.commands
+    }
+
+    fn slot(&self) -> &Slot {
+        &self.plugin
+    }
 }
 
 /// What a plugin's delivery is told.
@@ -154,11 +207,13 @@ pub enum PluginState {
     Paused,
     /// It failed on op after op: it is probed now and then, until it works.
     Failing,
+    /// It ended with an error, or could not begin: it begins again when its file or the settings change.
+    Stopped,
 }
 
 impl PluginState {
     /// All that there are.
-    pub const ALL: [Self; 3] = [Self::Running, Self::Paused, Self::Failing];
+    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Failing, Self::Stopped];
 
     /// Its name, as it is serialized.
     pub fn name(self) -> &'static str {
@@ -166,6 +221,7 @@ impl PluginState {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Failing => "failing",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -230,6 +286,16 @@ pub enum ControlError {
         /// Why it stays so.
         reason: Box<LoadError>,
     },
+    /// The plugin does not run.
+    #[error(
+        "the plugin {name} has stopped: {reason}. It begins again when its file or the settings change (SIGHUP)"
+    )]
+    Stopped {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// It ends, or the plugin has ended.
     #[error("this host is stopping")]
     Stopping,
@@ -283,6 +349,13 @@ impl Control {
         }
     }
 
+    /// Whether this plugin does not run, while others do.
+    pub fn has_stopped(&self, plugin: &str) -> bool {
+        let host = self.lock();
+        let named = host.plugins.iter().find(|one| one.name() == plugin);
+        named.is_none_or(|plugin| stopped(&**plugin).is_some())
+    }
+
     /// Hands no more ops to this plugin; none: to any. The ops in work are finished. Gives back the names of those that
     /// were told.
     ///
@@ -321,7 +394,16 @@ impl Control {
     /// See [`ControlError`]. Where the file is no version of it, the current one goes on.
     pub async fn swap(&self, plugin: &str, file: &Path) -> Result<String, ControlError> {
         let Some(plugin) = self.named(Some(plugin))?.pop() else { return Err(ControlError::Starting) };
+        if let Some(error) = stopped(&*plugin) {
+            return Err(error);
+        }
         let (slot, file) = (plugin.slot().clone(), file.to_owned());
+        let name = plugin.name();
+        tracing::info!(
+            plugin = name,
+            "told to swap: version {} works until the new one is ready",
+            slot.current().version()
+        );
         let current = slot.current();
         let loaded = tokio::task::spawn_blocking(move || current.successor(&file)).await;
         let version = slot.current().version().to_owned();
@@ -349,6 +431,14 @@ impl Control {
     }
 }
 
+fn stopped(plugin: &dyn Steered) -> Option<ControlError> {
+    let status = plugin.status();
+    (status.state == PluginState::Stopped).then(|| ControlError::Stopped {
+        name: plugin.name().to_owned(),
+        reason: status.last_error.unwrap_or_default(),
+    })
+}
+
 fn listed(plugins: &[Arc<dyn Steered>]) -> String {
     plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ")
 }
@@ -358,7 +448,14 @@ async fn tell(
     command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> Command,
 ) -> Result<Vec<String>, ControlError> {
     let mut told = Vec::new();
+    let all = plugins.len();
     for plugin in plugins {
+        match stopped(&*plugin) {
+            // Where all are told, those that run are.
+            Some(_) if all > 1 => continue,
+            Some(error) => return Err(error),
+            None => {}
+        }
         let (sender, answer) = oneshot::channel();
         let sent = plugin.commands().send(command(sender)).await;
         sent.map_err(|_| ControlError::Stopping)?;

@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::control::{Control, Steered};
+use super::control::{Control, Steered, Stopped};
 use super::feed::{Hub, HubHandle};
-use super::pipeline::{Ended, Pipeline, Prepared};
+use super::pipeline::{Ended, Pipeline, PipelineError, Prepared};
 use crate::plugin::Slot;
 use crate::source::{Choice, Follow, Skipped};
+use crate::store::StoreError;
 
 /// How what runs is told to end.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub enum Change {
     Add(Box<Pipeline>),
     /// A plugin less. Who asked is told what became of it, when what it had read is handled and its checkpoint stored.
     Remove(String, oneshot::Sender<Ended>),
+    /// A plugin that cannot run now, and why: it is to be seen.
+    Stopped(Slot, String),
 }
 
 /// How a turn of a host ended.
@@ -57,6 +60,8 @@ pub struct Turn {
     pub skipped: Skipped,
     /// It ended for others to begin: how much of the deployment a change stream watches has to be decided anew.
     pub begin_anew: bool,
+    /// It ended as the last plugin that ran has failed.
+    pub none_left: bool,
 }
 
 /// A pipeline that runs.
@@ -76,10 +81,16 @@ struct Fleet<'a> {
     joins: HubHandle,
     tasks: JoinSet<Ended>,
     running: BTreeMap<String, Running>,
+    /// Those that have failed, or cannot begin.
+    stopped: BTreeMap<String, Arc<dyn Steered>>,
 }
 
 impl Fleet<'_> {
     fn add(&mut self, pipeline: Pipeline) {
+        if self.running.contains_key(pipeline.plugin.name()) {
+            return;
+        }
+        self.stopped.remove(pipeline.plugin.name());
         let prepared = Prepared::new(pipeline, self.joins.clone());
         let handle = prepared.steered();
         let stop = Stop { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
@@ -92,13 +103,24 @@ impl Fleet<'_> {
 
     /// Has them be seen and steered.
     fn show(&self) {
-        self.control.activate(self.running.values().map(|running| Arc::clone(&running.handle)).collect());
+        let running = self.running.values().map(|running| &running.handle);
+        let mut all: Vec<_> = running.chain(self.stopped.values()).map(Arc::clone).collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        self.control.activate(all);
     }
 
     fn change(&mut self, change: Change) {
         match change {
             Change::Add(pipeline) => self.add(*pipeline),
+            Change::Stopped(plugin, reason) => {
+                let stopped = Stopped::new(plugin, &reason);
+                self.stopped.insert(stopped.name().to_owned(), Arc::new(stopped));
+                self.show();
+            }
             Change::Remove(name, told) => {
+                if self.stopped.remove(&name).is_some() {
+                    self.show();
+                }
                 if let Some(running) = self.running.get_mut(&name) {
                     running.stop.cancel();
                     running.removed = Some(told);
@@ -110,6 +132,12 @@ impl Fleet<'_> {
     /// Gives back what ended with the others, or by itself.
     fn ended(&mut self, ended: Ended) -> Option<Ended> {
         let running = self.running.remove(&ended.plugin);
+        if let (Some(running), Err(error)) = (&running, &ended.result)
+            && running.removed.is_none()
+        {
+            let stopped = Stopped::after(&*running.handle, &error.to_string());
+            self.stopped.insert(ended.plugin.clone(), Arc::new(stopped));
+        }
         self.show();
         match running.and_then(|running| running.removed) {
             // Where nobody waits for it any more, it is as if nobody had.
@@ -140,9 +168,9 @@ async fn reselected(plugins: Vec<(Slot, String)>) {
     select_all(each).await;
 }
 
-/// Runs all pipelines, which `control` steers, until they are told to `stop` or one of them fails: a host that goes on without
-/// one of its plugins would look well and lose changes. `changes` adds pipelines, and removes them, while the others run; as long as
-/// it is open, there need be none.
+/// Runs all pipelines, which `control` steers, until they are told to `stop`, or none is left. One that fails is seen as stopped, and
+/// the others run on; its checkpoint stays where it was. Where the last one that ran fails, the turn ends. `changes` adds pipelines, and
+/// removes them, while the others run; as long as it is open, there need be none.
 ///
 /// `follow` is what they share: of a change stream, it selects what all of them want. Where that is not what they want any
 /// more, all of them end, and are to begin anew.
@@ -159,7 +187,14 @@ pub async fn run_all(
     let of_stream = matches!(follow.choice, Choice::ChangeStream(_));
     let (hub, joins) = Hub::new(follow);
     let reader = tokio::spawn(hub.run(stop.shutdown.clone()));
-    let mut fleet = Fleet { control, stop, joins, tasks: JoinSet::new(), running: BTreeMap::new() };
+    let mut fleet = Fleet {
+        control,
+        stop,
+        joins,
+        tasks: JoinSet::new(),
+        running: BTreeMap::new(),
+        stopped: BTreeMap::new(),
+    };
     fleet.show();
     pipelines.into_iter().for_each(|pipeline| fleet.add(pipeline));
     let mut turn = Turn::default();
@@ -170,15 +205,23 @@ pub async fn run_all(
         tokio::select! {
             Some(ended) = fleet.tasks.join_next() => {
                 let ended = ended?;
-                let failed = ended.result.is_err();
-                if let Some(ended) = fleet.ended(ended) {
-                    // One that ended by itself has failed, or there is nothing more to read for any.
-                    may_change = false;
-                    turn.ended.push(ended);
+                let fenced = matches!(ended.result, Err(PipelineError::Store(StoreError::Fenced { .. })));
+                let failed = ended.result.as_ref().err().map(ToString::to_string);
+                let Some(ended) = fleet.ended(ended) else { continue };
+                turn.none_left = failed.is_some() && fleet.tasks.is_empty();
+                match failed {
+                    // Another host works now, on all of it.
+                    _ if fenced => stop.shutdown.cancel(),
+                    Some(_) if turn.none_left => stop.shutdown.cancel(),
+                    Some(error) => tracing::error!(
+                        plugin = ended.plugin,
+                        "the plugin has stopped, and the others run on; it begins again when its file or the settings change, or \
+                         the host is started again: {error}"
+                    ),
+                    // There is nothing more to read for any.
+                    None => may_change = false,
                 }
-                if failed {
-                    stop.shutdown.cancel();
-                }
+                turn.ended.push(ended);
             }
             change = changes.recv(), if may_change && !is_stopping => match change {
                 Some(change) => {

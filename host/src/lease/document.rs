@@ -2,6 +2,7 @@
 
 use bson::{RawBsonRef, RawDocument};
 
+use super::process::Process;
 use super::{LeaseError, LeaseKey};
 use crate::source::value::integer;
 
@@ -13,6 +14,8 @@ pub(super) const VERSION: i64 = 1;
 pub(super) struct Stored {
     pub(super) holder: String,
     pub(super) released: bool,
+    /// The process of the holder, where it can be known whether it has ended.
+    pub(super) process: Option<Process>,
     pub(super) state: State,
 }
 
@@ -40,8 +43,11 @@ impl Stored {
         if version > VERSION {
             return Err(LeaseError::Newer { key: key.to_string(), version });
         }
+        let holder = value("holder").and_then(RawBsonRef::as_str).ok_or_else(|| invalid("holder"))?;
+        let process = value("process").and_then(RawBsonRef::as_document);
         Ok(Self {
-            holder: value("holder").and_then(RawBsonRef::as_str).ok_or_else(|| invalid("holder"))?.to_owned(),
+            holder: holder.to_owned(),
+            process: process.and_then(|process| Process::read(process, holder)),
             released: value("released").and_then(RawBsonRef::as_bool).ok_or_else(|| invalid("released"))?,
             state: State { epoch: number("epoch", 1)?, renewals: number("renewals", 0)? },
         })

@@ -1,7 +1,9 @@
 //! A lease that is held: renewed in the background, until it is lost or given up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bson::Document;
 use bson::oid::ObjectId;
 use mongodb::Client;
 use tokio::sync::watch;
@@ -9,7 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::leases::{Failed, Leases};
-use super::wait::{Held, wait};
+use super::process::Process;
+use super::wait::{Held, Waiting, wait};
 use super::{LeaseError, LeaseKey};
 use crate::source::server_error::sentence;
 
@@ -24,8 +27,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Waits for the lease, however long another host has it or no server answers; `on_wait` is told who has it. May be
-    /// dropped at any time.
+    /// Waits for the lease, however long another host has it or no server answers. `on_wait` is told who has it, when the wait
+    /// begins and when that changes. One that this holder had before, and that nobody took since, it has immediately.
+    ///
+    /// The future may be dropped at any time. Another one begins anew: it forgets since when the lease was seen unchanged. So who
+    /// also waits for something else keeps this one, and does not call it again in a loop.
     ///
     /// # Errors
     /// It cannot be had: see [`LeaseError`].
@@ -33,9 +39,10 @@ impl Lease {
         client: &Client,
         key: &LeaseKey,
         ttl: Duration,
-        on_wait: impl FnMut(&str),
+        holder: &Holder,
+        on_wait: impl FnMut(Waiting<'_>),
     ) -> Result<Self, LeaseError> {
-        let leases = Leases::new(client, key.clone(), this_process());
+        let leases = Leases::new(client, key.clone(), holder.clone());
         let held = wait(&leases, ttl, on_wait).await?;
         let (sender, lost) = watch::channel(None);
         let epoch = held.epoch;
@@ -126,10 +133,36 @@ async fn whose(leases: &Leases, ttl: Duration) -> LeaseError {
     }
 }
 
-/// Says to people where a lease is held, and is never the same twice.
-fn this_process() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
-    format!("{host}, process {}, {}", std::process::id(), ObjectId::new())
+/// Who holds leases: a host, from its start to its end.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    name: Arc<str>,
+    process: Option<Process>,
+}
+
+impl Holder {
+    /// Of this process. No other holder is equal to it, not even one that is made here later.
+    pub fn new() -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+        let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+        let name = format!("{host}, process {}, {}", std::process::id(), ObjectId::new());
+        Self { name: name.into(), process: Process::this() }
+    }
+
+    /// Its name, which says to people where a lease is held.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process, as it is stored.
+    pub(super) fn process(&self) -> Option<Document> {
+        self.process.as_ref().map(|process| process.stored(&self.name))
+    }
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        Self::new()
+    }
 }

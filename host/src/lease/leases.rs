@@ -8,6 +8,7 @@ use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, Selection
 use mongodb::{Client, Collection};
 
 use super::document::{State, Stored, VERSION};
+use super::hold::Holder;
 use super::{LeaseError, LeaseKey};
 use crate::source::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
 use crate::source::wire::timed_for;
@@ -21,8 +22,7 @@ const DUPLICATE_KEY: i32 = 11000;
 pub(super) struct Leases {
     collection: Collection<RawDocumentBuf>,
     pub(super) key: LeaseKey,
-    /// Who this host is, as no other is and none will be.
-    pub(super) holder: String,
+    pub(super) holder: Holder,
 }
 
 /// How a command went wrong.
@@ -44,7 +44,7 @@ impl Failed {
 }
 
 impl Leases {
-    pub(super) fn new(client: &Client, key: LeaseKey, holder: String) -> Self {
+    pub(super) fn new(client: &Client, key: LeaseKey, holder: Holder) -> Self {
         // What a compare-and-set finds is what counts, so the latest is read; and what it wrote counts when a
         // majority has it, as an old primary that does not know of the new one takes writes, too.
         let options = CollectionOptions::builder()
@@ -89,14 +89,14 @@ impl Leases {
 
     /// Shows that this host lives. False: it does not hold the lease any more.
     pub(super) async fn renew(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
-        let mine = doc! { "holder": &self.holder, "epoch": epoch, "released": false };
+        let mine = doc! { "holder": self.holder.name(), "epoch": epoch, "released": false };
         let update = doc! { "$inc": { "renewals": 1_i64 }, "$set": { "time": DateTime::now() } };
         self.update(mine, update, limit).await
     }
 
     /// Gives the lease up.
     pub(super) async fn release(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
-        let mine = doc! { "holder": &self.holder, "epoch": epoch };
+        let mine = doc! { "holder": self.holder.name(), "epoch": epoch };
         let released = doc! { "released": true, "time": DateTime::now() };
         self.update(mine, doc! { "$inc": { "renewals": 1_i64 }, "$set": released }, limit).await
     }
@@ -112,8 +112,9 @@ impl Leases {
 
     /// What a lease of this host has in it.
     fn held(&self, State { epoch, renewals }: State) -> Document {
-        let holder = &self.holder;
-        doc! { "holder": holder, "epoch": epoch, "renewals": renewals, "released": false, "time": DateTime::now() }
+        let (holder, time) = (self.holder.name(), DateTime::now());
+        let process = self.holder.process();
+        doc! { "holder": holder, "process": process, "epoch": epoch, "renewals": renewals, "released": false, "time": time }
     }
 
     fn failed(&self, error: Error) -> Failed {

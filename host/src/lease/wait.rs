@@ -1,5 +1,5 @@
-//! Getting a lease: at once where it is free, else when its holder has given it up or has not been seen to live for as
-//! long as a lease lives.
+//! Getting a lease: immediately where it is free, else when its holder has given it up, is known to have ended, or has not been
+//! seen to live for as long as a lease lives.
 
 use std::time::Duration;
 
@@ -13,6 +13,19 @@ use crate::source::patience::Patience;
 /// A lease that was given up is noticed after this at the latest.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// An attempt that no server answers takes as long as a lease lives, so that the pauses between need not grow to be long: a lease
+/// that is this host's own is to be had soon after the server is back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whom a host waits for, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
+    /// Who has the lease.
+    pub holder: &'a str,
+    /// This host takes over in at most this time, if the holder does not renew its lease.
+    pub at_most: Duration,
+}
+
 /// A lease that is held.
 pub(super) struct Held {
     pub(super) epoch: i64,
@@ -20,14 +33,23 @@ pub(super) struct Held {
     pub(super) since: Instant,
 }
 
+/// What is known so far.
+#[derive(Default)]
+struct Seen {
+    /// What the lease was when it last changed, and when that was first seen.
+    last: Option<(State, Instant)>,
+    /// The epoch that this host last tried to have. It may have it, where the answer was lost.
+    tried: Option<i64>,
+}
+
 /// Waits until this host holds the lease. `on_wait` is told who has it, when the wait begins and when that changes.
 pub(super) async fn wait(
     leases: &Leases,
     ttl: Duration,
-    mut on_wait: impl FnMut(&str),
+    mut on_wait: impl FnMut(Waiting<'_>),
 ) -> Result<Held, LeaseError> {
-    let mut patience = Patience::default();
-    let mut seen: Option<(State, Instant)> = None;
+    let mut patience = Patience::with_pauses_up_to(LONGEST_PAUSE);
+    let mut seen = Seen::default();
     let mut other = None;
     let look = LOOK.min(ttl / 8);
     loop {
@@ -36,7 +58,7 @@ pub(super) async fn wait(
             Ok(Attempt::Changed) => sleep(look).await,
             Ok(Attempt::Other(holder)) => {
                 if other.as_ref() != Some(&holder) {
-                    on_wait(&holder);
+                    on_wait(Waiting { holder: &holder, at_most: ttl });
                     other = Some(holder);
                 }
                 sleep(look).await;
@@ -60,20 +82,17 @@ enum Attempt {
     Changed,
 }
 
-/// `seen`: what it was, since when.
-async fn attempt(
-    leases: &Leases,
-    ttl: Duration,
-    seen: &mut Option<(State, Instant)>,
-) -> Result<Attempt, Failed> {
+async fn attempt(leases: &Leases, ttl: Duration, seen: &mut Seen) -> Result<Attempt, Failed> {
     let Some(stored) = leases.read(ttl).await? else {
         let since = Instant::now();
+        seen.tried = Some(1);
         let created = leases.create(ttl).await?;
         return Ok(if created { Attempt::Held(Held { epoch: 1, since }) } else { Attempt::Changed });
     };
-    let Stored { holder, released, state } = stored;
+    let Stored { holder, released, process, state } = stored;
     let since = Instant::now();
-    if holder == leases.holder && !released {
+    let is_mine = holder == leases.holder.name();
+    if is_mine && !released && seen.tried == Some(state.epoch) {
         // An attempt worked whose answer was lost, or a majority was slow: a renewal shows it.
         let renewed = leases.renew(state.epoch, ttl).await?;
         return Ok(if renewed {
@@ -82,15 +101,23 @@ async fn attempt(
             Attempt::Changed
         });
     }
-    let first = match *seen {
+    let first = match seen.last {
         Some((before, first)) if before == state => first,
         // Not when the look began: what it saw may be as young as its answer.
         _ => since,
     };
-    *seen = Some((state, first));
-    if !released && first.elapsed() < ttl {
-        return Ok(Attempt::Other(holder));
+    seen.last = Some((state, first));
+    // What this host had before is its own; a new epoch fences off what may still be under way under the old one.
+    if !released && !is_mine && first.elapsed() < ttl {
+        if !process.is_some_and(|process| process.has_ended()) {
+            return Ok(Attempt::Other(holder));
+        }
+        tracing::info!("the lease of {} is taken over: {holder} has ended", leases.key);
     }
+    if is_mine && !released {
+        tracing::info!("the lease of {} is this host's again: nobody took it meanwhile", leases.key);
+    }
+    seen.tried = state.epoch.checked_add(1);
     let taken = leases.take(state, ttl).await?;
     Ok(taken.map_or(Attempt::Changed, |epoch| Attempt::Held(Held { epoch, since })))
 }

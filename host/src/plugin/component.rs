@@ -1,5 +1,7 @@
 //! Loads a component and checks it against the contract.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,10 +14,11 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::ContractOperationType;
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
-use super::call::{CallError, one_line};
+use super::call::CallError;
+use super::compiled::Source;
 use super::contract::{self, Fit};
 use super::engine::Engine;
-use super::limits::{Limits, ticks};
+use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
 use super::linker;
 use super::load_error::LoadError;
 use super::services::Services;
@@ -100,10 +103,9 @@ impl Plugin {
 
     fn load_with(engine: &Engine, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
         let bytes = read(path)?;
-        let component = Component::new(engine.wasmtime(), &bytes).map_err(|error| LoadError::Invalid {
-            path: path.to_owned(),
-            reason: one_line(&error.root_cause().to_string()),
-        })?;
+        let digest = hexadecimal(&Sha256::digest(&bytes));
+        let source = Source { plugin: &setup.name, path, bytes: &bytes, digest: &digest };
+        let component = engine.compiled().load(engine.wasmtime(), &source)?;
         let stamp = Stamp::read(&bytes);
         let imports = check_imports(engine, &component, &stamp, path)?;
         check_exports(engine, &component, path)?;
@@ -127,7 +129,7 @@ impl Plugin {
             Some(_) => ask_subscriptions(&filter, &setup, path)?,
             None => Vec::new(),
         };
-        let digest = hexadecimal(Sha256::digest(&bytes).get(..6).unwrap_or_default());
+        let digest = digest.get(..12).unwrap_or_default().to_owned();
         let about = About {
             selection: Arc::new(selection(&subscriptions, path)?),
             subscriptions,
@@ -259,6 +261,17 @@ fn selection(
     if subscriptions.is_empty() {
         return Ok(Selection::everything());
     }
+    if subscriptions.len() > SUBSCRIPTIONS {
+        return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
+    }
+    let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
+    if length > PATTERN {
+        return Err(LoadError::LongSubscription { path: path.to_owned(), length });
+    }
+    let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
+    if expressions > EXPRESSIONS {
+        return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
+    }
     let mut selection = Selection::default();
     for (namespace, operations) in subscriptions {
         let operations: Vec<_> = operations.iter().copied().map(OperationType::from).collect();
@@ -273,10 +286,16 @@ fn selection(
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let path = || path.to_owned();
-    let bytes = std::fs::read(path()).map_err(|reason| match reason.kind() {
+    let failed = |reason: std::io::Error| match reason.kind() {
         std::io::ErrorKind::NotFound => LoadError::Missing { path: path() },
         _ => LoadError::Unreadable { path: path(), reason },
-    })?;
+    };
+    let file = File::open(path()).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE) {
+        return Err(LoadError::TooLarge { path: path() });
+    }
     // The magic number, then a version: 1 is a core module, 13 with layer 1 a component.
     match bytes.as_slice() {
         [] => Err(LoadError::Empty { path: path() }),

@@ -1,10 +1,12 @@
-//! The WebAssembly engine that all plugins share: compiler, cache of compiled components, and the
-//! clock that interrupts those that run too long.
+//! The WebAssembly engine that all plugins share, with the components that are compiled for it, and the clock that interrupts
+//! those that run too long.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::compiled::{Compilation, Compiled};
 
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
 /// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
@@ -23,17 +25,20 @@ const SLOTS: u32 = 2000;
 /// Bytes that describe an instance: some dozen for each function.
 const METADATA: usize = 16 << 20;
 
-/// Compiles plugins and interrupts them.
+/// Runs plugins and interrupts them.
 #[derive(Clone)]
 pub struct Engine {
     wasmtime: wasmtime::Engine,
+    compiled: Compiled,
 }
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The cache directory is of no use.
-    #[error("compiled plugins cannot be kept in {}: {reason}. Name another directory with --cache-dir", directory.display())]
+    #[error(
+        "compiled plugins cannot be kept in {}: {reason}. help: name a directory of your own with --cache-dir", directory.display()
+    )]
     Cache {
         /// Which directory.
         directory: PathBuf,
@@ -49,14 +54,22 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// An engine that keeps compiled plugins in `cache`, which is made if need be.
+    /// An engine that compiles plugins in this process, and keeps what it compiled in `cache`, which is made if need be. Nothing
+    /// limits the compilation of a plugin, so this is for plugins that are trusted; a host uses [`Engine::compiling`].
     ///
     /// # Errors
     /// See [`EngineError`].
     pub fn new(cache: &Path) -> Result<Self, EngineError> {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        config.cache(Some(open_cache(cache)?));
+        Self::compiling(cache, Compilation::Here)
+    }
+
+    /// An engine that has plugins compiled like this, and keeps what was compiled in `cache`, which is made if need be.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn compiling(cache: &Path, compilation: Compilation) -> Result<Self, EngineError> {
+        let compiled = Compiled::new(cache, compilation)?;
+        let mut config = compiler_config();
         config.allocation_strategy(pool());
         // The pool reserves addresses, of which a machine may have few (`ulimit -v`); each instance then gets its own memory.
         let wasmtime = wasmtime::Engine::new(&config).or_else(|_| {
@@ -72,12 +85,23 @@ impl Engine {
                 std::thread::sleep(TICK);
             }
         })?;
-        Ok(Self { wasmtime })
+        Ok(Self { wasmtime, compiled })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
     }
+
+    pub(super) fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+}
+
+/// All that decides what native code is like. How memory is allocated does not.
+pub(super) fn compiler_config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config
 }
 
 /// Memories and tables that are reserved once and used again, which halves the time to start an instance. What is reserved takes
@@ -94,13 +118,4 @@ fn pool() -> InstanceAllocationStrategy {
         .max_component_instance_size(METADATA)
         .max_core_instance_size(METADATA);
     InstanceAllocationStrategy::Pooling(pool)
-}
-
-fn open_cache(directory: &Path) -> Result<Cache, EngineError> {
-    let failed = |reason: String| EngineError::Cache { directory: directory.to_owned(), reason };
-    std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
-    let directory = directory.canonicalize().map_err(|error| failed(error.to_string()))?;
-    let mut config = CacheConfig::new();
-    config.with_directory(&directory);
-    Cache::new(config).map_err(|error| failed(format!("{error:#}")))
 }

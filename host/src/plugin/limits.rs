@@ -10,6 +10,16 @@ use super::engine::{TABLE_ELEMENTS, TICK};
 /// made of shared libraries, has some twenty.
 pub(super) const INSTANCES: usize = 200;
 
+/// Bytes of the file of a plugin. One that brings a Python interpreter with many libraries has half of it.
+pub(super) const FILE: u64 = 64 << 20;
+
+/// Subscriptions of a plugin. Each is compared with each namespace, once.
+pub(super) const SUBSCRIPTIONS: usize = 1000;
+/// Of these, regular expressions, which may each take some MiB: see `selection`.
+pub(super) const EXPRESSIONS: usize = 64;
+/// Bytes of the pattern of a subscription. A namespace has 255 at most.
+pub(super) const PATTERN: usize = 4096;
+
 /// The limits of each instance of a plugin, and of all of them together where that is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

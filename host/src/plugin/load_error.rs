@@ -6,6 +6,7 @@ use semver::Version;
 
 use super::call::CallError;
 use super::contract::CONTRACT;
+use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
 use crate::secret::NoSecret;
 use crate::selection::PatternError;
 
@@ -28,6 +29,21 @@ pub enum LoadError {
          wasm32-wasip2; of another compiler, make a component of it: gtm-host componentize CORE.wasm -o PLUGIN.wasm", path.display()
     )]
     CoreModule { path: PathBuf },
+    #[error(
+        "the plugin {} has more than {} MiB. help: build it without debug information, as with --release", path.display(), FILE >> 20
+    )]
+    TooLarge { path: PathBuf },
+    #[error(
+        "the plugin {} is not compiled, as {reason}. help: build it without debug information, or make it of fewer and smaller \
+         functions", path.display()
+    )]
+    Compile { path: PathBuf, reason: String },
+    #[error("the plugin {} cannot be compiled now: {reason}", path.display())]
+    Compiler { path: PathBuf, reason: String },
+    #[error(
+        "compiled plugins cannot be kept in {}: {reason}. help: name another directory with --cache-dir", directory.display()
+    )]
+    Uncached { directory: PathBuf, reason: String },
     #[error("the plugin {} cannot be compiled: {reason}. Build it again", path.display())]
     Invalid { path: PathBuf, reason: String },
     #[error(
@@ -53,6 +69,18 @@ pub enum LoadError {
     Subscriptions { path: PathBuf, reason: CallError },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
     Subscription { path: PathBuf, namespace: String, reason: PatternError },
+    #[error(
+        "the plugin {} has {count} subscriptions, and may have {SUBSCRIPTIONS}. help: use patterns that stand for several namespaces, \
+         as in shop.*", path.display()
+    )]
+    ManySubscriptions { path: PathBuf, count: usize },
+    #[error(
+        "the plugin {} has {count} regular expressions among its subscriptions, and may have {EXPRESSIONS}. help: join some of them \
+         with |, or use patterns as in shop.*", path.display()
+    )]
+    ManyExpressions { path: PathBuf, count: usize },
+    #[error("the plugin {} has a subscription of {length} bytes, and one may have {PATTERN}", path.display())]
+    LongSubscription { path: PathBuf, length: usize },
     #[error("the plugin {} cannot be started: {reason}", path.display())]
     Start { path: PathBuf, reason: CallError },
     #[error(transparent)]

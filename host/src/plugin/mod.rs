@@ -9,6 +9,7 @@
 mod bindings;
 mod call;
 mod capabilities;
+mod compiled;
 mod component;
 mod contract;
 mod engine;
@@ -31,6 +32,7 @@ mod throttle;
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
 pub use capabilities::mail::{Mailer, MailerError};
+pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use engine::{Engine, EngineError};
 pub use filter::Filter;

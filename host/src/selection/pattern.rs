@@ -3,7 +3,10 @@
 use std::fmt;
 
 use globset::{Glob, GlobMatcher};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
+
+/// Bytes that a regular expression takes; and again while it is matched.
+const EXPRESSION: usize = 1 << 20;
 
 /// Namespaces: those that it names, or that are like it.
 #[derive(Clone, Debug)]
@@ -92,7 +95,8 @@ impl fmt::Display for Pattern {
 }
 
 fn regex(pattern: &str, expression: &str) -> Result<Matcher, PatternError> {
-    Regex::new(expression).map(Matcher::Regex).map_err(|error| PatternError::Regex {
+    let built = RegexBuilder::new(expression).size_limit(EXPRESSION).dfa_size_limit(EXPRESSION).build();
+    built.map(Matcher::Regex).map_err(|error| PatternError::Regex {
         pattern: pattern.to_owned(),
         // The last line says it; those before it draw where.
         reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),

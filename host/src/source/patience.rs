@@ -19,27 +19,34 @@ const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_se
 #[derive(Debug)]
 pub(crate) struct Patience {
     back_off: Option<ExponentialBackoff>,
+    longest: Duration,
     limit: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { back_off: None, limit: LIMITS.0 }
+        Self::with_pauses_up_to(PAUSES.1)
     }
 }
 
 impl Patience {
+    /// With pauses that grow up to this one.
+    pub(crate) fn with_pauses_up_to(longest: Duration) -> Self {
+        Self { back_off: None, longest, limit: LIMITS.0 }
+    }
+
     /// Says `what` failed, and waits.
     pub(crate) async fn pause(&mut self, what: &str, error: &Error) {
+        let longest = self.longest;
         let back_off = self.back_off.get_or_insert_with(|| {
             ExponentialBuilder::default()
                 .with_min_delay(PAUSES.0)
-                .with_max_delay(PAUSES.1)
+                .with_max_delay(longest)
                 .without_max_times()
                 .with_jitter()
                 .build()
         });
-        let delay = back_off.next().unwrap_or(PAUSES.1);
+        let delay = back_off.next().unwrap_or(longest);
         tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), sentence(error));
         tokio::time::sleep(delay).await;
         self.limit = (self.limit * 2).min(LIMITS.1);

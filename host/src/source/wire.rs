@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mongodb::raw_batch_cursor::RawBatch;
+use tokio::time::Instant;
 
 use super::reply::Reply;
 
@@ -32,6 +33,25 @@ pub(crate) async fn timed_for<T>(
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
+/// A wait for one answer, in which whoever waits may be interrupted and begin again: the time that it may take is counted from
+/// when it was first waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Wait(Option<Instant>);
+
+impl Wait {
+    /// The same as [`timed_for`], for what goes on where it was when this is dropped and called again.
+    pub(crate) async fn timed_for<T>(
+        &mut self,
+        limit: Duration,
+        work: impl Future<Output = mongodb::error::Result<T>>,
+    ) -> mongodb::error::Result<T> {
+        let since = *self.0.get_or_insert_with(Instant::now);
+        let done = timed_for(limit.saturating_sub(since.elapsed()), work).await;
+        self.0 = None;
+        done
+    }
+}
+
 /// The reply that a batch is, without copying it.
 pub(crate) fn reply(batch: RawBatch) -> Reply {
     struct Owner(RawBatch);
@@ -41,4 +61,25 @@ pub(crate) fn reply(batch: RawBatch) -> Reply {
         }
     }
     Reply::new(Bytes::from_owner(Owner(batch)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_ends_however_often_it_is_interrupted() {
+        let (mut wait, limit) = (Wait::default(), Duration::from_millis(200));
+        let never = || std::future::pending::<mongodb::error::Result<()>>();
+        let mut interrupted = 0;
+        let error = loop {
+            match tokio::time::timeout(limit / 10, wait.timed_for(limit, never())).await {
+                Ok(done) => break done.unwrap_err(),
+                Err(_) => interrupted += 1,
+            }
+        };
+        assert!(interrupted >= 1, "{error}");
+        // The next has its whole time.
+        assert!(tokio::time::timeout(limit / 2, wait.timed_for(limit, never())).await.is_err());
+    }
 }

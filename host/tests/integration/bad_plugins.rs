@@ -59,6 +59,15 @@ fn no_webassembly() {
 }
 
 #[test]
+fn too_large() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(&directory, "plugin.wasm", b"\0asm\x0d\0\x01\0");
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().set_len((64 << 20) + 1).unwrap();
+    let said = error_with(&path);
+    assert!(said.contains("has more than 64 MiB. help: build it without debug information"), "{said}");
+}
+
+#[test]
 fn a_core_module() {
     let said = error_with_bytes(b"\0asm\x01\0\0\0");
     assert!(said.contains("is a core WebAssembly module, and a plugin is a component"), "{said}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
-use gtm_host::lease::{Lease, LeaseError, LeaseKey};
+use gtm_host::lease::{Holder, Lease, LeaseError, LeaseKey, Waiting};
 use mongodb::{Client, Collection};
 use xtask::testbed::Server;
 
@@ -51,15 +51,18 @@ impl Scene {
         let (sender, waits) = tokio::sync::oneshot::channel();
         let mut sender = Some(sender);
         let task = tokio::spawn(async move {
-            let on_wait = |holder: &str| drop(sender.take().map(|sender| sender.send(holder.to_owned())));
-            Lease::acquire(&client, &key, TTL, on_wait).await.unwrap()
+            let on_wait = |waiting: Waiting<'_>| {
+                assert_eq!(waiting.at_most, TTL);
+                drop(sender.take().map(|sender| sender.send(waiting.holder.to_owned())));
+            };
+            Lease::acquire(&client, &key, TTL, &Holder::new(), on_wait).await.unwrap()
         });
         (task, waits)
     }
 }
 
 async fn acquire(client: &Client, key: &LeaseKey) -> Result<Lease, LeaseError> {
-    soon(Lease::acquire(client, key, TTL, |_| {})).await
+    soon(Lease::acquire(client, key, TTL, &Holder::new(), |_| {})).await
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
@@ -94,10 +97,11 @@ async fn a_lease_that_is_given_up_is_taken_at_once() {
     let client = &scene.client;
     // One that would live for an hour.
     let long = Duration::from_secs(3600);
-    let mut first = soon(Lease::acquire(client, &scene.key, long, |_| {})).await.unwrap();
+    let mut first = soon(Lease::acquire(client, &scene.key, long, &Holder::new(), |_| {})).await.unwrap();
     let waiting = Arc::new(tokio::sync::Notify::new());
     let second = soon(async {
-        let next = Lease::acquire(client, &scene.key, long, |_| waiting.notify_one());
+        let other = Holder::new();
+        let next = Lease::acquire(client, &scene.key, long, &other, |_| waiting.notify_one());
         let release = async {
             waiting.notified().await;
             assert!(tokio::time::timeout(Duration::ZERO, first.lost()).await.is_err());
@@ -110,6 +114,59 @@ async fn a_lease_that_is_given_up_is_taken_at_once() {
     second.release().await;
     assert_eq!(scene.acquire().await.epoch(), 3);
     assert!(!scene.stored().await.get_bool("released").unwrap());
+}
+
+#[tokio::test]
+async fn what_a_holder_had_before_it_takes_again_immediately() {
+    let scene = Scene::new().await;
+    let holder = Holder::new();
+    let long = Duration::from_secs(3600);
+    let acquire = || soon(Lease::acquire(&scene.client, &scene.key, long, &holder, |_| panic!("it waits")));
+    drop(acquire().await.unwrap());
+    // By a new epoch: what may still be under way under the old one is fenced off.
+    assert_eq!(acquire().await.unwrap().epoch(), 2);
+}
+
+#[tokio::test]
+async fn a_lone_host_has_its_lease_again_when_its_server_is_back() {
+    let scene = Scene::new().await;
+    let proxy = Proxy::start(scene.server.uri()).await;
+    let client = Client::with_uri_str(proxy.uri()).await.unwrap();
+    let holder = Holder::new();
+    let mut lease = soon(Lease::acquire(&client, &scene.key, TTL, &holder, |_| {})).await.unwrap();
+    proxy.cut();
+    let error = soon(lease.lost()).await;
+    assert!(matches!(error, LeaseError::Expired { .. }), "{error}");
+    drop(lease);
+    let again = Lease::acquire(&client, &scene.key, TTL, &holder, |_| panic!("it waits for itself"));
+    let mut again = std::pin::pin!(again);
+    assert!(tokio::time::timeout(TTL * 3, &mut again).await.is_err(), "no server answers");
+    proxy.resume();
+    assert_eq!(soon(again).await.unwrap().epoch(), 2);
+}
+
+#[tokio::test]
+async fn a_holder_that_lives_on_this_machine_is_waited_for() {
+    let scene = Scene::new().await;
+    // This process, whose lease is renewed no more.
+    drop(scene.acquire().await);
+    let process = scene.stored().await.get_document("process").unwrap().clone();
+    assert_eq!(process.get_i32("pid").unwrap().unsigned_abs(), std::process::id());
+    let (contender, waits) = scene.contender();
+    soon(waits).await.unwrap();
+    assert_eq!(soon(contender).await.unwrap().epoch(), 2);
+    // One that has ended is not waited for, but only where it is the holder's.
+    let long = Duration::from_secs(3600);
+    let ended = doc! { "$set": { "process.started": 1_i64 } };
+    scene.leases().update_one(scene.id(), ended).await.unwrap();
+    let holder = Holder::new();
+    let lease = soon(Lease::acquire(&scene.client, &scene.key, long, &holder, |_| {})).await.unwrap();
+    assert_eq!(lease.epoch(), 3);
+    let older_host = doc! { "$set": { "holder": "x", "epoch": 4_i64, "process.started": 1_i64 } };
+    scene.leases().update_one(scene.id(), older_host).await.unwrap();
+    let (contender, waits) = scene.contender();
+    assert_eq!(soon(waits).await.unwrap(), "x");
+    assert_eq!(soon(contender).await.unwrap().epoch(), 5);
 }
 
 #[tokio::test]
@@ -186,7 +243,7 @@ async fn lose_answers(retries: &str) {
     second.release().await;
     // … and of one that renews it. The driver looks for a server that left it each half second only.
     let ttl = TTL * 4;
-    let mut third = soon(Lease::acquire(&client, &scene.key, ttl, |_| {})).await.unwrap();
+    let mut third = soon(Lease::acquire(&client, &scene.key, ttl, &Holder::new(), |_| {})).await.unwrap();
     proxy.lose_answer_to("update");
     assert!(tokio::time::timeout(ttl, third.lost()).await.is_err(), "retryWrites={retries}");
     assert!(!proxy.is_to_lose());
@@ -212,7 +269,7 @@ async fn never_two_at_a_time() {
         let (uri, key, held) = (scene.server.uri().to_owned(), scene.key.clone(), held.clone());
         tokio::spawn(async move {
             let client = Client::with_uri_str(uri).await.unwrap();
-            let lease = Lease::acquire(&client, &key, TTL, |_| {}).await.unwrap();
+            let lease = Lease::acquire(&client, &key, TTL, &Holder::new(), |_| {}).await.unwrap();
             let (epoch, since) = (lease.epoch(), Instant::now());
             tokio::time::sleep(Duration::from_millis(50)).await;
             held.lock().unwrap().push((epoch, since, Instant::now()));

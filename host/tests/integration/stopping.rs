@@ -84,7 +84,26 @@ async fn a_second_signal_stops_at_once() {
     scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for("handing over");
     scene.host.signal(Signal::SIGINT);
-    scene.host.wait_for("a second signal stops at once");
+    scene.host.wait_for("a second signal, after a second or later, stops at once");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     scene.host.signal(Signal::SIGINT);
     assert_eq!(scene.host.ended().0, Some(130));
+}
+
+/// As `timeout` sends them: one to the program, and one to its group.
+#[tokio::test]
+async fn signals_that_come_together_are_one_stop() {
+    let mut scene = Scene::misbehaving(
+        "handle=sleep",
+        &["--shutdown-grace", "2s", "--handle-timeout", "1h", "--log", "debug"],
+    )
+    .await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    scene.host.wait_for("handing over");
+    for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM] {
+        scene.host.signal(signal);
+    }
+    let (code, log) = scene.host.ended();
+    assert_eq!(code, Some(0), "{log:?}");
+    assert!(summary(&log).contains(" 1 left unfinished"), "{log:?}");
 }

@@ -104,6 +104,11 @@ impl Host {
         ops
     }
 
+    /// Its process id.
+    pub fn pid(&mut self) -> u32 {
+        self.process.child().id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal).unwrap();
     }

@@ -26,7 +26,8 @@ pub(in crate::cli) struct DeliveryArguments {
     #[arg(long, env = "GTM_RETRY_DELAY", value_name = "TIME", value_parser = humantime::parse_duration)]
     retry_delay: Option<Duration>,
 
-    /// After a signal, how long ops that were read are still handled [default: 30s]
+    /// After a signal, how long ops that were read are still handled. A second signal, a second later or more, stops
+    /// immediately [default: 30s]
     #[arg(long, env = "GTM_SHUTDOWN_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
     shutdown_grace: Option<Duration>,
 }

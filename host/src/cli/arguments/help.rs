@@ -69,7 +69,8 @@ was not understood, 130 stopped by a signal.";
 
 pub(super) const COMPILE: &str = "\
 A plugin in Python takes seconds to compile, one in Rust or C milliseconds. A host does that by itself, once for
-each version, and a swap does it beside the version that runs. In an image or a package it can be done before.
+each version, and a swap does it beside the version that runs. In an image or a package it can be done before,
+by the user that runs the host: another user may not read what is kept.
 
 Examples:
   gtm-host compile plugins/*.wasm --cache-dir /var/cache/gtm-host";

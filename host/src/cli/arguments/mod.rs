@@ -75,6 +75,9 @@ pub(super) enum Command {
     /// Compile plugins into the cache, so that a host which starts with them need not
     #[command(after_help = COMPILE)]
     Compile(CheckArguments),
+    /// What the host starts itself to compile a plugin
+    #[command(hide = true)]
+    CompileComponent(CompileComponentArguments),
     /// Hand ops to a plugin and show what it makes of them: mails, requests and writes are shown, not done
     #[command(after_help = TRY)]
     Try(TryArguments),
@@ -125,6 +128,17 @@ pub(super) struct RunArguments {
     /// Do not swap a plugin when its file changes, nor look at --plugin-dir again; SIGHUP and gtm-host swap still do
     #[arg(long)]
     no_watch: bool,
+}
+
+/// Numbers as they are, for the host itself.
+#[derive(Debug, Args)]
+pub(super) struct CompileComponentArguments {
+    /// The file to be made
+    pub(super) to: PathBuf,
+    /// Bytes of memory
+    pub(super) memory: u64,
+    /// Seconds of processor time
+    pub(super) processor_seconds: u64,
 }
 
 #[derive(Debug, Args)]
@@ -208,6 +222,7 @@ impl Arguments {
             }
             Command::Check(_)
             | Command::Compile(_)
+            | Command::CompileComponent(_)
             | Command::Try(_)
             | Command::New(_)
             | Command::Componentize(_)
@@ -235,6 +250,7 @@ impl Command {
             Self::Check(arguments) | Self::Compile(arguments) => return arguments.settings(),
             Self::Try(arguments) => return arguments.settings(),
             Self::Config(arguments) => return arguments.settings(),
+            Self::CompileComponent(_) => return Ok(Settings::default()),
             Self::New(NewArguments { common, .. })
             | Self::Componentize(ComponentizeArguments { common, .. }) => return common.settings(),
             Self::Status(StatusArguments { asked, .. })

@@ -117,7 +117,7 @@ fn style(state: PluginState) -> Style {
     match state {
         PluginState::Running => Style::new().green(),
         PluginState::Paused => Style::new().yellow(),
-        PluginState::Failing => Style::new().red(),
+        PluginState::Failing | PluginState::Stopped => Style::new().red(),
     }
 }
 

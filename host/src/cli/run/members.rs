@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::delivery::Policy;
@@ -37,30 +38,66 @@ pub(super) struct Steps {
     pub(super) end: BTreeSet<String>,
     /// And then these to begin: some are the same, delivered in another way.
     pub(super) begin: BTreeSet<String>,
+    /// These have another version by now.
+    pub(super) changed: BTreeSet<String>,
+}
+
+/// A plugin as it was loaded.
+pub(super) struct Loaded {
+    plugin: Plugin,
+    path: PathBuf,
+    /// The file before it was read.
+    seen: Signature,
+    own: PluginSettings,
+}
+
+impl Loaded {
+    async fn load(
+        loader: &Loader,
+        name: &str,
+        path: PathBuf,
+        own: PluginSettings,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let seen = signature(&path);
+        let plugin = loader.load(name, &path, &own, settings.limits()).await?;
+        Ok(Self { plugin, path, seen, own })
+    }
+}
+
+/// Loads each plugin that there is, with what is set for it. Of one that cannot be loaded, that is said, and the others run.
+///
+/// # Errors
+/// There are plugins, and none of them can be loaded.
+pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result<Vec<Loaded>> {
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
+    for (name, (path, own)) in settings.present_plugins()? {
+        match Loaded::load(loader, &name, path, own, settings).await {
+            Ok(loaded) => all.push(loaded),
+            Err(error) => failed.push((name, error)),
+        }
+    }
+    if all.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0).1);
+    }
+    for (name, error) in failed {
+        tracing::error!(plugin = name, "not loaded, until its file or the settings change: {error:#}");
+    }
+    Ok(all)
 }
 
 impl Members {
-    pub(super) fn new(
-        loader: Loader,
-        services: Services,
-        loaded: Vec<(Plugin, PluginSettings)>,
-        settings: &Settings,
-    ) -> Self {
+    pub(super) fn new(loader: Loader, services: Services, loaded: Vec<Loaded>, settings: &Settings) -> Self {
         let mut members = Self { loader, services, all: BTreeMap::new() };
-        let paths = settings.present_plugins().unwrap_or_default();
-        for (plugin, own) in loaded {
-            if let Some((path, _)) = paths.get(plugin.name()) {
-                members.add(plugin, path, own, settings);
-            }
-        }
+        loaded.into_iter().for_each(|loaded| members.add(loaded, settings));
         members
     }
 
-    fn add(&mut self, plugin: Plugin, path: &Path, own: PluginSettings, settings: &Settings) {
+    fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
         let member = Member {
-            seen: signature(path),
-            path: path.to_owned(),
+            seen,
+            path,
             setup: own.setup(&name, settings.limits()),
             delivery: delivery(&own, settings),
             settings: own,
@@ -77,17 +114,13 @@ impl Members {
         self.all.get(name)
     }
 
-    /// It is as if it had not come yet.
-    pub(super) fn forget(&mut self, name: &str) {
-        self.all.remove(name);
-    }
-
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.all.values().map(|member| member.path.as_path())
     }
 
-    /// Swaps those whose file has changed, where it holds a version that can take over.
-    async fn take_up_files(&mut self) {
+    /// Swaps those whose file has changed, where it holds a version that can take over. Gives back which were.
+    async fn take_up_files(&mut self) -> BTreeSet<String> {
+        let mut changed = BTreeSet::new();
         for (name, member) in &mut self.all {
             let now = signature(&member.path);
             // One that is gone may be on its way back; the plugin goes on meanwhile.
@@ -95,24 +128,35 @@ impl Members {
                 continue;
             }
             let (current, path) = (member.slot.current(), member.path.clone());
+            tracing::info!(
+                plugin = name,
+                "its file has changed: version {} works until the new one is ready",
+                current.version()
+            );
+            let started = Instant::now();
             let loaded = tokio::task::spawn_blocking(move || current.successor(&path)).await;
             // Not before: this may be given up, and begun anew.
             member.seen = now;
             match loaded {
                 Ok(Ok(successor)) if successor.version() == member.slot.current().version() => {
-                    tracing::debug!(plugin = name, "its file was written, and is the same");
+                    tracing::info!(plugin = name, "its file was written, and is the same version");
                 }
-                Ok(Ok(successor)) => member.slot.swap(successor),
+                Ok(Ok(successor)) => {
+                    let took = started.elapsed().as_millis();
+                    tracing::info!(plugin = name, "loaded version {} in {took} ms", successor.version());
+                    member.slot.swap(successor);
+                    changed.insert(name.clone());
+                }
                 Ok(Err(error)) => refuse(name, member, &error.to_string()),
                 Err(error) => refuse(name, member, &error.to_string()),
             }
         }
+        changed
     }
 
     /// Makes the members those that the settings name, as they say.
     pub(super) async fn follow(&mut self, settings: &Settings) -> Steps {
-        self.take_up_files().await;
-        let mut steps = Steps::default();
+        let mut steps = Steps { changed: self.take_up_files().await, ..Steps::default() };
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
@@ -128,9 +172,9 @@ impl Members {
         }
         for (name, (path, own)) in present {
             match self.all.get(&name) {
-                None => match self.loader.load(&name, &path, &own, settings.limits()).await {
-                    Ok(plugin) => {
-                        self.add(plugin, &path, own, settings);
+                None => match Loaded::load(&self.loader, &name, path, own, settings).await {
+                    Ok(loaded) => {
+                        self.add(loaded, settings);
                         steps.begin.insert(name);
                     }
                     Err(error) => tracing::error!(plugin = name, "not added: {error:#}"),
@@ -151,9 +195,10 @@ impl Members {
         let (setup, delivery) = (own.setup(name, settings.limits()), delivery(&own, settings));
         let Some(member) = self.all.get_mut(name) else { return false };
         if member.setup != setup || member.path != path {
+            let seen = signature(path);
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
-                    (member.path, member.seen, member.setup) = (path.to_owned(), signature(path), setup);
+                    (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
                     member.slot.swap(plugin);
                 }
                 Err(error) => {

@@ -2,6 +2,7 @@
 
 mod events;
 mod members;
+mod taking_up;
 mod watch;
 
 use std::process::ExitCode;
@@ -14,22 +15,23 @@ use gtm_host::config::Settings;
 use gtm_host::delivery::{
     Change, CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Stop, run_all,
 };
-use gtm_host::lease::{Lease, LeaseKey};
-use gtm_host::plugin::Services;
+use gtm_host::lease::{Holder, Lease, LeaseKey, Waiting};
+use gtm_host::plugin::{Services, Slot};
 use gtm_host::selection::Selection;
 use gtm_host::source::{HistoryLost, Skipped, skipped_by_name};
 use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
 use gtm_host::workers::Group;
-use tokio::sync::{mpsc, oneshot};
+use mongodb::Client;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::{Loader, load, services, with_store};
+use super::load::{Loader, services, with_store};
 use super::server::{Server, client_for_plugins};
 use super::{DEFECT, GRACE, going_on, listed, workers};
-use events::{Event, Events, say_unchanged};
-use members::{Member, Members};
-use watch::{settled, signature};
+use events::Events;
+use members::{Member, Members, load};
+use taking_up::Look;
 
 /// Plugins for which there are connections to read by, at least.
 const READERS: usize = 15;
@@ -71,10 +73,23 @@ struct Host {
     server: Server,
     store: Store,
     group: Option<Arc<Group>>,
+    /// Who this host is, from its start to its end.
+    holder: Holder,
+    /// The files of the plugins as they were when all of them were last taken up. None: the settings are others since.
+    looked: Option<Look>,
+}
+
+/// The lease that a host needs.
+struct Wanted {
+    client: Client,
+    key: LeaseKey,
+    ttl: Duration,
+    holder: Holder,
 }
 
 /// What is steered while it is this host's turn.
 struct Turns<'a> {
+    control: &'a Control,
     changes: &'a mpsc::Sender<Change>,
     epoch: u64,
 }
@@ -82,6 +97,8 @@ struct Turns<'a> {
 impl Host {
     async fn prepare(settings: Settings) -> anyhow::Result<Self> {
         let loader = Loader::new(&settings)?;
+        // Before they are read: what changes from now on is seen.
+        let looked = Some(Look::at(&settings));
         let plugins = load(&loader, &settings).await?;
         let services = services(&settings).await?;
         // More may come while it runs.
@@ -93,7 +110,7 @@ impl Host {
         let members = Members::new(loader, services, plugins, &settings);
         // In a dry run nothing is handled, so nothing is done.
         let store = if settings.dry_run { Store::none() } else { kept };
-        Ok(Self { settings, members, server, store, group })
+        Ok(Self { settings, members, server, store, group, holder: Holder::new(), looked })
     }
 
     fn worker(&self) -> Option<String> {
@@ -107,12 +124,12 @@ impl Host {
         events: &mut Events<'_>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut lease = loop {
-            tokio::select! {
-                lease = self.lease(control) => break lease?,
-                event = events.next() => self.take_up(event, events, None).await?,
-                () = shutdown.cancelled() => return Ok(()),
-            }
+        // One future each, from the beginning to the end: neither begins anew because of the other.
+        let acquiring = acquire(self.wanted(), control);
+        let mut lease = tokio::select! {
+            lease = acquiring => lease?,
+            never = self.keep_up(events, None) => match never {},
+            () = shutdown.cancelled() => return Ok(()),
         };
         let stop = Stop {
             shutdown: shutdown.child_token(),
@@ -121,25 +138,23 @@ impl Host {
         };
         let epoch = lease.as_ref().map_or(0, Lease::epoch);
         let (changes, mut changed) = mpsc::channel(16);
-        let pipelines = self.pipelines(epoch).await?;
+        let (pipelines, unfit) = self.pipelines(epoch).await?;
         let shared = self.server.follow(&self.settings, self.selection());
         let mut turn = AbortOnDropHandle::new(tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
             async move { run_all(pipelines, shared, &control, &stop, &mut changed).await }
         }));
+        let turns = Turns { control, changes: &changes, epoch };
         // As long as something is taken up, the turn and the lease are still watched.
-        let turns = Turns { changes: &changes, epoch };
-        let taking_up = async {
-            loop {
-                let event = events.next().await;
-                if let Err(error) = self.take_up(event, events, Some(&turns)).await {
-                    return error;
-                }
+        let keeping_up = async {
+            for (plugin, error) in unfit {
+                turns.stopped(plugin, &error).await;
             }
+            self.keep_up(events, Some(&turns)).await
         };
         let turn = tokio::select! {
             turn = &mut turn => turn.context(DEFECT)?.context(DEFECT)?,
-            error = taking_up => return Err(error),
+            never = keeping_up => match never {},
             why = lost(&mut lease) => {
                 tracing::error!("standing by, as another host may work now: {why}");
                 stop.at_once.cancel();
@@ -166,63 +181,15 @@ impl Host {
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Ok(());
         }
-        finished?;
+        if turn.none_left {
+            finished?;
+        }
         if turn.begin_anew {
             tracing::info!("all plugins begin anew, as the change stream has to watch something else");
             return Ok(());
         }
-        // They ended by themselves, without an error: there is nothing left to do.
+        // They ended by themselves: there is nothing left to do.
         shutdown.cancel();
-        Ok(())
-    }
-
-    /// Makes the plugins what their files, and the settings, are by now. `turn`: while it is this host's.
-    async fn take_up(
-        &mut self,
-        event: Event,
-        events: &mut Events<'_>,
-        turn: Option<&Turns<'_>>,
-    ) -> anyhow::Result<()> {
-        match event {
-            Event::Files => {
-                settled(|| {
-                    let present = self.settings.present_plugins().unwrap_or_default();
-                    present.into_values().map(|(path, _)| (signature(&path), path)).collect::<Vec<_>>()
-                })
-                .await;
-            }
-            Event::Settings(settings) => {
-                tracing::info!("the settings were read anew");
-                say_unchanged(&self.settings, &settings);
-                self.settings.take_over_plugins(*settings);
-            }
-        }
-        let steps = self.members.follow(&self.settings).await;
-        events.watch(self);
-        // Without a turn, they begin with the next.
-        let Some(Turns { changes, epoch }) = turn else { return Ok(()) };
-        for name in steps.end {
-            let (told, ended) = oneshot::channel();
-            // Where all are ending, this one is, too.
-            if changes.send(Change::Remove(name, told)).await.is_ok()
-                && let Ok(ended) = ended.await
-            {
-                finish(vec![ended])?;
-            }
-        }
-        for name in steps.begin {
-            let Some(member) = self.members.get(&name) else { continue };
-            match self.pipeline(member, &self.selection(), *epoch).await {
-                Ok(pipeline) => drop(changes.send(Change::Add(Box::new(pipeline))).await),
-                Err(error) => {
-                    tracing::error!(
-                        plugin = name,
-                        "not begun, until its file or the settings change again: {error:#}"
-                    );
-                    self.members.forget(&name);
-                }
-            }
-        }
         Ok(())
     }
 
@@ -231,17 +198,14 @@ impl Host {
         self.settings.store == StoreKind::Mongodb && !self.settings.dry_run
     }
 
-    /// The right to work, where hosts share a cluster's checkpoints. A directory is one host's alone.
-    async fn lease(&self, control: &Control) -> anyhow::Result<Option<Lease>> {
-        if !self.keeps_on_cluster() {
-            return Ok(None);
-        }
-        let key = LeaseKey { pipeline: self.settings.name().to_owned(), worker: self.worker() };
-        let say = |holder: &str| {
-            control.stand_by();
-            tracing::info!("standing by: the pipeline {} is worked on by {holder}", key.pipeline);
-        };
-        Ok(Some(Lease::acquire(self.server.client(), &key, self.settings.lease.ttl, say).await?))
+    /// The lease that this host needs to work, where hosts share a cluster's checkpoints. A directory is one host's alone.
+    fn wanted(&self) -> Option<Wanted> {
+        self.keeps_on_cluster().then(|| Wanted {
+            client: self.server.client().clone(),
+            key: LeaseKey { pipeline: self.settings.name().to_owned(), worker: self.worker() },
+            ttl: self.settings.lease.ttl,
+            holder: self.holder.clone(),
+        })
     }
 
     /// What all plugins want.
@@ -251,13 +215,27 @@ impl Host {
         all
     }
 
-    async fn pipelines(&self, epoch: u64) -> anyhow::Result<Vec<Pipeline>> {
+    /// What each plugin is to be brought; and the plugins for which that cannot be said, with the reason.
+    ///
+    /// # Errors
+    /// It can be said for none of them, or the store cannot be used, which is not the fault of one.
+    async fn pipelines(&self, epoch: u64) -> anyhow::Result<(Vec<Pipeline>, Vec<(Slot, anyhow::Error)>)> {
         let all = self.selection();
-        let mut pipelines = Vec::new();
+        let (mut pipelines, mut unfit) = (Vec::new(), Vec::new());
         for member in self.members.all() {
-            pipelines.push(self.pipeline(member, &all, epoch).await?);
+            match self.pipeline(member, &all, epoch).await {
+                Ok(pipeline) => pipelines.push(pipeline),
+                Err(error) if is_of_store(&error) => return Err(error),
+                Err(error) => unfit.push((member.slot.clone(), error)),
+            }
         }
-        Ok(pipelines)
+        match unfit.pop() {
+            Some((_, error)) if pipelines.is_empty() => Err(error),
+            last => {
+                unfit.extend(last);
+                Ok((pipelines, unfit))
+            }
+        }
     }
 
     /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
@@ -298,6 +276,28 @@ impl Host {
     }
 }
 
+/// Whether it is the store that fails, and not what it has of one plugin.
+fn is_of_store(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<StoreError>()
+        .is_some_and(|error| !matches!(error, StoreError::Damaged { .. } | StoreError::Newer { .. }))
+}
+
+/// Waits for the lease, where one is wanted.
+async fn acquire(wanted: Option<Wanted>, control: &Control) -> anyhow::Result<Option<Lease>> {
+    let Some(Wanted { client, key, ttl, holder }) = wanted else { return Ok(None) };
+    let say = |Waiting { holder, at_most }: Waiting<'_>| {
+        control.stand_by();
+        tracing::info!(
+            "standing by: the pipeline {} is worked on by {holder}; this host takes over in at most {} if the other does not \
+             renew its lease",
+            key.pipeline,
+            humantime::format_duration(at_most)
+        );
+    };
+    Ok(Some(Lease::acquire(&client, &key, ttl, &holder, say).await?))
+}
+
 /// Waits until the lease is lost, if there is one, and says why.
 async fn lost(lease: &mut Option<Lease>) -> String {
     match lease {
@@ -306,7 +306,7 @@ async fn lost(lease: &mut Option<Lease>) -> String {
     }
 }
 
-/// Says what became of each plugin. The first failure is the host's.
+/// Says what became of each plugin. Gives back the first failure, which is the host's where no plugin is left.
 fn finish(all: Vec<Ended>) -> anyhow::Result<()> {
     let mut failure = None;
     for Ended { plugin, position, summary, skipped, result } in all {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// A file that has not changed for so long is not being written any more.
 const QUIET: Duration = Duration::from_millis(250);
 /// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// One that changes all the time is taken as it is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -87,8 +87,8 @@ impl Watch {
     }
 }
 
-/// Waits until what `look` gives stays the same for a while.
-pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) {
+/// Waits until what `look` gives stays the same for a while, and gives it back.
+pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) -> T {
     let deadline = Instant::now() + PATIENCE;
     let (mut last, mut since) = (look(), Instant::now());
     while since.elapsed() < QUIET && Instant::now() < deadline {
@@ -98,6 +98,7 @@ pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) {
             (last, since) = (now, Instant::now());
         }
     }
+    last
 }
 
 fn say(directory: &Path, error: &notify::Error) {

@@ -13,7 +13,7 @@ use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
 use crate::selection::Selection;
 use crate::source::patience::Patience;
-use crate::source::wire::{AWAIT, reply, timed_for};
+use crate::source::wire::{AWAIT, Wait, reply, timed_for};
 use crate::source::{Malformed, Reply, Skipped};
 
 /// A reader of a change stream, from a position on, without end.
@@ -31,6 +31,7 @@ pub struct ChangeStream {
 
 struct Cursor {
     batches: RawBatchCursor,
+    wait: Wait,
     /// The reply to the command that opened it has not been read yet. It says nothing of the next one.
     fresh: bool,
 }
@@ -78,7 +79,7 @@ impl ChangeStream {
             let limit = self.patience.limit();
             let cursor = self.cursor().await?;
             let read = async { cursor.batches.next().await.transpose() };
-            let error = match timed_for(limit, read).await {
+            let error = match cursor.wait.timed_for(limit, read).await {
                 Ok(Some(batch)) => return self.read(&reply(batch)),
                 Ok(None) => Error::custom("the server has closed its cursor"),
                 Err(error) => error,
@@ -112,7 +113,7 @@ impl ChangeStream {
             match self.cursor.take() {
                 Some(cursor) => return Ok(self.cursor.insert(cursor)),
                 None => match self.aggregate().await {
-                    Ok(batches) => self.cursor = Some(Cursor { batches, fresh: true }),
+                    Ok(batches) => self.cursor = Some(Cursor { batches, wait: Wait::default(), fresh: true }),
                     Err(error) if self.request.lower(&error) => {}
                     Err(error) => self.failed(&error).await?,
                 },

@@ -19,7 +19,7 @@ use crate::selection::Selection;
 use crate::source::apart::keep_apart;
 use crate::source::reply::Reply;
 use crate::source::server_error::is_timeout;
-use crate::source::wire::{timed, timed_for};
+use crate::source::wire::{Wait, timed};
 use crate::source::{Malformed, Skipped};
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
@@ -74,6 +74,7 @@ pub struct Tail {
 
 struct Cursor {
     batches: ReadAhead,
+    wait: Wait,
     /// An entry has come: where the tail is anchored, the first was the anchor.
     confirmed: bool,
     /// Nothing past the position has come.
@@ -206,7 +207,7 @@ impl Tail {
         loop {
             let limit = self.oplog.patience.limit();
             let cursor = self.cursor().await?;
-            match timed_for(limit, cursor.batches.next()).await {
+            match cursor.wait.timed_for(limit, cursor.batches.next()).await {
                 Ok(Some(reply)) => {
                     self.recovered();
                     return Ok(reply);
@@ -246,8 +247,13 @@ impl Tail {
                         check_start(&mut self.oplog, self.position).await?;
                     }
                     let batches = ReadAhead::new(batches);
-                    self.cursor =
-                        Some(Cursor { batches, confirmed: !self.anchored, fresh: true, decoding: false });
+                    self.cursor = Some(Cursor {
+                        batches,
+                        wait: Wait::default(),
+                        confirmed: !self.anchored,
+                        fresh: true,
+                        decoding: false,
+                    });
                 }
                 Err(error) => self.oplog.again("the oplog cannot be read", &error).await?,
             }

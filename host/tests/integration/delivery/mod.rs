@@ -4,6 +4,8 @@ mod crashes;
 mod isolation;
 mod keeping;
 mod ledger;
+mod stopped;
+mod storm;
 mod takeover;
 mod trouble;
 mod workers;

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use xtask::testbed::Server;
 
 use super::ledger::{Ledger, Writer};
+use crate::proxy::Proxy;
 use crate::support::{Host, message, plugin};
 
 struct Scene {
@@ -24,9 +25,17 @@ impl Scene {
     }
 
     fn start(&self) -> Host {
+        self.start_with("1s")
+    }
+
+    fn start_with(&self, ttl: &str) -> Host {
+        self.start_at(self.server.uri(), ttl)
+    }
+
+    fn start_at(&self, uri: &str, ttl: &str) -> Host {
         let print_ops = plugin("print_ops");
-        let from = ["--uri", self.server.uri(), "--oplog", &self.writer.oplog, "--start", "oldest"];
-        let named = ["--plugin", &print_ops, "--name", &self.pipeline, "--lease-ttl", "1s"];
+        let from = ["--uri", uri, "--oplog", &self.writer.oplog, "--start", "oldest"];
+        let named = ["--plugin", &print_ops, "--name", &self.pipeline, "--lease-ttl", ttl];
         Host::start(&[&from[..], &named].concat())
     }
 
@@ -66,6 +75,51 @@ async fn who_is_killed_is_followed_by_the_other() {
     ledger.add(&first.all().1, 0);
     ledger.add(&second.all().1, 0);
     assert_eq!(ledger.seen, scene.writer.written);
+    assert_eq!(scene.checkpoint().await.epoch, 2);
+}
+
+#[tokio::test]
+async fn who_is_killed_and_started_again_on_the_same_machine_waits_for_nobody() {
+    let mut scene = Scene::new().await;
+    let mut first = scene.start_with("1h");
+    scene.writer.write(10).await;
+    first.wait_until("the last op", |line| scene.writer.is_last(line));
+    // One that stands by there takes over immediately, too.
+    let mut second = scene.start_with("1h");
+    second.wait_for("takes over in at most 1h if the other does not renew its lease");
+    first.signal(Signal::SIGKILL);
+    assert_eq!(first.ended().0, None);
+    second.wait_for(" has ended");
+    scene.writer.write(10).await;
+    second.wait_until("the last op", |line| scene.writer.is_last(line));
+    second.signal(Signal::SIGKILL);
+    assert_eq!(second.ended().0, None);
+    let mut third = scene.start_with("1h");
+    third.wait_for(" has ended");
+    scene.writer.write(10).await;
+    third.wait_until("the last op", |line| scene.writer.is_last(line));
+    assert_eq!(third.stop().0, Some(0));
+    assert_eq!(scene.checkpoint().await.epoch, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_host_that_lost_its_lease_with_its_server_does_not_wait_for_itself() {
+    let mut scene = Scene::new().await;
+    let proxy = Proxy::start(scene.server.uri()).await;
+    let mut host = scene.start_at(proxy.uri(), "2s");
+    scene.writer.write(10).await;
+    host.wait_until("the last op", |line| scene.writer.is_last(line));
+    proxy.cut();
+    host.wait_for("standing by, as another host may work now");
+    host.wait_for("the lease cannot be read or taken");
+    proxy.resume();
+    host.wait_for("is this host's again: nobody took it meanwhile");
+    scene.writer.write(10).await;
+    host.wait_until("the last op", |line| scene.writer.is_last(line));
+    host.signal(Signal::SIGTERM);
+    let (code, log) = host.all();
+    assert_eq!(code, Some(0));
+    assert!(!log.iter().any(|line| message(line).contains("is worked on by")), "{log:?}");
     assert_eq!(scene.checkpoint().await.epoch, 2);
 }
 

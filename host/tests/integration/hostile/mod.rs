@@ -4,6 +4,7 @@
 //! hand, so that they can do what no compiler would.
 
 mod boundary;
+mod compiling;
 mod filter_batch;
 mod floods;
 mod mutations;

@@ -41,6 +41,17 @@ fn subscriptions_that_are_none_are_said_at_once() {
             list(80, 1)
         )
     };
+    // The same one so many times, from 1024 on.
+    let expressions = |count: u32| {
+        let each = |n: u32| {
+            let at = 1024 + 16 * n;
+            format!(
+                "(i32.store (i32.const {at}) (i32.const 128)) (i32.store (i32.const {}) (i32.const 3))",
+                at + 4
+            )
+        };
+        format!("{} {}", (0..count).map(each).collect::<String>(), list(1024, count.into()))
+    };
     for (name, data, body, reasons) in [
         (
             "loop",
@@ -54,6 +65,28 @@ fn subscriptions_that_are_none_are_said_at_once() {
         ("no_operation", "shop.orders", one("shop.orders", 99), &["discriminant", "invalid", "enum"]),
         ("no_namespace", "shop", one("shop", 0), &["subscribes to \"shop\": no change is in \"shop\""]),
         ("no_regex", "/(/", one("/(/", 0), &["is no regular expression"]),
+        (
+            "large_regex",
+            r"/\\w{999}{9}/",
+            one(r"/\w{999}{9}/", 0),
+            &["is no regular expression: ", "size limit"],
+        ),
+        ("many", "", list(4096, 1001), &["has 1001 subscriptions, and may have 1000"]),
+        (
+            "long",
+            "",
+            format!(
+                "(i32.store (i32.const 80) (i32.const 4096)) (i32.store (i32.const 84) (i32.const 5000)) {}",
+                list(80, 1)
+            ),
+            &["has a subscription of 5000 bytes, and one may have 4096"],
+        ),
+        (
+            "expressions",
+            "/a/",
+            expressions(65),
+            &["has 65 regular expressions among its subscriptions, and may have 64"],
+        ),
     ] {
         let fields = format!(
             "(data (i32.const 128) \"{data}\") (func (export \"subscriptions\") (result i32) {body})"

@@ -1,0 +1,123 @@
+//! What stops one plugin stops that plugin.
+
+use bson::oid::ObjectId;
+use bson::{Timestamp, doc};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, create_oplog, message, plugin, run};
+use crate::swapping::{put, says};
+
+fn entry(n: u32) -> bson::Document {
+    let ts = Timestamp { time: 1_700_000_000, increment: n };
+    doc! { "op": "i", "ns": "a.b", "o": { "_id": n }, "ts": ts }
+}
+
+fn is_op(line: &Value, plugin: &str, n: u32) -> bool {
+    line["plugin"] == plugin
+        && line["target"] == "plugin"
+        && message(line).contains(&format!("\"documentKey\":{{\"_id\":{n}}}"))
+}
+
+/// Of the plugin `a`; there is `b` beside it.
+fn state(host: &Host) -> (Value, String) {
+    let a = host.status()["plugins"][0].clone();
+    assert_eq!(a["plugin"], "a");
+    (a["state"].clone(), a["lastError"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_history_is_lost_stops_and_the_other_runs_on() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let oplog = create_oplog(&own, [entry(1)]).await;
+    let print_ops = plugin("print_ops");
+    let (a, b) = (format!("a={print_ops}"), format!("b={print_ops}"));
+    let from = ["--uri", server.uri(), "--oplog", &oplog, "--start", "oldest", "--admin", "127.0.0.1:0"];
+    let mut host = Host::start(&[&["--plugin", &a, "--plugin", &b][..], &from].concat());
+    let both = |host: &mut Host, n: u32| {
+        for name in ["a", "b"] {
+            if !host.logged().iter().any(|line| is_op(line, name, n)) {
+                host.wait_until("the op", |line| is_op(line, name, n));
+            }
+        }
+    };
+    both(&mut host, 1);
+    own.collection("oplog").insert_one(entry(2)).await.unwrap();
+    both(&mut host, 2);
+    let address = host.address();
+    assert_eq!(run(&["pause", "--plugin", "a", "--admin", &address]).0, Some(0));
+    own.collection("oplog").insert_one(entry(3)).await.unwrap();
+    host.wait_until("the op", |line| is_op(line, "b", 3));
+    // What a has not read is gone, and where b stands is there.
+    own.collection("oplog").drop().await.unwrap();
+    create_oplog(&own, [entry(3), entry(4)]).await;
+    host.wait_until("the op", |line| is_op(line, "b", 4));
+    assert_eq!(run(&["resume", "--plugin", "a", "--admin", &address]).0, Some(0));
+    host.wait_until("a has stopped", |line| says(line, "a", "the plugin has stopped, and the others run on"));
+    let (state, error) = state(&host);
+    assert_eq!(state, "stopped");
+    assert!(error.contains("history is lost"), "{error}");
+    own.collection("oplog").insert_one(entry(5)).await.unwrap();
+    host.wait_until("the op", |line| is_op(line, "b", 5));
+    // Steering says so, and reaches the other.
+    let (code, _, said) = run(&["pause", "--plugin", "a", "--admin", &address]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("the plugin a has stopped: "), "{said}");
+    let (code, out, said) = run(&["pause", "--admin", &address]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains('b') && !out.contains("a,"), "{out}");
+    assert_eq!(run(&["resume", "--admin", &address]).0, Some(0));
+    // It is tried again when it is asked for, and nothing has changed.
+    host.signal(Signal::SIGHUP);
+    host.wait_until("a has stopped", |line| says(line, "a", "the plugin has stopped, and the others run on"));
+    own.collection("oplog").insert_one(entry(6)).await.unwrap();
+    host.wait_until("the op", |line| is_op(line, "b", 6));
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let oplog = create_oplog(&own, [entry(1)]).await;
+    let (directory, pipeline) = (tempfile::tempdir().unwrap(), ObjectId::new().to_hex());
+    let path = |name: &str| directory.path().join(name);
+    put(plugin("print_ops"), &path("a.wasm"));
+    put(plugin("print_ops"), &path("b.wasm"));
+    std::fs::write(path("c.wasm"), "no plugin").unwrap();
+    let dir = directory.path().to_str().unwrap();
+    let from = ["--uri", server.uri(), "--oplog", &oplog, "--start", "oldest", "--name", &pipeline];
+    let arguments = [&["--plugin-dir", dir, "--admin", "127.0.0.1:0"][..], &from].concat();
+    let mut host = Host::start(&arguments);
+    host.wait_until("c is said", |line| {
+        says(line, "c", "not loaded, until its file or the settings change: ")
+    });
+    host.wait_until("the op", |line| is_op(line, "b", 1));
+    put(plugin("print_ops"), &path("c.wasm"));
+    host.wait_until("c begins", |line| is_op(line, "c", 1));
+    host.wait_for_position(", 1)").await;
+    assert_eq!(host.stop().0, Some(0));
+
+    // A checkpoint of another deployment.
+    let checkpoints = own.client.database("gtm").collection::<bson::Document>("checkpoints");
+    let of_a = doc! { "_id.pipeline": &pipeline, "_id.plugin": "a" };
+    let before = checkpoints.find_one(of_a.clone()).await.unwrap().unwrap();
+    let set = async |deployment: &str| {
+        let set = doc! { "$set": { "deployment": deployment } };
+        assert_eq!(checkpoints.update_one(of_a.clone(), set).await.unwrap().matched_count, 1);
+    };
+    set("another").await;
+    let mut host = Host::start(&arguments);
+    host.wait_until("a is said", |line| says(line, "a", "not begun, until its file or the settings change"));
+    own.collection("oplog").insert_one(entry(2)).await.unwrap();
+    host.wait_until("the op", |line| is_op(line, "b", 2));
+    let (state, error) = state(&host);
+    assert_eq!(state, "stopped");
+    assert!(error.contains("of another deployment"), "{error}");
+    set(before.get_str("deployment").unwrap()).await;
+    host.signal(Signal::SIGHUP);
+    host.wait_until("the op", |line| is_op(line, "a", 2));
+    assert_eq!(host.stop().0, Some(0));
+}
