@@ -4,6 +4,7 @@
 //! [`Live`] follows a deployment, by its [`oplog`] or a [`change_stream`] as [`choose`] decides.
 
 mod apart;
+mod broken;
 pub mod change_stream;
 mod choice;
 pub mod connect;

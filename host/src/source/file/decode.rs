@@ -19,11 +19,12 @@ use super::report::{Contents, Totals};
 use super::texts::Texts;
 use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
 use crate::selection::Selection;
+use crate::source::broken::count_broken;
 use crate::source::oplog::Reader;
 use crate::source::oplog::entry::Entry;
-use crate::source::oplog::scan::Fields;
+use crate::source::oplog::scan::check;
 use crate::source::reply::id_of;
-use crate::source::{Malformed, Reply};
+use crate::source::{Malformed, Reply, Skipped};
 
 /// Reads files one after another.
 pub(super) struct Decoder {
@@ -33,6 +34,8 @@ pub(super) struct Decoder {
     selection: Selection,
     options: Options,
     totals: Totals,
+    /// Ops that are given out though a document of theirs is broken.
+    broken: Skipped,
     /// Of one entry.
     decoded: Vec<Op>,
     outbox: Outbox,
@@ -47,6 +50,7 @@ impl Decoder {
             selection,
             options,
             totals: Totals::default(),
+            broken: Skipped::new(),
             decoded: Vec::new(),
             outbox: Outbox::new(sender),
             said_metadata: false,
@@ -209,6 +213,7 @@ impl Decoder {
             self.reader.supply(entry, missing, None);
         }
         if !self.decoded.is_empty() {
+            count_broken(&self.decoded, &mut self.broken);
             let mut decoded = std::mem::take(&mut self.decoded);
             for op in decoded.drain(..) {
                 self.give(file, op)?;
@@ -227,7 +232,7 @@ impl Decoder {
         document: &RawDocument,
         offset: u64,
     ) -> Result<(), Stop> {
-        if let Some(broken) = Fields::of(document).find_map(Result::err) {
+        if let Err(broken) = check(document) {
             self.corrupt(file, offset, &broken.to_string());
             return Ok(());
         }
@@ -264,6 +269,7 @@ impl Decoder {
     fn send(&mut self, file: &Current) -> Result<(), Gone> {
         let mut totals = self.totals.clone();
         totals.skipped = self.reader.skipped().clone();
+        totals.skipped.extend(&self.broken);
         totals.unwanted += self.reader.unwanted();
         self.outbox.send(file.index, file.report.clone(), totals)
     }
