@@ -44,6 +44,9 @@ pub(crate) fn main() -> ExitCode {
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
+        if let Some(database) = &settings.store.database {
+            database.choose()?;
+        }
         Ok(settings)
     });
     let settings = match started {

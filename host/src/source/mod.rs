@@ -19,6 +19,7 @@ mod session;
 mod skip;
 pub mod snapshot;
 mod start;
+mod uri;
 pub(crate) mod value;
 pub(crate) mod wire;
 
