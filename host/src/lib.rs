@@ -4,6 +4,7 @@
 //!
 //! - [`op`]: what a change is;
 //! - [`extended_json`]: BSON for people and scripts;
+//! - [`own_database`]: the database of the cluster that is the host's own;
 //! - [`display`]: how far long work is, for who waits for it;
 //! - [`secret`]: values that are not to be seen;
 //! - [`selection`]: which changes are wanted;
@@ -26,6 +27,7 @@ pub mod extended_json;
 mod hexadecimal;
 pub mod lease;
 pub mod op;
+pub mod own_database;
 pub mod plugin;
 pub mod secret;
 pub mod selection;

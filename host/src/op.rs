@@ -96,17 +96,18 @@ impl Op {
 
     /// The bytes that its documents take.
     pub fn size(&self) -> usize {
+        self.documents().into_iter().filter_map(|(_, document)| document).map(Bytes::len).sum()
+    }
+
+    /// Returns its documents by the names of their fields in an op that is printed.
+    pub(crate) fn documents(&self) -> [(&'static str, Option<&Bytes>); 5] {
         [
-            &self.document_key,
-            &self.full_document,
-            &self.full_document_before_change,
-            &self.update_description,
-            &self.command,
+            ("documentKey", self.document_key.as_ref()),
+            ("fullDocument", self.full_document.as_ref()),
+            ("fullDocumentBeforeChange", self.full_document_before_change.as_ref()),
+            ("updateDescription", self.update_description.as_ref()),
+            ("command", self.command.as_ref()),
         ]
-        .into_iter()
-        .flatten()
-        .map(Bytes::len)
-        .sum()
     }
 
     /// Its documents.

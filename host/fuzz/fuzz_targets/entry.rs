@@ -4,9 +4,10 @@
 
 use bson::spec::ElementType;
 use bson::{RawBsonRef, RawDocument};
+use gtm_host::extended_json::{Form, write};
 use gtm_host::source::oplog::Reader;
 use gtm_host::source::oplog::entry::Entry;
-use gtm_host::source::oplog::scan::Fields;
+use gtm_host::source::oplog::scan::{Fields, check};
 use gtm_host::source::{Reply};
 use gtm_host::selection::Selection;
 use libfuzzer_sys::fuzz_target;
@@ -48,6 +49,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut reader = Reader::new(Selection::everything()).holding(HELD);
     for document in &documents {
         compare(document);
+        // What is said to be whole can be printed.
+        let written = write(document, Form::Relaxed, &mut Vec::new());
+        assert!(check(document).is_err() || written.is_ok());
         let reply = Reply::new(document.as_bytes().to_vec().into());
         let entry = match Entry::parse(document) {
             Ok(entry) => entry,

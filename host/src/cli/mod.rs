@@ -48,6 +48,9 @@ pub(crate) fn main() -> ExitCode {
     }
     let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
+        if let Some(database) = &settings.store.database {
+            database.choose()?;
+        }
         Ok(settings)
     });
     let settings = match started {

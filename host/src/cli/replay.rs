@@ -65,7 +65,7 @@ pub(super) async fn run(
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let failed = plugins.iter().any(|(_, summary)| summary.handled + summary.unwanted < summary.read);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed || summary.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// `sizes`: of all files, where that can be known.

@@ -38,7 +38,7 @@ impl Server {
 
     /// The store that the settings name.
     pub(super) async fn store(&self, settings: &Settings) -> anyhow::Result<Store> {
-        Ok(Store::open(&settings.store, &self.client).await?)
+        Ok(Store::open(&settings.store.kind, &self.client).await?)
     }
 
     /// How it is followed for what `selection` wants.
@@ -95,12 +95,12 @@ async fn client(settings: &Settings) -> anyhow::Result<Client> {
 
 /// The store that the settings name, without following anything.
 pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
-    let client = match settings.store {
+    let client = match settings.store.kind {
         StoreKind::Mongodb => client(settings).await?,
         // Of no use here: what is in a directory can be looked at while the server is down.
         StoreKind::File(_) | StoreKind::None => Client::with_uri_str(URI).await?,
     };
-    Ok(Store::open(&settings.store, &client).await?)
+    Ok(Store::open(&settings.store.kind, &client).await?)
 }
 
 fn namespace(namespace: &str) -> anyhow::Result<Namespace> {

@@ -25,6 +25,12 @@ pub(super) struct ReadSummary {
 }
 
 impl ReadSummary {
+    /// Whether files were read of which some is damaged. That is counted and passed over, so that the rest is read; the
+    /// exit status tells scripts.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.totals.is_damaged())
+    }
+
     fn passed_over(&self) -> Vec<(&'static str, u64)> {
         let server = skipped_by_name(&self.skipped);
         let files = self.report.iter().flat_map(|report| report.totals.counts());

@@ -44,7 +44,11 @@ pub(super) async fn run(
         Format::Text => write!(io::stderr(), "{summary}"),
     };
     result?;
-    Ok(if in_part { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(match (in_part, summary.is_damaged()) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// What is printed.

@@ -5,6 +5,7 @@
 
 mod hint;
 mod plugins;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::store::StoreKind;
 use crate::workers::ListDocument;
 use hint::with_hint;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
+pub use store::StoreSettings;
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";
@@ -54,7 +56,7 @@ pub struct Settings {
     /// The name of the pipeline, under which hosts share checkpoints. By default [`NAME`].
     pub name: Option<String>,
     /// Where checkpoints, dead letters and the progress of snapshots are kept.
-    pub store: StoreKind,
+    pub store: StoreSettings,
     /// How long, after SIGINT or SIGTERM, ops that were read are still handled.
     #[serde(with = "humantime_serde::option")]
     pub shutdown_grace: Option<Duration>,
@@ -299,7 +301,7 @@ impl Settings {
         for path in files.into_iter().flatten() {
             *path = directory.join(&*path);
         }
-        if let StoreKind::File(path) = &mut settings.store {
+        if let StoreKind::File(path) = &mut settings.store.kind {
             *path = directory.join(&*path);
         }
         Ok(settings)

@@ -1,6 +1,6 @@
 //! BSON as Extended JSON (v2), on one line, straight from its bytes; and back.
 //!
-//! The library writes scalars. Documents are walked here, as what it builds of them first keeps only one
+//! The library writes most scalars; what of dates and doubles it gets wrong is written here. Documents are walked here, as what it builds of them first keeps only one
 //! of several fields with the same name (which an update description may have), and has no room for deep
 //! nesting. Text that is not UTF-8 is written with replacement characters. A document that would be read as
 //! another value, such as `{"$date": "…"}`, is written as `{"$document": {"$date": "…"}}`.
@@ -11,9 +11,11 @@ mod read;
 mod wrapper;
 
 use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bson::raw::RawElement;
 use bson::{Bson, RawBsonRef, RawDocument};
+use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 
 use wrapper::is_ambiguous;
 
@@ -128,11 +130,32 @@ fn text(string: &str, out: &mut Vec<u8>) {
 }
 
 fn json(scalar: Bson, form: Form, out: &mut Vec<u8>) {
-    let json = match form {
-        Form::Relaxed => scalar.into_relaxed_extjson(),
-        Form::Canonical => scalar.into_canonical_extjson(),
+    // Writing to memory does not fail.
+    let _ = match (scalar, form) {
+        (Bson::DateTime(at), Form::Relaxed) => date(at.timestamp_millis(), out),
+        // In as few digits as tell it from all others. A document has few of them that are subnormal, but it may.
+        (Bson::Double(number), Form::Canonical) if number.is_finite() => {
+            write!(out, r#"{{"$numberDouble":"{number:?}"}}"#)
+        }
+        (scalar, Form::Relaxed) => write!(out, "{}", scalar.into_relaxed_extjson()),
+        (scalar, Form::Canonical) => write!(out, "{}", scalar.into_canonical_extjson()),
     };
-    let _ = write!(out, "{json}");
+}
+
+/// The first millisecond that has a year of five digits.
+const YEAR_10000: u64 = 253_402_300_800_000;
+
+/// The years 1970 to 9999 as people write them, with the milliseconds where there are any; the others as a number.
+fn date(millis: i64, out: &mut Vec<u8>) -> std::io::Result<()> {
+    match u64::try_from(millis) {
+        Ok(since) if since < YEAR_10000 => {
+            let at = UNIX_EPOCH + Duration::from_millis(since);
+            let seconds = since.is_multiple_of(1000);
+            let at = if seconds { format_rfc3339_seconds(at) } else { format_rfc3339_millis(at) };
+            write!(out, r#"{{"$date":"{at}"}}"#)
+        }
+        _ => write!(out, r#"{{"$date":{{"$numberLong":"{millis}"}}}}"#),
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +188,48 @@ mod tests {
         assert_eq!(line(&raw, Form::Relaxed), expected);
         let expected = Bson::Document(document).into_canonical_extjson().to_string();
         assert_eq!(line(&raw, Form::Canonical), expected);
+    }
+
+    #[test]
+    fn dates_of_years_with_four_digits_are_readable_and_the_others_numbers() {
+        let dates = [
+            (0, r#""1970-01-01T00:00:00Z""#),
+            (1_700_000_000_120, r#""2023-11-14T22:13:20.120Z""#),
+            (1_700_000_000_001, r#""2023-11-14T22:13:20.001Z""#),
+            (253_402_300_799_999, r#""9999-12-31T23:59:59.999Z""#),
+            (253_402_300_800_000, r#"{"$numberLong":"253402300800000"}"#),
+            (8_640_000_000_000_000, r#"{"$numberLong":"8640000000000000"}"#),
+            (i64::MAX, r#"{"$numberLong":"9223372036854775807"}"#),
+            (-1, r#"{"$numberLong":"-1"}"#),
+            (i64::MIN, r#"{"$numberLong":"-9223372036854775808"}"#),
+        ];
+        for (millis, expected) in dates {
+            let raw = bson::rawdoc! { "at": bson::DateTime::from_millis(millis) };
+            assert_eq!(line(&raw, Form::Relaxed), format!(r#"{{"at":{{"$date":{expected}}}}}"#));
+            let canonical = format!(r#"{{"at":{{"$date":{{"$numberLong":"{millis}"}}}}}}"#);
+            assert_eq!(line(&raw, Form::Canonical), canonical);
+            assert_eq!(read_document(&line(&raw, Form::Relaxed)).unwrap(), raw);
+        }
+    }
+
+    #[test]
+    fn doubles_have_their_type_and_every_digit_that_counts() {
+        let doubles = [
+            (1.0, "1.0"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (5e-324, "5e-324"),
+            (2.225_073_858_507_201e-308, "2.225073858507201e-308"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (f64::NEG_INFINITY, "-Infinity"),
+            (f64::NAN, "NaN"),
+        ];
+        for (double, expected) in doubles {
+            let canonical = line(&bson::rawdoc! { "n": double }, Form::Canonical);
+            assert_eq!(canonical, format!(r#"{{"n":{{"$numberDouble":"{expected}"}}}}"#));
+            let back = read_document(&canonical).unwrap().get_f64("n").unwrap();
+            assert_eq!(back.to_bits(), double.to_bits(), "{expected}");
+        }
     }
 
     #[test]

@@ -22,14 +22,7 @@ pub fn write_op(op: &Op, form: Form, out: &mut Vec<u8>) {
         field("wallTime", out);
         json(Bson::DateTime(DateTime::from_millis(millis)), form, out);
     }
-    let documents = [
-        ("documentKey", &op.document_key),
-        ("fullDocument", &op.full_document),
-        ("fullDocumentBeforeChange", &op.full_document_before_change),
-        ("updateDescription", &op.update_description),
-        ("command", &op.command),
-    ];
-    for (name, document) in documents {
+    for (name, document) in op.documents() {
         let Some(bytes) = document else { continue };
         field(name, out);
         let written = RawDocument::from_bytes(bytes).is_ok_and(|document| write(document, form, out).is_ok());

@@ -1,13 +1,16 @@
 //! Why a lease is not had, or not had any more.
 
+use crate::own_database::own_database;
+
 /// Why a lease is not had, or not had any more.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LeaseError {
     /// The user has not the right to keep leases.
     #[error(
-        "this user may not keep the lease in gtm.leases: {reason}. Let an administrator grant it, in mongosh: \
-         db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"readWrite\", db: \"gtm\"}}]), or keep everything on this \
-         machine, for one host only (--store file:DIR)"
+        "this user may not keep the lease in {0}.leases: {reason}. Let an administrator grant it, in mongosh: \
+         db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"readWrite\", db: \"{0}\"}}]), or keep everything on this \
+         machine, for one host only (--store file:DIR)",
+        own_database()
     )]
     Unauthorized {
         /// What the server says.
@@ -15,7 +18,8 @@ pub enum LeaseError {
     },
     /// A newer gtm-host wrote it.
     #[error(
-        "the lease of {key} in gtm.leases is of version {version}, and this host knows version 1: use the gtm-host that wrote it"
+        "the lease of {key} in {}.leases is of version {version}, and this host knows version 1: use the gtm-host that wrote it",
+        own_database()
     )]
     Newer {
         /// Whose lease.
@@ -25,8 +29,9 @@ pub enum LeaseError {
     },
     /// It is not as gtm-host writes it.
     #[error(
-        "the lease of {key} in gtm.leases is not as gtm-host writes it: {reason}. Was it edited? Stop all hosts of this name, \
-         mend or remove it, and start them again"
+        "the lease of {key} in {}.leases is not as gtm-host writes it: {reason}. Was it edited? Stop all hosts of this name, \
+         mend or remove it, and start them again",
+        own_database()
     )]
     Invalid {
         /// Whose lease.
@@ -35,7 +40,7 @@ pub enum LeaseError {
         reason: String,
     },
     /// The server refuses.
-    #[error("the lease of {key} cannot be kept in gtm.leases: {reason}")]
+    #[error("the lease of {key} cannot be kept in {}.leases: {reason}", own_database())]
     Server {
         /// Whose lease.
         key: String,
@@ -53,7 +58,7 @@ pub enum LeaseError {
         holder: String,
     },
     /// It was removed from the collection.
-    #[error("the lease of {key} is lost: somebody removed it from gtm.leases")]
+    #[error("the lease of {key} is lost: somebody removed it from {}.leases", own_database())]
     Removed {
         /// Whose lease.
         key: String,

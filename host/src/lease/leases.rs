@@ -10,10 +10,10 @@ use mongodb::{Client, Collection};
 use super::document::{State, Stored, VERSION};
 use super::hold::Holder;
 use super::{LeaseError, LeaseKey};
+use crate::own_database::own_database;
 use crate::source::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
 use crate::source::wire::timed_for;
 
-const DATABASE: &str = "gtm";
 const COLLECTION: &str = "leases";
 const DUPLICATE_KEY: i32 = 11000;
 
@@ -52,7 +52,7 @@ impl Leases {
             .read_concern(ReadConcern::local())
             .write_concern(WriteConcern::majority())
             .build();
-        let collection = client.database(DATABASE).collection_with_options(COLLECTION, options);
+        let collection = client.database(own_database()).collection_with_options(COLLECTION, options);
         Self { collection, key, holder }
     }
 

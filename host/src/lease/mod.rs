@@ -1,7 +1,7 @@
 //! Which of two hosts with the same pipeline works: the one that holds the lease. The other stands by, and takes over when
 //! the first has ended.
 //!
-//! The lease is a document in the collection `gtm.leases`, written with write concern `majority` and by compare-and-set only:
+//! The lease is a document in the collection `leases` of the host's own database, written with write concern `majority` and by compare-and-set only:
 //!
 //! ```text
 //! {_id: {pipeline, worker?}, version: 1, holder, process: {holder, place, pid, started}?, epoch, renewals, released, time}

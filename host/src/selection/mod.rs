@@ -13,6 +13,7 @@ pub use pattern::{Pattern, PatternError};
 
 use crate::hexadecimal::hexadecimal;
 use crate::op::{Namespace, Op, OperationType};
+use crate::own_database::own_database;
 
 /// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
 const REMEMBERED: usize = 10_000;
@@ -52,9 +53,10 @@ impl Selection {
     /// slashes it is a regular expression. No operation types means all.
     ///
     /// # Errors
-    /// The pattern is none.
+    /// The pattern is none, or no change can be in a namespace like it: what it names is skipped.
     pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), PatternError> {
         let pattern = Pattern::new(pattern)?;
+        pattern.check(own_database())?;
         let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
         let operations = if operations == 0 { Operations::MAX } else { operations };
         self.rules.push(Rule { pattern, operations });
@@ -188,9 +190,14 @@ impl Selection {
     }
 }
 
-/// The server's own namespaces, and the host's: `gtm`.
+/// The server's own namespaces, and the host's.
 fn is_internal(database: &str, collection: &str) -> bool {
-    matches!(database, "config" | "admin" | "local" | "gtm") || collection.starts_with("system.")
+    is_own(database) || pattern::is_system(collection)
+}
+
+/// Whether a database is the server's own, or the host's.
+pub(crate) fn is_own(database: &str) -> bool {
+    pattern::is_servers(database) || database == own_database()
 }
 
 fn bit(operation: OperationType) -> Operations {
@@ -218,6 +225,64 @@ mod tests {
         assert!(!wants(&mut selection, "shop2", "orders", OperationType::Insert));
         selection.add("odd.a{b,c}[?]", &[]).unwrap();
         assert!(wants(&mut selection, "odd", "a{b,c}[?]", OperationType::Insert));
+    }
+
+    #[test]
+    fn a_backslash_is_a_character() {
+        let mut selection = Selection::default();
+        selection.add(r"shop.CORP\alice", &[]).unwrap();
+        selection.add(r"shop.DOM\*", &[]).unwrap();
+        assert!(wants(&mut selection, "shop", r"CORP\alice", OperationType::Insert));
+        assert!(wants(&mut selection, "shop", r"DOM\bob", OperationType::Insert));
+        assert!(!wants(&mut selection, "shop", "CORPalice", OperationType::Insert));
+        assert!(!wants(&mut selection, "shop", "DOM*", OperationType::Insert));
+    }
+
+    #[test]
+    fn a_pattern_that_no_change_can_match_is_refused_with_what_to_write() {
+        let said = |pattern: &str| Selection::default().add(pattern, &[]).map_err(|error| error.to_string());
+        for (pattern, what) in [
+            ("admin.*", "the server's own"),
+            ("config.x", "the server's own"),
+            ("local.oplog.rs", "the server's own"),
+            ("gtm.*", "--store-database NAME"),
+            ("shop.system.js", "system.*"),
+            ("shop.system.*", "system.*"),
+            (r"/^admin\./", "the server's own"),
+            (r"/^gtm\.[a-z]+$/", "--store-database NAME"),
+            (r"/^shop\.system\.[jv]/", "system.*"),
+            ("a.b,a.c", r"/^a\.b,a\.c$/"),
+            ("a.b|a.*", r"/^a\.b\|a\..*$/"),
+            ("a.b; c.d", "each namespace by itself"),
+            (" shop.orders", "DATABASE.COLLECTION"),
+            ("/shop.orders", "a regular expression between two slashes"),
+            ("shop", "shop.*"),
+        ] {
+            let error = said(pattern).unwrap_err();
+            assert!(error.contains(what), "{pattern}: {error}");
+        }
+        // These can: names have dots, commas and bars in them, and a star stands for any characters.
+        for pattern in [
+            "*",
+            "*.*",
+            "*.system.js",
+            "sh*.system.js",
+            "a*.b",
+            "a.b,c",
+            "a.b|c",
+            "administration.x",
+            "gtm2.x",
+            "/^admin/",
+            r"/^(admin|shop)\./",
+            r"/^gtms?\./",
+            r"/admin\./",
+            "a.",
+        ] {
+            assert_eq!(said(pattern), Ok(()), "{pattern}");
+        }
+        let mut odd = Selection::default();
+        odd.add(r"/^a\.b,a\.c$/", &[]).unwrap();
+        assert!(wants(&mut odd, "a", "b,a.c", OperationType::Insert));
     }
 
     #[test]

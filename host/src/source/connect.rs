@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{ClientOptions, Tls};
+use mongodb::options::Tls;
 use mongodb::{Client, Namespace};
 
 use super::server_error::{command_code, sentence};
+use super::uri;
 
 /// How long a server is looked for where the URI does not say. The driver's own 30 seconds are long
 /// for somebody at a terminal who mistyped a port.
@@ -25,9 +26,15 @@ const AUTHENTICATION_FAILED: i32 = 18;
 pub enum ConnectError {
     #[error(
         "the MongoDB URI cannot be understood: {reason}. It should look like mongodb://localhost:27017 or \
-         mongodb://USER:PASSWORD@HOST:PORT/?authSource=admin, with %-escapes for signs like @ and / in the password"
+         mongodb://USER:PASSWORD@HOST:PORT/?authSource=admin"
     )]
     Uri { reason: String },
+    #[error(
+        "the MongoDB URI cannot be understood: user, password, host and port in it cannot be told apart. \
+         help: escape special characters in the user name and the password: %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, \
+         %25 for %"
+    )]
+    UserInfo,
     #[error(
         "no MongoDB answers at {hosts}: {reason}. Is mongod running there, do host and port (--uri or MONGODB_URI) fit, and \
          does it want TLS (then add tls=true to the URI)?"
@@ -38,6 +45,11 @@ pub enum ConnectError {
          not, see rs.status() there, and whether replicaSet= in the URI has the set's name"
     )]
     NoPrimary { hosts: String },
+    #[error(
+        "MongoDB answers at {hosts}, but no member of its replica set fits the readPreference of the URI. \
+         help: leave readPreference out, or use secondaryPreferred"
+    )]
+    NoMember { hosts: String },
     #[error(
         "MongoDB at {hosts} wants a login: put user and password into --uri or MONGODB_URI, as in \
          mongodb://USER:PASSWORD@HOST/?authSource=admin"
@@ -110,7 +122,7 @@ const FOR_PLUGINS: u32 = 32;
 /// # Errors
 /// The URI cannot be understood.
 pub async fn client_for_plugins(uri: &str) -> Result<Client, ConnectError> {
-    let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
+    let mut options = uri::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     options.app_name = Some("gtm-host plugins".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
     options.heartbeat_freq.get_or_insert(HEARTBEAT);
@@ -125,7 +137,8 @@ pub async fn client_for_plugins(uri: &str) -> Result<Client, ConnectError> {
 /// See [`ConnectError`]. A server that does not answer is an error after the URI's
 /// `serverSelectionTimeoutMS`, by default 10 seconds.
 pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment), ConnectError> {
-    let mut options = ClientOptions::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
+    let mut options = uri::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
+    uri::warn_of_ignored(uri);
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
     // After some errors the driver takes a server for lost until it next looks: by default, 10 seconds.
@@ -163,12 +176,15 @@ fn not_parsed(uri: &str, error: &Error) -> ConnectError {
     if matches!(*error.kind, ErrorKind::DnsResolve { .. }) {
         return ConnectError::Unreachable { hosts: "the hosts of the URI".to_owned(), reason };
     }
+    if uri::is_userinfo_at_fault(uri) {
+        return ConnectError::UserInfo;
+    }
     let (_, rest) = uri.split_once("://").unwrap_or(("", uri));
     let secret =
         rest.rsplit_once('@').map_or_else(|| rest.split(['/', '?']).next(), |(secret, _)| Some(secret));
     let words = secret.unwrap_or_default().split(|sign: char| !sign.is_alphanumeric());
     if words.filter(|word| word.len() > 1).any(|word| reason.contains(word)) {
-        let reason = "user, password, host and port in it cannot be told apart".to_owned();
+        let reason = "a host or port in it is not valid".to_owned();
         return ConnectError::Uri { reason };
     }
     ConnectError::Uri { reason }
@@ -186,6 +202,8 @@ impl Deployment {
             ConnectError::Authentication { hosts, reason }
         } else if has_no_primary(error) {
             ConnectError::NoPrimary { hosts }
+        } else if has_no_member(error) {
+            ConnectError::NoMember { hosts }
         } else if self.tls && unreachable && !reason.contains("refused") && !reason.contains("lookup") {
             ConnectError::Tls { hosts, reason }
         } else if unreachable {
@@ -202,6 +220,12 @@ fn has_no_primary(error: &Error) -> bool {
     let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return false };
     let answered = ["Type: RsGhost", "Type: RsSecondary", "Type: RsOther", "ReplicaSetNoPrimary, Set Name"];
     !message.contains("Error: ") && answered.iter().any(|sign| message.contains(sign))
+}
+
+/// Servers that answer, the primary among them, and none that the read preference of the URI allows.
+fn has_no_member(error: &Error) -> bool {
+    let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return false };
+    !message.contains("Error: ") && message.contains("Type: RsPrimary")
 }
 
 /// The driver wraps a failure to log in during server selection in its text only.

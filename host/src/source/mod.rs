@@ -4,6 +4,7 @@
 //! [`Live`] follows a deployment, by its [`oplog`] or a [`change_stream`] as [`choose`] decides.
 
 mod apart;
+mod broken;
 pub mod change_stream;
 mod choice;
 pub mod connect;
@@ -18,6 +19,7 @@ mod session;
 mod skip;
 pub mod snapshot;
 mod start;
+mod uri;
 pub(crate) mod value;
 pub(crate) mod wire;
 

@@ -36,6 +36,8 @@ pub enum Skip {
     Backwards,
     /// Not skipped, but delivered without its description: an update whose delta cannot be read.
     BadDelta,
+    /// Not skipped, but delivered as it is: one of its documents cannot be decoded.
+    BrokenDocument,
     /// Of a kind that this host does not know.
     UnknownKind,
     /// It lacks what its kind must have.
@@ -43,6 +45,11 @@ pub enum Skip {
 }
 
 impl Skip {
+    /// Whether it means that the bytes that were read are damaged, and not only that they are nothing for plugins.
+    pub fn is_damage(self) -> bool {
+        matches!(self, Self::BrokenDocument | Self::Malformed)
+    }
+
     /// Its name in logs and counts.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,6 +61,7 @@ impl Skip {
             Self::TooLarge => "events that are too large",
             Self::Backwards => "entries out of order",
             Self::BadDelta => "updates without a description",
+            Self::BrokenDocument => "ops with a broken document",
             Self::UnknownKind => "entries of unknown kinds",
             Self::Malformed => "malformed entries",
         }

@@ -1,4 +1,4 @@
-//! The store on the cluster: the database `gtm`, written with a majority.
+//! The store on the cluster: the host's own database, written with a majority.
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
@@ -13,10 +13,10 @@ use super::dead_letter::Matcher;
 use super::fields::{Fields, VERSION};
 use super::letter_document::{self, Found, Parts};
 use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
+use crate::own_database::own_database;
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
 
-const DATABASE: &str = "gtm";
-const NAME: &str = "the database gtm of the cluster";
+const NAME: &str = "the store on the cluster";
 const DUPLICATE_KEY: i32 = 11000;
 /// An op with more bytes is kept in pieces of so many: a document has room for 16 MiB, and the letter is around it.
 const PART: usize = 12 << 20;
@@ -40,7 +40,7 @@ impl Cluster {
             // What was just written by another host is to be seen.
             .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
             .build();
-        let database = client.database_with_options(DATABASE, options);
+        let database = client.database_with_options(own_database(), options);
         Self {
             checkpoints: database.collection("checkpoints"),
             letters: database.collection("dead_letters"),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use crate::op::{Op, OperationType};
-use crate::selection::{PatternError, Selection};
+use crate::selection::{Pattern, PatternError};
 
 /// An op that a plugin did not handle. Times are kept to the millisecond.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub struct DeadLetterFilter {
     pub pipeline: Option<String>,
     /// Of this plugin.
     pub plugin: Option<String>,
-    /// Of changes in namespaces like this pattern, as [`Selection::add`] takes it.
+    /// Of changes in namespaces like this pattern, as [`Pattern::new`] takes it.
     pub namespace: Option<String>,
     /// Of such changes.
     pub operation: Option<OperationType>,
@@ -103,27 +103,22 @@ pub(super) struct Head<'a> {
 /// A filter that letters can be compared with.
 pub(super) struct Matcher {
     filter: DeadLetterFilter,
-    selection: Option<Selection>,
+    pattern: Option<Pattern>,
 }
 
 impl Matcher {
     pub(super) fn new(filter: &DeadLetterFilter) -> Result<Self, PatternError> {
-        let mut selection = None;
-        if let Some(pattern) = &filter.namespace {
-            selection.get_or_insert_with(Selection::default).add(pattern, &[])?;
-        }
-        Ok(Self { filter: filter.clone(), selection })
+        let pattern = filter.namespace.as_deref().map(Pattern::new).transpose()?;
+        Ok(Self { filter: filter.clone(), pattern })
     }
 
-    pub(super) fn matches(&mut self, letter: &Head<'_>) -> bool {
+    pub(super) fn matches(&self, letter: &Head<'_>) -> bool {
         let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error } =
             &self.filter;
-        let in_namespace = match &mut self.selection {
-            Some(selection) => {
-                selection.select(letter.database, letter.collection, letter.operation).is_some()
-            }
-            None => true,
-        };
+        let in_namespace = self
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(&format!("{}.{}", letter.database, letter.collection)));
         in_namespace
             && pipeline.as_ref().is_none_or(|pipeline| pipeline == letter.pipeline)
             && plugin.as_ref().is_none_or(|plugin| plugin == letter.plugin)

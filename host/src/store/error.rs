@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::own_database::own_database;
 use crate::selection::PatternError;
 
 /// Why something is not stored, or cannot be read from the store.
@@ -9,13 +10,14 @@ use crate::selection::PatternError;
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum StoreError {
     #[error(
-        "this user may not use the store, the database gtm of the cluster: {reason}. Give the user the role readWrite on the \
-         database gtm, or keep the store in a directory (--store file:DIR)"
+        "this user may not use the store, the database {0} of the cluster: {reason}. Give the user the role readWrite on the \
+         database {0}, or keep the store in a directory (--store file:DIR)",
+        own_database()
     )]
     Unauthorized { reason: String },
-    #[error("the store, the database gtm of the cluster, cannot be reached now: {reason}")]
+    #[error("the store, the database {} of the cluster, cannot be reached now: {reason}", own_database())]
     Unreachable { reason: String },
-    #[error("the store, the database gtm of the cluster, refuses it: {reason}")]
+    #[error("the store, the database {} of the cluster, refuses it: {reason}", own_database())]
     Refused { reason: String },
     #[error("{} cannot be used as a store: {reason}. Name a directory that gtm-host may write to (--store file:DIR)", directory.display())]
     Directory { directory: PathBuf, reason: String },

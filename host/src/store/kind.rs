@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum StoreKind {
-    /// In the database `gtm` of the cluster that is followed.
+    /// In [the host's own database](crate::own_database) of the cluster that is followed.
     #[default]
     Mongodb,
     /// In a file in this directory.

@@ -2,6 +2,7 @@
 
 use bson::doc;
 use mongodb::Client;
+use nix::sys::signal::Signal;
 use xtask::process::free_port;
 use xtask::testbed::{Server, ServerOptions};
 
@@ -13,13 +14,14 @@ fn error_at(uri: &str) -> String {
 
 #[test]
 fn a_uri_that_is_none() {
-    for uri in ["localhost:27017", "mongodb://", "mongodb://a:b@c@d/", "mongodb://localhost/?tls=perhaps"] {
+    for uri in ["localhost:27017", "mongodb://", "mongodb://a:b@c/?w", "mongodb://localhost/?tls=perhaps"] {
         let said = error_at(uri);
         assert!(said.starts_with("the MongoDB URI cannot be understood: "), "{said}");
-        assert!(said.contains("mongodb://localhost:27017"), "{said}");
+        assert!(said.contains("mongodb://localhost:27017") && !said.contains("%40"), "{said}");
     }
-    let said = error_at("mongodb://localhost/?socketTimeoutMS=1");
-    assert!(said.contains("socketTimeoutMS"), "{said}");
+    let said = error_at("mongodb://a:b@c@d/");
+    assert!(said.contains("user, password, host and port in it cannot be told apart"), "{said}");
+    assert!(said.contains("%40 for @"), "{said}");
     // A sign in a password that should have been escaped makes a host or a port of it.
     for uri in [
         "mongodb://user:sec?ret@h",
@@ -31,6 +33,31 @@ fn a_uri_that_is_none() {
         let said = error_at(uri);
         assert!(!said.contains("sec"), "{said}");
     }
+}
+
+#[test]
+fn options_of_other_drivers_are_warned_of_and_ignored() {
+    let server = Server::ready().unwrap();
+    let sign = if server.uri().contains('?') { '&' } else { '?' };
+    let uri = format!("{}{sign}uuidRepresentation=standard&socketTimeoutMS=1&replicaSett=x", server.uri());
+    let mut tail = Host::start(&["tail", "--uri", &uri]);
+    tail.wait_for("tailing ");
+    tail.signal(Signal::SIGTERM);
+    let (code, log) = tail.all();
+    assert_eq!(code, Some(0));
+    let warned: Vec<_> = log.iter().filter_map(|line| line["option"].as_str()).collect();
+    assert_eq!(warned, ["uuidRepresentation", "socketTimeoutMS", "replicaSett"], "{log:?}");
+}
+
+#[test]
+fn a_read_preference_that_no_member_fits() {
+    let server = Server::ready().unwrap();
+    // A direct connection takes its one server as it is.
+    let uri = server.uri().replace("directConnection=true", "directConnection=false");
+    let sign = if uri.contains('?') { '&' } else { '?' };
+    let said = error_at(&format!("{uri}{sign}readPreference=secondary&serverSelectionTimeoutMS=500"));
+    assert!(said.contains("no member of its replica set fits the readPreference of the URI"), "{said}");
+    assert!(said.contains("use secondaryPreferred"), "{said}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod support;
 mod admin;
 mod bad_plugins;
 mod bad_servers;
+mod bson_cases;
 mod change_stream;
 mod commands;
 mod delivery;

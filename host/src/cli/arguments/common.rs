@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gtm_host::config::{LogFormat, Settings};
+use gtm_host::own_database::OwnDatabase;
 
 use super::overlay;
 
@@ -22,6 +23,11 @@ pub(super) struct CommonArguments {
     /// The form of the log, on standard error: lines for people, or a JSON object each [default: text]
     #[arg(long, env = "GTM_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<Format>,
+
+    /// The host's own database of the cluster: it is for checkpoints, dead letters and leases, and plugins get no changes of
+    /// it. All hosts of one cluster use the same [default: gtm]
+    #[arg(long, env = "GTM_STORE_DATABASE", value_name = "NAME", help_heading = "Store")]
+    store_database: Option<OwnDatabase>,
 }
 
 /// Lines for people, or JSON for programs.
@@ -38,6 +44,7 @@ impl CommonArguments {
             None => Settings::default(),
         };
         overlay(&mut settings.log.filter, &self.log);
+        overlay(&mut settings.store.database, &self.store_database);
         overlay(&mut settings.log.format, &self.log_format.map(LogFormat::from));
         Ok(settings)
     }

@@ -36,7 +36,7 @@ Examples:
   gtm-host replay dump/shop/*.bson.gz --plugin index_documents.wasm --output json
   zcat oplog.bson.gz | gtm-host replay - --plugin print_ops.wasm --from 2026-01-31T12:00:00Z
 
-Exit status: 0 every op that was wanted was handled, 1 some were not, or a file could not be read to its end,
+Exit status: 0 every op that was wanted was handled, 1 some were not, or a file is damaged or could not be read to its end,
 2 the command line was not understood, 130 stopped by a signal. What could not be read is passed over, and counted in
 the summary.";
 
@@ -49,8 +49,8 @@ Examples:
   gtm-host tail dump/oplog.bson --to 2026-01-31T12:00:00Z --output json > ops.jsonl
   gtm-host tail --start oldest | jq -c 'select(.operationType == \"delete\") | .documentKey'
 
-Exit status: 0 the files were read, or the server was followed until a signal, 1 failed, 2 the command line was
-not understood, 130 the files were not read to their end because of a signal.";
+Exit status: 0 the files were read, or the server was followed until a signal, 1 failed, or a file is damaged (the
+summary counts what is), 2 the command line was not understood, 130 the files were not read to their end because of a signal.";
 
 pub(super) const DEAD_LETTERS: &str = "\
 A dead letter is an op that a plugin rejected, or that failed at every attempt. retry hands each

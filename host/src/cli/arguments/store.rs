@@ -15,8 +15,8 @@ pub(in crate::cli) struct StoreArguments {
     #[arg(long, env = "GTM_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: Option<String>,
 
-    /// Where checkpoints, dead letters and the progress of snapshots are kept: mongodb (the database gtm
-    /// of the cluster), file:DIR (a directory of one host alone), or none [default: mongodb]
+    /// Where checkpoints, dead letters and the progress of snapshots are kept: mongodb (the database
+    /// of the cluster that --store-database names), file:DIR (a directory of one host alone), or none [default: mongodb]
     #[arg(long, env = "GTM_STORE", value_name = "STORE")]
     store: Option<StoreKind>,
 }
@@ -25,7 +25,7 @@ impl StoreArguments {
     pub(super) fn lay_over(&self, settings: &mut Settings) {
         overlay(&mut settings.name, &self.name);
         if let Some(store) = &self.store {
-            settings.store.clone_from(store);
+            settings.store.kind.clone_from(store);
         }
     }
 }

@@ -195,7 +195,7 @@ impl Host {
 
     /// In a dry run, nothing is kept.
     fn keeps_on_cluster(&self) -> bool {
-        self.settings.store == StoreKind::Mongodb && !self.settings.dry_run
+        self.settings.store.kind == StoreKind::Mongodb && !self.settings.dry_run
     }
 
     /// The lease that this host needs to work, where hosts share a cluster's checkpoints. A directory is one host's alone.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::selection::Pattern;
+use crate::selection::{Pattern, is_own};
 
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
@@ -59,8 +59,7 @@ impl NamespaceGrant {
     pub(super) fn covers(&self, namespace: &str) -> bool {
         let database = namespace.split('.').next().unwrap_or_default();
         let is_named = || self.0.to_string().starts_with(&format!("{database}."));
-        let is_internal = matches!(database, "admin" | "config" | "local" | "gtm");
-        self.0.is_match(namespace) && (!is_internal || is_named())
+        self.0.is_match(namespace) && (!is_own(database) || is_named())
     }
 }
 

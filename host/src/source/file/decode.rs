@@ -22,12 +22,13 @@ use super::texts::Texts;
 use crate::extended_json::op_of;
 use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
 use crate::selection::Selection;
+use crate::source::broken::count_broken;
 use crate::source::change_stream;
 use crate::source::oplog::Reader;
 use crate::source::oplog::entry::Entry;
-use crate::source::oplog::scan::Fields;
+use crate::source::oplog::scan::check;
 use crate::source::reply::id_of;
-use crate::source::{Malformed, Reply};
+use crate::source::{Malformed, Reply, Skipped};
 
 /// Reads files one after another.
 pub(super) struct Decoder {
@@ -39,6 +40,8 @@ pub(super) struct Decoder {
     selection: Selection,
     options: Options,
     totals: Totals,
+    /// Ops that are given out though a document of theirs is broken.
+    broken: Skipped,
     /// Of one entry.
     decoded: Vec<Op>,
     outbox: Outbox,
@@ -54,6 +57,7 @@ impl Decoder {
             selection,
             options,
             totals: Totals::default(),
+            broken: Skipped::new(),
             decoded: Vec::new(),
             outbox: Outbox::new(sender),
             said_metadata: false,
@@ -289,7 +293,7 @@ impl Decoder {
         let Some(shape) = events::shape(event) else {
             return Ok(Some("it is not a change event".to_owned()));
         };
-        if let Some(broken) = Fields::of(event).find_map(Result::err) {
+        if let Err(broken) = check(event) {
             return Ok(Some(broken.to_string()));
         }
         // An event that says no time stands where it stands.
@@ -338,6 +342,7 @@ impl Decoder {
     }
 
     fn give_decoded(&mut self, file: &Current) -> Result<(), Stop> {
+        count_broken(&self.decoded, &mut self.broken);
         let mut decoded = std::mem::take(&mut self.decoded);
         for op in decoded.drain(..) {
             self.give(file, op)?;
@@ -355,7 +360,7 @@ impl Decoder {
         document: &RawDocument,
         offset: u64,
     ) -> Result<(), Stop> {
-        if let Some(broken) = Fields::of(document).find_map(Result::err) {
+        if let Err(broken) = check(document) {
             self.corrupt(file, offset, &broken.to_string());
             return Ok(());
         }
@@ -393,6 +398,9 @@ impl Decoder {
         let mut totals = self.totals.clone();
         totals.skipped = self.reader.skipped().clone();
         for (skip, count) in self.events.skipped() {
+            *totals.skipped.entry(*skip).or_default() += count;
+        }
+        for (skip, count) in &self.broken {
             *totals.skipped.entry(*skip).or_default() += count;
         }
         totals.unwanted += self.reader.unwanted() + self.events.unwanted();

@@ -70,6 +70,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Whether some of what was read is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.corrupt > 0 || self.skipped.keys().any(|skip| skip.is_damage())
+    }
+
     /// What is to be said of it: how many of what, where there were any.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let skipped = skipped_by_name(&self.skipped);

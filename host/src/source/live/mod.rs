@@ -7,6 +7,7 @@ mod taking;
 use mongodb::Client;
 use serde::Deserialize;
 
+use super::broken::count_broken;
 use super::change_stream::StreamError;
 use super::choice::Choice;
 use super::oplog::TailError;
@@ -161,7 +162,7 @@ impl Live {
         loop {
             if let Some(taking) = &mut self.snapshot {
                 match taking.next().await? {
-                    Some(ops) => return Ok(ops),
+                    Some(ops) => return Ok(self.counted(ops)),
                     None => {
                         self.snapshot = None;
                         self.follow.snapshot = false;
@@ -174,7 +175,7 @@ impl Live {
                     let before = std::mem::replace(self, next);
                     self.skipped = before.into_skipped();
                 }
-                ops => return ops,
+                ops => return Ok(self.counted(ops?)),
             }
         }
     }
@@ -192,7 +193,13 @@ impl Live {
 
     /// Some of the ops that were read and not yet given out. None: there are no such ops.
     pub async fn buffered(&mut self) -> Option<Vec<Op>> {
-        self.stream.buffered().await
+        let ops = self.stream.buffered().await?;
+        Some(self.counted(ops))
+    }
+
+    fn counted(&mut self, ops: Vec<Op>) -> Vec<Op> {
+        count_broken(&ops, &mut self.skipped);
+        ops
     }
 
     /// How many ops were read and not given out.

@@ -70,13 +70,8 @@ impl<'a> Entry<'a> {
             "applyOps" | "commitTransaction" | "abortTransaction" => return Err(Skip::Malformed),
             _ => OperationType::Other,
         };
-        let subject = first.value().ok().and_then(string).unwrap_or_default();
-        let (database, collection) = match operation {
-            OperationType::DropDatabase => (database, ""),
-            // Names its source with the database before it.
-            OperationType::Rename => subject.split_once('.').unwrap_or((database, subject)),
-            _ => (database, subject),
-        };
+        let named = first.value().ok().and_then(string).unwrap_or_default();
+        let (database, collection) = subject(operation, first.key().as_str(), database, named);
         Ok(Change { operation, database, collection, key: None, document: None, command: Some(command) })
     }
 }
@@ -108,15 +103,38 @@ pub enum Key<'a> {
 }
 
 /// Whether the `o` of an update says what changed (`{$v: 2, diff}` from 5.0 on, `{$v: 1, $set, $unset}`
-/// before, `$v` missing in the oldest) and is not the new document. A new document has an `_id`, a
-/// delta has none; fields named like a delta's may stand in a document, so what comes first decides.
+/// before, `$v` missing in the oldest) and is not the new document. The rule is the server's: a new document has an
+/// `_id` at its top level, a delta has none. A document keeps its client's order of fields, so the `_id` can stand
+/// after fields that are named like a delta's. A delta has two or three fields, so looking at all of them is cheap.
 fn is_delta(object: &RawDocument) -> bool {
-    Fields::of(object)
-        .map_while(Result::ok)
-        .find_map(|field| match field.name {
-            b"$v" | b"diff" | b"$set" | b"$unset" => Some(true),
-            b"_id" => Some(false),
-            _ => None,
-        })
-        .unwrap_or(false)
+    let mut marked = false;
+    for field in Fields::of(object).map_while(Result::ok) {
+        match field.name {
+            b"_id" => return false,
+            b"$v" | b"diff" | b"$set" | b"$unset" => marked = true,
+            _ => {}
+        }
+    }
+    marked
+}
+
+/// The namespace that a command names by its first value. Most give the collection alone, in the database that they
+/// run in; `renameCollection`, `importCollection`, `dbCheck` and others of the server's own give the database before it.
+fn subject<'a>(
+    operation: OperationType,
+    command: &str,
+    database: &'a str,
+    named: &'a str,
+) -> (&'a str, &'a str) {
+    let in_full = match operation {
+        OperationType::DropDatabase => return (database, ""),
+        OperationType::Rename => true,
+        // Of an unknown command, the database that it runs in says it. `admin` has no collections of users.
+        OperationType::Other if !matches!(command, "convertToCapped" | "emptycapped") => {
+            let before = named.split_once('.').map(|(before, _)| before);
+            before.is_some_and(|before| before == database || database == "admin")
+        }
+        _ => false,
+    };
+    named.split_once('.').filter(|_| in_full).unwrap_or((database, named))
 }

@@ -120,9 +120,66 @@ impl<'a> Field<'a> {
     }
 }
 
+/// Checks a document to its innermost values. What is whole can be decoded, and written as text: names are UTF-8;
+/// texts need not be, as readers put replacement characters there.
+///
+/// # Errors
+/// Where its first broken field stands, at any depth.
+pub fn check(document: &RawDocument) -> Result<(), Broken> {
+    let start = document.as_bytes().as_ptr().addr();
+    // Nesting goes beyond a hundred levels, so what is open stands on a list, not on the stack.
+    let mut around = Vec::new();
+    let (mut fields, mut base) = (Fields::of(document), 0);
+    loop {
+        let Some(field) = fields.next() else {
+            let Some(outer) = around.pop() else { return Ok(()) };
+            (fields, base) = outer;
+            continue;
+        };
+        let field = field.map_err(|Broken(at)| Broken(base + at))?;
+        let at = || field.name.as_ptr().addr() - start - 1;
+        if let Some(inner) = field.inner().ok_or_else(|| Broken(at()))? {
+            around.push((fields, base));
+            (fields, base) = (Fields::of(inner), inner.as_bytes().as_ptr().addr() - start);
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    /// The document in its value, where it has one. None: its name or value is broken.
+    #[inline]
+    fn inner(&self) -> Option<Option<&'a RawDocument>> {
+        if !self.name.is_ascii() {
+            std::str::from_utf8(self.name).ok()?;
+        }
+        let inner = match self.kind {
+            DOCUMENT | ARRAY => self.value,
+            BOOLEAN if self.value.first().is_some_and(|value| *value > 1) => return None,
+            // The old kind of binary value has its length twice.
+            BINARY if self.value.get(4) == Some(&2) => {
+                let within = self.value.get(5..)?;
+                return (length(within)?.checked_add(4)? == within.len()).then_some(None);
+            }
+            REGEX => return std::str::from_utf8(self.value).ok().map(|_| None),
+            CODE_WITH_SCOPE => {
+                let code = self.value.get(4..)?;
+                let (code, scope) = code.split_at_checked(text(code)?)?;
+                std::str::from_utf8(code.get(4..)?).ok()?;
+                scope
+            }
+            _ => return Some(None),
+        };
+        RawDocument::from_bytes(inner).ok().map(Some)
+    }
+}
+
 const DOUBLE: u8 = ElementType::Double as u8;
 const STRING: u8 = ElementType::String as u8;
 const DOCUMENT: u8 = ElementType::EmbeddedDocument as u8;
+const ARRAY: u8 = ElementType::Array as u8;
+const BINARY: u8 = ElementType::Binary as u8;
+const REGEX: u8 = ElementType::RegularExpression as u8;
+const CODE_WITH_SCOPE: u8 = ElementType::JavaScriptCodeWithScope as u8;
 const BOOLEAN: u8 = ElementType::Boolean as u8;
 const DATE: u8 = ElementType::DateTime as u8;
 const INT32: u8 = ElementType::Int32 as u8;
@@ -215,6 +272,7 @@ mod tests {
     use bson::{Bson, RawDocumentBuf, doc};
 
     use super::*;
+    use crate::extended_json::{self, Form};
     use crate::source::value::integer;
 
     /// A field of each type, with names of many lengths.
@@ -281,6 +339,34 @@ mod tests {
             }
         }
         assert!(broken > 100, "{broken} were found broken");
+    }
+
+    #[test]
+    fn what_is_whole_can_be_written_and_nothing_else() {
+        let all = || bson::Document::try_from(&*of_all_types()).unwrap();
+        let nested = doc! { "deep": [all(), { "scope": all() }], "last": 1 };
+        let bytes = RawDocumentBuf::try_from(nested).unwrap().into_bytes();
+        let (mut whole, mut broken) = (0, 0);
+        for at in 4..bytes.len() {
+            for value in [0, 1, 2, 4, 5, 0x7f, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] = value;
+                let Ok(document) = RawDocument::from_bytes(&bytes) else { continue };
+                let written = extended_json::write(document, Form::Relaxed, &mut Vec::new());
+                assert_eq!(check(document).is_ok(), written.is_ok(), "byte {at} as {value}: {written:?}");
+                *(if written.is_ok() { &mut whole } else { &mut broken }) += 1;
+            }
+        }
+        assert!(whole > 1000 && broken > 1000, "{whole} whole, {broken} broken");
+    }
+
+    #[test]
+    fn a_field_that_is_broken_deep_inside_is_found_where_it_stands() {
+        let document = RawDocumentBuf::try_from(doc! { "a": { "b": [{ "c": true }] } }).unwrap();
+        let mut bytes = document.into_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'c').unwrap();
+        bytes[at + 2] = 2;
+        assert_eq!(check(RawDocument::from_bytes(&bytes).unwrap()), Err(Broken(at - 1)));
     }
 
     #[test]

@@ -119,6 +119,31 @@ fn what_stands_before_the_damage_is_handled() {
 }
 
 #[test]
+fn a_broken_document_inside_an_entry_is_counted_and_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = doc! { "op": "i", "ns": "a.things", "o": { "_id": 1, "is": { "deep": true } }, "ts": Timestamp { time: 1, increment: 1 } };
+    let mut bytes = bson::serialize_to_vec(&entry).unwrap();
+    let at = bytes.windows(4).position(|four| four == b"deep").unwrap();
+    // A boolean is 0 or 1.
+    bytes[at + 5] = 2;
+    let file = directory.path().join("oplog.bson");
+    std::fs::write(&file, bytes).unwrap();
+    let counted = json!({ "ops with a broken document": 1 });
+
+    // The plugin does not decode it.
+    let (code, summary, _) = replay(&file, &["trivial"], &[]);
+    assert_eq!((code, &summary["skipped"]), (Some(1), &counted), "{summary}");
+    assert_eq!(summary["plugins"]["trivial"]["handled"], 1, "{summary}");
+
+    let mut tail = Host::start(&["tail", file.to_str().unwrap(), "--output", "json"]);
+    assert!(tail.op()["fullDocument"]["$binary"].is_object());
+    let (code, log) = tail.ended();
+    let summary = log.iter().find(|line| line["emitted"].is_object()).expect("a summary");
+    assert_eq!((code, &summary["skipped"]), (Some(1), &counted), "{summary}");
+    assert!(log.iter().any(|line| message(line).contains("its fullDocument cannot be decoded")), "{log:?}");
+}
+
+#[test]
 fn a_file_that_is_not_there_or_no_dump() {
     let print_ops = plugin("print_ops");
     let said = error_of(&["replay", "/no/such/oplog.bson", "--plugin", &print_ops]);

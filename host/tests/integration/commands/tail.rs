@@ -65,6 +65,68 @@ async fn operations_and_regular_expressions_choose() {
     assert!(error_of(&arguments).contains("no change is in \"shop\": a namespace is DATABASE.COLLECTION"));
 }
 
+/// A file with inserts of these documents, a second apart.
+fn dump(directory: &std::path::Path, documents: &[(&str, bson::Document)]) -> String {
+    let entry = |(n, (ns, document)): (u32, &(&str, bson::Document))| {
+        let ts = Timestamp { time: 1_790_000_000 + n, increment: 1 };
+        bson::serialize_to_vec(&doc! { "op": "i", "ns": *ns, "o": document, "ts": ts }).unwrap()
+    };
+    let bytes: Vec<u8> = (0..).zip(documents).flat_map(entry).collect();
+    let path = directory.join("oplog.bson");
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn dates_of_any_year_are_printed_exactly() {
+    let directory = tempfile::tempdir().unwrap();
+    let date = bson::DateTime::from_millis;
+    let document = doc! {
+        "_id": 1, "expires": date(253_402_300_800_000), "never": date(8_640_000_000_000_000), "born": date(-1),
+        "last": date(253_402_300_799_999), "at": date(1_790_000_000_100),
+    };
+    let file = dump(directory.path(), &[("shop.coupons", document)]);
+    let expected = json!({
+        "_id": 1, "expires": { "$date": { "$numberLong": "253402300800000" } },
+        "never": { "$date": { "$numberLong": "8640000000000000" } }, "born": { "$date": { "$numberLong": "-1" } },
+        "last": { "$date": "9999-12-31T23:59:59.999Z" }, "at": { "$date": "2026-09-21T14:13:20.100Z" },
+    });
+    let mut tail = Host::start(&["tail", &file]);
+    let line = tail.line().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["fullDocument"], expected);
+    assert_eq!(tail.ended().0, Some(0));
+
+    // The same from gtm-host try, which takes what tail prints.
+    let ops = directory.path().join("ops.jsonl");
+    std::fs::write(&ops, format!("{line}\n")).unwrap();
+    let (trivial, ops) = (plugin("trivial"), ops.to_str().unwrap().to_owned());
+    let tried = Host::start(&["try", &trivial, "--op", &ops, "--output", "json"]).op();
+    assert_eq!(tried["op"]["fullDocument"], expected, "{tried}");
+}
+
+#[test]
+fn a_database_that_is_called_as_the_hosts_own_can_be_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let file =
+        dump(directory.path(), &[("gtm.orders", doc! { "_id": 1 }), ("host.leases", doc! { "_id": 2 })]);
+    let ns = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut tail = Host::start_in(&[&["tail", &file], arguments].concat(), environment);
+        let printed: Vec<_> = std::iter::from_fn(|| tail.line()).collect();
+        assert_eq!(tail.ended().0, Some(0));
+        let op =
+            |line: &String| serde_json::from_str::<Value>(line).unwrap()["ns"].as_str().unwrap().to_owned();
+        printed.iter().map(op).collect::<Vec<_>>()
+    };
+    assert_eq!(ns(&[], &[]), ["host.leases"]);
+    assert_eq!(ns(&["--store-database", "host"], &[]), ["gtm.orders"]);
+    assert_eq!(ns(&["-n", "gtm.*"], &[("GTM_STORE_DATABASE", "host")]), ["gtm.orders"]);
+    let config = directory.path().join("gtm.toml");
+    std::fs::write(&config, "[store]\ndatabase = \"host\"\n").unwrap();
+    assert_eq!(ns(&["--config", config.to_str().unwrap()], &[]), ["gtm.orders"]);
+    let said = error_of(&["tail", &file, "-n", "gtm.*"]);
+    assert!(said.contains("give the host another one (--store-database NAME)"), "{said}");
+}
+
 #[tokio::test]
 async fn a_rename_is_seen_under_both_names() {
     // The test server tells of it a stream of the database, but not one of the collection alone.

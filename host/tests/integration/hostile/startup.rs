@@ -64,6 +64,13 @@ fn subscriptions_that_are_none_are_said_at_once() {
         ("without_end", "", list(80, 0x0fff_ffff), &["out of bounds", "pointer"]),
         ("no_operation", "shop.orders", one("shop.orders", 99), &["discriminant", "invalid", "enum"]),
         ("no_namespace", "shop", one("shop", 0), &["subscribes to \"shop\": no change is in \"shop\""]),
+        (
+            "of_the_server",
+            "admin.*",
+            one("admin.*", 0),
+            &["subscribes to \"admin.*\"", "the databases admin, config and local are the server's own"],
+        ),
+        ("several", "a.b,a.c", one("a.b,a.c", 0), &["give each namespace by itself"]),
         ("no_regex", "/(/", one("/(/", 0), &["is no regular expression"]),
         (
             "large_regex",

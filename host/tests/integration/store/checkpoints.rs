@@ -2,6 +2,12 @@
 
 use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
 
+use bson::{Document, doc};
+use mongodb::Client;
+use xtask::testbed::Server;
+
+use crate::support::{Host, plugin};
+
 use super::{both, checkpoint, in_directory, key};
 
 #[tokio::test]
@@ -28,6 +34,24 @@ async fn a_checkpoint_is_read_as_it_was_written() {
     again.save_checkpoint(&key, &checkpoint(9, 1)).await.unwrap();
     drop(again);
     assert_eq!(in_directory(&directory, &own).await.checkpoint(&key).await.unwrap(), Some(checkpoint(9, 1)));
+}
+
+#[tokio::test]
+async fn the_hosts_own_database_can_have_another_name() {
+    // A server of its own, as other tests use the database gtm.
+    let server = Server::start(Default::default()).unwrap();
+    let client = Client::with_uri_str(server.uri()).await.unwrap();
+    let print_ops = plugin("print_ops");
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--store-database", "host"];
+    let mut host = Host::tailing(&arguments);
+    client.database("gtm").collection::<Document>("orders").insert_one(doc! { "_id": 1 }).await.unwrap();
+    assert_eq!(host.printed("gtm", 1)[0]["ns"], "gtm.orders");
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0), "{log:?}");
+    let mut own = client.database("host").list_collection_names().await.unwrap();
+    own.sort_unstable();
+    assert_eq!(own, ["checkpoints", "leases"]);
+    assert_eq!(client.database("gtm").list_collection_names().await.unwrap(), ["orders"]);
 }
 
 #[tokio::test]
