@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod checkpoints;
 mod compile;
 mod componentize;
 mod config_check;
@@ -19,6 +20,7 @@ mod run;
 mod server;
 mod signals;
 mod summary;
+mod table;
 mod tail;
 mod try_plugin;
 mod workers;
@@ -61,6 +63,9 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::Tail(arguments) => until_stopped(|shutdown| tail::run(arguments, settings, shutdown)),
         Command::DeadLetters(arguments) => {
             until_stopped(|shutdown| dead_letters::run(arguments, settings, shutdown))
+        }
+        Command::Checkpoints(arguments) => {
+            until_stopped(|shutdown| checkpoints::run(arguments, settings, shutdown))
         }
         Command::Try(arguments) => until_stopped(|shutdown| try_plugin::run(arguments, settings, shutdown)),
         // These may be ended by a signal at any time.

@@ -16,7 +16,7 @@ use crate::admin::AdminAddress;
 use crate::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy};
 use crate::lease::parse_ttl;
 use crate::plugin::Limits;
-use crate::source::{HistoryLost, SourceKind, Start};
+use crate::source::{HistoryLost, Restart, SourceKind, Start};
 use crate::store::StoreKind;
 use crate::workers::ListDocument;
 use hint::with_hint;
@@ -84,8 +84,10 @@ pub struct Source {
     pub oplog: Option<String>,
     /// Whether the oplog or a change stream is read.
     pub kind: SourceKind,
-    /// Where reading begins.
-    pub start: Start,
+    /// Where reading begins where there is no checkpoint. By default now.
+    pub start: Option<Start>,
+    /// Where reading begins in place of a checkpoint, once.
+    pub restart_from: Option<Restart>,
     /// What is done when changes cannot be read any more.
     pub on_history_lost: HistoryLost,
     /// Whether plugins get the documents that are there first.

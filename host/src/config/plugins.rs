@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::delivery::{Ordering, Policy};
 use crate::plugin::{Grants, Limits, PluginSetup};
 use crate::secret::Secret;
+use crate::source::Restart;
 
 /// One plugin. What is not said is as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,6 +21,8 @@ pub struct PluginSettings {
     pub path: Option<PathBuf>,
     /// Whether it gets the documents that are there first.
     pub snapshot: Option<bool>,
+    /// Where it begins in place of its checkpoint, once.
+    pub restart_from: Option<Restart>,
     /// Which of its ops are handled one after another.
     pub ordering: Option<Ordering>,
     /// How many of its ops are handled at the same time.

@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::settings::Policy;
 use super::work::Shared;
 use super::works::Works;
-use crate::op::Op;
+use crate::op::{Op, Timestamp};
 use crate::plugin::Slot;
 use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
 use crate::store::{CheckpointKey, Store, StoreError};
@@ -37,8 +37,8 @@ pub struct Pipeline {
     pub source: String,
     /// What it reads by itself, and from where on.
     pub follow: Follow,
-    /// Everything up to here was done before.
-    pub from: Option<Position>,
+    /// Everything up to here was done before, of which the cluster time may be known.
+    pub from: Option<(Position, Option<Timestamp>)>,
     /// How it is delivered.
     pub policy: Policy,
     /// Which ops are this worker's.

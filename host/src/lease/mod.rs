@@ -24,8 +24,10 @@ mod error;
 mod hold;
 mod key;
 mod leases;
+mod look;
 mod wait;
 
 pub use error::LeaseError;
 pub use hold::Lease;
 pub use key::{LeaseKey, NoTtl, parse_ttl};
+pub use look::holder;

@@ -55,20 +55,23 @@ impl Cluster {
         found.map(|document| Checkpoint::decode(&document, key, NAME)).transpose()
     }
 
-    pub(super) async fn checkpoints(
+    pub(super) async fn checkpoint_keys(
         &self,
         pipeline: &str,
-        plugin: &str,
-    ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
-        let filter = doc! { "_id.pipeline": pipeline, "_id.plugin": plugin };
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let mut filter = doc! { "_id.pipeline": pipeline };
+        plugin.into_iter().for_each(|plugin| drop(filter.insert("_id.plugin", plugin)));
+        let find = self.checkpoints.find(filter).projection(doc! { "_id": 1 });
         let found: Vec<RawDocumentBuf> =
-            timed(async { self.checkpoints.find(filter).await?.try_collect().await }).await.map_err(error)?;
-        let decoded = found.iter().map(|document| {
-            let key = CheckpointKey::of(document, NAME)?;
-            let checkpoint = Checkpoint::decode(document, &key, NAME)?;
-            Ok((key, checkpoint))
-        });
-        decoded.collect()
+            timed(async { find.await?.try_collect().await }).await.map_err(error)?;
+        found.iter().map(|document| CheckpointKey::of(document, NAME)).collect()
+    }
+
+    pub(super) async fn remove_checkpoint(&self, key: &CheckpointKey) -> Result<bool, StoreError> {
+        let filter = by_id(key)?;
+        let removed = timed(async { self.checkpoints.delete_one(filter).await }).await.map_err(error)?;
+        Ok(removed.deleted_count > 0)
     }
 
     /// One atomic write: a duplicate key means that what is there is of a newer epoch, or cannot be understood.

@@ -106,27 +106,39 @@ impl Directory {
         .await
     }
 
-    pub(super) async fn checkpoints(
+    pub(super) async fn checkpoint_keys(
         &self,
         pipeline: &str,
-        plugin: &str,
-    ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
-        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
-        self.with(move |database, name| {
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.map(str::to_owned));
+        self.with(move |database, _| {
             let table = database.begin_read()?.open_table(CHECKPOINTS)?;
             let mut found = Vec::new();
-            for entry in table.range((&*pipeline, &*plugin, None)..)? {
-                let (stored, value) = entry?;
+            for entry in table.range((&*pipeline, plugin.as_deref().unwrap_or_default(), None)..)? {
+                let (stored, _) = entry?;
                 let (its_pipeline, its_plugin, worker) = stored.value();
-                if (its_pipeline, its_plugin) != (&pipeline, &plugin) {
+                if its_pipeline != pipeline || plugin.as_ref().is_some_and(|plugin| plugin != its_plugin) {
                     break;
                 }
-                let worker = worker.map(str::to_owned);
-                let of = CheckpointKey { pipeline: pipeline.clone(), plugin: plugin.clone(), worker };
-                let checkpoint = Checkpoint::decode(parse(value.value())?, &of, name)?;
-                found.push((of, checkpoint));
+                found.push(CheckpointKey {
+                    pipeline: pipeline.clone(),
+                    plugin: its_plugin.to_owned(),
+                    worker: worker.map(str::to_owned),
+                });
             }
             Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn remove_checkpoint(&self, of: &CheckpointKey) -> Result<bool, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            let was_there = write.open_table(CHECKPOINTS)?.remove(key(&of))?.is_some();
+            write.commit()?;
+            Ok(was_there)
         })
         .await
     }

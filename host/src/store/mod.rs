@@ -81,7 +81,21 @@ impl Store {
         ask!(self, checkpoint(key), None)
     }
 
-    /// The checkpoints of a plugin, of all workers.
+    /// Returns whose checkpoints there are in a pipeline, in order: of one plugin, or of all.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn checkpoint_keys(
+        &self,
+        pipeline: &str,
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let mut keys = ask!(self, checkpoint_keys(pipeline, plugin), Vec::new())?;
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Returns the checkpoints of a plugin, of all workers.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -90,7 +104,21 @@ impl Store {
         pipeline: &str,
         plugin: &str,
     ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
-        ask!(self, checkpoints(pipeline, plugin), Vec::new())
+        let mut checkpoints = Vec::new();
+        for key in self.checkpoint_keys(pipeline, Some(plugin)).await? {
+            if let Some(checkpoint) = self.checkpoint(&key).await? {
+                checkpoints.push((key, checkpoint));
+            }
+        }
+        Ok(checkpoints)
+    }
+
+    /// Removes a checkpoint. Returns whether it was there.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_checkpoint(&self, key: &CheckpointKey) -> Result<bool, StoreError> {
+        ask!(self, remove_checkpoint(key), false)
     }
 
     /// Stores a checkpoint, unless one of a later epoch is there.

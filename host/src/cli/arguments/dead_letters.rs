@@ -46,6 +46,19 @@ pub(in crate::cli) struct WhereArguments {
     pub(in crate::cli) output: Format,
 }
 
+impl WhereArguments {
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        self.server.prefer_typed(typed);
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.common.settings()?;
+        self.server.lay_over(&mut settings);
+        self.store.lay_over(&mut settings);
+        Ok(settings)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArguments {
     #[command(flatten)]
@@ -169,7 +182,7 @@ impl DeadLettersArguments {
                 &mut retry.place
             }
         };
-        place.server.prefer_typed(typed);
+        place.prefer_typed(typed);
     }
 
     fn place(&self) -> &WhereArguments {
@@ -182,10 +195,7 @@ impl DeadLettersArguments {
     }
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let WhereArguments { common, server, store, .. } = self.place();
-        let mut settings = common.settings()?;
-        server.lay_over(&mut settings);
-        store.lay_over(&mut settings);
+        let mut settings = self.place().settings()?;
         if let DeadLettersCommand::Retry(retry) = &self.command {
             retry.plugins.lay_over(&mut settings)?;
         }

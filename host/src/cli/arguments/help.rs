@@ -65,6 +65,23 @@ Examples:
 Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line
 was not understood, 130 stopped by a signal.";
 
+pub(super) const CHECKPOINTS: &str = "\
+A checkpoint says up to where a plugin has done everything. A host resumes there, and then --start is ignored. Positions
+are typed as --start takes them. A position of a change stream also starts the oplog, and one of the oplog a change
+stream: by their time, at which some ops may repeat.
+
+set and reset are for a stopped pipeline: they are refused while a host renews its lease, which takes up to
+--lease-ttl to see after a crash. A running host is moved by gtm-host seek. A file store (--store file:DIR) is open in one
+gtm-host at a time.
+
+Examples:
+  gtm-host checkpoints list
+  gtm-host checkpoints show --plugin index_documents --output json
+  gtm-host checkpoints set 2026-01-31T12:00:00Z --plugin index_documents
+  gtm-host checkpoints reset --all --name shop
+
+Exit status: 0 done, 1 it failed or was refused, 2 the command line was not understood, 130 stopped by a signal.";
+
 pub(super) const COMPILE: &str = "\
 A plugin in Python takes seconds to compile, one in Rust or C milliseconds. A host does that by itself, once for
 each version, and a swap does it beside the version that runs. In an image or a package it can be done before.

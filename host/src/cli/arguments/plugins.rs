@@ -206,7 +206,7 @@ impl PluginArguments {
 }
 
 /// Changes the settings of a plugin, or of all.
-fn change(
+pub(super) fn change(
     settings: &mut Settings,
     name: Option<&str>,
     what: impl FnOnce() -> String,
