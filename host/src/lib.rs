@@ -5,6 +5,7 @@
 //! - [`op`]: what a change is;
 //! - [`extended_json`]: BSON for people and scripts;
 //! - [`display`]: how far long work is, for who waits for it;
+//! - [`text`]: a stranger's words, as people may see them;
 //! - [`secret`]: values that are not to be seen;
 //! - [`selection`]: which changes are wanted;
 //! - [`source`]: where changes come from, the oplog above all;
@@ -31,4 +32,5 @@ pub mod secret;
 pub mod selection;
 pub mod source;
 pub mod store;
+pub mod text;
 pub mod workers;

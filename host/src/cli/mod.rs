@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gtm_host::config::{LogFormat, Settings};
+use gtm_host::text;
 use tokio_util::sync::CancellationToken;
 
 use arguments::{Arguments, Command};
@@ -107,7 +108,10 @@ fn listed(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     match format {
         // Where nobody reads it, there is nobody to tell.
-        LogFormat::Text => drop(writeln!(std::io::stderr(), "gtm-host: error: {error:#}")),
+        LogFormat::Text => {
+            let error = text::indented(&format!("{error:#}"), 2);
+            drop(writeln!(std::io::stderr(), "gtm-host: error: {error}"));
+        }
         LogFormat::Json => {
             let line = serde_json::json!({ "level": "ERROR", "message": format!("{error:#}"), "target": "gtm_host" });
             drop(writeln!(std::io::stderr(), "{line}"));
