@@ -1,6 +1,8 @@
 //! Tables for people, in columns that are as wide as what is in them.
 
-use super::output::print;
+use gtm_host::text::line;
+
+use super::output::print_text;
 
 /// Rows that are held back until the widths of their columns are known.
 const HELD: usize = 100;
@@ -18,16 +20,16 @@ impl<const N: usize> Table<N> {
         Self { rows: vec![head.map(str::to_owned)], widths: [0; N], numbers }
     }
 
-    /// Adds a row. Returns whether somebody reads it.
+    /// Adds a row, whose cells may hold anything. Returns whether somebody reads it.
     pub(super) fn push(&mut self, row: [String; N]) -> anyhow::Result<bool> {
-        self.rows.push(row);
+        self.rows.push(row.map(|cell| line(&cell).into_owned()));
         if self.rows.len() < HELD { Ok(true) } else { self.flush() }
     }
 
     /// Prints what is held back. Returns whether somebody reads it.
     pub(super) fn flush(&mut self) -> anyhow::Result<bool> {
         let lines = self.lines();
-        if lines.is_empty() { Ok(true) } else { print(lines.join("\n").as_bytes()) }
+        if lines.is_empty() { Ok(true) } else { print_text(&lines.join("\n")) }
     }
 
     fn lines(&mut self) -> Vec<String> {

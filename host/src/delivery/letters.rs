@@ -36,6 +36,15 @@ pub(super) struct GivenUp<'a> {
 pub(super) struct Unkept;
 
 impl DeadLetters {
+    /// The command that shows a letter, but for the server.
+    fn command(&self, letter: &str) -> String {
+        let mut command = format!("gtm-host dead-letters show {letter} --name {}", quoted(&self.pipeline));
+        if let Some(directory) = self.store.directory() {
+            command.push_str(&format!(" --store {}", quoted(&format!("file:{}", directory.display()))));
+        }
+        command
+    }
+
     /// Says it, and stores it; tries again until it is stored, or `shutdown` is cancelled. Gives back whether it is: where
     /// nothing is stored, it is only said.
     pub(super) async fn keep(
@@ -46,21 +55,21 @@ impl DeadLetters {
         let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
         let plugin = &*self.plugin;
+        let letter = self.store.keeps().then(|| DeadLetter::id_of(&self.pipeline, plugin, op));
+        let show = letter.as_deref().map(|letter| self.command(letter));
         match kind {
             DeadLetterKind::Rejected => tracing::error!(
-                plugin, op = id, namespace = %op.namespace,
+                plugin, op = id, namespace = %op.namespace, dead_letter = letter, show,
                 "rejected by the plugin, the op is not handled: {error}"
             ),
             DeadLetterKind::Failed => tracing::error!(
-                plugin, op = id, namespace = %op.namespace,
+                plugin, op = id, namespace = %op.namespace, dead_letter = letter, show,
                 "given up after attempt {attempts}, the op is not handled: {error}"
             ),
         }
-        if !self.store.keeps() {
-            return Ok(false);
-        }
+        let Some(letter) = letter else { return Ok(false) };
         let letter = DeadLetter {
-            id: DeadLetter::id_of(&self.pipeline, plugin, op),
+            id: letter,
             pipeline: self.pipeline.to_string(),
             plugin: plugin.to_owned(),
             version,
@@ -86,5 +95,23 @@ impl DeadLetters {
             }
         }
         Ok(true)
+    }
+}
+
+/// A word of a command, as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._:-".contains(character);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+        assert_eq!(quoted("file:/var/lib/gtm-host"), "file:/var/lib/gtm-host");
+        assert_eq!(quoted("my shop"), "'my shop'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -326,9 +326,9 @@ async fn find(
 
 /// What of a filter the server can say, so that letters that are not wanted stay there.
 fn query(filter: &DeadLetterFilter, after: Option<&str>) -> Document {
-    let DeadLetterFilter { pipeline, plugin, operation, kind, since, until, .. } = filter;
+    let DeadLetterFilter { pipeline, plugin, operation, kind, since, until, op, .. } = filter;
     let mut query = doc! {};
-    let texts = [("pipeline", pipeline.as_deref()), ("plugin", plugin.as_deref())];
+    let texts = [("pipeline", pipeline.as_deref()), ("plugin", plugin.as_deref()), ("opId", op.as_deref())];
     let names = [("operationType", operation.map(|one| one.name())), ("kind", kind.map(|kind| kind.name()))];
     for (name, value) in texts.into_iter().chain(names) {
         value.into_iter().for_each(|value| drop(query.insert(name, value)));

@@ -71,6 +71,8 @@ pub struct DeadLetterFilter {
     pub until: Option<SystemTime>,
     /// With this in their error.
     pub error: Option<String>,
+    /// Of the op with this id.
+    pub op: Option<String>,
 }
 
 impl DeadLetter {
@@ -98,6 +100,7 @@ pub(super) struct Head<'a> {
     pub(super) kind: DeadLetterKind,
     pub(super) time: SystemTime,
     pub(super) error: &'a str,
+    pub(super) op: &'a str,
 }
 
 /// A filter that letters can be compared with.
@@ -116,7 +119,7 @@ impl Matcher {
     }
 
     pub(super) fn matches(&mut self, letter: &Head<'_>) -> bool {
-        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error } =
+        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error, op } =
             &self.filter;
         let in_namespace = match &mut self.selection {
             Some(selection) => {
@@ -132,5 +135,6 @@ impl Matcher {
             && since.is_none_or(|since| letter.time >= since)
             && until.is_none_or(|until| letter.time < until)
             && error.as_ref().is_none_or(|error| letter.error.contains(error))
+            && op.as_ref().is_none_or(|op| op == letter.op)
     }
 }

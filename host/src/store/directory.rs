@@ -87,6 +87,10 @@ impl Directory {
         Ok(Self { database, file, name })
     }
 
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.file.parent()
+    }
+
     /// What `work` does with the database, on a thread for blocking work.
     async fn with<T: Send + 'static>(
         &self,

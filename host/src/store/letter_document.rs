@@ -74,6 +74,7 @@ impl<'a> Found<'a> {
             kind: self.kind()?,
             time: fields.date("time")?.to_system_time(),
             error: fields.text("error")?,
+            op: fields.text("opId")?,
         }))
     }
 

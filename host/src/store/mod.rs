@@ -15,6 +15,8 @@ mod op_document;
 mod progress;
 mod state;
 
+use std::path::Path;
+
 use mongodb::Client;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
@@ -71,6 +73,14 @@ impl Store {
     /// Whether what it is given is there later. False of [`StoreKind::None`], which takes everything and has nothing.
     pub fn keeps(&self) -> bool {
         !matches!(self.backend, Backend::None)
+    }
+
+    /// Returns the directory that it is in. None: it is not in one.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.backend {
+            Backend::Directory(store) => store.directory(),
+            Backend::Cluster(_) | Backend::None => None,
+        }
     }
 
     /// The checkpoint, if there is one.

@@ -52,14 +52,16 @@ not understood, 130 the files were not read to their end because of a signal.";
 
 pub(super) const DEAD_LETTERS: &str = "\
 A dead letter is an op that a plugin rejected, or that failed at every attempt. retry hands each
-to the plugin as it is now, once; its filter is not asked. A file store (--store file:DIR) is open
-in one gtm-host at a time.
+to the plugin as it is now, once; its filter is not asked. The plugin is the one that the settings file
+(--config) has under its name, or --file. A file store (--store file:DIR) is open in one gtm-host at a time.
 
 Examples:
   gtm-host dead-letters list --kind failed --error 'connection refused'
   gtm-host dead-letters list --output json | jq .op.fullDocument
   gtm-host dead-letters show 6553f10000000007-0123456789abcdef
-  gtm-host dead-letters retry --plugin index_documents.wasm --namespace 'shop.*'
+  gtm-host dead-letters show 1699999999.7.0 --plugin index_documents
+  gtm-host dead-letters retry --config gtm.toml --plugin index_documents
+  gtm-host dead-letters retry --file index_documents.wasm --namespace 'shop.*'
   gtm-host dead-letters drop --plugin send_welcome_email --until 2026-01-31T12:00:00Z
 
 Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line

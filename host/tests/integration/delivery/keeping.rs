@@ -47,13 +47,18 @@ async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     let status = host.status();
     assert_eq!(status["plugins"][0]["deadLetters"], 3, "{status}");
     assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("not this one"), "{status}");
-    host.wait_for("rejected by the plugin");
+    let line = host.wait_for("rejected by the plugin");
+    let (id, show) = (line["dead_letter"].as_str().unwrap(), line["show"].as_str().unwrap());
     assert_eq!(host.stop().0, Some(0));
+    // The command is there to be copied.
+    assert_eq!(show, format!("gtm-host dead-letters show {id} --name keeping --store {}", scene.store));
+    let (code, shown, said) = run(&show.split(' ').skip(1).collect::<Vec<_>>());
+    assert!(code == Some(0) && shown.contains(line["op"].as_str().unwrap()), "{said}");
 
     let listed = scene.letters(&["list", "--plugin", "misbehave", "--kind", "rejected"]);
     assert!(listed.contains("3 dead letters: 0 failed, 3 rejected"), "{listed}");
-    let how = format!("misbehave={print_ops}");
-    assert_eq!(scene.letters(&["retry", "--all", "--plugin", &how]), "3 handled, 0 failed again, 0 left\n");
+    let how = ["retry", "--plugin", "misbehave", "--file", &print_ops];
+    assert_eq!(scene.letters(&how), "3 handled, 0 failed again, 0 left\n");
     assert_eq!(scene.letters(&["list"]), "0 dead letters: 0 failed, 0 rejected\n");
     // Nothing of it comes again.
     let how = ["-p", &misbehave, "--admin", "127.0.0.1:0"];
@@ -132,6 +137,7 @@ async fn a_checkpoint_of_another_deployment_is_not_gone_on_from() {
         timestamp: None,
         workers: None,
         epoch: 0,
+        restarted: None,
     };
     let stored = async || Store::open(&kind, &scene.writer.own.client).await.unwrap();
     stored().await.save_checkpoint(&key, &checkpoint).await.unwrap();
