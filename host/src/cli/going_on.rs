@@ -34,7 +34,12 @@ pub(super) async fn begin(
     let restarted = asked.map(|restart| restart.words().to_owned());
     if let Some(restart) = asked.filter(|restart| !is_taken(restart, kept.as_ref())) {
         let before = kept.map(|kept| kept.position.to_string());
-        tracing::info!(plugin, start = restart.words(), checkpoint = before, "restarting where --restart-from says");
+        tracing::info!(
+            plugin,
+            start = restart.words(),
+            checkpoint = before,
+            "restarting where --restart-from says"
+        );
         follow.start = restart.start.clone();
         // The snapshot of before is of no account: what is asked for is this place.
         follow.snapshot = false;

@@ -35,13 +35,14 @@ pub(super) use checkpoints::{
 use common::CommonArguments;
 pub(super) use common::Format;
 pub(super) use dead_letters::{
-    DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, WhichArguments,
+    DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, ShowArguments,
+    WhichArguments,
 };
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
 use help::{
-    CHECK, CHECKPOINTS, COMPILE, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP,
-    TAIL, TRY,
+    CHECK, CHECKPOINTS, COMPILE, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK,
+    STATUS, SWAP, TAIL, TRY,
 };
 use plugins::PluginArguments;
 use restart::RestartArguments;
@@ -355,7 +356,9 @@ mod tests {
         assert_eq!(words(&all, "y").as_deref(), Some("oldest"));
         let token = r#"{"_data":"82AB","_typeBits":{"$binary":{"base64":"Aw==","subType":"00"}}}"#;
         assert_eq!(words(&of(&["--restart-from", token]).unwrap(), "x").as_deref(), Some(token));
-        assert!(of(&["--restart-from", "z=now"]).unwrap_err().contains("there is no plugin z; there are: x, y"));
+        assert!(
+            of(&["--restart-from", "z=now"]).unwrap_err().contains("there is no plugin z; there are: x, y")
+        );
         assert!(of(&["--restart-from", "x=soon"]).unwrap_err().contains("expected now, oldest"));
         assert!(of(&["--restart-from", "soon"]).unwrap_err().contains("expected now, oldest"));
     }

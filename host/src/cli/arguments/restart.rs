@@ -44,7 +44,8 @@ impl RestartArguments {
         let (of_all, of_one): (Vec<_>, Vec<_>) =
             self.restart_from.iter().partition(|restart| restart.plugin.is_none());
         for PluginRestart { plugin, restart } in of_all.into_iter().chain(of_one) {
-            let what = || format!("--restart-from {}={}", plugin.as_deref().unwrap_or_default(), restart.words());
+            let what =
+                || format!("--restart-from {}={}", plugin.as_deref().unwrap_or_default(), restart.words());
             change(settings, plugin.as_deref(), what, |plugin| plugin.restart_from = Some(restart.clone()))?;
         }
         Ok(())

@@ -9,11 +9,12 @@ use gtm_host::lease::{LeaseKey, holder};
 use gtm_host::op::Timestamp;
 use gtm_host::source::{Choice, Position, SourceError, Start};
 use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreError, StoreKind};
+use gtm_host::text;
 use serde_json::json;
 
 use super::{is_meant, object, typed};
 use crate::cli::arguments::{ChangeArguments, Format, SetArguments};
-use crate::cli::output::{print, print_json};
+use crate::cli::output::{print_json, print_text};
 use crate::cli::server::{Server, client};
 
 pub(super) async fn set(
@@ -38,7 +39,8 @@ pub(super) async fn set(
         moves.push((key, before));
     }
     // What is in a directory can be changed while the server is down.
-    let is_needed = matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
+    let is_needed =
+        matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
     let server = match is_needed {
         true => Some(Server::find(settings, 1).await?),
         false => None,
@@ -52,7 +54,7 @@ pub(super) async fn set(
             Format::Text => {
                 let before = before.map(|before| format!(", and not after {}", typed(&before.position)));
                 let (to, before) = (typed(&position), before.unwrap_or_default());
-                print(format!("{key}: resumes after {to}{before}").as_bytes())?
+                print_text(&text::line(&format!("{key}: resumes after {to}{before}")))?
             }
         };
     }
@@ -74,7 +76,7 @@ pub(super) async fn reset(
     match arguments.place.output {
         Format::Json => print_json(&json!({ "reset": removed }))?,
         Format::Text => {
-            print(format!("{removed} checkpoints removed: their plugins begin where --start says").as_bytes())?
+            print_text(&format!("{removed} checkpoints removed: their plugins begin where --start says"))?
         }
     };
     Ok(ExitCode::SUCCESS)
@@ -91,7 +93,8 @@ async fn meant(
     let plugins: BTreeSet<&str> = keys.iter().map(|key| key.plugin.as_str()).collect();
     if whose.plugin.is_none() && !all && plugins.len() != 1 {
         let there = plugins.into_iter().collect::<Vec<_>>().join(", ");
-        let there = if there.is_empty() { "none has a checkpoint".to_owned() } else { format!("there are {there}") };
+        let there =
+            if there.is_empty() { "none has a checkpoint".to_owned() } else { format!("there are {there}") };
         bail!(
             "which plugin of the pipeline {}? {there}. help: pass --plugin NAME, or --all",
             settings.name()
@@ -111,13 +114,16 @@ async fn refuse_if_live(
     }
     let client = client(settings).await?;
     // A host may have begun to share the work, or have ceased to.
-    let workers: BTreeSet<Option<String>> =
-        keys.iter().map(|key| key.worker.clone()).chain([None]).collect();
+    let workers: BTreeSet<Option<String>> = keys.iter().map(|key| key.worker.clone()).chain([None]).collect();
     for worker in workers {
         let key = LeaseKey { pipeline: settings.name().to_owned(), worker };
         let ttl = settings.lease.ttl;
         let say = |holder: &str| {
-            tracing::info!(holder, "waiting for {} s to see whether this host still works", ttl.as_secs_f64());
+            tracing::info!(
+                holder,
+                "waiting for {} s to see whether this host still works",
+                ttl.as_secs_f64()
+            );
         };
         if let Some(holder) = holder(&client, &key, ttl, say).await? {
             bail!(

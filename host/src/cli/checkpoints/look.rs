@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use anyhow::bail;
 use gtm_host::config::Settings;
 use gtm_host::store::{Checkpoint, CheckpointKey, Store};
+use gtm_host::text;
 use serde_json::Value;
 
 use super::{is_meant, object, source, time, typed};
 use crate::cli::arguments::{Format, LookArguments};
-use crate::cli::output::{print, print_json};
+use crate::cli::output::{print_json, print_text};
 use crate::cli::table::Table;
 
 /// The keys that are asked for.
@@ -55,7 +56,7 @@ pub(super) async fn list(
     if text && count > 0 {
         table.flush()?;
     } else if text {
-        print(format!("the pipeline {} has no checkpoints", settings.name()).as_bytes())?;
+        print_text(&format!("the pipeline {} has no checkpoints", settings.name()))?;
     }
     Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -96,18 +97,18 @@ pub(super) async fn show(
     }
     match arguments.place.output {
         Format::Json => print_json(&object)?,
-        Format::Text => print(&text(&object))?,
+        Format::Text => print_text(&fields(&object))?,
     };
     Ok(ExitCode::SUCCESS)
 }
 
 /// A line for each field that says something.
-fn text(object: &Value) -> Vec<u8> {
+fn fields(object: &Value) -> String {
     let mut lines = Vec::new();
     for (name, value) in object.as_object().into_iter().flatten() {
         let shown = match value {
             Value::Null => continue,
-            Value::String(text) => text.clone(),
+            Value::String(text) => text::line(text).into_owned(),
             Value::Object(snapshot) => {
                 let done = snapshot.get("complete").and_then(Value::as_bool).unwrap_or_default();
                 if done { "complete".to_owned() } else { "not complete".to_owned() }
@@ -116,5 +117,5 @@ fn text(object: &Value) -> Vec<u8> {
         };
         lines.push(format!("{name:14} {shown}"));
     }
-    lines.join("\n").into_bytes()
+    lines.join("\n")
 }
