@@ -6,6 +6,7 @@
 //! - [`extended_json`]: BSON for people and scripts;
 //! - [`display`]: how far long work is, for who waits for it;
 //! - [`text`]: a stranger's words, as people may see them;
+//! - [`own`]: files that nobody else may change;
 //! - [`secret`]: values that are not to be seen;
 //! - [`selection`]: which changes are wanted;
 //! - [`source`]: where changes come from, the oplog above all;
@@ -27,6 +28,7 @@ pub mod extended_json;
 mod hexadecimal;
 pub mod lease;
 pub mod op;
+pub mod own;
 pub mod plugin;
 pub mod secret;
 pub mod selection;

@@ -1,9 +1,13 @@
 //! The store in a directory: one redb file, which is whole after any crash.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bson::RawDocument;
+use redb::backends::FileBackend;
 use redb::{
     CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
     TableError, TransactionError,
@@ -12,6 +16,7 @@ use redb::{
 use super::dead_letter::Matcher;
 use super::letter_document::{Found, whole};
 use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
+use crate::own;
 
 const FILE: &str = "gtm-host.redb";
 /// Of what is in the file. One that knows less of it says so instead of reading on.
@@ -68,15 +73,15 @@ impl Directory {
                 directory: directory.clone(),
                 reason: error.to_string(),
             };
-            std::fs::create_dir_all(&directory).map_err(unusable)?;
-            let database = match Database::create(&opened) {
+            own::directory(&directory).map_err(|error| exposed(error).unwrap_or_else(unusable))?;
+            let database = match open_file(&opened) {
                 Err(DatabaseError::Storage(StorageError::Io(error)))
                     if matches!(
                         error.kind(),
-                        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+                        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
                     ) =>
                 {
-                    return Err(unusable(error).into());
+                    return Err(exposed(error).unwrap_or_else(unusable).into());
                 }
                 database => database?,
             };
@@ -315,6 +320,21 @@ impl Directory {
 
 fn state_key(of: &StateKey) -> (&str, &str, &str) {
     (&of.pipeline, &of.plugin, &of.key)
+}
+
+/// That others may change what the store is in, if that is what is wrong.
+fn exposed(error: std::io::Error) -> Result<StoreError, std::io::Error> {
+    error.downcast::<own::Exposed>().map(StoreError::from)
+}
+
+/// Opens the file, or makes one that nobody else may read: dead letters hold whole documents.
+fn open_file(path: &Path) -> Result<Database, DatabaseError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(StorageError::from)?;
+    let is_exposed = |exposed| StorageError::Io(std::io::Error::new(ErrorKind::PermissionDenied, exposed));
+    own::check(path, &file.metadata().map_err(StorageError::from)?).map_err(is_exposed)?;
+    Database::builder().create_with_backend(FileBackend::new(file)?)
 }
 
 /// Makes the tables where there are none, and looks at the format.
