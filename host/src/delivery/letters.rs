@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use super::settings::Policy;
 use crate::op::Op;
-use crate::store::{DeadLetter, DeadLetterKind, Store};
+use crate::store::{DeadLetter, DeadLetterKind, Kept, NoRoom, Room, Store};
 
 /// Between two attempts to store a letter.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -14,9 +15,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The dead letters of one plugin.
 #[derive(Clone)]
 pub(super) struct DeadLetters {
-    pub(super) store: Store,
-    pub(super) pipeline: Arc<str>,
+    store: Store,
+    pipeline: Arc<str>,
     pub(super) plugin: Arc<str>,
+    most: Kept,
+    room: Room,
 }
 
 /// An op that is given up, and why.
@@ -36,6 +39,16 @@ pub(super) struct GivenUp<'a> {
 pub(super) struct Unkept;
 
 impl DeadLetters {
+    pub(super) fn new(store: &Store, pipeline: &str, plugin: &str, policy: &Policy) -> Self {
+        Self {
+            store: store.clone(),
+            pipeline: pipeline.into(),
+            plugin: plugin.into(),
+            most: policy.retry.most_letters(),
+            room: Room::default(),
+        }
+    }
+
     /// The command that shows a letter, but for the server.
     fn command(&self, letter: &str) -> String {
         let mut command = format!("gtm-host dead-letters show {letter} --name {}", quoted(&self.pipeline));
@@ -51,6 +64,7 @@ impl DeadLetters {
         &self,
         given_up: GivenUp<'_>,
         shutdown: &CancellationToken,
+        on_problem: impl Fn(&str),
     ) -> Result<bool, Unkept> {
         let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
@@ -81,20 +95,42 @@ impl DeadLetters {
             time,
         };
         let mut said = false;
-        while let Err(problem) = self.store.add_dead_letter(&letter).await {
+        while let Err(problem) = self.store(&letter).await {
             if !std::mem::replace(&mut said, true) {
-                tracing::error!(
-                    plugin,
-                    op = id,
-                    "it cannot be put among the dead letters, which is tried until it can: {problem}"
-                );
+                let problem = self.told(&problem);
+                on_problem(&problem);
+                tracing::error!(plugin, op = id, "{problem}");
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 () = shutdown.cancelled() => return Err(Unkept),
             }
         }
+        if said {
+            tracing::info!(plugin, op = id, "it is among the dead letters now");
+        }
         Ok(true)
+    }
+
+    async fn store(&self, letter: &DeadLetter) -> Result<(), NoRoom> {
+        let count = self.store.dead_letters_kept(&self.pipeline, &self.plugin);
+        self.room.take(self.most, letter.size(), count).await?;
+        Ok(self.store.add_dead_letter(letter).await?)
+    }
+
+    fn told(&self, problem: &NoRoom) -> String {
+        let NoRoom::Full(kept) = problem else {
+            return format!(
+                "it cannot be put among the dead letters, which is tried until it can: {problem}"
+            );
+        };
+        let (plugin, pipeline) = (quoted(&self.plugin), quoted(&self.pipeline));
+        // Its file is open here.
+        let stop = self.store.directory().map_or("", |_| "stop the host, then ");
+        format!(
+            "the plugin pauses, since as many dead letters are kept of it as may be: {kept}. help: {stop}look at them with gtm-host dead-letters \
+             list --plugin {plugin} --name {pipeline}, and retry or drop some; or raise dead_letters or dead_letter_bytes under [retry]"
+        )
     }
 }
 

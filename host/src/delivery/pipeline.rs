@@ -238,11 +238,7 @@ impl Prepared {
     fn start(&self, first: Option<Live>, shutdown: &CancellationToken) -> Run {
         let Pipeline { plugin, source, follow, policy, mine, store, key, .. } = &self.pipeline;
         let progress = &self.handle.progress;
-        let letters = DeadLetters {
-            store: store.clone(),
-            pipeline: key.pipeline.as_str().into(),
-            plugin: plugin.name().into(),
-        };
+        let letters = DeadLetters::new(store, &key.pipeline, plugin.name(), policy);
         let (batches, works) = Works::start(plugin, *policy, progress, letters, shutdown.clone());
         *self.handle.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             Some(Arc::clone(&works.shared));

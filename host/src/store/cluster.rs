@@ -12,7 +12,9 @@ use mongodb::{Client, Collection};
 use super::dead_letter::Matcher;
 use super::fields::{Fields, VERSION};
 use super::letter_document::{self, Found, Parts};
-use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
+use super::{
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, StateKey, StoreError, op_document,
+};
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
 
 const DATABASE: &str = "gtm";
@@ -155,6 +157,21 @@ impl Cluster {
         Ok(())
     }
 
+    pub(super) async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let find = self.letters.find(doc! { "pipeline": pipeline, "plugin": plugin });
+        // The letters stay on the server.
+        let find = find.projection(doc! { "version": 1, "pipeline": 1, "plugin": 1, "bytes": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        let mut kept = Kept::default();
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            if let Some(bytes) = Found::new(&document, NAME)?.size_of(pipeline, plugin)? {
+                kept.entries += 1;
+                kept.bytes = kept.bytes.saturating_add(bytes);
+            }
+        }
+        Ok(kept)
+    }
+
     pub(super) async fn dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -260,6 +277,23 @@ impl Cluster {
         Ok(Some(value.bytes.to_vec()))
     }
 
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let find = self.states.find(doc! { "_id.pipeline": pipeline, "_id.plugin": plugin });
+        // The values stay on the server.
+        let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
+        let mut kept = Kept::default();
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            let what = "a state of a plugin".to_owned();
+            let fields =
+                Fields { document: &document, what, store: NAME, lost: "what the plugin kept there" };
+            // One that was stored before it was counted holds nothing.
+            let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
+            kept.entries += 1;
+            kept.bytes = kept.bytes.saturating_add(bytes.unwrap_or_default());
+        }
+        Ok(kept)
+    }
+
     pub(super) async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
         let filter = id_is(key.document())?;
         match value {
@@ -300,6 +334,8 @@ fn state_document(key: &StateKey, value: &[u8]) -> RawDocumentBuf {
     let value = RawBinaryRef { subtype: BinarySubtype::Generic, bytes: value };
     let mut document = rawdoc! { "_id": key.document(), "version": VERSION };
     document.append(cstr!("value"), value);
+    let bytes = value.bytes.len() + key.key.len();
+    document.append(cstr!("bytes"), i64::try_from(bytes).unwrap_or(i64::MAX));
     document
 }
 

@@ -76,6 +76,16 @@ pub struct DeadLetterFilter {
 }
 
 impl DeadLetter {
+    /// Returns what it holds, in bytes: the documents of its op, and its error.
+    pub fn size(&self) -> u64 {
+        let Op {
+            document_key, full_document, full_document_before_change, update_description, command, ..
+        } = &self.op;
+        let parts = [document_key, full_document, full_document_before_change, update_description, command];
+        let bytes = parts.into_iter().flatten().map(bytes::Bytes::len).sum::<usize>() + self.error.len();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// The id of the letter that this op of a plugin is: the same whenever and wherever it fails. Ids are in the order of the
     /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
     /// the changes: the timestamp in hexadecimal, then a digest.

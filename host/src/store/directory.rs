@@ -15,7 +15,9 @@ use redb::{
 
 use super::dead_letter::Matcher;
 use super::letter_document::{Found, whole};
-use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
+use super::{
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, StateKey, StoreError, op_document,
+};
 use crate::own;
 
 const FILE: &str = "gtm-host.redb";
@@ -186,6 +188,23 @@ impl Directory {
         .await
     }
 
+    pub(super) async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let mut kept = Kept::default();
+            for entry in table.iter()? {
+                let (_, value) = entry?;
+                if let Some(bytes) = Found::new(parse(value.value())?, name)?.size_of(&pipeline, &plugin)? {
+                    kept.entries += 1;
+                    kept.bytes = kept.bytes.saturating_add(bytes);
+                }
+            }
+            Ok(kept)
+        })
+        .await
+    }
+
     pub(super) async fn dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -274,6 +293,25 @@ impl Directory {
         self.with(move |database, _| {
             let table = database.begin_read()?.open_table(STATES)?;
             Ok(table.get(state_key(&of))?.map(|found| found.value().to_vec()))
+        })
+        .await
+    }
+
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(STATES)?;
+            let mut kept = Kept::default();
+            for entry in table.range((&*pipeline, &*plugin, "")..)? {
+                let (of, value) = entry?;
+                let (its_pipeline, its_plugin, key) = of.value();
+                if (its_pipeline, its_plugin) != (&*pipeline, &*plugin) {
+                    break;
+                }
+                let bytes = u64::try_from(key.len() + value.value().len()).unwrap_or(u64::MAX);
+                kept = Kept { entries: kept.entries + 1, bytes: kept.bytes.saturating_add(bytes) };
+            }
+            Ok(kept)
         })
         .await
     }

@@ -13,6 +13,7 @@ mod kind;
 mod letter_document;
 mod op_document;
 mod progress;
+mod room;
 mod state;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
 use directory::Directory;
 pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
+pub use room::{Kept, NoRoom, Room};
 pub use state::StateKey;
 
 /// A store. Clones are of the same one.
@@ -151,6 +153,14 @@ impl Store {
         ask!(self, add_dead_letter(letter), ())
     }
 
+    /// Returns how many dead letters of a plugin there are, and what they hold.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        ask!(self, dead_letters_kept(pipeline, plugin), Kept::default())
+    }
+
     /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
     /// id. Fewer: there are no more.
     ///
@@ -212,6 +222,14 @@ impl Store {
     /// See [`StoreError`].
     pub async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         ask!(self, state(key), None)
+    }
+
+    /// Returns how many values a plugin keeps, and their bytes with those of their keys.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        ask!(self, state_kept(pipeline, plugin), Kept::default())
     }
 
     /// Has a plugin keep this; none: nothing any more.

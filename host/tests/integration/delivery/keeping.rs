@@ -145,3 +145,36 @@ async fn a_checkpoint_of_another_deployment_is_not_gone_on_from() {
     assert!(said.contains("the replica set elsewhere") && said.contains("--name"), "{said}");
     assert_eq!(stored().await.checkpoint(&key).await.unwrap().unwrap().position, checkpoint.position);
 }
+
+#[tokio::test]
+async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
+    let mut scene = Scene::new(Server::ready().unwrap()).await;
+    scene.store = "mongodb".to_owned();
+    let name = bson::oid::ObjectId::new().to_hex();
+    let settings = scene.directory.path().join("gtm.toml");
+    std::fs::write(&settings, "[retry]\ndead_letters = 2\n").unwrap();
+    let misbehave = plugin("misbehave");
+    let how = ["--set", "handle=reject", "--config", settings.to_str().unwrap(), "--name", &name];
+    let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
+    let mut host =
+        Host::tailing(&[&from[..], &how, &["--plugin", &misbehave, "--admin", "127.0.0.1:0"]].concat());
+    scene.writer.write(4).await;
+    let line = host.wait_for("the plugin pauses, since as many dead letters");
+    assert!(message(&line).contains("dead_letter_bytes under [retry]"), "{line}");
+    let status = host.status();
+    assert_eq!(status["plugins"][0]["deadLetters"], 2, "{status}");
+    assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("pauses"), "{status}");
+    // Room is made twice, and nothing is lost.
+    let at = ["--name", &name, "--uri", scene.server.uri()];
+    let mut dropped = 0;
+    while dropped < 4 {
+        let (code, out, said) =
+            run(&[&["dead-letters", "drop", "--all", "--output", "json"], &at[..]].concat());
+        assert_eq!(code, Some(0), "{said}");
+        dropped += serde_json::from_str::<serde_json::Value>(&out).unwrap()["dropped"].as_u64().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    host.wait_for_position("4").await;
+    host.wait_for("it is among the dead letters now");
+    assert_eq!(host.stop().0, Some(0));
+}
