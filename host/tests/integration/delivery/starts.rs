@@ -128,6 +128,31 @@ async fn a_restart_goes_before_a_checkpoint_once_and_a_start_does_not() {
 }
 
 #[tokio::test]
+async fn a_running_host_restarts_a_plugin_whose_settings_say_so() {
+    let mut scene = Scene::new().await;
+    scene.writer.write(10).await;
+    let (settings, trivial) = (scene.directory.path().join("gtm.toml"), plugin("trivial"));
+    let write = |more: &str| {
+        std::fs::write(&settings, format!("[plugins.first]\npath = {trivial:?}\n{more}")).unwrap();
+    };
+    write("");
+    let store = format!("file:{}", scene.directory.path().display());
+    let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
+    let what = ["--store", &store, "--admin", "127.0.0.1:0", "--config", settings.to_str().unwrap()];
+    let mut host = Host::start(&[&from[..], &what].concat());
+    host.wait_for("tailing");
+    host.wait_for_position("10").await;
+    write("restart_from = \"1700000000.4\"\n");
+    host.signal(nix::sys::signal::Signal::SIGHUP);
+    host.wait_for("restarting where --restart-from says");
+    host.wait_for("tailing");
+    host.wait_for_position("10").await;
+    let counts = &host.status()["plugins"][0]["counts"];
+    assert_eq!(counts["handled"].as_u64().unwrap() + counts["unwanted"].as_u64().unwrap(), 6, "{counts}");
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
 async fn checkpoints_are_listed_set_and_reset() {
     let mut scene = Scene::new().await;
     let (code, out, _) = scene.checkpoints(&["list"]);
