@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::text::line;
+
 /// Between two lines in the log.
 const PAUSE: Duration = Duration::from_secs(10);
 const BAR: &str = "{prefix}: [{bar:30}] {msg}";
@@ -25,7 +27,7 @@ pub struct Display {
 impl Display {
     /// `what` each line begins with: `snapshot`, say, and of what.
     pub fn new(what: impl Into<String>) -> Self {
-        let what = what.into();
+        let what = line(&what.into()).into_owned();
         let bar = (!BARS.is_hidden()).then(|| {
             let bar = BARS.add(ProgressBar::new(0)).with_prefix(what.clone());
             bar.with_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -39,7 +41,7 @@ impl Display {
         if let Some(bar) = &self.bar {
             bar.set_length(all.max(done));
             bar.set_position(if all == 0 { 0 } else { done });
-            bar.set_message(words.to_string());
+            bar.set_message(line(&words.to_string()).into_owned());
         } else if self.said.elapsed() >= PAUSE {
             self.said = Instant::now();
             tracing::info!("{}: {words}", self.what);

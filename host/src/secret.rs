@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::own::{Exposed, read_secret};
+
 /// A value as it is, or where it stands: in the environment or, better, in a file.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "expected a text, { env = \"NAME\" } or { file = \"PATH\" }")]
@@ -29,6 +31,9 @@ pub enum NoSecret {
     /// The variable is not set.
     #[error("the variable {0} is not set in the environment of gtm-host")]
     Env(String),
+    /// Others may change the file.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The file cannot be read.
     #[error("{} cannot be read: {reason}", path.display())]
     File {
@@ -48,9 +53,12 @@ impl Secret {
         match self {
             Self::Value(value) => Ok(value.clone()),
             Self::Env { env } => std::env::var(env).map_err(|_| NoSecret::Env(env.clone())),
-            Self::File { file } => match std::fs::read_to_string(file) {
+            Self::File { file } => match read_secret(file) {
                 Ok(value) => Ok(value.trim_end().to_owned()),
-                Err(reason) => Err(NoSecret::File { path: file.clone(), reason }),
+                Err(reason) => Err(match reason.downcast::<Exposed>() {
+                    Ok(exposed) => NoSecret::Exposed(exposed),
+                    Err(reason) => NoSecret::File { path: file.clone(), reason },
+                }),
             },
         }
     }

@@ -9,12 +9,13 @@ use bytesize::ByteSize;
 use gtm_host::config::Settings;
 use gtm_host::op::OperationType;
 use gtm_host::plugin::{Engine, Plugin, PluginSetup};
+use gtm_host::text::{indented, line};
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::output::{print, print_json};
+use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
@@ -24,8 +25,8 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
         all_are &= checked.is_ok();
         let path = path.to_string_lossy();
         match (arguments.output, checked) {
-            (Format::Text, Ok(checked)) => print(checked.text(&path).as_bytes())?,
-            (Format::Text, Err(error)) => print(format!("{path}: no plugin\n  {error:#}").as_bytes())?,
+            (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
+            (Format::Text, Err(error)) => print_text(&no_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
             (Format::Json, Err(error)) => {
                 print_json(&json!({ "path": path, "plugin": false, "error": format!("{error:#}") }))?
@@ -33,6 +34,10 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
         };
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn no_plugin(path: &str, error: &anyhow::Error) -> String {
+    format!("{}: no plugin\n  {}", line(path), indented(&format!("{error:#}"), 4))
 }
 
 /// What is to be known of a plugin.
@@ -83,13 +88,13 @@ impl Checked {
     }
 
     fn text(&self, path: &str) -> String {
-        let (size, version) = (ByteSize::b(self.size).display().iec(), self.plugin.version());
+        let (size, version) = (ByteSize::b(self.size).display().iec(), line(self.plugin.version()));
         let contract = self.plugin.contract().map_or("none".to_owned(), |version| version.to_string());
         let mut subscriptions: Vec<_> = self
             .subscriptions()
             .map(|(namespace, operations)| match operations.as_slice() {
-                [] => format!("{namespace} (everything)"),
-                _ => format!("{namespace} ({})", operations.join(", ")),
+                [] => format!("{} (everything)", line(namespace)),
+                _ => format!("{} ({})", line(namespace), operations.join(", ")),
             })
             .collect();
         if subscriptions.is_empty() {
@@ -98,12 +103,13 @@ impl Checked {
         let subscriptions = subscriptions.join("\n                 ");
         let asks = self.asks.iter().map(|(capability, granted)| match granted {
             Some(granted) if granted == "granted" => format!("{capability}: granted"),
-            Some(granted) => format!("{capability}: granted {granted}"),
+            Some(granted) => format!("{capability}: granted {}", line(granted)),
             None => format!("{capability}: not granted"),
         });
         let asks = asks.collect::<Vec<_>>().join("\n                 ");
         let asks = if asks.is_empty() { "nothing".to_owned() } else { asks };
-        let wasi = self.wasi.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let path = line(path);
+        let wasi = self.wasi.iter().map(|package| line(package)).collect::<Vec<_>>().join(", ");
         format!(
             "{path}: a plugin\n  version        {version}, {size}\n  contract       {contract}\n  \
              subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}"

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use gtm_host::config::Settings;
 use gtm_host::plugin::{Engine, LoadError, Plugin, PluginSetup};
+use gtm_host::text::{indented, line};
 use serde_json::json;
 
 use super::arguments::{CheckArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::output::{print, print_json};
+use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let cache = directories::cache(settings)?;
@@ -24,9 +25,11 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
         match (arguments.output, compiled) {
             (Format::Text, Ok(time)) => {
                 let time = humantime::format_duration(Duration::from_millis(time));
-                print(format!("{shown}: ready after {time}, in {}", cache.display()).as_bytes())?
+                print_text(&format!("{}: ready after {time}, in {}", line(&shown), cache.display()))?
             }
-            (Format::Text, Err(error)) => print(format!("{shown}: no plugin\n  {error}").as_bytes())?,
+            (Format::Text, Err(error)) => {
+                print_text(&format!("{}: no plugin\n  {}", line(&shown), indented(&error.to_string(), 4)))?
+            }
             (Format::Json, Ok(time)) => {
                 print_json(&json!({ "path": shown, "plugin": true, "milliseconds": time, "cache": cache }))?
             }

@@ -13,7 +13,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
 
 use super::arguments::ComponentizeArguments;
-use super::output::print;
+use super::output::print_text;
 
 /// The contract, file by file.
 const CONTRACT: [(&str, &str); 10] = [
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &ComponentizeArguments) -> anyhow::Result<ExitCode>
     let core = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let component = componentize(core, path)?;
     std::fs::write(output, component).with_context(|| format!("{} cannot be written", output.display()))?;
-    print(format!("{}: see gtm-host check {0}", output.display()).as_bytes())?;
+    print_text(&format!("{}: see gtm-host check {0}", output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

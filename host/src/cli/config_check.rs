@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use gtm_host::config::{Mail, Settings, secret};
 use gtm_host::plugin::{Engine, Mailer, Plugin};
+use gtm_host::text::{indented, line};
 use gtm_host::workers::Group;
 use serde_json::json;
 
 use super::arguments::{ConfigArguments, ConfigCommand, Format};
 use super::compile_component::compilation;
 use super::directories;
-use super::output::{print, print_json};
+use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check(check) = &arguments.command;
@@ -28,10 +29,13 @@ pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::R
             print_json(&json!({ "valid": problems.is_empty(), "problems": problems, "plugins": plugins }))?
         }
         Format::Text if problems.is_empty() => {
-            let plugins = plugins.iter().map(|plugin| format!("\n  {plugin}")).collect::<String>();
-            print(format!("a host can start with it{plugins}").as_bytes())?
+            let plugins = plugins.iter().map(|plugin| format!("\n  {}", line(plugin))).collect::<String>();
+            print_text(&format!("a host can start with it{plugins}"))?
         }
-        Format::Text => print(problems.join("\n").as_bytes())?,
+        Format::Text => {
+            let problems: Vec<_> = problems.iter().map(|problem| indented(problem, 2)).collect();
+            print_text(&problems.join("\n"))?
+        }
     };
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,11 +1,17 @@
 //! The host's log, on standard error.
 
+use std::fmt;
 use std::io::IsTerminal;
 
 use anyhow::Context;
 use gtm_host::config::{Log, LogFormat};
 use gtm_host::display::LogWriter;
+use gtm_host::text;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
 
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the
 /// libraries' only what is wrong.
@@ -22,11 +28,58 @@ pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
     match settings.format.unwrap_or_default() {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            log.with_ansi(colours).init();
+            log.with_ansi(colours).fmt_fields(TextFields).init();
         }
         LogFormat::Json => {
             log.json().flatten_event(true).with_current_span(false).with_span_list(false).init()
         }
     }
     Ok(())
+}
+
+/// The fields of an event in a line of text: the message, then `name=value`. An event is one line, whatever is in it, and a
+/// value that has spaces or quotes in it is quoted.
+#[derive(Debug)]
+struct TextFields;
+
+impl<'writer> FormatFields<'writer> for TextFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut line = Line { writer, is_empty: true, result: Ok(()) };
+        fields.record(&mut line);
+        line.result
+    }
+}
+
+struct Line<'writer> {
+    writer: Writer<'writer>,
+    is_empty: bool,
+    result: fmt::Result,
+}
+
+impl Line<'_> {
+    fn write(&mut self, field: &Field, value: &str) -> fmt::Result {
+        if !std::mem::take(&mut self.is_empty) {
+            self.writer.write_char(' ')?;
+        }
+        if field.name() == "message" {
+            return self.writer.write_str(&text::line(value));
+        }
+        let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '=');
+        match !value.is_empty() && value.chars().all(is_plain) {
+            true => write!(self.writer, "{}={}", field.name(), text::line(value)),
+            false => write!(self.writer, "{}=\"{}\"", field.name(), text::line(&value.replace('"', "\\\""))),
+        }
+    }
+}
+
+impl Visit for Line<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if self.result.is_ok() {
+            self.result = self.write(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
 }

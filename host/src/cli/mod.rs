@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod checkpoints;
 mod compile;
 mod compile_component;
 mod componentize;
@@ -20,6 +21,7 @@ mod run;
 mod server;
 mod signals;
 mod summary;
+mod table;
 mod tail;
 mod try_plugin;
 mod workers;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gtm_host::config::{LogFormat, Settings};
+use gtm_host::text;
 use tokio_util::sync::CancellationToken;
 
 use arguments::{Arguments, Command};
@@ -68,6 +71,9 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::Tail(arguments) => until_stopped(|shutdown| tail::run(arguments, settings, shutdown)),
         Command::DeadLetters(arguments) => {
             until_stopped(|shutdown| dead_letters::run(arguments, settings, shutdown))
+        }
+        Command::Checkpoints(arguments) => {
+            until_stopped(|shutdown| checkpoints::run(arguments, settings, shutdown))
         }
         Command::Try(arguments) => until_stopped(|shutdown| try_plugin::run(arguments, settings, shutdown)),
         // These may be ended by a signal at any time.
@@ -110,7 +116,10 @@ fn listed(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     match format {
         // Where nobody reads it, there is nobody to tell.
-        LogFormat::Text => drop(writeln!(std::io::stderr(), "gtm-host: error: {error:#}")),
+        LogFormat::Text => {
+            let error = text::indented(&format!("{error:#}"), 2);
+            drop(writeln!(std::io::stderr(), "gtm-host: error: {error}"));
+        }
         LogFormat::Json => {
             let line = serde_json::json!({ "level": "ERROR", "message": format!("{error:#}"), "target": "gtm_host" });
             drop(writeln!(std::io::stderr(), "{line}"));

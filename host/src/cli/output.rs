@@ -3,9 +3,21 @@
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
+use gtm_host::text;
 use serde_json::Value;
 
-/// Prints a line. Gives back whether somebody reads it.
+/// Prints text for people, and ends its last line. What would do something on a terminal is shown instead; a value that must not
+/// begin a line goes through [`text::line`] first. Gives back whether somebody reads it.
+pub(super) fn print_text(text: &str) -> anyhow::Result<bool> {
+    print(text::lines(text).as_bytes())
+}
+
+pub(super) fn print_json(value: &Value) -> anyhow::Result<bool> {
+    print(&serde_json::to_vec(value)?)
+}
+
+/// Prints a line as it is: JSON, or text with colours whose values went through [`text::line`]. Gives back whether somebody reads
+/// it.
 pub(super) fn print(line: &[u8]) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
@@ -13,8 +25,4 @@ pub(super) fn print(line: &[u8]) -> anyhow::Result<bool> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error).context("the standard output cannot be written to"),
     }
-}
-
-pub(super) fn print_json(value: &Value) -> anyhow::Result<bool> {
-    print(&serde_json::to_vec(value)?)
 }

@@ -11,6 +11,7 @@ use gtm_host::display::Display;
 use gtm_host::selection::Selection;
 use gtm_host::source::file::{Files, Report};
 use gtm_host::store::Store;
+use gtm_host::text::{line, lines};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ReplayArguments};
@@ -55,9 +56,9 @@ pub(super) async fn run(
         object.insert("plugins".to_owned(), plugins_json(&plugins));
         writeln!(out, "{}", serde_json::Value::Object(object))?;
     } else {
-        write!(out, "{summary}")?;
+        write!(out, "{}", lines(&summary.to_string()))?;
         for (name, summary) in &plugins {
-            writeln!(out, "{name}: {summary}")?;
+            writeln!(out, "{}: {summary}", line(name))?;
         }
     }
     read?;

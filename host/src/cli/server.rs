@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
+use gtm_host::op::Timestamp;
 use gtm_host::selection::Selection;
 use gtm_host::source::connect::{self, Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
-use gtm_host::source::{Choice, Follow, choose};
+use gtm_host::source::{self, Choice, Follow, choose};
 use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 
@@ -48,7 +49,7 @@ impl Server {
             choice: self.choice.clone(),
             selection,
             watched: None,
-            start: settings.source.start.clone(),
+            start: settings.source.start.clone().unwrap_or_default(),
             history_lost: settings.source.on_history_lost,
             snapshot: settings.source.snapshot,
             progress: None,
@@ -70,6 +71,16 @@ impl Server {
         self.deployment.to_string()
     }
 
+    /// Whether its oplog or a change stream is read.
+    pub(super) fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// Returns the time up to which it has changes now.
+    pub(super) async fn now(&self) -> anyhow::Result<Timestamp> {
+        Ok(source::now(&self.client, &self.choice).await?)
+    }
+
     /// What is read of it.
     pub(super) fn describe(&self) -> String {
         let stream = match &self.choice {
@@ -87,7 +98,7 @@ pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Cl
 }
 
 /// A client of the server that the settings name, without following anything.
-async fn client(settings: &Settings) -> anyhow::Result<Client> {
+pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
     let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
     Ok(connect(uri.as_deref().unwrap_or(URI), 2).await?.0)

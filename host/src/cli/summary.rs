@@ -6,6 +6,7 @@ use std::time::Duration;
 use gtm_host::delivery::{Emitted, Summary};
 use gtm_host::source::file::{Contents, Report};
 use gtm_host::source::{Skipped, skipped_by_name};
+use gtm_host::text::line;
 use serde_json::{Map, Value, json};
 
 use super::listed;
@@ -63,8 +64,8 @@ impl ReadSummary {
 impl fmt::Display for ReadSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in self.report.iter().flat_map(|report| &report.files) {
-            let (path, contents) = (file.path.display(), contents(&file.contents));
-            writeln!(f, "{path}: {contents}, {} documents, {} bytes", file.documents, file.bytes)?;
+            let what = format!("{}: {}", file.path.display(), contents(&file.contents));
+            writeln!(f, "{}, {} documents, {} bytes", line(&what), file.documents, file.bytes)?;
         }
         if let Some(position) = &self.position {
             writeln!(f, "read up to {position}")?;

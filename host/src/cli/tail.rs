@@ -11,6 +11,7 @@ use gtm_host::op::Op;
 use gtm_host::selection::Selection;
 use gtm_host::source::file::Files;
 use gtm_host::source::{Live, Position};
+use gtm_host::text::lines;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TailArguments};
@@ -41,7 +42,7 @@ pub(super) async fn run(
     // Where nobody reads it, there is nobody to tell.
     let _ = match arguments.output {
         Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
-        Format::Text => write!(io::stderr(), "{summary}"),
+        Format::Text => write!(io::stderr(), "{}", lines(&summary.to_string())),
     };
     result?;
     Ok(match (in_part, summary.is_damaged()) {

@@ -13,13 +13,14 @@ use gtm_host::plugin::{
 };
 use gtm_host::selection::Selection;
 use gtm_host::source::file::{FileError, Files, Options};
+use gtm_host::text::{indented, line};
 use mongodb::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
 use super::compile_component::compilation;
-use super::output::print;
+use super::output::{print, print_text};
 use super::{INTERRUPTED, directories};
 
 pub(super) async fn run(
@@ -38,7 +39,7 @@ pub(super) async fn run(
             let (outcome, effects) = tried.call(&op).await;
             all_went_well &= matches!(outcome, Outcome::Unwanted | Outcome::Handled);
             match arguments.output {
-                Format::Text => print(text(&op, &outcome, &effects).as_bytes())?,
+                Format::Text => print_text(&text(&op, &outcome, &effects))?,
                 Format::Json => print(&object(&op, &outcome, &effects))?,
             };
         }
@@ -137,17 +138,18 @@ impl Outcome {
 }
 
 fn text(op: &Op, outcome: &Outcome, effects: &[Effect]) -> String {
-    let mut text = format!("{} {} {}", op.id(), op.operation_type.name(), op.namespace);
+    let head = format!("{} {} {}", op.id(), op.operation_type.name(), op.namespace);
+    let mut text = line(&head).into_owned();
     for effect in effects {
         let what = match (effect.capability, effect.what.get("text").and_then(Value::as_str)) {
             // A letter is read as it is.
-            ("mail", Some(letter)) => letter.trim_end().replace("\r\n", "\n").replace('\n', "\n         "),
-            _ => effect.what.to_string(),
+            ("mail", Some(letter)) => indented(&letter.trim_end().replace("\r\n", "\n"), 9),
+            _ => line(&effect.what.to_string()).into_owned(),
         };
         text.push_str(&format!("\n  {:<6} {what}", effect.capability));
     }
     match outcome.reason() {
-        Some(reason) => format!("{text}\n  {}: {reason}", outcome.name()),
+        Some(reason) => format!("{text}\n  {}: {}", outcome.name(), indented(&reason, 4)),
         None => format!("{text}\n  {}", outcome.name()),
     }
 }

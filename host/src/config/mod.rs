@@ -16,8 +16,9 @@ use serde::{Deserialize, Deserializer, de};
 use crate::admin::AdminAddress;
 use crate::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy};
 use crate::lease::parse_ttl;
+use crate::own::{Exposed, read_secret};
 use crate::plugin::Limits;
-use crate::source::{HistoryLost, SourceKind, Start};
+use crate::source::{HistoryLost, Restart, SourceKind, Start};
 use crate::store::StoreKind;
 use crate::workers::ListDocument;
 use hint::with_hint;
@@ -86,8 +87,10 @@ pub struct Source {
     pub oplog: Option<String>,
     /// Whether the oplog or a change stream is read.
     pub kind: SourceKind,
-    /// Where reading begins.
-    pub start: Start,
+    /// Where reading begins where there is no checkpoint. By default now.
+    pub start: Option<Start>,
+    /// Where reading begins in place of a checkpoint, once.
+    pub restart_from: Option<Restart>,
     /// What is done when changes cannot be read any more.
     pub on_history_lost: HistoryLost,
     /// Whether plugins get the documents that are there first.
@@ -193,6 +196,9 @@ pub enum ConfigError {
         /// What the system says.
         reason: std::io::Error,
     },
+    /// Others may change a file with a secret.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The settings are not understood.
     #[error("{}, line {line}: {reason}", path.display())]
     Invalid {
@@ -311,11 +317,17 @@ impl Settings {
 /// A secret that is given as it is or, better, by the file that holds it.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or others may change it.
 pub fn secret(value: Option<&str>, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
     match (value, file) {
         (Some(value), _) => Ok(Some(value.to_owned())),
-        (None, Some(file)) => Ok(Some(read(file)?.trim_end().to_owned())),
+        (None, Some(file)) => {
+            let refused = |reason: std::io::Error| match reason.downcast::<Exposed>() {
+                Ok(exposed) => ConfigError::Exposed(exposed),
+                Err(reason) => ConfigError::Unreadable { path: file.to_owned(), reason },
+            };
+            Ok(Some(read_secret(file).map_err(refused)?.trim_end().to_owned()))
+        }
         (None, None) => Ok(None),
     }
 }
@@ -364,5 +376,8 @@ mod tests {
         assert_eq!(secret(None, Some(&file)).unwrap().as_deref(), Some("mongodb://u:p@h"));
         assert_eq!(secret(Some("given"), Some(&file)).unwrap().as_deref(), Some("given"));
         assert!(secret(None, Some(&directory.path().join("none"))).is_err());
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        let refused = secret(None, Some(&file)).unwrap_err().to_string();
+        assert!(refused.contains("uri may be changed by every user of this machine"), "{refused}");
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::delivery::{Ordering, Policy};
 use crate::plugin::{Grants, Limits, PluginSetup};
 use crate::secret::Secret;
+use crate::source::Restart;
 
 /// One plugin. What is not said is as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,6 +21,8 @@ pub struct PluginSettings {
     pub path: Option<PathBuf>,
     /// Whether it gets the documents that are there first.
     pub snapshot: Option<bool>,
+    /// Where it begins in place of its checkpoint, once.
+    pub restart_from: Option<Restart>,
     /// Which of its ops are handled one after another.
     pub ordering: Option<Ordering>,
     /// How many of its ops are handled at the same time.
@@ -58,6 +61,10 @@ pub struct LimitSettings {
     pub http_requests: Option<usize>,
     /// The body of an HTTP request, and that of a response.
     pub http_bytes: Option<ByteSize>,
+    /// Values that it keeps as its state. 0: any number.
+    pub state_keys: Option<u64>,
+    /// Bytes of them and of their keys. 0: any number.
+    pub state_bytes: Option<ByteSize>,
     /// Calls after which an instance is replaced by a new one.
     pub recycle_calls: Option<u32>,
 }
@@ -75,6 +82,8 @@ impl LimitSettings {
             // None at all would let a request wait for ever.
             http_requests: self.http_requests.unwrap_or(limits.http_requests).max(1),
             http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
+            state_keys: self.state_keys.unwrap_or(limits.state_keys),
+            state_bytes: self.state_bytes.map_or(limits.state_bytes, |size| size.as_u64()),
             recycle_calls: self.recycle_calls.unwrap_or(limits.recycle_calls).max(1),
         }
     }

@@ -32,6 +32,8 @@ pub struct CheckpointLike {
     pub workers: Option<Vec<String>>,
     /// The fencing token of the lease.
     pub epoch: u64,
+    /// The start that was asked for in place of a checkpoint, in the words in which it was.
+    pub restarted: Option<String>,
 }
 
 impl Checkpointer {
@@ -86,8 +88,8 @@ impl Checkpointer {
 
     async fn store(&self, standing: Standing) -> Result<(), StoreError> {
         let Standing { position, timestamp, number, .. } = standing;
-        let CheckpointLike { deployment, workers, epoch } = self.like.clone();
-        let checkpoint = Checkpoint { deployment, position, timestamp, workers, epoch };
+        let CheckpointLike { deployment, workers, epoch, restarted } = self.like.clone();
+        let checkpoint = Checkpoint { deployment, position, timestamp, workers, epoch, restarted };
         self.store.save_checkpoint(&self.key, &checkpoint).await?;
         self.progress.stored(checkpoint.position, number);
         Ok(())

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use super::settings::Policy;
 use crate::op::Op;
-use crate::store::{DeadLetter, DeadLetterKind, Store};
+use crate::store::{DeadLetter, DeadLetterKind, Kept, NoRoom, Room, Store};
 
 /// Between two attempts to store a letter.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -14,9 +15,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The dead letters of one plugin.
 #[derive(Clone)]
 pub(super) struct DeadLetters {
-    pub(super) store: Store,
-    pub(super) pipeline: Arc<str>,
+    store: Store,
+    pipeline: Arc<str>,
     pub(super) plugin: Arc<str>,
+    most: Kept,
+    room: Room,
 }
 
 /// An op that is given up, and why.
@@ -36,31 +39,51 @@ pub(super) struct GivenUp<'a> {
 pub(super) struct Unkept;
 
 impl DeadLetters {
+    pub(super) fn new(store: &Store, pipeline: &str, plugin: &str, policy: &Policy) -> Self {
+        Self {
+            store: store.clone(),
+            pipeline: pipeline.into(),
+            plugin: plugin.into(),
+            most: policy.retry.most_letters(),
+            room: Room::default(),
+        }
+    }
+
+    /// The command that shows a letter, but for the server.
+    fn command(&self, letter: &str) -> String {
+        let mut command = format!("gtm-host dead-letters show {letter} --name {}", quoted(&self.pipeline));
+        if let Some(directory) = self.store.directory() {
+            command.push_str(&format!(" --store {}", quoted(&format!("file:{}", directory.display()))));
+        }
+        command
+    }
+
     /// Says it, and stores it; tries again until it is stored, or `shutdown` is cancelled. Gives back whether it is: where
     /// nothing is stored, it is only said.
     pub(super) async fn keep(
         &self,
         given_up: GivenUp<'_>,
         shutdown: &CancellationToken,
+        on_problem: impl Fn(&str),
     ) -> Result<bool, Unkept> {
         let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
         let plugin = &*self.plugin;
+        let letter = self.store.keeps().then(|| DeadLetter::id_of(&self.pipeline, plugin, op));
+        let show = letter.as_deref().map(|letter| self.command(letter));
         match kind {
             DeadLetterKind::Rejected => tracing::error!(
-                plugin, op = id, namespace = %op.namespace,
+                plugin, op = id, namespace = %op.namespace, dead_letter = letter, show,
                 "rejected by the plugin, the op is not handled: {error}"
             ),
             DeadLetterKind::Failed => tracing::error!(
-                plugin, op = id, namespace = %op.namespace,
+                plugin, op = id, namespace = %op.namespace, dead_letter = letter, show,
                 "given up after attempt {attempts}, the op is not handled: {error}"
             ),
         }
-        if !self.store.keeps() {
-            return Ok(false);
-        }
+        let Some(letter) = letter else { return Ok(false) };
         let letter = DeadLetter {
-            id: DeadLetter::id_of(&self.pipeline, plugin, op),
+            id: letter,
             pipeline: self.pipeline.to_string(),
             plugin: plugin.to_owned(),
             version,
@@ -72,19 +95,59 @@ impl DeadLetters {
             time,
         };
         let mut said = false;
-        while let Err(problem) = self.store.add_dead_letter(&letter).await {
+        while let Err(problem) = self.store(&letter).await {
             if !std::mem::replace(&mut said, true) {
-                tracing::error!(
-                    plugin,
-                    op = id,
-                    "it cannot be put among the dead letters, which is tried until it can: {problem}"
-                );
+                let problem = self.told(&problem);
+                on_problem(&problem);
+                tracing::error!(plugin, op = id, "{problem}");
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 () = shutdown.cancelled() => return Err(Unkept),
             }
         }
+        if said {
+            tracing::info!(plugin, op = id, "it is among the dead letters now");
+        }
         Ok(true)
+    }
+
+    async fn store(&self, letter: &DeadLetter) -> Result<(), NoRoom> {
+        let count = self.store.dead_letters_kept(&self.pipeline, &self.plugin);
+        self.room.take(self.most, letter.size(), count).await?;
+        Ok(self.store.add_dead_letter(letter).await?)
+    }
+
+    fn told(&self, problem: &NoRoom) -> String {
+        let NoRoom::Full(kept) = problem else {
+            return format!(
+                "it cannot be put among the dead letters, which is tried until it can: {problem}"
+            );
+        };
+        let (plugin, pipeline) = (quoted(&self.plugin), quoted(&self.pipeline));
+        // Its file is open here.
+        let stop = self.store.directory().map_or("", |_| "stop the host, then ");
+        format!(
+            "the plugin pauses, since as many dead letters are kept of it as may be: {kept}. help: {stop}look at them with gtm-host dead-letters \
+             list --plugin {plugin} --name {pipeline}, and retry or drop some; or raise dead_letters or dead_letter_bytes under [retry]"
+        )
+    }
+}
+
+/// A word of a command, as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._:-".contains(character);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+        assert_eq!(quoted("file:/var/lib/gtm-host"), "file:/var/lib/gtm-host");
+        assert_eq!(quoted("my shop"), "'my shop'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -207,7 +207,7 @@ fn any(random: &Random, time: u32) -> Op {
 }
 
 fn letters() -> DeadLetters {
-    DeadLetters { store: Store::none(), pipeline: "model".into(), plugin: "fake".into() }
+    DeadLetters::new(&Store::none(), "model", "fake", &Policy::default())
 }
 
 async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerPolicy) -> usize {

@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::settings::Policy;
 use super::work::Shared;
 use super::works::Works;
-use crate::op::Op;
+use crate::op::{Op, Timestamp};
 use crate::plugin::Slot;
 use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
 use crate::store::{CheckpointKey, Store, StoreError};
@@ -37,8 +37,8 @@ pub struct Pipeline {
     pub source: String,
     /// What it reads by itself, and from where on.
     pub follow: Follow,
-    /// Everything up to here was done before.
-    pub from: Option<Position>,
+    /// Everything up to here was done before, of which the cluster time may be known.
+    pub from: Option<(Position, Option<Timestamp>)>,
     /// How it is delivered.
     pub policy: Policy,
     /// Which ops are this worker's.
@@ -238,11 +238,7 @@ impl Prepared {
     fn start(&self, first: Option<Live>, shutdown: &CancellationToken) -> Run {
         let Pipeline { plugin, source, follow, policy, mine, store, key, .. } = &self.pipeline;
         let progress = &self.handle.progress;
-        let letters = DeadLetters {
-            store: store.clone(),
-            pipeline: key.pipeline.as_str().into(),
-            plugin: plugin.name().into(),
-        };
+        let letters = DeadLetters::new(store, &key.pipeline, plugin.name(), policy);
         let (batches, works) = Works::start(plugin, *policy, progress, letters, shutdown.clone());
         *self.handle.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             Some(Arc::clone(&works.shared));

@@ -53,9 +53,10 @@ struct Rate {
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) position: Position,
+    /// Everything before this time is done.
     pub(super) timestamp: Option<Timestamp>,
     pub(super) number: u64,
-    /// Ops were done since the last was stored, and not only the source moved on.
+    /// Nothing was stored yet, or ops were done since, and not only the source moved on.
     pub(super) worked: bool,
 }
 
@@ -69,9 +70,15 @@ pub(super) enum Done {
 }
 
 impl Progress {
-    pub(super) fn new(bounds: Bounds, from: Option<Position>, keeps_checkpoints: bool) -> Self {
+    /// Everything up to `from` was done before, of which the cluster time may be known.
+    pub(super) fn new(
+        bounds: Bounds,
+        from: Option<(Position, Option<Timestamp>)>,
+        keeps_checkpoints: bool,
+    ) -> Self {
+        let (from, time) = from.map_or((None, None), |(position, time)| (Some(position), time));
         let inner = Inner {
-            window: Window::new(from.clone()),
+            window: Window::new(from.clone(), time),
             summary: Summary::default(),
             awaited: false,
             reader: ReaderState::None,
@@ -96,7 +103,7 @@ impl Progress {
         let mut inner = self.lock();
         let unfinished = inner.window.unfinished();
         inner.summary.read -= u64::try_from(unfinished).unwrap_or_default();
-        inner.window = Window::new(from);
+        inner.window = Window::new(from, None);
         inner.checkpoint_number = 0;
         inner.checkpoint = None;
         inner.caught_up = false;
@@ -235,9 +242,10 @@ impl Progress {
         let number = inner.window.next_number() - u64::try_from(inner.window.len()).unwrap_or_default();
         Some(Standing {
             position,
-            timestamp: inner.timestamp,
+            timestamp: inner.window.time(),
             number,
-            worked: number > inner.checkpoint_number,
+            // The first is due too: without it, a crash would begin anew.
+            worked: number > inner.checkpoint_number || inner.checkpoint.is_none(),
         })
     }
 

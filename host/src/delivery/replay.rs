@@ -52,8 +52,7 @@ pub async fn replay(
     let mut inboxes = Vec::new();
     let mut working = Vec::new();
     for (plugin, policy) in plugins {
-        let letters =
-            DeadLetters { store: store.clone(), pipeline: pipeline.into(), plugin: plugin.name().into() };
+        let letters = DeadLetters::new(store, pipeline, plugin.name(), &policy);
         let done = Arc::new(Progress::new(policy.delivery.into(), None, false));
         let (sender, works) = Works::start(&plugin, policy, &done, letters, shutdown.clone());
         works.shared.breaker.give_up_after(policy.retry.patience());

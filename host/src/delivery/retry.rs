@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use bytesize::ByteSize;
 use serde::Deserialize;
+
+use crate::store::Kept;
 
 /// How often, and after which pauses, an op is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -20,6 +23,10 @@ pub struct RetryPolicy {
     /// From the first attempt on. An op that is older is given up, even while the plugin is paused since nothing succeeds.
     #[serde(with = "humantime_serde")]
     pub max_age: Duration,
+    /// Dead letters that are kept of each plugin. With more, the plugin pauses until there is room. 0: any number.
+    pub dead_letters: u64,
+    /// The same, by what they hold.
+    pub dead_letter_bytes: ByteSize,
 }
 
 impl Default for RetryPolicy {
@@ -31,11 +38,19 @@ impl Default for RetryPolicy {
             max_delay: Duration::from_secs(30),
             // Longer than an outage over night.
             max_age: Duration::from_secs(24 * 60 * 60),
+            // More than somebody will look at one by one, and less than a disk has.
+            dead_letters: 100_000,
+            dead_letter_bytes: ByteSize::gib(1),
         }
     }
 }
 
 impl RetryPolicy {
+    /// The dead letters that are kept of a plugin, at most.
+    pub(super) fn most_letters(&self) -> Kept {
+        Kept { entries: self.dead_letters, bytes: self.dead_letter_bytes.as_u64() }
+    }
+
     /// The pauses between the attempts for one op.
     pub(super) fn pauses(&self) -> ExponentialBackoff {
         ExponentialBuilder::default()

@@ -15,12 +15,15 @@ pub(super) struct Window {
     first: u64,
     bytes: usize,
     watermark: Option<Watermark>,
+    /// Of the watermark, as far as it is known: everything before this time is done.
+    time: Option<Timestamp>,
 }
 
 #[derive(Debug)]
 struct Entry {
     done: bool,
     bytes: usize,
+    time: Timestamp,
     /// When it is done, and all before it, everything up to here is.
     through: Watermark,
 }
@@ -42,6 +45,13 @@ impl Watermark {
             Self::Read(position) => Some(position.clone()),
         }
     }
+
+    fn time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Op(timestamp, _) => Some(*timestamp),
+            Self::Read(position) => position.cluster_time(),
+        }
+    }
 }
 
 impl From<&Op> for Watermark {
@@ -51,23 +61,26 @@ impl From<&Op> for Watermark {
 }
 
 impl Window {
-    /// With nothing in it, and everything up to here done.
-    pub(super) fn new(watermark: Option<Position>) -> Self {
-        Self { watermark: watermark.map(Watermark::Read), ..Self::default() }
+    /// With nothing in it, and everything up to here done; `time` is that of the place, if it is known.
+    pub(super) fn new(watermark: Option<Position>, time: Option<Timestamp>) -> Self {
+        let time = time.or_else(|| watermark.as_ref().and_then(Position::cluster_time));
+        Self { watermark: watermark.map(Watermark::Read), time, ..Self::default() }
     }
 
     /// An op that is to be done, and what it keeps in memory. Gives back its number.
     pub(super) fn begin(&mut self, op: &Op, bytes: usize) -> u64 {
-        self.entries.push_back(Entry { done: false, bytes, through: op.into() });
+        self.entries.push_back(Entry { done: false, bytes, time: op.timestamp, through: op.into() });
         self.bytes += bytes;
         self.next_number() - 1
     }
 
     /// Up to here there was nothing more to do.
     pub(super) fn pass(&mut self, through: Watermark) {
+        // Where a place says no time, that of the op before it is the latest that is known.
+        let time = through.time();
         match self.entries.back_mut() {
-            Some(last) => last.through = through,
-            None => self.watermark = Some(through),
+            Some(last) => (last.through, last.time) = (through, time.unwrap_or(last.time)),
+            None => (self.watermark, self.time) = (Some(through), time.or(self.time)),
         }
     }
 
@@ -80,8 +93,13 @@ impl Window {
         while let Some(entry) = self.entries.pop_front_if(|entry| entry.done) {
             self.first += 1;
             self.bytes -= entry.bytes;
-            self.watermark = Some(entry.through);
+            (self.watermark, self.time) = (Some(entry.through), Some(entry.time));
         }
+    }
+
+    /// Returns the cluster time of the watermark, or the latest before it that is known: everything before this time is done.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        self.time
     }
 
     /// Everything up to here is done. None: nothing is known yet.
@@ -185,5 +203,25 @@ mod tests {
         window.done(first);
         window.done(99);
         assert_eq!((window.len(), window.next_number()), (0, 1), "twice, or never begun: nothing");
+    }
+
+    #[test]
+    fn the_time_of_the_watermark_is_that_of_the_last_op_before_the_first_that_is_not_done() {
+        let at = |n| Some(Timestamp { time: n, increment: 0 });
+        let token = || Watermark::Read(Position::ChangeStream("0a".parse().unwrap()));
+        let mut window = Window::new(Some(Position::ChangeStream("0a".parse().unwrap())), at(1));
+        assert_eq!(window.time(), at(1), "as it was before");
+        window.pass(token());
+        assert_eq!(window.time(), at(1), "the token says none");
+        let numbers: Vec<_> = (2..5).map(|n| window.begin(&op(n), 0)).collect();
+        window.pass(token());
+        window.done(numbers[1]);
+        window.done(numbers[2]);
+        assert_eq!(window.time(), at(1), "later ops are done, but not the first");
+        window.done(numbers[0]);
+        assert_eq!(window.time(), at(4));
+        let of_mongod = "82635019A0000000012B0429296E1404".parse().unwrap();
+        window.pass(Watermark::Read(Position::ChangeStream(of_mongod)));
+        assert_eq!(window.time(), Some(Timestamp { time: 0x6350_19a0, increment: 1 }));
     }
 }

@@ -135,7 +135,9 @@ impl Shared {
         let time = SystemTime::now();
         let first_attempt = first_attempt.unwrap_or(time);
         let given_up = GivenUp { op, version, kind, error, attempts, first_attempt, time };
-        let kept = self.letters.keep(given_up, &self.shutdown).await.map_err(|Unkept| Left)?;
+        let kept =
+            self.letters.keep(given_up, &self.shutdown, |problem| self.progress.problem(problem)).await;
+        let kept = kept.map_err(|Unkept| Left)?;
         if kept {
             self.progress.dead_letter();
         }

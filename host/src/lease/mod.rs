@@ -28,10 +28,12 @@ mod error;
 mod hold;
 mod key;
 mod leases;
+mod look;
 mod process;
 mod wait;
 
 pub use error::LeaseError;
 pub use hold::{Holder, Lease};
 pub use key::{LeaseKey, NoTtl, parse_ttl};
+pub use look::holder;
 pub use wait::Waiting;

@@ -37,6 +37,10 @@ pub struct Limits {
     pub http_requests: usize,
     /// Bytes of the body of an HTTP request, and of that of a response.
     pub http_bytes: usize,
+    /// Values that the plugin keeps as its state. 0: any number.
+    pub state_keys: u64,
+    /// Bytes of them and of their keys. 0: any number.
+    pub state_bytes: u64,
     /// Calls after which an instance is replaced by a new one.
     pub recycle_calls: u32,
 }
@@ -55,6 +59,9 @@ impl Default for Limits {
             http_requests: 16,
             // As much as a document of the server holds.
             http_bytes: 16 << 20,
+            // Counters, cursors and caches have room; a plugin with more has a collection at hand.
+            state_keys: 100_000,
+            state_bytes: 256 << 20,
             // What leaks a little is gone before it counts, and what is slow to start does not start often.
             recycle_calls: 1_000_000,
         }

@@ -11,6 +11,7 @@ use super::component::Plugin;
 use super::metrics::{Metrics, PluginMetrics};
 use super::services::Services;
 use super::throttle::Throttle;
+use crate::store::Room;
 
 /// Calls that a new version has to survive before the one before it is let go.
 const TRIAL: u32 = 10;
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) throttle: Throttle,
     pub(super) said_that_it_is_fed: AtomicBool,
+    /// For what it keeps as its state.
+    pub(super) room: Room,
 }
 
 impl Shared {
@@ -45,6 +48,7 @@ impl Shared {
             metrics: Metrics::default(),
             throttle: Throttle::new(),
             said_that_it_is_fed: AtomicBool::new(false),
+            room: Room::default(),
         }
     }
 }

@@ -35,7 +35,24 @@ impl Position {
         }
     }
 
-    /// When it is. None: a change stream does not say.
+    /// Returns the cluster time of the position: everything before it was read, and perhaps some of that time. None: the
+    /// server does not write it into its resume tokens.
+    pub fn cluster_time(&self) -> Option<Timestamp> {
+        match self {
+            Self::ChangeStream(token) => token.cluster_time(),
+            _ => self.timestamp(),
+        }
+    }
+
+    /// Returns the position in an oplog after which everything comes that is of this time or later.
+    pub fn before(Timestamp { time, increment }: Timestamp) -> Self {
+        Self::OplogTime(match increment.checked_sub(1) {
+            Some(increment) => Timestamp { time, increment },
+            None => Timestamp { time: time.saturating_sub(1), increment: u32::MAX },
+        })
+    }
+
+    /// When it is. None: places of a change stream cannot be compared by their time alone.
     pub fn timestamp(&self) -> Option<Timestamp> {
         match self {
             Self::Oplog(timestamp) | Self::OplogTime(timestamp) | Self::OplogOp(timestamp, _) => {
@@ -81,6 +98,13 @@ impl From<Position> for Start {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_position_before_a_time_is_just_before_it() {
+        let before = |time, increment| Position::before(Timestamp { time, increment });
+        assert_eq!(before(5, 2), Position::OplogTime(Timestamp { time: 5, increment: 1 }));
+        assert_eq!(before(5, 0), Position::OplogTime(Timestamp { time: 4, increment: u32::MAX }));
+    }
 
     #[test]
     fn a_position_is_displayed_as_it_is_parsed() {

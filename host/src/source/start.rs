@@ -1,6 +1,7 @@
 //! Where reading begins.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
 
@@ -78,6 +79,54 @@ impl FromStr for Start {
     }
 }
 
+/// As it is typed.
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::Oldest => f.write_str("oldest"),
+            Self::After(Timestamp { time, increment }) => write!(f, "{time}.{increment}"),
+            Self::AfterOp(Timestamp { time, increment }, index) => write!(f, "{time}.{increment}.{index}"),
+            Self::AfterToken(token) => token.fmt(f),
+            Self::Resume(Position::Oplog(Timestamp { time, increment })) => write!(f, "{time}.{increment}"),
+            Self::Resume(position) => position.fmt(f),
+        }
+    }
+}
+
+/// A start that goes before a checkpoint, once: the checkpoints made since say that it was taken.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Restart {
+    /// Where reading begins.
+    pub start: Start,
+    /// As it was said: the same words ask for the same restart, also where they are those of a time like `now`.
+    words: String,
+}
+
+impl Restart {
+    /// Returns the start as it was said.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+}
+
+impl FromStr for Restart {
+    type Err = NoStart;
+
+    fn from_str(words: &str) -> Result<Self, NoStart> {
+        Ok(Self { start: words.parse()?, words: words.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Restart {
+    type Error = NoStart;
+
+    fn try_from(words: String) -> Result<Self, NoStart> {
+        words.parse()
+    }
+}
+
 impl TryFrom<String> for Start {
     type Error = NoStart;
 
@@ -113,6 +162,9 @@ mod tests {
         let after: Start = token.parse().unwrap();
         assert_eq!(after, Start::AfterToken(token.parse().unwrap()));
         assert_eq!(format!("1700000000.7.{token}").parse(), Ok(after.clone()));
+        for start in [Start::Now, Start::Oldest, Start::at(1, 2), Start::AfterOp(logged, 2), after.clone()] {
+            assert_eq!(start.to_string().parse(), Ok(start), "as it is typed");
+        }
         assert_eq!(format!(r#"{{"_data": "{token}"}}"#).parse(), Ok(after));
         for none in ["", "yesterday", "1969-01-01T00:00:00Z", "1.2.3.4", "-1", "9999999999"] {
             assert_eq!(none.parse::<Start>(), Err(NoStart), "{none}");

@@ -26,12 +26,14 @@ pub struct Checkpoint {
     pub deployment: String,
     /// Everything up to here is done.
     pub position: Position,
-    /// Of the last op that is done.
+    /// The cluster time of the position, as far as it is known: everything before it is done.
     pub timestamp: Option<Timestamp>,
     /// The workers that there were when it was made.
     pub workers: Option<Vec<String>>,
     /// The fencing token of the lease under which it was made. Stored as a signed number.
     pub epoch: u64,
+    /// The start that its host was asked for in place of a checkpoint, in the words in which it was.
+    pub restarted: Option<String>,
 }
 
 const LOST: &str = "the plugin would begin where --start says";
@@ -97,6 +99,9 @@ impl Checkpoint {
             document.append(cstr!("workers"), array);
         }
         document.append(cstr!("epoch"), epoch);
+        if let Some(restarted) = &self.restarted {
+            document.append(cstr!("restartedFrom"), restarted.as_str());
+        }
         Ok(document)
     }
 
@@ -127,6 +132,11 @@ impl Checkpoint {
             timestamp: timestamp.transpose()?.map(Timestamp::from),
             workers: workers.transpose()?,
             epoch: fields.unsigned("epoch")?,
+            restarted: fields
+                .find("restartedFrom")?
+                .is_some()
+                .then(|| fields.text("restartedFrom").map(str::to_owned))
+                .transpose()?,
         })
     }
 }

@@ -12,7 +12,9 @@ use mongodb::{Client, Collection};
 use super::dead_letter::Matcher;
 use super::fields::{Fields, VERSION};
 use super::letter_document::{self, Found, Parts};
-use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
+use super::{
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, StateKey, StoreError, op_document,
+};
 use crate::own_database::own_database;
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
 
@@ -55,20 +57,23 @@ impl Cluster {
         found.map(|document| Checkpoint::decode(&document, key, NAME)).transpose()
     }
 
-    pub(super) async fn checkpoints(
+    pub(super) async fn checkpoint_keys(
         &self,
         pipeline: &str,
-        plugin: &str,
-    ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
-        let filter = doc! { "_id.pipeline": pipeline, "_id.plugin": plugin };
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let mut filter = doc! { "_id.pipeline": pipeline };
+        plugin.into_iter().for_each(|plugin| drop(filter.insert("_id.plugin", plugin)));
+        let find = self.checkpoints.find(filter).projection(doc! { "_id": 1 });
         let found: Vec<RawDocumentBuf> =
-            timed(async { self.checkpoints.find(filter).await?.try_collect().await }).await.map_err(error)?;
-        let decoded = found.iter().map(|document| {
-            let key = CheckpointKey::of(document, NAME)?;
-            let checkpoint = Checkpoint::decode(document, &key, NAME)?;
-            Ok((key, checkpoint))
-        });
-        decoded.collect()
+            timed(async { find.await?.try_collect().await }).await.map_err(error)?;
+        found.iter().map(|document| CheckpointKey::of(document, NAME)).collect()
+    }
+
+    pub(super) async fn remove_checkpoint(&self, key: &CheckpointKey) -> Result<bool, StoreError> {
+        let filter = by_id(key)?;
+        let removed = timed(async { self.checkpoints.delete_one(filter).await }).await.map_err(error)?;
+        Ok(removed.deleted_count > 0)
     }
 
     /// One atomic write: a duplicate key means that what is there is of a newer epoch, or cannot be understood.
@@ -150,6 +155,21 @@ impl Cluster {
         }
         timed(async { self.parts.delete_many(filter).await }).await.map_err(error)?;
         Ok(())
+    }
+
+    pub(super) async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let find = self.letters.find(doc! { "pipeline": pipeline, "plugin": plugin });
+        // The letters stay on the server.
+        let find = find.projection(doc! { "version": 1, "pipeline": 1, "plugin": 1, "bytes": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        let mut kept = Kept::default();
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            if let Some(bytes) = Found::new(&document, NAME)?.size_of(pipeline, plugin)? {
+                kept.entries += 1;
+                kept.bytes = kept.bytes.saturating_add(bytes);
+            }
+        }
+        Ok(kept)
     }
 
     pub(super) async fn dead_letters(
@@ -257,6 +277,23 @@ impl Cluster {
         Ok(Some(value.bytes.to_vec()))
     }
 
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let find = self.states.find(doc! { "_id.pipeline": pipeline, "_id.plugin": plugin });
+        // The values stay on the server.
+        let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
+        let mut kept = Kept::default();
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            let what = "a state of a plugin".to_owned();
+            let fields =
+                Fields { document: &document, what, store: NAME, lost: "what the plugin kept there" };
+            // One that was stored before it was counted holds nothing.
+            let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
+            kept.entries += 1;
+            kept.bytes = kept.bytes.saturating_add(bytes.unwrap_or_default());
+        }
+        Ok(kept)
+    }
+
     pub(super) async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
         let filter = id_is(key.document())?;
         match value {
@@ -297,6 +334,8 @@ fn state_document(key: &StateKey, value: &[u8]) -> RawDocumentBuf {
     let value = RawBinaryRef { subtype: BinarySubtype::Generic, bytes: value };
     let mut document = rawdoc! { "_id": key.document(), "version": VERSION };
     document.append(cstr!("value"), value);
+    let bytes = value.bytes.len() + key.key.len();
+    document.append(cstr!("bytes"), i64::try_from(bytes).unwrap_or(i64::MAX));
     document
 }
 
@@ -323,9 +362,9 @@ async fn find(
 
 /// What of a filter the server can say, so that letters that are not wanted stay there.
 fn query(filter: &DeadLetterFilter, after: Option<&str>) -> Document {
-    let DeadLetterFilter { pipeline, plugin, operation, kind, since, until, .. } = filter;
+    let DeadLetterFilter { pipeline, plugin, operation, kind, since, until, op, .. } = filter;
     let mut query = doc! {};
-    let texts = [("pipeline", pipeline.as_deref()), ("plugin", plugin.as_deref())];
+    let texts = [("pipeline", pipeline.as_deref()), ("plugin", plugin.as_deref()), ("opId", op.as_deref())];
     let names = [("operationType", operation.map(|one| one.name())), ("kind", kind.map(|kind| kind.name()))];
     for (name, value) in texts.into_iter().chain(names) {
         value.into_iter().for_each(|value| drop(query.insert(name, value)));

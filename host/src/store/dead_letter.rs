@@ -71,9 +71,21 @@ pub struct DeadLetterFilter {
     pub until: Option<SystemTime>,
     /// With this in their error.
     pub error: Option<String>,
+    /// Of the op with this id.
+    pub op: Option<String>,
 }
 
 impl DeadLetter {
+    /// Returns what it holds, in bytes: the documents of its op, and its error.
+    pub fn size(&self) -> u64 {
+        let Op {
+            document_key, full_document, full_document_before_change, update_description, command, ..
+        } = &self.op;
+        let parts = [document_key, full_document, full_document_before_change, update_description, command];
+        let bytes = parts.into_iter().flatten().map(bytes::Bytes::len).sum::<usize>() + self.error.len();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// The id of the letter that this op of a plugin is: the same whenever and wherever it fails. Ids are in the order of the
     /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
     /// the changes: the timestamp in hexadecimal, then a digest.
@@ -98,6 +110,7 @@ pub(super) struct Head<'a> {
     pub(super) kind: DeadLetterKind,
     pub(super) time: SystemTime,
     pub(super) error: &'a str,
+    pub(super) op: &'a str,
 }
 
 /// A filter that letters can be compared with.
@@ -113,7 +126,7 @@ impl Matcher {
     }
 
     pub(super) fn matches(&self, letter: &Head<'_>) -> bool {
-        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error } =
+        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error, op } =
             &self.filter;
         let in_namespace = self
             .pattern
@@ -127,5 +140,6 @@ impl Matcher {
             && since.is_none_or(|since| letter.time >= since)
             && until.is_none_or(|until| letter.time < until)
             && error.as_ref().is_none_or(|error| letter.error.contains(error))
+            && op.as_ref().is_none_or(|op| op == letter.op)
     }
 }

@@ -1,9 +1,13 @@
 //! The store in a directory: one redb file, which is whole after any crash.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bson::RawDocument;
+use redb::backends::FileBackend;
 use redb::{
     CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
     TableError, TransactionError,
@@ -11,7 +15,10 @@ use redb::{
 
 use super::dead_letter::Matcher;
 use super::letter_document::{Found, whole};
-use super::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, op_document};
+use super::{
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, StateKey, StoreError, op_document,
+};
+use crate::own;
 
 const FILE: &str = "gtm-host.redb";
 /// Of what is in the file. One that knows less of it says so instead of reading on.
@@ -68,15 +75,15 @@ impl Directory {
                 directory: directory.clone(),
                 reason: error.to_string(),
             };
-            std::fs::create_dir_all(&directory).map_err(unusable)?;
-            let database = match Database::create(&opened) {
+            own::directory(&directory).map_err(|error| exposed(error).unwrap_or_else(unusable))?;
+            let database = match open_file(&opened) {
                 Err(DatabaseError::Storage(StorageError::Io(error)))
                     if matches!(
                         error.kind(),
-                        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+                        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
                     ) =>
                 {
-                    return Err(unusable(error).into());
+                    return Err(exposed(error).unwrap_or_else(unusable).into());
                 }
                 database => database?,
             };
@@ -85,6 +92,10 @@ impl Directory {
         };
         let database = Arc::new(blocking(&file, open).await?);
         Ok(Self { database, file, name })
+    }
+
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.file.parent()
     }
 
     /// What `work` does with the database, on a thread for blocking work.
@@ -106,27 +117,39 @@ impl Directory {
         .await
     }
 
-    pub(super) async fn checkpoints(
+    pub(super) async fn checkpoint_keys(
         &self,
         pipeline: &str,
-        plugin: &str,
-    ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
-        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
-        self.with(move |database, name| {
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.map(str::to_owned));
+        self.with(move |database, _| {
             let table = database.begin_read()?.open_table(CHECKPOINTS)?;
             let mut found = Vec::new();
-            for entry in table.range((&*pipeline, &*plugin, None)..)? {
-                let (stored, value) = entry?;
+            for entry in table.range((&*pipeline, plugin.as_deref().unwrap_or_default(), None)..)? {
+                let (stored, _) = entry?;
                 let (its_pipeline, its_plugin, worker) = stored.value();
-                if (its_pipeline, its_plugin) != (&pipeline, &plugin) {
+                if its_pipeline != pipeline || plugin.as_ref().is_some_and(|plugin| plugin != its_plugin) {
                     break;
                 }
-                let worker = worker.map(str::to_owned);
-                let of = CheckpointKey { pipeline: pipeline.clone(), plugin: plugin.clone(), worker };
-                let checkpoint = Checkpoint::decode(parse(value.value())?, &of, name)?;
-                found.push((of, checkpoint));
+                found.push(CheckpointKey {
+                    pipeline: pipeline.clone(),
+                    plugin: its_plugin.to_owned(),
+                    worker: worker.map(str::to_owned),
+                });
             }
             Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn remove_checkpoint(&self, of: &CheckpointKey) -> Result<bool, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            let was_there = write.open_table(CHECKPOINTS)?.remove(key(&of))?.is_some();
+            write.commit()?;
+            Ok(was_there)
         })
         .await
     }
@@ -161,6 +184,23 @@ impl Directory {
             let write = database.begin_write()?;
             write.open_table(LETTERS)?.insert(&*id, document.as_bytes())?;
             Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let mut kept = Kept::default();
+            for entry in table.iter()? {
+                let (_, value) = entry?;
+                if let Some(bytes) = Found::new(parse(value.value())?, name)?.size_of(&pipeline, &plugin)? {
+                    kept.entries += 1;
+                    kept.bytes = kept.bytes.saturating_add(bytes);
+                }
+            }
+            Ok(kept)
         })
         .await
     }
@@ -257,6 +297,25 @@ impl Directory {
         .await
     }
 
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(STATES)?;
+            let mut kept = Kept::default();
+            for entry in table.range((&*pipeline, &*plugin, "")..)? {
+                let (of, value) = entry?;
+                let (its_pipeline, its_plugin, key) = of.value();
+                if (its_pipeline, its_plugin) != (&*pipeline, &*plugin) {
+                    break;
+                }
+                let bytes = u64::try_from(key.len() + value.value().len()).unwrap_or(u64::MAX);
+                kept = Kept { entries: kept.entries + 1, bytes: kept.bytes.saturating_add(bytes) };
+            }
+            Ok(kept)
+        })
+        .await
+    }
+
     pub(super) async fn set_state(&self, of: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
         let (of, value) = (of.clone(), value.map(<[u8]>::to_vec));
         self.with(move |database, _| {
@@ -299,6 +358,21 @@ impl Directory {
 
 fn state_key(of: &StateKey) -> (&str, &str, &str) {
     (&of.pipeline, &of.plugin, &of.key)
+}
+
+/// That others may change what the store is in, if that is what is wrong.
+fn exposed(error: std::io::Error) -> Result<StoreError, std::io::Error> {
+    error.downcast::<own::Exposed>().map(StoreError::from)
+}
+
+/// Opens the file, or makes one that nobody else may read: dead letters hold whole documents.
+fn open_file(path: &Path) -> Result<Database, DatabaseError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(StorageError::from)?;
+    let is_exposed = |exposed| StorageError::Io(std::io::Error::new(ErrorKind::PermissionDenied, exposed));
+    own::check(path, &file.metadata().map_err(StorageError::from)?).map_err(is_exposed)?;
+    Database::builder().create_with_backend(FileBackend::new(file)?)
 }
 
 /// Makes the tables where there are none, and looks at the format.

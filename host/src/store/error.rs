@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::own::Exposed;
 use crate::own_database::own_database;
 use crate::selection::PatternError;
 
@@ -21,6 +22,8 @@ pub enum StoreError {
     Refused { reason: String },
     #[error("{} cannot be used as a store: {reason}. Name a directory that gtm-host may write to (--store file:DIR)", directory.display())]
     Directory { directory: PathBuf, reason: String },
+    #[error("the store cannot be used: {0}")]
+    Exposed(#[from] Exposed),
     #[error(
         "another gtm-host has the store {} open, and two hosts on one file store would overwrite each other's progress. Stop \
          that one, give each its own directory, or share the store of the cluster (--store mongodb)",

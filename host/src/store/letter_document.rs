@@ -35,6 +35,7 @@ pub(super) fn encode(letter: &DeadLetter) -> RawDocumentBuf {
         "attempts": i64::from(letter.attempts),
         "firstAttempt": DateTime::from_system_time(letter.first_attempt),
         "time": DateTime::from_system_time(letter.time),
+        "bytes": i64::try_from(letter.size()).unwrap_or(i64::MAX),
     }
 }
 
@@ -74,7 +75,18 @@ impl<'a> Found<'a> {
             kind: self.kind()?,
             time: fields.date("time")?.to_system_time(),
             error: fields.text("error")?,
+            op: fields.text("opId")?,
         }))
+    }
+
+    /// What it holds, where it is of this plugin. A letter that was stored before that was counted holds nothing.
+    pub(super) fn size_of(&self, pipeline: &str, plugin: &str) -> Result<Option<u64>, StoreError> {
+        let Self(fields) = self;
+        if (fields.text("pipeline")?, fields.text("plugin")?) != (pipeline, plugin) {
+            return Ok(None);
+        }
+        let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
+        Ok(Some(bytes.unwrap_or_default()))
     }
 
     /// Where its op is, if not in it.

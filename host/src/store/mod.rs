@@ -13,7 +13,10 @@ mod kind;
 mod letter_document;
 mod op_document;
 mod progress;
+mod room;
 mod state;
+
+use std::path::Path;
 
 use mongodb::Client;
 
@@ -23,6 +26,7 @@ pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
 use directory::Directory;
 pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
+pub use room::{Kept, NoRoom, Room};
 pub use state::StateKey;
 
 /// A store. Clones are of the same one.
@@ -73,6 +77,14 @@ impl Store {
         !matches!(self.backend, Backend::None)
     }
 
+    /// Returns the directory that it is in. None: it is not in one.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.backend {
+            Backend::Directory(store) => store.directory(),
+            Backend::Cluster(_) | Backend::None => None,
+        }
+    }
+
     /// The checkpoint, if there is one.
     ///
     /// # Errors
@@ -81,7 +93,21 @@ impl Store {
         ask!(self, checkpoint(key), None)
     }
 
-    /// The checkpoints of a plugin, of all workers.
+    /// Returns whose checkpoints there are in a pipeline, in order: of one plugin, or of all.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn checkpoint_keys(
+        &self,
+        pipeline: &str,
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let mut keys = ask!(self, checkpoint_keys(pipeline, plugin), Vec::new())?;
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Returns the checkpoints of a plugin, of all workers.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -90,7 +116,21 @@ impl Store {
         pipeline: &str,
         plugin: &str,
     ) -> Result<Vec<(CheckpointKey, Checkpoint)>, StoreError> {
-        ask!(self, checkpoints(pipeline, plugin), Vec::new())
+        let mut checkpoints = Vec::new();
+        for key in self.checkpoint_keys(pipeline, Some(plugin)).await? {
+            if let Some(checkpoint) = self.checkpoint(&key).await? {
+                checkpoints.push((key, checkpoint));
+            }
+        }
+        Ok(checkpoints)
+    }
+
+    /// Removes a checkpoint. Returns whether it was there.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_checkpoint(&self, key: &CheckpointKey) -> Result<bool, StoreError> {
+        ask!(self, remove_checkpoint(key), false)
     }
 
     /// Stores a checkpoint, unless one of a later epoch is there.
@@ -111,6 +151,14 @@ impl Store {
     /// See [`StoreError`]. The letter is not stored then, or perhaps not by a majority.
     pub async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
         ask!(self, add_dead_letter(letter), ())
+    }
+
+    /// Returns how many dead letters of a plugin there are, and what they hold.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        ask!(self, dead_letters_kept(pipeline, plugin), Kept::default())
     }
 
     /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
@@ -174,6 +222,14 @@ impl Store {
     /// See [`StoreError`].
     pub async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         ask!(self, state(key), None)
+    }
+
+    /// Returns how many values a plugin keeps, and their bytes with those of their keys.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+        ask!(self, state_kept(pipeline, plugin), Kept::default())
     }
 
     /// Has a plugin keep this; none: nothing any more.

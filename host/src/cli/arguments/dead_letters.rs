@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use gtm_host::config::Settings;
 use gtm_host::op::OperationType;
@@ -46,6 +47,19 @@ pub(in crate::cli) struct WhereArguments {
     pub(in crate::cli) output: Format,
 }
 
+impl WhereArguments {
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        self.server.prefer_typed(typed);
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.common.settings()?;
+        self.server.lay_over(&mut settings);
+        self.store.lay_over(&mut settings);
+        Ok(settings)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArguments {
     #[command(flatten)]
@@ -59,21 +73,58 @@ pub(in crate::cli) struct ListArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArguments {
-    /// As list shows it
+    /// Its id, as list shows it, or the id of its op, as the log has it
     #[arg(value_name = "ID")]
     pub(in crate::cli) id: String,
+    /// Of this plugin, where several did not handle the op
+    #[arg(short, long, value_name = "NAME")]
+    pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("plugins", |argument| argument.short('f').long("file").help(FILE).long_help(FILE)))]
 pub(in crate::cli) struct RetryArguments {
     #[command(flatten)]
     pub(in crate::cli) which: WhichArguments,
+    /// Only of this plugin
+    #[arg(short = 'p', long = "plugin", value_name = "NAME")]
+    names: Vec<String>,
+    /// Files that were given as --plugin, as they once were.
+    #[arg(skip)]
+    pub(in crate::cli) files_as_plugins: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
     #[command(flatten)]
     pub(super) plugins: PluginArguments,
+}
+
+const FILE: &str = "The component of a plugin, and the plugin's name (by default --plugin, or the file's name). Without it, it is \
+                    the one that the settings file names. May be given more than once";
+
+impl RetryArguments {
+    /// The plugin whose letters are wanted.
+    ///
+    /// # Errors
+    /// There are several.
+    pub(in crate::cli) fn plugin(&self) -> anyhow::Result<Option<&str>> {
+        match self.names.as_slice() {
+            [] => Ok(None),
+            [name] => Ok(Some(name)),
+            _ => bail!("--plugin takes one name. help: leave it out to retry the letters of all plugins"),
+        }
+    }
+
+    /// Tells names from files, which are given as --file.
+    fn sort(&mut self) {
+        let is_file = |name: &String| name.contains(['/', '=']) || name.ends_with(".wasm");
+        self.files_as_plugins = self.names.extract_if(.., |name| is_file(name)).collect();
+        self.files_as_plugins.retain(|file| self.plugins.add(file).is_ok());
+        if let [name] = self.names.as_slice() {
+            self.plugins.name_the_only(name);
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -90,7 +141,7 @@ pub(in crate::cli) struct DropArguments {
 /// These letters, or those of a filter, or all.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhichArguments {
-    /// As list shows them
+    /// Their ids, as list shows them, or those of their ops
     #[arg(value_name = "ID")]
     pub(in crate::cli) ids: Vec<String>,
     /// All of them
@@ -144,6 +195,7 @@ impl FilterArguments {
             since: self.since,
             until: self.until,
             error: self.error.clone(),
+            op: None,
         }
     }
 
@@ -165,11 +217,12 @@ impl DeadLettersArguments {
             DeadLettersCommand::Show(show) => &mut show.place,
             DeadLettersCommand::Drop(drop) => &mut drop.place,
             DeadLettersCommand::Retry(retry) => {
+                retry.sort();
                 retry.plugins.prefer_typed(typed);
                 &mut retry.place
             }
         };
-        place.server.prefer_typed(typed);
+        place.prefer_typed(typed);
     }
 
     fn place(&self) -> &WhereArguments {
@@ -182,11 +235,14 @@ impl DeadLettersArguments {
     }
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let WhereArguments { common, server, store, .. } = self.place();
-        let mut settings = common.settings()?;
-        server.lay_over(&mut settings);
-        store.lay_over(&mut settings);
+        let mut settings = self.place().settings()?;
         if let DeadLettersCommand::Retry(retry) = &self.command {
+            if retry.plugins.is_empty() && settings.plugins.is_empty() && settings.plugin_dir.is_none() {
+                bail!(
+                    "the file of the plugin is not known. help: pass --file [NAME=]FILE, or --config FILE with the settings of the \
+                     host"
+                );
+            }
             retry.plugins.lay_over(&mut settings)?;
         }
         Ok(settings)

@@ -54,18 +54,37 @@ summary counts what is), 2 the command line was not understood, 130 the files we
 
 pub(super) const DEAD_LETTERS: &str = "\
 A dead letter is an op that a plugin rejected, or that failed at every attempt. retry hands each
-to the plugin as it is now, once; its filter is not asked. A file store (--store file:DIR) is open
-in one gtm-host at a time.
+to the plugin as it is now, once; its filter is not asked. The plugin is the one that the settings file
+(--config) has under its name, or --file. A file store (--store file:DIR) is open in one gtm-host at a time.
 
 Examples:
   gtm-host dead-letters list --kind failed --error 'connection refused'
   gtm-host dead-letters list --output json | jq .op.fullDocument
   gtm-host dead-letters show 6553f10000000007-0123456789abcdef
-  gtm-host dead-letters retry --plugin index_documents.wasm --namespace 'shop.*'
+  gtm-host dead-letters show 1699999999.7.0 --plugin index_documents
+  gtm-host dead-letters retry --config gtm.toml --plugin index_documents
+  gtm-host dead-letters retry --file index_documents.wasm --namespace 'shop.*'
   gtm-host dead-letters drop --plugin send_welcome_email --until 2026-01-31T12:00:00Z
 
 Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line
 was not understood, 130 stopped by a signal.";
+
+pub(super) const CHECKPOINTS: &str = "\
+A checkpoint says up to where a plugin has done everything. A host resumes there, and then --start is ignored. Positions
+are typed as --start takes them. A position of a change stream also starts the oplog, and one of the oplog a change
+stream: by their time, at which some ops may repeat.
+
+set and reset are for a stopped pipeline: they are refused while a host renews its lease, which takes up to
+--lease-ttl to see after a crash. A running host is moved by gtm-host seek. A file store (--store file:DIR) is open in one
+gtm-host at a time.
+
+Examples:
+  gtm-host checkpoints list
+  gtm-host checkpoints show --plugin index_documents --output json
+  gtm-host checkpoints set 2026-01-31T12:00:00Z --plugin index_documents
+  gtm-host checkpoints reset --all --name shop
+
+Exit status: 0 done, 1 it failed or was refused, 2 the command line was not understood, 130 stopped by a signal.";
 
 pub(super) const COMPILE: &str = "\
 A plugin in Python takes seconds to compile, one in Rust or C milliseconds. A host does that by itself, once for

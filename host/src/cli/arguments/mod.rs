@@ -3,12 +3,14 @@
 mod admin;
 mod author;
 mod check;
+mod checkpoints;
 mod common;
 mod dead_letters;
 mod delivery;
 mod files;
 mod help;
 mod plugins;
+mod restart;
 mod server;
 mod store;
 mod workers;
@@ -27,18 +29,23 @@ pub(super) use author::{
     ComponentizeArguments, ConfigArguments, ConfigCommand, Language, NewArguments, TryArguments,
 };
 pub(super) use check::CheckArguments;
+pub(super) use checkpoints::{
+    ChangeArguments, CheckpointsArguments, CheckpointsCommand, LookArguments, SetArguments, WhoseArguments,
+};
 use common::CommonArguments;
 pub(super) use common::Format;
 pub(super) use dead_letters::{
-    DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, WhichArguments,
+    DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, ShowArguments,
+    WhichArguments,
 };
 use delivery::DeliveryArguments;
 pub(super) use files::FileArguments;
 use help::{
-    CHECK, COMPILE, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK, STATUS, SWAP,
-    TAIL, TRY,
+    CHECK, CHECKPOINTS, COMPILE, COMPONENTIZE, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME, SEEK,
+    STATUS, SWAP, TAIL, TRY,
 };
 use plugins::PluginArguments;
+use restart::RestartArguments;
 use server::ServerArguments;
 use store::StoreArguments;
 use workers::WorkerArguments;
@@ -69,6 +76,9 @@ pub(super) enum Command {
     /// Look at the ops that plugins did not handle, and have them handled after all
     #[command(after_help = DEAD_LETTERS)]
     DeadLetters(Box<DeadLettersArguments>),
+    /// See where the plugins of a pipeline resume, and move or reset those of one that is stopped
+    #[command(after_help = CHECKPOINTS)]
+    Checkpoints(Box<CheckpointsArguments>),
     /// Say what a plugin is before it runs: whether it fits, what it subscribes to and what it asks for
     #[command(after_help = CHECK)]
     Check(CheckArguments),
@@ -112,6 +122,8 @@ pub(super) struct RunArguments {
     common: CommonArguments,
     #[command(flatten)]
     server: ServerArguments,
+    #[command(flatten)]
+    restart: RestartArguments,
     #[command(flatten)]
     store: StoreArguments,
     #[command(flatten)]
@@ -220,6 +232,10 @@ impl Arguments {
                 let said = said.subcommand().map_or(said, |(_, said)| said);
                 arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
             }
+            Command::Checkpoints(arguments) => {
+                let said = said.subcommand().map_or(said, |(_, said)| said);
+                arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
+            }
             Command::Check(_)
             | Command::Compile(_)
             | Command::CompileComponent(_)
@@ -247,6 +263,7 @@ impl Command {
             | Self::Replay(ReplayArguments { common, .. })
             | Self::Tail(TailArguments { common, .. }) => common,
             Self::DeadLetters(arguments) => return arguments.settings(),
+            Self::Checkpoints(arguments) => return arguments.settings(),
             Self::Check(arguments) | Self::Compile(arguments) => return arguments.settings(),
             Self::Try(arguments) => return arguments.settings(),
             Self::Config(arguments) => return arguments.settings(),
@@ -279,8 +296,9 @@ impl Command {
             plugins.lay_over(&mut settings)?;
             delivery.lay_over(&mut settings);
         }
-        if let Self::Run(RunArguments { workers, .. }) = self {
+        if let Self::Run(RunArguments { workers, restart, .. }) = self {
             workers.lay_over(&mut settings)?;
+            restart.lay_over(&mut settings)?;
         }
         Ok(settings)
     }
@@ -340,6 +358,25 @@ mod tests {
         assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
         assert_eq!(settings.plugins["x"].path, Some(directory.path().join("x.wasm")));
         assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
+    }
+
+    #[test]
+    fn a_restart_is_of_one_plugin_or_of_all() {
+        let said = ["-p", "x.wasm", "-p", "y.wasm"];
+        let of = |more: &[&str]| settings(&[&said, more].concat());
+        let words = |settings: &Settings, name: &str| {
+            settings.plugins[name].restart_from.as_ref().map(|restart| restart.words().to_owned())
+        };
+        let all = of(&["--restart-from", "y=oldest", "--restart-from", "2026-01-31T12:00:00Z"]).unwrap();
+        assert_eq!(words(&all, "x").as_deref(), Some("2026-01-31T12:00:00Z"));
+        assert_eq!(words(&all, "y").as_deref(), Some("oldest"));
+        let token = r#"{"_data":"82AB","_typeBits":{"$binary":{"base64":"Aw==","subType":"00"}}}"#;
+        assert_eq!(words(&of(&["--restart-from", token]).unwrap(), "x").as_deref(), Some(token));
+        assert!(
+            of(&["--restart-from", "z=now"]).unwrap_err().contains("there is no plugin z; there are: x, y")
+        );
+        assert!(of(&["--restart-from", "x=soon"]).unwrap_err().contains("expected now, oldest"));
+        assert!(of(&["--restart-from", "soon"]).unwrap_err().contains("expected now, oldest"));
     }
 
     #[test]

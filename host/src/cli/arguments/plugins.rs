@@ -74,6 +74,26 @@ pub(in crate::cli) struct PluginArguments {
 }
 
 impl PluginArguments {
+    /// Whether no plugin is named, nor a directory of them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plugins.is_empty() && self.plugin_dir.is_none()
+    }
+
+    /// Adds a plugin, as it is typed.
+    pub(super) fn add(&mut self, plugin: &str) -> Result<(), String> {
+        self.plugins.push(plugin.parse()?);
+        Ok(())
+    }
+
+    /// Where one file is given without a name, that is the plugin's.
+    pub(super) fn name_the_only(&mut self, name: &str) {
+        if let [plugin] = self.plugins.as_mut_slice()
+            && plugin.name == stem(&plugin.path.to_string_lossy())
+        {
+            name.clone_into(&mut plugin.name);
+        }
+    }
+
     /// A file that was typed goes before a value of the environment.
     pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
         if typed("smtp_file") && !typed("smtp") {
@@ -206,7 +226,7 @@ impl PluginArguments {
 }
 
 /// Changes the settings of a plugin, or of all.
-fn change(
+pub(super) fn change(
     settings: &mut Settings,
     name: Option<&str>,
     what: impl FnOnce() -> String,

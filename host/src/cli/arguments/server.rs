@@ -31,7 +31,7 @@ pub(in crate::cli) struct ServerArguments {
 
     /// Where to begin: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry
     /// SECONDS.INCREMENT, such as the place at which a host says that it stopped, or after an op, by
-    /// its id [default: now]
+    /// its id. A plugin that has a checkpoint resumes from it instead: see --restart-from [default: now]
     #[arg(long, env = "GTM_START", value_name = "START")]
     start: Option<Start>,
 
@@ -83,11 +83,9 @@ impl ServerArguments {
         overlay(&mut source.uri_file, &self.uri_file);
         overlay(&mut source.oplog, &self.oplog);
         source.snapshot |= self.snapshot;
-        let Source { kind, start, on_history_lost, .. } = source;
+        overlay(&mut source.start, &self.start);
+        let Source { kind, on_history_lost, .. } = source;
         *kind = self.source.map_or(*kind, SourceKind::from);
-        if let Some(said) = &self.start {
-            start.clone_from(said);
-        }
         *on_history_lost = self.on_history_lost.map_or(*on_history_lost, HistoryLost::from);
     }
 }

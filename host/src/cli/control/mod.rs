@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gtm_host::admin::AdminClient;
 use gtm_host::config::Settings;
+use gtm_host::text::line;
 use serde_json::json;
 
 use super::arguments::{Format, SeekArguments, SteerArguments, SwapArguments};
-use super::output::{print, print_json};
+use super::output::{print_json, print_text};
 
 pub(super) use status::run as status;
 
@@ -37,7 +38,7 @@ pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Re
     let file = file.to_str().context("the path of the plugin is not UTF-8")?;
     let version = client(settings)?.swap(plugin, file)?;
     match asked.output {
-        Format::Text => print(format!("going on with version {version}: {plugin}").as_bytes())?,
+        Format::Text => print_text(&line(&format!("going on with version {version}: {plugin}")))?,
         Format::Json => print_json(&json!({ "plugins": [plugin], "version": version }))?,
     };
     Ok(ExitCode::SUCCESS)
@@ -52,7 +53,7 @@ fn client(settings: &Settings) -> anyhow::Result<AdminClient> {
 /// Says which plugins did as they were told.
 fn said(what: &str, output: Format, plugins: &[String]) -> anyhow::Result<ExitCode> {
     match output {
-        Format::Text => print(format!("{what}: {}", plugins.join(", ")).as_bytes())?,
+        Format::Text => print_text(&line(&format!("{what}: {}", plugins.join(", "))))?,
         Format::Json => print_json(&json!({ "plugins": plugins }))?,
     };
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use console::{Style, Term};
 use gtm_host::config::Settings;
 use gtm_host::delivery::{HostStatus, PluginState, PluginStatus, Standing};
+use gtm_host::text::line;
 
 use crate::cli::arguments::{Format, StatusArguments};
 use crate::cli::output::print;
@@ -54,7 +55,7 @@ pub(in crate::cli) fn run(arguments: &StatusArguments, settings: &Settings) -> a
 fn table(status: &HostStatus) -> String {
     let HostStatus { name, worker, standing, plugins } = status;
     let worker = worker.as_ref().map(|worker| format!(", worker {worker}")).unwrap_or_default();
-    let mut shown = format!("pipeline {name}{worker}: {}", coloured(*standing));
+    let mut shown = format!("pipeline {}: {}", line(&format!("{name}{worker}")), coloured(*standing));
     if plugins.is_empty() {
         return shown;
     }
@@ -86,7 +87,7 @@ fn table(status: &HostStatus) -> String {
     }
     for PluginStatus { plugin, last_error, .. } in plugins {
         if let Some(error) = last_error {
-            let _ = write!(shown, "\n{plugin}, last error: {}", error.trim_end());
+            let _ = write!(shown, "\n{}, last error: {}", line(plugin), line(error.trim_end()));
         }
     }
     shown
@@ -94,9 +95,9 @@ fn table(status: &HostStatus) -> String {
 
 fn row(plugin: &PluginStatus) -> [String; 11] {
     let counts = &plugin.counts;
-    let version: String = plugin.version.chars().take(VERSION).collect();
+    let version: String = line(&plugin.version).chars().take(VERSION).collect();
     [
-        plugin.plugin.clone(),
+        line(&plugin.plugin).into_owned(),
         plugin.state.name().to_owned(),
         plugin.reader.name().to_owned(),
         plugin.lag_seconds.map_or("?".to_owned(), |lag| format!("{lag:.1} s")),

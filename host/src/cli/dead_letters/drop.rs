@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{DropArguments, Format};
-use crate::cli::output::{print, print_json};
+use crate::cli::output::{print_json, print_text};
 
 pub(super) async fn run(
     arguments: &DropArguments,
@@ -25,7 +25,7 @@ pub(super) async fn run(
         dropped += u64::from(store.drop_dead_letter(&letter.id).await?);
     }
     match arguments.place.output {
-        Format::Text => print(format!("{dropped} dead letters dropped").as_bytes())?,
+        Format::Text => print_text(&format!("{dropped} dead letters dropped"))?,
         Format::Json => print_json(&json!({ "dropped": dropped }))?,
     };
     Ok(ExitCode::SUCCESS)

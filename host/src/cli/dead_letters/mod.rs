@@ -35,9 +35,7 @@ pub(super) async fn run(
     }
     let done = match &arguments.command {
         DeadLettersCommand::List(arguments) => list::run(arguments, &settings, &store, &shutdown).await?,
-        DeadLettersCommand::Show(arguments) => {
-            show::run(&arguments.id, arguments.place.output, &store).await?
-        }
+        DeadLettersCommand::Show(arguments) => show::run(arguments, &settings, &store).await?,
         DeadLettersCommand::Retry(arguments) => retry::run(arguments, &settings, &store, &shutdown).await?,
         DeadLettersCommand::Drop(arguments) => drop::run(arguments, &settings, &store, &shutdown).await?,
     };
@@ -47,44 +45,46 @@ pub(super) async fn run(
 /// Letters, one after the other, however many there are.
 struct Letters<'a> {
     store: &'a Store,
+    settings: &'a Settings,
     which: Which,
     page: VecDeque<DeadLetter>,
 }
 
 enum Which {
-    /// These, one after the other.
-    Ids(VecDeque<String>),
+    /// These, one after the other: of this plugin, where it is said.
+    Ids(VecDeque<String>, Option<String>),
     /// Those that the filter wants, after an id.
     Filter(Box<DeadLetterFilter>, Option<String>),
 }
 
 impl<'a> Letters<'a> {
-    fn filtered(store: &'a Store, settings: &Settings, filter: DeadLetterFilter) -> Self {
+    fn filtered(store: &'a Store, settings: &'a Settings, filter: DeadLetterFilter) -> Self {
         let filter = DeadLetterFilter { pipeline: Some(settings.name().to_owned()), ..filter };
-        Self { store, which: Which::Filter(Box::new(filter), None), page: VecDeque::new() }
+        Self { store, settings, which: Which::Filter(Box::new(filter), None), page: VecDeque::new() }
     }
 
     /// Those that were named, or all of a filter.
     fn chosen(
         store: &'a Store,
-        settings: &Settings,
+        settings: &'a Settings,
         which: &WhichArguments,
         plugin: Option<&str>,
     ) -> anyhow::Result<Self> {
         let WhichArguments { ids, all, filter } = which;
         let filtered = !filter.says_nothing() || plugin.is_some();
         if !ids.is_empty() {
-            if filtered {
+            if !filter.says_nothing() {
                 bail!("give either the ids of dead letters or a filter");
             }
             return Ok(Self {
                 store,
-                which: Which::Ids(ids.iter().cloned().collect()),
+                settings,
+                which: Which::Ids(ids.iter().cloned().collect(), plugin.map(str::to_owned)),
                 page: VecDeque::new(),
             });
         }
         if !filtered && !all {
-            bail!("which dead letters? Give their ids, a filter such as --namespace, or --all");
+            bail!("which dead letters? Give their ids, a filter such as --plugin or --namespace, or --all");
         }
         Ok(Self::filtered(store, settings, filter.filter(plugin)))
     }
@@ -93,10 +93,9 @@ impl<'a> Letters<'a> {
     async fn next(&mut self) -> anyhow::Result<Option<DeadLetter>> {
         if self.page.is_empty() {
             match &mut self.which {
-                Which::Ids(ids) => {
+                Which::Ids(ids, plugin) => {
                     let Some(id) = ids.pop_front() else { return Ok(None) };
-                    let letter = self.store.dead_letter(&id).await?;
-                    self.page.push_back(letter.with_context(|| missing(&id))?);
+                    self.page.push_back(find(self.store, self.settings, &id, plugin.as_deref()).await?);
                 }
                 Which::Filter(filter, after) => {
                     self.page = self.store.dead_letters(filter, after.as_deref(), PAGE).await?.into();
@@ -108,8 +107,40 @@ impl<'a> Letters<'a> {
     }
 }
 
-fn missing(id: &str) -> String {
-    format!("there is no dead letter {id}")
+/// The letter with this id; or of the op with this id, which several plugins may have failed on.
+async fn find(
+    store: &Store,
+    settings: &Settings,
+    id: &str,
+    plugin: Option<&str>,
+) -> anyhow::Result<DeadLetter> {
+    if let Some(letter) = store.dead_letter(id).await?
+        && plugin.is_none_or(|plugin| plugin == letter.plugin)
+    {
+        return Ok(letter);
+    }
+    let filter = DeadLetterFilter {
+        pipeline: Some(settings.name().to_owned()),
+        plugin: plugin.map(str::to_owned),
+        op: Some(id.to_owned()),
+        ..DeadLetterFilter::default()
+    };
+    let mut found = store.dead_letters(&filter, None, PAGE).await?;
+    if found.len() > 1 {
+        let plugins: Vec<&str> = found.iter().map(|letter| letter.plugin.as_str()).collect();
+        bail!(
+            "the op {id} is a dead letter of several plugins: {}. help: pass --plugin NAME",
+            plugins.join(", ")
+        );
+    }
+    let of = plugin.map(|plugin| format!(" of the plugin {plugin}")).unwrap_or_default();
+    found.pop().with_context(|| {
+        format!(
+            "there is no dead letter {id}{of} in the pipeline {}. help: run gtm-host dead-letters list; --name names another \
+             pipeline",
+            settings.name()
+        )
+    })
 }
 
 /// A letter as an object, its op as Extended JSON.

@@ -1,10 +1,12 @@
 //! `gtm-host dead-letters retry`
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use gtm_host::config::Settings;
+use anyhow::bail;
+use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::plugin::{Failure, Handler, Services, Slot};
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
@@ -12,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
-use crate::cli::load::{Loader, load, services, with_store};
-use crate::cli::output::{print, print_json};
+use crate::cli::load::{Loader, services, with_store};
+use crate::cli::output::{print_json, print_text};
 use crate::cli::server::client_for_plugins;
 
 pub(super) async fn run(
@@ -22,27 +24,23 @@ pub(super) async fn run(
     store: &Store,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let mut letters = Letters::chosen(store, settings, &arguments.which, None)?;
-    let mut handlers: HashMap<String, Handler> = HashMap::new();
-    let plugins = load(&Loader::new(settings)?, settings).await?;
-    // The store may be a directory, and the server down.
-    let client = match plugins.iter().any(|(_, own)| own.grants.of("mongodb").is_some()) {
-        true => Some(client_for_plugins(settings).await?),
-        false => None,
-    };
-    let services = Services { client, ..with_store(services(settings).await?, settings, store) };
-    for (plugin, _) in plugins {
-        let name = plugin.name().to_owned();
-        handlers.insert(name, Handler::new(&Slot::new(plugin, services.clone())));
+    for file in &arguments.files_as_plugins {
+        tracing::warn!(
+            "--plugin is the name of a plugin now, and {file} is taken for a file. help: pass it as --file {file}"
+        );
     }
+    let plugin = arguments.plugin()?;
+    let mut letters = Letters::chosen(store, settings, &arguments.which, plugin)?;
+    let mut handlers = Handlers::new(settings, store, plugin).await?;
     let (mut handled, mut failed, mut left) = (0_u64, 0_u64, 0_u64);
     while !shutdown.is_cancelled()
         && let Some(letter) = letters.next().await?
     {
-        let Some(handler) = handlers.get_mut(&letter.plugin) else {
+        let Some(handler) = handlers.of(&letter.plugin).await? else {
             tracing::warn!(
                 plugin = letter.plugin,
-                "the dead letter {} is left: its plugin is not given. Name it by --plugin {}=FILE",
+                "the dead letter {} is left: the file of its plugin is not known. help: pass --file {}=FILE, or --config FILE with \
+                 the settings of the host",
                 letter.id,
                 letter.plugin
             );
@@ -67,10 +65,55 @@ pub(super) async fn run(
         }
     }
     match arguments.place.output {
-        Format::Text => print(format!("{handled} handled, {failed} failed again, {left} left").as_bytes())?,
+        Format::Text => print_text(&format!("{handled} handled, {failed} failed again, {left} left"))?,
         Format::Json => print_json(&json!({ "handled": handled, "failed": failed, "left": left }))?,
     };
     Ok(if failed + left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What handles the letters of each plugin, loaded with the first of them.
+struct Handlers<'a> {
+    settings: &'a Settings,
+    present: BTreeMap<String, (PathBuf, PluginSettings)>,
+    loader: Loader,
+    services: Services,
+    loaded: HashMap<String, Handler>,
+}
+
+impl<'a> Handlers<'a> {
+    /// Of this plugin, or of all.
+    async fn new(settings: &'a Settings, store: &Store, plugin: Option<&str>) -> anyhow::Result<Self> {
+        let mut present = settings.present_plugins()?;
+        if let Some(plugin) = plugin {
+            let there = present.keys().cloned().collect::<Vec<_>>().join(", ");
+            present.retain(|name, _| name == plugin);
+            if present.is_empty() {
+                bail!(
+                    "the file of the plugin {plugin} is not known; there are: {there}. help: pass --file {plugin}=FILE, or --config \
+                     FILE with the settings of the host"
+                );
+            }
+        }
+        // The store may be a directory, and the server down.
+        let client = match present.values().any(|(_, own)| own.grants.of("mongodb").is_some()) {
+            true => Some(client_for_plugins(settings).await?),
+            false => None,
+        };
+        let services = Services { client, ..with_store(services(settings).await?, settings, store) };
+        Ok(Self { settings, present, loader: Loader::new(settings)?, services, loaded: HashMap::new() })
+    }
+
+    /// None: its file is not known.
+    async fn of(&mut self, plugin: &str) -> anyhow::Result<Option<&mut Handler>> {
+        if !self.loaded.contains_key(plugin)
+            && let Some((path, own)) = self.present.get(plugin)
+        {
+            let loaded = self.loader.load(plugin, path, own, self.settings.limits()).await?;
+            let handler = Handler::new(&Slot::new(loaded, self.services.clone()));
+            self.loaded.insert(plugin.to_owned(), handler);
+        }
+        Ok(self.loaded.get_mut(plugin))
+    }
 }
 
 /// Gives back the id of a letter that is handled now; or else the letter as it is to be kept.

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use regex::Regex;
 
 use super::arguments::NewArguments;
-use super::output::print;
+use super::output::print_text;
 use templates::{Package, Template};
 
 /// The name of the plugin that the examples are.
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
     let template = templates::of(*lang);
     let package = template.package.as_ref().map(|package| location(package, sdk.as_deref())).transpose()?;
     write(&template, name, &dir, package.as_deref())?;
-    print(steps(&template, name, &dir).as_bytes())?;
+    print_text(&steps(&template, name, &dir))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::delivery::Policy;
 use gtm_host::plugin::{Plugin, PluginSetup, Services, Slot};
+use gtm_host::source::Restart;
 
 use super::watch::{Signature, signature};
 use crate::cli::load::Loader;
@@ -21,7 +22,7 @@ pub(super) struct Member {
     seen: Signature,
     setup: PluginSetup,
     /// How it is delivered, and whether from a snapshot on.
-    delivery: (Policy, bool),
+    delivery: Delivery,
 }
 
 /// The plugins of a host, by name.
@@ -208,12 +209,17 @@ impl Members {
             }
         }
         member.settings = own;
-        std::mem::replace(&mut member.delivery, delivery) != delivery
+        let before = std::mem::replace(&mut member.delivery, delivery.clone());
+        before != delivery
     }
 }
 
-fn delivery(own: &PluginSettings, settings: &Settings) -> (Policy, bool) {
-    (own.policy(settings.policy()), own.snapshot.unwrap_or(settings.source.snapshot))
+/// How a plugin is delivered, whether from a snapshot on, and where it restarts.
+type Delivery = (Policy, bool, Option<Restart>);
+
+fn delivery(own: &PluginSettings, settings: &Settings) -> Delivery {
+    let snapshot = own.snapshot.unwrap_or(settings.source.snapshot);
+    (own.policy(settings.policy()), snapshot, own.restart_from.clone())
 }
 
 fn refuse(name: &str, member: &Member, reason: &str) {

@@ -253,10 +253,8 @@ impl Host {
         if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
             follow.progress = store.keeps().then(|| server.progress(store.progress(key.clone())));
         }
-        let from = going_on::position(store, &key, &server.deployment(), group.as_deref()).await?;
-        if let Some(from) = &from {
-            follow.start = from.clone().into();
-        }
+        let (deployment, group_of) = (server.deployment(), group.as_deref());
+        let begun = going_on::begin((settings, own), store, &key, &deployment, group_of, &mut follow).await?;
         let mine: Mine = match group.clone() {
             Some(group) => Arc::new(move |op| group.is_mine(op)),
             None => Arc::new(|_| true),
@@ -266,12 +264,12 @@ impl Host {
             plugin: slot.clone(),
             source: server.describe(),
             follow,
-            from,
+            from: begun.from,
             policy: own.policy(settings.policy()),
             mine,
             store: store.clone(),
             key,
-            like: CheckpointLike { deployment: server.deployment(), workers, epoch },
+            like: CheckpointLike { deployment, workers, epoch, restarted: begun.restarted },
         })
     }
 }

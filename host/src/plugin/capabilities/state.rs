@@ -5,7 +5,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::state::{self, Error, Host};
 use crate::plugin::state::{State, timed};
-use crate::store::{StateKey, Store, StoreError};
+use crate::store::{Kept, NoRoom, StateKey, Store, StoreError};
 
 /// Bytes of a key.
 const KEY: usize = 512;
@@ -54,6 +54,37 @@ impl State {
         }
     }
 
+    /// Makes sure that a value has room beside what the plugin keeps, but for what it replaces.
+    async fn make_room(&mut self, store: &Store, of: &StateKey, value: &[u8]) -> Result<(), Error> {
+        let limits = &self.setup.limits;
+        let most = Kept { entries: limits.state_keys, bytes: limits.state_bytes };
+        let bytes = |value: &[u8]| u64::try_from(of.key.len() + value.len()).unwrap_or(u64::MAX);
+        let room = self.shared.room.clone();
+        let count = store.state_kept(&of.pipeline, &of.plugin);
+        let asked = async {
+            match room.take(most, bytes(value), count).await {
+                Ok(()) => Ok(None),
+                Err(NoRoom::Store(error)) => Err(error),
+                Err(NoRoom::Full(kept)) => {
+                    let replaced = store.state(of).await?.map(|replaced| bytes(&replaced));
+                    let fits = replaced.is_some_and(|replaced| {
+                        bytes(value) <= replaced || kept.without(replaced).has_room(most, bytes(value))
+                    });
+                    if fits {
+                        room.forget().await;
+                    }
+                    Ok((!fits).then_some(kept))
+                }
+            }
+        };
+        let Some(kept) = self.ask(asked).await? else { return Ok(()) };
+        Err(Error::Unavailable(format!(
+            "the plugin {} keeps as much state as it may: {kept}. help: delete keys, or raise limits.state_keys or \
+             limits.state_bytes under [plugins.{}]",
+            of.plugin, of.plugin
+        )))
+    }
+
     async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
         timed(self.setup.limits.call_timeout, asked).await.map_err(Error::Unavailable)?.map_err(Error::from)
     }
@@ -70,6 +101,7 @@ impl Host for State {
         if self.record("state", || json!({ "set": key, "bytes": value.len() })) {
             return Ok(());
         }
+        self.make_room(&store, &of, &value).await?;
         self.ask(store.set_state(&of, Some(&value))).await
     }
 
@@ -78,7 +110,9 @@ impl Host for State {
         if self.record("state", || json!({ "delete": key })) {
             return Ok(());
         }
-        self.ask(store.set_state(&of, None)).await
+        self.ask(store.set_state(&of, None)).await?;
+        self.shared.room.forget().await;
+        Ok(())
     }
 
     async fn compare_and_swap(
@@ -96,6 +130,7 @@ impl Host for State {
             );
             return Ok(is_expected);
         }
+        self.make_room(&store, &of, &value).await?;
         self.ask(store.swap_state(&of, expected.as_deref(), &value)).await
     }
 }

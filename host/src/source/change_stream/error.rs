@@ -27,7 +27,7 @@ pub enum StreamError {
     /// The server cannot read the token, or it is of another stream.
     #[error(
         "the change stream of {scope} cannot go on from {position}: {reason}. Is the token whole, and from a stream of \
-         the same deployment, database or collection?"
+         the same deployment, database or collection? help: pass --restart-from with a time to begin there instead"
     )]
     InvalidToken {
         /// What was to be watched.
@@ -52,7 +52,7 @@ pub enum StreamError {
     /// The next event is larger than a reply may be.
     #[error(
         "the next change event of {scope} after {position} is larger than 16 MB, so that the server cannot send it: \
-         {reason}. From 6.0.9 and 7.0 on servers split such events; or start at a later time, without it"
+         {reason}. From 6.0.9 and 7.0 on servers split such events. help: to continue without it, pass --restart-from with a later time"
     )]
     TooLarge {
         /// What was watched.

@@ -16,6 +16,7 @@ use super::{Position, Skipped, Start};
 use crate::op::Op;
 use crate::selection::Selection;
 use stream::Stream;
+pub use taking::now;
 use taking::{Taking, begin};
 
 /// What is done when changes cannot be read any more: the server has rolled them off, or was restored.
@@ -72,8 +73,8 @@ pub enum SourceError {
     NoTime(String),
     /// A start that only a change stream has.
     #[error(
-        "the start is a resume token, a place in a change stream, but the oplog is read. Read a change stream \
-         (--source change-stream), or start at a time"
+        "the oplog cannot be read from this resume token on: this server writes no time into its tokens. help: read a change \
+         stream (--source change-stream), or give a time or SECONDS.INCREMENT instead of the token"
     )]
     TokenForOplog,
     /// A start that only an oplog has.

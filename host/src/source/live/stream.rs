@@ -29,8 +29,10 @@ impl Stream {
                     Start::Resume(Position::OplogOp(timestamp, index)) => {
                         OplogStart::Resume(*timestamp, Some(*index))
                     }
-                    Start::AfterToken(_) | Start::Resume(Position::ChangeStream(_)) => {
-                        return Err(SourceError::TokenForOplog);
+                    // The ops of one timestamp may be repeated, as the token's place among them is not that of an entry.
+                    Start::AfterToken(token) | Start::Resume(Position::ChangeStream(token)) => {
+                        let time = token.cluster_time().ok_or(SourceError::TokenForOplog)?;
+                        OplogStart::After(Position::before(time).timestamp().unwrap_or_default())
                     }
                 };
                 let tail = Tail::open(client, oplog, selection.clone(), start).await?;

@@ -1,5 +1,7 @@
 //! A snapshot before a stream.
 
+use mongodb::Client;
+
 use super::{Follow, SourceError};
 use crate::display::Display;
 use crate::op::{Op, Timestamp};
@@ -58,7 +60,7 @@ pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, Sour
             follow.snapshot = true;
             at
         }
-        (true, Standing::None) => now(follow).await?,
+        (true, Standing::None) => now(&follow.client, &follow.choice).await?,
         (true, Standing::Complete(at)) => {
             tracing::info!("the snapshot that was begun at {at} is complete");
             follow.snapshot = false;
@@ -72,12 +74,15 @@ pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, Sour
     Ok(follow.snapshot.then_some(at))
 }
 
-/// The time of the server.
-async fn now(follow: &Follow) -> Result<Timestamp, SourceError> {
-    if let Choice::Oplog(oplog) = &follow.choice {
-        return Ok(Tail::newest(&follow.client, oplog).await?.unwrap_or_default());
+/// Returns the cluster time up to which the server has changes now.
+///
+/// # Errors
+/// It cannot be asked.
+pub async fn now(client: &Client, choice: &Choice) -> Result<Timestamp, SourceError> {
+    if let Choice::Oplog(oplog) = choice {
+        return Ok(Tail::newest(client, oplog).await?.unwrap_or_default());
     }
-    let hello = follow.client.database("admin");
+    let hello = client.database("admin");
     let hello = timed(async { hello.run_command(bson::doc! { "hello": 1 }).await }).await;
     let time = hello.map_err(|error| SourceError::NoTime(sentence(&error)))?;
     let time = time.get_timestamp("operationTime").map_err(|error| SourceError::NoTime(error.to_string()))?;

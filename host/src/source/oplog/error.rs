@@ -21,7 +21,7 @@ pub enum TailError {
     /// The oplog has moved on past the start that was asked for.
     #[error(
         "the oplog begins at {oldest}, after the start {start}: changes between the two cannot be read any more. \
-         To go on without them: --start oldest"
+         help: to continue without them, pass --restart-from oldest; gtm-host tail takes --start oldest"
     )]
     StartLost {
         /// The start.

@@ -38,6 +38,36 @@ async fn what_is_kept_is_there_later_in_either_store() {
 }
 
 #[tokio::test]
+async fn what_is_kept_is_bounded_in_keys_and_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = directory.path().join("gtm.toml");
+    std::fs::write(&settings, "[limits]\nstate_keys = 2\nstate_bytes = \"100 B\"\n").unwrap();
+    let store = format!("file:{}/store", directory.path().display());
+    for store in ["mongodb", &store] {
+        let more = ["--store", store, "--config", settings.to_str().unwrap()];
+        let mut errands = Errands::with(&["state"], &more, &[]).await;
+        let set = |key: &str, bytes: usize| doc! { "do": "set", "key": key, "value": "x".repeat(bytes) };
+        assert_eq!(errands.run(set("a", 10)).await, "ok set");
+        // What replaces something takes its room.
+        for _ in 0..3 {
+            assert_eq!(errands.run(set("a", 90)).await, "ok set", "{store}");
+        }
+        let said = errands.run(set("b", 10)).await;
+        assert!(said.starts_with("error the plugin errand keeps as much state as it may: 1, 91 B"), "{said}");
+        assert!(
+            said.contains("raise limits.state_keys or limits.state_bytes under [plugins.errand]"),
+            "{said}"
+        );
+        assert_eq!(errands.run(set("a", 20)).await, "ok set");
+        assert_eq!(errands.run(set("b", 20)).await, "ok set");
+        let swap = doc! { "do": "swap", "key": "c", "value": "" };
+        assert!(errands.run(swap.clone()).await.starts_with("error the plugin errand keeps"));
+        assert_eq!(errands.run(doc! { "do": "forget", "key": "b" }).await, "ok forgotten");
+        assert_eq!(errands.run(swap).await, "ok true");
+    }
+}
+
+#[tokio::test]
 async fn without_a_grant_or_a_store_it_is_said_what_to_do() {
     let mut errands = Errands::granted(&[]).await;
     let said = errands.run(doc! { "do": "get", "key": "k" }).await;

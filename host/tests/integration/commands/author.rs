@@ -259,3 +259,22 @@ fn settings_are_looked_at_before_a_host_starts_with_them() {
     assert_eq!(code, Some(1));
     assert!(message(&said).contains("Did you mean `grants`?"), "{said}");
 }
+
+/// Names that people and plugins chose, in `try` and `check`.
+#[test]
+fn a_name_does_nothing_on_a_terminal() {
+    const NASTY: &str = "a\u{1b}[2Jb\rc\u{202e}d\u{2028}e";
+    let shown = "a\\u001b[2Jb\\rc\\u202ed\\u2028e";
+    let namespace = format!("shop.{NASTY}");
+    let arguments = ["try", &plugin("trivial"), "--insert", &namespace, r#"{"_id":1}"#];
+    let (code, out, said) = run(&arguments);
+    assert!(code == Some(0) && out.contains(&format!("insert shop.{shown}\n  handled")), "{out:?} {said}");
+    let (_, out, _) = run(&[&arguments[..], &["--output", "json"]].concat());
+    let tried: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(tried["op"]["ns"], namespace.as_str());
+    let (code, out, _) = run(&["check", NASTY]);
+    assert!(
+        code == Some(1) && out.starts_with(&format!("{shown}: no plugin\n  the plugin {shown} does not")),
+        "{out:?}"
+    );
+}

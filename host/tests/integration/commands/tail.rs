@@ -158,9 +158,14 @@ async fn an_op_is_a_place_to_go_on_from() {
         doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 4 }, "ts": Timestamp { increment: 2, ..ts } },
     ];
     let oplog = create_oplog(&own, entries).await;
-    for (start, expected) in
-        [("oldest", &[1, 2, 3, 4][..]), ("1700000000.1.0", &[2, 3, 4]), ("1700000000.1.2", &[4])]
-    {
+    // A resume token of mongod, of the time of the second entry.
+    let token = "826553F100000000022B042C0100296E";
+    for (start, expected) in [
+        ("oldest", &[1, 2, 3, 4][..]),
+        ("1700000000.1.0", &[2, 3, 4]),
+        ("1700000000.1.2", &[4]),
+        (token, &[4]),
+    ] {
         let tail = Host::start(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", start]);
         let ids: Vec<_> = expected.iter().map(|_| tail.op()["documentKey"]["_id"].clone()).collect();
         assert_eq!(ids, expected, "{start}");
@@ -170,9 +175,10 @@ async fn an_op_is_a_place_to_go_on_from() {
         said.contains("is in the future: the newest entry of the oplog is of Timestamp(1700000000, 2)"),
         "{said}"
     );
-    let token = "82635019a0000000012b0429296e1404";
+    // One of another server.
+    let token = "4f000000107300010000007400";
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", token]);
-    assert!(said.contains("the start is a resume token"), "{said}");
+    assert!(said.contains("this server writes no time into its tokens"), "{said}");
     let stream = ["tail", "--uri", server.uri(), "--source", "change-stream", "--start", "oldest"];
     assert!(error_of(&stream).contains("a change stream cannot be read from its oldest change on"));
     let policy = [

@@ -47,13 +47,18 @@ async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     let status = host.status();
     assert_eq!(status["plugins"][0]["deadLetters"], 3, "{status}");
     assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("not this one"), "{status}");
-    host.wait_for("rejected by the plugin");
+    let line = host.wait_for("rejected by the plugin");
+    let (id, show) = (line["dead_letter"].as_str().unwrap(), line["show"].as_str().unwrap());
     assert_eq!(host.stop().0, Some(0));
+    // The command is there to be copied.
+    assert_eq!(show, format!("gtm-host dead-letters show {id} --name keeping --store {}", scene.store));
+    let (code, shown, said) = run(&show.split(' ').skip(1).collect::<Vec<_>>());
+    assert!(code == Some(0) && shown.contains(line["op"].as_str().unwrap()), "{said}");
 
     let listed = scene.letters(&["list", "--plugin", "misbehave", "--kind", "rejected"]);
     assert!(listed.contains("3 dead letters: 0 failed, 3 rejected"), "{listed}");
-    let how = format!("misbehave={print_ops}");
-    assert_eq!(scene.letters(&["retry", "--all", "--plugin", &how]), "3 handled, 0 failed again, 0 left\n");
+    let how = ["retry", "--plugin", "misbehave", "--file", &print_ops];
+    assert_eq!(scene.letters(&how), "3 handled, 0 failed again, 0 left\n");
     assert_eq!(scene.letters(&["list"]), "0 dead letters: 0 failed, 0 rejected\n");
     // Nothing of it comes again.
     let how = ["-p", &misbehave, "--admin", "127.0.0.1:0"];
@@ -132,10 +137,44 @@ async fn a_checkpoint_of_another_deployment_is_not_gone_on_from() {
         timestamp: None,
         workers: None,
         epoch: 0,
+        restarted: None,
     };
     let stored = async || Store::open(&kind, &scene.writer.own.client).await.unwrap();
     stored().await.save_checkpoint(&key, &checkpoint).await.unwrap();
     let said = error_of(&scene.arguments(&["--plugin", &plugin("print_ops")]));
     assert!(said.contains("the replica set elsewhere") && said.contains("--name"), "{said}");
     assert_eq!(stored().await.checkpoint(&key).await.unwrap().unwrap().position, checkpoint.position);
+}
+
+#[tokio::test]
+async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
+    let mut scene = Scene::new(Server::ready().unwrap()).await;
+    scene.store = "mongodb".to_owned();
+    let name = bson::oid::ObjectId::new().to_hex();
+    let settings = scene.directory.path().join("gtm.toml");
+    std::fs::write(&settings, "[retry]\ndead_letters = 2\n").unwrap();
+    let misbehave = plugin("misbehave");
+    let how = ["--set", "handle=reject", "--config", settings.to_str().unwrap(), "--name", &name];
+    let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
+    let mut host =
+        Host::tailing(&[&from[..], &how, &["--plugin", &misbehave, "--admin", "127.0.0.1:0"]].concat());
+    scene.writer.write(4).await;
+    let line = host.wait_for("the plugin pauses, since as many dead letters");
+    assert!(message(&line).contains("dead_letter_bytes under [retry]"), "{line}");
+    let status = host.status();
+    assert_eq!(status["plugins"][0]["deadLetters"], 2, "{status}");
+    assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("pauses"), "{status}");
+    // Room is made twice, and nothing is lost.
+    let at = ["--name", &name, "--uri", scene.server.uri()];
+    let mut dropped = 0;
+    while dropped < 4 {
+        let (code, out, said) =
+            run(&[&["dead-letters", "drop", "--all", "--output", "json"], &at[..]].concat());
+        assert_eq!(code, Some(0), "{said}");
+        dropped += serde_json::from_str::<serde_json::Value>(&out).unwrap()["dropped"].as_u64().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    host.wait_for_position("4").await;
+    host.wait_for("it is among the dead letters now");
+    assert_eq!(host.stop().0, Some(0));
 }

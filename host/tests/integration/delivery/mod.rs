@@ -4,6 +4,7 @@ mod crashes;
 mod isolation;
 mod keeping;
 mod ledger;
+mod starts;
 mod stopped;
 mod storm;
 mod takeover;

@@ -81,26 +81,128 @@ async fn letters_are_dropped_only_when_said_which() {
 }
 
 #[tokio::test]
+async fn columns_stand_under_their_names() {
+    let scene = Scene::new().await;
+    let letter = DeadLetter { plugin: "a_plugin_with_a_long_name".to_owned(), ..scene.letters[0].clone() };
+    let store = in_directory(&scene.directory, &scene.own).await;
+    store.add_dead_letter(&DeadLetter { id: "z".to_owned(), ..letter }).await.unwrap();
+    drop(store);
+    let (lines, _, _) = scene.run(&["list"]);
+    for (name, value) in
+        [("PLUGIN", "mail"), ("OPERATION", "update"), ("NAMESPACE", "shop.orders"), ("ERROR", "conn")]
+    {
+        let column = lines[0].find(name).unwrap();
+        assert!(lines[1..6].iter().all(|line| line[column..].starts_with(value)), "{name}: {lines:#?}");
+    }
+    assert!(lines[6].contains("a_plugin_with_a_long_name  update"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_letter_is_found_by_the_id_of_its_op() {
+    let scene = Scene::new().await;
+    let op = scene.letters[2].op.id().to_string();
+    let (lines, code, _) = scene.run(&["show", &op, "--output", "json"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(serde_json::from_str::<Value>(&lines[0]).unwrap()["id"], scene.letters[2].id.as_str());
+    let store = in_directory(&scene.directory, &scene.own).await;
+    let other = DeadLetter { id: "z".to_owned(), plugin: "other".to_owned(), ..scene.letters[2].clone() };
+    store.add_dead_letter(&other).await.unwrap();
+    drop(store);
+    let (_, code, said) = scene.run(&["show", &op]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("several plugins: mail, other. help: pass --plugin NAME"), "{said}");
+    let (lines, code, _) = scene.run(&["show", &op, "--plugin", "other", "--output", "json"]);
+    assert_eq!(
+        (serde_json::from_str::<Value>(&lines[0]).unwrap()["id"].as_str(), code),
+        (Some("z"), Some(0))
+    );
+    let (_, code, said) = scene.run(&["show", &scene.letters[0].id, "--plugin", "other"]);
+    assert!(code == Some(1) && said.contains("of the plugin other"), "{said}");
+    let (lines, _, _) = scene.run(&["drop", &op, "--plugin", "mail"]);
+    assert_eq!(lines, ["1 dead letters dropped"]);
+    assert_eq!(scene.left().await.len(), 5);
+}
+
+/// Escape sequences, ends of lines and turns of direction in what a stranger said.
+#[tokio::test]
+async fn what_a_stranger_said_does_nothing_on_a_terminal() {
+    const NASTY: &str = "\u{1b}[2J\u{1b}]0;x\u{7}a\rb\u{2028}c\u{202e}d\u{9b}31m\ngtm-host: error: forged";
+    let scene = Scene::new().await;
+    let store = in_directory(&scene.directory, &scene.own).await;
+    let letter = DeadLetter {
+        id: "z".to_owned(),
+        plugin: NASTY.to_owned(),
+        error: NASTY.to_owned(),
+        ..scene.letters[0].clone()
+    };
+    store.add_dead_letter(&letter).await.unwrap();
+    drop(store);
+    let is_safe = |character: char| {
+        !(character.is_control() || matches!(character, '\u{2028}' | '\u{202e}')) || character == '\n'
+    };
+    for command in [&["list"][..], &["show", "z"], &["retry", "z", "--file", &plugin("trivial")]] {
+        let (lines, _, said) = scene.run(command);
+        let all = format!("{}\n{said}", lines.join("\n"));
+        assert!(all.contains("\\u001b[2J") && all.chars().all(is_safe), "{all:?}");
+        assert!(!all.lines().any(|line| line.starts_with("gtm-host: error: forged")), "{all}");
+    }
+    // A program gets it as it is.
+    let (lines, _, _) = scene.run(&["show", "z", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&lines[0]).unwrap()["error"], NASTY);
+}
+
+#[tokio::test]
 async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     let scene = Scene::new().await;
-    let mail = format!("mail={}", plugin("misbehave"));
-    let (lines, code, _) = scene.run(&["retry", "--all", "--plugin", &mail, "--set", "handle=reject"]);
+    let misbehave = plugin("misbehave");
+    let mail = ["--plugin", "mail", "--file", &misbehave];
+    let (lines, code, _) = scene.run(&[&["retry"], &mail[..], &["--set", "handle=reject"]].concat());
     assert_eq!((lines, code), (vec!["0 handled, 5 failed again, 0 left".to_owned()], Some(1)));
     let left = scene.left().await;
     assert_eq!((left.len(), left[0].attempts, left[0].kind.name()), (5, 9, "rejected"));
     assert!(left[0].error.contains("not this one") && left[0].version != scene.letters[0].version);
     assert_eq!(left[0].first_attempt, scene.letters[0].first_attempt);
 
-    let (lines, code, said) = scene.run(&["retry", "--all", "--plugin", &plugin("trivial")]);
+    let (lines, code, said) = scene.run(&["retry", "--all", "--file", &plugin("trivial")]);
     assert_eq!((lines, code), (vec!["0 handled, 0 failed again, 5 left".to_owned()], Some(1)));
-    assert!(said.contains("its plugin is not given"), "{said}");
+    assert!(said.contains("pass --file mail=FILE"), "{said}");
 
     // The filter is not asked: it would trap.
-    let fine = ["--plugin", &mail, "--set", "filter=panic"];
+    let fine = [&mail[..], &["--set", "filter=panic"]].concat();
     let (lines, code, _) = scene.run(&[&["retry", &left[0].id][..], &fine].concat());
     assert_eq!((lines, code), (vec!["1 handled, 0 failed again, 0 left".to_owned()], Some(0)));
     let (lines, code, said) = scene.run(&[&["retry", "--error", "not this"][..], &fine].concat());
     assert_eq!((lines, code), (vec!["4 handled, 0 failed again, 0 left".to_owned()], Some(0)));
     assert!(said.contains("handled at attempt 10"), "{said}");
     assert!(scene.left().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_retry_takes_the_file_of_the_settings() {
+    let scene = Scene::new().await;
+    let settings = scene.directory.path().join("gtm.toml");
+    // The one that is not asked for is not looked at.
+    let text =
+        format!("[plugins.mail]\npath = {:?}\n[plugins.other]\npath = \"none.wasm\"\n", plugin("trivial"));
+    std::fs::write(&settings, text).unwrap();
+    let settings = settings.to_str().unwrap();
+    let (lines, code, said) =
+        scene.run(&["retry", "--config", settings, "--plugin", "mail", "--kind", "failed"]);
+    assert_eq!((lines, code), (vec!["5 handled, 0 failed again, 0 left".to_owned()], Some(0)), "{said}");
+    let (_, code, said) = scene.run(&["retry", "--config", settings, "--plugin", "third"]);
+    assert!(code == Some(1) && said.contains("there are: mail, other"), "{said}");
+    let (_, code, said) = scene.run(&["retry", "--plugin", "mail"]);
+    assert!(
+        code == Some(1) && said.contains("the file of the plugin is not known. help: pass --file"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_as_the_plugin_of_a_retry_is_warned_of() {
+    let scene = Scene::new().await;
+    let mail = format!("mail={}", plugin("trivial"));
+    let (lines, code, said) = scene.run(&["retry", "--all", "--plugin", &mail]);
+    assert_eq!((lines, code), (vec!["5 handled, 0 failed again, 0 left".to_owned()], Some(0)), "{said}");
+    assert!(said.contains(&format!("help: pass it as --file {mail}")), "{said}");
 }

@@ -45,6 +45,36 @@ async fn opened(directory: &std::path::Path) -> StoreError {
 }
 
 #[tokio::test]
+async fn a_store_is_its_users_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let above = tempfile::tempdir().unwrap();
+    let directory = above.path().join("made/store");
+    let kind = StoreKind::File(directory.clone());
+    drop(Store::open(&kind, &own.client).await.unwrap());
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let file = directory.join(FILE);
+    assert_eq!([mode(&above.path().join("made")), mode(&directory), mode(&file)], [0o700, 0o700, 0o600]);
+    for path in [&directory, &file] {
+        let before = fs::metadata(path).unwrap().permissions();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o777)).unwrap();
+        let error = opened(&directory).await;
+        assert!(matches!(error, StoreError::Exposed(_)), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&format!("help: run chmod go-w {}", path.display())), "{said}");
+        fs::set_permissions(path, before).unwrap();
+    }
+    drop(Store::open(&kind, &own.client).await.unwrap());
+    // What others may only read works, with a warning.
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let store = format!("file:{}", directory.display());
+    let (code, _, said) = crate::support::run(&["checkpoints", "list", "--store", &store]);
+    assert!(code == Some(0) && said.contains("may be read by every user of this machine"), "{said}");
+    assert!(said.contains("help: run chmod go-rwx"), "{said}");
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_told_from_a_good_one() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;

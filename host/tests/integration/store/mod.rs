@@ -45,6 +45,7 @@ fn checkpoint(increment: u32, epoch: u64) -> Checkpoint {
         timestamp: Some(Timestamp { time: 1_700_000_000, increment }),
         workers: Some(vec!["a".to_owned(), "b".to_owned()]),
         epoch,
+        restarted: Some("oldest".to_owned()),
     }
 }
 

@@ -1,0 +1,106 @@
+//! Which checkpoints, and what is done with them.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use gtm_host::config::Settings;
+use gtm_host::lease::parse_ttl;
+use gtm_host::source::Start;
+
+use super::Typed;
+use super::dead_letters::WhereArguments;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CheckpointsArguments {
+    #[command(subcommand)]
+    pub(in crate::cli) command: CheckpointsCommand,
+}
+
+/// What is done with checkpoints.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum CheckpointsCommand {
+    /// List where each plugin of the pipeline resumes
+    List(LookArguments),
+    /// Show a checkpoint with all that it holds
+    Show(LookArguments),
+    /// Move a plugin of a stopped pipeline: its host resumes there
+    Set(SetArguments),
+    /// Forget where plugins of a stopped pipeline are, and how far their snapshots came: they begin as new ones
+    Reset(ResetArguments),
+}
+
+/// Of which plugin and worker.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WhoseArguments {
+    /// Only of this plugin
+    #[arg(short, long, value_name = "NAME")]
+    pub(in crate::cli) plugin: Option<String>,
+    /// Only of this worker, where hosts share the work. By default of all
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) worker: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LookArguments {
+    #[command(flatten)]
+    pub(in crate::cli) whose: WhoseArguments,
+    #[command(flatten)]
+    pub(in crate::cli) place: WhereArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SetArguments {
+    /// Where to resume: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry SECONDS.INCREMENT, after an op, by its
+    /// id, or a resume token of a change stream
+    #[arg(value_name = "START")]
+    pub(in crate::cli) to: Start,
+    #[command(flatten)]
+    pub(in crate::cli) change: ChangeArguments,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ResetArguments {
+    #[command(flatten)]
+    pub(in crate::cli) change: ChangeArguments,
+}
+
+/// Whose checkpoints are changed, and whether that may be.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ChangeArguments {
+    #[command(flatten)]
+    pub(in crate::cli) whose: WhoseArguments,
+    /// Of every plugin of the pipeline
+    #[arg(long, conflicts_with = "plugin")]
+    pub(in crate::cli) all: bool,
+    /// Do it though a host works on the pipeline. That host does not notice it, and overwrites it with its next checkpoint
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+    /// How long a host that works may show no sign of life, as its own --lease-ttl says [default: 10s]
+    #[arg(long, env = "GTM_LEASE_TTL", value_name = "TIME", value_parser = parse_ttl)]
+    lease_ttl: Option<Duration>,
+    #[command(flatten)]
+    pub(in crate::cli) place: WhereArguments,
+}
+
+impl CheckpointsArguments {
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        let place = match &mut self.command {
+            CheckpointsCommand::List(look) | CheckpointsCommand::Show(look) => &mut look.place,
+            CheckpointsCommand::Set(SetArguments { change, .. })
+            | CheckpointsCommand::Reset(ResetArguments { change }) => &mut change.place,
+        };
+        place.prefer_typed(typed);
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        match &self.command {
+            CheckpointsCommand::List(look) | CheckpointsCommand::Show(look) => look.place.settings(),
+            CheckpointsCommand::Set(SetArguments { change, .. })
+            | CheckpointsCommand::Reset(ResetArguments { change }) => {
+                let mut settings = change.place.settings()?;
+                settings.lease.ttl = change.lease_ttl.unwrap_or(settings.lease.ttl);
+                Ok(settings)
+            }
+        }
+    }
+}

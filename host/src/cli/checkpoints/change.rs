@@ -1,0 +1,180 @@
+//! `gtm-host checkpoints set` and `reset`: for a pipeline on which no host works.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use gtm_host::config::Settings;
+use gtm_host::lease::{LeaseKey, holder};
+use gtm_host::op::Timestamp;
+use gtm_host::source::{Choice, Position, SourceError, Start};
+use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreError, StoreKind};
+use gtm_host::text;
+use serde_json::json;
+
+use super::{is_meant, object, typed};
+use crate::cli::arguments::{ChangeArguments, Format, SetArguments};
+use crate::cli::output::{print_json, print_text};
+use crate::cli::server::{Server, client};
+
+pub(super) async fn set(
+    arguments: &SetArguments,
+    settings: &Settings,
+    store: &Store,
+) -> anyhow::Result<ExitCode> {
+    let SetArguments { to, change } = arguments;
+    let mut keys = meant(change, settings, store).await?;
+    if let (true, Some(plugin)) = (keys.is_empty(), &change.whose.plugin) {
+        // It has none yet: its host resumes there the first time.
+        keys.push(CheckpointKey {
+            pipeline: settings.name().to_owned(),
+            plugin: plugin.clone(),
+            worker: change.whose.worker.clone(),
+        });
+    }
+    refuse_if_live(change, settings, &keys).await?;
+    let mut moves = Vec::new();
+    for key in keys {
+        let before = store.checkpoint(&key).await?;
+        moves.push((key, before));
+    }
+    // What is in a directory can be changed while the server is down.
+    let is_needed =
+        matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
+    let server = match is_needed {
+        true => Some(Server::find(settings, 1).await?),
+        false => None,
+    };
+    let position = position(to, server.as_ref()).await?;
+    for (key, before) in moves {
+        let checkpoint = moved(&key, before.as_ref(), &position, server.as_ref(), store).await?;
+        store.save_checkpoint(&key, &checkpoint).await?;
+        match change.place.output {
+            Format::Json => print_json(&object(&key, &checkpoint))?,
+            Format::Text => {
+                let before = before.map(|before| format!(", and not after {}", typed(&before.position)));
+                let (to, before) = (typed(&position), before.unwrap_or_default());
+                print_text(&text::line(&format!("{key}: resumes after {to}{before}")))?
+            }
+        };
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn reset(
+    arguments: &ChangeArguments,
+    settings: &Settings,
+    store: &Store,
+) -> anyhow::Result<ExitCode> {
+    let keys = meant(arguments, settings, store).await?;
+    refuse_if_live(arguments, settings, &keys).await?;
+    let mut removed = 0_u64;
+    for key in &keys {
+        removed += u64::from(store.remove_checkpoint(key).await?);
+        store.remove_snapshot_progress(key).await?;
+    }
+    match arguments.place.output {
+        Format::Json => print_json(&json!({ "reset": removed }))?,
+        Format::Text => {
+            print_text(&format!("{removed} checkpoints removed: their plugins begin where --start says"))?
+        }
+    };
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The checkpoints that are to be changed.
+async fn meant(
+    ChangeArguments { whose, all, .. }: &ChangeArguments,
+    settings: &Settings,
+    store: &Store,
+) -> anyhow::Result<Vec<CheckpointKey>> {
+    let mut keys = store.checkpoint_keys(settings.name(), whose.plugin.as_deref()).await?;
+    keys.retain(|key| is_meant(key, whose));
+    let plugins: BTreeSet<&str> = keys.iter().map(|key| key.plugin.as_str()).collect();
+    if whose.plugin.is_none() && !all && plugins.len() != 1 {
+        let there = plugins.into_iter().collect::<Vec<_>>().join(", ");
+        let there =
+            if there.is_empty() { "none has a checkpoint".to_owned() } else { format!("there are {there}") };
+        bail!(
+            "which plugin of the pipeline {}? {there}. help: pass --plugin NAME, or --all",
+            settings.name()
+        );
+    }
+    Ok(keys)
+}
+
+/// Refuses where a host works on the pipeline. A directory is open in one gtm-host at a time, so that no host has it now.
+async fn refuse_if_live(
+    arguments: &ChangeArguments,
+    settings: &Settings,
+    keys: &[CheckpointKey],
+) -> anyhow::Result<()> {
+    if arguments.force || settings.store.kind != StoreKind::Mongodb {
+        return Ok(());
+    }
+    let client = client(settings).await?;
+    // A host may have begun to share the work, or have ceased to.
+    let workers: BTreeSet<Option<String>> = keys.iter().map(|key| key.worker.clone()).chain([None]).collect();
+    for worker in workers {
+        let key = LeaseKey { pipeline: settings.name().to_owned(), worker };
+        let ttl = settings.lease.ttl;
+        let say = |holder: &str| {
+            tracing::info!(
+                holder,
+                "waiting for {} s to see whether this host still works",
+                ttl.as_secs_f64()
+            );
+        };
+        if let Some(holder) = holder(&client, &key, ttl, say).await? {
+            bail!(
+                "a host works on the {key}: {holder}. It would overwrite the change. help: stop it first, or use gtm-host seek on it; \
+                 --force does it all the same"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The place that is meant.
+async fn position(to: &Start, server: Option<&Server>) -> anyhow::Result<Position> {
+    Ok(match (to, server) {
+        (Start::After(timestamp), _) => Position::OplogTime(*timestamp),
+        (Start::AfterOp(timestamp, index), _) => Position::OplogOp(*timestamp, *index),
+        (Start::AfterToken(token), _) => Position::ChangeStream(token.clone()),
+        (Start::Resume(position), _) => position.clone(),
+        (Start::Now, Some(server)) => Position::OplogTime(server.now().await?),
+        (Start::Oldest, Some(server)) => match server.choice() {
+            Choice::Oplog(_) => Position::OplogTime(Timestamp::default()),
+            Choice::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
+        },
+        (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),
+    })
+}
+
+/// A checkpoint at another place.
+async fn moved(
+    key: &CheckpointKey,
+    before: Option<&Checkpoint>,
+    position: &Position,
+    server: Option<&Server>,
+    store: &Store,
+) -> Result<Checkpoint, StoreError> {
+    let workers = match before {
+        Some(before) => before.workers.clone(),
+        // As the others have it that share the work.
+        None => {
+            let others = store.checkpoints(&key.pipeline, &key.plugin).await?;
+            others.into_iter().find_map(|(_, other)| other.workers).filter(|_| key.worker.is_some())
+        }
+    };
+    let deployment = server.map(Server::deployment);
+    let deployment = deployment.or_else(|| before.map(|before| before.deployment.clone()));
+    Ok(Checkpoint {
+        deployment: deployment.unwrap_or_default(),
+        position: position.clone(),
+        timestamp: position.cluster_time(),
+        workers,
+        epoch: before.map_or(0, |before| before.epoch),
+        restarted: before.and_then(|before| before.restarted.clone()),
+    })
+}

@@ -1,0 +1,81 @@
+//! `gtm-host checkpoints`: where the plugins of a pipeline resume.
+
+mod change;
+mod look;
+
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::bail;
+use gtm_host::config::Settings;
+use gtm_host::op::Timestamp;
+use gtm_host::source::{Position, Start};
+use gtm_host::store::{Checkpoint, CheckpointKey};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{CheckpointsArguments, CheckpointsCommand, WhoseArguments};
+use super::server;
+
+pub(super) async fn run(
+    arguments: &CheckpointsArguments,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        done = work(arguments, &settings) => done,
+        () = shutdown.cancelled() => Ok(ExitCode::from(super::INTERRUPTED)),
+    }
+}
+
+async fn work(arguments: &CheckpointsArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let store = server::store(settings).await?;
+    if !store.keeps() {
+        bail!("nothing is kept with --store none. help: name the store that the host uses (--store)");
+    }
+    match &arguments.command {
+        CheckpointsCommand::List(arguments) => look::list(arguments, settings, &store).await,
+        CheckpointsCommand::Show(arguments) => look::show(arguments, settings, &store).await,
+        CheckpointsCommand::Set(arguments) => change::set(arguments, settings, &store).await,
+        CheckpointsCommand::Reset(arguments) => change::reset(&arguments.change, settings, &store).await,
+    }
+}
+
+/// Whether the key is one that was asked for.
+fn is_meant(key: &CheckpointKey, whose: &WhoseArguments) -> bool {
+    whose.worker.is_none() || whose.worker == key.worker
+}
+
+/// Where a plugin resumes, as --start takes it.
+fn typed(position: &Position) -> String {
+    Start::from(position.clone()).to_string()
+}
+
+/// When it is, as far as it is known.
+fn time(checkpoint: &Checkpoint) -> Option<String> {
+    let Timestamp { time, .. } = checkpoint.position.cluster_time().or(checkpoint.timestamp)?;
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.into()))?;
+    Some(humantime::format_rfc3339_seconds(time).to_string())
+}
+
+fn source(checkpoint: &Checkpoint) -> &'static str {
+    match checkpoint.position {
+        Position::ChangeStream(_) => "change-stream",
+        Position::Oplog(_) | Position::OplogTime(_) | Position::OplogOp(..) => "oplog",
+    }
+}
+
+fn object(key: &CheckpointKey, checkpoint: &Checkpoint) -> Value {
+    json!({
+        "pipeline": key.pipeline,
+        "plugin": key.plugin,
+        "worker": key.worker,
+        "position": typed(&checkpoint.position),
+        "time": time(checkpoint),
+        "source": source(checkpoint),
+        "deployment": checkpoint.deployment,
+        "workers": checkpoint.workers,
+        "epoch": checkpoint.epoch,
+        "restartedFrom": checkpoint.restarted,
+    })
+}

@@ -1,0 +1,203 @@
+//! Files that the host relies on, and who else may change or read them: its store, its cache and its secrets.
+//!
+//! Who may change such a file can make the host follow another server, forget changes or run other code, so the host refuses it.
+//! Who may read one learns documents or passwords, so the host warns of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{DirBuilder, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The bits of a mode by which a group, and all others, may write or read.
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+const GROUP_READS: u32 = 0o040;
+const OTHERS_READ: u32 = 0o004;
+
+/// A path that others may change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} may be changed by {who}, so gtm-host does not rely on it. help: {}", path.display(), who.remedy(path))]
+pub struct Exposed {
+    /// The path.
+    pub path: PathBuf,
+    /// By whom.
+    pub who: Others,
+}
+
+/// Who, beside this user and root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// The owner, by number.
+    Owner(u32),
+    /// A group, by number.
+    Group(u32),
+    /// Every user of this machine.
+    Everybody,
+}
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner(user) => write!(f, "its owner, the user with the number {user}"),
+            Self::Group(group) => write!(f, "the group with the number {group}"),
+            Self::Everybody => f.write_str("every user of this machine"),
+        }
+    }
+}
+
+impl Others {
+    fn remedy(self, path: &Path) -> String {
+        match self {
+            Self::Owner(user) => {
+                format!(
+                    "run gtm-host as the user {user}, or chown {} to the user that runs it",
+                    path.display()
+                )
+            }
+            Self::Group(_) | Self::Everybody => format!("run chmod go-w {}", path.display()),
+        }
+    }
+}
+
+/// Checks who may change and read what this is the metadata of. Only regular files and directories count: a pipe or a terminal
+/// is the business of who opened it. Others who may read it are warned of, once for each path.
+///
+/// # Errors
+/// Others may change it.
+pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Ok(());
+    }
+    let own = own_user();
+    if let Some(who) = writers(metadata, own) {
+        return Err(Exposed { path: path.to_owned(), who });
+    }
+    if let Some(who) = others(metadata, GROUP_READS, OTHERS_READ)
+        && is_first(path)
+    {
+        let path = path.display();
+        tracing::warn!("{path} may be read by {who}. help: run chmod go-rwx {path}");
+    }
+    Ok(())
+}
+
+/// Reads a file with a secret in it, having checked who else may change and read it.
+///
+/// # Errors
+/// It cannot be read; or others may change it: the error's source is an [`Exposed`].
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    check(path, &file.metadata()?).map_err(io::Error::other)?;
+    let mut secret = String::new();
+    file.read_to_string(&mut secret)?;
+    Ok(secret)
+}
+
+/// Makes a directory that nobody else may look into, with those above it, where it is not there; and checks who may change the
+/// one that is there.
+///
+/// # Errors
+/// It cannot be made, or others may change it: then the error's source is an [`Exposed`].
+pub fn directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    check(path, &std::fs::metadata(path)?).map_err(io::Error::other)
+}
+
+fn writers(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
+    let owner = metadata.uid();
+    // Root may do everything in any case.
+    if own.is_some_and(|own| owner != own) && owner != 0 {
+        return Some(Others::Owner(owner));
+    }
+    // Files in such a directory are their owners' alone.
+    let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
+    others(metadata, GROUP_WRITES, OTHERS_WRITE).filter(|_| !is_sticky)
+}
+
+fn others(metadata: &Metadata, of_group: u32, of_others: u32) -> Option<Others> {
+    let (mode, group) = (metadata.mode(), metadata.gid());
+    if mode & of_others != 0 {
+        return Some(Others::Everybody);
+    }
+    // Root's group, and the group of its own that many systems give each user, with the same number.
+    let is_own = group == 0 || group == metadata.uid();
+    (mode & of_group != 0 && !is_own).then_some(Others::Group(group))
+}
+
+/// The number of the user that this process acts as. None: the system does not say it there.
+fn own_user() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether nothing was said of this path before.
+fn is_first(path: &Path) -> bool {
+    static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn with_mode(path: &Path, mode: u32) -> Metadata {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        std::fs::metadata(path).unwrap()
+    }
+
+    #[test]
+    fn what_others_may_change_is_refused_with_the_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("uri");
+        std::fs::write(&file, "mongodb://u:p@h\n").unwrap();
+        for mode in [0o600, 0o400, 0o644, 0o640, 0o444] {
+            check(&file, &with_mode(&file, mode)).unwrap();
+        }
+        for mode in [0o602, 0o666, 0o646] {
+            let exposed = check(&file, &with_mode(&file, mode)).unwrap_err();
+            assert_eq!(exposed.who, Others::Everybody, "{mode:o}");
+            let said = exposed.to_string();
+            assert!(said.contains(&format!("help: run chmod go-w {}", file.display())), "{said}");
+        }
+        assert!(read_secret(&file).unwrap_err().to_string().contains("may be changed by every user"));
+        with_mode(&file, 0o600);
+        assert_eq!(read_secret(&file).unwrap(), "mongodb://u:p@h\n");
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_that_users() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = with_mode(file.path(), 0o600);
+        assert_eq!(writers(&metadata, Some(metadata.uid())), None);
+        let other = Some(metadata.uid() + 1);
+        let expected = (metadata.uid() != 0).then_some(Others::Owner(metadata.uid()));
+        assert_eq!(writers(&metadata, other), expected, "root's are trusted");
+        assert_eq!(own_user(), Some(metadata.uid()));
+    }
+
+    #[test]
+    fn a_directory_is_made_for_this_user_alone() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a/b");
+        directory(&path).unwrap();
+        for made in [&path, &above.path().join("a")] {
+            assert_eq!(std::fs::metadata(made).unwrap().mode() & 0o777, 0o700, "{}", made.display());
+        }
+        with_mode(&path, 0o777);
+        assert!(directory(&path).unwrap_err().to_string().contains("may be changed by every user"));
+        with_mode(&path, 0o755);
+        directory(&path).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_is_no_file() {
+        check(Path::new("/dev/null"), &std::fs::metadata("/dev/null").unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,136 @@
+//! How much a plugin may keep: a store is not filled without end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::StoreError;
+
+/// What is full is counted again after this, as somebody may have made room.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What a plugin keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// So many entries.
+    pub entries: u64,
+    /// Which hold so many bytes.
+    pub bytes: u64,
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.entries, ByteSize::b(self.bytes).display().iec())
+    }
+}
+
+impl Kept {
+    /// What there is with one more entry of so many bytes.
+    fn and(self, bytes: u64) -> Self {
+        Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
+    }
+
+    /// What there is without an entry of so many bytes.
+    pub fn without(self, bytes: u64) -> Self {
+        Self { entries: self.entries.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
+    }
+
+    /// Whether one more entry of so many bytes fits into `most`, of which 0 is any number. The first fits in any case.
+    pub fn has_room(self, most: Self, bytes: u64) -> bool {
+        let fits = |kept: u64, most: u64| most == 0 || kept <= most;
+        let next = self.and(bytes);
+        fits(next.entries, most.entries) && (self.entries == 0 || fits(next.bytes, most.bytes))
+    }
+}
+
+/// Room for what a plugin keeps. Clones share it. What is there is counted at the start, and again where there seems to be no
+/// room: in between what is added is, also where it replaces something. Hosts that share the work may together keep a little more.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    counted: Arc<Mutex<Option<Counted>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    kept: Kept,
+    at: Instant,
+    /// Nothing was added since.
+    is_exact: bool,
+}
+
+/// Why there is no room.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRoom {
+    /// This is kept, and no more may be.
+    #[error("as much is kept as may be: {0}")]
+    Full(Kept),
+    /// What is kept cannot be counted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Room {
+    /// Counts again the next time: something was replaced or removed.
+    pub async fn forget(&self) {
+        *self.counted.lock().await = None;
+    }
+
+    /// Takes the room for one more entry of so many bytes, of which at most `most` may be kept; `count` counts what is.
+    ///
+    /// # Errors
+    /// See [`NoRoom`].
+    pub async fn take(
+        &self,
+        most: Kept,
+        bytes: u64,
+        count: impl Future<Output = Result<Kept, StoreError>>,
+    ) -> Result<(), NoRoom> {
+        let mut counted = self.counted.lock().await;
+        let is_right = |counted: &Counted| {
+            counted.kept.has_room(most, bytes) || (counted.is_exact && counted.at.elapsed() < LOOK)
+        };
+        let Counted { kept, at, .. } = match counted.filter(is_right) {
+            Some(known) => known,
+            None => Counted { kept: count.await?, at: Instant::now(), is_exact: true },
+        };
+        if kept.has_room(most, bytes) {
+            *counted = Some(Counted { kept: kept.and(bytes), at, is_exact: false });
+            Ok(())
+        } else {
+            *counted = Some(Counted { kept, at, is_exact: true });
+            Err(NoRoom::Full(kept))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_so_many_entries_and_bytes_and_for_one_in_any_case() {
+        let most = Kept { entries: 3, bytes: 100 };
+        let has = |entries, bytes, more| Kept { entries, bytes }.has_room(most, more);
+        assert!(has(2, 50, 50) && has(0, 0, 1000));
+        assert!(!has(3, 50, 1) && !has(2, 50, 51));
+        assert!(Kept { entries: 1 << 40, bytes: 1 << 50 }.has_room(Kept::default(), 1));
+    }
+
+    #[tokio::test]
+    async fn it_is_counted_again_only_where_there_seems_to_be_no_room() {
+        let (room, most) = (Room::default(), Kept { entries: 10, bytes: 100 });
+        let never = async || -> Result<Kept, StoreError> { panic!("it is counted") };
+        room.take(most, 40, async { Ok(Kept { entries: 1, bytes: 20 }) }).await.unwrap();
+        room.take(most, 40, never()).await.unwrap();
+        // Both replaced the first one.
+        room.take(most, 40, async { Ok(Kept { entries: 1, bytes: 40 }) }).await.unwrap();
+        let full = room.take(most, 40, async { Ok(Kept { entries: 3, bytes: 99 }) }).await.unwrap_err();
+        assert!(matches!(full, NoRoom::Full(Kept { bytes: 99, .. })), "{full}");
+        assert!(matches!(room.take(most, 2, never()).await, Err(NoRoom::Full(_))), "not for each call");
+        room.take(most, 1, never()).await.unwrap();
+    }
+}

@@ -1,0 +1,124 @@
+//! Text as people may see it on a terminal and in a text log.
+//!
+//! Names, errors and documents are often a stranger's words. Escape sequences in them would steer the terminal, and characters
+//! that end a line or turn its direction would forge what the host says. JSON needs none of this and stays exact.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Whether a character does something else than to stand in its line: control characters, separators of lines, marks and
+/// overrides of direction, and characters that nobody sees.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// Returns the text on one line, with what is not to be shown as it is escaped as JSON does: `\n`, `\u001b`.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
+}
+
+/// Returns the text with what is not to be shown as it is escaped, but for the ends of its lines.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |character| character == '\n')
+}
+
+/// Returns the text on lines of which each but the first begins with so many spaces, so that none looks like one of the host's.
+pub fn indented(text: &str, spaces: usize) -> String {
+    lines(text).replace('\n', &format!("\n{:spaces$}", ""))
+}
+
+fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_escaped = |character: char| is_unsafe(character) && !is_kept(character);
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            character if !is_escaped(character) => safe.push(character),
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // A string takes all that is written.
+                    let _ = write!(safe, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    Cow::Owned(safe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_instead() {
+        assert_eq!(line("\u{1b}[2Jx\r\ny\tz\u{7f}\u{9b}"), "\\u001b[2Jx\\r\\ny\\tz\\u007f\\u009b");
+        assert_eq!(line("a\u{2028}b\u{202e}c\u{2066}\u{feff}"), "a\\u2028b\\u202ec\\u2066\\ufeff");
+        assert_eq!(line("\u{e0041}"), "\\udb40\\udc41");
+        assert_eq!(lines("a\nb\r"), "a\nb\\r");
+        assert_eq!(indented("a\nb\n\u{1b}", 2), "a\n  b\n  \\u001b");
+        for shown in ["", "plain", "Grüße, 你好, שלום, 👩\u{200d}🚀, é", r"\u001b"] {
+            assert!(matches!(line(shown), Cow::Borrowed(same) if same == shown), "{shown}");
+        }
+    }
+
+    /// Random texts, of which each third character is a dangerous one.
+    #[test]
+    fn no_text_gets_through_that_does_something() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: u32| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            u32::try_from(state >> 33).unwrap() % below
+        };
+        let dangerous: Vec<char> =
+            (0..=0x0010_ffff).filter_map(char::from_u32).filter(|c| is_unsafe(*c)).collect();
+        for _ in 0..5000 {
+            let length = random(40);
+            let text: String = (0..length)
+                .map(|_| match random(3) {
+                    0 => dangerous[usize::try_from(random(u32::try_from(dangerous.len()).unwrap())).unwrap()],
+                    1 => char::from_u32(random(0x0011_0000)).unwrap_or('x'),
+                    _ => char::from_u32(0x20 + random(0x5f)).unwrap(),
+                })
+                .collect();
+            let safe = line(&text);
+            assert!(!safe.contains(is_unsafe), "{text:?} as {safe:?}");
+            assert_eq!(line(&safe), safe, "what is safe stays so");
+            let kept: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
+            let mut rest = safe.chars();
+            assert!(
+                kept.chars().all(|c| rest.any(|shown| shown == c)),
+                "{text:?} as {safe:?}: nothing is lost"
+            );
+            let several = lines(&text);
+            assert!(!several.contains(|c| is_unsafe(c) && c != '\n'), "{several:?}");
+            assert_eq!(
+                several.lines().count(),
+                text.split('\n').count() - usize::from(text.ends_with('\n') || text.is_empty())
+            );
+            // In a JSON string it is the same text still.
+            let json = serde_json::to_string(&text).unwrap();
+            assert_eq!(serde_json::from_str::<String>(&lines(&json)).unwrap(), text);
+        }
+    }
+}

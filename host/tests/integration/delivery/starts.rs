@@ -1,0 +1,220 @@
+//! Where plugins begin beside a checkpoint: of another source, of `--restart-from`, or as `gtm-host checkpoints` set it.
+
+use bson::doc;
+use bson::oid::ObjectId;
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::testbed::Server;
+
+use super::ledger::Writer;
+use crate::support::{Database, Host, message, plugin, run};
+
+/// Waits until an insert of each of these documents was printed. Others may come before.
+fn wait_for_all(host: &mut Host, own: &Database, ids: std::ops::RangeInclusive<i64>) {
+    let mut missing: Vec<i64> = ids.collect();
+    while !missing.is_empty() {
+        let op = host.printed(&own.name, 1).remove(0);
+        missing.retain(|id| op["documentKey"]["_id"].as_i64() != Some(*id));
+    }
+}
+
+/// A run under one source, a change while no host runs, and a run under the other.
+async fn goes_from_to(first: &str, second: &str, said: &str) {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let (name, wanted) = (ObjectId::new().to_hex(), format!("namespace={}.things", own.name));
+    let (print_ops, late) = (plugin("print_ops"), format!("late={}", plugin("trivial")));
+    let start = |source| {
+        let server = ["--uri", server.uri(), "--name", &name, "--source", source, "--set", &wanted];
+        Host::tailing(&[&server[..], &["--plugin", &print_ops, "--plugin", &late]].concat())
+    };
+    let mut host = start(first);
+    own.collection("things").insert_one(doc! { "_id": 1_i64 }).await.unwrap();
+    wait_for_all(&mut host, &own, 1..=1);
+    assert_eq!(host.stop().0, Some(0));
+    own.collection("things").insert_many([doc! { "_id": 2_i64 }, doc! { "_id": 3_i64 }]).await.unwrap();
+
+    let mut host = start(second);
+    wait_for_all(&mut host, &own, 2..=3);
+    own.collection("things").insert_one(doc! { "_id": 4_i64 }).await.unwrap();
+    wait_for_all(&mut host, &own, 4..=4);
+    let line = host.logged().iter().find(|line| message(line).contains(said));
+    assert!(line.is_some_and(|line| line["plugin"] == "print_ops" || line["plugin"] == "late"), "{line:?}");
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_change_stream_starts_the_oplog() {
+    goes_from_to("change-stream", "oplog", "the checkpoint is of a change stream: resuming in the oplog")
+        .await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_an_oplog_starts_a_change_stream() {
+    goes_from_to("oplog", "change-stream", "the checkpoint is of an oplog: resuming in the change stream")
+        .await;
+}
+
+/// A pipeline over an oplog that is written here, with a store in a directory.
+struct Scene {
+    writer: Writer,
+    server: Server,
+    directory: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let server = Server::ready().unwrap();
+        Self { writer: Writer::new(server.uri()).await, server, directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// Runs two plugins until all that is written is done. Gives back how much each handled, and the log.
+    async fn handled(&self, more: &[&str]) -> ([u64; 2], Vec<Value>) {
+        let (first, second) =
+            (format!("first={}", plugin("trivial")), format!("second={}", plugin("trivial")));
+        let store = format!("file:{}", self.directory.path().display());
+        let from = ["--uri", self.server.uri(), "--oplog", &self.writer.oplog, "--store", &store];
+        let what = ["--name", "starts", "--admin", "127.0.0.1:0", "--plugin", &first, "--plugin", &second];
+        let host = Host::tailing(&[&from[..], &what, more].concat());
+        host.wait_for_position(&self.writer.increment.to_string()).await;
+        let status = host.status();
+        let counts = [0, 1].map(|n| {
+            let counts = &status["plugins"][n]["counts"];
+            counts["handled"].as_u64().unwrap() + counts["unwanted"].as_u64().unwrap()
+        });
+        let logged = host.logged().to_vec();
+        assert_eq!(host.stop().0, Some(0));
+        (counts, logged)
+    }
+
+    fn checkpoints(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let store = format!("file:{}", self.directory.path().display());
+        let place = ["--name", "starts", "--store", &store, "--uri", self.server.uri()];
+        run(&[&["checkpoints"], arguments, &place, &["--oplog", &self.writer.oplog]].concat())
+    }
+}
+
+fn said(log: &[Value], plugin: &str, what: &str) -> bool {
+    log.iter().any(|line| line["plugin"] == plugin && message(line).contains(what))
+}
+
+#[tokio::test]
+async fn a_restart_goes_before_a_checkpoint_once_and_a_start_does_not() {
+    let mut scene = Scene::new().await;
+    scene.writer.write(10).await;
+    assert_eq!(scene.handled(&["--start", "oldest"]).await.0, [10, 10]);
+
+    let (counts, log) = scene.handled(&["--start", "oldest"]).await;
+    assert_eq!(counts, [0, 0], "they resume");
+    assert!(said(&log, "first", "--start oldest is ignored"), "{log:?}");
+    assert!(said(&log, "second", "pass --restart-from second=oldest"), "{log:?}");
+    let (_, log) = scene.handled(&[]).await;
+    assert!(!said(&log, "first", "ignored"), "nothing was said: {log:?}");
+
+    let again = ["--restart-from", "second=oldest"];
+    let (counts, log) = scene.handled(&again).await;
+    assert_eq!(counts, [0, 10], "one of them restarts");
+    assert!(said(&log, "second", "restarting where --restart-from says"), "{log:?}");
+    let (counts, log) = scene.handled(&again).await;
+    assert_eq!(counts, [0, 0], "once");
+    assert!(said(&log, "second", "--restart-from oldest was done before"), "{log:?}");
+    // In a settings file, too, and for a plugin that has another restart than the one of before.
+    let settings = scene.directory.path().join("gtm.toml");
+    let path = plugin("trivial");
+    let text = format!("[plugins.first]\npath = {path:?}\nrestart_from = \"1700000000.4\"\n");
+    std::fs::write(&settings, text).unwrap();
+    let counts = scene.handled(&["--config", settings.to_str().unwrap()]).await.0;
+    assert_eq!(counts, [6, 0]);
+}
+
+#[tokio::test]
+async fn a_running_host_restarts_a_plugin_whose_settings_say_so() {
+    let mut scene = Scene::new().await;
+    scene.writer.write(10).await;
+    let (settings, trivial) = (scene.directory.path().join("gtm.toml"), plugin("trivial"));
+    let write = |more: &str| {
+        std::fs::write(&settings, format!("[plugins.first]\npath = {trivial:?}\n{more}")).unwrap();
+    };
+    write("");
+    let store = format!("file:{}", scene.directory.path().display());
+    let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
+    let what = ["--store", &store, "--admin", "127.0.0.1:0", "--config", settings.to_str().unwrap()];
+    let mut host = Host::start(&[&from[..], &what].concat());
+    host.wait_for("tailing");
+    host.wait_for_position("10").await;
+    write("restart_from = \"1700000000.4\"\n");
+    host.signal(nix::sys::signal::Signal::SIGHUP);
+    host.wait_for("restarting where --restart-from says");
+    host.wait_for("tailing");
+    host.wait_for_position("10").await;
+    let counts = &host.status()["plugins"][0]["counts"];
+    assert_eq!(counts["handled"].as_u64().unwrap() + counts["unwanted"].as_u64().unwrap(), 6, "{counts}");
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn checkpoints_are_listed_set_and_reset() {
+    let mut scene = Scene::new().await;
+    let (code, out, _) = scene.checkpoints(&["list"]);
+    assert_eq!((code, out.as_str()), (Some(0), "the pipeline starts has no checkpoints\n"));
+    scene.writer.write(10).await;
+    scene.handled(&["--start", "oldest"]).await;
+
+    let (code, out, _) = scene.checkpoints(&["list"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((code, lines.len()), (Some(0), 3), "{out}");
+    assert_eq!(lines[1].find("2023-11-14T22:13:20Z"), lines[0].find("TIME"), "{out}");
+    assert!(lines[1].starts_with("first ") && lines[1].ends_with("oplog"), "{out}");
+    let (_, out, _) = scene.checkpoints(&["show", "--plugin", "first", "--output", "json"]);
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(shown["plugin"], "first");
+    assert!(shown["position"].as_str().unwrap().starts_with("1700000000.10"), "{shown}");
+    let (_, out, _) = scene.checkpoints(&["show", "--plugin", "first"]);
+    assert!(out.contains("deployment") && out.contains("the replica set"), "{out}");
+    let (code, _, error) = scene.checkpoints(&["show"]);
+    assert!(code == Some(1) && error.contains("pass --plugin NAME"), "{error}");
+
+    let (code, _, error) = scene.checkpoints(&["set", "oldest"]);
+    assert!(code == Some(1) && error.contains("there are first, second"), "{error}");
+    let (code, out, error) = scene.checkpoints(&["set", "1700000000.7", "--plugin", "first"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("first") && out.contains("resumes after 1700000000.7"), "{out}");
+    assert_eq!(scene.handled(&[]).await.0, [3, 0]);
+    assert_eq!(scene.checkpoints(&["set", "oldest", "--all"]).0, Some(0));
+    assert_eq!(scene.handled(&[]).await.0, [10, 10]);
+    // One that has none yet.
+    let (code, out, error) = scene.checkpoints(&["set", "now", "--plugin", "third", "--output", "json"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["position"], "1700000000.10");
+
+    let (code, out, _) = scene.checkpoints(&["reset", "--plugin", "second", "--output", "json"]);
+    assert_eq!((code, out.as_str()), (Some(0), "{\"reset\":1}\n"));
+    assert_eq!(scene.handled(&["--start", "1700000000.2"]).await.0, [0, 8], "it begins as a new one");
+    let (code, _, error) = scene.checkpoints(&["list", "--store", "none"]);
+    assert!(code != Some(0), "{error}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
+    let mut scene = Scene::new().await;
+    let (trivial, name) = (plugin("trivial"), ObjectId::new().to_hex());
+    let place = ["--uri", scene.server.uri(), "--name", &name, "--lease-ttl", "2s"];
+    let from = ["--oplog", &scene.writer.oplog, "--start", "oldest", "--plugin", &trivial];
+    let host = Host::tailing(&[&place[..], &from, &["--admin", "127.0.0.1:0"]].concat());
+    scene.writer.write(5).await;
+    host.wait_for_position("1700000000").await;
+    let change = |arguments: &[&str]| run(&[&["checkpoints"], arguments, &place].concat());
+    for arguments in [&["set", "1700000000.1", "--plugin", "trivial"][..], &["reset", "--all"]] {
+        let (code, _, error) = change(arguments);
+        assert!(code == Some(1) && error.contains("a host works on the pipeline"), "{error}");
+        assert!(error.contains("--force"), "{error}");
+    }
+    host.signal(nix::sys::signal::Signal::SIGKILL);
+    drop(host);
+    // The lease was not given up, but nobody renews it.
+    let (code, out, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
+    assert!(code == Some(0) && out.contains("resumes after 1700000000.1"), "{error}");
+    assert!(error.contains("to see whether this host still works"), "{error}");
+    let (code, out, error) = change(&["reset", "--all", "--force"]);
+    assert!(code == Some(0) && out.contains("1 checkpoints removed"), "{error}");
+}
