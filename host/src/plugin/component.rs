@@ -15,6 +15,7 @@ use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, one_line};
 use super::contract::{self, Fit};
 use super::engine::Engine;
+use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::limits::{Limits, ticks};
 use super::linker;
 use super::load_error::LoadError;
@@ -100,9 +101,12 @@ impl Plugin {
 
     fn load_with(engine: &Engine, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
         let bytes = read(path)?;
-        let component = Component::new(engine.wasmtime(), &bytes).map_err(|error| LoadError::Invalid {
-            path: path.to_owned(),
-            reason: one_line(&error.root_cause().to_string()),
+        let component = Component::new(engine.wasmtime(), &bytes).map_err(|error| {
+            let path = path.to_owned();
+            match unsupported(&bytes) {
+                Some(what) => LoadError::Unsupported { path, what },
+                None => LoadError::Invalid { path, reason: one_line(&error.root_cause().to_string()) },
+            }
         })?;
         let stamp = Stamp::read(&bytes);
         let imports = check_imports(engine, &component, &stamp, path)?;
@@ -280,7 +284,12 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     // The magic number, then a version: 1 is a core module, 13 with layer 1 a component.
     match bytes.as_slice() {
         [] => Err(LoadError::Empty { path: path() }),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule { path: path() }),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(match unsupported(&bytes) {
+            // To make a component of it would not help.
+            Some(what) => LoadError::Unsupported { path: path(), what },
+            None if is_wasi_0_1(&bytes) => LoadError::Wasi01 { path: path() },
+            None => LoadError::CoreModule { path: path() },
+        }),
         [0, b'a', b's', b'm', ..] => Ok(bytes),
         _ => Err(LoadError::NotWasm { path: path() }),
     }
@@ -305,6 +314,9 @@ fn check_imports(
             Fit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
             Fit::Older(built) => return Err(LoadError::OlderContract { path, built }),
         }
+    }
+    if imports.iter().any(|import| is_newer_wasi(import)) {
+        return Err(LoadError::Unsupported { path, what: WASI_0_3 });
     }
     let known =
         |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));
