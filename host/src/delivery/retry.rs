@@ -5,11 +5,14 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use serde::Deserialize;
 
+use crate::config::values::positive;
+
 /// How often, and after which pauses, an op is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// All attempts, the first one too. At least 1.
+    #[serde(deserialize_with = "positive")]
     pub max_attempts: u32,
     /// Before the second attempt. It doubles from there, with jitter.
     #[serde(with = "humantime_serde")]
