@@ -8,6 +8,7 @@ use gtm_host::delivery::Policy;
 use gtm_host::plugin::{Plugin, PluginSetup, Services, Slot};
 
 use super::watch::{Signature, signature};
+use crate::cli::asking::say_gaps;
 use crate::cli::load::Loader;
 
 /// A plugin of the host.
@@ -58,6 +59,7 @@ impl Members {
 
     fn add(&mut self, plugin: Plugin, path: &Path, own: PluginSettings, settings: &Settings) {
         let name = plugin.name().to_owned();
+        say_gaps(&plugin, &self.services);
         let member = Member {
             seen: signature(path),
             path: path.to_owned(),
@@ -154,6 +156,7 @@ impl Members {
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
                     (member.path, member.seen, member.setup) = (path.to_owned(), signature(path), setup);
+                    say_gaps(&plugin, &self.services);
                     member.slot.swap(plugin);
                 }
                 Err(error) => {

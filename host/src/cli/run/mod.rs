@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::load::{Loader, load, services, with_store};
 use super::server::{Server, client_for_plugins};
-use super::{DEFECT, GRACE, going_on, listed, workers};
+use super::{DEFECT, GRACE, asking, going_on, listed, workers};
 use events::{Event, Events, say_unchanged};
 use members::{Member, Members};
 use watch::{settled, signature};
@@ -83,6 +83,7 @@ impl Host {
     async fn prepare(settings: Settings) -> anyhow::Result<Self> {
         let loader = Loader::new(&settings)?;
         let plugins = load(&loader, &settings).await?;
+        let (settings, plugins) = asking::complete(settings, &loader, plugins).await?;
         let services = services(&settings).await?;
         // More may come while it runs.
         let server = Server::find(&settings, plugins.len().max(READERS) + 1).await?;
