@@ -5,19 +5,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use gtm_host::config::Settings;
 use gtm_host::extended_json::{Form, read_document, read_op, write_op};
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{
-    CallError, Effect, Engine, Failure, Filter, Grants, Handler, Plugin, Recorder, Services, Slot,
+    CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, Met, Plugin, Recorder, Services,
+    Slot,
 };
-use mongodb::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
 use super::output::{print, print_json};
+use super::server::cluster;
 use super::{INTERRUPTED, directories};
 
 pub(super) async fn run(
@@ -38,6 +39,9 @@ pub(super) async fn run(
             Format::Text => print(text(&op, &outcome, &effects).as_bytes())?,
             Format::Json => print_json(&object(&op, &outcome, &effects)?)?,
         };
+        if let Outcome::Blocked(reason) = outcome {
+            bail!("the plugin {} can handle nothing: {reason}", tried.slot.name());
+        }
     }
     Ok(if all_went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -55,6 +59,10 @@ enum Outcome {
     Handled,
     Failed(Failure),
     Trapped(CallError),
+    /// Something is in the way, whatever the op.
+    Blocked(String),
+    /// It failed after an answer that was made up.
+    Unknown(String),
 }
 
 impl Tried {
@@ -70,15 +78,14 @@ impl Tried {
         let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
+        let answers = answers(&arguments.answers)?;
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let client = match arguments.uri() {
-            Some(uri) => Some(Client::with_uri_str(uri).await?),
+            Some(uri) => Some(cluster(uri).await?),
             None => None,
         };
-        let slot = Slot::new(
-            plugin,
-            Services { client, recorder: Some(Recorder::new(take)), ..Services::default() },
-        );
+        let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
+        let slot = Slot::new(plugin, Services { client, recorder, ..Services::default() });
         Ok(Self { handler: Handler::new(&slot), slot, effects })
     }
 
@@ -104,12 +111,44 @@ impl Tried {
             }
             false => self.handler.call(op, 1).await,
         };
-        match handled {
-            Ok(Ok(())) => Outcome::Handled,
+        let failed = match handled {
+            Ok(Ok(())) => return Outcome::Handled,
             Ok(Err(failure)) => Outcome::Failed(failure),
             Err(error) => Outcome::Trapped(error),
+        };
+        match (self.handler.met(), failed) {
+            (
+                Met { obstacle: Some(obstacle), .. },
+                Outcome::Failed(Failure::Retry(_)) | Outcome::Trapped(_),
+            ) => Outcome::Blocked(obstacle.reason),
+            (Met { made_up: true, .. }, failed) => Outcome::Unknown(format!(
+                "an answer was made up, and after it the plugin says {}: {}. Say what is answered by --answer, or let requests that read \
+                 through by --allow-http-get",
+                failed.name(),
+                failed.reason().unwrap_or_default()
+            )),
+            (_, failed) => failed,
         }
     }
+}
+
+/// The answers that are said.
+fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
+    let mut answers = Vec::new();
+    for pair in words.chunks_exact(2) {
+        if let [request, body] = pair {
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+            let body = match is_json {
+                true => body.clone().into_bytes(),
+                false => std::fs::read(body).with_context(|| {
+                    format!("--answer '{request}': {body} is not JSON, and not a file that can be read")
+                })?,
+            };
+            let answer = HttpAnswer::new(request, body).map_err(|reason| anyhow!("--answer: {reason}"))?;
+            answers.push(answer);
+        }
+    }
+    Ok(answers)
 }
 
 impl Outcome {
@@ -120,6 +159,8 @@ impl Outcome {
             Self::Failed(Failure::Retry(_)) => "retry",
             Self::Failed(Failure::Reject(_)) => "reject",
             Self::Trapped(_) => "trapped",
+            Self::Blocked(_) => "blocked",
+            Self::Unknown(_) => "unknown",
         }
     }
 
@@ -128,6 +169,7 @@ impl Outcome {
             Self::Unwanted | Self::Handled => None,
             Self::Failed(Failure::Retry(reason) | Failure::Reject(reason)) => Some(reason.clone()),
             Self::Trapped(error) => Some(error.to_string()),
+            Self::Blocked(reason) | Self::Unknown(reason) => Some(reason.clone()),
         }
     }
 }
@@ -183,12 +225,32 @@ fn ops(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
             }
         }
     }
+    let mut updates = ops.iter_mut().filter(|op| op.operation_type == OperationType::Update).rev();
+    let updates: Vec<_> = updates.by_ref().take(arguments.updates.len() / 2).collect();
+    if arguments.changes.len() > updates.len() {
+        bail!("there are more --changed than --update: each says what changed in one of them");
+    }
+    for (op, changed) in updates.into_iter().rev().zip(&arguments.changes) {
+        op.update_description = Some(description(changed)?);
+    }
     if ops.is_empty() {
         bail!(
             "there is no op to hand over: say one, as in --insert shop.orders '{{\"_id\":1}}', or name a file by --op"
         );
     }
     Ok(ops)
+}
+
+/// An update description, with the parts that are left out.
+fn description(json: &str) -> anyhow::Result<bytes::Bytes> {
+    const PARTS: [&str; 4] = ["updatedFields", "removedFields", "truncatedArrays", "disambiguatedPaths"];
+    let said = read_document(json).with_context(|| format!("--changed: {json} is not a document"))?;
+    if let Some(other) = said.keys().find(|key| !PARTS.contains(&key.as_str())) {
+        bail!("--changed: {other} is not a part of an update description, which are {}", PARTS.join(", "));
+    }
+    let mut description = bson::doc! { "updatedFields": {}, "removedFields": [], "truncatedArrays": [] };
+    description.extend(said);
+    Ok(bson::serialize_to_vec(&description)?.into())
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -66,6 +66,8 @@ pub(super) enum Done {
     Unwanted,
     Rejected,
     Failed,
+    /// In a dry run.
+    Unknown,
 }
 
 impl Progress {
@@ -142,6 +144,7 @@ impl Progress {
             Done::Unwanted => &mut inner.summary.unwanted,
             Done::Rejected => &mut inner.summary.rejected,
             Done::Failed => &mut inner.summary.failed,
+            Done::Unknown => &mut inner.summary.unknown,
         };
         *count += 1;
         inner.summary.retries += u64::from(attempts.saturating_sub(1));

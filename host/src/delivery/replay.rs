@@ -7,6 +7,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
+use super::blocked::Blocked;
 use super::letters::DeadLetters;
 use super::pipeline::PipelineError;
 use super::progress::Progress;
@@ -30,13 +31,15 @@ pub struct Replayed {
     pub read: Result<(), FileError>,
     /// A defect of the host.
     pub worked: Result<(), PipelineError>,
+    /// The plugin that something was in the way of which no attempt mends, and what. The replay ended there.
+    pub blocked: Option<(String, String)>,
 }
 
 /// Brings what `files` hold to each plugin that selects it, until all is handled, or `shutdown` is cancelled:
 /// then nothing more is read, and what was read is handled, each op once at most, for as long as `grace`.
 ///
 /// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read. What a plugin does
-/// not handle goes to `letters`' store.
+/// not handle goes to `letters`' store. What is in the way of a plugin, whatever the op, ends it all: nobody would change that.
 pub async fn replay(
     files: &mut Files,
     plugins: Vec<(Slot, Policy)>,
@@ -56,15 +59,17 @@ pub async fn replay(
         inboxes.push((sender, plugin.current().selection().clone()));
         working.push((plugin.name().to_owned(), done, works));
     }
+    let blocks =
+        working.iter().map(|(name, _, works)| (name.clone(), works.shared.blocked.clone())).collect();
     let mut emitted = Emitted::default();
-    let read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
-    drop(inboxes);
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
     };
-    let mut worked = Ok(());
+    let (mut was_read, mut worked, mut blocked) = (Ok(()), Ok(()), None);
     let all = async {
+        was_read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
+        drop(inboxes);
         for (_, _, works) in &mut working {
             worked =
                 std::mem::replace(&mut worked, Ok(())).and(works.ended().await.map_err(PipelineError::from));
@@ -73,10 +78,22 @@ pub async fn replay(
     tokio::select! {
         () = all => {}
         () = cut => {}
+        first = first_blocked(blocks) => blocked = Some(first),
     }
+    let read = was_read;
     let mut plugins: Vec<_> = working.into_iter().map(|(name, done, _)| (name, done.summary())).collect();
     plugins.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Replayed { emitted, plugins, read, worked }
+    Replayed { emitted, plugins, read, worked, blocked }
+}
+
+/// Waits until a plugin can go on no more, and gives back its name and why.
+async fn first_blocked(all: Vec<(String, Blocked)>) -> (String, String) {
+    if all.is_empty() {
+        return std::future::pending().await;
+    }
+    let each =
+        all.into_iter().map(|(name, blocked)| Box::pin(async move { (name, blocked.until_blocked().await) }));
+    futures_util::future::select_all(each).await.0
 }
 
 async fn read(
