@@ -6,6 +6,9 @@ use super::capabilities::mail::NO_SERVER;
 use super::component::Plugin;
 use super::services::Services;
 
+/// How many capabilities are granted one by one.
+const ALL: usize = 4;
+
 /// Something that a plugin asks for and does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
@@ -40,7 +43,15 @@ impl Plugin {
             "state" if !is_dry && !has_store => Some(Gap::Store),
             _ => None,
         };
-        self.asks().into_iter().filter_map(gap).collect()
+        let asks = self.asks();
+        let is_granted = |capability: &&str| self.setup.grants.of(capability).is_some();
+        let gaps = asks.iter().copied().filter_map(gap);
+        // What asks for all, as what is written in some languages does whether it uses them or not, says nothing by it where it is
+        // granted some.
+        if asks.len() == ALL && asks.iter().any(|capability| is_granted(&capability)) {
+            return gaps.filter(|gap| !matches!(gap, Gap::Grant(_))).collect();
+        }
+        gaps.collect()
     }
 
     /// The gaps in one sentence, with what to say so that they are closed. None: there are none.

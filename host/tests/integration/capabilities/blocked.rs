@@ -151,6 +151,31 @@ async fn a_login_that_the_mail_server_refuses_is_not_the_fault_of_the_mail() {
     assert_eq!(sink.next(LIMIT).unwrap().to, ["ada@example.com"]);
 }
 
+#[tokio::test]
+async fn letters_stay_as_they_are_where_their_plugin_lacks_a_grant() {
+    let (server, directory) = (Server::ready().unwrap(), tempfile::tempdir().unwrap());
+    let own = Database::new(server.uri()).await;
+    let (errand, database) = (plugin("errand"), format!("database={}", own.name));
+    let store = format!("file:{}", directory.path().display());
+    let kept = ["--store", &store, "--name", "letters"];
+    let run_with = ["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--max-attempts", "1"];
+    let granted = ["--grant", "http=http://127.0.0.1:1"];
+    let mut host = Host::start(&[&run_with[..], &granted, &kept].concat());
+    host.wait_for("tailing ");
+    let errand_of = doc! { "_id": 1, "do": "http", "url": "http://127.0.0.1:1/", "strict": true };
+    own.collection("errands").insert_one(errand_of).await.unwrap();
+    host.wait_for("given up after attempt 1");
+    assert_eq!(host.stop().0, Some(0));
+    let retry = ["dead-letters", "retry", "--all", "--plugin", &errand, "--uri", server.uri()];
+    let (code, _, said) = crate::support::run(&[&retry[..], &kept].concat());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("and the letters stay: http to http://127.0.0.1:1 is not granted"), "{said}");
+    let list = ["dead-letters", "list", "--uri", server.uri(), "--output", "json"];
+    let (_, out, said) = crate::support::run(&[&list[..], &kept].concat());
+    let letter: Value = serde_json::from_str(out.lines().next().unwrap_or(&said)).unwrap();
+    assert_eq!(letter["attempts"], 1, "{letter}");
+}
+
 #[test]
 fn a_replay_and_a_try_end_with_the_sentence() {
     let directory = tempfile::tempdir().unwrap();
