@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
-use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::config::{LogFormat, PluginSettings, Settings};
 use gtm_host::plugin::{Gap, Grant, Plugin, Services};
 
 use super::DEFECT;
@@ -30,7 +30,8 @@ pub(super) async fn complete(
     loader: &Loader,
     plugins: Vec<(Plugin, PluginSettings)>,
 ) -> anyhow::Result<(Settings, Vec<(Plugin, PluginSettings)>)> {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    let is_for_people = settings.log.format.unwrap_or_default() == LogFormat::Text;
+    if !(is_for_people && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok((settings, plugins));
     }
     let mut complete = Vec::new();

@@ -389,6 +389,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_granted_for_a_run_is_so_when_the_settings_are_read_anew() {
+        let mut settings = Settings::default();
+        settings.grant_for_this_run("x", Grant::Mail);
+        for _ in 0..2 {
+            settings.take_over_plugins(Settings::default());
+            assert!(settings.plugins["x"].grants.mail);
+        }
+        assert_eq!(settings.for_this_run.grants.len(), 1);
+    }
+
+    #[test]
     fn a_secret_may_stand_in_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("uri");

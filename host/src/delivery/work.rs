@@ -290,6 +290,7 @@ impl<C: Callee> Lane<C> {
                 }
                 Attempt::Rejected(reason) => {
                     shared.works();
+                    block.iter().for_each(Block::over);
                     return self
                         .give_up(waiting, DeadLetterKind::Rejected, reason, attempt, first_attempt)
                         .await;

@@ -13,6 +13,8 @@ use crate::plugin::state::State;
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
 const CHECK: Duration = Duration::from_secs(20);
+/// How long a server that has just refused a letter is asked whether it takes any.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
 /// Replies for good that are about the connection, not about the message: the server takes no mail, or
 /// wants another login. RFC 7504, RFC 4954.
 const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
@@ -97,12 +99,21 @@ impl Mailer {
         let unsendable = unsendable_without_utf8(&letter);
         match tokio::time::timeout(time, self.transport.send(letter)).await {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.is_permanent() && self.takes_none().await => {
+                Err(self.not_set_up(&self.words(&error)))
+            }
             Ok(Err(error)) => Err(self.unsent(&error, unsendable)),
             Err(_) => Err(Unsent::Unavailable(format!(
                 "the mail server {} did not take the message within {set_by}",
                 self.server
             ))),
         }
+    }
+
+    /// Whether the server refuses every connection for good, whatever the letter.
+    async fn takes_none(&self) -> bool {
+        let asked = tokio::time::timeout(ASKED_AGAIN, self.transport.test_connection()).await;
+        matches!(asked, Ok(Err(error)) if error.is_permanent())
     }
 
     /// What an error means. `unsendable`: an address that only servers with SMTPUTF8 take.

@@ -32,6 +32,23 @@ async fn a_domain_goes_to_any_server_and_a_local_part_only_to_one_that_takes_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_mail_at_all_does_not_refuse_the_letter() {
+    use tokio::io::AsyncWriteExt;
+
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", closed.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = closed.accept().await {
+            let _ = connection.write_all(b"554 no mail service here\r\n").await;
+        }
+    });
+    let mut errands = Errands::with(&["mail"], &["--smtp", &url], &[]).await;
+    let said = errands.run(doc! { "do": "mail", "to": "ada@example.com" }).await;
+    assert!(said.contains("554") && said.ends_with("(--smtp, or mail.url in gtm.toml)"), "{said}");
+    errands.host.wait_for("(the op was handled without it)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set() {
     let url = "smtp://ada:s3cret@127.0.0.1:1";
     let mut errands = Errands::with(&["mail"], &["--smtp", url], &[]).await;

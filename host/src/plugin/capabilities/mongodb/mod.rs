@@ -22,12 +22,15 @@ use crate::plugin::obstacle::Part;
 use crate::plugin::services::Cluster;
 use crate::plugin::state::{State, timed};
 use crate::selection::Selection;
+use crate::source::command_code;
 use answers::parse;
 use reads::{Looked, Refusal};
 
 /// What a plugin hears that may use a cluster, where there is none.
 const NO_CLUSTER: &str = "there is no cluster here, as the ops come from files: run the plugin on a host that follows one, or by \
                           gtm-host try --uri URI, which only reads";
+/// The code of a query that took longer than it may.
+const MAX_TIME: i32 = 50;
 /// Documents that one call gives back.
 const MOST: usize = 10_000;
 /// Bytes that one call takes or gives back, as many as the largest document has.
@@ -98,7 +101,12 @@ impl State {
         match answers::error(error) {
             Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(Part::Mongodb))),
             Error::Unavailable(reason) => {
-                Error::Unavailable(format!("MongoDB at {}: {reason}", cluster.hosts))
+                // The limit is sent along with a query.
+                let limit = match command_code(error) {
+                    Some(MAX_TIME) => format!(". The limit is {}", self.setup.call_timeout_in_words()),
+                    _ => String::new(),
+                };
+                Error::Unavailable(format!("{}: {reason}{limit}", cluster.words()))
             }
             other => other,
         }
