@@ -48,7 +48,7 @@ impl Plugin {
         let gaps = asks.iter().copied().filter_map(gap);
         // What asks for all, as what is written in some languages does whether it uses them or not, says nothing by it where it is
         // granted some.
-        if asks.len() == ALL && asks.iter().any(|capability| is_granted(&capability)) {
+        if asks.len() == ALL && asks.iter().any(is_granted) {
             return gaps.filter(|gap| !matches!(gap, Gap::Grant(_))).collect();
         }
         gaps.collect()
