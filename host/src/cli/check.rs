@@ -57,16 +57,13 @@ fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<Ch
     let plugin = Plugin::load(engine, path, &PluginSetup::new(&name, settings.limits()))?;
     let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
     let (mut asks, mut wasi) = (BTreeMap::new(), BTreeSet::new());
+    for capability in plugin.asks() {
+        asks.insert(capability.to_owned(), granted.of(capability));
+    }
     for import in plugin.imports() {
-        let interface = import.split('@').next().unwrap_or_default();
-        match interface.split_once('/') {
-            Some(("gtm:plugin", capability @ ("http" | "mail" | "mongodb" | "state"))) => {
-                asks.insert(capability.to_owned(), granted.of(capability));
-            }
-            Some(("gtm:plugin", _)) => {}
-            Some(("wasi:http", _)) => drop(asks.insert("http".to_owned(), granted.of("http"))),
+        match import.split_once('/') {
+            Some(("gtm:plugin" | "wasi:http", _)) | None => {}
             Some((package, _)) => drop(wasi.insert(package.to_owned())),
-            None => {}
         }
     }
     // Each program links these, whether it uses them or not.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use gtm_host::plugin::unsupported;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -41,6 +42,9 @@ pub(super) fn run(arguments: &ComponentizeArguments) -> anyhow::Result<ExitCode>
 
 fn componentize(mut core: Vec<u8>, path: &Path) -> anyhow::Result<Vec<u8>> {
     let module = Module::read(&core, path)?;
+    if let Some(what) = unsupported(&core) {
+        bail!("{} {what}", path.display());
+    }
     // What wit-bindgen made the bindings of says it itself.
     if !module.describes_itself {
         let (resolve, world) = contract(&module.exports)?;

@@ -8,6 +8,7 @@ use gtm_host::config::{Mail, PluginSettings, Settings, secret};
 use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot};
 use gtm_host::store::Store;
 
+use super::asking::say_gaps;
 use super::compile_component::compilation;
 use super::{DEFECT, directories};
 
@@ -61,6 +62,7 @@ pub(super) async fn load(
 pub(super) async fn load_for_files(settings: &Settings) -> anyhow::Result<Vec<(Slot, PluginSettings)>> {
     let plugins = load(&Loader::new(settings)?, settings).await?;
     let services = services(settings).await?;
+    plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services));
     Ok(plugins.into_iter().map(|(plugin, own)| (Slot::new(plugin, services.clone()), own)).collect())
 }
 
@@ -83,7 +85,12 @@ fn say(effect: Effect) {
 
 async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     let Mail { url, url_file, from } = &settings.mail;
-    let Some(url) = secret(url.as_deref(), url_file.as_deref())? else { return Ok(None) };
+    let url = settings
+        .for_this_run
+        .smtp
+        .clone()
+        .map_or_else(|| secret(url.as_deref(), url_file.as_deref()), |url| Ok(Some(url)))?;
+    let Some(url) = url else { return Ok(None) };
     let mailer = Mailer::new(&url, from.as_deref())?;
     if settings.dry_run {
         return Ok(Some(mailer));

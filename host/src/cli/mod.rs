@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and what is done then.
 
 mod arguments;
+mod asking;
 mod check;
 mod checkpoints;
 mod compile;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::bail;
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Replayed, replay};
@@ -37,7 +38,7 @@ pub(super) async fn run(
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
-    let Replayed { emitted, plugins, read, worked } =
+    let Replayed { emitted, plugins, read, worked, blocked } =
         replay(&mut files, plugins, &Store::none(), settings.name(), &shutdown, grace, |report| {
             show(&mut display, sizes, report)
         })
@@ -62,6 +63,9 @@ pub(super) async fn run(
         }
     }
     read?;
+    if let Some((plugin, reason)) = blocked {
+        bail!("the plugin {plugin} can handle nothing: {reason}");
+    }
     if shutdown.is_cancelled() {
         return Ok(ExitCode::from(INTERRUPTED));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use gtm_host::config::{Settings, secret};
 use gtm_host::op::Timestamp;
+use gtm_host::plugin::Cluster;
 use gtm_host::selection::Selection;
 use gtm_host::source::connect::{self, Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
@@ -92,9 +93,15 @@ impl Server {
 }
 
 /// A client of the server that the settings name, for what plugins read and write.
-pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Client> {
+pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Cluster> {
     let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
-    Ok(connect::client_for_plugins(uri.as_deref().unwrap_or(URI)).await?)
+    cluster(uri.as_deref().unwrap_or(URI)).await
+}
+
+/// The cluster at this URI. Nothing is asked yet.
+pub(super) async fn cluster(uri: &str) -> anyhow::Result<Cluster> {
+    let (client, hosts) = connect::client_for_plugins(uri).await?;
+    Ok(Cluster { client, hosts: hosts.into() })
 }
 
 /// A client of the server that the settings name, without following anything.

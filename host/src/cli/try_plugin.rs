@@ -3,24 +3,26 @@
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
-use bson::RawDocumentBuf;
+use anyhow::{Context, anyhow, bail};
+use bson::raw::cstr;
+use bson::{RawArrayBuf, RawBson, RawDocumentBuf};
 use gtm_host::config::Settings;
 use gtm_host::extended_json::{Form, read_document, write_op};
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{
-    CallError, Effect, Engine, Failure, Filter, Grants, Handler, Plugin, Recorder, Services, Slot,
+    CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, Met, Plugin, Recorder, Services,
+    Slot,
 };
 use gtm_host::selection::Selection;
 use gtm_host::source::file::{FileError, Files, Options};
 use gtm_host::text::{indented, line};
-use mongodb::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TryArguments};
 use super::compile_component::compilation;
 use super::output::{print, print_text};
+use super::server::cluster;
 use super::{INTERRUPTED, directories};
 
 pub(super) async fn run(
@@ -42,6 +44,9 @@ pub(super) async fn run(
                 Format::Text => print_text(&text(&op, &outcome, &effects))?,
                 Format::Json => print(&object(&op, &outcome, &effects))?,
             };
+            if let Outcome::Blocked(reason) = outcome {
+                bail!("the plugin {} can handle nothing: {reason}", tried.slot.name());
+            }
         }
     }
     Ok(if all_went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -60,6 +65,10 @@ enum Outcome {
     Handled,
     Failed(Failure),
     Trapped(CallError),
+    /// Something is in the way, whatever the op.
+    Blocked(String),
+    /// It failed after an answer that was made up.
+    Unknown(String),
 }
 
 impl Tried {
@@ -75,15 +84,14 @@ impl Tried {
         let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
+        let answers = answers(&arguments.answers)?;
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let client = match arguments.uri() {
-            Some(uri) => Some(Client::with_uri_str(uri).await?),
+            Some(uri) => Some(cluster(uri).await?),
             None => None,
         };
-        let slot = Slot::new(
-            plugin,
-            Services { client, recorder: Some(Recorder::new(take)), ..Services::default() },
-        );
+        let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
+        let slot = Slot::new(plugin, Services { client, recorder, ..Services::default() });
         Ok(Self { handler: Handler::new(&slot), slot, effects })
     }
 
@@ -109,12 +117,44 @@ impl Tried {
             }
             false => self.handler.call(op, 1).await,
         };
-        match handled {
-            Ok(Ok(())) => Outcome::Handled,
+        let failed = match handled {
+            Ok(Ok(())) => return Outcome::Handled,
             Ok(Err(failure)) => Outcome::Failed(failure),
             Err(error) => Outcome::Trapped(error),
+        };
+        match (self.handler.met(), failed) {
+            (
+                Met { obstacle: Some(obstacle), .. },
+                Outcome::Failed(Failure::Retry(_)) | Outcome::Trapped(_),
+            ) => Outcome::Blocked(obstacle.reason),
+            (Met { made_up: true, .. }, failed) => Outcome::Unknown(format!(
+                "an answer was made up, and after it the plugin says {}: {}. Say what is answered by --answer, or let requests that read \
+                 through by --allow-http-get",
+                failed.name(),
+                failed.reason().unwrap_or_default()
+            )),
+            (_, failed) => failed,
         }
     }
+}
+
+/// The answers that are said.
+fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
+    let mut answers = Vec::new();
+    for pair in words.chunks_exact(2) {
+        if let [request, body] = pair {
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+            let body = match is_json {
+                true => body.clone().into_bytes(),
+                false => std::fs::read(body).with_context(|| {
+                    format!("--answer '{request}': {body} is not JSON, and not a file that can be read")
+                })?,
+            };
+            let answer = HttpAnswer::new(request, body).map_err(|reason| anyhow!("--answer: {reason}"))?;
+            answers.push(answer);
+        }
+    }
+    Ok(answers)
 }
 
 impl Outcome {
@@ -125,6 +165,8 @@ impl Outcome {
             Self::Failed(Failure::Retry(_)) => "retry",
             Self::Failed(Failure::Reject(_)) => "reject",
             Self::Trapped(_) => "trapped",
+            Self::Blocked(_) => "blocked",
+            Self::Unknown(_) => "unknown",
         }
     }
 
@@ -133,6 +175,7 @@ impl Outcome {
             Self::Unwanted | Self::Handled => None,
             Self::Failed(Failure::Retry(reason) | Failure::Reject(reason)) => Some(reason.clone()),
             Self::Trapped(error) => Some(error.to_string()),
+            Self::Blocked(reason) | Self::Unknown(reason) => Some(reason.clone()),
         }
     }
 }
@@ -227,7 +270,42 @@ fn said(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
             }
         }
     }
+    let mut updates = ops.iter_mut().filter(|op| op.operation_type == OperationType::Update).rev();
+    let updates: Vec<_> = updates.by_ref().take(arguments.updates.len() / 2).collect();
+    if arguments.changes.len() > updates.len() {
+        bail!("there are more --changed than --update: each says what changed in one of them");
+    }
+    for (op, changed) in updates.into_iter().rev().zip(&arguments.changes) {
+        op.update_description = Some(description(changed)?);
+    }
     Ok(ops)
+}
+
+/// An update description, with the parts that are left out.
+fn description(json: &str) -> anyhow::Result<bytes::Bytes> {
+    let parts = [
+        (cstr!("updatedFields"), Some(RawBson::Document(RawDocumentBuf::new()))),
+        (cstr!("removedFields"), Some(RawBson::Array(RawArrayBuf::new()))),
+        (cstr!("truncatedArrays"), Some(RawBson::Array(RawArrayBuf::new()))),
+        (cstr!("disambiguatedPaths"), None),
+    ];
+    let said = read_document(json).with_context(|| format!("--changed: {json} is not a document"))?;
+    for field in &said {
+        let (name, _) = field?;
+        if !parts.iter().any(|(part, _)| *part == name) {
+            let all = parts.map(|(part, _)| part.as_str()).join(", ");
+            bail!("--changed: {name} is not a part of an update description, which are {all}");
+        }
+    }
+    let mut description = RawDocumentBuf::new();
+    for (part, empty) in parts {
+        match (said.get(part)?, empty) {
+            (Some(value), _) => description.append(part, value),
+            (None, Some(empty)) => description.append(part, empty),
+            (None, None) => {}
+        }
+    }
+    Ok(description.into_bytes().into())
 }
 
 fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> anyhow::Result<Op> {
@@ -238,7 +316,7 @@ fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> a
     let is_deletion = operation == OperationType::Delete;
     let mut key = RawDocumentBuf::new();
     match document.get("_id")? {
-        Some(id) => key.append(bson::raw::cstr!("_id"), id),
+        Some(id) => key.append(cstr!("_id"), id),
         None => bail!("{json} has no _id, which each document has"),
     }
     let bytes = |document: &RawDocumentBuf| bytes::Bytes::copy_from_slice(document.as_bytes());

@@ -6,6 +6,7 @@
 mod hint;
 mod plugins;
 mod store;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,14 @@ use crate::admin::AdminAddress;
 use crate::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy};
 use crate::lease::parse_ttl;
 use crate::own::{Exposed, read_secret};
-use crate::plugin::Limits;
+use crate::plugin::{Grant, Limits};
 use crate::source::{HistoryLost, Restart, SourceKind, Start};
 use crate::store::StoreKind;
 use crate::workers::ListDocument;
 use hint::with_hint;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 pub use store::StoreSettings;
+pub use values::parse_size;
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";
@@ -70,9 +72,21 @@ pub struct Settings {
     /// Nothing that plugins want done is done: it is only said.
     #[serde(skip)]
     pub dry_run: bool,
+    /// What was said when the host was started at a terminal. It stands in no file.
+    #[serde(skip)]
+    pub for_this_run: ForThisRun,
     /// What was said for every plugin, on the command line: for those of the directory that have no settings.
     #[serde(skip)]
     pub every_plugin: PluginSettings,
+}
+
+/// What was said when the host was started at a terminal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ForThisRun {
+    /// To which plugin what is granted.
+    pub grants: Vec<(String, Grant)>,
+    /// The URL of the mail server.
+    pub smtp: Option<String>,
 }
 
 /// Which server is followed.
@@ -254,6 +268,23 @@ impl Settings {
             breaker,
             ..std::mem::take(self)
         };
+        for (name, grant) in std::mem::take(&mut self.for_this_run.grants) {
+            self.grant_for_this_run(&name, grant);
+        }
+    }
+
+    /// Grants something to a plugin, whatever the settings are later.
+    pub fn grant_for_this_run(&mut self, name: &str, grant: Grant) {
+        // One of the directory may have no settings of its own.
+        let every_plugin = &self.every_plugin;
+        let plugin = self.plugins.entry(name.to_owned()).or_insert_with(|| every_plugin.clone());
+        plugin.grants.add(grant.clone());
+        self.for_this_run.grants.push((name.to_owned(), grant));
+    }
+
+    /// Whether there is a server to send mail through.
+    pub fn has_mail_server(&self) -> bool {
+        self.mail.url.is_some() || self.mail.url_file.is_some() || self.for_this_run.smtp.is_some()
     }
 
     /// The plugins that there are now: those that have a path, and those in the directory of plugins.
@@ -292,7 +323,10 @@ impl Settings {
         let mut settings: Self = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
             path: path.to_owned(),
             line: line(&text, error.span().unwrap_or_default().start),
-            reason: with_hint(error.message()),
+            reason: with_hint(
+                error.message(),
+                text.get(error.span().unwrap_or_default()).unwrap_or_default(),
+            ),
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         settings.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
@@ -366,6 +400,17 @@ mod tests {
         assert!(message.contains("unknown field `url`, expected one of `uri`"), "{message}");
         assert!(message.ends_with("Did you mean `uri`?"), "{message}");
         assert!(!message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn what_is_granted_for_a_run_is_so_when_the_settings_are_read_anew() {
+        let mut settings = Settings::default();
+        settings.grant_for_this_run("x", Grant::Mail);
+        for _ in 0..2 {
+            settings.take_over_plugins(Settings::default());
+            assert!(settings.plugins["x"].grants.mail);
+        }
+        assert_eq!(settings.for_this_run.grants.len(), 1);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::plugin::{Grants, Limits, PluginSetup};
 use crate::secret::Secret;
 use crate::source::Restart;
 
+use super::values::{at_least_one, maybe_size};
+
 /// One plugin. What is not said is as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +28,10 @@ pub struct PluginSettings {
     /// Which of its ops are handled one after another.
     pub ordering: Option<Ordering>,
     /// How many of its ops are handled at the same time.
+    #[serde(deserialize_with = "at_least_one")]
     pub lanes: Option<usize>,
     /// How many ops it is given at once, where it takes batches.
+    #[serde(deserialize_with = "at_least_one")]
     pub batch_ops: Option<usize>,
     /// How long more ops are waited for, where there are fewer.
     #[serde(with = "humantime_serde::option")]
@@ -45,6 +49,7 @@ pub struct PluginSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
     /// Linear memory of each instance.
+    #[serde(deserialize_with = "maybe_size")]
     pub memory: Option<ByteSize>,
     /// For one call of `filter`.
     #[serde(with = "humantime_serde::option")]
@@ -52,14 +57,16 @@ pub struct LimitSettings {
     /// For one call of `handle`, with all that it waits for.
     #[serde(with = "humantime_serde::option")]
     pub handle_timeout: Option<Duration>,
-    /// For one answer of the cluster, the store or an HTTP server.
+    /// For one answer of the cluster, the store, the mail server or an HTTP server.
     #[serde(with = "humantime_serde::option")]
     pub call_timeout: Option<Duration>,
     /// Lines that it logs in a second.
     pub log_lines: Option<u32>,
     /// HTTP requests that it has under way.
+    #[serde(deserialize_with = "at_least_one")]
     pub http_requests: Option<usize>,
     /// The body of an HTTP request, and that of a response.
+    #[serde(deserialize_with = "maybe_size")]
     pub http_bytes: Option<ByteSize>,
     /// Values that it keeps as its state. 0: any number.
     pub state_keys: Option<u64>,
@@ -79,8 +86,7 @@ impl LimitSettings {
             handle_timeout: self.handle_timeout.unwrap_or(limits.handle_timeout),
             call_timeout: self.call_timeout.unwrap_or(limits.call_timeout),
             log_lines: self.log_lines.unwrap_or(limits.log_lines),
-            // None at all would let a request wait for ever.
-            http_requests: self.http_requests.unwrap_or(limits.http_requests).max(1),
+            http_requests: self.http_requests.unwrap_or(limits.http_requests),
             http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
             state_keys: self.state_keys.unwrap_or(limits.state_keys),
             state_bytes: self.state_bytes.map_or(limits.state_bytes, |size| size.as_u64()),
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_a_plugin_says_goes_before_what_is_said_for_all() {
-        let text = "lanes = 2\nlimits.memory = \"1 MiB\"\nlimits.http_requests = 0\nconfig = { n = 3, t = \"x\", s = { env = \"A\" } }\n";
+        let text = "lanes = 2\nlimits.memory = \"1 MiB\"\nlimits.http_requests = 1\nconfig = { n = 3, t = \"x\", s = { env = \"A\" } }\n";
         let settings: PluginSettings = toml::from_str(text).unwrap();
         let all = LimitSettings { log_lines: Some(5), ..LimitSettings::default() }.over(Limits::default());
         let setup = settings.setup("x", all);

@@ -7,6 +7,7 @@
 //! plugins in the same way. Nothing here knows how an op is read, or how a plugin is run.
 
 mod batch;
+mod blocked;
 mod breaker;
 mod checkpoint;
 mod control;

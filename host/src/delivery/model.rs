@@ -16,7 +16,7 @@ use super::work::{Callee, Outcome};
 use super::works::Works;
 use super::{Bounds, BreakerPolicy, DeliverySettings, Ordering, Policy, RetryPolicy, Summary};
 use crate::op::{Op, OperationType, Timestamp};
-use crate::plugin::{CallError, Failure};
+use crate::plugin::{CallError, Failure, Met};
 use crate::source::Position;
 use crate::store::Store;
 
@@ -189,6 +189,14 @@ impl Callee for Fake {
         Ok(outcomes)
     }
 
+    fn met(&self) -> Met {
+        Met::default()
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     fn version(&self) -> String {
         "1".to_owned()
     }
@@ -306,6 +314,14 @@ impl Callee for Stuck {
 
     async fn handle_batch(&mut self, _: &[&Op]) -> Result<Vec<Outcome>, CallError> {
         std::future::pending().await
+    }
+
+    fn met(&self) -> Met {
+        Met::default()
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
     }
 
     fn version(&self) -> String {

@@ -97,7 +97,8 @@ impl Steered for Handle {
 
     fn status(&self) -> PluginStatus {
         let shared = self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let failing = shared.as_ref().is_some_and(|shared| shared.breaker.is_open());
+        let failing =
+            shared.as_ref().is_some_and(|shared| shared.breaker.is_open() || shared.blocked.is_blocked());
         let mut status = self.progress.status(self.plugin.name(), self.plugin.current().version(), failing);
         status.metrics = self.plugin.metrics();
         status.rolled_back = self.plugin.rolled_back();

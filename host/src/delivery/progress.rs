@@ -67,6 +67,8 @@ pub(super) enum Done {
     Unwanted,
     Rejected,
     Failed,
+    /// In a dry run.
+    Unknown,
 }
 
 impl Progress {
@@ -149,6 +151,7 @@ impl Progress {
             Done::Unwanted => &mut inner.summary.unwanted,
             Done::Rejected => &mut inner.summary.rejected,
             Done::Failed => &mut inner.summary.failed,
+            Done::Unknown => &mut inner.summary.unknown,
         };
         *count += 1;
         inner.summary.retries += u64::from(attempts.saturating_sub(1));

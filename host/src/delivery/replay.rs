@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
+use super::blocked::Blocked;
 use super::letters::DeadLetters;
 use super::pipeline::PipelineError;
 use super::progress::Progress;
@@ -32,6 +33,8 @@ pub struct Replayed {
     pub read: Result<(), FileError>,
     /// A defect of the host.
     pub worked: Result<(), PipelineError>,
+    /// The plugin that something was in the way of which no attempt mends, and what. The replay ended there.
+    pub blocked: Option<(String, String)>,
 }
 
 /// Brings what `files` hold to each plugin that selects it, until all is handled, or `shutdown` is cancelled:
@@ -39,7 +42,8 @@ pub struct Replayed {
 ///
 /// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read. What a plugin does
 /// not handle goes to `letters`' store. A plugin that fails on op after op, for as long as one op is tried, gets no more of
-/// them: a file does not change while somebody waits. When none is left that works, nothing more is read.
+/// them: a file does not change while somebody waits. When none is left that works, nothing more is read. What is in the way of
+/// a plugin, whatever the op, ends it all: nobody would change that.
 pub async fn replay(
     files: &mut Files,
     plugins: Vec<(Slot, Policy)>,
@@ -63,16 +67,19 @@ pub async fn replay(
     for (name, _, works) in &working {
         ends.spawn(end_when_given_up(name.clone(), Arc::clone(&works.shared)));
     }
-    let mut emitted = Emitted::default();
-    let read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
     // In the order of the plugins.
-    let ops: Vec<_> = inboxes.into_iter().map(|inbox| inbox.ops).collect();
+    let mut ops = vec![0; inboxes.len()];
+    let blocks =
+        working.iter().map(|(name, _, works)| (name.clone(), works.shared.blocked.clone())).collect();
+    let mut emitted = Emitted::default();
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
     };
-    let mut worked = Ok(());
+    let (mut was_read, mut worked, mut blocked) = (Ok(()), Ok(()), None);
     let all = async {
+        was_read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
+        ops = inboxes.into_iter().map(|inbox| inbox.ops).collect();
         for (_, _, works) in &mut working {
             worked =
                 std::mem::replace(&mut worked, Ok(())).and(works.ended().await.map_err(PipelineError::from));
@@ -81,7 +88,9 @@ pub async fn replay(
     tokio::select! {
         () = all => {}
         () = cut => {}
+        first = first_blocked(blocks) => blocked = Some(first),
     }
+    let read = was_read;
     let summary = |((name, done, works), ops): ((String, Arc<Progress>, Works), u64)| {
         let mut summary = done.summary();
         // One that is given up has not taken all that was read for it.
@@ -93,7 +102,17 @@ pub async fn replay(
     };
     let mut plugins: Vec<_> = working.into_iter().zip(ops).map(summary).collect();
     plugins.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Replayed { emitted, plugins, read, worked }
+    Replayed { emitted, plugins, read, worked, blocked }
+}
+
+/// Waits until a plugin can go on no more, and gives back its name and why.
+async fn first_blocked(all: Vec<(String, Blocked)>) -> (String, String) {
+    if all.is_empty() {
+        return std::future::pending().await;
+    }
+    let each =
+        all.into_iter().map(|(name, blocked)| Box::pin(async move { (name, blocked.until_blocked().await) }));
+    futures_util::future::select_all(each).await.0
 }
 
 /// The way to a plugin.

@@ -6,6 +6,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use crate::config::values::positive;
 use crate::store::Kept;
 
 /// How often, and after which pauses, an op is tried again.
@@ -13,6 +14,7 @@ use crate::store::Kept;
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// All attempts, the first one too. At least 1.
+    #[serde(deserialize_with = "positive")]
     pub max_attempts: u32,
     /// Before the second attempt. It doubles from there, with jitter.
     #[serde(with = "humantime_serde")]

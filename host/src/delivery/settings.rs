@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use crate::config::values::{positive, size};
+
 use super::{BreakerPolicy, Ordering, RetryPolicy};
 
 /// How ops are delivered to a plugin.
@@ -14,15 +16,19 @@ pub struct DeliverySettings {
     /// Which ops are handled one after another.
     pub ordering: Ordering,
     /// How many are handled at the same time, each by an instance of its own. At least 1.
+    #[serde(deserialize_with = "positive")]
     pub lanes: usize,
     /// How many ops are given at once to a plugin that takes batches. At least 1.
+    #[serde(deserialize_with = "positive")]
     pub batch_ops: usize,
     /// How long more ops are waited for, once there is one, where there are fewer.
     #[serde(with = "humantime_serde")]
     pub batch_wait: Duration,
     /// How many ops, from the first that is not done on, are read before it is waited for; about.
+    #[serde(deserialize_with = "positive")]
     pub max_ops: usize,
     /// How much they may keep in memory; with what was read at once, of 16 MB at most, beyond.
+    #[serde(deserialize_with = "size")]
     pub max_bytes: ByteSize,
     /// Between two times that the checkpoint is stored, where there was something to do.
     #[serde(with = "humantime_serde")]

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::op::{Op, OperationType};
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Counts of one plugin since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
@@ -19,6 +24,9 @@ pub struct Summary {
     pub rejected: u64,
     /// No attempt succeeded.
     pub failed: u64,
+    /// In a dry run, it failed after an answer that was made up.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unknown: u64,
     /// Attempts after the first.
     pub retries: u64,
     /// The host was stopped before they were done.
@@ -28,18 +36,22 @@ pub struct Summary {
 impl Summary {
     /// Ops that need nothing more.
     pub(super) fn done(&self) -> u64 {
-        self.unwanted + self.handled + self.rejected + self.failed
+        self.unwanted + self.handled + self.rejected + self.failed + self.unknown
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { read, unwanted, handled, rejected, failed, retries, unfinished } = self;
+        let Self { read, unwanted, handled, rejected, failed, unknown, retries, unfinished } = self;
         write!(
             f,
             "{read} ops read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \
              {failed} failed, {unfinished} left unfinished; {retries} retries"
-        )
+        )?;
+        match unknown {
+            0 => Ok(()),
+            _ => write!(f, "; {unknown} not known, as it was a dry run"),
+        }
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
 use super::RetryPolicy;
+use super::blocked::{Block, Blocked};
 use super::breaker::{Breaker, Verdict};
 use super::lane::{Queue, Waiting};
 use super::letters::{DeadLetters, GivenUp, Unkept};
 use super::progress::{Done, Progress};
 use super::settings::BatchPolicy;
 use crate::op::Op;
-use crate::plugin::{CallError, Failure, Filter, Handler, Slot};
+use crate::plugin::{CallError, Failure, Filter, Handler, Met, Obstacle, Slot};
 use crate::store::DeadLetterKind;
 
 /// What a lane calls.
@@ -27,6 +28,10 @@ pub(super) trait Callee: Send {
     fn handles_batches(&mut self) -> bool;
     /// Has several ops handled, in their order: the first attempt of each.
     fn handle_batch(&mut self, ops: &[&Op]) -> impl Future<Output = Result<Vec<Outcome>, CallError>> + Send;
+    /// What the last call of handle met.
+    fn met(&self) -> Met;
+    /// Waits until something else is called: another version, or with other settings.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
     /// The version of what was called last.
     fn version(&self) -> String;
 }
@@ -70,6 +75,14 @@ impl Callee for Instances {
         self.handler.call_batch(&ops).await
     }
 
+    fn met(&self) -> Met {
+        self.handler.met()
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        self.handler.changed()
+    }
+
     fn version(&self) -> String {
         self.handler.plugin().version().to_owned()
     }
@@ -83,6 +96,7 @@ pub(super) struct Shared {
     pub(super) batch: BatchPolicy,
     pub(super) progress: Arc<Progress>,
     pub(super) breaker: Breaker,
+    pub(super) blocked: Blocked,
     pub(super) letters: DeadLetters,
     /// Nothing is tried again, and the first op that fails is a lane's last.
     pub(super) shutdown: CancellationToken,
@@ -224,8 +238,12 @@ impl<C: Callee> Lane<C> {
         for outcome in outcomes {
             let problem = match outcome {
                 Ok(()) => None,
+                Err(Failure::Reject(_)) if self.callee.met().made_up => return Ok(None),
                 Err(Failure::Reject(reason)) => Some(reason),
-                Err(Failure::Retry(reason)) => return Ok(Some(reason)),
+                // Which op something is in the way of shows when each is handled by itself.
+                Err(Failure::Retry(reason)) => {
+                    return Ok((self.callee.met() == Met::default()).then_some(reason));
+                }
             };
             let Some(waiting) = ops.pop_front() else { break };
             shared.works();
@@ -252,6 +270,7 @@ impl<C: Callee> Lane<C> {
         let shared = Arc::clone(&self.shared);
         // Most ops need none.
         let (mut pauses, mut first_attempt) = (None, None);
+        let mut block: Option<Block> = None;
         let mut attempt = 0;
         let mut wanted = match filter_failed {
             Some(error) => Wanted::Failed(CallError::clone(error)),
@@ -267,16 +286,28 @@ impl<C: Callee> Lane<C> {
             let problem = match made {
                 Attempt::Done(outcome) => {
                     shared.works();
+                    block.iter().for_each(Block::over);
                     shared.progress.done(*number, op.timestamp, outcome, attempt);
                     return Ok(());
                 }
                 Attempt::Rejected(reason) => {
                     shared.works();
+                    block.iter().for_each(Block::over);
                     return self
                         .give_up(waiting, DeadLetterKind::Rejected, reason, attempt, first_attempt)
                         .await;
                 }
                 Attempt::Failed(problem) => problem,
+                Attempt::Blocked(obstacle) => {
+                    let block = block.get_or_insert_with(|| shared.blocked.begin(&shared.plugin));
+                    if block.is_of_the_plugin(&obstacle) {
+                        // It is no attempt: no other ends in another way.
+                        attempt -= 1;
+                        self.wait_for_change(block, &obstacle, op).await?;
+                        continue;
+                    }
+                    obstacle.reason
+                }
             };
             let started = *first_attempt.get_or_insert_with(SystemTime::now);
             shared.progress.problem(&problem);
@@ -321,6 +352,24 @@ impl<C: Callee> Lane<C> {
         }
     }
 
+    /// Waits while something is in the way of the plugin: until it may be tried again, which is when it is another version, and now
+    /// and then.
+    async fn wait_for_change(&mut self, block: &mut Block, obstacle: &Obstacle, op: &Op) -> Result<(), Left> {
+        let shared = Arc::clone(&self.shared);
+        shared.breaker.give_back();
+        shared.progress.problem(&obstacle.reason);
+        let pause = block.meet(&obstacle.reason, op);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.callee.changed() => {
+                block.forget();
+                Ok(())
+            }
+            () = shared.shutdown.cancelled() => Err(Left),
+            () = shared.dropped.cancelled() => Err(Left),
+        }
+    }
+
     /// By the version that was called last.
     async fn give_up(
         &mut self,
@@ -348,10 +397,31 @@ impl<C: Callee> Lane<C> {
         tracing::debug!(plugin = &*self.shared.plugin, op = %op.id(), attempt, "handing over");
         match self.callee.handle(op, attempt).await {
             Ok(Ok(())) => Attempt::Done(Done::Handled),
-            Ok(Err(Failure::Reject(reason))) => Attempt::Rejected(reason),
-            Ok(Err(Failure::Retry(reason))) => Attempt::Failed(reason),
-            Err(error) => Attempt::Failed(error.to_string()),
+            Ok(Err(Failure::Reject(reason))) => match self.callee.met() {
+                Met { made_up: true, .. } => self.not_known(op, &reason),
+                Met { .. } => Attempt::Rejected(reason),
+            },
+            Ok(Err(Failure::Retry(reason))) => self.failed(op, reason),
+            Err(error) => self.failed(op, error.to_string()),
         }
+    }
+
+    /// A call failed, for this reason or for what it met.
+    fn failed(&self, op: &Op, reason: String) -> Attempt {
+        match self.callee.met() {
+            Met { obstacle: Some(obstacle), .. } => Attempt::Blocked(obstacle),
+            Met { made_up: true, .. } => self.not_known(op, &reason),
+            Met { .. } => Attempt::Failed(reason),
+        }
+    }
+
+    /// In a dry run, an op that failed after an answer that was made up.
+    fn not_known(&self, op: &Op, reason: &str) -> Attempt {
+        tracing::info!(
+            plugin = &*self.shared.plugin, op = %op.id(),
+            "dry run, not known what becomes of the op, as an answer was made up: {reason}"
+        );
+        Attempt::Done(Done::Unknown)
     }
 }
 
@@ -368,4 +438,6 @@ enum Attempt {
     Done(Done),
     Rejected(String),
     Failed(String),
+    /// Something is in the way, whatever the op.
+    Blocked(Obstacle),
 }

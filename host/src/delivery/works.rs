@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
+use super::blocked::Blocked;
 use super::breaker::Breaker;
 use super::dispatch::{Dispatcher, Sieve};
 use super::lane::Queue;
@@ -58,6 +59,7 @@ impl Works {
             batch: policy.delivery.into(),
             progress: Arc::clone(progress),
             breaker: Breaker::new(policy.breaker),
+            blocked: Blocked::new(policy.breaker),
             letters,
             shutdown,
             dropped: CancellationToken::new(),

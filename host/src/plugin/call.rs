@@ -11,7 +11,7 @@ use super::state::State;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// It ran, or waited, too long.
-    #[error("{call} took longer than {} ms and was stopped", limit.as_millis())]
+    #[error("{call} took longer than {} ms and was stopped ({} sets the limit)", limit.as_millis(), timeout_flag(call))]
     TimedOut {
         /// Which: `filter`, `handle`, …
         call: &'static str,
@@ -19,7 +19,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// It asked for more memory than it may have.
-    #[error("{call} needs more memory than its limit of {} MiB, or too large a table", limit / (1024 * 1024))]
+    #[error("{call} needs more memory than its limit of {} MiB (--memory sets it), or too large a table", limit / (1024 * 1024))]
     OutOfMemory {
         /// Which: `filter`, `handle`, …
         call: &'static str,
@@ -34,6 +34,11 @@ pub enum CallError {
         /// What it said, or else the kind of trap.
         reason: String,
     },
+}
+
+/// The flag that says how long a call may take.
+fn timeout_flag(call: &str) -> &'static str {
+    if call.starts_with("handle") { "--handle-timeout" } else { "--filter-timeout" }
 }
 
 impl CallError {
@@ -89,6 +94,18 @@ mod tests {
         assert!(cut.len() < LONGEST + 40);
         assert!(cut.ends_with("ä … (16384 bytes more)"));
         assert_eq!(super::cut("short"), "short");
+    }
+
+    #[test]
+    fn a_limit_says_where_it_is_set() {
+        let late = |call| CallError::TimedOut { call, limit: Duration::from_secs(30) }.to_string();
+        assert_eq!(
+            late("handle-batch"),
+            "handle-batch took longer than 30000 ms and was stopped (--handle-timeout sets the limit)"
+        );
+        assert!(late("filter").contains("--filter-timeout"));
+        let full = CallError::OutOfMemory { call: "handle", limit: 32 << 20 }.to_string();
+        assert!(full.contains("its limit of 32 MiB (--memory sets it)"), "{full}");
     }
 
     #[test]

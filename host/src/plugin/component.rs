@@ -18,6 +18,7 @@ use super::call::CallError;
 use super::compiled::Source;
 use super::contract::{self, Fit};
 use super::engine::Engine;
+use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
 use super::linker;
 use super::load_error::LoadError;
@@ -299,7 +300,12 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     // The magic number, then a version: 1 is a core module, 13 with layer 1 a component.
     match bytes.as_slice() {
         [] => Err(LoadError::Empty { path: path() }),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule { path: path() }),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(match unsupported(&bytes) {
+            // To make a component of it would not help.
+            Some(what) => LoadError::Unsupported { path: path(), what },
+            None if is_wasi_0_1(&bytes) => LoadError::Wasi01 { path: path() },
+            None => LoadError::CoreModule { path: path() },
+        }),
         [0, b'a', b's', b'm', ..] => Ok(bytes),
         _ => Err(LoadError::NotWasm { path: path() }),
     }
@@ -324,6 +330,9 @@ fn check_imports(
             Fit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
             Fit::Older(built) => return Err(LoadError::OlderContract { path, built }),
         }
+    }
+    if imports.iter().any(|import| is_newer_wasi(import)) {
+        return Err(LoadError::Unsupported { path, what: WASI_0_3 });
     }
     let known =
         |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));

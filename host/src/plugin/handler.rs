@@ -8,6 +8,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::bindings::{Failure, Hosted, lower, types};
 use super::call::{CallError, one_line};
 use super::component::{Plugin, store};
+use super::obstacle::{Met, Notes, Obstacle};
 use super::slot::Slot;
 use super::state::{Role, State};
 use crate::op::{Namespace, Op};
@@ -23,6 +24,7 @@ pub struct Handler {
     plugin: Plugin,
     instance: Option<Instance>,
     id: String,
+    notes: Notes,
 }
 
 struct Instance {
@@ -37,7 +39,14 @@ impl Handler {
     pub fn new(slot: &Slot) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
-        Self { slot: slot.clone(), versions, plugin, instance: None, id: String::new() }
+        Self {
+            slot: slot.clone(),
+            versions,
+            plugin,
+            instance: None,
+            id: String::new(),
+            notes: Notes::default(),
+        }
     }
 
     /// The version that was called last.
@@ -48,6 +57,21 @@ impl Handler {
     /// Bytes of linear memory that its instance has taken. 0: there is none now.
     pub fn memory(&self) -> usize {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
+    }
+
+    /// What the last call met.
+    pub fn met(&self) -> Met {
+        self.notes.met(&self.slot.shared().handled)
+    }
+
+    /// Waits until another version is current than the one that was called last. Other settings make another version.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut versions = self.versions.clone();
+        async move {
+            if versions.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Whether the version that is called next takes several ops at once.
@@ -62,18 +86,21 @@ impl Handler {
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
         self.take_up_version();
-        let Self { slot, plugin, instance, id, .. } = self;
+        let Self { slot, plugin, instance, id, notes, .. } = self;
         // Taken out, so that an instance in the middle of a call that is given up is not used again.
         let taken = instance.take();
         op.write_id(id);
         let call = async {
-            let mut instance = begin(slot, plugin, taken, id, &op.namespace).await?;
+            let mut instance = begin(slot, plugin, taken, id, &op.namespace, notes).await?;
             let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
             end(instance, answer, "handle", plugin)
         };
         let limit = plugin.limits().handle_timeout;
         let called = tokio::time::timeout(limit, call).await;
         let outcome = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit })))?;
+        if outcome.is_ok() {
+            self.handled();
+        }
         Ok(outcome.map_err(tidy))
     }
 
@@ -84,7 +111,7 @@ impl Handler {
     pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<Outcome>, CallError> {
         const CALL: &str = "handle-batch";
         self.take_up_version();
-        let Self { slot, plugin, instance, .. } = self;
+        let Self { slot, plugin, instance, notes, .. } = self;
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
         let taken = instance.take();
         let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
@@ -92,7 +119,7 @@ impl Handler {
             ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
         let first_id = ids.first().map_or("", String::as_str);
         let call = async {
-            let mut instance = begin(slot, plugin, taken, first_id, &first.namespace).await?;
+            let mut instance = begin(slot, plugin, taken, first_id, &first.namespace, notes).await?;
             let Instance { store, instance: exports, .. } = &mut instance;
             let function = exports.get_typed_func::<(&[types::Op<'_>],), (Vec<Outcome>,)>(&mut *store, CALL);
             let answer = match function {
@@ -108,7 +135,26 @@ impl Handler {
             let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
             return Err(CallError::Trapped { call: CALL, reason });
         }
+        if outcomes.iter().all(Result::is_ok) {
+            self.handled();
+        }
         Ok(outcomes.into_iter().map(|outcome| outcome.map_err(tidy)).collect())
+    }
+
+    /// The plugin handled what it was given. Where something was in its way, it got round it by itself, which is said once.
+    fn handled(&self) {
+        let shared = self.slot.shared();
+        match self.met().obstacle {
+            None => self.notes.count(&shared.handled),
+            Some(Obstacle { reason, .. }) if shared.is_new(&reason) => {
+                tracing::warn!(
+                    plugin = self.plugin.name(),
+                    op = self.id,
+                    "{reason} (the op was handled without it)"
+                );
+            }
+            Some(_) => {}
+        }
     }
 
     fn take_up_version(&mut self) {
@@ -136,10 +182,12 @@ async fn begin(
     taken: Option<Instance>,
     op: &str,
     namespace: &Arc<Namespace>,
+    notes: &Notes,
 ) -> Result<Instance, CallError> {
+    notes.clear();
     let mut instance = match taken {
         Some(instance) => instance,
-        None => start(slot, plugin).await?,
+        None => start(slot, plugin, notes).await?,
     };
     instance.calls += 1;
     instance.store.data_mut().begin(op, namespace);
@@ -166,9 +214,10 @@ fn tidy(failure: Failure) -> Failure {
     }
 }
 
-async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
+async fn start(slot: &Slot, plugin: &Plugin, notes: &Notes) -> Result<Instance, CallError> {
     let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), Role::Handler)?;
     store.data_mut().selection = Some(plugin.shared_selection());
+    store.data_mut().note_in(notes);
     // Each tick, let the time-out and the other work on this thread have their turn; and, by tokio's way to yield, what has come
     // over the network, which a thread that always has something to do would look at every 61 turns only.
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));

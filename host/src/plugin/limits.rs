@@ -29,7 +29,7 @@ pub struct Limits {
     pub filter_timeout: Duration,
     /// How long one call of `handle` may take, with all that it waits for.
     pub handle_timeout: Duration,
-    /// How long the plugin waits for one answer of the cluster, the store or an HTTP server.
+    /// How long the plugin waits for one answer of the cluster, the store, the mail server or an HTTP server.
     pub call_timeout: Duration,
     /// Lines that all instances log in a second.
     pub log_lines: u32,

@@ -44,6 +44,13 @@ pub enum LoadError {
         "compiled plugins cannot be kept in {}: {reason}. help: name another directory with --cache-dir", directory.display()
     )]
     Uncached { directory: PathBuf, reason: String },
+    #[error(
+        "the plugin {} is a core WebAssembly module for WASI 0.1, and a plugin is a component for WASI 0.2. In Rust, build it with \
+         --target wasm32-wasip2; of another compiler, make a component of it: gtm-host componentize CORE.wasm -o PLUGIN.wasm", path.display()
+    )]
+    Wasi01 { path: PathBuf },
+    #[error("the plugin {} {what}", path.display())]
+    Unsupported { path: PathBuf, what: &'static str },
     #[error("the plugin {} cannot be compiled: {reason}. Build it again", path.display())]
     Invalid { path: PathBuf, reason: String },
     #[error(

@@ -60,4 +60,19 @@ impl Setup {
         let http = HttpClient::new(name, &grants.http, limits)?;
         Ok(Self { name: name.as_str().into(), limits: *limits, grants: grants.clone(), config, env, http })
     }
+
+    /// How long an answer is waited for, and where that is set.
+    pub(super) fn call_timeout_in_words(&self) -> String {
+        format!(
+            "{}, the limit of one call (--call-timeout, or [plugins.{}.limits] call_timeout in gtm.toml)",
+            humantime::format_duration(self.limits.call_timeout),
+            self.name
+        )
+    }
+
+    /// How large a body may be, and where that is set.
+    pub(super) fn http_bytes_in_words(&self) -> String {
+        let most = bytesize::ByteSize::b(u64::try_from(self.limits.http_bytes).unwrap_or(u64::MAX));
+        format!("{} ([plugins.{}.limits] http_bytes in gtm.toml)", most.display().iec(), self.name)
+    }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::call::CallError;
 use super::component::Plugin;
 use super::metrics::{Metrics, PluginMetrics};
+use super::obstacle::Handled;
 use super::services::Services;
 use super::throttle::Throttle;
 use crate::store::Room;
@@ -39,6 +40,10 @@ pub(super) struct Shared {
     pub(super) said_that_it_is_fed: AtomicBool,
     /// For what it keeps as its state.
     pub(super) room: Room,
+    /// Ops that were handled by a capability.
+    pub(super) handled: Handled,
+    /// The last obstacle that the plugin got round by itself.
+    got_round: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -49,7 +54,19 @@ impl Shared {
             throttle: Throttle::new(),
             said_that_it_is_fed: AtomicBool::new(false),
             room: Room::default(),
+            handled: Handled::default(),
+            got_round: Mutex::default(),
         }
+    }
+
+    /// Whether this is another obstacle than the last time.
+    pub(super) fn is_new(&self, obstacle: &str) -> bool {
+        let mut last = self.got_round.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = last.as_deref() != Some(obstacle);
+        if is_new {
+            *last = Some(obstacle.to_owned());
+        }
+        is_new
     }
 }
 

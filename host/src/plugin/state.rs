@@ -1,7 +1,6 @@
 //! What the host keeps beside an instance: all that its imports can reach.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use wasmtime::component::ResourceTable;
@@ -13,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::bindings::types;
 use super::capabilities::http::Hooks;
 use super::limits::Quota;
+use super::obstacle::{Notes, Part};
 use super::output::Output;
 use super::running::Running;
 use super::services::{Effect, Recorder};
@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) mails: u32,
     /// For how long a filter has run in the call in hand.
     pub(super) running: Running,
+    /// What was in the way of the call in hand.
+    pub(super) notes: Notes,
 }
 
 impl State {
@@ -97,7 +99,14 @@ impl State {
             selection: None,
             mails: 0,
             running: Running::default(),
+            notes: Notes::default(),
         })
+    }
+
+    /// Has what is in the way of a call noted there.
+    pub(super) fn note_in(&mut self, notes: &Notes) {
+        self.notes = notes.clone();
+        self.hooks.note_in(notes);
     }
 
     /// Gets ready for a call with the op of this id, in this namespace.
@@ -112,15 +121,10 @@ impl State {
         self.hooks.begin(op);
     }
 
-    /// Says in the log that the plugin tried what it may not, and gives back the sentence: what it is, and how it is granted on the
-    /// command line and in a settings file.
-    pub(super) fn not_granted(&self, what: &str, said: &str, written: &str) -> String {
-        let plugin = &*self.setup.name;
-        let reason = format!(
-            "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"
-        );
-        tracing::warn!(plugin, op = self.op, "{reason}");
-        reason
+    /// Notes that the plugin tried what it may not, and gives back the sentence: what it is, and how it is granted on the command
+    /// line and in a settings file. `part`: something else of that kind is granted.
+    pub(super) fn not_granted(&self, what: &str, said: &str, written: &str, part: Option<Part>) -> String {
+        self.notes.blocked(how_to_grant(&self.setup.name, what, said, written), part)
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -143,10 +147,17 @@ impl State {
     }
 }
 
-/// What a call of the host gives within its time; an epoch does not stop what waits outside of the plugin.
-pub(super) async fn timed<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, String> {
-    let late = |_| format!("there was no answer within {}", humantime::format_duration(limit));
-    tokio::time::timeout(limit, call).await.map_err(late)
+/// What is not granted, and how it is granted.
+pub(super) fn how_to_grant(plugin: &str, what: &str, said: &str, written: &str) -> String {
+    format!(
+        "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"
+    )
+}
+
+/// What `who` answers within the time of one call; an epoch does not stop what waits outside of the plugin.
+pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output = T>) -> Result<T, String> {
+    let late = |_| format!("{who} did not answer within {}", setup.call_timeout_in_words());
+    tokio::time::timeout(setup.limits.call_timeout, call).await.map_err(late)
 }
 
 impl WasiView for State {

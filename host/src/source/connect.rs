@@ -116,18 +116,20 @@ impl fmt::Display for Deployment {
 /// Connections that plugins use at once.
 const FOR_PLUGINS: u32 = 32;
 
-/// A client for what plugins read and write: with connections of its own, so that they keep none from the host's reading.
-/// Nothing is asked yet.
+/// A client for what plugins read and write, and the names of its hosts: with connections of its own, so that they keep none from the
+/// host's reading. Nothing is asked yet.
 ///
 /// # Errors
 /// The URI cannot be understood.
-pub async fn client_for_plugins(uri: &str) -> Result<Client, ConnectError> {
+pub async fn client_for_plugins(uri: &str) -> Result<(Client, String), ConnectError> {
     let mut options = uri::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     options.app_name = Some("gtm-host plugins".to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
     options.heartbeat_freq.get_or_insert(HEARTBEAT);
     options.max_pool_size = Some(FOR_PLUGINS);
-    Client::with_options(options).map_err(|error| not_parsed(uri, &error))
+    let hosts = hosts(&options);
+    let client = Client::with_options(options).map_err(|error| not_parsed(uri, &error))?;
+    Ok((client, hosts))
 }
 
 /// Connects, and makes sure that there is something that can be followed. `connections` are needed at the
@@ -146,7 +148,7 @@ pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment)
     // The driver's own bound is 10, and each tail keeps a connection.
     options.max_pool_size.get_or_insert(connections.max(10));
     let mut deployment = Deployment {
-        hosts: options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        hosts: hosts(&options),
         topology: Topology::Sharded,
         tls: matches!(options.tls, Some(Tls::Enabled(_))),
         credential: options.credential.is_some(),
@@ -157,6 +159,10 @@ pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment)
     let hello = hello.map_err(|error| deployment.failed(&error))?;
     deployment.topology = topology(&hello, &deployment.hosts)?;
     Ok((client, deployment))
+}
+
+fn hosts(options: &mongodb::options::ClientOptions) -> String {
+    options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What says `hello`.

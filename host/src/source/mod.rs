@@ -28,7 +28,7 @@ pub use live::{Follow, HistoryLost, Live, SourceError, now};
 pub use position::Position;
 pub(crate) use reply::id_of;
 pub use reply::{Malformed, Reply};
-pub(crate) use server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
+pub(crate) use server_error::{UNAUTHORIZED, command_code, is_code_that_passes, may_pass, sentence};
 pub use skip::{Skip, Skipped, skipped_by_name};
 pub use start::{NoStart, Restart, Start};
 pub(crate) use wire::timed;

@@ -29,6 +29,11 @@ pub(crate) fn may_pass(error: &Error) -> bool {
     is_transient(error) || command_code(error).is_some_and(|code| LOST_CURSOR.contains(&code))
 }
 
+/// Whether a server that answers with this code may answer otherwise a little later.
+pub(crate) fn is_code_that_passes(code: i32) -> bool {
+    TRANSIENT.contains(&code) || LOST_CURSOR.contains(&code)
+}
+
 /// Whether it was given up because it took too long.
 pub(crate) fn is_timeout(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)

@@ -78,6 +78,38 @@ fn a_core_module() {
 }
 
 #[test]
+fn what_this_host_does_not_run() {
+    for (wat, said) in [
+        (r#"(component (core module (memory 1 1 shared)))"#, "uses threads, and a plugin has one thread"),
+        ("(component (core module (tag $t) (func (throw $t))))", "throws exceptions of WebAssembly"),
+        (
+            "(component (core module (type (struct (field i32))) (func (drop (struct.new 0 (i32.const 1))))))",
+            "uses the garbage collector of WebAssembly (GC)",
+        ),
+        ("(component (type (stream u8)))", "is built for WASI 0.3, and this gtm-host offers WASI 0.2"),
+        (
+            r#"(component (import "wasi:cli/stdout@0.3.0" (instance)))"#,
+            "is built for WASI 0.3, and this gtm-host offers WASI 0.2",
+        ),
+        (
+            r#"(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32))))"#,
+            "is a core WebAssembly module for WASI 0.1",
+        ),
+        ("(module (memory 1 1 shared))", "uses threads, and a plugin has one thread"),
+    ] {
+        let error = error_with_bytes(&wat::parse_str(wat).unwrap());
+        assert!(error.contains(said) && !error.contains("Build it again"), "{wat}: {error}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let core = file(&directory, "core.wasm", &wat::parse_str("(module (memory 1 1 shared))").unwrap());
+    let core = core.to_str().unwrap();
+    let said = error_of(&["componentize", core, "-o", "/dev/null"]);
+    assert!(said.contains("uses threads"), "{said}");
+    let (code, said, _) = crate::support::run(&["check", core]);
+    assert!(code == Some(1) && said.contains("uses threads"), "{said}");
+}
+
+#[test]
 fn a_component_cut_short() {
     let bytes = std::fs::read(plugin("print_ops")).unwrap();
     let said = error_with_bytes(&bytes[..bytes.len() / 2]);

@@ -50,8 +50,16 @@ impl SmtpSink {
     /// # Errors
     /// It cannot be started.
     pub fn start_at(port: u16) -> anyhow::Result<Self> {
+        Self::start_with(port, &[])
+    }
+
+    /// Starts one that knows SMTPUTF8 (`utf8`), or wants a login that nobody has (`login`).
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(port: u16, options: &[&str]) -> anyhow::Result<Self> {
         let mut command = Venv::ready()?.script("smtp_sink.py");
-        command.arg(port.to_string()).stdout(Stdio::piped());
+        command.arg(port.to_string()).args(options).stdout(Stdio::piped());
         let mut process = Process::start("the mail server", &mut command)?;
         process.wait_for_port(port, START)?;
         let output = process.child().stdout.take().context("the mail server has no output")?;

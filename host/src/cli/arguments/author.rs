@@ -28,6 +28,10 @@ pub(in crate::cli) struct TryArguments {
     /// An update, after which the document is this
     #[arg(long = "update", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
     pub(in crate::cli) updates: Vec<String>,
+    /// What changed in an update, as a change stream says it: '{"updatedFields":{"total":120},"removedFields":["note"]}'. The first
+    /// is of the first --update, and so on
+    #[arg(long = "changed", value_name = "DESCRIPTION")]
+    pub(in crate::cli) changes: Vec<String>,
     /// A deletion of the document with this key
     #[arg(long = "delete", num_args = 2, value_names = ["DB.COLL", "KEY"])]
     pub(in crate::cli) deletions: Vec<String>,
@@ -38,7 +42,14 @@ pub(in crate::cli) struct TryArguments {
     /// any case
     #[arg(short, long = "grant", value_name = "GRANT")]
     grants: Vec<PluginGrant>,
-    /// A server that the plugin may read from. By default it reads nothing
+    /// What a server answers to a request of the plugin, which is not sent: a file, or JSON. The request is METHOD URL, with a status
+    /// after it if that is not 200; the URL may end in *. May be given more than once; of several to one request, each is given once
+    #[arg(long = "answer", num_args = 2, value_names = ["REQUEST", "FILE|JSON"])]
+    pub(in crate::cli) answers: Vec<String>,
+    /// Send the plugin's requests by GET and HEAD that have no --answer. By default none is sent: each is answered by an empty 200
+    #[arg(long)]
+    pub(in crate::cli) allow_http_get: bool,
+    /// A cluster that the plugin may read from. What it writes is shown, and not written
     #[arg(long, value_name = "URI")]
     uri: Option<String>,
     /// What is printed: text for people, or JSON objects, one a line

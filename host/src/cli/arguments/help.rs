@@ -19,7 +19,7 @@ Examples:
     gtm-host --config gtm.toml
 
 A plugin is a WebAssembly component that exports filter and handle. It has no files, no network, no mail and
-no environment but for what is granted (--grant). When its file changes it is swapped, without a pause.
+no environment but for what is granted (--grant); an op that needs more waits. When its file changes it is swapped, without a pause.
 SIGHUP has the settings file read anew. One that fails is tried again; each op that is not handled in the end is logged with its id.
 SIGINT (Ctrl-C) and SIGTERM stop the host when what it has read is handled; a second one stops it at once.
 Exit status: 0 stopped by a signal, 1 failed, 2 the command line was not understood.";
@@ -167,15 +167,20 @@ Examples:
 Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was not understood.";
 
 pub(super) const TRY: &str = "\
-The plugin runs as a host runs it, in its sandbox. What it logs goes to the standard error.
+The plugin runs as a host runs it, in its sandbox. What it logs goes to the standard error. An HTTP request that
+has no --answer is answered by an empty 200, which is made up: where the plugin fails after it, what becomes of the op is not
+known. A plugin that lacks a grant ends the command.
 
 Examples:
   gtm-host try my_plugin.wasm --insert shop.orders '{\"_id\":1,\"total\":120}'
   gtm-host try my_plugin.wasm --insert users.users '{\"_id\":1,\"email\":\"ada@example.com\"}' -s subject=Hello
+  gtm-host try my_plugin.wasm --update shop.orders '{\"_id\":1,\"total\":9}' --changed '{\"updatedFields\":{\"total\":9}}'
+  gtm-host try my_plugin.wasm --op ops.jsonl --answer 'GET https://api.example.com/users/1' user.json
+  gtm-host try my_plugin.wasm --op ops.jsonl --answer 'POST https://api.example.com/* 503' '{}'
   gtm-host tail --namespace shop.orders > ops.jsonl; gtm-host try my_plugin.wasm --op ops.jsonl --output json
 
-Exit status: 0 each op was handled, or not wanted, 1 one was not, 2 the command line was not understood,
-130 stopped by a signal.";
+Exit status: 0 each op was handled, or not wanted, 1 one was not, or that is not known, 2 the command line was not
+understood, 130 stopped by a signal.";
 
 pub(super) const NEW: &str = "\
 Examples:

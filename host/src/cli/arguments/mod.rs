@@ -2,6 +2,7 @@
 
 mod admin;
 mod author;
+mod brief;
 mod check;
 mod checkpoints;
 mod common;
@@ -214,7 +215,8 @@ impl Arguments {
     /// # Errors
     /// They are not understood, or ask for help.
     pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
-        let matches = Self::command().try_get_matches_from(words)?;
+        let command = brief::brief(Self::command(), "gtm-host");
+        let matches = command.try_get_matches_from(words).map_err(brief::with_hint)?;
         let Self { command, run } = Self::from_arg_matches(&matches)?;
         let mut command = command.unwrap_or(Command::Run(run));
         let said: &ArgMatches = matches.subcommand().map_or(&matches, |(_, said)| said);
@@ -326,6 +328,45 @@ mod tests {
         assert_eq!(settings.plugins["mail"].path.as_deref(), Some(Path::new("a/mail.wasm")));
         assert_eq!(settings.plugins["mail"].config["k"], ConfigValue::from("1".to_owned()));
         assert_eq!(settings.plugins["x"].config["k"], ConfigValue::from("a=b".to_owned()));
+    }
+
+    #[test]
+    fn a_path_with_an_equals_sign_is_a_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().join("a=b.wasm");
+        std::fs::write(&there, "").unwrap();
+        let there = there.to_str().unwrap();
+        let settings = settings(&["-p", "/srv/env=prod/x.wasm", "-p", there, "-p", "y=c=d.wasm"]).unwrap();
+        for (name, path) in [("x", "/srv/env=prod/x.wasm"), ("a=b", there), ("y", "c=d.wasm")] {
+            assert_eq!(settings.plugins[name].path.as_deref(), Some(Path::new(path)));
+        }
+    }
+
+    #[test]
+    fn a_value_in_another_form_is_a_sentence() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gtm.toml");
+        for (text, said) in [
+            ("[delivery]\nlanes = 0\n", "line 2: 0 is too few: write 1 or more"),
+            ("[delivery]\nlanes = -1\n", "line 2: -1 is not a count: write a whole number"),
+            ("[plugins.x]\nlanes = 0\n", "line 2: 0 is too few: write 1 or more"),
+            ("[retry]\nmax_attempts = 0\n", "line 2: 0 is too few: write 1 or more"),
+            ("[limits]\nmemory = 256\n", "line 2: 256 has no unit: write \"256 MiB\""),
+            ("[limits]\nmemory = \"256\"\n", "line 2: 256 has no unit: write \"256 MiB\""),
+            ("[limits]\nhandle_timeout = 30\n", "line 2: 30 is not a time: write it in quotes with its unit"),
+            (
+                "[source]\nstart = 2026-01-31T12:00:00Z\n",
+                "line 2: 2026-01-31T12:00:00Z is to stand in quotes: \"2026-01-31T12:00:00Z\"",
+            ),
+            ("[source]\nstart = 1795761409.5\n", "line 2: 1795761409.5 is to stand in quotes"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let refused = settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).unwrap_err();
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+        assert!(settings(&["-p", "x.wasm", "--memory", "256"]).unwrap_err().contains("256 has no unit"));
+        let apart = settings(&["-p", "x.wasm", "--start", "2026-01-31", "12:00:00"]).unwrap_err();
+        assert!(apart.contains("put it in quotes, as in --start '2026-01-31 12:00:00'"), "{apart}");
     }
 
     #[test]

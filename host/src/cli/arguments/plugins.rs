@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::Args;
-use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::config::{PluginSettings, Settings, parse_size};
 use gtm_host::plugin::Grant;
 
 use super::{Typed, overlay};
@@ -49,7 +49,7 @@ pub(in crate::cli) struct PluginArguments {
     mail_from: Option<String>,
 
     /// Memory that each instance of a plugin may take [default: 256 MiB]
-    #[arg(long, env = "GTM_MEMORY", value_name = "SIZE")]
+    #[arg(long, env = "GTM_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     memory: Option<ByteSize>,
 
     /// Time for one call of a plugin's filter [default: 1s]
@@ -60,7 +60,7 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     handle_timeout: Option<Duration>,
 
-    /// Time for one answer of the cluster, the store or an HTTP server to a plugin [default: 20s]
+    /// Time for one answer of the cluster, the store, the mail server or an HTTP server to a plugin [default: 20s]
     #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     call_timeout: Option<Duration>,
 
@@ -133,14 +133,19 @@ impl FromStr for NamedPlugin {
 
     fn from_str(argument: &str) -> Result<Self, String> {
         let (name, path) = match argument.split_once('=') {
-            Some((name, path)) => (name.to_owned(), Path::new(path)),
-            None => (stem(argument), Path::new(argument)),
+            Some((name, path)) if !is_path(argument, name, path) => (name.to_owned(), Path::new(path)),
+            _ => (stem(argument), Path::new(argument)),
         };
         if name.is_empty() || path.as_os_str().is_empty() {
             return Err("expected FILE or NAME=FILE".to_owned());
         }
         Ok(Self { name, path: path.to_owned() })
     }
+}
+
+/// Whether what stands before a `=` is part of a path, and not a name: a name has no slash, and a file that is there is meant.
+fn is_path(whole: &str, name: &str, path: &str) -> bool {
+    name.contains('/') || (Path::new(whole).is_file() && !Path::new(path).exists())
 }
 
 pub(super) fn stem(path: &str) -> String {

@@ -47,7 +47,7 @@ pub(super) async fn run(
             left += 1;
             continue;
         };
-        match attempt(handler, letter).await {
+        match attempt(handler, letter).await? {
             Ok(id) => {
                 store.drop_dead_letter(&id).await?;
                 handled += 1;
@@ -117,14 +117,25 @@ impl<'a> Handlers<'a> {
 }
 
 /// Gives back the id of a letter that is handled now; or else the letter as it is to be kept.
-async fn attempt(handler: &mut Handler, letter: DeadLetter) -> Result<String, Box<DeadLetter>> {
+///
+/// # Errors
+/// Something is in the way of the plugin, whatever the letter, which stays as it is.
+async fn attempt(
+    handler: &mut Handler,
+    letter: DeadLetter,
+) -> anyhow::Result<Result<String, Box<DeadLetter>>> {
     let attempts = letter.attempts.saturating_add(1);
     let (kind, error) = match handler.call(&letter.op, attempts).await {
-        Ok(Ok(())) => return Ok(letter.id),
+        Ok(Ok(())) => return Ok(Ok(letter.id)),
         Ok(Err(Failure::Reject(reason))) => (DeadLetterKind::Rejected, reason),
         Ok(Err(Failure::Retry(reason))) => (DeadLetterKind::Failed, reason),
         Err(error) => (DeadLetterKind::Failed, error.to_string()),
     };
+    if kind == DeadLetterKind::Failed
+        && let Some(obstacle) = handler.met().obstacle
+    {
+        bail!("the plugin {} can handle nothing, and the letters stay: {}", letter.plugin, obstacle.reason);
+    }
     let (version, time) = (handler.plugin().version().to_owned(), SystemTime::now());
-    Err(Box::new(DeadLetter { kind, error, attempts, version, time, ..letter }))
+    Ok(Err(Box::new(DeadLetter { kind, error, attempts, version, time, ..letter })))
 }

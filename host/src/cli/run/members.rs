@@ -10,6 +10,7 @@ use gtm_host::plugin::{Plugin, PluginSetup, Services, Slot};
 use gtm_host::source::Restart;
 
 use super::watch::{Signature, signature};
+use crate::cli::asking::{self, say_gaps};
 use crate::cli::load::Loader;
 
 /// A plugin of the host.
@@ -87,6 +88,25 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     Ok(all)
 }
 
+/// Grants the plugins what is agreed to at the terminal, and loads those anew that were granted something.
+pub(super) async fn complete(
+    settings: &mut Settings,
+    loader: &Loader,
+    plugins: &mut [Loaded],
+) -> anyhow::Result<()> {
+    let changed = asking::complete(settings, plugins.iter().map(|loaded| &loaded.plugin)).await?;
+    let mut present = settings.present_plugins()?;
+    for loaded in plugins {
+        let name = loaded.plugin.name().to_owned();
+        if changed.contains(&name)
+            && let Some((path, own)) = present.remove(&name)
+        {
+            *loaded = Loaded::load(loader, &name, path, own, settings).await?;
+        }
+    }
+    Ok(())
+}
+
 impl Members {
     pub(super) fn new(loader: Loader, services: Services, loaded: Vec<Loaded>, settings: &Settings) -> Self {
         let mut members = Self { loader, services, all: BTreeMap::new() };
@@ -96,6 +116,7 @@ impl Members {
 
     fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
+        say_gaps(&plugin, &self.services);
         let member = Member {
             seen,
             path,
@@ -200,6 +221,7 @@ impl Members {
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
+                    say_gaps(&plugin, &self.services);
                     member.slot.swap(plugin);
                 }
                 Err(error) => {

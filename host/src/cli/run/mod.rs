@@ -30,7 +30,7 @@ use super::load::{Loader, services, with_store};
 use super::server::{Server, client_for_plugins};
 use super::{DEFECT, GRACE, going_on, listed, workers};
 use events::Events;
-use members::{Member, Members, load};
+use members::{Member, Members, complete, load};
 use taking_up::Look;
 
 /// Plugins for which there are connections to read by, at least.
@@ -95,11 +95,12 @@ struct Turns<'a> {
 }
 
 impl Host {
-    async fn prepare(settings: Settings) -> anyhow::Result<Self> {
+    async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
         let loader = Loader::new(&settings)?;
         // Before they are read: what changes from now on is seen.
         let looked = Some(Look::at(&settings));
-        let plugins = load(&loader, &settings).await?;
+        let mut plugins = load(&loader, &settings).await?;
+        complete(&mut settings, &loader, &mut plugins).await?;
         let services = services(&settings).await?;
         // More may come while it runs.
         let server = Server::find(&settings, plugins.len().max(READERS) + 1).await?;

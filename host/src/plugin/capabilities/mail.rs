@@ -1,22 +1,26 @@
 //! `gtm:plugin/mail`: e-mail through the mail server that the host is set up with. The plugin sees
-//! neither its address nor its password.
+//! no password of it.
 
 use std::time::Duration;
 
 use lettre::message::{Mailbox, MultiPart, SinglePart};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
 use serde_json::json;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::mail::{self, Error, Host, Message};
 use crate::plugin::state::State;
 
-/// For the whole dialogue of one message; less than the time a handle has by default, so that the
-/// plugin learns of it. (lettre's own time-out ends with the TCP connection.)
-const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
+const CHECK: Duration = Duration::from_secs(20);
+/// How long a server that has just refused a letter is asked whether it takes any.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
 /// Replies for good that are about the connection, not about the message: the server takes no mail, or
 /// wants another login. RFC 7504, RFC 4954.
 const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
+/// What a plugin hears that may send mail, where there is nothing to send it through.
+pub(in crate::plugin) const NO_SERVER: &str =
+    "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml";
 /// Where neither the plugin nor the host names a sender.
 const SENDER: &str = "gtm-host@localhost";
 
@@ -26,6 +30,19 @@ const SENDER: &str = "gtm-host@localhost";
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     sender: Mailbox,
+    /// The URL, without user and password.
+    server: String,
+}
+
+/// Why a letter was not sent.
+#[derive(Debug)]
+enum Unsent {
+    /// The server will never take this letter.
+    Rejected(String),
+    /// It takes none from this host, as the host is set up.
+    NotSetUp(String),
+    /// It may take it later.
+    Unavailable(String),
 }
 
 /// Why mail cannot be set up.
@@ -59,7 +76,7 @@ impl Mailer {
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
         let transport =
             AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailerError::Url)?.build();
-        Ok(Self { transport, sender })
+        Ok(Self { transport, sender: for_any_server(sender), server: without_password(url) })
     }
 
     /// Asks the mail server whether it is there.
@@ -67,21 +84,78 @@ impl Mailer {
     /// # Errors
     /// Why it is not, in words.
     pub async fn check(&self) -> Result<(), String> {
-        match tokio::time::timeout(SMTP_TIMEOUT, self.transport.test_connection()).await {
+        let server = &self.server;
+        match tokio::time::timeout(CHECK, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("it does not answer as a mail server does".to_owned()),
-            Ok(Err(error)) => Err(words(&error)),
-            Err(_) => Err(timed_out()),
+            Ok(Ok(false)) => Err(format!("{server} does not answer as a mail server does")),
+            Ok(Err(error)) => Err(self.words(&error)),
+            Err(_) => Err(format!("{server} did not answer within {} s", CHECK.as_secs())),
         }
     }
 
-    async fn send(&self, letter: Letter) -> Result<(), Error> {
-        match tokio::time::timeout(SMTP_TIMEOUT, self.transport.send(letter)).await {
+    /// `limit`: for the whole dialogue, in words too.
+    async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), Unsent> {
+        let (time, set_by) = limit;
+        let unsendable = unsendable_without_utf8(&letter);
+        match tokio::time::timeout(time, self.transport.send(letter)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if refuses_message(&error) => Err(Error::Rejected(words(&error))),
-            Ok(Err(error)) => Err(Error::Unavailable(words(&error))),
-            Err(_) => Err(Error::Unavailable(timed_out())),
+            Ok(Err(error)) if error.is_permanent() && self.takes_none().await => {
+                Err(self.not_set_up(&self.words(&error)))
+            }
+            Ok(Err(error)) => Err(self.unsent(&error, unsendable)),
+            Err(_) => Err(Unsent::Unavailable(format!(
+                "the mail server {} did not take the message within {set_by}",
+                self.server
+            ))),
         }
+    }
+
+    /// Whether the server refuses every connection for good, whatever the letter.
+    async fn takes_none(&self) -> bool {
+        let asked = tokio::time::timeout(ASKED_AGAIN, self.transport.test_connection()).await;
+        matches!(asked, Ok(Err(error)) if error.is_permanent())
+    }
+
+    /// What an error means. `unsendable`: an address that only servers with SMTPUTF8 take.
+    fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> Unsent {
+        let words = self.words(error);
+        if error.is_permanent() {
+            let is_of_connection = error.status().is_some_and(|code| NOT_THE_MESSAGE.contains(&code.into()));
+            return if is_of_connection { self.not_set_up(&words) } else { Unsent::Rejected(words) };
+        }
+        if !error.is_client() {
+            return Unsent::Unavailable(words);
+        }
+        // lettre refuses by itself what the server's greeting rules out, and gives no code to tell by.
+        match unsendable {
+            Some(address) if words.contains("SMTPUTF8") => Unsent::Rejected(format!(
+                "\"{address}\" cannot be sent to: the mail server {} takes only ASCII before the @ (it offers no SMTPUTF8)",
+                self.server
+            )),
+            _ if words.contains("8BITMIME") => Unsent::Rejected(words),
+            // It wants TLS or a login in another way than the host's URL says.
+            _ => self.not_set_up(&words),
+        }
+    }
+
+    fn not_set_up(&self, words: &str) -> Unsent {
+        Unsent::NotSetUp(format!(
+            "{words}. Correct the URL of the mail server (--smtp, or mail.url in gtm.toml)"
+        ))
+    }
+
+    /// An SMTP error with its server and its causes, of which the last says most.
+    fn words(&self, error: &lettre::transport::smtp::Error) -> String {
+        let mut words = format!("the mail server {}: {error}", self.server);
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !words.contains(&more) {
+                words = format!("{words}: {more}");
+            }
+            cause = error.source();
+        }
+        words
     }
 }
 
@@ -93,7 +167,7 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
 impl Host for State {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
         if !self.setup.grants.mail {
-            return Err(Error::NotGranted(self.not_granted("mail", "mail", "mail = true")));
+            return Err(Error::NotGranted(self.not_granted("mail", "mail", "mail = true", None)));
         }
         if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
@@ -110,14 +184,16 @@ impl Host for State {
             return Ok(id);
         }
         let Some(mailer) = &services.mailer else {
-            return Err(Error::NotGranted(
-                "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml"
-                    .to_owned(),
-            ));
+            return Err(Error::NotGranted(self.notes.blocked(NO_SERVER.to_owned(), None)));
         };
         let (letter, id) = compose_as(message, Some(&mailer.sender), id)?;
-        mailer.send(letter).await?;
-        Ok(id)
+        let limit = (self.setup.limits.call_timeout, &*self.setup.call_timeout_in_words());
+        match mailer.send(letter, limit).await {
+            Ok(()) => Ok(id),
+            Err(Unsent::Rejected(reason)) => Err(Error::Rejected(reason)),
+            Err(Unsent::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),
+            Err(Unsent::Unavailable(reason)) => Err(Error::Unavailable(reason)),
+        }
     }
 }
 
@@ -172,29 +248,35 @@ fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error>
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, Error> {
-    address.parse().map_err(|error| Error::Invalid(format!("\"{address}\" is no e-mail address: {error}")))
+    let parsed = address.parse().map(for_any_server);
+    parsed.map_err(|error| Error::Invalid(format!("\"{address}\" is no e-mail address: {error}")))
 }
 
-fn refuses_message(error: &lettre::transport::smtp::Error) -> bool {
-    error.is_permanent() && !error.status().is_some_and(|code| NOT_THE_MESSAGE.contains(&code.into()))
-}
-
-fn timed_out() -> String {
-    format!("the mail server did not finish its part within {} s", SMTP_TIMEOUT.as_secs())
-}
-
-/// An SMTP error with its causes, of which the last says most.
-fn words(error: &lettre::transport::smtp::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        cause = error.source();
+/// The same mailbox, its domain in ASCII, as every server takes it: `müller.de` is `xn--mller-kva.de`. The local part cannot be
+/// written in another way.
+fn for_any_server(mailbox: Mailbox) -> Mailbox {
+    let address = &mailbox.email;
+    if address.domain().is_ascii() {
+        return mailbox;
     }
-    words
+    let ascii = idna::domain_to_ascii(address.domain()).ok();
+    match ascii.and_then(|domain| Address::new(address.user(), domain).ok()) {
+        Some(email) => Mailbox { name: mailbox.name, email },
+        None => mailbox,
+    }
+}
+
+/// The first address of a letter that only a server with SMTPUTF8 takes (RFC 6531).
+fn unsendable_without_utf8(letter: &Letter) -> Option<Address> {
+    let envelope = letter.envelope();
+    envelope.from().into_iter().chain(envelope.to()).find(|address| !address.user().is_ascii()).cloned()
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("smtp", url));
+    let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
+    format!("{scheme}://{}", server.split(['/', '?']).next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -228,6 +310,29 @@ mod tests {
         assert!(matches!(compose(empty, from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
         let nobody = Message { to: vec![], ..message("") };
         assert!(matches!(compose(nobody, from, "<1@x>".into()), Err(Error::Invalid(_))));
+    }
+
+    #[test]
+    fn a_domain_is_written_in_ascii_and_a_local_part_as_it_is() {
+        for (given, to) in [
+            ("Zoë <zoe@müller.de>", "zoe@xn--mller-kva.de"),
+            ("zoe@BÜCHER.example", "zoe@xn--bcher-kva.example"),
+            ("zoë@example.com", "zoë@example.com"),
+        ] {
+            assert_eq!(mailbox(given).unwrap().email.to_string(), to);
+            let letter = compose(message(given), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
+            assert_eq!(letter.envelope().to()[0].to_string(), to);
+            assert_eq!(unsendable_without_utf8(&letter).is_some(), to.starts_with("zoë"));
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_without_its_password() {
+        assert_eq!(
+            without_password("smtp://ada:s3cr@t@mail.example:587/?tls=required"),
+            "smtp://mail.example:587"
+        );
+        assert_eq!(without_password("smtp://localhost:1025"), "smtp://localhost:1025");
     }
 
     #[test]

@@ -12,21 +12,18 @@ const KEY: usize = 512;
 /// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
 const VALUE: usize = 1 << 20;
 
+/// What a plugin hears that may keep values, where there is nothing to keep them in.
+const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
+
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     state::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
 impl State {
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
         if !self.setup.grants.state {
-            let reason = self.not_granted("state", "state", "state = true");
+            let reason = self.not_granted("state", "state", "state = true", None);
             return Err(Error::NotGranted(reason));
         }
         if key.is_empty() || key.len() > KEY {
@@ -47,10 +44,7 @@ impl State {
                 let plugin = self.setup.name.to_string();
                 Ok((store, StateKey { pipeline, plugin, key: key.to_owned() }))
             }
-            false => Err(Error::Unavailable(
-                "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR"
-                    .to_owned(),
-            )),
+            false => Err(Error::NotGranted(self.notes.blocked(NO_STORE.to_owned(), None))),
         }
     }
 
@@ -86,7 +80,14 @@ impl State {
     }
 
     async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
-        timed(self.setup.limits.call_timeout, asked).await.map_err(Error::Unavailable)?.map_err(Error::from)
+        let answer = timed(&self.setup, "the store", asked).await.map_err(Error::Unavailable)?;
+        answer.map_err(|error| match &error {
+            // A value that the store does not take, as it is.
+            StoreError::Unstorable { .. } => Error::Invalid(error.to_string()),
+            error if error.may_pass() => Error::Unavailable(error.to_string()),
+            // A right, a directory or a file that is not as it must be.
+            error => Error::NotGranted(self.notes.blocked(error.to_string(), None)),
+        })
     }
 }
 
@@ -99,6 +100,7 @@ impl Host for State {
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let (store, of) = self.kept(&key, Some(&value))?;
         if self.record("state", || json!({ "set": key, "bytes": value.len() })) {
+            self.notes.made_up();
             return Ok(());
         }
         self.make_room(&store, &of, &value).await?;
@@ -108,6 +110,7 @@ impl Host for State {
     async fn delete(&mut self, key: String) -> Result<(), Error> {
         let (store, of) = self.kept(&key, None)?;
         if self.record("state", || json!({ "delete": key })) {
+            self.notes.made_up();
             return Ok(());
         }
         self.ask(store.set_state(&of, None)).await?;
@@ -128,6 +131,7 @@ impl Host for State {
                 "state",
                 || json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_expected }),
             );
+            self.notes.made_up();
             return Ok(is_expected);
         }
         self.make_room(&store, &of, &value).await?;

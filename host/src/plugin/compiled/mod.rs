@@ -27,6 +27,7 @@ use directory::{Directory, Part};
 
 use super::call::one_line;
 use super::engine::EngineError;
+use super::features::unsupported;
 use super::load_error::LoadError;
 
 /// What takes longer than this to be compiled is worth a word.
@@ -138,7 +139,10 @@ impl Compiled {
                 }
                 Ok(())
             }
-            Err(NotCompiled::Invalid(reason)) => Err(LoadError::Invalid { path, reason }),
+            Err(NotCompiled::Invalid(reason)) => Err(match unsupported(bytes) {
+                Some(what) => LoadError::Unsupported { path, what },
+                None => LoadError::Invalid { path, reason },
+            }),
             Err(NotCompiled::Slow(reason)) => Err(LoadError::Compile { path, reason }),
             Err(NotCompiled::Limits(reason)) => {
                 self.directory.refuse(refusal, &reason);

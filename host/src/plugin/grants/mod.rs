@@ -123,7 +123,8 @@ impl Grant {
     /// # Errors
     /// What cannot be understood, and what can.
     pub fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
-        let directory = |value: &str, write| match value.split_once(':') {
+        // The last colon: one in a path of this machine is part of it.
+        let directory = |value: &str, write| match value.rsplit_once(':') {
             Some((host, guest)) if !host.is_empty() && !guest.is_empty() => {
                 Ok(Self::Dir(DirGrant { host: host.into(), guest: guest.to_owned(), write }))
             }
@@ -253,6 +254,11 @@ mod tests {
         assert_eq!(said, written.unwrap());
         assert!(Grant::parse("everything", None).unwrap_err().contains("what can be granted is mail, state"));
         assert!(Grant::parse("dir", Some("t")).unwrap_err().contains("HOST:GUEST"));
+        let with_colon = Grant::parse("dir", Some("/srv/a:b:/t"));
+        assert_eq!(
+            with_colon,
+            Ok(Grant::Dir(DirGrant { host: "/srv/a:b".into(), guest: "/t".to_owned(), write: false }))
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a plugin may do beside computing, when it is granted it, and what it is told when it is not.
 
+mod blocked;
 mod files;
 mod http;
+mod mail;
 mod mongodb;
 mod state;
 

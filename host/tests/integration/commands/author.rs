@@ -123,7 +123,7 @@ fn what_a_plugin_wants_done_is_shown_and_not_done() {
     let (code, lines) = json(&["--grant", "state"]);
     assert_eq!(
         (code, &lines[0]["outcome"], &lines[0]["effects"]),
-        (Some(1), &"retry".into(), &serde_json::json!([]))
+        (Some(1), &"blocked".into(), &serde_json::json!([]))
     );
     assert!(
         lines[0]["reason"].as_str().unwrap().starts_with("mail is not granted to the plugin"),

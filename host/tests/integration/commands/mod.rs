@@ -1,6 +1,8 @@
 //! The commands beside `run`, as users type them.
 
+mod asking;
 mod author;
 mod check;
 mod replay;
 mod tail;
+mod trying;

@@ -22,7 +22,7 @@ use crate::plugin::load_error::SetupError;
 use crate::plugin::{HttpGrant, Limits};
 
 /// To a server that is there, this takes milliseconds.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// A connection that is not used is closed; servers keep theirs for a minute or so.
 const IDLE: Duration = Duration::from_secs(30);
 

@@ -11,7 +11,9 @@ mod resolver;
 use std::future::Future;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use wasmtime::component::Linker;
@@ -20,10 +22,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 pub(in crate::plugin) use client::HttpClient;
 use client::{Refused, Unpermitted, words};
 
+use crate::plugin::obstacle::{Notes, Part};
 use crate::plugin::services::{Effect, Recorder};
 use crate::plugin::setup::Setup;
 use crate::plugin::slot::Shared;
-use crate::plugin::state::{Role, State};
+use crate::plugin::state::{Role, State, how_to_grant};
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -42,13 +45,20 @@ pub(in crate::plugin) struct Hooks {
     recorder: Option<Recorder>,
     role: Role,
     op: Arc<str>,
+    notes: Notes,
 }
 
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Hooks {
     pub(in crate::plugin) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> Self {
-        Self { setup: Arc::clone(setup), recorder: shared.services.recorder.clone(), role, op: "".into() }
+        let recorder = shared.services.recorder.clone();
+        Self { setup: Arc::clone(setup), recorder, role, op: "".into(), notes: Notes::default() }
+    }
+
+    /// Has what is in the way of requests noted there.
+    pub(in crate::plugin) fn note_in(&mut self, notes: &Notes) {
+        self.notes = notes.clone();
     }
 
     /// The next requests are of the op with this id.
@@ -69,7 +79,7 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Result<Exchanged, Error>> + Send> {
         let permitted = match self.role {
             Role::Filter => Err(Error::HttpRequestDenied),
-            Role::Handler => Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op)),
+            Role::Handler => Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes)),
         };
         Box::new(async move {
             let response = permitted?.send(request, options).await.map_err(|refused| match refused {
@@ -87,28 +97,42 @@ struct Exchange {
     setup: Arc<Setup>,
     recorder: Option<Recorder>,
     op: Arc<str>,
+    notes: Notes,
 }
 
 impl Exchange {
-    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>) -> Self {
-        Self { setup: Arc::clone(setup), recorder: recorder.cloned(), op: Arc::clone(op) }
+    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>, notes: &Notes) -> Self {
+        let (recorder, notes) = (recorder.cloned(), notes.clone());
+        Self { setup: Arc::clone(setup), recorder, op: Arc::clone(op), notes }
     }
 
-    /// Sends a request that is granted, and says in the log what is not.
+    /// Sends a request that is granted, and notes what is not.
     async fn send(
         self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Refused> {
-        let Self { setup, recorder, op } = self;
+        let Self { setup, recorder, op, notes } = self;
         let what = format!("{} {}", request.method(), of(&request));
         let sent = async {
             let permit = setup.http.permit(&request).map_err(|refused| match refused {
                 Unpermitted::NotGranted => Refused::NotGranted(not_granted(&setup.name, &of(&request))),
                 Unpermitted::Prohibited(prohibited) => Refused::Prohibited(prohibited),
             })?;
+            notes.permitted(Part::Http);
             match recorder {
-                Some(recorder) => record(&recorder, &setup.name, &op, request).await.map_err(Refused::Failed),
+                Some(recorder) => {
+                    let request =
+                        record(&recorder, &setup.name, &op, request).await.map_err(Refused::Failed)?;
+                    match request {
+                        Recorded::Answered(response) => Ok(response),
+                        Recorded::MadeUp(response) => {
+                            notes.made_up();
+                            Ok(response)
+                        }
+                        Recorded::LetThrough(request) => setup.http.send(request, permit, options).await,
+                    }
+                }
                 None => setup.http.send(request, permit, options).await,
             }
         };
@@ -116,9 +140,12 @@ impl Exchange {
         let (plugin, op) = (&*setup.name, &*op);
         match &sent {
             Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
-            Err(Refused::NotGranted(reason)) => tracing::warn!(plugin, op, "{reason}"),
+            Err(Refused::NotGranted(reason)) => {
+                let part = (!setup.grants.http.is_empty()).then_some(Part::Http);
+                notes.blocked(reason.clone(), part);
+            }
             Err(Refused::Prohibited(prohibited)) => {
-                tracing::warn!(plugin, op, "{what} is not sent: {prohibited}");
+                notes.blocked(format!("{what} is not sent: {prohibited}"), Some(Part::Http));
             }
             Err(Refused::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
         }
@@ -127,10 +154,8 @@ impl Exchange {
 }
 
 fn not_granted(plugin: &str, server: &str) -> String {
-    format!(
-        "http to {server} is not granted to the plugin {plugin}: say --grant {plugin}:http={server}, or \
-         [plugins.{plugin}.grants] http = [\"{server}\"] in gtm.toml"
-    )
+    let (what, said) = (format!("http to {server}"), format!("http={server}"));
+    how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
 }
 
 /// The server of a request. What comes after it may hold a secret.
@@ -140,13 +165,23 @@ fn of(request: &Request<WasiBody>) -> String {
     format!("{}://{authority}", uri.scheme_str().unwrap_or("https"))
 }
 
-/// Takes a request down, and answers it as a server does that has nothing to say.
+/// A request that was taken down.
+enum Recorded {
+    /// It was said what the server answers.
+    Answered(Response<WasiBody>),
+    /// It is answered as a server does that has nothing to say.
+    MadeUp(Response<WasiBody>),
+    /// It is to be sent, as it only reads.
+    LetThrough(Request<WasiBody>),
+}
+
+/// Takes a request down, and finds its answer.
 async fn record(
     recorder: &Recorder,
     plugin: &Arc<str>,
     op: &str,
     request: Request<WasiBody>,
-) -> Result<Response<WasiBody>, Error> {
+) -> Result<Recorded, Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let headers: serde_json::Map<_, _> = parts
@@ -154,17 +189,40 @@ async fn record(
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
         .collect();
+    let (method, url) = (parts.method.as_str(), parts.uri.to_string());
+    let answer = recorder.answer(method, &url);
+    let is_sent = answer.is_none() && recorder.lets_through(method);
+    let answered = match &answer {
+        Some((status, _)) => json!(status),
+        None if is_sent => json!("by the server"),
+        None => json!("made up: 200"),
+    };
     recorder.record(Effect {
         plugin: Arc::clone(plugin),
         op: op.to_owned(),
         capability: "http",
         what: json!({
-            "method": parts.method.as_str(),
-            "url": parts.uri.to_string(),
+            "method": method,
+            "url": url,
             "headers": headers,
             "body": String::from_utf8_lossy(&body),
+            "answered": answered,
         }),
     });
-    let nothing = Full::new(bytes::Bytes::from_static(b"{}")).map_err(|never| match never {});
-    Ok(Response::new(nothing.boxed_unsync()))
+    if is_sent {
+        return Ok(Recorded::LetThrough(Request::from_parts(parts, whole(body))));
+    }
+    Ok(match answer {
+        Some((status, body)) => {
+            let mut response = Response::new(whole(body));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            Recorded::Answered(response)
+        }
+        None => Recorded::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
+    })
+}
+
+fn whole(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }

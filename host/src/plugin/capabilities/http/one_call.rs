@@ -8,9 +8,10 @@ use http_body_util::{BodyExt, Empty, Full};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{Error as Failure, RequestOptions, WasiBody};
 
-use super::client::Refused;
-use super::{Exchange, words};
+use super::client::{CONNECT, Refused};
+use super::{Exchange, of, words};
 use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
+use crate::plugin::setup::Setup;
 use crate::plugin::state::State;
 
 /// For `handle`.
@@ -25,10 +26,13 @@ impl Host for State {
         }
         let timeout = request.timeout.map(|millis| Duration::from_millis(millis.into()));
         let options = RequestOptions { first_byte_timeout: timeout, ..RequestOptions::default() };
-        let exchange =
-            Exchange::new(&self.setup, self.shared.services.recorder.as_ref(), &self.op.as_str().into());
+        let recorder = self.shared.services.recorder.as_ref();
+        let exchange = Exchange::new(&self.setup, recorder, &self.op.as_str().into(), &self.notes);
         let limit = self.setup.limits.call_timeout;
         let request = built(request)?;
+        let server = of(&request);
+        let own = timeout.filter(|timeout| *timeout < limit);
+        let error = |refused| error(refused, &server, own, &self.setup);
         let answered = async {
             let response = exchange.send(request, Some(options)).await.map_err(error)?;
             let (parts, body) = response.into_parts();
@@ -39,7 +43,7 @@ impl Host for State {
             let headers = parts.headers.iter().map(header).collect();
             Ok(Response { status: parts.status.as_u16(), headers, body: body.to_bytes().into() })
         };
-        match tokio::time::timeout(timeout.map_or(limit, |timeout| timeout.min(limit)), answered).await {
+        match tokio::time::timeout(own.unwrap_or(limit), answered).await {
             Ok(answered) => answered,
             Err(_) => Err(error(Refused::Failed(Failure::HttpResponseTimeout))),
         }
@@ -73,26 +77,32 @@ fn built(request: Request) -> Result<http::Request<WasiBody>, Error> {
     Ok(built)
 }
 
-fn error(refused: Refused) -> Error {
+/// What the plugin hears. `own`: the time that it gave the server itself.
+fn error(refused: Refused, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
+    let too_large = |what: &str| {
+        let limit = setup.http_bytes_in_words();
+        Error::Invalid(format!("the body of the {what} is too large, {server}: the limit is {limit}"))
+    };
+    let unavailable = |why: &str| Error::Unavailable(format!("{server} {why}"));
     match refused {
         Refused::NotGranted(reason) => Error::NotGranted(reason),
         Refused::Prohibited(prohibited) => Error::NotGranted(prohibited.to_string()),
         Refused::Failed(failure) => match failure {
-            Failure::HttpRequestBodySize(_) => {
-                Error::Invalid("the body of the request is too large".to_owned())
+            Failure::HttpRequestBodySize(_) => too_large("request"),
+            Failure::HttpResponseBodySize(_) => too_large("response"),
+            Failure::InternalError(Some(reason)) => unavailable(&format!("cannot be asked: {reason}")),
+            Failure::ConnectionRefused => unavailable("refuses the connection"),
+            Failure::ConnectionTimeout => {
+                unavailable(&format!("does not take the connection within {} s", CONNECT.as_secs()))
             }
-            Failure::HttpResponseBodySize(_) => {
-                Error::Invalid("the body of the response is too large".to_owned())
-            }
-            Failure::InternalError(Some(reason)) => Error::Unavailable(reason),
-            Failure::ConnectionRefused => unavailable("it refuses the connection"),
-            Failure::ConnectionTimeout => unavailable("the connection is not made in time"),
-            Failure::HttpResponseTimeout => unavailable("it does not answer in time"),
-            other => unavailable(&words(&other)),
+            Failure::HttpResponseTimeout => match own {
+                Some(own) => unavailable(&format!(
+                    "did not answer within {}, the time that the plugin gave it",
+                    humantime::format_duration(own)
+                )),
+                None => unavailable(&format!("did not answer within {}", setup.call_timeout_in_words())),
+            },
+            other => unavailable(&format!("cannot be asked: {}", words(&other))),
         },
     }
-}
-
-fn unavailable(why: &str) -> Error {
-    Error::Unavailable(format!("the server cannot be asked: {why}"))
 }

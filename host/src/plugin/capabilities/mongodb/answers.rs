@@ -1,32 +1,54 @@
 //! What a server answers to a write, and what an error of the driver means to a plugin.
 
 use bson::{Bson, Document, RawDocument, doc};
-use mongodb::error::Error as DriverError;
+use mongodb::error::{Error as DriverError, ErrorKind};
 
 use crate::plugin::bindings::mongodb::{Error, UpdateResult};
-use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence};
+use crate::source::{UNAUTHORIZED, command_code, is_code_that_passes, sentence};
 
 const DUPLICATE_KEY: i32 = 11000;
-/// Codes of failures that pass: no primary, a time-out, an election, a write conflict.
-const PASSING: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435];
+/// The host's user or password is not that of the cluster: AuthenticationFailed, AtlasError.
+const LOGIN: [i32; 2] = [18, 8000];
+/// Codes of failures of a plugin's own reads and writes that pass, beside those of any read: LockTimeout, MaxTimeMSExpired,
+/// WriteConcernFailed, WriteConflict, ConflictingOperationInProgress, NetworkInterfaceExceededTimeLimit, SnapshotUnavailable,
+/// LockBusy, ObjectIsBusy, TemporarilyUnavailable, IngressRequestRateLimitExceeded, OutOfDiskSpace.
+const PASSING: [i32; 12] = [24, 50, 64, 112, 117, 202, 246, 46, 314, 365, 462, 14031];
 
 /// What an error of the driver means to a plugin.
 pub(super) fn error(error: &DriverError) -> Error {
     let reason = sentence(error);
-    match command_code(error) {
-        Some(code) => of_code(code, reason),
-        None if may_pass(error) => Error::Unavailable(reason),
-        None => Error::Rejected(reason),
+    match (command_code(error), &*error.kind) {
+        (Some(code), _) if !PASSING.contains(&code) && is_marked_as_passing(error) => {
+            Error::Unavailable(reason)
+        }
+        (Some(code), _) => of_code(code, reason),
+        // What the driver itself finds wrong with what it is given.
+        (None, ErrorKind::InvalidArgument { .. } | ErrorKind::IncompatibleServer { .. }) => {
+            Error::Rejected(reason)
+        }
+        (None, ErrorKind::Authentication { .. }) => not_allowed(&reason),
+        // No server has refused it.
+        (None, _) => Error::Unavailable(reason),
     }
+}
+
+/// The server says of some errors that the same may work later.
+fn is_marked_as_passing(error: &DriverError) -> bool {
+    ["RetryableWriteError", "RetryableReadError", "TransientTransactionError", "SystemOverloadedError"]
+        .iter()
+        .any(|label| error.contains_label(label))
+}
+
+fn not_allowed(reason: &str) -> Error {
+    Error::NotGranted(format!("gtm-host's own user may not do that on the cluster: {reason}"))
 }
 
 fn of_code(code: i32, reason: String) -> Error {
     match code {
         DUPLICATE_KEY => Error::DuplicateKey(reason),
-        UNAUTHORIZED => {
-            Error::NotGranted(format!("gtm-host's own user may not do that on the cluster: {reason}"))
-        }
-        code if PASSING.contains(&code) => Error::Unavailable(reason),
+        UNAUTHORIZED => not_allowed(&reason),
+        code if LOGIN.contains(&code) => not_allowed(&reason),
+        code if PASSING.contains(&code) || is_code_that_passes(code) => Error::Unavailable(reason),
         _ => Error::Rejected(reason),
     }
 }
@@ -100,6 +122,14 @@ mod tests {
         assert!(matches!(check(&duplicate), Err(Error::DuplicateKey(_))));
         let refused = doc! { "ok": 1, "writeErrors": [ { "code": 121, "errmsg": "no" } ] };
         assert!(matches!(check(&refused), Err(Error::Rejected(said)) if said == "no"));
+        for code in [13436, 11601, 43, 24, 365] {
+            let passing = doc! { "ok": 1, "writeErrors": [ { "code": code, "errmsg": "later" } ] };
+            assert!(matches!(check(&passing), Err(Error::Unavailable(_))), "{code}");
+        }
+        for code in [13, 18] {
+            let refused = doc! { "ok": 1, "writeErrors": [ { "code": code, "errmsg": "no" } ] };
+            assert!(matches!(check(&refused), Err(Error::NotGranted(_))), "{code}");
+        }
         let unsure = doc! { "ok": 1, "n": 1, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
         assert!(matches!(check(&unsure), Err(Error::Unavailable(_))));
     }

@@ -7,7 +7,8 @@ use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
 use std::sync::atomic::Ordering;
 
 use bson::raw::cstr;
-use mongodb::{Client, Namespace};
+use mongodb::Namespace;
+use mongodb::error::Error as DriverError;
 use serde_json::{Value, json};
 use wasmtime::component::{HasSelf, Linker};
 
@@ -17,11 +18,19 @@ use crate::plugin::NamespaceGrant;
 use crate::plugin::bindings::mongodb::{
     self as contract, Error, FindOptions, Host, UpdateOptions, UpdateResult,
 };
+use crate::plugin::obstacle::Part;
+use crate::plugin::services::Cluster;
 use crate::plugin::state::{State, timed};
 use crate::selection::Selection;
+use crate::source::command_code;
 use answers::parse;
 use reads::{Looked, Refusal};
 
+/// What a plugin hears that may use a cluster, where there is none.
+const NO_CLUSTER: &str = "there is no cluster here, as the ops come from files: run the plugin on a host that follows one, or by \
+                          gtm-host try --uri URI, which only reads";
+/// The code of a query that took longer than it may.
+const MAX_TIME: i32 = 50;
 /// Documents that one call gives back.
 const MOST: usize = 10_000;
 /// Bytes that one call takes or gives back, as many as the largest document has.
@@ -38,7 +47,8 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(reason) => Self::Invalid(reason),
-            Refusal::Never(reason) => Self::NotGranted(reason),
+            // No grant changes that, and no attempt.
+            Refusal::Never(reason) => Self::Invalid(reason),
         }
     }
 }
@@ -52,7 +62,7 @@ enum Access {
 
 impl State {
     /// The namespace, if this may be done there, and who is asked.
-    fn access(&self, access: Access, namespace: &str) -> Result<(Client, Namespace), Error> {
+    fn access(&self, access: Access, namespace: &str) -> Result<(Option<Cluster>, Namespace), Error> {
         let grants = &self.setup.grants.mongodb;
         let (granted, verb): (&[NamespaceGrant], _) = match access {
             Access::Read => (&grants.read, "read"),
@@ -63,14 +73,42 @@ impl State {
                 &format!("mongodb: to {verb} {namespace}"),
                 &format!("mongodb-{verb}={namespace}"),
                 &format!("mongodb.{verb} = [\"{namespace}\"]"),
+                (!granted.is_empty()).then_some(Part::Mongodb),
             )));
         }
+        self.notes.permitted(Part::Mongodb);
         let parsed = namespace.parse().map_err(|_| {
             Error::Invalid(format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))
         })?;
         match &self.shared.services.client {
-            Some(client) => Ok((client.clone(), parsed)),
-            None => Err(Error::Unavailable("there is no cluster: the ops come from files".to_owned())),
+            Some(cluster) => Ok((Some(cluster.clone()), parsed)),
+            // What is only taken down needs none.
+            None if access == Access::Write && self.recorder().is_some() => Ok((None, parsed)),
+            None => Err(self.no_cluster()),
+        }
+    }
+
+    fn no_cluster(&self) -> Error {
+        Error::NotGranted(self.notes.blocked(NO_CLUSTER.to_owned(), None))
+    }
+
+    fn needed<'a>(&self, cluster: Option<&'a Cluster>) -> Result<&'a Cluster, Error> {
+        cluster.ok_or_else(|| self.no_cluster())
+    }
+
+    /// What an error of the server or the driver means to the plugin.
+    fn failed(&self, cluster: &Cluster, error: &DriverError) -> Error {
+        match answers::error(error) {
+            Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(Part::Mongodb))),
+            Error::Unavailable(reason) => {
+                // The limit is sent along with a query.
+                let limit = match command_code(error) {
+                    Some(MAX_TIME) => format!(". The limit is {}", self.setup.call_timeout_in_words()),
+                    _ => String::new(),
+                };
+                Error::Unavailable(format!("{}: {reason}{limit}", cluster.words()))
+            }
+            other => other,
         }
     }
 
@@ -90,14 +128,15 @@ impl State {
     /// The documents that a command gives.
     async fn query(
         &mut self,
-        client: &Client,
+        cluster: &Option<Cluster>,
         database: &str,
         mut command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Error> {
+        let cluster = self.needed(cluster.as_ref())?;
         let limit = self.setup.limits.call_timeout.as_millis();
         command.append(cstr!("maxTimeMS"), i64::try_from(limit).unwrap_or(i64::MAX));
         let query = async {
-            let mut cursor = client.database(database).run_raw_cursor_command(command).await?;
+            let mut cursor = cluster.client.database(database).run_raw_cursor_command(command).await?;
             let (mut documents, mut bytes) = (Vec::new(), 0);
             while cursor.advance().await? {
                 let document = cursor.current().as_bytes().to_vec();
@@ -109,13 +148,13 @@ impl State {
             }
             Ok(Some(documents))
         };
-        match timed(self.setup.limits.call_timeout, query).await {
+        match timed(&self.setup, &cluster.words(), query).await {
             Ok(Ok(Some(documents))) => Ok(documents),
             Ok(Ok(None)) => Err(Error::Invalid(format!(
                 "there are more than {MOST} documents, or {} MiB: ask for fewer at once",
                 MOST_BYTES >> 20
             ))),
-            Ok(Err(error)) => Err(answers::error(&error)),
+            Ok(Err(error)) => Err(self.failed(cluster, &error)),
             Err(late) => Err(Error::Unavailable(late)),
         }
     }
@@ -125,21 +164,26 @@ impl State {
         &mut self,
         namespace: &str,
         operation: &[OperationType],
-        client: &Client,
+        cluster: &Option<Cluster>,
         database: &str,
         mut command: RawDocumentBuf,
     ) -> Result<Option<Document>, Error> {
         if self.record("mongodb", || shown(&command)) {
+            self.notes.made_up();
             return Ok(None);
         }
+        let cluster = self.needed(cluster.as_ref())?;
         if !self.shared.said_that_it_is_fed.load(Ordering::Relaxed) {
             self.say_if_fed(namespace, operation);
         }
         command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
-        let limit = self.setup.limits.call_timeout;
-        let done = timed(limit, async { client.database(database).run_raw_command(command).await }).await;
-        let answer = done.map_err(Error::Unavailable)?.map_err(|error| answers::error(&error))?;
-        answers::check(&answer)?;
+        let asked = async { cluster.client.database(database).run_raw_command(command).await };
+        let done = timed(&self.setup, &cluster.words(), asked).await;
+        let answer = done.map_err(Error::Unavailable)?.map_err(|error| self.failed(cluster, &error))?;
+        answers::check(&answer).map_err(|error| match error {
+            Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(Part::Mongodb))),
+            other => other,
+        })?;
         Ok(Some(answer))
     }
 
@@ -186,7 +230,7 @@ impl Host for State {
         filter: Vec<u8>,
         options: FindOptions,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let (client, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
         let FindOptions { projection, sort, skip, limit } = &options;
         let filter = parse(&filter)?;
         let projection = projection.as_deref().map(parse).transpose()?;
@@ -205,19 +249,19 @@ impl Host for State {
         let most = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
         let limit = limit.filter(|limit| *limit > 0).map_or(most, i64::from).min(most);
         command.append(cstr!("limit"), limit);
-        self.query(&client, &db, command).await
+        self.query(&cluster, &db, command).await
     }
 
     async fn aggregate(&mut self, namespace: String, pipeline: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Error> {
-        let (client, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
         let pipeline = pipeline.iter().map(|stage| parse(stage)).collect::<Result<Vec<_>, _>>()?;
         self.look(pipeline.iter().copied(), &db)?;
         let command = rawdoc! { "aggregate": coll, "pipeline": array(pipeline), "cursor": {} };
-        self.query(&client, &db, command).await
+        self.query(&cluster, &db, command).await
     }
 
     async fn insert(&mut self, namespace: String, documents: Vec<Vec<u8>>) -> Result<(), Error> {
-        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let bytes: usize = documents.iter().map(Vec::len).sum();
         if documents.is_empty() || documents.len() > INSERTED || bytes > MOST_BYTES {
             return Err(Error::Invalid(format!(
@@ -232,7 +276,7 @@ impl Host for State {
             reads::check_depth(document)?;
         }
         let command = rawdoc! { "insert": coll, "documents": array(documents), "ordered": true };
-        self.write(&namespace, &[OperationType::Insert], &client, &db, command).await?;
+        self.write(&namespace, &[OperationType::Insert], &cluster, &db, command).await?;
         Ok(())
     }
 
@@ -243,7 +287,7 @@ impl Host for State {
         update: Vec<u8>,
         options: UpdateOptions,
     ) -> Result<UpdateResult, Error> {
-        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let (filter, update) = (parse(&filter)?, parse(&update)?);
         self.look([filter, update], &db)?;
         let is_of_operators = update
@@ -258,7 +302,7 @@ impl Host for State {
         }
         let UpdateOptions { many, upsert } = options;
         let one = rawdoc! { "q": filter.to_owned(), "u": update.to_owned(), "multi": many, "upsert": upsert };
-        self.change(namespace, OperationType::Update, upsert, &client, &db, &coll, one).await
+        self.change(namespace, OperationType::Update, upsert, &cluster, &db, &coll, one).await
     }
 
     async fn replace(
@@ -268,7 +312,7 @@ impl Host for State {
         replacement: Vec<u8>,
         upsert: bool,
     ) -> Result<UpdateResult, Error> {
-        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let (filter, replacement) = (parse(&filter)?, parse(&replacement)?);
         self.look([filter], &db)?;
         reads::check_depth(replacement)?;
@@ -281,16 +325,16 @@ impl Host for State {
         }
         let one =
             rawdoc! { "q": filter.to_owned(), "u": replacement.to_owned(), "multi": false, "upsert": upsert };
-        self.change(namespace, OperationType::Replace, upsert, &client, &db, &coll, one).await
+        self.change(namespace, OperationType::Replace, upsert, &cluster, &db, &coll, one).await
     }
 
     async fn delete(&mut self, namespace: String, filter: Vec<u8>, many: bool) -> Result<u64, Error> {
-        let (client, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let filter = parse(&filter)?;
         self.look([filter], &db)?;
         let one = rawdoc! { "q": filter.to_owned(), "limit": i32::from(!many) };
         let command = rawdoc! { "delete": coll, "deletes": [one] };
-        let answer = self.write(&namespace, &[OperationType::Delete], &client, &db, command).await?;
+        let answer = self.write(&namespace, &[OperationType::Delete], &cluster, &db, command).await?;
         Ok(answer.as_ref().map_or(0, answers::deleted))
     }
 }
@@ -302,7 +346,7 @@ impl State {
         namespace: String,
         operation: OperationType,
         upsert: bool,
-        client: &Client,
+        cluster: &Option<Cluster>,
         database: &str,
         collection: &str,
         one: RawDocumentBuf,
@@ -310,7 +354,7 @@ impl State {
         let command = rawdoc! { "update": collection, "updates": [one] };
         let operations = [operation, OperationType::Insert];
         let operations = if upsert { &operations[..] } else { &operations[..1] };
-        let answer = self.write(&namespace, operations, client, database, command).await?;
+        let answer = self.write(&namespace, operations, cluster, database, command).await?;
         answers::updated(&answer.unwrap_or_else(|| doc! { "n": 1, "nModified": 1 }))
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use gtm_plugin::bson::{Bson, Document};
 use gtm_plugin::http::{Error, Request, Response};
 use gtm_plugin::mongodb::{Collection, FindOptions};
-use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, metrics, plugin, state};
+use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, metrics, plugin, state};
 
 #[plugin(namespace = "*.errands", operation = insert)]
 struct Errand;
@@ -29,8 +29,11 @@ impl Plugin for Errand {
 
     fn handle(op: &Op) -> Outcome {
         let errand: Document = op.document()?;
-        report(&errand, run(&errand));
-        Ok(())
+        let outcome = run(&errand);
+        // A strict one is not handled where it failed.
+        let failed = outcome.clone().err().filter(|_| errand.get_bool("strict").unwrap_or(false));
+        report(&errand, outcome);
+        failed.map_or(Ok(()), |reason| Err(Failure::retry(reason)))
     }
 }
 

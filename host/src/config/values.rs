@@ -1,0 +1,71 @@
+//! Values as they are written in a settings file, and what is said of one that is not clear.
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer, de};
+
+/// A count of which there is at least one.
+pub(super) fn at_least_one<'de, D: Deserializer<'de>>(number: D) -> Result<Option<usize>, D::Error> {
+    positive(number).map(Some)
+}
+
+/// The same, where there is a default.
+pub(crate) fn positive<'de, D, N>(number: D) -> Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + Default + PartialEq,
+{
+    let number = N::deserialize(number)?;
+    match number == N::default() {
+        true => Err(de::Error::custom("0 is too few: write 1 or more, or leave the key out for the default")),
+        false => Ok(number),
+    }
+}
+
+/// A size with its unit. A number alone would be bytes, which nobody means.
+pub(crate) fn size<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a size in quotes with its unit, like \"256 MiB\"")]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+
+    match Written::deserialize(text)? {
+        Written::Number(number) => Err(de::Error::custom(without_unit(&number.to_string()))),
+        Written::Text(text) => parse_size(&text).map_err(de::Error::custom),
+    }
+}
+
+/// The same, where nothing need be said.
+pub(super) fn maybe_size<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
+    size(text).map(Some)
+}
+
+/// A size with its unit, as in `256MiB`.
+///
+/// # Errors
+/// It is not a size, or has no unit.
+pub fn parse_size(text: &str) -> Result<ByteSize, String> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(without_unit(text));
+    }
+    text.parse().map_err(|_| format!("\"{text}\" is not a size: write a number and a unit, like \"256 MiB\""))
+}
+
+fn without_unit(number: &str) -> String {
+    format!("{number} has no unit: write \"{number} MiB\", or B, KiB or GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!(parse_size("256 MiB"), Ok(ByteSize::mib(256)));
+        assert_eq!(parse_size("1B"), Ok(ByteSize::b(1)));
+        assert!(parse_size("256").unwrap_err().contains("256 has no unit: write \"256 MiB\""));
+        assert!(parse_size("much").unwrap_err().contains("\"much\" is not a size"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Addresses that not every mail server takes, and what is said of a server.
+
+use bson::doc;
+use xtask::process::free_port;
+use xtask::testbed::SmtpSink;
+
+use super::Errands;
+use crate::support::LIMIT;
+
+#[tokio::test]
+async fn a_domain_goes_to_any_server_and_a_local_part_only_to_one_that_takes_it() {
+    for (options, takes) in [(&[][..], false), (&["utf8"][..], true)] {
+        let sink = SmtpSink::start_with(free_port().unwrap(), options).unwrap();
+        let mut errands = Errands::with(&["mail"], &["--smtp", &sink.url()], &[]).await;
+        let mut mail = async |to: &str| errands.run(doc! { "do": "mail", "to": to }).await;
+        let said = mail("zoe@müller.example").await;
+        assert!(said.starts_with("ok "), "{said}");
+        assert_eq!(sink.next(LIMIT).unwrap().to, ["zoe@xn--mller-kva.example"]);
+        let said = mail("zoë@example.com").await;
+        match takes {
+            true => assert_eq!(sink.next(LIMIT).unwrap().to, ["zoë@example.com"]),
+            false => assert!(
+                said.contains("\"zoë@example.com\" cannot be sent to: the mail server smtp://127.0.0.1:")
+                    && said.contains("SMTPUTF8"),
+                "{said}"
+            ),
+        }
+        let said = mail("ada@example.com").await;
+        assert!(said.starts_with("ok "), "{said}");
+        assert_eq!(sink.next(LIMIT).unwrap().to, ["ada@example.com"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_mail_at_all_does_not_refuse_the_letter() {
+    use tokio::io::AsyncWriteExt;
+
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", closed.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = closed.accept().await {
+            let _ = connection.write_all(b"554 no mail service here\r\n").await;
+        }
+    });
+    let mut errands = Errands::with(&["mail"], &["--smtp", &url], &[]).await;
+    let said = errands.run(doc! { "do": "mail", "to": "ada@example.com" }).await;
+    assert!(said.contains("554") && said.ends_with("(--smtp, or mail.url in gtm.toml)"), "{said}");
+    errands.host.wait_for("(the op was handled without it)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set() {
+    let url = "smtp://ada:s3cret@127.0.0.1:1";
+    let mut errands = Errands::with(&["mail"], &["--smtp", url], &[]).await;
+    let mail = doc! { "do": "mail", "to": "ada@example.com" };
+    let said = errands.run(mail.clone()).await;
+    assert!(said.contains("smtp://127.0.0.1:1:") && !said.contains("s3cret"), "{said}");
+    assert!(!errands.host.logged().iter().any(|line| line.to_string().contains("s3cret")));
+
+    // One that takes the connection and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", silent.local_addr().unwrap());
+    let mut errands = Errands::with(&["mail"], &["--smtp", &url, "--call-timeout", "300ms"], &[]).await;
+    let said = errands.run(mail).await;
+    assert_eq!(
+        said,
+        format!(
+            "error the mail server {url} did not take the message within 300ms, the limit of one call (--call-timeout, or \
+             [plugins.errand.limits] call_timeout in gtm.toml)"
+        )
+    );
+}
