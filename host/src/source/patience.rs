@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use mongodb::error::Error;
 
+use super::health::ReaderHealth;
 use super::server_error::sentence;
 
 /// Pauses before trying again: growing from the first to the second.
@@ -20,15 +21,22 @@ const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_se
 pub(crate) struct Patience {
     back_off: Option<ExponentialBackoff>,
     limit: Duration,
+    /// Who is told of it.
+    health: Option<ReaderHealth>,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { back_off: None, limit: LIMITS.0 }
+        Self { back_off: None, limit: LIMITS.0, health: None }
     }
 }
 
 impl Patience {
+    /// From now on, reports failures there.
+    pub(super) fn report_to(&mut self, health: ReaderHealth) {
+        self.health = Some(health);
+    }
+
     /// Says `what` failed, and waits.
     pub(crate) async fn pause(&mut self, what: &str, error: &Error) {
         let back_off = self.back_off.get_or_insert_with(|| {
@@ -40,7 +48,11 @@ impl Patience {
                 .build()
         });
         let delay = back_off.next().unwrap_or(PAUSES.1);
-        tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), sentence(error));
+        let reason = sentence(error);
+        tracing::warn!("{what}, trying again in {} ms: {reason}", delay.as_millis());
+        if let Some(health) = &mut self.health {
+            health.failed(format!("{what}: {reason}"));
+        }
         tokio::time::sleep(delay).await;
         self.limit = (self.limit * 2).min(LIMITS.1);
     }
@@ -53,6 +65,9 @@ impl Patience {
     /// An attempt has succeeded. Gives back whether one before it had failed.
     pub(crate) fn recovered(&mut self) -> bool {
         self.limit = LIMITS.0;
+        if let Some(health) = &mut self.health {
+            health.recovered();
+        }
         self.back_off.take().is_some()
     }
 }

@@ -35,7 +35,16 @@ impl Position {
         }
     }
 
-    /// When it is. None: a change stream does not say.
+    /// Returns the cluster time of the position: everything before it was read, and perhaps some of that time. None: the
+    /// server does not write it into its resume tokens.
+    pub fn cluster_time(&self) -> Option<Timestamp> {
+        match self {
+            Self::ChangeStream(token) => token.cluster_time(),
+            _ => self.timestamp(),
+        }
+    }
+
+    /// When it is. None: places of a change stream cannot be compared by their time alone.
     pub fn timestamp(&self) -> Option<Timestamp> {
         match self {
             Self::Oplog(timestamp) | Self::OplogTime(timestamp) | Self::OplogOp(timestamp, _) => {

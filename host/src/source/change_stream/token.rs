@@ -30,6 +30,12 @@ impl ResumeToken {
         &self.0
     }
 
+    /// Returns the cluster time of the place, which mongod writes into its tokens: everything before it was given out. None:
+    /// another server's token.
+    pub fn cluster_time(&self) -> Option<Timestamp> {
+        cluster_time(&mut bytes(self.0.get_str("_data").ok()?))
+    }
+
     /// The token decoded. None: it is not BSON, or has documents in it, which may nest without end.
     fn flat(&self) -> Option<Document> {
         let mut flat = Document::new();
@@ -102,16 +108,25 @@ impl fmt::Display for StreamStart {
 /// A token is a key string: each value after a byte for its type. The first values are the time, a version (from 1
 /// on, with what follows), the type of the token, and the place.
 pub(super) fn transaction_index(data: &str, at: Timestamp) -> Option<u32> {
-    const TIMESTAMP: u8 = 0x82;
-    let mut digits = data.chars().map_while(|digit| digit.to_digit(16));
-    let mut bytes = std::iter::from_fn(|| u8::try_from(digits.next()? << 4 | digits.next()?).ok());
-    let timed = bytes.next()? == TIMESTAMP;
-    let time = Timestamp { time: u32_of(&mut bytes)?, increment: u32_of(&mut bytes)? };
-    if !timed || time != at || number(&mut bytes)? == 0 {
+    let mut bytes = bytes(data);
+    if cluster_time(&mut bytes)? != at || number(&mut bytes)? == 0 {
         return None;
     }
     number(&mut bytes)?;
     u32::try_from(number(&mut bytes)?).ok()
+}
+
+/// The bytes that are written as hexadecimal digits.
+fn bytes(data: &str) -> impl Iterator<Item = u8> {
+    let mut digits = data.chars().map_while(|digit| digit.to_digit(16));
+    std::iter::from_fn(move || u8::try_from(digits.next()? << 4 | digits.next()?).ok())
+}
+
+/// The time that a key string begins with.
+fn cluster_time(bytes: &mut impl Iterator<Item = u8>) -> Option<Timestamp> {
+    const TIMESTAMP: u8 = 0x82;
+    (bytes.next()? == TIMESTAMP).then_some(())?;
+    Some(Timestamp { time: u32_of(bytes)?, increment: u32_of(bytes)? })
 }
 
 fn u32_of(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
@@ -153,6 +168,17 @@ mod tests {
         assert_eq!(r#"{"_data": "82AB"}"#.parse::<ResumeToken>().unwrap().to_string(), "82AB");
         for none in ["", "now", "8Z", "{}", r#"{"data":"82"}"#, "[1]", r#""82""#, "{"] {
             assert_eq!(none.parse::<ResumeToken>(), Err(NoToken), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_mongod_has_a_cluster_time() {
+        let time = |token: &str| token.parse::<ResumeToken>().unwrap().cluster_time();
+        let at = Timestamp { time: 0x6350_19a0, increment: 1 };
+        assert_eq!(time("82635019A0000000012B042C0100296E5A1004AB"), Some(at));
+        assert_eq!(time("82635019A0000000012B0429296E1404"), Some(at), "the place of an idle stream");
+        for of_another_server in ["0a", "82635019A00000", "4f000000107300010000", r#"{"_data": 7}"#] {
+            assert_eq!(time(of_another_server), None, "{of_another_server}");
         }
     }
 

@@ -107,18 +107,19 @@ impl Oplog {
 
     async fn edge(&mut self, direction: i32) -> Result<Option<Timestamp>, TailError> {
         loop {
-            // As a hint: the test server passes over the same as a sort.
-            let natural = Hint::Keys(doc! { "$natural": direction });
-            let find = self.collection.find_one(doc! {}).hint(natural);
-            let find = find.projection(doc! { "ts": 1 }).read_concern(ReadConcern::majority());
-            match timed(async { find.await }).await {
-                Ok(entry) => {
-                    let ts = entry.and_then(|entry| entry.get_timestamp("ts").ok());
-                    return Ok(ts.map(Timestamp::from));
-                }
+            match timed(self.ask_edge(direction)).await {
+                Ok(edge) => return Ok(edge),
                 Err(error) => self.again("an end of the oplog cannot be read", &error).await?,
             }
         }
+    }
+
+    async fn ask_edge(&self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
+        // As a hint: the test server passes over the same as a sort.
+        let natural = Hint::Keys(doc! { "$natural": direction });
+        let find = self.collection.find_one(doc! {}).hint(natural);
+        let entry = find.projection(doc! { "ts": 1 }).read_concern(ReadConcern::majority()).await?;
+        Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
     }
 
     /// Waits before `what` is tried again.
@@ -143,7 +144,16 @@ impl Oplog {
     }
 }
 
-fn majority(hello: &Document) -> Option<Timestamp> {
+/// Returns the newest entry that a majority has, without a second try. None: there is no entry.
+pub(in crate::source) async fn newest_entry(
+    client: &Client,
+    oplog: &Namespace,
+) -> mongodb::error::Result<Option<Timestamp>> {
+    Oplog::new(client, oplog).ask_edge(-1).await
+}
+
+/// Returns up to where a majority has the oplog, as the server's `hello` says.
+pub(in crate::source) fn majority(hello: &Document) -> Option<Timestamp> {
     let last_write = hello.get_document("lastWrite").ok()?;
     let time =
         last_write.get_document("majorityOpTime").or_else(|_| last_write.get_document("opTime")).ok()?;
