@@ -19,6 +19,9 @@ pub struct Summary {
     pub rejected: u64,
     /// No attempt succeeded.
     pub failed: u64,
+    /// Attempts that were made.
+    #[serde(default)]
+    pub attempts: u64,
     /// Attempts after the first.
     pub retries: u64,
     /// The host was stopped before they were done.
@@ -34,7 +37,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { read, unwanted, handled, rejected, failed, retries, unfinished } = self;
+        let Self { read, unwanted, handled, rejected, failed, retries, unfinished, .. } = self;
         write!(
             f,
             "{read} ops read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \

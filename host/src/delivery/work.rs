@@ -11,7 +11,7 @@ use super::RetryPolicy;
 use super::breaker::{Breaker, Verdict};
 use super::lane::{Queue, Waiting};
 use super::letters::{DeadLetters, GivenUp, Unkept};
-use super::progress::{Done, Progress};
+use super::progress::{Done, Progress, Subject};
 use super::settings::BatchPolicy;
 use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Slot};
@@ -131,7 +131,9 @@ impl Shared {
         first_attempt: Option<SystemTime>,
     ) -> Result<(), Left> {
         let Waiting { number, op, .. } = waiting;
-        self.progress.problem(&error);
+        if kind == DeadLetterKind::Rejected {
+            self.progress.problem(Subject::Op(*number), &error);
+        }
         let time = SystemTime::now();
         let first_attempt = first_attempt.unwrap_or(time);
         let given_up = GivenUp { op, version, kind, error, attempts, first_attempt, time };
@@ -215,7 +217,7 @@ impl<C: Callee> Lane<C> {
                     "a batch of {} ops failed, each is handled by itself: {error}",
                     together.len()
                 );
-                shared.progress.problem(&error.to_string());
+                shared.progress.problem(Subject::Batch, &error.to_string());
                 return self.deliver_each(ops).await;
             }
         };
@@ -277,7 +279,7 @@ impl<C: Callee> Lane<C> {
                 Attempt::Failed(problem) => problem,
             };
             let started = *first_attempt.get_or_insert_with(SystemTime::now);
-            shared.progress.problem(&problem);
+            shared.progress.attempt_failed(*number, attempt, &problem);
             let (plugin, id) = (&*shared.plugin, op.id());
             if shared.shutdown.is_cancelled() {
                 tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");

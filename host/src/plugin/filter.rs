@@ -3,7 +3,7 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
@@ -33,6 +33,8 @@ pub struct Filter {
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<Instance>,
+    /// It has had an instance.
+    begun: bool,
     ids: Vec<String>,
     /// So many ops are asked of alone before several are again.
     alone: u32,
@@ -51,7 +53,7 @@ impl Filter {
     pub fn new(slot: &Slot) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
-        Self { slot: slot.clone(), versions, plugin, instance: None, ids: Vec::new(), alone: 0 }
+        Self { slot: slot.clone(), versions, plugin, instance: None, begun: false, ids: Vec::new(), alone: 0 }
     }
 
     /// Bytes of linear memory that its instance has taken. 0: there is none now.
@@ -64,28 +66,35 @@ impl Filter {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+        self.call_from(op, attempt, &mut Instant::now()).await
+    }
+
+    /// The same; it began when `clock` says, which says at the end when that was: of calls one after another, the clock is read
+    /// once for each.
+    async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
         self.take_up_version();
         let answer = self.ask(op, attempt).await;
-        self.settle(answer)
+        self.settle(answer, clock)
     }
 
     /// Which of these ops the plugin wants: of the first ones, up to the first that it fails on.
     pub async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
+        let mut clock = Instant::now();
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
             self.take_up_version();
             let together = together(rest);
             if together.len() > 1
                 && self.alone == 0
                 && self.plugin.filters_batches()
-                && let Some(wanted) = self.ask_batch(together).await
+                && let Some(wanted) = self.ask_batch(together, &mut clock).await
             {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
             }
             for op in together {
                 self.alone = self.alone.saturating_sub(1);
-                let answer = self.call(op, 1).await;
+                let answer = self.call_from(op, 1, &mut clock).await;
                 let failed = answer.is_err();
                 answers.push(answer);
                 if failed {
@@ -105,7 +114,13 @@ impl Filter {
     }
 
     /// Keeps the instance for the next call, where it is good for one.
-    fn settle<T>(&mut self, asked: Result<(T, Instance), CallError>) -> Result<T, CallError> {
+    fn settle<T>(
+        &mut self,
+        asked: Result<(T, Instance), CallError>,
+        clock: &mut Instant,
+    ) -> Result<T, CallError> {
+        let started = std::mem::replace(clock, Instant::now());
+        self.slot.shared().usage.filter.record(clock.saturating_duration_since(started));
         self.slot.judge(&self.plugin, asked.as_ref().err());
         let (answer, instance) = asked?;
         self.instance = Some(instance).filter(|instance| !instance.is_used_up(&self.plugin));
@@ -116,7 +131,12 @@ impl Filter {
     async fn take_instance(&mut self) -> Result<Instance, CallError> {
         match self.instance.take() {
             Some(instance) => Ok(instance),
-            None => start(&self.slot, &self.plugin).await,
+            None => {
+                if std::mem::replace(&mut self.begun, true) {
+                    self.slot.shared().usage.restarted();
+                }
+                start(&self.slot, &self.plugin).await
+            }
         }
     }
 
@@ -135,7 +155,7 @@ impl Filter {
 
     /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which
     /// tells on which.
-    async fn ask_batch(&mut self, ops: &[Arc<Op>]) -> Option<Vec<bool>> {
+    async fn ask_batch(&mut self, ops: &[Arc<Op>], clock: &mut Instant) -> Option<Vec<bool>> {
         // If it goes wrong. Why it does not start, the call for one says.
         self.alone = ALONE;
         let limit = self.plugin.limits().filter_timeout;
@@ -151,7 +171,7 @@ impl Filter {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
                 self.alone = 0;
-                self.settle(Ok((wanted, instance))).ok()
+                self.settle(Ok((wanted, instance)), clock).ok()
             }
             // The words of a panic come again with the op that it is of: they go with this instance.
             _ => {

@@ -1,6 +1,7 @@
 //! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 use wasmtime::{Store, UpdateDeadline};
@@ -22,6 +23,8 @@ pub struct Handler {
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<Instance>,
+    /// It has had an instance.
+    begun: bool,
     id: String,
 }
 
@@ -37,7 +40,7 @@ impl Handler {
     pub fn new(slot: &Slot) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
-        Self { slot: slot.clone(), versions, plugin, instance: None, id: String::new() }
+        Self { slot: slot.clone(), versions, plugin, instance: None, begun: false, id: String::new() }
     }
 
     /// The version that was called last.
@@ -61,10 +64,10 @@ impl Handler {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
+        let started = Instant::now();
         self.take_up_version();
-        let Self { slot, plugin, instance, id, .. } = self;
-        // Taken out, so that an instance in the middle of a call that is given up is not used again.
-        let taken = instance.take();
+        let taken = self.take();
+        let Self { slot, plugin, id, .. } = self;
         op.write_id(id);
         let call = async {
             let mut instance = begin(slot, plugin, taken, id, &op.namespace).await?;
@@ -73,7 +76,8 @@ impl Handler {
         };
         let limit = plugin.limits().handle_timeout;
         let called = tokio::time::timeout(limit, call).await;
-        let outcome = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit })))?;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }));
+        let outcome = self.settle(called, started)?;
         Ok(outcome.map_err(tidy))
     }
 
@@ -83,10 +87,11 @@ impl Handler {
     /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
     pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<Outcome>, CallError> {
         const CALL: &str = "handle-batch";
+        let started = Instant::now();
         self.take_up_version();
-        let Self { slot, plugin, instance, .. } = self;
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
-        let taken = instance.take();
+        let taken = self.take();
+        let Self { slot, plugin, .. } = self;
         let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
         let lowered: Vec<_> =
             ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
@@ -103,7 +108,8 @@ impl Handler {
         };
         let limit = plugin.limits().handle_timeout;
         let called = tokio::time::timeout(limit, call).await;
-        let (outcomes,) = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit })))?;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
+        let (outcomes,) = self.settle(called, started)?;
         if outcomes.len() != ops.len() {
             let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
             return Err(CallError::Trapped { call: CALL, reason });
@@ -118,8 +124,22 @@ impl Handler {
         }
     }
 
+    /// Takes its instance out, so that one in the middle of a call that is given up is not used again. None: one is to be made.
+    fn take(&mut self) -> Option<Instance> {
+        let taken = self.instance.take();
+        if taken.is_none() && std::mem::replace(&mut self.begun, true) {
+            self.slot.shared().usage.restarted();
+        }
+        taken
+    }
+
     /// Keeps the instance for the next call, where it is good for one.
-    fn settle<T>(&mut self, called: Result<(T, Instance), CallError>) -> Result<T, CallError> {
+    fn settle<T>(
+        &mut self,
+        called: Result<(T, Instance), CallError>,
+        started: Instant,
+    ) -> Result<T, CallError> {
+        self.slot.shared().usage.handle.record(started.elapsed());
         self.slot.judge(&self.plugin, called.as_ref().err());
         let (answer, instance) = called?;
         let is_used_up =

@@ -27,6 +27,7 @@ mod slot;
 mod stamp;
 mod state;
 mod throttle;
+mod usage;
 
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
@@ -42,3 +43,4 @@ pub use metrics::{Histogram, PluginMetrics};
 pub use services::{Effect, Recorder, Services};
 pub use setup::PluginSetup;
 pub use slot::Slot;
+pub use usage::{Sent, Traps, UsageStatus};

@@ -11,6 +11,7 @@ use super::component::Plugin;
 use super::metrics::{Metrics, PluginMetrics};
 use super::services::Services;
 use super::throttle::Throttle;
+use super::usage::{Usage, UsageStatus};
 
 /// Calls that a new version has to survive before the one before it is let go.
 const TRIAL: u32 = 10;
@@ -34,6 +35,7 @@ struct Inner {
 pub(super) struct Shared {
     pub(super) services: Services,
     pub(super) metrics: Metrics,
+    pub(super) usage: Usage,
     pub(super) throttle: Throttle,
     pub(super) said_that_it_is_fed: AtomicBool,
 }
@@ -43,6 +45,7 @@ impl Shared {
         Self {
             services,
             metrics: Metrics::default(),
+            usage: Usage::default(),
             throttle: Throttle::new(),
             said_that_it_is_fed: AtomicBool::new(false),
         }
@@ -99,6 +102,11 @@ impl Slot {
         self.0.shared.metrics.all()
     }
 
+    /// What its calls took, and what it reached by them.
+    pub fn usage(&self) -> UsageStatus {
+        self.0.shared.usage.status()
+    }
+
     /// Why the last new version was not kept, if the current one came back for it.
     pub fn rolled_back(&self) -> Option<String> {
         self.trial().failed.clone()
@@ -123,6 +131,9 @@ impl Slot {
 
     /// Takes note of how a call went.
     pub(super) fn judge(&self, plugin: &Plugin, error: Option<&CallError>) {
+        if let Some(error) = error {
+            self.0.shared.usage.trapped(error);
+        }
         if plugin.on_trial.0.load(Ordering::Relaxed) {
             self.judge_trial(plugin, error);
         }
