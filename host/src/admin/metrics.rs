@@ -241,7 +241,10 @@ fn gauges<'a, T: EncodeGaugeValue>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in samples {
-        family.encode_family(&labels)?.encode_gauge(&value)?;
+        match labels.is_empty() {
+            true => family.encode_gauge(&value)?,
+            false => family.encode_family(&labels)?.encode_gauge(&value)?,
+        }
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ mod hostile;
 mod languages;
 mod lease;
 mod main_job;
+mod observed;
 mod odd_bytes;
 mod oplog_cases;
 mod oplog_collection;
