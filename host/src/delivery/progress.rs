@@ -422,3 +422,7 @@ fn age(timestamp: Timestamp, newest: Option<Timestamp>) -> Option<f64> {
     let newest = newest.map(|newest| since(Duration::from_secs(newest.time.into())));
     Some(since(now).max(newest.unwrap_or_default()))
 }
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;

@@ -116,6 +116,14 @@ impl SourceHealth {
         }
     }
 
+    /// Of a source that answers, and has this newest change.
+    #[cfg(test)]
+    pub(crate) fn connected(newest: Option<Timestamp>) -> Self {
+        let health = Self::default();
+        health.note(|known| known.newest = newest);
+        health
+    }
+
     /// The newest change that is known of it.
     pub fn newest(&self) -> Option<Timestamp> {
         self.lock().newest

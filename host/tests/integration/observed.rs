@@ -288,6 +288,43 @@ async fn a_number_that_is_not_finite_breaks_nothing() {
     assert_eq!(said, 1, "once");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_and_requests_are_counted_by_whether_they_arrived() {
+    let smtp = xtask::testbed::SmtpSink::start().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, axum::Router::new()).await });
+    // Nobody listens there any more.
+    let nobody =
+        format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let grants = [format!("http={server}"), format!("http={nobody}"), "mail".to_owned()];
+    let grants: Vec<_> = grants.iter().map(String::as_str).collect();
+    let more = ["--admin", "127.0.0.1:0", "--smtp", &smtp.url()];
+    let mut errands = crate::capabilities::Errands::with(&grants, &more, &[]).await;
+    for by_wasi in [false, true] {
+        let said = errands.run(doc! { "do": "http", "url": &server, "by_wasi": by_wasi }).await;
+        assert!(said.starts_with("ok 404"), "{said}");
+        let said = errands.run(doc! { "do": "http", "url": &nobody, "by_wasi": by_wasi }).await;
+        assert!(said.starts_with("error "), "{said}");
+    }
+    assert!(errands.run(doc! { "do": "http", "url": "http://10.0.0.1/" }).await.starts_with("error "));
+    assert!(errands.run(doc! { "do": "mail", "to": "ada@example.com" }).await.starts_with("ok "));
+    drop(smtp);
+    assert!(errands.run(doc! { "do": "mail", "to": "ada@example.com" }).await.starts_with("error "));
+    let usage = errands.host.status()["plugins"][0]["usage"].clone();
+    // One that is not granted was not sent.
+    assert_eq!(usage["requests"], json!({ "sent": 2, "failed": 2 }));
+    assert_eq!(usage["mails"], json!({ "sent": 1, "failed": 1 }));
+    let (_, _, metrics) = get(&errands.host.address(), "/metrics", None);
+    for line in [
+        "gtm_host_http_requests_total{plugin=\"errand\",outcome=\"sent\"} 2",
+        "gtm_host_mails_total{plugin=\"errand\",outcome=\"failed\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in:\n{metrics}");
+    }
+    promtool(&metrics);
+}
+
 /// An admin API of a host that is starting.
 fn admin() -> (String, gtm_host::admin::Serving) {
     let admin = Admin::bind(&"127.0.0.1:0".parse().unwrap(), None).unwrap();

@@ -116,7 +116,9 @@ impl Host for State {
             ));
         };
         let (letter, id) = compose_as(message, Some(&mailer.sender), id)?;
-        mailer.send(letter).await?;
+        let sent = mailer.send(letter).await;
+        self.shared.usage.mail(sent.is_ok());
+        sent?;
         Ok(id)
     }
 }

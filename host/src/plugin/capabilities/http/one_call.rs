@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{Error as Failure, RequestOptions, WasiBody};
 
 use super::client::Refused;
-use super::{Exchange, words};
+use super::{Exchange, count, words};
 use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
 use crate::plugin::state::State;
 
@@ -30,7 +30,9 @@ impl Host for State {
         let limit = self.setup.limits.call_timeout;
         let request = built(request)?;
         let answered = async {
-            let response = exchange.send(request, Some(options)).await.map_err(error)?;
+            let sent = exchange.send(request, Some(options)).await;
+            count(&self.shared, &sent);
+            let response = sent.map_err(error)?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|failure| error(Refused::Failed(failure)))?;
             let header = |(name, value): (&HeaderName, &HeaderValue)| {
