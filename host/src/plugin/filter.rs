@@ -11,6 +11,7 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::CallError;
 use super::component::{Plugin, store};
+use super::handler::deadline;
 use super::slot::Slot;
 use super::state::{Role, State};
 use crate::op::Op;
@@ -73,7 +74,7 @@ impl Filter {
     /// once for each.
     async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
         self.take_up_version();
-        let answer = self.ask(op, attempt).await;
+        let answer = self.ask(op, attempt, *clock).await;
         self.settle(answer, clock)
     }
 
@@ -140,14 +141,14 @@ impl Filter {
         }
     }
 
-    async fn ask(&mut self, op: &Op, attempt: u32) -> Result<(bool, Instance), CallError> {
+    async fn ask(&mut self, op: &Op, attempt: u32, started: Instant) -> Result<(bool, Instance), CallError> {
         let limit = self.plugin.limits().filter_timeout;
         let mut instance = self.take_instance().await?;
         let Instance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
         begin(store, id, op);
-        let called = within(limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
+        let called = within(started, limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
         let answer = called.map(|called| called.map_err(|error| failed(&error, store)));
         store.data().log_output();
         Ok((answer??, instance))
@@ -167,7 +168,7 @@ impl Filter {
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         // What it logs is of none of them more than of another.
         begin(store, "", ops.first()?);
-        match within(limit, batches.call_filter_batch(&mut *store, &lowered)).await {
+        match within(*clock, limit, batches.call_filter_batch(&mut *store, &lowered)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
                 self.alone = 0;
@@ -224,7 +225,7 @@ async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
             plugin.filters_batches().then(|| BatchFilter::new(&mut store, &instance)).transpose()?;
         Ok((exports, batches))
     };
-    match within(plugin.limits().filter_timeout, started).await? {
+    match within(Instant::now(), plugin.limits().filter_timeout, started).await? {
         Ok((exports, batches)) => {
             store.data_mut().quota.started();
             Ok(Instance { store, exports, batches, calls: 0 })
@@ -240,10 +241,11 @@ fn begin(store: &mut Store<State>, id: &str, op: &Op) {
     state.running.restart();
 }
 
-/// What it gives, if it does not wait for ever.
-async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
+/// What it gives, if it does not wait for ever, from when it started on.
+async fn within<T>(started: Instant, limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
     let given_up = |_| CallError::TimedOut { call: "filter", limit };
-    tokio::time::timeout(limit.saturating_mul(WAITING), call).await.map_err(given_up)
+    let deadline = deadline(started, limit.saturating_mul(WAITING));
+    tokio::time::timeout_at(deadline, call).await.map_err(given_up)
 }
 
 fn failed(error: &wasmtime::Error, store: &Store<State>) -> CallError {

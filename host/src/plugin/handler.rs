@@ -1,7 +1,7 @@
 //! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use wasmtime::{Store, UpdateDeadline};
@@ -75,7 +75,7 @@ impl Handler {
             end(instance, answer, "handle", plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout(limit, call).await;
+        let called = tokio::time::timeout_at(deadline(started, limit), call).await;
         let called = called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }));
         let outcome = self.settle(called, started)?;
         Ok(outcome.map_err(tidy))
@@ -107,7 +107,7 @@ impl Handler {
             end(instance, answer, CALL, plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout(limit, call).await;
+        let called = tokio::time::timeout_at(deadline(started, limit), call).await;
         let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
         let (outcomes,) = self.settle(called, started)?;
         if outcomes.len() != ops.len() {
@@ -147,6 +147,12 @@ impl Handler {
         self.instance = (!is_used_up).then_some(instance);
         Ok(answer)
     }
+}
+
+/// When a call that started then has had its time. The clock is read once for this and for how long it took.
+pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    tokio::time::Instant::from_std(started) + limit.min(FAR)
 }
 
 /// An instance, ready for a call with the op of this id.
