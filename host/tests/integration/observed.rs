@@ -99,6 +99,23 @@ async fn a_paused_plugin_lags_behind_what_is_written_and_an_idle_one_does_not() 
 }
 
 #[tokio::test]
+async fn a_change_stream_lags_while_it_is_paused_and_not_while_it_is_idle() {
+    let server = Server::ready().unwrap();
+    let (own, print_ops) = (Database::new(server.uri()).await, plugin("print_ops"));
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--source", "change-stream"];
+    let host = Host::tailing(&[&arguments[..], &["--admin", "127.0.0.1:0"]].concat());
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    let is_idle = |status: &Value| status["source"]["newest"].is_string() && lag(status, 0) == 0.0;
+    status_until(&host, "no lag", is_idle).await;
+    assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
+    own.collection("things").insert_one(doc! { "_id": 2 }).await.unwrap();
+    status_until(&host, "lag", |status| lag(status, 0) > 0.0).await;
+    assert_eq!(run(&["resume", "--admin", &host.address()]).0, Some(0));
+    status_until(&host, "no lag", is_idle).await;
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_is_seen_and_the_host_is_not_ready_after_a_while() {
     let mut server = Server::start(Default::default()).unwrap();
     let print_ops = plugin("print_ops");
