@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use xtask::testbed::Server;
 
+use crate::proxy::Proxy;
 use crate::support::{Database, Host, LIMIT, create_oplog, plugin, run};
 
 /// Waits until the status is as wanted, and returns it.
@@ -146,6 +147,22 @@ async fn a_server_that_is_away_is_seen_and_the_host_is_not_ready_after_a_while()
     let status = status_until(&host, "the server again", connected).await;
     assert_eq!(status["source"].get("lastError"), None, "{status:#}");
     assert_eq!(ready(&host), (200, "active\n".to_owned()));
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_without_a_word_is_seen() {
+    let server = Server::ready().unwrap();
+    let (proxy, print_ops) = (Proxy::start(server.uri()).await, plugin("print_ops"));
+    let arguments = ["--plugin", &print_ops, "--uri", proxy.uri(), "--admin", "127.0.0.1:0"];
+    let host = Host::tailing(&arguments);
+    status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
+    // Then nobody reads.
+    assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
+    proxy.stall();
+    status_until(&host, "the loss", |status| status["source"]["state"] == "reconnecting").await;
+    proxy.resume();
+    status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
     assert_eq!(host.stop().0, Some(0));
 }
 

@@ -79,23 +79,24 @@ impl Oplog {
     /// Up to where a majority has the oplog: nothing before it is still to come, and nothing of it can be
     /// rolled back. None: it is empty.
     pub(super) async fn newest(&mut self) -> Result<Option<Timestamp>, TailError> {
+        loop {
+            match timed(self.ask_newest()).await {
+                Ok(newest) => return Ok(newest),
+                Err(error) => self.again("the newest entry of the oplog cannot be read", &error).await?,
+            }
+        }
+    }
+
+    async fn ask_newest(&self) -> mongodb::error::Result<Option<Timestamp>> {
         let oplog = self.namespace();
         // The server's own time of the last write says nothing of another collection.
         if (oplog.db.as_str(), oplog.coll.as_str()) == ("local", "oplog.rs") {
-            loop {
-                let hello = self.client.database("admin");
-                match timed(async { hello.run_command(doc! { "hello": 1 }).await }).await {
-                    Ok(hello) => {
-                        if let Some(majority) = majority(&hello) {
-                            return Ok(Some(majority));
-                        }
-                        break;
-                    }
-                    Err(error) => self.again("the server cannot be asked for its last write", &error).await?,
-                }
+            let hello = self.client.database("admin").run_command(doc! { "hello": 1 }).await?;
+            if let Some(majority) = majority(&hello) {
+                return Ok(Some(majority));
             }
         }
-        self.edge(-1).await
+        self.ask_edge(-1).await
     }
 
     /// Whether `oldest` is the first entry that the replica set ever wrote: nothing was before it.
@@ -144,12 +145,12 @@ impl Oplog {
     }
 }
 
-/// Returns the newest entry that a majority has, without a second try. None: there is no entry.
+/// Returns up to where a majority has this oplog, without a second try. None: it is empty.
 pub(in crate::source) async fn newest_entry(
     client: &Client,
     oplog: &Namespace,
 ) -> mongodb::error::Result<Option<Timestamp>> {
-    Oplog::new(client, oplog).ask_edge(-1).await
+    Oplog::new(client, oplog).ask_newest().await
 }
 
 /// Returns up to where a majority has the oplog, as the server's `hello` says.
