@@ -3,13 +3,18 @@
 //! The numbers are those of `/status` at the moment they are asked for: nothing is counted twice.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::process::{ProcessUsage, seconds};
+use super::text_format::TextFormat;
 use crate::delivery::{Control, HostStatus, PluginState, PluginStatus, Standing, Summary};
+use crate::plugin::{Histogram, Sent, Traps};
+use crate::source::SourceState;
 
 /// What a host does.
 #[derive(Debug)]
@@ -19,17 +24,18 @@ impl Metrics {
     pub(super) fn new(control: Control) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Host(control)));
+        registry.register_collector(Box::new(OwnProcess { started: seconds(SystemTime::now()) }));
         Self(registry)
     }
 
-    /// All of it, in the text form of OpenMetrics.
+    /// All of it, in this format.
     ///
     /// # Errors
     /// A defect.
-    pub(super) fn text(&self) -> Result<String, fmt::Error> {
+    pub(super) fn text(&self, format: TextFormat) -> Result<String, fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.0)?;
-        Ok(text)
+        Ok(format.of(text))
     }
 }
 
@@ -41,10 +47,47 @@ impl Collector for Host {
         let status = self.0.status();
         let encoder = &mut encoder;
         host(encoder, &status)?;
+        source(encoder, &status)?;
         states(encoder, &status.plugins)?;
         done(encoder, &status.plugins)?;
         waiting(encoder, &status.plugins)?;
+        calls(encoder, &status.plugins)?;
+        reached(encoder, &status.plugins)?;
         own(encoder, &status.plugins)
+    }
+}
+
+#[derive(Debug)]
+struct OwnProcess {
+    started: f64,
+}
+
+impl Collector for OwnProcess {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let usage = ProcessUsage::now();
+        if let Some(seconds) = usage.cpu_seconds {
+            let help = "User and system CPU time of the process.";
+            let mut family =
+                encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?;
+            family.encode_counter::<NoLabelSet, f64, u64>(&seconds, None)?;
+        }
+        let gauges = [
+            ("process_resident_memory_bytes", "Resident memory of the process.", usage.resident_bytes),
+            ("process_virtual_memory_bytes", "Virtual memory of the process.", usage.virtual_bytes),
+            ("process_threads", "Threads of the process.", usage.threads),
+            ("process_open_fds", "Open file descriptors of the process.", usage.open_files),
+            ("process_max_fds", "File descriptors that the process may open.", usage.max_files),
+        ];
+        for (name, help, value) in gauges {
+            if let Some(value) = value {
+                encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
+            }
+        }
+        let help = "When the process started, in seconds since 1970.";
+        encoder
+            .encode_descriptor("process_start_time_seconds", help, None, MetricType::Gauge)?
+            .encode_gauge(&self.started)
     }
 }
 
@@ -56,6 +99,16 @@ fn host(encoder: &mut DescriptorEncoder<'_>, status: &HostStatus) -> fmt::Result
         (vec![("standing", standing.name())], u64::from(is_so))
     });
     gauges(encoder, "gtm_host_standing", "1 for what the host is about, 0 for the rest", standings)
+}
+
+fn source(encoder: &mut DescriptorEncoder<'_>, status: &HostStatus) -> fmt::Result {
+    let Some(source) = &status.source else { return Ok(()) };
+    let connected = u64::from(source.state == SourceState::Connected);
+    let help = "1 while the source answers, 0 while it does not";
+    gauges(encoder, "gtm_host_source_connected", help, [(Labels::new(), connected)].into_iter())?;
+    let newest = source.newest_seconds.map(|newest| (Labels::new(), newest));
+    let help = "When the newest change was made that is known of the source, in seconds since 1970";
+    gauges(encoder, "gtm_host_source_newest_timestamp_seconds", help, newest.into_iter())
 }
 
 fn states(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
@@ -79,6 +132,8 @@ fn done(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::R
             .map(|(outcome, count)| (vec![("plugin", plugin.plugin.as_str()), ("outcome", outcome)], count))
     });
     counters(encoder, "gtm_host_ops", "Ops that are done, by what became of them", outcomes)?;
+    let attempts = each(plugins, |plugin| plugin.counts.attempts);
+    counters(encoder, "gtm_host_attempts", "Attempts to have an op handled", attempts)?;
     let retries = each(plugins, |plugin| plugin.counts.retries);
     counters(encoder, "gtm_host_retries", "Attempts after the first", retries)?;
     let letters = each(plugins, |plugin| plugin.dead_letters);
@@ -91,43 +146,80 @@ fn waiting(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
     let bytes = each(plugins, |plugin| plugin.queued_bytes);
     gauges(encoder, "gtm_host_queued_bytes", "The memory that ops which are not done hold", bytes)?;
     let lag = each(plugins, |plugin| plugin.lag_seconds).filter_map(known);
-    gauges(encoder, "gtm_host_lag_seconds", "How old the oldest op is that is not done", lag)?;
+    let help = "How far the plugin is behind the source: the age of the first change that is not done";
+    gauges(encoder, "gtm_host_lag_seconds", help, lag)?;
+    let age = each(plugins, |plugin| plugin.checkpoint_age_seconds).filter_map(known);
+    let help = "How long the stored checkpoint has been behind the position";
+    gauges(encoder, "gtm_host_checkpoint_age_seconds", help, age)?;
+    let error = each(plugins, |plugin| plugin.last_error_seconds).filter_map(known);
+    let help = "When something was last wrong, in seconds since 1970";
+    gauges(encoder, "gtm_host_last_error_timestamp_seconds", help, error)?;
     let position = each(plugins, |plugin| plugin.position_seconds).filter_map(known);
     let help = "When the last change was made up to which all is done, since 1970";
     gauges(encoder, "gtm_host_position_timestamp_seconds", help, position)
 }
 
+fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
+    let filter = plugins.iter().map(|plugin| (of(plugin), &plugin.usage.filter_seconds));
+    let help = "How long calls of filter took, each of one op or of several";
+    histograms(encoder, "gtm_host_filter_duration_seconds", help, filter)?;
+    let handle = plugins.iter().map(|plugin| (of(plugin), &plugin.usage.handle_seconds));
+    let help = "How long calls of handle took, each of one op or of several";
+    histograms(encoder, "gtm_host_handle_duration_seconds", help, handle)?;
+    let traps = plugins.iter().flat_map(|plugin| {
+        let Traps { trapped, timed_out, out_of_memory } = plugin.usage.traps;
+        [("trap", trapped), ("timeout", timed_out), ("memory", out_of_memory)]
+            .map(|(reason, count)| (with(plugin, "reason", reason), count))
+    });
+    counters(encoder, "gtm_host_traps", "Calls that ended an instance, by reason", traps)?;
+    let restarts = each(plugins, |plugin| plugin.usage.instance_restarts);
+    let help = "Instances that took the place of another: after a trap, for a new version, or after long use";
+    counters(encoder, "gtm_host_instance_restarts", help, restarts)
+}
+
+fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
+    fn sent<'a>(
+        plugins: &'a [PluginStatus],
+        of: impl Fn(&PluginStatus) -> Sent + 'a,
+    ) -> impl Iterator<Item = (Labels<'a>, u64)> + 'a {
+        plugins.iter().flat_map(move |plugin| {
+            let Sent { sent, failed } = of(plugin);
+            [("sent", sent), ("failed", failed)]
+                .map(|(outcome, count)| (with(plugin, "outcome", outcome), count))
+        })
+    }
+    let mails = sent(plugins, |plugin| plugin.usage.mails);
+    counters(encoder, "gtm_host_mails", "E-mails, by whether the mail server took them", mails)?;
+    let requests = sent(plugins, |plugin| plugin.usage.requests);
+    let help = "HTTP requests of plugins, by whether they were answered";
+    counters(encoder, "gtm_host_http_requests", help, requests)
+}
+
 /// What plugins count themselves. The name is a label: two plugins may mean different things by it.
 fn own(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
-    fn labels<'a>(plugin: &'a PluginStatus, name: &'a str) -> Labels<'a> {
-        vec![("plugin", &plugin.plugin), ("name", name)]
-    }
     let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.counters.iter().map(move |(name, value)| (labels(plugin, name), *value))
+        plugin.metrics.counters.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
     });
-    counters(encoder, "gtm_plugin_counter", "What a plugin counts itself", all)?;
+    counters(encoder, "gtm_plugin_counted", "What a plugin counts itself", all)?;
     let all = plugins.iter().flat_map(|plugin| {
-        plugin.metrics.gauges.iter().map(move |(name, value)| (labels(plugin, name), *value))
+        plugin.metrics.gauges.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
     });
-    gauges(encoder, "gtm_plugin_gauge", "What a plugin sets itself", all)?;
-    let help = "What a plugin records itself";
-    let mut family = encoder.encode_descriptor("gtm_plugin_histogram", help, None, MetricType::Histogram)?;
-    for plugin in plugins {
-        for (name, histogram) in &plugin.metrics.histograms {
-            let rest = histogram.count - histogram.buckets.iter().map(|(_, count)| count).sum::<u64>();
-            let buckets: Vec<_> = histogram.buckets.iter().copied().chain([(f64::MAX, rest)]).collect();
-            family.encode_family(&labels(plugin, name))?.encode_histogram::<NoLabelSet>(
-                histogram.sum,
-                histogram.count,
-                &buckets,
-                None,
-            )?;
-        }
-    }
-    Ok(())
+    gauges(encoder, "gtm_plugin_value", "What a plugin sets itself", all)?;
+    let all = plugins.iter().flat_map(|plugin| {
+        plugin.metrics.histograms.iter().map(move |(name, values)| (with(plugin, "name", name), values))
+    });
+    histograms(encoder, "gtm_plugin_recorded", "What a plugin records itself", all)
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+fn of(plugin: &PluginStatus) -> Labels<'_> {
+    vec![("plugin", &plugin.plugin)]
+}
+
+fn with<'a>(plugin: &'a PluginStatus, label: &'a str, value: &'a str) -> Labels<'a> {
+    vec![("plugin", &plugin.plugin), (label, value)]
+}
 
 /// One value of each plugin.
 fn each<'a, T>(
@@ -149,7 +241,26 @@ fn gauges<'a, T: EncodeGaugeValue>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in samples {
-        family.encode_family(&labels)?.encode_gauge(&value)?;
+        match labels.is_empty() {
+            true => family.encode_gauge(&value)?,
+            false => family.encode_family(&labels)?.encode_gauge(&value)?,
+        }
+    }
+    Ok(())
+}
+
+fn histograms<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl Iterator<Item = (Labels<'a>, &'a Histogram)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (labels, Histogram { sum, count, buckets }) in samples {
+        // Those beyond the last bound.
+        let rest = count.saturating_sub(buckets.iter().map(|(_, count)| count).sum());
+        let buckets: Vec<_> = buckets.iter().copied().chain([(f64::INFINITY, rest)]).collect();
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(*sum, *count, &buckets, None)?;
     }
     Ok(())
 }

@@ -5,9 +5,9 @@
 //! | `GET /status` | what the host and each plugin do, as JSON: [`HostStatus`](crate::delivery::HostStatus) |
 //! | `POST /pause?plugin=NAME`, `POST /resume?plugin=NAME` | that plugin; without a name, all |
 //! | `POST /seek?plugin=NAME&to=START` | goes on from there, as `--start` takes it |
-//! | `GET /metrics` | the same as `/status`, for Prometheus |
+//! | `GET /metrics` | the same as `/status`, for Prometheus: as OpenMetrics if the client accepts it, else as Prometheus' text |
 //! | `GET /health` | 200 while the process answers: where it does not, restart it |
-//! | `GET /ready` | 200 while the host works or stands by, 503 while it starts or stops |
+//! | `GET /ready` | 200 while the host works or stands by; 503 while it starts or stops, or if its source is away for long |
 //!
 //! A host that stands by is ready: a rolling deployment starts the new host, sees that it is ready, ends the old one, and the
 //! new one takes over. A plugin that fails or is paused makes no host unready, as a restart does not help.
@@ -18,18 +18,17 @@
 mod access;
 mod address;
 mod client;
+mod connections;
 mod metrics;
+mod process;
 mod routes;
+mod text_format;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use address::{AdminAddress, NoAdminAddress};
 pub use client::{AdminClient, ClientError};
@@ -37,8 +36,8 @@ pub use client::{AdminClient, ClientError};
 use crate::delivery::Control;
 use access::Access;
 
-/// How long a client may take to say what it wants, or to say more: it holds a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the source may not answer before the host is not ready, if nothing else is set: longer than an election takes.
+pub const READY_GRACE: Duration = Duration::from_secs(30);
 
 /// An API that listens.
 #[derive(Debug)]
@@ -79,10 +78,10 @@ impl Admin {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn bind(address: &AdminAddress, token: Option<&str>) -> Result<Self, AdminError> {
+    pub fn bind(address: &AdminAddress, token: Option<&str>) -> Result<Self, AdminError> {
         check(token)?;
         let failed = |reason| AdminError::Listen { address: address.clone(), reason };
-        let listener = TcpListener::bind((address.host(), address.port())).await.map_err(failed)?;
+        let listener = TcpListener::bind((address.host(), address.port())).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         if token.is_none() && !local.ip().is_loopback() {
             return Err(AdminError::NoToken { address: local });
@@ -98,31 +97,39 @@ impl Admin {
         self.listener.local_addr()
     }
 
-    /// Answers for the host that `control` steers, until it is dropped.
-    pub async fn serve(self, control: Control) {
-        let routes = self.access.guard(routes::steering(control.clone())).merge(routes::probes(control));
-        let routes = routes::with_fallbacks(routes);
-        loop {
-            match self.listener.accept().await {
-                Ok((connection, _)) => drop(tokio::spawn(converse(connection, routes.clone()))),
-                // Of the connection, or of a process that has too many open files: it passes.
-                Err(error) => {
-                    tracing::debug!("the admin API cannot accept a connection: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+    /// Answers for the host that `control` steers, until what is returned is dropped: on a thread of its own, so that it answers
+    /// whatever keeps the threads busy that plugins run on. The host is not ready when its source has not answered for longer
+    /// than `ready_grace`.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn serve(self, control: Control, ready_grace: Duration) -> io::Result<Serving> {
+        let routes = self.access.guard(routes::steering(control.clone()));
+        let routes = routes::with_fallbacks(routes.merge(routes::probes(control, ready_grace)));
+        self.listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let stop = CancellationToken::new();
+        let serving = Serving(stop.clone().drop_guard());
+        std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            let served = runtime.block_on(async {
+                tokio::select! {
+                    served = connections::serve(self.listener, routes) => served,
+                    () = stop.cancelled() => Ok(()),
                 }
+            });
+            if let Err(error) = served {
+                tracing::error!("the admin API has ended: {error}");
             }
-        }
+            // A swap that is being compiled is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(serving)
     }
 }
 
-async fn converse(connection: tokio::net::TcpStream, routes: Router) {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    let served = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes)).await;
-    if let Err(error) = served {
-        tracing::debug!("a client of the admin API: {error}");
-    }
-}
+/// An API that answers. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Serving(#[allow(dead_code, reason = "it works when it is dropped")] DropGuard);
 
 /// Whether a header can carry this token.
 fn check(token: Option<&str>) -> Result<(), AdminError> {

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::metrics::Metrics;
+use super::text_format::TextFormat;
 use crate::delivery::{Control, ControlError, HostStatus, Standing};
 use crate::source::{NoStart, Start};
 
@@ -29,12 +31,14 @@ pub(super) fn steering(control: Control) -> Router {
         .route("/seek", post(seek))
         .route("/swap", post(swap))
         .with_state(control)
-        .route("/metrics", get(async move || shown(&metrics)))
+        .route("/metrics", get(async move |headers: HeaderMap| shown(&metrics, &headers)))
 }
 
 /// What may be seen by all.
-pub(super) fn probes(control: Control) -> Router {
-    Router::new().route("/health", get(async || "ok\n")).route("/ready", get(ready)).with_state(control)
+pub(super) fn probes(control: Control, grace: Duration) -> Router {
+    Router::new()
+        .route("/health", get(async || "ok\n"))
+        .route("/ready", get(async move || ready(&control, grace)))
 }
 
 /// What is answered to anything else.
@@ -109,21 +113,25 @@ async fn swap(
     Ok(Json(json!({ "plugins": [plugin], "version": version })).into_response())
 }
 
-async fn ready(State(control): State<Control>) -> Response {
+fn ready(control: &Control, grace: Duration) -> Response {
     let standing = control.standing();
-    let status = match standing {
-        Standing::Active | Standing::Standby => StatusCode::OK,
-        Standing::Starting | Standing::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-    };
+    let works = matches!(standing, Standing::Active | Standing::Standby);
+    let source = control.source();
+    if let Some(away) = source.away().filter(|away| works && *away > grace) {
+        let status = source.status();
+        let reason = status.last_error.unwrap_or_default();
+        let says =
+            format!("{}: {} for {} s: {reason}\n", standing.name(), status.state.name(), away.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, says).into_response();
+    }
+    let status = if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{}\n", standing.name())).into_response()
 }
 
-fn shown(metrics: &Metrics) -> Response {
-    match metrics.text() {
-        Ok(text) => {
-            let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(CONTENT_TYPE, openmetrics)], text).into_response()
-        }
+fn shown(metrics: &Metrics, headers: &HeaderMap) -> Response {
+    let format = TextFormat::accepted(headers);
+    match metrics.text(format) {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }

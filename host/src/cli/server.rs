@@ -9,9 +9,10 @@ use gtm_host::plugin::Cluster;
 use gtm_host::selection::Selection;
 use gtm_host::source::connect::{self, Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
-use gtm_host::source::{self, Choice, Follow, choose};
+use gtm_host::source::{self, Choice, Follow, SourceHealth, choose};
 use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
+use tokio_util::task::AbortOnDropHandle;
 
 const URI: &str = "mongodb://localhost:27017";
 
@@ -20,6 +21,7 @@ pub(super) struct Server {
     client: Client,
     deployment: Deployment,
     choice: Choice,
+    health: SourceHealth,
 }
 
 impl Server {
@@ -35,7 +37,7 @@ impl Server {
         if let Choice::ChangeStream(Some(reason)) = &choice {
             tracing::info!("reading change streams, not the oplog: {reason}");
         }
-        Ok(Self { client, deployment, choice })
+        Ok(Self { client, deployment, choice, health: SourceHealth::default() })
     }
 
     /// The store that the settings name.
@@ -54,7 +56,20 @@ impl Server {
             history_lost: settings.source.on_history_lost,
             snapshot: settings.source.snapshot,
             progress: None,
+            health: self.health.clone(),
         }
+    }
+
+    /// What is known of it, as long as it is [watched](Self::watch).
+    pub(super) fn health(&self) -> SourceHealth {
+        self.health.clone()
+    }
+
+    /// Watches whether it answers, until what is returned is dropped.
+    pub(super) fn watch(&self) -> AbortOnDropHandle<()> {
+        let Self { client, choice, health, .. } = self;
+        let (client, choice, health) = (client.clone(), choice.clone(), health.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move { health.watch(&client, &choice).await }))
     }
 
     /// The progress of a snapshot of it, as it is kept.

@@ -84,7 +84,7 @@ impl fmt::Display for ReadSummary {
 /// What became of the ops of each plugin.
 pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
     let plugins = plugins.iter().map(|(name, summary)| {
-        let Summary { read, unwanted, handled, rejected, failed, retries, unfinished, unknown: _ } = *summary;
+        let Summary { read, unwanted, handled, rejected, failed, retries, unfinished, .. } = *summary;
         let summary = json!({
             "read": read, "unwanted": unwanted, "handled": handled, "rejected": rejected, "failed": failed,
             "retries": retries, "unfinished": unfinished,

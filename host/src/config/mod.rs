@@ -166,6 +166,9 @@ pub struct AdminSettings {
     pub token: Option<String>,
     /// A file that holds the token.
     pub token_file: Option<PathBuf>,
+    /// How long the source may not answer before `/ready` says so. By default [`READY_GRACE`](crate::admin::READY_GRACE).
+    #[serde(with = "humantime_serde::option")]
+    pub ready_grace: Option<Duration>,
 }
 
 impl AdminSettings {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Progress, Standing};
+use super::progress::{Progress, Standing, Subject};
 use crate::store::{Checkpoint, CheckpointKey, Store, StoreError};
 
-/// Where nothing was done and only the source moved on, it is stored so often.
-const IDLE: Duration = Duration::from_secs(60);
+/// The minimum interval between stores if nothing was done and only the source moved on. The position of an idle source moves
+/// every five seconds, and a store on the cluster is itself a change there: more often would make work of nothing.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Stores the checkpoints of one plugin.
 #[derive(Clone)]
@@ -62,7 +63,8 @@ impl Checkpointer {
                 }
                 Err(error @ StoreError::Fenced { .. }) => return Err(error),
                 Err(error) => {
-                    self.progress.problem(&format!("the checkpoint cannot be stored: {error}"));
+                    self.progress
+                        .problem(Subject::Checkpoint, &format!("the checkpoint cannot be stored: {error}"));
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
                             plugin = self.key.plugin,
@@ -87,11 +89,11 @@ impl Checkpointer {
     }
 
     async fn store(&self, standing: Standing) -> Result<(), StoreError> {
-        let Standing { position, timestamp, number, .. } = standing;
+        let Standing { position, timestamp, number, done, .. } = standing;
         let CheckpointLike { deployment, workers, epoch, restarted } = self.like.clone();
         let checkpoint = Checkpoint { deployment, position, timestamp, workers, epoch, restarted };
         self.store.save_checkpoint(&self.key, &checkpoint).await?;
-        self.progress.stored(checkpoint.position, number);
+        self.progress.stored(checkpoint.position, number, done);
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Summary;
 use super::progress::Progress;
 use super::settings::DeliverySettings;
-use crate::plugin::{LoadError, PluginMetrics, Slot};
-use crate::source::Start;
+use crate::plugin::{LoadError, PluginMetrics, Slot, UsageStatus};
+use crate::source::{SourceHealth, SourceStatus, Start};
 
 /// A host that runs: what it does, and how it is told to do something else. Clones are of the same host.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ struct Host {
     pipeline: String,
     worker: Option<String>,
     standing: Standing,
+    source: SourceHealth,
     /// Those at work, while it is active.
     plugins: Vec<Arc<dyn Steered>>,
     shutdown: CancellationToken,
@@ -65,7 +66,8 @@ impl Stopped {
     /// One that has not begun.
     pub(super) fn new(plugin: Slot, reason: &str) -> Self {
         let progress = Progress::new(DeliverySettings::default().into(), None, false);
-        let status = progress.status(plugin.name(), plugin.current().version(), false);
+        let status =
+            progress.status(plugin.name(), plugin.current().version(), false, &SourceHealth::default());
         Self::with(plugin, status, reason)
     }
 
@@ -122,6 +124,9 @@ pub struct HostStatus {
     pub worker: Option<String>,
     /// Whether it works, or stands by while another host of the same name does.
     pub standing: Standing,
+    /// What is known of the source.
+    #[serde(default)]
+    pub source: Option<SourceStatus>,
     /// Its plugins, where it works.
     pub plugins: Vec<PluginStatus>,
 }
@@ -173,8 +178,12 @@ pub struct PluginStatus {
     pub position_seconds: Option<u32>,
     /// The position as it was last stored.
     pub checkpoint: Option<String>,
-    /// How old the oldest op is that was read and is not done, in seconds; 0 where there is none and nothing is left to
-    /// read. None: not known yet.
+    /// How long the stored checkpoint has been behind the position, in seconds. None: none are stored.
+    #[serde(default)]
+    pub checkpoint_age_seconds: Option<f64>,
+    /// How far it is behind the source, in seconds: the age of the first change that is not done, whether it was read or not.
+    /// 0 if everything is done up to the newest change that is known; then, while the source does not answer, for how long it
+    /// has not. None: not known yet.
     pub lag_seconds: Option<f64>,
     /// Ops that were read and are not done.
     pub queued_ops: u64,
@@ -186,12 +195,18 @@ pub struct PluginStatus {
     pub counts: Summary,
     /// Ops that were put among the dead letters since the host began.
     pub dead_letters: u64,
-    /// What was last wrong.
+    /// What was last wrong, until that is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// When something was last wrong, in seconds since 1970. None: nothing was since the host began.
+    #[serde(default)]
+    pub last_error_seconds: Option<u64>,
     /// Why the last new version was not kept, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<String>,
+    /// What its calls took, and what it reached by them.
+    #[serde(default)]
+    pub usage: UsageStatus,
     /// What the plugin counts itself.
     #[serde(default, skip_serializing_if = "PluginMetrics::is_empty")]
     pub metrics: PluginMetrics,
@@ -308,6 +323,7 @@ impl Control {
             pipeline: pipeline.to_owned(),
             worker: worker.map(str::to_owned),
             standing: Standing::Starting,
+            source: SourceHealth::default(),
             plugins: Vec::new(),
             shutdown,
         };
@@ -316,6 +332,16 @@ impl Control {
 
     fn lock(&self) -> MutexGuard<'_, Host> {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, shows what is known of this source.
+    pub fn watch_source(&self, source: SourceHealth) {
+        self.lock().source = source;
+    }
+
+    /// What is known of the source.
+    pub fn source(&self) -> SourceHealth {
+        self.lock().source.clone()
     }
 
     /// The host works, with these plugins.
@@ -345,6 +371,7 @@ impl Control {
             name: host.pipeline.clone(),
             worker: host.worker.clone(),
             standing: host.standing(),
+            source: Some(host.source.status()),
             plugins: host.plugins.iter().map(|plugin| plugin.status()).collect(),
         }
     }

@@ -128,6 +128,7 @@ mod tests {
     use super::*;
     use crate::delivery::Bounds;
     use crate::delivery::testing::op;
+    use crate::source::SourceHealth;
 
     /// Wants the ops from this time on.
     struct From(u32);
@@ -154,7 +155,8 @@ mod tests {
             drop(batches);
             dispatcher.run(received).await;
             assert_eq!(queue.take(usize::MAX).await.unwrap().len(), usize::try_from(count - first).unwrap());
-            assert_eq!(progress.status("", "", false).queued_bytes, 1000, "{first}");
+            let status = progress.status("", "", false, &SourceHealth::default());
+            assert_eq!(status.queued_bytes, 1000, "{first}");
         }
     }
 }

@@ -20,7 +20,7 @@ use super::work::Shared;
 use super::works::Works;
 use crate::op::{Op, Timestamp};
 use crate::plugin::Slot;
-use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
+use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, SourceHealth, Start};
 use crate::store::{CheckpointKey, Store, StoreError};
 
 /// How long who seeks waits for the server.
@@ -88,6 +88,7 @@ struct Handle {
     /// Of the lanes that work now.
     shared: std::sync::Mutex<Option<Arc<Shared>>>,
     commands: mpsc::Sender<Command>,
+    source: SourceHealth,
 }
 
 impl Steered for Handle {
@@ -99,7 +100,9 @@ impl Steered for Handle {
         let shared = self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let failing =
             shared.as_ref().is_some_and(|shared| shared.breaker.is_open() || shared.blocked.is_blocked());
-        let mut status = self.progress.status(self.plugin.name(), self.plugin.current().version(), failing);
+        let (name, version) = (self.plugin.name(), self.plugin.current());
+        let mut status = self.progress.status(name, version.version(), failing, &self.source);
+        status.usage = self.plugin.usage();
         status.metrics = self.plugin.metrics();
         status.rolled_back = self.plugin.rolled_back();
         status
@@ -136,8 +139,9 @@ impl Prepared {
         let progress = Arc::new(Progress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
         let (sender, commands) = mpsc::channel(4);
         let plugin = pipeline.plugin.clone();
-        let handle =
-            Arc::new(Handle { plugin, progress, shared: std::sync::Mutex::new(None), commands: sender });
+        let source = pipeline.follow.health.clone();
+        let shared = std::sync::Mutex::new(None);
+        let handle = Arc::new(Handle { plugin, progress, shared, commands: sender, source });
         Self { pipeline, hub, handle, commands }
     }
 

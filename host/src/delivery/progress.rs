@@ -10,8 +10,8 @@ use super::window::{Watermark, Window};
 use super::{Bounds, Summary};
 use crate::op::{Op, Timestamp};
 use crate::plugin::CallError;
-use crate::plugin::PluginMetrics;
-use crate::source::Position;
+use crate::plugin::{PluginMetrics, UsageStatus};
+use crate::source::{Position, SourceHealth};
 
 /// What a plugin has done and has to do.
 pub(super) struct Progress {
@@ -29,17 +29,44 @@ struct Inner {
     /// Somebody waits for room.
     awaited: bool,
     reader: ReaderState,
-    /// Nothing is left to read.
-    caught_up: bool,
+    /// When nothing was left to read, as the last read said. None: it said that there was more, or nobody reads.
+    caught_up: Option<Instant>,
+    /// The newest change that was known of the source then.
+    read_to: Option<Timestamp>,
     dead_letters: u64,
-    last_error: Option<String>,
-    timestamp: Option<Timestamp>,
+    last_error: Option<Problem>,
+    last_error_at: Option<SystemTime>,
     checkpoint: Option<Position>,
     /// The number of the next op when that was stored.
     checkpoint_number: u64,
+    /// How many ops were done then.
+    checkpoint_done: u64,
+    /// When the checkpoint was last what is done.
+    checkpoint_current: Instant,
     keeps_checkpoints: bool,
     rate: Rate,
 }
+
+/// What is wrong, until that is over.
+#[derive(Debug)]
+struct Problem {
+    what: String,
+    of: Subject,
+}
+
+/// What a problem is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The op of this number: it is over when that is handled, or another after it was given up.
+    Op(u64),
+    /// Several ops that were handed over together: it is over when one is handled.
+    Batch,
+    /// The checkpoint: it is over when that is stored.
+    Checkpoint,
+}
+
+/// A source whose last read is so long ago, and found nothing, is idle. Reads of an idle source end each second.
+const RECENT: Duration = Duration::from_secs(3);
 
 /// How fast ops are done.
 #[derive(Debug)]
@@ -58,6 +85,8 @@ pub(super) struct Standing {
     pub(super) number: u64,
     /// Nothing was stored yet, or ops were done since, and not only the source moved on.
     pub(super) worked: bool,
+    /// How many ops are done.
+    pub(super) done: u64,
 }
 
 /// What became of an op.
@@ -84,12 +113,15 @@ impl Progress {
             summary: Summary::default(),
             awaited: false,
             reader: ReaderState::None,
-            caught_up: false,
+            caught_up: None,
+            read_to: None,
             dead_letters: 0,
             last_error: None,
-            timestamp: None,
+            last_error_at: None,
             checkpoint: from,
             checkpoint_number: 0,
+            checkpoint_done: 0,
+            checkpoint_current: Instant::now(),
             keeps_checkpoints,
             rate: Rate { at: Instant::now(), done: 0, per_second: 0.0 },
         };
@@ -108,7 +140,9 @@ impl Progress {
         inner.window = Window::new(from, None);
         inner.checkpoint_number = 0;
         inner.checkpoint = None;
-        inner.caught_up = false;
+        (inner.caught_up, inner.read_to) = (None, None);
+        // The numbers begin again.
+        inner.last_error.take_if(|problem| problem.of != Subject::Checkpoint);
     }
 
     /// Takes up what the filter said of these ops, in their order: gives `accept` each that is wanted, or that it
@@ -129,9 +163,6 @@ impl Progress {
                 accept(op, verdict, number);
             } else {
                 inner.summary.unwanted += 1;
-                if inner.window.len() == 0 {
-                    inner.timestamp = Some(op.timestamp);
-                }
                 inner.window.pass(Watermark::from(&*op));
             }
         }
@@ -144,7 +175,7 @@ impl Progress {
     }
 
     /// An op is done.
-    pub(super) fn done(&self, number: u64, timestamp: Timestamp, outcome: Done, attempts: u32) {
+    pub(super) fn done(&self, number: u64, outcome: Done, attempts: u32) {
         let mut inner = self.lock();
         let count = match outcome {
             Done::Handled => &mut inner.summary.handled,
@@ -154,9 +185,15 @@ impl Progress {
             Done::Unknown => &mut inner.summary.unknown,
         };
         *count += 1;
-        inner.summary.retries += u64::from(attempts.saturating_sub(1));
-        inner.timestamp = inner.timestamp.max(Some(timestamp));
+        // Those that failed were counted when they did.
+        if outcome != Done::Failed {
+            inner.summary.attempts += 1;
+            inner.summary.retries += u64::from(attempts > 1);
+        }
         inner.window.done(number);
+        if matches!(outcome, Done::Handled | Done::Unwanted) && inner.last_error.is_some() {
+            inner.handled(number);
+        }
         if inner.awaited && (inner.window.len() == 0 || self.has_room(&inner)) {
             inner.awaited = false;
             self.changed.notify_waiters();
@@ -206,9 +243,17 @@ impl Progress {
         let _ = self.paused.subscribe().wait_for(|paused| *paused == wanted).await;
     }
 
-    /// Something went wrong with an op.
-    pub(super) fn problem(&self, problem: &str) {
-        self.lock().last_error = Some(problem.to_owned());
+    /// Something went wrong.
+    pub(super) fn problem(&self, of: Subject, what: &str) {
+        self.lock().problem(of, what);
+    }
+
+    /// An attempt failed to handle the op of this number.
+    pub(super) fn attempt_failed(&self, number: u64, attempt: u32, what: &str) {
+        let mut inner = self.lock();
+        inner.summary.attempts += 1;
+        inner.summary.retries += u64::from(attempt > 1);
+        inner.problem(Subject::Op(number), what);
     }
 
     /// An op was put among the dead letters.
@@ -217,11 +262,17 @@ impl Progress {
     }
 
     pub(super) fn set_reader(&self, reader: ReaderState) {
-        self.lock().reader = reader;
+        let mut inner = self.lock();
+        (inner.reader, inner.caught_up) = (reader, None);
     }
 
-    pub(super) fn set_caught_up(&self, caught_up: bool) {
-        self.lock().caught_up = caught_up;
+    /// Whether the last read found nothing, when this was the newest change that was known of the source.
+    pub(super) fn set_caught_up(&self, caught_up: bool, newest: Option<Timestamp>) {
+        let mut inner = self.lock();
+        inner.caught_up = caught_up.then(Instant::now);
+        if caught_up {
+            inner.read_to = inner.read_to.max(newest);
+        }
     }
 
     /// What became of all ops, and how many are not done.
@@ -237,9 +288,10 @@ impl Progress {
 
     /// What is to be stored, if it is not stored yet.
     pub(super) fn to_store(&self) -> Option<Standing> {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let position = inner.window.watermark().and_then(Watermark::position)?;
         if inner.checkpoint.as_ref() == Some(&position) {
+            inner.checkpoint_current = Instant::now();
             return None;
         }
         let number = inner.window.next_number() - u64::try_from(inner.window.len()).unwrap_or_default();
@@ -248,15 +300,20 @@ impl Progress {
             timestamp: inner.window.time(),
             number,
             // The first is due too: without it, a crash would begin anew.
-            worked: number > inner.checkpoint_number || inner.checkpoint.is_none(),
+            worked: number > inner.checkpoint_number
+                || inner.summary.done() > inner.checkpoint_done
+                || inner.checkpoint.is_none(),
+            done: inner.summary.done(),
         })
     }
 
     /// This was stored.
-    pub(super) fn stored(&self, position: Position, number: u64) {
+    pub(super) fn stored(&self, position: Position, number: u64, done: u64) {
         let mut inner = self.lock();
         inner.checkpoint = Some(position);
-        inner.checkpoint_number = number;
+        (inner.checkpoint_number, inner.checkpoint_done) = (number, done);
+        inner.checkpoint_current = Instant::now();
+        inner.last_error.take_if(|problem| problem.of == Subject::Checkpoint);
         if inner.awaited {
             inner.awaited = false;
             self.changed.notify_waiters();
@@ -282,14 +339,17 @@ impl Progress {
     }
 
     /// As it is seen from outside.
-    pub(super) fn status(&self, plugin: &str, version: &str, failing: bool) -> PluginStatus {
+    pub(super) fn status(
+        &self,
+        plugin: &str,
+        version: &str,
+        failing: bool,
+        source: &SourceHealth,
+    ) -> PluginStatus {
         let inner = self.lock();
         let position = inner.window.watermark().and_then(Watermark::position);
-        let lag = match inner.window.oldest() {
-            Some(oldest) => age(oldest),
-            None if inner.caught_up => Some(0.0),
-            None => inner.timestamp.or(position.as_ref().and_then(Position::timestamp)).and_then(age),
-        };
+        let time = position.as_ref().and_then(Position::cluster_time).or(inner.window.time());
+        let is_stored = position.is_none() || position == inner.checkpoint;
         let state = match (self.is_paused(), failing) {
             (true, _) => PluginState::Paused,
             (_, true) => PluginState::Failing,
@@ -300,28 +360,76 @@ impl Progress {
             version: version.to_owned(),
             state,
             reader: inner.reader,
-            position_seconds: position
-                .as_ref()
-                .and_then(Position::timestamp)
-                .or(inner.timestamp)
-                .map(|timestamp| timestamp.time),
+            position_seconds: time.map(|time| time.time),
             position: position.map(|position| position.to_string()),
             checkpoint: inner.checkpoint.as_ref().map(ToString::to_string),
-            lag_seconds: lag,
+            checkpoint_age_seconds: inner.keeps_checkpoints.then(|| match is_stored {
+                true => 0.0,
+                false => inner.checkpoint_current.elapsed().as_secs_f64(),
+            }),
+            lag_seconds: inner.lag(time, source),
             queued_ops: u64::try_from(inner.window.unfinished()).unwrap_or(u64::MAX),
             queued_bytes: u64::try_from(inner.window.bytes()).unwrap_or(u64::MAX),
             ops_per_second: inner.rate.per_second,
             counts: Summary { unfinished: inner.summary.read - inner.summary.done(), ..inner.summary },
             dead_letters: inner.dead_letters,
-            last_error: inner.last_error.clone(),
+            last_error: inner.last_error.as_ref().map(|problem| problem.what.clone()),
+            last_error_seconds: inner
+                .last_error_at
+                .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
+                .map(|at| at.as_secs()),
             rolled_back: None,
+            usage: UsageStatus::default(),
             metrics: PluginMetrics::default(),
         }
     }
 }
 
-/// How long ago this was, in seconds, by this machine's clock.
-fn age(timestamp: Timestamp) -> Option<f64> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(now.saturating_sub(Duration::from_secs(timestamp.time.into())).as_secs_f64())
+impl Inner {
+    fn problem(&mut self, of: Subject, what: &str) {
+        self.last_error = Some(Problem { what: what.to_owned(), of });
+        self.last_error_at = Some(SystemTime::now());
+    }
+
+    /// The op of this number was handled: what was wrong before may be over. It is not while the op that failed is tried.
+    fn handled(&mut self, number: u64) {
+        let window = &self.window;
+        self.last_error.take_if(|problem| match problem.of {
+            Subject::Op(failed) => failed == number || window.is_done(failed),
+            Subject::Batch => true,
+            Subject::Checkpoint => false,
+        });
+    }
+
+    /// Returns how far it is behind the source, in seconds: the age of the first change that is not done. `done` is when the
+    /// last change was made that is. None: nothing is known yet.
+    fn lag(&self, done: Option<Timestamp>, source: &SourceHealth) -> Option<f64> {
+        let newest = source.newest();
+        let behind = match self.window.oldest() {
+            Some(oldest) => age(oldest, newest),
+            // It reads, and there is nothing to read.
+            None if self.caught_up.is_some_and(|at| at.elapsed() < RECENT) => Some(0.0),
+            None => match (done.max(self.read_to), newest) {
+                (Some(done), Some(newest)) if done >= newest => Some(0.0),
+                // What comes after it may have been made right then.
+                (Some(done), _) => age(done, newest),
+                (None, _) => None,
+            },
+        };
+        // What is written while it is away, nobody knows.
+        let away = source.away().map(|away| away.as_secs_f64());
+        behind.map(|behind| behind.max(away.unwrap_or_default()))
+    }
 }
+
+/// How long ago this was, in seconds: by this machine's clock, or by what is newer in the source where that clock is behind.
+fn age(timestamp: Timestamp, newest: Option<Timestamp>) -> Option<f64> {
+    let since = |now: Duration| now.saturating_sub(Duration::from_secs(timestamp.time.into())).as_secs_f64();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let newest = newest.map(|newest| since(Duration::from_secs(newest.time.into())));
+    Some(since(now).max(newest.unwrap_or_default()))
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;

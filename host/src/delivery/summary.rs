@@ -27,6 +27,9 @@ pub struct Summary {
     /// In a dry run, it failed after an answer that was made up.
     #[serde(default, skip_serializing_if = "is_none")]
     pub unknown: u64,
+    /// Attempts that were made.
+    #[serde(default)]
+    pub attempts: u64,
     /// Attempts after the first.
     pub retries: u64,
     /// The host was stopped before they were done.
@@ -42,7 +45,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { read, unwanted, handled, rejected, failed, unknown, retries, unfinished } = self;
+        let Self { read, unwanted, handled, rejected, failed, unknown, retries, unfinished, .. } = self;
         write!(
             f,
             "{read} ops read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \

@@ -102,6 +102,13 @@ impl Window {
         self.time
     }
 
+    /// Whether the op of this number is done.
+    pub(super) fn is_done(&self, number: u64) -> bool {
+        let Some(index) = number.checked_sub(self.first) else { return true };
+        let entry = usize::try_from(index).ok().and_then(|index| self.entries.get(index));
+        entry.is_some_and(|entry| entry.done)
+    }
+
     /// Everything up to here is done. None: nothing is known yet.
     pub(super) fn watermark(&self) -> Option<&Watermark> {
         self.watermark.as_ref()

@@ -12,7 +12,7 @@ use super::blocked::{Block, Blocked};
 use super::breaker::{Breaker, Verdict};
 use super::lane::{Queue, Waiting};
 use super::letters::{DeadLetters, GivenUp, Unkept};
-use super::progress::{Done, Progress};
+use super::progress::{Done, Progress, Subject};
 use super::settings::BatchPolicy;
 use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Met, Obstacle, Slot};
@@ -145,12 +145,18 @@ impl Shared {
         first_attempt: Option<SystemTime>,
     ) -> Result<(), Left> {
         let Waiting { number, op, .. } = waiting;
-        self.progress.problem(&error);
+        if kind == DeadLetterKind::Rejected {
+            self.progress.problem(Subject::Op(*number), &error);
+        }
         let time = SystemTime::now();
         let first_attempt = first_attempt.unwrap_or(time);
         let given_up = GivenUp { op, version, kind, error, attempts, first_attempt, time };
-        let kept =
-            self.letters.keep(given_up, &self.shutdown, |problem| self.progress.problem(problem)).await;
+        let kept = self
+            .letters
+            .keep(given_up, &self.shutdown, |problem| {
+                self.progress.problem(Subject::Op(*number), problem);
+            })
+            .await;
         let kept = kept.map_err(|Unkept| Left)?;
         if kept {
             self.progress.dead_letter();
@@ -159,7 +165,7 @@ impl Shared {
             DeadLetterKind::Rejected => Done::Rejected,
             DeadLetterKind::Failed => Done::Failed,
         };
-        self.progress.done(*number, op.timestamp, outcome, attempts);
+        self.progress.done(*number, outcome, attempts);
         Ok(())
     }
 }
@@ -231,7 +237,7 @@ impl<C: Callee> Lane<C> {
                     "a batch of {} ops failed, each is handled by itself: {error}",
                     together.len()
                 );
-                shared.progress.problem(&error.to_string());
+                shared.progress.problem(Subject::Batch, &error.to_string());
                 return self.deliver_each(ops).await;
             }
         };
@@ -248,7 +254,7 @@ impl<C: Callee> Lane<C> {
             let Some(waiting) = ops.pop_front() else { break };
             shared.works();
             match problem {
-                None => shared.progress.done(waiting.number, waiting.op.timestamp, Done::Handled, 1),
+                None => shared.progress.done(waiting.number, Done::Handled, 1),
                 Some(reason) => {
                     self.give_up(&waiting, DeadLetterKind::Rejected, reason, 1, None).await?;
                 }
@@ -287,7 +293,7 @@ impl<C: Callee> Lane<C> {
                 Attempt::Done(outcome) => {
                     shared.works();
                     block.iter().for_each(Block::over);
-                    shared.progress.done(*number, op.timestamp, outcome, attempt);
+                    shared.progress.done(*number, outcome, attempt);
                     return Ok(());
                 }
                 Attempt::Rejected(reason) => {
@@ -303,14 +309,14 @@ impl<C: Callee> Lane<C> {
                     if block.is_of_the_plugin(&obstacle) {
                         // It is no attempt: no other ends in another way.
                         attempt -= 1;
-                        self.wait_for_change(block, &obstacle, op).await?;
+                        self.wait_for_change(block, &obstacle, waiting).await?;
                         continue;
                     }
                     obstacle.reason
                 }
             };
             let started = *first_attempt.get_or_insert_with(SystemTime::now);
-            shared.progress.problem(&problem);
+            shared.progress.attempt_failed(*number, attempt, &problem);
             let (plugin, id) = (&*shared.plugin, op.id());
             if shared.shutdown.is_cancelled() {
                 tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");
@@ -354,11 +360,16 @@ impl<C: Callee> Lane<C> {
 
     /// Waits while something is in the way of the plugin: until it may be tried again, which is when it is another version, and now
     /// and then.
-    async fn wait_for_change(&mut self, block: &mut Block, obstacle: &Obstacle, op: &Op) -> Result<(), Left> {
+    async fn wait_for_change(
+        &mut self,
+        block: &mut Block,
+        obstacle: &Obstacle,
+        waiting: &Waiting,
+    ) -> Result<(), Left> {
         let shared = Arc::clone(&self.shared);
         shared.breaker.give_back();
-        shared.progress.problem(&obstacle.reason);
-        let pause = block.meet(&obstacle.reason, op);
+        shared.progress.problem(Subject::Op(waiting.number), &obstacle.reason);
+        let pause = block.meet(&obstacle.reason, &waiting.op);
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
             () = self.callee.changed() => {

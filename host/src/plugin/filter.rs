@@ -3,7 +3,7 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
@@ -11,6 +11,7 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::CallError;
 use super::component::{Plugin, store};
+use super::handler::deadline;
 use super::slot::Slot;
 use super::state::{Role, State};
 use crate::op::Op;
@@ -33,6 +34,8 @@ pub struct Filter {
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<Instance>,
+    /// It has had an instance.
+    begun: bool,
     ids: Vec<String>,
     /// So many ops are asked of alone before several are again.
     alone: u32,
@@ -51,7 +54,7 @@ impl Filter {
     pub fn new(slot: &Slot) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
-        Self { slot: slot.clone(), versions, plugin, instance: None, ids: Vec::new(), alone: 0 }
+        Self { slot: slot.clone(), versions, plugin, instance: None, begun: false, ids: Vec::new(), alone: 0 }
     }
 
     /// Bytes of linear memory that its instance has taken. 0: there is none now.
@@ -64,28 +67,35 @@ impl Filter {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
+        self.call_from(op, attempt, &mut Instant::now()).await
+    }
+
+    /// The same; it began when `clock` says, which says at the end when that was: of calls one after another, the clock is read
+    /// once for each.
+    async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
         self.take_up_version();
-        let answer = self.ask(op, attempt).await;
-        self.settle(answer)
+        let answer = self.ask(op, attempt, *clock).await;
+        self.settle(answer, clock)
     }
 
     /// Which of these ops the plugin wants: of the first ones, up to the first that it fails on.
     pub async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
+        let mut clock = Instant::now();
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
             self.take_up_version();
             let together = together(rest);
             if together.len() > 1
                 && self.alone == 0
                 && self.plugin.filters_batches()
-                && let Some(wanted) = self.ask_batch(together).await
+                && let Some(wanted) = self.ask_batch(together, &mut clock).await
             {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
             }
             for op in together {
                 self.alone = self.alone.saturating_sub(1);
-                let answer = self.call(op, 1).await;
+                let answer = self.call_from(op, 1, &mut clock).await;
                 let failed = answer.is_err();
                 answers.push(answer);
                 if failed {
@@ -105,7 +115,13 @@ impl Filter {
     }
 
     /// Keeps the instance for the next call, where it is good for one.
-    fn settle<T>(&mut self, asked: Result<(T, Instance), CallError>) -> Result<T, CallError> {
+    fn settle<T>(
+        &mut self,
+        asked: Result<(T, Instance), CallError>,
+        clock: &mut Instant,
+    ) -> Result<T, CallError> {
+        let started = std::mem::replace(clock, Instant::now());
+        self.slot.shared().usage.filter.record(clock.saturating_duration_since(started));
         self.slot.judge(&self.plugin, asked.as_ref().err());
         let (answer, instance) = asked?;
         self.instance = Some(instance).filter(|instance| !instance.is_used_up(&self.plugin));
@@ -116,18 +132,23 @@ impl Filter {
     async fn take_instance(&mut self) -> Result<Instance, CallError> {
         match self.instance.take() {
             Some(instance) => Ok(instance),
-            None => start(&self.slot, &self.plugin).await,
+            None => {
+                if std::mem::replace(&mut self.begun, true) {
+                    self.slot.shared().usage.restarted();
+                }
+                start(&self.slot, &self.plugin).await
+            }
         }
     }
 
-    async fn ask(&mut self, op: &Op, attempt: u32) -> Result<(bool, Instance), CallError> {
+    async fn ask(&mut self, op: &Op, attempt: u32, started: Instant) -> Result<(bool, Instance), CallError> {
         let limit = self.plugin.limits().filter_timeout;
         let mut instance = self.take_instance().await?;
         let Instance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
         begin(store, id, op);
-        let called = within(limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
+        let called = within(started, limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
         let answer = called.map(|called| called.map_err(|error| failed(&error, store)));
         store.data().log_output();
         Ok((answer??, instance))
@@ -135,7 +156,7 @@ impl Filter {
 
     /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which
     /// tells on which.
-    async fn ask_batch(&mut self, ops: &[Arc<Op>]) -> Option<Vec<bool>> {
+    async fn ask_batch(&mut self, ops: &[Arc<Op>], clock: &mut Instant) -> Option<Vec<bool>> {
         // If it goes wrong. Why it does not start, the call for one says.
         self.alone = ALONE;
         let limit = self.plugin.limits().filter_timeout;
@@ -147,11 +168,11 @@ impl Filter {
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         // What it logs is of none of them more than of another.
         begin(store, "", ops.first()?);
-        match within(limit, batches.call_filter_batch(&mut *store, &lowered)).await {
+        match within(*clock, limit, batches.call_filter_batch(&mut *store, &lowered)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
                 self.alone = 0;
-                self.settle(Ok((wanted, instance))).ok()
+                self.settle(Ok((wanted, instance)), clock).ok()
             }
             // The words of a panic come again with the op that it is of: they go with this instance.
             _ => {
@@ -204,7 +225,7 @@ async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
             plugin.filters_batches().then(|| BatchFilter::new(&mut store, &instance)).transpose()?;
         Ok((exports, batches))
     };
-    match within(plugin.limits().filter_timeout, started).await? {
+    match within(Instant::now(), plugin.limits().filter_timeout, started).await? {
         Ok((exports, batches)) => {
             store.data_mut().quota.started();
             Ok(Instance { store, exports, batches, calls: 0 })
@@ -220,10 +241,11 @@ fn begin(store: &mut Store<State>, id: &str, op: &Op) {
     state.running.restart();
 }
 
-/// What it gives, if it does not wait for ever.
-async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
+/// What it gives, if it does not wait for ever, from when it started on.
+async fn within<T>(started: Instant, limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
     let given_up = |_| CallError::TimedOut { call: "filter", limit };
-    tokio::time::timeout(limit.saturating_mul(WAITING), call).await.map_err(given_up)
+    let deadline = deadline(started, limit.saturating_mul(WAITING));
+    tokio::time::timeout_at(deadline, call).await.map_err(given_up)
 }
 
 fn failed(error: &wasmtime::Error, store: &Store<State>) -> CallError {

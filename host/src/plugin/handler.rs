@@ -1,6 +1,7 @@
 //! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use wasmtime::{Store, UpdateDeadline};
@@ -23,6 +24,8 @@ pub struct Handler {
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<Instance>,
+    /// It has had an instance.
+    begun: bool,
     id: String,
     notes: Notes,
 }
@@ -44,6 +47,7 @@ impl Handler {
             versions,
             plugin,
             instance: None,
+            begun: false,
             id: String::new(),
             notes: Notes::default(),
         }
@@ -85,10 +89,10 @@ impl Handler {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
+        let started = Instant::now();
         self.take_up_version();
-        let Self { slot, plugin, instance, id, notes, .. } = self;
-        // Taken out, so that an instance in the middle of a call that is given up is not used again.
-        let taken = instance.take();
+        let taken = self.take();
+        let Self { slot, plugin, id, notes, .. } = self;
         op.write_id(id);
         let call = async {
             let mut instance = begin(slot, plugin, taken, id, &op.namespace, notes).await?;
@@ -96,8 +100,9 @@ impl Handler {
             end(instance, answer, "handle", plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout(limit, call).await;
-        let outcome = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit })))?;
+        let called = tokio::time::timeout_at(deadline(started, limit), call).await;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }));
+        let outcome = self.settle(called, started)?;
         if outcome.is_ok() {
             self.handled();
         }
@@ -110,10 +115,11 @@ impl Handler {
     /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
     pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<Outcome>, CallError> {
         const CALL: &str = "handle-batch";
+        let started = Instant::now();
         self.take_up_version();
-        let Self { slot, plugin, instance, notes, .. } = self;
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
-        let taken = instance.take();
+        let taken = self.take();
+        let Self { slot, plugin, notes, .. } = self;
         let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
         let lowered: Vec<_> =
             ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
@@ -129,8 +135,9 @@ impl Handler {
             end(instance, answer, CALL, plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout(limit, call).await;
-        let (outcomes,) = self.settle(called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit })))?;
+        let called = tokio::time::timeout_at(deadline(started, limit), call).await;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
+        let (outcomes,) = self.settle(called, started)?;
         if outcomes.len() != ops.len() {
             let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
             return Err(CallError::Trapped { call: CALL, reason });
@@ -164,8 +171,22 @@ impl Handler {
         }
     }
 
+    /// Takes its instance out, so that one in the middle of a call that is given up is not used again. None: one is to be made.
+    fn take(&mut self) -> Option<Instance> {
+        let taken = self.instance.take();
+        if taken.is_none() && std::mem::replace(&mut self.begun, true) {
+            self.slot.shared().usage.restarted();
+        }
+        taken
+    }
+
     /// Keeps the instance for the next call, where it is good for one.
-    fn settle<T>(&mut self, called: Result<(T, Instance), CallError>) -> Result<T, CallError> {
+    fn settle<T>(
+        &mut self,
+        called: Result<(T, Instance), CallError>,
+        started: Instant,
+    ) -> Result<T, CallError> {
+        self.slot.shared().usage.handle.record(started.elapsed());
         self.slot.judge(&self.plugin, called.as_ref().err());
         let (answer, instance) = called?;
         let is_used_up =
@@ -173,6 +194,12 @@ impl Handler {
         self.instance = (!is_used_up).then_some(instance);
         Ok(answer)
     }
+}
+
+/// When a call that started then has had its time. The clock is read once for this and for how long it took.
+pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    tokio::time::Instant::from_std(started) + limit.min(FAR)
 }
 
 /// An instance, ready for a call with the op of this id.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names of each kind that a plugin may use. More would make a monitoring system slow.
 const NAMES: usize = 100;
@@ -17,14 +17,22 @@ const BUCKETS: [f64; 21] = [
 
 /// The numbers of one plugin, over all its instances and versions.
 #[derive(Debug, Default)]
-pub(super) struct Metrics(Mutex<(PluginMetrics, bool)>);
+pub(super) struct Metrics(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    metrics: PluginMetrics,
+    /// What was refused and said already.
+    said: Vec<NotKept>,
+}
 
 /// The numbers that a plugin counts itself, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PluginMetrics {
     /// What it counted.
     pub counters: BTreeMap<String, u64>,
-    /// What it set.
+    /// What it set: finite numbers only, as JSON has no others.
+    #[serde(deserialize_with = "finite")]
     pub gauges: BTreeMap<String, f64>,
     /// How what it recorded is distributed.
     pub histograms: BTreeMap<String, Histogram>,
@@ -34,6 +42,7 @@ pub struct PluginMetrics {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// Their sum.
+    #[serde(deserialize_with = "sum")]
     pub sum: f64,
     /// How many there are.
     pub count: u64,
@@ -48,58 +57,102 @@ impl PluginMetrics {
     }
 }
 
-/// A number that is not kept, said for the first time.
-pub(super) struct NotKept;
+/// Reads gauges, and leaves out those that an older host wrote as null because they were not finite.
+fn finite<'de, D: Deserializer<'de>>(gauges: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let all = BTreeMap::<String, Option<f64>>::deserialize(gauges)?;
+    Ok(all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
+/// Reads a sum, which an older host wrote as null if it was not finite.
+fn sum<'de, D: Deserializer<'de>>(sum: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(sum)?.unwrap_or(f64::NAN))
+}
+
+/// Why a number is not kept. Each reason is returned once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotKept {
+    /// The name is empty or too long, or there are too many names.
+    Name,
+    /// The value, or the sum with it, is not a finite number.
+    NotFinite,
+}
 
 impl Metrics {
     pub(super) fn count(&self, name: &str, by: u64) -> Result<(), NotKept> {
-        self.with(name, |metrics| &mut metrics.counters, |counter| *counter = counter.saturating_add(by))
-    }
-
-    pub(super) fn gauge(&self, name: &str, value: f64) -> Result<(), NotKept> {
-        self.with(name, |metrics| &mut metrics.gauges, |gauge| *gauge = value)
-    }
-
-    pub(super) fn record(&self, name: &str, value: f64) -> Result<(), NotKept> {
         self.with(
             name,
-            |metrics| &mut metrics.histograms,
-            |histogram| {
-                if histogram.buckets.is_empty() {
-                    histogram.buckets = BUCKETS.iter().map(|bound| (*bound, 0)).collect();
-                }
-                histogram.sum += value;
-                histogram.count += 1;
-                if let Some((_, count)) = histogram.buckets.iter_mut().find(|(bound, _)| value <= *bound) {
-                    *count += 1;
-                }
+            |metrics| &mut metrics.counters,
+            |counter| {
+                *counter = counter.saturating_add(by);
+                Ok(())
             },
         )
     }
 
+    pub(super) fn gauge(&self, name: &str, value: f64) -> Result<(), NotKept> {
+        self.with(
+            name,
+            |metrics| &mut metrics.gauges,
+            |gauge| {
+                *gauge = is_finite(value)?;
+                Ok(())
+            },
+        )
+    }
+
+    pub(super) fn record(&self, name: &str, value: f64) -> Result<(), NotKept> {
+        self.with(name, |metrics| &mut metrics.histograms, |histogram| histogram.record(value))
+    }
+
+    /// Changes the number of this name. One that is refused leaves no name behind.
     fn with<T: Default>(
         &self,
         name: &str,
         of: impl FnOnce(&mut PluginMetrics) -> &mut BTreeMap<String, T>,
-        change: impl FnOnce(&mut T),
+        change: impl FnOnce(&mut T) -> Result<(), NotKept>,
     ) -> Result<(), NotKept> {
-        let mut metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (metrics, said) = &mut *metrics;
-        let of = of(metrics);
-        if let Some(one) = of.get_mut(name) {
-            change(one);
-            return Ok(());
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = of(&mut kept.metrics);
+        let is_room = of.len() < NAMES && !name.is_empty() && name.len() <= LONGEST;
+        let changed = match of.get_mut(name) {
+            Some(one) => change(one),
+            None if !is_room => Err(NotKept::Name),
+            None => {
+                let mut one = T::default();
+                change(&mut one).map(|()| drop(of.insert(name.to_owned(), one)))
+            }
+        };
+        match changed {
+            Err(why) if !kept.said.contains(&why) => {
+                kept.said.push(why);
+                Err(why)
+            }
+            _ => Ok(()),
         }
-        if name.is_empty() || name.len() > LONGEST || of.len() >= NAMES {
-            return if std::mem::replace(said, true) { Ok(()) } else { Err(NotKept) };
-        }
-        change(of.entry(name.to_owned()).or_default());
-        Ok(())
     }
 
     pub(super) fn all(&self) -> PluginMetrics {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).metrics.clone()
     }
+}
+
+impl Histogram {
+    fn record(&mut self, value: f64) -> Result<(), NotKept> {
+        let sum = is_finite(self.sum + is_finite(value)?)?;
+        if self.buckets.is_empty() {
+            self.buckets = BUCKETS.iter().map(|bound| (*bound, 0)).collect();
+        }
+        self.sum = sum;
+        self.count += 1;
+        if let Some((_, count)) = self.buckets.iter_mut().find(|(bound, _)| value <= *bound) {
+            *count += 1;
+        }
+        Ok(())
+    }
+}
+
+fn is_finite(value: f64) -> Result<f64, NotKept> {
+    if value.is_finite() { Ok(value) } else { Err(NotKept::NotFinite) }
 }
 
 #[cfg(test)]
@@ -125,5 +178,32 @@ mod tests {
         assert!(metrics.gauge("", 1.0).is_ok(), "it is said once");
         assert_eq!(metrics.all().counters.len(), NAMES);
         assert!(metrics.count("seen", 1).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused_and_the_numbers_stay_readable() {
+        let metrics = Metrics::default();
+        metrics.gauge("level", 0.5).ok();
+        assert_eq!(metrics.gauge("level", f64::NAN), Err(NotKept::NotFinite));
+        assert_eq!(metrics.gauge("other", f64::INFINITY), Ok(()), "it is said once");
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(metrics.record("seconds", value), Ok(()));
+        }
+        // Two finite numbers whose sum is not.
+        (0..2).for_each(|_| assert_eq!(metrics.record("large", f64::MAX), Ok(())));
+        let all = metrics.all();
+        assert_eq!((all.gauges.len(), all.gauges["level"]), (1, 0.5));
+        assert_eq!(all.histograms.keys().collect::<Vec<_>>(), ["large"]);
+        assert_eq!((all.histograms["large"].count, all.histograms["large"].sum), (1, f64::MAX));
+        let text = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<PluginMetrics>(&text).unwrap(), all);
+    }
+
+    #[test]
+    fn numbers_that_an_older_host_wrote_as_null_are_read() {
+        let text = r#"{"counters":{},"gauges":{"a":null,"b":1.5},"histograms":{"c":{"sum":null,"count":1,"buckets":[]}}}"#;
+        let read: PluginMetrics = serde_json::from_str(text).unwrap();
+        assert_eq!(read.gauges, BTreeMap::from([("b".to_owned(), 1.5)]));
+        assert!(read.histograms["c"].sum.is_nan());
     }
 }

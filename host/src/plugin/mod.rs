@@ -31,6 +31,7 @@ mod slot;
 mod stamp;
 mod state;
 mod throttle;
+mod usage;
 
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
@@ -50,3 +51,4 @@ pub use obstacle::{Met, Obstacle};
 pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
 pub use setup::PluginSetup;
 pub use slot::Slot;
+pub use usage::{Sent, Traps, UsageStatus};

@@ -12,6 +12,7 @@ use super::metrics::{Metrics, PluginMetrics};
 use super::obstacle::Handled;
 use super::services::Services;
 use super::throttle::Throttle;
+use super::usage::{Usage, UsageStatus};
 use crate::store::Room;
 
 /// Calls that a new version has to survive before the one before it is let go.
@@ -36,6 +37,7 @@ struct Inner {
 pub(super) struct Shared {
     pub(super) services: Services,
     pub(super) metrics: Metrics,
+    pub(super) usage: Usage,
     pub(super) throttle: Throttle,
     pub(super) said_that_it_is_fed: AtomicBool,
     /// For what it keeps as its state.
@@ -51,6 +53,7 @@ impl Shared {
         Self {
             services,
             metrics: Metrics::default(),
+            usage: Usage::default(),
             throttle: Throttle::new(),
             said_that_it_is_fed: AtomicBool::new(false),
             room: Room::default(),
@@ -120,6 +123,11 @@ impl Slot {
         self.0.shared.metrics.all()
     }
 
+    /// What its calls took, and what it reached by them.
+    pub fn usage(&self) -> UsageStatus {
+        self.0.shared.usage.status()
+    }
+
     /// Why the last new version was not kept, if the current one came back for it.
     pub fn rolled_back(&self) -> Option<String> {
         self.trial().failed.clone()
@@ -144,6 +152,9 @@ impl Slot {
 
     /// Takes note of how a call went.
     pub(super) fn judge(&self, plugin: &Plugin, error: Option<&CallError>) {
+        if let Some(error) = error {
+            self.0.shared.usage.trapped(error);
+        }
         if plugin.on_trial.0.load(Ordering::Relaxed) {
             self.judge_trial(plugin, error);
         }

@@ -9,6 +9,7 @@ pub mod change_stream;
 mod choice;
 pub mod connect;
 pub mod file;
+mod health;
 mod live;
 pub mod oplog;
 pub(crate) mod patience;
@@ -24,6 +25,7 @@ pub(crate) mod value;
 pub(crate) mod wire;
 
 pub use choice::{Choice, SourceKind, choose};
+pub use health::{SourceHealth, SourceState, SourceStatus};
 pub use live::{Follow, HistoryLost, Live, SourceError, now};
 pub use position::Position;
 pub(crate) use reply::id_of;

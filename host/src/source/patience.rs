@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use mongodb::error::Error;
 
+use super::health::ReaderHealth;
 use super::server_error::sentence;
 
 /// Pauses before trying again: growing from the first to the second.
@@ -21,6 +22,8 @@ pub(crate) struct Patience {
     back_off: Option<ExponentialBackoff>,
     longest: Duration,
     limit: Duration,
+    /// Who is told of it.
+    health: Option<ReaderHealth>,
 }
 
 impl Default for Patience {
@@ -32,7 +35,12 @@ impl Default for Patience {
 impl Patience {
     /// With pauses that grow up to this one.
     pub(crate) fn with_pauses_up_to(longest: Duration) -> Self {
-        Self { back_off: None, longest, limit: LIMITS.0 }
+        Self { back_off: None, longest, limit: LIMITS.0, health: None }
+    }
+
+    /// From now on, reports failures there.
+    pub(super) fn report_to(&mut self, health: ReaderHealth) {
+        self.health = Some(health);
     }
 
     /// Says `what` failed, and waits.
@@ -47,7 +55,11 @@ impl Patience {
                 .build()
         });
         let delay = back_off.next().unwrap_or(longest);
-        tracing::warn!("{what}, trying again in {} ms: {}", delay.as_millis(), sentence(error));
+        let reason = sentence(error);
+        tracing::warn!("{what}, trying again in {} ms: {reason}", delay.as_millis());
+        if let Some(health) = &mut self.health {
+            health.failed(format!("{what}: {reason}"));
+        }
         tokio::time::sleep(delay).await;
         self.limit = (self.limit * 2).min(LIMITS.1);
     }
@@ -60,6 +72,9 @@ impl Patience {
     /// An attempt has succeeded. Gives back whether one before it had failed.
     pub(crate) fn recovered(&mut self) -> bool {
         self.limit = LIMITS.0;
+        if let Some(health) = &mut self.health {
+            health.recovered();
+        }
         self.back_off.take().is_some()
     }
 }

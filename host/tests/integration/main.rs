@@ -35,6 +35,7 @@ mod hostile;
 mod languages;
 mod lease;
 mod main_job;
+mod observed;
 mod odd_bytes;
 mod oplog_cases;
 mod oplog_collection;

@@ -56,10 +56,11 @@ async fn documents_that_cannot_be_looked_up_now_are_looked_up_later() {
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     // From here on the host's cursor on the oplog is open, and a find is one for documents.
     host.printed(&own.name, 1);
-    // ReadConcernMajorityNotAvailableYet. The driver itself tries a read twice, so: more often.
-    fail_finds(&own, 3, 134).await;
+    // ReadConcernMajorityNotAvailableYet.
+    fail_finds(&own, Some(134)).await;
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
     host.wait_for("the documents of updates cannot be read, trying again in ");
+    fail_finds(&own, None).await;
     assert_eq!(host.printed(&own.name, 1)[0]["fullDocument"].to_string(), r#"{"_id":1,"a":1}"#);
 }
 
@@ -70,16 +71,18 @@ async fn without_the_right_to_read_a_collection_updates_come_without_their_docum
     let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     host.printed(&own.name, 1);
-    fail_finds(&own, 1, 13).await;
+    fail_finds(&own, Some(13)).await;
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
     let line = host.wait_for("are delivered without their full documents");
     assert!(message(&line).contains(&own.name), "{line}");
     assert_eq!(host.printed(&own.name, 1)[0].get("fullDocument"), None::<&Value>);
 }
 
-async fn fail_finds(own: &Database, times: i32, code: i32) {
-    let data = doc! { "failCommands": ["find"], "errorCode": code };
-    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data };
+/// From now on, each find fails with this code, or none does.
+async fn fail_finds(own: &Database, code: Option<i32>) {
+    let mode = if code.is_some() { "alwaysOn" } else { "off" };
+    let data = doc! { "failCommands": ["find"], "errorCode": code.unwrap_or_default() };
+    let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
     own.client.database("admin").run_command(command).await.unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! How a running host is seen and steered.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use gtm_host::admin::AdminAddress;
@@ -36,7 +37,7 @@ impl AdminArguments {
     }
 
     pub(super) fn lay_over(&self, settings: &mut Settings) {
-        let AdminSettings { listen, token, token_file } = &mut settings.admin;
+        let AdminSettings { listen, token, token_file, .. } = &mut settings.admin;
         // A file that is named here goes before a value in the settings file.
         if self.admin_token_file.is_some() {
             *token = None;
@@ -44,6 +45,21 @@ impl AdminArguments {
         overlay(listen, &self.admin);
         overlay(token, &self.admin_token);
         overlay(token_file, &self.admin_token_file);
+    }
+}
+
+/// How a host says whether it is ready.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Admin API")]
+pub(in crate::cli) struct ReadyArguments {
+    /// How long MongoDB may not answer before GET /ready returns 503, like 30s or 2m [default: 30s]
+    #[arg(long, env = "GTM_READY_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
+    ready_grace: Option<Duration>,
+}
+
+impl ReadyArguments {
+    pub(super) fn lay_over(&self, settings: &mut Settings) {
+        overlay(&mut settings.admin.ready_grace, &self.ready_grace);
     }
 }
 

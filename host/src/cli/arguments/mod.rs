@@ -24,7 +24,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use gtm_host::config::Settings;
 use gtm_host::op::OperationType;
 
-use admin::AdminArguments;
+use admin::{AdminArguments, ReadyArguments};
 pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments, SwapArguments};
 pub(super) use author::{
     ComponentizeArguments, ConfigArguments, ConfigCommand, Language, NewArguments, TryArguments,
@@ -135,6 +135,8 @@ pub(super) struct RunArguments {
     workers: WorkerArguments,
     #[command(flatten)]
     admin: AdminArguments,
+    #[command(flatten)]
+    ready: ReadyArguments,
     /// Do nothing that plugins want done, and keep no checkpoints: what it would be is logged. Begins where --start says
     #[arg(long)]
     dry_run: bool,
@@ -284,9 +286,10 @@ impl Command {
         if let Self::Run(RunArguments { server, .. }) | Self::Tail(TailArguments { server, .. }) = self {
             server.lay_over(&mut settings);
         }
-        if let Self::Run(RunArguments { store, admin, dry_run, no_watch, .. }) = self {
+        if let Self::Run(RunArguments { store, admin, ready, dry_run, no_watch, .. }) = self {
             store.lay_over(&mut settings);
             admin.lay_over(&mut settings);
+            ready.lay_over(&mut settings);
             settings.dry_run = *dry_run;
             if *no_watch {
                 settings.watch = Some(false);

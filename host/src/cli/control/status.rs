@@ -1,12 +1,12 @@
 //! `gtm-host status`
 
-use std::fmt::Write;
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use console::{Style, Term};
+use console::{Style, Term, measure_text_width};
 use gtm_host::config::Settings;
 use gtm_host::delivery::{HostStatus, PluginState, PluginStatus, Standing};
+use gtm_host::source::{SourceState, SourceStatus};
 use gtm_host::text::line;
 
 use crate::cli::arguments::{Format, StatusArguments};
@@ -14,23 +14,53 @@ use crate::cli::output::print;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Signs of a version that tell it from others.
-const VERSION: usize = 12;
-const HEAD: [&str; 11] = [
-    "PLUGIN",
-    "STATE",
-    "READER",
-    "LAG",
-    "QUEUED",
-    "OPS/S",
-    "HANDLED",
-    "FAILED",
-    "REJECTED",
-    "DONE UP TO",
-    "VERSION",
+/// Characters of a version that distinguish it from others.
+const VERSION: usize = 10;
+/// Characters of an error that are shown: `--output json` has all of it.
+const ERROR: usize = 500;
+
+/// What each plugin does now. Both tables fit into 80 columns if names and numbers are short.
+const NOW: [Column; 7] = [
+    Column { head: "PLUGIN", numeric: false, cell: |plugin, _| line(&plugin.plugin).into_owned() },
+    Column { head: "STATE", numeric: false, cell: |plugin, _| plugin.state.name().to_owned() },
+    Column { head: "READER", numeric: false, cell: |plugin, _| plugin.reader.name().to_owned() },
+    Column { head: "LAG", numeric: true, cell: |plugin, _| plugin.lag_seconds.map_or("?".to_owned(), lag) },
+    Column { head: "QUEUED", numeric: true, cell: |plugin, _| plugin.queued_ops.to_string() },
+    Column { head: "OPS/S", numeric: true, cell: |plugin, _| format!("{:.1}", plugin.ops_per_second) },
+    Column {
+        head: "DONE UP TO",
+        numeric: false,
+        cell: |plugin, _| plugin.position_seconds.map_or("?".to_owned(), |seconds| time(seconds.into())),
+    },
 ];
-/// The columns of text; numbers stand right.
-const TEXT: [usize; 5] = [0, 1, 2, 9, 10];
+
+/// What became of its ops since the host began.
+const SO_FAR: [Column; 8] = [
+    Column { head: "PLUGIN", numeric: false, cell: |plugin, _| line(&plugin.plugin).into_owned() },
+    Column { head: "HANDLED", numeric: true, cell: |plugin, _| plugin.counts.handled.to_string() },
+    Column { head: "FAILED", numeric: true, cell: |plugin, _| plugin.counts.failed.to_string() },
+    Column { head: "REJECTED", numeric: true, cell: |plugin, _| plugin.counts.rejected.to_string() },
+    Column { head: "ATTEMPTS", numeric: true, cell: |plugin, _| plugin.counts.attempts.to_string() },
+    Column { head: "RETRIES", numeric: true, cell: |plugin, _| plugin.counts.retries.to_string() },
+    Column {
+        head: "LAST ERROR",
+        numeric: true,
+        cell: |plugin, now| plugin.last_error_seconds.map_or("-".to_owned(), |at| ago(at, now)),
+    },
+    Column {
+        head: "VERSION",
+        numeric: false,
+        cell: |plugin, _| line(&plugin.version).chars().take(VERSION).collect(),
+    },
+];
+
+/// A column of a table; numbers stand right.
+struct Column {
+    head: &'static str,
+    numeric: bool,
+    /// What is in it, at this time in seconds since 1970.
+    cell: fn(&PluginStatus, u64) -> String,
+}
 
 pub(in crate::cli) fn run(arguments: &StatusArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let client = super::client(settings)?;
@@ -53,65 +83,98 @@ pub(in crate::cli) fn run(arguments: &StatusArguments, settings: &Settings) -> a
 
 /// For people. Colours come on a terminal only.
 fn table(status: &HostStatus) -> String {
-    let HostStatus { name, worker, standing, plugins } = status;
+    let HostStatus { name, worker, standing, source, plugins } = status;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let worker = worker.as_ref().map(|worker| format!(", worker {worker}")).unwrap_or_default();
     let mut shown = format!("pipeline {}: {}", line(&format!("{name}{worker}")), coloured(*standing));
+    if let Some(source) = source {
+        shown.push_str(&format!("\nsource: {}", described(source)));
+    }
     if plugins.is_empty() {
         return shown;
     }
-    let rows: Vec<[String; 11]> =
-        std::iter::once(HEAD.map(str::to_owned)).chain(plugins.iter().map(row)).collect();
-    let mut widths = [0; 11];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+    for columns in [NOW.as_slice(), SO_FAR.as_slice()] {
+        shown.push_str("\n\n");
+        shown.push_str(&aligned(columns, plugins, now));
     }
-    let states = std::iter::once(None).chain(plugins.iter().map(|plugin| Some(plugin.state)));
-    for (row, state) in rows.iter().zip(states) {
-        shown.push('\n');
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let padding = " ".repeat(width - cell.chars().count());
-            let gap = if column == 0 { "" } else { "  " };
-            let cell = match state {
-                Some(state) if column == 1 => style(state).apply_to(cell).to_string(),
-                _ => cell.clone(),
-            };
-            let _ = if TEXT.contains(&column) {
-                write!(shown, "{gap}{cell}{padding}")
-            } else {
-                write!(shown, "{gap}{padding}{cell}")
-            };
-        }
-        shown.truncate(shown.trim_end().len());
-    }
-    for PluginStatus { plugin, last_error, .. } in plugins {
+    for PluginStatus { plugin, last_error, last_error_seconds, .. } in plugins {
         if let Some(error) = last_error {
-            let _ = write!(shown, "\n{}, last error: {}", line(plugin), line(error.trim_end()));
+            let at = last_error_seconds.map(|at| format!(", {} ago", ago(at, now))).unwrap_or_default();
+            let error = error.trim_end();
+            let end = error.floor_char_boundary(ERROR);
+            let cut = if end < error.len() { " … (all of it: --output json)" } else { "" };
+            let error = error.get(..end).unwrap_or_default();
+            shown.push_str(&format!("\n\n{}, last error{at}: {}{cut}", line(plugin), line(error)));
         }
     }
     shown
 }
 
-fn row(plugin: &PluginStatus) -> [String; 11] {
-    let counts = &plugin.counts;
-    let version: String = line(&plugin.version).chars().take(VERSION).collect();
-    [
-        line(&plugin.plugin).into_owned(),
-        plugin.state.name().to_owned(),
-        plugin.reader.name().to_owned(),
-        plugin.lag_seconds.map_or("?".to_owned(), |lag| format!("{lag:.1} s")),
-        plugin.queued_ops.to_string(),
-        format!("{:.1}", plugin.ops_per_second),
-        counts.handled.to_string(),
-        counts.failed.to_string(),
-        counts.rejected.to_string(),
-        plugin.position_seconds.map_or("?".to_owned(), |seconds| {
-            let time = UNIX_EPOCH + Duration::from_secs(seconds.into());
-            humantime::format_rfc3339_seconds(time).to_string()
-        }),
-        version,
-    ]
+fn described(source: &SourceStatus) -> String {
+    let SourceStatus { state, since_seconds, newest_seconds, last_error, .. } = source;
+    let style = match state {
+        SourceState::Connected => Style::new().green(),
+        SourceState::Connecting => Style::new().yellow(),
+        SourceState::Reconnecting => Style::new().red(),
+    };
+    let newest = newest_seconds.map(|newest| format!(", newest change {}", time(newest.into())));
+    let error = last_error.as_ref().map(|error| format!("\n  {}", line(error.trim_end())));
+    let state = style.apply_to(state.name());
+    let (newest, error) = (newest.unwrap_or_default(), error.unwrap_or_default());
+    format!("{state} since {}{newest}{error}", time(*since_seconds))
+}
+
+/// A line of heads, and one of each plugin.
+fn aligned(columns: &[Column], plugins: &[PluginStatus], now: u64) -> String {
+    let cells = |plugin| columns.iter().map(|column| (column.cell)(plugin, now)).collect();
+    let heads: Vec<_> = columns.iter().map(|column| column.head.to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heads).chain(plugins.iter().map(cells)).collect();
+    let width = |index: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(index));
+        cells.map(|cell| measure_text_width(cell)).max().unwrap_or_default()
+    };
+    let widths: Vec<_> = (0..columns.len()).map(width).collect();
+    let states = std::iter::once(None).chain(plugins.iter().map(|plugin| Some(plugin.state)));
+    let shown = |(row, state): (&Vec<String>, Option<PluginState>)| {
+        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, column), width)| {
+            let padding = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+            let cell = match state {
+                Some(state) if column.head == "STATE" => style(state).apply_to(cell).to_string(),
+                _ => cell.clone(),
+            };
+            if column.numeric { padding + &cell } else { cell + &padding }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().zip(states).map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// `0.0 s`, `45 s`, `1h 3m`: the larger, the less exact.
+fn lag(seconds: f64) -> String {
+    if seconds < 10.0 {
+        return format!("{seconds:.1} s");
+    }
+    span(Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs())
+}
+
+/// How long ago it was.
+fn ago(at: u64, now: u64) -> String {
+    span(now.saturating_sub(at))
+}
+
+/// `45 s`, `3m 20s`, `1h 3m`, `2d 5h`.
+fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes}m {}s", seconds % 60),
+        3600..86400 => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+fn time(seconds: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
 fn style(state: PluginState) -> Style {
@@ -128,4 +191,67 @@ fn coloured(standing: Standing) -> String {
         Standing::Starting | Standing::Standby | Standing::Stopping => Style::new().yellow(),
     };
     style.apply_to(standing.name()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a host answers, with as little as an older one did.
+    fn status(plugins: &str) -> HostStatus {
+        let text = format!(r#"{{"name":"shop","standing":"active","plugins":[{plugins}]}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    const PLUGIN: &str = r#"{"plugin":"NAME","version":"1.0.0 (0123456789abcdef)","state":"failing","reader":"shared","position":"1795761409.5",
+        "positionSeconds":1795761409,"checkpoint":null,"lagSeconds":75.2,"queuedOps":12345,"queuedBytes":9,"opsPerSecond":12345.6,
+        "counts":{"read":1,"unwanted":0,"handled":12345678,"rejected":12,"failed":3,"attempts":12345699,"retries":1234,"unfinished":0},
+        "deadLetters":0,"lastError":"no route","lastErrorSeconds":1795761400}"#;
+
+    #[test]
+    fn tables_are_aligned_and_fit_into_80_columns() {
+        let plugins = [PLUGIN.replace("NAME", "print_ops"), PLUGIN.replace("NAME", "Łódź_漢字")].join(",");
+        let shown = table(&status(&plugins));
+        for head in ["PLUGIN", "HANDLED"] {
+            let head = shown.lines().position(|line| line.contains(head)).unwrap();
+            let lines: Vec<_> = shown.lines().skip(head).take(3).collect();
+            assert!(lines.iter().all(|line| measure_text_width(line) <= 80), "{shown}");
+            // The second column begins in the same place, and each number ends in its head's.
+            let (state, end) = (lines[0].find("STATE"), lines[0].find("OPS/S").map(|start| start + 5));
+            for line in &lines[1..] {
+                let before = |at: usize| {
+                    line.chars()
+                        .take_while({
+                            let mut width = 0;
+                            move |c| {
+                                let fits = width < at;
+                                width += measure_text_width(&c.to_string());
+                                fits
+                            }
+                        })
+                        .collect::<String>()
+                };
+                assert!(state.is_none_or(|at| line[before(at).len()..].starts_with("failing")), "{shown}");
+                assert!(end.is_none_or(|at| before(at).ends_with("12345.6")), "{shown}");
+            }
+        }
+        assert!(shown.contains("\n\nprint_ops, last error, "), "{shown}");
+        assert!(shown.ends_with(": no route"), "{shown}");
+    }
+
+    #[test]
+    fn an_older_host_is_understood() {
+        let older = r#"{"plugin":"a","version":"1","state":"running","reader":"none","position":null,"positionSeconds":null,"checkpoint":null,
+            "lagSeconds":null,"queuedOps":0,"queuedBytes":0,"opsPerSecond":0.0,"counts":{"read":0,"unwanted":0,"handled":0,"rejected":0,
+            "failed":0,"retries":0,"unfinished":0},"deadLetters":0,"metrics":{"counters":{},"gauges":{"level":null},"histograms":{}}}"#;
+        let shown = table(&status(older));
+        assert!(shown.starts_with("pipeline shop: active\n\nPLUGIN"), "{shown}");
+    }
+
+    #[test]
+    fn spans_are_short() {
+        let spans = [0, 59, 60, 3599, 3600, 90_000].map(span);
+        assert_eq!(spans, ["0 s", "59 s", "1m 0s", "59m 59s", "1h 0m", "1d 1h"]);
+        assert_eq!((lag(0.04), lag(9.96), lag(12.7)), ("0.0 s".into(), "10.0 s".into(), "12 s".into()));
+    }
 }

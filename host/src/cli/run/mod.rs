@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gtm_host::admin::Admin;
+use gtm_host::admin::{Admin, READY_GRACE};
 use gtm_host::config::Settings;
 use gtm_host::delivery::{
     Change, CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Stop, run_all,
@@ -48,9 +48,9 @@ pub(super) async fn run(
     // A port in use is said before anything else is done, and probes are answered from the start.
     let _serving = match &settings.admin.listen {
         Some(address) => {
-            let admin = Admin::bind(address, settings.admin.token()?.as_deref()).await?;
+            let admin = Admin::bind(address, settings.admin.token()?.as_deref())?;
             tracing::info!("seen and steered at http://{}", admin.local_addr()?);
-            Some(AbortOnDropHandle::new(tokio::spawn(admin.serve(control.clone()))))
+            Some(admin.serve(control.clone(), settings.admin.ready_grace.unwrap_or(READY_GRACE))?)
         }
         None => None,
     };
@@ -60,6 +60,8 @@ pub(super) async fn run(
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     events.watch(&host);
+    control.watch_source(host.server.health());
+    let _watching = host.server.watch();
     while !shutdown.is_cancelled() {
         host.work(&control, &mut events, &shutdown).await?;
     }

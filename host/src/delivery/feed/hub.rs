@@ -30,7 +30,7 @@ const TOLD: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(in crate::delivery) struct SharedBatch {
     pub(super) ops: Vec<Arc<Op>>,
-    /// There was nothing for anybody.
+    /// Everything that there is was read.
     pub(super) is_idle: bool,
     pub(super) read: Option<Position>,
     pub(super) bytes: usize,
@@ -229,9 +229,9 @@ impl Hub {
             match read {
                 Ok(ops) => {
                     let read = if live.left() == 0 { live.position() } else { None };
-                    let bytes = live.take_bytes();
+                    let (bytes, is_idle) = (live.take_bytes(), live.is_at_end());
                     self.note(read.as_ref());
-                    self.hand_out(ops, read, bytes).await;
+                    self.hand_out(ops, read, bytes, is_idle).await;
                 }
                 Err(error) => self.fail(&error),
             }
@@ -313,9 +313,8 @@ impl Hub {
         }
     }
 
-    async fn hand_out(&mut self, ops: Vec<Op>, read: Option<Position>, bytes: usize) {
+    async fn hand_out(&mut self, ops: Vec<Op>, read: Option<Position>, bytes: usize, is_idle: bool) {
         self.opened_at = None;
-        let is_idle = ops.is_empty();
         for op in ops {
             self.routes.route(op, &mut self.members);
         }

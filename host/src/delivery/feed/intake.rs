@@ -189,8 +189,8 @@ impl Intake {
                 }
                 ops = live.next() => ops?,
             };
-            let nothing = ops.is_empty();
-            self.progress.set_caught_up(nothing);
+            let nothing = live.is_at_end();
+            self.progress.set_caught_up(nothing, self.follow.health.newest());
             let read = if live.left() == 0 && !live.in_snapshot() { live.position() } else { None };
             let bytes = live.take_bytes();
             let ops = ops.into_iter().map(Arc::new).collect();
@@ -244,7 +244,7 @@ impl Intake {
             };
             let Some(batch) = batch else { return Ok(()) };
             let SharedBatch { mut ops, is_idle, read, bytes } = batch;
-            self.progress.set_caught_up(is_idle);
+            self.progress.set_caught_up(is_idle, self.follow.health.newest());
             if let Some(passed) = passed {
                 ops.retain(|op| op.timestamp > passed);
             }

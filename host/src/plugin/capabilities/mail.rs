@@ -188,7 +188,9 @@ impl Host for State {
         };
         let (letter, id) = compose_as(message, Some(&mailer.sender), id)?;
         let limit = (self.setup.limits.call_timeout, &*self.setup.call_timeout_in_words());
-        match mailer.send(letter, limit).await {
+        let sent = mailer.send(letter, limit).await;
+        self.shared.usage.mail(sent.is_ok());
+        match sent {
             Ok(()) => Ok(id),
             Err(Unsent::Rejected(reason)) => Err(Error::Rejected(reason)),
             Err(Unsent::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),

@@ -18,12 +18,19 @@ impl State {
     }
 
     fn say(&self, kept: Result<(), NotKept>) {
-        if kept.is_err() {
-            tracing::warn!(
-                plugin = &*self.setup.name,
+        let plugin = &*self.setup.name;
+        match kept {
+            Ok(()) => {}
+            Err(NotKept::Name) => tracing::warn!(
+                plugin,
                 "it counts under more than 100 names, or one that is empty or longer than 100 bytes: what is too much is \
                  not kept"
-            );
+            ),
+            Err(NotKept::NotFinite) => tracing::warn!(
+                plugin,
+                op = self.op,
+                "the plugin set or recorded a number that is not finite (NaN or infinity): the host does not keep such numbers"
+            ),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::op::Op;
 use crate::selection::Selection;
 use crate::source::patience::Patience;
 use crate::source::wire::{AWAIT, Wait, reply, timed_for};
-use crate::source::{Malformed, Reply, Skipped};
+use crate::source::{Malformed, Reply, Skipped, SourceHealth};
 
 /// A reader of a change stream, from a position on, without end.
 pub struct ChangeStream {
@@ -25,6 +25,8 @@ pub struct ChangeStream {
     position: StreamStart,
     cursor: Option<Cursor>,
     patience: Patience,
+    /// The last reply was empty, and not the one that opened the cursor, which is empty always.
+    at_end: bool,
     /// Of the replies since they were last asked for.
     bytes: usize,
 }
@@ -62,6 +64,7 @@ impl ChangeStream {
             position: start,
             cursor: None,
             patience: Patience::default(),
+            at_end: false,
             bytes: 0,
         };
         stream.cursor().await?;
@@ -95,6 +98,16 @@ impl ChangeStream {
             StreamStart::After(token) => Some(token.clone()),
             _ => None,
         }
+    }
+
+    /// From now on, reports there whether the stream can be read.
+    pub fn report_to(&mut self, health: &SourceHealth) {
+        self.patience.report_to(health.reader());
+    }
+
+    /// Whether the last read found nothing: every event that there is was read.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end
     }
 
     /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
@@ -145,6 +158,7 @@ impl ChangeStream {
         self.bytes += reply.size();
         let batch = self.reader.read(reply)?;
         let opened = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
+        self.at_end = !opened && reply.documents()?.is_empty();
         match batch.position {
             Some(position) => self.position = position,
             // A server that gives no token for the place where nothing has come yet: then its time.

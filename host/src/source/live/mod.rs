@@ -12,7 +12,7 @@ use super::change_stream::StreamError;
 use super::choice::Choice;
 use super::oplog::TailError;
 use super::snapshot::{KeptProgress, SnapshotError};
-use super::{Position, Skipped, Start};
+use super::{Position, Skipped, SourceHealth, Start};
 use crate::op::Op;
 use crate::selection::Selection;
 use stream::Stream;
@@ -54,6 +54,8 @@ pub struct Follow {
     pub snapshot: bool,
     /// Where the progress of a snapshot is kept. None: it is not kept.
     pub progress: Option<KeptProgress>,
+    /// Where readers report whether they can read.
+    pub health: SourceHealth,
 }
 
 /// Why a source ends.
@@ -206,6 +208,11 @@ impl Live {
     /// How many ops were read and not given out.
     pub fn left(&self) -> usize {
         self.stream.left()
+    }
+
+    /// Whether everything that there is was read and given out, as far as the last read says.
+    pub fn is_at_end(&self) -> bool {
+        self.snapshot.is_none() && self.stream.is_at_end()
     }
 
     /// Whether the documents that are there are still to come.

@@ -35,7 +35,8 @@ impl Stream {
                         OplogStart::After(Position::before(time).timestamp().unwrap_or_default())
                     }
                 };
-                let tail = Tail::open(client, oplog, selection.clone(), start).await?;
+                let mut tail = Tail::open(client, oplog, selection.clone(), start).await?;
+                tail.report_to(&follow.health);
                 Ok(Stream::Oplog(Box::new(tail)))
             }
             Choice::ChangeStream(_) => {
@@ -60,7 +61,8 @@ impl Stream {
                 };
                 let scope = change_stream::Scope::of(follow.watched.as_ref().unwrap_or(selection));
                 let options = StreamOptions { pipeline: change_stream::wanted_events(selection) };
-                let stream = ChangeStream::open(client, scope, selection.clone(), start, options).await?;
+                let mut stream = ChangeStream::open(client, scope, selection.clone(), start, options).await?;
+                stream.report_to(&follow.health);
                 Ok(Stream::ChangeStream(Box::new(stream)))
             }
         }
@@ -84,6 +86,13 @@ impl Stream {
         match self {
             Self::Oplog(tail) => tail.left(),
             Self::ChangeStream(_) => 0,
+        }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        match self {
+            Self::Oplog(tail) => tail.is_at_end(),
+            Self::ChangeStream(stream) => stream.is_at_end(),
         }
     }
 

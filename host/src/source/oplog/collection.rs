@@ -79,23 +79,24 @@ impl Oplog {
     /// Up to where a majority has the oplog: nothing before it is still to come, and nothing of it can be
     /// rolled back. None: it is empty.
     pub(super) async fn newest(&mut self) -> Result<Option<Timestamp>, TailError> {
+        loop {
+            match timed(self.ask_newest()).await {
+                Ok(newest) => return Ok(newest),
+                Err(error) => self.again("the newest entry of the oplog cannot be read", &error).await?,
+            }
+        }
+    }
+
+    async fn ask_newest(&self) -> mongodb::error::Result<Option<Timestamp>> {
         let oplog = self.namespace();
         // The server's own time of the last write says nothing of another collection.
         if (oplog.db.as_str(), oplog.coll.as_str()) == ("local", "oplog.rs") {
-            loop {
-                let hello = self.client.database("admin");
-                match timed(async { hello.run_command(doc! { "hello": 1 }).await }).await {
-                    Ok(hello) => {
-                        if let Some(majority) = majority(&hello) {
-                            return Ok(Some(majority));
-                        }
-                        break;
-                    }
-                    Err(error) => self.again("the server cannot be asked for its last write", &error).await?,
-                }
+            let hello = self.client.database("admin").run_command(doc! { "hello": 1 }).await?;
+            if let Some(majority) = majority(&hello) {
+                return Ok(Some(majority));
             }
         }
-        self.edge(-1).await
+        self.ask_edge(-1).await
     }
 
     /// Whether `oldest` is the first entry that the replica set ever wrote: nothing was before it.
@@ -107,18 +108,19 @@ impl Oplog {
 
     async fn edge(&mut self, direction: i32) -> Result<Option<Timestamp>, TailError> {
         loop {
-            // As a hint: the test server passes over the same as a sort.
-            let natural = Hint::Keys(doc! { "$natural": direction });
-            let find = self.collection.find_one(doc! {}).hint(natural);
-            let find = find.projection(doc! { "ts": 1 }).read_concern(ReadConcern::majority());
-            match timed(async { find.await }).await {
-                Ok(entry) => {
-                    let ts = entry.and_then(|entry| entry.get_timestamp("ts").ok());
-                    return Ok(ts.map(Timestamp::from));
-                }
+            match timed(self.ask_edge(direction)).await {
+                Ok(edge) => return Ok(edge),
                 Err(error) => self.again("an end of the oplog cannot be read", &error).await?,
             }
         }
+    }
+
+    async fn ask_edge(&self, direction: i32) -> mongodb::error::Result<Option<Timestamp>> {
+        // As a hint: the test server passes over the same as a sort.
+        let natural = Hint::Keys(doc! { "$natural": direction });
+        let find = self.collection.find_one(doc! {}).hint(natural);
+        let entry = find.projection(doc! { "ts": 1 }).read_concern(ReadConcern::majority()).await?;
+        Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
     }
 
     /// Waits before `what` is tried again.
@@ -143,7 +145,16 @@ impl Oplog {
     }
 }
 
-fn majority(hello: &Document) -> Option<Timestamp> {
+/// Returns up to where a majority has this oplog, without a second try. None: it is empty.
+pub(in crate::source) async fn newest_entry(
+    client: &Client,
+    oplog: &Namespace,
+) -> mongodb::error::Result<Option<Timestamp>> {
+    Oplog::new(client, oplog).ask_newest().await
+}
+
+/// Returns up to where a majority has the oplog, as the server's `hello` says.
+pub(in crate::source) fn majority(hello: &Document) -> Option<Timestamp> {
     let last_write = hello.get_document("lastWrite").ok()?;
     let time =
         last_write.get_document("majorityOpTime").or_else(|_| last_write.get_document("opTime")).ok()?;

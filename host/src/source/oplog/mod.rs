@@ -20,6 +20,7 @@ mod tail;
 mod transaction;
 
 pub use super::Skipped;
+pub(super) use collection::{majority, newest_entry};
 pub use error::TailError;
 pub use reader::Reader;
 pub use tail::{OplogStart, Tail};

@@ -20,7 +20,7 @@ use crate::source::apart::keep_apart;
 use crate::source::reply::Reply;
 use crate::source::server_error::is_timeout;
 use crate::source::wire::{Wait, timed};
-use crate::source::{Malformed, Skipped};
+use crate::source::{Malformed, Skipped, SourceHealth};
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
@@ -135,6 +135,16 @@ impl Tail {
     /// The server does not let it be read.
     pub async fn newest(client: &Client, oplog: &Namespace) -> Result<Option<Timestamp>, TailError> {
         Oplog::new(client, oplog).newest().await
+    }
+
+    /// From now on, reports there whether the oplog can be read.
+    pub fn report_to(&mut self, health: &SourceHealth) {
+        self.oplog.patience.report_to(health.reader());
+    }
+
+    /// Whether the last read found nothing: everything that there is was read.
+    pub fn is_at_end(&self) -> bool {
+        self.decoded.is_empty() && self.empty > 0
     }
 
     /// Everything up to here was read.

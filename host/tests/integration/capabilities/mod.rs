@@ -98,11 +98,11 @@ async fn what_a_plugin_counts_is_seen_beside_what_the_host_does() {
     let metrics = ureq::get(format!("http://{}/metrics", errands.host.address())).call().unwrap();
     let metrics = metrics.into_body().read_to_string().unwrap();
     for line in [
-        "gtm_plugin_counter_total{plugin=\"errand\",name=\"errands\"} 3",
-        "gtm_plugin_gauge{plugin=\"errand\",name=\"level\"} 0.5",
-        "gtm_plugin_histogram_count{plugin=\"errand\",name=\"seconds\"} 3",
-        "gtm_plugin_histogram_bucket{le=\"0.016\",plugin=\"errand\",name=\"seconds\"} 3",
-        "gtm_plugin_histogram_bucket{le=\"0.008\",plugin=\"errand\",name=\"seconds\"} 0",
+        "gtm_plugin_counted_total{plugin=\"errand\",name=\"errands\"} 3",
+        "gtm_plugin_value{plugin=\"errand\",name=\"level\"} 0.5",
+        "gtm_plugin_recorded_count{plugin=\"errand\",name=\"seconds\"} 3",
+        "gtm_plugin_recorded_bucket{le=\"0.016\",plugin=\"errand\",name=\"seconds\"} 3",
+        "gtm_plugin_recorded_bucket{le=\"0.008\",plugin=\"errand\",name=\"seconds\"} 0",
     ] {
         assert!(metrics.lines().any(|other| other == line), "{line}\n{metrics}");
     }

@@ -42,6 +42,7 @@ pub(in crate::plugin) fn link_for_filter(linker: &mut Linker<State>) -> wasmtime
 /// What becomes of the requests of an instance.
 pub(in crate::plugin) struct Hooks {
     setup: Arc<Setup>,
+    shared: Arc<Shared>,
     recorder: Option<Recorder>,
     role: Role,
     op: Arc<str>,
@@ -52,8 +53,8 @@ type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>>
 
 impl Hooks {
     pub(in crate::plugin) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> Self {
-        let recorder = shared.services.recorder.clone();
-        Self { setup: Arc::clone(setup), recorder, role, op: "".into(), notes: Notes::default() }
+        let (recorder, shared) = (shared.services.recorder.clone(), Arc::clone(shared));
+        Self { setup: Arc::clone(setup), shared, recorder, role, op: "".into(), notes: Notes::default() }
     }
 
     /// Has what is in the way of requests noted there.
@@ -81,14 +82,24 @@ impl WasiHttpHooks for Hooks {
             Role::Filter => Err(Error::HttpRequestDenied),
             Role::Handler => Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes)),
         };
+        let shared = Arc::clone(&self.shared);
         Box::new(async move {
-            let response = permitted?.send(request, options).await.map_err(|refused| match refused {
+            let sent = permitted?.send(request, options).await;
+            count(&shared, &sent);
+            let response = sent.map_err(|refused| match refused {
                 Refused::NotGranted(_) => Error::HttpRequestDenied,
                 Refused::Prohibited(_) => Error::DestinationIpProhibited,
                 Refused::Failed(error) => error,
             })?;
             Ok((response, Box::new(async { Ok(()) }) as _))
         })
+    }
+}
+
+/// Counts a request that was sent, and whether it was answered. One that is not granted, or recorded only, was not sent.
+fn count(shared: &Shared, sent: &Result<Response<WasiBody>, Refused>) {
+    if shared.services.recorder.is_none() && matches!(sent, Ok(_) | Err(Refused::Failed(_))) {
+        shared.usage.request(sent.is_ok());
     }
 }
 

@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{Error as Failure, RequestOptions, WasiBody};
 
 use super::client::{CONNECT, Refused};
-use super::{Exchange, of, words};
+use super::{Exchange, count, of, words};
 use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
 use crate::plugin::setup::Setup;
 use crate::plugin::state::State;
@@ -34,7 +34,9 @@ impl Host for State {
         let own = timeout.filter(|timeout| *timeout < limit);
         let error = |refused| error(refused, &server, own, &self.setup);
         let answered = async {
-            let response = exchange.send(request, Some(options)).await.map_err(error)?;
+            let sent = exchange.send(request, Some(options)).await;
+            count(&self.shared, &sent);
+            let response = sent.map_err(error)?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|failure| error(Refused::Failed(failure)))?;
             let header = |(name, value): (&HeaderName, &HeaderValue)| {

@@ -123,6 +123,14 @@ fn run(errand: &Document) -> Result<String, String> {
             metrics::record("seconds", 0.01);
             Ok("counted".to_owned())
         }
+        // The host keeps none of it.
+        "count-odd" => {
+            for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                metrics::gauge("odd", odd);
+                metrics::record("seconds", odd);
+            }
+            Ok("counted".to_owned())
+        }
         "config" => Ok(config::get(text("key")?).unwrap_or_else(|| "nothing".to_owned())),
         other => Err(format!("{other} is no errand")),
     }

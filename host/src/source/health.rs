@@ -1,0 +1,254 @@
+//! Whether the source answers, since when, and up to where it has changes.
+//!
+//! [`SourceHealth::watch`] asks the server each second, whether plugins read or not; readers that fail report it, too.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bson::doc;
+use mongodb::Client;
+use serde::{Deserialize, Serialize};
+
+use super::oplog::{majority, newest_entry};
+use super::{Choice, Position, sentence};
+use crate::op::Timestamp;
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A server that has not answered for so long is reported. It answers within milliseconds, unless it is very busy.
+const LATE: Duration = Duration::from_secs(5);
+/// After so long, the question is given up and asked again. The driver looks for a server for 10 seconds, and then knows why
+/// there is none.
+const GIVEN_UP: Duration = Duration::from_secs(30);
+
+/// What is known of a source. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct SourceHealth(Arc<Mutex<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    state: SourceState,
+    since: (Instant, SystemTime),
+    newest: Option<Timestamp>,
+    /// Why the server does not answer, if it does not.
+    unanswered: Option<String>,
+    /// Why readers fail, by their numbers.
+    failing: BTreeMap<u64, String>,
+    /// The number of the next reader.
+    next: u64,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            state: SourceState::Connecting,
+            since: (Instant::now(), SystemTime::now()),
+            newest: None,
+            unanswered: None,
+            failing: BTreeMap::new(),
+            next: 0,
+        }
+    }
+}
+
+/// Whether a source answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceState {
+    /// It has not answered yet.
+    Connecting,
+    /// It answers.
+    Connected,
+    /// It answered before, and does not now.
+    Reconnecting,
+}
+
+impl SourceState {
+    /// Its name, as it is serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+        }
+    }
+}
+
+/// What is known of a source, as it is seen from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// Whether it answers.
+    pub state: SourceState,
+    /// Since when, in seconds since 1970.
+    pub since_seconds: u64,
+    /// The newest change that is known of it: a start to resume from. None: not known yet.
+    pub newest: Option<String>,
+    /// When that was made, in seconds since 1970.
+    pub newest_seconds: Option<u32>,
+    /// Why it does not answer, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+impl SourceHealth {
+    /// Asks the server each second, without end.
+    pub async fn watch(&self, client: &Client, choice: &Choice) {
+        loop {
+            let mut asked = std::pin::pin!(newest(client, choice));
+            let answer = match tokio::time::timeout(LATE, &mut asked).await {
+                Ok(answer) => Some(answer),
+                Err(_) => {
+                    self.note(|known| known.unanswered = Some(late()));
+                    tokio::time::timeout(GIVEN_UP, asked).await.ok()
+                }
+            };
+            self.note(|known| match answer {
+                Some(Ok(newest)) => {
+                    known.newest = known.newest.max(newest);
+                    known.unanswered = None;
+                }
+                Some(Err(error)) => known.unanswered = Some(sentence(&error)),
+                None => known.unanswered = Some(late()),
+            });
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Of a source that answers, and has this newest change.
+    #[cfg(test)]
+    pub(crate) fn connected(newest: Option<Timestamp>) -> Self {
+        let health = Self::default();
+        health.note(|known| known.newest = newest);
+        health
+    }
+
+    /// The newest change that is known of it.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.lock().newest
+    }
+
+    /// How long it has not answered. None: it does.
+    pub fn away(&self) -> Option<Duration> {
+        let known = self.lock();
+        (known.state != SourceState::Connected).then(|| known.since.0.elapsed())
+    }
+
+    /// As it is seen from outside.
+    pub fn status(&self) -> SourceStatus {
+        let known = self.lock();
+        SourceStatus {
+            state: known.state,
+            since_seconds: known.since.1.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            newest: known.newest.map(|newest| Position::OplogTime(newest).to_string()),
+            newest_seconds: known.newest.map(|newest| newest.time),
+            last_error: known.problem().cloned(),
+        }
+    }
+
+    /// For a reader, which reports its failures.
+    pub(super) fn reader(&self) -> ReaderHealth {
+        let mut known = self.lock();
+        known.next += 1;
+        ReaderHealth { health: self.clone(), number: known.next, failing: false }
+    }
+
+    /// Takes note of something, and of whether the source answers by now.
+    fn note(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.lock();
+        change(&mut known);
+        let state = match (known.problem(), known.state) {
+            (None, _) => SourceState::Connected,
+            (Some(_), SourceState::Connecting) => SourceState::Connecting,
+            (Some(_), _) => SourceState::Reconnecting,
+        };
+        if state != known.state {
+            known.state = state;
+            known.since = (Instant::now(), SystemTime::now());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn problem(&self) -> Option<&String> {
+        self.unanswered.as_ref().or_else(|| self.failing.values().next())
+    }
+}
+
+/// Returns the newest change that the server has. None: it has none, or does not say.
+async fn newest(client: &Client, choice: &Choice) -> mongodb::error::Result<Option<Timestamp>> {
+    match choice {
+        Choice::Oplog(oplog) => newest_entry(client, oplog).await,
+        Choice::ChangeStream(_) => {
+            let hello = client.database("admin").run_command(doc! { "hello": 1 }).await?;
+            // A mongos has no oplog.
+            let operation = || hello.get_timestamp("operationTime").ok().map(Timestamp::from);
+            Ok(majority(&hello).or_else(operation))
+        }
+    }
+}
+
+fn late() -> String {
+    format!("the server has not answered for {} s", LATE.as_secs())
+}
+
+/// Reports whether one reader fails. Dropped, it does not.
+#[derive(Debug)]
+pub(super) struct ReaderHealth {
+    health: SourceHealth,
+    number: u64,
+    failing: bool,
+}
+
+impl ReaderHealth {
+    /// It cannot read now.
+    pub(super) fn failed(&mut self, reason: String) {
+        self.failing = true;
+        self.health.note(|known| drop(known.failing.insert(self.number, reason)));
+    }
+
+    /// It reads.
+    pub(super) fn recovered(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            self.health.note(|known| drop(known.failing.remove(&self.number)));
+        }
+    }
+}
+
+impl Drop for ReaderHealth {
+    fn drop(&mut self) {
+        self.recovered();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_away_while_it_does_not_answer_or_a_reader_fails() {
+        let health = SourceHealth::default();
+        assert_eq!(health.status().state, SourceState::Connecting);
+        assert!(health.away().is_some());
+        health.note(|known| known.newest = Some(Timestamp { time: 7, increment: 2 }));
+        let status = health.status();
+        assert_eq!((status.state, status.newest.as_deref()), (SourceState::Connected, Some("7.2")));
+        assert_eq!((health.away(), status.last_error), (None, None));
+
+        let (mut one, mut two) = (health.reader(), health.reader());
+        one.failed("it is busy".to_owned());
+        two.failed("it is gone".to_owned());
+        let status = health.status();
+        assert_eq!(status.state, SourceState::Reconnecting);
+        assert_eq!(status.last_error.as_deref(), Some("it is busy"));
+        one.recovered();
+        assert_eq!(health.status().last_error.as_deref(), Some("it is gone"));
+        drop(two);
+        assert_eq!((health.status().state, health.status().last_error), (SourceState::Connected, None));
+    }
+}
