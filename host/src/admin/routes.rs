@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -96,7 +97,7 @@ async fn seek(
     seek: Result<Query<Seek>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Seek { plugin, to }) = seek?;
-    let to: Start = to.parse()?;
+    let to = Start::parse(&to, SystemTime::now())?;
     Ok(told(&control.seek(plugin.as_deref(), &to).await?))
 }
 

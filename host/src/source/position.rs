@@ -7,7 +7,8 @@ use super::change_stream::ResumeToken;
 use super::start::{NoStart, Start};
 use crate::op::{Op, Place, Timestamp};
 
-/// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, and can be parsed again.
+/// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, as it is typed; what it is in full, a store keeps
+/// by [`stored`](Self::stored), which can be parsed again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Position {
     /// Up to this entry of an oplog, with all of its ops: it was read, so it must be there when it is gone on with.
@@ -35,6 +36,14 @@ impl Position {
         }
     }
 
+    /// Returns the text from which the same position is parsed. The display does not say whether an entry was read, or only its time.
+    pub fn stored(&self) -> String {
+        match self {
+            Self::Oplog(Timestamp { time, increment }) => format!("Timestamp({time}, {increment})"),
+            other => other.to_string(),
+        }
+    }
+
     /// When it is. None: a change stream does not say.
     pub fn timestamp(&self) -> Option<Timestamp> {
         match self {
@@ -49,9 +58,8 @@ impl Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Oplog(timestamp) => timestamp.fmt(f),
-            Self::OplogTime(Timestamp { time, increment }) => write!(f, "{time}.{increment}"),
-            Self::OplogOp(Timestamp { time, increment }, index) => write!(f, "{time}.{increment}.{index}"),
+            Self::Oplog(timestamp) | Self::OplogTime(timestamp) => timestamp.fmt(f),
+            Self::OplogOp(timestamp, index) => write!(f, "{timestamp}.{index}"),
             Self::ChangeStream(token) => token.fmt(f),
         }
     }
@@ -83,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_displayed_as_it_is_parsed() {
+    fn a_position_is_parsed_from_what_is_stored_and_displayed_as_it_is_typed() {
         let at = Timestamp { time: 1_700_000_000, increment: 7 };
         let token = "82635019A0000000012B0429296E1404".parse().unwrap();
         for position in [
@@ -92,8 +100,11 @@ mod tests {
             Position::OplogOp(at, 3),
             Position::ChangeStream(token),
         ] {
-            assert_eq!(position.to_string().parse(), Ok(position));
+            let displayed = position.to_string();
+            assert!(displayed.parse::<Start>().is_ok() && !displayed.contains("Timestamp"), "{displayed}");
+            assert_eq!(position.stored().parse(), Ok(position));
         }
+        assert_eq!(Position::Oplog(at).to_string(), "1700000000.7");
         assert_eq!("now".parse::<Position>(), Err(NoStart), "no place");
     }
 }
