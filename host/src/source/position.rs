@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::change_stream::ResumeToken;
-use super::start::{NoStart, Start};
+use super::start::{self, NoStart, Start};
 use crate::op::{Op, Place, Timestamp};
 
 /// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, as it is typed; what it is in full, a store keeps
@@ -69,7 +69,7 @@ impl FromStr for Position {
     type Err = NoStart;
 
     fn from_str(text: &str) -> Result<Self, NoStart> {
-        match text.parse()? {
+        match start::place(text)? {
             Start::After(timestamp) if text.starts_with("Timestamp") => Ok(Self::Oplog(timestamp)),
             Start::After(timestamp) => Ok(Self::OplogTime(timestamp)),
             Start::AfterOp(timestamp, index) => Ok(Self::OplogOp(timestamp, index)),
@@ -105,6 +105,8 @@ mod tests {
             assert_eq!(position.stored().parse(), Ok(position));
         }
         assert_eq!(Position::Oplog(at).to_string(), "1700000000.7");
-        assert_eq!("now".parse::<Position>(), Err(NoStart), "no place");
+        for none in ["now", "yesterday", "-10m", "2023-11-14T22:13:20Z"] {
+            assert_eq!(none.parse::<Position>(), Err(NoStart), "no place");
+        }
     }
 }

@@ -33,8 +33,8 @@ pub enum Start {
 /// Not a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected now, oldest, today or yesterday (at 00:00 UTC), a span before now like -10m, a time like 2026-01-31T12:00:00Z or \
-     2026-01-31T14:00:00+02:00, seconds since 1970, SECONDS.INCREMENT: after that entry, or the id of an op: after that op; of a change \
+    "expected now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like -10m, today or yesterday \
+     (at 00:00 UTC), seconds since 1970, SECONDS.INCREMENT: after that entry, or the id of an op: after that op; of a change \
      stream, a resume token, too"
 )]
 pub struct NoStart;
@@ -74,22 +74,27 @@ impl Start {
             let seconds = time.duration_since(UNIX_EPOCH).map_err(|_| NoStart)?.as_secs();
             return Ok(Self::at(u32::try_from(seconds).map_err(|_| NoStart)?, 0));
         }
-        // The id of an op of a change stream ends with its token.
-        let token = text.rsplit('.').next().filter(|token| token.len() > TOKEN);
-        if let Some(Ok(token)) = token.or(text.strip_prefix('{').and(Some(text))).map(str::parse) {
-            return Ok(Self::AfterToken(token));
-        }
-        // As an op's id begins, and as it is logged and as mongosh prints it.
-        let inner = text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
-        let number = |text: &str| text.trim().parse().map_err(|_| NoStart);
-        let mut parts = inner.split(['.', ',']);
-        let (time, increment, index) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-        let timestamp = Timestamp { time: number(time)?, increment: increment.map_or(Ok(0), number)? };
-        match (index, parts.next()) {
-            (None, _) => Ok(Self::After(timestamp)),
-            (Some(index), None) => Ok(Self::AfterOp(timestamp, number(index)?)),
-            _ => Err(NoStart),
-        }
+        place(text)
+    }
+}
+
+/// A place in an oplog or a change stream, as positions and ids of ops are displayed and stored.
+pub(super) fn place(text: &str) -> Result<Start, NoStart> {
+    // The id of an op of a change stream ends with its token.
+    let token = text.rsplit('.').next().filter(|token| token.len() > TOKEN);
+    if let Some(Ok(token)) = token.or(text.strip_prefix('{').and(Some(text))).map(str::parse) {
+        return Ok(Start::AfterToken(token));
+    }
+    // As an op's id begins, and as it is logged and as mongosh prints it.
+    let inner = text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
+    let number = |text: &str| text.trim().parse().map_err(|_| NoStart);
+    let mut parts = inner.split(['.', ',']);
+    let (time, increment, index) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let timestamp = Timestamp { time: number(time)?, increment: increment.map_or(Ok(0), number)? };
+    match (index, parts.next()) {
+        (None, _) => Ok(Start::After(timestamp)),
+        (Some(index), None) => Ok(Start::AfterOp(timestamp, number(index)?)),
+        _ => Err(NoStart),
     }
 }
 

@@ -146,7 +146,7 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
     let (status, answer) = post(&scene.address, "/seek?plugin=two&to=2099-01-01");
     assert_eq!(status, 409, "{answer}");
     for (path, status, says) in [
-        ("/seek?plugin=two&to=yesterday", 400, "expected now, oldest, a time"),
+        ("/seek?plugin=two&to=tomorrow", 400, "expected now, oldest, a time"),
         ("/seek?to=oldest", 400, "which plugin? There are: print_ops, two"),
         ("/seek?plugin=two", 400, "missing field `to`"),
         ("/pause?plugin=three", 404, "there is no plugin three; there are: print_ops, two"),

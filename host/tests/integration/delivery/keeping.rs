@@ -40,7 +40,7 @@ impl Scene {
 async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     let mut scene = Scene::new(Server::ready().unwrap()).await;
     let (misbehave, print_ops) = (plugin("misbehave"), plugin("print_ops"));
-    let how = ["-p", &misbehave, "--set", "handle=reject", "--admin", "127.0.0.1:0"];
+    let how = ["-p", &misbehave, "--set", "misbehave:handle=reject", "--admin", "127.0.0.1:0"];
     let mut host = Host::tailing(&[&scene.arguments(&how)[..], &["--plugin", &print_ops]].concat());
     scene.writer.write(3).await;
     host.wait_for_position(".3").await;
