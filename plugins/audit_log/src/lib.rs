@@ -23,10 +23,8 @@ impl Plugin for AuditLog {
 
     fn check_settings() -> Result<(), String> {
         let collection = collection();
-        if !collection
-            .split_once('.')
-            .is_some_and(|(database, name)| !(database.is_empty() || name.is_empty()))
-        {
+        let has_both = |(database, name): (&str, &str)| !database.is_empty() && !name.is_empty();
+        if !collection.split_once('.').is_some_and(has_both) {
             return Err(format!(
                 "the setting collection is {collection}. help: write DATABASE.COLLECTION, such as audit.log"
             ));
