@@ -191,9 +191,10 @@ pub struct Timestamp {
     pub increment: u32,
 }
 
+/// Prints as it is typed: `SECONDS.INCREMENT`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Timestamp({}, {})", self.time, self.increment)
+        write!(f, "{}.{}", self.time, self.increment)
     }
 }
 

@@ -42,6 +42,7 @@ pub mod bindings;
 pub mod config;
 #[doc(hidden)]
 pub mod export;
+pub mod extended_json;
 mod failure;
 pub mod http;
 pub mod log;
@@ -49,6 +50,7 @@ pub mod mail;
 pub mod metrics;
 pub mod mongodb;
 mod op;
+pub mod settings;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -63,6 +65,17 @@ pub use op::{DecodeError, Namespace, Op, OperationType, Origin, Timestamp, Trans
 /// The functions take no `self`: a plugin runs in several instances that share nothing and may be
 /// thrown away at any time, so what it wants to keep has no place in memory.
 pub trait Plugin {
+    /// The settings that the plugin knows. By default it accepts any.
+    const SETTINGS: settings::Settings = settings::Settings::ANY;
+
+    /// Checks the values of the settings. As long as a setting is wrong, the host's log says so and every op waits.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    fn check_settings() -> Result<(), String> {
+        Ok(())
+    }
+
     /// Says whether [`handle`](Plugin::handle) is to get this op. Without it, every op that the
     /// plugin subscribed to is handled.
     ///

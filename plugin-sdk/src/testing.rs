@@ -25,6 +25,7 @@
 //! assert_eq!(run.mails[0].to, ["ada@example.com"]);
 //! ```
 
+pub(crate) mod extended_json;
 pub(crate) mod host;
 mod ops;
 
@@ -35,7 +36,7 @@ use bson::Document;
 
 use crate::http::{self, Request, Response};
 use crate::log::Level;
-use crate::{Op, Outcome, Plugin};
+use crate::{Op, Outcome, Plugin, settings};
 
 pub use crate::bindings::gtm::plugin::mail::Message as Mail;
 pub use ops::{OpBuilder, delete, insert, replace, update};
@@ -119,11 +120,20 @@ impl Harness {
         self.state.get(key).map(Vec::as_slice)
     }
 
+    /// Has the plugin's settings checked, as when the host loads it. Returns what is logged.
+    pub fn load<P: Plugin>(&mut self) -> Vec<(Level, String)> {
+        let run = self.enter(|| {
+            settings::report::<P>();
+            (false, None)
+        });
+        run.log
+    }
+
     /// Asks the plugin's filter and, if it wants the op, has it handled. Whether the plugin subscribes to it is not looked at.
     pub fn run<P: Plugin>(&mut self, op: &Op) -> Run {
         self.enter(|| {
-            let wanted = P::filter(op);
-            (wanted, wanted.then(|| P::handle(op)))
+            let wanted = settings::filter::<P>(op);
+            (wanted, wanted.then(|| settings::handle::<P>(op)))
         })
     }
 
@@ -131,7 +141,7 @@ impl Harness {
     pub fn run_batch<P: Plugin>(&mut self, ops: &[Op]) -> (Vec<Outcome>, Run) {
         let mut outcomes = Vec::new();
         let run = self.enter(|| {
-            outcomes = P::handle_batch(ops);
+            outcomes = settings::handle_batch::<P>(ops);
             (true, None)
         });
         (outcomes, run)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -100,7 +100,7 @@ async fn seek(
     seek: Result<Query<Seek>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Seek { plugin, to }) = seek?;
-    let to: Start = to.parse()?;
+    let to = Start::parse(&to, SystemTime::now())?;
     Ok(told(&control.seek(plugin.as_deref(), &to).await?))
 }
 

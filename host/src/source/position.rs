@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::change_stream::ResumeToken;
-use super::start::{NoStart, Start};
+use super::start::{self, NoStart, Start};
 use crate::op::{Op, Place, Timestamp};
 
-/// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, and can be parsed again.
+/// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, as it is typed; what it is in full, a store keeps
+/// by [`stored`](Self::stored), which can be parsed again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Position {
     /// Up to this entry of an oplog, with all of its ops: it was read, so it must be there when it is gone on with.
@@ -52,6 +53,14 @@ impl Position {
         })
     }
 
+    /// Returns the text from which the same position is parsed. The display does not say whether an entry was read, or only its time.
+    pub fn stored(&self) -> String {
+        match self {
+            Self::Oplog(Timestamp { time, increment }) => format!("Timestamp({time}, {increment})"),
+            other => other.to_string(),
+        }
+    }
+
     /// When it is. None: places of a change stream cannot be compared by their time alone.
     pub fn timestamp(&self) -> Option<Timestamp> {
         match self {
@@ -66,9 +75,8 @@ impl Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Oplog(timestamp) => timestamp.fmt(f),
-            Self::OplogTime(Timestamp { time, increment }) => write!(f, "{time}.{increment}"),
-            Self::OplogOp(Timestamp { time, increment }, index) => write!(f, "{time}.{increment}.{index}"),
+            Self::Oplog(timestamp) | Self::OplogTime(timestamp) => timestamp.fmt(f),
+            Self::OplogOp(timestamp, index) => write!(f, "{timestamp}.{index}"),
             Self::ChangeStream(token) => token.fmt(f),
         }
     }
@@ -78,7 +86,7 @@ impl FromStr for Position {
     type Err = NoStart;
 
     fn from_str(text: &str) -> Result<Self, NoStart> {
-        match text.parse()? {
+        match start::place(text)? {
             Start::After(timestamp) if text.starts_with("Timestamp") => Ok(Self::Oplog(timestamp)),
             Start::After(timestamp) => Ok(Self::OplogTime(timestamp)),
             Start::AfterOp(timestamp, index) => Ok(Self::OplogOp(timestamp, index)),
@@ -107,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_displayed_as_it_is_parsed() {
+    fn a_position_is_parsed_from_what_is_stored_and_displayed_as_it_is_typed() {
         let at = Timestamp { time: 1_700_000_000, increment: 7 };
         let token = "82635019A0000000012B0429296E1404".parse().unwrap();
         for position in [
@@ -116,8 +124,13 @@ mod tests {
             Position::OplogOp(at, 3),
             Position::ChangeStream(token),
         ] {
-            assert_eq!(position.to_string().parse(), Ok(position));
+            let displayed = position.to_string();
+            assert!(displayed.parse::<Start>().is_ok() && !displayed.contains("Timestamp"), "{displayed}");
+            assert_eq!(position.stored().parse(), Ok(position));
         }
-        assert_eq!("now".parse::<Position>(), Err(NoStart), "no place");
+        assert_eq!(Position::Oplog(at).to_string(), "1700000000.7");
+        for none in ["now", "yesterday", "-10m", "2023-11-14T22:13:20Z"] {
+            assert_eq!(none.parse::<Position>(), Err(NoStart), "no place");
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Checkpoint {
     pub(super) fn encode(&self, key: &CheckpointKey) -> Result<RawDocumentBuf, StoreError> {
         let unstorable =
             |reason: &str| StoreError::Unstorable { what: key.checkpoint(), reason: reason.into() };
-        let position = self.position.to_string();
+        let position = self.position.stored();
         // A resume token can be anything that a server likes.
         if position.parse().as_ref() != Ok(&self.position) {
             return Err(unstorable("its position cannot be written as text"));

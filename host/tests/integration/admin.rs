@@ -91,7 +91,7 @@ impl Scene {
 async fn a_plugin_is_paused_resumed_and_sent_back() {
     let mut scene = Scene::new(&[]).await;
     scene.write(1..=10).await;
-    scene.host.wait_for_position(", 10)").await;
+    scene.host.wait_for_position(".10").await;
     let (code, out, _) = scene.gtm(&["pause", "--plugin", "two"]);
     assert_eq!((code, out.as_str()), (Some(0), "paused: two\n"));
     scene.write(11..=20).await;
@@ -109,7 +109,7 @@ async fn a_plugin_is_paused_resumed_and_sent_back() {
     assert_eq!(out, "{\"plugins\":[\"print_ops\",\"two\"]}\n");
     scene.write(21..=30).await;
     // It has caught up, and nothing came twice.
-    scene.host.wait_for_position(", 30)").await;
+    scene.host.wait_for_position(".30").await;
     assert_eq!(scene.status()["plugins"][1]["counts"]["handled"], 30);
 
     let (code, out, _) = scene.gtm(&["seek", "1700000000.5", "-p", "two"]);
@@ -118,7 +118,7 @@ async fn a_plugin_is_paused_resumed_and_sent_back() {
     while scene.status()["plugins"][1]["counts"]["handled"] != 55 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    scene.host.wait_for_position(", 30)").await;
+    scene.host.wait_for_position(".30").await;
     assert_eq!(scene.status()["plugins"][0]["counts"]["handled"], 30, "the other stays where it is");
     scene.host.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, log) = scene.host.all();
@@ -138,7 +138,7 @@ async fn a_plugin_is_paused_resumed_and_sent_back() {
 async fn a_seek_that_cannot_be_done_changes_nothing() {
     let scene = Scene::new(&[]).await;
     scene.write(100..=110).await;
-    scene.host.wait_for_position(", 110)").await;
+    scene.host.wait_for_position(".110").await;
     let before = scene.status();
     let (status, answer) = post(&scene.address, "/seek?plugin=two&to=1600000000");
     assert_eq!(status, 409, "{answer}");
@@ -146,7 +146,7 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
     let (status, answer) = post(&scene.address, "/seek?plugin=two&to=2099-01-01");
     assert_eq!(status, 409, "{answer}");
     for (path, status, says) in [
-        ("/seek?plugin=two&to=yesterday", 400, "expected now, oldest, a time"),
+        ("/seek?plugin=two&to=tomorrow", 400, "expected now, oldest, a time"),
         ("/seek?to=oldest", 400, "which plugin? There are: print_ops, two"),
         ("/seek?plugin=two", 400, "missing field `to`"),
         ("/pause?plugin=three", 404, "there is no plugin three; there are: print_ops, two"),
@@ -173,7 +173,7 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
 async fn prometheus_reads_what_status_says() {
     let scene = Scene::new(&["--name", "shop-metrics"]).await;
     scene.write(1..=7).await;
-    scene.host.wait_for_position(", 7)").await;
+    scene.host.wait_for_position(".7").await;
     let (code, metrics) = get(&scene.address, "/metrics");
     assert_eq!(code, 200);
     for line in [

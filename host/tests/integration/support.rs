@@ -150,16 +150,16 @@ impl Host {
         serde_json::from_str(&out).unwrap()
     }
 
-    /// Waits until each plugin of such a host has done all up to a position with this in it.
-    pub async fn wait_for_position(&self, part: &str) {
+    /// Waits until each plugin of such a host has done all up to a position that ends with this.
+    pub async fn wait_for_position(&self, end: &str) {
         let deadline = Instant::now() + LIMIT;
         loop {
             let status = self.status();
-            let is_there = |plugin: &Value| plugin["position"].as_str().is_some_and(|at| at.contains(part));
+            let is_there = |plugin: &Value| plugin["position"].as_str().is_some_and(|at| at.ends_with(end));
             if status["plugins"].as_array().unwrap().iter().all(is_there) {
                 return;
             }
-            assert!(Instant::now() < deadline, "not at {part}: {status}");
+            assert!(Instant::now() < deadline, "not at {end}: {status}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -82,7 +82,7 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
                 }
 
                 fn subscriptions() -> ::std::vec::Vec<::gtm_plugin::export::Subscription> {
-                    #subscriptions
+                    ::gtm_plugin::export::subscriptions::<#name>(#subscriptions)
                 }
 
                 #batch

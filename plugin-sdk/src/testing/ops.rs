@@ -1,6 +1,6 @@
 //! Ops, made by hand.
 
-use bson::{Document, doc};
+use bson::{Document, RawDocument, doc};
 
 use crate::Op;
 use crate::bindings::gtm::plugin::types::{self, OperationType, Origin, Timestamp};
@@ -91,6 +91,18 @@ impl OpBuilder {
     /// With this update description.
     pub fn description(mut self, description: &Document) -> Self {
         self.0.update_description = bytes(description);
+        self
+    }
+
+    /// With this update description, in which several fields may have the same name.
+    pub fn raw_description(mut self, description: &RawDocument) -> Self {
+        self.0.update_description = Some(description.as_bytes().to_vec());
+        self
+    }
+
+    /// Read there.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.0.origin = origin;
         self
     }
 

@@ -1,7 +1,7 @@
 //! A change as a document of the log.
 
-use gtm_plugin::bson::{Bson, DateTime, Document, doc};
-use gtm_plugin::{DecodeError, Failure, Op, config};
+use gtm_plugin::bson::{self, Bson, DateTime, Document, RawBsonRef, RawDocument, doc};
+use gtm_plugin::{DecodeError, Failure, Op, config, extended_json};
 
 pub(crate) fn entry(op: &Op) -> Result<Document, Failure> {
     let gtm_plugin::Timestamp { time, .. } = op.timestamp();
@@ -17,21 +17,24 @@ pub(crate) fn entry(op: &Op) -> Result<Document, Failure> {
     }
     let document = present(op.document::<Document>())?;
     let field = config::get("actor_field").unwrap_or_else(|| "updatedBy".to_owned());
-    let description = present(op.update_description::<Document>())?;
+    let description = present(op.raw_update_description())?;
     // What the update says itself is of this change; the document may be of a later one, or gone.
-    let updated = description.as_ref().and_then(|description| description.get_document("updatedFields").ok());
-    let actor = updated.and_then(|updated| updated.get(&field));
-    if let Some(actor) = actor.or_else(|| at_path(document.as_ref()?, &field)) {
-        entry.insert("by", actor.clone());
+    let updated = description.and_then(|description| description.get_document("updatedFields").ok());
+    let actor = match updated.and_then(|updated| updated.get(&field).ok().flatten()) {
+        Some(actor) => Some(Bson::try_from(actor).map_err(Failure::reject)?),
+        None => document.as_ref().and_then(|document| at_path(document, &field)).cloned(),
+    };
+    if let Some(actor) = actor {
+        entry.insert("by", actor);
     }
-    if let Some(description) = &description {
-        entry.insert("changed", changed(description));
+    if let Some(description) = description {
+        entry.insert("changed", changed(description).map_err(Failure::reject)?);
     } else if let Some(document) = document.filter(|_| config::get("documents").as_deref() != Some("false")) {
         entry.insert("document", document);
     }
-    if let Some(command) = present(op.command::<Document>())? {
+    if let Some(command) = present(op.raw_command())? {
         // Names of its fields may begin with a dollar sign, which a field that is stored may not everywhere.
-        entry.insert("command", Bson::Document(command).into_relaxed_extjson().to_string());
+        entry.insert("command", extended_json::relaxed(command)?);
     }
     if let Some(transaction) = op.transaction() {
         entry.insert("transaction", doc! { "id": &*transaction.id, "index": i64::from(transaction.index) });
@@ -39,17 +42,35 @@ pub(crate) fn entry(op: &Op) -> Result<Document, Failure> {
     Ok(entry)
 }
 
-/// The fields of an update as a list, as there may be dots in their names: `address.city` is no name of a field.
-fn changed(description: &Document) -> Vec<Bson> {
-    let updated = description.get_document("updatedFields").into_iter().flatten();
-    let updated = updated.map(|(field, value)| doc! { "field": field, "value": value.clone() });
-    let removed = description.get_array("removedFields").into_iter().flatten();
-    let removed = removed.map(|field| doc! { "field": field.clone(), "removed": true });
-    let truncated = description.get_array("truncatedArrays").into_iter().flatten();
-    let truncated = truncated.filter_map(Bson::as_document).map(|array| {
-        doc! { "field": array.get("field").cloned(), "truncatedTo": array.get("newSize").cloned() }
-    });
-    updated.chain(removed).chain(truncated).map(Bson::from).collect()
+/// The fields of an update as a list, as there may be dots in their names: `address.city` is no name of a field. Two of them may look
+/// the same, so the description is read as it stands.
+fn changed(description: &RawDocument) -> Result<Vec<Bson>, bson::error::Error> {
+    let mut changed = Vec::new();
+    for part in description {
+        let (name, part) = part?;
+        match (name.as_str(), part) {
+            ("updatedFields", RawBsonRef::Document(updated)) => {
+                for field in updated {
+                    let (field, value) = field?;
+                    changed.push(doc! { "field": field.as_str(), "value": Bson::try_from(value)? }.into());
+                }
+            }
+            ("removedFields", RawBsonRef::Array(removed)) => {
+                for field in removed {
+                    changed.push(doc! { "field": Bson::try_from(field?)?, "removed": true }.into());
+                }
+            }
+            ("truncatedArrays", RawBsonRef::Array(truncated)) => {
+                for array in truncated {
+                    let Bson::Document(array) = Bson::try_from(array?)? else { continue };
+                    let (field, size) = (array.get("field").cloned(), array.get("newSize").cloned());
+                    changed.push(doc! { "field": field, "truncatedTo": size }.into());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(changed)
 }
 
 /// The value of `a.b`, in documents within documents.

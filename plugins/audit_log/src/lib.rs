@@ -6,6 +6,7 @@ mod entry;
 
 use gtm_plugin::bson::Document;
 use gtm_plugin::mongodb::{Collection, Error};
+use gtm_plugin::settings::{self, Settings};
 use gtm_plugin::{Failure, Op, Outcome, Plugin, config, plugin};
 
 use entry::entry;
@@ -17,10 +18,24 @@ const AT_ONCE: usize = 1000;
 struct AuditLog;
 
 impl Plugin for AuditLog {
+    const SETTINGS: Settings =
+        Settings::known(&["collection", "namespaces", "operations", "actor_field", "documents"]);
+
+    fn check_settings() -> Result<(), String> {
+        let collection = collection();
+        let has_both = |(database, name): (&str, &str)| !database.is_empty() && !name.is_empty();
+        if !collection.split_once('.').is_some_and(has_both) {
+            return Err(format!(
+                "the setting collection is {collection}. help: write DATABASE.COLLECTION, such as audit.log"
+            ));
+        }
+        settings::one_of("documents", &["true", "false"])?;
+        settings::check_selection()
+    }
+
     /// Not what it writes itself: it would write for ever.
     fn filter(op: &Op) -> bool {
-        op.namespace() != collection().as_str()
-            && config::get("namespaces").is_none_or(|patterns| op.namespace().matches(&patterns))
+        op.namespace() != collection().as_str() && settings::selects(op)
     }
 
     fn handle(op: &Op) -> Outcome {

@@ -1,5 +1,6 @@
 use gtm_plugin::OperationType;
-use gtm_plugin::bson::{Bson, doc};
+use gtm_plugin::bson::raw::cstr;
+use gtm_plugin::bson::{Bson, RawDocumentBuf, doc, rawdoc};
 use gtm_plugin::testing::{Harness, OpBuilder, delete, insert, update};
 
 use super::*;
@@ -32,6 +33,16 @@ fn who_changed_what_is_written() {
     assert_eq!(entry["changed"], changed.into());
     assert!(!entry.contains_key("document"));
 
+    // Two paths that look the same: a field "a.b", and a field b in a document a.
+    let mut updated = RawDocumentBuf::new();
+    updated.append(cstr!("a.b"), 1);
+    updated.append(cstr!("a.b"), 2);
+    let both = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
+    let both = both.raw_description(&rawdoc! { "updatedFields": updated }).build();
+    let changed =
+        vec![Bson::from(doc! { "field": "a.b", "value": 1 }), doc! { "field": "a.b", "value": 2 }.into()];
+    assert_eq!(written(&mut harness, &both)["changed"], changed.into());
+
     // The document is gone by now.
     let gone = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
     let gone = gone.description(&doc! { "updatedFields": { "updatedBy": "bob" } }).build();
@@ -50,6 +61,15 @@ fn what_is_written_can_be_chosen() {
     assert!(!entry.contains_key("document"));
     let mut harness = Harness::new().config("namespaces", "shop.*");
     assert!(!harness.run::<AuditLog>(&delete("hr.people", doc! { "_id": 1 })).wanted);
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_refused() {
+    let said = |name: &str, value: &str| Harness::new().config(name, value).load::<AuditLog>()[0].1.clone();
+    assert!(said("documents", "no").contains("one of true, false"));
+    assert!(said("collection", "audit").contains("write DATABASE.COLLECTION"));
+    assert!(said("namespace", "shop.*").contains("did you mean namespaces?"));
+    assert!(said("operations", "insrt").contains("did you mean insert?"));
 }
 
 #[test]

@@ -49,20 +49,33 @@ fn outcome(item: &Value) -> Outcome {
     }
 }
 
+/// Removes the collection's index, or its documents from an index that others share.
 pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> Outcome {
-    let index = index(settings, collection);
-    let sent = match is_shared(settings) {
-        false => Request::delete(format!("{}/{index}", settings.url)).send(),
-        true => {
-            let query =
-                json!({ "query": { "term": { format!("{NAMESPACE}.keyword"): collection.namespace() } } });
-            let url = format!("{}/{index}/_delete_by_query?conflicts=proceed&refresh=true", settings.url);
-            Request::post(url).header("content-type", "application/json").body(query.to_string()).send()
-        }
-    }?;
-    // An index that is not there is as good as dropped.
-    if sent.status != 404 {
-        sent.check()?;
+    if is_shared(settings) {
+        return clear(settings, collection);
+    }
+    there_or_not(&Request::delete(format!("{}/{}", settings.url, index(settings, collection))))
+}
+
+/// Removes the collection's documents. An index stays, with its mapping.
+pub(crate) fn clear(settings: &Settings, collection: &Collection) -> Outcome {
+    let index = format!("{}/{}", settings.url, index(settings, collection));
+    let query = match is_shared(settings) {
+        true => json!({ "term": { format!("{NAMESPACE}.keyword"): collection.namespace() } }),
+        false => json!({ "match_all": {} }),
+    };
+    // A query finds only what was refreshed.
+    there_or_not(&Request::post(format!("{index}/_refresh")))?;
+    let delete = Request::post(format!("{index}/_delete_by_query?conflicts=proceed&refresh=true"));
+    let body = json!({ "query": query }).to_string();
+    there_or_not(&delete.header("content-type", "application/json").body(body))
+}
+
+/// An index that is not there has no documents.
+fn there_or_not(request: &Request) -> Outcome {
+    let response = request.send()?;
+    if response.status != 404 {
+        response.check()?;
     }
     Ok(())
 }
@@ -71,7 +84,7 @@ pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> O
 fn lines(settings: &Settings, one: &One) -> String {
     let One { collection, id, document } = one;
     let shared = is_shared(settings);
-    let id = if shared { format!("{}/{id}", collection.namespace()) } else { id.clone() };
+    let id = if shared { one.id_among_collections() } else { id.clone() };
     let about = json!({ action(one): { "_index": index(settings, collection), "_id": id } });
     let Some(document) = document else { return format!("{about}\n") };
     let mut fields = nested(document);

@@ -5,22 +5,32 @@
 
 mod action;
 mod bulk;
+mod date;
 mod elasticsearch;
+mod id;
 mod json;
+mod rename;
 mod settings;
 mod solr;
 
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, metrics, plugin};
+use gtm_plugin::settings::selects_namespace;
+use gtm_plugin::{Failure, Op, Outcome, Plugin, metrics, plugin};
 
-use action::Action;
+use action::{Action, Collection, One};
 use settings::{Engine, Settings};
 
-#[plugin(operation = [insert, update, replace, delete, drop], batch)]
+#[plugin(operation = [insert, update, replace, delete, drop, rename], batch)]
 struct IndexDocuments;
 
 impl Plugin for IndexDocuments {
+    const SETTINGS: gtm_plugin::settings::Settings = Settings::NAMES;
+
+    fn check_settings() -> Result<(), String> {
+        Settings::read().map(drop)
+    }
+
     fn filter(op: &Op) -> bool {
-        config::get("namespaces").is_none_or(|patterns| op.namespace().matches(&patterns))
+        selects_namespace(op.namespace()) || rename::target(op).is_some_and(|target| target.is_selected())
     }
 
     fn handle(op: &Op) -> Outcome {
@@ -31,7 +41,6 @@ impl Plugin for IndexDocuments {
     fn handle_batch(ops: &[Op]) -> Vec<Outcome> {
         let settings = match Settings::read() {
             Ok(settings) => settings,
-            // Whoever runs it can mend that.
             Err(reason) => return ops.iter().map(|_| Err(Failure::retry(&reason))).collect(),
         };
         let actions: Vec<_> = ops.iter().map(|op| Action::of(op, &settings)).collect();
@@ -55,10 +64,8 @@ fn apply(settings: &Settings, actions: Vec<Result<Action, Failure>>) -> Vec<Outc
         }
         match action {
             Err(failure) => outcomes.push(Err(failure)),
-            Ok(Action::Drop(collection)) => outcomes.push(match settings.engine {
-                Engine::Solr => solr::drop_collection(settings, &collection),
-                Engine::Elasticsearch => elasticsearch::drop_collection(settings, &collection),
-            }),
+            Ok(Action::Drop(collection)) => outcomes.push(drop_collection(settings, &collection)),
+            Ok(Action::Rename(rename)) => outcomes.push(rename.follow(settings)),
             Ok(Action::One(first)) => {
                 let mut together = vec![first];
                 while let Some(Ok(Action::One(next))) =
@@ -66,14 +73,35 @@ fn apply(settings: &Settings, actions: Vec<Result<Action, Failure>>) -> Vec<Outc
                 {
                     together.push(next);
                 }
-                outcomes.extend(match settings.engine {
-                    Engine::Solr => solr::send(settings, &together),
-                    Engine::Elasticsearch => elasticsearch::send(settings, &together),
-                });
+                outcomes.extend(send(settings, &together));
             }
         }
     }
     outcomes
+}
+
+/// An outcome for each.
+fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
+    match settings.engine {
+        Engine::Solr => solr::send(settings, all),
+        Engine::Elasticsearch => elasticsearch::send(settings, all),
+    }
+}
+
+/// Removes all of a collection that is there no more.
+fn drop_collection(settings: &Settings, collection: &Collection) -> Outcome {
+    match settings.engine {
+        Engine::Solr => solr::drop_collection(settings, collection),
+        Engine::Elasticsearch => elasticsearch::drop_collection(settings, collection),
+    }
+}
+
+/// Removes all documents of a collection that stays.
+fn clear(settings: &Settings, collection: &Collection) -> Outcome {
+    match settings.engine {
+        Engine::Solr => solr::drop_collection(settings, collection),
+        Engine::Elasticsearch => elasticsearch::clear(settings, collection),
+    }
 }
 
 /// `removals`: of each, whether a document is removed; none: it is of no document.

@@ -1,6 +1,6 @@
 //! What can be set.
 
-use gtm_plugin::config;
+use gtm_plugin::{config, settings};
 
 /// Which search engine it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,25 +22,35 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    pub(crate) const NAMES: settings::Settings =
+        settings::Settings::known(&["url", "engine", "namespaces", "fields", "index", "commit_within"]);
+
     /// Fails with what is wrong, and what to do.
     pub(crate) fn read() -> Result<Self, String> {
-        let url = config::get("url").unwrap_or_default();
-        if url.is_empty() {
-            return Err("the setting url is missing: --set url=http://localhost:8983/solr/CORE, or the server of Elasticsearch".to_owned());
-        }
-        let engine = match config::get("engine").as_deref() {
+        let url = settings::required_url("url")?;
+        let engine = match settings::one_of("engine", &["solr", "elasticsearch", "opensearch"])?.as_deref() {
             None | Some("solr") => Engine::Solr,
-            Some("elasticsearch" | "opensearch") => Engine::Elasticsearch,
-            Some(other) => {
-                return Err(format!("the setting engine is {other}: solr, elasticsearch or opensearch"));
-            }
+            Some(_) => Engine::Elasticsearch,
         };
+        settings::check_selection()?;
+        let commit_within = config::get("commit_within").unwrap_or_else(|| "1000".to_owned());
+        if commit_within.parse::<u32>().is_err() {
+            return Err(format!(
+                "the setting commit_within is {commit_within}. help: set it to a number of milliseconds, such as 1000"
+            ));
+        }
+        let index = config::get("index").unwrap_or_else(|| "{database}.{collection}".to_owned());
+        if index.is_empty() {
+            return Err(
+                "the setting index is empty. help: set it to the name of an index, or remove it".to_owned()
+            );
+        }
         let fields = config::get("fields");
         Ok(Self {
             engine,
             url: url.trim_end_matches('/').to_owned(),
-            index: config::get("index").unwrap_or_else(|| "{database}.{collection}".to_owned()),
-            commit_within: config::get("commit_within").unwrap_or_else(|| "1000".to_owned()),
+            index,
+            commit_within,
             fields: fields.map(|fields| fields.split(',').map(|field| field.trim().to_owned()).collect()),
         })
     }

@@ -28,8 +28,8 @@ pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> O
 
 /// By hand, as no JSON library writes the same key twice.
 fn command(one: &One) -> String {
-    let One { collection, id, document } = one;
-    let (namespace, id) = (collection.namespace(), format!("{}/{id}", collection.namespace()));
+    let One { collection, document, .. } = one;
+    let (namespace, id) = (collection.namespace(), one.id_among_collections());
     match document {
         Some(document) => {
             let mut fields = flat(document);

@@ -1,7 +1,7 @@
 use gtm_plugin::bson::{doc, oid::ObjectId};
 use gtm_plugin::http::{self, Request, Response};
 use gtm_plugin::testing::{Harness, OpBuilder, delete, insert, replace, update};
-use gtm_plugin::{Failure, Op, OperationType};
+use gtm_plugin::{Failure, Op, OperationType, Origin};
 
 use super::*;
 
@@ -110,8 +110,72 @@ fn a_collection_that_is_dropped_goes_after_what_was_before_it() {
         ("DELETE", "http://es:9200/shop.orders")
     );
     let (_, run) = elasticsearch().config("index", "all").run_batch::<IndexDocuments>(&ops[1..2]);
-    assert_eq!(run.requests[0].url, "http://es:9200/all/_delete_by_query?conflicts=proceed&refresh=true");
-    assert_eq!(body(&run.requests[0]), r#"{"query":{"term":{"ns.keyword":"shop.orders"}}}"#);
+    assert_eq!(run.requests[0].url, "http://es:9200/all/_refresh", "a query finds what was refreshed");
+    assert_eq!(run.requests[1].url, "http://es:9200/all/_delete_by_query?conflicts=proceed&refresh=true");
+    assert_eq!(body(&run.requests[1]), r#"{"query":{"term":{"ns.keyword":"shop.orders"}}}"#);
+}
+
+fn rename(from: &str, to: &str) -> OpBuilder {
+    OpBuilder::new(from, OperationType::Rename).command(&doc! { "renameCollection": from, "to": to })
+}
+
+#[test]
+fn a_rename_removes_what_was_there_and_indexes_what_the_cluster_has() {
+    let documents = vec![doc! { "_id": 1, "total": 1 }, doc! { "_id": "1", "total": 2 }];
+    let harness = solr().collection("shop.orders", documents);
+    let (outcomes, run) =
+        { harness }.run_batch::<IndexDocuments>(&[rename("shop.made", "shop.orders").build()]);
+    assert_eq!(outcomes, [Ok(())]);
+    let bodies: Vec<_> = run.requests.iter().map(body).collect();
+    assert_eq!(bodies[0], r#"{"delete":{"query":"ns_s:\"shop.made\""}}"#);
+    assert_eq!(bodies[1], r#"{"delete":{"query":"ns_s:\"shop.orders\""}}"#);
+    assert!(
+        bodies[2].contains(r#""id":"shop.orders/1""#) && bodies[2].contains(r#""id":"shop.orders/\"1\"""#)
+    );
+    assert_eq!(run.counters["indexed"], 2);
+}
+
+#[test]
+fn a_rename_is_wanted_by_either_name() {
+    for (namespaces, wanted) in
+        [("shop.made", true), ("shop.orders", true), ("shop.o*", true), ("hr.*", false)]
+    {
+        let mut harness = solr().config("namespaces", namespaces);
+        let run = harness.run::<IndexDocuments>(&rename("shop.made", "shop.orders").build());
+        assert_eq!(run.wanted, wanted, "{namespaces}");
+        // Only what is indexed is touched.
+        let is_touched = |name: &str| run.requests.iter().any(|request| body(request).contains(name));
+        assert_eq!(is_touched("shop.made"), namespaces == "shop.made", "{namespaces}");
+    }
+}
+
+#[test]
+fn a_rename_in_a_file_says_what_is_to_be_indexed_anew() {
+    let op = rename("shop.made", "shop.orders").origin(Origin::Replay).build();
+    let (outcomes, run) = elasticsearch().run_batch::<IndexDocuments>(&[op]);
+    assert!(
+        matches!(&outcomes[0], Err(Failure::Reject(reason)) if reason.contains("shop.orders is not complete in the index")),
+        "{outcomes:?}"
+    );
+    let urls: Vec<_> = run.requests.iter().map(|request| request.url.rsplit('/').next().unwrap()).collect();
+    assert_eq!(urls, ["shop.made", "_refresh", "_delete_by_query?conflicts=proceed&refresh=true"]);
+}
+
+#[test]
+fn a_namespace_with_a_slash_is_not_part_of_an_id() {
+    let ids: Vec<_> = [insert("shop.a/b", doc! { "_id": "c" }), insert("shop.a", doc! { "_id": "b/c" })]
+        .iter()
+        .map(|op| body(&solr().run_batch::<IndexDocuments>(std::slice::from_ref(op)).1.requests[0]))
+        .collect();
+    assert!(ids[0].contains(r#""id":"shop.a%2Fb/c""#) && ids[1].contains(r#""id":"shop.a/b/c""#), "{ids:?}");
+}
+
+#[test]
+fn what_is_left_out_is_counted() {
+    let op = insert("shop.orders", doc! { "_id": 1, "x": f64::NAN, "y": [f64::INFINITY, 1.0], "none": null });
+    let run = solr().run::<IndexDocuments>(&op);
+    assert!(body(&run.requests[0]).contains(r#"{"y":1.0,"#), "{}", body(&run.requests[0]));
+    assert_eq!(run.counters["left_out"], 2);
 }
 
 #[test]
@@ -131,7 +195,15 @@ fn what_is_not_set_is_said() {
         other => panic!("{other:?}"),
     };
     assert!(said(Harness::new()).starts_with("the setting url is missing"));
-    assert!(said(solr().config("engine", "sphinx")).starts_with("the setting engine is sphinx: solr"));
+    assert!(
+        said(solr().config("engine", "sphinx"))
+            .starts_with("the setting engine is sphinx. help: set it to one of solr")
+    );
+    assert!(
+        said(solr().config("commit_within", "1s")).starts_with("the setting commit_within is 1s. help: ")
+    );
+    assert!(said(solr().config("namespace", "shop.*")).contains("did you mean namespaces?"));
+    assert!(said(solr().config("namespaces", "shop")).contains("write shop.* "));
 }
 
 #[test]

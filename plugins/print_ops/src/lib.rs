@@ -1,58 +1,49 @@
 //! Logs each change it sees as one line of Extended JSON, for a first look at what comes by.
 //!
-//! Settings: `namespace` (optional): only this `database.collection`.
+//! The settings are in `README.md`.
 
-use gtm_plugin::bson::{Bson, Document, RawDocument, doc};
-use gtm_plugin::{DecodeError, Failure, Op, Outcome, Plugin, config, log, plugin};
+use gtm_plugin::bson::{RawDocumentBuf, rawdoc};
+use gtm_plugin::settings::{self, Settings};
+use gtm_plugin::{Failure, Op, Outcome, Plugin, config, extended_json, log, plugin};
 
 #[plugin]
 struct PrintOps;
 
 impl Plugin for PrintOps {
+    const SETTINGS: Settings =
+        Settings::known(&["namespaces", "operations"]).renamed(&[("namespace", "namespaces")]);
+
+    fn check_settings() -> Result<(), String> {
+        settings::check_selection()
+    }
+
     fn filter(op: &Op) -> bool {
-        config::get("namespace").is_none_or(|wanted| op.namespace() == wanted.as_str())
+        // The former name of `namespaces` held one namespace, which is no pattern.
+        settings::selects(op)
+            && config::get("namespace").is_none_or(|wanted| op.namespace() == wanted.as_str())
     }
 
     fn handle(op: &Op) -> Outcome {
-        log::info!("{}", describe(op)?);
+        log::info!("{}", line(op)?);
         Ok(())
     }
 }
 
-fn describe(op: &Op) -> Result<String, Failure> {
-    let mut line = doc! {
+fn line(op: &Op) -> Result<String, Failure> {
+    let fields: RawDocumentBuf = rawdoc! {
         "id": op.id(),
         "operationType": op.operation_type().to_string(),
         "ns": op.namespace().to_string(),
     };
-    let parts = [
-        ("documentKey", op.raw_document_key()),
-        ("fullDocument", op.raw_document()),
-        ("fullDocumentBeforeChange", op.raw_document_before_change()),
-        ("updateDescription", op.raw_update_description()),
-        ("command", op.raw_command()),
-    ];
-    for (name, part) in parts {
-        if let Some(document) = present(part)? {
-            line.insert(name, document);
-        }
-    }
-    // serde_json is a dependency for its feature `preserve_order`: fields stay where they were.
-    let json: serde_json::Value = Bson::Document(line).into_relaxed_extjson();
-    Ok(json.to_string())
-}
-
-fn present(part: Result<&RawDocument, DecodeError>) -> Result<Option<Document>, Failure> {
-    match part {
-        Ok(raw) => Document::try_from(raw).map(Some).map_err(Failure::reject),
-        Err(DecodeError::Missing(_)) => Ok(None),
-        Err(malformed) => Err(malformed.into()),
-    }
+    extended_json::event(&fields, op)
 }
 
 #[cfg(test)]
 mod tests {
-    use gtm_plugin::testing::{Harness, delete, insert};
+    use gtm_plugin::OperationType;
+    use gtm_plugin::bson::raw::cstr;
+    use gtm_plugin::bson::{DateTime, doc};
+    use gtm_plugin::testing::{Harness, OpBuilder, delete, insert};
 
     use super::*;
 
@@ -68,8 +59,30 @@ mod tests {
     }
 
     #[test]
-    fn one_namespace_can_be_chosen() {
+    fn two_paths_that_look_the_same_are_both_there_and_far_dates_are_numbers() {
+        // A field "a.b", and a field b in a document a.
+        let mut updated = RawDocumentBuf::new();
+        updated.append(cstr!("a.b"), 1);
+        updated.append(cstr!("a.b"), DateTime::from_millis(253_402_300_800_000));
+        let op = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
+        let op = op.raw_description(&rawdoc! { "updatedFields": updated }).build();
+        let run = Harness::new().run::<PrintOps>(&op);
+        let both = r#"{"a.b":1,"a.b":{"$date":{"$numberLong":"253402300800000"}}}"#;
+        assert!(run.log[0].1.contains(both), "{:?}", run.log);
+    }
+
+    #[test]
+    fn namespaces_and_operations_can_be_chosen() {
+        let mut harness = Harness::new().config("namespaces", "shop.o*").config("operations", "delete");
+        assert!(harness.run::<PrintOps>(&delete("shop.orders", doc! { "_id": 1 })).wanted);
+        assert!(!harness.run::<PrintOps>(&delete("shop.carts", doc! { "_id": 1 })).wanted);
+        assert!(!harness.run::<PrintOps>(&insert("shop.orders", doc! { "_id": 1 })).wanted);
+    }
+
+    #[test]
+    fn the_former_name_of_the_setting_still_works() {
         let mut harness = Harness::new().config("namespace", "shop.orders");
+        assert!(harness.load::<PrintOps>()[0].1.contains("namespace is called namespaces now"));
         assert!(harness.run::<PrintOps>(&delete("shop.orders", doc! { "_id": 1 })).wanted);
         assert!(!harness.run::<PrintOps>(&delete("shop.carts", doc! { "_id": 1 })).wanted);
     }

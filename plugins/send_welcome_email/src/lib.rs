@@ -1,10 +1,10 @@
 //! Sends a welcome e-mail to each new user: to each document inserted into `users.users` that has
 //! an `email`.
 //!
-//! Settings, all optional: `from` (the sender), `subject`, and `text`, in which `{name}` stands for
-//! the user's name.
+//! The settings are in `README.md`.
 
 use gtm_plugin::bson::RawBsonRef;
+use gtm_plugin::settings::Settings;
 use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, plugin};
 
 #[derive(serde::Deserialize)]
@@ -17,6 +17,8 @@ struct User {
 struct SendWelcomeEmail;
 
 impl Plugin for SendWelcomeEmail {
+    const SETTINGS: Settings = Settings::known(&["from", "subject", "text"]);
+
     /// Users without an address are no error: they signed up in another way.
     fn filter(op: &Op) -> bool {
         // One that cannot be read is not passed over: handle rejects it, and that is logged.
@@ -71,6 +73,12 @@ mod tests {
         }
         let odd = harness.run::<SendWelcomeEmail>(&insert("users.users", doc! { "_id": 1, "email": 3 }));
         assert!(matches!(odd.outcome, Some(Err(Failure::Reject(_)))));
+    }
+
+    #[test]
+    fn a_setting_that_it_does_not_know_is_refused() {
+        let log = Harness::new().config("sender", "shop@example.com").load::<SendWelcomeEmail>();
+        assert!(log[0].1.contains("this plugin's settings are from, subject, text"), "{log:?}");
     }
 
     #[test]

@@ -1,41 +1,21 @@
 //! A change as JSON, with the names of MongoDB's change events.
 
-use gtm_plugin::bson::{Bson, Document, RawDocument, Timestamp, doc};
-use gtm_plugin::{DecodeError, Failure, Op};
-use serde_json::Value;
+use gtm_plugin::bson::raw::cstr;
+use gtm_plugin::bson::{Timestamp, rawdoc};
+use gtm_plugin::{Failure, Op, extended_json};
 
-pub(crate) fn of(op: &Op) -> Result<Value, Failure> {
+pub(crate) fn of(op: &Op) -> Result<String, Failure> {
     let namespace = op.namespace();
     let gtm_plugin::Timestamp { time, increment } = op.timestamp();
-    let mut event = doc! {
+    let mut fields = rawdoc! {
         "id": op.id(),
         "operationType": op.operation_type().to_string(),
         "ns": { "db": namespace.database, "coll": namespace.collection },
         "clusterTime": Timestamp { time, increment },
+        "attempt": i64::from(op.attempt()),
     };
     if let Some(at) = op.wall_time() {
-        event.insert("wallTime", at);
+        fields.append(cstr!("wallTime"), at);
     }
-    let parts = [
-        ("documentKey", op.raw_document_key()),
-        ("fullDocument", op.raw_document()),
-        ("fullDocumentBeforeChange", op.raw_document_before_change()),
-        ("updateDescription", op.raw_update_description()),
-        ("command", op.raw_command()),
-    ];
-    for (name, part) in parts {
-        if let Some(document) = present(part)? {
-            event.insert(name, document);
-        }
-    }
-    event.insert("attempt", i64::from(op.attempt()));
-    Ok(Bson::Document(event).into_relaxed_extjson())
-}
-
-fn present(part: Result<&RawDocument, DecodeError>) -> Result<Option<Document>, Failure> {
-    match part {
-        Ok(raw) => Document::try_from(raw).map(Some).map_err(Failure::reject),
-        Err(DecodeError::Missing(_)) => Ok(None),
-        Err(malformed) => Err(malformed.into()),
-    }
+    extended_json::event(&fields, op)
 }

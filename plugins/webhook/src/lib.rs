@@ -8,28 +8,27 @@ mod signature;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gtm_plugin::http::Request;
+use gtm_plugin::settings::{self, Settings};
 use gtm_plugin::{Failure, Op, Outcome, Plugin, config, plugin};
 
 #[plugin]
 struct Webhook;
 
 impl Plugin for Webhook {
+    const SETTINGS: Settings = Settings::known(&["url", "secret", "namespaces", "operations"]);
+
+    fn check_settings() -> Result<(), String> {
+        settings::required_url("url")?;
+        settings::check_selection()
+    }
+
     fn filter(op: &Op) -> bool {
-        let operation = op.operation_type().to_string();
-        config::get("namespaces").is_none_or(|patterns| op.namespace().matches(&patterns))
-            && config::get("operations")
-                .is_none_or(|operations| operations.split(',').any(|one| one.trim() == operation))
+        settings::selects(op)
     }
 
     fn handle(op: &Op) -> Outcome {
         let url = config::get("url").unwrap_or_default();
-        if !(url.starts_with("https://") || url.starts_with("http://")) {
-            // Whoever runs it can mend that.
-            return Err(Failure::retry(
-                "the setting url is missing, or none: --set url=https://example.com/hook",
-            ));
-        }
-        let body = event::of(op)?.to_string();
+        let body = event::of(op)?;
         let mut request = Request::post(url)
             .header("content-type", "application/json")
             .header("user-agent", concat!("gtm-host-webhook/", env!("CARGO_PKG_VERSION")))

@@ -1,4 +1,5 @@
-use gtm_plugin::bson::doc;
+use gtm_plugin::bson::raw::cstr;
+use gtm_plugin::bson::{RawDocumentBuf, doc, rawdoc};
 use gtm_plugin::http::{Request, Response};
 use gtm_plugin::testing::{Harness, OpBuilder, delete, insert};
 use gtm_plugin::{Failure, OperationType};
@@ -65,9 +66,25 @@ fn what_is_sent_can_be_chosen() {
 }
 
 #[test]
+fn of_two_paths_that_look_the_same_both_are_sent() {
+    // A field "a.b", and a field b in a document a.
+    let mut updated = RawDocumentBuf::new();
+    updated.append(cstr!("a.b"), 1);
+    updated.append(cstr!("a.b"), 2);
+    let op = OpBuilder::new("a.b", OperationType::Update).key(&doc! { "_id": 1 });
+    let op = op.raw_description(&rawdoc! { "updatedFields": updated }).build();
+    let run = answering(200).run::<Webhook>(&op);
+    let body = std::str::from_utf8(&run.requests[0].body).unwrap();
+    assert!(body.contains(r#""updateDescription":{"updatedFields":{"a.b":1,"a.b":2}}"#), "{body}");
+}
+
+#[test]
 fn without_an_address_it_is_said_what_to_set() {
     let run = Harness::new().run::<Webhook>(&insert("a.b", doc! { "_id": 1 }));
     assert!(
         matches!(run.outcome, Some(Err(Failure::Retry(reason))) if reason.starts_with("the setting url is missing"))
     );
+    let log =
+        Harness::new().config("url", "https://example.com/hook").config("namespace", "a.b").load::<Webhook>();
+    assert!(log[0].1.starts_with("unknown setting namespace, did you mean namespaces?"), "{log:?}");
 }

@@ -86,9 +86,9 @@ pub(in crate::cli) struct SteerArguments {
 /// A plugin that goes on from elsewhere.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SeekArguments {
-    /// From where on: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry SECONDS.INCREMENT, or after an
-    /// op, by its id
-    #[arg(value_name = "START")]
+    /// From where on: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
+    /// -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, or after an op, by its id
+    #[arg(value_name = "START", allow_hyphen_values = true)]
     pub(in crate::cli) to: String,
     #[command(flatten)]
     pub(in crate::cli) steer: SteerArguments,

@@ -10,13 +10,13 @@ use gtm_host::source::Start;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub(in crate::cli) struct FileArguments {
-    /// Entries of an oplog from this time on: 2026-01-31T12:00:00Z, seconds since 1970, or
-    /// SECONDS.INCREMENT
-    #[arg(long, value_name = "TIME", requires = "paths")]
+    /// Entries of an oplog from this time on: 2026-01-31T12:00:00Z, 2026-01-31T14:00:00+02:00, -10m, yesterday,
+    /// seconds since 1970, or SECONDS.INCREMENT
+    #[arg(long, value_name = "TIME", requires = "paths", allow_hyphen_values = true)]
     from: Option<Bound>,
 
     /// Entries of an oplog up to this time
-    #[arg(long, value_name = "TIME", requires = "paths")]
+    #[arg(long, value_name = "TIME", requires = "paths", allow_hyphen_values = true)]
     to: Option<Bound>,
 
     /// The collection that dumped documents are of, where the path of a file does not say it
@@ -44,7 +44,10 @@ impl FromStr for Bound {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
             Ok(Start::After(timestamp)) => Ok(Self(timestamp)),
-            _ => Err("expected a time like 2026-01-31T12:00:00Z, seconds since 1970, or SECONDS.INCREMENT"),
+            _ => Err(
+                "expected a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like -10m, today, yesterday, seconds since \
+                  1970, or SECONDS.INCREMENT",
+            ),
         }
     }
 }

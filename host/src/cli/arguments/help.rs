@@ -147,6 +147,7 @@ stays paused.
 
 Examples:
   gtm-host seek 2026-01-31T12:00:00Z --plugin index_documents
+  gtm-host seek -10m
   gtm-host seek oldest
   gtm-host seek now --plugin index_documents
 

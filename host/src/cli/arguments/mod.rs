@@ -315,6 +315,7 @@ mod tests {
 
     use gtm_host::config::ConfigValue;
     use gtm_host::plugin::Grant;
+    use gtm_host::source::Start;
 
     use super::*;
 
@@ -322,6 +323,28 @@ mod tests {
         let all = std::iter::once("gtm-host").chain(arguments.iter().copied());
         let command = Arguments::read(all.map(OsString::from)).map_err(|error| error.to_string())?;
         command.settings().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_start_may_be_a_span_before_now() {
+        for start in ["--start=-10m", "--start=yesterday", "--start=2026-01-31T14:00:00+02:00"] {
+            let settings = settings(&["-p", "x.wasm", start]).unwrap();
+            assert!(matches!(settings.source.start, Some(Start::After(_))), "{start}");
+        }
+        let apart = settings(&["-p", "x.wasm", "--start", "-10m"]).unwrap();
+        assert!(matches!(apart.source.start, Some(Start::After(_))));
+        let seek = |arguments: &[&str]| match Arguments::try_parse_from(arguments).unwrap().command {
+            Some(Command::Seek(SeekArguments { to, steer })) => (to, steer.plugin),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            seek(&["gtm-host", "seek", "-10m", "--plugin", "x"]),
+            ("-10m".to_owned(), Some("x".to_owned()))
+        );
+        assert_eq!(
+            seek(&["gtm-host", "seek", "--plugin", "x", "-1h 30m"]),
+            ("-1h 30m".to_owned(), Some("x".to_owned()))
+        );
     }
 
     #[test]

@@ -29,10 +29,11 @@ pub(in crate::cli) struct ServerArguments {
     #[arg(long, env = "GTM_OPLOG", value_name = "DB.COLL")]
     oplog: Option<String>,
 
-    /// Where to begin: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry
-    /// SECONDS.INCREMENT, such as the place at which a host says that it stopped, or after an op, by
-    /// its id. A plugin that has a checkpoint resumes from it instead: see --restart-from [default: now]
-    #[arg(long, env = "GTM_START", value_name = "START")]
+    /// Where to begin: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before
+    /// now like -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, such as the place at which
+    /// a host says that it stopped, or after an op, by its id. A plugin that has a checkpoint resumes from it instead: see
+    /// --restart-from [default: now]
+    #[arg(long, env = "GTM_START", value_name = "START", allow_hyphen_values = true)]
     start: Option<Start>,
 
     /// First bring the documents that are there, as inserts; then all that changed since. A snapshot that was

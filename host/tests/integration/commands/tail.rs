@@ -40,7 +40,8 @@ async fn it_prints_what_a_plugin_gets() {
     assert_eq!(code, Some(0));
     let summary = log.iter().find(|line| line["emitted"].is_object()).expect("a summary");
     assert_eq!(summary["emitted"], json!({ "insert": 1, "update": 1 }));
-    assert!(summary["position"].as_str().unwrap().starts_with("Timestamp("), "{summary}");
+    let position = summary["position"].as_str().unwrap();
+    assert!(position.split('.').all(|part| part.parse::<u32>().is_ok()), "as it is typed: {position}");
 }
 
 #[tokio::test]
@@ -171,10 +172,7 @@ async fn an_op_is_a_place_to_go_on_from() {
         assert_eq!(ids, expected, "{start}");
     }
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "2033-01-01"]);
-    assert!(
-        said.contains("is in the future: the newest entry of the oplog is of Timestamp(1700000000, 2)"),
-        "{said}"
-    );
+    assert!(said.contains("is in the future: the newest entry of the oplog is of 1700000000.2"), "{said}");
     // One of another server.
     let token = "4f000000107300010000007400";
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", token]);
@@ -223,13 +221,13 @@ async fn an_idle_stream_moves_on_while_others_write() {
     let mut tail = Host::start(&[&arguments[..], &["--log", "debug", "--output", "json"]].concat());
     tail.wait_for("tailing ");
     own.collection("oplog").insert_one(entry(2)).await.unwrap();
-    tail.wait_for("idle, at Timestamp(1700000000, 2)");
+    tail.wait_for("idle, at 1700000000.2");
     // What it moved on past may now roll off.
     own.collection("oplog").insert_one(entry(3)).await.unwrap();
-    tail.wait_for("idle, at Timestamp(1700000000, 3)");
+    tail.wait_for("idle, at 1700000000.3");
     own.collection("oplog").drop().await.unwrap();
     create_oplog(&own, [entry(3), entry(4)]).await;
-    tail.wait_for("reading the oplog again, from Timestamp(1700000000, 3) on");
+    tail.wait_for("reading the oplog again, from 1700000000.3 on");
     let (code, log) = tail.stop();
     assert_eq!(code, Some(0), "no history is lost: {:?}", log.iter().map(message).collect::<Vec<_>>());
 }

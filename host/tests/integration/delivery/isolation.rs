@@ -127,7 +127,7 @@ async fn one_that_is_slow_reads_by_itself_until_it_has_caught_up() {
     slow("reader", "own".into()).await;
     let status = host.status();
     assert_eq!(status["plugins"][0]["counts"]["handled"], OPS, "the other did not wait: {status}");
-    host.wait_for_position(&format!(", {OPS})")).await;
+    host.wait_for_position(&format!(".{OPS}")).await;
     slow("reader", "shared".into()).await;
     host.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, log) = host.all();

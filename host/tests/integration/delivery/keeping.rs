@@ -40,10 +40,10 @@ impl Scene {
 async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     let mut scene = Scene::new(Server::ready().unwrap()).await;
     let (misbehave, print_ops) = (plugin("misbehave"), plugin("print_ops"));
-    let how = ["-p", &misbehave, "--set", "handle=reject", "--admin", "127.0.0.1:0"];
+    let how = ["-p", &misbehave, "--set", "misbehave:handle=reject", "--admin", "127.0.0.1:0"];
     let mut host = Host::tailing(&[&scene.arguments(&how)[..], &["--plugin", &print_ops]].concat());
     scene.writer.write(3).await;
-    host.wait_for_position(", 3)").await;
+    host.wait_for_position(".3").await;
     let status = host.status();
     assert_eq!(status["plugins"][0]["deadLetters"], 3, "{status}");
     assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("not this one"), "{status}");
@@ -65,7 +65,7 @@ async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     let mut host = Host::start(&scene.arguments(&how));
     host.wait_for("tailing");
     scene.writer.write(1).await;
-    host.wait_for_position(", 4)").await;
+    host.wait_for_position(".4").await;
     assert_eq!(host.status()["plugins"][0]["counts"]["handled"], 1);
 }
 
@@ -76,12 +76,12 @@ async fn a_plugin_with_an_older_checkpoint_catches_up_and_joins_the_others() {
     let late = format!("late={print_ops}");
     let host = Host::tailing(&scene.arguments(&["--plugin", &print_ops, "--admin", "127.0.0.1:0"]));
     scene.writer.write(50).await;
-    host.wait_for_position(", 50)").await;
+    host.wait_for_position(".50").await;
     assert_eq!(host.stop().0, Some(0));
     let both = ["--plugin", &print_ops, "--plugin", &late, "--admin", "127.0.0.1:0"];
     let host = Host::tailing(&scene.arguments(&both));
     scene.writer.write(50).await;
-    host.wait_for_position(", 100)").await;
+    host.wait_for_position(".100").await;
     let status = loop {
         let status = host.status();
         if (0..2).all(|n| status["plugins"][n]["reader"] == "shared") {
@@ -106,10 +106,10 @@ async fn a_checkpoint_that_cannot_be_stored_is_said_once_and_work_goes_on() {
     let fail = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data };
     admin.run_command(fail).await.unwrap();
     scene.writer.write(10).await;
-    host.wait_for_position(", 10)").await;
+    host.wait_for_position(".10").await;
     host.wait_for("the checkpoint cannot be stored");
     scene.writer.write(10).await;
-    host.wait_for_position(", 20)").await;
+    host.wait_for_position(".20").await;
     // Time for more attempts.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let status = host.status();

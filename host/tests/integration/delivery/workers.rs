@@ -28,7 +28,7 @@ async fn each_document_is_exactly_one_workers() {
         writer.write(500).await;
         let mut union = HashMap::new();
         for host in hosts {
-            host.wait_for_position(&format!(", {})", writer.increment)).await;
+            host.wait_for_position(&format!(".{}", writer.increment)).await;
             let mut ledger = Ledger::default();
             host.signal(nix::sys::signal::Signal::SIGTERM);
             ledger.add(&host.all().1, 0);

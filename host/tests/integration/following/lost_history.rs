@@ -21,7 +21,7 @@ async fn cut(policy: &str, said: &str) -> Vec<i64> {
     let own = Database::new(server.uri()).await;
     own.collection("things").insert_one(doc! { "_id": 5 }).await.unwrap();
     let oplog = create_oplog(&own, [entry(&own, 1)]).await;
-    let (print_ops, wanted) = (plugin("print_ops"), format!("namespace={}.things", own.name));
+    let (print_ops, wanted) = (plugin("print_ops"), format!("namespaces={}.things", own.name));
     let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--oplog", &oplog, "--set", &wanted];
     let policy = ["--on-history-lost", policy];
     let mut host = Host::tailing(&[&arguments[..], &policy].concat());

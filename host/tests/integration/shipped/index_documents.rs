@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use serde_json::Value;
 
 use super::sinks::Sink;
-use super::{Shipped, until};
+use super::{Shipped, dump, replay, until};
 use crate::support::message;
 
 /// What the collection holds, by id: the totals.
@@ -83,4 +83,124 @@ async fn elasticsearch_has_what_the_collection_has() {
     let values = [&*url, "engine=elasticsearch", "namespaces=OWN.*"];
     let mut shipped = Shipped::start("index_documents", &[&grant], &values, &[]).await;
     follows(&mut shipped, &sink).await;
+}
+
+/// A sink, and what the plugin is set up with for it.
+async fn engines() -> [(Sink, Vec<String>); 2] {
+    let (solr, elasticsearch) = (Sink::solr().await, Sink::elasticsearch().await);
+    let core = vec![format!("url={}/solr/shop", solr.url())];
+    let server = vec![format!("url={}", elasticsearch.url()), "engine=elasticsearch".to_owned()];
+    [(solr, core), (elasticsearch, server)]
+}
+
+/// The ids in the index, without the namespace.
+fn ids(sink: &Sink) -> Vec<String> {
+    let id = |id: &str| id.split_once('/').map_or(id, |(_, id)| id).to_owned();
+    sink.with(|index| index.documents.keys().map(|(_, of)| id(of)).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_is_renamed_is_followed() {
+    for (sink, mut values) in engines().await {
+        values.push("namespaces=OWN.report".to_owned());
+        let values: Vec<_> = values.iter().map(String::as_str).collect();
+        let grants = [&*format!("http={}", sink.url()), "mongodb-read=OWN.report"];
+        let mut shipped = Shipped::start("index_documents", &grants, &values, &[]).await;
+        let (report, made) = (shipped.own.collection("report"), shipped.own.collection("made"));
+        report.insert_many([doc! { "_id": 1, "total": 1 }, doc! { "_id": -1, "total": 1 }]).await.unwrap();
+        until("both are there", async || ids(&sink).len() == 2).await;
+
+        // As $out does it: what is not indexed is renamed over what is. More than are read at once, with ids of several types.
+        made.insert_many((0..1500).map(|n| doc! { "_id": n, "total": n })).await.unwrap();
+        made.insert_many((0..1500).map(|n| doc! { "_id": n.to_string(), "total": n })).await.unwrap();
+        shipped.rename("made", "report").await;
+        until("those of the new one alone are there", async || {
+            let ids = ids(&sink);
+            ids.len() == 3000 && !ids.contains(&"-1".to_owned())
+        })
+        .await;
+        assert!(ids(&sink).contains(&"1".to_owned()) && ids(&sink).contains(&"\"1\"".to_owned()));
+        let line = shipped.host.wait_for("indexed 3000 documents");
+        assert_eq!(line["level"], "INFO");
+        report.delete_many(doc! { "_id": { "$type": "string" } }).await.unwrap();
+        until("changes after it are indexed", async || ids(&sink).len() == 1500).await;
+
+        shipped.rename("report", "report_2026").await;
+        until("all is gone", async || ids(&sink).is_empty()).await;
+        sink.with(|index| assert_eq!(index.wrong, Vec::<String>::new()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_cannot_be_followed_says_what_is_to_be_indexed_anew() {
+    for (sink, mut values) in engines().await {
+        values.push("namespaces=OWN.report".to_owned());
+        let values: Vec<_> = values.iter().map(String::as_str).collect();
+        let mut shipped =
+            Shipped::start("index_documents", &[&format!("http={}", sink.url())], &values, &[]).await;
+        let report = shipped.own.collection("report");
+        report.insert_one(doc! { "_id": 1 }).await.unwrap();
+        shipped.own.collection("made").insert_one(doc! { "_id": 2 }).await.unwrap();
+        shipped.rename("made", "report").await;
+        let line = shipped.host.wait_for("rejected by the plugin, the op is not handled: ");
+        let incomplete = format!("{}.report is not complete in the index", shipped.own.name);
+        assert!(message(&line).contains(&incomplete), "{line}");
+        assert!(message(&line).contains(&format!("mongodb-read={}.report", shipped.own.name)), "{line}");
+        report.insert_one(doc! { "_id": 3 }).await.unwrap();
+        until("what comes after it is indexed, and nothing else is there", async || ids(&sink) == ["3"])
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_with_renames_leaves_nothing_stale_and_says_what_is_missing() {
+    for (sink, values) in engines().await {
+        let (code, summary, log) = replay("index_documents", &dump("out_renames"), &sink, &values);
+        assert_eq!(code, Some(1), "{summary}");
+        let said = |part: &str| log.iter().any(|line| message(line).contains(part));
+        assert!(said("sales.report_2026 is not complete in the index"), "{log:?}");
+        assert_eq!(ids(&sink), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_read_alike_are_different_documents() {
+    for (sink, values) in engines().await {
+        let (code, summary, _) = replay("index_documents", &dump("ids_that_read_alike"), &sink, &values);
+        assert_eq!(code, Some(0), "{summary}");
+        let ids = ids(&sink);
+        assert!(ids.len() == 2 && ids.iter().all(|id| id.starts_with('"')), "{ids:?}");
+        assert!(ids.contains(&"\"1\"".to_owned()), "{ids:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_is_far_is_in_the_index() {
+    let forms = [r#""+10000-01-01T00:00:00Z""#, "253402300800000"];
+    for ((sink, values), form) in engines().await.into_iter().zip(forms) {
+        let (code, summary, _) = replay("index_documents", &dump("dates_far"), &sink, &values);
+        assert_eq!(code, Some(0), "{summary}");
+        sink.with(|index| {
+            let has_it = |document: &serde_json::Map<String, Value>| {
+                Value::from(document.clone()).to_string().contains(form)
+            };
+            assert!(index.documents.values().any(has_it), "{:?}", index.documents);
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_is_not_known_holds_everything_back() {
+    let (sink, values) = engines().await.into_iter().next().unwrap();
+    let values = [&*values[0], "namespace=OWN.things"];
+    let mut shipped =
+        Shipped::start("index_documents", &[&format!("http={}", sink.url())], &values, &[]).await;
+    let unknown = "unknown setting namespace, did you mean namespaces?";
+    let logged = |line: &Value| line["level"] == "ERROR" && message(line).contains(unknown);
+    assert!(shipped.host.logged().iter().any(logged), "{:?}", shipped.host.logged());
+    shipped.own.collection("salaries").insert_one(doc! { "_id": 1 }).await.unwrap();
+    shipped
+        .host
+        .wait_until("the op is retried", |line| !line["op"].is_null() && line.to_string().contains(unknown));
+    sink.with(|index| assert_eq!(index.requests, 0));
 }

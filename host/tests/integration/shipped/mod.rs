@@ -3,15 +3,19 @@
 
 mod audit_log;
 mod index_documents;
+mod print_ops;
 mod sinks;
 mod webhook;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bson::Document;
+use bson::{Document, doc};
+use serde_json::Value;
 use xtask::testbed::Server;
 
 use crate::support::{Database, Host, LIMIT, plugin};
+use sinks::Sink;
 
 /// A host with one of them.
 pub struct Shipped {
@@ -39,6 +43,30 @@ impl Shipped {
     pub fn things(&self) -> mongodb::Collection<Document> {
         self.own.collection("things")
     }
+
+    /// Renames a collection, over another if that is there.
+    pub async fn rename(&self, from: &str, to: &str) {
+        let name = &self.own.name;
+        let command = doc! { "renameCollection": format!("{name}.{from}"), "to": format!("{name}.{to}"), "dropTarget": true };
+        self.own.client.database("admin").run_command(command).await.unwrap();
+    }
+}
+
+/// A dumped oplog in `tests/shipped`.
+pub fn dump(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shipped").join(name).with_extension("bson")
+}
+
+/// Runs a plugin over a file. Returns the exit code, the summary and the log.
+pub fn replay(name: &str, file: &Path, sink: &Sink, values: &[String]) -> (Option<i32>, Value, Vec<Value>) {
+    let (path, grant) = (plugin(name), format!("http={}", sink.url()));
+    let mut arguments = vec!["replay", file.to_str().unwrap(), "--plugin", &path, "--output", "json"];
+    arguments.extend(["--grant", &grant, "--retry-delay", "10ms"]);
+    values.iter().for_each(|value| arguments.extend(["--set", value]));
+    let host = Host::start(&arguments);
+    let printed: String = std::iter::from_fn(|| host.line()).collect();
+    let (code, log) = host.all();
+    (code, serde_json::from_str(&printed).unwrap_or_default(), log)
 }
 
 /// Waits until this is so.

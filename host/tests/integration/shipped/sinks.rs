@@ -1,6 +1,6 @@
 //! Servers that take what plugins send, look whether it has the right form, and do it in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +17,8 @@ use serde_json::{Map, Value, json};
 pub struct Index {
     /// Documents by index and id; of Solr, the index is empty.
     pub documents: BTreeMap<(String, String), Map<String, Value>>,
+    /// Of Elasticsearch: those that no query finds before the next refresh.
+    fresh: BTreeSet<(String, String)>,
     /// Answers 503 to so many requests.
     pub busy: usize,
     pub requests: usize,
@@ -55,6 +57,8 @@ impl Sink {
                 (if index.documents.len() < before { StatusCode::OK } else { StatusCode::NOT_FOUND })
                     .into_response()
             }
+            ("POST", path) if path.ends_with("/_refresh") => index.refresh(path),
+            ("POST", path) if path.ends_with("/_delete_by_query") => index.delete_by_query(path, body),
             _ => index.refuse(format!("{method} {uri}")),
         })
         .await
@@ -99,6 +103,32 @@ impl Sink {
 }
 
 impl Index {
+    /// `/INDEX/_refresh`
+    fn refresh(&mut self, path: &str) -> Response {
+        let name = path.trim_start_matches('/').trim_end_matches("/_refresh");
+        self.fresh.retain(|(index, _)| index != name);
+        self.found(name)
+    }
+
+    /// `/INDEX/_delete_by_query`, of all documents or of those with a field of this value.
+    fn delete_by_query(&mut self, path: &str, body: &Bytes) -> Response {
+        let name = path.trim_start_matches('/').trim_end_matches("/_delete_by_query");
+        let found = self.found(name);
+        let query: Value = serde_json::from_slice(body).unwrap();
+        let is_meant = |document: &Map<String, Value>| match query["query"]["term"]["ns.keyword"].as_str() {
+            Some(namespace) => document["ns"] == namespace,
+            None => query["query"]["match_all"].is_object(),
+        };
+        let fresh = &self.fresh;
+        self.documents.retain(|key, document| key.0 != name || fresh.contains(key) || !is_meant(document));
+        found
+    }
+
+    fn found(&self, name: &str) -> Response {
+        let is_there = self.documents.keys().any(|(index, _)| index == name);
+        (if is_there { StatusCode::OK } else { StatusCode::NOT_FOUND }).into_response()
+    }
+
     fn refuse(&mut self, what: String) -> Response {
         self.wrong.push(what.clone());
         (StatusCode::BAD_REQUEST, what).into_response()
@@ -191,6 +221,7 @@ fn bulk(index: &mut Index, body: &Bytes) -> Response {
                 let document: Map<String, Value> =
                     serde_json::from_str(lines.next().unwrap_or_default()).unwrap();
                 if fits(&document) {
+                    index.fresh.insert(key.clone());
                     let status = if index.documents.insert(key, document).is_none() { 201 } else { 200 };
                     json!({ "status": status })
                 } else {

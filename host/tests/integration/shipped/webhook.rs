@@ -6,7 +6,7 @@ use bson::doc;
 use serde_json::Value;
 
 use super::sinks::Sink;
-use super::{Shipped, until};
+use super::{Shipped, dump, replay, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_arrives_as_often_as_it_takes_with_the_same_id() {
@@ -35,4 +35,37 @@ async fn a_change_arrives_as_often_as_it_takes_with_the_same_id() {
         assert!(signature.starts_with("t=") && digits.len() == 64, "{signature}");
         assert_eq!(headers["content-type"], "application/json");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_is_far_is_sent_as_a_number() {
+    let sink = Sink::hook().await;
+    let values = [format!("url={}/hook", sink.url())];
+    let (code, summary, _) = replay("webhook", &dump("dates_far"), &sink, &values);
+    assert_eq!(code, Some(0), "{summary}");
+    let received = sink.with(|index| std::mem::take(&mut index.received));
+    for number in ["253402300800000", "8640000000000000"] {
+        let form = format!(r#"{{"$date":{{"$numberLong":"{number}"}}}}"#);
+        let has_it = received.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(&form));
+        assert!(has_it, "{received:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_paths_that_look_the_same_both_are_sent() {
+    // An entry of an oplog: {"a.b": 1} and {a: {b: 2}} are both set.
+    let entry = doc! {
+        "op": "u", "ns": "shop.things", "ts": bson::Timestamp { time: 1_700_000_000, increment: 1 }, "v": 2, "o2": { "_id": 1 },
+        "o": { "$v": 2, "diff": { "u": { "a.b": 1 }, "sa": { "u": { "b": 2 } } } },
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("oplog.bson");
+    std::fs::write(&file, bson::serialize_to_vec(&entry).unwrap()).unwrap();
+    let sink = Sink::hook().await;
+    let values = [format!("url={}/hook", sink.url())];
+    let (code, summary, _) = replay("webhook", &file, &sink, &values);
+    assert_eq!(code, Some(0), "{summary}");
+    let (_, body) = sink.with(|index| index.received.pop()).unwrap();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    assert!(body.contains(r#""updatedFields":{"a.b":1,"a.b":2}"#), "{body}");
 }

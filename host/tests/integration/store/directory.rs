@@ -114,7 +114,7 @@ async fn a_crash_leaves_the_old_or_the_new() {
     own.collection("things").insert_many((0..2000).map(|n| bson::doc! { "_id": n })).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let store = format!("file:{}", directory.path().display());
-    let (print_ops, wanted) = (plugin("print_ops"), format!("namespace={}.things", own.name));
+    let (print_ops, wanted) = (plugin("print_ops"), format!("namespaces={}.things", own.name));
     let arguments = ["--plugin", &print_ops, "--set", &wanted, "--uri", server.uri(), "--store", &store];
     let arguments = [&arguments[..], &["--name", "crash", "--snapshot"]].concat();
     for ops in [1, 300, 700] {

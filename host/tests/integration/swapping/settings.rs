@@ -15,7 +15,7 @@ async fn sighup_takes_up_what_changed_and_leaves_the_rest() {
     let (print_ops, errand) = (plugin("print_ops"), plugin("errand"));
     let printing = |name: &str, more: &str| {
         format!(
-            "[plugins.{name}]\npath = \"{print_ops}\"\nconfig.namespace = \"{}.things\"\n{more}\n",
+            "[plugins.{name}]\npath = \"{print_ops}\"\nconfig.namespaces = \"{}.things\"\n{more}\n",
             own.name
         )
     };

@@ -18,7 +18,7 @@ async fn swaps_under_load_lose_and_repeat_nothing() {
     let own = Database::new(server.uri()).await;
     let file = path_in(&directory, "print_ops.wasm");
     put(plugin("print_ops"), &file);
-    let namespace = format!("namespace={}.things", own.name);
+    let namespace = format!("namespaces={}.things", own.name);
     let arguments = [
         "--plugin",
         file.to_str().unwrap(),
