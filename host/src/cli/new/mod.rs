@@ -86,7 +86,9 @@ fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) ->
     let (project, folder) = (dir.display(), sdk::FOLDER);
     let sdk = match (outside, &template.package) {
         (Some(sdk), _) => format!("with the SDK in {}", sdk.display()),
-        (None, Some(_)) => format!("with a copy of the SDK in {folder}/ to commit with it (or say --sdk DIR)"),
+        (None, Some(_)) => {
+            format!("with a copy of the SDK in {folder}/ to commit with it (or say --sdk DIR)")
+        }
         (None, None) => format!("with a copy of the SDK in {folder}/ to commit with it"),
     };
     let mut steps = format!("made {project}, {sdk}. Now:\n  cd {project}");
