@@ -52,7 +52,6 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
 
 /// Writes the files of a project: those of the example under another name, and the SDK where none outside is to be used.
 fn write(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     // Of `welcome.wasm` and `welcome_test.go` too, but not of `welcomed`.
     let example = Regex::new(&format!(r"\b{EXAMPLE}(\b|_test\b)"))?;
     let named = |text: &str| example.replace_all(text, format!("{name}$1")).into_owned();

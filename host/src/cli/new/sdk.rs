@@ -56,6 +56,7 @@ pub(super) fn outside(package: &Package, sdk: &Path, project: &Path) -> anyhow::
             sdk.display()
         );
     }
+    std::fs::create_dir_all(project).with_context(|| format!("{} cannot be made", project.display()))?;
     let absolute =
         |path: &Path| path.canonicalize().with_context(|| format!("{} cannot be read", path.display()));
     let path = relative(&absolute(project)?, &absolute(&folder)?);
