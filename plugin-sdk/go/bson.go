@@ -85,19 +85,29 @@ type Required struct{ document Document }
 func (d Document) Required() Required { return Required{d} }
 
 // Text is a string.
-func (r Required) Text(path ...string) (string, error) { return required(r, Value.Text, "a string", path) }
+func (r Required) Text(path ...string) (string, error) {
+	return required(r, Value.Text, "a string", path)
+}
 
 // Int64 is an int32 or int64.
-func (r Required) Int64(path ...string) (int64, error) { return required(r, Value.Int64, "an integer", path) }
+func (r Required) Int64(path ...string) (int64, error) {
+	return required(r, Value.Int64, "an integer", path)
+}
 
 // Float64 is a double, int32 or int64.
-func (r Required) Float64(path ...string) (float64, error) { return required(r, Value.Float64, "a number", path) }
+func (r Required) Float64(path ...string) (float64, error) {
+	return required(r, Value.Float64, "a number", path)
+}
 
 // Bool is a boolean.
-func (r Required) Bool(path ...string) (bool, error) { return required(r, Value.Bool, "a boolean", path) }
+func (r Required) Bool(path ...string) (bool, error) {
+	return required(r, Value.Bool, "a boolean", path)
+}
 
 // Time is a date.
-func (r Required) Time(path ...string) (time.Time, error) { return required(r, Value.Time, "a date", path) }
+func (r Required) Time(path ...string) (time.Time, error) {
+	return required(r, Value.Time, "a date", path)
+}
 
 // Document is a document, or an array, whose elements are named 0, 1, ….
 func (r Required) Document(path ...string) (Document, error) {

@@ -164,7 +164,7 @@ func outcome(call func() error) (failed, rejected bool, reason string) {
 	return true, rejected, err.Error()
 }
 
-// panicPlace is the line of the plugin's that panicked, as " (welcome.go:20)": the first that is neither the runtime's nor this package's.
+// panicPlace is the line of the plugin's that panicked, as " (welcome.go:20)": the first in its module.
 func panicPlace() string {
 	var callers [64]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
@@ -174,13 +174,19 @@ func panicPlace() string {
 		frame, more := frames.Next()
 		name := packageOf(frame.Function)
 		panicking = panicking || frame.Function == "runtime.gopanic"
-		if panicking && name != "runtime" && name != own && frame.File != "" {
+		if panicking && isPlugins(name, own) {
 			return fmt.Sprintf(" (%s:%d)", path.Base(frame.File), frame.Line)
 		}
 		if !more {
 			return ""
 		}
 	}
+}
+
+// isPlugins says whether a package is of the module in which own, this package, is copied.
+func isPlugins(name, own string) bool {
+	module := path.Dir(own)
+	return name != own && (name == "main" || name == module || strings.HasPrefix(name, module+"/"))
 }
 
 // packageOf is welcome/gtm of welcome/gtm.outcome.func1.
