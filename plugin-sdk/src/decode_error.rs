@@ -21,28 +21,26 @@ pub enum DecodeError {
         what: &'static str,
         /// The field at fault, and what is wrong with it: `email: expected a string, found an object`.
         reason: String,
-        /// The error of BSON's decoder.
-        source: Error,
     },
 }
 
 impl DecodeError {
-    pub(crate) fn malformed(what: &'static str, source: Error) -> Self {
-        Self::Malformed { what, reason: reason(&source), source }
+    pub(crate) fn malformed(what: &'static str, error: &Error) -> Self {
+        Self::Malformed { what, reason: reason(error) }
     }
 
     /// Decodes once more, to find the field at fault. That takes longer than decoding does, so it is done only now.
-    pub(crate) fn unfit<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8], source: Error) -> Self {
+    pub(crate) fn unfit<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8], error: &Error) -> Self {
         // Any field fits there. The compiler leaves out what follows, by which a plugin would be twice as large.
         if type_name::<T>() == type_name::<Document>() {
-            return Self::malformed(what, source);
+            return Self::malformed(what, error);
         }
         let again = bson::RawDeserializer::new(bytes).map(serde_path_to_error::deserialize::<_, T>);
         let reason = match again {
-            Ok(Err(error)) => at(error.path(), bytes, &reason(error.inner())),
-            _ => reason(&source),
+            Ok(Err(tracked)) => at(tracked.path(), bytes, &reason(tracked.inner())),
+            _ => reason(error),
         };
-        Self::Malformed { what, reason, source }
+        Self::Malformed { what, reason }
     }
 }
 
@@ -188,7 +186,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_bson_are_said_to_be_that() {
-        let error = DecodeError::malformed("document", RawDocument::from_bytes(b"no bson").unwrap_err());
+        let error = DecodeError::malformed("document", &RawDocument::from_bytes(b"no bson").unwrap_err());
         assert!(!error.to_string().contains("Kind"), "{error}");
     }
 }

@@ -253,12 +253,12 @@ impl PartialEq<&str> for Namespace<'_> {
 
 fn raw<'a>(what: &'static str, bytes: Option<&'a [u8]>) -> Result<&'a RawDocument, DecodeError> {
     let bytes = bytes.ok_or(DecodeError::Missing(what))?;
-    RawDocument::from_bytes(bytes).map_err(|source| DecodeError::malformed(what, source))
+    RawDocument::from_bytes(bytes).map_err(|error| DecodeError::malformed(what, &error))
 }
 
 fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: Option<&'a [u8]>) -> Result<T, DecodeError> {
     let bytes = bytes.ok_or(DecodeError::Missing(what))?;
-    bson::deserialize_from_slice(bytes).map_err(|source| DecodeError::unfit::<T>(what, bytes, source))
+    bson::deserialize_from_slice(bytes).map_err(|error| DecodeError::unfit::<T>(what, bytes, &error))
 }
 
 #[cfg(test)]
