@@ -16,7 +16,7 @@ expect() {
 
 expect 'Hello Ada' --insert app.users '{"_id": 1, "name": "Ada", "email": "ada@example.com"}'
 expect 'Subject: Hi' --insert app.users '{"_id": 1, "email": "ada@example.com"}' --set subject=Hi
-expect 'the document has no email' --insert app.users '{"_id": 1, "name": "Ada"}'
+expect 'email: expected a string, found nothing' --insert app.users '{"_id": 1, "name": "Ada"}'
 expect '"outcome":"unwanted"' --insert app.orders '{"_id": 1}'
 expect '"outcome":"unwanted"' --delete app.users '{"_id": 1}'
 exit $failed

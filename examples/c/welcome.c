@@ -13,7 +13,7 @@ gtm_outcome handle(const gtm_op *op) {
   gtm_log_debug(gtm_join(2, (gtm_text[]){gtm_text_of("document: "), json}));
 
   gtm_text email, name, subject;
-  if (!gtm_get_text(user, "email", &email)) return gtm_reject(gtm_text_of("the document has no email"));
+  if (!gtm_get_text(user, "email", &email)) return gtm_reject(gtm_mismatch(user, "email", "a string"));
   if (!gtm_get_text(user, "name", &name)) name = gtm_text_of("there");
   if (!gtm_config("subject", &subject)) subject = gtm_text_of("Welcome");
 

@@ -10,7 +10,7 @@ gtm::Outcome gtm::handle(const Op &op) {
   log::debug("document: " + std::string(*json));
 
   auto email = user->text("email");
-  if (!email) return reject("the document has no email");
+  if (!email) return reject(user->mismatch("email", "a string"));
   std::string name(user->text("name").value_or("there"));
   auto subject = config("subject").value_or("Welcome");
 

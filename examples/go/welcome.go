@@ -21,9 +21,9 @@ func greet(op *gtm.Op) error {
 	}
 	gtm.Debugf("document: %s", json)
 
-	email, ok := user.Text("email")
-	if !ok {
-		return gtm.Rejectf("the document has no email")
+	email, err := user.Required().Text("email")
+	if err != nil {
+		return err
 	}
 	name, ok := user.Text("name")
 	if !ok {

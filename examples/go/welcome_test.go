@@ -22,7 +22,7 @@ func TestANewUserGetsAMail(t *testing.T) {
 func TestAUserWithoutEmailIsRejected(t *testing.T) {
 	gtm.Reset()
 	_, err := gtm.Run(gtm.NewInsert("app", "users", gtm.D{{"name", "Ada"}}))
-	if _, rejected := err.(*gtm.Rejection); !rejected || err.Error() != "the document has no email" {
+	if _, rejected := err.(*gtm.Rejection); !rejected || err.Error() != "email: expected a string, found nothing" {
 		t.Error(err)
 	}
 }

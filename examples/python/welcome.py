@@ -1,6 +1,6 @@
 """Sends a mail to each user who is inserted into a collection `users`."""
 
-from gtm_plugin import Op, Reject, config, filter, handler, log, mail
+from gtm_plugin import Op, config, filter, handler, log, mail
 
 
 @filter
@@ -14,9 +14,8 @@ def greet(op: Op) -> None:
     user = op.document()
     log.debug(f"document: {op.canonical_json()}")
 
-    email = user.get("email")
-    if not isinstance(email, str):
-        raise Reject("the document has no email")
+    # If it is missing or of another type, the op is rejected, and the reason names it.
+    email = op.field("email", str)
     name = user.get("name")
     if not isinstance(name, str):
         name = "there"

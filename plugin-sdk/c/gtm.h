@@ -514,7 +514,7 @@ extern bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t 
 extern bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, bool *ret, gtm_plugin_state_error_t *err);
 
 // Imported Functions from `gtm:plugin/log@0.1.0`
-// Writes one line. A message longer than 16 KiB is cut, and says so.
+// Writes one event of the log. Lines after the first are indented. A message longer than 16 KiB is cut, and says so.
 extern void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *message);
 
 // Imported Functions from `gtm:plugin/extended-json@0.1.0`

@@ -263,6 +263,38 @@ bool gtm_get_document(gtm_document document, const char *name, gtm_document *val
   return true;
 }
 
+static const char *type_name(gtm_type type) {
+  switch (type) {
+  case GTM_TYPE_DOUBLE: return "a double";
+  case GTM_TYPE_STRING: return "a string";
+  case GTM_TYPE_DOCUMENT: return "an object";
+  case GTM_TYPE_ARRAY: return "an array";
+  case GTM_TYPE_BINARY: return "binary data";
+  case GTM_TYPE_UNDEFINED: return "undefined";
+  case GTM_TYPE_OBJECT_ID: return "an ObjectId";
+  case GTM_TYPE_BOOL: return "a boolean";
+  case GTM_TYPE_DATE: return "a date";
+  case GTM_TYPE_NULL: return "null";
+  case GTM_TYPE_REGEX: return "a regular expression";
+  case GTM_TYPE_DB_POINTER: return "a DBPointer";
+  case GTM_TYPE_CODE: case GTM_TYPE_CODE_WITH_SCOPE: return "JavaScript code";
+  case GTM_TYPE_SYMBOL: return "a symbol";
+  case GTM_TYPE_INT32: case GTM_TYPE_INT64: return "an integer";
+  case GTM_TYPE_TIMESTAMP: return "a timestamp";
+  case GTM_TYPE_DECIMAL128: return "a Decimal128";
+  case GTM_TYPE_MAX_KEY: return "the MaxKey";
+  case GTM_TYPE_MIN_KEY: return "the MinKey";
+  }
+  return "an unknown type";
+}
+
+gtm_text gtm_mismatch(gtm_document document, const char *name, const char *expected) {
+  gtm_element element;
+  const char *found = gtm_find(document, name, &element) ? type_name(element.type) : "nothing";
+  gtm_text parts[] = {gtm_text_of(name), gtm_text_of(": expected "), gtm_text_of(expected), gtm_text_of(", found "), gtm_text_of(found)};
+  return gtm_join(5, parts);
+}
+
 bool gtm_to_json(gtm_document document, gtm_text *json) {
   gtm_plugin_extended_json_bson_t bson = {(uint8_t *)document.bytes, document.length};
   gtm_string_t text, error;

@@ -130,6 +130,9 @@ bool gtm_get_date(gtm_document document, const char *name, int64_t *value);
 // A document or an array, whose elements are named 0, 1, ….
 bool gtm_get_document(gtm_document document, const char *name, gtm_document *value);
 
+// Why a getter has no value, for gtm_reject: "email: expected a string, found an object". `expected` is "a string", say.
+gtm_text gtm_mismatch(gtm_document document, const char *name, const char *expected);
+
 // A document as canonical Extended JSON. False: what the host finds wrong with it, such as text that is no UTF-8, is in *json.
 bool gtm_to_json(gtm_document document, gtm_text *json);
 

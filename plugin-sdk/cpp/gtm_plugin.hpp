@@ -66,6 +66,8 @@ public:
     auto value = get<gtm_document>(gtm_get_document, name);
     return value ? std::optional(Document(*value)) : std::nullopt;
   }
+  // Why a getter has no value, for reject: mismatch("email", "a string") is "email: expected a string, found an object".
+  Text mismatch(const char *name, const char *expected) const { return view(gtm_mismatch(document, name, expected)); }
   // Calls `each` with every gtm_element, in their order.
   template <typename Each> void for_each(Each each) const {
     gtm_element element;

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -74,6 +75,100 @@ func (d Document) Get(path ...string) (Value, bool) {
 func (d Document) Text(path ...string) (string, bool) {
 	value, _ := d.Get(path...)
 	return value.Text()
+}
+
+// Required are the fields of a document that must be there, by name or path. The error of each of its functions is a rejection:
+// "email: expected a string, found an object".
+type Required struct{ document Document }
+
+// Required is this document, with fields that must be there.
+func (d Document) Required() Required { return Required{d} }
+
+// Text is a string.
+func (r Required) Text(path ...string) (string, error) {
+	return required(r, Value.Text, "a string", path)
+}
+
+// Int64 is an int32 or int64.
+func (r Required) Int64(path ...string) (int64, error) {
+	return required(r, Value.Int64, "an integer", path)
+}
+
+// Float64 is a double, int32 or int64.
+func (r Required) Float64(path ...string) (float64, error) {
+	return required(r, Value.Float64, "a number", path)
+}
+
+// Bool is a boolean.
+func (r Required) Bool(path ...string) (bool, error) {
+	return required(r, Value.Bool, "a boolean", path)
+}
+
+// Time is a date.
+func (r Required) Time(path ...string) (time.Time, error) {
+	return required(r, Value.Time, "a date", path)
+}
+
+// Document is a document, or an array, whose elements are named 0, 1, ….
+func (r Required) Document(path ...string) (Document, error) {
+	return required(r, Value.Document, "an object", path)
+}
+
+func required[T any](r Required, get func(Value) (T, bool), expected string, path []string) (T, error) {
+	value, found := r.document.Get(path...)
+	if wanted, ok := get(value); found && ok {
+		return wanted, nil
+	}
+	name := "nothing"
+	if found {
+		name = value.typeName()
+	}
+	var none T
+	return none, Rejectf("%s: expected %s, found %s", strings.Join(path, "."), expected, name)
+}
+
+func (v Value) typeName() string {
+	switch v.Type {
+	case 0x01:
+		return "a double"
+	case 0x02:
+		return "a string"
+	case 0x03:
+		return "an object"
+	case 0x04:
+		return "an array"
+	case 0x05:
+		return "binary data"
+	case 0x06:
+		return "undefined"
+	case 0x07:
+		return "an ObjectId"
+	case 0x08:
+		return "a boolean"
+	case 0x09:
+		return "a date"
+	case 0x0a:
+		return "null"
+	case 0x0b:
+		return "a regular expression"
+	case 0x0c:
+		return "a DBPointer"
+	case 0x0d, 0x0f:
+		return "JavaScript code"
+	case 0x0e:
+		return "a symbol"
+	case 0x10, 0x12:
+		return "an integer"
+	case 0x11:
+		return "a timestamp"
+	case 0x13:
+		return "a Decimal128"
+	case 0x7f:
+		return "the MaxKey"
+	case 0xff:
+		return "the MinKey"
+	}
+	return "an unknown type"
 }
 
 // Text is a string.

@@ -62,3 +62,35 @@ func FuzzNoBytesPanic(f *testing.F) {
 		}
 	})
 }
+
+func TestAFieldOfAnotherTypeIsNamed(t *testing.T) {
+	bytes, _ := D{{"email", D{{"home", "x"}}}, {"n", 1}}.Bytes()
+	document, _ := Read(bytes)
+	for _, one := range []struct {
+		path []string
+		said string
+	}{
+		{[]string{"email"}, "email: expected a string, found an object"},
+		{[]string{"email", "work"}, "email.work: expected a string, found nothing"},
+		{[]string{"n"}, "n: expected a string, found an integer"},
+	} {
+		_, err := document.Required().Text(one.path...)
+		if _, rejected := err.(*Rejection); !rejected || err.Error() != one.said {
+			t.Error(err)
+		}
+	}
+	if text, err := document.Required().Text("email", "home"); text != "x" || err != nil {
+		t.Error(text, err)
+	}
+}
+
+func TestThePluginsOwnLinesAreToldFromThoseOfLibraries(t *testing.T) {
+	for name, own := range map[string]bool{"main": true, "shop": true, "shop/mails": true, "shop/gtm": false, "strings": false, "runtime": false} {
+		if isPlugins(name, "shop/gtm") != own {
+			t.Error(name)
+		}
+	}
+	if packageOf("shop/gtm.outcome.func1") != "shop/gtm" || packageOf("main.greet") != "main" {
+		t.Error(packageOf("shop/gtm.outcome.func1"), packageOf("main.greet"))
+	}
+}

@@ -11,6 +11,10 @@ package gtm
 import (
 	"errors"
 	"fmt"
+	"path"
+	"runtime"
+	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -146,7 +150,8 @@ func (e *HostError) Error() string { return e.Reason }
 func outcome(call func() error) (failed, rejected bool, reason string) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			failed, rejected, reason = true, false, fmt.Sprintf("panic: %v", panicked)
+			failed, rejected, reason = true, false, fmt.Sprintf("panic: %v%s", panicked, panicPlace())
+			Errorf("%s\n%s", reason, debug.Stack())
 		}
 	}()
 	err := call()
@@ -157,6 +162,38 @@ func outcome(call func() error) (failed, rejected bool, reason string) {
 	var host *HostError
 	rejected = errors.As(err, &rejection) || errors.As(err, &host) && (host.Kind == Invalid || host.Kind == Rejected)
 	return true, rejected, err.Error()
+}
+
+// panicPlace is the line of the plugin's that panicked, as " (welcome.go:20)": the first in its module.
+func panicPlace() string {
+	var callers [64]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
+	own := packageOf(runtime.FuncForPC(callers[0]).Name())
+	panicking := false
+	for {
+		frame, more := frames.Next()
+		name := packageOf(frame.Function)
+		panicking = panicking || frame.Function == "runtime.gopanic"
+		if panicking && isPlugins(name, own) {
+			return fmt.Sprintf(" (%s:%d)", path.Base(frame.File), frame.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
+
+// isPlugins says whether a package is of the module in which own, this package, is copied.
+func isPlugins(name, own string) bool {
+	module := path.Dir(own)
+	return name != own && (name == "main" || name == module || strings.HasPrefix(name, module+"/"))
+}
+
+// packageOf is welcome/gtm of welcome/gtm.outcome.func1.
+func packageOf(function string) string {
+	begin := strings.LastIndex(function, "/") + 1
+	name, _, _ := strings.Cut(function[begin:], ".")
+	return function[:begin] + name
 }
 
 func wants(op *Op) bool {

@@ -1,4 +1,4 @@
-"""Takes the contract along: it is beside this folder, in wit/ of gtm-host."""
+"""Takes the contract along: from wit/ in this folder, or from that of gtm-host if this is its repository."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-WIT = Path(__file__).resolve().parent.parent.parent / "wit"
+HERE = Path(__file__).resolve().parent
+WIT = next(path for path in (HERE / "wit", HERE.parent.parent / "wit") if path.is_dir())
 
 
 class WithContract(build_py):

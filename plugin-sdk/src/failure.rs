@@ -1,8 +1,10 @@
 //! What a plugin says of an op that it could not handle.
 
+use std::error::Error;
 use std::fmt::Display;
 
 use crate::bindings;
+use crate::decode_error::reason;
 use crate::{DecodeError, http, mail, mongodb, state};
 
 /// What [`handle`](crate::Plugin::handle) gives back.
@@ -20,14 +22,37 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// It may work later. For use as `.map_err(Failure::retry)?`.
+    /// It may work later. For use as `.map_err(Failure::retry)?`. An error of the crate `anyhow` keeps its causes.
     pub fn retry(reason: impl Display) -> Self {
-        Self::Retry(reason.to_string())
+        Self::Retry(format!("{reason:#}"))
     }
 
-    /// It will never work. For use as `.map_err(Failure::reject)?`.
+    /// It will never work. For use as `.map_err(Failure::reject)?`. An error of the crate `anyhow` keeps its causes.
     pub fn reject(reason: impl Display) -> Self {
-        Self::Reject(reason.to_string())
+        Self::Reject(format!("{reason:#}"))
+    }
+
+    /// Appends an error to the reason, and its causes as far as its own text does not repeat them.
+    ///
+    /// ```
+    /// use gtm_plugin::Failure;
+    ///
+    /// let price = "five".parse::<u32>().map_err(|error| Failure::reject("price").with_cause(&error));
+    /// assert_eq!(price.unwrap_err().to_string(), "price: invalid digit found in string");
+    /// ```
+    #[must_use]
+    pub fn with_cause(mut self, error: &dyn Error) -> Self {
+        let (Self::Retry(reason) | Self::Reject(reason)) = &mut self;
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !reason.contains(&text) {
+                reason.push_str(": ");
+                reason.push_str(&text);
+            }
+            cause = error.source();
+        }
+        self
     }
 }
 
@@ -35,6 +60,13 @@ impl Failure {
 impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
         Self::reject(error)
+    }
+}
+
+/// A field that is missing or of another type now is so later: reject, with its name.
+impl From<bson::error::Error> for Failure {
+    fn from(error: bson::error::Error) -> Self {
+        Self::reject(reason(&error))
     }
 }
 
@@ -92,6 +124,19 @@ impl From<Failure> for bindings::gtm::plugin::types::Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the order cannot be priced")]
+        struct Outer(#[source] std::num::ParseIntError);
+
+        let outer = Outer("x".parse::<u8>().unwrap_err());
+        let failure = Failure::retry("order 5").with_cause(&outer);
+        assert_eq!(failure.to_string(), "order 5: the order cannot be priced: invalid digit found in string");
+        let missing = bson::doc! {}.get_str("email").map(drop).unwrap_err();
+        assert_eq!(Failure::from(missing), Failure::reject("email: expected a value, found nothing"));
+    }
 
     #[test]
     fn a_mail_error_is_tried_again_unless_it_is_for_good() {

@@ -40,6 +40,7 @@
 pub mod bindings;
 
 pub mod config;
+mod decode_error;
 #[doc(hidden)]
 pub mod export;
 pub mod extended_json;
@@ -56,9 +57,10 @@ pub mod state;
 pub mod testing;
 
 pub use bson;
+pub use decode_error::DecodeError;
 pub use failure::{Failure, Outcome};
 pub use gtm_plugin_macros::plugin;
-pub use op::{DecodeError, Namespace, Op, OperationType, Origin, Timestamp, Transaction};
+pub use op::{Namespace, Op, OperationType, Origin, Timestamp, Transaction};
 
 /// What a plugin does with a change.
 ///

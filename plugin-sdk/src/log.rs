@@ -11,7 +11,7 @@ pub use crate::bindings::gtm::plugin::log::Level;
 #[doc(inline)]
 pub use crate::{__debug as debug, __error as error, __info as info, __trace as trace, __warn as warn};
 
-/// Writes one line. The macros of this module are shorter.
+/// Writes one event of the log, in which lines after the first are indented. The macros of this module are shorter.
 pub fn log(level: Level, message: &str) {
     #[cfg(target_family = "wasm")]
     crate::bindings::gtm::plugin::log::log(level, message);

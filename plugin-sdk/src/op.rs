@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::bindings::gtm::plugin::types;
 pub use crate::bindings::gtm::plugin::types::{OperationType, Origin, Timestamp, Transaction};
+use crate::decode_error::DecodeError;
 
 /// One change in MongoDB.
 ///
@@ -250,30 +251,14 @@ impl PartialEq<&str> for Namespace<'_> {
     }
 }
 
-/// Why a document of an op could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// The op does not have it.
-    #[error("this op has no {0}")]
-    Missing(&'static str),
-    /// It is not BSON, or does not fit the type asked for.
-    #[error("the {what} cannot be decoded: {source}")]
-    Malformed {
-        /// Which document of the op.
-        what: &'static str,
-        /// What BSON's decoder says.
-        source: bson::error::Error,
-    },
-}
-
 fn raw<'a>(what: &'static str, bytes: Option<&'a [u8]>) -> Result<&'a RawDocument, DecodeError> {
     let bytes = bytes.ok_or(DecodeError::Missing(what))?;
-    RawDocument::from_bytes(bytes).map_err(|source| DecodeError::Malformed { what, source })
+    RawDocument::from_bytes(bytes).map_err(|error| DecodeError::malformed(what, &error))
 }
 
 fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: Option<&'a [u8]>) -> Result<T, DecodeError> {
     let bytes = bytes.ok_or(DecodeError::Missing(what))?;
-    bson::deserialize_from_slice(bytes).map_err(|source| DecodeError::Malformed { what, source })
+    bson::deserialize_from_slice(bytes).map_err(|error| DecodeError::unfit::<T>(what, bytes, &error))
 }
 
 #[cfg(test)]

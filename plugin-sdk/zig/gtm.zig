@@ -108,6 +108,10 @@ pub const Document = struct {
     pub fn nested(document: Document, name: [:0]const u8) ?Document {
         return if (get(c.gtm_document, c.gtm_get_document, document, name)) |bytes| .{ .bytes = bytes } else null;
     }
+    /// Why a getter has no value, for `reject`: `email: expected a string, found an object`.
+    pub fn mismatch(document: Document, name: [:0]const u8, expected: [:0]const u8) Text {
+        return view(c.gtm_mismatch(document.bytes, name, expected));
+    }
     /// As canonical Extended JSON. Null: the host finds something wrong with it, such as text that is no UTF-8.
     pub fn json(document: Document) ?Text {
         var value: c.gtm_text = undefined;

@@ -1,6 +1,6 @@
 // Welcomes each new user by mail.
 
-import { Reject, config, extendedJson, log, mail } from "gtm-plugin";
+import { config, extendedJson, log, mail } from "gtm-plugin";
 
 // To be asked about some changes only:
 // export const subscriptions = [{ namespace: "app.users", operationTypes: ["insert"] }];
@@ -10,10 +10,11 @@ export function filter(op) {
 }
 
 export function handle(op) {
-  const { email, name } = op.document();
+  const { name } = op.document();
   log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
 
-  if (typeof email !== "string") throw new Reject("the document has no email");
+  // If it is missing or of another type, the op is rejected, and the reason names it.
+  const email = op.field("email", "string");
   const who = typeof name === "string" ? name : "there";
 
   mail.send({ to: email, subject: config.get("subject") ?? "Welcome", text: `Hello ${who}` });

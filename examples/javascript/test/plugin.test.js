@@ -22,6 +22,6 @@ test("only what is inserted into users is wanted", async () => {
 
 test("a document without e-mail is rejected", async () => {
   const run = await new Harness(plugin).run(insert("app.users", { _id: 1, name: "Ada" }));
-  assert.deepEqual(run.outcome, { kind: "reject", reason: "the document has no email" });
+  assert.deepEqual(run.outcome, { kind: "reject", reason: "email: expected a string, found nothing" });
   assert.deepEqual(run.mails, []);
 });

@@ -1,7 +1,7 @@
 //! Sends a mail to each user who is inserted into a collection `users`.
 
 use gtm_plugin::bson::{Bson, Document};
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, plugin};
+use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, plugin};
 
 // To be asked about some changes only: #[plugin(namespace = "app.users", operation = insert)]
 #[plugin]
@@ -13,12 +13,12 @@ impl Plugin for Greeter {
         op.is_insert() && op.namespace().collection == "users"
     }
 
-    /// The work. With `?`, what cannot be decoded is rejected, and what may work later is tried again.
+    /// The work. With `?`, what cannot be decoded is rejected with the name of the field, and what may work later is tried again.
     fn handle(op: &Op) -> Outcome {
         let user: Document = op.document()?;
         log::debug!("document: {}", Bson::from(user.clone()).into_canonical_extjson());
 
-        let email = user.get_str("email").map_err(|_| Failure::reject("the document has no email"))?;
+        let email = user.get_str("email")?;
         let name = user.get_str("name").unwrap_or("there");
         let subject = config::get("subject").unwrap_or_else(|| "Welcome".to_owned());
 
@@ -30,6 +30,7 @@ impl Plugin for Greeter {
 
 #[cfg(test)]
 mod tests {
+    use gtm_plugin::Failure;
     use gtm_plugin::bson::doc;
     use gtm_plugin::testing::{Harness, delete, insert};
 
@@ -48,7 +49,7 @@ mod tests {
     #[test]
     fn a_user_without_email_is_rejected() {
         let run = Harness::new().run::<Greeter>(&insert("app.users", doc! { "_id": 1 }));
-        assert_eq!(run.outcome, Some(Err(Failure::reject("the document has no email"))));
+        assert_eq!(run.outcome, Some(Err(Failure::reject("email: expected a value, found nothing"))));
     }
 
     #[test]

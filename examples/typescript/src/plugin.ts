@@ -1,10 +1,9 @@
 // Welcomes each new user by mail.
 
-import { type Op, Reject, config, extendedJson, log, mail } from "gtm-plugin";
+import { type Op, config, extendedJson, log, mail } from "gtm-plugin";
 
 interface User {
   name?: unknown;
-  email?: unknown;
 }
 
 // To be asked about some changes only:
@@ -15,10 +14,11 @@ export function filter(op: Op): boolean {
 }
 
 export function handle(op: Op): void {
-  const { email, name } = op.document<User>();
+  const { name } = op.document<User>();
   log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
 
-  if (typeof email !== "string") throw new Reject("the document has no email");
+  // If it is missing or of another type, the op is rejected, and the reason names it.
+  const email = op.field("email", "string");
   const who = typeof name === "string" ? name : "there";
 
   mail.send({ to: email, subject: config.get("subject") ?? "Welcome", text: `Hello ${who}` });

@@ -16,7 +16,7 @@ pub fn handle(op: gtm.Op) gtm.Outcome {
     const json = user.json() orelse return gtm.reject("the document cannot be decoded");
     gtm.log.debug(gtm.join(&.{ "document: ", json }));
 
-    const email = user.text("email") orelse return gtm.reject("the document has no email");
+    const email = user.text("email") orelse return gtm.reject(user.mismatch("email", "a string"));
     const name = user.text("name") orelse "there";
     const subject = gtm.config("subject") orelse "Welcome";
 

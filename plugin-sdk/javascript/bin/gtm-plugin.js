@@ -47,7 +47,7 @@ const { BuildError, buildTo } = await import("../build/index.js").catch((error) 
 const output = values.output ?? `build/${basename(file, extname(file))}.wasm`;
 try {
   const bytes = await buildTo(file, output);
-  process.stdout.write(`${output}: ${(bytes / 2 ** 20).toFixed(1)} MiB\n`);
+  process.stdout.write(bytes === undefined ? `${output}: unchanged\n` : `${output}: ${(bytes / 2 ** 20).toFixed(1)} MiB\n`);
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
   fail(error.message);

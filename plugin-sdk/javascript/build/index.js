@@ -1,21 +1,25 @@
 // Makes a component of a plugin: bundles it, says in a world what it asks for, and puts QuickJS around it.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { SourceMap } from "node:module";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { componentize } from "componentize-qjs";
 import { BuildError } from "./error.js";
 import { bundle, exportsOf } from "./bundle.js";
-import { stamp } from "./stamp.js";
+import { linesOf } from "./lines.js";
+import { isBuiltFrom, sourceDigest, stamp } from "./stamp.js";
 import { withWorld } from "./world.js";
 
 export { BuildError };
 
 const SDK = fileURLToPath(new URL("../src/", import.meta.url));
 
-/** Builds the component of the plugin in `entry` and gives back its bytes. */
-export async function build(entry) {
+/**
+ * Builds the component of the plugin in `entry` and returns its bytes. Returns nothing if `output` was built from the same source: what
+ * QuickJS makes of it differs in the seeds of hashes, so it would be another version.
+ */
+export async function build(entry, output) {
   const file = resolve(entry);
   if (!existsSync(file)) throw new BuildError(`there is no file ${entry}`);
   const exported = await exportsOf(file);
@@ -24,8 +28,12 @@ export async function build(entry) {
   }
   const functions = ["filter", "handle", ...["subscriptions", "handleBatch"].filter((name) => exported.includes(name))];
   const bundled = await bundle(file, functions);
-  const component = await withWorld(functions, bundled.imports, (witPath) => componentized(entry, bundled, witPath));
-  return stamp(component, version(dirname(file)));
+  const lines = linesOf(bundled.map, (source) => isAuthors(resolve(source)));
+  const source = `${bundled.source}\nglobalThis[Symbol.for("gtm-plugin.lines")] = ${JSON.stringify(lines)};\n`;
+  const about = { version: version(dirname(file)), source: sourceDigest(source, functions, bundled.imports) };
+  if (output !== undefined && isBuiltFrom(output, about)) return undefined;
+  const component = await withWorld(functions, bundled.imports, (path) => componentized(entry, { ...bundled, source }, path));
+  return stamp(component, about);
 }
 
 async function componentized(entry, { source, map }, witPath) {
@@ -52,11 +60,14 @@ function place(trace, map) {
 
 const isAuthors = (path) => existsSync(path) && !path.startsWith(SDK) && !/[\\/]node_modules[\\/]/.test(path);
 
-/** Builds a component and writes it to a file. Gives back how many bytes that are. */
+/** Builds a component and writes it to a file. Returns its size in bytes, or nothing if the file is built from this source already. */
 export async function buildTo(entry, output) {
-  const component = await build(entry);
+  const component = await build(entry, output);
+  if (component === undefined) return undefined;
   mkdirSync(dirname(resolve(output)), { recursive: true });
-  writeFileSync(output, component);
+  // In one step, since a host may watch it.
+  writeFileSync(`${output}.new`, component);
+  renameSync(`${output}.new`, output);
   return component.length;
 }
 

@@ -2,7 +2,7 @@
 
 import * as host from "#host/log";
 import { run } from "#host/running";
-import { Reject, described, failure, isForeseen, text } from "./errors.js";
+import { Reject, failure, isForeseen, shown } from "./errors.js";
 import { Op } from "./op.js";
 import { settled } from "./promise.js";
 import { subscribed } from "./subscriptions.js";
@@ -21,7 +21,7 @@ export function component(plugin) {
       // What cannot be decoded here cannot be decoded in handle either, where it can be said what becomes of the op.
       if (thrown instanceof Reject) return true;
       // The contract has no error here. A filter that traps is asked again by the host, and the op is not lost.
-      throw described(thrown);
+      throw failed(thrown).val;
     }
   }
 
@@ -76,8 +76,8 @@ function outcome(given) {
   return { tag: "err", val: failed(known) };
 }
 
-/** The failure, and for what nobody foresaw the place in the log. */
+/** The failure, and for what nobody foresaw the stack in the log. */
 function failed(thrown) {
-  if (!isForeseen(thrown) && thrown?.stack) host.log("debug", text(`${described(thrown)}\n${thrown.stack}`));
+  if (!isForeseen(thrown)) host.log("error", shown(thrown));
   return failure(thrown);
 }

@@ -1,4 +1,4 @@
-/** Writes one line to the host's log. One longer than 16 KiB is cut. */
+/** Writes one event of the host's log; lines after the first are indented. One longer than 16 KiB is cut. */
 export function trace(message: unknown): void;
 export function debug(message: unknown): void;
 export function info(message: unknown): void;

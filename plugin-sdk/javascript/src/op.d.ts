@@ -44,6 +44,16 @@ export interface UpdateDescription {
 /** How a document is decoded: the options of `deserialize` of the package bson, with `bsonRegExp` true where nothing is said. */
 export type DecodeOptions = DeserializeOptions;
 
+/** The types that a field can be asked for. */
+export interface FieldTypes {
+  string: string;
+  number: number;
+  boolean: boolean;
+  date: Date;
+  array: unknown[];
+  object: Document;
+}
+
 /**
  * One change in MongoDB.
  *
@@ -92,6 +102,11 @@ export class Op {
    * can be later, or be gone.
    */
   document<T = Document>(options?: DecodeOptions): T;
+  /**
+   * The value of a field of the document, by its path: `op.field("address.street", "string")`. If it is missing or of another type, it
+   * throws a `DecodeError` that names it: `address.street: expected a string, found an object`.
+   */
+  field<Type extends keyof FieldTypes>(path: string, type: Type): FieldTypes[Type];
   /** The same as the bytes that the server wrote. */
   rawDocument(): Uint8Array;
   /**

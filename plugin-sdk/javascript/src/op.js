@@ -3,6 +3,7 @@
 import { deserialize } from "bson";
 import { DecodeError } from "./errors.js";
 import * as extendedJson from "./extended-json.js";
+import { TYPES, at, named } from "./types.js";
 
 /**
  * How documents are decoded where nothing else is said: as the driver for Node does, but that a regular expression is a BSONRegExp,
@@ -90,6 +91,13 @@ export class Op {
 
   document(options) {
     return this.#decode("document", this.#contract.fullDocument, options);
+  }
+
+  field(path, type) {
+    const value = at(this.document(), path);
+    if (!TYPES[type]) throw new TypeError(`${type} is not a type of a field: ${Object.keys(TYPES).join(", ")}`);
+    if (!TYPES[type].is(value)) throw new DecodeError(`${path}: expected ${TYPES[type].name}, found ${named(value)}`);
+    return value;
   }
 
   rawDocument() {

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, w
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { linesOf } from "../build/lines.js";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
 const command = join(here, "bin/gtm-plugin.js");
@@ -31,13 +32,35 @@ test("a plugin asks for what it uses", () => {
   // In the names of imports and exports, not in the text of the modules.
   const has = (name) => component.includes(name.endsWith("@") ? `${name}0.1.0` : name);
   assert.deepEqual(names.map(has), [true, true, false, false, false]);
-  assert.match(component.slice(-200), /gtm:plugin\{"contract":"0\.1\.0","sdk":"gtm-plugin [^"]+ \(JavaScript\)","version":"[^"]+"\}$/);
+  assert.match(component.slice(-300), /gtm:plugin\{"contract":"0\.1\.0","sdk":"gtm-plugin [^"]+ \(JavaScript\)","source":"[0-9a-f]{64}","version":"[^"]+"\}$/);
 });
 
 test("a plugin of batches exports handle-batch, and TypeScript is built", () => {
   const { component, said } = built("import type { Op } from 'gtm-plugin'; export function handleBatch(ops: Op[]): void {}", "batch.ts");
   assert.equal(said, undefined);
   assert.ok(component.includes("handle-batch"));
+});
+
+test("the same source gives the same bytes", () => {
+  const text = "export function handle(op) { op.document(); }";
+  const first = built(text, "same.js").component;
+  const build = (more) => {
+    writeFileSync(join(folder, "same.js"), text + more);
+    const arguments_ = [command, "build", "same.js", "-o", join(folder, "out.wasm")];
+    return spawnSync(process.execPath, arguments_, { cwd: folder, encoding: "utf8" }).stdout;
+  };
+  assert.match(build(""), /out\.wasm: unchanged/);
+  assert.equal(readFileSync(join(folder, "out.wasm"), "latin1"), first);
+  assert.match(build("\nexport const filter = () => true;"), /MiB/);
+  assert.notEqual(readFileSync(join(folder, "out.wasm"), "latin1"), first);
+});
+
+test("what leads from the bundle to the author's files is small", () => {
+  const map = { sources: ["lib.js", "own.js"], mappings: "AAAA;ACAA,IAAI;ADCA;ACAA" };
+  const { sources, lines } = linesOf(map, (source) => source === "own.js");
+  assert.deepEqual(sources, ["own.js"]);
+  // Line 1, columns 0 and 4; then line 3.
+  assert.deepEqual(lines, [1, 0, 0, 0, 0, 0, 4, 0, 0, 4, 2, 0, 0, 1, 0]);
 });
 
 test("what is wrong is said", () => {

@@ -46,6 +46,28 @@ test("what nobody foresaw is tried again, with its text", () => {
   assert.equal(handled(thrower("text")).thrown.tag, "retry");
 });
 
+test("a failure keeps its causes", () => {
+  const text = (thrown) => handled(thrower(thrown)).thrown.val;
+  const cause = new TypeError("x is undefined");
+  assert.equal(text(new Error("no greeting", { cause })), "Error: no greeting: TypeError: x is undefined");
+  assert.equal(text(new Reject("no greeting", { cause })), "no greeting: TypeError: x is undefined");
+  assert.equal(text(new Error("said: x is undefined", { cause })), "Error: said: x is undefined");
+  assert.equal(text(new AggregateError([cause, new Error("b")], "all")), "AggregateError: all: TypeError: x is undefined: Error: b");
+  const turning = new Error("a");
+  turning.cause = turning;
+  assert.equal(text(turning), "Error: a");
+});
+
+test("what nobody foresaw is logged with its stack, and with those of its causes", () => {
+  const world = { run: { log: [] } };
+  const handle = thrower(new Error("no greeting", { cause: new TypeError("x is undefined") }));
+  enter(world, () => assert.throws(() => component({ handle }).handle(OP)));
+  assert.equal(world.run.log.length, 1);
+  const [{ level, message }] = world.run.log;
+  assert.equal(level, "error");
+  assert.match(message, /^Error: no greeting\n(.|\n)*component\.test\.js(.|\n)*\ncaused by TypeError: x is undefined\n/);
+});
+
 test("promises are gone on with before the host has its answer", () => {
   const later = (work) => () => Driven.resolve().then(work);
   assert.equal(handled(later(() => "ignored")), undefined);

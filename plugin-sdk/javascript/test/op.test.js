@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BSONRegExp, Long, serialize } from "bson";
+import { BSONRegExp, Long, ObjectId, serialize } from "bson";
 import { insert, op, delete as remove, update } from "gtm-plugin/testing";
 
 const fullDocument = (document) => op("insert", "shop.orders.2026", { fullDocument: document });
@@ -21,6 +21,22 @@ test("an int64 keeps its digits", () => {
 test("a regular expression that JavaScript does not know is no obstacle", () => {
   const { pattern } = fullDocument({ pattern: new BSONRegExp("(?i)a[", "i") }).document();
   assert.equal(pattern.pattern, "(?i)a[");
+});
+
+test("a field of another type is named", () => {
+  const { field } = Object.getPrototypeOf(fullDocument({}));
+  const document = fullDocument({ email: { home: "x" }, tags: ["a", 1.5], id: new ObjectId(), n: 5, gone: null, "a.b": true });
+  const says = (path, type, message) => assert.throws(() => field.call(document, path, type), { name: "DecodeError", message });
+  says("email", "string", "email: expected a string, found an object");
+  says("email.work", "string", "email.work: expected a string, found nothing");
+  says("tags.1", "string", "tags.1: expected a string, found a double");
+  says("id", "object", "id: expected an object, found an ObjectId");
+  says("n", "date", "n: expected a date, found an integer");
+  says("gone", "array", "gone: expected an array, found null");
+  assert.equal(document.field("email.home", "string"), "x");
+  assert.equal(document.field("tags.0", "string"), "a");
+  assert.equal(document.field("a.b", "boolean"), true);
+  assert.throws(() => document.field("n", "int"), /int is not a type of a field: string, number/);
 });
 
 test("what is missing and what is no BSON are told apart", () => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import traceback
+import sys
 from typing import Any
 
 import wit_world
@@ -12,8 +12,8 @@ from bson.objectid import ObjectId
 from componentize_py_types import Err, Ok
 from wit_world.imports import subscriptions, types
 
-from . import log
-from .errors import Failure, Reject, failure_of
+from . import _trace, log
+from .errors import Failure, Reject
 from .op import Op, Timestamp, Transaction
 from .registry import OPERATIONS, registry
 
@@ -42,10 +42,10 @@ def _op(op: Any) -> Op:
 
 
 def _failed(error: BaseException) -> Any:
-    rejected, reason = failure_of(error)
     if not isinstance(error, Failure):
-        log.error("".join(traceback.format_exception(error)[-3:]).strip())
-    return types.Failure_Reject(reason) if rejected else types.Failure_Retry(reason)
+        log.error(_trace.formatted(error))
+    reason = _trace.reason(error)
+    return types.Failure_Reject(reason) if isinstance(error, Reject) else types.Failure_Retry(reason)
 
 
 class WitWorld(wit_world.WitWorld):
@@ -67,8 +67,10 @@ class WitWorld(wit_world.WitWorld):
             return True
         except BaseException as error:
             # The contract has no error here, and neither yes nor no is right: the instance ends, and the op comes again.
-            log.error("".join(traceback.format_exception(error)[-3:]).strip())
-            raise
+            log.error(_trace.formatted(error))
+            # The host takes what is printed for the reason.
+            print(_trace.reason(error), file=sys.stderr, flush=True)
+            os._exit(1)
 
     def handle(self, op: Any) -> None:
         _seed()

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from ._stamp import is_built_from, source_digest, stamped
 from .registry import registry
 
 RUN = "import sys, componentize_py; sys.exit(componentize_py.script())"
-GLUE = "import {module}\nfrom gtm_plugin._component import WitWorld\n"
+GLUE = "import {module}\nfrom gtm_plugin import _trace\n_trace.keep_sources()\nfrom gtm_plugin._component import WitWorld\n"
 
 
 def main() -> None:
@@ -40,9 +42,15 @@ def build(module: Path, output: Path) -> None:
         raise BuildError("the contract is missing: install this package by pip install, not in editable mode")
     if not module.is_file():
         raise BuildError(f"there is no {module}")
-    world = _world(module)
+    read: list[str] = []
+    world = _world(module, read)
     if importlib.util.find_spec("componentize_py") is None:
         raise BuildError("componentize-py is missing: pip install componentize-py==0.25.1")
+    source = source_digest(wit, (module.stem, world), read)
+    if is_built_from(output, source):
+        # What componentize-py makes of the same source differs in the seeds of hashes, so it would be another version.
+        print(f"{output}: unchanged")
+        return
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "gtm_component.py").write_text(GLUE.format(module=module.stem))
@@ -50,20 +58,26 @@ def build(module: Path, output: Path) -> None:
         site = Path(__file__).parent.parent
         for path in (Path(directory), module.resolve().parent, site):
             command += ["--python-path", str(path)]
-        command += ["gtm_component", "--output", str(output)]
+        component = Path(directory) / "component.wasm"
+        command += ["gtm_component", "--output", str(component)]
         # Of a virtual environment it would take all that is there, with the compiler itself.
         environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
         built = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if built.returncode != 0:
-        raise BuildError(f"componentize-py failed:\n{built.stdout}{built.stderr}")
+        if built.returncode != 0:
+            raise BuildError(f"componentize-py failed:\n{built.stdout}{built.stderr}")
+        # At once, since a host may watch it.
+        beside = output.with_name(f"{output.name}.new")
+        beside.write_bytes(stamped(component.read_bytes(), wit, source))
+        beside.replace(output)
     print(f"{output}: {output.stat().st_size // 1024} KiB, see gtm-host check {output}")
 
 
-def _world(module: Path) -> str:
-    """Imports the plugin, and looks what it registers."""
+def _world(module: Path, read: list[str]) -> str:
+    """Imports the plugin, and looks what it registers. Lists the files that it reads meanwhile."""
     if not module.stem.isidentifier():
         raise BuildError(f"{module.stem} is no name of a module")
     sys.path.insert(0, str(module.resolve().parent))
+    sys.addaudithook(lambda event, arguments: read.append(arguments[0]) if _is_read(event, arguments) else None)
     try:
         importlib.import_module(module.stem)
     except Exception as error:
@@ -73,6 +87,10 @@ def _world(module: Path) -> str:
     if registry.handler is None:
         raise BuildError(f"{module} has no function with @handler or @batch_handler")
     return "sdk"
+
+
+def _is_read(event: str, arguments: Any) -> bool:
+    return event == "open" and isinstance(arguments[0], str) and arguments[1] in (None, "r", "rb", "rt")
 
 
 if __name__ == "__main__":

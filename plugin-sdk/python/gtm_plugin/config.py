@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import overload
 
 from . import _host
+from .errors import expect
 
 
 @overload
@@ -13,7 +14,7 @@ def get(key: str) -> str | None: ...
 def get(key: str, default: str) -> str: ...
 def get(key: str, default: str | None = None) -> str | None:
     """The value of a key, or the default."""
-    value = _host.get_config(key)
+    value = _host.get_config(expect("key", key, str))
     return default if value is None else value
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
+from ._types import is_a, mismatch
+
+T = TypeVar("T")
+
 
 class Failure(Exception):
     """An op could not be handled."""
@@ -51,8 +57,8 @@ KINDS: dict[str, type[Failure]] = {
 }
 
 
-def failure_of(error: BaseException) -> tuple[bool, str]:
-    """Whether an op on which this was raised is rejected, and why."""
-    if isinstance(error, Failure):
-        return isinstance(error, Reject), str(error)
-    return False, f"{type(error).__name__}: {error}"
+def expect(what: str, value: Any, kind: type[T], optional: bool = False) -> T:
+    """A value for the host, which takes no other type. Raises Invalid."""
+    if not (is_a(value, kind) or optional and value is None):
+        raise Invalid(mismatch(what, kind, value))
+    return value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _host
-from .errors import Invalid, NotGranted, Rejected, Unavailable
+from .errors import Invalid, NotGranted, Rejected, Unavailable, expect
 
 __all__ = ["Invalid", "NotGranted", "Rejected", "Response", "Unavailable", "get", "post", "request"]
 
@@ -46,12 +46,16 @@ def request(
     timeout: float | None = None,
 ) -> Response:
     """Sends a request. ``timeout`` is in seconds; the host waits no longer than it lets a plugin wait."""
-    sent = list((headers or {}).items())
+    sent = [(expect("headers", name, str), expect(name, value, str)) for name, value in (headers or {}).items()]
     if json is not None:
         content = _json.dumps(json)
         sent.append(("content-type", "application/json"))
     body = content.encode() if isinstance(content, str) else content
-    status, received, answer = _host.send_request(method, url, sent, body, None if timeout is None else int(timeout * 1000))
+    expect("content", body, bytes, optional=True)
+    expect("timeout", timeout, float, optional=True)
+    status, received, answer = _host.send_request(
+        expect("method", method, str), expect("url", url, str), sent, body, None if timeout is None else int(timeout * 1000)
+    )
     return Response(status, dict(received), answer)
 
 

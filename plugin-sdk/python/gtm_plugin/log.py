@@ -7,20 +7,20 @@ import logging
 from . import _host
 
 
-def debug(message: str) -> None:
-    _host.write_log("debug", message)
+def debug(message: object) -> None:
+    _host.write_log("debug", str(message))
 
 
-def info(message: str) -> None:
-    _host.write_log("info", message)
+def info(message: object) -> None:
+    _host.write_log("info", str(message))
 
 
-def warning(message: str) -> None:
-    _host.write_log("warn", message)
+def warning(message: object) -> None:
+    _host.write_log("warn", str(message))
 
 
-def error(message: str) -> None:
-    _host.write_log("error", message)
+def error(message: object) -> None:
+    _host.write_log("error", str(message))
 
 
 class Handler(logging.Handler):

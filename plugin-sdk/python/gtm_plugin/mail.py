@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import _host
-from .errors import Invalid, NotGranted, Rejected, Unavailable
+from .errors import Invalid, NotGranted, Rejected, Unavailable, expect
 
 __all__ = ["Invalid", "NotGranted", "Rejected", "Unavailable", "send"]
 
@@ -26,11 +26,15 @@ def send(
     Addresses are ``ada@example.com`` or ``Ada Lovelace <ada@example.com>``. At least one of text and html is needed.
     """
     message = {
-        "from_": from_, "to": _listed(to), "cc": _listed(cc), "bcc": _listed(bcc), "reply_to": reply_to, "subject": subject,
-        "text": text, "html": html,
+        "from_": expect("from_", from_, str, optional=True), "to": _listed("to", to), "cc": _listed("cc", cc),
+        "bcc": _listed("bcc", bcc), "reply_to": expect("reply_to", reply_to, str, optional=True),
+        "subject": expect("subject", subject, str), "text": expect("text", text, str, optional=True),
+        "html": expect("html", html, str, optional=True),
     }
     return _host.send_mail(message)
 
 
-def _listed(addresses: str | Sequence[str]) -> list[str]:
-    return [addresses] if isinstance(addresses, str) else list(addresses)
+def _listed(what: str, addresses: str | Sequence[str]) -> list[str]:
+    if not isinstance(addresses, (list, tuple)):
+        return [expect(what, addresses, str)]
+    return [expect(what, address, str) for address in addresses]

@@ -9,6 +9,7 @@ from typing import Any
 import bson
 
 from . import _host
+from .errors import expect
 
 Document = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ class Collection:
     """A collection, as ``database.collection``."""
 
     def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
+        self.namespace = expect("namespace", namespace, str)
 
     def find(
         self,
@@ -38,6 +39,8 @@ class Collection:
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
         """The documents that match: at most 10,000, and 16 MiB."""
+        expect("skip", skip, int, optional=True)
+        expect("limit", limit, int, optional=True)
         found = _host.find(self.namespace, _bson(filter or {}), _optional(projection), _optional(sort), skip, limit)
         return [bson.decode(bytes(one)) for one in found]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 from . import extended_json
+from ._types import at, is_a, mismatch
 from .errors import DecodeError
+
+T = TypeVar("T")
 
 # A date beyond the years of datetime is a DatetimeMS.
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -86,6 +89,16 @@ class Op:
     def document(self) -> dict[str, Any]:
         """The document after the change, decoded once. Raises DecodeError, as do the others."""
         return self._decode("document", self.raw_document)
+
+    def field(self, path: str, kind: type[T]) -> T:
+        """The value of a field of the document, by its path: ``op.field("address.street", str)``.
+
+        If it is missing or of another type, raises a DecodeError that names it.
+        """
+        value = at(self.document(), path)
+        if not is_a(value, kind):
+            raise DecodeError(mismatch(path, kind, value))
+        return value
 
     def document_before_change(self) -> dict[str, Any]:
         """The document before the change, where the server keeps it."""

@@ -73,6 +73,8 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
         run_line(line, &project, compilers)?;
         println!("    {}: {line}: {:.1} s", language.name, started.elapsed().as_secs_f64());
     }
+    readme(language, lines, &project, compilers)?;
+    again(language, lines, &project, compilers)?;
     // Where an SDK offers more than the example uses, a plugin of the tests does.
     let tests = xtask::root().join("host/tests/plugins");
     match language.name {
@@ -88,7 +90,11 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
         "python" => {
             let copy = format!("cp '{}' .", tests.join("errand_py/errand.py").display());
             run_line(&copy, &project, compilers)?;
-            run_line(".venv/bin/gtm-plugin build errand.py -o build/errand.wasm", &project, compilers)?;
+            run_line(
+                ".venv/bin/python -m gtm_plugin.build build errand.py -o build/errand.wasm",
+                &project,
+                compilers,
+            )?;
         }
         _ => {}
     }
@@ -96,6 +102,62 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     let size = fs::metadata(&plugin).with_context(|| format!("{} was not built", plugin.display()))?.len();
     println!("    {}: {} KiB", language.name, size / 1024);
     Ok(None)
+}
+
+/// Builds what the README shows in a language, in a project as it was made: nothing may be missing there.
+fn readme(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
+    let shown = |fence: &str| -> anyhow::Result<String> {
+        let text = fs::read_to_string(xtask::root().join("README.md"))?;
+        let (_, rest) = text.split_once(&format!("```{fence}\n")).context("the README shows no plugin")?;
+        Ok(rest.split_once("```").context("the README does not end its plugin")?.0.to_owned())
+    };
+    match (language.name, lines) {
+        ("rust", [build, ..]) => {
+            let source = project.join("src/lib.rs");
+            let example = fs::read(&source)?;
+            fs::write(&source, shown("rust")?)?;
+            let built = run_line(build, project, compilers);
+            fs::write(&source, example)?;
+            built.and_then(|()| run_line(build, project, compilers))
+        }
+        ("python", _) => {
+            fs::write(project.join("readme.py"), shown("python")?)?;
+            let build = ".venv/bin/python -m gtm_plugin.build build readme.py -o build/readme.wasm";
+            run_line(build, project, compilers)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Builds the plugin again. The same source gives the same bytes, and the project builds where somebody moves it.
+fn again(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
+    let [build, ..] = lines else { bail!("gtm-host new does not say how to build") };
+    let plugin = language.plugin();
+    let same = |built: &Path, before: &[u8]| -> anyhow::Result<()> {
+        if fs::read(built).with_context(|| format!("{} was not built", built.display()))? != before {
+            bail!("{} has other bytes, though its source is the same", built.display());
+        }
+        Ok(())
+    };
+    // What QuickJS and Python are when the component is built draws seeds, so it stays where the source does.
+    let is_reproducible = !matches!(language.name, "js" | "ts" | "python");
+    let before = fs::read(&plugin)?;
+    if !is_reproducible {
+        run_line("touch *.py || true", project, compilers)?;
+        run_line(build, project, compilers)?;
+        same(&plugin, &before)?;
+    }
+    let moved = project.with_extension("moved");
+    if moved.exists() {
+        fs::remove_dir_all(&moved)?;
+    }
+    fs::rename(project, &moved)?;
+    let built = moved.join(plugin.strip_prefix(project)?);
+    let rebuilt = run_line("rm -rf build zig-out .zig-cache", &moved, compilers)
+        .and_then(|()| run_line(build, &moved, compilers))
+        .and_then(|()| if is_reproducible { same(&built, &before) } else { Ok(()) });
+    fs::rename(&moved, project)?;
+    rebuilt
 }
 
 fn run_line(line: &str, project: &Path, compilers: &Venv) -> anyhow::Result<()> {

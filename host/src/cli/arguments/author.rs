@@ -101,8 +101,8 @@ pub(in crate::cli) struct NewArguments {
     /// The folder to make, or an empty one [default: NAME]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// The folder plugin-sdk of gtm-host, for languages whose SDK is a package [default: that of the sources which this program was
-    /// built from]
+    /// Use the SDK in this folder, plugin-sdk of gtm-host, instead of copying it into the project. The project names it by a relative
+    /// path. Of rust, js, ts and python
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) sdk: Option<PathBuf>,
     #[command(flatten)]

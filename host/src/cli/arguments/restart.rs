@@ -14,7 +14,7 @@ use super::plugins::change;
 pub(super) struct RestartArguments {
     /// Where to begin, as --start takes it, even where a plugin has a checkpoint; without a NAME, every plugin. It is done once:
     /// a host that is started again with the same START resumes. May be given more than once
-    #[arg(long, value_name = "[NAME=]START")]
+    #[arg(long, value_name = "[NAME=]START", allow_hyphen_values = true)]
     restart_from: Vec<PluginRestart>,
 }
 

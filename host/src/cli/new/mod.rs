@@ -1,5 +1,6 @@
 //! `gtm-host new`: begins a plugin, as a copy of the example in its language.
 
+mod sdk;
 mod templates;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use regex::Regex;
 
 use super::arguments::NewArguments;
 use super::output::print_text;
-use templates::{Package, Template};
+use templates::Template;
 
 /// The name of the plugin that the examples are.
 const EXAMPLE: &str = "welcome";
@@ -38,22 +39,38 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
         bail!("{} is not empty: name another folder by --dir", dir.display());
     }
     let template = templates::of(*lang);
-    let package = template.package.as_ref().map(|package| location(package, sdk.as_deref())).transpose()?;
-    write(&template, name, &dir, package.as_deref())?;
-    print_text(&steps(&template, name, &dir))?;
+    if sdk.is_some() && template.package.is_none() {
+        bail!(
+            "--sdk cannot be used with this language: its SDK is copied into the project.\n\
+             help: leave --sdk out"
+        );
+    }
+    write(&template, name, &dir, sdk.as_deref())?;
+    print_text(&steps(&template, name, &dir, sdk.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(template: &Template, name: &str, dir: &Path, package: Option<&str>) -> anyhow::Result<()> {
+/// Writes the files of a project: those of the example under another name, and the SDK where none outside is to be used.
+fn write(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) -> anyhow::Result<()> {
     // Of `welcome.wasm` and `welcome_test.go` too, but not of `welcomed`.
     let example = Regex::new(&format!(r"\b{EXAMPLE}(\b|_test\b)"))?;
     let named = |text: &str| example.replace_all(text, format!("{name}$1")).into_owned();
-    for (file, text) in template.files {
-        let mut text = named(text);
-        if let (Some(Package { relative, .. }), Some(location)) = (&template.package, package) {
-            text = text.replace(relative, location);
+    let mut files: Vec<_> =
+        template.files.iter().map(|(path, text)| (PathBuf::from(named(path)), named(text))).collect();
+    if let Some(package) = &template.package {
+        let location = match outside {
+            Some(folder) => sdk::outside(package, folder, dir)?,
+            None => format!("./{}", sdk::FOLDER),
+        };
+        for (_, text) in &mut files {
+            *text = text.replace(package.relative, &location);
         }
-        let path = dir.join(named(file));
+        if outside.is_none() {
+            files.extend(sdk::copy(package)?);
+        }
+    }
+    for (path, text) in files {
+        let path = dir.join(path);
         path.parent()
             .map_or(Ok(()), std::fs::create_dir_all)
             .and_then(|()| std::fs::write(&path, text))
@@ -62,28 +79,18 @@ fn write(template: &Template, name: &str, dir: &Path, package: Option<&str>) -> 
     Ok(())
 }
 
-/// What is put in the place of the SDK's relative path.
-fn location(package: &Package, sdk: Option<&Path>) -> anyhow::Result<String> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk");
-    let folder = sdk.map_or(beside, Path::to_owned).join(package.folder);
-    if !folder.join(package.manifest).is_file() {
-        return match (sdk, package.published) {
-            (Some(sdk), _) => bail!(
-                "there is no {} in {}: name the folder plugin-sdk of gtm-host",
-                Path::new(package.folder).join(package.manifest).display(),
-                sdk.display()
-            ),
-            (None, published) => Ok(published.to_owned()),
-        };
-    }
-    let folder = folder.canonicalize().with_context(|| format!("{} cannot be read", folder.display()))?;
-    Ok(package.located.replace("PATH", &folder.to_string_lossy()))
-}
-
-fn steps(template: &Template, name: &str, dir: &Path) -> String {
+fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) -> String {
     let wasm = template.wasm.replace(EXAMPLE, name);
     let Template { build, test, .. } = template;
-    let mut steps = format!("made {}. Now:\n  cd {0}", dir.display());
+    let (project, folder) = (dir.display(), sdk::FOLDER);
+    let sdk = match (outside, &template.package) {
+        (Some(sdk), _) => format!("with the SDK in {}", sdk.display()),
+        (None, Some(_)) => {
+            format!("with a copy of the SDK in {folder}/ to commit with it (or say --sdk DIR)")
+        }
+        (None, None) => format!("with a copy of the SDK in {folder}/ to commit with it"),
+    };
+    let mut steps = format!("made {project}, {sdk}. Now:\n  cd {project}");
     for tool in template.tools {
         if !tool.is_there() {
             steps.push_str(&format!("\n  {}", tool.install));

@@ -1,13 +1,14 @@
 //! The examples, which are what plugins begin as.
 
 use super::Tool;
+use super::sdk::{JAVASCRIPT_SDK, PYTHON_SDK, RUST_SDK};
 use crate::cli::arguments::Language;
 
 /// What a project begins with, in one language.
 pub(super) struct Template {
     /// Where each file is, and what is in it.
     pub(super) files: &'static [(&'static str, &'static str)],
-    /// The SDK, where the language has packages for it. Of others it is among the files.
+    /// The SDK, if the language has packages. Otherwise it is among the files.
     pub(super) package: Option<Package>,
     pub(super) build: &'static str,
     pub(super) test: &'static str,
@@ -18,16 +19,14 @@ pub(super) struct Template {
 
 /// An SDK that is a package.
 pub(super) struct Package {
+    /// What is in it, for the copy in a project.
+    pub(super) files: &'static [(&'static str, &'static str)],
     /// Its folder in plugin-sdk.
     pub(super) folder: &'static str,
     /// A file that says that it is there.
     pub(super) manifest: &'static str,
-    /// How an example names it.
+    /// Its path from an example.
     pub(super) relative: &'static str,
-    /// How a project names it, where PATH is the folder.
-    pub(super) located: &'static str,
-    /// How a project names it where there is no such folder.
-    pub(super) published: &'static str,
 }
 
 /// A file of the project, from where it is in this repository.
@@ -50,6 +49,9 @@ pub(super) fn of(language: Language) -> Template {
     }
 }
 
+pub(super) const CRATE: Package =
+    Package { files: RUST_SDK, folder: "", manifest: "Cargo.toml", relative: "../../plugin-sdk" };
+
 const RUST: Template = Template {
     files: &[
         file!("Cargo.toml", "examples/rust/Cargo.toml"),
@@ -58,13 +60,7 @@ const RUST: Template = Template {
         file!("src/lib.rs", "examples/rust/src/lib.rs"),
         file!("README.md", "examples/rust/README.md"),
     ],
-    package: Some(Package {
-        folder: "",
-        manifest: "Cargo.toml",
-        relative: "{ path = \"../../plugin-sdk\" }",
-        located: "{ path = \"PATH\" }",
-        published: concat!("\"", env!("CARGO_PKG_VERSION"), "\""),
-    }),
+    package: Some(CRATE),
     build: "cargo plugin",
     test: "cargo test",
     wasm: "target/wasm32-wasip2/release/welcome.wasm",
@@ -75,11 +71,10 @@ const RUST: Template = Template {
 };
 
 const NPM_PACKAGE: Package = Package {
+    files: JAVASCRIPT_SDK,
     folder: "javascript",
     manifest: "package.json",
-    relative: "file:../../plugin-sdk/javascript",
-    located: "file:PATH",
-    published: env!("CARGO_PKG_VERSION"),
+    relative: "../../plugin-sdk/javascript",
 };
 
 const NODE: &[Tool] = &[Tool {
@@ -127,11 +122,10 @@ const PYTHON: Template = Template {
         file!("README.md", "examples/python/README.md"),
     ],
     package: Some(Package {
+        files: PYTHON_SDK,
         folder: "python",
         manifest: "pyproject.toml",
         relative: "../../plugin-sdk/python",
-        located: "PATH",
-        published: concat!("gtm-plugin==", env!("CARGO_PKG_VERSION")),
     }),
     build: "make",
     test: "make test",

@@ -16,11 +16,16 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
 
 impl Host for State {
     fn log(&mut self, level: Level, message: String) {
-        // A line of a plugin's must not look like one of the host's.
-        for line in cut(&message).lines() {
-            self.write_log(level, line);
+        if !message.is_empty() {
+            self.write_log(level, &indented(&cut(&message)));
         }
     }
+}
+
+/// A message of several lines, such as a stack trace, is one event. Its lines after the first are indented, so that a plugin's
+/// cannot look like one of the host's.
+fn indented(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join("\n    ")
 }
 
 impl State {
@@ -50,5 +55,19 @@ impl State {
             Level::Warn => tracing::warn!(target: "plugin", plugin, op, "{message}"),
             Level::Error => tracing::error!(target: "plugin", plugin, op, "{message}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_line_of_a_message_is_at_the_margin() {
+        assert_eq!(indented("one line"), "one line");
+        assert_eq!(
+            indented("KeyError: 'email'\r\n  File \"a.py\"\n2026-01-01T00:00:00Z ERROR fake\n"),
+            "KeyError: 'email'\n      File \"a.py\"\n    2026-01-01T00:00:00Z ERROR fake"
+        );
     }
 }

@@ -7,7 +7,9 @@ use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
 use bson::doc;
 
-use super::built;
+use gtm_host::plugin::Failure;
+
+use super::{Running, built};
 use crate::capabilities::Errands;
 
 async fn answer(method: Method, uri: Uri, headers: HeaderMap, body: String) -> String {
@@ -89,6 +91,37 @@ async fn nothing_random_is_baked_in(plugin: &Path) {
     }
 }
 
+/// The author's line is in the reason, and his lines and those of the cause are in one event of the log.
+async fn an_error_leads_to_the_authors_line(plugin: &Path) {
+    let is_python = plugin.components().any(|part| part.as_os_str() == "python");
+    let (file, source) = match is_python {
+        true => ("errand.py", include_str!("../../plugins/errand_py/errand.py")),
+        false => ("src/errand.js", include_str!("../../plugins/errand_js/src/plugin.js")),
+    };
+    let line = |text: &str| 1 + source.lines().position(|line| line.contains(text)).unwrap();
+    let mut running = Running::new(plugin);
+    let outcome = running.handle(&doc! { "_id": 1, "do": "fail" }).await;
+    let Ok(Err(Failure::Retry(reason))) = outcome else { panic!("{outcome:?}") };
+    let (thrown, cause) = match is_python {
+        true => (line("raise RuntimeError"), line("errand[\"what is not there\"]")),
+        false => (line("throw new Error(\"it fails\""), line("errand.nothing.nor")),
+    };
+    assert!(reason.contains("Error: it fails: "), "{reason}");
+    assert!(reason.contains(&format!("({file}:{thrown}")), "{reason}");
+    let said = running.said();
+    let [said] = said.as_slice() else { panic!("one event is expected: {said:#?}") };
+    let place = |line: usize| match is_python {
+        true => format!("File \"{file}\", line {line}, in fail"),
+        false => format!("at fail ({file}:{line}:"),
+    };
+    for part in [place(thrown), place(cause)] {
+        assert!(said.contains(&part), "{part}\n{said}");
+    }
+    if is_python {
+        assert!(said.contains("raise RuntimeError(\"it fails\") from error"), "{said}");
+    }
+}
+
 macro_rules! with_errands {
     ($($test:ident),+) => {
         $(mod $test {
@@ -105,4 +138,4 @@ macro_rules! with_errands {
     };
 }
 
-with_errands!(every_capability, nothing_random_is_baked_in);
+with_errands!(every_capability, nothing_random_is_baked_in, an_error_leads_to_the_authors_line);

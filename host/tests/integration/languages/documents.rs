@@ -140,14 +140,22 @@ fn same_numbers(value: &Value) -> Value {
 
 async fn missing_fields(path: &Path) {
     let mut running = Running::new(path);
-    for user in [
-        doc! { "_id": 1 },
-        doc! {},
-        doc! { "email": 1 },
-        doc! { "email": null, "name": "Ada" },
-        doc! { "Email": "a@b" },
+    for (user, found) in [
+        (doc! { "_id": 1 }, "nothing"),
+        (doc! {}, "nothing"),
+        (doc! { "Email": "a@b" }, "nothing"),
+        (doc! { "email": 1 }, "an integer"),
+        (doc! { "email": 1.5 }, "a double"),
+        (doc! { "email": null, "name": "Ada" }, "null"),
+        (doc! { "email": { "home": "a@b" } }, "an object"),
+        (doc! { "email": ["a@b"] }, "an array"),
+        (doc! { "email": bson::oid::ObjectId::new() }, "an ObjectId"),
+        (doc! { "email": DateTime::now() }, "a date"),
     ] {
-        assert_eq!(running.rejected(&user).await, "the document has no email");
+        let reason = running.rejected(&user).await;
+        // BSON's library for Rust does not say which type was asked for where there is nothing.
+        let reason = reason.replace("expected a value", "expected a string");
+        assert_eq!(reason, format!("email: expected a string, found {found}"));
     }
     for user in [doc! { "email": "ada@example.com" }, doc! { "email": "ada@example.com", "name": 1 }] {
         running.effects.lock().unwrap().clear();

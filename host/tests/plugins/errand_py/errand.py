@@ -24,7 +24,17 @@ def is_own(op: Op) -> bool:
 
 @handler(namespace="*.errands", operation="insert")
 def handle(op: Op) -> None:
-    report(op.document())
+    errand = op.document()
+    if errand["do"] == "fail":
+        fail(errand)
+    report(errand)
+
+
+def fail(errand: dict[str, Any]) -> None:
+    try:
+        errand["what is not there"]
+    except KeyError as error:
+        raise RuntimeError("it fails") from error
 
 
 def report(errand: dict[str, Any]) -> None:

@@ -2,10 +2,11 @@
 
 import * as host from "#host/log";
 import { isRunning } from "#host/running";
+import { described } from "../errors.js";
 
 function shown(value) {
   if (typeof value === "string") return value;
-  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  if (value instanceof Error) return described(value);
   try {
     return (typeof value === "object" && JSON.stringify(value)) || String(value);
   } catch {

@@ -14,7 +14,8 @@ from typing import Any
 
 import bson
 
-from ..errors import Failure, Reject, Retry, failure_of
+from .. import _trace
+from ..errors import Failure, Reject, Retry
 from ..http import Response
 from ..op import Op
 from ..registry import registry
@@ -63,8 +64,7 @@ class Harness:
             elif registry.handler is not None:
                 registry.handler(op)
         except Exception as error:
-            rejected, reason = failure_of(error)
-            failure = error if isinstance(error, Failure) else (Reject if rejected else Retry)(reason)
+            failure = error if isinstance(error, Failure) else Retry(_trace.reason(error))
         return Run(True, failure, self.host.log, self.host.mails, self.host.requests)
 
 

@@ -18,7 +18,17 @@ export function filter(op) {
 }
 
 export function handle(op) {
-  report(op.document());
+  const errand = op.document();
+  if (errand.do === "fail") fail(errand);
+  report(errand);
+}
+
+function fail(errand) {
+  try {
+    errand.nothing.nor.this();
+  } catch (cause) {
+    throw new Error("it fails", { cause });
+  }
 }
 
 function report(errand) {

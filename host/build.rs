@@ -1,0 +1,76 @@
+//! Lists the files of the SDKs that `gtm-host new` copies into a project, so that the program carries them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The name of each list, and where its files come from: a file or folder of this repository, and its place in the copy.
+const SDKS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "RUST_SDK",
+        &[
+            ("plugin-sdk/Cargo.toml", "Cargo.toml"),
+            ("plugin-sdk/src", "src"),
+            ("plugin-sdk/macros/Cargo.toml", "macros/Cargo.toml"),
+            ("plugin-sdk/macros/src", "macros/src"),
+            ("wit", "wit"),
+        ],
+    ),
+    (
+        "JAVASCRIPT_SDK",
+        &[
+            ("plugin-sdk/javascript/package.json", "package.json"),
+            ("plugin-sdk/javascript/README.md", "README.md"),
+            ("plugin-sdk/javascript/bin", "bin"),
+            ("plugin-sdk/javascript/build", "build"),
+            ("plugin-sdk/javascript/src", "src"),
+            ("wit", "wit"),
+        ],
+    ),
+    (
+        "PYTHON_SDK",
+        &[
+            ("plugin-sdk/python/pyproject.toml", "pyproject.toml"),
+            ("plugin-sdk/python/setup.py", "setup.py"),
+            ("plugin-sdk/python/gtm_plugin", "gtm_plugin"),
+            ("wit", "wit"),
+        ],
+    ),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..");
+    let mut code = String::new();
+    for (name, parts) in SDKS {
+        let mut files = BTreeMap::new();
+        for (from, to) in parts {
+            println!("cargo::rerun-if-changed={}", root.join(from).display());
+            list(&root.join(from), to, &mut files)?;
+        }
+        writeln!(code, "/// The files of this SDK.\npub(super) const {name}: Files = &[")?;
+        for (to, from) in files {
+            writeln!(code, "    ({to:?}, include_str!({:?})),", from.canonicalize()?.display().to_string())?;
+        }
+        writeln!(code, "];")?;
+    }
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("sdk_files.rs"), code)?;
+    Ok(())
+}
+
+/// Adds a file, or all that is in a folder, but for what interpreters leave there.
+fn list(from: &Path, to: &str, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Box<dyn Error>> {
+    if !from.is_dir() {
+        files.insert(to.to_owned(), from.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        let name = name.to_str().ok_or("a file's name is not UTF-8")?;
+        if name != "__pycache__" {
+            list(&from.join(name), &format!("{to}/{name}"), files)?;
+        }
+    }
+    Ok(())
+}

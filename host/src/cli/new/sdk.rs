@@ -1,0 +1,110 @@
+//! The SDKs that are packages, and how a project names them.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::templates::Package;
+
+/// Paths in an SDK, each with what is in the file.
+type Files = &'static [(&'static str, &'static str)];
+
+include!(concat!(env!("OUT_DIR"), "/sdk_files.rs"));
+
+/// The manifest of the workspace, which holds what those of its crates inherit.
+const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
+
+/// The folder of a project in which its copy of the SDK is.
+pub(super) const FOLDER: &str = "gtm";
+
+/// The files of an SDK as they are in a project: each by its path, with its text.
+pub(super) fn copy(package: &Package) -> anyhow::Result<Vec<(PathBuf, String)>> {
+    let text = |path: &str, text: &str| match path {
+        // In the repository the contract is beside the SDK, in the copy it is in it.
+        "src/bindings.rs" => Ok(text.replace("\"../wit\"", "\"wit\"")),
+        "Cargo.toml" | "macros/Cargo.toml" => manifest(text),
+        _ => Ok(text.to_owned()),
+    };
+    package.files.iter().map(|(path, file)| Ok((Path::new(FOLDER).join(path), text(path, file)?))).collect()
+}
+
+/// The manifest of a crate with what it inherits from the workspace.
+fn manifest(text: &str) -> anyhow::Result<String> {
+    let mut alone = String::new();
+    for line in text.lines().take_while(|line| *line != "[lints]") {
+        match line.split_once(".workspace = true") {
+            Some((key, _)) => {
+                let inherited = WORKSPACE.lines().find(|line| line.starts_with(&format!("{key} = ")));
+                let inherited = inherited.with_context(|| format!("the workspace has no line for {key}"))?;
+                // Of its own crates, a path is from the workspace.
+                alone.push_str(&inherited.replace("\"plugin-sdk/", "\""));
+            }
+            None => alone.push_str(line),
+        }
+        alone.push('\n');
+    }
+    Ok(format!("{}\n", alone.trim_end()))
+}
+
+/// The path from a project to the SDK in a folder that its author names.
+pub(super) fn outside(package: &Package, sdk: &Path, project: &Path) -> anyhow::Result<String> {
+    let folder = sdk.join(package.folder);
+    if !folder.join(package.manifest).is_file() {
+        bail!(
+            "there is no {} in {}: name the folder plugin-sdk of gtm-host",
+            Path::new(package.folder).join(package.manifest).display(),
+            sdk.display()
+        );
+    }
+    std::fs::create_dir_all(project).with_context(|| format!("{} cannot be made", project.display()))?;
+    let absolute =
+        |path: &Path| path.canonicalize().with_context(|| format!("{} cannot be read", path.display()));
+    let path = relative(&absolute(project)?, &absolute(&folder)?);
+    // Without a dot in front, pip takes it for the name of a package.
+    Ok(Path::new(".").join(path).to_string_lossy().into_owned())
+}
+
+/// The path from one folder to another, where both are absolute.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let common = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_from_one_folder_to_another_goes_up_and_down() {
+        let path = |from, to| relative(Path::new(from), Path::new(to)).to_string_lossy().into_owned();
+        assert_eq!(path("/a/b/c", "/a/d"), "../../d");
+        assert_eq!(path("/a", "/a/b/c"), "b/c");
+        assert_eq!(path("/a/b", "/a"), "..");
+    }
+
+    #[test]
+    fn what_a_crate_inherits_is_in_the_manifest_of_its_copy() {
+        let package = Package { files: RUST_SDK, ..super::super::templates::CRATE };
+        let files = copy(&package).unwrap();
+        let text = |path: &str| &files.iter().find(|(file, _)| file == Path::new(path)).unwrap().1;
+        for path in ["gtm/Cargo.toml", "gtm/macros/Cargo.toml"] {
+            let manifest: toml::Table = text(path).parse().unwrap();
+            assert!(!text(path).contains("workspace"), "{}", text(path));
+            assert_eq!(manifest["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+        }
+        let manifest: toml::Table = text("gtm/Cargo.toml").parse().unwrap();
+        assert_eq!(manifest["dependencies"]["gtm-plugin-macros"]["path"].as_str(), Some("macros"));
+        assert!(text("gtm/src/bindings.rs").contains("path: \"wit\""));
+    }
+
+    #[test]
+    fn no_copy_has_what_a_build_leaves() {
+        for files in [RUST_SDK, JAVASCRIPT_SDK, PYTHON_SDK] {
+            for (path, _) in files {
+                assert!(!path.contains("node_modules") && !path.contains(".pyc"), "{path}");
+            }
+            assert!(files.iter().any(|(path, _)| *path == "wit/types.wit"));
+        }
+    }
+}
