@@ -26,7 +26,7 @@ impl Scene {
     fn start(&self) -> Host {
         let print_ops = plugin("print_ops");
         let from = ["--uri", self.server.uri(), "--oplog", &self.writer.oplog, "--start", "oldest"];
-        let named = ["--plugin", &print_ops, "--name", &self.pipeline, "--lease-ttl", "1s"];
+        let named = ["--plugin", &print_ops, "--name", &self.pipeline, "--lease-ttl", "4s"];
         Host::start(&[&from[..], &named].concat())
     }
 
@@ -58,7 +58,7 @@ async fn who_is_killed_is_followed_by_the_other() {
     scene.writer.write(100).await;
     second.wait_until("the last op", |line| scene.writer.is_last(line));
     println!(
-        "the other had handled all {} ms after the death, with a lease of 1 s",
+        "the other had handled all {} ms after the death, with a lease of 4 s",
         died.elapsed().as_millis()
     );
     second.signal(Signal::SIGTERM);
