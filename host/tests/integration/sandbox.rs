@@ -3,7 +3,7 @@
 use bson::doc;
 use serde_json::Value;
 
-use crate::support::{Scene, message, plugin};
+use crate::support::{Scene, message, plugin, scaled};
 
 /// A plugin that misbehaves on each op of a namespace, and one beside it that does not.
 async fn misbehaving(how: &str, more: &[&str]) -> Scene {
@@ -50,14 +50,16 @@ async fn a_trap_in_filter() {
 
 #[tokio::test]
 async fn an_endless_loop_in_handle() {
-    let scene = misbehaving("handle=loop", &["--handle-timeout", "200ms"]).await;
-    each_op_fails(scene, "handle took longer than 200 ms and was stopped").await;
+    let limit = scaled(200);
+    let scene = misbehaving("handle=loop", &["--handle-timeout", &format!("{limit}ms")]).await;
+    each_op_fails(scene, &format!("handle took longer than {limit} ms and was stopped")).await;
 }
 
 #[tokio::test]
 async fn an_endless_loop_in_filter() {
-    let scene = misbehaving("filter=loop", &["--filter-timeout", "200ms"]).await;
-    each_op_fails(scene, "filter took longer than 200 ms and was stopped").await;
+    let limit = scaled(200);
+    let scene = misbehaving("filter=loop", &["--filter-timeout", &format!("{limit}ms")]).await;
+    each_op_fails(scene, &format!("filter took longer than {limit} ms and was stopped")).await;
 }
 
 #[tokio::test]
@@ -79,8 +81,9 @@ async fn endless_recursion() {
 
 #[tokio::test]
 async fn sleeping_for_ever_in_handle() {
-    let scene = misbehaving("handle=sleep", &["--handle-timeout", "200ms"]).await;
-    each_op_fails(scene, "handle took longer than 200 ms").await;
+    let limit = scaled(200);
+    let scene = misbehaving("handle=sleep", &["--handle-timeout", &format!("{limit}ms")]).await;
+    each_op_fails(scene, &format!("handle took longer than {limit} ms")).await;
 }
 
 #[tokio::test]
@@ -90,8 +93,9 @@ async fn sleeping_in_filter() {
 
 #[tokio::test]
 async fn writing_what_nobody_reads_in_filter() {
-    let scene = misbehaving("filter=stall", &["--filter-timeout", "20ms"]).await;
-    each_op_fails(scene, "filter took longer than 20 ms and was stopped").await;
+    let limit = scaled(20);
+    let scene = misbehaving("filter=stall", &["--filter-timeout", &format!("{limit}ms")]).await;
+    each_op_fails(scene, &format!("filter took longer than {limit} ms and was stopped")).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,27 @@ use serde_json::Value;
 use xtask::process::Process;
 use xtask::testbed::Server;
 
-/// Far more than anything here takes, for a machine that is busy with something else.
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// The limit of every wait: far more than anything takes, also on a machine that is slow or busy with something else.
+pub const LIMIT: Duration = Duration::from_secs(300);
+
+/// How many milliseconds a test allows for what takes `milliseconds` at most on a fast machine that does nothing else.
+///
+/// Limits that a test sets for a plugin are wall-clock time, so they depend on the machine. The factor is measured once, with a fixed
+/// amount of work, and doubled since others may come to want the machine too.
+pub fn scaled(milliseconds: u64) -> u64 {
+    static FACTOR: LazyLock<u64> = LazyLock::new(|| {
+        let started = Instant::now();
+        let sum = (0..WORK).fold(0_u64, |sum, n| std::hint::black_box(sum.rotate_left(5) ^ n));
+        std::hint::black_box(sum);
+        let taken = u64::try_from(started.elapsed().as_millis()).unwrap();
+        2 * (taken / WORK_MILLISECONDS).clamp(1, 20)
+    });
+    milliseconds * *FACTOR
+}
+
+/// Steps of the work by which a machine is measured, and what they take on a fast one.
+const WORK: u64 = 4_000_000;
+const WORK_MILLISECONDS: u64 = 60;
 
 /// A run of `gtm-host`.
 pub struct Host {
@@ -79,7 +99,7 @@ impl Host {
         let deadline = Instant::now() + LIMIT;
         loop {
             let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
-                panic!("no line with {what:?} came; the log is:\n{}", self.shown());
+                panic!("no line with {what:?} came within {} s", LIMIT.as_secs());
             };
             let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
             self.log.push(line.clone());
@@ -122,7 +142,7 @@ impl Host {
 
     /// Waits for the program to end by itself.
     pub fn ended(&mut self) -> (Option<i32>, Vec<Value>) {
-        let status = self.process.wait(LIMIT).unwrap_or_else(|error| panic!("{error}:\n{}", self.shown()));
+        let status = self.process.wait(LIMIT).unwrap();
         let lines = self
             .lines
             .iter()
@@ -171,6 +191,17 @@ impl Host {
 
     fn shown(&self) -> String {
         self.log.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+impl Drop for Host {
+    /// A test that fails shows what the host logged.
+    #[expect(clippy::print_stderr, reason = "for who reads why a test failed")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let rest: Vec<_> = self.lines.try_iter().collect();
+            eprintln!("the log of the host:\n{}{}", self.shown(), rest.join("\n"));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who sent it: the HMAC (SHA-256) of the time and the body, by a secret that both know. The time is in it so that what was
 //! sent once cannot be sent again by others.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// `t=SECONDS,v1=HEXADECIMAL`

@@ -3,7 +3,7 @@
 use xtask::python::Venv;
 use xtask::testbed::Server;
 
-use super::{bindings, build, cargo, languages, step, succeed};
+use super::{bindings, build, cargo, dependencies, languages, step, succeed};
 
 /// Those that ship, and those that tests need.
 const PLUGINS: [&str; 8] = [
@@ -19,6 +19,8 @@ const PLUGINS: [&str; 8] = [
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
+    step("features of dependencies", dependencies::check_features)?;
+    step("dependencies", dependencies::check_allowed)?;
     step("bindings", || bindings::run(true))?;
     step("plugins", || build::plugins(&PLUGINS))?;
     step("lints", || {

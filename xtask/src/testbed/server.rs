@@ -14,7 +14,7 @@ use crate::process::{Process, free_port};
 use crate::python::Venv;
 use crate::target_dir;
 
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(300);
 
 /// How a server is to be, other than usual. Only one that is started here can be.
 #[derive(Clone, Copy, Debug, Default)]

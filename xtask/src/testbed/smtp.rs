@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::process::{Process, free_port};
 use crate::python::Venv;
 
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(300);
 
 /// A mail as it arrived.
 #[derive(Clone, Debug, Deserialize)]

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use bson::doc;
 
 use super::Errands;
-use crate::support::message;
+use crate::support::{message, scaled};
 
 /// A server that says what it was asked.
 struct Sink {
@@ -173,8 +173,9 @@ async fn what_the_host_adds_the_plugin_does_not_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_too_slow_is_cut_off() {
+    let limit = format!("{}ms", scaled(1000));
     let sink = Sink::start().await;
-    let mut errands = Errands::with(&[&sink.grant()], &["--call-timeout", "300ms"], &[]).await;
+    let mut errands = Errands::with(&[&sink.grant()], &["--call-timeout", &limit], &[]).await;
     let said = errands.run(doc! { "do": "http", "url": sink.url("/huge") }).await;
     assert!(said.starts_with("error ") && said.contains("the body of the response is too large"), "{said}");
     let limit = format!(

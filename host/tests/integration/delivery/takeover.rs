@@ -25,7 +25,7 @@ impl Scene {
     }
 
     fn start(&self) -> Host {
-        self.start_with("1s")
+        self.start_with("4s")
     }
 
     fn start_with(&self, ttl: &str) -> Host {
@@ -67,7 +67,7 @@ async fn who_is_killed_is_followed_by_the_other() {
     scene.writer.write(100).await;
     second.wait_until("the last op", |line| scene.writer.is_last(line));
     println!(
-        "the other had handled all {} ms after the death, with a lease of 1 s",
+        "the other had handled all {} ms after the death, with a lease of 4 s",
         died.elapsed().as_millis()
     );
     second.signal(Signal::SIGTERM);

@@ -7,6 +7,7 @@ use gtm_host::op::{Namespace, Op, Origin, Timestamp};
 use gtm_host::plugin::{Engine, Filter, Limits, Plugin, PluginSetup, Services, Slot};
 
 use super::{GOOD, Parts, Workshop};
+use crate::support::scaled;
 
 /// Says yes to so many ops, of which there are as many as the second parameter says.
 fn yes_to(count: &str) -> String {
@@ -35,7 +36,7 @@ async fn wanted(name: &str, batch: &str, filter: &str) -> (usize, bool) {
     let workshop = Workshop::new();
     let path = workshop.make(name, &Parts { fields: batch, filter, ..GOOD }.wat());
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let limits = Limits { filter_timeout: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { filter_timeout: Duration::from_millis(scaled(100)), ..Limits::default() };
     let setup = PluginSetup::new(name, limits);
     let plugin = Plugin::load(&engine, path.as_ref(), &setup).unwrap();
     let answers = Filter::new(&Slot::new(plugin, Services::default())).call_all(&ops(100)).await;

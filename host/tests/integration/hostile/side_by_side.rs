@@ -4,7 +4,7 @@ use bson::doc;
 use xtask::testbed::Server;
 
 use super::{GOOD, Parts, Workshop};
-use crate::support::{Database, Host, message, plugin};
+use crate::support::{Database, Host, message, plugin, scaled};
 
 #[tokio::test]
 async fn the_good_one_gets_every_op_in_its_order() {
@@ -42,13 +42,9 @@ async fn the_good_one_gets_every_op_in_its_order() {
     }
     let print_ops = plugin("print_ops");
     arguments.extend(["--plugin".into(), print_ops, "--memory".into(), "64MiB".into()]);
-    for limit in [
-        "--handle-timeout=300ms",
-        "--filter-timeout=100ms",
-        "--max-attempts=2",
-        "--retry-delay=10ms",
-        "--log-lines=1000",
-    ] {
+    arguments.push(format!("--handle-timeout={}ms", scaled(300)));
+    arguments.push(format!("--filter-timeout={}ms", scaled(100)));
+    for limit in ["--max-attempts=2", "--retry-delay=10ms", "--log-lines=1000"] {
         arguments.push(limit.to_owned());
     }
     arguments.push("--shutdown-grace=100ms".into());

@@ -8,7 +8,7 @@ use serde_json::Value;
 use xtask::testbed::Server;
 
 use super::{path_in, put, put_another};
-use crate::support::{Database, Host, message, plugin};
+use crate::support::{Database, Host, LIMIT, message, plugin};
 
 const SWAPS: usize = 20;
 
@@ -46,7 +46,7 @@ async fn swaps_under_load_lose_and_repeat_nothing() {
     put_another("print_ops", 0, &file);
     let mut done = Some(done);
     let mut last = None;
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + LIMIT;
     while last.is_none_or(|last| seen.len() < last) {
         assert!(Instant::now() < deadline, "{swapped} swaps, {} ops, of {last:?}", seen.len());
         let line = host.wait_until("an op, or a swap", |line: &Value| line["plugin"] == "print_ops");

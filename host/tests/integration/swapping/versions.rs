@@ -7,7 +7,7 @@ use serde_json::Value;
 use xtask::testbed::Server;
 
 use super::{another, path_in, put, put_another, says};
-use crate::support::{Database, Host, LIMIT, message, plugin, run};
+use crate::support::{Database, Host, LIMIT, message, plugin, run, scaled};
 
 struct Scene {
     own: Database,
@@ -124,7 +124,8 @@ async fn a_file_that_is_written_slowly_counts_when_it_is_whole() {
 async fn one_that_fails_its_first_calls_is_rolled_back() {
     for how in ["handle=panic", "filter=panic", "handle=loop"] {
         let set = format!("p:{how}");
-        let arguments = ["--set", &set, "--handle-timeout", "200ms"];
+        let limit = format!("{}ms", scaled(200));
+        let arguments = ["--set", &set, "--handle-timeout", &limit];
         let mut scene = Scene::of("trivial", &arguments).await;
         let before = scene.version();
         put(plugin("misbehave"), &scene.file);

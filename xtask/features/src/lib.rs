@@ -1,0 +1,2 @@
+//! Nothing: what this crate is for is in its `Cargo.toml`.
+#![forbid(unsafe_code)]

