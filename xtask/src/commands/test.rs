@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     // One server for all tests but those that need one of their own.
     let server = step("server", Server::ready)?;
     step("tests", || {
-        let mut test = cargo(&["test", "--workspace", "--"]);
+        let mut test = cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
         succeed(test.args(arguments).env("MONGODB_URI", server.uri()))
     })
 }

@@ -8,9 +8,9 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// A file that has not changed for so long is not being written any more.
-const QUIET: Duration = Duration::from_millis(250);
-/// How often it is looked at meanwhile.
+/// A file that is the same at so many looks in a row is not being written any more.
+const QUIET_LOOKS: u32 = 5;
+/// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// One that changes all the time is taken as it is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,16 +87,15 @@ impl Watch {
     }
 }
 
-/// Waits until what `look` gives stays the same for a while, and gives it back.
+/// Waits until what `look` returns stays the same for a while, and returns it.
 pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) -> T {
     let deadline = Instant::now() + PATIENCE;
-    let (mut last, mut since) = (look(), Instant::now());
-    while since.elapsed() < QUIET && Instant::now() < deadline {
+    let (mut last, mut same) = (look(), 0);
+    while same < QUIET_LOOKS && Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
         let now = look();
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
     }
     last
 }
@@ -106,4 +105,27 @@ fn say(directory: &Path, error: &notify::Error) {
         "a change of the plugins in {} will not be seen: {error}. gtm-host swap does it by hand",
         directory.display()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_still_written_is_waited_for() {
+        // A file that grows at each look, up to 20, with a pause in between that is shorter than what counts as quiet.
+        let looks = Cell::new(0_u32);
+        let grown = settled(|| {
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                look @ 0..10 => look,
+                10..14 => 10,
+                look => look.min(20),
+            }
+        });
+        assert_eq!(grown.await, 20);
+        assert_eq!(looks.get(), 20 + QUIET_LOOKS);
+    }
 }
