@@ -58,6 +58,10 @@ struct Line<'writer> {
 
 impl Line<'_> {
     fn write(&mut self, field: &Field, value: &str) -> fmt::Result {
+        // Of an event of the crate log, where it comes from: the line has that already.
+        if field.name().starts_with("log.") {
+            return Ok(());
+        }
         if !std::mem::take(&mut self.is_empty) {
             self.writer.write_char(' ')?;
         }
