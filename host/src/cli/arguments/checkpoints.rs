@@ -50,9 +50,10 @@ pub(in crate::cli) struct LookArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SetArguments {
-    /// Where to resume: now, oldest, a time like 2026-01-31T12:00:00Z, after the entry SECONDS.INCREMENT, after an op, by its
-    /// id, or a resume token of a change stream
-    #[arg(value_name = "START")]
+    /// Where to resume: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
+    /// -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, after an op, by its id, or a resume token of a
+    /// change stream
+    #[arg(value_name = "START", allow_hyphen_values = true)]
     pub(in crate::cli) to: Start,
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArguments,

@@ -345,6 +345,11 @@ mod tests {
             seek(&["gtm-host", "seek", "--plugin", "x", "-1h 30m"]),
             ("-1h 30m".to_owned(), Some("x".to_owned()))
         );
+        let set = Arguments::try_parse_from(["gtm-host", "checkpoints", "set", "-10m", "--plugin", "x"]);
+        let Some(Command::Checkpoints(checkpoints)) = set.unwrap().command else { panic!() };
+        let CheckpointsCommand::Set(SetArguments { to, change }) = checkpoints.command else { panic!() };
+        assert!(matches!(to, Start::After(_)));
+        assert_eq!(change.whose.plugin.as_deref(), Some("x"));
     }
 
     #[test]
