@@ -118,10 +118,9 @@ fn ready(control: &Control, grace: Duration) -> Response {
     let works = matches!(standing, Standing::Active | Standing::Standby);
     let source = control.source();
     if let Some(away) = source.away().filter(|away| works && *away > grace) {
-        let status = source.status();
-        let reason = status.last_error.unwrap_or_default();
-        let says =
-            format!("{}: {} for {} s: {reason}\n", standing.name(), status.state.name(), away.as_secs());
+        // Anybody may ask, so the error, which names servers, is in the status only.
+        let state = source.status().state.name();
+        let says = format!("{}: {state} for {} s\n", standing.name(), away.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, says).into_response();
     }
     let status = if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

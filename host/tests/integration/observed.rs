@@ -135,7 +135,7 @@ async fn a_server_that_is_away_is_seen_and_the_host_is_not_ready_after_a_while()
     assert_eq!(status["standing"], "active");
     let (code, said) = ready(&host);
     assert_eq!(code, 503);
-    assert!(said.starts_with("active: reconnecting for "), "{said}");
+    assert!(said.starts_with("active: reconnecting for ") && said.ends_with(" s\n"), "{said}");
     status_until(&patient, "the loss", away).await;
     assert_eq!(ready(&patient), (200, "active\n".to_owned()));
     let (_, shown, _) = run(&["status", "--admin", &host.address()]);
