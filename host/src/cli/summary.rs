@@ -84,11 +84,16 @@ impl fmt::Display for ReadSummary {
 /// What became of the ops of each plugin.
 pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
     let plugins = plugins.iter().map(|(name, summary)| {
-        let Summary { read, unwanted, handled, rejected, failed, retries, unfinished, .. } = *summary;
-        let summary = json!({
+        let Summary { read, unwanted, handled, rejected, failed, unknown, retries, unfinished, .. } = *summary;
+        let mut summary = json!({
             "read": read, "unwanted": unwanted, "handled": handled, "rejected": rejected, "failed": failed,
             "retries": retries, "unfinished": unfinished,
         });
+        if unknown > 0
+            && let Some(fields) = summary.as_object_mut()
+        {
+            fields.insert("unknown".to_owned(), unknown.into());
+        }
         (name.clone(), summary)
     });
     Value::Object(plugins.collect())
