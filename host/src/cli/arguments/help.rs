@@ -21,7 +21,8 @@ Examples:
 A plugin is a WebAssembly component that exports filter and handle. It has no files, no network, no mail and
 no environment but for what is granted (--grant); an op that needs more waits. When its file changes it is swapped, without a pause.
 SIGHUP has the settings file read anew. One that fails is tried again; each op that is not handled in the end is logged with its id.
-SIGINT (Ctrl-C) and SIGTERM stop the host when what it has read is handled; a second one stops it at once.
+SIGINT (Ctrl-C) and SIGTERM stop the host when what it has read is handled; a second one, a second later or more, stops it
+immediately.
 Exit status: 0 stopped by a signal, 1 failed, 2 the command line was not understood.";
 
 pub(super) const REPLAY: &str = "\
