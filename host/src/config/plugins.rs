@@ -13,7 +13,7 @@ use crate::plugin::{Grants, Limits, PluginSetup};
 use crate::secret::Secret;
 use crate::source::Restart;
 
-use super::values::{at_least_one, maybe_size};
+use super::values::{at_least_one, maybe_size, maybe_size_or_zero};
 
 /// One plugin. What is not said is as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -71,6 +71,7 @@ pub struct LimitSettings {
     /// Values that it keeps as its state. 0: any number.
     pub state_keys: Option<u64>,
     /// Bytes of them and of their keys. 0: any number.
+    #[serde(deserialize_with = "maybe_size_or_zero")]
     pub state_bytes: Option<ByteSize>,
     /// Calls after which an instance is replaced by a new one.
     pub recycle_calls: Option<u32>,

@@ -21,24 +21,43 @@ where
     }
 }
 
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a size in quotes with its unit, like \"256 MiB\"")]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl Written {
+    fn size(&self) -> Result<ByteSize, String> {
+        match self {
+            Self::Number(number) => Err(without_unit(&number.to_string())),
+            Self::Text(text) => parse_size(text),
+        }
+    }
+}
+
 /// A size with its unit. A number alone would be bytes, which nobody means.
 pub(crate) fn size<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a size in quotes with its unit, like \"256 MiB\"")]
-    enum Written {
-        Number(u64),
-        Text(String),
-    }
+    Written::deserialize(text)?.size().map_err(de::Error::custom)
+}
 
+/// The same, where 0 stands for any size.
+pub(crate) fn size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
     match Written::deserialize(text)? {
-        Written::Number(number) => Err(de::Error::custom(without_unit(&number.to_string()))),
-        Written::Text(text) => parse_size(&text).map_err(de::Error::custom),
+        Written::Number(0) => Ok(ByteSize::b(0)),
+        written => written.size().map_err(de::Error::custom),
     }
 }
 
 /// The same, where nothing need be said.
 pub(super) fn maybe_size<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
     size(text).map(Some)
+}
+
+/// The same, where 0 stands for any size.
+pub(super) fn maybe_size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
+    size_or_zero(text).map(Some)
 }
 
 /// A size with its unit, as in `256MiB`.

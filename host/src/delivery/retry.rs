@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::config::values::positive;
+use crate::config::values::{positive, size_or_zero};
 use crate::store::Kept;
 
 /// How often, and after which pauses, an op is tried again.
@@ -28,6 +28,7 @@ pub struct RetryPolicy {
     /// Dead letters that are kept of each plugin. With more, the plugin pauses until there is room. 0: any number.
     pub dead_letters: u64,
     /// The same, by what they hold.
+    #[serde(deserialize_with = "size_or_zero")]
     pub dead_letter_bytes: ByteSize,
 }
 

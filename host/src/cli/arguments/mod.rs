@@ -384,6 +384,8 @@ mod tests {
             ("[retry]\nmax_attempts = 0\n", "line 2: 0 is too few: write 1 or more"),
             ("[limits]\nmemory = 256\n", "line 2: 256 has no unit: write \"256 MiB\""),
             ("[limits]\nmemory = \"256\"\n", "line 2: 256 has no unit: write \"256 MiB\""),
+            ("[limits]\nstate_bytes = 256\n", "line 2: 256 has no unit: write \"256 MiB\""),
+            ("[retry]\ndead_letter_bytes = 1\n", "line 2: 1 has no unit: write \"1 MiB\""),
             ("[limits]\nhandle_timeout = 30\n", "line 2: 30 is not a time: write it in quotes with its unit"),
             (
                 "[source]\nstart = 2026-01-31T12:00:00Z\n",
@@ -395,6 +397,8 @@ mod tests {
             let refused = settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).unwrap_err();
             assert!(refused.contains(said), "{text}: {refused}");
         }
+        std::fs::write(&file, "[limits]\nstate_bytes = 0\n[retry]\ndead_letter_bytes = 0\n").unwrap();
+        assert!(settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).is_ok());
         assert!(settings(&["-p", "x.wasm", "--memory", "256"]).unwrap_err().contains("256 has no unit"));
         let apart = settings(&["-p", "x.wasm", "--start", "2026-01-31", "12:00:00"]).unwrap_err();
         assert!(apart.contains("put it in quotes, as in --start '2026-01-31 12:00:00'"), "{apart}");
