@@ -35,7 +35,8 @@ pub(super) async fn complete(
         return Ok(changed);
     }
     for plugin in plugins {
-        let granted = ask(plugin, settings).await?;
+        // A question that nobody answers still reads the terminal: it would take the answer to the next.
+        let Some(granted) = ask(plugin, settings).await? else { break };
         if !granted.is_empty() {
             granted.into_iter().for_each(|grant| settings.grant_for_this_run(plugin.name(), grant));
             changed.push(plugin.name().to_owned());
@@ -44,8 +45,8 @@ pub(super) async fn complete(
     Ok(changed)
 }
 
-/// What may be done that takes only a yes, for one plugin.
-async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Vec<Grant>> {
+/// What may be done that takes only a yes, for one plugin. None: nobody answers.
+async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Option<Vec<Grant>>> {
     let name = plugin.name();
     let gaps = plugin.gaps(&Services::default());
     let lacks = |capability| gaps.contains(&Gap::Grant(capability));
@@ -54,7 +55,7 @@ async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Vec<Gra
         && !settings.has_mail_server()
         && !settings.dry_run;
     let question = match (wanted.as_slice(), needs_server) {
-        ([], false) => return Ok(Vec::new()),
+        ([], false) => return Ok(Some(Vec::new())),
         ([], true) => {
             format!("{name} may send mail, and there is no mail server (--smtp URL). Name one for this run?")
         }
@@ -69,18 +70,19 @@ async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Vec<Gra
             )
         }
     };
-    if !matches!(answer(&format!("{question} [y/N] ")).await?.to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(Vec::new());
+    let Some(said) = answer(&format!("{question} [y/N] ")).await? else { return Ok(None) };
+    if !matches!(said.to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(Some(Vec::new()));
     }
     if needs_server {
-        let url = answer(&format!("The URL of the mail server [{SMTP}]: ")).await?;
+        let url = answer(&format!("The URL of the mail server [{SMTP}]: ")).await?.unwrap_or_default();
         settings.for_this_run.smtp = Some(if url.is_empty() { SMTP.to_owned() } else { url });
     }
-    Ok(wanted.into_iter().filter_map(|capability| Grant::parse(capability, None).ok()).collect())
+    Ok(Some(wanted.into_iter().filter_map(|capability| Grant::parse(capability, None).ok()).collect()))
 }
 
-/// A line that is typed. Empty where nobody types, too.
-async fn answer(question: &str) -> anyhow::Result<String> {
+/// Returns the line that is typed. None: nobody types.
+async fn answer(question: &str) -> anyhow::Result<Option<String>> {
     let mut err = std::io::stderr();
     write!(err, "{question}")?;
     err.flush()?;
@@ -89,10 +91,10 @@ async fn answer(question: &str) -> anyhow::Result<String> {
         std::io::stdin().read_line(&mut line).map(|_| line)
     });
     match tokio::time::timeout(PATIENCE, typed).await {
-        Ok(line) => Ok(line.context(DEFECT)??.trim().to_owned()),
+        Ok(line) => Ok(Some(line.context(DEFECT)??.trim().to_owned())),
         Err(_) => {
             writeln!(err)?;
-            Ok(String::new())
+            Ok(None)
         }
     }
 }
