@@ -84,7 +84,8 @@ impl fmt::Display for ReadSummary {
 /// What became of the ops of each plugin.
 pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
     let plugins = plugins.iter().map(|(name, summary)| {
-        let Summary { read, unwanted, handled, rejected, failed, unknown, retries, unfinished, .. } = *summary;
+        let Summary { read, unwanted, handled, rejected, failed, unknown, retries, unfinished, .. } =
+            *summary;
         let mut summary = json!({
             "read": read, "unwanted": unwanted, "handled": handled, "rejected": rejected, "failed": failed,
             "retries": retries, "unfinished": unfinished,
