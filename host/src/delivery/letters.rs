@@ -35,7 +35,7 @@ pub(super) struct GivenUp<'a> {
     pub(super) time: SystemTime,
 }
 
-/// It could not be stored before the host stopped.
+/// It could not be stored before the host stopped, or the plugin was told to read elsewhere.
 pub(super) struct Unkept;
 
 impl DeadLetters {
@@ -58,12 +58,13 @@ impl DeadLetters {
         command
     }
 
-    /// Says it, and stores it; tries again until it is stored, or `shutdown` is cancelled. Gives back whether it is: where
-    /// nothing is stored, it is only said.
+    /// Logs and stores it; retries until it is stored, or `shutdown` or `dropped` is cancelled. Returns whether it is stored: if
+    /// no letters are kept, it is only logged.
     pub(super) async fn keep(
         &self,
         given_up: GivenUp<'_>,
         shutdown: &CancellationToken,
+        dropped: &CancellationToken,
         on_problem: impl Fn(&str),
     ) -> Result<bool, Unkept> {
         let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
@@ -104,6 +105,7 @@ impl DeadLetters {
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 () = shutdown.cancelled() => return Err(Unkept),
+                () = dropped.cancelled() => return Err(Unkept),
             }
         }
         if said {

@@ -153,7 +153,7 @@ impl Shared {
         let given_up = GivenUp { op, version, kind, error, attempts, first_attempt, time };
         let kept = self
             .letters
-            .keep(given_up, &self.shutdown, |problem| {
+            .keep(given_up, &self.shutdown, &self.dropped, |problem| {
                 self.progress.problem(Subject::Op(*number), problem);
             })
             .await;
