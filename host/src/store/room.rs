@@ -10,8 +10,10 @@ use tokio::time::Instant;
 
 use super::StoreError;
 
-/// What is full is counted again after this, as somebody may have made room.
+/// What is full is counted again after this, as somebody may have made room; and where counting takes long, after so many times
+/// as long.
 const LOOK: Duration = Duration::from_secs(2);
+const TIMES: u32 = 20;
 
 /// What a plugin keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +59,8 @@ pub struct Room {
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     kept: Kept,
-    at: Instant,
+    /// When it is counted again, where there is no room.
+    again: Instant,
     /// Nothing was added since.
     is_exact: bool,
 }
@@ -91,17 +94,22 @@ impl Room {
     ) -> Result<(), NoRoom> {
         let mut counted = self.counted.lock().await;
         let is_right = |counted: &Counted| {
-            counted.kept.has_room(most, bytes) || (counted.is_exact && counted.at.elapsed() < LOOK)
+            counted.kept.has_room(most, bytes) || (counted.is_exact && Instant::now() < counted.again)
         };
-        let Counted { kept, at, .. } = match counted.filter(is_right) {
+        let Counted { kept, again, .. } = match counted.filter(is_right) {
             Some(known) => known,
-            None => Counted { kept: count.await?, at: Instant::now(), is_exact: true },
+            None => {
+                let started = Instant::now();
+                let kept = count.await?;
+                let pause = started.elapsed().saturating_mul(TIMES).max(LOOK);
+                Counted { kept, again: Instant::now() + pause, is_exact: true }
+            }
         };
         if kept.has_room(most, bytes) {
-            *counted = Some(Counted { kept: kept.and(bytes), at, is_exact: false });
+            *counted = Some(Counted { kept: kept.and(bytes), again, is_exact: false });
             Ok(())
         } else {
-            *counted = Some(Counted { kept, at, is_exact: true });
+            *counted = Some(Counted { kept, again, is_exact: true });
             Err(NoRoom::Full(kept))
         }
     }
