@@ -17,6 +17,8 @@ use crate::own_database::own_database;
 
 /// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
 const REMEMBERED: usize = 10_000;
+/// A longer name, which no server takes but a file may have, is not remembered beside others.
+const LONGEST: usize = 1 << 10;
 
 /// With more rules than this, comparing each change with them costs a server more than sending it.
 const SAID: usize = 64;
@@ -157,7 +159,7 @@ impl Selection {
         let index = match self.remembered.get(self.key.as_str()) {
             Some(index) => *index,
             None => {
-                if self.worked_out.len() >= REMEMBERED {
+                if self.worked_out.len() >= REMEMBERED || self.key.len() > LONGEST {
                     self.forget();
                 }
                 let operations = self.operations(database, collection);

@@ -20,6 +20,8 @@ pub(super) const TERMINATOR: [u8; 4] = [0xff; 4];
 
 /// Collections whose blocks may alternate. `mongodump` dumps four at once if it is not told otherwise.
 const MOST_OPEN: usize = 10_000;
+/// The longest name of a database and of a collection, in bytes. A server takes 255 for both together.
+const LONGEST: usize = 1 << 10;
 
 static CHECKSUM: Crc<u64, Table<1>> = Crc::<u64, Table<1>>::new(&CRC_64_XZ);
 
@@ -126,6 +128,9 @@ impl Archive {
         let (Some(database), Some(collection)) = (text("db"), text("collection")) else {
             return Err("the beginning of a block that does not say of which collection".to_owned());
         };
+        if database.len() > LONGEST || collection.len() > LONGEST {
+            return Err(format!("the beginning of a block with a name of more than {LONGEST} bytes"));
+        }
         let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
         if field("EOF") != Some(RawBsonRef::Boolean(true)) {
             if self.open.len() >= MOST_OPEN && !self.open.contains_key(&namespace) {
