@@ -75,7 +75,7 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
     if let Some(who) = writers(metadata, own) {
         return Err(Exposed { path: path.to_owned(), who });
     }
-    if let Some(who) = others(metadata, GROUP_READS, OTHERS_READ)
+    if let Some(who) = others(metadata, own, GROUP_READS, OTHERS_READ)
         && is_first(path)
     {
         let path = path.display();
@@ -114,16 +114,17 @@ fn writers(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
     }
     // Files in such a directory are their owners' alone.
     let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
-    others(metadata, GROUP_WRITES, OTHERS_WRITE).filter(|_| !is_sticky)
+    others(metadata, own, GROUP_WRITES, OTHERS_WRITE).filter(|_| !is_sticky)
 }
 
-fn others(metadata: &Metadata, of_group: u32, of_others: u32) -> Option<Others> {
+fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) -> Option<Others> {
     let (mode, group) = (metadata.mode(), metadata.gid());
     if mode & of_others != 0 {
         return Some(Others::Everybody);
     }
-    // Root's group, and the group of its own that many systems give each user, with the same number.
-    let is_own = group == 0 || group == metadata.uid();
+    // Root's group, and the group of its own that many systems give each user, with the same number: the owner's, or this user's, as
+    // of a volume that root made for it.
+    let is_own = group == 0 || group == metadata.uid() || Some(group) == own;
     (mode & of_group != 0 && !is_own).then_some(Others::Group(group))
 }
 
