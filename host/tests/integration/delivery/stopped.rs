@@ -97,7 +97,7 @@ async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
     host.wait_until("the op", |line| is_op(line, "b", 1));
     put(plugin("print_ops"), &path("c.wasm"));
     host.wait_until("c begins", |line| is_op(line, "c", 1));
-    host.wait_for_position(", 1)").await;
+    host.wait_for_position(".1").await;
     assert_eq!(host.stop().0, Some(0));
 
     // A checkpoint of another deployment.
