@@ -93,6 +93,8 @@ impl Filter {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
             }
+            // A call for several that failed had a time of its own.
+            clock = Instant::now();
             for op in together {
                 self.alone = self.alone.saturating_sub(1);
                 let answer = self.call_from(op, 1, &mut clock).await;
@@ -143,7 +145,10 @@ impl Filter {
 
     async fn ask(&mut self, op: &Op, attempt: u32, started: Instant) -> Result<(bool, Instance), CallError> {
         let limit = self.plugin.limits().filter_timeout;
+        let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await?;
+        // To start an instance takes a time of its own.
+        let started = if is_new { Instant::now() } else { started };
         let Instance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
@@ -160,7 +165,9 @@ impl Filter {
         // If it goes wrong. Why it does not start, the call for one says.
         self.alone = ALONE;
         let limit = self.plugin.limits().filter_timeout;
+        let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await.ok()?;
+        let started = if is_new { Instant::now() } else { *clock };
         let Instance { store, batches, calls, .. } = &mut instance;
         let batches = batches.as_ref()?;
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
@@ -168,7 +175,7 @@ impl Filter {
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         // What it logs is of none of them more than of another.
         begin(store, "", ops.first()?);
-        match within(*clock, limit, batches.call_filter_batch(&mut *store, &lowered)).await {
+        match within(started, limit, batches.call_filter_batch(&mut *store, &lowered)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
                 self.alone = 0;
