@@ -65,6 +65,7 @@ impl Plugin {
             })
             .collect();
         let mut sentences = Vec::new();
+        let sends_without_server = services.recorder.is_none() && services.mailer.is_none();
         if !capabilities.is_empty() {
             let flags: Vec<_> = capabilities.iter().map(|capability| flag(self.name(), capability)).collect();
             sentences.push(format!(
@@ -75,7 +76,7 @@ impl Plugin {
             ));
         }
         // To grant it mail is of no use alone.
-        if gaps.contains(&Gap::MailServer) || capabilities.contains(&"mail") && services.mailer.is_none() {
+        if gaps.contains(&Gap::MailServer) || capabilities.contains(&"mail") && sends_without_server {
             sentences.push(NO_SERVER.to_owned());
         }
         if gaps.contains(&Gap::Store) {
