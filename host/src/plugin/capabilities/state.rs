@@ -64,7 +64,8 @@ impl State {
                     let fits = replaced.is_some_and(|replaced| {
                         bytes(value) <= replaced || kept.without(replaced).has_room(most, bytes(value))
                     });
-                    if fits {
+                    // One of the same size changes no count.
+                    if fits && replaced != Some(bytes(value)) {
                         room.forget().await;
                     }
                     Ok((!fits).then_some(kept))
