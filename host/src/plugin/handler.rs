@@ -65,7 +65,11 @@ impl Handler {
 
     /// What the last call met.
     pub fn met(&self) -> Met {
-        self.notes.met(&self.slot.shared().handled)
+        let shared = self.slot.shared();
+        let mut met = self.notes.met(&shared.handled);
+        // What the plugin gets round by itself is not why a call failed.
+        met.obstacle.take_if(|obstacle| shared.gets_round(&obstacle.reason));
+        met
     }
 
     /// Waits until another version is current than the one that was called last. Other settings make another version.

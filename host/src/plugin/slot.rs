@@ -62,6 +62,11 @@ impl Shared {
         }
     }
 
+    /// Whether the plugin has handled an op in spite of this obstacle.
+    pub(super) fn gets_round(&self, obstacle: &str) -> bool {
+        self.got_round.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(obstacle)
+    }
+
     /// Whether this is another obstacle than the last time.
     pub(super) fn is_new(&self, obstacle: &str) -> bool {
         let mut last = self.got_round.lock().unwrap_or_else(PoisonError::into_inner);

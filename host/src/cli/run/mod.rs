@@ -141,7 +141,15 @@ impl Host {
         };
         let epoch = lease.as_ref().map_or(0, Lease::epoch);
         let (changes, mut changed) = mpsc::channel(16);
-        let (pipelines, unfit) = self.pipelines(epoch).await?;
+        let (pipelines, unfit) = match self.pipelines(epoch).await {
+            Ok(pipelines) => pipelines,
+            Err(error) => {
+                if let Some(lease) = lease {
+                    lease.release().await;
+                }
+                return Err(error);
+            }
+        };
         let shared = self.server.follow(&self.settings, self.selection());
         let mut turn = AbortOnDropHandle::new(tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
