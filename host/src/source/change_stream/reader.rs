@@ -105,10 +105,11 @@ impl Reader {
         }
     }
 
-    /// Counts and reports an event that is none.
+    /// Counts and reports an event that is none: of a file, which may have any number of them, the first.
     pub(super) fn malformed(&mut self, malformed: &Malformed) -> Read {
-        tracing::error!("skipped a change event that cannot be read: {malformed}");
-        count(&mut self.skipped, Skip::Malformed);
+        if count(&mut self.skipped, Skip::Malformed) == 1 || self.origin != Origin::Replay {
+            tracing::error!("skipped a change event that cannot be read: {malformed}");
+        }
         Read::Whole
     }
 
