@@ -61,10 +61,9 @@ fn componentize(mut core: Vec<u8>, path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn encode(core: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut encoder = ComponentEncoder::default();
-    encoder.validate(true);
-    encoder.module(core)?;
-    encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+    let encoder = ComponentEncoder::default().validate(true).module(core)?;
+    let mut encoder =
+        encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
     encoder.encode()
 }
 

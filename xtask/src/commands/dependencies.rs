@@ -55,16 +55,17 @@ fn units(command: &[&str]) -> anyhow::Result<BTreeSet<String>> {
     }
     let graph: Value = serde_json::from_slice(&output.stdout).context("the plan of cargo is not JSON")?;
     let units = graph.get("units").and_then(Value::as_array).context("the plan of cargo has no units")?;
-    let is_own = |unit: &&Value| unit["pkg_id"].as_str().is_some_and(|id| id.starts_with("path+"));
+    let part = |unit: &Value, pointer: &str| match unit.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let is_own = |unit: &&Value| part(unit, "/pkg_id").starts_with("path+");
     let shown = |unit: &Value| {
-        let [id, mode, platform] =
-            ["pkg_id", "mode", "platform"].map(|name| unit[name].as_str().unwrap_or_default());
-        let (kind, features, level) =
-            (&unit["target"]["kind"], &unit["features"], &unit["profile"]["opt_level"]);
-        format!(
-            "{} {kind} {mode} {platform} opt-level {level} {features}",
-            id.rsplit('#').next().unwrap_or(id)
-        )
+        let id = part(unit, "/pkg_id");
+        let name = id.rsplit('#').next().unwrap_or(&id);
+        let parts = ["/target/kind", "/mode", "/platform", "/profile/opt_level", "/features"];
+        format!("{name} {}", parts.map(|pointer| part(unit, pointer)).join(" "))
     };
     Ok(units.iter().filter(|unit| !is_own(unit)).map(shown).collect())
 }
