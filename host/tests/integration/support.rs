@@ -32,7 +32,7 @@ pub fn scaled(milliseconds: u64) -> u64 {
 }
 
 /// Steps of the work by which a machine is measured, and what they take on a fast one.
-const WORK: u64 = 4_000_000;
+const WORK: u64 = 800_000;
 const WORK_MILLISECONDS: u64 = 60;
 
 /// A run of `gtm-host`.

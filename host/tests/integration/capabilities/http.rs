@@ -173,9 +173,10 @@ async fn what_the_host_adds_the_plugin_does_not_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_too_slow_is_cut_off() {
-    let limit = format!("{}ms", scaled(1000));
+    let limit = std::time::Duration::from_millis(scaled(1000));
     let sink = Sink::start().await;
-    let mut errands = Errands::with(&[&sink.grant()], &["--call-timeout", &limit], &[]).await;
+    let mut errands =
+        Errands::with(&[&sink.grant()], &["--call-timeout", &format!("{}ms", limit.as_millis())], &[]).await;
     let said = errands.run(doc! { "do": "http", "url": sink.url("/huge") }).await;
     assert!(said.starts_with("error ") && said.contains("the body of the response is too large"), "{said}");
     let limit = format!(
@@ -188,9 +189,10 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
     assert!(said.starts_with("error ") && !said.contains("200"), "{said}");
     let said = errands.run(doc! { "do": "http", "url": sink.url("/slow?token=secret") }).await;
     let slow = format!(
-        "error http://{} did not answer within 300ms, the limit of one call (--call-timeout, or [plugins.errand.limits] \
+        "error http://{} did not answer within {}, the limit of one call (--call-timeout, or [plugins.errand.limits] \
          call_timeout in gtm.toml)",
-        sink.address
+        sink.address,
+        humantime::format_duration(limit)
     );
     assert_eq!(said, slow);
     // And then it goes on.

@@ -99,6 +99,7 @@ fn a_plugin_that_fails_on_every_op_ends_its_replay() {
     );
 
     // One that works is not held up by it.
+    let failing = ["--set", "misbehave:handle=panic", "--max-attempts", "2", "--retry-delay", "1ms"];
     let (code, summary, _) = replay(&file, &["misbehave", "print_ops"], &failing);
     assert_eq!(code, Some(1), "{summary}");
     assert_eq!(summary["plugins"]["print_ops"]["handled"], 51, "{summary}");

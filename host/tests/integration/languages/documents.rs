@@ -104,7 +104,9 @@ async fn every_type(path: &Path) {
     let said = running.said();
     let line = said.iter().find_map(|line| line.strip_prefix("document: ")).expect("the document is logged");
     let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    let wanted = Bson::from(user).into_canonical_extjson();
+    let mut wanted = Bson::from(user).into_canonical_extjson();
+    // The library leaves out the type of a double that is not normal.
+    wanted["doubles"][4] = serde_json::json!({ "$numberDouble": "5e-324" });
     let (line, wanted) = (line.as_object().unwrap(), wanted.as_object().unwrap());
     for (name, wanted) in wanted {
         let got = line.get(name).unwrap_or_else(|| panic!("{name} is missing"));
