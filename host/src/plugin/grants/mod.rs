@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::selection::{Pattern, is_own};
+use crate::selection::{Pattern, is_own, is_system};
 
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
@@ -55,11 +55,14 @@ impl NamespaceGrant {
         Pattern::new(pattern).map(Self)
     }
 
-    /// Whether `database.collection` is among them. The server's own, and the host's, are so only where they are named.
+    /// Whether `database.collection` is among them. The server's own databases and collections, and those of the host, are so only
+    /// where they are named: `shop.*` does not cover `shop.system.views`, and `shop.system.*` does.
     pub(super) fn covers(&self, namespace: &str) -> bool {
-        let database = namespace.split('.').next().unwrap_or_default();
-        let is_named = || self.0.to_string().starts_with(&format!("{database}."));
-        self.0.is_match(namespace) && (!is_own(database) || is_named())
+        let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
+        let begins_with = |start: &str| self.0.to_string().starts_with(start);
+        self.0.is_match(namespace)
+            && (!is_own(database) || begins_with(&format!("{database}.")))
+            && (!is_system(collection) || begins_with(&format!("{database}.system.")))
     }
 }
 
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_namespaces_are_covered_by_no_wildcard() {
+    fn the_servers_and_the_hosts_own_namespaces_are_covered_by_no_wildcard() {
         let covers = |pattern: &str, namespace| NamespaceGrant::new(pattern).unwrap().covers(namespace);
         assert!(covers("*", "shop.orders") && covers("shop.*", "shop.orders.2026"));
         assert!(!covers("shop.*", "shops.orders"));
@@ -270,5 +273,15 @@ mod tests {
             assert!(!covers("*", namespace) && !covers("*.*", namespace), "{namespace}");
             assert!(covers(namespace, namespace));
         }
+        for namespace in ["shop.system.views", "shop.system.js", "admin.system.users"] {
+            let (database, _) = namespace.split_once('.').unwrap();
+            for pattern in
+                ["*", "*.system.*", "/system/", &format!("{database}.*"), &format!("{database}.system*")]
+            {
+                assert!(!covers(pattern, namespace), "{pattern}");
+            }
+            assert!(covers(&format!("{database}.system.*"), namespace) && covers(namespace, namespace));
+        }
+        assert!(covers("shop.*", "shop.systems") && covers("shop.*", "shop.a.system.b"));
     }
 }
