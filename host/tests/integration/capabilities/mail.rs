@@ -1,4 +1,4 @@
-//! Addresses that not every mail server takes, and what is said of a server.
+//! Addresses that not every mail server takes, what the host allows, and what is said of a server.
 
 use bson::doc;
 use xtask::process::free_port;
@@ -69,4 +69,20 @@ async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set
              [plugins.errand.limits] call_timeout in gtm.toml)"
         )
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_bounded_and_its_lines_end_with_crlf() {
+    let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
+    let mut errands = Errands::with(&["mail"], &["--smtp", &sink.url()], &[]).await;
+    let said = errands.run(doc! { "do": "mail", "to": "ada@example.com", "more": 6000 }).await;
+    assert!(said.contains("at most 100 recipients, and this one has 6001"), "{said}");
+    let large = "x".repeat((1 << 20) + 1);
+    let said = errands.run(doc! { "do": "mail", "to": "ada@example.com", "text": large }).await;
+    assert!(said.contains("at most 1 MiB together"), "{said}");
+    let said = errands
+        .run(doc! { "do": "mail", "to": "ada@example.com", "more": 99, "text": "a\rb\nc\r\n.\rQUIT\r" })
+        .await;
+    assert!(said.starts_with("ok "), "{said}");
+    assert_eq!(sink.next(LIMIT).unwrap().to.len(), 100);
 }
