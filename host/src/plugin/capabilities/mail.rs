@@ -1,7 +1,8 @@
 //! `gtm:plugin/mail`: e-mail through the mail server that the host is set up with. The plugin sees
 //! no password of it.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lettre::message::Mailbox;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
@@ -10,7 +11,11 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::letter::{SENDER, compose_as, for_any_server, message_id, text_of, unsendable_without_utf8};
 use crate::plugin::bindings::mail::{self, Error, Host, Message};
+use crate::plugin::grants::MailGrant;
+use crate::plugin::obstacle::Part;
 use crate::plugin::state::State;
+use crate::plugin::throttle::Verdict;
+use crate::secret::server;
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
 const CHECK: Duration = Duration::from_secs(20);
@@ -75,7 +80,7 @@ impl Mailer {
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
         let transport =
             AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailerError::Url)?.build();
-        Ok(Self { transport, sender: for_any_server(sender), server: without_password(url) })
+        Ok(Self { transport, sender: for_any_server(sender), server: server(url) })
     }
 
     /// Asks the mail server whether it is there.
@@ -165,9 +170,10 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
 
 impl Host for State {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
-        if !self.setup.grants.mail {
+        let setup = Arc::clone(&self.setup);
+        let Some(grant) = &setup.grants.mail else {
             return Err(Error::NotGranted(self.not_granted("mail", "mail", "mail = true", None)));
-        }
+        };
         if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
         }
@@ -176,16 +182,20 @@ impl Host for State {
         self.mails += 1;
         let id = |from: &Mailbox| message_id(&self.op, number, &self.setup.name, from);
         let services = &self.shared.services;
+        let (sender, names_sender) =
+            (services.mailer.as_ref().map(|mailer| &mailer.sender), message.from.is_some());
         if let Some(recorder) = &services.recorder {
-            let sender = services.mailer.as_ref().map(|mailer| &mailer.sender);
             let (letter, id) = compose_as(message, sender, id)?;
+            self.permit(grant, &letter, names_sender)?;
             recorder.record(self.effect("mail", json!({ "messageId": id, "text": text_of(&letter) })));
             return Ok(id);
         }
         let Some(mailer) = &services.mailer else {
             return Err(Error::NotGranted(self.notes.blocked(NO_SERVER.to_owned(), None)));
         };
-        let (letter, id) = compose_as(message, Some(&mailer.sender), id)?;
+        let (letter, id) = compose_as(message, sender, id)?;
+        self.permit(grant, &letter, names_sender)?;
+        self.throttle(grant)?;
         let limit = (self.setup.limits.call_timeout, &*self.setup.call_timeout_in_words());
         let sent = mailer.send(letter, limit).await;
         self.shared.usage.mail(sent.is_ok());
@@ -198,23 +208,44 @@ impl Host for State {
     }
 }
 
-/// A URL as it may be shown.
-fn without_password(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("smtp", url));
-    let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
-    format!("{scheme}://{}", server.split(['/', '?']).next().unwrap_or_default())
-}
+impl State {
+    /// Fails where the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is.
+    fn permit(&self, grant: &MailGrant, letter: &Letter, names_sender: bool) -> Result<(), Error> {
+        let envelope = letter.envelope();
+        let refused = |verb: &str, address: &str| {
+            Err(Error::NotGranted(self.not_granted(
+                &format!("mail: to send {verb} {address}"),
+                &format!("mail-{verb}={address}"),
+                &format!("mail.{verb} = [\"{address}\"]"),
+                Some(Part::Mail),
+            )))
+        };
+        if let Some(from) = envelope.from().filter(|from| names_sender && !grant.covers_sender(from.as_ref()))
+        {
+            return refused("from", from.as_ref());
+        }
+        match envelope.to().iter().find(|to| !grant.covers_recipient(to.as_ref())) {
+            Some(to) => refused("to", to.as_ref()),
+            None => {
+                self.notes.permitted(Part::Mail);
+                Ok(())
+            }
+        }
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_named_without_its_password() {
-        assert_eq!(
-            without_password("smtp://ada:s3cr@t@mail.example:587/?tls=required"),
-            "smtp://mail.example:587"
-        );
-        assert_eq!(without_password("smtp://localhost:1025"), "smtp://localhost:1025");
+    /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
+    fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
+        let Some(count) = grant.per_minute else { return Ok(()) };
+        match self.shared.mail.next(Instant::now(), count.get()) {
+            Verdict::Logged { .. } => Ok(()),
+            Verdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
+                format!(
+                    "the plugin {plugin} has sent {count} messages in this minute, as many as it is granted. help: wait, or grant it \
+                     more with --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
+                    plugin = self.setup.name
+                ),
+                None,
+            ))),
+        }
     }
 }

@@ -2,8 +2,10 @@
 //! sandbox has a grant of its own, and what is not granted answers with an error that says how to grant it.
 
 mod http;
+mod mail;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -13,13 +15,15 @@ use crate::selection::{Pattern, is_own, is_system};
 
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
+pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
 
 /// What a plugin may do. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grants {
     /// Send mail through the host's mail server.
-    pub mail: bool,
+    #[serde(deserialize_with = "mail::deserialize")]
+    pub mail: Option<MailGrant>,
     /// Keep values in the store of the checkpoints.
     pub state: bool,
     /// Send requests to these servers.
@@ -102,6 +106,12 @@ pub struct DirGrant {
 pub enum Grant {
     /// `mail`
     Mail,
+    /// `mail-from=ADDRESS`
+    MailFrom(AddressPattern),
+    /// `mail-to=ADDRESS`
+    MailTo(AddressPattern),
+    /// `mail-per-minute=COUNT`
+    MailPerMinute(NonZeroU32),
     /// `state`
     State,
     /// `http=SERVER`, and with its private addresses `http-private=SERVER`.
@@ -117,8 +127,8 @@ pub enum Grant {
 }
 
 /// The names of what can be granted, as they are said.
-const NAMES: &str = "mail, state, http=SERVER, http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, \
-                     dir=HOST:GUEST and dir-write=HOST:GUEST";
+const NAMES: &str = "mail, state, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, http=SERVER, http-private=SERVER, \
+                     mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST and dir-write=HOST:GUEST";
 
 impl Grant {
     /// Understands what is said; `value` is what stands behind the `=`.
@@ -139,8 +149,15 @@ impl Grant {
             Ok(Self::Http(grant))
         };
         let namespace = |value: &str| NamespaceGrant::new(value).map_err(|error| error.to_string());
+        let address = |value: &str| AddressPattern::new(value).map_err(|error| error.to_string());
         match (name, value) {
             ("mail", None) => Ok(Self::Mail),
+            ("mail-from", Some(value)) => address(value).map(Self::MailFrom),
+            ("mail-to", Some(value)) => address(value).map(Self::MailTo),
+            ("mail-per-minute", Some(value)) => value
+                .parse()
+                .map(Self::MailPerMinute)
+                .map_err(|_| format!("\"{value}\" is not a valid number of messages: it is 1 or more")),
             ("state", None) => Ok(Self::State),
             ("http", Some(value)) => http(value, false),
             ("http-private", Some(value)) => http(value, true),
@@ -159,7 +176,7 @@ impl Grants {
     pub fn everything() -> Self {
         let all = || NamespaceGrant::new("*").into_iter().collect();
         Self {
-            mail: true,
+            mail: Some(MailGrant::default()),
             state: true,
             http: vec![HttpGrant::anything()],
             mongodb: MongodbGrants { read: all(), write: all() },
@@ -170,7 +187,10 @@ impl Grants {
     /// One more.
     pub fn add(&mut self, grant: Grant) {
         match grant {
-            Grant::Mail => self.mail = true,
+            Grant::Mail => drop(self.mail.get_or_insert_default()),
+            Grant::MailFrom(address) => self.mail.get_or_insert_default().from.push(address),
+            Grant::MailTo(address) => self.mail.get_or_insert_default().to.push(address),
+            Grant::MailPerMinute(count) => self.mail.get_or_insert_default().per_minute = Some(count),
             Grant::State => self.state = true,
             Grant::Http(grant) => self.http.push(grant),
             Grant::MongodbRead(grant) => self.mongodb.read.push(grant),
@@ -184,7 +204,7 @@ impl Grants {
     pub fn of(&self, capability: &str) -> Option<String> {
         let listed = |all: &mut dyn Iterator<Item = String>| Some(all.collect::<Vec<_>>().join(", "));
         match capability {
-            "mail" => self.mail.then(|| "granted".to_owned()),
+            "mail" => self.mail.as_ref().map(ToString::to_string),
             "state" => self.state.then(|| "granted".to_owned()),
             "http" => listed(&mut self.http.iter().map(ToString::to_string)),
             "mongodb" => {
@@ -235,6 +255,17 @@ mod tests {
             assert_eq!(all.of(capability).unwrap(), granted);
             assert_eq!(Grants::default().of(capability), None);
         }
+        let mail =
+            toml("mail = { from = [\"shop@a.example\"], to = [\"*@a.example\"], per_minute = 5 }").unwrap();
+        assert_eq!(
+            mail.of("mail").unwrap(),
+            "granted, from shop@a.example, to *@a.example, at most 5 a minute"
+        );
+        assert_eq!(toml("mail = false").unwrap(), Grants::default());
+        assert!(toml("mail = 1").unwrap_err().contains("expected true, or a table like"));
+        assert!(toml("mail = { for = [] }").unwrap_err().contains("unknown field `for`"));
+        assert!(toml("mail.to = [\"a.example\"]").unwrap_err().contains("*@example.com"));
+        assert!(toml("mail.per_minute = 0").is_err());
         assert!(toml("mails = true").unwrap_err().contains("unknown field `mails`"));
         assert!(toml("mongodb.read = [\"shop\"]").unwrap_err().contains("DATABASE.COLLECTION"));
     }
@@ -244,6 +275,9 @@ mod tests {
         let mut said = Grants::default();
         for (name, value) in [
             ("mail", None),
+            ("mail-from", Some("a@a.example")),
+            ("mail-to", Some("*@a.example")),
+            ("mail-per-minute", Some("5")),
             ("mongodb-write", Some("audit.log")),
             ("http-private", Some("http://solr:8983")),
             ("dir", Some("t:/t")),
@@ -251,7 +285,8 @@ mod tests {
             said.add(Grant::parse(name, value).unwrap());
         }
         let written = toml(
-            "mail = true\nmongodb.write = [\"audit.log\"]\nhttp = [{ url = \"http://solr:8983\", private = true }]\n\
+            "mail = { from = [\"a@a.example\"], to = [\"*@a.example\"], per_minute = 5 }\n\
+             mongodb.write = [\"audit.log\"]\nhttp = [{ url = \"http://solr:8983\", private = true }]\n\
              dirs = [{ host = \"t\", guest = \"/t\" }]",
         );
         assert_eq!(said, written.unwrap());
