@@ -81,3 +81,33 @@ impl fmt::Debug for Secret {
         }
     }
 }
+/// Returns the server of a URL, as it may be shown: without user and password, and without the path and what comes after it, which may
+/// hold a secret too. Where the URL is not valid, rather too little is shown.
+pub fn server(url: &str) -> String {
+    let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (scheme, rest) = match url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
+    format!("{scheme}{}", server.split(['/', '?', '#']).next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("smtp://ada:s3cr@t@mail.example:587/?tls=required", "smtp://mail.example:587"),
+            ("smtp://ada:s/cr?t@mail.example", "smtp://mail.example"),
+            ("https://ada:s3cret@api.example.com/a?b#c", "https://api.example.com"),
+            ("ada:s3cret@api.example.com", "api.example.com"),
+            ("ada:s3cret@x://api.example.com", "x:"),
+            ("smtp://localhost:1025", "smtp://localhost:1025"),
+        ] {
+            assert_eq!(server(url), shown);
+        }
+    }
+}

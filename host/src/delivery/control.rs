@@ -435,8 +435,10 @@ impl Control {
         let loaded = tokio::task::spawn_blocking(move || current.successor(&file)).await;
         let version = slot.current().version().to_owned();
         let successor = loaded.map_err(|_| ControlError::Stopping)?;
-        let successor =
-            successor.map_err(|reason| ControlError::Swap { current: version, reason: Box::new(reason) })?;
+        let successor = successor.map_err(|reason| {
+            tracing::warn!(plugin = name, "not swapped: {reason}");
+            ControlError::Swap { current: version, reason: Box::new(reason.withheld()) }
+        })?;
         let version = successor.version().to_owned();
         slot.swap(successor);
         Ok(version)

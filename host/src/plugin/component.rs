@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use rustix::fs::{Mode, OFlags};
 use semver::Version;
 use sha2::{Digest, Sha256};
 use wasmtime::Store;
@@ -291,8 +292,19 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         std::io::ErrorKind::NotFound => LoadError::Missing { path: path() },
         _ => LoadError::Unreadable { path: path(), reason },
     };
-    let file = File::open(path()).map_err(failed)?;
+    // To open a pipe must not wait for who writes into it; and what is looked at is what is read.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&*path(), flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+    let file = File::from(file);
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(LoadError::NoFile { path: path() });
+    }
+    if metadata.len() > FILE {
+        return Err(LoadError::TooLarge { path: path() });
+    }
     let mut bytes = Vec::new();
+    // It may grow.
     file.take(FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE) {
         return Err(LoadError::TooLarge { path: path() });

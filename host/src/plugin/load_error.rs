@@ -20,6 +20,13 @@ pub enum LoadError {
     Missing { path: PathBuf },
     #[error("the plugin {} cannot be read: {reason}", path.display())]
     Unreadable { path: PathBuf, reason: std::io::Error },
+    #[error("the plugin {} is not a regular file. help: name the .wasm file that the build made", path.display())]
+    NoFile { path: PathBuf },
+    #[error(
+        "the plugin {} cannot be read: it is not there, is not a regular file, or gtm-host may not read it. help: check the path, as \
+         the host sees it, and the permissions; the host's log says which", path.display()
+    )]
+    NotRead { path: PathBuf },
     #[error("the plugin {} is an empty file. Was its build interrupted? Build it again", path.display())]
     Empty { path: PathBuf },
     #[error("the plugin {} is no WebAssembly. Name the .wasm file that the build made", path.display())]
@@ -92,6 +99,19 @@ pub enum LoadError {
     Start { path: PathBuf, reason: CallError },
     #[error(transparent)]
     Setup(#[from] SetupError),
+}
+
+impl LoadError {
+    /// Returns the same for a client that names a file and is not to learn which files there are.
+    #[must_use]
+    pub fn withheld(self) -> Self {
+        match self {
+            Self::Missing { path } | Self::Unreadable { path, .. } | Self::NoFile { path } => {
+                Self::NotRead { path }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Why a plugin cannot be set up as it is said.

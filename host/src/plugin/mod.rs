@@ -42,7 +42,10 @@ pub use engine::{Engine, EngineError};
 pub use features::unsupported;
 pub use filter::Filter;
 pub use gaps::Gap;
-pub use grants::{DirGrant, Grant, Grants, HttpGrant, MongodbGrants, NamespaceGrant, NoHttpGrant};
+pub use grants::{
+    AddressPattern, DirGrant, Grant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant,
+    NoAddressPattern, NoHttpGrant,
+};
 pub use handler::Handler;
 pub use limits::Limits;
 pub use load_error::{LoadError, SetupError};

@@ -32,18 +32,21 @@ pub(super) enum Part {
     Http,
     /// Some namespaces.
     Mongodb,
+    /// Some addresses.
+    Mail,
 }
 
 /// How many ops were handled by each of these capabilities, over all instances and versions of a plugin.
 #[derive(Debug, Default)]
-pub(super) struct Handled([AtomicU64; 2]);
+pub(super) struct Handled([AtomicU64; 3]);
 
 impl Handled {
     fn of(&self, part: Part) -> &AtomicU64 {
-        let [http, mongodb] = &self.0;
+        let [http, mongodb, mail] = &self.0;
         match part {
             Part::Http => http,
             Part::Mongodb => mongodb,
+            Part::Mail => mail,
         }
     }
 }
@@ -58,6 +61,7 @@ struct Noted {
     obstacle: Option<(String, Option<Part>)>,
     http: bool,
     mongodb: bool,
+    mail: bool,
     made_up: bool,
 }
 
@@ -83,6 +87,7 @@ impl Notes {
         match part {
             Part::Http => met.http = true,
             Part::Mongodb => met.mongodb = true,
+            Part::Mail => met.mail = true,
         }
     }
 
@@ -104,7 +109,7 @@ impl Notes {
     /// The call handled its op.
     pub(super) fn count(&self, handled: &Handled) {
         let met = self.lock();
-        for (part, used) in [(Part::Http, met.http), (Part::Mongodb, met.mongodb)] {
+        for (part, used) in [(Part::Http, met.http), (Part::Mongodb, met.mongodb), (Part::Mail, met.mail)] {
             if used {
                 handled.of(part).fetch_add(1, Ordering::Relaxed);
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) usage: Usage,
     pub(super) throttle: Throttle,
+    /// For the mail that it sends.
+    pub(super) mail: Throttle,
     pub(super) said_that_it_is_fed: AtomicBool,
     /// For what it keeps as its state.
     pub(super) room: Room,
@@ -54,7 +57,8 @@ impl Shared {
             services,
             metrics: Metrics::default(),
             usage: Usage::default(),
-            throttle: Throttle::new(),
+            throttle: Throttle::new(Duration::from_secs(1)),
+            mail: Throttle::new(Duration::from_secs(60)),
             said_that_it_is_fed: AtomicBool::new(false),
             room: Room::default(),
             handled: Handled::default(),

@@ -1,38 +1,38 @@
-//! How many lines a plugin may log.
+//! How many lines a plugin may log, and how many messages it may send.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Lines in each second, of all instances of a plugin together.
+/// Lines, or messages, in each second, or minute, of all instances of a plugin together.
 #[derive(Debug)]
 pub(super) struct Throttle(Mutex<Window>);
 
 #[derive(Debug)]
 struct Window {
+    length: Duration,
     since: Instant,
     lines: u32,
     left_out: u64,
 }
 
-/// What becomes of a line.
+/// What becomes of a line, or a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is logged. Before it, so many were not.
+    /// It is logged, or sent. Before it, so many were not.
     Logged { left_out: u64 },
     /// It is not.
     LeftOut,
 }
 
 impl Throttle {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Window { since: Instant::now(), lines: 0, left_out: 0 }))
+    /// `length`: of the time for which something is bounded.
+    pub(super) fn new(length: Duration) -> Self {
+        Self(Mutex::new(Window { length, since: Instant::now(), lines: 0, left_out: 0 }))
     }
 
     pub(super) fn next(&self, now: Instant, most: u32) -> Verdict {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(window.since) >= SECOND {
+        if now.saturating_duration_since(window.since) >= window.length {
             (window.since, window.lines) = (now, 0);
         }
         if window.lines >= most {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn what_is_over_the_bound_is_counted_and_said() {
-        let throttle = Throttle::new();
+        let throttle = Throttle::new(Duration::from_secs(1));
         let now = Instant::now();
         let next = |after: u64| throttle.next(now + Duration::from_millis(after), 2);
         assert_eq!(next(0), Verdict::Logged { left_out: 0 });

@@ -9,6 +9,7 @@ use bson::{RawBsonRef, RawDocument};
 use foldhash::HashMap;
 use sha2::{Digest, Sha256};
 
+pub(crate) use pattern::is_system;
 pub use pattern::{Pattern, PatternError};
 
 use crate::hexadecimal::hexadecimal;
@@ -194,7 +195,7 @@ impl Selection {
 
 /// The server's own namespaces, and the host's.
 fn is_internal(database: &str, collection: &str) -> bool {
-    is_own(database) || pattern::is_system(collection)
+    is_own(database) || is_system(collection)
 }
 
 /// Whether a database is the server's own, or the host's.

@@ -212,7 +212,7 @@ pub(super) fn is_servers(database: &str) -> bool {
 }
 
 /// Whether a collection is the server's own, of any database.
-pub(super) fn is_system(collection: &str) -> bool {
+pub(crate) fn is_system(collection: &str) -> bool {
     collection.starts_with("system.")
 }
 

@@ -170,6 +170,29 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_swap_reads_regular_files_and_does_not_tell_which_files_there_are() {
+    let scene = Scene::new(&[]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    // Nobody writes into this one.
+    let pipe = path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let large = path("large");
+    std::fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    let before = scene.status()["plugins"][1]["version"].clone();
+    for file in ["/dev/zero", "/no/such/file", "/", &pipe] {
+        let (status, answer) = post(&scene.address, &format!("/swap?plugin=two&file={file}"));
+        assert_eq!(status, 409, "{file}: {answer}");
+        let one =
+            format!("the plugin {file} cannot be read: it is not there, is not a regular file, or gtm-host");
+        assert!(answer["error"].as_str().unwrap().contains(&one), "{file}: {answer}");
+    }
+    let (status, answer) = post(&scene.address, &format!("/swap?plugin=two&file={large}"));
+    assert_eq!((status, answer["error"].as_str().unwrap().contains("has more than 64 MiB")), (409, true));
+    assert_eq!(scene.status()["plugins"][1]["version"], before);
+}
+
+#[tokio::test]
 async fn prometheus_reads_what_status_says() {
     let scene = Scene::new(&["--name", "shop-metrics"]).await;
     scene.write(1..=7).await;

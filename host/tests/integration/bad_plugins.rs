@@ -44,8 +44,10 @@ fn missing() {
 #[test]
 fn unreadable() {
     let directory = tempfile::tempdir().unwrap();
-    let said = error_with(directory.path());
-    assert!(said.contains("cannot be read: Is a directory"), "{said}");
+    for path in [directory.path(), Path::new("/dev/zero")] {
+        let said = error_with(path);
+        assert!(said.contains("is not a regular file"), "{said}");
+    }
 }
 
 #[test]

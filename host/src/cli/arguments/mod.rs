@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(*y, expected);
         let of_dir =
             super::tests::settings(&["--plugin-dir", "d", "-g", "mail", "-g", "later:state"]).unwrap();
-        assert!(of_dir.every_plugin.grants.mail && of_dir.plugins["later"].grants.mail);
+        assert!(of_dir.every_plugin.grants.mail.is_some() && of_dir.plugins["later"].grants.mail.is_some());
         assert!(of_dir.plugins["later"].grants.state && !of_dir.every_plugin.grants.state);
         let unknown = super::tests::settings(&["-p", "x.wasm", "-g", "z:mail"]).unwrap_err();
         assert!(unknown.contains("--grant z:…: there is no plugin z; there are: x"), "{unknown}");

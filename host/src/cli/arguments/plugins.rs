@@ -29,9 +29,9 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_PLUGIN_DIR", value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
 
-    /// What a plugin may do beside computing: mail, state, http=SERVER, http-private=SERVER, mongodb-read=DB.COLL,
-    /// mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST. Without a NAME, every plugin. May be given more
-    /// than once
+    /// What a plugin may do beside computing: mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
+    /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
+    /// Without a NAME, every plugin. May be given more than once
     #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
 

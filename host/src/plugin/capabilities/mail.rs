@@ -1,15 +1,21 @@
 //! `gtm:plugin/mail`: e-mail through the mail server that the host is set up with. The plugin sees
 //! no password of it.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::message::Mailbox;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
 use serde_json::json;
 use wasmtime::component::{HasSelf, Linker};
 
+use super::letter::{SENDER, compose_as, for_any_server, message_id, text_of, unsendable_without_utf8};
 use crate::plugin::bindings::mail::{self, Error, Host, Message};
+use crate::plugin::grants::MailGrant;
+use crate::plugin::obstacle::Part;
 use crate::plugin::state::State;
+use crate::plugin::throttle::Verdict;
+use crate::secret::server;
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
 const CHECK: Duration = Duration::from_secs(20);
@@ -21,8 +27,6 @@ const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
 /// What a plugin hears that may send mail, where there is nothing to send it through.
 pub(in crate::plugin) const NO_SERVER: &str =
     "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml";
-/// Where neither the plugin nor the host names a sender.
-const SENDER: &str = "gtm-host@localhost";
 
 /// A way to a mail server. Each message has a connection of its own: one that was given up in the
 /// middle of a dialogue must not be used again, as its replies would be taken for those to the next message.
@@ -76,7 +80,7 @@ impl Mailer {
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
         let transport =
             AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailerError::Url)?.build();
-        Ok(Self { transport, sender: for_any_server(sender), server: without_password(url) })
+        Ok(Self { transport, sender: for_any_server(sender), server: server(url) })
     }
 
     /// Asks the mail server whether it is there.
@@ -166,9 +170,10 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
 
 impl Host for State {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
-        if !self.setup.grants.mail {
+        let setup = Arc::clone(&self.setup);
+        let Some(grant) = &setup.grants.mail else {
             return Err(Error::NotGranted(self.not_granted("mail", "mail", "mail = true", None)));
-        }
+        };
         if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
         }
@@ -177,16 +182,20 @@ impl Host for State {
         self.mails += 1;
         let id = |from: &Mailbox| message_id(&self.op, number, &self.setup.name, from);
         let services = &self.shared.services;
+        let (sender, names_sender) =
+            (services.mailer.as_ref().map(|mailer| &mailer.sender), message.from.is_some());
         if let Some(recorder) = &services.recorder {
-            let sender = services.mailer.as_ref().map(|mailer| &mailer.sender);
             let (letter, id) = compose_as(message, sender, id)?;
+            self.permit(grant, &letter, names_sender)?;
             recorder.record(self.effect("mail", json!({ "messageId": id, "text": text_of(&letter) })));
             return Ok(id);
         }
         let Some(mailer) = &services.mailer else {
             return Err(Error::NotGranted(self.notes.blocked(NO_SERVER.to_owned(), None)));
         };
-        let (letter, id) = compose_as(message, Some(&mailer.sender), id)?;
+        let (letter, id) = compose_as(message, sender, id)?;
+        self.permit(grant, &letter, names_sender)?;
+        self.throttle(grant)?;
         let limit = (self.setup.limits.call_timeout, &*self.setup.call_timeout_in_words());
         let sent = mailer.send(letter, limit).await;
         self.shared.usage.mail(sent.is_ok());
@@ -199,150 +208,44 @@ impl Host for State {
     }
 }
 
-/// The same for the same op, plugin and number of the mail among those for the op.
-fn message_id(op: &str, number: u32, plugin: &str, from: &Mailbox) -> String {
-    let plugin =
-        plugin.replace(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_' || sign == '-'), "-");
-    format!("<{op}.{number}.{plugin}@{}>", from.email.domain())
-}
-
-/// The letter, and its id; by `sender`, where the message names none.
-fn compose_as(
-    message: Message,
-    sender: Option<&Mailbox>,
-    id: impl FnOnce(&Mailbox) -> String,
-) -> Result<(Letter, String), Error> {
-    let from = match (&message.from, sender) {
-        (Some(from), _) => mailbox(from)?,
-        (None, Some(sender)) => sender.clone(),
-        (None, None) => mailbox(SENDER)?,
-    };
-    let id = id(&from);
-    Ok((compose(message, from, id.clone())?, id))
-}
-
-/// As it would be sent.
-fn text_of(letter: &Letter) -> String {
-    String::from_utf8_lossy(&letter.formatted()).into_owned()
-}
-
-fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error> {
-    let mut letter = Letter::builder().message_id(Some(id)).from(from).subject(message.subject);
-    for to in &message.to {
-        letter = letter.to(mailbox(to)?);
-    }
-    for cc in &message.cc {
-        letter = letter.cc(mailbox(cc)?);
-    }
-    for bcc in &message.bcc {
-        letter = letter.bcc(mailbox(bcc)?);
-    }
-    if let Some(reply_to) = &message.reply_to {
-        letter = letter.reply_to(mailbox(reply_to)?);
-    }
-    let letter = match (message.text, message.html) {
-        (Some(text), Some(html)) => letter.multipart(MultiPart::alternative_plain_html(text, html)),
-        (Some(text), None) => letter.singlepart(SinglePart::plain(text)),
-        (None, Some(html)) => letter.singlepart(SinglePart::html(html)),
-        (None, None) => return Err(Error::Invalid("the message has neither text nor html".to_owned())),
-    };
-    letter.map_err(|error| Error::Invalid(format!("the message cannot be sent: {error}")))
-}
-
-fn mailbox(address: &str) -> Result<Mailbox, Error> {
-    let parsed = address.parse().map(for_any_server);
-    parsed.map_err(|error| Error::Invalid(format!("\"{address}\" is no e-mail address: {error}")))
-}
-
-/// The same mailbox, its domain in ASCII, as every server takes it: `müller.de` is `xn--mller-kva.de`. The local part cannot be
-/// written in another way.
-fn for_any_server(mailbox: Mailbox) -> Mailbox {
-    let address = &mailbox.email;
-    if address.domain().is_ascii() {
-        return mailbox;
-    }
-    let ascii = idna::domain_to_ascii(address.domain()).ok();
-    match ascii.and_then(|domain| Address::new(address.user(), domain).ok()) {
-        Some(email) => Mailbox { name: mailbox.name, email },
-        None => mailbox,
-    }
-}
-
-/// The first address of a letter that only a server with SMTPUTF8 takes (RFC 6531).
-fn unsendable_without_utf8(letter: &Letter) -> Option<Address> {
-    let envelope = letter.envelope();
-    envelope.from().into_iter().chain(envelope.to()).find(|address| !address.user().is_ascii()).cloned()
-}
-
-/// A URL as it may be shown.
-fn without_password(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("smtp", url));
-    let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
-    format!("{scheme}://{}", server.split(['/', '?']).next().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(to: &str) -> Message {
-        Message {
-            from: None,
-            to: vec![to.to_owned()],
-            cc: vec![],
-            bcc: vec![],
-            reply_to: None,
-            subject: "Grüße".to_owned(),
-            text: Some("Hello".to_owned()),
-            html: None,
+impl State {
+    /// Fails where the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is.
+    fn permit(&self, grant: &MailGrant, letter: &Letter, names_sender: bool) -> Result<(), Error> {
+        let envelope = letter.envelope();
+        let refused = |verb: &str, address: &str| {
+            Err(Error::NotGranted(self.not_granted(
+                &format!("mail: to send {verb} {address}"),
+                &format!("mail-{verb}={address}"),
+                &format!("mail.{verb} = [\"{address}\"]"),
+                Some(Part::Mail),
+            )))
+        };
+        if let Some(from) = envelope.from().filter(|from| names_sender && !grant.covers_sender(from.as_ref()))
+        {
+            return refused("from", from.as_ref());
+        }
+        match envelope.to().iter().find(|to| !grant.covers_recipient(to.as_ref())) {
+            Some(to) => refused("to", to.as_ref()),
+            None => {
+                self.notes.permitted(Part::Mail);
+                Ok(())
+            }
         }
     }
 
-    #[test]
-    fn a_message_id_is_made_of_op_number_and_plugin() {
-        let from: Mailbox = "Shop <noreply@shop.example>".parse().unwrap();
-        assert_eq!(message_id("17.3.0", 1, "my plugin", &from), "<17.3.0.1.my-plugin@shop.example>");
-    }
-
-    #[test]
-    fn what_cannot_be_sent_is_invalid() {
-        let from: Mailbox = SENDER.parse().unwrap();
-        assert!(matches!(compose(message("nobody"), from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
-        let empty = Message { text: None, ..message("ada@example.com") };
-        assert!(matches!(compose(empty, from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
-        let nobody = Message { to: vec![], ..message("") };
-        assert!(matches!(compose(nobody, from, "<1@x>".into()), Err(Error::Invalid(_))));
-    }
-
-    #[test]
-    fn a_domain_is_written_in_ascii_and_a_local_part_as_it_is() {
-        for (given, to) in [
-            ("Zoë <zoe@müller.de>", "zoe@xn--mller-kva.de"),
-            ("zoe@BÜCHER.example", "zoe@xn--bcher-kva.example"),
-            ("zoë@example.com", "zoë@example.com"),
-        ] {
-            assert_eq!(mailbox(given).unwrap().email.to_string(), to);
-            let letter = compose(message(given), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
-            assert_eq!(letter.envelope().to()[0].to_string(), to);
-            assert_eq!(unsendable_without_utf8(&letter).is_some(), to.starts_with("zoë"));
+    /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
+    fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
+        let Some(count) = grant.per_minute else { return Ok(()) };
+        match self.shared.mail.next(Instant::now(), count.get()) {
+            Verdict::Logged { .. } => Ok(()),
+            Verdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
+                format!(
+                    "the plugin {plugin} has sent {count} messages in this minute, as many as it is granted. help: wait, or grant it \
+                     more with --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
+                    plugin = self.setup.name
+                ),
+                None,
+            ))),
         }
-    }
-
-    #[test]
-    fn a_server_is_named_without_its_password() {
-        assert_eq!(
-            without_password("smtp://ada:s3cr@t@mail.example:587/?tls=required"),
-            "smtp://mail.example:587"
-        );
-        assert_eq!(without_password("smtp://localhost:1025"), "smtp://localhost:1025");
-    }
-
-    #[test]
-    fn a_letter_carries_its_id_and_encodes_its_subject() {
-        let letter =
-            compose(message("Ada <ada@example.com>"), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
-        let text = String::from_utf8(letter.formatted()).unwrap();
-        assert!(text.contains("Message-ID: <1@x>\r\n"), "{text}");
-        assert!(text.contains("=?utf-8?"), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use crate::secret::Secret;
+use crate::secret::{Secret, server};
 
 /// A server that a plugin may send requests to, or several of one domain.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +41,9 @@ enum Host {
 /// It names no server.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "\"{0}\" names no server: a grant of http is like api.example.com (by https), http://localhost:8983, https://*.example.com:8443, \
-     or * for every public server"
+    "\"{shown}\" names no server: a grant of http is like api.example.com (by https), http://localhost:8983, https://*.example.com:8443, \
+     or * for every public server, without user and password",
+    shown = server(.0)
 )]
 pub struct NoHttpGrant(String);
 
@@ -264,6 +265,11 @@ mod tests {
             let said = text.parse::<HttpGrant>().unwrap_err().to_string();
             assert!(said.contains("names no server: a grant of http is like"), "{text}: {said}");
         }
+        let said = "https://ada:s3cret@a.example".parse::<HttpGrant>().unwrap_err().to_string();
+        assert!(
+            said.starts_with("\"https://a.example\" names no server") && said.contains("without user"),
+            "{said}"
+        );
     }
 
     #[test]

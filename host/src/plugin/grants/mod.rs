@@ -2,24 +2,28 @@
 //! sandbox has a grant of its own, and what is not granted answers with an error that says how to grant it.
 
 mod http;
+mod mail;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::selection::{Pattern, is_own};
+use crate::selection::{Pattern, is_own, is_system};
 
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
+pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
 
 /// What a plugin may do. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grants {
     /// Send mail through the host's mail server.
-    pub mail: bool,
+    #[serde(deserialize_with = "mail::deserialize")]
+    pub mail: Option<MailGrant>,
     /// Keep values in the store of the checkpoints.
     pub state: bool,
     /// Send requests to these servers.
@@ -55,11 +59,14 @@ impl NamespaceGrant {
         Pattern::new(pattern).map(Self)
     }
 
-    /// Whether `database.collection` is among them. The server's own, and the host's, are so only where they are named.
+    /// Whether `database.collection` is among them. The server's own databases and collections, and those of the host, are so only
+    /// where they are named: `shop.*` does not cover `shop.system.views`, and `shop.system.*` does.
     pub(super) fn covers(&self, namespace: &str) -> bool {
-        let database = namespace.split('.').next().unwrap_or_default();
-        let is_named = || self.0.to_string().starts_with(&format!("{database}."));
-        self.0.is_match(namespace) && (!is_own(database) || is_named())
+        let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
+        let begins_with = |start: &str| self.0.to_string().starts_with(start);
+        self.0.is_match(namespace)
+            && (!is_own(database) || begins_with(&format!("{database}.")))
+            && (!is_system(collection) || begins_with(&format!("{database}.system.")))
     }
 }
 
@@ -99,6 +106,12 @@ pub struct DirGrant {
 pub enum Grant {
     /// `mail`
     Mail,
+    /// `mail-from=ADDRESS`
+    MailFrom(AddressPattern),
+    /// `mail-to=ADDRESS`
+    MailTo(AddressPattern),
+    /// `mail-per-minute=COUNT`
+    MailPerMinute(NonZeroU32),
     /// `state`
     State,
     /// `http=SERVER`, and with its private addresses `http-private=SERVER`.
@@ -114,8 +127,8 @@ pub enum Grant {
 }
 
 /// The names of what can be granted, as they are said.
-const NAMES: &str = "mail, state, http=SERVER, http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, \
-                     dir=HOST:GUEST and dir-write=HOST:GUEST";
+const NAMES: &str = "mail, state, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, http=SERVER, http-private=SERVER, \
+                     mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST and dir-write=HOST:GUEST";
 
 impl Grant {
     /// Understands what is said; `value` is what stands behind the `=`.
@@ -136,8 +149,15 @@ impl Grant {
             Ok(Self::Http(grant))
         };
         let namespace = |value: &str| NamespaceGrant::new(value).map_err(|error| error.to_string());
+        let address = |value: &str| AddressPattern::new(value).map_err(|error| error.to_string());
         match (name, value) {
             ("mail", None) => Ok(Self::Mail),
+            ("mail-from", Some(value)) => address(value).map(Self::MailFrom),
+            ("mail-to", Some(value)) => address(value).map(Self::MailTo),
+            ("mail-per-minute", Some(value)) => value
+                .parse()
+                .map(Self::MailPerMinute)
+                .map_err(|_| format!("\"{value}\" is not a valid number of messages: it is 1 or more")),
             ("state", None) => Ok(Self::State),
             ("http", Some(value)) => http(value, false),
             ("http-private", Some(value)) => http(value, true),
@@ -156,7 +176,7 @@ impl Grants {
     pub fn everything() -> Self {
         let all = || NamespaceGrant::new("*").into_iter().collect();
         Self {
-            mail: true,
+            mail: Some(MailGrant::default()),
             state: true,
             http: vec![HttpGrant::anything()],
             mongodb: MongodbGrants { read: all(), write: all() },
@@ -167,7 +187,10 @@ impl Grants {
     /// One more.
     pub fn add(&mut self, grant: Grant) {
         match grant {
-            Grant::Mail => self.mail = true,
+            Grant::Mail => drop(self.mail.get_or_insert_default()),
+            Grant::MailFrom(address) => self.mail.get_or_insert_default().from.push(address),
+            Grant::MailTo(address) => self.mail.get_or_insert_default().to.push(address),
+            Grant::MailPerMinute(count) => self.mail.get_or_insert_default().per_minute = Some(count),
             Grant::State => self.state = true,
             Grant::Http(grant) => self.http.push(grant),
             Grant::MongodbRead(grant) => self.mongodb.read.push(grant),
@@ -181,7 +204,7 @@ impl Grants {
     pub fn of(&self, capability: &str) -> Option<String> {
         let listed = |all: &mut dyn Iterator<Item = String>| Some(all.collect::<Vec<_>>().join(", "));
         match capability {
-            "mail" => self.mail.then(|| "granted".to_owned()),
+            "mail" => self.mail.as_ref().map(ToString::to_string),
             "state" => self.state.then(|| "granted".to_owned()),
             "http" => listed(&mut self.http.iter().map(ToString::to_string)),
             "mongodb" => {
@@ -232,6 +255,17 @@ mod tests {
             assert_eq!(all.of(capability).unwrap(), granted);
             assert_eq!(Grants::default().of(capability), None);
         }
+        let mail =
+            toml("mail = { from = [\"shop@a.example\"], to = [\"*@a.example\"], per_minute = 5 }").unwrap();
+        assert_eq!(
+            mail.of("mail").unwrap(),
+            "granted, from shop@a.example, to *@a.example, at most 5 a minute"
+        );
+        assert_eq!(toml("mail = false").unwrap(), Grants::default());
+        assert!(toml("mail = 1").unwrap_err().contains("expected true, or a table like"));
+        assert!(toml("mail = { for = [] }").unwrap_err().contains("unknown field `for`"));
+        assert!(toml("mail.to = [\"a.example\"]").unwrap_err().contains("*@example.com"));
+        assert!(toml("mail.per_minute = 0").is_err());
         assert!(toml("mails = true").unwrap_err().contains("unknown field `mails`"));
         assert!(toml("mongodb.read = [\"shop\"]").unwrap_err().contains("DATABASE.COLLECTION"));
     }
@@ -241,6 +275,9 @@ mod tests {
         let mut said = Grants::default();
         for (name, value) in [
             ("mail", None),
+            ("mail-from", Some("a@a.example")),
+            ("mail-to", Some("*@a.example")),
+            ("mail-per-minute", Some("5")),
             ("mongodb-write", Some("audit.log")),
             ("http-private", Some("http://solr:8983")),
             ("dir", Some("t:/t")),
@@ -248,7 +285,8 @@ mod tests {
             said.add(Grant::parse(name, value).unwrap());
         }
         let written = toml(
-            "mail = true\nmongodb.write = [\"audit.log\"]\nhttp = [{ url = \"http://solr:8983\", private = true }]\n\
+            "mail = { from = [\"a@a.example\"], to = [\"*@a.example\"], per_minute = 5 }\n\
+             mongodb.write = [\"audit.log\"]\nhttp = [{ url = \"http://solr:8983\", private = true }]\n\
              dirs = [{ host = \"t\", guest = \"/t\" }]",
         );
         assert_eq!(said, written.unwrap());
@@ -262,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_namespaces_are_covered_by_no_wildcard() {
+    fn the_servers_and_the_hosts_own_namespaces_are_covered_by_no_wildcard() {
         let covers = |pattern: &str, namespace| NamespaceGrant::new(pattern).unwrap().covers(namespace);
         assert!(covers("*", "shop.orders") && covers("shop.*", "shop.orders.2026"));
         assert!(!covers("shop.*", "shops.orders"));
@@ -270,5 +308,15 @@ mod tests {
             assert!(!covers("*", namespace) && !covers("*.*", namespace), "{namespace}");
             assert!(covers(namespace, namespace));
         }
+        for namespace in ["shop.system.views", "shop.system.js", "admin.system.users"] {
+            let (database, _) = namespace.split_once('.').unwrap();
+            for pattern in
+                ["*", "*.system.*", "/system/", &format!("{database}.*"), &format!("{database}.system*")]
+            {
+                assert!(!covers(pattern, namespace), "{pattern}");
+            }
+            assert!(covers(&format!("{database}.system.*"), namespace) && covers(namespace, namespace));
+        }
+        assert!(covers("shop.*", "shop.systems") && covers("shop.*", "shop.a.system.b"));
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses that not every mail server takes, and what is said of a server.
+//! Addresses that not every mail server takes, what a grant and the host allow, and what is said of a server.
 
 use bson::doc;
 use xtask::process::free_port;
@@ -69,4 +69,71 @@ async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set
              [plugins.errand.limits] call_timeout in gtm.toml)"
         )
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_outside_of_the_grant_is_not_sent() {
+    let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
+    let grants = ["mail-from=*@shop.example", "mail-to=*@example.com"];
+    let mut errands = Errands::with(&grants, &["--smtp", &sink.url()], &[]).await;
+    let letter = || doc! { "do": "mail", "to": "ada@example.com" };
+    for (name, value, said) in [
+        (
+            "from",
+            "ceo@bank.example",
+            "mail: to send from ceo@bank.example is not granted to the plugin errand: say --grant errand:mail-from=ceo@bank.example",
+        ),
+        (
+            "to",
+            "eve@evil.example",
+            "mail: to send to eve@evil.example is not granted to the plugin errand: say --grant errand:mail-to=eve@evil.example",
+        ),
+        ("bcc", "eve@evil.example", "mail: to send to eve@evil.example is not granted to the plugin errand"),
+    ] {
+        let mut letter = letter();
+        letter.insert(name, value);
+        let refused = errands.run(letter).await;
+        assert!(refused.starts_with(&format!("error {said}")), "{refused}");
+    }
+    let mut granted = letter();
+    granted.insert("from", "orders@shop.example");
+    let said = errands.run(granted).await;
+    assert!(said.starts_with("ok "), "{said}");
+    // The first that arrives is the one that is granted.
+    assert_eq!(sink.next(LIMIT).unwrap().from, "orders@shop.example");
+    // Without a sender, it is the host's.
+    let said = errands.run(letter()).await;
+    assert!(said.starts_with("ok "), "{said}");
+    assert_eq!(sink.next(LIMIT).unwrap().from, "gtm-host@localhost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_sends_as_many_messages_in_a_minute_as_it_is_granted() {
+    let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
+    let mut errands = Errands::with(&["mail-per-minute=2"], &["--smtp", &sink.url()], &[]).await;
+    let letter = || doc! { "do": "mail", "to": "ada@example.com" };
+    let mut said = Vec::new();
+    // One of three in a row is refused, whenever a minute ends between them.
+    for _ in 0..5 {
+        said.push(errands.run(letter()).await);
+    }
+    let refused = "error the plugin errand has sent 2 messages in this minute, as many as it is granted";
+    assert!(said.iter().any(|said| said.starts_with(refused)), "{said:?}");
+    assert!(said.iter().take(2).all(|said| said.starts_with("ok ")), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_bounded_and_its_lines_end_with_crlf() {
+    let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
+    let mut errands = Errands::with(&["mail"], &["--smtp", &sink.url()], &[]).await;
+    let said = errands.run(doc! { "do": "mail", "to": "ada@example.com", "more": 6000 }).await;
+    assert!(said.contains("at most 100 recipients, and this one has 6001"), "{said}");
+    let large = "x".repeat((1 << 20) + 1);
+    let said = errands.run(doc! { "do": "mail", "to": "ada@example.com", "text": large }).await;
+    assert!(said.contains("at most 1 MiB together"), "{said}");
+    let said = errands
+        .run(doc! { "do": "mail", "to": "ada@example.com", "more": 99, "text": "a\rb\nc\r\n.\rQUIT\r" })
+        .await;
+    assert!(said.starts_with("ok "), "{said}");
+    assert_eq!(sink.next(LIMIT).unwrap().to.len(), 100);
 }

@@ -1,9 +1,11 @@
 //! Reads and writes on the cluster.
 
 use bson::doc;
+use xtask::testbed::Server;
 
 use super::Errands;
-use crate::support::message;
+use crate::proxy::Proxy;
+use crate::support::{Database, Host, message, plugin};
 
 #[tokio::test]
 async fn what_is_granted_is_read_and_written() {
@@ -53,6 +55,11 @@ async fn what_is_not_granted_is_refused() {
         (doc! { "do": "find", "ns": "gtm.checkpoints" }, "mongodb: to read gtm.checkpoints is not granted"),
         (doc! { "do": "find", "ns": "admin.system.users" }, "to read admin.system.users is not granted"),
         (doc! { "do": "find", "ns": "local.oplog.rs" }, "to read local.oplog.rs is not granted"),
+        (doc! { "do": "find", "ns": "OWN.system.views" }, "to read OWN.system.views is not granted"),
+        (
+            doc! { "do": "aggregate", "ns": "OWN.things", "pipeline": [ { "$listSessions": {} } ] },
+            "a plugin may not use the stage $listSessions",
+        ),
         (
             doc! { "do": "aggregate", "ns": "OWN.things", "pipeline": [ { "$lookup": { "from": { "db": "local", "coll": "oplog.rs" }, "as": "x" } } ] },
             "to read local.oplog.rs is not granted",
@@ -90,4 +97,34 @@ async fn a_plugin_that_would_be_fed_its_own_writes_is_told_of() {
         all.iter().filter(|line| message(line).contains("it is handed its own writes, for ever")).count();
     assert_eq!(warned, 1);
     errands.host.wait_for("\"own\" error nothing is no errand");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_ends_on_the_server_when_the_time_of_a_call_is_over() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let proxy = Proxy::start(server.uri()).await;
+    let (errand, database) = (plugin("errand"), format!("database={}", own.name));
+    let (grant, namespace) = (format!("mongodb-write={}.things", own.name), format!("{}.things", own.name));
+    let arguments = ["--plugin", &errand, "--uri", proxy.uri(), "--set", &database, "--grant", &grant];
+    // 0x4141, so that it can be looked for as a text.
+    let mut host = Host::start(&[&arguments[..], &["--call-timeout", "16705ms"]].concat());
+    host.wait_for("tailing ");
+    for (number, errand) in [
+        doc! { "do": "insert", "document": {} },
+        doc! { "do": "update", "many": true, "filter": {}, "update": { "$set": { "a": 1 } } },
+        doc! { "do": "delete", "filter": {} },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut errand = errand;
+        errand.insert("_id", i32::try_from(number).unwrap());
+        errand.insert("ns", &namespace);
+        proxy.lose_answer_to("maxTimeMS\0AA\0\0");
+        own.collection("errands").insert_one(errand).await.unwrap();
+        let start = format!("{number} ");
+        let line = host.wait_until("what came of it", |line| message(line).starts_with(&start));
+        assert!(!proxy.is_to_lose(), "{line}");
+    }
 }

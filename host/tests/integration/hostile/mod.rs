@@ -8,6 +8,7 @@ mod compiling;
 mod filter_batch;
 mod floods;
 mod mutations;
+mod pipelines;
 mod side_by_side;
 mod startup;
 

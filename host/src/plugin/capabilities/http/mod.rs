@@ -27,6 +27,7 @@ use crate::plugin::services::{Effect, Recorder};
 use crate::plugin::setup::Setup;
 use crate::plugin::slot::Shared;
 use crate::plugin::state::{Role, State, how_to_grant};
+use crate::secret::server;
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -169,11 +170,11 @@ fn not_granted(plugin: &str, server: &str) -> String {
     how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
 }
 
-/// The server of a request. What comes after it may hold a secret.
+/// The server of a request, as it may be shown.
 fn of(request: &Request<WasiBody>) -> String {
     let uri = request.uri();
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    format!("{}://{authority}", uri.scheme_str().unwrap_or("https"))
+    server(&format!("{}://{authority}", uri.scheme_str().unwrap_or("https")))
 }
 
 /// A request that was taken down.

@@ -13,6 +13,7 @@ use super::{Exchange, count, of, words};
 use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
 use crate::plugin::setup::Setup;
 use crate::plugin::state::State;
+use crate::secret::server as shown;
 
 /// For `handle`.
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -54,11 +55,13 @@ impl Host for State {
 
 fn built(request: Request) -> Result<http::Request<WasiBody>, Error> {
     let invalid = |what: &str, why: &dyn std::fmt::Display| Error::Invalid(format!("{what}: {why}"));
-    let uri: Uri =
-        request.url.parse().map_err(|error| invalid(&format!("\"{}\" is no URL", request.url), &error))?;
+    let uri: Uri = request
+        .url
+        .parse()
+        .map_err(|error| invalid(&format!("\"{}\" is no URL", shown(&request.url)), &error))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(invalid(
-            &format!("\"{}\" is no URL", request.url),
+            &format!("\"{}\" is no URL", shown(&request.url)),
             &"it begins with http:// or https://",
         ));
     }
@@ -106,5 +109,26 @@ fn error(refused: Refused, server: &str, own: Option<Duration>, setup: &Setup) -
             },
             other => unavailable(&format!("cannot be asked: {}", words(&other))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_no_password() {
+        let request = |url: &str| {
+            let (method, url) = ("GET".to_owned(), url.to_owned());
+            built(Request { method, url, headers: Vec::new(), body: None, timeout: None })
+        };
+        for url in
+            ["ftp://ada:s3cret@api.example.com/", "https://ada:s3cret@api example.com/", "ada:s3cret@a/b"]
+        {
+            let Err(Error::Invalid(said)) = request(url) else { panic!("{url}") };
+            assert!(said.contains("is no URL") && !said.contains("s3cret"), "{said}");
+        }
+        let granted_none = request("https://ada:s3cret@api.example.com/a?token=s3cret").unwrap();
+        assert_eq!(of(&granted_none), "https://api.example.com");
     }
 }

@@ -2,6 +2,8 @@
 
 mod answers;
 mod reads;
+#[cfg(test)]
+mod reads_property;
 
 use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
 use std::sync::atomic::Ordering;
@@ -24,7 +26,7 @@ use crate::plugin::state::{State, timed};
 use crate::selection::Selection;
 use crate::source::command_code;
 use answers::parse;
-use reads::{Looked, Refusal};
+use reads::Refusal;
 
 /// What a plugin hears that may use a cluster, where there is none.
 const NO_CLUSTER: &str = "there is no cluster here, as the ops come from files: run the plugin on a host that follows one, or by \
@@ -37,6 +39,8 @@ const MOST: usize = 10_000;
 const MOST_BYTES: usize = 16 << 20;
 /// Documents that one call inserts.
 const INSERTED: usize = 1000;
+/// Bytes of a command that is looked through on a thread that runs plugins, in less than a millisecond.
+const BRIEF: usize = 64 << 10;
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -101,7 +105,7 @@ impl State {
         match answers::error(error) {
             Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(Part::Mongodb))),
             Error::Unavailable(reason) => {
-                // The limit is sent along with a query.
+                // The limit is sent along with a command.
                 let limit = match command_code(error) {
                     Some(MAX_TIME) => format!(". The limit is {}", self.setup.call_timeout_in_words()),
                     _ => String::new(),
@@ -112,17 +116,34 @@ impl State {
         }
     }
 
-    /// Looks through what the plugin sends, and at what it reads beside the collection.
-    fn look<'a>(
-        &self,
-        documents: impl IntoIterator<Item = &'a RawDocument>,
-        database: &str,
-    ) -> Result<(), Error> {
-        let mut looked = Looked::default();
-        for document in documents {
-            looked.look(document, database)?;
+    /// Looks through a command before it is sent, and at what it reads beside its collection.
+    async fn look(&mut self, command: RawDocumentBuf, database: &str) -> Result<RawDocumentBuf, Error> {
+        let bytes = command.as_bytes().len();
+        // The names in a command take some bytes beside the documents.
+        if bytes > MOST_BYTES + BRIEF {
+            return Err(Error::Invalid(format!(
+                "a call takes {} MiB together, and this one has {bytes} bytes",
+                MOST_BYTES >> 20
+            )));
         }
-        looked.reads.iter().try_for_each(|namespace| self.access(Access::Read, namespace).map(drop))
+        let database = database.to_owned();
+        let look = move || reads::look(&command, &database).map(|reads| (reads, command));
+        let looked = match bytes > BRIEF {
+            true => tokio::task::spawn_blocking(look)
+                .await
+                .map_err(|_| Error::Unavailable("the host stops".to_owned()))?,
+            false => look(),
+        };
+        let (reads, command) = looked?;
+        reads.iter().try_for_each(|namespace| self.access(Access::Read, namespace).map(drop))?;
+        Ok(command)
+    }
+
+    /// Has the server end a command itself when the time of a call is over.
+    fn limit(&self, command: &mut RawDocumentBuf) {
+        let limit = self.setup.limits.call_timeout.as_millis();
+        // 0 would be no limit, and a server takes no more than this.
+        command.append(cstr!("maxTimeMS"), i32::try_from(limit).unwrap_or(i32::MAX).max(1));
     }
 
     /// The documents that a command gives.
@@ -130,11 +151,11 @@ impl State {
         &mut self,
         cluster: &Option<Cluster>,
         database: &str,
-        mut command: RawDocumentBuf,
+        command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Error> {
+        let mut command = self.look(command, database).await?;
         let cluster = self.needed(cluster.as_ref())?;
-        let limit = self.setup.limits.call_timeout.as_millis();
-        command.append(cstr!("maxTimeMS"), i64::try_from(limit).unwrap_or(i64::MAX));
+        self.limit(&mut command);
         let query = async {
             let mut cursor = cluster.client.database(database).run_raw_cursor_command(command).await?;
             let (mut documents, mut bytes) = (Vec::new(), 0);
@@ -166,8 +187,9 @@ impl State {
         operation: &[OperationType],
         cluster: &Option<Cluster>,
         database: &str,
-        mut command: RawDocumentBuf,
+        command: RawDocumentBuf,
     ) -> Result<Option<Document>, Error> {
+        let mut command = self.look(command, database).await?;
         if self.record("mongodb", || shown(&command)) {
             self.notes.made_up();
             return Ok(None);
@@ -177,6 +199,7 @@ impl State {
             self.say_if_fed(namespace, operation);
         }
         command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
+        self.limit(&mut command);
         let asked = async { cluster.client.database(database).run_raw_command(command).await };
         let done = timed(&self.setup, &cluster.words(), asked).await;
         let answer = done.map_err(Error::Unavailable)?.map_err(|error| self.failed(cluster, &error))?;
@@ -235,7 +258,6 @@ impl Host for State {
         let filter = parse(&filter)?;
         let projection = projection.as_deref().map(parse).transpose()?;
         let sort = sort.as_deref().map(parse).transpose()?;
-        self.look([filter].into_iter().chain(projection).chain(sort), &db)?;
         let mut command = rawdoc! { "find": coll, "filter": filter.to_owned() };
         for (name, document) in [(cstr!("projection"), projection), (cstr!("sort"), sort)] {
             if let Some(document) = document {
@@ -255,7 +277,6 @@ impl Host for State {
     async fn aggregate(&mut self, namespace: String, pipeline: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Error> {
         let (cluster, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
         let pipeline = pipeline.iter().map(|stage| parse(stage)).collect::<Result<Vec<_>, _>>()?;
-        self.look(pipeline.iter().copied(), &db)?;
         let command = rawdoc! { "aggregate": coll, "pipeline": array(pipeline), "cursor": {} };
         self.query(&cluster, &db, command).await
     }
@@ -271,10 +292,6 @@ impl Host for State {
             )));
         }
         let documents = documents.iter().map(|document| parse(document)).collect::<Result<Vec<_>, _>>()?;
-        // Nothing in them is a stage: only how deep they are is looked at.
-        for document in &documents {
-            reads::check_depth(document)?;
-        }
         let command = rawdoc! { "insert": coll, "documents": array(documents), "ordered": true };
         self.write(&namespace, &[OperationType::Insert], &cluster, &db, command).await?;
         Ok(())
@@ -289,12 +306,7 @@ impl Host for State {
     ) -> Result<UpdateResult, Error> {
         let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let (filter, update) = (parse(&filter)?, parse(&update)?);
-        self.look([filter, update], &db)?;
-        let is_of_operators = update
-            .iter()
-            .next()
-            .is_some_and(|first| first.is_ok_and(|(name, _)| name.as_str().starts_with('$')));
-        if !is_of_operators {
+        if !reads::has_operators(update) {
             return Err(Error::Invalid(
                 "an update is a document of operators, like {$set: …}; a whole document is set by replace"
                     .to_owned(),
@@ -314,13 +326,7 @@ impl Host for State {
     ) -> Result<UpdateResult, Error> {
         let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let (filter, replacement) = (parse(&filter)?, parse(&replacement)?);
-        self.look([filter], &db)?;
-        reads::check_depth(replacement)?;
-        if replacement
-            .iter()
-            .next()
-            .is_some_and(|first| first.is_ok_and(|(name, _)| name.as_str().starts_with('$')))
-        {
+        if reads::has_operators(replacement) {
             return Err(Error::Invalid("a replacement is a document, and has no operators".to_owned()));
         }
         let one =
@@ -331,7 +337,6 @@ impl Host for State {
     async fn delete(&mut self, namespace: String, filter: Vec<u8>, many: bool) -> Result<u64, Error> {
         let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
         let filter = parse(&filter)?;
-        self.look([filter], &db)?;
         let one = rawdoc! { "q": filter.to_owned(), "limit": i32::from(!many) };
         let command = rawdoc! { "delete": coll, "deletes": [one] };
         let answer = self.write(&namespace, &[OperationType::Delete], &cluster, &db, command).await?;

@@ -1,114 +1,307 @@
-//! What a pipeline or a filter reads beside its collection, and what it may not do.
+//! What a command of a plugin reads beside its collection, and what it may not do.
+//!
+//! A command is looked at as it is sent. The server must understand it in the same way: so a field that occurs twice, of which one
+//! reader takes the first and another the last, is refused at any level, and so is a stage, or an option of a stage that reads, that is
+//! not listed here.
 
 use bson::{RawBsonRef, RawDocument};
 
-/// Levels of a document; a server takes no more than 180 itself.
+/// Levels of a command; a server takes no more than 180 itself.
 const DEEPEST: usize = 200;
+/// Fields of one document. They are sorted, to see whether one occurs twice.
+const FIELDS: usize = 100_000;
+/// Characters of a name that are shown.
+const SHOWN: usize = 100;
 
-/// What a plugin asks of a server, looked through before it is sent.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Looked {
-    /// The other namespaces that it reads.
-    pub(super) reads: Vec<String>,
-}
+/// Stages that read nothing but the documents that come from the stage before. `$documents` brings its own; `$search`,
+/// `$searchMeta` and `$vectorSearch` read an index of the collection.
+const STAGES: [&str; 27] = [
+    "$addFields",
+    "$bucket",
+    "$bucketAuto",
+    "$count",
+    "$densify",
+    "$documents",
+    "$fill",
+    "$geoNear",
+    "$group",
+    "$limit",
+    "$match",
+    "$project",
+    "$redact",
+    "$replaceRoot",
+    "$replaceWith",
+    "$sample",
+    "$search",
+    "$searchMeta",
+    "$set",
+    "$setWindowFields",
+    "$skip",
+    "$sort",
+    "$sortByCount",
+    "$unset",
+    "$unwind",
+    "$vectorSearch",
+    // Its pipelines are looked at.
+    "$facet",
+];
+/// Stages that read another collection, each with its options.
+const READING: [(&str, &[&str]); 3] = [
+    ("$lookup", &["from", "localField", "foreignField", "let", "pipeline", "as"]),
+    (
+        "$graphLookup",
+        &[
+            "from",
+            "startWith",
+            "connectFromField",
+            "connectToField",
+            "as",
+            "maxDepth",
+            "depthField",
+            "restrictSearchWithMatch",
+        ],
+    ),
+    ("$unionWith", &["coll", "db", "pipeline"]),
+];
 
-/// Why it is not sent.
+/// Why a command is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It is no BSON, or too deep.
+    /// It is no BSON, too deep, or can be understood in two ways.
     Invalid(String),
     /// It does what is granted to nobody.
     Never(String),
 }
 
-impl Looked {
-    /// Looks through a document that is meant for a collection of this database.
-    ///
-    /// It goes through all levels: what looks like a stage is taken for one wherever it stands.
-    pub(super) fn look(&mut self, document: &RawDocument, database: &str) -> Result<(), Refusal> {
-        walk(document, |name, value| match name.starts_with('$') {
-            true => self.look_at(name, value, database),
-            false => Ok(()),
-        })
-    }
-
-    fn look_at(&mut self, name: &str, value: RawBsonRef<'_>, database: &str) -> Result<(), Refusal> {
-        match name {
-            "$out" | "$merge" => Err(Refusal::Never(format!("an aggregation reads: {name} writes"))),
-            "$where" | "$function" | "$accumulator" => {
-                Err(Refusal::Never(format!("{name} runs JavaScript on the server")))
+/// Returns the other namespaces that a command for a collection of this database reads.
+///
+/// # Errors
+/// What is wrong with the command.
+pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>, Refusal> {
+    check(command)?;
+    let mut reads = Vec::new();
+    for (name, value) in fields(command)? {
+        match (name, value) {
+            ("pipeline", stages) => pipeline(stages, database, &mut reads)?,
+            ("filter" | "projection" | "sort" | "deletes", value) => expression(value)?,
+            ("updates", RawBsonRef::Array(updates)) => {
+                for one in updates {
+                    update(one.map_err(no_bson)?)?;
+                }
             }
-            // They tell of the server and its users, not of a collection.
-            "$currentOp"
-            | "$listSessions"
-            | "$listLocalSessions"
-            | "$listSampledQueries"
-            | "$changeStream" => Err(Refusal::Never(format!("{name} reads no collection"))),
-            "$lookup" | "$graphLookup" => match value {
-                RawBsonRef::Document(stage) => self.read_from(stage.get("from").ok().flatten(), database),
-                _ => Ok(()),
-            },
-            "$unionWith" => match value {
-                RawBsonRef::Document(stage) => match stage.get("coll").ok().flatten() {
-                    // Either a text, or a document in which both stand.
-                    Some(RawBsonRef::String(_)) => self.read_from(Some(value), database),
-                    _ => Ok(()),
-                },
-                _ => self.read_from(Some(value), database),
-            },
-            _ => Ok(()),
+            // Documents to be kept: nothing in them is done.
+            _ => {}
         }
     }
-
-    fn read_from(&mut self, from: Option<RawBsonRef<'_>>, database: &str) -> Result<(), Refusal> {
-        let namespace = match from {
-            Some(RawBsonRef::String(collection)) => format!("{database}.{collection}"),
-            Some(RawBsonRef::Document(from)) => {
-                let part = |name| from.get(name).ok().flatten().and_then(RawBsonRef::as_str);
-                format!("{}.{}", part("db").unwrap_or(database), part("coll").unwrap_or_default())
-            }
-            // It has documents of its own.
-            None => return Ok(()),
-            Some(_) => {
-                return Err(Refusal::Invalid("a collection to read from is named by a text".to_owned()));
-            }
-        };
-        self.reads.push(namespace);
-        Ok(())
-    }
+    Ok(reads)
 }
 
-/// Fails where a document has more levels than a server takes.
-pub(super) fn check_depth(document: &RawDocument) -> Result<(), Refusal> {
-    walk(document, |_, _| Ok(()))
-}
-
-/// Tells `see` each field, at all levels.
-fn walk<'a>(
-    document: &'a RawDocument,
-    mut see: impl FnMut(&str, RawBsonRef<'a>) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    let invalid = |error: bson::error::Error| Refusal::Invalid(format!("no BSON: {error}"));
-    let mut open = vec![document.iter()];
+/// Fails where the command is no BSON, has more levels than a server takes, or a field twice.
+fn check(command: &RawDocument) -> Result<(), Refusal> {
+    let mut names = Vec::new();
+    check_names(command, &mut names)?;
+    let mut open = vec![command.iter()];
     while let Some(elements) = open.last_mut() {
         let Some(element) = elements.next() else {
             open.pop();
             continue;
         };
-        let (name, value) = element.map_err(invalid)?;
-        see(name.as_str(), value)?;
-        match value {
-            RawBsonRef::Document(inner) => open.push(inner.iter()),
+        let (_, value) = element.map_err(no_bson)?;
+        let inner = match value {
+            RawBsonRef::Document(inner) => inner,
+            RawBsonRef::JavaScriptCodeWithScope(code) => code.scope,
             RawBsonRef::Array(inner) => {
-                open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(invalid)?.iter());
+                // A server goes by the order of the elements, whatever their names are.
+                open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(no_bson)?.iter());
+                check_depth(open.len())?;
+                continue;
             }
-            _ => {}
+            _ => continue,
+        };
+        check_names(inner, &mut names)?;
+        open.push(inner.iter());
+        check_depth(open.len())?;
+    }
+    Ok(())
+}
+
+fn check_depth(levels: usize) -> Result<(), Refusal> {
+    match levels > DEEPEST {
+        true => Err(Refusal::Invalid(format!("it has more than {DEEPEST} levels"))),
+        false => Ok(()),
+    }
+}
+
+/// Fails where a field occurs twice. `names` is room that is used again.
+fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Result<(), Refusal> {
+    names.clear();
+    for element in document.iter_elements() {
+        names.push(element.map_err(no_bson)?.key().as_str());
+        if names.len() > FIELDS {
+            return Err(Refusal::Invalid(format!("a document in it has more than {FIELDS} fields")));
         }
-        if open.len() > DEEPEST {
-            return Err(Refusal::Invalid(format!("it has more than {DEEPEST} levels")));
+    }
+    names.sort_unstable();
+    let twice = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next);
+    match twice {
+        Some((name, _)) => Err(Refusal::Invalid(format!(
+            "the field {} occurs twice in a document. help: set each field once",
+            shown(name)
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A change to documents: its filter, and its operators. A replacement, which has none, is a document to be kept.
+fn update(one: RawBsonRef<'_>) -> Result<(), Refusal> {
+    let RawBsonRef::Document(one) = one else { return Ok(()) };
+    for (name, value) in fields(one)? {
+        let is_kept = match (name, value) {
+            ("u", RawBsonRef::Document(update)) => !has_operators(update),
+            _ => false,
+        };
+        if !is_kept {
+            expression(value)?;
         }
     }
     Ok(())
+}
+
+/// Whether an update is a document of operators. As for a server, its first field tells.
+pub(super) fn has_operators(update: &RawDocument) -> bool {
+    update
+        .iter_elements()
+        .next()
+        .is_some_and(|first| first.is_ok_and(|one| one.key().as_str().starts_with('$')))
+}
+
+fn pipeline(stages: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), Refusal> {
+    let RawBsonRef::Array(stages) = stages else {
+        return Err(Refusal::Invalid("a pipeline is an array of stages".to_owned()));
+    };
+    for one in stages {
+        match one.map_err(no_bson)? {
+            RawBsonRef::Document(one) => match fields(one)?.as_slice() {
+                [(name, value)] => stage(name, *value, database, reads)?,
+                _ => return Err(Refusal::Invalid("a stage is a document of one field".to_owned())),
+            },
+            _ => return Err(Refusal::Invalid("a stage is a document".to_owned())),
+        }
+    }
+    Ok(())
+}
+
+fn stage(name: &str, value: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), Refusal> {
+    if let Some((_, options)) = READING.iter().find(|(reading, _)| *reading == name) {
+        return reading(name, options, value, database, reads);
+    }
+    match (name, value) {
+        ("$out" | "$merge", _) => Err(Refusal::Never(format!("an aggregation reads: {name} writes"))),
+        ("$facet", RawBsonRef::Document(facets)) => {
+            fields(facets)?.into_iter().try_for_each(|(_, stages)| pipeline(stages, database, reads))
+        }
+        _ if STAGES.contains(&name) => expression(value),
+        _ => Err(Refusal::Never(format!(
+            "a plugin may not use the stage {}. help: use these: {}",
+            shown(name),
+            STAGES.into_iter().chain(READING.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// A stage that reads another collection, and in its own pipeline perhaps more of the same database.
+fn reading(
+    stage: &str,
+    options: &[&str],
+    value: RawBsonRef<'_>,
+    database: &str,
+    reads: &mut Vec<String>,
+) -> Result<(), Refusal> {
+    let value = match value {
+        RawBsonRef::Document(value) => value,
+        RawBsonRef::String(collection) if stage == "$unionWith" => {
+            reads.push(format!("{database}.{collection}"));
+            return Ok(());
+        }
+        _ => return Err(Refusal::Invalid(format!("{stage} is a document"))),
+    };
+    let get = |document: &RawDocument, name| match document.get(name).map_err(no_bson)? {
+        Some(RawBsonRef::String(text)) => Ok(Some(text.to_owned())),
+        None => Ok(None),
+        Some(_) => Err(Refusal::Invalid(format!("the {name} of {stage} is a text"))),
+    };
+    let (other, collection) = match value.get("from").map_err(no_bson)? {
+        Some(RawBsonRef::Document(from)) => {
+            known(stage, from, &["db", "coll"])?;
+            (get(from, "db")?, Some(get(from, "coll")?.unwrap_or_default()))
+        }
+        _ if stage == "$unionWith" => (get(value, "db")?, get(value, "coll")?),
+        _ => (None, get(value, "from")?),
+    };
+    let database = other.as_deref().unwrap_or(database);
+    // Without a collection it has documents of its own.
+    if let Some(collection) = collection {
+        reads.push(format!("{database}.{collection}"));
+    }
+    for (name, value) in known(stage, value, options)? {
+        match name {
+            "pipeline" => pipeline(value, database, reads)?,
+            _ => expression(value)?,
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a document that has only these.
+fn known<'a>(
+    stage: &str,
+    document: &'a RawDocument,
+    names: &[&str],
+) -> Result<Vec<(&'a str, RawBsonRef<'a>)>, Refusal> {
+    let fields = fields(document)?;
+    match fields.iter().find(|(name, _)| !names.contains(name)) {
+        Some((name, _)) => Err(Refusal::Never(format!(
+            "a plugin may not use {} in {stage}. help: use these: {}",
+            shown(name),
+            names.join(", ")
+        ))),
+        None => Ok(fields),
+    }
+}
+
+/// Fails where something runs JavaScript, or is meant for servers among themselves, at any level.
+fn expression(value: RawBsonRef<'_>) -> Result<(), Refusal> {
+    match value {
+        RawBsonRef::Document(document) => fields(document)?.into_iter().try_for_each(|(name, value)| {
+            match name {
+                "$where" | "$function" | "$accumulator" => {
+                    return Err(Refusal::Never(format!("{name} runs JavaScript on the server")));
+                }
+                _ if name.starts_with("$_") => {
+                    return Err(Refusal::Never(format!("{} is for the server itself", shown(name))));
+                }
+                _ => {}
+            }
+            expression(value)
+        }),
+        RawBsonRef::Array(values) => {
+            values.into_iter().try_for_each(|value| expression(value.map_err(no_bson)?))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fields(document: &RawDocument) -> Result<Vec<(&str, RawBsonRef<'_>)>, Refusal> {
+    document.iter().map(|field| field.map(|(name, value)| (name.as_str(), value)).map_err(no_bson)).collect()
+}
+
+fn no_bson(error: bson::error::Error) -> Refusal {
+    Refusal::Invalid(format!("no BSON: {error}"))
+}
+
+/// A name, cut.
+fn shown(name: &str) -> String {
+    name.chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -117,39 +310,83 @@ mod tests {
 
     use super::*;
 
-    fn look(document: Document) -> Result<Vec<String>, Refusal> {
-        let mut looked = Looked::default();
-        let raw = RawDocumentBuf::try_from(&document).unwrap();
-        looked.look(&raw, "shop").map(|()| looked.reads)
+    fn looked(command: Document) -> Result<Vec<String>, Refusal> {
+        look(&RawDocumentBuf::try_from(&command).unwrap(), "shop")
+    }
+
+    fn aggregate(stage: Document) -> Result<Vec<String>, Refusal> {
+        looked(doc! { "aggregate": "orders", "pipeline": [stage] })
     }
 
     #[test]
     fn what_is_read_beside_is_found_at_any_level() {
-        assert_eq!(look(doc! { "$match": { "a": 1 } }).unwrap(), Vec::<String>::new());
-        assert_eq!(look(doc! { "$lookup": { "from": "users", "as": "u" } }).unwrap(), ["shop.users"]);
-        assert_eq!(look(doc! { "$unionWith": "old" }).unwrap(), ["shop.old"]);
+        assert_eq!(aggregate(doc! { "$match": { "a": 1 } }).unwrap(), Vec::<String>::new());
+        assert_eq!(aggregate(doc! { "$lookup": { "from": "users", "as": "u" } }).unwrap(), ["shop.users"]);
+        assert_eq!(aggregate(doc! { "$unionWith": "old" }).unwrap(), ["shop.old"]);
         let nested = doc! { "$facet": { "a": [ { "$lookup": {
-            "from": { "db": "hr", "coll": "people" },
+            "as": "x",
+            // Whatever stands first, this is the database of the stages in it.
             "pipeline": [ { "$unionWith": { "coll": "x", "pipeline": [ { "$graphLookup": { "from": "tree" } } ] } } ],
-        } } ] } };
-        assert_eq!(look(nested).unwrap(), ["hr.people", "shop.x", "shop.tree"]);
+            "from": { "db": "hr", "coll": "people" },
+        } } ], "b": [ { "$unionWith": "old" } ] } };
+        assert_eq!(aggregate(nested).unwrap(), ["hr.people", "hr.x", "hr.tree", "shop.old"]);
         let odd = doc! { "$unionWith": { "db": "hr", "coll": "people" } };
-        assert_eq!(look(odd).unwrap(), ["hr.people"]);
+        assert_eq!(aggregate(odd).unwrap(), ["hr.people"]);
+        let own = doc! { "$lookup": { "pipeline": [ { "$documents": [ { "a": 1 } ] } ], "as": "x" } };
+        assert_eq!(aggregate(own).unwrap(), Vec::<String>::new());
     }
 
     #[test]
-    fn what_writes_or_runs_is_refused_at_any_level() {
-        for (document, what) in [
+    fn a_stage_that_is_not_listed_is_refused_at_any_level() {
+        let nested = |stage: Document| doc! { "$facet": { "a": [ { "$lookup": { "from": "b", "pipeline": [stage] } } ] } };
+        for (stage, said) in [
             (doc! { "$out": "x" }, "$out writes"),
-            (doc! { "$facet": { "a": [ { "$merge": { "into": "x" } } ] } }, "$merge writes"),
-            (doc! { "$or": [ { "$where": "while (true) {}" } ] }, "JavaScript"),
-            (doc! { "$expr": { "$function": {} } }, "JavaScript"),
-            (doc! { "$currentOp": {} }, "reads no collection"),
+            (doc! { "$merge": { "into": "x" } }, "$merge writes"),
+            (doc! { "$currentOp": {} }, "may not use the stage $currentOp"),
+            (doc! { "$changeStream": {} }, "may not use the stage $changeStream"),
+            (doc! { "$_internalReadAll": { "from": "x" } }, "may not use the stage $_internalReadAll"),
+            (doc! { "$LOOKUP": { "from": "x" } }, "may not use the stage $LOOKUP"),
+            (doc! { "$lookup": { "from": "b", "_from": "x" } }, "may not use _from in $lookup"),
+            (doc! { "$lookup": { "from": { "coll": "b", "ns": "x" } } }, "may not use ns in $lookup"),
         ] {
-            match look(document) {
-                Err(Refusal::Never(said)) => assert!(said.contains(what), "{said}"),
-                other => panic!("{other:?}"),
+            for stage in [nested(stage.clone()), stage] {
+                assert!(matches!(aggregate(stage), Err(Refusal::Never(is)) if is.contains(said)), "{said}");
             }
+        }
+        for (stage, said) in [
+            (doc! { "$match": {}, "$lookup": { "from": "x" } }, "a document of one field"),
+            (doc! { "$unionWith": { "coll": 1 } }, "the coll of $unionWith is a text"),
+            (doc! { "$lookup": { "from": ["x"] } }, "the from of $lookup is a text"),
+            (doc! { "$lookup": { "from": "b", "pipeline": {} } }, "a pipeline is an array"),
+        ] {
+            for stage in [nested(stage.clone()), stage] {
+                assert!(matches!(aggregate(stage), Err(Refusal::Invalid(is)) if is.contains(said)), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_runs_javascript_is_refused_at_any_level_and_may_be_kept() {
+        let script = || doc! { "$function": { "body": "f", "args": [], "lang": "js" } };
+        for command in [
+            doc! { "find": "a", "filter": { "$or": [ { "$where": "while (true) {}" } ] } },
+            doc! { "find": "a", "filter": {}, "projection": { "x": script() } },
+            doc! { "delete": "a", "deletes": [ { "q": { "$expr": script() }, "limit": 1 } ] },
+            doc! { "update": "a", "updates": [ { "q": { "$expr": script() }, "u": {} } ] },
+            doc! { "update": "a", "updates": [ { "q": {}, "u": { "$set": { "x": script() } } } ] },
+            doc! { "aggregate": "a", "pipeline": [ { "$group": { "_id": 1, "x": { "$accumulator": {} } } } ] },
+            doc! { "aggregate": "a", "pipeline": [ { "$graphLookup": { "from": "a", "startWith": script() } } ] },
+        ] {
+            assert!(
+                matches!(looked(command.clone()), Err(Refusal::Never(said)) if said.contains("JavaScript")),
+                "{command}"
+            );
+        }
+        for command in [
+            doc! { "insert": "a", "documents": [ script() ] },
+            doc! { "update": "a", "updates": [ { "q": {}, "u": { "x": script() } } ] },
+        ] {
+            assert_eq!(looked(command.clone()), Ok(vec![]), "{command}");
         }
     }
 
@@ -157,9 +394,13 @@ mod tests {
     fn what_is_too_deep_or_no_bson_is_refused() {
         let mut deep = doc! {};
         (0..250).for_each(|_| deep = doc! { "a": std::mem::take(&mut deep) });
-        assert!(matches!(look(deep), Err(Refusal::Invalid(said)) if said.contains("200 levels")));
+        let deep = doc! { "insert": "a", "documents": [deep] };
+        assert!(matches!(looked(deep), Err(Refusal::Invalid(said)) if said.contains("200 levels")));
         let bytes = b"\x0c\0\0\0\x02a\0\xff\xff\xff\xff\0";
         let broken = RawDocument::from_bytes(bytes).unwrap();
-        assert!(matches!(Looked::default().look(broken, "shop"), Err(Refusal::Invalid(_))));
+        assert!(matches!(look(broken, "shop"), Err(Refusal::Invalid(_))));
+        let wide: Document = (0..=FIELDS).map(|n| (n.to_string(), 1.into())).collect();
+        let wide = doc! { "insert": "a", "documents": [wide] };
+        assert!(matches!(looked(wide), Err(Refusal::Invalid(said)) if said.contains("100000 fields")));
     }
 }

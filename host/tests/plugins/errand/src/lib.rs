@@ -110,7 +110,20 @@ fn run(errand: &Document) -> Result<String, String> {
             let swapped = state::compare_and_swap(text("key")?, expected, text("value")?.as_bytes());
             swapped.map_err(said).map(|done| done.to_string())
         }
-        "mail" => mail::send(&mail::Message::to(text("to")?).subject("an errand").text("done")).map_err(said),
+        "mail" => {
+            let body = errand.get_str("text").unwrap_or("done");
+            let mut message = mail::Message::to(text("to")?).subject("an errand").text(body);
+            if let Ok(from) = errand.get_str("from") {
+                message = message.from(from);
+            }
+            if let Ok(copy) = errand.get_str("bcc") {
+                message = message.bcc(copy);
+            }
+            for number in 0..errand.get_i32("more").unwrap_or(0) {
+                message = message.and_to(format!("a{number}@example.com"));
+            }
+            mail::send(&message).map_err(said)
+        }
         "read-file" => std::fs::read_to_string(text("path")?).map_err(said),
         "write-file" => {
             std::fs::write(text("path")?, text("text")?).map_err(said).map(|()| "written".to_owned())
