@@ -14,7 +14,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::ContractOperationType;
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
-use super::call::CallError;
+use super::call::{CallError, guarded_now};
 use super::compiled::Source;
 use super::contract::{self, Fit};
 use super::engine::Engine;
@@ -204,7 +204,7 @@ impl Plugin {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
             })
         };
-        started().map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
+        guarded_now("the start", started).map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
     }
 }
 
@@ -236,7 +236,8 @@ fn ask_subscriptions(
         call_subscriptions(plugin.instance_pre(), &mut store)
             .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))
     };
-    let subscriptions = ask().map_err(|reason| LoadError::Subscriptions { path: path.to_owned(), reason })?;
+    let subscriptions = guarded_now("subscriptions", ask)
+        .map_err(|reason| LoadError::Subscriptions { path: path.to_owned(), reason })?;
     Ok(subscriptions.into_iter().map(|one| (one.namespace, one.operation_types)).collect())
 }
 
