@@ -10,7 +10,7 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
-use super::capabilities::http::Hooks;
+use super::capabilities::http::{FIELDS, Hooks};
 use super::limits::Quota;
 use super::obstacle::{Notes, Part};
 use super::output::Output;
@@ -81,6 +81,8 @@ impl State {
                 wasi.preopened_dir(&dir.host, &dir.guest, access)?;
             }
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Ok(Self {
@@ -89,7 +91,7 @@ impl State {
             role,
             wasi: wasi.build(),
             table,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks::new(setup, shared, role),
             quota: Quota::new(&setup.limits),
             output,

@@ -54,7 +54,7 @@ async fn a_panic_of_the_host_is_one_failed_call_and_the_pipelines_go_on() {
     let (_directory, mut files) = inserts(&documents);
     let policy = Policy {
         delivery: DeliverySettings::default(),
-        retry: RetryPolicy { max_attempts: Some(1), ..RetryPolicy::default() },
+        retry: RetryPolicy { max_attempts: 1, ..RetryPolicy::default() },
         breaker: BreakerPolicy::default(),
     };
     let plugins = vec![(errand.clone(), policy), (beside, policy)];

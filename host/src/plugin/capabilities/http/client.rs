@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::addresses::is_public;
+use super::request::Invalid;
 use super::resolver::{Prohibited, Resolver};
 use crate::plugin::grants::address;
 use crate::plugin::load_error::SetupError;
@@ -66,6 +67,8 @@ pub(super) enum Refused {
     NotGranted(String),
     /// Its server is at an address that is not granted.
     Prohibited(Prohibited),
+    /// It is not a request that a plugin can send.
+    Invalid(Invalid),
     /// It was sent, or could not be, and this came of it.
     Failed(Error),
 }
@@ -90,9 +93,8 @@ impl HttpClient {
         })
     }
 
-    /// Whether a request may be sent.
-    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<Permit, Unpermitted> {
-        let uri = request.uri();
+    /// Whether a request to this URI may be sent.
+    pub(super) fn permit(&self, uri: &Uri) -> Result<Permit, Unpermitted> {
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(uri));
         let (grant, _) = covering().next().ok_or(Unpermitted::NotGranted)?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
@@ -106,6 +108,11 @@ impl HttpClient {
         }
     }
 
+    /// What is added to a request that is permitted.
+    pub(super) fn added(&self, permit: Permit) -> &[(HeaderName, HeaderValue)] {
+        self.headers.get(permit.grant).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Sends a request that is permitted.
     pub(super) async fn send(
         &self,
@@ -113,22 +120,22 @@ impl HttpClient {
         permit: Permit,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Refused> {
-        let Permit { grant, private_too } = permit;
-        for (name, value) in self.headers.get(grant).into_iter().flatten() {
-            request.headers_mut().insert(name.clone(), value.clone());
+        for (name, value) in self.added(permit) {
+            let added = request.headers_mut().try_insert(name.clone(), value.clone());
+            added.map_err(|_| Refused::Invalid(Invalid::ManyHeaders))?;
         }
         let most = self.most_bytes;
         let request = request.map(|body| Limited::new(body, most));
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
         let sending = async {
-            let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
-            let connections = if private_too { &self.private } else { &self.public };
-            (permit, connections.request(request).await)
+            let under_way = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            let connections = if permit.private_too { &self.private } else { &self.public };
+            (under_way, connections.request(request).await)
         };
         let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
-        let (permit, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
+        let (under_way, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
         let response = response.map_err(|error| refused(&error, most))?;
-        Ok(response.map(|body| bounded(body, most, permit)))
+        Ok(response.map(|body| bounded(body, most, under_way)))
     }
 }
 
