@@ -53,7 +53,7 @@ struct About {
     filters_batches: bool,
 }
 
-/// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
+/// What every plugin can import, granted or not, beside the contract itself: WASI, with nothing
 /// behind it that reaches out of the sandbox without a grant.
 const WASI: [&str; 8] = [
     "wasi:cli/",
@@ -116,7 +116,7 @@ impl Plugin {
             reason: format!("{error:#}"),
         };
         let linked = |role| {
-            let linker = linker::link(engine, &component, role)?;
+            let linker = linker::link(engine, &component, &setup, role)?;
             linker.instantiate_pre(&component).and_then(HostedPre::new)
         };
         let (filter, handler) =

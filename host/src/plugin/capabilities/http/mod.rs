@@ -5,6 +5,7 @@
 
 mod addresses;
 mod client;
+mod entrance;
 mod one_call;
 mod request;
 mod resolver;
@@ -22,6 +23,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 pub(in crate::plugin) use client::HttpClient;
 use client::{Permit, Refused, Unpermitted, words};
+pub(in crate::plugin) use entrance::{OPEN_BODIES, link_nothing};
 use request::{Body, HEADER_BYTES, HEADERS, Head, is_forbidden};
 
 use crate::plugin::call::cut;
@@ -36,13 +38,13 @@ pub(in crate::plugin) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     one_call::link(linker)
 }
 
-/// For `filter`: what requests are made of. To send one is refused by the linker.
-pub(in crate::plugin) fn link_for_filter(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)
+/// What requests by WASI are made of. To send one in `filter` is refused by the linker.
+pub(in crate::plugin) fn link_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    entrance::bound(linker)
 }
 
 /// What becomes of the requests of an instance.
@@ -85,6 +87,10 @@ impl WasiHttpHooks for Hooks {
 
     fn set_host_header(&mut self) -> bool {
         false
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        entrance::PART
     }
 
     fn send_request(
