@@ -162,10 +162,7 @@ async fn what_the_host_adds_the_plugin_does_not_see() {
         let with_own = request.clone().into_iter().chain(doc! { "headers": own.clone() }).collect();
         let refused = "error the header authorization is set by the host. help: leave it out of the request";
         assert_eq!(errands.run(with_own).await, refused);
-        assert_eq!(
-            errands.run(request).await,
-            format!("ok 200 GET / Bearer secret {} 0", sink.address)
-        );
+        assert_eq!(errands.run(request).await, format!("ok 200 GET / Bearer secret {} 0", sink.address));
     }
     assert_eq!(sink.asked(), 2);
     for errand in
@@ -242,8 +239,7 @@ async fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
     assert!(said.starts_with("error the header content-length is set by the host"), "{said}");
     for method in ["CONNECT", "TRACE"] {
         for by_wasi in [false, true] {
-            let request =
-                doc! { "do": "http", "method": method, "url": sink.url("/"), "by_wasi": by_wasi };
+            let request = doc! { "do": "http", "method": method, "url": sink.url("/"), "by_wasi": by_wasi };
             assert_eq!(errands.run(request).await, format!("error plugins cannot use the method {method}"));
         }
     }
@@ -262,8 +258,7 @@ async fn headers_without_end_are_refused_and_the_plugin_goes_on() {
     let sink = Sink::start().await;
     let mut errands = Errands::granted(&[&sink.grant()]).await;
     // The grant is looked at before anything else.
-    let said =
-        errands.run(doc! { "do": "http", "url": "http://example.com/", "headers_more": 40_000 }).await;
+    let said = errands.run(doc! { "do": "http", "url": "http://example.com/", "headers_more": 40_000 }).await;
     assert!(said.starts_with("error http to http://example.com is not granted"), "{said}");
     let many = "error the request has too many headers: at most 100 can be sent";
     let large = "error the headers of the request are too large: at most 64 KiB can be sent";
@@ -280,4 +275,34 @@ async fn headers_without_end_are_refused_and_the_plugin_goes_on() {
     assert_eq!(sink.asked(), 0);
     let said = errands.run(doc! { "do": "http", "url": sink.url("/"), "headers_more": 90 }).await;
     assert!(said.starts_with("ok 200"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_cannot_steer_its_own_host() {
+    let sink = Sink::start().await;
+    let admin = format!("127.0.0.1:{}", xtask::process::free_port().unwrap());
+    let port = admin.rsplit(':').next().unwrap();
+    let grants = [
+        format!("http=http://{admin}"),
+        format!("http=http://localhost:{port}"),
+        format!("http-private=http://*:{port}"),
+        sink.grant(),
+    ];
+    let grants: Vec<_> = grants.iter().map(String::as_str).collect();
+    let mut errands = Errands::with(&grants, &["--admin", &admin], &[]).await;
+    // By name, and by address in its forms.
+    for host in ["127.0.0.1", "localhost", "127.1", "2130706433", "0.0.0.0"] {
+        for (by_wasi, why) in
+            [(false, "is this gtm-host itself"), (true, "does not let this plugin reach the address")]
+        {
+            let url = format!("http://{host}:{port}/pause?plugin=errand");
+            let request = doc! { "do": "http", "method": "POST", "url": url, "by_wasi": by_wasi };
+            let said = errands.run(request).await;
+            assert!(said.starts_with("error ") && said.contains(why), "{host}: {said}");
+        }
+    }
+    let status = errands.host.status();
+    assert_ne!(status["plugins"][0]["state"], "paused", "{status}");
+    // What else is on this machine is reached as before.
+    assert!(errands.run(doc! { "do": "http", "url": sink.url("/") }).await.starts_with("ok 200"));
 }

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::addresses::is_public;
+use super::connector::Connector;
 use super::request::Invalid;
 use super::resolver::{Prohibited, Resolver};
 use crate::plugin::grants::address;
@@ -40,7 +41,7 @@ pub(in crate::plugin) struct HttpClient {
     timeout: Duration,
 }
 
-type Connections = Client<HttpsConnector<HttpConnector<Resolver>>, Limited<WasiBody>>;
+type Connections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
 
 /// How a request is permitted.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +103,7 @@ impl HttpClient {
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(Unpermitted::Prohibited(Prohibited { host: host.to_owned(), address }))
+                Err(Unpermitted::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
             }
             _ => Ok(Permit { grant, private_too }),
         }
@@ -144,6 +145,7 @@ fn connections(private_too: bool) -> Connections {
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
+    let connector = Connector(connector);
     let connector = match HttpsConnectorBuilder::new().with_native_roots() {
         Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
         // A container may have no certificates of its own; these are Mozilla's.
@@ -191,11 +193,13 @@ fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> Refused {
     let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = causes {
         causes = cause.source();
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            if let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref::<Prohibited>()) {
-                let Prohibited { host, address } = inner;
-                return Refused::Prohibited(Prohibited { host: host.clone(), address: *address });
-            }
+        let io = cause.downcast_ref::<io::Error>();
+        // What the resolver refuses comes within an error of the system.
+        let within = || io.and_then(|io| io.get_ref()?.downcast_ref::<Prohibited>());
+        if let Some(prohibited) = cause.downcast_ref::<Prohibited>().or_else(within) {
+            return Refused::Prohibited(prohibited.clone());
+        }
+        if let Some(io) = io {
             return Refused::Failed(match io.kind() {
                 io::ErrorKind::TimedOut => Error::ConnectionTimeout,
                 io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod client;
+mod connector;
 mod entrance;
 mod one_call;
 mod request;
