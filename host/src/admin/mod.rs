@@ -34,6 +34,7 @@ pub use address::{AdminAddress, NoAdminAddress};
 pub use client::{AdminClient, ClientError};
 
 use crate::delivery::Control;
+use crate::plugin::Listening;
 use access::Access;
 
 /// How long the source may not answer before the host is not ready, if nothing else is set: longer than an election takes.
@@ -44,6 +45,7 @@ pub const READY_GRACE: Duration = Duration::from_secs(30);
 pub struct Admin {
     listener: TcpListener,
     access: Access,
+    listening: Listening,
 }
 
 /// Why there is no API.
@@ -86,7 +88,7 @@ impl Admin {
         if token.is_none() && !local.ip().is_loopback() {
             return Err(AdminError::NoToken { address: local });
         }
-        Ok(Self { listener, access: Access::new(token) })
+        Ok(Self { listener, access: Access::new(token), listening: Listening::at(local) })
     }
 
     /// Where it listens: the port, too, where 0 was set.
@@ -110,7 +112,9 @@ impl Admin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let serving = Serving(stop.clone().drop_guard());
+        let listening = self.listening;
         std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            let _listening = listening;
             let served = runtime.block_on(async {
                 tokio::select! {
                     served = connections::serve(self.listener, routes) => served,

@@ -95,8 +95,7 @@ mod tests {
     #[test]
     fn the_format_is_the_one_that_is_asked_for() {
         let accepted = |accept: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, accept.parse().unwrap());
+            let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
             TextFormat::accepted(&headers)
         };
         assert_eq!(TextFormat::accepted(&HeaderMap::new()), TextFormat::Prometheus);

@@ -1,8 +1,11 @@
 //! Why a call of a plugin gave no answer.
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use wasmtime::Trap;
 
 use super::state::State;
@@ -34,6 +37,17 @@ pub enum CallError {
         /// What it said, or else the kind of trap.
         reason: String,
     },
+    /// The host panicked while it served the call.
+    #[error(
+        "{call} ended by a defect of the host, which is not the plugin's fault: {reason}. help: report it with this line and the \
+         lines before it"
+    )]
+    Defect {
+        /// Which: `filter`, `handle`, …
+        call: &'static str,
+        /// What the panic said.
+        reason: String,
+    },
 }
 
 /// The flag that says how long a call may take.
@@ -59,6 +73,30 @@ impl CallError {
         };
         Self::Trapped { call, reason }
     }
+}
+
+/// Makes a panic of the host the failure of this call alone: whoever awaits it works on with the next call. All that the panic may
+/// have left half done is the call's own, as its instance is thrown away.
+pub(super) async fn guarded<T>(
+    call: &'static str,
+    answer: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    answer.unwrap_or_else(|panic| Err(defect(call, &*panic)))
+}
+
+/// The same for a call that is made on the spot.
+pub(super) fn guarded_now<T>(
+    call: &'static str,
+    answer: impl FnOnce() -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    std::panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| Err(defect(call, &*panic)))
+}
+
+fn defect(call: &'static str, panic: &(dyn Any + Send)) -> CallError {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    CallError::Defect { call, reason: one_line(words.unwrap_or("it said nothing")) }
 }
 
 /// Words over several lines as one: those of a panic, say, without the advice that Rust adds to them.

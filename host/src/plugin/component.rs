@@ -15,7 +15,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::ContractOperationType;
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
-use super::call::CallError;
+use super::call::{CallError, guarded_now};
 use super::compiled::Source;
 use super::contract::{self, Fit};
 use super::engine::Engine;
@@ -54,7 +54,7 @@ struct About {
     filters_batches: bool,
 }
 
-/// What is linked for every plugin, granted or not, beside the contract itself: WASI, with nothing
+/// What every plugin can import, granted or not, beside the contract itself: WASI, with nothing
 /// behind it that reaches out of the sandbox without a grant.
 const WASI: [&str; 8] = [
     "wasi:cli/",
@@ -117,7 +117,7 @@ impl Plugin {
             reason: format!("{error:#}"),
         };
         let linked = |role| {
-            let linker = linker::link(engine, &component, role)?;
+            let linker = linker::link(engine, &component, &setup, role)?;
             linker.instantiate_pre(&component).and_then(HostedPre::new)
         };
         let (filter, handler) =
@@ -205,7 +205,7 @@ impl Plugin {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
             })
         };
-        started().map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
+        guarded_now("the start", started).map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
     }
 }
 
@@ -237,7 +237,8 @@ fn ask_subscriptions(
         call_subscriptions(plugin.instance_pre(), &mut store)
             .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))
     };
-    let subscriptions = ask().map_err(|reason| LoadError::Subscriptions { path: path.to_owned(), reason })?;
+    let subscriptions = guarded_now("subscriptions", ask)
+        .map_err(|reason| LoadError::Subscriptions { path: path.to_owned(), reason })?;
     Ok(subscriptions.into_iter().map(|one| (one.namespace, one.operation_types)).collect())
 }
 

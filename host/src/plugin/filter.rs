@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use super::bindings::{BatchFilter, Hosted, lower};
-use super::call::CallError;
+use super::call::{CallError, guarded};
 use super::component::{Plugin, store};
 use super::handler::deadline;
 use super::slot::Slot;
@@ -74,7 +74,7 @@ impl Filter {
     /// once for each.
     async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
         self.take_up_version();
-        let answer = self.ask(op, attempt, *clock).await;
+        let answer = guarded("filter", self.ask(op, attempt, *clock)).await;
         self.settle(answer, clock)
     }
 
@@ -88,7 +88,7 @@ impl Filter {
             if together.len() > 1
                 && self.alone == 0
                 && self.plugin.filters_batches()
-                && let Some(wanted) = self.ask_batch(together, &mut clock).await
+                && let Ok(Some(wanted)) = self.try_batch(together, &mut clock).await
             {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
@@ -157,6 +157,14 @@ impl Filter {
         let answer = called.map(|called| called.map_err(|error| failed(&error, store)));
         store.data().log_output();
         Ok((answer??, instance))
+    }
+
+    async fn try_batch(
+        &mut self,
+        ops: &[Arc<Op>],
+        clock: &mut Instant,
+    ) -> Result<Option<Vec<bool>>, CallError> {
+        guarded("filter", async { Ok(self.ask_batch(ops, clock).await) }).await
     }
 
     /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which

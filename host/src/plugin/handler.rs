@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{Failure, Hosted, lower, types};
-use super::call::{CallError, one_line};
+use super::call::{CallError, guarded, one_line};
 use super::component::{Plugin, store};
 use super::obstacle::{Met, Notes, Obstacle};
 use super::slot::Slot;
@@ -104,7 +104,7 @@ impl Handler {
             end(instance, answer, "handle", plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout_at(deadline(started, limit), call).await;
+        let called = tokio::time::timeout_at(deadline(started, limit), guarded("handle", call)).await;
         let called = called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }));
         let outcome = self.settle(called, started)?;
         if outcome.is_ok() {
@@ -139,7 +139,7 @@ impl Handler {
             end(instance, answer, CALL, plugin)
         };
         let limit = plugin.limits().handle_timeout;
-        let called = tokio::time::timeout_at(deadline(started, limit), call).await;
+        let called = tokio::time::timeout_at(deadline(started, limit), guarded(CALL, call)).await;
         let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
         let (outcomes,) = self.settle(called, started)?;
         if outcomes.len() != ops.len() {

@@ -8,10 +8,16 @@ use super::bindings::types;
 use super::capabilities::{config, extended_json, http, log, mail, metrics, mongodb, state};
 use super::contract::CONTRACT;
 use super::engine::Engine;
+use super::setup::Setup;
 use super::state::{Role, State};
 
 /// What is behind the imports of a component, in an instance of this role.
-pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmtime::Result<Linker<State>> {
+pub(super) fn link(
+    engine: &Engine,
+    component: &Component,
+    setup: &Setup,
+    role: Role,
+) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine.wasmtime());
     types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     // Has types only, but is an import all the same.
@@ -21,10 +27,15 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
     extended_json::link(&mut linker)?;
     metrics::link(&mut linker)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    let by_wasi = !setup.grants.http.is_empty();
+    if by_wasi {
+        http::link_wasi(&mut linker)?;
+    } else {
+        http::link_nothing(engine.wasmtime(), component, &mut linker)?;
+    }
     match role {
         // Everything answers at once, and nothing has an effect.
         Role::Filter => {
-            http::link_for_filter(&mut linker)?;
             linker.allow_shadowing(true);
             refuse_waiting(&mut linker)?;
             for capability in ["http", "mail", "mongodb", "state"] {
@@ -32,8 +43,10 @@ pub(super) fn link(engine: &Engine, component: &Component, role: Role) -> wasmti
                 let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
                 refuse(engine, component, &mut linker, &format!("gtm:plugin/{capability}@"), &error)?;
             }
-            let error = Val::Variant("HTTP-request-denied".to_owned(), None);
-            refuse(engine, component, &mut linker, "wasi:http/outgoing-handler@", &error)?;
+            if by_wasi {
+                let error = Val::Variant("HTTP-request-denied".to_owned(), None);
+                refuse(engine, component, &mut linker, "wasi:http/outgoing-handler@", &error)?;
+            }
             linker.allow_shadowing(false);
         }
         // What waits lets other work go on meanwhile.

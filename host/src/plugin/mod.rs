@@ -20,6 +20,7 @@ mod grants;
 mod handler;
 mod limits;
 mod linker;
+mod listening;
 mod load_error;
 mod metrics;
 mod obstacle;
@@ -48,6 +49,7 @@ pub use grants::{
 };
 pub use handler::Handler;
 pub use limits::Limits;
+pub(crate) use listening::Listening;
 pub use load_error::{LoadError, SetupError};
 pub use metrics::{Histogram, PluginMetrics};
 pub use obstacle::{Met, Obstacle};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -10,7 +11,7 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
-use super::capabilities::http::Hooks;
+use super::capabilities::http::{FIELDS, Hooks, OPEN_BODIES};
 use super::limits::Quota;
 use super::obstacle::{Notes, Part};
 use super::output::Output;
@@ -23,8 +24,8 @@ use crate::selection::Selection;
 
 /// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
 const RANDOM: u64 = 64 * 1024;
-/// Resources that an instance may hold at once: streams, requests, files. A table of so many takes some MB.
-const RESOURCES: usize = 10_000;
+/// Resources that an instance may hold at once: streams, requests, files. With each, the host may keep some KiB for the plugin.
+const RESOURCES: usize = 256;
 
 /// What an instance is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(super) struct State {
     table: ResourceTable,
     http: WasiHttpCtx,
     hooks: Hooks,
+    /// For each body of a request that may still be opened.
+    pub(super) open_bodies: Arc<Semaphore>,
     pub(super) quota: Quota,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
@@ -81,6 +84,8 @@ impl State {
                 wasi.preopened_dir(&dir.host, &dir.guest, access)?;
             }
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         Ok(Self {
@@ -89,8 +94,9 @@ impl State {
             role,
             wasi: wasi.build(),
             table,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks::new(setup, shared, role),
+            open_bodies: Arc::new(Semaphore::new(OPEN_BODIES)),
             quota: Quota::new(&setup.limits),
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),

@@ -73,7 +73,7 @@ pub struct UsageStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Traps {
-    /// It panicked, or did what WebAssembly does not allow.
+    /// It panicked, or did what WebAssembly does not allow; or the host panicked while it served the call.
     pub trapped: u64,
     /// It took too long.
     pub timed_out: u64,
@@ -96,7 +96,7 @@ impl Usage {
         let count = match error {
             CallError::TimedOut { .. } => &self.timeouts,
             CallError::OutOfMemory { .. } => &self.out_of_memory,
-            CallError::Trapped { .. } => &self.trapped,
+            CallError::Trapped { .. } | CallError::Defect { .. } => &self.trapped,
         };
         count.fetch_add(1, Relaxed);
     }

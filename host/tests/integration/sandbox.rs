@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use crate::support::{Scene, message, plugin, scaled};
 
+const GRANT: &str = "misbehave:http=https://api.example.com";
+
 /// A plugin that misbehaves on each op of a namespace, and one beside it that does not.
 async fn misbehaving(how: &str, more: &[&str]) -> Scene {
     let (print_ops, how) = (plugin("print_ops"), format!("misbehave:{how}"));
@@ -94,8 +96,19 @@ async fn sleeping_in_filter() {
 #[tokio::test]
 async fn writing_what_nobody_reads_in_filter() {
     let limit = scaled(20);
-    let scene = misbehaving("filter=stall", &["--filter-timeout", &format!("{limit}ms")]).await;
+    let how = ["--filter-timeout", &format!("{limit}ms"), "--grant", GRANT];
+    let scene = misbehaving("filter=stall", &how).await;
     each_op_fails(scene, &format!("filter took longer than {limit} ms and was stopped")).await;
+}
+
+#[tokio::test]
+async fn wasi_http_without_a_grant_says_what_to_grant() {
+    let sentence = "http is not granted to the plugin misbehave: say --grant misbehave:http=SERVER";
+    each_op_fails(misbehaving("filter=stall", &[]).await, sentence).await;
+    let mut scene = misbehaving("handle=stall", &[]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("the plugin waits, and nothing is counted as failed");
+    assert!(message(&line).contains(sentence), "{line}");
 }
 
 #[tokio::test]

@@ -157,12 +157,14 @@ async fn what_the_host_adds_the_plugin_does_not_see() {
     let environment = [("GTM_TEST_TOKEN", "Bearer secret")];
     let mut errands = Errands::with(&[], &["--config", config.to_str().unwrap()], &environment).await;
     let own = doc! { "authorization": "Bearer mine" };
-    let said = errands.run(doc! { "do": "http", "url": sink.url("/"), "headers": own }).await;
-    assert_eq!(
-        said,
-        format!("ok 200 GET / Bearer secret {} 0", sink.address),
-        "the host's, not the plugin's"
-    );
+    for by_wasi in [false, true] {
+        let request = doc! { "do": "http", "url": sink.url("/"), "by_wasi": by_wasi };
+        let with_own = request.clone().into_iter().chain(doc! { "headers": own.clone() }).collect();
+        let refused = "error the header authorization is set by the host. help: leave it out of the request";
+        assert_eq!(errands.run(with_own).await, refused);
+        assert_eq!(errands.run(request).await, format!("ok 200 GET / Bearer secret {} 0", sink.address));
+    }
+    assert_eq!(sink.asked(), 2);
     for errand in
         [doc! { "do": "env", "name": "GTM_TEST_TOKEN" }, doc! { "do": "config", "key": "authorization" }]
     {
@@ -173,10 +175,11 @@ async fn what_the_host_adds_the_plugin_does_not_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_too_slow_is_cut_off() {
-    let limit = std::time::Duration::from_millis(scaled(1000));
+    let call_limit = std::time::Duration::from_millis(scaled(1000));
     let sink = Sink::start().await;
     let mut errands =
-        Errands::with(&[&sink.grant()], &["--call-timeout", &format!("{}ms", limit.as_millis())], &[]).await;
+        Errands::with(&[&sink.grant()], &["--call-timeout", &format!("{}ms", call_limit.as_millis())], &[])
+            .await;
     let said = errands.run(doc! { "do": "http", "url": sink.url("/huge") }).await;
     assert!(said.starts_with("error ") && said.contains("the body of the response is too large"), "{said}");
     let limit = format!(
@@ -192,7 +195,7 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
         "error http://{} did not answer within {}, the limit of one call (--call-timeout, or [plugins.errand.limits] \
          call_timeout in gtm.toml)",
         sink.address,
-        humantime::format_duration(limit)
+        humantime::format_duration(call_limit)
     );
     assert_eq!(said, slow);
     // And then it goes on.
@@ -213,4 +216,96 @@ async fn a_server_that_is_down_is_unavailable() {
     assert!(said == "error http://127.0.0.1:1 refuses the connection", "{said}");
     let said = errands.run(doc! { "do": "http", "url": "http://no-such-host.invalid/" }).await;
     assert!(said.starts_with("error http://no-such-host.invalid cannot be asked: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
+    let sink = Sink::start().await;
+    let mut errands = Errands::granted(&[&sink.grant()]).await;
+    for (name, value) in [
+        ("host", "admin.internal"),
+        ("connection", "host"),
+        ("transfer-encoding", "chunked"),
+        ("expect", "100-continue"),
+        ("trailer", "host"),
+        ("upgrade", "h2c"),
+    ] {
+        for (by_wasi, why) in [(false, "is set by the host"), (true, "cannot be sent")] {
+            let request = doc! { "do": "http", "method": "POST", "url": sink.url("/"), "body": "b", "headers": { name: value }, "by_wasi": by_wasi };
+            let said = errands.run(request).await;
+            assert!(said.starts_with("error the header ") && said.contains(why), "{said}");
+        }
+    }
+    let smuggled = "GET /secret HTTP/1.1\r\nhost: x\r\n\r\n";
+    let short = doc! { "do": "http", "method": "POST", "url": sink.url("/"), "body": smuggled, "headers": { "content-length": "1" } };
+    let said = errands.run(short).await;
+    assert!(said.starts_with("error the header content-length is set by the host"), "{said}");
+    for method in ["CONNECT", "TRACE"] {
+        for by_wasi in [false, true] {
+            let request = doc! { "do": "http", "method": method, "url": sink.url("/"), "by_wasi": by_wasi };
+            assert_eq!(errands.run(request).await, format!("error plugins cannot use the method {method}"));
+        }
+    }
+    assert_eq!(sink.asked(), 0);
+    // The name and the password of a URL are no part of the server.
+    for by_wasi in [false, true] {
+        let url = format!("http://name:password@{}/", sink.address);
+        let said = errands.run(doc! { "do": "http", "url": url, "by_wasi": by_wasi }).await;
+        assert_eq!(said, format!("ok 200 GET / none {} 0", sink.address));
+    }
+    assert!(!errands.host.logged().iter().any(|line| message(line).contains("password")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_without_end_are_refused_and_the_plugin_goes_on() {
+    let sink = Sink::start().await;
+    let mut errands = Errands::granted(&[&sink.grant()]).await;
+    // The grant is looked at before anything else.
+    let said = errands.run(doc! { "do": "http", "url": "http://example.com/", "headers_more": 40_000 }).await;
+    assert!(said.starts_with("error http to http://example.com is not granted"), "{said}");
+    let many = "error the request has too many headers: at most 100 can be sent";
+    let large = "error the headers of the request are too large: at most 64 KiB can be sent";
+    for (more, why) in [
+        (doc! { "headers_more": 40_000 }, many),
+        (doc! { "headers_more": 101 }, many),
+        (doc! { "headers_more": 101, "by_wasi": true }, many),
+        (doc! { "header_bytes": 66_000 }, large),
+        (doc! { "header_bytes": 66_000, "by_wasi": true }, large),
+    ] {
+        let request = doc! { "do": "http", "url": sink.url("/") }.into_iter().chain(more).collect();
+        assert_eq!(errands.run(request).await, why);
+    }
+    assert_eq!(sink.asked(), 0);
+    let said = errands.run(doc! { "do": "http", "url": sink.url("/"), "headers_more": 90 }).await;
+    assert!(said.starts_with("ok 200"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_cannot_steer_its_own_host() {
+    let sink = Sink::start().await;
+    let admin = format!("127.0.0.1:{}", xtask::process::free_port().unwrap());
+    let port = admin.rsplit(':').next().unwrap();
+    let grants = [
+        format!("http=http://{admin}"),
+        format!("http=http://localhost:{port}"),
+        format!("http-private=http://*:{port}"),
+        sink.grant(),
+    ];
+    let grants: Vec<_> = grants.iter().map(String::as_str).collect();
+    let mut errands = Errands::with(&grants, &["--admin", &admin], &[]).await;
+    // By name, and by address in its forms.
+    for host in ["127.0.0.1", "localhost", "127.1", "2130706433", "0.0.0.0"] {
+        for (by_wasi, why) in
+            [(false, "is this gtm-host itself"), (true, "does not let this plugin reach the address")]
+        {
+            let url = format!("http://{host}:{port}/pause?plugin=errand");
+            let request = doc! { "do": "http", "method": "POST", "url": url, "by_wasi": by_wasi };
+            let said = errands.run(request).await;
+            assert!(said.starts_with("error ") && said.contains(why), "{host}: {said}");
+        }
+    }
+    let status = errands.host.status();
+    assert_ne!(status["plugins"][0]["state"], "paused", "{status}");
+    // What else is on this machine is reached as before.
+    assert!(errands.run(doc! { "do": "http", "url": sink.url("/") }).await.starts_with("ok 200"));
 }

@@ -52,6 +52,26 @@ async fn resources_of_the_host_are_bounded() {
     assert!(message(&line).contains("handle trapped: ") && message(&line).contains("table"), "{line}");
 }
 
+/// Two parts of each body are kept, so the host keeps 2 MiB at most.
+#[tokio::test]
+async fn bodies_that_are_never_sent_are_bounded() {
+    let how = ["--max-attempts", "1", "--grant", "http=https://api.example.com"];
+    let mut scene = Scene::misbehaving("handle=hoard-bodies", &how).await;
+    let before = peak(&mut scene);
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("given up after attempt 1");
+    assert!(message(&line).contains("it has 16 bodies of requests open, and may not open more"), "{line}");
+    let more = peak(&mut scene) - before;
+    assert!(more < 64 << 10, "{more} KiB more");
+}
+
+/// KiB of memory that the host has taken at most.
+fn peak(scene: &mut Scene) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", scene.host.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn waiting_for_ever_in_the_host_is_cut_off() {
     let limit = scaled(300);

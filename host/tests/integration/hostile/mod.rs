@@ -5,6 +5,7 @@
 
 mod boundary;
 mod compiling;
+mod defects;
 mod filter_batch;
 mod floods;
 mod mutations;

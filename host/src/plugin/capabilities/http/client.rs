@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::addresses::is_public;
+use super::connector::Connector;
+use super::request::Invalid;
 use super::resolver::{Prohibited, Resolver};
 use crate::plugin::grants::address;
 use crate::plugin::load_error::SetupError;
@@ -39,7 +41,7 @@ pub(in crate::plugin) struct HttpClient {
     timeout: Duration,
 }
 
-type Connections = Client<HttpsConnector<HttpConnector<Resolver>>, Limited<WasiBody>>;
+type Connections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
 
 /// How a request is permitted.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +68,8 @@ pub(super) enum Refused {
     NotGranted(String),
     /// Its server is at an address that is not granted.
     Prohibited(Prohibited),
+    /// It is not a request that a plugin can send.
+    Invalid(Invalid),
     /// It was sent, or could not be, and this came of it.
     Failed(Error),
 }
@@ -90,9 +94,8 @@ impl HttpClient {
         })
     }
 
-    /// Whether a request may be sent.
-    pub(super) fn permit(&self, request: &Request<WasiBody>) -> Result<Permit, Unpermitted> {
-        let uri = request.uri();
+    /// Whether a request to this URI may be sent.
+    pub(super) fn permit(&self, uri: &Uri) -> Result<Permit, Unpermitted> {
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(uri));
         let (grant, _) = covering().next().ok_or(Unpermitted::NotGranted)?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
@@ -100,10 +103,15 @@ impl HttpClient {
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(Unpermitted::Prohibited(Prohibited { host: host.to_owned(), address }))
+                Err(Unpermitted::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
             }
             _ => Ok(Permit { grant, private_too }),
         }
+    }
+
+    /// What is added to a request that is permitted.
+    pub(super) fn added(&self, permit: Permit) -> &[(HeaderName, HeaderValue)] {
+        self.headers.get(permit.grant).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Sends a request that is permitted.
@@ -113,22 +121,22 @@ impl HttpClient {
         permit: Permit,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Refused> {
-        let Permit { grant, private_too } = permit;
-        for (name, value) in self.headers.get(grant).into_iter().flatten() {
-            request.headers_mut().insert(name.clone(), value.clone());
+        for (name, value) in self.added(permit) {
+            let added = request.headers_mut().try_insert(name.clone(), value.clone());
+            added.map_err(|_| Refused::Invalid(Invalid::ManyHeaders))?;
         }
         let most = self.most_bytes;
         let request = request.map(|body| Limited::new(body, most));
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
         let sending = async {
-            let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
-            let connections = if private_too { &self.private } else { &self.public };
-            (permit, connections.request(request).await)
+            let under_way = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            let connections = if permit.private_too { &self.private } else { &self.public };
+            (under_way, connections.request(request).await)
         };
         let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
-        let (permit, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
+        let (under_way, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
         let response = response.map_err(|error| refused(&error, most))?;
-        Ok(response.map(|body| bounded(body, most, permit)))
+        Ok(response.map(|body| bounded(body, most, under_way)))
     }
 }
 
@@ -137,6 +145,7 @@ fn connections(private_too: bool) -> Connections {
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
+    let connector = Connector(connector);
     let connector = match HttpsConnectorBuilder::new().with_native_roots() {
         Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
         // A container may have no certificates of its own; these are Mozilla's.
@@ -184,11 +193,13 @@ fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> Refused {
     let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = causes {
         causes = cause.source();
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            if let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref::<Prohibited>()) {
-                let Prohibited { host, address } = inner;
-                return Refused::Prohibited(Prohibited { host: host.clone(), address: *address });
-            }
+        let io = cause.downcast_ref::<io::Error>();
+        // What the resolver refuses comes within an error of the system.
+        let within = || io.and_then(|io| io.get_ref()?.downcast_ref::<Prohibited>());
+        if let Some(prohibited) = cause.downcast_ref::<Prohibited>().or_else(within) {
+            return Refused::Prohibited(prohibited.clone());
+        }
+        if let Some(io) = io {
             return Refused::Failed(match io.kind() {
                 io::ErrorKind::TimedOut => Error::ConnectionTimeout,
                 io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,

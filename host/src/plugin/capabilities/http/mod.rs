@@ -5,39 +5,47 @@
 
 mod addresses;
 mod client;
+mod connector;
+mod entrance;
 mod one_call;
+mod request;
 mod resolver;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::json;
 use wasmtime::component::Linker;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub(in crate::plugin) use client::HttpClient;
-use client::{Refused, Unpermitted, words};
+use client::{Permit, Refused, Unpermitted, words};
+pub(in crate::plugin) use entrance::{OPEN_BODIES, link_nothing};
+use request::{Body, HEADER_BYTES, HEADERS, Head, is_forbidden};
 
+use crate::plugin::call::cut;
 use crate::plugin::obstacle::{Notes, Part};
 use crate::plugin::services::{Effect, Recorder};
 use crate::plugin::setup::Setup;
 use crate::plugin::slot::Shared;
 use crate::plugin::state::{Role, State, how_to_grant};
-use crate::secret::server;
+
+/// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
+pub(in crate::plugin) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     one_call::link(linker)
 }
 
-/// For `filter`: what requests are made of. To send one is refused by the linker.
-pub(in crate::plugin) fn link_for_filter(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)
+/// What requests by WASI are made of. To send one in `filter` is refused by the linker.
+pub(in crate::plugin) fn link_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    entrance::bound(linker)
 }
 
 /// What becomes of the requests of an instance.
@@ -73,6 +81,19 @@ impl Hooks {
 }
 
 impl WasiHttpHooks for Hooks {
+    /// A length is refused by `gtm:plugin/http`, which is given all of a body. Here it is needed, and the writer is held to it.
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name: &HeaderName| is_forbidden(name) && name != CONTENT_LENGTH)
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        entrance::PART
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -85,11 +106,17 @@ impl WasiHttpHooks for Hooks {
         };
         let shared = Arc::clone(&self.shared);
         Box::new(async move {
-            let sent = permitted?.send(request, options).await;
+            let exchange = permitted?;
+            let (mut parts, body) = request.into_parts();
+            let length = parts.headers.remove(CONTENT_LENGTH);
+            let head = Head { method: parts.method, uri: parts.uri };
+            let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+            let sent = exchange.send(head, headers, Body::Streamed(body, length), options).await;
             count(&shared, &sent);
             let response = sent.map_err(|refused| match refused {
                 Refused::NotGranted(_) => Error::HttpRequestDenied,
                 Refused::Prohibited(_) => Error::DestinationIpProhibited,
+                Refused::Invalid(invalid) => Error::InternalError(Some(invalid.to_string())),
                 Refused::Failed(error) => error,
             })?;
             Ok((response, Box::new(async { Ok(()) }) as _))
@@ -119,23 +146,28 @@ impl Exchange {
     }
 
     /// Sends a request that is granted, and notes what is not.
-    async fn send(
+    async fn send<'a>(
         self,
-        request: Request<WasiBody>,
+        head: Head,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        body: Body,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Refused> {
+        let what = format!("{} {}", cut(head.method.as_str()), head.server());
+        let permitted = self.permit(&head);
+        let built = permitted.and_then(|permit| {
+            let added = self.setup.http.added(permit);
+            let request = head.build(headers, body, added).map_err(Refused::Invalid)?;
+            Ok((permit, request))
+        });
         let Self { setup, recorder, op, notes } = self;
-        let what = format!("{} {}", request.method(), of(&request));
         let sent = async {
-            let permit = setup.http.permit(&request).map_err(|refused| match refused {
-                Unpermitted::NotGranted => Refused::NotGranted(not_granted(&setup.name, &of(&request))),
-                Unpermitted::Prohibited(prohibited) => Refused::Prohibited(prohibited),
-            })?;
-            notes.permitted(Part::Http);
+            let (permit, request) = built?;
             match recorder {
                 Some(recorder) => {
+                    let most = setup.limits.http_bytes;
                     let request =
-                        record(&recorder, &setup.name, &op, request).await.map_err(Refused::Failed)?;
+                        record(&recorder, &setup.name, &op, request, most).await.map_err(Refused::Failed)?;
                     match request {
                         Recorded::Answered(response) => Ok(response),
                         Recorded::MadeUp(response) => {
@@ -159,22 +191,27 @@ impl Exchange {
             Err(Refused::Prohibited(prohibited)) => {
                 notes.blocked(format!("{what} is not sent: {prohibited}"), Some(Part::Http));
             }
+            Err(Refused::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
             Err(Refused::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
         }
         sent
+    }
+
+    fn permit(&self, head: &Head) -> Result<Permit, Refused> {
+        let permit = self.setup.http.permit(&head.uri).map_err(|refused| match refused {
+            Unpermitted::NotGranted => {
+                Refused::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
+            }
+            Unpermitted::Prohibited(prohibited) => Refused::Prohibited(prohibited),
+        })?;
+        self.notes.permitted(Part::Http);
+        Ok(permit)
     }
 }
 
 fn not_granted(plugin: &str, server: &str) -> String {
     let (what, said) = (format!("http to {server}"), format!("http={server}"));
     how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
-}
-
-/// The server of a request, as it may be shown.
-fn of(request: &Request<WasiBody>) -> String {
-    let uri = request.uri();
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    server(&format!("{}://{authority}", uri.scheme_str().unwrap_or("https")))
 }
 
 /// A request that was taken down.
@@ -193,9 +230,15 @@ async fn record(
     plugin: &Arc<str>,
     op: &str,
     request: Request<WasiBody>,
+    most: usize,
 ) -> Result<Recorded, Error> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = Limited::new(body, most).collect().await.map_err(|error| match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) if error.is::<LengthLimitError>() => Error::HttpRequestBodySize(u64::try_from(most).ok()),
+        Err(error) => Error::InternalError(Some(error.to_string())),
+    })?;
+    let body = body.to_bytes();
     let headers: serde_json::Map<_, _> = parts
         .headers
         .iter()
@@ -228,7 +271,8 @@ async fn record(
         Some((status, body)) => {
             let mut response = Response::new(whole(body));
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let json = HeaderValue::from_static("application/json");
+            *response.headers_mut() = [(CONTENT_TYPE, json)].into_iter().collect();
             Recorded::Answered(response)
         }
         None => Recorded::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,14 +18,20 @@ pub(super) struct Resolver {
     pub(super) private_too: bool,
 }
 
-/// All addresses of a server are private, and the grant does not say that they may be.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{host} is at {address}, which is no public address: grant it by http-private, or with private = true in gtm.toml"
-)]
-pub(super) struct Prohibited {
-    pub(super) host: String,
-    pub(super) address: std::net::IpAddr,
+/// Why a server may not be reached.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Prohibited {
+    /// All its addresses are private, and the grant does not say that they may be.
+    #[error(
+        "{host} is at {address}, which is no public address: grant it by http-private, or with private = true in gtm.toml"
+    )]
+    Private { host: String, address: IpAddr },
+    /// It is this host, and no grant says that it may be.
+    #[error(
+        "{host} is this gtm-host itself, which listens at {address}: a plugin cannot steer its host. help: name another server in \
+         the request, or move the admin API with --admin"
+    )]
+    Own { host: String, address: SocketAddr },
 }
 
 impl Service<Name> for Resolver {
@@ -46,7 +52,10 @@ impl Service<Name> for Resolver {
             match others.first() {
                 Some(address) if granted.is_empty() => {
                     let (host, address) = (name.as_str().to_owned(), address.ip());
-                    Err(io::Error::new(io::ErrorKind::PermissionDenied, Prohibited { host, address }))
+                    Err(io::Error::new(
+                        io::ErrorKind::PermissionDenied,
+                        Prohibited::Private { host, address },
+                    ))
                 }
                 _ => Ok(granted.into_iter()),
             }

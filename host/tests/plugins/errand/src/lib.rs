@@ -55,6 +55,13 @@ fn run(errand: &Document) -> Result<String, String> {
             for (name, value) in part("headers") {
                 request = request.header(name, value.as_str().unwrap_or_default());
             }
+            // So many more, and one of so many bytes.
+            for n in 0..errand.get_i32("headers_more").unwrap_or_default() {
+                request = request.header(format!("x-{n}"), "v");
+            }
+            if let Ok(bytes) = errand.get_i32("header_bytes") {
+                request = request.header("x-large", "v".repeat(usize::try_from(bytes).map_err(said)?));
+            }
             if let Ok(body) = errand.get_str("body") {
                 request = request.body(body);
             }

@@ -78,6 +78,10 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
         Some("hoard") => loop {
             hoard();
         },
+        // Has the host keep what is never sent.
+        Some("hoard-bodies") => loop {
+            hoard_body();
+        },
         // Asks the host to wait as long as it likes.
         Some("wait") => {
             wait();
@@ -98,6 +102,27 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
 fn hoard() {
     #[cfg(target_family = "wasm")]
     std::mem::forget(wasip2::clocks::monotonic_clock::subscribe_duration(u64::MAX));
+}
+
+fn hoard_body() {
+    #[cfg(target_family = "wasm")]
+    {
+        use wasip2::http::types::{Fields, OutgoingRequest};
+        let request = OutgoingRequest::new(Fields::new());
+        if let Ok(body) = request.body()
+            && let Ok(stream) = body.write()
+        {
+            while let Ok(room @ 1..) = stream.check_write() {
+                let part = vec![1; usize::try_from(room).unwrap_or_default()];
+                if stream.write(&part).is_err() {
+                    break;
+                }
+            }
+            std::mem::forget(stream);
+            std::mem::forget(body);
+        }
+        std::mem::forget(request);
+    }
 }
 
 fn wait() {
