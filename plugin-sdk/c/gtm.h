@@ -492,7 +492,8 @@ extern bool gtm_plugin_mail_send(gtm_plugin_mail_message_t *message, gtm_string_
 // The documents that match. More than 16 MiB of them are an error.
 extern bool gtm_plugin_mongodb_find(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, gtm_plugin_mongodb_find_options_t *options, gtm_plugin_mongodb_list_bson_t *ret, gtm_plugin_mongodb_error_t *err);
 // What a pipeline gives. It may read from collections that the plugin is granted (`$lookup`), write nothing (`$out`,
-// `$merge`) and run no JavaScript. More than 10,000 documents, or 16 MiB, are an error.
+// `$merge`) and run no JavaScript. More than 10,000 documents, or 16 MiB, are an error. A stage that the host does not know is
+// an error, too.
 extern bool gtm_plugin_mongodb_aggregate(gtm_string_t *namespace_, gtm_plugin_mongodb_list_bson_t *pipeline, gtm_plugin_mongodb_list_bson_t *ret, gtm_plugin_mongodb_error_t *err);
 // Inserts at most 1,000 documents, of 16 MiB together, in order, up to the first that fails.
 extern bool gtm_plugin_mongodb_insert(gtm_string_t *namespace_, gtm_plugin_mongodb_list_bson_t *documents, gtm_plugin_mongodb_error_t *err);
