@@ -19,6 +19,9 @@ pub(in crate::plugin) const OPEN_BODIES: usize = 16;
 /// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
 pub(super) const PART: usize = 64 * 1024;
 
+/// Resources that `wasi:http` takes from `wasi:io`, which is linked in any case.
+const OF_IO: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
+
 /// A resource of `wasi:http` that is never made.
 struct NotGranted;
 
@@ -80,7 +83,7 @@ pub(in crate::plugin) fn link_nothing(
                 ComponentItem::ComponentFunc(_) => {
                     linked.func_new(name, |store, _, _, _| Err(refusal(store.data())))?;
                 }
-                ComponentItem::Resource(_) => {
+                ComponentItem::Resource(_) if !OF_IO.contains(&name) => {
                     linked.resource(name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
                 }
                 _ => {}
