@@ -103,8 +103,9 @@ where
         signals::listen(shutdown.clone()).context("signals cannot be listened for")?;
         work(shutdown).await
     });
-    // A plugin that is still computing has had its time.
-    runtime.shutdown_background();
+    // The process ends now. A plugin that is still computing has had its time; and tasks of the driver panic if others of its
+    // tasks are dropped before them, so none is.
+    std::mem::forget(runtime);
     result
 }
 

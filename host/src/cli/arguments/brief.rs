@@ -6,9 +6,10 @@ use clap::{Arg, Command};
 /// A command with so many options shows all of them.
 const FEW: usize = 9;
 /// Those of a command with more that most people need first.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 18] = [
     "config",
     "uri",
+    "plugin",
     "plugins",
     "values",
     "grants",
@@ -20,6 +21,8 @@ const SHOWN: [&str; 15] = [
     "from",
     "to",
     "files",
+    "answers",
+    "changes",
     "inserts",
     "updates",
 ];

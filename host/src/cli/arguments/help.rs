@@ -171,7 +171,8 @@ Exit status: 0 done, 1 no host answered, or it refused, 2 the command line was n
 pub(super) const TRY: &str = "\
 The plugin runs as a host runs it, in its sandbox. What it logs goes to the standard error. An HTTP request that
 has no --answer is answered by an empty 200, which is made up: where the plugin fails after it, what becomes of the op is not
-known. A plugin that lacks a grant ends the command.
+known. Without --grant, and without grants in gtm.toml, it is granted everything; else a plugin that lacks a grant ends the
+command.
 
 Examples:
   gtm-host try my_plugin.wasm --insert shop.orders '{\"_id\":1,\"total\":120}'
