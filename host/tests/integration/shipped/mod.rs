@@ -27,7 +27,7 @@ pub struct Shipped {
 impl Shipped {
     /// `grants` and `values` may name the database of this test as `OWN`.
     pub async fn start(name: &str, grants: &[&str], values: &[&str], more: &[&str]) -> Self {
-        let server = Server::ready().unwrap();
+        let server = Server::start(Default::default()).unwrap();
         let own = Database::new(server.uri()).await;
         let path = plugin(name);
         let mut arguments: Vec<String> =
