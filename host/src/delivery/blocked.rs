@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::watch;
@@ -61,7 +61,14 @@ impl Blocked {
             .without_max_times()
             .with_jitter()
             .build();
-        Block { blocked: self.clone(), plugin: Arc::clone(plugin), pauses, handled: None, waits: false }
+        Block {
+            blocked: self.clone(),
+            plugin: Arc::clone(plugin),
+            pauses,
+            since: SystemTime::now(),
+            handled: None,
+            waits: false,
+        }
     }
 }
 
@@ -71,6 +78,8 @@ pub(super) struct Block {
     blocked: Blocked,
     plugin: Arc<str>,
     pauses: ExponentialBackoff,
+    /// When it met the first.
+    since: SystemTime,
     /// How many ops had been handled when it was first met, where that says something.
     handled: Option<u64>,
     waits: bool,
@@ -83,6 +92,12 @@ impl Block {
             Some(handled) => *self.handled.get_or_insert(handled) == handled,
             None => true,
         }
+    }
+
+    /// Returns since when the op waits for one server or namespace, which it may have named itself, if that is `longest` or longer.
+    pub(super) fn has_waited(&self, obstacle: &Obstacle, longest: Duration) -> Option<SystemTime> {
+        let is_long = obstacle.handled.is_some() && self.since.elapsed().is_ok_and(|age| age >= longest);
+        is_long.then_some(self.since)
     }
 
     /// Says it, where it was not said, and gives back how long to wait.
@@ -160,6 +175,14 @@ mod tests {
         assert!(blocked.is_blocked());
         drop(other);
         assert!(!blocked.is_blocked());
+    }
+
+    #[test]
+    fn an_op_waits_for_what_it_named_itself_no_longer_than_it_would_be_tried() {
+        let op = Blocked::new(BreakerPolicy::default()).begin(&"x".into());
+        assert!(op.has_waited(&obstacle(Some(3)), Duration::ZERO).is_some());
+        assert!(op.has_waited(&obstacle(Some(3)), Duration::MAX).is_none());
+        assert!(op.has_waited(&obstacle(None), Duration::ZERO).is_none(), "the plugin's own waits");
     }
 
     #[test]

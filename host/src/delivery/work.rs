@@ -277,7 +277,6 @@ impl<C: Callee> Lane<C> {
         // Most ops need none.
         let (mut pauses, mut first_attempt) = (None, None);
         let mut block: Option<Block> = None;
-        let mut blocked_since: Option<SystemTime> = None;
         let mut attempt = 0;
         let mut wanted = match filter_failed {
             Some(error) => Wanted::Failed(CallError::clone(error)),
@@ -307,17 +306,15 @@ impl<C: Callee> Lane<C> {
                 Attempt::Failed(problem) => problem,
                 Attempt::Blocked(obstacle) => {
                     let block = block.get_or_insert_with(|| shared.blocked.begin(&shared.plugin));
-                    // An op may name the one server or namespace that is in its way: it waits no longer than it would be tried.
-                    let since = *blocked_since.get_or_insert_with(SystemTime::now);
-                    let has_waited = since.elapsed().is_ok_and(|age| age >= shared.retry.max_age);
-                    let is_its_own = obstacle.handled.is_some() && has_waited;
-                    if is_its_own {
-                        first_attempt = first_attempt.or(blocked_since);
-                    } else if block.is_of_the_plugin(&obstacle) {
-                        // It is no attempt: no other ends in another way.
-                        attempt -= 1;
-                        self.wait_for_change(block, &obstacle, waiting).await?;
-                        continue;
+                    match block.has_waited(&obstacle, shared.retry.max_age) {
+                        Some(since) => first_attempt = first_attempt.or(Some(since)),
+                        None if block.is_of_the_plugin(&obstacle) => {
+                            // It is no attempt: no other ends in another way.
+                            attempt -= 1;
+                            self.wait_for_change(block, &obstacle, waiting).await?;
+                            continue;
+                        }
+                        None => {}
                     }
                     obstacle.reason
                 }
