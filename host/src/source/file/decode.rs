@@ -254,6 +254,7 @@ impl Decoder {
         while let Err(missing) = self.reader.read(reply, document, entry, &mut self.decoded) {
             self.reader.supply(entry, missing, None);
         }
+        count_broken(&self.decoded, &mut self.broken);
         self.give_decoded(file)
     }
 
@@ -342,7 +343,6 @@ impl Decoder {
     }
 
     fn give_decoded(&mut self, file: &Current) -> Result<(), Stop> {
-        count_broken(&self.decoded, &mut self.broken);
         let mut decoded = std::mem::take(&mut self.decoded);
         for op in decoded.drain(..) {
             self.give(file, op)?;
