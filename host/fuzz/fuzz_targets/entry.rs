@@ -49,7 +49,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut reader = Reader::new(Selection::everything()).holding(HELD);
     for document in &documents {
         compare(document);
-        // What is said to be whole can be printed.
+        // What `check` accepts can be printed.
         let written = write(document, Form::Relaxed, &mut Vec::new());
         assert!(check(document).is_err() || written.is_ok());
         let reply = Reply::new(document.as_bytes().to_vec().into());

@@ -35,7 +35,7 @@ struct Connection {
 /// Answers clients by these routes.
 ///
 /// # Errors
-/// There is no listener.
+/// The listener cannot be used on this runtime.
 pub(super) async fn serve(listener: std::net::TcpListener, routes: Router) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let mut connections = VecDeque::new();

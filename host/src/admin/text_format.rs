@@ -53,7 +53,7 @@ impl TextFormat {
     }
 }
 
-/// The type of `type;parameters`, and its quality: 1 if nothing is said.
+/// The type of `type;parameters`, and its quality: 1 if it has none.
 fn media_range(range: &str) -> (&str, f32) {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default();

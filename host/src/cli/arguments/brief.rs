@@ -55,7 +55,7 @@ pub(super) fn brief(command: Command, path: &str) -> Command {
     })
 }
 
-/// Of what is said of an argument, the first sentence is the short help.
+/// Makes the first sentence of an argument's help its short help.
 fn shorten(argument: Arg) -> Arg {
     let Some(whole) = argument.get_help().map(ToString::to_string) else { return argument };
     match whole.split_once(". ") {
