@@ -36,7 +36,7 @@ pub use checkpoint::CheckpointLike;
 pub use control::{Control, ControlError, HostStatus, PluginState, PluginStatus, ReaderState, Standing};
 pub use host::{Change, Stop, Turn, run_all};
 pub use ordering::Ordering;
-pub use pipeline::{Ended, Mine, Pipeline, PipelineError};
+pub use pipeline::{Ended, Mine, Pipeline, PipelineError, Reached};
 pub use replay::{Replayed, replay};
 pub use retry::RetryPolicy;
 use settings::Bounds;

@@ -1,6 +1,6 @@
 //! One plugin, from its reading to its checkpoints, steered while it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -49,6 +49,26 @@ pub struct Pipeline {
     pub key: CheckpointKey,
     /// What its checkpoints have in common.
     pub like: CheckpointLike,
+    /// How far it came while this process runs.
+    pub reached: Reached,
+}
+
+/// How far a plugin came while this process runs, whether or not a checkpoint could be stored. Where there is no checkpoint, the
+/// next turn begins here and not at another "now", which would lose what changed in between.
+#[derive(Clone, Debug, Default)]
+pub struct Reached(Arc<Mutex<Option<Position>>>);
+
+impl Reached {
+    /// Returns the last position. None: nothing was read yet.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Everything up to here is done.
+    pub(super) fn set(&self, position: Position) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    }
 }
 
 /// Why a pipeline ended by itself.
@@ -86,7 +106,7 @@ struct Handle {
     plugin: Slot,
     progress: Arc<Progress>,
     /// Of the lanes that work now.
-    shared: std::sync::Mutex<Option<Arc<Shared>>>,
+    shared: Mutex<Option<Arc<Shared>>>,
     commands: mpsc::Sender<Command>,
     source: SourceHealth,
 }
@@ -97,7 +117,7 @@ impl Steered for Handle {
     }
 
     fn status(&self) -> PluginStatus {
-        let shared = self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let failing =
             shared.as_ref().is_some_and(|shared| shared.breaker.is_open() || shared.blocked.is_blocked());
         let (name, version) = (self.plugin.name(), self.plugin.current());
@@ -140,7 +160,7 @@ impl Prepared {
         let (sender, commands) = mpsc::channel(4);
         let plugin = pipeline.plugin.clone();
         let source = pipeline.follow.health.clone();
-        let shared = std::sync::Mutex::new(None);
+        let shared = Mutex::new(None);
         let handle = Arc::new(Handle { plugin, progress, shared, commands: sender, source });
         Self { pipeline, hub, handle, commands }
     }
@@ -219,9 +239,11 @@ impl Prepared {
             Err(error) => result = result.and(Err(error.into())),
         }
         let progress = &self.handle.progress;
+        let position = progress.position();
+        position.iter().for_each(|position| self.pipeline.reached.set(position.clone()));
         Ended {
             plugin: self.handle.plugin.name().to_owned(),
-            position: progress.position().map(|position| position.to_string()),
+            position: position.map(|position| position.to_string()),
             summary: progress.summary(),
             skipped,
             result: fenced.map_or(result, |fenced| Err(fenced.into())),
@@ -245,8 +267,7 @@ impl Prepared {
         let progress = &self.handle.progress;
         let letters = DeadLetters::new(store, &key.pipeline, plugin.name(), policy);
         let (batches, works) = Works::start(plugin, *policy, progress, letters, shutdown.clone());
-        *self.handle.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Some(Arc::clone(&works.shared));
+        *self.handle.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&works.shared));
         let stop = shutdown.child_token();
         // In this order, so that no version is missed.
         let mut versions = plugin.versions();
@@ -259,6 +280,7 @@ impl Prepared {
             versions,
             mine: Arc::clone(mine),
             progress: Arc::clone(progress),
+            beginning: Some((self.checkpointer(), self.pipeline.reached.clone())),
             batches,
             shutdown: stop.clone(),
         };

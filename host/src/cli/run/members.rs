@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_host::delivery::Policy;
+use gtm_host::delivery::{Policy, Reached};
 use gtm_host::plugin::{Plugin, PluginSetup, Services, Slot};
 use gtm_host::source::Restart;
 
@@ -18,6 +18,8 @@ use crate::cli::load::Loader;
 pub(super) struct Member {
     pub(super) slot: Slot,
     pub(super) settings: PluginSettings,
+    /// How far it came in this process.
+    pub(super) reached: Reached,
     path: PathBuf,
     /// The file as it was when it was last looked at.
     seen: Signature,
@@ -123,6 +125,7 @@ impl Members {
             setup: own.setup(&name, settings.limits()),
             delivery: delivery(&own, settings),
             settings: own,
+            reached: Reached::default(),
             slot: Slot::new(plugin, self.services.clone()),
         };
         self.all.insert(name, member);
@@ -232,6 +235,9 @@ impl Members {
         }
         member.settings = own;
         let before = std::mem::replace(&mut member.delivery, delivery.clone());
+        if before.2 != delivery.2 {
+            member.reached = Reached::default();
+        }
         before != delivery
     }
 }

@@ -252,7 +252,7 @@ impl Host {
     /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
     async fn pipeline(&self, member: &Member, all: &Selection, epoch: u64) -> anyhow::Result<Pipeline> {
         let Self { settings, server, store, group, .. } = self;
-        let Member { slot, settings: own, .. } = member;
+        let Member { slot, settings: own, reached, .. } = member;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: slot.name().to_owned(),
@@ -266,6 +266,9 @@ impl Host {
         }
         let (deployment, group_of) = (server.deployment(), group.as_deref());
         let begun = going_on::begin((settings, own), store, &key, &deployment, group_of, &mut follow).await?;
+        if let (None, Some(position)) = (&begun.from, reached.position()) {
+            follow.start = position.into();
+        }
         let mine: Mine = match group.clone() {
             Some(group) => Arc::new(move |op| group.is_mine(op)),
             None => Arc::new(|_| true),
@@ -281,6 +284,7 @@ impl Host {
             store: store.clone(),
             key,
             like: CheckpointLike { deployment, workers, epoch, restarted: begun.restarted },
+            reached: reached.clone(),
         })
     }
 }

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::{HubHandle, Joined, SharedBatch};
 use crate::delivery::batch::Batch;
+use crate::delivery::checkpoint::Checkpointer;
 use crate::delivery::control::ReaderState;
+use crate::delivery::pipeline::Reached;
 use crate::delivery::progress::Progress;
 use crate::op::{Op, Origin, Timestamp};
 use crate::plugin::Plugin;
@@ -37,6 +39,8 @@ pub(in crate::delivery) struct Intake {
     /// Of what is read, ops that are another worker's are not for this plugin.
     pub(in crate::delivery) mine: Arc<dyn Fn(&Op) -> bool + Send + Sync>,
     pub(in crate::delivery) progress: Arc<Progress>,
+    /// Where it is kept at which position the plugin begins, until that is known.
+    pub(in crate::delivery) beginning: Option<(Checkpointer, Reached)>,
     pub(in crate::delivery) batches: mpsc::Sender<Batch>,
     pub(in crate::delivery) shutdown: CancellationToken,
 }
@@ -124,13 +128,32 @@ impl Intake {
         }
         let live = Live::open(self.follow.clone()).await?;
         if let (false, Some(position)) = (live.in_snapshot(), live.position()) {
+            self.begin(&position).await;
             self.follow.start = position.into();
         }
-        self.say(live.position().as_ref());
+        if let Some(position) = live.position() {
+            self.say(Some(&position));
+        }
         Ok(Box::new(live))
     }
 
-    /// Says what is read, once. A change stream says where it stands with its first reply.
+    /// Keeps where a plugin begins that has no checkpoint, before anything is read from there: a host that ends now, or loses its
+    /// lease, goes on from there.
+    async fn begin(&mut self, at: &Position) {
+        let Some((checkpointer, reached)) = self.beginning.take() else { return };
+        if self.progress.position().is_some() {
+            return;
+        }
+        self.progress.read(at.clone());
+        reached.set(at.clone());
+        tokio::select! {
+            // What fails is said, and tried again, where all checkpoints are stored.
+            _ = checkpointer.store_now() => {}
+            () = self.shutdown.cancelled() => {}
+        }
+    }
+
+    /// Says what is read, once.
     fn say(&mut self, at: Option<&Position>) {
         if let Some(source) = self.source.take() {
             let from = at.map(|at| format!(", from {at} on")).unwrap_or_default();
@@ -145,12 +168,12 @@ impl Intake {
             Ok(Some(Joined { at: Some(at), at_start, batches }))
                 if at_start || start == Start::Now || start == at.clone().into() =>
             {
+                self.begin(&at).await;
                 self.say(Some(&at));
                 self.follow.start = at.into();
                 Reading::Shared { batches, passed: None }
             }
             Ok(Some(Joined { at: None, at_start, batches })) if at_start || start == Start::Now => {
-                self.say(None);
                 Reading::Shared { batches, passed: None }
             }
             // The others are elsewhere; or it cannot be read, of which it says by itself why.
@@ -272,9 +295,14 @@ impl Intake {
         // Only the first reading is after a snapshot.
         self.follow.snapshot &= of_snapshot;
         ops.retain(|op| (self.mine)(op));
-        if ops.is_empty() && read.is_none() {
-            return Ok(());
+        match &read {
+            // What was handed on is done in its order: from then on, it is what says how far all is done.
+            _ if !ops.is_empty() => self.beginning = None,
+            Some(read) => self.begin(read).await,
+            None => return Ok(()),
         }
+        // A change stream says where it stands with its first reply.
+        self.say(read.as_ref().filter(|_| ops.is_empty()));
         let (done, answer) = oneshot::channel();
         let batch = Batch { ops, read, bytes, done: of_snapshot.then_some(done) };
         // What nobody takes any more is read again, the next time.

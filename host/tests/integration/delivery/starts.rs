@@ -2,6 +2,7 @@
 
 use bson::doc;
 use bson::oid::ObjectId;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::testbed::Server;
@@ -53,6 +54,35 @@ async fn a_checkpoint_of_a_change_stream_starts_the_oplog() {
 async fn a_checkpoint_of_an_oplog_starts_a_change_stream() {
     goes_from_to("oplog", "change-stream", "the checkpoint is of an oplog: resuming in the change stream")
         .await;
+}
+
+/// A change after the first sign of life, while nobody runs.
+async fn begins_where_it_began(source: &str) {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let (name, wanted) = (ObjectId::new().to_hex(), format!("namespace={}.things", own.name));
+    let print_ops = plugin("print_ops");
+    let start = || {
+        let server = ["--uri", server.uri(), "--name", &name, "--source", source, "--set", &wanted];
+        Host::tailing(&[&server[..], &["--plugin", &print_ops]].concat())
+    };
+    let mut host = start();
+    host.signal(Signal::SIGKILL);
+    assert_eq!(host.ended().0, None);
+    own.collection("things").insert_one(doc! { "_id": 1_i64 }).await.unwrap();
+    let mut host = start();
+    wait_for_all(&mut host, &own, 1..=1);
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn who_is_killed_before_it_read_anything_goes_on_where_it_began() {
+    begins_where_it_began("oplog").await;
+}
+
+#[tokio::test]
+async fn who_is_killed_before_its_change_stream_said_anything_goes_on_where_it_began() {
+    begins_where_it_began("change-stream").await;
 }
 
 /// A pipeline over an oplog that is written here, with a store in a directory.
