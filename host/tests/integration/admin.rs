@@ -2,18 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use bson::doc;
 use serde_json::{Value, json};
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, error_of, plugin, run};
+use crate::support::{Database, Host, LIMIT, error_of, eventually, plugin, run};
 
 /// Sends a request as it is, and gives back the status and the body.
 fn ask(address: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
     write!(stream, "{request}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -115,9 +114,8 @@ async fn a_plugin_is_paused_resumed_and_sent_back() {
     let (code, out, _) = scene.gtm(&["seek", "1700000000.5", "-p", "two"]);
     assert_eq!((code, out.as_str()), (Some(0), "going on from 1700000000.5: two\n"));
     // The place itself shows that nothing is left to come, not where it was sent to.
-    while scene.status()["plugins"][1]["counts"]["handled"] != 55 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let all_again = async || scene.status()["plugins"][1]["counts"]["handled"] == 55;
+    eventually("the second has handled 55", all_again).await;
     scene.host.wait_for_position(".30").await;
     assert_eq!(scene.status()["plugins"][0]["counts"]["handled"], 30, "the other stays where it is");
     scene.host.signal(nix::sys::signal::Signal::SIGTERM);

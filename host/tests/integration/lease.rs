@@ -11,7 +11,7 @@ use xtask::testbed::Server;
 
 use crate::proxy::Proxy;
 
-const TTL: Duration = Duration::from_secs(3);
+const TTL: Duration = Duration::from_secs(6);
 /// For what is to come at once, or to come at last, on a machine that is busy.
 const SOON: Duration = crate::support::LIMIT;
 
@@ -79,7 +79,7 @@ async fn who_dies_is_followed_after_the_time_to_live() {
     assert_eq!(soon(waits).await.unwrap(), stored.get_str("holder").unwrap());
     // It is renewed while it is held, for longer than it would live.
     soon(async {
-        while scene.stored().await.get_i64("renewals").unwrap() < 8 {
+        while scene.stored().await.get_i64("renewals").unwrap() < 6 {
             tokio::time::sleep(TTL / 8).await;
         }
     })
@@ -143,7 +143,7 @@ async fn a_lone_host_has_its_lease_again_when_its_server_is_back() {
     drop(lease);
     let again = Lease::acquire(&client, &scene.key, TTL, &holder, |_| panic!("it waits for itself"));
     let mut again = std::pin::pin!(again);
-    assert!(tokio::time::timeout(TTL * 3, &mut again).await.is_err(), "no server answers");
+    assert!(tokio::time::timeout(TTL, &mut again).await.is_err(), "no server answers");
     proxy.resume();
     assert_eq!(soon(again).await.unwrap().epoch(), 2);
 }

@@ -234,8 +234,8 @@ async fn the_checkpoint_of_an_idle_stream_keeps_up_with_its_position() {
         if positions.last() != Some(&position) {
             positions.push(position);
         }
-        // The position moves a few times at most before it is stored.
-        assert!(positions.len() <= 6, "not stored: {status:#}");
+        // The position moves every five seconds, and is stored as often: on a machine that stalls, some times later.
+        assert!(positions.len() <= 20, "not stored: {status:#}");
         if misbehave["checkpoint"] != first {
             assert!(positions.contains(&misbehave["checkpoint"]), "{positions:?}: {status:#}");
             break;

@@ -172,16 +172,9 @@ impl Host {
 
     /// Waits until each plugin of such a host has done all up to a position that ends with this.
     pub async fn wait_for_position(&self, end: &str) {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            let status = self.status();
-            let is_there = |plugin: &Value| plugin["position"].as_str().is_some_and(|at| at.ends_with(end));
-            if status["plugins"].as_array().unwrap().iter().all(is_there) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not at {end}: {status}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let is_there = |plugin: &Value| plugin["position"].as_str().is_some_and(|at| at.ends_with(end));
+        let what = format!("all plugins are at a position that ends with {end}");
+        eventually(&what, async || self.status()["plugins"].as_array().unwrap().iter().all(is_there)).await;
     }
 
     /// The lines so far, up to the last that was waited for.
@@ -242,6 +235,15 @@ pub fn error_of(arguments: &[&str]) -> String {
     assert_eq!(code, Some(1), "{said:?}");
     assert_eq!(said.len(), 1, "one sentence and no backtrace: {said:?}");
     message(&said[0]).strip_prefix("gtm-host: error: ").unwrap().to_owned()
+}
+
+/// Waits until `is_so`, asked again and again.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not within {} s: {what}", LIMIT.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The path of a built plugin.

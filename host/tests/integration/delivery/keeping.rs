@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use xtask::testbed::Server;
 
 use super::ledger::{SECOND, Writer};
-use crate::support::{Host, error_of, message, plugin, run};
+use crate::support::{Host, error_of, eventually, message, plugin, run};
 
 struct Scene {
     writer: Writer,
@@ -82,13 +82,12 @@ async fn a_plugin_with_an_older_checkpoint_catches_up_and_joins_the_others() {
     let host = Host::tailing(&scene.arguments(&both));
     scene.writer.write(50).await;
     host.wait_for_position(".100").await;
-    let status = loop {
-        let status = host.status();
-        if (0..2).all(|n| status["plugins"][n]["reader"] == "shared") {
-            break status;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+    let mut status = host.status();
+    eventually("both read with the others", async || {
+        status = host.status();
+        (0..2).all(|n| status["plugins"][n]["reader"] == "shared")
+    })
+    .await;
     let handled = |n: usize| status["plugins"][n]["counts"]["handled"].as_u64().unwrap();
     assert_eq!((handled(0), handled(1)), (100, 50), "late, and print_ops from its checkpoint on: {status}");
 }
@@ -167,13 +166,14 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
     // Room is made twice, and nothing is lost.
     let at = ["--name", &name, "--uri", scene.server.uri()];
     let mut dropped = 0;
-    while dropped < 4 {
+    eventually("all four were dropped", async || {
         let (code, out, said) =
             run(&[&["dead-letters", "drop", "--all", "--output", "json"], &at[..]].concat());
         assert_eq!(code, Some(0), "{said}");
         dropped += serde_json::from_str::<serde_json::Value>(&out).unwrap()["dropped"].as_u64().unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+        dropped >= 4
+    })
+    .await;
     host.wait_for_position("4").await;
     host.wait_for("it is among the dead letters now");
     assert_eq!(host.stop().0, Some(0));
