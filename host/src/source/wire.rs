@@ -33,10 +33,10 @@ pub(crate) async fn timed_for<T>(
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-/// A wait for one answer, in which whoever waits may be interrupted and begin again: the time that it may take is counted from
-/// when it was first waited for.
+/// A wait for one answer, which may be interrupted and taken up again. What counts is how long somebody waited: neither
+/// interruptions nor a time in which nobody asked change when it ends.
 #[derive(Debug, Default)]
-pub(crate) struct Wait(Option<Instant>);
+pub(crate) struct Wait(Duration);
 
 impl Wait {
     /// The same as [`timed_for`], for what goes on where it was when this is dropped and called again.
@@ -45,9 +45,18 @@ impl Wait {
         limit: Duration,
         work: impl Future<Output = mongodb::error::Result<T>>,
     ) -> mongodb::error::Result<T> {
-        let since = *self.0.get_or_insert_with(Instant::now);
-        let done = timed_for(limit.saturating_sub(since.elapsed()), work).await;
-        self.0 = None;
+        /// Counts until it is dropped, at the latest with the future.
+        struct Waiting<'a>(&'a mut Duration, Instant);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                *self.0 += self.1.elapsed();
+            }
+        }
+        let left = limit.saturating_sub(self.0);
+        let waiting = Waiting(&mut self.0, Instant::now());
+        let done = timed_for(left, work).await;
+        drop(waiting);
+        self.0 = Duration::ZERO;
         done
     }
 }
@@ -81,5 +90,18 @@ mod tests {
         assert!(interrupted >= 1, "{error}");
         // The next has its whole time.
         assert!(tokio::time::timeout(limit / 2, wait.timed_for(limit, never())).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_time_in_which_nobody_waits_does_not_count() {
+        let (mut wait, limit) = (Wait::default(), Duration::from_millis(500));
+        let never = || std::future::pending::<mongodb::error::Result<()>>();
+        assert!(tokio::time::timeout(Duration::ZERO, wait.timed_for(limit, never())).await.is_err());
+        tokio::time::sleep(limit * 2).await;
+        let soon = async {
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        assert!(wait.timed_for(limit, soon).await.is_ok());
     }
 }
