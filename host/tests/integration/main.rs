@@ -25,6 +25,7 @@ mod change_stream;
 mod commands;
 mod delivery;
 mod delta_property;
+mod documents;
 mod files;
 mod files_archive;
 mod files_compressed;

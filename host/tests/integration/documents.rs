@@ -1,0 +1,48 @@
+//! What documents say of the code is so.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The tests of a directory, each by the modules it is in: `hostile::floods::name`, `text::name`.
+fn tests_in(directory: &Path) -> HashSet<String> {
+    let mut files = Vec::new();
+    rust_files(directory, &mut files);
+    let mut tests = HashSet::new();
+    for file in files {
+        let modules = file.strip_prefix(directory).unwrap().with_extension("");
+        let modules = modules.to_str().unwrap().replace('/', "::");
+        let modules = modules.strip_suffix("::mod").unwrap_or(&modules);
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            let line = line.trim_start();
+            let name = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
+            if let Some((name, _)) = name.and_then(|name| name.split_once('(')) {
+                tests.insert(format!("{modules}::{name}"));
+            }
+        }
+    }
+    tests
+}
+
+#[test]
+fn each_promise_names_a_test_that_exists() {
+    let host = xtask::root().join("host");
+    let mut tests = tests_in(&host.join("tests/integration"));
+    tests.extend(tests_in(&host.join("src")));
+    let document = fs::read_to_string(xtask::root().join("docs/threat-model.md")).unwrap();
+    let named: Vec<_> = document.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
+    assert!(named.len() >= 40, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !tests.contains(**name)).collect();
+    assert!(missing.is_empty(), "docs/threat-model.md names tests that do not exist: {missing:#?}");
+}
