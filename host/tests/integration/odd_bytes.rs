@@ -4,13 +4,13 @@
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use gtm_host::extended_json::{Form, read_op, write_op};
 use gtm_host::op::Op;
-use gtm_host::plugin::{Engine, Failure, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::plugin::{Engine, Failure, Filter, Handler, Plugin, PluginSetup, Services, Slot};
 use gtm_host::selection::Selection;
 use gtm_host::source::Reply;
 use gtm_host::source::oplog::entry::Entry;
 use gtm_host::source::oplog::{Reader, Skipped};
 
-use crate::support::plugin;
+use crate::support::{patient, plugin};
 
 /// A server's reply with one entry, in which each `ODD` is three bytes that are not UTF-8.
 fn reply(entry: Document) -> Reply {
@@ -40,7 +40,7 @@ fn insert(namespace: &str, document: Document) -> Document {
 
 fn audit_log() -> Slot {
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let setup = PluginSetup::new("audit_log", Limits::default());
+    let setup = PluginSetup::new("audit_log", patient());
     let loaded = Plugin::load(&engine, plugin("audit_log").as_ref(), &setup).unwrap();
     Slot::new(loaded, Services::default())
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
+use gtm_host::plugin::Limits;
 use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -29,6 +30,20 @@ pub fn scaled(milliseconds: u64) -> u64 {
         2 * (taken / WORK_MILLISECONDS).clamp(1, 20)
     });
     milliseconds * *FACTOR
+}
+
+/// What a call may take where a test is not about time: a machine that is busy stalls for seconds.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// The limits of a plugin where a test is not about time.
+pub fn patient() -> Limits {
+    Limits { filter_timeout: PATIENT, ..Limits::default() }
+}
+
+/// Whether these arguments are a settings file that has this limit. An argument for it goes before the environment anyway.
+fn sets_filter_timeout(arguments: &[&str]) -> bool {
+    arguments[0] == "--config"
+        && std::fs::read_to_string(arguments[1]).is_ok_and(|settings| settings.contains("filter_timeout"))
 }
 
 /// Steps of the work by which a machine is measured, and what they take on a fast one.
@@ -58,6 +73,9 @@ impl Host {
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
         // Tests share a server, not their checkpoints.
         command.env("GTM_NAME", ObjectId::new().to_hex());
+        if !arguments.windows(2).any(sets_filter_timeout) {
+            command.env("GTM_FILTER_TIMEOUT", format!("{}s", PATIENT.as_secs()));
+        }
         command.envs(environment.iter().copied()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start("gtm-host", &mut command).unwrap();

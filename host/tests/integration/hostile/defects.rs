@@ -8,7 +8,7 @@ use bson::{Document, Timestamp, doc};
 use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, Replayed, RetryPolicy, replay};
 use gtm_host::op::Op;
 use gtm_host::plugin::{
-    CallError, Engine, Filter, Grants, Handler, Limits, Plugin, PluginSetup, Recorder, Services, Slot,
+    CallError, Engine, Filter, Grants, Handler, Plugin, PluginSetup, Recorder, Services, Slot,
 };
 use gtm_host::selection::Selection;
 use gtm_host::source::file::{Files, Options};
@@ -17,11 +17,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tracing::{Event, Metadata, Subscriber, span};
 
+use crate::support::patient;
+
 const PANIC: &str = "a host function panicked on purpose";
 
 fn slot(name: &str, services: Services) -> Slot {
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let setup = PluginSetup { grants: Grants::everything(), ..PluginSetup::new(name, Limits::default()) };
+    let setup = PluginSetup { grants: Grants::everything(), ..PluginSetup::new(name, patient()) };
     Slot::new(Plugin::load(&engine, &xtask::plugin(name), &setup).unwrap(), services)
 }
 

@@ -8,7 +8,7 @@ fn a_start_that_does_not_end_well_is_the_plugins_own() {
     let workshop = Workshop::new();
     let more = ["--config", &limits(&workshop)];
     for (name, start, reasons) in [
-        ("loop", "(loop (br 0))", &["took longer than 200 ms"][..]),
+        ("loop", "(loop (br 0))", &["took longer than "][..]),
         ("trap", "unreachable", &["unreachable"]),
         ("recursion", "(call $start)", &["call stack exhausted"]),
         (
@@ -57,7 +57,7 @@ fn subscriptions_that_are_none_are_said_at_once() {
             "loop",
             "",
             "(loop (br 0)) (i32.const 0)".to_owned(),
-            &["cannot say what it subscribes to: subscriptions took longer than 200 ms"][..],
+            &["cannot say what it subscribes to: subscriptions took longer than "][..],
         ),
         ("trap", "", "unreachable".to_owned(), &["cannot say what it subscribes to: subscriptions trapped"]),
         ("nowhere", "", "(i32.const -4)".to_owned(), &["out of bounds", "pointer"]),

@@ -20,6 +20,8 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use xtask::languages::LANGUAGES;
 
+use crate::support::patient;
+
 /// A test for each language, named `TEST::LANGUAGE`.
 macro_rules! in_each_language {
     ($($test:ident),+) => {
@@ -79,7 +81,7 @@ impl Running {
 
     /// Services: none, and what it wants done is taken down; or these.
     fn with(path: &std::path::Path, set: impl FnOnce(&mut PluginSetup), services: Option<Services>) -> Self {
-        let limits = Limits { recycle_calls: u32::MAX, ..Limits::default() };
+        let limits = Limits { recycle_calls: u32::MAX, ..patient() };
         let mut setup = PluginSetup::new("welcome", limits);
         setup.grants.add(Grant::parse("mail", None).unwrap());
         set(&mut setup);
