@@ -70,10 +70,10 @@ async fn letters_are_listed_and_shown() {
 async fn letters_are_dropped_only_when_said_which() {
     let scene = Scene::new().await;
     let (_, code, said) = scene.run(&["drop"]);
-    assert!(code == Some(1) && said.contains("which dead letters?"), "{said}");
+    assert!(code == Some(2) && said.contains("which dead letters?"), "{said}");
     assert_eq!(scene.left().await.len(), 5);
     let (lines, _, _) = scene.run(&["drop", &scene.letters[1].id]);
-    assert_eq!(lines, ["1 dead letters dropped"]);
+    assert_eq!(lines, ["1 dead letter dropped"]);
     assert_eq!(scene.left().await.len(), 4);
     let (lines, code, _) = scene.run(&["drop", "--all", "--output", "json"]);
     assert_eq!((lines, code), (vec![r#"{"dropped":4}"#.to_owned()], Some(0)));
@@ -119,7 +119,7 @@ async fn a_letter_is_found_by_the_id_of_its_op() {
     let (_, code, said) = scene.run(&["show", &scene.letters[0].id, "--plugin", "other"]);
     assert!(code == Some(1) && said.contains("of the plugin other"), "{said}");
     let (lines, _, _) = scene.run(&["drop", &op, "--plugin", "mail"]);
-    assert_eq!(lines, ["1 dead letters dropped"]);
+    assert_eq!(lines, ["1 dead letter dropped"]);
     assert_eq!(scene.left().await.len(), 5);
 }
 
@@ -193,7 +193,7 @@ async fn a_retry_takes_the_file_of_the_settings() {
     assert!(code == Some(1) && said.contains("there are: mail, other"), "{said}");
     let (_, code, said) = scene.run(&["retry", "--plugin", "mail"]);
     assert!(
-        code == Some(1) && said.contains("the file of the plugin is not known. help: pass --file"),
+        code == Some(2) && said.contains("the file of the plugin is not known. help: pass --file"),
         "{said}"
     );
 }
