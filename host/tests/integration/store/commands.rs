@@ -98,6 +98,40 @@ async fn columns_stand_under_their_names() {
 }
 
 #[tokio::test]
+async fn a_plugin_or_a_pipeline_that_the_store_does_not_know_is_refused() {
+    let scene = Scene::new().await;
+    let show = ["show", &scene.letters[0].id];
+    for command in [&["list"][..], &["drop"], &show] {
+        let (lines, code, said) = scene.run(&[command, &["--plugin", "nosuch"]].concat());
+        assert!(code == Some(1) && lines.is_empty(), "{lines:?}");
+        assert!(said.contains("the store has no plugin nosuch in the pipeline shop; it has: mail"), "{said}");
+    }
+    let store = format!("file:{}", scene.directory.path().display());
+    let (code, _, said) = run(&["dead-letters", "list", "--store", &store, "--name", "nosuch"]);
+    assert!(
+        code == Some(1) && said.contains("has no pipeline nosuch; it has: shop. help: pass --name"),
+        "{said}"
+    );
+    // One that is known may have none that are meant.
+    let (lines, code, said) = scene.run(&["drop", "--plugin", "mail", "--kind", "rejected"]);
+    assert_eq!((lines, code), (vec!["0 dead letters dropped".to_owned()], Some(0)), "{said}");
+    assert_eq!(scene.left().await.len(), 5);
+}
+
+#[tokio::test]
+async fn letters_of_one_op_and_one_plugin_are_told_by_their_ids() {
+    let scene = Scene::new().await;
+    let op = scene.letters[2].op.id().to_string();
+    let store = in_directory(&scene.directory, &scene.own).await;
+    store.add_dead_letter(&DeadLetter { id: "z".to_owned(), ..scene.letters[2].clone() }).await.unwrap();
+    drop(store);
+    let (_, code, said) = scene.run(&["show", &op]);
+    assert_eq!(code, Some(1));
+    let ids = format!("of the plugin mail. help: pass the id of one: {}, z", scene.letters[2].id);
+    assert!(said.contains(&ids), "{said}");
+}
+
+#[tokio::test]
 async fn a_letter_is_found_by_the_id_of_its_op() {
     let scene = Scene::new().await;
     let op = scene.letters[2].op.id().to_string();

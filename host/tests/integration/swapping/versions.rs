@@ -168,6 +168,7 @@ async fn a_swap_is_told_by_hand_too() {
     assert_eq!(code, Some(0), "{said}");
     let version = scene.version();
     assert_eq!(out, format!("going on with version {version}: p\n"));
+    assert!(said.contains("the file is called print_ops, and it subscribes to something else"), "{said}");
     assert_ne!(version, before);
     // What is no plugin is refused, and where there is none of the name.
     let other = path_in(&scene.directory, "text.wasm");
