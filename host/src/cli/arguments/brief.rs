@@ -29,20 +29,23 @@ const SHOWN: [&str; 18] = [
 ];
 
 /// The same of a command that is about a host that runs, or about what one has kept, or that prints.
-const SHOWN_OF_HOSTS: [&str; 4] = ["admin", "name", "store", "start"];
+const SHOWN_OF_HOSTS: [&str; 6] = ["admin", "all", "name", "new", "start", "store"];
+/// Where a command that looks at what was kept would begin is of no account.
+const HIDDEN_OF_STORES: &str = "start";
 /// An argument of the commands that are hosts themselves, which have most options.
 const OF_DELIVERY: &str = "ordering";
 
 /// The command, with a short help. `path`: what is typed to call it.
 pub(super) fn brief(command: Command, path: &str) -> Command {
     let hides = command.get_arguments().filter(|argument| !argument.is_hide_set()).count() > FEW;
-    let delivers = command.get_arguments().any(|argument| argument.get_id() == OF_DELIVERY);
+    let has = |name: &str| command.get_arguments().any(|argument| argument.get_id() == name);
+    let (delivers, looks_at_store) = (has(OF_DELIVERY), has("store"));
     let command = command.mut_args(|argument| {
         let name = argument.get_id().as_str();
         let is_shown = !hides
             || argument.is_positional()
             || SHOWN.contains(&name)
-            || (!delivers && SHOWN_OF_HOSTS.contains(&name));
+            || (!delivers && SHOWN_OF_HOSTS.contains(&name) && !(looks_at_store && name == HIDDEN_OF_STORES));
         shorten(argument).hide_short_help(!is_shown)
     });
     let command = match command.get_after_help().map(ToString::to_string) {
@@ -169,8 +172,8 @@ mod tests {
             (&["pause"], &["--admin"]),
             (&["status"], &["--admin"]),
             (&["checkpoints", "list"], &["--name", "--store", "--uri"]),
-            (&["checkpoints", "set"], &["--name", "--store", "--uri", "--plugin"]),
-            (&["checkpoints", "reset"], &["--name", "--store", "--uri", "--plugin"]),
+            (&["checkpoints", "set"], &["--name", "--store", "--uri", "--plugin", "--new", "--all"]),
+            (&["checkpoints", "reset"], &["--name", "--store", "--uri", "--plugin", "--all"]),
             (&["dead-letters", "list"], &["--name", "--store", "--uri"]),
             (&["dead-letters", "drop"], &["--name", "--store", "--uri"]),
             (&["tail"], &["--start", "--uri"]),
