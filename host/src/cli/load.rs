@@ -70,7 +70,7 @@ pub(super) async fn load_for_files(settings: &Settings) -> anyhow::Result<Vec<(S
     check_mail(settings)?;
     let plugins = load(&Loader::new(settings)?, settings).await?;
     let services = services(settings).await?;
-    plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services));
+    plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services, "ends the replay"));
     Ok(plugins.into_iter().map(|(plugin, own)| (Slot::new(plugin, services.clone()), own)).collect())
 }
 

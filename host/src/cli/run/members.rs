@@ -13,6 +13,9 @@ use super::watch::{Signature, signature};
 use crate::cli::asking::{self, say_gaps};
 use crate::cli::load::{Loader, present};
 
+/// What becomes of an op whose plugin lacks something.
+const WAITS: &str = "waits";
+
 /// A plugin of the host.
 #[derive(Clone)]
 pub(super) struct Member {
@@ -126,7 +129,7 @@ impl Members {
 
     fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
-        say_gaps(&plugin, &self.services);
+        say_gaps(&plugin, &self.services, WAITS);
         let member = Member {
             seen,
             path,
@@ -242,7 +245,7 @@ impl Members {
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
-                    say_gaps(&plugin, &self.services);
+                    say_gaps(&plugin, &self.services, WAITS);
                     member.slot.swap(plugin);
                 }
                 Err(error) => {

@@ -131,6 +131,7 @@ fn a_dry_run_waits_for_no_grant_and_does_nothing() {
     let replay = ["replay", &file, "--plugin", &errand, "--dry-run"];
     let (code, out, said) = run(&replay);
     assert_eq!(code, Some(1), "{out}{said}");
+    assert!(said.contains("An op that needs it is counted as not known"), "{said}");
     assert!(
         said.contains("not known what becomes of the op, as something is in its way: mail is not granted"),
         "{said}"
