@@ -226,8 +226,9 @@ async fn checkpoints_are_listed_set_and_reset() {
     for command in [&["list"][..], &["show"], &["reset"]] {
         let (code, _, error) = scene.checkpoints(&[command, &["--plugin", "nosuch"]].concat());
         assert!(code == Some(1) && error.contains("it has: first, second, third"), "{error}");
-        let (code, _, error) =
-            scene.checkpoints(&[command, &["--plugin", "first", "--name", "nosuch"]].concat());
+        let store = format!("file:{}", scene.directory.path().display());
+        let elsewhere = ["--plugin", "first", "--name", "nosuch", "--store", &store];
+        let (code, _, error) = run(&[&["checkpoints"], command, &elsewhere].concat());
         assert!(code == Some(1) && error.contains("has no pipeline nosuch; it has: starts"), "{error}");
     }
     let (code, out, _) = scene.checkpoints(&["reset", "--plugin", "second", "--output", "json"]);
