@@ -1,5 +1,6 @@
 //! Values that are not to be seen.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -81,6 +82,27 @@ impl fmt::Debug for Secret {
         }
     }
 }
+
+/// Returns the text, without the user and password of each URL in it.
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        // Up to the end of the word, as a password may have a slash in it that should have been escaped.
+        let end = after.find(|character: char| character.is_whitespace() || "'\"<>`".contains(character));
+        let (url, next) = after.split_at(end.unwrap_or(after.len()));
+        shown.push_str(before);
+        shown.push_str(url.rsplit_once('@').map_or(url, |(_, server)| server));
+        rest = next;
+    }
+    if shown.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
+}
+
 /// Returns the server of a URL, as it may be shown: without user and password, and without the path and what comes after it, which may
 /// hold a secret too. Where the URL is not valid, rather too little is shown.
 pub fn server(url: &str) -> String {
@@ -108,6 +130,18 @@ mod tests {
             ("smtp://localhost:1025", "smtp://localhost:1025"),
         ] {
             assert_eq!(server(url), shown);
+        }
+    }
+
+    #[test]
+    fn a_text_is_shown_without_the_passwords_of_its_urls() {
+        for (text, shown) in [
+            ("invalid value 'http=https://ada:s3cret@host/x' for", "invalid value 'http=https://host/x' for"),
+            ("mongodb://ada:s/3@c@a,b/?w=1 and smtp://b:c@d", "mongodb://a,b/?w=1 and smtp://d"),
+            ("https://host/a@b", "https://b"),
+            ("ada@example.com, http://localhost:1", "ada@example.com, http://localhost:1"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
         }
     }
 }

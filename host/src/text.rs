@@ -41,6 +41,35 @@ pub fn indented(text: &str, spaces: usize) -> String {
     lines(text).replace('\n', &format!("\n{:spaces$}", ""))
 }
 
+/// Returns how many of something there are: `1 dead letter`, `2 retries`. `one` is what one of them is called.
+pub fn counted(count: u64, one: &str) -> String {
+    let ends_with = |ends: &[&str]| ends.iter().any(|end| one.ends_with(end));
+    match one.strip_suffix('y') {
+        _ if count == 1 => format!("1 {one}"),
+        Some(stem) if !ends_with(&["ay", "ey", "oy"]) => format!("{count} {stem}ies"),
+        _ if ends_with(&["s", "x", "ch", "sh"]) => format!("{count} {one}es"),
+        _ => format!("{count} {one}s"),
+    }
+}
+
+/// What one of something is called, and what several are, where that is more than a word.
+pub type Names = (&'static str, &'static str);
+
+/// Lists how many of each there are: `1 entry of a migration, 2 no-ops`.
+pub fn listed(counts: impl Iterator<Item = (Names, u64)>) -> String {
+    let words = |((one, several), count)| format!("{count} {}", if count == 1 { one } else { several });
+    counts.map(words).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the text as a shell takes it for one word.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,+@%".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
 fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     let is_escaped = |character: char| is_unsafe(character) && !is_kept(character);
     if !text.contains(is_escaped) {
@@ -78,6 +107,35 @@ mod tests {
         for shown in ["", "plain", "Grüße, 你好, שלום, 👩\u{200d}🚀, é", r"\u001b"] {
             assert!(matches!(line(shown), Cow::Borrowed(same) if same == shown), "{shown}");
         }
+    }
+
+    #[test]
+    fn one_is_not_called_as_several_are() {
+        for (one, several) in [
+            ("checkpoint", "checkpoints"),
+            ("no-op", "no-ops"),
+            ("retry", "retries"),
+            ("batch", "batches"),
+            ("key", "keys"),
+        ] {
+            assert_eq!(counted(1, one), format!("1 {one}"));
+            assert_eq!(counted(0, one), format!("0 {several}"));
+            assert_eq!(counted(1000, one), format!("1000 {several}"));
+        }
+        let counts = [(("entry of a migration", "entries of migrations"), 1), (("no-op", "no-ops"), 2)];
+        assert_eq!(listed(counts.into_iter()), "1 entry of a migration, 2 no-ops");
+    }
+
+    #[test]
+    fn a_shell_takes_what_is_quoted_for_one_word() {
+        for text in
+            ["", "x=-1h 30m", r#"x={"_data":"82AB"}"#, "a'b", "$HOME", "*", "plain.wasm", "x=1.5", "a;b", "ü"]
+        {
+            let echo = format!("printf %s {}", quoted(text));
+            let said = std::process::Command::new("sh").args(["-c", &echo]).output().unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
+        }
+        assert_eq!(quoted("x=2026-01-31T12:00:00Z"), "x=2026-01-31T12:00:00Z");
     }
 
     /// Random texts, of which each third character is a dangerous one.

@@ -9,7 +9,7 @@ use ureq::http::Response;
 use ureq::{Body, Error};
 
 use super::AdminAddress;
-use crate::delivery::HostStatus;
+use crate::delivery::{HostStatus, Swapped};
 
 /// A host on this machine answers at once, or is not there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -74,12 +74,6 @@ struct Told {
     plugins: Vec<String>,
 }
 
-/// What a plugin goes on with.
-#[derive(Deserialize)]
-struct Swapped {
-    version: String,
-}
-
 impl AdminClient {
     /// For the host that listens at this address, and wants this token.
     ///
@@ -130,13 +124,12 @@ impl AdminClient {
         self.tell("seek", plugin, Some(to))
     }
 
-    /// Has a plugin go on with the version that is in a file of the host's machine. Gives back its version.
+    /// Has a plugin go on with the version that is in a file of the host's machine.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn swap(&self, plugin: &str, file: &str) -> Result<String, ClientError> {
-        let Swapped { version } = self.post("swap", &[("plugin", Some(plugin)), ("file", Some(file))])?;
-        Ok(version)
+    pub fn swap(&self, plugin: &str, file: &str) -> Result<Swapped, ClientError> {
+        self.post("swap", &[("plugin", Some(plugin)), ("file", Some(file))])
     }
 
     fn tell(&self, what: &str, plugin: Option<&str>, to: Option<&str>) -> Result<Vec<String>, ClientError> {

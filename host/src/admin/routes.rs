@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::metrics::Metrics;
 use super::text_format::TextFormat;
-use crate::delivery::{Control, ControlError, HostStatus, Standing};
+use crate::delivery::{Control, ControlError, HostStatus, Standing, Swapped};
 use crate::source::{NoStart, Start};
 
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
@@ -109,8 +109,8 @@ async fn swap(
     swap: Result<Query<Swap>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Swap { plugin, file }) = swap?;
-    let version = control.swap(&plugin, &file).await?;
-    Ok(Json(json!({ "plugins": [plugin], "version": version })).into_response())
+    let Swapped { version, warning } = control.swap(&plugin, &file).await?;
+    Ok(Json(json!({ "plugins": [plugin], "version": version, "warning": warning })).into_response())
 }
 
 fn ready(control: &Control, grace: Duration) -> Response {

@@ -16,10 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where a mail server listens on the machine of a person who tries a plugin.
 const SMTP: &str = "smtp://localhost:25";
 
-/// Says what a plugin asks for and does not have.
-pub(super) fn say_gaps(plugin: &Plugin, services: &Services) {
+/// Says what a plugin asks for and does not have. `then`: what becomes of an op that needs it, where it is not a dry run.
+pub(super) fn say_gaps(plugin: &Plugin, services: &Services, then: &str) {
     if let Some(gaps) = plugin.gaps_in_words(services) {
-        tracing::warn!(plugin = plugin.name(), "{gaps}. An op that needs it waits");
+        let then = if services.recorder.is_some() { "is counted as not known" } else { then };
+        tracing::warn!(plugin = plugin.name(), "{gaps}. An op that needs it {then}");
     }
 }
 

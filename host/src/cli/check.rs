@@ -20,11 +20,11 @@ use super::output::{print_json, print_text};
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
     let mut all_are = true;
-    for path in &arguments.paths {
+    for path in &arguments.of.paths {
         let checked = check(&engine, path, settings);
         all_are &= checked.is_ok();
         let path = path.to_string_lossy();
-        match (arguments.output, checked) {
+        match (arguments.of.output, checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
             (Format::Text, Err(error)) => print_text(&no_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,

@@ -9,12 +9,12 @@ use gtm_host::plugin::{Engine, LoadError, Plugin, PluginSetup};
 use gtm_host::text::{indented, line};
 use serde_json::json;
 
-use super::arguments::{CheckArguments, Format};
+use super::arguments::{CompileArguments, Format};
 use super::compile_component::compilation;
 use super::directories;
 use super::output::{print_json, print_text};
 
-pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let cache = directories::cache(settings)?;
     let engine = Engine::compiling(&cache, compilation())?;
     let mut all_are = true;

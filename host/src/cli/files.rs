@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use gtm_host::op::Namespace;
 use gtm_host::source::file::{Options, is_compressed};
 
 use super::arguments::FileArguments;
+use super::usage::{OrUsage, bail_usage};
 
 pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<Options> {
     let (from, to) = (arguments.from(), arguments.to());
     if from.zip(to).is_some_and(|(from, to)| from > to) {
-        bail!("--from is after --to: nothing is between them");
+        bail_usage!("--from is after --to: nothing is between them");
     }
     let namespace = arguments.collection.as_deref().map(namespace).transpose()?;
     Ok(Options { from, to, namespace })
@@ -29,7 +30,8 @@ pub(super) fn sizes(paths: &[PathBuf]) -> u64 {
 fn namespace(text: &str) -> anyhow::Result<Namespace> {
     let parts =
         text.split_once('.').filter(|(database, collection)| !database.is_empty() && !collection.is_empty());
-    let (database, collection) =
-        parts.context(format!("\"{text}\" is no namespace: --collection takes DATABASE.COLLECTION"))?;
+    let (database, collection) = parts
+        .context(format!("\"{text}\" is not a namespace: --collection takes DATABASE.COLLECTION"))
+        .or_usage()?;
     Ok(Namespace { database: database.into(), collection: collection.into() })
 }

@@ -5,6 +5,7 @@ use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::op::Timestamp;
 use gtm_host::source::{Choice, Follow, Position, Restart};
 use gtm_host::store::{Checkpoint, CheckpointKey, Store};
+use gtm_host::text::quoted;
 use gtm_host::workers::Group;
 
 /// What was decided of a plugin's beginning, beside the start that is set in its [`Follow`].
@@ -49,10 +50,11 @@ pub(super) async fn begin(
     if kept.deployment != deployment {
         bail!(
             "the checkpoint of the plugin {plugin} in the pipeline {} is of another deployment: of {}, and this is {deployment}. \
-             help: connect to that one; or pass --restart-from {plugin}=now, or another start, to begin there on this one; or give \
+             help: connect to that one; or pass --restart-from {}, or another start, to begin there on this one; or give \
              this pipeline another name (--name)",
             key.pipeline,
-            kept.deployment
+            kept.deployment,
+            quoted(&format!("{plugin}=now"))
         );
     }
     let position = resumed(key, &kept, follow)?;
@@ -61,14 +63,16 @@ pub(super) async fn begin(
             plugin,
             checkpoint = %kept.position,
             "resuming from the checkpoint: --restart-from {} was done before. help: to do it again, stop the host, run gtm-host \
-             checkpoints set {} --plugin {plugin}, and start it",
+             checkpoints set {} --plugin {}, and start it",
             restart.words(),
-            restart.words()
+            quoted(restart.words()),
+            quoted(plugin)
         ),
         (None, Some(start)) => tracing::info!(
             plugin,
             checkpoint = %kept.position,
-            "resuming from the checkpoint: --start {start} is ignored. help: pass --restart-from {plugin}={start} to begin there"
+            "resuming from the checkpoint: --start {start} is ignored. help: pass --restart-from {} to begin there",
+            quoted(&format!("{plugin}={start}"))
         ),
         (None, None) => {}
     }
@@ -93,8 +97,9 @@ fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &Follow) -> anyhow::R
             let Some(time) = times.into_iter().flatten().min() else {
                 bail!(
                     "the plugin {plugin} cannot resume: its checkpoint is a place in a change stream, {checkpoint}, of which the time \
-                     is not known, and the oplog is read. help: pass --source change-stream; or --restart-from {plugin}=START, where \
-                     START is a time before the host stopped"
+                     is not known, and the oplog is read. help: pass --source change-stream; or --restart-from {}, where \
+                     START is a time before the host stopped",
+                    quoted(&format!("{plugin}=START"))
                 )
             };
             let position = Position::before(time);

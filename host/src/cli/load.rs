@@ -1,6 +1,7 @@
 //! Plugins, loaded as the settings say, and what the host has for them.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use gtm_host::store::Store;
 
 use super::asking::say_gaps;
 use super::compile_component::compilation;
+use super::usage::{OrUsage, of_settings};
 use super::{DEFECT, directories};
 
 /// Loads plugins.
@@ -45,13 +47,18 @@ impl Loader {
     }
 }
 
+/// The plugins that there are. One that has no path was not said where it is.
+pub(super) fn present(settings: &Settings) -> anyhow::Result<BTreeMap<String, (PathBuf, PluginSettings)>> {
+    settings.present_plugins().map_err(|error| of_settings(error.into()))
+}
+
 /// Loads each plugin that there is, with what is set for it.
 pub(super) async fn load(
     loader: &Loader,
     settings: &Settings,
 ) -> anyhow::Result<Vec<(Plugin, PluginSettings)>> {
     let mut plugins = Vec::new();
-    for (name, (path, plugin)) in settings.present_plugins()? {
+    for (name, (path, plugin)) in present(settings)? {
         let loaded = loader.load(&name, &path, &plugin, settings.limits()).await?;
         plugins.push((loaded, plugin));
     }
@@ -60,9 +67,10 @@ pub(super) async fn load(
 
 /// Loads each plugin for use over files: with mail, if it is granted, and without a cluster.
 pub(super) async fn load_for_files(settings: &Settings) -> anyhow::Result<Vec<(Slot, PluginSettings)>> {
+    check_mail(settings)?;
     let plugins = load(&Loader::new(settings)?, settings).await?;
     let services = services(settings).await?;
-    plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services));
+    plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services, "ends the replay"));
     Ok(plugins.into_iter().map(|(plugin, own)| (Slot::new(plugin, services.clone()), own)).collect())
 }
 
@@ -83,15 +91,23 @@ fn say(effect: Effect) {
     tracing::info!(plugin = &*plugin, op, "dry run, not done: {capability} {what}");
 }
 
-async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
+/// Makes sure that what is said of the mail server can be understood, before anything that takes long.
+pub(super) fn check_mail(settings: &Settings) -> anyhow::Result<()> {
+    unasked_mailer(settings).map(drop)
+}
+
+/// A mailer whose server was not asked anything yet.
+fn unasked_mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     let Mail { url, url_file, from } = &settings.mail;
-    let url = settings
-        .for_this_run
-        .smtp
-        .clone()
-        .map_or_else(|| secret(url.as_deref(), url_file.as_deref()), |url| Ok(Some(url)))?;
-    let Some(url) = url else { return Ok(None) };
-    let mailer = Mailer::new(&url, from.as_deref())?;
+    let url = match &settings.for_this_run.smtp {
+        Some(url) => Some(url.clone()),
+        None => secret(url.as_deref(), url_file.as_deref())?,
+    };
+    url.map(|url| Mailer::new(&url, from.as_deref())).transpose().or_usage()
+}
+
+async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
+    let Some(mailer) = unasked_mailer(settings)? else { return Ok(None) };
     if settings.dry_run {
         return Ok(Some(mailer));
     }

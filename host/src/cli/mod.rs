@@ -13,6 +13,7 @@ mod dead_letters;
 mod directories;
 mod files;
 mod going_on;
+mod known;
 mod load;
 mod logging;
 mod new;
@@ -25,6 +26,7 @@ mod summary;
 mod table;
 mod tail;
 mod try_plugin;
+mod usage;
 mod workers;
 
 use std::io::Write;
@@ -44,7 +46,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// The exit status of what was stopped before its end, as a shell has it for SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the program: 0 when it did what it should, 1 when it failed, 2 when it was not understood.
+/// Runs the program: 0 when it did what it should, 1 when it failed, 2 when what was said to it was not understood.
 pub(crate) fn main() -> ExitCode {
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Command::CompileComponent(arguments) = &command {
@@ -57,7 +59,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Ok(settings)
     });
-    let settings = match started {
+    let settings = match started.map_err(usage::of_settings) {
         Ok(settings) => settings,
         Err(error) => return fail(&error, LogFormat::Text),
     };
@@ -109,11 +111,6 @@ where
     result
 }
 
-/// `3 insert, 2 delete`
-fn listed(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
-    counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
-}
-
 /// The last word of a program that fails, in the form of its log.
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     match format {
@@ -127,5 +124,5 @@ fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
             drop(writeln!(std::io::stderr(), "{line}"));
         }
     }
-    ExitCode::FAILURE
+    usage::status(error)
 }

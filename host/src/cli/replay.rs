@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::bail;
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
-use gtm_host::delivery::{Replayed, replay};
+use gtm_host::delivery::{Replayed, Summary, replay};
 use gtm_host::display::Display;
 use gtm_host::selection::Selection;
 use gtm_host::source::file::{Files, Report};
 use gtm_host::store::Store;
-use gtm_host::text::{line, lines};
+use gtm_host::text::{counted, line, lines};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ReplayArguments};
@@ -63,6 +63,15 @@ pub(super) async fn run(
         }
     }
     read?;
+    let is_wanted = |summary: &Summary| summary.unwanted < summary.read;
+    if summary.has_documents()
+        && !shutdown.is_cancelled()
+        && !plugins.iter().any(|(_, summary)| is_wanted(summary))
+    {
+        tracing::warn!(
+            "no plugin wanted anything of these files. help: run gtm-host check on the file of a plugin to see what it subscribes to"
+        );
+    }
     if let Some((plugin, reason)) = blocked {
         bail!("the plugin {plugin} can handle nothing: {reason}");
     }
@@ -77,5 +86,5 @@ pub(super) async fn run(
 fn show(display: &mut Display, sizes: u64, report: &Report) {
     let documents: u64 = report.files.iter().map(|file| file.documents).sum();
     let bytes: u64 = report.files.iter().map(|file| file.bytes).sum();
-    display.show(bytes, sizes, format_args!("{documents} documents, {}", ByteSize(bytes)));
+    display.show(bytes, sizes, format_args!("{}, {}", counted(documents, "document"), ByteSize(bytes)));
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use gtm_host::config::{Settings, secret};
+use gtm_host::config::{Settings, Source, secret};
 use gtm_host::op::Timestamp;
 use gtm_host::plugin::Cluster;
 use gtm_host::selection::Selection;
-use gtm_host::source::connect::{self, Deployment, connect};
+use gtm_host::source::connect::{self, ConnectError, Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
 use gtm_host::source::{self, Choice, Follow, SourceHealth, choose};
 use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::usage::{OrUsage, Usage, bail_usage};
 
 const URI: &str = "mongodb://localhost:27017";
 
@@ -32,7 +34,8 @@ impl Server {
         let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
         // Each has a cursor that waits, a look-up now and then, and the four readers of a snapshot.
         let connections = u32::try_from(6 * readers)?;
-        let (client, deployment) = connect(uri.as_deref().unwrap_or(URI), connections).await?;
+        let (client, deployment) =
+            connect(uri.as_deref().unwrap_or(URI), connections).await.map_err(failed)?;
         let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
         if let Choice::ChangeStream(Some(reason)) = &choice {
             tracing::info!("reading change streams, not the oplog: {reason}");
@@ -115,7 +118,7 @@ pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Cl
 
 /// The cluster at this URI. Nothing is asked yet.
 pub(super) async fn cluster(uri: &str) -> anyhow::Result<Cluster> {
-    let (client, hosts) = connect::client_for_plugins(uri).await?;
+    let (client, hosts) = connect::client_for_plugins(uri).await.map_err(failed)?;
     Ok(Cluster { client, hosts: hosts.into() })
 }
 
@@ -123,22 +126,45 @@ pub(super) async fn cluster(uri: &str) -> anyhow::Result<Cluster> {
 pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
     let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
-    Ok(connect(uri.as_deref().unwrap_or(URI), 2).await?.0)
+    Ok(connect(uri.as_deref().unwrap_or(URI), 2).await.map_err(failed)?.0)
 }
 
-/// The store that the settings name, without following anything.
+/// The store that the settings name, which is there, without following anything.
 pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
     let client = match settings.store.kind {
         StoreKind::Mongodb => client(settings).await?,
         // Of no use here: what is in a directory can be looked at while the server is down.
         StoreKind::File(_) | StoreKind::None => Client::with_uri_str(URI).await?,
     };
-    Ok(Store::open(&settings.store.kind, &client).await?)
+    let store = Store::open_existing(&settings.store.kind, &client).await?;
+    if !store.keeps() {
+        bail_usage!("nothing is kept with --store none. help: pass the store that the host uses (--store)");
+    }
+    Ok(store)
+}
+
+/// Makes sure that what is said of the server can be understood, before anything that takes long.
+pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
+    let Source { uri, uri_file, oplog, .. } = &settings.source;
+    oplog.as_deref().map(namespace).transpose()?;
+    match secret(uri.as_deref(), uri_file.as_deref())? {
+        Some(uri) => connect::check(&uri).or_usage(),
+        None => Ok(()),
+    }
+}
+
+/// A URI that cannot be understood is one of usage; a server that cannot be had is not.
+fn failed(error: ConnectError) -> anyhow::Error {
+    match error {
+        ConnectError::Uri { .. } | ConnectError::UserInfo => Usage(error.into()).into(),
+        _ => error.into(),
+    }
 }
 
 fn namespace(namespace: &str) -> anyhow::Result<Namespace> {
     namespace
         .parse()
         .ok()
-        .context(format!("\"{namespace}\" is no namespace: --oplog takes DATABASE.COLLECTION"))
+        .context(format!("\"{namespace}\" is not a namespace: --oplog takes DATABASE.COLLECTION"))
+        .or_usage()
 }

@@ -1,15 +1,15 @@
 //! What was read, at the end of a command, for people and for programs.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use gtm_host::delivery::{Emitted, Summary};
 use gtm_host::source::file::{Contents, Report};
 use gtm_host::source::{Skipped, skipped_by_name};
-use gtm_host::text::line;
+use gtm_host::text::{Names, counted, line, listed};
 use serde_json::{Map, Value, json};
-
-use super::listed;
 
 /// What was read.
 #[derive(Default)]
@@ -32,9 +32,14 @@ impl ReadSummary {
         self.report.as_ref().is_some_and(|report| report.totals.is_damaged())
     }
 
-    fn passed_over(&self) -> Vec<(&'static str, u64)> {
+    /// Whether anything was read of files.
+    pub(super) fn has_documents(&self) -> bool {
+        self.report.iter().flat_map(|report| &report.files).any(|file| file.documents > 0)
+    }
+
+    fn passed_over(&self) -> Vec<(Names, u64)> {
         let server = skipped_by_name(&self.skipped);
-        let files = self.report.iter().flat_map(|report| report.totals.counts());
+        let files = self.report.iter().flat_map(|report| report.totals.named());
         server.chain(files).collect()
     }
 
@@ -56,7 +61,8 @@ impl ReadSummary {
         }
         object.insert("seconds".to_owned(), self.elapsed.as_secs_f64().into());
         object.insert("emitted".to_owned(), counts(self.emitted.counts()));
-        object.insert("skipped".to_owned(), counts(self.passed_over().into_iter()));
+        let skipped = self.passed_over().into_iter().map(|((_, several), count)| (several, count));
+        object.insert("skipped".to_owned(), counts(skipped));
         object
     }
 }
@@ -64,14 +70,16 @@ impl ReadSummary {
 impl fmt::Display for ReadSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in self.report.iter().flat_map(|report| &report.files) {
-            let what = format!("{}: {}", file.path.display(), contents(&file.contents));
-            writeln!(f, "{}, {} documents, {} bytes", line(&what), file.documents, file.bytes)?;
+            let what = format!("{}: {}", path(&file.path), contents(&file.contents));
+            let (documents, bytes) = (counted(file.documents, "document"), counted(file.bytes, "byte"));
+            writeln!(f, "{}, {documents}, {bytes}", line(&what))?;
         }
         if let Some(position) = &self.position {
             writeln!(f, "read up to {position}")?;
         }
-        let emitted = listed(self.emitted.counts());
-        let emitted = if emitted.is_empty() { "none" } else { &emitted };
+        let emitted: Vec<_> =
+            self.emitted.counts().map(|(operation, count)| format!("{count} {operation}")).collect();
+        let emitted = if emitted.is_empty() { "none".to_owned() } else { emitted.join(", ") };
         writeln!(f, "ops: {emitted}, in {:.1} s", self.elapsed.as_secs_f64())?;
         let passed_over = self.passed_over();
         if !passed_over.is_empty() {
@@ -98,6 +106,11 @@ pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
         (name.clone(), summary)
     });
     Value::Object(plugins.collect())
+}
+
+/// As people call it.
+fn path(path: &Path) -> Cow<'_, str> {
+    if path.as_os_str() == "-" { "the standard input".into() } else { path.to_string_lossy() }
 }
 
 fn contents(contents: &Contents) -> String {

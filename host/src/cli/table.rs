@@ -1,5 +1,6 @@
-//! Tables for people, in columns that are as wide as what is in them.
+//! Tables for people, in columns that are as wide as what is in them on a terminal.
 
+use console::measure_text_width;
 use gtm_host::text::line;
 
 use super::output::print_text;
@@ -7,17 +8,48 @@ use super::output::print_text;
 /// Rows that are held back until the widths of their columns are known.
 const HELD: usize = 100;
 
+/// Columns, as wide as they are known to be. Numbers stand right.
+#[derive(Debug)]
+pub(super) struct Columns {
+    widths: Vec<usize>,
+    numeric: Vec<bool>,
+}
+
+impl Columns {
+    pub(super) fn new(numeric: Vec<bool>) -> Self {
+        Self { widths: vec![0; numeric.len()], numeric }
+    }
+
+    /// Returns a line for each row. A cell may have colours.
+    pub(super) fn lines<R: AsRef<[String]>>(&mut self, rows: &[R]) -> Vec<String> {
+        for row in rows {
+            for (width, cell) in self.widths.iter_mut().zip(row.as_ref()) {
+                *width = (*width).max(measure_text_width(cell));
+            }
+        }
+        rows.iter().map(|row| self.line(row.as_ref())).collect()
+    }
+
+    fn line(&self, cells: &[String]) -> String {
+        let padded = cells.iter().zip(&self.widths).zip(&self.numeric).map(|((cell, width), numeric)| {
+            let padding = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+            if *numeric { padding + cell } else { cell.clone() + &padding }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
 /// A table of which rows are printed as they come, in parts: a column may become wider from one part to the next.
 pub(super) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
-    widths: [usize; N],
-    /// Columns of numbers, which stand right.
-    numbers: &'static [usize],
+    columns: Columns,
 }
 
 impl<const N: usize> Table<N> {
-    pub(super) fn new(head: [&str; N], numbers: &'static [usize]) -> Self {
-        Self { rows: vec![head.map(str::to_owned)], widths: [0; N], numbers }
+    /// `numbers`: the columns of numbers.
+    pub(super) fn new(head: [&str; N], numbers: &[usize]) -> Self {
+        let numeric = (0..N).map(|column| numbers.contains(&column)).collect();
+        Self { rows: vec![head.map(str::to_owned)], columns: Columns::new(numeric) }
     }
 
     /// Adds a row, whose cells may hold anything. Returns whether somebody reads it.
@@ -33,27 +65,8 @@ impl<const N: usize> Table<N> {
     }
 
     fn lines(&mut self) -> Vec<String> {
-        for row in &self.rows {
-            for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
         let rows = std::mem::take(&mut self.rows);
-        rows.iter().map(|row| self.line(row)).collect()
-    }
-
-    fn line(&self, row: &[String; N]) -> String {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(self.widths).enumerate() {
-            if column > 0 {
-                line.push_str("  ");
-            }
-            let padding = " ".repeat(width - cell.chars().count());
-            let cell = if self.numbers.contains(&column) { [&*padding, cell] } else { [&**cell, &padding] };
-            line.extend(cell);
-        }
-        line.truncate(line.trim_end().len());
-        line
+        self.columns.lines(&rows)
     }
 }
 
@@ -70,5 +83,13 @@ mod tests {
         assert_eq!(table.lines(), ["NAME       N  TEXT", "a          1  x", "plüsch  1000"]);
         table.rows.push(["b", "2", "y"].map(str::to_owned));
         assert_eq!(table.lines(), ["b          2  y"]);
+    }
+
+    #[test]
+    fn a_wide_character_takes_two_columns_and_a_colour_none() {
+        let rows = [["漢字", "x"], ["\u{1b}[31mred\u{1b}[0m", "y"], ["e\u{301}", "z"]];
+        let rows = rows.map(|row| row.map(str::to_owned));
+        let lines = Columns::new(vec![false; 2]).lines(&rows);
+        assert_eq!(lines, ["漢字  x", "\u{1b}[31mred\u{1b}[0m   y", "e\u{301}     z"]);
     }
 }

@@ -1,6 +1,7 @@
 //! `gtm-host tail`: prints each op as a line of Extended JSON.
 
 use std::io::{self, ErrorKind, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,14 +11,15 @@ use gtm_host::extended_json::{Form, write_op};
 use gtm_host::op::Op;
 use gtm_host::selection::Selection;
 use gtm_host::source::file::Files;
-use gtm_host::source::{Live, Position};
+use gtm_host::source::{Live, Position, Start};
 use gtm_host::text::lines;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TailArguments};
 use super::server::Server;
 use super::summary::ReadSummary;
-use super::{INTERRUPTED, files};
+use super::usage::OrUsage;
+use super::{INTERRUPTED, files, output};
 
 /// Bytes of lines that are put together before they are written.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
@@ -67,7 +69,12 @@ impl Input {
         }
         let server = Server::find(settings, 1).await?;
         let live = Live::open(server.follow(settings, selection)).await?;
-        let from = live.position().map(|position| format!(", from {position} on")).unwrap_or_default();
+        // The position before the oldest entry is not one that anybody knows.
+        let from = match (&settings.source.start, live.position()) {
+            (Some(Start::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
+            (_, Some(position)) => format!(", from {position} on"),
+            (_, None) => String::new(),
+        };
         tracing::info!("tailing {}{from}", server.describe());
         Ok(Self::Live(Box::new(live)))
     }
@@ -107,7 +114,7 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
     let patterns = if arguments.namespaces.is_empty() { &all[..] } else { &arguments.namespaces };
     let mut selection = Selection::default();
     for pattern in patterns {
-        selection.add(pattern, &arguments.operations).context("--namespace")?;
+        selection.add(pattern, &arguments.operations).context("--namespace").or_usage()?;
     }
     Ok(selection)
 }
@@ -121,10 +128,13 @@ async fn print(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let mut lines = Vec::new();
+    let mut unread = pin!(output::unread());
     loop {
         let ops = tokio::select! {
             biased;
             () = shutdown.cancelled() => input.buffered().await,
+            // Where no more changes come, nothing would be written that fails.
+            () = &mut unread => return Ok(false),
             ops = input.next() => ops?,
         };
         let Some(ops) = ops else { return Ok(true) };

@@ -15,7 +15,7 @@ use gtm_host::plugin::{
 };
 use gtm_host::selection::Selection;
 use gtm_host::source::file::{FileError, Files, Options};
-use gtm_host::text::{indented, line};
+use gtm_host::text::{counted, indented, line};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use super::arguments::{Format, TryArguments};
 use super::compile_component::compilation;
 use super::output::{print, print_text};
 use super::server::cluster;
+use super::usage::{OrUsage, bail_usage};
 use super::{INTERRUPTED, directories};
 
 pub(super) async fn run(
@@ -73,6 +74,11 @@ enum Outcome {
 
 impl Tried {
     async fn load(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<Self> {
+        let answers = answers(&arguments.answers)?;
+        let client = match arguments.uri() {
+            Some(uri) => Some(cluster(uri).await?),
+            None => None,
+        };
         let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
         let name = arguments.name();
         let own = settings.plugins.get(&name).cloned().unwrap_or_default();
@@ -84,12 +90,7 @@ impl Tried {
         let plugin = tokio::task::spawn_blocking(move || Plugin::load(&engine, &path, &setup)).await??;
         let effects: Arc<Mutex<Vec<_>>> = Arc::default();
         let taken = Arc::clone(&effects);
-        let answers = answers(&arguments.answers)?;
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
-        let client = match arguments.uri() {
-            Some(uri) => Some(cluster(uri).await?),
-            None => None,
-        };
         let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
         let slot = Slot::new(plugin, Services { client, recorder, ..Services::default() });
         Ok(Self { handler: Handler::new(&slot), slot, effects })
@@ -146,11 +147,14 @@ fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
             let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
             let body = match is_json {
                 true => body.clone().into_bytes(),
-                false => std::fs::read(body).with_context(|| {
-                    format!("--answer '{request}': {body} is not JSON, and not a file that can be read")
-                })?,
+                false => std::fs::read(body)
+                    .with_context(|| {
+                        format!("--answer '{request}': {body} is not JSON, and not a file that can be read")
+                    })
+                    .or_usage()?,
             };
-            let answer = HttpAnswer::new(request, body).map_err(|reason| anyhow!("--answer: {reason}"))?;
+            let answer =
+                HttpAnswer::new(request, body).map_err(|reason| anyhow!("--answer: {reason}")).or_usage()?;
             answers.push(answer);
         }
     }
@@ -219,9 +223,9 @@ struct Ops {
 
 impl Ops {
     fn of(arguments: &TryArguments) -> anyhow::Result<Self> {
-        let (paths, said) = (arguments.files.clone(), said(arguments)?);
+        let (paths, said) = (arguments.files.clone(), said(arguments).or_usage()?);
         if paths.is_empty() && said.is_empty() {
-            bail!(
+            bail_usage!(
                 "there is no op to hand over: say one, as in --insert shop.orders '{{\"_id\":1}}', or name a file by --op"
             );
         }
@@ -243,7 +247,8 @@ impl Ops {
                     Ok(self.said.take())
                 }
                 count => {
-                    bail!("{count} ops of the files cannot be read: the first of them is in the log above")
+                    let ops = counted(count, "op");
+                    bail!("{ops} of the files cannot be read: the first of them is in the log above")
                 }
             },
             Err(FileError::NoNamespace { file }) => bail!(
@@ -311,8 +316,8 @@ fn description(json: &str) -> anyhow::Result<bytes::Bytes> {
 fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> anyhow::Result<Op> {
     let parts = namespace.split_once('.').filter(|(db, collection)| !db.is_empty() && !collection.is_empty());
     let (database, collection) =
-        parts.with_context(|| format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))?;
-    let document = read_document(json).with_context(|| format!("{json} is no document"))?;
+        parts.with_context(|| format!("\"{namespace}\" is not a namespace: that is DATABASE.COLLECTION"))?;
+    let document = read_document(json).with_context(|| format!("{json} is not a document"))?;
     let is_deletion = operation == OperationType::Delete;
     let mut key = RawDocumentBuf::new();
     match document.get("_id")? {

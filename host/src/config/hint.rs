@@ -15,6 +15,11 @@ pub(super) fn with_hint(message: &str, written: &str) -> String {
 
 /// A value that is written in another form than it has. What is written in quotes may be a secret, and is not repeated.
 fn form(message: &str, written: &str) -> Option<String> {
+    if message.starts_with("invalid value: string") && message.ends_with("expected a duration") {
+        return Some(format!(
+            "{written} is not a time: write a number and a unit, like \"30s\" or \"500ms\""
+        ));
+    }
     let is_bare = !written.is_empty()
         && written.chars().all(|sign| sign.is_ascii_alphanumeric() || "-+.:_ ".contains(sign));
     if !is_bare || !message.starts_with("invalid") {

@@ -25,7 +25,7 @@ use crate::workers::ListDocument;
 use hint::with_hint;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 pub use store::StoreSettings;
-pub use values::parse_size;
+pub use values::{parse_size, parse_time};
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";
@@ -217,12 +217,14 @@ pub enum ConfigError {
     #[error(transparent)]
     Exposed(#[from] Exposed),
     /// The settings are not understood.
-    #[error("{}, line {line}: {reason}", path.display())]
+    #[error("{}, line {line}{}: {reason}", path.display(), key.as_ref().map(|key| format!(", {key}")).unwrap_or_default())]
     Invalid {
         /// Which file.
         path: PathBuf,
         /// From 1.
         line: usize,
+        /// The key whose value it is.
+        key: Option<String>,
         /// What was expected there. Not the line itself: it may hold a password.
         reason: String,
     },
@@ -323,13 +325,14 @@ impl Settings {
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
-        let mut settings: Self = toml::from_str(&text).map_err(|error| ConfigError::Invalid {
-            path: path.to_owned(),
-            line: line(&text, error.span().unwrap_or_default().start),
-            reason: with_hint(
-                error.message(),
-                text.get(error.span().unwrap_or_default()).unwrap_or_default(),
-            ),
+        let mut settings: Self = toml::from_str(&text).map_err(|error| {
+            let span = error.span().unwrap_or_default();
+            ConfigError::Invalid {
+                path: path.to_owned(),
+                line: line(&text, span.start),
+                key: key(&text, span.start),
+                reason: with_hint(error.message(), text.get(span).unwrap_or_default()),
+            }
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         settings.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
@@ -371,6 +374,14 @@ pub fn secret(value: Option<&str>, file: Option<&Path>) -> Result<Option<String>
 
 fn line(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+/// The key before a value that begins here.
+fn key(text: &str, value: usize) -> Option<String> {
+    let before = text.get(..value)?.lines().last()?.trim_end().strip_suffix('=')?.trim_end();
+    let is_key = |sign: char| sign.is_ascii_alphanumeric() || "_-.\"".contains(sign);
+    let key = before.rsplit(|sign| !is_key(sign)).next()?;
+    (!key.is_empty()).then(|| key.to_owned())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

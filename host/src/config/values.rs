@@ -1,5 +1,7 @@
 //! Values as they are written in a settings file, and what is said of one that is not clear.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
@@ -72,6 +74,15 @@ pub fn parse_size(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| format!("\"{text}\" is not a size: write a number and a unit, like \"256 MiB\""))
 }
 
+/// A time with its unit, as in `30s`.
+///
+/// # Errors
+/// It is not a time, or has no unit.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim())
+        .map_err(|_| format!("\"{text}\" is not a time: write a number and a unit, like 30s, 500ms or 2m"))
+}
+
 fn without_unit(number: &str) -> String {
     format!("{number} has no unit: write \"{number} MiB\", or B, KiB or GiB")
 }
@@ -79,6 +90,15 @@ fn without_unit(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!(parse_time("1m 30s"), Ok(Duration::from_secs(90)));
+        for none in ["5x", "5", "", "-1s", "99999999999999999999y"] {
+            let said = format!("\"{none}\" is not a time: write a number and a unit, like 30s, 500ms or 2m");
+            assert_eq!(parse_time(none), Err(said));
+        }
+    }
 
     #[test]
     fn a_size_has_a_unit() {

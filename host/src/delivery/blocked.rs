@@ -1,8 +1,9 @@
 //! A plugin that something is in the way of, whatever op it handles: it waits, and nothing is counted as failed.
 //!
 //! A missing grant, mail server or right is not the op's fault. Each lane that meets one waits with its op; the others go on. It is
-//! said once, until the plugin changes or works again.
+//! said once for each reason, until the plugin changes or works again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,6 +14,9 @@ use tokio::sync::watch;
 use super::breaker::BreakerPolicy;
 use crate::op::Op;
 use crate::plugin::Obstacle;
+
+/// So many reasons are said: ops may each have one of their own, such as an address that is not granted.
+const REASONS: usize = 16;
 
 /// What is in the way of a plugin, as its lanes see it.
 #[derive(Clone, Debug)]
@@ -27,8 +31,10 @@ pub(super) struct Blocked {
 struct State {
     /// Lanes that wait.
     waiting: usize,
-    /// What was last said to be in the way.
-    said: Option<String>,
+    /// What was met last.
+    reason: Option<String>,
+    /// What was said to be in the way, each reason once.
+    said: BTreeSet<String>,
     /// It was said, and not yet that it is over.
     is_announced: bool,
 }
@@ -50,7 +56,7 @@ impl Blocked {
         let mut state = self.state.subscribe();
         // It cannot end while this lives.
         let blocked = state.wait_for(|state| state.waiting > 0).await;
-        blocked.ok().and_then(|state| state.said.clone()).unwrap_or_default()
+        blocked.ok().and_then(|state| state.reason.clone()).unwrap_or_default()
     }
 
     /// An op met an obstacle.
@@ -102,22 +108,28 @@ impl Block {
 
     /// Says it, where it was not said, and gives back how long to wait.
     pub(super) fn meet(&mut self, reason: &str, op: &Op) -> Duration {
-        let is_new = self.blocked.state.borrow().said.as_deref() != Some(reason);
+        let is_new = self.wait(reason);
         if is_new && !self.blocked.silent.load(Ordering::Relaxed) {
             tracing::error!(
                 plugin = &*self.plugin, op = %op.id(),
                 "the plugin waits, and nothing is counted as failed, until this is changed: {reason}"
             );
         }
+        self.pauses.next().unwrap_or(self.blocked.policy.max_delay)
+    }
+
+    /// Waits from now on. Returns whether the reason is to be said. Lanes may meet it in the same moment, so that it is seen in one step
+    /// whether it was said, and taken for said.
+    fn wait(&mut self, reason: &str) -> bool {
         let waits = std::mem::replace(&mut self.waits, true);
+        let mut is_new = false;
         self.blocked.state.send_modify(|state| {
             state.waiting += usize::from(!waits);
-            if is_new {
-                state.said = Some(reason.to_owned());
-                state.is_announced = true;
-            }
+            state.reason = Some(reason.to_owned());
+            is_new = state.said.len() < REASONS && state.said.insert(reason.to_owned());
+            state.is_announced |= is_new;
         });
-        self.pauses.next().unwrap_or(self.blocked.policy.max_delay)
+        is_new
     }
 
     /// The op was handled after all.
@@ -128,7 +140,7 @@ impl Block {
         let mut is_news = false;
         self.blocked.state.send_modify(|state| {
             is_news = std::mem::take(&mut state.is_announced);
-            state.said = None;
+            state.said.clear();
         });
         if is_news {
             tracing::info!(
@@ -140,7 +152,7 @@ impl Block {
 
     /// The plugin is another: what is in its way then is said.
     pub(super) fn forget(&mut self) {
-        self.blocked.state.send_modify(|state| state.said = None);
+        self.blocked.state.send_modify(|state| state.said.clear());
     }
 }
 
@@ -175,6 +187,23 @@ mod tests {
         assert!(blocked.is_blocked());
         drop(other);
         assert!(!blocked.is_blocked());
+    }
+
+    #[test]
+    fn each_reason_is_said_once_until_it_is_over() {
+        let blocked = Blocked::new(BreakerPolicy::default());
+        let (mut one, mut other) = (blocked.begin(&"x".into()), blocked.begin(&"x".into()));
+        for is_new in [true, false, false] {
+            assert_eq!((one.wait("to ada"), other.wait("to bob")), (is_new, is_new));
+        }
+        one.over();
+        assert!(other.wait("to bob") && !one.wait("to bob"));
+        other.forget();
+        assert!(one.wait("to bob"));
+        for n in 0..REASONS {
+            one.wait(&n.to_string());
+        }
+        assert!(!one.wait("one of too many"));
     }
 
     #[test]

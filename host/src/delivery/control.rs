@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Summary;
 use super::progress::Progress;
 use super::settings::DeliverySettings;
+use super::swapped::Swapped;
 use crate::plugin::{LoadError, PluginMetrics, Slot, UsageStatus};
 use crate::source::{SourceHealth, SourceStatus, Start};
 
@@ -415,17 +416,17 @@ impl Control {
     }
 
     /// Has a plugin go on with the version that is in this file; in place, where nothing is said. The ops in work are finished by
-    /// the version before it, the next begin on this one, and the position stays. Gives back its version.
+    /// the version before it, the next begin on this one, and the position stays.
     ///
     /// # Errors
     /// See [`ControlError`]. Where the file is no version of it, the current one goes on.
-    pub async fn swap(&self, plugin: &str, file: &Path) -> Result<String, ControlError> {
+    pub async fn swap(&self, plugin: &str, file: &Path) -> Result<Swapped, ControlError> {
         let Some(plugin) = self.named(Some(plugin))?.pop() else { return Err(ControlError::Starting) };
         if let Some(error) = stopped(&*plugin) {
             return Err(error);
         }
         let (slot, file) = (plugin.slot().clone(), file.to_owned());
-        let name = plugin.name();
+        let (name, from) = (plugin.name(), file.clone());
         tracing::info!(
             plugin = name,
             "told to swap: version {} works until the new one is ready",
@@ -439,9 +440,12 @@ impl Control {
             tracing::warn!(plugin = name, "not swapped: {reason}");
             ControlError::Swap { current: version, reason: Box::new(reason.withheld()) }
         })?;
-        let version = successor.version().to_owned();
+        let swapped = Swapped::new(&from, &slot.current(), &successor);
+        if let Some(warning) = &swapped.warning {
+            tracing::warn!(plugin = name, "{warning}");
+        }
         slot.swap(successor);
-        Ok(version)
+        Ok(swapped)
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn Steered>>, ControlError> {

@@ -62,6 +62,8 @@ pub struct Turn {
     pub begin_anew: bool,
     /// It ended as the last plugin that ran has failed.
     pub none_left: bool,
+    /// The plugins that did not run at the end, as they had failed or could not begin.
+    pub stopped: Vec<String>,
 }
 
 /// A pipeline that runs.
@@ -242,6 +244,7 @@ pub async fn run_all(
     }
     control.deactivate();
     stop.shutdown.cancel();
+    turn.stopped = fleet.stopped.into_keys().collect();
     turn.skipped = reader.await?;
     turn.ended.sort_by(|one, other| one.plugin.cmp(&other.plugin));
     Ok(turn)

@@ -25,6 +25,7 @@ mod replay;
 mod retry;
 mod settings;
 mod summary;
+mod swapped;
 #[cfg(test)]
 mod testing;
 mod window;
@@ -42,3 +43,4 @@ pub use retry::RetryPolicy;
 use settings::Bounds;
 pub use settings::{DeliverySettings, Policy};
 pub use summary::{Emitted, Summary};
+pub use swapped::Swapped;

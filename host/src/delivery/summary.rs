@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::op::{Op, OperationType};
+use crate::text::counted;
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_none(count: &u64) -> bool {
@@ -46,10 +47,11 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { read, unwanted, handled, rejected, failed, unknown, retries, unfinished, .. } = self;
+        let (read, retries) = (counted(*read, "op"), counted(*retries, "retry"));
         write!(
             f,
-            "{read} ops read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \
-             {failed} failed, {unfinished} left unfinished; {retries} retries"
+            "{read} read, {unwanted} not wanted by the filter, {handled} handled, {rejected} rejected, \
+             {failed} failed, {unfinished} left unfinished; {retries}"
         )?;
         match unknown {
             0 => Ok(()),

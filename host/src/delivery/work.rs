@@ -17,6 +17,7 @@ use super::settings::BatchPolicy;
 use crate::op::Op;
 use crate::plugin::{CallError, Failure, Filter, Handler, Met, Obstacle, Slot};
 use crate::store::DeadLetterKind;
+use crate::text::counted;
 
 /// What a lane calls.
 pub(super) trait Callee: Send {
@@ -234,8 +235,8 @@ impl<C: Callee> Lane<C> {
                 // Which of them it is shows when each is handled by itself.
                 tracing::warn!(
                     plugin = &*shared.plugin,
-                    "a batch of {} ops failed, each is handled by itself: {error}",
-                    together.len()
+                    "a batch of {} failed, each is handled by itself: {error}",
+                    counted(together.len() as u64, "op")
                 );
                 shared.progress.problem(Subject::Batch, &error.to_string());
                 return self.deliver_each(ops).await;
@@ -248,7 +249,8 @@ impl<C: Callee> Lane<C> {
                 Err(Failure::Reject(reason)) => Some(reason),
                 // Which op something is in the way of shows when each is handled by itself.
                 Err(Failure::Retry(reason)) => {
-                    return Ok((self.callee.met() == Met::default()).then_some(reason));
+                    let Met { obstacle, made_up, .. } = self.callee.met();
+                    return Ok((obstacle.is_none() && !made_up).then_some(reason));
                 }
             };
             let Some(waiting) = ops.pop_front() else { break };
@@ -334,10 +336,10 @@ impl<C: Callee> Lane<C> {
             match verdict {
                 Verdict::OfTheOp => {}
                 Verdict::Opened => {
-                    let failing = shared.breaker.failing();
+                    let failing = counted(shared.breaker.failing() as u64, "op");
                     tracing::error!(
                         plugin, op = %id,
-                        "the plugin failed on {failing} ops and handled none: it is paused, and tried again now and then until it \
+                        "the plugin failed on {failing} and handled none: it is paused, and tried again now and then until it \
                          works: {problem}"
                     );
                     continue;
@@ -413,7 +415,7 @@ impl<C: Callee> Lane<C> {
         match self.callee.handle(op, attempt).await {
             Ok(Ok(())) => Attempt::Done(Done::Handled),
             Ok(Err(Failure::Reject(reason))) => match self.callee.met() {
-                Met { made_up: true, .. } => self.not_known(op, &reason),
+                Met { made_up: true, .. } => self.not_known(op, MADE_UP, &reason),
                 Met { .. } => Attempt::Rejected(reason),
             },
             Ok(Err(Failure::Retry(reason))) => self.failed(op, reason),
@@ -424,21 +426,29 @@ impl<C: Callee> Lane<C> {
     /// A call failed, for this reason or for what it met.
     fn failed(&self, op: &Op, reason: String) -> Attempt {
         match self.callee.met() {
+            // Nobody waits for the end of a dry run.
+            Met { obstacle: Some(obstacle), is_dry: true, .. } => {
+                self.not_known(op, IN_THE_WAY, &obstacle.reason)
+            }
             Met { obstacle: Some(obstacle), .. } => Attempt::Blocked(obstacle),
-            Met { made_up: true, .. } => self.not_known(op, &reason),
+            Met { made_up: true, .. } => self.not_known(op, MADE_UP, &reason),
             Met { .. } => Attempt::Failed(reason),
         }
     }
 
-    /// In a dry run, an op that failed after an answer that was made up.
-    fn not_known(&self, op: &Op, reason: &str) -> Attempt {
+    /// In a dry run, an op that failed after an answer that was made up, or as something was in its way.
+    fn not_known(&self, op: &Op, why: &str, reason: &str) -> Attempt {
         tracing::info!(
             plugin = &*self.shared.plugin, op = %op.id(),
-            "dry run, not known what becomes of the op, as an answer was made up: {reason}"
+            "dry run, not known what becomes of the op, as {why}: {reason}"
         );
         Attempt::Done(Done::Unknown)
     }
 }
+
+/// Why it is not known in a dry run what becomes of an op.
+const MADE_UP: &str = "an answer was made up";
+const IN_THE_WAY: &str = "something is in its way";
 
 /// What the filter says of an op.
 enum Wanted {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 
+use crate::config::parse_time;
+
 /// What one host at a time works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseKey {
@@ -40,7 +42,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub enum NoTtl {
     /// Not a time.
     #[error("{0}")]
-    Time(#[from] humantime::DurationError),
+    Time(String),
     /// Too short.
     #[error("a lease lives for 1s at least")]
     Short,
@@ -51,6 +53,6 @@ pub enum NoTtl {
 /// # Errors
 /// It is no time, or less than a second.
 pub fn parse_ttl(text: &str) -> Result<Duration, NoTtl> {
-    let ttl = humantime::parse_duration(text)?;
+    let ttl = parse_time(text).map_err(NoTtl::Time)?;
     if ttl < SHORTEST { Err(NoTtl::Short) } else { Ok(ttl) }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::document::Stored;
 use super::hold::Holder;
 use super::leases::{Failed, Leases};
+use super::process::Process;
 use super::{LeaseError, LeaseKey};
 use crate::source::server_error::sentence;
 
@@ -15,7 +16,7 @@ use crate::source::server_error::sentence;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Returns who works under a lease: who renews it within `ttl`, as a host does several times. `on_wait` is told who held it last,
-/// before that is waited for. None: nobody does.
+/// before that is waited for. None: nobody does, as far as can be seen, or the process that held it is known to have ended.
 ///
 /// # Errors
 /// The lease cannot be read.
@@ -26,13 +27,15 @@ pub async fn holder(
     mut on_wait: impl FnMut(&str),
 ) -> Result<Option<String>, LeaseError> {
     let leases = Leases::new(client, key.clone(), Holder::new());
-    let Some(first) = held(&leases, ttl).await? else { return Ok(None) };
+    let has_ended = |held: &Stored| held.process.as_ref().is_some_and(Process::has_ended);
+    let Some(first) = held(&leases, ttl).await?.filter(|held| !has_ended(held)) else { return Ok(None) };
     on_wait(&first.holder);
     let since = Instant::now();
     while since.elapsed() < ttl {
         sleep(LOOK.min(ttl / 8)).await;
         match held(&leases, ttl).await? {
             None => return Ok(None),
+            Some(now) if has_ended(&now) => return Ok(None),
             Some(now) if now.state != first.state => return Ok(Some(now.holder)),
             Some(_) => {}
         }

@@ -69,6 +69,7 @@ impl Handler {
         let mut met = self.notes.met(&shared.handled);
         // What the plugin gets round by itself is not why a call failed.
         met.obstacle.take_if(|obstacle| shared.gets_round(&obstacle.reason));
+        met.is_dry = shared.services.recorder.is_some();
         met
     }
 

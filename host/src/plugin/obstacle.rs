@@ -23,6 +23,8 @@ pub struct Met {
     pub obstacle: Option<Obstacle>,
     /// An answer that the plugin got was made up, as what it wanted done was only taken down. What it says of its op may come of that.
     pub made_up: bool,
+    /// Nothing that the plugin wants done is done.
+    pub is_dry: bool,
 }
 
 /// Capabilities of which a plugin may be granted a part.
@@ -103,7 +105,7 @@ impl Notes {
             reason,
             handled: part.map(|part| handled.of(part).load(Ordering::Relaxed)),
         });
-        Met { obstacle, made_up: noted.made_up }
+        Met { obstacle, made_up: noted.made_up, is_dry: false }
     }
 
     /// The call handled its op.

@@ -295,7 +295,7 @@ mod tests {
         assert!(wants(&mut selection, "shop", "users", OperationType::Insert));
         assert!(!wants(&mut selection, "shop", "users2", OperationType::Insert));
         let said = selection.add("/shop(/", &[]).unwrap_err().to_string();
-        assert_eq!(said, "\"/shop(/\" is no regular expression: error: unclosed group");
+        assert_eq!(said, "\"/shop(/\" is not a valid regular expression: unclosed group");
         assert!(selection.add("shop", &[]).unwrap_err().to_string().contains("shop.*"));
     }
 

@@ -26,7 +26,7 @@ enum Matcher {
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
     /// A regular expression that is none.
-    #[error("\"{pattern}\" is no regular expression: {reason}")]
+    #[error("\"{pattern}\" is not a valid regular expression: {reason}")]
     Regex {
         /// As it was given.
         pattern: String,
@@ -183,7 +183,14 @@ fn regex(pattern: &str, expression: &str) -> Result<Matcher, PatternError> {
     built.map(Matcher::Regex).map_err(|error| PatternError::Regex {
         pattern: pattern.to_owned(),
         // The last line says it; those before it draw where.
-        reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+        reason: error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim()
+            .trim_start_matches("error: ")
+            .to_owned(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Connects to MongoDB and says in one sentence, with the remedy, why a deployment cannot be followed.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use bson::{Document, doc};
@@ -17,6 +18,9 @@ const SERVER_SELECTION: Duration = Duration::from_secs(10);
 
 /// Between two looks at a server: what a fail-over costs at most, beside the election.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Who waits longer is told for whom.
+const NOTICE: Duration = Duration::from_secs(1);
 
 const AUTHENTICATION_FAILED: i32 = 18;
 
@@ -113,6 +117,14 @@ impl fmt::Display for Deployment {
     }
 }
 
+/// Makes sure that a URI can be understood. No server is asked, and no name is looked up.
+///
+/// # Errors
+/// It cannot be understood.
+pub fn check(uri: &str) -> Result<(), ConnectError> {
+    uri::check(uri).map_err(|error| not_parsed(uri, &error))
+}
+
 /// Connections that plugins use at once.
 const FOR_PLUGINS: u32 = 32;
 
@@ -155,10 +167,24 @@ pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment)
     };
     let client = Client::with_options(options).map_err(|error| deployment.failed(&error))?;
 
-    let hello = client.database("admin").run_command(doc! { "hello": 1 }).await;
+    let database = client.database("admin");
+    let asked = async { database.run_command(doc! { "hello": 1 }).await };
+    let hello = with_notice(&deployment.hosts, asked).await;
     let hello = hello.map_err(|error| deployment.failed(&error))?;
     deployment.topology = topology(&hello, &deployment.hosts)?;
     Ok((client, deployment))
+}
+
+/// Logs whom is waited for, where that takes a while.
+async fn with_notice<T>(hosts: &str, asked: impl Future<Output = T>) -> T {
+    let mut asked = pin!(asked);
+    match tokio::time::timeout(NOTICE, &mut asked).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            tracing::info!("waiting for MongoDB at {hosts}");
+            asked.await
+        }
+    }
 }
 
 fn hosts(options: &mongodb::options::ClientOptions) -> String {

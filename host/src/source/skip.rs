@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::text::Names;
+
 /// How much was skipped, by reason.
 pub type Skipped = BTreeMap<Skip, u64>;
 
-/// The name of each reason, and how much was skipped for it.
-pub fn skipped_by_name(skipped: &Skipped) -> impl Iterator<Item = (&'static str, u64)> {
-    skipped.iter().map(|(skip, count)| (skip.name(), *count))
+/// The names of each reason, and how much was skipped for it.
+pub fn skipped_by_name(skipped: &Skipped) -> impl Iterator<Item = (Names, u64)> {
+    skipped.iter().map(|(skip, count)| (skip.names(), *count))
 }
 
 /// Counts one more. Gives back how many there are now.
@@ -52,18 +54,23 @@ impl Skip {
 
     /// Its name in logs and counts.
     pub fn name(self) -> &'static str {
+        self.names().1
+    }
+
+    /// What one is called, and what several are.
+    fn names(self) -> Names {
         match self {
-            Self::Noop => "no-ops",
-            Self::Migration => "entries of migrations",
-            Self::IndexBuild => "entries of index builds",
-            Self::LostPiece => "transactions with lost operations",
-            Self::Fragment => "fragments of events",
-            Self::TooLarge => "events that are too large",
-            Self::Backwards => "entries out of order",
-            Self::BadDelta => "updates without a description",
-            Self::BrokenDocument => "ops with a broken document",
-            Self::UnknownKind => "entries of unknown kinds",
-            Self::Malformed => "malformed entries",
+            Self::Noop => ("no-op", "no-ops"),
+            Self::Migration => ("entry of a migration", "entries of migrations"),
+            Self::IndexBuild => ("entry of an index build", "entries of index builds"),
+            Self::LostPiece => ("transaction with lost operations", "transactions with lost operations"),
+            Self::Fragment => ("fragment of an event", "fragments of events"),
+            Self::TooLarge => ("event that is too large", "events that are too large"),
+            Self::Backwards => ("entry out of order", "entries out of order"),
+            Self::BadDelta => ("update without a description", "updates without a description"),
+            Self::BrokenDocument => ("op with a broken document", "ops with a broken document"),
+            Self::UnknownKind => ("entry of an unknown kind", "entries of unknown kinds"),
+            Self::Malformed => ("malformed entry", "malformed entries"),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use mongodb::options::ClientOptions;
+use mongodb::options::{ClientOptions, ConnectionString};
 
 /// The options that the driver takes, or refuses for a reason that must not be ignored: security and the way to the server.
 const KNOWN: [&str; 43] = [
@@ -61,6 +61,11 @@ const LIKE: f64 = 0.8;
 /// The URI is not valid.
 pub(super) async fn parse(uri: &str) -> mongodb::error::Result<ClientOptions> {
     ClientOptions::parse(&*without_unknown(uri).0).await
+}
+
+/// Whether a URI is valid, as far as that can be seen without a look-up.
+pub(super) fn check(uri: &str) -> mongodb::error::Result<()> {
+    ConnectionString::parse(without_unknown(uri).0).map(drop)
 }
 
 /// Warns of each option that is ignored.

@@ -1,5 +1,7 @@
 //! The store on the cluster: the host's own database, written with a majority.
 
+use std::collections::BTreeSet;
+
 use bson::oid::ObjectId;
 use bson::raw::cstr;
 use bson::spec::BinarySubtype;
@@ -13,7 +15,7 @@ use super::dead_letter::Matcher;
 use super::fields::{Fields, VERSION};
 use super::letter_document::{self, Found, Parts};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, StateKey, StoreError, op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
 };
 use crate::own_database::own_database;
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
@@ -68,6 +70,22 @@ impl Cluster {
         let found: Vec<RawDocumentBuf> =
             timed(async { find.await?.try_collect().await }).await.map_err(error)?;
         found.iter().map(|document| CheckpointKey::of(document, NAME)).collect()
+    }
+
+    pub(super) async fn known(&self) -> Result<BTreeSet<Known>, StoreError> {
+        let mut known = BTreeSet::new();
+        let find = self.checkpoints.find(doc! {}).projection(doc! { "_id": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            let CheckpointKey { pipeline, plugin, .. } = CheckpointKey::of(&document, NAME)?;
+            known.insert(Known { pipeline, plugin });
+        }
+        let find = self.letters.find(doc! {}).projection(doc! { "version": 1, "pipeline": 1, "plugin": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            known.insert(Found::new(&document, NAME)?.known()?);
+        }
+        Ok(known)
     }
 
     pub(super) async fn remove_checkpoint(&self, key: &CheckpointKey) -> Result<bool, StoreError> {

@@ -1,5 +1,6 @@
 //! The store in a directory: one redb file, which is whole after any crash.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +17,7 @@ use redb::{
 use super::dead_letter::Matcher;
 use super::letter_document::{Found, whole};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, StateKey, StoreError, op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
 };
 use crate::own;
 
@@ -94,6 +95,11 @@ impl Directory {
         Ok(Self { database, file, name })
     }
 
+    /// Whether there is a store in this directory.
+    pub(super) fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
     pub(super) fn directory(&self) -> Option<&Path> {
         self.file.parent()
     }
@@ -139,6 +145,24 @@ impl Directory {
                 });
             }
             Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn known(&self) -> Result<BTreeSet<Known>, StoreError> {
+        self.with(move |database, name| {
+            let read = database.begin_read()?;
+            let mut known = BTreeSet::new();
+            for entry in read.open_table(CHECKPOINTS)?.iter()? {
+                let (stored, _) = entry?;
+                let (pipeline, plugin, _) = stored.value();
+                known.insert(Known { pipeline: pipeline.to_owned(), plugin: plugin.to_owned() });
+            }
+            for entry in read.open_table(LETTERS)?.iter()? {
+                let (_, value) = entry?;
+                known.insert(Found::new(parse(value.value())?, name)?.known()?);
+            }
+            Ok(known)
         })
         .await
     }

@@ -22,6 +22,8 @@ pub enum StoreError {
     Refused { reason: String },
     #[error("{} cannot be used as a store: {reason}. Name a directory that gtm-host may write to (--store file:DIR)", directory.display())]
     Directory { directory: PathBuf, reason: String },
+    #[error("there is no store in {}. help: pass the store that the host uses (--store file:DIR)", directory.display())]
+    Absent { directory: PathBuf },
     #[error("the store cannot be used: {0}")]
     Exposed(#[from] Exposed),
     #[error(

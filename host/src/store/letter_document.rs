@@ -6,7 +6,7 @@ use bson::{DateTime, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 
 use super::dead_letter::{Head, Matcher};
 use super::fields::{Fields, VERSION};
-use super::{DeadLetter, DeadLetterKind, StoreError, op_document};
+use super::{DeadLetter, DeadLetterKind, Known, StoreError, op_document};
 
 const LOST: &str = "the op that it holds is handled by nobody";
 
@@ -57,6 +57,12 @@ pub(super) fn in_parts(letter: &DeadLetter, Parts { write, count }: Parts) -> Ra
 pub(super) struct Found<'a>(Fields<'a>);
 
 impl<'a> Found<'a> {
+    /// Of which plugin it is.
+    pub(super) fn known(&self) -> Result<Known, StoreError> {
+        let text = |key| self.0.text(key).map(str::to_owned);
+        Ok(Known { pipeline: text("pipeline")?, plugin: text("plugin")? })
+    }
+
     pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {
         let id = document.get_str("_id").unwrap_or("without an id");
         let fields = Fields { document, what: format!("the dead letter {id}"), store, lost: LOST };

@@ -16,6 +16,7 @@ mod progress;
 mod room;
 mod state;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mongodb::Client;
@@ -28,6 +29,15 @@ pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
 pub use room::{Kept, NoRoom, Room};
 pub use state::StateKey;
+
+/// A plugin that a store has something of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Known {
+    /// The name of the pipeline.
+    pub pipeline: String,
+    /// The name of the plugin.
+    pub plugin: String,
+}
 
 /// A store. Clones are of the same one.
 #[derive(Clone)]
@@ -65,6 +75,19 @@ impl Store {
             StoreKind::None => Backend::None,
         };
         Ok(Self { backend })
+    }
+
+    /// Opens one that is there, and makes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`]: there is none in the directory. Else as [`open`](Self::open).
+    pub async fn open_existing(kind: &StoreKind, client: &Client) -> Result<Self, StoreError> {
+        match kind {
+            StoreKind::File(directory) if !Directory::is_in(directory) => {
+                Err(StoreError::Absent { directory: directory.clone() })
+            }
+            _ => Self::open(kind, client).await,
+        }
     }
 
     /// One that keeps nothing.
@@ -105,6 +128,15 @@ impl Store {
         let mut keys = ask!(self, checkpoint_keys(pipeline, plugin), Vec::new())?;
         keys.sort();
         Ok(keys)
+    }
+
+    /// Returns the plugins of which there is a checkpoint or a dead letter, with their pipelines. It may take a while, where there are
+    /// many dead letters.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn known(&self) -> Result<BTreeSet<Known>, StoreError> {
+        ask!(self, known(), BTreeSet::new())
     }
 
     /// Returns the checkpoints of a plugin, of all workers.

@@ -6,20 +6,25 @@ use nix::sys::signal::Signal;
 use xtask::process::free_port;
 use xtask::testbed::{Server, ServerOptions};
 
-use crate::support::{Host, error_of, plugin};
+use crate::support::{Host, error_of, message, plugin, usage_error_of};
 
 fn error_at(uri: &str) -> String {
     error_of(&["--plugin", &plugin("print_ops"), "--uri", uri])
 }
 
+fn usage_error_at(uri: &str) -> String {
+    // Before anything that takes long, or may fail.
+    usage_error_of(&["--plugin", "no/such/plugin.wasm", "--uri", uri])
+}
+
 #[test]
 fn a_uri_that_is_none() {
     for uri in ["localhost:27017", "mongodb://", "mongodb://a:b@c/?w", "mongodb://localhost/?tls=perhaps"] {
-        let said = error_at(uri);
+        let said = usage_error_at(uri);
         assert!(said.starts_with("the MongoDB URI cannot be understood: "), "{said}");
         assert!(said.contains("mongodb://localhost:27017") && !said.contains("%40"), "{said}");
     }
-    let said = error_at("mongodb://a:b@c@d/");
+    let said = usage_error_at("mongodb://a:b@c@d/");
     assert!(said.contains("user, password, host and port in it cannot be told apart"), "{said}");
     assert!(said.contains("%40 for @"), "{said}");
     // A sign in a password that should have been escaped makes a host or a port of it.
@@ -30,7 +35,7 @@ fn a_uri_that_is_none() {
         "mongodb://user:12?secret@h",
         "mongodb://user:27/a?secret@h",
     ] {
-        let said = error_at(uri);
+        let said = usage_error_at(uri);
         assert!(!said.contains("sec"), "{said}");
     }
 }
@@ -67,6 +72,16 @@ fn nobody_listens() {
     assert!(said.starts_with(&format!("no MongoDB answers at 127.0.0.1:{port}: ")), "{said}");
     assert!(said.contains("Connection refused") && said.contains("Is mongod running there"), "{said}");
     assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+fn who_waits_for_a_server_is_told_for_which() {
+    let port = free_port().unwrap();
+    let uri = format!("mongodb://user:secret@127.0.0.1:{port}/?serverSelectionTimeoutMS=300000");
+    let mut host = Host::start(&["--plugin", &plugin("print_ops"), "--uri", &uri]);
+    let said = host.wait_for("waiting for MongoDB at ");
+    assert_eq!(message(&said), format!("waiting for MongoDB at 127.0.0.1:{port}"));
+    assert_eq!(host.stop().0, Some(0));
 }
 
 #[test]
@@ -154,16 +169,24 @@ async fn a_login_from_the_environment_or_a_file() {
 
 #[test]
 fn an_oplog_that_is_no_namespace() {
-    let said = error_of(&["--plugin", &plugin("print_ops"), "--oplog", "oplog"]);
-    assert_eq!(said, r#""oplog" is no namespace: --oplog takes DATABASE.COLLECTION"#);
+    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--oplog", "oplog"]);
+    assert_eq!(said, r#""oplog" is not a namespace: --oplog takes DATABASE.COLLECTION"#);
 }
 
 #[test]
 fn a_mail_server_that_is_no_url() {
-    let said = error_of(&["--plugin", &plugin("print_ops"), "--smtp", "localhost:25"]);
+    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "localhost:25"]);
     assert!(said.starts_with("the mail server's URL cannot be understood: "), "{said}");
+    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "foo"]);
+    assert!(said.contains("understood: relative URL without a base. It should look like"), "{said}");
     assert!(said.contains("smtp://localhost:1025"), "{said}");
-    let said =
-        error_of(&["--plugin", &plugin("print_ops"), "--smtp", "smtp://localhost:25", "--mail-from", "me"]);
+    let said = usage_error_of(&[
+        "--plugin",
+        "no/such/plugin.wasm",
+        "--smtp",
+        "smtp://localhost:25",
+        "--mail-from",
+        "me",
+    ]);
     assert!(said.contains(r#"the sender "me" is no e-mail address"#), "{said}");
 }

@@ -281,7 +281,7 @@ fn what_is_not_an_op_cannot_be_tried() {
     let said =
         attempt(&format!("{line}\n{{\"operationType\":\"insert\",\"ns\":\"a.b\",\"fullDocument\":3}}\n"));
     assert!(
-        said.contains("fullDocument is not a document") && said.contains("1 ops of the files cannot be read"),
+        said.contains("fullDocument is not a document") && said.contains("1 op of the files cannot be read"),
         "{said}"
     );
 }

@@ -248,9 +248,18 @@ pub fn message(line: &Value) -> &str {
 
 /// Runs the program, which should fail, and gives back the one sentence that it ends with.
 pub fn error_of(arguments: &[&str]) -> String {
+    ended_with(1, arguments)
+}
+
+/// The same, where the program does not understand what is said to it.
+pub fn usage_error_of(arguments: &[&str]) -> String {
+    ended_with(2, arguments)
+}
+
+fn ended_with(status: i32, arguments: &[&str]) -> String {
     let mut host = Host::start(&[arguments, &["--log", "error", "--log-format", "text"]].concat());
     let (code, said) = host.ended();
-    assert_eq!(code, Some(1), "{said:?}");
+    assert_eq!(code, Some(status), "{said:?}");
     assert_eq!(said.len(), 1, "one sentence and no backtrace: {said:?}");
     message(&said[0]).strip_prefix("gtm-host: error: ").unwrap().to_owned()
 }

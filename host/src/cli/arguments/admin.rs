@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use gtm_host::admin::AdminAddress;
-use gtm_host::config::{AdminSettings, Settings};
+use gtm_host::config::{AdminSettings, Settings, parse_time};
+use gtm_host::source::{NoStart, Start};
 
 use super::common::{CommonArguments, Format};
 use super::{Typed, overlay};
@@ -53,7 +54,7 @@ impl AdminArguments {
 #[command(next_help_heading = "Admin API")]
 pub(in crate::cli) struct ReadyArguments {
     /// How long MongoDB may not answer before GET /ready returns 503, like 30s or 2m [default: 30s]
-    #[arg(long, env = "GTM_READY_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GTM_READY_GRACE", value_name = "TIME", value_parser = parse_time)]
     ready_grace: Option<Duration>,
 }
 
@@ -88,10 +89,15 @@ pub(in crate::cli) struct SteerArguments {
 pub(in crate::cli) struct SeekArguments {
     /// From where on: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
     /// -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, or after an op, by its id
-    #[arg(value_name = "START", allow_hyphen_values = true)]
+    #[arg(value_name = "START", allow_hyphen_values = true, value_parser = start)]
     pub(in crate::cli) to: String,
     #[command(flatten)]
     pub(in crate::cli) steer: SteerArguments,
+}
+
+/// The words of a start, which the host that is asked understands by its own clock.
+fn start(words: &str) -> Result<String, NoStart> {
+    words.parse::<Start>().map(|_| words.to_owned())
 }
 
 /// A plugin that goes on with another version.

@@ -38,8 +38,8 @@ pub(in crate::cli) struct TryArguments {
     /// A value of the plugin's config. May be given more than once
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     values: Vec<PluginValue>,
-    /// What the plugin is granted. By default, where nothing is said here nor in a settings file, everything: nothing is done in
-    /// any case
+    /// What the plugin is granted, to see what happens without the rest. Without it, and without grants in a settings file, it is
+    /// granted everything but variables and directories, as nothing is done in any case
     #[arg(short, long = "grant", value_name = "GRANT")]
     grants: Vec<PluginGrant>,
     /// What a server answers to a request of the plugin, which is not sent: a file, or JSON. The request is METHOD URL, with a status

@@ -7,10 +7,11 @@ use gtm_host::config::Settings;
 
 use super::common::{CommonArguments, Format};
 use super::overlay;
+use super::plugins::{PluginGrant, stem};
 
-/// Which plugins are checked, or compiled.
+/// Which plugins are compiled.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct CheckArguments {
+pub(in crate::cli) struct CompileArguments {
     /// The plugins
     #[arg(required = true, value_name = "FILE")]
     pub(in crate::cli) paths: Vec<PathBuf>,
@@ -24,10 +25,32 @@ pub(in crate::cli) struct CheckArguments {
     common: CommonArguments,
 }
 
-impl CheckArguments {
+/// Which plugins are checked.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CheckArguments {
+    #[command(flatten)]
+    pub(in crate::cli) of: CompileArguments,
+    /// What the plugins are to be granted, as it is said to a host; with what the settings file grants
+    #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
+    grants: Vec<PluginGrant>,
+}
+
+impl CompileArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings()?;
         overlay(&mut settings.cache_dir, &self.cache_dir);
+        Ok(settings)
+    }
+}
+
+impl CheckArguments {
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.of.settings()?;
+        // What is said of each is there to be changed.
+        for path in &self.of.paths {
+            settings.plugins.entry(stem(&path.to_string_lossy())).or_default();
+        }
+        self.grants.iter().try_for_each(|grant| grant.lay_over(&mut settings))?;
         Ok(settings)
     }
 }

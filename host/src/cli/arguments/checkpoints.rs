@@ -40,6 +40,12 @@ pub(in crate::cli) struct WhoseArguments {
     pub(in crate::cli) worker: Option<String>,
 }
 
+impl WhoseArguments {
+    pub(in crate::cli) fn says_nothing(&self) -> bool {
+        self.plugin.is_none() && self.worker.is_none()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LookArguments {
     #[command(flatten)]
@@ -55,6 +61,9 @@ pub(in crate::cli) struct SetArguments {
     /// change stream
     #[arg(value_name = "START", allow_hyphen_values = true)]
     pub(in crate::cli) to: Start,
+    /// Also for a plugin that has no checkpoint yet, as it has not run: its host begins there the first time
+    #[arg(long, requires = "plugin")]
+    pub(in crate::cli) new: bool,
     #[command(flatten)]
     pub(in crate::cli) change: ChangeArguments,
 }

@@ -36,15 +36,15 @@ pub(in crate::cli) enum DeadLettersCommand {
 /// Where the letters are.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhereArguments {
+    /// What is printed on standard output: text for people, or JSON objects, one a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
     #[command(flatten)]
     pub(super) common: CommonArguments,
     #[command(flatten)]
     pub(super) server: ServerArguments,
     #[command(flatten)]
     pub(super) store: StoreArguments,
-    /// What is printed on standard output: text for people, or JSON objects, one a line
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(in crate::cli) output: Format,
 }
 
 impl WhereArguments {
@@ -62,13 +62,13 @@ impl WhereArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArguments {
-    #[command(flatten)]
-    pub(in crate::cli) filter: FilterArguments,
     /// Only of this plugin
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
+    #[command(flatten)]
+    pub(in crate::cli) filter: FilterArguments,
 }
 
 #[derive(Debug, Args)]
@@ -86,8 +86,6 @@ pub(in crate::cli) struct ShowArguments {
 #[derive(Debug, Args)]
 #[command(mut_arg("plugins", |argument| argument.short('f').long("file").help(FILE).long_help(FILE)))]
 pub(in crate::cli) struct RetryArguments {
-    #[command(flatten)]
-    pub(in crate::cli) which: WhichArguments,
     /// Only of this plugin
     #[arg(short = 'p', long = "plugin", value_name = "NAME")]
     names: Vec<String>,
@@ -96,6 +94,8 @@ pub(in crate::cli) struct RetryArguments {
     pub(in crate::cli) files_as_plugins: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichArguments,
     #[command(flatten)]
     pub(super) plugins: PluginArguments,
 }
@@ -129,13 +129,13 @@ impl RetryArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DropArguments {
-    #[command(flatten)]
-    pub(in crate::cli) which: WhichArguments,
     /// Only of this plugin
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
+    #[command(flatten)]
+    pub(in crate::cli) which: WhichArguments,
 }
 
 /// These letters, or those of a filter, or all.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use gtm_host::config::Settings;
+use gtm_host::config::{Settings, parse_time};
 use gtm_host::delivery::Ordering;
 
 /// How ops are brought to plugins.
@@ -23,12 +23,12 @@ pub(in crate::cli) struct DeliveryArguments {
     max_attempts: Option<u32>,
 
     /// The pause before the second attempt; it doubles from there [default: 500ms]
-    #[arg(long, env = "GTM_RETRY_DELAY", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GTM_RETRY_DELAY", value_name = "TIME", value_parser = parse_time)]
     retry_delay: Option<Duration>,
 
     /// After a signal, how long ops that were read are still handled. A second signal, a second later or more, stops
     /// immediately [default: 30s]
-    #[arg(long, env = "GTM_SHUTDOWN_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GTM_SHUTDOWN_GRACE", value_name = "TIME", value_parser = parse_time)]
     shutdown_grace: Option<Duration>,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::Args;
-use gtm_host::config::{PluginSettings, Settings, parse_size};
+use gtm_host::config::{PluginSettings, Settings, parse_size, parse_time};
 use gtm_host::plugin::Grant;
 
 use super::{Typed, overlay};
@@ -53,15 +53,15 @@ pub(in crate::cli) struct PluginArguments {
     memory: Option<ByteSize>,
 
     /// Time for one call of a plugin's filter [default: 1s]
-    #[arg(long, env = "GTM_FILTER_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GTM_FILTER_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     filter_timeout: Option<Duration>,
 
     /// Time for one call of a plugin's handle, with all that it waits for [default: 30s]
-    #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     handle_timeout: Option<Duration>,
 
     /// Time for one answer of the cluster, the store, the mail server or an HTTP server to a plugin [default: 20s]
-    #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     call_timeout: Option<Duration>,
 
     /// Lines that a plugin may log in a second; more are counted and left out [default: 10000]
@@ -199,6 +199,15 @@ impl FromStr for PluginGrant {
     }
 }
 
+impl PluginGrant {
+    /// To be called when the plugins are known.
+    pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        let Self { plugin, grant } = self;
+        let what = || format!("--grant {}:…", plugin.as_deref().unwrap_or_default());
+        change(settings, plugin.as_deref(), what, |plugin| plugin.grants.add(grant.clone()))
+    }
+}
+
 impl PluginArguments {
     fn set_plugins(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let plugins = &mut settings.plugins;
@@ -222,11 +231,7 @@ impl PluginArguments {
                 plugin.config.insert(key.clone(), value.clone().into());
             })?;
         }
-        for PluginGrant { plugin, grant } in &self.grants {
-            let what = || format!("--grant {}:…", plugin.as_deref().unwrap_or_default());
-            change(settings, plugin.as_deref(), what, |plugin| plugin.grants.add(grant.clone()))?;
-        }
-        Ok(())
+        self.grants.iter().try_for_each(|grant| grant.lay_over(settings))
     }
 }
 

@@ -14,18 +14,28 @@ use serde_json::json;
 
 use super::{is_meant, object, typed};
 use crate::cli::arguments::{ChangeArguments, Format, SetArguments};
+use crate::cli::known;
 use crate::cli::output::{print_json, print_text};
 use crate::cli::server::{Server, client};
+use crate::cli::usage::bail_usage;
 
 pub(super) async fn set(
     arguments: &SetArguments,
     settings: &Settings,
     store: &Store,
 ) -> anyhow::Result<ExitCode> {
-    let SetArguments { to, change } = arguments;
+    let SetArguments { to, change, .. } = arguments;
     let mut keys = meant(change, settings, store).await?;
     if let (true, Some(plugin)) = (keys.is_empty(), &change.whose.plugin) {
-        // It has none yet: its host resumes there the first time.
+        if !arguments.new {
+            known::check(store, settings, Some(plugin)).await?;
+            bail!(
+                "the plugin {plugin} has no such checkpoint in the pipeline {}. help: run gtm-host checkpoints list; --new makes one, \
+                 for a plugin that has not run yet",
+                settings.name()
+            );
+        }
+        // Its host resumes there the first time.
         keys.push(CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: plugin.clone(),
@@ -67,6 +77,9 @@ pub(super) async fn reset(
     store: &Store,
 ) -> anyhow::Result<ExitCode> {
     let keys = meant(arguments, settings, store).await?;
+    if keys.is_empty() {
+        known::check(store, settings, arguments.whose.plugin.as_deref()).await?;
+    }
     refuse_if_live(arguments, settings, &keys).await?;
     let mut removed = 0_u64;
     for key in &keys {
@@ -76,7 +89,11 @@ pub(super) async fn reset(
     match arguments.place.output {
         Format::Json => print_json(&json!({ "reset": removed }))?,
         Format::Text => {
-            print_text(&format!("{removed} checkpoints removed: their plugins begin where --start says"))?
+            let begin = if removed == 1 { "its plugin begins" } else { "their plugins begin" };
+            print_text(&format!(
+                "{} removed: {begin} where --start says",
+                text::counted(removed, "checkpoint")
+            ))?
         }
     };
     Ok(ExitCode::SUCCESS)
@@ -95,7 +112,7 @@ async fn meant(
         let there = plugins.into_iter().collect::<Vec<_>>().join(", ");
         let there =
             if there.is_empty() { "none has a checkpoint".to_owned() } else { format!("there are {there}") };
-        bail!(
+        bail_usage!(
             "which plugin of the pipeline {}? {there}. help: pass --plugin NAME, or --all",
             settings.name()
         );

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{is_meant, object, source, time, typed};
 use crate::cli::arguments::{Format, LookArguments};
+use crate::cli::known;
 use crate::cli::output::{print_json, print_text};
 use crate::cli::table::Table;
 
@@ -22,6 +23,9 @@ async fn keys(
     let whose = &arguments.whose;
     let mut keys = store.checkpoint_keys(settings.name(), whose.plugin.as_deref()).await?;
     keys.retain(|key| is_meant(key, whose));
+    if keys.is_empty() {
+        known::check(store, settings, whose.plugin.as_deref()).await?;
+    }
     Ok(keys)
 }
 
@@ -56,7 +60,8 @@ pub(super) async fn list(
     if text && count > 0 {
         table.flush()?;
     } else if text {
-        print_text(&format!("the pipeline {} has no checkpoints", settings.name()))?;
+        let such = if arguments.whose.says_nothing() { "checkpoints" } else { "such checkpoints" };
+        print_text(&format!("the pipeline {} has no {such}", settings.name()))?;
     }
     Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,7 +6,6 @@ mod look;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::bail;
 use gtm_host::config::Settings;
 use gtm_host::op::Timestamp;
 use gtm_host::source::{Position, Start};
@@ -30,9 +29,6 @@ pub(super) async fn run(
 
 async fn work(arguments: &CheckpointsArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let store = server::store(settings).await?;
-    if !store.keeps() {
-        bail!("nothing is kept with --store none. help: name the store that the host uses (--store)");
-    }
     match &arguments.command {
         CheckpointsCommand::List(arguments) => look::list(arguments, settings, &store).await,
         CheckpointsCommand::Show(arguments) => look::show(arguments, settings, &store).await,

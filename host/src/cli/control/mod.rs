@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gtm_host::admin::AdminClient;
 use gtm_host::config::Settings;
+use gtm_host::delivery::Swapped;
 use gtm_host::text::line;
 use serde_json::json;
 
@@ -36,10 +37,13 @@ pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Re
     // The host may have been started elsewhere.
     let file = file.canonicalize().with_context(|| format!("{} cannot be read", file.display()))?;
     let file = file.to_str().context("the path of the plugin is not UTF-8")?;
-    let version = client(settings)?.swap(plugin, file)?;
+    let Swapped { version, warning } = client(settings)?.swap(plugin, file)?;
+    if let Some(warning) = &warning {
+        tracing::warn!("{warning}");
+    }
     match asked.output {
         Format::Text => print_text(&line(&format!("going on with version {version}: {plugin}")))?,
-        Format::Json => print_json(&json!({ "plugins": [plugin], "version": version }))?,
+        Format::Json => print_json(&json!({ "plugins": [plugin], "version": version, "warning": warning }))?,
     };
     Ok(ExitCode::SUCCESS)
 }

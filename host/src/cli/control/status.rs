@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use console::{Style, Term, measure_text_width};
+use console::{Style, Term};
 use gtm_host::config::Settings;
 use gtm_host::delivery::{HostStatus, PluginState, PluginStatus, Standing};
 use gtm_host::source::{SourceState, SourceStatus};
@@ -11,6 +11,7 @@ use gtm_host::text::line;
 
 use crate::cli::arguments::{Format, StatusArguments};
 use crate::cli::output::print;
+use crate::cli::table::Columns;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,10 +20,13 @@ const VERSION: usize = 10;
 /// Characters of an error that are shown: `--output json` has all of it.
 const ERROR: usize = 500;
 
+/// The column whose cells have a colour.
+const STATE: &str = "STATE";
+
 /// What each plugin does now. Both tables fit into 80 columns if names and numbers are short.
 const NOW: [Column; 7] = [
     Column { head: "PLUGIN", numeric: false, cell: |plugin, _| line(&plugin.plugin).into_owned() },
-    Column { head: "STATE", numeric: false, cell: |plugin, _| plugin.state.name().to_owned() },
+    Column { head: STATE, numeric: false, cell: |plugin, _| plugin.state.name().to_owned() },
     Column { head: "READER", numeric: false, cell: |plugin, _| plugin.reader.name().to_owned() },
     Column { head: "LAG", numeric: true, cell: |plugin, _| plugin.lag_seconds.map_or("?".to_owned(), lag) },
     Column { head: "QUEUED", numeric: true, cell: |plugin, _| plugin.queued_ops.to_string() },
@@ -126,27 +130,14 @@ fn described(source: &SourceStatus) -> String {
 
 /// A line of heads, and one of each plugin.
 fn aligned(columns: &[Column], plugins: &[PluginStatus], now: u64) -> String {
-    let cells = |plugin| columns.iter().map(|column| (column.cell)(plugin, now)).collect();
-    let heads: Vec<_> = columns.iter().map(|column| column.head.to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(heads).chain(plugins.iter().map(cells)).collect();
-    let width = |index: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(index));
-        cells.map(|cell| measure_text_width(cell)).max().unwrap_or_default()
+    let cell = |column: &Column, plugin: &PluginStatus| {
+        let cell = (column.cell)(plugin, now);
+        if column.head == STATE { style(plugin.state).apply_to(cell).to_string() } else { cell }
     };
-    let widths: Vec<_> = (0..columns.len()).map(width).collect();
-    let states = std::iter::once(None).chain(plugins.iter().map(|plugin| Some(plugin.state)));
-    let shown = |(row, state): (&Vec<String>, Option<PluginState>)| {
-        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, column), width)| {
-            let padding = " ".repeat(width.saturating_sub(measure_text_width(cell)));
-            let cell = match state {
-                Some(state) if column.head == "STATE" => style(state).apply_to(cell).to_string(),
-                _ => cell.clone(),
-            };
-            if column.numeric { padding + &cell } else { cell + &padding }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().zip(states).map(shown).collect::<Vec<_>>().join("\n")
+    let heads = columns.iter().map(|column| column.head.to_owned()).collect();
+    let rows = plugins.iter().map(|plugin| columns.iter().map(|column| cell(column, plugin)).collect());
+    let rows: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
+    Columns::new(columns.iter().map(|column| column.numeric).collect()).lines(&rows).join("\n")
 }
 
 /// `0.0 s`, `45 s`, `1h 3m`: the larger, the less exact.
@@ -195,6 +186,8 @@ fn coloured(standing: Standing) -> String {
 
 #[cfg(test)]
 mod tests {
+    use console::measure_text_width;
+
     use super::*;
 
     /// As a host answers, with as little as an older one did.

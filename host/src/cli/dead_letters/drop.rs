@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use gtm_host::config::Settings;
 use gtm_host::store::Store;
+use gtm_host::text::counted;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{DropArguments, Format};
+use crate::cli::known;
 use crate::cli::output::{print_json, print_text};
 
 pub(super) async fn run(
@@ -24,8 +26,11 @@ pub(super) async fn run(
     {
         dropped += u64::from(store.drop_dead_letter(&letter.id).await?);
     }
+    if dropped == 0 {
+        known::check(store, settings, arguments.plugin.as_deref()).await?;
+    }
     match arguments.place.output {
-        Format::Text => print_text(&format!("{dropped} dead letters dropped"))?,
+        Format::Text => print_text(&format!("{} dropped", counted(dropped, "dead letter")))?,
         Format::Json => print_json(&json!({ "dropped": dropped }))?,
     };
     Ok(ExitCode::SUCCESS)

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use gtm_host::config::Settings;
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
+use gtm_host::text::counted;
 use tokio_util::sync::CancellationToken;
 
 use super::{Letters, letter_json};
 use crate::cli::arguments::{Format, ListArguments};
+use crate::cli::known;
 use crate::cli::output::{print, print_text};
 use crate::cli::table::Table;
 
@@ -40,11 +42,15 @@ pub(super) async fn run(
             return Ok(ExitCode::SUCCESS);
         }
     }
+    if rejected + failed == 0 {
+        known::check(store, settings, arguments.plugin.as_deref()).await?;
+    }
     if text {
         if rejected + failed > 0 {
             table.flush()?;
         }
-        print_text(&format!("{} dead letters: {failed} failed, {rejected} rejected", failed + rejected))?;
+        let all = counted(failed + rejected, "dead letter");
+        print_text(&format!("{all}: {failed} failed, {rejected} rejected"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{DeadLettersArguments, DeadLettersCommand, WhichArguments};
-use super::server;
+use super::usage::bail_usage;
+use super::{known, server};
 
 /// Letters that are in memory at the same time: each may hold a document of 16 MB, or a few.
 const PAGE: u32 = 8;
@@ -30,9 +31,6 @@ pub(super) async fn run(
         store = server::store(&settings) => store?,
         () = shutdown.cancelled() => return Ok(ExitCode::from(super::INTERRUPTED)),
     };
-    if !store.keeps() {
-        bail!("nothing is kept with --store none: name the store that the host uses");
-    }
     let done = match &arguments.command {
         DeadLettersCommand::List(arguments) => list::run(arguments, &settings, &store, &shutdown).await?,
         DeadLettersCommand::Show(arguments) => show::run(arguments, &settings, &store).await?,
@@ -74,7 +72,7 @@ impl<'a> Letters<'a> {
         let filtered = !filter.says_nothing() || plugin.is_some();
         if !ids.is_empty() {
             if !filter.says_nothing() {
-                bail!("give either the ids of dead letters or a filter");
+                bail_usage!("give either the ids of dead letters or a filter");
             }
             return Ok(Self {
                 store,
@@ -84,7 +82,9 @@ impl<'a> Letters<'a> {
             });
         }
         if !filtered && !all {
-            bail!("which dead letters? Give their ids, a filter such as --plugin or --namespace, or --all");
+            bail_usage!(
+                "which dead letters? Give their ids, a filter such as --plugin or --namespace, or --all"
+            );
         }
         Ok(Self::filtered(store, settings, filter.filter(plugin)))
     }
@@ -127,11 +127,17 @@ async fn find(
     };
     let mut found = store.dead_letters(&filter, None, PAGE).await?;
     if found.len() > 1 {
-        let plugins: Vec<&str> = found.iter().map(|letter| letter.plugin.as_str()).collect();
+        let plugins = known::listed(found.iter().map(|letter| letter.plugin.as_str()));
+        if plugins.contains(", ") {
+            bail!("the op {id} is a dead letter of several plugins: {plugins}. help: pass --plugin NAME");
+        }
+        let ids = known::listed(found.iter().map(|letter| letter.id.as_str()));
         bail!(
-            "the op {id} is a dead letter of several plugins: {}. help: pass --plugin NAME",
-            plugins.join(", ")
+            "the op {id} is in several dead letters of the plugin {plugins}. help: pass the id of one: {ids}"
         );
+    }
+    if found.is_empty() {
+        known::check(store, settings, plugin).await?;
     }
     let of = plugin.map(|plugin| format!(" of the plugin {plugin}")).unwrap_or_default();
     found.pop().with_context(|| {

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
-use crate::cli::load::{Loader, services, with_store};
+use crate::cli::known;
+use crate::cli::load::{Loader, check_mail, present, services, with_store};
 use crate::cli::output::{print_json, print_text};
 use crate::cli::server::client_for_plugins;
 
@@ -30,6 +31,7 @@ pub(super) async fn run(
         );
     }
     let plugin = arguments.plugin()?;
+    check_mail(settings)?;
     let mut letters = Letters::chosen(store, settings, &arguments.which, plugin)?;
     let mut handlers = Handlers::new(settings, store, plugin).await?;
     let (mut handled, mut failed, mut left) = (0_u64, 0_u64, 0_u64);
@@ -64,6 +66,10 @@ pub(super) async fn run(
             }
         }
     }
+    // A name that is given to a file by --file is in the settings, too.
+    if handled + failed + left == 0 && plugin.is_none() {
+        known::check(store, settings, None).await?;
+    }
     match arguments.place.output {
         Format::Text => print_text(&format!("{handled} handled, {failed} failed again, {left} left"))?,
         Format::Json => print_json(&json!({ "handled": handled, "failed": failed, "left": left }))?,
@@ -83,7 +89,7 @@ struct Handlers<'a> {
 impl<'a> Handlers<'a> {
     /// Of this plugin, or of all.
     async fn new(settings: &'a Settings, store: &Store, plugin: Option<&str>) -> anyhow::Result<Self> {
-        let mut present = settings.present_plugins()?;
+        let mut present = present(settings)?;
         if let Some(plugin) = plugin {
             let there = present.keys().cloned().collect::<Vec<_>>().join(", ");
             present.retain(|name, _| name == plugin);

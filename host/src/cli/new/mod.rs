@@ -11,6 +11,7 @@ use regex::Regex;
 
 use super::arguments::NewArguments;
 use super::output::print_text;
+use super::usage::bail_usage;
 use templates::Template;
 
 /// The name of the plugin that the examples are.
@@ -27,12 +28,12 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
     let NewArguments { name, lang, dir, sdk, .. } = arguments;
     let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '_';
     if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.chars().all(is_part) {
-        bail!(
-            "\"{name}\" cannot be the name of a plugin: take small letters, digits and _, as in send_welcome_email"
+        bail_usage!(
+            "\"{name}\" cannot be the name of a plugin: take lowercase letters, digits and _, as in send_welcome_email"
         );
     }
     if TAKEN.contains(&name.as_str()) {
-        bail!("\"{name}\" cannot be the name of a plugin: it means something else already");
+        bail_usage!("\"{name}\" cannot be the name of a plugin: it means something else already");
     }
     let dir = dir.clone().unwrap_or_else(|| PathBuf::from(name));
     if std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some()) || dir.is_file() {
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
     }
     let template = templates::of(*lang);
     if sdk.is_some() && template.package.is_none() {
-        bail!(
+        bail_usage!(
             "--sdk cannot be used with this language: its SDK is copied into the project.\n\
              help: leave --sdk out"
         );

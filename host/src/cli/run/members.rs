@@ -11,7 +11,10 @@ use gtm_host::source::Restart;
 
 use super::watch::{Signature, signature};
 use crate::cli::asking::{self, say_gaps};
-use crate::cli::load::Loader;
+use crate::cli::load::{Loader, present};
+
+/// What becomes of an op whose plugin lacks something.
+const WAITS: &str = "waits";
 
 /// A plugin of the host.
 #[derive(Clone)]
@@ -33,6 +36,8 @@ pub(super) struct Members {
     loader: Loader,
     services: Services,
     all: BTreeMap<String, Member>,
+    /// Those that could not be loaded.
+    unloaded: BTreeSet<String>,
 }
 
 /// What has to be done for the members to be as the settings have them. What only needs another version is done already.
@@ -69,13 +74,16 @@ impl Loaded {
     }
 }
 
+/// Plugins that were loaded, and the names of those that could not be.
+type AllLoaded = (Vec<Loaded>, BTreeSet<String>);
+
 /// Loads each plugin that there is, with what is set for it. Of one that cannot be loaded, that is said, and the others run.
 ///
 /// # Errors
 /// There are plugins, and none of them can be loaded.
-pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result<Vec<Loaded>> {
+pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result<AllLoaded> {
     let (mut all, mut failed) = (Vec::new(), Vec::new());
-    for (name, (path, own)) in settings.present_plugins()? {
+    for (name, (path, own)) in present(settings)? {
         match Loaded::load(loader, &name, path, own, settings).await {
             Ok(loaded) => all.push(loaded),
             Err(error) => failed.push((name, error)),
@@ -84,10 +92,12 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     if all.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1);
     }
+    let mut unloaded = BTreeSet::new();
     for (name, error) in failed {
         tracing::error!(plugin = name, "not loaded, until its file or the settings change: {error:#}");
+        unloaded.insert(name);
     }
-    Ok(all)
+    Ok((all, unloaded))
 }
 
 /// Grants the plugins what is agreed to at the terminal, and loads those anew that were granted something.
@@ -110,15 +120,16 @@ pub(super) async fn complete(
 }
 
 impl Members {
-    pub(super) fn new(loader: Loader, services: Services, loaded: Vec<Loaded>, settings: &Settings) -> Self {
-        let mut members = Self { loader, services, all: BTreeMap::new() };
+    pub(super) fn new(loader: Loader, services: Services, loaded: AllLoaded, settings: &Settings) -> Self {
+        let (loaded, unloaded) = loaded;
+        let mut members = Self { loader, services, all: BTreeMap::new(), unloaded };
         loaded.into_iter().for_each(|loaded| members.add(loaded, settings));
         members
     }
 
     fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
-        say_gaps(&plugin, &self.services);
+        say_gaps(&plugin, &self.services, WAITS);
         let member = Member {
             seen,
             path,
@@ -133,6 +144,11 @@ impl Members {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Member> {
         self.all.values()
+    }
+
+    /// The names of those that could not be loaded.
+    pub(super) fn unloaded(&self) -> impl Iterator<Item = &str> {
+        self.unloaded.iter().map(String::as_str)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Member> {
@@ -195,14 +211,19 @@ impl Members {
             self.all.remove(&name);
             steps.end.insert(name);
         }
+        self.unloaded.retain(|name| present.contains_key(name));
         for (name, (path, own)) in present {
             match self.all.get(&name) {
                 None => match Loaded::load(&self.loader, &name, path, own, settings).await {
                     Ok(loaded) => {
+                        self.unloaded.remove(&name);
                         self.add(loaded, settings);
                         steps.begin.insert(name);
                     }
-                    Err(error) => tracing::error!(plugin = name, "not added: {error:#}"),
+                    Err(error) => {
+                        tracing::error!(plugin = name, "not added: {error:#}");
+                        self.unloaded.insert(name);
+                    }
                 },
                 Some(_) => {
                     if self.change(&name, &path, own, settings).await {
@@ -224,7 +245,7 @@ impl Members {
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
-                    say_gaps(&plugin, &self.services);
+                    say_gaps(&plugin, &self.services, WAITS);
                     member.slot.swap(plugin);
                 }
                 Err(error) => {

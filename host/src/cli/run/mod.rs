@@ -5,6 +5,7 @@ mod members;
 mod taking_up;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +21,16 @@ use gtm_host::plugin::{Services, Slot};
 use gtm_host::selection::Selection;
 use gtm_host::source::{HistoryLost, Skipped, skipped_by_name};
 use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
+use gtm_host::text::listed;
 use gtm_host::workers::Group;
 use mongodb::Client;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::{Loader, services, with_store};
+use super::load::{Loader, check_mail, services, with_store};
 use super::server::{Server, client_for_plugins};
-use super::{DEFECT, GRACE, going_on, listed, workers};
+use super::{DEFECT, GRACE, going_on, server, workers};
 use events::Events;
 use members::{Member, Members, complete, load};
 use taking_up::Look;
@@ -65,7 +67,13 @@ pub(super) async fn run(
     while !shutdown.is_cancelled() {
         host.work(&control, &mut events, &shutdown).await?;
     }
-    Ok(ExitCode::SUCCESS)
+    let stopped = host.stopped();
+    if stopped.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stopped = stopped.into_iter().collect::<Vec<_>>().join(", ");
+    tracing::error!("these plugins did not run when the host was stopped, for the errors above: {stopped}");
+    Ok(ExitCode::FAILURE)
 }
 
 /// What runs, as long as it is this host's turn.
@@ -79,6 +87,8 @@ struct Host {
     holder: Holder,
     /// The files of the plugins as they were when all of them were last taken up. None: the settings are others since.
     looked: Option<Look>,
+    /// The plugins that had failed, or could not begin, when the last turn ended.
+    stopped: Vec<String>,
 }
 
 /// The lease that a host needs.
@@ -98,10 +108,12 @@ struct Turns<'a> {
 
 impl Host {
     async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
+        server::check(&settings)?;
+        check_mail(&settings)?;
         let loader = Loader::new(&settings)?;
         // Before they are read: what changes from now on is seen.
         let looked = Some(Look::at(&settings));
-        let mut plugins = load(&loader, &settings).await?;
+        let (mut plugins, unloaded) = load(&loader, &settings).await?;
         complete(&mut settings, &loader, &mut plugins).await?;
         let services = services(&settings).await?;
         // More may come while it runs.
@@ -110,10 +122,24 @@ impl Host {
         let client = Some(client_for_plugins(&settings).await?);
         let services = Services { client, ..with_store(services, &settings, &kept) };
         let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
-        let members = Members::new(loader, services, plugins, &settings);
+        let members = Members::new(loader, services, (plugins, unloaded), &settings);
         // In a dry run nothing is handled, so nothing is done.
         let store = if settings.dry_run { Store::none() } else { kept };
-        Ok(Self { settings, members, server, store, group, holder: Holder::new(), looked })
+        Ok(Self {
+            settings,
+            members,
+            server,
+            store,
+            group,
+            holder: Holder::new(),
+            looked,
+            stopped: Vec::new(),
+        })
+    }
+
+    /// The plugins that should run, and do not.
+    fn stopped(&self) -> BTreeSet<&str> {
+        self.stopped.iter().map(String::as_str).chain(self.members.unloaded()).collect()
     }
 
     fn worker(&self) -> Option<String> {
@@ -127,6 +153,7 @@ impl Host {
         events: &mut Events<'_>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
+        self.stopped.clear();
         // One future each, from the beginning to the end: neither begins anew because of the other.
         let acquiring = acquire(self.wanted(), control);
         let mut lease = tokio::select! {
@@ -195,6 +222,7 @@ impl Host {
         if turn.none_left {
             finished?;
         }
+        self.stopped = turn.stopped;
         if turn.begin_anew {
             tracing::info!("all plugins begin anew, as the change stream has to watch something else");
             return Ok(());

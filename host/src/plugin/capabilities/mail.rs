@@ -57,7 +57,7 @@ pub enum MailerError {
         "the mail server's URL cannot be understood: {0}. It should look like smtp://localhost:1025, \
          smtps://USER:PASSWORD@HOST or smtp://USER:PASSWORD@HOST:587?tls=required"
     )]
-    Url(lettre::transport::smtp::Error),
+    Url(String),
     /// The sender is none.
     #[error("the sender \"{address}\" is no e-mail address: {reason}")]
     Sender {
@@ -78,8 +78,9 @@ impl Mailer {
         let address = sender.unwrap_or(SENDER);
         let sender =
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
-        let transport =
-            AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(MailerError::Url)?.build();
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+            .map_err(|error| MailerError::Url(cause(&error)))?
+            .build();
         Ok(Self { transport, sender: for_any_server(sender), server: server(url) })
     }
 
@@ -161,6 +162,15 @@ impl Mailer {
         }
         words
     }
+}
+
+/// The last cause of an error, which says most.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
 }
 
 /// For `handle`.

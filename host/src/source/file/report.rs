@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::op::{Namespace, Timestamp};
 use crate::source::{Skipped, skipped_by_name};
+use crate::text::Names;
 
 /// What was read, and what was left out.
 #[derive(Clone, Debug, Default)]
@@ -77,15 +78,26 @@ impl Totals {
 
     /// What is to be said of it: how many of what, where there were any.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.named().map(|((_, several), count)| (several, count))
+    }
+
+    /// The same, with what one of them is called, and what several are.
+    pub fn named(&self) -> impl Iterator<Item = (Names, u64)> {
         let skipped = skipped_by_name(&self.skipped);
         let counts = [
-            ("corrupt documents", self.corrupt),
-            ("entries older than the one before them", self.backwards),
-            ("entries before --from", self.before),
-            ("files left at the first entry after --to", self.after),
-            ("ops that no plugin wanted", self.unwanted),
-            ("aborted transactions", self.aborted),
-            ("transactions still open at the end", self.open),
+            (("corrupt document", "corrupt documents"), self.corrupt),
+            (
+                ("entry older than the one before it", "entries older than the one before them"),
+                self.backwards,
+            ),
+            (("entry before --from", "entries before --from"), self.before),
+            (
+                ("file left at the first entry after --to", "files left at the first entry after --to"),
+                self.after,
+            ),
+            (("op that no plugin wanted", "ops that no plugin wanted"), self.unwanted),
+            (("aborted transaction", "aborted transactions"), self.aborted),
+            (("transaction still open at the end", "transactions still open at the end"), self.open),
         ];
         skipped.chain(counts).filter(|(_, count)| *count > 0)
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::text::counted;
+
 /// How far a snapshot is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -53,12 +55,14 @@ impl fmt::Display for Progress {
         let Self { documents, estimated, ended, collections, .. } = *self;
         if self.has_ended() {
             let seconds = self.elapsed.as_secs_f64();
-            write!(f, "{documents} documents of {collections} collections, in {seconds:.1} s")?;
+            let collections = counted(collections as u64, "collection");
+            write!(f, "{} of {collections}, in {seconds:.1} s", counted(documents, "document"))?;
         } else if documents <= estimated && estimated > 0 {
             let percent = u128::from(documents) * 100 / u128::from(estimated);
-            write!(f, "{documents} of about {estimated} documents ({percent} %)")?;
+            write!(f, "{documents} of about {} ({percent} %)", counted(estimated, "document"))?;
         } else {
-            write!(f, "{documents} documents, {ended} of {collections} collections")?;
+            let collections = counted(collections as u64, "collection");
+            write!(f, "{}, {ended} of {collections}", counted(documents, "document"))?;
         }
         write!(f, ", {:.0}/s", self.rate())?;
         if let Some(left) = self.left().filter(|_| !self.has_ended()) {

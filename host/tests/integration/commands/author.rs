@@ -169,12 +169,12 @@ async fn ops_that_tail_prints_are_tried() {
     assert!(code == Some(1) && said.contains("ops.jsonl holds no ops"), "{said}");
     for (arguments, reason) in [
         (vec!["try", &print_ops], "there is no op to hand over"),
-        (vec!["try", &print_ops, "--insert", "things", "{}"], "\"things\" is no namespace"),
-        (vec!["try", &print_ops, "--insert", "a.b", "{"], "{ is no document: not valid JSON at byte 1"),
+        (vec!["try", &print_ops, "--insert", "things", "{}"], "\"things\" is not a namespace"),
+        (vec!["try", &print_ops, "--insert", "a.b", "{"], "{ is not a document: not valid JSON at byte 1"),
         (vec!["try", &print_ops, "--insert", "a.b", "{}"], "{} has no _id"),
     ] {
         let (code, _, said) = run(&arguments);
-        assert!(code == Some(1) && said.contains(reason), "{said}");
+        assert!(code == Some(2) && said.contains(reason), "{said}");
     }
 }
 
@@ -256,7 +256,7 @@ fn settings_are_looked_at_before_a_host_starts_with_them() {
         assert!(problems.contains(part), "{part}: {problems}");
     }
     let (code, said) = check("[plugins.a.grant]\nmail = true\n");
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(message(&said).contains("Did you mean `grants`?"), "{said}");
 }
 

@@ -6,3 +6,4 @@ mod check;
 mod replay;
 mod tail;
 mod trying;
+mod usage;

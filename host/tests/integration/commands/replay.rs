@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bson::{Timestamp, doc};
 use serde_json::{Value, json};
 
-use crate::support::{Host, error_of, message, plugin};
+use crate::support::{Host, error_of, message, plugin, usage_error_of};
 
 /// A dump of an oplog with `count` inserts into `a.things`, a no-op and a delete.
 fn dump(directory: &Path, count: u32) -> PathBuf {
@@ -57,7 +57,7 @@ fn a_part_of_the_time() {
         replay(&file, &["print_ops"], &["--from", "1700000000.2", "--to", "1700000000.3"]);
     assert_eq!(code, Some(0));
     assert_eq!(summary["emitted"], json!({ "insert": 2 }));
-    let said = error_of(&[
+    let said = usage_error_of(&[
         "replay",
         file.to_str().unwrap(),
         "--plugin",
@@ -151,6 +151,6 @@ fn a_file_that_is_not_there_or_no_dump() {
     assert!(said.contains("/no/such/oplog.bson"), "{said}");
     let said = error_of(&["replay", &print_ops, "--plugin", &print_ops]);
     assert!(said.contains("WebAssembly"), "{said}");
-    let said = error_of(&["replay", &print_ops]);
+    let said = usage_error_of(&["replay", &print_ops]);
     assert!(said.contains("no plugin to run"), "{said}");
 }

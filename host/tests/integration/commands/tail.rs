@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, create_oplog, error_of, message, plugin};
+use crate::support::{Database, Host, create_oplog, error_of, message, plugin, usage_error_of};
 
 #[tokio::test]
 async fn it_prints_what_a_plugin_gets() {
@@ -63,7 +63,9 @@ async fn operations_and_regular_expressions_choose() {
     assert_eq!(said.iter().map(brief).collect::<Vec<_>>(), ["insert .a", "drop .a", "insert .b", "drop .b"]);
     assert_eq!(said[0]["fullDocument"], json!({ "_id": { "$numberInt": "1" } }));
     let arguments = ["tail", "--uri", server.uri(), "-n", "shop"];
-    assert!(error_of(&arguments).contains("no change is in \"shop\": a namespace is DATABASE.COLLECTION"));
+    assert!(
+        usage_error_of(&arguments).contains("no change is in \"shop\": a namespace is DATABASE.COLLECTION")
+    );
 }
 
 /// A file with inserts of these documents, a second apart.
@@ -124,7 +126,7 @@ fn a_database_that_is_called_as_the_hosts_own_can_be_had() {
     let config = directory.path().join("gtm.toml");
     std::fs::write(&config, "[store]\ndatabase = \"host\"\n").unwrap();
     assert_eq!(ns(&["--config", config.to_str().unwrap()], &[]), ["gtm.orders"]);
-    let said = error_of(&["tail", &file, "-n", "gtm.*"]);
+    let said = usage_error_of(&["tail", &file, "-n", "gtm.*"]);
     assert!(said.contains("give the host another one (--store-database NAME)"), "{said}");
 }
 

@@ -62,7 +62,7 @@ fn an_index_answers_what_is_said() {
     ] {
         let (code, _, said) =
             run(&[&["try", &plugin("errand"), "--insert", "a.b", r#"{"_id":1}"#][..], &arguments].concat());
-        assert!(code == Some(1) && said.contains(reason), "{said}");
+        assert!(code == Some(2) && said.contains(reason), "{said}");
     }
 }
 
@@ -145,7 +145,7 @@ fn what_changed_in_an_update_can_be_said() {
         (["--insert", "a.b", r#"{"_id":1}"#, "--changed", "{}"].to_vec(), "more --changed than --update"),
     ] {
         let (code, _, said) = run(&[&["try", &plugin("print_ops")][..], &arguments].concat());
-        assert!(code == Some(1) && said.contains(reason), "{said}");
+        assert!(code == Some(2) && said.contains(reason), "{said}");
     }
 }
 

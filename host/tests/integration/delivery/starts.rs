@@ -185,8 +185,8 @@ async fn a_running_host_restarts_a_plugin_whose_settings_say_so() {
 #[tokio::test]
 async fn checkpoints_are_listed_set_and_reset() {
     let mut scene = Scene::new().await;
-    let (code, out, _) = scene.checkpoints(&["list"]);
-    assert_eq!((code, out.as_str()), (Some(0), "the pipeline starts has no checkpoints\n"));
+    let (code, _, error) = scene.checkpoints(&["list"]);
+    assert!(code == Some(1) && error.contains("there is no store in "), "no host has run yet: {error}");
     scene.writer.write(10).await;
     scene.handled(&["--start", "oldest"]).await;
 
@@ -205,7 +205,7 @@ async fn checkpoints_are_listed_set_and_reset() {
     assert!(code == Some(1) && error.contains("pass --plugin NAME"), "{error}");
 
     let (code, _, error) = scene.checkpoints(&["set", "oldest"]);
-    assert!(code == Some(1) && error.contains("there are first, second"), "{error}");
+    assert!(code == Some(2) && error.contains("there are first, second"), "{error}");
     let (code, out, error) = scene.checkpoints(&["set", "1700000000.7", "--plugin", "first"]);
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("first") && out.contains("resumes after 1700000000.7"), "{out}");
@@ -213,10 +213,24 @@ async fn checkpoints_are_listed_set_and_reset() {
     assert_eq!(scene.checkpoints(&["set", "oldest", "--all"]).0, Some(0));
     assert_eq!(scene.handled(&[]).await.0, [10, 10]);
     // One that has none yet.
-    let (code, out, error) = scene.checkpoints(&["set", "now", "--plugin", "third", "--output", "json"]);
+    let set = ["set", "now", "--plugin", "third", "--output", "json"];
+    let (code, _, error) = scene.checkpoints(&set);
+    let there = "the store has no plugin third in the pipeline starts; it has: first, second";
+    assert!(code == Some(1) && error.contains(there), "{error}");
+    let (code, _, error) = scene.checkpoints(&["set", "now", "--plugin", "first", "--worker", "Tom"]);
+    assert!(code == Some(1) && error.contains("--new makes one"), "{error}");
+    let (code, out, error) = scene.checkpoints(&[&set[..], &["--new"]].concat());
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["position"], "1700000000.10");
 
+    for command in [&["list"][..], &["show"], &["reset"]] {
+        let (code, _, error) = scene.checkpoints(&[command, &["--plugin", "nosuch"]].concat());
+        assert!(code == Some(1) && error.contains("it has: first, second, third"), "{error}");
+        let store = format!("file:{}", scene.directory.path().display());
+        let elsewhere = ["--plugin", "first", "--name", "nosuch", "--store", &store];
+        let (code, _, error) = run(&[&["checkpoints"], command, &elsewhere].concat());
+        assert!(code == Some(1) && error.contains("has no pipeline nosuch; it has: starts"), "{error}");
+    }
     let (code, out, _) = scene.checkpoints(&["reset", "--plugin", "second", "--output", "json"]);
     assert_eq!((code, out.as_str()), (Some(0), "{\"reset\":1}\n"));
     assert_eq!(scene.handled(&["--start", "1700000000.2"]).await.0, [0, 8], "it begins as a new one");
@@ -241,10 +255,19 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     }
     host.signal(nix::sys::signal::Signal::SIGKILL);
     drop(host);
-    // The lease was not given up, but nobody renews it.
+    // The lease was not given up, but its process is known to have ended, so that nobody is waited for.
     let (code, out, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
     assert!(code == Some(0) && out.contains("resumes after 1700000000.1"), "{error}");
-    assert!(error.contains("to see whether this host still works"), "{error}");
+    assert!(!error.contains("to see whether this host still works"), "{error}");
+    // On another machine nothing is known of it, and it is waited for; not before the name is looked at.
+    let leases = scene.writer.own.client.database("gtm").collection::<bson::Document>("leases");
+    let elsewhere = doc! { "$set": { "process.place": "elsewhere" } };
+    leases.update_one(doc! { "_id.pipeline": &name }, elsewhere).await.unwrap();
+    let (code, _, error) = change(&["set", "1700000000.1", "--plugin", "nosuch"]);
+    assert!(code == Some(1) && error.contains("has no plugin nosuch"), "{error}");
+    assert!(!error.contains("to see whether this host still works"), "{error}");
+    let (code, _, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
+    assert!(code == Some(0) && error.contains("to see whether this host still works"), "{error}");
     let (code, out, error) = change(&["reset", "--all", "--force"]);
-    assert!(code == Some(0) && out.contains("1 checkpoints removed"), "{error}");
+    assert!(code == Some(0) && out.contains("1 checkpoint removed: its plugin begins"), "{error}");
 }

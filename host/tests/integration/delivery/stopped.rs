@@ -74,7 +74,11 @@ async fn one_whose_history_is_lost_stops_and_the_other_runs_on() {
     host.wait_until("a has stopped", |line| says(line, "a", "the plugin has stopped, and the others run on"));
     own.collection("oplog").insert_one(entry(6)).await.unwrap();
     host.wait_until("the op", |line| is_op(line, "b", 6));
-    assert_eq!(host.stop().0, Some(0));
+    // Whoever stops it is told that not all of it ran.
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(1));
+    let end = "these plugins did not run when the host was stopped, for the errors above: a";
+    assert!(log.iter().any(|line| message(line) == end), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

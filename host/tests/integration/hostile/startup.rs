@@ -71,12 +71,12 @@ fn subscriptions_that_are_none_are_said_at_once() {
             &["subscribes to \"admin.*\"", "the databases admin, config and local are the server's own"],
         ),
         ("several", "a.b,a.c", one("a.b,a.c", 0), &["give each namespace by itself"]),
-        ("no_regex", "/(/", one("/(/", 0), &["is no regular expression"]),
+        ("no_regex", "/(/", one("/(/", 0), &["is not a valid regular expression"]),
         (
             "large_regex",
             r"/\\w{999}{9}/",
             one(r"/\w{999}{9}/", 0),
-            &["is no regular expression: ", "size limit"],
+            &["is not a valid regular expression: ", "size limit"],
         ),
         ("many", "", list(4096, 1001), &["has 1001 subscriptions, and may have 1000"]),
         (

@@ -70,10 +70,10 @@ async fn letters_are_listed_and_shown() {
 async fn letters_are_dropped_only_when_said_which() {
     let scene = Scene::new().await;
     let (_, code, said) = scene.run(&["drop"]);
-    assert!(code == Some(1) && said.contains("which dead letters?"), "{said}");
+    assert!(code == Some(2) && said.contains("which dead letters?"), "{said}");
     assert_eq!(scene.left().await.len(), 5);
     let (lines, _, _) = scene.run(&["drop", &scene.letters[1].id]);
-    assert_eq!(lines, ["1 dead letters dropped"]);
+    assert_eq!(lines, ["1 dead letter dropped"]);
     assert_eq!(scene.left().await.len(), 4);
     let (lines, code, _) = scene.run(&["drop", "--all", "--output", "json"]);
     assert_eq!((lines, code), (vec![r#"{"dropped":4}"#.to_owned()], Some(0)));
@@ -98,6 +98,40 @@ async fn columns_stand_under_their_names() {
 }
 
 #[tokio::test]
+async fn a_plugin_or_a_pipeline_that_the_store_does_not_know_is_refused() {
+    let scene = Scene::new().await;
+    let show = ["show", &scene.letters[0].id];
+    for command in [&["list"][..], &["drop"], &show] {
+        let (lines, code, said) = scene.run(&[command, &["--plugin", "nosuch"]].concat());
+        assert!(code == Some(1) && lines.is_empty(), "{lines:?}");
+        assert!(said.contains("the store has no plugin nosuch in the pipeline shop; it has: mail"), "{said}");
+    }
+    let store = format!("file:{}", scene.directory.path().display());
+    let (code, _, said) = run(&["dead-letters", "list", "--store", &store, "--name", "nosuch"]);
+    assert!(
+        code == Some(1) && said.contains("has no pipeline nosuch; it has: shop. help: pass --name"),
+        "{said}"
+    );
+    // One that is known may have none that are meant.
+    let (lines, code, said) = scene.run(&["drop", "--plugin", "mail", "--kind", "rejected"]);
+    assert_eq!((lines, code), (vec!["0 dead letters dropped".to_owned()], Some(0)), "{said}");
+    assert_eq!(scene.left().await.len(), 5);
+}
+
+#[tokio::test]
+async fn letters_of_one_op_and_one_plugin_are_told_by_their_ids() {
+    let scene = Scene::new().await;
+    let op = scene.letters[2].op.id().to_string();
+    let store = in_directory(&scene.directory, &scene.own).await;
+    store.add_dead_letter(&DeadLetter { id: "z".to_owned(), ..scene.letters[2].clone() }).await.unwrap();
+    drop(store);
+    let (_, code, said) = scene.run(&["show", &op]);
+    assert_eq!(code, Some(1));
+    let ids = format!("of the plugin mail. help: pass the id of one: {}, z", scene.letters[2].id);
+    assert!(said.contains(&ids), "{said}");
+}
+
+#[tokio::test]
 async fn a_letter_is_found_by_the_id_of_its_op() {
     let scene = Scene::new().await;
     let op = scene.letters[2].op.id().to_string();
@@ -119,7 +153,7 @@ async fn a_letter_is_found_by_the_id_of_its_op() {
     let (_, code, said) = scene.run(&["show", &scene.letters[0].id, "--plugin", "other"]);
     assert!(code == Some(1) && said.contains("of the plugin other"), "{said}");
     let (lines, _, _) = scene.run(&["drop", &op, "--plugin", "mail"]);
-    assert_eq!(lines, ["1 dead letters dropped"]);
+    assert_eq!(lines, ["1 dead letter dropped"]);
     assert_eq!(scene.left().await.len(), 5);
 }
 
@@ -193,7 +227,7 @@ async fn a_retry_takes_the_file_of_the_settings() {
     assert!(code == Some(1) && said.contains("there are: mail, other"), "{said}");
     let (_, code, said) = scene.run(&["retry", "--plugin", "mail"]);
     assert!(
-        code == Some(1) && said.contains("the file of the plugin is not known. help: pass --file"),
+        code == Some(2) && said.contains("the file of the plugin is not known. help: pass --file"),
         "{said}"
     );
 }

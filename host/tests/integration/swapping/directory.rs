@@ -68,8 +68,11 @@ async fn plugins_come_change_and_go_with_their_files() {
     host.wait_until("first is back", |line| says(line, "first", "tailing "));
     // It goes on where it was: what came meanwhile is not lost.
     host.wait_until("the op", |line| line["plugin"] == "first" && message(line).contains("\"_id\":2"));
+    // One that was never loaded is what whoever stops the host is told of.
     let (code, log) = host.stop();
-    assert_eq!(code, Some(0), "{log:?}");
+    assert_eq!(code, Some(1), "{log:?}");
+    let end = "these plugins did not run when the host was stopped, for the errors above: third";
+    assert!(log.iter().any(|line| message(line) == end), "{log:?}");
 }
 
 #[test]

@@ -164,6 +164,12 @@ async fn a_swap_is_told_by_hand_too() {
     let mut scene = Scene::of("misbehave", &["--no-watch"]).await;
     let before = scene.version();
     let (address, print_ops) = (scene.host.address(), plugin("print_ops"));
+    // One that has another name and wants something else may be another plugin.
+    let (code, _, said) = run(&["swap", "p", &plugin("send_welcome_email"), "--admin", &address]);
+    assert_eq!(code, Some(0), "{said}");
+    let odd =
+        "the file is called send_welcome_email, and it subscribes to something else than the plugin p did";
+    assert!(said.contains(odd), "{said}");
     let (code, out, said) = run(&["swap", "p", &print_ops, "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");
     let version = scene.version();

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::json;
@@ -33,6 +33,7 @@ use crate::plugin::services::{Effect, Recorder};
 use crate::plugin::setup::Setup;
 use crate::plugin::slot::Shared;
 use crate::plugin::state::{Role, State, how_to_grant};
+use crate::secret::without_passwords;
 
 /// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
 pub(in crate::plugin) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
@@ -242,7 +243,9 @@ async fn record(
     let headers: serde_json::Map<_, _> = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .map(|(name, value)| {
+            (name.to_string(), shown(name, &String::from_utf8_lossy(value.as_bytes())).into())
+        })
         .collect();
     let (method, url) = (parts.method.as_str(), parts.uri.to_string());
     let answer = recorder.answer(method, &url);
@@ -258,7 +261,7 @@ async fn record(
         capability: "http",
         what: json!({
             "method": method,
-            "url": url,
+            "url": &*without_passwords(&url),
             "headers": headers,
             "body": String::from_utf8_lossy(&body),
             "answered": answered,
@@ -277,6 +280,15 @@ async fn record(
         }
         None => Recorded::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
     })
+}
+
+/// The value of a header, without a password.
+fn shown(name: &HeaderName, value: &str) -> String {
+    match value.split_once(' ') {
+        Some((scheme, _)) if name == AUTHORIZATION => format!("{scheme} …"),
+        None if name == AUTHORIZATION => "…".to_owned(),
+        _ => value.to_owned(),
+    }
 }
 
 fn whole(body: Bytes) -> WasiBody {

@@ -1,0 +1,52 @@
+//! What is printed, of a server or of files.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gtm_host::config::Settings;
+use gtm_host::op::OperationType;
+
+use super::Typed;
+use super::common::{CommonArguments, Format};
+use super::files::FileArguments;
+use super::server::ServerArguments;
+
+/// What is printed, of a server or of files.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TailArguments {
+    /// Files to read instead of a server, as gtm-host replay takes them
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) paths: Vec<PathBuf>,
+    /// Only changes in these namespaces: DB.COLL, in which * stands for any characters, or a regular
+    /// expression between slashes. May be given more than once
+    #[arg(short, long = "namespace", value_name = "PATTERN")]
+    pub(in crate::cli) namespaces: Vec<String>,
+    /// Only these operations: insert, update, replace, delete, create, drop, rename, dropDatabase,
+    /// createIndexes, dropIndexes, modify, other
+    #[arg(short = 'O', long = "operation", value_name = "TYPE", value_delimiter = ',')]
+    pub(in crate::cli) operations: Vec<OperationType>,
+    /// Write numbers and dates with their types
+    #[arg(long)]
+    pub(in crate::cli) canonical: bool,
+    /// The form of the summary, on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
+    #[command(flatten)]
+    common: CommonArguments,
+    #[command(flatten)]
+    pub(in crate::cli) files: FileArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl TailArguments {
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        self.server.prefer_typed(typed);
+    }
+
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.common.settings()?;
+        self.server.lay_over(&mut settings);
+        Ok(settings)
+    }
+}

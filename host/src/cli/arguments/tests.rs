@@ -1,0 +1,190 @@
+//! What the command line, the environment and the settings file make together.
+
+use std::path::Path;
+
+use gtm_host::config::ConfigValue;
+use gtm_host::plugin::Grant;
+use gtm_host::source::Start;
+
+use super::*;
+
+fn settings(arguments: &[&str]) -> Result<Settings, String> {
+    let all = std::iter::once("gtm-host").chain(arguments.iter().copied());
+    let command = Arguments::read(all.map(OsString::from)).map_err(|error| error.to_string())?;
+    command.settings().map_err(|error| format!("{error:#}"))
+}
+
+#[test]
+fn a_start_may_be_a_span_before_now() {
+    for start in ["--start=-10m", "--start=yesterday", "--start=2026-01-31T14:00:00+02:00"] {
+        let settings = settings(&["-p", "x.wasm", start]).unwrap();
+        assert!(matches!(settings.source.start, Some(Start::After(_))), "{start}");
+    }
+    let apart = settings(&["-p", "x.wasm", "--start", "-10m"]).unwrap();
+    assert!(matches!(apart.source.start, Some(Start::After(_))));
+    let seek = |arguments: &[&str]| match Arguments::try_parse_from(arguments).unwrap().command {
+        Some(Command::Seek(SeekArguments { to, steer })) => (to, steer.plugin),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        seek(&["gtm-host", "seek", "-10m", "--plugin", "x"]),
+        ("-10m".to_owned(), Some("x".to_owned()))
+    );
+    assert_eq!(
+        seek(&["gtm-host", "seek", "--plugin", "x", "-1h 30m"]),
+        ("-1h 30m".to_owned(), Some("x".to_owned()))
+    );
+    let set = Arguments::try_parse_from(["gtm-host", "checkpoints", "set", "-10m", "--plugin", "x"]);
+    let Some(Command::Checkpoints(checkpoints)) = set.unwrap().command else { panic!() };
+    let CheckpointsCommand::Set(SetArguments { to, change, .. }) = checkpoints.command else { panic!() };
+    assert!(matches!(to, Start::After(_)));
+    assert_eq!(change.whose.plugin.as_deref(), Some("x"));
+}
+
+#[test]
+fn plugins_have_names_and_values() {
+    let settings = settings(&["-p", "a/mail.wasm", "-p", "x=b.wasm", "-s", "k=1", "-s", "x:k=a=b"]).unwrap();
+    assert_eq!(settings.plugins["mail"].path.as_deref(), Some(Path::new("a/mail.wasm")));
+    assert_eq!(settings.plugins["mail"].config["k"], ConfigValue::from("1".to_owned()));
+    assert_eq!(settings.plugins["x"].config["k"], ConfigValue::from("a=b".to_owned()));
+}
+
+#[test]
+fn a_path_with_an_equals_sign_is_a_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().join("a=b.wasm");
+    std::fs::write(&there, "").unwrap();
+    let there = there.to_str().unwrap();
+    let settings = settings(&["-p", "/srv/env=prod/x.wasm", "-p", there, "-p", "y=c=d.wasm"]).unwrap();
+    for (name, path) in [("x", "/srv/env=prod/x.wasm"), ("a=b", there), ("y", "c=d.wasm")] {
+        assert_eq!(settings.plugins[name].path.as_deref(), Some(Path::new(path)));
+    }
+}
+
+#[test]
+fn a_value_in_another_form_is_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gtm.toml");
+    for (text, said) in [
+        ("[delivery]\nlanes = 0\n", "line 2, lanes: 0 is too few: write 1 or more"),
+        ("[delivery]\nlanes = -1\n", "line 2, lanes: -1 is not a count: write a whole number"),
+        ("[plugins.x]\nlanes = 0\n", "line 2, lanes: 0 is too few: write 1 or more"),
+        ("[retry]\nmax_attempts = 0\n", "line 2, max_attempts: 0 is too few: write 1 or more"),
+        ("[limits]\nmemory = 256\n", "line 2, memory: 256 has no unit: write \"256 MiB\""),
+        ("[limits]\nmemory = \"256\"\n", "line 2, memory: 256 has no unit: write \"256 MiB\""),
+        ("[limits]\nstate_bytes = 256\n", "line 2, state_bytes: 256 has no unit: write \"256 MiB\""),
+        ("[retry]\ndead_letter_bytes = 1\n", "line 2, dead_letter_bytes: 1 has no unit: write \"1 MiB\""),
+        (
+            "[limits]\nhandle_timeout = 30\n",
+            "line 2, handle_timeout: 30 is not a time: write it in quotes with its unit",
+        ),
+        (
+            "[source]\nstart = 2026-01-31T12:00:00Z\n",
+            "line 2, start: 2026-01-31T12:00:00Z is to stand in quotes: \"2026-01-31T12:00:00Z\"",
+        ),
+        ("[source]\nstart = 1795761409.5\n", "line 2, start: 1795761409.5 is to stand in quotes"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let refused = settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).unwrap_err();
+        assert!(refused.contains(said), "{text}: {refused}");
+    }
+    std::fs::write(&file, "[limits]\nstate_bytes = 0\n[retry]\ndead_letter_bytes = 0\n").unwrap();
+    assert!(settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).is_ok());
+    assert!(settings(&["-p", "x.wasm", "--memory", "256"]).unwrap_err().contains("256 has no unit"));
+    let apart = settings(&["-p", "x.wasm", "--start", "2026-01-31", "12:00:00"]).unwrap_err();
+    assert!(apart.contains("put it in quotes, as in --start '2026-01-31 12:00:00'"), "{apart}");
+}
+
+#[test]
+fn what_is_granted_is_said_of_one_plugin_or_of_all() {
+    let said = ["-p", "x.wasm", "-p", "y.wasm", "-g", "state", "-g", "y:http=http://localhost:1"];
+    let settings = settings(&said).unwrap();
+    let (x, y) = (&settings.plugins["x"].grants, &settings.plugins["y"].grants);
+    assert!(x.state && y.state && x.http.is_empty());
+    let mut expected = x.clone();
+    expected.add(Grant::parse("http", Some("http://localhost:1")).unwrap());
+    assert_eq!(*y, expected);
+    let of_dir = super::tests::settings(&["--plugin-dir", "d", "-g", "mail", "-g", "later:state"]).unwrap();
+    assert!(of_dir.every_plugin.grants.mail.is_some() && of_dir.plugins["later"].grants.mail.is_some());
+    assert!(of_dir.plugins["later"].grants.state && !of_dir.every_plugin.grants.state);
+    let unknown = super::tests::settings(&["-p", "x.wasm", "-g", "z:mail"]).unwrap_err();
+    assert!(unknown.contains("--grant z:…: there is no plugin z; there are: x"), "{unknown}");
+    let odd = super::tests::settings(&["-p", "x.wasm", "-g", "root"]).unwrap_err();
+    assert!(odd.contains("what can be granted is mail, state"), "{odd}");
+}
+
+#[test]
+fn the_command_line_goes_before_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gtm.toml");
+    let text =
+        "[source]\nuri = \"mongodb://file\"\noplog = \"a.b\"\n[plugins.x]\npath = \"x.wasm\"\nconfig.n = 3\n";
+    std::fs::write(&file, text).unwrap();
+    let settings = settings(&["--config", file.to_str().unwrap(), "--uri", "mongodb://said"]).unwrap();
+    assert_eq!(settings.source.uri.as_deref(), Some("mongodb://said"));
+    assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
+    assert_eq!(settings.plugins["x"].path, Some(directory.path().join("x.wasm")));
+    assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
+}
+
+#[test]
+fn a_restart_is_of_one_plugin_or_of_all() {
+    let said = ["-p", "x.wasm", "-p", "y.wasm"];
+    let of = |more: &[&str]| settings(&[&said, more].concat());
+    let words = |settings: &Settings, name: &str| {
+        settings.plugins[name].restart_from.as_ref().map(|restart| restart.words().to_owned())
+    };
+    let all = of(&["--restart-from", "y=oldest", "--restart-from", "2026-01-31T12:00:00Z"]).unwrap();
+    assert_eq!(words(&all, "x").as_deref(), Some("2026-01-31T12:00:00Z"));
+    assert_eq!(words(&all, "y").as_deref(), Some("oldest"));
+    let token = r#"{"_data":"82AB","_typeBits":{"$binary":{"base64":"Aw==","subType":"00"}}}"#;
+    assert_eq!(words(&of(&["--restart-from", token]).unwrap(), "x").as_deref(), Some(token));
+    assert!(of(&["--restart-from", "z=now"]).unwrap_err().contains("there is no plugin z; there are: x, y"));
+    assert!(of(&["--restart-from", "x=soon"]).unwrap_err().contains("expected now, oldest"));
+    assert!(of(&["--restart-from", "soon"]).unwrap_err().contains("expected now, oldest"));
+}
+
+#[test]
+fn a_worker_has_a_list_and_a_list_a_worker() {
+    let said = |arguments: &[&str]| settings(&[&["-p", "x.wasm"], arguments].concat());
+    let shared = said(&["--worker", "Tom", "--workers-from", "gtm.lists/1", "--lease-ttl", "2s"]).unwrap();
+    assert_eq!(shared.workers.name.as_deref(), Some("Tom"));
+    assert_eq!(shared.workers.from.unwrap().to_string(), "gtm.lists/1");
+    assert_eq!(shared.lease.ttl, std::time::Duration::from_secs(2));
+    assert!(said(&["--worker", "Tom"]).unwrap_err().contains("worker Tom has no list"));
+    assert!(said(&["--workers", "w.json"]).unwrap_err().contains("say by --worker NAME"));
+    assert!(said(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("say by --worker NAME"));
+    let both = ["--worker", "Tom", "--workers", "w.json", "--workers-from", "gtm.lists/1"];
+    assert!(said(&both).unwrap_err().contains("two lists of workers"));
+    assert!(said(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
+    assert!(said(&["--lease-ttl", "999ms"]).unwrap_err().contains("1s at least"));
+}
+
+#[test]
+fn a_list_that_is_said_goes_before_that_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gtm.toml");
+    let text = "[workers]\nname = \"Tom\"\nfile = \"w.json\"\n[lease]\nttl = \"3s\"\n[plugins.x]\npath = \"x.wasm\"\n";
+    std::fs::write(&file, text).unwrap();
+    let read = settings(&["--config", file.to_str().unwrap()]).unwrap();
+    assert_eq!(read.workers.file, Some(directory.path().join("w.json")));
+    assert_eq!(read.lease.ttl, std::time::Duration::from_secs(3));
+    let said = settings(&["--config", file.to_str().unwrap(), "--workers-from", "gtm.lists/1"]).unwrap();
+    assert_eq!(said.workers.file, None);
+    assert_eq!(said.workers.name.as_deref(), Some("Tom"));
+    std::fs::write(&file, text.replace("3s", "0s")).unwrap();
+    let refused = settings(&["--config", file.to_str().unwrap()]).unwrap_err();
+    assert!(refused.contains("line 5, ttl: a lease lives for 1s at least"), "{refused}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    assert!(settings(&[]).unwrap_err().contains("no plugin to run"));
+    assert!(
+        settings(&["-p", "a/x.wasm", "-p", "b/x.wasm"]).unwrap_err().contains("two plugins are called x")
+    );
+    assert!(settings(&["-p", "x.wasm", "-s", "y:k=1"]).unwrap_err().contains("there are: x"));
+    assert!(settings(&["-p", "x.wasm", "-s", "k"]).unwrap_err().contains("expected KEY=VALUE"));
+    assert!(settings(&["-p", "x.wasm", "--memory", "much"]).unwrap_err().contains("--memory"));
+    assert!(settings(&["-p", "x.wasm", "--max-attempts", "0"]).unwrap_err().contains("--max-attempts"));
+}

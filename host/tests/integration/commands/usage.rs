@@ -1,0 +1,210 @@
+//! What is not understood, and what is not there: the exit status, and what is said.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use bson::{Timestamp, doc};
+use serde_json::Value;
+use xtask::process::Process;
+use xtask::testbed::Server;
+
+use crate::support::{Database, Host, LIMIT, message, plugin, run};
+
+#[test]
+fn what_is_not_understood_ends_with_2_whatever_finds_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gtm.toml");
+    std::fs::write(&config, "[delivery]\nlanes = 0\n").unwrap();
+    let unplaced = directory.path().join("unplaced.toml");
+    std::fs::write(&unplaced, "[plugins.x]\nlanes = 1\n").unwrap();
+    let (config, unplaced) = (config.to_str().unwrap(), unplaced.to_str().unwrap());
+    let no_plugin = ["--plugin", "no/such/x.wasm"];
+    let of_plugin = |more: &[&'static str]| [&no_plugin[..], more].concat();
+    for (arguments, said) in [
+        (vec!["--nosuch"], "unexpected argument"),
+        (vec![], "there is no plugin to run"),
+        (of_plugin(&["--uri", "foo"]), "the MongoDB URI cannot be understood"),
+        (of_plugin(&["--smtp", "foo"]), "understood: relative URL without a base."),
+        (of_plugin(&["--grant", "nosuch:mail"]), "there is no plugin nosuch; there are: x"),
+        (of_plugin(&["--set", "nosuch:a=b"]), "there is no plugin nosuch; there are: x"),
+        (of_plugin(&["--restart-from", "nosuch=now"]), "there is no plugin nosuch; there are: x"),
+        (of_plugin(&["--worker", "Tom"]), "worker Tom has no list"),
+        (of_plugin(&["--handle-timeout", "5x"]), "\"5x\" is not a time: write a number and a unit"),
+        (of_plugin(&["--lease-ttl", "5x"]), "\"5x\" is not a time: write a number and a unit"),
+        (of_plugin(&["--log", "gtm_host=nosuch"]), "the log filter"),
+        (of_plugin(&["--store-database", "admin"]), "the server's own"),
+        (vec!["--config", config], "gtm.toml, line 2, lanes: 0 is too few: write 1 or more"),
+        (vec!["--config", unplaced], "the plugin x has no path"),
+        (vec!["tail", "--namespace", "admin.*"], "matches no change"),
+        (vec!["tail", "--namespace", "/[/"], "is not a valid regular expression: unclosed character class"),
+        (vec!["tail", "--oplog", "oplog"], "is not a namespace"),
+        (vec!["tail", "x.bson", "--collection", "orders"], "is not a namespace"),
+        (
+            vec!["try", "x.wasm", "--insert", "a.b", "{\"_id\":1}", "--answer", "bad", "{}"],
+            "is not a request",
+        ),
+        (vec!["try", "x.wasm", "--insert", "a.b", "{\"_id\":1}", "--uri", "foo"], "the MongoDB URI"),
+        (vec!["new", "Bad Name!"], "cannot be the name of a plugin"),
+        (vec!["checkpoints", "list", "--store", "none"], "nothing is kept"),
+        (vec!["dead-letters", "list", "--uri", "foo"], "the MongoDB URI"),
+        (vec!["seek", "soon"], "expected now, oldest"),
+    ] {
+        let (code, _, error) = run(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert_eq!(error.matches("error:").count(), 1, "{arguments:?}: {error}");
+    }
+    // What is understood, and cannot be done.
+    for arguments in [&["--config", "/no/such.toml"][..], &no_plugin, &["tail", "/no/such.bson"]] {
+        let (code, _, error) = run(arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_said_and_not_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing");
+    let store = format!("file:{}", missing.display());
+    let trivial = plugin("trivial");
+    for command in [
+        &["checkpoints", "list"][..],
+        &["checkpoints", "show"],
+        &["checkpoints", "set", "oldest", "--plugin", "x", "--new"],
+        &["checkpoints", "reset", "--all"],
+        &["dead-letters", "list"],
+        &["dead-letters", "show", "x"],
+        &["dead-letters", "drop", "--all"],
+        &["dead-letters", "retry", "--all", "--file", &trivial],
+    ] {
+        let (code, _, error) = run(&[command, &["--store", &store]].concat());
+        assert_eq!(code, Some(1), "{command:?}: {error}");
+        assert!(error.contains(&format!("there is no store in {}. help: ", missing.display())), "{error}");
+        assert!(!missing.exists(), "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tail_ends_when_nobody_reads_it_any_more() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
+    command.args(["tail", "--uri", server.uri(), "--namespace", &format!("{}.*", own.name)]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tail = Process::start("gtm-host tail", &mut command).unwrap();
+    let mut said = BufReader::new(tail.child().stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("tailing ")));
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    let mut out = BufReader::new(tail.child().stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    // Nothing more is written that could fail.
+    drop(out);
+    assert_eq!(tail.wait(LIMIT).unwrap().code(), Some(0));
+    assert!(!said.any(|line| line.contains("rror")));
+}
+
+#[tokio::test]
+async fn the_oldest_change_is_not_called_by_a_number() {
+    let server = Server::ready().unwrap();
+    let mut tail = Host::start(&["tail", "--uri", server.uri(), "--start", "oldest"]);
+    let said = tail.wait_for("tailing ");
+    assert!(message(&said).ends_with(", from its oldest change on"), "{said}");
+}
+
+/// A dumped oplog with errands.
+fn dump(directory: &std::path::Path, errands: &[bson::Document]) -> String {
+    let entries = (1..).zip(errands).flat_map(|(n, errand)| {
+        let ts = Timestamp { time: 1_700_000_000, increment: n };
+        bson::serialize_to_vec(&doc! { "op": "i", "ns": "a.errands", "o": errand, "ts": ts }).unwrap()
+    });
+    let file = directory.join("oplog.bson");
+    std::fs::write(&file, entries.collect::<Vec<_>>()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_dry_run_waits_for_no_grant_and_does_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mail = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
+    let (file, errand) = (dump(directory.path(), &[mail]), plugin("errand"));
+    let replay = ["replay", &file, "--plugin", &errand, "--dry-run"];
+    let (code, out, said) = run(&replay);
+    assert_eq!(code, Some(1), "{out}{said}");
+    assert!(said.contains("An op that needs it is counted as not known"), "{said}");
+    assert!(
+        said.contains("not known what becomes of the op, as something is in its way: mail is not granted"),
+        "{said}"
+    );
+    assert!(out.contains("errand: 1 op read") && out.contains("1 not known, as it was a dry run"), "{out}");
+    let (code, out, said) = run(&[&replay[..], &["--grant", "mail"]].concat());
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert!(said.contains("dry run, not done: mail") && out.contains("1 handled"), "{out}{said}");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_host_waits_for_no_grant() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let (errand, database) = (plugin("errand"), format!("database={}", own.name));
+    let mut host =
+        Host::tailing(&["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--dry-run"]);
+    let mail = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
+    own.collection("errands").insert_one(mail).await.unwrap();
+    let said =
+        host.wait_for("not known what becomes of the op, as something is in its way: mail is not granted");
+    assert!(message(&said).contains("say --grant errand:mail"), "{said}");
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0));
+    assert!(log.iter().any(|line| message(line).contains("1 not known, as it was a dry run")), "{log:?}");
+}
+
+#[test]
+fn a_password_in_a_url_is_not_shown() {
+    let errand = plugin("errand");
+    let request = r#"{"_id":1,"do":"http","url":"http://ada:s3cret@example.com/x?y=z","strict":true}"#;
+    for output in ["text", "json"] {
+        let (_, out, said) = run(&["try", &errand, "--insert", "a.errands", request, "--output", output]);
+        // The op itself is the author's own, as it was given.
+        let effects = out.replace("http://ada:s3cret@example.com/x?y=z\",\"strict", "");
+        assert!(effects.contains("http://example.com/x?y=z"), "{out}{said}");
+        assert!(!effects.contains("s3cret"), "{out}");
+    }
+    let (code, _, said) = run(&["--plugin", "x.wasm", "--grant", "http=https://ada:s3cret@host"]);
+    assert!(code == Some(2) && said.contains("https://host") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn files_of_which_no_plugin_wants_anything_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = dump(directory.path(), &[doc! { "_id": 1, "do": "config", "key": "k" }]);
+    let (welcome, errand) = (plugin("send_welcome_email"), plugin("errand"));
+    let replay = |plugin: &str| run(&["replay", &file, "--plugin", plugin]);
+    let (code, out, said) = replay(&welcome);
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert!(said.contains("no plugin wanted anything of these files. help: run gtm-host check"), "{said}");
+    assert!(out.contains("oplog, 1 document, ") && out.contains("1 op that no plugin wanted"), "{out}");
+    assert!(!replay(&errand).2.contains("no plugin wanted anything"));
+    // What comes by the standard input has no name.
+    let shell = format!("cat {file} | {} replay - --plugin {errand}", env!("CARGO_BIN_EXE_gtm-host"));
+    let piped = Command::new("sh").args(["-c", &shell]).output().unwrap();
+    let out = String::from_utf8(piped.stdout).unwrap();
+    assert!(out.starts_with("the standard input: oplog, 1 document, "), "{out}");
+}
+
+#[test]
+fn a_check_shows_what_would_be_granted() {
+    let errand = plugin("errand");
+    let check = ["check", &errand, "--output", "json"];
+    let granted = |more: &[&str]| {
+        let (code, out, said) = run(&[&check[..], more].concat());
+        assert_eq!(code, Some(0), "{said}");
+        serde_json::from_str::<Value>(&out).unwrap()["granted"].clone()
+    };
+    assert_eq!(granted(&[])["mail"], Value::Null);
+    let with = granted(&["--grant", "mail", "--grant", "errand:http=https://api.example.com"]);
+    assert_eq!(with["mail"], "granted");
+    assert!(with["http"].as_str().unwrap().contains("api.example.com"), "{with}");
+    let (code, _, said) = run(&[&check[..], &["--grant", "other:mail"]].concat());
+    assert!(code == Some(2) && said.contains("there is no plugin other; there are: errand"), "{said}");
+}
