@@ -32,7 +32,7 @@ pub fn scaled(milliseconds: u64) -> u64 {
     milliseconds * *FACTOR
 }
 
-/// What a call may take where a test is not about time: a machine that is busy stalls for seconds.
+/// How long a call may take, or a lease lives, where a test is not about time: a machine that is busy stalls for seconds.
 const PATIENT: Duration = Duration::from_secs(60);
 
 /// The limits of a plugin where a test is not about time.
@@ -73,6 +73,8 @@ impl Host {
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
         // Tests share a server, not their checkpoints.
         command.env("GTM_NAME", ObjectId::new().to_hex());
+        // A server that all tests share may stall for longer than a lease lives by default.
+        command.env("GTM_LEASE_TTL", format!("{}s", PATIENT.as_secs()));
         if !arguments.windows(2).any(sets_filter_timeout) {
             command.env("GTM_FILTER_TIMEOUT", format!("{}s", PATIENT.as_secs()));
         }
