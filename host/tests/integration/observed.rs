@@ -361,8 +361,8 @@ async fn mails_and_requests_are_counted_by_whether_they_arrived() {
 
 /// An admin API of a host that is starting.
 fn admin() -> (String, gtm_host::admin::Serving) {
-    let admin = Admin::bind(&"127.0.0.1:0".parse().unwrap(), None).unwrap();
-    let address = admin.local_addr().unwrap().to_string();
+    let admin = Admin::at_address(&"127.0.0.1:0".parse().unwrap(), None).unwrap();
+    let address = admin.local_addr().expect("it listens by TCP").to_string();
     let control = Control::new("shop", None, CancellationToken::new());
     (address, admin.serve(control, Duration::from_secs(30)).unwrap())
 }
