@@ -48,7 +48,7 @@ pub use filter::Filter;
 pub use gaps::Gap;
 pub use grants::{
     AddressPattern, DirGrant, Grant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant,
-    NoAddressPattern, NoHttpGrant,
+    NoAddressPattern, NoHttpGrant, NoPathPattern, PathPattern,
 };
 pub use handler::Handler;
 pub use limits::Limits;

@@ -3,6 +3,7 @@
 
 mod http;
 mod mail;
+mod path;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -16,6 +17,7 @@ use crate::selection::{Pattern, is_own, is_system};
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
 pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
+pub use path::{NoPathPattern, PathPattern};
 
 /// What a plugin may do. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -114,7 +116,7 @@ pub enum Grant {
     MailPerMinute(NonZeroU32),
     /// `state`
     State,
-    /// `http=SERVER`, and with its private addresses `http-private=SERVER`.
+    /// `http=SERVER`, and with its private addresses `http-private=SERVER`; `http=METHODS SERVER/PATH`.
     Http(HttpGrant),
     /// `mongodb-read=NAMESPACE`
     MongodbRead(NamespaceGrant),
@@ -129,7 +131,7 @@ pub enum Grant {
 /// What is granted apart.
 const CAPABILITIES: [&str; 6] = ["mail", "state", "http", "mongodb", "env", "dirs"];
 /// The names of what can be granted, as they are said.
-const NAMES: &str = "mail, state, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, http=SERVER, http-private=SERVER, \
+const NAMES: &str = "mail, state, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, http=SERVER, http-private=SERVER (or http=GET,POST SERVER/PATH), \
                      mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST and dir-write=HOST:GUEST";
 
 impl Grant {
