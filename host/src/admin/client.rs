@@ -107,14 +107,14 @@ struct Refusal {
     error: String,
 }
 
-fn config() -> Config {
+fn config(answer: Duration) -> Config {
     Agent::config_builder()
         .http_status_as_error(false)
         // What is on this machine, or in this network, is not behind a proxy.
         .proxy(None)
         .max_redirects(0)
         .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(ANSWER))
+        .timeout_global(Some(answer))
         .build()
 }
 
@@ -139,11 +139,11 @@ impl AdminClient {
     pub fn new(address: &AdminAddress, token: Option<&str>) -> Result<Self, ClientError> {
         super::check(token)?;
         match address {
-            AdminAddress::Socket(path) => Ok(Self::at_socket(path)),
+            AdminAddress::Socket(path) => Ok(Self::at_socket(path, ANSWER)),
             AdminAddress::Tcp(address) => {
                 let address = address.reachable();
                 let token = token.map(str::to_owned).or_else(|| token::find(&address));
-                let (agent, address) = (Agent::new_with_config(config()), address.to_string());
+                let (agent, address) = (Agent::new_with_config(config(ANSWER)), address.to_string());
                 Ok(Self { agent, authority: address.clone(), address, token })
             }
             AdminAddress::None => Err(ClientError::Off),
@@ -155,12 +155,13 @@ impl AdminClient {
     /// # Errors
     /// None answers, or it is not known which is meant.
     pub fn of_pipeline(pipeline: Option<&str>) -> Result<Self, ClientError> {
-        find(pipeline).map(|path| Self::at_socket(&path))
+        find(pipeline).map(|path| Self::at_socket(&path, ANSWER))
     }
 
-    pub(super) fn at_socket(path: &Path) -> Self {
+    /// `answer`: how long one is waited for.
+    pub(super) fn at_socket(path: &Path, answer: Duration) -> Self {
         let connector = SocketConnector(path.to_owned());
-        let agent = Agent::with_parts(config(), connector, DefaultResolver::default());
+        let agent = Agent::with_parts(config(answer), connector, DefaultResolver::default());
         // The name is not looked up by anybody.
         Self { agent, address: path.display().to_string(), authority: "127.0.0.1".to_owned(), token: None }
     }

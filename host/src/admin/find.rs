@@ -1,11 +1,15 @@
 //! Finds the host of this user that is meant, by the name of its pipeline.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::AdminClient;
 use super::client::ClientError;
 use super::place;
 use crate::delivery::{HostStatus, Standing};
+
+/// How long each host is waited for: one that hangs, or was stopped by a signal, keeps nobody from the others.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// A host that answers.
 struct Found {
@@ -69,7 +73,7 @@ fn sockets() -> Vec<PathBuf> {
 
 /// None: nobody listens there, as where a host was killed.
 fn answering(path: PathBuf) -> Option<Found> {
-    let client = AdminClient::at_socket(&path);
+    let client = AdminClient::at_socket(&path, LOOK);
     let status = client.status().ok()?;
     Some(Found { path, status })
 }

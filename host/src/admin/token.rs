@@ -2,6 +2,7 @@
 //!
 //! A token is made at each start: who listened at the address before, and was sent the one before, has nothing of it.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -17,10 +18,15 @@ use crate::own::read_secret;
 const RANDOM: usize = 32;
 
 /// A token in a file, which is removed when this is dropped.
-#[derive(Debug)]
 pub(super) struct TokenFile {
     pub(super) path: PathBuf,
     pub(super) token: String,
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenFile").field(&self.path).finish()
+    }
 }
 
 impl Drop for TokenFile {

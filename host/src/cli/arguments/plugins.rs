@@ -16,9 +16,9 @@ use super::{Typed, overlay};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Plugins")]
 pub(in crate::cli) struct PluginArguments {
-    /// A plugin to run, and the name it has in logs (by default the file's). With @sha256: and the digest that gtm-host check
-    /// prints, the host takes no other version of it. May be given more than once: plugins run side by side
-    #[arg(short, long = "plugin", value_name = "[NAME=]FILE[@sha256:DIGEST]")]
+    /// A plugin to run, and the name it has in logs (by default the file's). FILE@sha256:DIGEST, with the digest
+    /// that gtm-host check prints, lets no other version of it in. May be given more than once: plugins run side by side
+    #[arg(short, long = "plugin", value_name = "[NAME=]FILE")]
     plugins: Vec<NamedPlugin>,
 
     /// A value of a plugin's config; without a NAME, of every plugin's. May be given more than once
@@ -30,7 +30,8 @@ pub(in crate::cli) struct PluginArguments {
     plugin_dir: Option<PathBuf>,
 
     /// What a plugin may do beside computing: mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
-    /// http-private=SERVER (or 'http=GET,POST SERVER/PATH'), mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
+    /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
+    /// 'http=GET,POST SERVER/PATH' grants these methods or this path only, in which * stands for any characters.
     /// Without a NAME, every plugin. May be given more than once
     #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
