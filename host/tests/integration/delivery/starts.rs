@@ -245,6 +245,8 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     let (code, out, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
     assert!(code == Some(0) && out.contains("resumes after 1700000000.1"), "{error}");
     assert!(error.contains("to see whether this host still works"), "{error}");
+    assert!(error.contains("gtm_host::audit: set checkpoint outcome=done via=command user="), "{error}");
     let (code, out, error) = change(&["reset", "--all", "--force"]);
     assert!(code == Some(0) && out.contains("1 checkpoints removed"), "{error}");
+    assert!(error.contains("gtm_host::audit: reset checkpoint outcome=done via=command user="), "{error}");
 }
