@@ -216,6 +216,7 @@ async fn prometheus_reads_what_status_says() {
     for line in [
         "# TYPE gtm_host_ops_total counter",
         "gtm_host_ops_total{plugin=\"two\",outcome=\"handled\"} 7",
+        "gtm_host_ops_total{plugin=\"two\",outcome=\"unknown\"} 0",
         "gtm_host_plugin_state{plugin=\"print_ops\",state=\"running\"} 1",
         "gtm_host_standing{standing=\"active\"} 1",
         "gtm_host_queued_ops{plugin=\"two\"} 0",
