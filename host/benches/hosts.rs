@@ -101,9 +101,9 @@ async fn rate(server: &Server, with_stuck: bool) -> f64 {
         "--store",
         "none",
     ]);
-    command.args(["--admin", &address, "--shutdown-grace", "1ms"]);
+    command.args(["--admin", &address, "--admin-token", "bench", "--shutdown-grace", "1ms"]);
     let _process = Process::start("gtm-host", &mut command).unwrap();
-    let client_of_host = AdminClient::new(&address.parse().unwrap(), None).unwrap();
+    let client_of_host = AdminClient::new(&address.parse().unwrap(), Some("bench")).unwrap();
     let until = async |is_so: &dyn Fn(&PluginStatus) -> bool| {
         loop {
             if client_of_host

@@ -8,6 +8,7 @@
 //! - [`display`]: how far long work is, for who waits for it;
 //! - [`text`]: a stranger's words, as people may see them;
 //! - [`own`]: files that nobody else may change;
+//! - [`audit`]: who did what, for the log;
 //! - [`secret`]: values that are not to be seen;
 //! - [`selection`]: which changes are wanted;
 //! - [`source`]: where changes come from, the oplog above all;
@@ -22,6 +23,7 @@
 //! The program's command line stands in the binary.
 
 pub mod admin;
+pub mod audit;
 pub mod config;
 pub mod delivery;
 pub mod display;

@@ -72,9 +72,7 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
         return Ok(());
     }
     let own = own_user();
-    if let Some(who) = writers(metadata, own) {
-        return Err(Exposed { path: path.to_owned(), who });
-    }
+    refuse_writers(path, metadata)?;
     if let Some(who) = others(metadata, own, GROUP_READS, OTHERS_READ)
         && is_first(path)
     {
@@ -82,6 +80,17 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
         tracing::warn!("{path} may be read by {who}. help: run chmod go-rwx {path}");
     }
     Ok(())
+}
+
+/// Checks who may change what this is the metadata of.
+///
+/// # Errors
+/// Others may change it.
+pub fn refuse_writers(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+    match writers(metadata, own_user()) {
+        Some(who) => Err(Exposed { path: path.to_owned(), who }),
+        None => Ok(()),
+    }
 }
 
 /// Reads a file with a secret in it, having checked who else may change and read it.

@@ -1,6 +1,6 @@
 //! Who may see and steer a host.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -11,19 +11,40 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::routes::refusal;
+use crate::audit::Actor;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// This user, as the system says.
+    User(u32),
+    /// By TCP.
+    At(SocketAddr),
+}
+
+impl From<Peer> for Actor {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::User(user) => Self::Socket { user },
+            Peer::At(peer) => Self::Tcp { peer },
+        }
+    }
+}
 
 /// Who may see and steer a host.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
-    /// Who is on this machine, but no web page that somebody reads on it.
-    Local,
+    /// This user, and root.
+    User(u32),
     /// Who says a token, of which this is the digest.
     Token([u8; 32]),
+    /// Who is on this machine, but no web page that somebody reads on it.
+    Local,
 }
 
 impl Access {
-    pub(super) fn new(token: Option<&str>) -> Self {
-        token.map_or(Self::Local, |token| Self::Token(digest(token)))
+    pub(super) fn token(token: &str) -> Self {
+        Self::Token(digest(token))
     }
 
     /// Lets only those through to these routes.
@@ -35,6 +56,13 @@ impl Access {
     fn refuse(&self, request: &Request) -> Option<Response> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         match self {
+            Self::User(own) => match request.extensions().get::<Peer>() {
+                Some(Peer::User(user)) if user == own || *user == 0 => None,
+                _ => Some(refusal(
+                    StatusCode::FORBIDDEN,
+                    format!("this host takes orders from the user {own} and from root only"),
+                )),
+            },
             // Digests of the same length tell by the time of their comparison nothing about the token.
             Self::Token(expected) => match header(AUTHORIZATION).and_then(bearer) {
                 Some(token) if digest(token) == *expected => None,
@@ -49,13 +77,12 @@ impl Access {
             },
             // A browser sends requests of any web page here, with their origin; or, where a name that a page has made up
             // leads here, with that name as the host.
-            Self::Local if request.headers().contains_key(ORIGIN) => Some(refusal(
-                StatusCode::FORBIDDEN,
-                "requests of web pages are refused, as there is no token",
-            )),
+            Self::Local if request.headers().contains_key(ORIGIN) => {
+                Some(refusal(StatusCode::FORBIDDEN, "requests of web pages are refused, as no token was set"))
+            }
             Self::Local if !header(HOST).is_some_and(is_this_machine) => Some(refusal(
                 StatusCode::FORBIDDEN,
-                "without a token, the host must be called by a name of this machine, such as 127.0.0.1 or localhost",
+                "if no token was set, the host must be called by a name of this machine, such as 127.0.0.1 or localhost",
             )),
             Self::Local => None,
         }

@@ -2,24 +2,38 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// A host and a port. It is displayed as it was written.
+/// Where a host is seen and steered. It is displayed as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct AdminAddress {
+pub enum AdminAddress {
+    /// At a host and a port, by TCP.
+    Tcp(TcpAddress),
+    /// At a Unix socket.
+    Socket(PathBuf),
+    /// Nowhere.
+    None,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpAddress {
     host: String,
     port: u16,
 }
 
 /// Not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected HOST:PORT, like 127.0.0.1:9797 or [::1]:9797")]
+#[error(
+    "expected HOST:PORT, like 127.0.0.1:9797 or [::1]:9797, or the path of a socket, which begins with /, ./ or ../, or none"
+)]
 pub struct NoAdminAddress;
 
-impl AdminAddress {
+impl TcpAddress {
     /// A name or an address, without brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
@@ -36,14 +50,7 @@ impl AdminAddress {
     }
 }
 
-impl Default for AdminAddress {
-    /// Where a host listens that was told nothing else.
-    fn default() -> Self {
-        Self { host: Ipv4Addr::LOCALHOST.to_string(), port: 9797 }
-    }
-}
-
-impl FromStr for AdminAddress {
+impl FromStr for TcpAddress {
     type Err = NoAdminAddress;
 
     fn from_str(text: &str) -> Result<Self, NoAdminAddress> {
@@ -62,6 +69,38 @@ impl FromStr for AdminAddress {
     }
 }
 
+impl fmt::Display for TcpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl AdminAddress {
+    /// The same, with the path of a socket relative to this directory.
+    #[must_use]
+    pub(crate) fn resolved(self, directory: &Path) -> Self {
+        match self {
+            Self::Socket(path) => Self::Socket(directory.join(path)),
+            other => other,
+        }
+    }
+}
+
+impl FromStr for AdminAddress {
+    type Err = NoAdminAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAdminAddress> {
+        let is_path =
+            ["/", "./", "../"].iter().any(|start| text.starts_with(start) && text.len() > start.len());
+        match text {
+            "none" => Ok(Self::None),
+            _ if is_path => Ok(Self::Socket(text.into())),
+            _ => text.parse().map(Self::Tcp),
+        }
+    }
+}
+
 impl TryFrom<String> for AdminAddress {
     type Error = NoAdminAddress;
 
@@ -72,8 +111,11 @@ impl TryFrom<String> for AdminAddress {
 
 impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Socket(path) => path.display().fmt(f),
+            Self::None => f.write_str("none"),
+        }
     }
 }
 
@@ -82,8 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_host_and_a_port() {
-        for text in ["127.0.0.1:9797", "localhost:1", "[::1]:9797", "gtm-host.internal:80", "0.0.0.0:0"] {
+    fn an_address_is_a_host_and_a_port_or_a_path() {
+        for text in [
+            "127.0.0.1:9797",
+            "localhost:1",
+            "[::1]:9797",
+            "gtm-host.internal:80",
+            "0.0.0.0:0",
+            "/run/gtm-host/shop.sock",
+            "./a:1",
+            "none",
+        ] {
             assert_eq!(text.parse::<AdminAddress>().unwrap().to_string(), text);
         }
         for none in [
@@ -98,6 +149,7 @@ mod tests {
             "h:65536",
             "h:",
             "h/:1",
+            "/",
         ] {
             assert_eq!(none.parse::<AdminAddress>(), Err(NoAdminAddress), "{none}");
         }
@@ -105,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_client_reaches_all_addresses_by_its_own() {
-        let reachable = |text: &str| text.parse::<AdminAddress>().unwrap().reachable().to_string();
+        let reachable = |text: &str| text.parse::<TcpAddress>().unwrap().reachable().to_string();
         assert_eq!(reachable("0.0.0.0:9797"), "127.0.0.1:9797");
         assert_eq!(reachable("[::]:9797"), "127.0.0.1:9797");
         assert_eq!(reachable("10.0.0.1:9797"), "10.0.0.1:9797");

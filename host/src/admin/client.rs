@@ -1,14 +1,18 @@
 //! The client of the API, which blocks: the commands wait for nothing else.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::Agent;
+use ureq::config::Config;
 use ureq::http::Response;
-use ureq::{Body, Error};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::{Agent, Body, Error};
 
-use super::AdminAddress;
+use super::find::find;
+use super::transport::SocketConnector;
+use super::{AdminAddress, token};
 use crate::delivery::{HostStatus, Swapped};
 
 /// A host on this machine answers at once, or is not there.
@@ -22,7 +26,10 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct AdminClient {
     agent: Agent,
-    address: AdminAddress,
+    /// As it is said to people.
+    address: String,
+    /// As it is in URLs.
+    authority: String,
     token: Option<String>,
 }
 
@@ -30,23 +37,45 @@ pub struct AdminClient {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("no host answers on {address}: {reason}. Was it started with --admin {address}?")]
+    #[error(
+        "no host answers on {address}: {reason}. help: pass the address that the host was started with to --admin"
+    )]
     Unreachable {
         /// Where.
-        address: AdminAddress,
+        address: String,
         /// What the system says.
         reason: Box<Error>,
     },
+    /// No socket of this user's hosts answers.
+    #[error("{}", no_host(name.as_deref(), directories))]
+    NoHost {
+        /// The pipeline that is meant, if one is.
+        name: Option<String>,
+        /// Where the sockets would be.
+        directories: Vec<PathBuf>,
+    },
+    /// Several answer.
+    #[error(
+        "several hosts run here: {hosts}. help: choose one with --name NAME, or with --admin and the path of its socket"
+    )]
+    WhichHost {
+        /// Those that there are.
+        hosts: String,
+    },
+    /// It is said that there is none.
+    #[error("the admin API is off. help: pass --admin HOST:PORT, or the path of a socket")]
+    Off,
     /// The host refuses.
     #[error("{0}")]
     Refused(String),
     /// The token is wrong, or there is none.
     #[error(
-        "the host on {address} refuses this: {reason}. Give its token by --admin-token-file or GTM_ADMIN_TOKEN"
+        "the host on {address} refuses this: {reason}. help: pass its token with --admin-token-file or GTM_ADMIN_TOKEN, or leave \
+         --admin out where the host is yours and runs on this machine"
     )]
     Unauthorized {
         /// Where.
-        address: AdminAddress,
+        address: String,
         /// What it says.
         reason: String,
     },
@@ -54,7 +83,7 @@ pub enum ClientError {
     #[error("what answers on {address} is not a gtm-host of this version: {reason}")]
     Strange {
         /// Where.
-        address: AdminAddress,
+        address: String,
         /// What is wrong.
         reason: String,
     },
@@ -63,9 +92,30 @@ pub enum ClientError {
     Token(#[from] super::AdminError),
 }
 
+fn no_host(name: Option<&str>, directories: &[PathBuf]) -> String {
+    let named = name.map(|name| format!(" of the name {name}")).unwrap_or_default();
+    let searched: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
+    format!(
+        "no host{named} of this user runs here: none answers in {}. help: pass the name of the pipeline with --name, run this as the \
+         user of the host, or pass --admin HOST:PORT or the path of its socket",
+        searched.join(", ")
+    )
+}
+
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+}
+
+fn config(answer: Duration) -> Config {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        // What is on this machine, or in this network, is not behind a proxy.
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(answer))
+        .build()
 }
 
 /// Who was told something.
@@ -75,21 +125,39 @@ struct Told {
 }
 
 impl AdminClient {
-    /// For the host that listens at this address, and wants this token.
+    /// For the host that listens at this address, and wants this token. None: the one that it made, if it is this user's and on this
+    /// machine.
     ///
     /// # Errors
-    /// The token cannot be one.
+    /// The token cannot be one, or there is no address.
     pub fn new(address: &AdminAddress, token: Option<&str>) -> Result<Self, ClientError> {
         super::check(token)?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            // What is on this machine, or in this network, is not behind a proxy.
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(ANSWER))
-            .build();
-        Ok(Self { agent: config.into(), address: address.reachable(), token: token.map(str::to_owned) })
+        match address {
+            AdminAddress::Socket(path) => Ok(Self::at_socket(path, ANSWER)),
+            AdminAddress::Tcp(address) => {
+                let address = address.reachable();
+                let token = token.map(str::to_owned).or_else(|| token::find(&address));
+                let (agent, address) = (Agent::new_with_config(config(ANSWER)), address.to_string());
+                Ok(Self { agent, authority: address.clone(), address, token })
+            }
+            AdminAddress::None => Err(ClientError::Off),
+        }
+    }
+
+    /// For the host of this user that works on this pipeline; without a name, for the only one there is.
+    ///
+    /// # Errors
+    /// None answers, or it is not known which is meant.
+    pub fn of_pipeline(pipeline: Option<&str>) -> Result<Self, ClientError> {
+        find(pipeline).map(|path| Self::at_socket(&path, ANSWER))
+    }
+
+    /// `answer`: how long one is waited for.
+    pub(super) fn at_socket(path: &Path, answer: Duration) -> Self {
+        let connector = SocketConnector(path.to_owned());
+        let agent = Agent::with_parts(config(answer), connector, DefaultResolver::default());
+        // The name is not looked up by anybody.
+        Self { agent, address: path.display().to_string(), authority: "127.0.0.1".to_owned(), token: None }
     }
 
     /// What it does.
@@ -147,7 +215,7 @@ impl AdminClient {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.address)
+        format!("http://{}/{path}", self.authority)
     }
 
     fn request<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {

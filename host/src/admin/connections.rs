@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,8 +11,12 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+
+use super::access::Peer;
 
 /// Connections at the same time: far more than people, probes and Prometheus need.
 const MOST: usize = 64;
@@ -20,72 +24,178 @@ const MOST: usize = 64;
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// How long a client may take, from then on, to say what it wants.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take to read an answer.
+const READ: Duration = Duration::from_secs(20);
 /// How long a connection may take in all. A seek takes up to a minute, if it waits for a server and for the ops in work.
 const WHOLE: Duration = Duration::from_secs(120);
 /// Bytes of the head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
+/// What listens.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// How far a connection is.
+#[derive(Debug, Default)]
+struct Stage {
+    reached: AtomicU8,
+    answered: Notify,
+}
+
+/// It has said nothing yet.
+const SILENT: u8 = 0;
+/// It has said what it wants, and that is being done.
+const ASKED: u8 = 1;
+/// There is an answer, which it has not read yet.
+const ANSWERED: u8 = 2;
+
+impl Stage {
+    fn is(&self, stage: u8) -> bool {
+        self.reached.load(Ordering::Relaxed) == stage
+    }
+
+    fn set(&self, stage: u8) {
+        self.reached.store(stage, Ordering::Relaxed);
+        if stage == ANSWERED {
+            self.answered.notify_one();
+        }
+    }
+
+    /// Waits until the answer should have been read.
+    async fn unread(&self) {
+        self.answered.notified().await;
+        tokio::time::sleep(READ).await;
+    }
+}
+
 /// A connection that was accepted.
 struct Connection {
     task: AbortHandle,
-    /// It has said what it wants.
-    asked: Arc<AtomicBool>,
+    stage: Arc<Stage>,
+}
+
+/// The connections that there are.
+#[derive(Default)]
+struct Connections(VecDeque<Connection>);
+
+impl Connections {
+    /// Makes room for one more, and returns whether there is any. One that has said nothing yet makes way, the oldest first; if there
+    /// is none, one that does not read its answer. So whoever holds connections keeps out nobody who asks for something.
+    fn make_room(&mut self) -> bool {
+        self.0.retain(|connection| !connection.task.is_finished());
+        if self.0.len() < MOST {
+            return true;
+        }
+        let oldest = |stage| self.0.iter().position(|connection| connection.stage.is(stage));
+        let idle = oldest(SILENT).or_else(|| oldest(ANSWERED));
+        idle.and_then(|index| self.0.remove(index)).is_some_and(|connection| {
+            connection.task.abort();
+            true
+        })
+    }
+
+    fn accept<I>(&mut self, io: I, peer: Peer, routes: &Router)
+    where
+        I: AsyncRead + AsyncWrite + Peek + Unpin + Send + 'static,
+    {
+        if !self.make_room() {
+            tracing::debug!("the admin API has {MOST} requests in work: one more is not taken");
+            return;
+        }
+        let stage = Arc::new(Stage::default());
+        let talk = converse(io, peer, routes.clone(), Arc::clone(&stage));
+        let unread = Arc::clone(&stage);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = talk => {}
+                () = unread.unread() => {
+                    tracing::debug!("a client of the admin API did not read its answer within {} s", READ.as_secs());
+                }
+                () = tokio::time::sleep(WHOLE) => {
+                    tracing::debug!("a client of the admin API took longer than {} s", WHOLE.as_secs());
+                }
+            }
+        });
+        self.0.push_back(Connection { task: task.abort_handle(), stage });
+    }
 }
 
 /// Answers clients by these routes.
 ///
 /// # Errors
 /// The listener cannot be used on this runtime.
-pub(super) async fn serve(listener: std::net::TcpListener, routes: Router) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    let mut connections = VecDeque::new();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) if make_room(&mut connections) => {
-                let asked = Arc::new(AtomicBool::new(false));
-                let talk = converse(stream, routes.clone(), Arc::clone(&asked));
-                let task = tokio::spawn(async {
-                    if tokio::time::timeout(WHOLE, talk).await.is_err() {
-                        tracing::debug!("a client of the admin API took longer than {} s", WHOLE.as_secs());
-                    }
-                });
-                connections.push_back(Connection { task: task.abort_handle(), asked });
+pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> {
+    let mut connections = Connections::default();
+    match listener {
+        Listener::Tcp(listener) => {
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            loop {
+                match listener.accept().await {
+                    Ok((stream, peer)) => connections.accept(stream, Peer::At(peer), &routes),
+                    Err(error) => pass(&error).await,
+                }
             }
-            Ok(_) => tracing::debug!("the admin API has {MOST} requests in work: one more is not taken"),
-            // Of the connection, or of a process that has too many open files: it passes.
-            Err(error) => {
-                tracing::debug!("the admin API cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Listener::Unix(listener) => {
+            listener.set_nonblocking(true)?;
+            let listener = UnixListener::from_std(listener)?;
+            loop {
+                match listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream)))
+                {
+                    Ok((user, stream)) => connections.accept(stream, Peer::User(user), &routes),
+                    Err(error) => pass(&error).await,
+                }
             }
         }
     }
 }
 
-/// Makes room for one more connection, and returns whether there is any. One that has said nothing yet makes way, the oldest
-/// first: so whoever holds connections in silence keeps out nobody who asks for something.
-fn make_room(connections: &mut VecDeque<Connection>) -> bool {
-    connections.retain(|connection| !connection.task.is_finished());
-    if connections.len() < MOST {
-        return true;
+/// An error of one connection, or of a process that has too many open files: it passes.
+async fn pass(error: &io::Error) {
+    tracing::debug!("the admin API cannot accept a connection: {error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// A connection that says when there is something to read.
+trait Peek {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl Peek for tokio::net::TcpStream {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.readable()
     }
-    let silent = connections.iter().position(|connection| !connection.asked.load(Ordering::Relaxed));
-    let oldest = silent.and_then(|index| connections.remove(index));
-    oldest.is_some_and(|connection| {
-        connection.task.abort();
-        true
-    })
+}
+
+impl Peek for tokio::net::UnixStream {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.readable()
+    }
 }
 
 /// Answers one request.
-async fn converse(stream: TcpStream, routes: Router, asked: Arc<AtomicBool>) {
-    let first = tokio::time::timeout(FIRST_BYTE, stream.readable()).await;
+async fn converse<I>(io: I, peer: Peer, routes: Router, stage: Arc<Stage>)
+where
+    I: AsyncRead + AsyncWrite + Peek + Unpin + Send + 'static,
+{
+    let first = tokio::time::timeout(FIRST_BYTE, io.readable()).await;
     if !matches!(first, Ok(Ok(()))) {
         return;
     }
     let service = TowerToHyperService::new(routes);
-    let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
-        service.call(request)
+    let service = service_fn(move |mut request: hyper::Request<_>| {
+        stage.set(ASKED);
+        request.extensions_mut().insert(peer);
+        let (answering, stage) = (service.call(request), Arc::clone(&stage));
+        async move {
+            let answer = answering.await;
+            stage.set(ANSWERED);
+            answer
+        }
     });
     // Not both versions of HTTP: to find out which it is, it would wait for the first bytes without end.
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
@@ -95,7 +205,60 @@ async fn converse(stream: TcpStream, routes: Router, asked: Arc<AtomicBool>) {
         .header_read_timeout(HEAD)
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES);
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = builder.serve_connection(TokioIo::new(io), service).await {
         tracing::debug!("a client of the admin API: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// More than the system keeps of a connection whose reader does not read.
+    const LARGE: usize = 32 << 20;
+
+    async fn ask(address: std::net::SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn read(mut stream: TcpStream) -> usize {
+        let mut answer = Vec::new();
+        // One that is cut off may end with an error.
+        let _ = stream.read_to_end(&mut answer).await;
+        answer.len()
+    }
+
+    #[tokio::test]
+    async fn clients_that_do_not_read_keep_nobody_out_and_are_let_go() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let large = axum::body::Bytes::from(vec![b'x'; LARGE]);
+        let routes = Router::new()
+            .route("/large", get(async move || large.clone()))
+            .route("/small", get(async || "ok"));
+        let serving = tokio::spawn(serve(Listener::Tcp(listener), routes));
+        let mut slow = Vec::new();
+        for _ in 0..MOST {
+            let mut stream = ask(address, "/large").await;
+            // The answer has begun.
+            stream.read_exact(&mut [0; 9]).await.unwrap();
+            slow.push(stream);
+        }
+        assert!(read(ask(address, "/small").await).await > 0, "a slow one makes way");
+        // All of them are cut off in the end, while they still do not read: nobody takes what they send any more.
+        for mut stream in slow {
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        // One that reads gets all of it.
+        assert!(read(ask(address, "/large").await).await > LARGE);
+        serving.abort();
     }
 }

@@ -127,9 +127,15 @@ fn states(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt:
 
 fn done(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     let outcomes = plugins.iter().flat_map(|plugin| {
-        let Summary { unwanted, handled, rejected, failed, .. } = plugin.counts;
-        [("handled", handled), ("unwanted", unwanted), ("rejected", rejected), ("failed", failed)]
-            .map(|(outcome, count)| (vec![("plugin", plugin.plugin.as_str()), ("outcome", outcome)], count))
+        let Summary { unwanted, handled, rejected, failed, unknown, .. } = plugin.counts;
+        [
+            ("handled", handled),
+            ("unwanted", unwanted),
+            ("rejected", rejected),
+            ("failed", failed),
+            ("unknown", unknown),
+        ]
+        .map(|(outcome, count)| (vec![("plugin", plugin.plugin.as_str()), ("outcome", outcome)], count))
     });
     counters(encoder, "gtm_host_ops", "Ops that are done, by what became of them", outcomes)?;
     let attempts = each(plugins, |plugin| plugin.counts.attempts);

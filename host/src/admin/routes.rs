@@ -1,5 +1,6 @@
 //! The paths of the API, and what is answered there.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,12 +11,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::access::Peer;
 use super::metrics::Metrics;
 use super::text_format::TextFormat;
+use crate::audit::Actor;
 use crate::delivery::{Control, ControlError, HostStatus, Standing, Swapped};
 use crate::source::{NoStart, Start};
 
@@ -23,7 +26,6 @@ const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /p
 
 /// What may be seen and done by some.
 pub(super) fn steering(control: Control) -> Router {
-    let metrics = Arc::new(Metrics::new(control.clone()));
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -31,7 +33,12 @@ pub(super) fn steering(control: Control) -> Router {
         .route("/seek", post(seek))
         .route("/swap", post(swap))
         .with_state(control)
-        .route("/metrics", get(async move |headers: HeaderMap| shown(&metrics, &headers)))
+}
+
+/// What may be seen by some more.
+pub(super) fn metrics(control: Control) -> Router {
+    let metrics = Arc::new(Metrics::new(control));
+    Router::new().route("/metrics", get(async move |headers: HeaderMap| shown(&metrics, &headers)))
 }
 
 /// What may be seen by all.
@@ -81,36 +88,73 @@ async fn status(State(control): State<Control>) -> Json<HostStatus> {
 
 async fn pause(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Which { plugin }) = which?;
-    Ok(told(&control.pause(plugin.as_deref()).await?))
+    let done = control.pause(plugin.as_deref()).await;
+    audited(peer, "pause", plugin.as_deref(), None, done)
 }
 
 async fn resume(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Which { plugin }) = which?;
-    Ok(told(&control.resume(plugin.as_deref()).await?))
+    let done = control.resume(plugin.as_deref()).await;
+    audited(peer, "resume", plugin.as_deref(), None, done)
 }
 
 async fn seek(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     seek: Result<Query<Seek>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Seek { plugin, to }) = seek?;
-    let to = Start::parse(&to, SystemTime::now())?;
-    Ok(told(&control.seek(plugin.as_deref(), &to).await?))
+    let start = Start::parse(&to, SystemTime::now())?;
+    let done = control.seek(plugin.as_deref(), &start).await;
+    audited(peer, "seek", plugin.as_deref(), Some(&to), done)
 }
 
 async fn swap(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     swap: Result<Query<Swap>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Swap { plugin, file }) = swap?;
-    let Swapped { version, warning } = control.swap(&plugin, &file).await?;
-    Ok(Json(json!({ "plugins": [plugin], "version": version, "warning": warning })).into_response())
+    let actor = Actor::from(peer);
+    match control.swap(&plugin, &file).await {
+        Ok(Swapped { version, warning }) => {
+            actor.did("swap", &plugin, Some(&version));
+            Ok(Json(json!({ "plugins": [plugin], "version": version, "warning": warning })).into_response())
+        }
+        Err(error) => {
+            actor.was_refused("swap", &plugin, Some(&file.display()), &error);
+            Err(error.into())
+        }
+    }
+}
+
+/// Records what was asked for, and answers.
+fn audited(
+    peer: Peer,
+    action: &str,
+    plugin: Option<&str>,
+    to: Option<&dyn Display>,
+    done: Result<Vec<String>, ControlError>,
+) -> Result<Response, Refused> {
+    let actor = Actor::from(peer);
+    match done {
+        Ok(plugins) => {
+            plugins.iter().for_each(|plugin| actor.did(action, plugin, to));
+            Ok(told(&plugins))
+        }
+        Err(error) => {
+            actor.was_refused(action, plugin.unwrap_or("*"), to, &error);
+            Err(error.into())
+        }
+    }
 }
 
 fn ready(control: &Control, grace: Duration) -> Response {

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
+use gtm_host::audit::Actor;
 use gtm_host::config::{LogFormat, Settings};
 use gtm_host::plugin::{Gap, Grant, Plugin, Services};
 
@@ -39,7 +40,10 @@ pub(super) async fn complete(
         // A question that nobody answers still reads the terminal: it would take the answer to the next.
         let Some(granted) = ask(plugin, settings).await? else { break };
         if !granted.is_empty() {
-            granted.into_iter().for_each(|grant| settings.grant_for_this_run(plugin.name(), grant));
+            for grant in granted {
+                Actor::Terminal.did("grant", plugin.name(), Some(&grant.name()));
+                settings.grant_for_this_run(plugin.name(), grant);
+            }
             changed.push(plugin.name().to_owned());
         }
     }

@@ -86,6 +86,7 @@ impl Checked {
 
     fn text(&self, path: &str) -> String {
         let (size, version) = (ByteSize::b(self.size).display().iec(), line(self.plugin.version()));
+        let digest = self.plugin.digest();
         let contract = self.plugin.contract().map_or("none".to_owned(), |version| version.to_string());
         let mut subscriptions: Vec<_> = self
             .subscriptions()
@@ -108,7 +109,7 @@ impl Checked {
         let path = line(path);
         let wasi = self.wasi.iter().map(|package| line(package)).collect::<Vec<_>>().join(", ");
         format!(
-            "{path}: a plugin\n  version        {version}, {size}\n  contract       {contract}\n  \
+            "{path}: a plugin\n  version        {version}, {size}\n  sha256         {digest}\n  contract       {contract}\n  \
              subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}"
         )
     }
@@ -122,6 +123,7 @@ impl Checked {
             "path": path,
             "plugin": true,
             "version": self.plugin.version(),
+            "sha256": self.plugin.digest().as_str(),
             "bytes": self.size,
             "contract": self.plugin.contract().map(|version| version.to_string()),
             "subscriptions": subscriptions,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use anyhow::Context;
+use gtm_host::audit;
 use gtm_host::config::{Log, LogFormat};
 use gtm_host::display::LogWriter;
 use gtm_host::text;
@@ -16,12 +17,19 @@ use tracing_subscriber::fmt::format::Writer;
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the
 /// libraries' only what is wrong.
 const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
+/// Who did what is logged whatever else is, unless a filter names it itself.
+const AUDIT: &str = "gtm_host::audit=info";
 
 pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
+    let names_audit = filter.contains(audit::TARGET);
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")
     })?;
+    let filter = match names_audit {
+        true => filter,
+        false => filter.add_directive(AUDIT.parse()?),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter::default);
     // A reader that is gone (`2>&1 | head`) is no reason to stop.
     let log = log.log_internal_errors(false);

@@ -160,15 +160,17 @@ fn ttl<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
-    /// Where it listens for that. By default nowhere.
+    /// Where it listens for that beside the socket by which commands find it; or the path of another socket, or nowhere.
     pub listen: Option<AdminAddress>,
-    /// What who asks must know. It is needed where others than this machine reach the host.
+    /// What who asks by TCP must know. By default the host makes one.
     pub token: Option<String>,
     /// A file that holds the token.
     pub token_file: Option<PathBuf>,
     /// How long the source may not answer before `/ready` says so. By default [`READY_GRACE`](crate::admin::READY_GRACE).
     #[serde(with = "humantime_serde::option")]
     pub ready_grace: Option<Duration>,
+    /// Directories, with those in them, from which a swap may take files; beside the plugin's own, and the directory of plugins.
+    pub swap_from: Vec<PathBuf>,
 }
 
 impl AdminSettings {
@@ -347,6 +349,8 @@ impl Settings {
         for path in files.into_iter().flatten() {
             *path = directory.join(&*path);
         }
+        settings.admin.swap_from.iter_mut().for_each(|path| *path = directory.join(&*path));
+        settings.admin.listen = settings.admin.listen.take().map(|listen| listen.resolved(directory));
         if let StoreKind::File(path) = &mut settings.store.kind {
             *path = directory.join(&*path);
         }

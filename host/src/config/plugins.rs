@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::delivery::{Ordering, Policy};
-use crate::plugin::{Grants, Limits, PluginSetup};
+use crate::plugin::{ComponentDigest, Grants, Limits, PluginSetup};
 use crate::secret::Secret;
 use crate::source::Restart;
 
@@ -21,6 +21,8 @@ use super::values::{at_least_one, maybe_size, maybe_size_or_zero};
 pub struct PluginSettings {
     /// The component. Without it, that of its name in the directory of plugins.
     pub path: Option<PathBuf>,
+    /// The SHA-256 that the component must have.
+    pub sha256: Option<ComponentDigest>,
     /// Whether it gets the documents that are there first.
     pub snapshot: Option<bool>,
     /// Where it begins in place of its checkpoint, once.
@@ -105,6 +107,7 @@ impl PluginSettings {
             limits: self.limits.over(limits),
             grants: self.grants.clone(),
             config: self.config.iter().map(secret).collect(),
+            sha256: self.sha256.clone(),
         }
     }
 

@@ -12,7 +12,7 @@ use super::Summary;
 use super::progress::Progress;
 use super::settings::DeliverySettings;
 use super::swapped::Swapped;
-use crate::plugin::{LoadError, PluginMetrics, Slot, UsageStatus};
+use crate::plugin::{LoadError, PluginMetrics, Slot, SwapFrom, UsageStatus};
 use crate::source::{SourceHealth, SourceStatus, Start};
 
 /// A host that runs: what it does, and how it is told to do something else. Clones are of the same host.
@@ -29,6 +29,7 @@ struct Host {
     /// Those at work, while it is active.
     plugins: Vec<Arc<dyn Steered>>,
     shutdown: CancellationToken,
+    swap_from: SwapFrom,
 }
 
 impl fmt::Debug for Control {
@@ -327,6 +328,7 @@ impl Control {
             source: SourceHealth::default(),
             plugins: Vec::new(),
             shutdown,
+            swap_from: SwapFrom::default(),
         };
         Self { host: Arc::new(Mutex::new(host)) }
     }
@@ -338,6 +340,11 @@ impl Control {
     /// From now on, shows what is known of this source.
     pub fn watch_source(&self, source: SourceHealth) {
         self.lock().source = source;
+    }
+
+    /// From now on, swaps that it is told take files from these directories only. At first there are none.
+    pub fn take_swaps_from(&self, from: SwapFrom) {
+        self.lock().swap_from = from;
     }
 
     /// What is known of the source.
@@ -415,8 +422,9 @@ impl Control {
         tell(plugins, |answer| Command::Seek(to.clone(), answer)).await
     }
 
-    /// Has a plugin go on with the version that is in this file; in place, where nothing is said. The ops in work are finished by
-    /// the version before it, the next begin on this one, and the position stays.
+    /// Has a plugin go on with the version that is in this file, which has to be in one of the directories that swaps may take files
+    /// from; in place, where nothing is said. The ops in work are finished by the version before it, the next begin on this one, and the
+    /// position stays.
     ///
     /// # Errors
     /// See [`ControlError`]. Where the file is no version of it, the current one goes on.
@@ -433,7 +441,8 @@ impl Control {
             slot.current().version()
         );
         let current = slot.current();
-        let loaded = tokio::task::spawn_blocking(move || current.successor(&file)).await;
+        let allowed = self.lock().swap_from.clone();
+        let loaded = tokio::task::spawn_blocking(move || current.successor_from(&file, &allowed)).await;
         let version = slot.current().version().to_owned();
         let successor = loaded.map_err(|_| ControlError::Stopping)?;
         let successor = successor.map_err(|reason| {

@@ -1,7 +1,7 @@
 //! One plugin, from its reading to its checkpoints, steered while it runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -125,6 +125,12 @@ impl Steered for Handle {
         status.usage = self.plugin.usage();
         status.metrics = self.plugin.metrics();
         status.rolled_back = self.plugin.rolled_back();
+        // Of what it reads by itself nobody else is told.
+        if let Some(trouble) = self.source.trouble_apart() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            status.last_error.get_or_insert(trouble);
+            status.last_error_seconds = Some(now.as_secs());
+        }
         status
     }
 
@@ -154,12 +160,13 @@ struct Run {
 }
 
 impl Prepared {
-    pub(super) fn new(pipeline: Pipeline, hub: HubHandle) -> Self {
+    pub(super) fn new(mut pipeline: Pipeline, hub: HubHandle) -> Self {
         let bounds = pipeline.policy.delivery.into();
         let progress = Arc::new(Progress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
         let (sender, commands) = mpsc::channel(4);
         let plugin = pipeline.plugin.clone();
-        let source = pipeline.follow.health.clone();
+        let source = pipeline.follow.health.apart();
+        pipeline.follow.health = source.clone();
         let shared = Mutex::new(None);
         let handle = Arc::new(Handle { plugin, progress, shared, commands: sender, source });
         Self { pipeline, hub, handle, commands }

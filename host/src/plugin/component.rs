@@ -8,7 +8,6 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rustix::fs::{Mode, OFlags};
 use semver::Version;
-use sha2::{Digest, Sha256};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
@@ -18,6 +17,7 @@ use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
 use super::compiled::Source;
 use super::contract::{self, Fit};
+use super::digest::ComponentDigest;
 use super::engine::Engine;
 use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
@@ -28,7 +28,7 @@ use super::setup::{PluginSetup, Setup};
 use super::slot::{OnTrial, Shared};
 use super::stamp::Stamp;
 use super::state::{Role, State};
-use crate::hexadecimal::hexadecimal;
+use super::swap_from::SwapFrom;
 use crate::op::OperationType;
 use crate::selection::Selection;
 
@@ -50,6 +50,7 @@ struct About {
     imports: Vec<String>,
     contract: Option<Version>,
     version: String,
+    digest: ComponentDigest,
     handles_batches: bool,
     filters_batches: bool,
 }
@@ -88,7 +89,8 @@ impl Plugin {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(engine: &Engine, path: &Path, setup: &PluginSetup) -> Result<Self, LoadError> {
-        Self::load_with(engine, path, Arc::new(Setup::new(setup)?))
+        let setup = Arc::new(Setup::new(setup)?);
+        Self::load_with(engine, open(path)?, path, setup)
     }
 
     /// The plugin as it is in another file, or in the same one by now; set up as this one.
@@ -98,15 +100,31 @@ impl Plugin {
     /// # Errors
     /// See [`LoadError`].
     pub fn successor(&self, path: &Path) -> Result<Self, LoadError> {
-        let successor = Self::load_with(&self.engine, path, Arc::clone(&self.setup))?;
+        self.succeeded_by(open(path)?, path)
+    }
+
+    /// The same, of a file that somebody names who may take one from these directories only.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn successor_from(&self, path: &Path, from: &SwapFrom) -> Result<Self, LoadError> {
+        self.succeeded_by(from.open(self.name(), path)?, path)
+    }
+
+    fn succeeded_by(&self, file: File, path: &Path) -> Result<Self, LoadError> {
+        let successor = Self::load_with(&self.engine, file, path, Arc::clone(&self.setup))?;
         successor.try_start(path)?;
         Ok(successor)
     }
 
-    fn load_with(engine: &Engine, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
-        let bytes = read(path)?;
-        let digest = hexadecimal(&Sha256::digest(&bytes));
-        let source = Source { plugin: &setup.name, path, bytes: &bytes, digest: &digest };
+    fn load_with(engine: &Engine, file: File, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
+        let bytes = read(file, path)?;
+        let digest = ComponentDigest::of(&bytes);
+        if let Some(pinned) = setup.sha256.as_ref().filter(|pinned| **pinned != digest) {
+            let (name, pinned) = (setup.name.to_string(), pinned.clone());
+            return Err(LoadError::Pinned { name, path: path.to_owned(), pinned, found: digest });
+        }
+        let source = Source { plugin: &setup.name, path, bytes: &bytes, digest: digest.as_str() };
         let component = engine.compiled().load(engine.wasmtime(), &source)?;
         let stamp = Stamp::read(&bytes);
         let imports = check_imports(engine, &component, &stamp, path)?;
@@ -131,13 +149,14 @@ impl Plugin {
             Some(_) => ask_subscriptions(&filter, &setup, path)?,
             None => Vec::new(),
         };
-        let digest = digest.get(..12).unwrap_or_default().to_owned();
+        let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
         let about = About {
             selection: Arc::new(selection(&subscriptions, path)?),
             subscriptions,
             contract: stamp.contract.or_else(|| imports.iter().find_map(|import| contract::version(import))),
             imports,
-            version: stamp.version.map_or(digest.clone(), |version| format!("{version}+{digest}")),
+            version: stamp.version.map_or(short.clone(), |version| format!("{version}+{short}")),
+            digest,
             handles_batches,
             filters_batches,
         };
@@ -154,6 +173,11 @@ impl Plugin {
     /// component: `1.2.3+0a1b2c3d4e5f`. Another file, another version.
     pub fn version(&self) -> &str {
         &self.about.version
+    }
+
+    /// The digest of the component.
+    pub fn digest(&self) -> &ComponentDigest {
+        &self.about.digest
     }
 
     /// Patterns of namespaces, each with the operations wanted there; none means all. No pattern
@@ -287,16 +311,19 @@ fn selection(
     Ok(selection)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let path = || path.to_owned();
-    let failed = |reason: std::io::Error| match reason.kind() {
-        std::io::ErrorKind::NotFound => LoadError::Missing { path: path() },
-        _ => LoadError::Unreadable { path: path(), reason },
-    };
+fn open(path: &Path) -> Result<File, LoadError> {
     // To open a pipe must not wait for who writes into it; and what is looked at is what is read.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(&*path(), flags, Mode::empty()).map_err(|error| failed(error.into()))?;
-    let file = File::from(file);
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
+    opened.map(File::from).map_err(|reason| match reason.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.to_owned() },
+        _ => LoadError::Unreadable { path: path.to_owned(), reason },
+    })
+}
+
+fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
+    let path = || path.to_owned();
+    let failed = |reason: std::io::Error| LoadError::Unreadable { path: path(), reason };
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(LoadError::NoFile { path: path() });

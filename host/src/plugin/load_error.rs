@@ -6,6 +6,7 @@ use semver::Version;
 
 use super::call::CallError;
 use super::contract::CONTRACT;
+use super::digest::ComponentDigest;
 use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
 use crate::secret::NoSecret;
 use crate::selection::PatternError;
@@ -23,10 +24,21 @@ pub enum LoadError {
     #[error("the plugin {} is not a regular file. help: name the .wasm file that the build made", path.display())]
     NoFile { path: PathBuf },
     #[error(
-        "the plugin {} cannot be read: it is not there, is not a regular file, or gtm-host may not read it. help: check the path, as \
-         the host sees it, and the permissions; the host's log says which", path.display()
+        "the plugin {} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not take files from \
+         its directory. help: check the path, as the host sees it, and the permissions, or start the host with --swap-from DIR; the \
+         host's log says which", path.display()
     )]
     NotRead { path: PathBuf },
+    #[error(
+        "the plugin {} is at {}, and a swap takes files from the directory of the plugin's own file and from --plugin-dir only. help: \
+         start the host with --swap-from DIR, or set swap_from under [admin]", path.display(), at.display()
+    )]
+    Elsewhere { path: PathBuf, at: PathBuf },
+    #[error(
+        "the plugin {name} is pinned to the SHA-256 {pinned}, and that of {} is {found}. help: if the change is meant, set sha256 under \
+         [plugins.{name}], or the digest after @sha256: on the command line, to the new one", path.display()
+    )]
+    Pinned { name: String, path: PathBuf, pinned: ComponentDigest, found: ComponentDigest },
     #[error("the plugin {} is an empty file. Was its build interrupted? Build it again", path.display())]
     Empty { path: PathBuf },
     #[error("the plugin {} is no WebAssembly. Name the .wasm file that the build made", path.display())]
@@ -106,9 +118,10 @@ impl LoadError {
     #[must_use]
     pub fn withheld(self) -> Self {
         match self {
-            Self::Missing { path } | Self::Unreadable { path, .. } | Self::NoFile { path } => {
-                Self::NotRead { path }
-            }
+            Self::Missing { path }
+            | Self::Unreadable { path, .. }
+            | Self::NoFile { path }
+            | Self::Elsewhere { path, .. } => Self::NotRead { path },
             other => other,
         }
     }

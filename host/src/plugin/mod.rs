@@ -12,6 +12,7 @@ mod capabilities;
 mod compiled;
 mod component;
 mod contract;
+mod digest;
 mod engine;
 mod features;
 mod filter;
@@ -31,6 +32,7 @@ mod setup;
 mod slot;
 mod stamp;
 mod state;
+mod swap_from;
 mod throttle;
 mod usage;
 
@@ -39,13 +41,14 @@ pub use call::CallError;
 pub use capabilities::mail::{Mailer, MailerError};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
+pub use digest::{ComponentDigest, NoDigest};
 pub use engine::{Engine, EngineError};
 pub use features::unsupported;
 pub use filter::Filter;
 pub use gaps::Gap;
 pub use grants::{
     AddressPattern, DirGrant, Grant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant,
-    NoAddressPattern, NoHttpGrant,
+    NoAddressPattern, NoHttpGrant, NoPathPattern, PathPattern,
 };
 pub use handler::Handler;
 pub use limits::Limits;
@@ -56,4 +59,5 @@ pub use obstacle::{Met, Obstacle};
 pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
 pub use setup::PluginSetup;
 pub use slot::Slot;
+pub use swap_from::SwapFrom;
 pub use usage::{Sent, Traps, UsageStatus};

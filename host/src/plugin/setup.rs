@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Grants;
 use super::capabilities::http::HttpClient;
+use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
 use crate::secret::{NoSecret, Secret};
@@ -20,12 +21,15 @@ pub struct PluginSetup {
     pub grants: Grants,
     /// What it reads as its config.
     pub config: BTreeMap<String, Secret>,
+    /// The digest that its component must have.
+    pub sha256: Option<ComponentDigest>,
 }
 
 impl PluginSetup {
     /// Of a plugin that is granted nothing.
     pub fn new(name: &str, limits: Limits) -> Self {
-        Self { name: name.to_owned(), limits, grants: Grants::default(), config: BTreeMap::new() }
+        let (grants, config) = (Grants::default(), BTreeMap::new());
+        Self { name: name.to_owned(), limits, grants, config, sha256: None }
     }
 }
 
@@ -38,11 +42,12 @@ pub(super) struct Setup {
     /// The variables of the environment that are granted, as they are set.
     pub(super) env: Vec<(String, String)>,
     pub(super) http: HttpClient,
+    pub(super) sha256: Option<ComponentDigest>,
 }
 
 impl Setup {
     pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
-        let PluginSetup { name, limits, grants, config } = setup;
+        let PluginSetup { name, limits, grants, config, sha256 } = setup;
         let told =
             |what: String| move |reason: NoSecret| SetupError::Secret { plugin: name.clone(), what, reason };
         let read = |(key, value): (&String, &Secret)| {
@@ -58,7 +63,15 @@ impl Setup {
             }
         }
         let http = HttpClient::new(name, &grants.http, limits)?;
-        Ok(Self { name: name.as_str().into(), limits: *limits, grants: grants.clone(), config, env, http })
+        Ok(Self {
+            name: name.as_str().into(),
+            limits: *limits,
+            grants: grants.clone(),
+            config,
+            env,
+            http,
+            sha256: sha256.clone(),
+        })
     }
 
     /// How long an answer is waited for, and where that is set.

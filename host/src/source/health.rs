@@ -24,7 +24,11 @@ const GIVEN_UP: Duration = Duration::from_secs(30);
 
 /// What is known of a source. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct SourceHealth(Arc<Mutex<Known>>);
+pub struct SourceHealth {
+    known: Arc<Mutex<Known>>,
+    /// Why the readers of one plugin fail, by their numbers. None: readers are those that all plugins share.
+    apart: Option<Arc<Mutex<BTreeMap<u64, String>>>>,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -147,6 +151,19 @@ impl SourceHealth {
         }
     }
 
+    /// The same source for a plugin that reads by itself: what its readers cannot read is not the source's trouble, and not that of
+    /// other plugins.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { known: Arc::clone(&self.known), apart: Some(Arc::default()) }
+    }
+
+    /// Why a reader fails of the plugin that this is for. None: none does.
+    pub fn trouble_apart(&self) -> Option<String> {
+        let apart = self.apart.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        apart.values().next().cloned()
+    }
+
     /// For a reader, which reports its failures.
     pub(super) fn reader(&self) -> ReaderHealth {
         let mut known = self.lock();
@@ -169,8 +186,31 @@ impl SourceHealth {
         }
     }
 
+    /// Takes note of whether a reader fails, and why.
+    fn note_reader(&self, number: u64, failing: Option<String>) {
+        let change = |all: &mut BTreeMap<u64, String>| match failing {
+            Some(reason) => drop(all.insert(number, reason)),
+            None => drop(all.remove(&number)),
+        };
+        match &self.apart {
+            Some(apart) => change(&mut apart.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => self.note(|known| change(&mut known.failing)),
+        }
+    }
+
+    /// Takes note that a reader ended while it failed. That does not show that the source answers: it is away until it does.
+    fn note_end(&self, number: u64) {
+        match &self.apart {
+            Some(_) => self.note_reader(number, None),
+            None => self.note(|known| {
+                let reason = known.failing.remove(&number);
+                known.unanswered = known.unanswered.take().or(reason);
+            }),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,7 +237,7 @@ fn late() -> String {
     format!("the server has not answered for {} s", LATE.as_secs())
 }
 
-/// Reports whether one reader fails. Dropped, it does not.
+/// Reports whether one reader fails.
 #[derive(Debug)]
 pub(super) struct ReaderHealth {
     health: SourceHealth,
@@ -209,20 +249,22 @@ impl ReaderHealth {
     /// It cannot read now.
     pub(super) fn failed(&mut self, reason: String) {
         self.failing = true;
-        self.health.note(|known| drop(known.failing.insert(self.number, reason)));
+        self.health.note_reader(self.number, Some(reason));
     }
 
     /// It reads.
     pub(super) fn recovered(&mut self) {
         if std::mem::take(&mut self.failing) {
-            self.health.note(|known| drop(known.failing.remove(&self.number)));
+            self.health.note_reader(self.number, None);
         }
     }
 }
 
 impl Drop for ReaderHealth {
     fn drop(&mut self) {
-        self.recovered();
+        if self.failing {
+            self.health.note_end(self.number);
+        }
     }
 }
 
@@ -248,7 +290,41 @@ mod tests {
         assert_eq!(status.last_error.as_deref(), Some("it is busy"));
         one.recovered();
         assert_eq!(health.status().last_error.as_deref(), Some("it is gone"));
-        drop(two);
+        two.recovered();
         assert_eq!((health.status().state, health.status().last_error), (SourceState::Connected, None));
+    }
+
+    #[test]
+    fn a_reader_that_ends_while_it_fails_does_not_show_that_the_source_answers() {
+        let health = SourceHealth::connected(None);
+        let mut reader = health.reader();
+        reader.failed("it is gone".to_owned());
+        let since = health.lock().since;
+        // As where the lease is lost, and reading ends.
+        drop(reader);
+        assert_eq!((health.status().state, health.lock().since), (SourceState::Reconnecting, since));
+        // The next reader fails, too, and the server does not answer.
+        health.reader().failed("it is still gone".to_owned());
+        health.note(|known| known.unanswered = Some(late()));
+        assert_eq!((health.status().state, health.lock().since), (SourceState::Reconnecting, since));
+        // Then it does.
+        health.note(|known| known.unanswered = None);
+        assert_eq!(health.away(), None);
+    }
+
+    #[test]
+    fn what_one_plugin_cannot_read_by_itself_is_its_own_trouble() {
+        let health = SourceHealth::connected(None);
+        let (one, two) = (health.apart(), health.apart());
+        let mut reader = one.reader();
+        reader.failed("its cursor is gone".to_owned());
+        assert_eq!((health.away(), one.away()), (None, None));
+        assert_eq!(one.trouble_apart().as_deref(), Some("its cursor is gone"));
+        assert_eq!((two.trouble_apart(), health.trouble_apart()), (None, None));
+        drop(reader);
+        assert_eq!(one.trouble_apart(), None);
+        // The source itself is that of all.
+        health.note(|known| known.unanswered = Some(late()));
+        assert!(one.away().is_some());
     }
 }

@@ -13,7 +13,8 @@ use crate::support::{Database, Host, LIMIT, error_of, eventually, plugin, run};
 fn ask(address: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    write!(stream, "{request}\r\nConnection: close\r\n\r\n").unwrap();
+    // In one piece: the host does not wait without end for the rest of a request.
+    stream.write_all(format!("{request}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -24,8 +25,10 @@ fn get(address: &str, path: &str) -> (u16, String) {
     ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}"))
 }
 
-fn post(address: &str, path: &str) -> (u16, Value) {
-    let (status, body) = ask(address, &format!("POST {path} HTTP/1.1\r\nHost: {address}"));
+fn post(Scene { address, host, .. }: &Scene, path: &str) -> (u16, Value) {
+    let token = host.token();
+    let request = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}");
+    let (status, body) = ask(address, &request);
     (status, serde_json::from_str(&body).unwrap())
 }
 
@@ -138,10 +141,10 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
     scene.write(100..=110).await;
     scene.host.wait_for_position(".110").await;
     let before = scene.status();
-    let (status, answer) = post(&scene.address, "/seek?plugin=two&to=1600000000");
+    let (status, answer) = post(&scene, "/seek?plugin=two&to=1600000000");
     assert_eq!(status, 409, "{answer}");
     assert!(answer["error"].as_str().unwrap().contains("begins"), "{answer}");
-    let (status, answer) = post(&scene.address, "/seek?plugin=two&to=2099-01-01");
+    let (status, answer) = post(&scene, "/seek?plugin=two&to=2099-01-01");
     assert_eq!(status, 409, "{answer}");
     for (path, status, says) in [
         ("/seek?plugin=two&to=tomorrow", 400, "expected now, oldest, a time"),
@@ -152,7 +155,7 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
         ("/stop", 404, "there is no such path"),
         ("/status", 405, "not by this method"),
     ] {
-        let (code, answer) = post(&scene.address, path);
+        let (code, answer) = post(&scene, path);
         assert_eq!(code, status, "{path}: {answer}");
         assert!(answer["error"].as_str().unwrap().contains(says), "{path}: {answer}");
     }
@@ -169,25 +172,38 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
 
 #[tokio::test]
 async fn a_swap_reads_regular_files_and_does_not_tell_which_files_there_are() {
-    let scene = Scene::new(&[]).await;
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let scene = Scene::new(&["--swap-from", directory.path().to_str().unwrap()]).await;
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     // Nobody writes into this one.
     let pipe = path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let large = path("large");
-    std::fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    std::fs::File::create(&large).unwrap().set_len((64 << 20) + 1).unwrap();
+    // These are plugins, and not where swaps take files from; one is called as if it were.
+    let outside = elsewhere.path().join("plugin.wasm").to_str().unwrap().to_owned();
+    std::fs::copy(plugin("misbehave"), &outside).unwrap();
+    let link = path("link.wasm");
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
     let before = scene.status()["plugins"][1]["version"].clone();
-    for file in ["/dev/zero", "/no/such/file", "/", &pipe] {
-        let (status, answer) = post(&scene.address, &format!("/swap?plugin=two&file={file}"));
+    let away = format!("{}/../{}", directory.path().display(), outside.trim_start_matches("/tmp/"));
+    for file in ["/dev/zero", "/no/such/file", "/", "/etc/passwd", &pipe, &outside, &link, &away] {
+        let (status, answer) = post(&scene, &format!("/swap?plugin=two&file={file}"));
         assert_eq!(status, 409, "{file}: {answer}");
-        let one =
-            format!("the plugin {file} cannot be read: it is not there, is not a regular file, or gtm-host");
+        let one = format!(
+            "the plugin {file} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not \
+             take files from its directory"
+        );
         assert!(answer["error"].as_str().unwrap().contains(&one), "{file}: {answer}");
     }
-    let (status, answer) = post(&scene.address, &format!("/swap?plugin=two&file={large}"));
+    let (status, answer) = post(&scene, &format!("/swap?plugin=two&file={large}"));
     assert_eq!((status, answer["error"].as_str().unwrap().contains("has more than 64 MiB")), (409, true));
     assert_eq!(scene.status()["plugins"][1]["version"], before);
+    let inside = path("inside.wasm");
+    std::fs::rename(&outside, &inside).unwrap();
+    let (status, answer) = post(&scene, &format!("/swap?plugin=two&file={inside}"));
+    assert_eq!(status, 200, "{answer}");
+    assert_ne!(scene.status()["plugins"][1]["version"], before);
 }
 
 #[tokio::test]
@@ -200,6 +216,7 @@ async fn prometheus_reads_what_status_says() {
     for line in [
         "# TYPE gtm_host_ops_total counter",
         "gtm_host_ops_total{plugin=\"two\",outcome=\"handled\"} 7",
+        "gtm_host_ops_total{plugin=\"two\",outcome=\"unknown\"} 0",
         "gtm_host_plugin_state{plugin=\"print_ops\",state=\"running\"} 1",
         "gtm_host_standing{standing=\"active\"} 1",
         "gtm_host_queued_ops{plugin=\"two\"} 0",
@@ -215,15 +232,24 @@ async fn prometheus_reads_what_status_says() {
 async fn a_web_page_steers_no_host() {
     let scene = Scene::new(&[]).await;
     let address = &scene.address;
-    let rebound = "POST /pause HTTP/1.1\r\nHost: evil.example:9797";
-    let (status, body) = ask(address, rebound);
+    // Without a token, nobody does; and no page reads what is open without one.
+    for request in [
+        format!("POST /pause HTTP/1.1\r\nHost: {address}"),
+        format!("POST /swap?plugin=two&file=/x HTTP/1.1\r\nHost: {address}"),
+        format!("GET /status HTTP/1.1\r\nHost: {address}"),
+    ] {
+        let (status, body) = ask(address, &request);
+        assert_eq!((status, error(&body).contains("a token is needed")), (401, true), "{request}: {body}");
+    }
+    assert_eq!(get(address, "/metrics").0, 200);
+    let (status, body) = ask(address, "GET /metrics HTTP/1.1\r\nHost: evil.example:9797");
     assert_eq!(status, 403);
     assert!(error(&body).contains("a name of this machine"), "{body}");
     let (status, body) =
-        ask(address, &format!("POST /pause HTTP/1.1\r\nHost: {address}\r\nOrigin: https://evil.example"));
+        ask(address, &format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nOrigin: https://evil.example"));
     assert_eq!(status, 403);
     assert!(error(&body).contains("web pages"), "{body}");
-    assert_eq!(ask(address, "GET /status HTTP/1.0").0, 403, "no host at all");
+    assert_eq!(ask(address, "GET /metrics HTTP/1.0").0, 403, "no host at all");
     assert_eq!(scene.status()["plugins"][0]["state"], "running");
 }
 
@@ -265,8 +291,10 @@ fn what_cannot_be_listened_to_is_said_before_anything_is_done() {
         in_use.contains(&format!("cannot listen on {address}")) && in_use.contains("--admin"),
         "{in_use}"
     );
-    let open = said(&["--admin", "0.0.0.0:0"]);
-    assert!(open.contains("needs a token") && open.contains("--admin-token-file"), "{open}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = file.path().to_str().unwrap();
+    let not_a_socket = said(&["--admin", file]);
+    assert!(not_a_socket.contains(&format!("cannot listen on {file}: it is a file")), "{not_a_socket}");
     let empty = said(&["--admin", "127.0.0.1:0", "--admin-token", ""]);
     assert!(empty.contains("not empty"), "{empty}");
     let none = said(&["--admin", "127.0.0.1:0", "--admin-token-file", "/nowhere/token"]);

@@ -44,6 +44,7 @@ mod reconnect;
 mod sandbox;
 mod shipped;
 mod snapshot;
+mod steering;
 mod stopping;
 mod store;
 mod swapping;

@@ -166,6 +166,34 @@ async fn a_connection_that_died_without_a_word_is_seen() {
     assert_eq!(host.stop().0, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_since_the_source_is_away_is_one_when_the_lease_is_lost() {
+    let server = Server::ready().unwrap();
+    let (proxy, print_ops) = (Proxy::start(server.uri()).await, plugin("print_ops"));
+    let arguments = ["--plugin", &print_ops, "--uri", proxy.uri(), "--admin", "127.0.0.1:0"];
+    let more = ["--ready-grace", "1ms", "--lease-ttl", "8s"];
+    let mut host = Host::tailing(&[&arguments[..], &more].concat());
+    status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
+    proxy.stall();
+    let away = |status: &Value| status["source"]["state"] == "reconnecting";
+    let since = status_until(&host, "the loss", away).await["source"]["sinceSeconds"].clone();
+    // What reads ends with the lease. That does not show that the server answers.
+    host.wait_for("as another host may work now");
+    let mut looks = 0;
+    status_until(&host, "more looks", |status| {
+        assert!(away(status) && status["source"]["sinceSeconds"] == since, "{since}: {status:#}");
+        looks += 1;
+        looks > 10
+    })
+    .await;
+    assert_eq!(ready(&host).0, 503);
+    proxy.resume();
+    status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
+    host.wait_for("tailing ");
+    assert_eq!(ready(&host), (200, "active\n".to_owned()));
+    assert_eq!(host.stop().0, Some(0));
+}
+
 #[tokio::test]
 async fn an_error_is_shown_until_a_success_and_attempts_are_counted() {
     let server = Server::ready().unwrap();
@@ -361,8 +389,8 @@ async fn mails_and_requests_are_counted_by_whether_they_arrived() {
 
 /// An admin API of a host that is starting.
 fn admin() -> (String, gtm_host::admin::Serving) {
-    let admin = Admin::bind(&"127.0.0.1:0".parse().unwrap(), None).unwrap();
-    let address = admin.local_addr().unwrap().to_string();
+    let admin = Admin::at_address(&"127.0.0.1:0".parse().unwrap(), None).unwrap();
+    let address = admin.local_addr().expect("it listens by TCP").to_string();
     let control = Control::new("shop", None, CancellationToken::new());
     (address, admin.serve(control, Duration::from_secs(30)).unwrap())
 }

@@ -1,6 +1,7 @@
 //! Runs the program and looks at what it logs.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -71,6 +72,7 @@ impl Host {
         // What is read in order is then printed in order.
         command.env("GTM_ORDERING", "oplog");
         command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.env("XDG_RUNTIME_DIR", runtime_dir());
         // Tests share a server, not their checkpoints.
         command.env("GTM_NAME", ObjectId::new().to_hex());
         // A server that all tests share may stall for longer than a lease lives by default.
@@ -183,6 +185,18 @@ impl Host {
         self.log.iter().find_map(said).expect("it listens").to_owned()
     }
 
+    /// The token that such a host made.
+    pub fn token(&self) -> String {
+        let file = self.log.iter().find_map(|line| line["token_file"].as_str()).expect("it made a token");
+        std::fs::read_to_string(file).unwrap().trim_end().to_owned()
+    }
+
+    /// The path of its socket.
+    pub fn socket(&self) -> String {
+        let said = |line| message(line).strip_prefix("seen and steered at /");
+        format!("/{}", self.log.iter().find_map(said).expect("it has a socket"))
+    }
+
     /// What such a host says that it does.
     pub fn status(&self) -> Value {
         let (code, out, said) = run(&["status", "--output", "json", "--admin", &self.address()]);
@@ -216,6 +230,13 @@ impl Drop for Host {
             eprintln!("the log of the host:\n{}{}", self.shown(), rest.join("\n"));
         }
     }
+}
+
+/// Where the hosts of the tests have their sockets and tokens.
+pub fn runtime_dir() -> PathBuf {
+    let directory = xtask::target_dir().join("testbed/run");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
 /// The whole lines that come, read on a thread so that the writer never waits.

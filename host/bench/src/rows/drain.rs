@@ -77,7 +77,8 @@ impl Backlog {
     }
 
     fn host(&self, plugins: &[Plugin], handled: Handled, admin: Option<&str>) -> anyhow::Result<Instant> {
-        let more: Vec<_> = admin.into_iter().flat_map(|address| ["--admin", address]).collect();
+        let more: Vec<_> =
+            admin.into_iter().flat_map(|address| ["--admin", address, "--admin-token", "bench"]).collect();
         let mut host = Host::start(&self.server.uri(), plugins, &more)?;
         let expected = match handled {
             Handled::None => Ops::default(),

@@ -181,7 +181,8 @@ fn scraped(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)
             let mut scraped = 0;
             while !ended.load(Ordering::Relaxed) {
                 for path in ["status", "metrics"] {
-                    let answer = ureq::get(format!("http://{address}/{path}")).call();
+                    let request = ureq::get(format!("http://{address}/{path}"));
+                    let answer = request.header("Authorization", "Bearer bench").call();
                     scraped += usize::from(
                         answer.is_ok_and(|mut answer| answer.body_mut().read_to_string().is_ok()),
                     );

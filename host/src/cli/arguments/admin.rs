@@ -15,12 +15,13 @@ use super::{Typed, overlay};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Admin API")]
 pub(in crate::cli) struct AdminArguments {
-    /// Where a running host is seen and steered over HTTP, like 127.0.0.1:9797. A host that is started without it is not;
-    /// status, pause, resume, seek and swap ask at 127.0.0.1:9797 without it
-    #[arg(long, env = "GTM_ADMIN", value_name = "HOST:PORT")]
+    /// Where a running host is seen and steered over HTTP. Each host has a Unix socket, by which status, pause, resume, seek and
+    /// swap of the same user find it. HOST:PORT, like 127.0.0.1:9797, adds TCP, with a token; the path of a socket takes the place
+    /// of the usual one; none: no API at all
+    #[arg(long, env = "GTM_ADMIN", value_name = "HOST:PORT|PATH|none")]
     admin: Option<AdminAddress>,
 
-    /// The token that is wanted there. Needed where other machines reach it
+    /// The token that is wanted by TCP. By default the host makes one in a file, where commands of the same user find it
     #[arg(long, env = "GTM_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     admin_token: Option<String>,
 
@@ -49,17 +50,23 @@ impl AdminArguments {
     }
 }
 
-/// How a host says whether it is ready.
+/// How a host says whether it is ready, and what it takes from whoever steers it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Admin API")]
 pub(in crate::cli) struct ReadyArguments {
     /// How long MongoDB may not answer before GET /ready returns 503, like 30s or 2m [default: 30s]
     #[arg(long, env = "GTM_READY_GRACE", value_name = "TIME", value_parser = parse_time)]
     ready_grace: Option<Duration>,
+
+    /// A directory from which gtm-host swap may take files, with those in it; beside that of the plugin's own file, and
+    /// --plugin-dir. May be given more than once
+    #[arg(long, value_name = "DIR")]
+    swap_from: Vec<PathBuf>,
 }
 
 impl ReadyArguments {
     pub(super) fn lay_over(&self, settings: &mut Settings) {
+        settings.admin.swap_from.extend(self.swap_from.iter().cloned());
         overlay(&mut settings.admin.ready_grace, &self.ready_grace);
     }
 }
@@ -121,6 +128,9 @@ pub(in crate::cli) struct AskedArguments {
     pub(in crate::cli) output: Format,
     #[command(flatten)]
     pub(super) common: CommonArguments,
+    /// The name of the pipeline of the host. By default the only one that this user runs here
+    #[arg(long, env = "GTM_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    name: Option<String>,
     #[command(flatten)]
     pub(super) admin: AdminArguments,
 }
@@ -128,6 +138,7 @@ pub(in crate::cli) struct AskedArguments {
 impl AskedArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings()?;
+        overlay(&mut settings.name, &self.name);
         self.admin.lay_over(&mut settings);
         Ok(settings)
     }

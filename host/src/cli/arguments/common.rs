@@ -15,7 +15,8 @@ pub(super) struct CommonArguments {
     #[arg(short, long, env = "GTM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// What is logged: error, warn, info, debug, trace, or directives such as info,plugin=debug
+    /// What is logged: error, warn, info, debug, trace, or directives such as info,plugin=debug. Who steered the
+    /// host is logged in any case
     /// [default: warn,gtm_host=info,plugin=info]
     #[arg(long, env = "GTM_LOG", value_name = "FILTER")]
     log: Option<String>,

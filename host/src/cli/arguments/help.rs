@@ -109,7 +109,8 @@ Examples:
 Exit status: 0 each is compiled, 1 one is not, 2 the command line, the environment or the settings file was not understood.";
 
 pub(super) const CHECK: &str = "\
-Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox. What it asks for beside the log and its \
+Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox. Its sha256 can pin it: \
+gtm-host --plugin FILE@sha256:DIGEST, or sha256 in the settings file. What it asks for beside the log and its \
 config is a capability of the host, such as mail; beside it stands what is granted to a plugin of the file's name, by --grant or in the \
 settings file (--config). Of WASI, nothing is behind it without a grant that reaches out of the sandbox.
 
@@ -128,9 +129,12 @@ LAG is how old the oldest op is that was read and is not done. READER is shared 
 where it reads by itself until it has caught up. A plugin is failing while op after op fails: it is tried now and then, and its \
 position stays.
 
+The host is found by its socket: it runs on this machine and as this user, with the name that --name gives. Of several hosts
+of one name it is the active one. --admin names another address, or the path of a socket.
+
 Examples:
-  gtm-host --plugin index_documents.wasm --admin 127.0.0.1:9797
   gtm-host status
+  gtm-host status --name shop
   gtm-host status --watch
   gtm-host status --output json | jq '.plugins[] | {plugin, lagSeconds}'
 
@@ -175,6 +179,9 @@ that has another name and subscribes to something else is swapped, with a warnin
 it was started with.
 
 A host also does this by itself when the file of a plugin changes, unless it was started with --no-watch.
+
+The file is in the directory of the plugin's own file, in the host's --plugin-dir, or below a directory that the host was
+started with as --swap-from. If the plugin is pinned by its digest (sha256 in gtm.toml), no other version is taken.
 
 Examples:
   gtm-host swap index_documents other/index_documents.wasm

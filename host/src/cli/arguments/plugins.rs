@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::Args;
 use gtm_host::config::{PluginSettings, Settings, parse_size, parse_time};
-use gtm_host::plugin::Grant;
+use gtm_host::plugin::{ComponentDigest, Grant};
 
 use super::{Typed, overlay};
 
@@ -16,8 +16,8 @@ use super::{Typed, overlay};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Plugins")]
 pub(in crate::cli) struct PluginArguments {
-    /// A plugin to run, and the name it has in logs (by default the file's). May be given more than
-    /// once: plugins run side by side
+    /// A plugin to run, and the name it has in logs (by default the file's). FILE@sha256:DIGEST, with the digest
+    /// that gtm-host check prints, lets no other version of it in. May be given more than once: plugins run side by side
     #[arg(short, long = "plugin", value_name = "[NAME=]FILE")]
     plugins: Vec<NamedPlugin>,
 
@@ -31,6 +31,7 @@ pub(in crate::cli) struct PluginArguments {
 
     /// What a plugin may do beside computing: mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
     /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
+    /// 'http=GET,POST SERVER/PATH' grants these methods or this path only, in which * stands for any characters.
     /// Without a NAME, every plugin. May be given more than once
     #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
@@ -126,12 +127,18 @@ impl PluginArguments {
 struct NamedPlugin {
     name: String,
     path: PathBuf,
+    sha256: Option<ComponentDigest>,
 }
 
 impl FromStr for NamedPlugin {
     type Err = String;
 
     fn from_str(argument: &str) -> Result<Self, String> {
+        let (argument, sha256) = ComponentDigest::split(argument).map_err(|error| {
+            format!(
+                "after @sha256: {error}. A path that ends like this can be set as path in a settings file"
+            )
+        })?;
         let (name, path) = match argument.split_once('=') {
             Some((name, path)) if !is_path(argument, name, path) => (name.to_owned(), Path::new(path)),
             _ => (stem(argument), Path::new(argument)),
@@ -139,7 +146,7 @@ impl FromStr for NamedPlugin {
         if name.is_empty() || path.as_os_str().is_empty() {
             return Err("expected FILE or NAME=FILE".to_owned());
         }
-        Ok(Self { name, path: path.to_owned() })
+        Ok(Self { name, path: path.to_owned(), sha256 })
     }
 }
 
@@ -212,11 +219,13 @@ impl PluginArguments {
     fn set_plugins(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let plugins = &mut settings.plugins;
         let mut said = Vec::new();
-        for NamedPlugin { name, path } in &self.plugins {
+        for NamedPlugin { name, path, sha256 } in &self.plugins {
             if said.contains(&name) {
                 bail!("two plugins are called {name}: give one another name, as in --plugin NAME=FILE");
             }
-            plugins.entry(name.clone()).or_default().path = Some(path.clone());
+            let plugin = plugins.entry(name.clone()).or_default();
+            plugin.path = Some(path.clone());
+            overlay(&mut plugin.sha256, sha256);
             said.push(name);
         }
         if plugins.is_empty() && settings.plugin_dir.is_none() {

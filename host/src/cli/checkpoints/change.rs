@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
 use gtm_host::lease::{LeaseKey, holder};
 use gtm_host::op::Timestamp;
@@ -59,6 +60,11 @@ pub(super) async fn set(
     for (key, before) in moves {
         let checkpoint = moved(&key, before.as_ref(), &position, server.as_ref(), store).await?;
         store.save_checkpoint(&key, &checkpoint).await?;
+        Actor::Command.did(
+            "set checkpoint",
+            &key.plugin,
+            Some(&format!("{key}, after {}", typed(&position))),
+        );
         match change.place.output {
             Format::Json => print_json(&object(&key, &checkpoint))?,
             Format::Text => {
@@ -84,6 +90,7 @@ pub(super) async fn reset(
     let mut removed = 0_u64;
     for key in &keys {
         removed += u64::from(store.remove_checkpoint(key).await?);
+        Actor::Command.did("reset checkpoint", &key.plugin, Some(key));
         store.remove_snapshot_progress(key).await?;
     }
     match arguments.place.output {

@@ -48,10 +48,12 @@ pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the host that listens as the settings say.
+/// Asks the host that listens as the settings say, and else the one of this user that has their name.
 fn client(settings: &Settings) -> anyhow::Result<AdminClient> {
-    let address = settings.admin.listen.clone().unwrap_or_default();
-    Ok(AdminClient::new(&address, settings.admin.token()?.as_deref())?)
+    Ok(match &settings.admin.listen {
+        Some(address) => AdminClient::new(address, settings.admin.token()?.as_deref())?,
+        None => AdminClient::of_pipeline(settings.name.as_deref())?,
+    })
 }
 
 /// Says which plugins did as they were told.

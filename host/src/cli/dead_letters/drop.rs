@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
 use gtm_host::store::Store;
 use gtm_host::text::counted;
@@ -25,6 +26,7 @@ pub(super) async fn run(
         && let Some(letter) = letters.next().await?
     {
         dropped += u64::from(store.drop_dead_letter(&letter.id).await?);
+        Actor::Command.did("drop dead letter", &letter.plugin, Some(&letter.id));
     }
     if dropped == 0 {
         known::check(store, settings, arguments.plugin.as_deref()).await?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::bail;
+use gtm_host::audit::Actor;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::plugin::{Failure, Handler, Services, Slot};
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
@@ -49,6 +50,7 @@ pub(super) async fn run(
             left += 1;
             continue;
         };
+        Actor::Command.did("retry dead letter", &letter.plugin, Some(&letter.id));
         match attempt(handler, letter).await? {
             Ok(id) => {
                 store.drop_dead_letter(&id).await?;

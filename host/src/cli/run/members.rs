@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use gtm_host::audit::Actor;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::delivery::{Policy, Reached};
-use gtm_host::plugin::{Plugin, PluginSetup, Services, Slot};
+use gtm_host::plugin::{Grants, Plugin, PluginSetup, Services, Slot, SwapFrom};
 use gtm_host::source::Restart;
 
 use super::watch::{Signature, signature};
@@ -159,8 +160,22 @@ impl Members {
         self.all.values().map(|member| member.path.as_path())
     }
 
+    /// Where swaps that somebody asks for may take files from.
+    pub(super) fn swap_from(&self, settings: &Settings) -> SwapFrom {
+        let directory = |path: &Path| match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let own = self.all.iter().map(|(name, member)| (name.clone(), directory(&member.path)));
+        SwapFrom {
+            directories: settings.plugin_dir.iter().cloned().collect(),
+            trees: settings.admin.swap_from.clone(),
+            own: own.collect(),
+        }
+    }
+
     /// Swaps those whose file has changed, where it holds a version that can take over. Gives back which were.
-    async fn take_up_files(&mut self) -> BTreeSet<String> {
+    async fn take_up_files(&mut self, actor: Actor) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         for (name, member) in &mut self.all {
             let now = signature(&member.path);
@@ -185,19 +200,20 @@ impl Members {
                 Ok(Ok(successor)) => {
                     let took = started.elapsed().as_millis();
                     tracing::info!(plugin = name, "loaded version {} in {took} ms", successor.version());
+                    actor.did("swap", name, Some(&successor.version()));
                     member.slot.swap(successor);
                     changed.insert(name.clone());
                 }
-                Ok(Err(error)) => refuse(name, member, &error.to_string()),
-                Err(error) => refuse(name, member, &error.to_string()),
+                Ok(Err(error)) => refuse(name, member, actor, &error.to_string()),
+                Err(error) => refuse(name, member, actor, &error.to_string()),
             }
         }
         changed
     }
 
-    /// Makes the members those that the settings name, as they say.
-    pub(super) async fn follow(&mut self, settings: &Settings) -> Steps {
-        let mut steps = Steps { changed: self.take_up_files().await, ..Steps::default() };
+    /// Makes the members those that the settings name, as they say. `actor`: who changed something.
+    pub(super) async fn follow(&mut self, settings: &Settings, actor: Actor) -> Steps {
+        let mut steps = Steps { changed: self.take_up_files(actor).await, ..Steps::default() };
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
@@ -208,6 +224,7 @@ impl Members {
         let gone: Vec<_> = self.all.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         for name in gone {
             tracing::info!(plugin = name, "removed");
+            actor.did("remove", &name, None);
             self.all.remove(&name);
             steps.end.insert(name);
         }
@@ -217,6 +234,8 @@ impl Members {
                 None => match Loaded::load(&self.loader, &name, path, own, settings).await {
                     Ok(loaded) => {
                         self.unloaded.remove(&name);
+                        actor.did("add", &name, Some(&loaded.plugin.version()));
+                        grant(actor, &name, None, &loaded.own.grants);
                         self.add(loaded, settings);
                         steps.begin.insert(name);
                     }
@@ -226,7 +245,7 @@ impl Members {
                     }
                 },
                 Some(_) => {
-                    if self.change(&name, &path, own, settings).await {
+                    if self.change(&name, &path, own, settings, actor).await {
                         steps.end.insert(name.clone());
                         steps.begin.insert(name);
                     }
@@ -237,19 +256,30 @@ impl Members {
     }
 
     /// Gives back whether it is to be delivered in another way.
-    async fn change(&mut self, name: &str, path: &Path, own: PluginSettings, settings: &Settings) -> bool {
+    async fn change(
+        &mut self,
+        name: &str,
+        path: &Path,
+        own: PluginSettings,
+        settings: &Settings,
+        actor: Actor,
+    ) -> bool {
         let (setup, delivery) = (own.setup(name, settings.limits()), delivery(&own, settings));
         let Some(member) = self.all.get_mut(name) else { return false };
         if member.setup != setup || member.path != path {
             let seen = signature(path);
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
+                    if member.slot.current().digest() != plugin.digest() {
+                        actor.did("swap", name, Some(&plugin.version()));
+                    }
+                    grant(actor, name, Some(&member.setup.grants), &setup.grants);
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
                     say_gaps(&plugin, &self.services, WAITS);
                     member.slot.swap(plugin);
                 }
                 Err(error) => {
-                    refuse(name, member, &format!("{error:#}"));
+                    refuse(name, member, actor, &format!("{error:#}"));
                     return false;
                 }
             }
@@ -271,7 +301,16 @@ fn delivery(own: &PluginSettings, settings: &Settings) -> Delivery {
     (own.policy(settings.policy()), snapshot, own.restart_from.clone())
 }
 
-fn refuse(name: &str, member: &Member, reason: &str) {
+/// Records what a plugin is granted, where that is something else than before.
+fn grant(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants) {
+    if before.unwrap_or(&Grants::default()) != now {
+        let now = now.in_words().unwrap_or_else(|| "nothing".to_owned());
+        actor.did("grant", name, Some(&now));
+    }
+}
+
+fn refuse(name: &str, member: &Member, actor: Actor, reason: &str) {
     let current = member.slot.current();
+    actor.was_refused("swap", name, None, &reason);
     tracing::error!(plugin = name, "not swapped, version {} goes on: {reason}", current.version());
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gtm_host::admin::{Admin, READY_GRACE};
+use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
 use gtm_host::config::Settings;
 use gtm_host::delivery::{
     Change, CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Stop, run_all,
@@ -48,14 +48,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let control = Control::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
     // A port in use is said before anything else is done, and probes are answered from the start.
-    let _serving = match &settings.admin.listen {
-        Some(address) => {
-            let admin = Admin::bind(address, settings.admin.token()?.as_deref())?;
-            tracing::info!("seen and steered at http://{}", admin.local_addr()?);
-            Some(admin.serve(control.clone(), settings.admin.ready_grace.unwrap_or(READY_GRACE))?)
-        }
-        None => None,
-    };
+    let _serving = serve(&settings, &control)?;
     let mut events = Events::listen(&settings, &read)?;
     let mut host = tokio::select! {
         host = Host::prepare(settings) => host?,
@@ -74,6 +67,36 @@ pub(super) async fn run(
     let stopped = stopped.into_iter().collect::<Vec<_>>().join(", ");
     tracing::error!("these plugins did not run when the host was stopped, for the errors above: {stopped}");
     Ok(ExitCode::FAILURE)
+}
+
+/// Has the host be seen and steered, until what is returned is dropped.
+fn serve(settings: &Settings, control: &Control) -> anyhow::Result<Vec<Serving>> {
+    let mut all = Vec::new();
+    match &settings.admin.listen {
+        Some(AdminAddress::None) => {}
+        Some(AdminAddress::Socket(path)) => all.push(Admin::at_path(path)?),
+        listen => {
+            if let Some(AdminAddress::Tcp(address)) = listen {
+                all.push(Admin::at_address(address, settings.admin.token()?.as_deref())?);
+            }
+            match Admin::of_pipeline(settings.name()) {
+                Ok(admin) => all.push(admin),
+                // Nobody has asked for it.
+                Err(error) => tracing::warn!("gtm-host status and the like do not find this host: {error}"),
+            }
+        }
+    }
+    let grace = settings.admin.ready_grace.unwrap_or(READY_GRACE);
+    let serve = |admin: Admin| {
+        let token_file = admin.token_file().map(|path| path.display().to_string());
+        match (admin.local_addr(), admin.socket()) {
+            (Some(address), _) => tracing::info!(token_file, "seen and steered at http://{address}"),
+            (None, Some(socket)) => tracing::info!("seen and steered at {}", socket.display()),
+            (None, None) => {}
+        }
+        Ok(admin.serve(control.clone(), grace)?)
+    };
+    all.into_iter().map(serve).collect()
 }
 
 /// What runs, as long as it is this host's turn.
@@ -183,6 +206,7 @@ impl Host {
             async move { run_all(pipelines, shared, &control, &stop, &mut changed).await }
         }));
         let turns = Turns { control, changes: &changes, epoch };
+        control.take_swaps_from(self.members.swap_from(&self.settings));
         // As long as something is taken up, the turn and the lease are still watched.
         let keeping_up = async {
             for (plugin, error) in unfit {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
 use gtm_host::delivery::Change;
 use gtm_host::plugin::Slot;
@@ -68,12 +69,14 @@ impl Host {
             }
             settled(|| Look::at(&self.settings)).await
         };
-        let mut steps = self.members.follow(&self.settings).await;
+        let actor = if anew { Actor::Hangup } else { Actor::FileWatch };
+        let mut steps = self.members.follow(&self.settings, actor).await;
         events.watch(self);
         // Not before: where this is dropped, it is to be done again.
         self.looked = Some(look);
         // Without a turn, they begin with the next.
         let Some(turns) = turn else { return };
+        turns.control.take_swaps_from(self.members.swap_from(&self.settings));
         // What had stopped is tried again with another file, or other settings.
         let names = self.members.all().map(|member| member.slot.name());
         let again = names.filter(|name| anew || steps.changed.contains(*name));

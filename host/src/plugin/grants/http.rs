@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::path::PathPattern;
 use crate::secret::{Secret, server};
 
 /// A server that a plugin may send requests to, or several of one domain.
@@ -22,6 +23,10 @@ pub struct HttpGrant {
     /// Whether its addresses may be of a private network, of this machine, or of this link. They may in any case where the
     /// grant names the address itself, or `localhost`.
     pub private: bool,
+    /// The methods of requests. None: all.
+    pub methods: Vec<Method>,
+    /// The paths of requests. None: all.
+    pub paths: Vec<PathPattern>,
     /// What the host adds to each request, and the plugin does not see.
     pub headers: Vec<(HeaderName, Secret)>,
 }
@@ -42,7 +47,8 @@ enum Host {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "\"{shown}\" names no server: a grant of http is like api.example.com (by https), http://localhost:8983, https://*.example.com:8443, \
-     or * for every public server, without user and password",
+     or * for every public server, without user and password; with methods before it and a path after it, only these: \
+     GET,POST https://api.example.com/orders/*",
     shown = server(.0)
 )]
 pub struct NoHttpGrant(String);
@@ -58,17 +64,32 @@ impl FromStr for HttpGrant {
 impl HttpGrant {
     /// Every server there may be.
     pub(super) fn anything() -> Self {
-        Self { scheme: None, host: Host::Anything, port: None, private: true, headers: Vec::new() }
+        Self {
+            scheme: None,
+            host: Host::Anything,
+            port: None,
+            private: true,
+            methods: Vec::new(),
+            paths: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     fn parse(text: &str) -> Option<Self> {
+        let (methods, text) = match text.split_once(' ') {
+            Some((methods, text)) => (methods.split(',').map(method).collect::<Option<_>>()?, text),
+            None => (Vec::new(), text),
+        };
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::HTTPS), rest),
             Some(("http", rest)) => (Some(Scheme::HTTP), rest),
             Some(_) => return None,
             None => (None, text),
         };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (rest, paths) = match rest.split_once('/') {
+            None | Some((_, "")) => (rest.strip_suffix('/').unwrap_or(rest), Vec::new()),
+            Some((rest, path)) => (rest, vec![PathPattern::new(&format!("/{path}")).ok()?]),
+        };
         let authority: http::uri::Authority = match rest.strip_prefix('*') {
             // A star is no sign of a host.
             Some(rest) => format!("star{rest}").parse().ok()?,
@@ -96,11 +117,18 @@ impl HttpGrant {
         if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
             return None;
         }
-        Some(Self { scheme, host, port, private: false, headers: Vec::new() })
+        Some(Self { scheme, host, port, private: false, methods, paths, headers: Vec::new() })
     }
 
-    /// Whether a request to this URI is granted.
-    pub(in crate::plugin) fn covers(&self, uri: &Uri) -> bool {
+    /// Whether a request to this URI by this method is granted.
+    pub(in crate::plugin) fn covers(&self, method: &Method, uri: &Uri) -> bool {
+        let is_method = self.methods.is_empty() || self.methods.contains(method);
+        let is_path = self.paths.is_empty() || self.paths.iter().any(|path| path.is_match(uri.path()));
+        is_method && is_path && self.covers_server(uri)
+    }
+
+    /// Whether some request to the server of this URI may be granted.
+    pub(in crate::plugin) fn covers_server(&self, uri: &Uri) -> bool {
         if self.host == Host::Anything {
             return true;
         }
@@ -132,6 +160,12 @@ impl HttpGrant {
     }
 }
 
+/// A method, as it is registered: in upper case.
+fn method(name: &str) -> Option<Method> {
+    let is_usual = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    name.parse().ok().filter(|_| is_usual)
+}
+
 /// A host's name as it is compared: in small letters, without the dot of the root.
 fn canonical(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
@@ -156,6 +190,14 @@ impl fmt::Display for HttpGrant {
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
+        if !self.methods.is_empty() {
+            let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+            write!(f, " (only {})", methods.join(", "))?;
+        }
+        if !self.paths.is_empty() {
+            let paths: Vec<_> = self.paths.iter().map(ToString::to_string).collect();
+            write!(f, " (only at {})", paths.join(", "))?;
+        }
         if self.private {
             f.write_str(" (private addresses too)")?;
         }
@@ -177,6 +219,10 @@ impl<'de> Deserialize<'de> for HttpGrant {
             #[serde(default)]
             private: bool,
             #[serde(default)]
+            methods: Vec<String>,
+            #[serde(default)]
+            paths: Vec<PathPattern>,
+            #[serde(default)]
             headers: std::collections::BTreeMap<String, Secret>,
         }
 
@@ -187,7 +233,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "a server like \"https://api.example.com\", or a table with its url, private and headers",
+                    "a server like \"https://api.example.com\", or a table with its url, methods, paths, private and headers",
                 )
             }
 
@@ -196,9 +242,18 @@ impl<'de> Deserialize<'de> for HttpGrant {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpGrant, A::Error> {
-                let Table { url, private, headers } =
+                let Table { url, private, methods, paths, headers } =
                     Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                let grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
+                let mut grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
+                for name in methods {
+                    let invalid = || {
+                        de::Error::custom(format!(
+                            "\"{name}\" is not a method: write it in upper case, like GET"
+                        ))
+                    };
+                    grant.methods.push(method(&name).ok_or_else(invalid)?);
+                }
+                grant.paths.extend(paths);
                 let header = |(name, value): (String, Secret)| {
                     let name = name
                         .parse::<HeaderName>()
@@ -224,7 +279,7 @@ mod tests {
     use super::*;
 
     fn covers(grant: &str, uri: &str) -> bool {
-        grant.parse::<HttpGrant>().unwrap().covers(&uri.parse().unwrap())
+        grant.parse::<HttpGrant>().unwrap().covers(&Method::GET, &uri.parse().unwrap())
     }
 
     #[test]
@@ -257,7 +312,10 @@ mod tests {
             "a b",
             "user@a.example",
             "a.*.example",
-            "a.example/path",
+            "get https://a.example",
+            "GET, https://a.example",
+            "a.example/path?query",
+            "a.example/a/../b",
             "*example.com",
             "a:port",
             "https://",
@@ -270,6 +328,38 @@ mod tests {
             said.starts_with("\"https://a.example\" names no server") && said.contains("without user"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn methods_and_paths_restrict_a_grant_however_they_are_written() {
+        let text: HttpGrant = "GET,HEAD https://a.example/orders/*".parse().unwrap();
+        #[derive(Deserialize)]
+        struct One {
+            http: HttpGrant,
+        }
+        let table: One = toml::from_str(
+            "http = { url = \"https://a.example\", methods = [\"GET\", \"HEAD\"], paths = [\"/orders/*\"] }",
+        )
+        .unwrap();
+        assert_eq!(text, table.http);
+        assert_eq!(text.to_string(), "https://a.example (only GET, HEAD) (only at /orders/*)");
+        let covers = |method: Method, uri: &str| text.covers(&method, &uri.parse().unwrap());
+        assert!(covers(Method::GET, "https://a.example/orders/1?x=/admin"));
+        for (method, uri) in [
+            (Method::POST, "https://a.example/orders/1"),
+            (Method::GET, "https://a.example/"),
+            (Method::GET, "https://a.example/admin?/orders/1"),
+            (Method::GET, "https://a.example/orders/../admin"),
+            (Method::GET, "https://b.example/orders/1"),
+        ] {
+            assert!(!covers(method, uri), "{uri}");
+        }
+        for odd in ["methods = [\"get\"]", "paths = [\"orders\"]", "path = \"/orders\""] {
+            assert!(
+                toml::from_str::<One>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
+                "{odd}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod http;
 mod mail;
+mod path;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -16,6 +17,7 @@ use crate::selection::{Pattern, is_own, is_system};
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
 pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
+pub use path::{NoPathPattern, PathPattern};
 
 /// What a plugin may do. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -114,7 +116,7 @@ pub enum Grant {
     MailPerMinute(NonZeroU32),
     /// `state`
     State,
-    /// `http=SERVER`, and with its private addresses `http-private=SERVER`.
+    /// `http=SERVER`, and with its private addresses `http-private=SERVER`; `http=METHODS SERVER/PATH`.
     Http(HttpGrant),
     /// `mongodb-read=NAMESPACE`
     MongodbRead(NamespaceGrant),
@@ -126,11 +128,29 @@ pub enum Grant {
     Dir(DirGrant),
 }
 
+/// What is granted apart.
+const CAPABILITIES: [&str; 6] = ["mail", "state", "http", "mongodb", "env", "dirs"];
 /// The names of what can be granted, as they are said.
-const NAMES: &str = "mail, state, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, http=SERVER, http-private=SERVER, \
+const NAMES: &str = "mail, state, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, http=SERVER, http-private=SERVER (or http=GET,POST SERVER/PATH), \
                      mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST and dir-write=HOST:GUEST";
 
 impl Grant {
+    /// The name of what is granted, as it is said.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::MailFrom(_) => "mail-from",
+            Self::MailTo(_) => "mail-to",
+            Self::MailPerMinute(_) => "mail-per-minute",
+            Self::State => "state",
+            Self::Http(_) => "http",
+            Self::MongodbRead(_) => "mongodb-read",
+            Self::MongodbWrite(_) => "mongodb-write",
+            Self::Env(_) => "env",
+            Self::Dir(_) => "dir",
+        }
+    }
+
     /// Understands what is said; `value` is what stands behind the `=`.
     ///
     /// # Errors
@@ -198,6 +218,13 @@ impl Grants {
             Grant::Env(name) => self.env.push(name),
             Grant::Dir(grant) => self.dirs.push(grant),
         }
+    }
+
+    /// All that is granted, in words. None: nothing.
+    pub fn in_words(&self) -> Option<String> {
+        let granted = |capability| Some(format!("{capability}: {}", self.of(capability)?));
+        let all: Vec<_> = CAPABILITIES.into_iter().filter_map(granted).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// What is granted of a capability of the contract, or of WASI, in words. None: nothing.

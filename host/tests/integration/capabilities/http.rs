@@ -309,3 +309,29 @@ async fn a_plugin_cannot_steer_its_own_host() {
     // What else is on this machine is reached as before.
     assert!(errands.run(doc! { "do": "http", "url": sink.url("/") }).await.starts_with("ok 200"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_may_be_of_some_methods_and_paths_only() {
+    let sink = Sink::start().await;
+    let grant = format!("http=GET http://{}/public/*", sink.address);
+    let mut errands = Errands::granted(&[&grant]).await;
+    for by_wasi in [false, true] {
+        let request = |method: &str, path: &str| doc! { "do": "http", "method": method, "url": sink.url(path), "by_wasi": by_wasi };
+        let said = errands.run(request("GET", "/public/a?b=c")).await;
+        assert!(said.starts_with("ok 200 GET /public/a?b=c "), "{said}");
+        let before = sink.asked();
+        for (method, path) in [
+            ("POST", "/public/a"),
+            ("GET", "/private"),
+            ("GET", "/public/../private"),
+            ("GET", "/public/%2e%2e/private"),
+            ("GET", "/?/public/a"),
+        ] {
+            let said = errands.run(request(method, path)).await;
+            assert!(said.starts_with("error "), "{method} {path}: {said}");
+            let why = format!("{method} at this path of http://{}", sink.address);
+            assert!(by_wasi || said.contains(&why), "{method} {path}: {said}");
+        }
+        assert_eq!(sink.asked(), before);
+    }
+}

@@ -11,7 +11,7 @@ use xtask::process::Process;
 use xtask::python::Venv;
 use xtask::testbed::{Server, SmtpSink};
 
-use crate::support::{Database, Host, LIMIT, message, plugin};
+use crate::support::{Database, Host, LIMIT, message, plugin, runtime_dir};
 
 /// A host at a terminal, at which this is typed. Gives back its process and what the terminal shows.
 fn at_a_terminal(answers: &serde_json::Value, arguments: &[&str]) -> (Process, mpsc::Receiver<String>) {
@@ -19,6 +19,7 @@ fn at_a_terminal(answers: &serde_json::Value, arguments: &[&str]) -> (Process, m
     command.arg(answers.to_string()).arg(env!("CARGO_BIN_EXE_gtm-host")).args(arguments);
     command.env_remove("MONGODB_URI").env("GTM_NAME", ObjectId::new().to_hex());
     command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+    command.env("XDG_RUNTIME_DIR", runtime_dir());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut process = Process::start("gtm-host at a terminal", &mut command).unwrap();
     let output = process.child().stdout.take().unwrap();
@@ -57,6 +58,11 @@ async fn what_is_missing_is_asked_for_at_a_terminal_and_granted_for_the_run() {
              (--smtp URL). Grant it for this run? [y/N] "
         ),
         "{asked}"
+    );
+    let granted = wait_for(&lines, "gtm_host::audit");
+    assert!(
+        granted.contains("via") && granted.contains("terminal") && granted.contains("detail"),
+        "{granted}"
     );
     wait_for(&lines, "tailing ");
     let own = Database::new(server.uri()).await;

@@ -72,7 +72,12 @@ async fn letters_are_dropped_only_when_said_which() {
     let (_, code, said) = scene.run(&["drop"]);
     assert!(code == Some(2) && said.contains("which dead letters?"), "{said}");
     assert_eq!(scene.left().await.len(), 5);
-    let (lines, _, _) = scene.run(&["drop", &scene.letters[1].id]);
+    let (lines, _, said) = scene.run(&["drop", &scene.letters[1].id]);
+    let recorded = "gtm_host::audit: drop dead letter outcome=done via=command user=";
+    assert!(
+        said.contains(recorded) && said.contains(&format!("plugin=mail detail={}", scene.letters[1].id)),
+        "{said}"
+    );
     assert_eq!(lines, ["1 dead letter dropped"]);
     assert_eq!(scene.left().await.len(), 4);
     let (lines, code, _) = scene.run(&["drop", "--all", "--output", "json"]);

@@ -161,9 +161,11 @@ async fn one_that_survives_its_first_calls_is_kept() {
 
 #[tokio::test]
 async fn a_swap_is_told_by_hand_too() {
-    let mut scene = Scene::of("misbehave", &["--no-watch"]).await;
+    let print_ops = plugin("print_ops");
+    let from = std::path::Path::new(&print_ops).parent().unwrap().to_str().unwrap();
+    let mut scene = Scene::of("misbehave", &["--no-watch", "--swap-from", from]).await;
     let before = scene.version();
-    let (address, print_ops) = (scene.host.address(), plugin("print_ops"));
+    let address = scene.host.address();
     // One that has another name and wants something else may be another plugin.
     let (code, _, said) = run(&["swap", "p", &plugin("send_welcome_email"), "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");

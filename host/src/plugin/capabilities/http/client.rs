@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -57,6 +57,8 @@ pub(super) struct Permit {
 pub(super) enum Unpermitted {
     /// No grant covers it.
     NotGranted,
+    /// One covers its server, but not its method, or not its path.
+    Restricted,
     /// Its server is at an address that is not granted.
     Prohibited(Prohibited),
 }
@@ -94,10 +96,14 @@ impl HttpClient {
         })
     }
 
-    /// Whether a request to this URI may be sent.
-    pub(super) fn permit(&self, uri: &Uri) -> Result<Permit, Unpermitted> {
-        let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(uri));
-        let (grant, _) = covering().next().ok_or(Unpermitted::NotGranted)?;
+    /// Whether a request to this URI by this method may be sent.
+    pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, Unpermitted> {
+        let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(method, uri));
+        let is_server = || self.grants.iter().any(|grant| grant.covers_server(uri));
+        let (grant, _) = covering().next().ok_or_else(|| match is_server() {
+            true => Unpermitted::Restricted,
+            false => Unpermitted::NotGranted,
+        })?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
         // A name is resolved when the connection is made. An address is what it is.
         let host = uri.host().unwrap_or_default();

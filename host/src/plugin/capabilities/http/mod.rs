@@ -199,9 +199,13 @@ impl Exchange {
     }
 
     fn permit(&self, head: &Head) -> Result<Permit, Refused> {
-        let permit = self.setup.http.permit(&head.uri).map_err(|refused| match refused {
+        let permit = self.setup.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
             Unpermitted::NotGranted => {
                 Refused::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
+            }
+            Unpermitted::Restricted => {
+                let method = cut(head.method.as_str());
+                Refused::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
             }
             Unpermitted::Prohibited(prohibited) => Refused::Prohibited(prohibited),
         })?;
@@ -213,6 +217,13 @@ impl Exchange {
 fn not_granted(plugin: &str, server: &str) -> String {
     let (what, said) = (format!("http to {server}"), format!("http={server}"));
     how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
+}
+
+/// The path is not said: it may hold what is nobody's business.
+fn restricted(plugin: &str, method: &str, server: &str) -> String {
+    let (what, said) =
+        (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
+    how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
 }
 
 /// A request that was taken down.

@@ -1,0 +1,115 @@
+//! Where the sockets and tokens of this user's hosts are, for hosts and commands alike.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::own::refuse_writers;
+
+/// The directory in each place that users have for such files.
+const NAME: &str = "gtm-host";
+/// The end of the name of a socket.
+const SOCKET: &str = "sock";
+/// Hosts of one name on one machine, each with a socket of its own.
+pub(super) const HOSTS: usize = 64;
+/// Bytes of a pipeline's name that are in the name of its socket. The path of a socket has at most 107 bytes.
+const LONGEST: usize = 40;
+
+/// The number of this user.
+pub(super) fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The directories in which the files may be, the first that can be used first.
+pub(super) fn directories() -> Vec<PathBuf> {
+    let user = own_user();
+    let set = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let of_user = [set, Some(format!("/run/user/{user}").into()), Some("/run".into())];
+    let mut all: Vec<_> = of_user.into_iter().flatten().map(|base| base.join(NAME)).collect();
+    // Other users have theirs there, too.
+    all.push(std::env::temp_dir().join(format!("{NAME}-{user}")));
+    all
+}
+
+/// Makes such a directory, for this user alone, where it is not there. The one above it must be.
+///
+/// # Errors
+/// It cannot be made, or others may change it.
+pub(super) fn make(directory: &Path) -> io::Result<()> {
+    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    check(directory)
+}
+
+/// Checks that nobody else may put files into such a directory.
+///
+/// # Errors
+/// It is not there, or others may change it.
+pub(super) fn check(directory: &Path) -> io::Result<()> {
+    // Not of what a link leads to: whoever made the link may make it lead elsewhere.
+    let metadata = std::fs::symlink_metadata(directory)?;
+    if !metadata.is_dir() {
+        return Err(io::Error::other(format!("{} is not a directory", directory.display())));
+    }
+    refuse_writers(directory, &metadata).map_err(io::Error::other)
+}
+
+/// The names that the socket of a host of this pipeline may have, the first that is free first.
+pub(super) fn sockets(pipeline: &str) -> impl Iterator<Item = String> {
+    let stem = stem(pipeline);
+    (1..=HOSTS).map(move |number| match number {
+        1 => format!("{stem}.{SOCKET}"),
+        _ => format!("{stem}.{number}.{SOCKET}"),
+    })
+}
+
+/// Whether a file has the name of a socket.
+pub(super) fn is_socket(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == SOCKET)
+}
+
+/// A pipeline's name as part of a file's. Different names differ in it.
+fn stem(pipeline: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    if pipeline.len() <= LONGEST && pipeline.chars().all(is_plain) && !pipeline.starts_with('.') {
+        return pipeline.to_owned();
+    }
+    let plain: String = pipeline.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
+    let digest = crate::hexadecimal::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(pipeline));
+    format!("{plain}-{}", digest.get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn each_pipeline_has_names_of_its_own() {
+        let first = |pipeline: &str| sockets(pipeline).next().unwrap();
+        assert_eq!(sockets("shop").take(3).collect::<Vec<_>>(), ["shop.sock", "shop.2.sock", "shop.3.sock"]);
+        let odd = ["a/b", "a.b/", "../x", ".x", "ä", "ab ", &"a".repeat(100), &"a".repeat(101)];
+        for (index, name) in odd.iter().enumerate() {
+            let file = first(name);
+            assert!(file.len() <= 40 && !file.contains('/') && !file.starts_with('.'), "{file}");
+            assert!(odd.iter().skip(index + 1).all(|other| first(other) != file), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_may_change_is_not_used() {
+        let above = tempfile::tempdir().unwrap();
+        let directory = above.path().join("gtm-host");
+        make(&directory).unwrap();
+        assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(make(&directory).is_err());
+        let link = above.path().join("link");
+        std::os::unix::fs::symlink(above.path(), &link).unwrap();
+        assert!(make(&link).is_err() && make(&above.path().join("no/such")).is_err());
+    }
+}

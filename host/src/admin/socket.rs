@@ -1,0 +1,134 @@
+//! The Unix socket of a host.
+//!
+//! Beside it is a file that the host keeps locked while it runs. The system unlocks it when the process ends, however it does: so
+//! a socket that was left behind is told from one that is in use, and taken over.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use super::place;
+use crate::own::refuse_writers;
+
+/// A socket that is listened at. It is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Socket {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Where it is gone already, nothing is left to be done.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Socket {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Listens at this path.
+    ///
+    /// # Errors
+    /// Another host does, or the system refuses.
+    pub(super) fn bind(path: &Path) -> io::Result<(Self, UnixListener)> {
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        refuse_writers(directory, &std::fs::metadata(directory)?).map_err(io::Error::other)?;
+        Self::try_bind(path)?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "another host listens there"))
+    }
+
+    /// Listens at the first path that is free of those of this pipeline.
+    ///
+    /// # Errors
+    /// None of them can be used.
+    pub(super) fn of_pipeline(pipeline: &str) -> io::Result<(Self, UnixListener)> {
+        let mut failed = None;
+        for directory in place::directories() {
+            match Self::within(&directory, pipeline) {
+                Ok(bound) => return Ok(bound),
+                Err(error) => {
+                    tracing::debug!("no socket in {}: {error}", directory.display());
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+
+    fn within(directory: &Path, pipeline: &str) -> io::Result<(Self, UnixListener)> {
+        place::make(directory)?;
+        for name in place::sockets(pipeline) {
+            if let Some(bound) = Self::try_bind(&directory.join(name))? {
+                return Ok(bound);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{} hosts of this name run here", place::HOSTS)))
+    }
+
+    /// None: another host listens there.
+    fn try_bind(path: &Path) -> io::Result<Option<(Self, UnixListener)>> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        match std::fs::symlink_metadata(path) {
+            Ok(left) if left.file_type().is_socket() => std::fs::remove_file(path)?,
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is a file, not a socket")),
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        let socket = Self { path: path.to_owned(), _lock: lock };
+        // Until then, others are kept out by the directory; and whoever connects is asked for the user in any case.
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(Some((socket, listener)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_one_name_have_sockets_of_their_own_and_one_that_is_left_is_taken_over() {
+        let above = tempfile::tempdir().unwrap();
+        let directory = above.path().join("run");
+        let name = |bound: &(Socket, UnixListener)| bound.0.path().file_name().unwrap().to_owned();
+        let one = Socket::within(&directory, "shop").unwrap();
+        let two = Socket::within(&directory, "shop").unwrap();
+        let other = Socket::within(&directory, "other").unwrap();
+        assert_eq!((name(&one), name(&two)), ("shop.sock".into(), "shop.2.sock".into()));
+        assert_eq!(name(&other), "other.sock");
+        for bound in [&one, &two] {
+            assert_eq!(std::fs::metadata(bound.0.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(Socket::bind(one.0.path()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let path = one.0.path().to_owned();
+        drop(one);
+        assert!(!path.exists());
+        // As a host leaves it that is killed.
+        drop(UnixListener::bind(&path).unwrap());
+        assert_eq!(name(&Socket::within(&directory, "shop").unwrap()), "shop.sock");
+    }
+
+    #[test]
+    fn what_is_not_a_socket_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("precious");
+        std::fs::write(&path, "data").unwrap();
+        assert_eq!(Socket::bind(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
+    }
+}

@@ -1,0 +1,159 @@
+//! The directories from which a swap may take files, where somebody names one to a running host.
+//!
+//! A file is opened without being read, it is seen where that is with all links followed, and then the same one is read.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::load_error::LoadError;
+
+/// The directories from which a swap may take files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwapFrom {
+    /// Files in these.
+    pub directories: Vec<PathBuf>,
+    /// Files in these, and in the directories in them.
+    pub trees: Vec<PathBuf>,
+    /// Of each plugin, files in this, too: where its own file is.
+    pub own: BTreeMap<String, PathBuf>,
+}
+
+impl SwapFrom {
+    /// Opens a file for a plugin.
+    ///
+    /// # Errors
+    /// It cannot be opened, is not a regular file, or is elsewhere.
+    pub(super) fn open(&self, plugin: &str, path: &Path) -> Result<File, LoadError> {
+        let unreadable = |reason| LoadError::Unreadable { path: path.to_owned(), reason };
+        let (file, at) = handle::open(path).map_err(unreadable)?;
+        if !self.covers(plugin, &at) {
+            return Err(LoadError::Elsewhere { path: path.to_owned(), at });
+        }
+        if !file.metadata().map_err(unreadable)?.is_file() {
+            return Err(LoadError::NoFile { path: path.to_owned() });
+        }
+        handle::readable(file).map_err(unreadable)
+    }
+
+    /// `at` has no links in it.
+    fn covers(&self, plugin: &str, at: &Path) -> bool {
+        let Some(parent) = at.parent() else { return false };
+        let resolved = |directory: &PathBuf| directory.canonicalize().ok();
+        let mut direct = self.directories.iter().chain(self.own.get(plugin)).filter_map(resolved);
+        let mut trees = self.trees.iter().filter_map(resolved);
+        direct.any(|directory| directory == parent) || trees.any(|tree| parent.starts_with(tree))
+    }
+}
+
+/// A handle of a file that is not read, so that a device or a pipe does nothing; where it is; and the same to be read.
+#[cfg(target_os = "linux")]
+mod handle {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::path::{Path, PathBuf};
+
+    use rustix::fs::{Mode, OFlags, open as open_with};
+
+    pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
+        let file = File::from(open_with(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+        let at = std::fs::read_link(of(&file))?;
+        Ok((file, at))
+    }
+
+    pub(super) fn readable(file: File) -> io::Result<File> {
+        File::open(of(&file))
+    }
+
+    fn of(file: &File) -> String {
+        format!("/proc/self/fd/{}", file.as_raw_fd())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod handle {
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::{Path, PathBuf};
+
+    use rustix::fs::{Mode, OFlags, open as open_with};
+
+    pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
+        let at = path.canonicalize()?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(open_with(&at, flags, Mode::empty())?);
+        // A directory on the way may have become a link meanwhile: then it is another file that is there now, or leads elsewhere.
+        let (opened, there) = (file.metadata()?, std::fs::symlink_metadata(&at)?);
+        let is_same = (opened.dev(), opened.ino()) == (there.dev(), there.ino()) && at.canonicalize()? == at;
+        if is_same { Ok((file, at)) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    pub(super) fn readable(file: File) -> io::Result<File> {
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_taken_where_it_is_and_not_where_a_link_to_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for directory in ["own/below", "named/below", "elsewhere"] {
+            std::fs::create_dir_all(at(directory)).unwrap();
+        }
+        let files = ["own/a", "own/below/a", "named/a", "named/below/a", "elsewhere/a"];
+        files.iter().for_each(|file| std::fs::write(at(file), *file).unwrap());
+        symlink(at("elsewhere/a"), at("own/out")).unwrap();
+        symlink(at("own/a"), at("elsewhere/in")).unwrap();
+        symlink(at("named"), at("link")).unwrap();
+        let from = SwapFrom {
+            directories: Vec::new(),
+            trees: vec![at("link")],
+            own: [("p".to_owned(), at("own"))].into(),
+        };
+        let taken = |plugin: &str, file: &str| {
+            let mut read = String::new();
+            from.open(plugin, &at(file)).map(|mut file| file.read_to_string(&mut read).map(|_| read))
+        };
+        for (file, is) in [
+            ("own/a", "own/a"),
+            ("elsewhere/in", "own/a"),
+            ("elsewhere/../own/a", "own/a"),
+            ("named/a", "named/a"),
+            ("named/below/a", "named/below/a"),
+            ("link/below/a", "named/below/a"),
+        ] {
+            assert_eq!(taken("p", file).unwrap().unwrap(), is, "{file}");
+        }
+        for file in
+            ["own/out", "own/below/a", "elsewhere/a", "own/../elsewhere/a", "/dev/null", "/etc/passwd"]
+        {
+            assert!(matches!(taken("p", file), Err(LoadError::Elsewhere { .. })), "{file}");
+        }
+        assert!(matches!(taken("q", "own/a"), Err(LoadError::Elsewhere { .. })), "another plugin's");
+        assert!(matches!(taken("p", "own/none"), Err(LoadError::Unreadable { .. })));
+        assert!(matches!(taken("p", "named/below"), Err(LoadError::NoFile { .. })));
+    }
+
+    #[test]
+    fn what_was_looked_at_is_what_is_read() {
+        let place = tempfile::tempdir().unwrap();
+        let (own, other) = (place.path().join("own"), place.path().join("other"));
+        std::fs::write(&own, "own").unwrap();
+        std::fs::write(&other, "other").unwrap();
+        let (file, _) = handle::open(&own).unwrap();
+        // Another takes its place in between.
+        std::fs::rename(&other, &own).unwrap();
+        let mut read = String::new();
+        handle::readable(file).unwrap().read_to_string(&mut read).unwrap();
+        assert_eq!(read, "own");
+    }
+}

@@ -1,0 +1,309 @@
+//! Who may steer a host, from where, and what is recorded of it.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use bson::oid::ObjectId;
+use gtm_host::admin::{Admin, Serving};
+use gtm_host::delivery::Control;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use xtask::testbed::Server;
+
+use crate::support::{Host, LIMIT, error_of, message, plugin, run};
+use crate::swapping::{put, put_another};
+
+/// Sends a request to a socket, and returns the status and the body.
+fn ask(socket: &str, request: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn own_user() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").unwrap().uid()
+}
+
+/// The events of the audit log.
+fn audit(lines: &[Value]) -> Vec<&Value> {
+    lines.iter().filter(|line| line["target"] == "gtm_host::audit").collect()
+}
+
+/// Whether one of them is so.
+fn recorded(lines: &[Value], action: &str, fields: &Value) -> bool {
+    let is_so = |line: &&&Value| {
+        message(line) == action
+            && fields.as_object().unwrap().iter().all(|(name, value)| &line[name.as_str()] == value)
+    };
+    audit(lines).iter().any(|line| is_so(&line))
+}
+
+#[tokio::test]
+async fn commands_find_a_host_of_the_same_user_by_its_name() {
+    let server = Server::ready().unwrap();
+    let (name, print_ops) = (ObjectId::new().to_hex(), plugin("print_ops"));
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--name", &name];
+    let mut one = Host::tailing(&arguments);
+    let socket = one.socket();
+    assert!(socket.ends_with(&format!("/gtm-host/{name}.sock")), "{socket}");
+    assert_eq!((mode(&socket), mode(Path::new(&socket).parent().unwrap())), (0o600, 0o700));
+    let paused = |more: &[&str]| run(&[&["pause", "--name", &name], more].concat());
+    assert_eq!(paused(&[]), (Some(0), "paused: print_ops\n".to_owned(), String::new()));
+    assert_eq!(ask(&socket, "POST /resume").0, 200);
+    assert_eq!(ask(&socket, "GET /metrics").0, 200);
+    assert_eq!(ask(&socket, "GET /ready"), (200, "active\n".to_owned()));
+
+    // Another of the same name stands by: what is asked of the pipeline is asked of the one that works.
+    let mut two = Host::start(&arguments);
+    two.wait_for("standing by");
+    let other = two.socket();
+    assert!(other.ends_with(&format!("/{name}.2.sock")), "{other}");
+    let (code, out, said) = run(&["status", "--name", &name]);
+    assert_eq!((code, out.contains(": active\n")), (Some(0), true), "{out}{said}");
+    let (_, out, _) = run(&["status", "--name", &name, "--admin", &other]);
+    assert!(out.contains(": standby"), "{out}");
+    assert_eq!(paused(&["--admin", &other]).0, Some(1), "it stands by");
+    one.signal(nix::sys::signal::Signal::SIGKILL);
+    one.ended();
+    two.wait_for("tailing ");
+    assert_eq!(paused(&[]).0, Some(0));
+    // What the dead one left is taken over.
+    let mut three = Host::start(&arguments);
+    three.wait_for("standing by");
+    assert_eq!(three.socket(), socket);
+    assert_eq!(two.stop().0, Some(0));
+    three.wait_for("tailing ");
+    assert!(!Path::new(&other).exists(), "one that ends leaves nothing");
+
+    let (code, _, said) = run(&["status", "--name", "nobody's"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("no host of the name nobody's of this user runs here") && said.contains("help: "),
+        "{said}"
+    );
+    assert_eq!(three.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_host_that_is_to_be_steered_by_nobody_is_not() {
+    let server = Server::ready().unwrap();
+    let (name, print_ops) = (ObjectId::new().to_hex(), plugin("print_ops"));
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--name", &name, "--admin", "none"];
+    let host = Host::tailing(&arguments);
+    let (code, _, said) = run(&["status", "--name", &name]);
+    assert_eq!((code, said.contains("no host of the name")), (Some(1), true), "{said}");
+    assert!(host.logged().iter().all(|line| !message(line).contains("seen and steered")));
+    assert_eq!(host.stop().0, Some(0));
+}
+
+/// An admin API of a host that is starting, at a socket that every user can reach.
+fn open_socket() -> (tempfile::TempDir, String, Serving) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("host.sock");
+    let admin = Admin::at_path(&path).unwrap();
+    for (path, mode) in [(directory.path(), 0o755), (&path, 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let control = Control::new("shop", None, CancellationToken::new());
+    let serving = admin.serve(control, std::time::Duration::from_secs(30)).unwrap();
+    (directory, path.to_str().unwrap().to_owned(), serving)
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "for who reads what was tested")]
+fn another_user_steers_nothing_by_the_socket() {
+    if own_user() != 0 {
+        eprintln!("not tested, as only root can act as another user");
+        return;
+    }
+    let (_directory, socket, _serving) = open_socket();
+    assert_eq!(ask(&socket, "GET /status").0, 200);
+    let asked = "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\n\
+                 s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
+                 s.sendall(('%s HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' % sys.argv[2]).encode())\n\
+                 print(b''.join(iter(lambda: s.recv(4096), b'')).decode())";
+    for (request, status) in [
+        ("GET /status", " 403 "),
+        ("POST /pause", " 403 "),
+        ("GET /metrics", " 403 "),
+        ("GET /health", " 200 "),
+    ] {
+        let child = Command::new("python3").args(["-c", asked, &socket, request]).output().unwrap();
+        let said = String::from_utf8(child.stdout).unwrap();
+        assert!(said.starts_with(&format!("HTTP/1.1{status}")), "{request}: {said} {:?}", child.stderr);
+        let why = "this host takes orders from the user 0 and from root only";
+        assert_eq!(said.contains(why), status == " 403 ", "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_makes_a_token_for_tcp_that_commands_of_its_user_find() {
+    let server = Server::ready().unwrap();
+    let print_ops = plugin("print_ops");
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"];
+    let host = Host::tailing(&arguments);
+    let address = host.address();
+    let said = |line: &Value| line["token_file"].as_str().map(str::to_owned);
+    let file = host.logged().iter().find_map(said).unwrap();
+    assert_eq!((mode(&file), host.token().len()), (0o600, 64));
+    assert!(!host.logged().iter().any(|line| line.to_string().contains(&host.token())));
+    let (code, out, said) = run(&["pause", "--admin", &address]);
+    assert_eq!((code, out.as_str()), (Some(0), "paused: print_ops\n"), "{said}");
+    // As another user would have it, who has another directory.
+    let nowhere = tempfile::tempdir().unwrap();
+    let asked = ["pause", "--admin", &address, "--log-format", "text"];
+    let mut other = Host::start_in(&asked, &[("XDG_RUNTIME_DIR", nowhere.path().to_str().unwrap())]);
+    let (code, said) = other.ended();
+    assert_eq!(code, Some(1));
+    assert!(said.iter().any(|line| message(line).contains("a token is needed")), "{said:?}");
+    assert_eq!(host.stop().0, Some(0));
+    assert!(!Path::new(&file).exists());
+}
+
+#[tokio::test]
+async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
+    let server = Server::ready().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.wasm");
+    put(plugin("print_ops"), &file);
+    let config = directory.path().join("gtm.toml");
+    let settings = |grants: &str| {
+        let text = format!("[plugins.p]\npath = \"p.wasm\"\n[plugins.p.grants]\n{grants}\n");
+        std::fs::write(&config, text).unwrap();
+    };
+    settings("");
+    let name = ObjectId::new().to_hex();
+    let config = config.to_str().unwrap().to_owned();
+    let arguments = ["--config", &config, "--uri", server.uri(), "--name", &name, "--log", "error"];
+    let mut host =
+        Host::start(&[&arguments[..], &["--admin", "127.0.0.1:0", "--admin-token", "s3cret"]].concat());
+    // With this filter, nothing says when it is there, and where it listens.
+    let deadline = Instant::now() + LIMIT;
+    while run(&["pause", "--name", &name]).0 != Some(0) {
+        assert!(Instant::now() < deadline, "no host answers");
+    }
+    let user = own_user();
+    let line = host.wait_until("the pause", |line| message(line) == "pause" && line["outcome"] == "done");
+    assert_eq!(
+        (&line["target"], &line["level"], &line["via"], &line["user"], &line["plugin"]),
+        (&json!("gtm_host::audit"), &json!("INFO"), &json!("socket"), &json!(user), &json!("p"))
+    );
+    run(&["resume", "--name", &name, "--plugin", "q"]);
+    run(&["seek", "-1s", "--name", &name]);
+    host.wait_until("the seek", |line| message(line) == "seek" && line["outcome"] == "done");
+    run(&["swap", "p", "/dev/null", "--name", &name]);
+    put_another("print_ops", 1, &file);
+    host.wait_until("the swap", |line| message(line) == "swap" && line["outcome"] == "done");
+    settings("mail = { to = [\"*@example.com\"] }");
+    host.signal(nix::sys::signal::Signal::SIGHUP);
+    host.wait_until("the grant", |line| message(line) == "grant");
+    let log = host.logged();
+    for (action, fields) in [
+        ("resume", json!({ "outcome": "refused", "plugin": "q", "via": "socket", "user": user })),
+        ("seek", json!({ "detail": "-1s", "via": "socket" })),
+        ("swap", json!({ "outcome": "refused", "detail": "/dev/null", "via": "socket" })),
+        ("swap", json!({ "outcome": "done", "plugin": "p", "via": "file-watch" })),
+        ("grant", json!({ "plugin": "p", "via": "sighup", "detail": "mail: granted, to *@example.com" })),
+    ] {
+        assert!(recorded(log, action, &fields), "{action} {fields}");
+    }
+    host.signal(nix::sys::signal::Signal::SIGTERM);
+    let (code, log) = host.all();
+    assert_eq!((code, audit(&log).len()), (Some(0), log.len()), "nothing else is logged: {log:?}");
+}
+
+#[tokio::test]
+async fn whoever_steers_by_tcp_is_recorded_by_the_address() {
+    let server = Server::ready().unwrap();
+    let print_ops = plugin("print_ops");
+    let mut host = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"]);
+    assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
+    let line = host.wait_until("the pause", |line| line["target"] == "gtm_host::audit");
+    assert_eq!((message(&line), &line["via"], line.get("user")), ("pause", &json!("tcp"), None));
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert_eq!(host.stop().0, Some(0));
+    // A filter that names the target is believed.
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"];
+    let host = Host::tailing(&[&arguments[..], &["--log", "info,gtm_host::audit=off"]].concat());
+    assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
+    let (code, log) = host.stop();
+    assert_eq!((code, audit(&log).len()), (Some(0), 0));
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_pinned_stays_the_version_that_it_is() {
+    let server = Server::ready().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.wasm");
+    put(plugin("print_ops"), &file);
+    let path = file.to_str().unwrap();
+    let digest = |path: &str| {
+        let (_, out, said) = run(&["check", path, "--output", "json"]);
+        let checked: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{said}"));
+        checked["sha256"].as_str().unwrap().to_owned()
+    };
+    let pin = digest(path);
+    assert!(run(&["check", path]).1.contains(&format!("\n  sha256         {pin}\n")));
+    let (pinned, other) = (format!("{path}@sha256:{pin}"), "0".repeat(64));
+    let said = error_of(&["-p", &format!("{path}@sha256:{other}"), "--uri", "mongodb://127.0.0.1:1/"]);
+    assert!(said.contains(&format!("pinned to the SHA-256 {other}")) && said.contains(&pin), "{said}");
+    let (code, _, said) = run(&["-p", &format!("{path}@sha256:12"), "--uri", "mongodb://127.0.0.1:1/"]);
+    assert_eq!((code, said.contains("64 hexadecimal digits")), (Some(2), true), "{said}");
+
+    let name = ObjectId::new().to_hex();
+    let mut host = Host::start(&["--plugin", &pinned, "--uri", server.uri(), "--name", &name]);
+    host.wait_for("tailing ");
+    let version = || {
+        let (_, out, said) = run(&["status", "--name", &name, "--output", "json"]);
+        let status: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{said}"));
+        status["plugins"][0]["version"].as_str().unwrap().to_owned()
+    };
+    let before = version();
+    assert!(before.ends_with(&pin[..12]), "{before}");
+    // By its file, and by hand.
+    let second = directory.path().join("second.wasm");
+    put_another("print_ops", 1, &second);
+    put_another("print_ops", 1, &file);
+    let line = host.wait_for("not swapped, version ");
+    assert!(message(&line).contains("is pinned to the SHA-256"), "{line}");
+    let (code, _, said) = run(&["swap", "p", second.to_str().unwrap(), "--name", &name]);
+    assert_eq!((code, said.contains("is pinned to the SHA-256")), (Some(1), true), "{said}");
+    assert_eq!(version(), before);
+    assert_eq!(host.stop().0, Some(0));
+
+    // By the settings: another digest lets another version in, and a wrong one nothing.
+    let config = directory.path().join("gtm.toml");
+    let set = |digest: &str| {
+        std::fs::write(&config, format!("[plugins.p]\npath = \"p.wasm\"\nsha256 = \"{digest}\"\n")).unwrap();
+    };
+    let (first, next) = (digest(path), digest(&plugin("print_ops")));
+    set(&first);
+    let config = config.to_str().unwrap().to_owned();
+    let mut host = Host::start(&["--config", &config, "--uri", server.uri(), "--name", &name]);
+    host.wait_for("tailing ");
+    let before = version();
+    set(&other);
+    host.signal(nix::sys::signal::Signal::SIGHUP);
+    host.wait_for("not swapped, version ");
+    assert_eq!(version(), before);
+    put(plugin("print_ops"), &file);
+    host.wait_for("not swapped, version ");
+    set(&next);
+    host.signal(nix::sys::signal::Signal::SIGHUP);
+    host.wait_for(" takes over from ");
+    assert!(version().ends_with(&next[..12]));
+    assert_eq!(host.stop().0, Some(0));
+}
