@@ -15,6 +15,8 @@ mod contract;
 mod engine;
 mod features;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gaps;
 mod grants;
 mod handler;
