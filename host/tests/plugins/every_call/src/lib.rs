@@ -117,8 +117,8 @@ fn run(seed: i64, place: Place) {
 }
 
 fn calls() -> Vec<Call> {
-    let mut all = contract::CALLS.to_vec();
+    let all = contract::CALLS.into_iter();
     #[cfg(target_family = "wasm")]
-    all.extend(wasi::CALLS.iter().chain(&wasi_http::CALLS));
-    all
+    let all = all.chain(wasi::CALLS).chain(wasi_http::CALLS);
+    all.collect()
 }
