@@ -27,3 +27,25 @@ pub fn target_dir() -> PathBuf {
 pub fn plugin(name: &str) -> PathBuf {
     target_dir().join("wasm32-wasip2/release").join(name).with_extension("wasm")
 }
+
+/// The seeds of a fuzz target in a file of `host/fuzz/seeds`: one on a line, in which `\r\n` stands for the end of a line.
+pub fn seeds(file: &[u8]) -> Vec<Vec<u8>> {
+    const WRITTEN: &[u8] = br"\r\n";
+    let seed = |line: &[u8]| {
+        let (mut seed, mut rest) = (Vec::new(), line);
+        while let Some((first, after)) = rest.split_first() {
+            match rest.strip_prefix(WRITTEN) {
+                Some(after) => {
+                    seed.extend(b"\r\n");
+                    rest = after;
+                }
+                None => {
+                    seed.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        seed
+    };
+    file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(seed).collect()
+}

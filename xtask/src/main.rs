@@ -37,11 +37,21 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Feed any bytes to what reads the oplog, and say what it could not bear. Needs a nightly Rust and cargo-fuzz
+    /// Feed any bytes to what reads what strangers write, and say what it could not bear. Needs a nightly Rust and cargo-fuzz, except
+    /// for host-calls: a plugin that calls whatever it can call, with arguments of every size and shape
     Fuzz {
-        /// How long
+        /// What [default: each but host-calls]
+        #[arg(value_parser = commands::fuzz::TARGETS.into_iter().chain([commands::fuzz::HOST_CALLS]).collect::<Vec<_>>())]
+        target: Option<String>,
+        /// How long each target runs
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
+        /// How long host-calls runs
+        #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Where host-calls begins, to run again what failed [default: anywhere]
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Measure the host beside the bare driver: prints a table, writes it as JSON and adds it to a history. Under ten minutes
     Bench {
@@ -63,7 +73,10 @@ fn main() -> ExitCode {
         Command::Test { arguments } => commands::test::run(&arguments),
         Command::Languages { languages } => commands::languages::run(&languages),
         Command::Bindings { check } => commands::bindings::run(check),
-        Command::Fuzz { minutes } => commands::fuzz::run(minutes),
+        Command::Fuzz { target, minutes, seconds, seed } => match target.as_deref() {
+            Some(commands::fuzz::HOST_CALLS) => commands::fuzz::host_calls(seconds, seed),
+            target => commands::fuzz::run(target, minutes),
+        },
         Command::Bench { part, plot, arguments } => commands::bench::run(part.as_deref(), plot, &arguments),
     };
     match done {

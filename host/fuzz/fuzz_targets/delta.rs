@@ -1,16 +1,6 @@
-//! Any document, taken as the `o` of an update: its description is a document of bounded size, or there is
-//! none.
 #![no_main]
 
-use bson::RawDocument;
-use gtm_host::source::oplog::delta::update_description;
-use libfuzzer_sys::fuzz_target;
+#[path = "../properties/delta.rs"]
+mod property;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(object) = RawDocument::from_bytes(bytes) else { return };
-    let Ok(description) = update_description(object) else { return };
-    for section in description.iter_elements() {
-        section.expect("what was written can be read");
-    }
-    assert!(description.as_bytes().len() <= (16 << 20) + 4 * bytes.len() + 100, "it grows without bound");
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| property::run(bytes));

@@ -16,6 +16,8 @@ mod digest;
 mod engine;
 mod features;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gaps;
 mod grants;
 mod handler;

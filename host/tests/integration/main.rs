@@ -32,6 +32,7 @@ mod files_compressed;
 mod files_damaged;
 mod files_events;
 mod following;
+mod fuzzed;
 mod hostile;
 mod languages;
 mod lease;

@@ -216,6 +216,11 @@ impl Host {
         &self.log
     }
 
+    /// Forgets the lines so far: of a host that logs for long.
+    pub fn forget(&mut self) {
+        self.log.clear();
+    }
+
     fn shown(&self) -> String {
         self.log.iter().map(|line| format!("{line}\n")).collect()
     }

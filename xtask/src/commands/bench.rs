@@ -3,8 +3,8 @@
 use super::{build, cargo, languages, step, succeed};
 
 /// What is measured by itself.
-pub(crate) const PARTS: [&str; 7] =
-    ["hot_paths", "delivery", "hosts", "languages", "replay", "snapshot", "swaps"];
+pub(crate) const PARTS: [&str; 8] =
+    ["hot_paths", "delivery", "hostile", "hosts", "languages", "replay", "snapshot", "swaps"];
 
 /// Of those, what criterion runs, which takes arguments.
 const BY_CRITERION: [&str; 2] = ["hot_paths", "snapshot"];
@@ -25,7 +25,8 @@ pub(crate) fn run(part: Option<&str>, plot: bool, arguments: &[String]) -> anyho
             step("languages", || one("languages", &[]))
         }
         Some(part) => {
-            step("plugins", || build::plugins(&["trivial", "misbehave", "print_ops", "send_welcome_email"]))?;
+            let plugins = ["errand", "every_call", "misbehave", "print_ops", "send_welcome_email", "trivial"];
+            step("plugins", || build::plugins(&plugins))?;
             step(part, || one(part, arguments))
         }
     }

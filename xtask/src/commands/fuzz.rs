@@ -1,4 +1,4 @@
-//! Feeds any bytes to the decoding of the oplog.
+//! Feeds any bytes to what reads what strangers write, and has a plugin call whatever it can call.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,31 @@ use bson::{Bson, Document};
 use serde_json::Value;
 use xtask::process::Process;
 
-use super::{cargo, step, succeed};
+use super::{build, cargo, step, succeed};
 
-const TARGETS: [&str; 2] = ["entry", "delta"];
+/// What is not a target of cargo-fuzz: a plugin that calls whatever it can call, in a host.
+pub(crate) const HOST_CALLS: &str = "host-calls";
+/// What cargo-fuzz runs.
+pub(crate) const TARGETS: [&str; 8] =
+    ["admin", "delta", "entry", "extended_json", "files", "grants", "pipeline", "request"];
+/// The test that has a plugin call whatever it can call.
+const TEST: &str = "hostile::every_call::no_call_costs_the_host_much";
 /// For the last input, and the last words.
 const GRACE: Duration = Duration::from_secs(60);
 
-pub(crate) fn run(minutes: u64) -> anyhow::Result<()> {
+/// Has a plugin make calls for so long, from this seed on; from any, if none is named.
+pub(crate) fn host_calls(seconds: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    step("plugins", || build::plugins(&["every_call"]))?;
+    step(HOST_CALLS, || {
+        let mut test = cargo(&["test", "--package", "gtm-host", "--test", "integration", "--"]);
+        test.args(["--exact", TEST, "--nocapture"]).env("GTM_FUZZ_SECONDS", seconds.to_string());
+        test.envs(seed.map(|seed| ("GTM_FUZZ_SEED", seed.to_string())));
+        succeed(&mut test)
+    })
+}
+
+/// Runs one of the [targets](TARGETS), or each, for so long.
+pub(crate) fn run(target: Option<&str>, minutes: u64) -> anyhow::Result<()> {
     let triple = triple()?;
     let folder = xtask::target_dir().join("fuzz");
     step("seeds", || seeds(&folder))?;
@@ -24,20 +42,19 @@ pub(crate) fn run(minutes: u64) -> anyhow::Result<()> {
     step("build", || {
         let mut build =
             cargo(&["+nightly", "fuzz", "build", "--fuzz-dir", "host/fuzz", "--sanitizer", "none"]);
-        succeed(build.args(["--target", &triple, "--target-dir"]).arg(&folder))
+        succeed(build.args(["--target", &triple, "--target-dir"]).arg(&folder).args(target))
     })?;
     let programs = folder.join(triple).join("release");
-    step("fuzzing", || {
-        let started = TARGETS.map(|target| start(target, &programs, &folder, minutes));
-        for (target, started) in TARGETS.into_iter().zip(started) {
-            let (mut process, log) = started?;
+    TARGETS.into_iter().filter(|name| target.is_none_or(|target| target == *name)).try_for_each(|name| {
+        step(name, || {
+            let (mut process, log) = start(name, &programs, &folder, minutes)?;
             let status = process.wait(Duration::from_secs(60 * minutes) + GRACE)?;
-            println!("    {target}: {}", summary(&log)?);
+            println!("    {name}: {}", summary(&log)?);
             if !status.success() {
-                bail!("{target} found something: see the end of {}", log.display());
+                bail!("{name} found something: see the end of {}", log.display());
             }
-        }
-        Ok(())
+            Ok(())
+        })
     })
 }
 
@@ -74,10 +91,15 @@ fn summary(log: &Path) -> anyhow::Result<String> {
     Ok(format!("{} runs, coverage {}", runs.unwrap_or("unknown").trim(), reached.unwrap_or("unknown")))
 }
 
-/// Writes what the fuzzers begin with: the cases of the tests, each as a dump, and their updates.
+/// Writes what the fuzzers begin with: what is written for them, and the cases of the tests, each as a dump, and their updates.
 fn seeds(folder: &Path) -> anyhow::Result<()> {
     for target in TARGETS {
-        fs::create_dir_all(folder.join("corpus").join(target))?;
+        let corpus = folder.join("corpus").join(target);
+        fs::create_dir_all(&corpus)?;
+        let written = xtask::root().join("host/fuzz/seeds").join(target).with_extension("txt");
+        for (n, seed) in xtask::seeds(&fs::read(written).unwrap_or_default()).into_iter().enumerate() {
+            fs::write(corpus.join(format!("seed-{n}")), seed)?;
+        }
     }
     for case in fs::read_dir(xtask::root().join("host/tests/oplog"))? {
         let case = case?;
@@ -92,7 +114,9 @@ fn seeds(folder: &Path) -> anyhow::Result<()> {
                 }
             }
         }
-        fs::write(folder.join("corpus/entry").join(&name), dump)?;
+        fs::write(folder.join("corpus/entry").join(&name), &dump)?;
+        // As a file of the first name that the target knows.
+        fs::write(folder.join("corpus/files").join(&name), [vec![0], dump].concat())?;
     }
     Ok(())
 }

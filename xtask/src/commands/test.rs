@@ -10,9 +10,10 @@ use super::{bindings, build, cargo, dependencies, languages, step, succeed};
 /// As `cargo clippy` hands its arguments on.
 const DENY_WARNINGS: &str = "--deny__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__";
 /// Those that ship, and those that tests need.
-const PLUGINS: [&str; 8] = [
+const PLUGINS: [&str; 9] = [
     "audit_log",
     "errand",
+    "every_call",
     "index_documents",
     "misbehave",
     "print_ops",

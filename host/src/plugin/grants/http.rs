@@ -99,6 +99,10 @@ impl HttpGrant {
             return None;
         }
         let host = canonical(authority.host());
+        // The library takes brackets anywhere, which are for addresses alone.
+        if host.contains(['[', ']']) && address(&host).is_none() {
+            return None;
+        }
         let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
             Some("") => Host::Any,
             Some(domain) => Host::In(
@@ -309,6 +313,7 @@ mod tests {
         for text in [
             "",
             "ftp://a.example",
+            "http://z[::ffff:127.0.0.1]:80",
             "a b",
             "user@a.example",
             "a.*.example",

@@ -16,13 +16,13 @@ use super::Errands;
 use crate::support::{message, scaled};
 
 /// A server that says what it was asked.
-struct Sink {
+pub struct Sink {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
 }
 
 impl Sink {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&asked));
@@ -31,11 +31,11 @@ impl Sink {
         Self { address, asked }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    fn grant(&self) -> String {
+    pub fn grant(&self) -> String {
         format!("http=http://{}", self.address)
     }
 

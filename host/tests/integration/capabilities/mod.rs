@@ -2,7 +2,7 @@
 
 mod blocked;
 mod files;
-mod http;
+pub mod http;
 mod mail;
 mod mongodb;
 mod state;

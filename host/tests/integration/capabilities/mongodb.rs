@@ -55,6 +55,11 @@ async fn what_is_not_granted_is_refused() {
         (doc! { "do": "find", "ns": "gtm.checkpoints" }, "mongodb: to read gtm.checkpoints is not granted"),
         (doc! { "do": "find", "ns": "admin.system.users" }, "to read admin.system.users is not granted"),
         (doc! { "do": "find", "ns": "local.oplog.rs" }, "to read local.oplog.rs is not granted"),
+        // Before the sentence that repeats it.
+        (
+            doc! { "do": "find", "ns": "x.".repeat(200) },
+            "a namespace has at most 255 bytes, and this one has 400",
+        ),
         (doc! { "do": "find", "ns": "OWN.system.views" }, "to read OWN.system.views is not granted"),
         (
             doc! { "do": "aggregate", "ns": "OWN.things", "pipeline": [ { "$listSessions": {} } ] },

@@ -6,6 +6,7 @@
 mod boundary;
 mod compiling;
 mod defects;
+mod every_call;
 mod filter_batch;
 mod floods;
 mod mutations;

@@ -49,6 +49,19 @@ pub(in crate::plugin) fn link_wasi(linker: &mut Linker<State>) -> wasmtime::Resu
     entrance::bound(linker)
 }
 
+/// The head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
+pub(in crate::plugin) fn built(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &[u8])],
+    added: &[(HeaderName, HeaderValue)],
+) -> Option<(Request<()>, String)> {
+    let head = Head::parse(method, url).ok()?;
+    let server = head.server().to_string();
+    let request = head.build(headers.iter().copied(), Body::None, added).ok()?;
+    Some((request.map(|_| ()), server))
+}
+
 /// What becomes of the requests of an instance.
 pub(in crate::plugin) struct Hooks {
     setup: Arc<Setup>,

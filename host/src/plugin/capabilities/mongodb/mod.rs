@@ -37,6 +37,8 @@ const MAX_TIME: i32 = 50;
 const MOST: usize = 10_000;
 /// Bytes that one call takes or gives back, as many as the largest document has.
 const MOST_BYTES: usize = 16 << 20;
+/// Bytes of a namespace, as many as a server takes.
+const NAMESPACE: usize = 255;
 /// Documents that one call inserts.
 const INSERTED: usize = 1000;
 /// Bytes of a command that is looked through on a thread that runs plugins, in less than a millisecond.
@@ -45,6 +47,11 @@ const BRIEF: usize = 64 << 10;
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     contract::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+/// The other namespaces that a command reads, for the fuzzers. None: it is refused.
+pub(in crate::plugin) fn reads_of(command: &RawDocument, database: &str) -> Option<Vec<String>> {
+    reads::look(command, database).ok()
 }
 
 impl From<Refusal> for Error {
@@ -67,6 +74,13 @@ enum Access {
 impl State {
     /// The namespace, if this may be done there, and who is asked.
     fn access(&self, access: Access, namespace: &str) -> Result<(Option<Cluster>, Namespace), Error> {
+        // The sentence that says what is not granted repeats it.
+        if namespace.len() > NAMESPACE {
+            return Err(Error::Invalid(format!(
+                "a namespace has at most {NAMESPACE} bytes, and this one has {}",
+                namespace.len()
+            )));
+        }
         let grants = &self.setup.grants.mongodb;
         let (granted, verb): (&[NamespaceGrant], _) = match access {
             Access::Read => (&grants.read, "read"),

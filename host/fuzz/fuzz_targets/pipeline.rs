@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../properties/pipeline.rs"]
+mod property;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| property::run(bytes));

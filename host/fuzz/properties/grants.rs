@@ -1,0 +1,76 @@
+//! Any grant and any URI or namespace, apart by a tab: what is covered is what the grant names.
+
+use gtm_host::plugin::fuzzing::{covers, covers_namespace};
+use gtm_host::plugin::{HttpGrant, NamespaceGrant};
+use http::Uri;
+
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some((grant, asked)) = text.split_once('\t') else { return };
+    if let (Ok(granted), Ok(uri)) = (grant.parse::<HttpGrant>(), asked.parse::<Uri>()) {
+        of_http(grant, &granted, &uri);
+    }
+    if let Ok(granted) = NamespaceGrant::new(grant) {
+        of_namespace(grant, &granted, asked);
+    }
+}
+
+fn of_http(grant: &str, granted: &HttpGrant, uri: &Uri) {
+    assert!(!grant.contains('@'), "a grant with a user was taken");
+    // What is shown of it is the same grant.
+    let shown = granted.to_string();
+    let shown = shown.split(' ').next().unwrap_or_default();
+    let again = shown.parse::<HttpGrant>().expect("what is shown is a grant");
+    assert_eq!(covers(&again, uri), covers(granted, uri), "{shown} {uri}");
+    if !covers(granted, uri) {
+        return;
+    }
+    let (scheme, rest) = shown.split_once("://").expect("a scheme is shown");
+    let rest = rest.split('/').next().unwrap_or_default();
+    assert_eq!(uri.scheme_str().unwrap_or("https"), scheme, "{shown} {uri}");
+    let host = uri.host().expect("it has a server").trim_end_matches('.').to_ascii_lowercase();
+    let port = uri.port_u16().unwrap_or(if scheme == "http" { 80 } else { 443 });
+    match rest.strip_prefix('*') {
+        // Only one that is shown with its port is for another than the usual.
+        Some(rest) => {
+            let domain = rest.rsplit_once(':').map_or(rest, |(domain, _)| domain);
+            assert!(host.ends_with(domain), "{shown} {uri}");
+            assert!(rest.ends_with(&format!(":{port}")) || [80, 443].contains(&port), "{shown} {uri}");
+        }
+        None => {
+            let named: Uri = shown.parse().expect("what is shown is a server");
+            assert_eq!(
+                named.port_u16().unwrap_or(if scheme == "http" { 80 } else { 443 }),
+                port,
+                "{shown} {uri}"
+            );
+            let named = named.host().expect("it has a server");
+            let address = |host: &str| {
+                let bare = host.trim_start_matches('[').trim_end_matches(']');
+                bare.parse::<std::net::IpAddr>().ok().map(|address| address.to_canonical())
+            };
+            let is_same = match (address(named), address(&host)) {
+                (Some(one), Some(other)) => one == other,
+                (None, None) => named == host,
+                _ => false,
+            };
+            assert!(is_same, "{shown} {uri}");
+        }
+    }
+}
+
+fn of_namespace(grant: &str, granted: &NamespaceGrant, namespace: &str) {
+    if !covers_namespace(granted, namespace) {
+        return;
+    }
+    let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
+    let is_own = ["admin", "config", "local", "gtm"].contains(&database) || collection.starts_with("system.");
+    if is_own {
+        // Only by its name, up to the `system.` at least.
+        let named = grant.split('*').next().unwrap_or_default();
+        assert!(
+            named == namespace || (named.starts_with(&format!("{database}."))),
+            "{grant} covers {namespace}"
+        );
+    }
+}

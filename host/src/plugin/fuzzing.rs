@@ -1,0 +1,29 @@
+//! What the fuzzers call that is for nobody else to call: no part of the interface of this library.
+
+use bson::RawDocument;
+use http::{HeaderName, HeaderValue, Request, Uri};
+
+use super::capabilities::{http as requests, mongodb};
+use super::grants::{HttpGrant, NamespaceGrant};
+
+/// The other namespaces that a command of a plugin reads. None: it is refused.
+pub fn reads(command: &RawDocument, database: &str) -> Option<Vec<String>> {
+    mongodb::reads_of(command, database)
+}
+
+/// The head of a request of a plugin, as it would be sent, and the server as it is shown. None: it is refused. The host adds the header
+/// `x-secret`.
+pub fn request(method: &str, url: &str, headers: &[(&str, &[u8])]) -> Option<(Request<()>, String)> {
+    let added = [(HeaderName::from_static("x-secret"), HeaderValue::from_static("secret"))];
+    requests::built(method, url, headers, &added)
+}
+
+/// Whether a request to this URI is granted.
+pub fn covers(grant: &HttpGrant, uri: &Uri) -> bool {
+    grant.covers(uri)
+}
+
+/// Whether this namespace is granted.
+pub fn covers_namespace(grant: &NamespaceGrant, namespace: &str) -> bool {
+    grant.covers(namespace)
+}
