@@ -432,16 +432,19 @@ impl Control {
             slot.current().version()
         );
         let current = slot.current();
+        let path = file.clone();
         let loaded = tokio::task::spawn_blocking(move || current.successor(&file)).await;
         let version = slot.current().version().to_owned();
         let successor = loaded.map_err(|_| ControlError::Stopping)?;
-        let successor = successor.map_err(|reason| {
+        let swapped = successor.and_then(|successor| {
+            let version = successor.version().to_owned();
+            let swapped = slot.swap(successor);
+            swapped.map(|()| version).map_err(|reason| LoadError::NoRoom { path, reason })
+        });
+        swapped.map_err(|reason| {
             tracing::warn!(plugin = name, "not swapped: {reason}");
             ControlError::Swap { current: version, reason: Box::new(reason.withheld()) }
-        })?;
-        let version = successor.version().to_owned();
-        slot.swap(successor);
-        Ok(version)
+        })
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn Steered>>, ControlError> {

@@ -7,6 +7,7 @@ use semver::Version;
 use super::call::CallError;
 use super::contract::CONTRACT;
 use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
+use super::pool::NoRoom;
 use crate::secret::NoSecret;
 use crate::selection::PatternError;
 
@@ -95,6 +96,8 @@ pub enum LoadError {
     ManyExpressions { path: PathBuf, count: usize },
     #[error("the plugin {} has a subscription of {length} bytes, and one may have {PATTERN}", path.display())]
     LongSubscription { path: PathBuf, length: usize },
+    #[error("the plugin {} has no room in this host: {reason}", path.display())]
+    NoRoom { path: PathBuf, reason: NoRoom },
     #[error("the plugin {} cannot be started: {reason}", path.display())]
     Start { path: PathBuf, reason: CallError },
     #[error(transparent)]

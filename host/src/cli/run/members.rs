@@ -169,8 +169,10 @@ impl Members {
                 Ok(Ok(successor)) => {
                     let took = started.elapsed().as_millis();
                     tracing::info!(plugin = name, "loaded version {} in {took} ms", successor.version());
-                    member.slot.swap(successor);
-                    changed.insert(name.clone());
+                    match member.slot.swap(successor) {
+                        Ok(()) => drop(changed.insert(name.clone())),
+                        Err(error) => refuse(name, member, &error.to_string()),
+                    }
                 }
                 Ok(Err(error)) => refuse(name, member, &error.to_string()),
                 Err(error) => refuse(name, member, &error.to_string()),
@@ -223,9 +225,12 @@ impl Members {
             let seen = signature(path);
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
-                    (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
                     say_gaps(&plugin, &self.services);
-                    member.slot.swap(plugin);
+                    if let Err(error) = member.slot.swap(plugin) {
+                        refuse(name, member, &error.to_string());
+                        return false;
+                    }
+                    (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
                 }
                 Err(error) => {
                     refuse(name, member, &format!("{error:#}"));

@@ -4,12 +4,14 @@
 //! hand, so that they can do what no compiler would.
 
 mod boundary;
+mod budget;
 mod compiling;
 mod defects;
 mod filter_batch;
 mod floods;
 mod mutations;
 mod pipelines;
+mod places;
 mod side_by_side;
 mod startup;
 
