@@ -91,7 +91,7 @@ async fn drive(slot: &Slot, versions: Option<&[PathBuf]>) -> (Vec<f64>, usize) {
         std::thread::spawn(move || {
             for n in 1..=SWAPS {
                 let successor = slot.current().successor(&versions[n % 2]).unwrap();
-                slot.swap(successor);
+                slot.swap(successor).unwrap();
                 std::thread::sleep(Duration::from_millis(10));
             }
         })

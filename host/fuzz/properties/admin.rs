@@ -16,8 +16,10 @@ const OPEN: [&str; 2] = ["/health", "/ready"];
 
 /// Where it listens.
 static ADMIN: LazyLock<SocketAddr> = LazyLock::new(|| {
-    let admin =
-        Admin::bind(&"127.0.0.1:0".parse().expect("an address"), Some("a-long-token-that-nobody-has-00000"));
+    let admin = Admin::at_address(
+        &"127.0.0.1:0".parse().expect("an address"),
+        Some("a-long-token-that-nobody-has-00000"),
+    );
     let admin = admin.expect("it listens");
     let address = admin.local_addr().expect("it has an address");
     let serving = admin.serve(Control::new("fuzz", None, CancellationToken::new()), LIMIT);

@@ -180,7 +180,12 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::
     counters(encoder, "gtm_host_traps", "Calls that ended an instance, by reason", traps)?;
     let restarts = each(plugins, |plugin| plugin.usage.instance_restarts);
     let help = "Instances that took the place of another: after a trap, for a new version, or after long use";
-    counters(encoder, "gtm_host_instance_restarts", help, restarts)
+    counters(encoder, "gtm_host_instance_restarts", help, restarts)?;
+    let lines = each(plugins, |plugin| plugin.usage.log_lines_left_out);
+    let help = "Lines of a plugin that were not logged, as it logs more than it may";
+    counters(encoder, "gtm_host_log_lines_left_out", help, lines)?;
+    let bytes = each(plugins, |plugin| plugin.usage.log_bytes_left_out);
+    counters(encoder, "gtm_host_log_bytes_left_out", "Bytes of these lines", bytes)
 }
 
 fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {

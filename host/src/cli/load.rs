@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::config::{Mail, PluginSettings, Settings, secret};
-use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot};
+use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot, places};
 use gtm_host::store::Store;
 
 use super::asking::say_gaps;
@@ -22,7 +22,11 @@ pub(super) struct Loader {
 
 impl Loader {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
-        Ok(Self { engine: Engine::compiling(&directories::cache(settings)?, compilation())? })
+        // What is wrong with the settings is said when the plugins are loaded.
+        let present = settings.present_plugins().unwrap_or_default();
+        let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.lanes;
+        let places = places(present.values().map(|(path, own)| (path.as_path(), lanes(own))));
+        Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }
 
     /// The plugin in this file; `limits` are those of all plugins.

@@ -33,7 +33,8 @@ pub(super) async fn run(
     let mut files = Files::open(arguments.paths.clone(), selection, options)?;
 
     let policy = settings.policy();
-    let plugins = plugins.into_iter().map(|(plugin, own)| (plugin, own.policy(policy))).collect();
+    let plugins: Vec<_> = plugins.into_iter().map(|(plugin, own)| (plugin, own.policy(policy))).collect();
+    plugins.iter().try_for_each(|(plugin, policy)| plugin.reserve(policy.delivery.lanes))?;
     let mut display = Display::new("replay");
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();

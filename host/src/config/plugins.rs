@@ -62,8 +62,14 @@ pub struct LimitSettings {
     /// For one answer of the cluster, the store, the mail server or an HTTP server.
     #[serde(with = "humantime_serde::option")]
     pub call_timeout: Option<Duration>,
+    /// What the host keeps for an instance at a time.
+    #[serde(deserialize_with = "maybe_size")]
+    pub host_memory: Option<ByteSize>,
     /// Lines that it logs in a second.
     pub log_lines: Option<u32>,
+    /// Bytes that it logs in a second, on average over ten seconds.
+    #[serde(deserialize_with = "maybe_size")]
+    pub log_bytes: Option<ByteSize>,
     /// HTTP requests that it has under way.
     #[serde(deserialize_with = "at_least_one")]
     pub http_requests: Option<usize>,
@@ -88,7 +94,9 @@ impl LimitSettings {
             filter_timeout: self.filter_timeout.unwrap_or(limits.filter_timeout),
             handle_timeout: self.handle_timeout.unwrap_or(limits.handle_timeout),
             call_timeout: self.call_timeout.unwrap_or(limits.call_timeout),
+            host_memory: self.host_memory.map_or(limits.host_memory, bytes),
             log_lines: self.log_lines.unwrap_or(limits.log_lines),
+            log_bytes: self.log_bytes.map_or(limits.log_bytes, |size| size.as_u64()),
             http_requests: self.http_requests.unwrap_or(limits.http_requests),
             http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
             state_keys: self.state_keys.unwrap_or(limits.state_keys),

@@ -441,20 +441,23 @@ impl Control {
             slot.current().version()
         );
         let current = slot.current();
+        let (path, before) = (file.clone(), current.clone());
         let allowed = self.lock().swap_from.clone();
         let loaded = tokio::task::spawn_blocking(move || current.successor_from(&file, &allowed)).await;
         let version = slot.current().version().to_owned();
         let successor = loaded.map_err(|_| ControlError::Stopping)?;
-        let successor = successor.map_err(|reason| {
+        let swapped = successor.and_then(|successor| {
+            let swapped = Swapped::new(&from, &before, &successor);
+            slot.swap(successor).map_err(|reason| LoadError::NoRoom { path, reason })?;
+            if let Some(warning) = &swapped.warning {
+                tracing::warn!(plugin = name, "{warning}");
+            }
+            Ok(swapped)
+        });
+        swapped.map_err(|reason| {
             tracing::warn!(plugin = name, "not swapped: {reason}");
             ControlError::Swap { current: version, reason: Box::new(reason.withheld()) }
-        })?;
-        let swapped = Swapped::new(&from, &slot.current(), &successor);
-        if let Some(warning) = &swapped.warning {
-            tracing::warn!(plugin = name, "{warning}");
-        }
-        slot.swap(successor);
-        Ok(swapped)
+        })
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn Steered>>, ControlError> {

@@ -45,11 +45,50 @@ pub struct Malformed(#[from] bson::error::Error);
 /// # Errors
 /// Its bytes are no BSON. Nothing is appended then.
 pub fn write(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let start = out.len();
-    walk(document, form, out).inspect_err(|_| out.truncate(start)).map_err(Malformed)
+    match write_within(document, form, out, usize::MAX) {
+        Err(Unwritten::Malformed(malformed)) => Err(malformed),
+        // No text is that long.
+        Ok(()) | Err(Unwritten::TooLong(_)) => Ok(()),
+    }
 }
 
-fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> bson::error::Result<()> {
+/// Why a document is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritten {
+    /// It is no document.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Its text is longer than it may be: so many bytes, or more.
+    #[error("the text has {0} bytes or more")]
+    TooLong(usize),
+}
+
+impl From<bson::error::Error> for Unwritten {
+    fn from(error: bson::error::Error) -> Self {
+        Self::Malformed(Malformed(error))
+    }
+}
+
+/// Appends `document`, if its text has at most so many bytes.
+///
+/// # Errors
+/// Its bytes are no BSON, or the text would be longer. Nothing is appended then.
+pub fn write_within(
+    document: &RawDocument,
+    form: Form,
+    out: &mut Vec<u8>,
+    most: usize,
+) -> Result<(), Unwritten> {
+    let start = out.len();
+    walk(document, form, out, start.saturating_add(most)).inspect_err(|_| out.truncate(start))
+}
+
+/// Texts that are so long are measured before they are written.
+const LONG: usize = 64 << 10;
+
+/// `end`: how long `out` may become.
+fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>, end: usize) -> Result<(), Unwritten> {
+    let start = out.len();
     let mut open = vec![Open::written(document, out)];
     while let Some(around) = open.last_mut() {
         let Some(element) = around.elements.next() else {
@@ -65,9 +104,31 @@ fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> bson::error::R
             text(element.key().as_str(), out);
             out.push(b':');
         }
+        if let Ok(RawBsonRef::String(string)) = element.value()
+            && string.len() > LONG
+            && end < usize::MAX
+        {
+            let length = out.len() - start + written_length(string);
+            if start + length > end {
+                return Err(Unwritten::TooLong(length));
+            }
+        }
         open.extend(value(&element, form, out)?);
+        if out.len() > end {
+            return Err(Unwritten::TooLong(out.len() - start));
+        }
     }
     Ok(())
+}
+
+/// Bytes of a string as JSON, at most.
+fn written_length(string: &str) -> usize {
+    let escapes = string.bytes().map(|byte| match byte {
+        ..0x20 => 5,
+        b'"' | b'\\' => 1,
+        _ => 0,
+    });
+    2 + string.len() + escapes.sum::<usize>()
 }
 
 /// Appends a value whole, or begins one that has others in it.

@@ -1,6 +1,13 @@
 //! The contract as wasmtime turns it into Rust, and an op as it crosses the border.
 
-#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -35,7 +42,14 @@ mod generated {
 }
 
 /// An export that not every plugin has, by itself: the macro takes every export of a world for required.
-#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
 mod filter_batch {
     wasmtime::component::bindgen!({
         path: "../wit",

@@ -6,8 +6,10 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
+use super::budget::{RESOURCES, mebibytes};
 use super::state::State;
 
 /// Why a call of a plugin gave no answer. Its instance is gone.
@@ -29,6 +31,18 @@ pub enum CallError {
         /// Bytes.
         limit: usize,
     },
+    /// It handed more to the host than the host keeps for an instance.
+    #[error(
+        "{call} handed more to the host than is left of the {} that the host keeps for an instance at a time. help: hand over less per \
+         call, or raise limits.host_memory in gtm.toml",
+        mebibytes(*limit)
+    )]
+    OutOfHostMemory {
+        /// Which: `filter`, `handle`, …
+        call: &'static str,
+        /// Bytes.
+        limit: usize,
+    },
     /// It panicked, or did what WebAssembly does not allow.
     #[error("{call} trapped: {reason}")]
     Trapped {
@@ -36,6 +50,12 @@ pub enum CallError {
         call: &'static str,
         /// What it said, or else the kind of trap.
         reason: String,
+    },
+    /// All places for instances are taken. This is nobody's failure: it is made when there is one.
+    #[error("{call} waits for room: all places for instances of plugins are taken")]
+    Busy {
+        /// Which: `filter`, `handle`, …
+        call: &'static str,
     },
     /// The host panicked while it served the call.
     #[error(
@@ -50,6 +70,9 @@ pub enum CallError {
     },
 }
 
+/// What wasmtime says of arguments that take more than they may; its error has no public type.
+const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
+
 /// The flag that says how long a call may take.
 fn timeout_flag(call: &str) -> &'static str {
     if call.starts_with("handle") { "--handle-timeout" } else { "--filter-timeout" }
@@ -58,16 +81,27 @@ fn timeout_flag(call: &str) -> &'static str {
 impl CallError {
     /// What the error of a call means; `time` is what the call had.
     pub(super) fn new(call: &'static str, error: &wasmtime::Error, state: &State, time: Duration) -> Self {
+        let is_full =
+            error.is::<PoolConcurrencyLimitError>() || error.root_cause().is::<PoolConcurrencyLimitError>();
+        if is_full {
+            return Self::Busy { call };
+        }
         if state.quota.exceeded {
             return Self::OutOfMemory { call, limit: state.quota.limit };
         }
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return Self::TimedOut { call, limit: time };
         }
+        if error.root_cause().to_string().contains(MUCH_HANDED_OVER) {
+            return Self::OutOfHostMemory { call, limit: state.budget.limit() };
+        }
         let printed = one_line(&state.output.take());
         let reason = match error.downcast_ref::<Trap>() {
             // What a panic comes down to; its words say more.
             Some(Trap::UnreachableCodeReached) if !printed.is_empty() => printed,
+            _ if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => format!(
+                "it holds {RESOURCES} streams, requests and files of the host, as many as it may. help: drop those that it does not need"
+            ),
             _ if printed.is_empty() => one_line(&error.root_cause().to_string()),
             _ => format!("{} ({printed})", error.root_cause()),
         };
@@ -101,13 +135,23 @@ fn defect(call: &'static str, panic: &(dyn Any + Send)) -> CallError {
 
 /// Words over several lines as one: those of a panic, say, without the advice that Rust adds to them.
 pub(super) fn one_line(printed: &str) -> String {
-    let lines: Vec<_> = printed
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("note: "))
-        .collect();
-    cut(&lines.join(" ")).into_owned()
+    let mut joined = String::new();
+    let lines = printed.lines().map(str::trim);
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with("note: ")) {
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        let more = cut(line);
+        if joined.len() + more.len() > LONGEST + SAID {
+            return format!("{joined}… ({} bytes more)", printed.len().saturating_sub(joined.len()));
+        }
+        joined.push_str(&more);
+    }
+    joined
 }
+
+/// Bytes of what [`cut`] adds to a text, at most.
+const SAID: usize = 64;
 
 /// The longest text of a plugin that the host repeats.
 const LONGEST: usize = 16 * 1024;

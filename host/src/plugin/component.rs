@@ -8,9 +8,9 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rustix::fs::{Mode, OFlags};
 use semver::Version;
-use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
+use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use super::ContractOperationType;
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
@@ -23,6 +23,7 @@ use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
 use super::linker;
 use super::load_error::LoadError;
+use super::pool::{self, Pool, Reserved};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
 use super::slot::{OnTrial, Shared};
@@ -53,6 +54,8 @@ struct About {
     digest: ComponentDigest,
     handles_batches: bool,
     filters_batches: bool,
+    /// Places that an instance of it takes.
+    places: usize,
 }
 
 /// What every plugin can import, granted or not, beside the contract itself: WASI, with nothing
@@ -142,6 +145,8 @@ impl Plugin {
             (linked(Role::Filter).map_err(mismatch)?, linked(Role::Handler).map_err(mismatch)?);
         let handles_batches = component.get_export(None, "handle-batch").is_some();
         let filters_batches = component.get_export(None, "filter-batch").is_some();
+        let places = pool::of(&component);
+        let _tried = reserve(engine, places, path)?;
         if filters_batches {
             BatchFilterPre::new(filter.instance_pre().clone()).map_err(mismatch)?;
         }
@@ -159,6 +164,7 @@ impl Plugin {
             digest,
             handles_batches,
             filters_batches,
+            places,
         };
         let (engine, about) = (engine.clone(), Arc::new(about));
         Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
@@ -215,11 +221,17 @@ impl Plugin {
         self.about.filters_batches
     }
 
+    /// Places that an instance of it takes, and where they are.
+    pub(super) fn places(&self) -> (usize, &Pool) {
+        (self.about.places, self.engine.pool())
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.setup.limits
     }
 
     fn try_start(&self, path: &Path) -> Result<(), LoadError> {
+        let _tried = reserve(&self.engine, self.about.places, path)?;
         // A filter's instance starts as a handler's does, and needs nobody to wait for it.
         let started = || {
             let mut store =
@@ -231,6 +243,11 @@ impl Plugin {
         };
         guarded_now("the start", started).map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
     }
+}
+
+/// For an instance by which a plugin is tried.
+fn reserve(engine: &Engine, places: usize, path: &Path) -> Result<Reserved, LoadError> {
+    engine.pool().reserve(places).map_err(|reason| LoadError::NoRoom { path: path.to_owned(), reason })
 }
 
 /// For one instance.
@@ -246,7 +263,14 @@ pub(super) fn store(
     })?;
     let mut store = Store::new(of.engine(), state);
     store.limiter(|state| &mut state.quota);
+    bound_arguments(&mut store.as_context_mut());
     Ok(store)
+}
+
+/// Bounds what the instance can hand to the host, in a call or as its answer, by what its account has left.
+pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, State>) {
+    let left = store.data().budget.left();
+    store.set_hostcall_fuel(left);
 }
 
 fn ask_subscriptions(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compiled::{Compilation, Compiled};
+use super::pool::{Pool, places};
 
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
 /// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
@@ -17,11 +18,6 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// thousand functions in theirs.
 pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
 
-/// Instances of components at once: a filter and some lanes of each of a hundred plugins.
-const COMPONENTS: u32 = 1000;
-/// Modules, memories and tables in them: one each, but for languages whose runtime is made of shared libraries. At 6 GiB of
-/// addresses for each memory, this takes a tenth of what a 64-bit machine has.
-const SLOTS: u32 = 2000;
 /// Bytes that describe an instance: some dozen for each function.
 const METADATA: usize = 16 << 20;
 
@@ -29,6 +25,7 @@ const METADATA: usize = 16 << 20;
 #[derive(Clone)]
 pub struct Engine {
     wasmtime: wasmtime::Engine,
+    pool: Pool,
     compiled: Compiled,
 }
 
@@ -68,9 +65,17 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`].
     pub fn compiling(cache: &Path, compilation: Compilation) -> Result<Self, EngineError> {
+        Self::sized(cache, compilation, places([]))
+    }
+
+    /// The same, with so many places for memories and tables of instances: see [`places`].
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn sized(cache: &Path, compilation: Compilation, places: usize) -> Result<Self, EngineError> {
         let compiled = Compiled::new(cache, compilation)?;
         let mut config = compiler_config();
-        config.allocation_strategy(pool());
+        config.allocation_strategy(pooling(places));
         // The pool reserves addresses, of which a machine may have few (`ulimit -v`); each instance then gets its own memory.
         let wasmtime = wasmtime::Engine::new(&config).or_else(|_| {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -85,11 +90,15 @@ impl Engine {
                 std::thread::sleep(TICK);
             }
         })?;
-        Ok(Self { wasmtime, compiled })
+        Ok(Self { wasmtime, pool: Pool::new(places), compiled })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(super) fn compiled(&self) -> &Compiled {
@@ -106,13 +115,16 @@ pub(super) fn compiler_config() -> Config {
 
 /// Memories and tables that are reserved once and used again, which halves the time to start an instance. What is reserved takes
 /// addresses, not memory.
-fn pool() -> InstanceAllocationStrategy {
+///
+/// Instances are only counted by the pool, and each has its limits by itself; an instance without a place is none.
+fn pooling(places: usize) -> InstanceAllocationStrategy {
+    let places = u32::try_from(places).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(COMPONENTS)
-        .total_core_instances(SLOTS)
-        .total_memories(SLOTS)
-        .total_tables(SLOTS)
-        .total_stacks(COMPONENTS)
+    pool.total_component_instances(u32::MAX)
+        .total_core_instances(u32::MAX)
+        .total_memories(places)
+        .total_tables(places)
+        .total_stacks(places)
         .max_memory_size(1 << 32)
         .table_elements(TABLE_ELEMENTS)
         .max_component_instance_size(METADATA)

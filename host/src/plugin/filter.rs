@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{AsContextMut, Store, StoreContextMut, UpdateDeadline};
 
 use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::{CallError, guarded};
-use super::component::{Plugin, store};
+use super::component::{Plugin, bound_arguments, store};
 use super::handler::deadline;
 use super::slot::Slot;
 use super::state::{Role, State};
@@ -138,7 +138,8 @@ impl Filter {
                 if std::mem::replace(&mut self.begun, true) {
                     self.slot.shared().usage.restarted();
                 }
-                start(&self.slot, &self.plugin).await
+                let Self { slot, plugin, .. } = self;
+                slot.shared().make_instance(plugin.name(), || start(slot, plugin)).await
             }
         }
     }
@@ -254,6 +255,7 @@ fn begin(store: &mut Store<State>, id: &str, op: &Op) {
     let state = store.data_mut();
     state.begin(id, &op.namespace);
     state.running.restart();
+    bound_arguments(&mut store.as_context_mut());
 }
 
 /// What it gives, if it does not wait for ever, from when it started on.

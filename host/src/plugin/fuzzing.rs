@@ -20,7 +20,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &[u8])]) -> Option<(Re
 
 /// Whether a request to this URI is granted.
 pub fn covers(grant: &HttpGrant, uri: &Uri) -> bool {
-    grant.covers(uri)
+    grant.covers(&http::Method::GET, uri)
 }
 
 /// Whether this namespace is granted.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::bindings::{Failure, Hosted, lower, types};
 use super::call::{CallError, guarded, one_line};
-use super::component::{Plugin, store};
+use super::component::{Plugin, bound_arguments, store};
 use super::obstacle::{Met, Notes, Obstacle};
 use super::slot::Slot;
 use super::state::{Role, State};
@@ -94,13 +94,15 @@ impl Handler {
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
-        let started = Instant::now();
         self.take_up_version();
-        let taken = self.take();
-        let Self { slot, plugin, id, notes, .. } = self;
+        let taken = self.ready().await;
+        // To start an instance takes a time of its own.
+        let started = Instant::now();
+        let Self { plugin, id, .. } = self;
         op.write_id(id);
         let call = async {
-            let mut instance = begin(slot, plugin, taken, id, &op.namespace, notes).await?;
+            let mut instance = taken?;
+            begin(&mut instance, id, &op.namespace);
             let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
             end(instance, answer, "handle", plugin)
         };
@@ -120,17 +122,18 @@ impl Handler {
     /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
     pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<Outcome>, CallError> {
         const CALL: &str = "handle-batch";
-        let started = Instant::now();
         self.take_up_version();
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
-        let taken = self.take();
-        let Self { slot, plugin, notes, .. } = self;
+        let taken = self.ready().await;
+        let started = Instant::now();
+        let Self { plugin, .. } = self;
         let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
         let lowered: Vec<_> =
             ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
         let first_id = ids.first().map_or("", String::as_str);
         let call = async {
-            let mut instance = begin(slot, plugin, taken, first_id, &first.namespace, notes).await?;
+            let mut instance = taken?;
+            begin(&mut instance, first_id, &first.namespace);
             let Instance { store, instance: exports, .. } = &mut instance;
             let function = exports.get_typed_func::<(&[types::Op<'_>],), (Vec<Outcome>,)>(&mut *store, CALL);
             let answer = match function {
@@ -158,7 +161,10 @@ impl Handler {
         let shared = self.slot.shared();
         match self.met().obstacle {
             None => self.notes.count(&shared.handled),
-            Some(Obstacle { reason, .. }) if shared.is_new(&reason) => {
+            Some(Obstacle { reason, .. })
+                if shared.is_new(&reason)
+                    && shared.may_log(self.plugin.name(), &self.plugin.limits(), reason.len()) =>
+            {
                 tracing::warn!(
                     plugin = self.plugin.name(),
                     op = self.id,
@@ -176,13 +182,23 @@ impl Handler {
         }
     }
 
-    /// Takes its instance out, so that one in the middle of a call that is given up is not used again. None: one is to be made.
-    fn take(&mut self) -> Option<Instance> {
-        let taken = self.instance.take();
-        if taken.is_none() && std::mem::replace(&mut self.begun, true) {
+    /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
+    async fn ready(&mut self) -> Result<Instance, CallError> {
+        self.notes.clear();
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        if std::mem::replace(&mut self.begun, true) {
             self.slot.shared().usage.restarted();
         }
-        taken
+        let Self { slot, plugin, notes, .. } = self;
+        let limit = plugin.limits().handle_timeout;
+        let make = async || {
+            let started = guarded("handle", start(slot, plugin, notes));
+            let started = tokio::time::timeout_at(deadline(Instant::now(), limit), started).await;
+            started.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }))
+        };
+        slot.shared().make_instance(plugin.name(), make).await
     }
 
     /// Keeps the instance for the next call, where it is good for one.
@@ -207,23 +223,11 @@ pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instan
     tokio::time::Instant::from_std(started) + limit.min(FAR)
 }
 
-/// An instance, ready for a call with the op of this id.
-async fn begin(
-    slot: &Slot,
-    plugin: &Plugin,
-    taken: Option<Instance>,
-    op: &str,
-    namespace: &Arc<Namespace>,
-    notes: &Notes,
-) -> Result<Instance, CallError> {
-    notes.clear();
-    let mut instance = match taken {
-        Some(instance) => instance,
-        None => start(slot, plugin, notes).await?,
-    };
+/// Gets ready for a call with the op of this id.
+fn begin(instance: &mut Instance, op: &str, namespace: &Arc<Namespace>) {
     instance.calls += 1;
     instance.store.data_mut().begin(op, namespace);
-    Ok(instance)
+    bound_arguments(&mut instance.store.as_context_mut());
 }
 
 fn end<T>(

@@ -31,8 +31,13 @@ pub struct Limits {
     pub handle_timeout: Duration,
     /// How long the plugin waits for one answer of the cluster, the store, the mail server or an HTTP server.
     pub call_timeout: Duration,
+    /// Bytes that the host keeps for an instance at a time: arguments and answers of its calls, bodies of requests, resources and
+    /// output.
+    pub host_memory: usize,
     /// Lines that all instances log in a second.
     pub log_lines: u32,
+    /// Bytes that all instances log in a second, on average over ten seconds.
+    pub log_bytes: u64,
     /// HTTP requests that all instances have under way.
     pub http_requests: usize,
     /// Bytes of the body of an HTTP request, and of that of a response.
@@ -54,8 +59,12 @@ impl Default for Limits {
             // More than one slow mail server or HTTP service needs to answer or to time out.
             handle_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_secs(20),
+            // Three of the largest documents: one that is handed over, and its text, which may be twice as long.
+            host_memory: 48 << 20,
             // More than a person reads; a plugin that logs each op stays below it but in a backlog.
             log_lines: 10_000,
+            // As many lines as that, of some hundred bytes each; and a disk has time to be rotated.
+            log_bytes: 8 << 20,
             http_requests: 16,
             // As much as a document of the server holds.
             http_bytes: 16 << 20,

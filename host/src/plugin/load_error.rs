@@ -8,6 +8,7 @@ use super::call::CallError;
 use super::contract::CONTRACT;
 use super::digest::ComponentDigest;
 use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
+use super::pool::NoRoom;
 use crate::secret::NoSecret;
 use crate::selection::PatternError;
 
@@ -107,6 +108,8 @@ pub enum LoadError {
     ManyExpressions { path: PathBuf, count: usize },
     #[error("the plugin {} has a subscription of {length} bytes, and one may have {PATTERN}", path.display())]
     LongSubscription { path: PathBuf, length: usize },
+    #[error("the plugin {} has no room in this host: {reason}", path.display())]
+    NoRoom { path: PathBuf, reason: NoRoom },
     #[error("the plugin {} cannot be started: {reason}", path.display())]
     Start { path: PathBuf, reason: CallError },
     #[error(transparent)]

@@ -7,6 +7,7 @@
 //! one that fails.
 
 mod bindings;
+mod budget;
 mod call;
 mod capabilities;
 mod compiled;
@@ -28,6 +29,7 @@ mod load_error;
 mod metrics;
 mod obstacle;
 mod output;
+mod pool;
 mod running;
 mod services;
 mod setup;
@@ -58,6 +60,7 @@ pub(crate) use listening::Listening;
 pub use load_error::{LoadError, SetupError};
 pub use metrics::{Histogram, PluginMetrics};
 pub use obstacle::{Met, Obstacle};
+pub use pool::{NoRoom, places};
 pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
 pub use setup::PluginSetup;
 pub use slot::Slot;

@@ -9,27 +9,51 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::budget::{Budget, Charge};
+
 /// What is kept of one call's output; a plugin that prints without end costs no more.
 const KEPT: usize = 16 * 1024;
 
 /// Collects output. Clones write to the same place.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Output(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    kept: Arc<Mutex<Kept>>,
+    budget: Budget,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    charge: Option<Charge>,
+}
 
 impl Output {
+    /// What is kept is charged to this account.
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self { kept: Arc::default(), budget: budget.clone() }
+    }
+
     /// What was written since the last call, but for what is past the bound.
     pub(super) fn take(&self) -> String {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_empty() {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.bytes.is_empty() {
             return String::new();
         }
-        String::from_utf8_lossy(&std::mem::take(&mut *kept)).into_owned()
+        let Kept { bytes, charge } = std::mem::take(&mut *kept);
+        drop(charge);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT.saturating_sub(kept.len());
-        kept.extend(bytes.iter().take(room));
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = KEPT.saturating_sub(kept.bytes.len()).min(bytes.len());
+        let charged = match &mut kept.charge {
+            Some(charge) => charge.add(room).is_ok(),
+            none => self.budget.charge(room).map(|charge| *none = Some(charge)).is_ok(),
+        };
+        if charged {
+            kept.bytes.extend(bytes.iter().take(room));
+        }
     }
 }
 

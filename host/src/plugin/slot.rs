@@ -1,23 +1,34 @@
 //! A plugin at work, of which one version after the other may be current.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use tokio::sync::watch;
 
 use super::call::CallError;
 use super::component::Plugin;
+use super::limits::Limits;
 use super::metrics::{Metrics, PluginMetrics};
 use super::obstacle::Handled;
+use super::pool::{NoRoom, Reserved, instances};
 use super::services::Services;
-use super::throttle::Throttle;
+use super::throttle::{Throttle, Verdict};
 use super::usage::{Usage, UsageStatus};
 use crate::store::Room;
 
 /// Calls that a new version has to survive before the one before it is let go.
 const TRIAL: u32 = 10;
+
+/// The time for which the bytes of log lines are bounded: in a part of it, a plugin may log what it may log in all of it.
+const LOG_BURST: Duration = Duration::from_secs(10);
+/// Bytes of a line of the log around what the plugin says: the time, the plugin, the op.
+const AROUND: usize = 100;
+
+/// How long an instance for which there is no room waits before it is made again.
+const ASKED_AGAIN: Duration = Duration::from_millis(50);
 
 /// A plugin at work. Clones are of the same one.
 ///
@@ -29,6 +40,8 @@ pub struct Slot(Arc<Inner>);
 
 struct Inner {
     name: String,
+    /// What its instances take, and how many there are.
+    share: Mutex<Option<(Reserved, usize)>>,
     shared: Arc<Shared>,
     current: watch::Sender<Plugin>,
     trial: Mutex<Trial>,
@@ -39,10 +52,14 @@ pub(super) struct Shared {
     pub(super) services: Services,
     pub(super) metrics: Metrics,
     pub(super) usage: Usage,
-    pub(super) throttle: Throttle,
+    /// For the lines that are logged for it, and for their bytes.
+    lines: Throttle,
+    bytes: Throttle,
     /// For the mail that it sends.
     pub(super) mail: Throttle,
     pub(super) said_that_it_is_fed: AtomicBool,
+    /// An instance of it waits for room.
+    waits: AtomicBool,
     /// For what it keeps as its state.
     pub(super) room: Room,
     /// Ops that were handled by a capability.
@@ -57,12 +74,71 @@ impl Shared {
             services,
             metrics: Metrics::default(),
             usage: Usage::default(),
-            throttle: Throttle::new(Duration::from_secs(1)),
+            lines: Throttle::new(Duration::from_secs(1)),
+            bytes: Throttle::new(LOG_BURST),
             mail: Throttle::new(Duration::from_secs(60)),
             said_that_it_is_fed: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             room: Room::default(),
             handled: Handled::default(),
             got_round: Mutex::default(),
+        }
+    }
+
+    /// Returns whether a line with so many bytes of the plugin's may be logged. One that may not is counted, which is logged with a
+    /// later one.
+    pub(super) fn may_log(&self, plugin: &str, limits: &Limits, bytes: usize) -> bool {
+        let now = Instant::now();
+        let bytes = u64::try_from(bytes.saturating_add(AROUND)).unwrap_or(u64::MAX);
+        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
+        let say = |left_out: u64, bound: &dyn Display| {
+            tracing::warn!(
+                plugin,
+                left_out,
+                "{left_out} lines of the plugin are left out: it logs more than {bound} in a second"
+            );
+        };
+        // The bytes of a line that is left out do not count.
+        if let Verdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into())
+            && let Verdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst)
+        {
+            if many > 0 {
+                say(many, &limits.log_lines);
+            }
+            if large > 0 {
+                say(large, &ByteSize::b(limits.log_bytes).display().iec());
+            }
+            return true;
+        }
+        self.usage.left_out(bytes);
+        false
+    }
+
+    /// Makes an instance, as soon as there is room for one. That the host is busy is logged once, and is no failure of the plugin.
+    pub(super) async fn make_instance<T, F>(
+        &self,
+        plugin: &str,
+        mut make: impl FnMut() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        loop {
+            match make().await {
+                Err(CallError::Busy { .. }) => {
+                    if !self.waits.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            plugin,
+                            "waiting for room: all places for instances of plugins are taken"
+                        );
+                    }
+                    tokio::time::sleep(ASKED_AGAIN).await;
+                }
+                made => {
+                    self.waits.store(false, Ordering::Relaxed);
+                    return made;
+                }
+            }
         }
     }
 
@@ -106,6 +182,7 @@ impl Slot {
         let shared = Arc::new(Shared::new(services));
         Self(Arc::new(Inner {
             name: plugin.name().to_owned(),
+            share: Mutex::default(),
             shared,
             current: watch::Sender::new(plugin),
             trial: Mutex::default(),
@@ -142,8 +219,36 @@ impl Slot {
         self.trial().failed.clone()
     }
 
+    /// Reserves room for the instances of a plugin with so many lanes: in place of what was reserved before.
+    ///
+    /// # Errors
+    /// There is too little.
+    pub fn reserve(&self, lanes: usize) -> Result<(), NoRoom> {
+        let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
+        let ((each, pool), instances) = (current.places(), instances(lanes));
+        let needed = each.saturating_mul(instances);
+        match &mut *share {
+            Some((reserved, count)) => {
+                reserved.resize(needed)?;
+                *count = instances;
+            }
+            none => *none = Some((pool.reserve(needed)?, instances)),
+        }
+        Ok(())
+    }
+
     /// Makes a version current, from the next call on.
-    pub fn swap(&self, plugin: Plugin) {
+    ///
+    /// # Errors
+    /// Its instances need more room than there is. The version before it stays current.
+    pub fn swap(&self, plugin: Plugin) -> Result<(), NoRoom> {
+        if let Some((reserved, count)) = &mut *self.0.share.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Instances of the version before it may be there for a while, and all of them again.
+            let (each, _) = plugin.places();
+            let needed = each.saturating_mul(*count).max(reserved.count());
+            reserved.resize(needed)?;
+        }
         let mut trial = self.trial();
         let before = self.current();
         tracing::info!(
@@ -157,6 +262,7 @@ impl Slot {
         *trial = Trial { previous: Some((previous, TRIAL)), failed: None };
         plugin.on_trial.0.store(true, Ordering::Relaxed);
         self.0.current.send_replace(plugin);
+        Ok(())
     }
 
     /// Takes note of how a call went.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -11,7 +10,8 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
-use super::capabilities::http::{FIELDS, Hooks, OPEN_BODIES};
+use super::budget::Budget;
+use super::capabilities::http::{FIELDS, Hooks};
 use super::limits::Quota;
 use super::obstacle::{Notes, Part};
 use super::output::Output;
@@ -24,8 +24,6 @@ use crate::selection::Selection;
 
 /// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
 const RANDOM: u64 = 64 * 1024;
-/// Resources that an instance may hold at once: streams, requests, files. With each, the host may keep some KiB for the plugin.
-const RESOURCES: usize = 256;
 
 /// What an instance is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +43,9 @@ pub(super) struct State {
     table: ResourceTable,
     http: WasiHttpCtx,
     hooks: Hooks,
-    /// For each body of a request that may still be opened.
-    pub(super) open_bodies: Arc<Semaphore>,
     pub(super) quota: Quota,
+    /// What the host keeps for it.
+    pub(super) budget: Budget,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
     /// The id of the op in hand. Empty while the instance starts.
@@ -68,7 +66,8 @@ impl State {
     /// # Errors
     /// A directory that is granted cannot be opened.
     pub(super) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> wasmtime::Result<Self> {
-        let output = Output::default();
+        let budget = Budget::new(&setup.name, &setup.limits);
+        let output = Output::new(&budget);
         // Nothing is granted here: no files, no sockets, no environment, no arguments, no input.
         let mut wasi = WasiCtx::builder();
         wasi.stdout(output.clone())
@@ -87,7 +86,7 @@ impl State {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
+        table.set_max_capacity(Budget::resources(&setup.limits));
         Ok(Self {
             setup: Arc::clone(setup),
             shared: Arc::clone(shared),
@@ -95,9 +94,9 @@ impl State {
             wasi: wasi.build(),
             table,
             http,
-            hooks: Hooks::new(setup, shared, role),
-            open_bodies: Arc::new(Semaphore::new(OPEN_BODIES)),
+            hooks: Hooks::new(setup, shared, role, &budget),
             quota: Quota::new(&setup.limits),
+            budget,
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             op: String::new(),

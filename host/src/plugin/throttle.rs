@@ -1,46 +1,93 @@
-//! How many lines a plugin may log, and how many messages it may send.
+//! How many lines and bytes a plugin may log, and how many messages it may send.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines, or messages, in each second, or minute, of all instances of a plugin together.
+/// Parts of a time for which something is bounded.
+const PARTS: u32 = 60;
+/// What happened in a part counts until a whole time has passed since its end.
+const COUNTED: usize = PARTS as usize + 1;
+
+/// Lines, bytes or messages of all instances of a plugin together, in any second, or in any minute: whenever one begins.
 #[derive(Debug)]
 pub(super) struct Throttle(Mutex<Window>);
 
 #[derive(Debug)]
 struct Window {
     length: Duration,
-    since: Instant,
-    lines: u32,
+    began: Instant,
+    /// The number of the part that was last looked at, from when it began.
+    part: u64,
+    /// What each of the last parts had: that of number n is at n modulo their count.
+    counts: [u64; COUNTED],
     left_out: u64,
+    /// When it was last said that something was left out.
+    said: Option<Instant>,
 }
 
 /// What becomes of a line, or a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is logged, or sent. Before it, so many were not.
+    /// It is logged, or sent. Before it, so many were not, which is to be said now.
     Logged { left_out: u64 },
     /// It is not.
     LeftOut,
 }
 
 impl Throttle {
-    /// `length`: of the time for which something is bounded.
+    /// `length`: of the time for which something is bounded. What is left out is said once in it.
     pub(super) fn new(length: Duration) -> Self {
-        Self(Mutex::new(Window { length, since: Instant::now(), lines: 0, left_out: 0 }))
+        Self(Mutex::new(Window {
+            length,
+            began: Instant::now(),
+            part: 0,
+            counts: [0; COUNTED],
+            left_out: 0,
+            said: None,
+        }))
     }
 
-    pub(super) fn next(&self, now: Instant, most: u32) -> Verdict {
+    /// `amount`: 1, or the bytes of a line.
+    pub(super) fn next(&self, now: Instant, amount: u64, most: u64) -> Verdict {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(window.since) >= window.length {
-            (window.since, window.lines) = (now, 0);
-        }
-        if window.lines >= most {
+        window.turn_to(now);
+        let counted: u64 = window.counts.iter().sum();
+        if counted.saturating_add(amount) > most {
             window.left_out += 1;
             return Verdict::LeftOut;
         }
-        window.lines += 1;
+        let index = window.index(window.part);
+        if let Some(count) = window.counts.get_mut(index) {
+            *count += amount;
+        }
+        let is_new = |said: Instant| now.saturating_duration_since(said) >= window.length;
+        if window.left_out == 0 || !window.said.is_none_or(is_new) {
+            return Verdict::Logged { left_out: 0 };
+        }
+        window.said = Some(now);
         Verdict::Logged { left_out: std::mem::take(&mut window.left_out) }
+    }
+}
+
+impl Window {
+    fn index(&self, part: u64) -> usize {
+        let count = u64::try_from(COUNTED).unwrap_or(u64::MAX);
+        usize::try_from(part % count).unwrap_or_default()
+    }
+
+    /// Forgets the parts that are over.
+    fn turn_to(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.began).as_nanos();
+        let part = passed / (self.length / PARTS).as_nanos().max(1);
+        let part = u64::try_from(part).unwrap_or(u64::MAX).max(self.part);
+        let over = usize::try_from(part - self.part).unwrap_or(COUNTED).min(COUNTED);
+        for number in (0..=part).rev().take(over) {
+            let index = self.index(number);
+            if let Some(count) = self.counts.get_mut(index) {
+                *count = 0;
+            }
+        }
+        self.part = part;
     }
 }
 
@@ -52,12 +99,44 @@ mod tests {
     fn what_is_over_the_bound_is_counted_and_said() {
         let throttle = Throttle::new(Duration::from_secs(1));
         let now = Instant::now();
-        let next = |after: u64| throttle.next(now + Duration::from_millis(after), 2);
+        let next = |after: u64| throttle.next(now + Duration::from_millis(after), 1, 2);
         assert_eq!(next(0), Verdict::Logged { left_out: 0 });
         assert_eq!(next(1), Verdict::Logged { left_out: 0 });
         assert_eq!(next(2), Verdict::LeftOut);
         assert_eq!(next(900), Verdict::LeftOut);
         assert_eq!(next(1100), Verdict::Logged { left_out: 2 });
         assert_eq!(next(1101), Verdict::Logged { left_out: 0 });
+        // It is said once in a second.
+        assert_eq!(next(1102), Verdict::LeftOut);
+        assert_eq!(next(1900), Verdict::LeftOut);
+        assert_eq!(next(2200), Verdict::Logged { left_out: 2 });
+    }
+
+    #[test]
+    fn a_minute_is_any_minute() {
+        let throttle = Throttle::new(Duration::from_secs(60));
+        let now = Instant::now();
+        // Two a second, of which 60 in a minute may pass.
+        let passed: Vec<u64> = (0..600 * 2)
+            .map(|half| half * 500)
+            .filter(|after| throttle.next(now + Duration::from_millis(*after), 1, 60) != Verdict::LeftOut)
+            .collect();
+        for first in &passed {
+            let within = passed.iter().filter(|time| (*first..first + 60_000).contains(*time)).count();
+            assert!(within <= 60, "{within} from {first} ms on");
+        }
+        assert!(passed.len() > 500, "{}", passed.len());
+    }
+
+    #[test]
+    fn bytes_pass_up_to_the_bound_after_a_long_time_too() {
+        let throttle = Throttle::new(Duration::from_secs(10));
+        let now = Instant::now();
+        for day in 0..3 {
+            let then = now + Duration::from_secs(day * 86_400);
+            assert_ne!(throttle.next(then, 600, 1000), Verdict::LeftOut);
+            assert_eq!(throttle.next(then, 600, 1000), Verdict::LeftOut);
+            assert_ne!(throttle.next(then, 400, 1000), Verdict::LeftOut);
+        }
     }
 }

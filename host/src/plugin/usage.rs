@@ -35,6 +35,8 @@ pub(super) struct Usage {
     restarts: AtomicU64,
     mails: Outcomes,
     requests: Outcomes,
+    lines_left_out: AtomicU64,
+    bytes_left_out: AtomicU64,
 }
 
 /// How long calls took.
@@ -67,6 +69,12 @@ pub struct UsageStatus {
     pub mails: Sent,
     /// HTTP requests, by whether they were answered.
     pub requests: Sent,
+    /// Lines of the plugin that were not logged, as it logs more than it may.
+    #[serde(default)]
+    pub log_lines_left_out: u64,
+    /// Bytes of these lines.
+    #[serde(default)]
+    pub log_bytes_left_out: u64,
 }
 
 /// Calls that ended an instance, by reason.
@@ -77,7 +85,7 @@ pub struct Traps {
     pub trapped: u64,
     /// It took too long.
     pub timed_out: u64,
-    /// It asked for too much memory.
+    /// It asked for too much memory, its own or the host's.
     pub out_of_memory: u64,
 }
 
@@ -95,7 +103,8 @@ impl Usage {
     pub(super) fn trapped(&self, error: &CallError) {
         let count = match error {
             CallError::TimedOut { .. } => &self.timeouts,
-            CallError::OutOfMemory { .. } => &self.out_of_memory,
+            CallError::OutOfMemory { .. } | CallError::OutOfHostMemory { .. } => &self.out_of_memory,
+            CallError::Busy { .. } => return,
             CallError::Trapped { .. } | CallError::Defect { .. } => &self.trapped,
         };
         count.fetch_add(1, Relaxed);
@@ -116,6 +125,12 @@ impl Usage {
         self.requests.count(sent);
     }
 
+    /// A line with so many bytes was not logged.
+    pub(super) fn left_out(&self, bytes: u64) {
+        self.lines_left_out.fetch_add(1, Relaxed);
+        self.bytes_left_out.fetch_add(bytes, Relaxed);
+    }
+
     pub(super) fn status(&self) -> UsageStatus {
         UsageStatus {
             filter_seconds: self.filter.status(),
@@ -128,6 +143,8 @@ impl Usage {
             instance_restarts: self.restarts.load(Relaxed),
             mails: self.mails.status(),
             requests: self.requests.status(),
+            log_lines_left_out: self.lines_left_out.load(Relaxed),
+            log_bytes_left_out: self.bytes_left_out.load(Relaxed),
         }
     }
 }

@@ -13,7 +13,7 @@ use mongodb::{Client, Collection};
 
 use super::dead_letter::Matcher;
 use super::fields::{Fields, VERSION};
-use super::letter_document::{self, Found, Parts};
+use super::letter_document::{self, Count, Found, Parts};
 use super::{
     Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
 };
@@ -180,14 +180,11 @@ impl Cluster {
         // The letters stay on the server.
         let find = find.projection(doc! { "version": 1, "pipeline": 1, "plugin": 1, "bytes": 1 });
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
-        let mut kept = Kept::default();
+        let mut count = Count::new(pipeline, plugin, NAME);
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
-            if let Some(bytes) = Found::new(&document, NAME)?.size_of(pipeline, plugin)? {
-                kept.entries += 1;
-                kept.bytes = kept.bytes.saturating_add(bytes);
-            }
+            count.add(document.as_bytes());
         }
-        Ok(kept)
+        Ok(count.kept())
     }
 
     pub(super) async fn dead_letters(

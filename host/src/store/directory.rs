@@ -15,7 +15,7 @@ use redb::{
 };
 
 use super::dead_letter::Matcher;
-use super::letter_document::{Found, whole};
+use super::letter_document::{Count, Found, whole};
 use super::{
     Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
 };
@@ -216,15 +216,12 @@ impl Directory {
         let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
-            let mut kept = Kept::default();
+            let mut count = Count::new(&pipeline, &plugin, name);
             for entry in table.iter()? {
                 let (_, value) = entry?;
-                if let Some(bytes) = Found::new(parse(value.value())?, name)?.size_of(&pipeline, &plugin)? {
-                    kept.entries += 1;
-                    kept.bytes = kept.bytes.saturating_add(bytes);
-                }
+                count.add(value.value());
             }
-            Ok(kept)
+            Ok(count.kept())
         })
         .await
     }

@@ -6,7 +6,7 @@ use bson::{DateTime, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 
 use super::dead_letter::{Head, Matcher};
 use super::fields::{Fields, VERSION};
-use super::{DeadLetter, DeadLetterKind, Known, StoreError, op_document};
+use super::{DeadLetter, DeadLetterKind, Kept, Known, StoreError, op_document};
 
 const LOST: &str = "the op that it holds is handled by nobody";
 
@@ -53,6 +53,56 @@ pub(super) fn in_parts(letter: &DeadLetter, Parts { write, count }: Parts) -> Ra
     document
 }
 
+/// Counts the letters of a plugin. One that cannot be read is counted too, by its own size: it may be of the plugin, and it holds up no
+/// other.
+pub(super) struct Count<'a> {
+    pipeline: &'a str,
+    plugin: &'a str,
+    store: &'a str,
+    kept: Kept,
+    unreadable: Option<(u64, StoreError)>,
+}
+
+impl<'a> Count<'a> {
+    pub(super) fn new(pipeline: &'a str, plugin: &'a str, store: &'a str) -> Self {
+        Self { pipeline, plugin, store, kept: Kept::default(), unreadable: None }
+    }
+
+    pub(super) fn add(&mut self, letter: &[u8]) {
+        let Self { pipeline, plugin, store, .. } = *self;
+        let read = || {
+            let document = RawDocument::from_bytes(letter).map_err(|error| StoreError::Damaged {
+                what: "a dead letter".to_owned(),
+                store: store.to_owned(),
+                reason: error.to_string(),
+                lost: LOST,
+            })?;
+            Found::new(document, store)?.size_of(pipeline, plugin)
+        };
+        let bytes = match read() {
+            Ok(None) => return,
+            Ok(Some(bytes)) => bytes,
+            Err(error) => {
+                self.unreadable.get_or_insert((0, error)).0 += 1;
+                u64::try_from(letter.len()).unwrap_or(u64::MAX)
+            }
+        };
+        self.kept.entries += 1;
+        self.kept.bytes = self.kept.bytes.saturating_add(bytes);
+    }
+
+    pub(super) fn kept(self) -> Kept {
+        if let Some((count, error)) = self.unreadable {
+            tracing::warn!(
+                plugin = self.plugin,
+                count,
+                "{count} dead letters cannot be read, and are counted by their size: {error}"
+            );
+        }
+        self.kept
+    }
+}
+
 /// A letter that was found.
 pub(super) struct Found<'a>(Fields<'a>);
 
@@ -86,7 +136,7 @@ impl<'a> Found<'a> {
     }
 
     /// What it holds, where it is of this plugin. A letter that was stored before that was counted holds nothing.
-    pub(super) fn size_of(&self, pipeline: &str, plugin: &str) -> Result<Option<u64>, StoreError> {
+    fn size_of(&self, pipeline: &str, plugin: &str) -> Result<Option<u64>, StoreError> {
         let Self(fields) = self;
         if (fields.text("pipeline")?, fields.text("plugin")?) != (pipeline, plugin) {
             return Ok(None);

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` builds the plugins and starts the server that these tests share. One that kills
 //! its server, or wants it in a special state, starts its own.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -43,6 +43,15 @@ fn who_changed_what_is_written() {
         vec![Bson::from(doc! { "field": "a.b", "value": 1 }), doc! { "field": "a.b", "value": 2 }.into()];
     assert_eq!(written(&mut harness, &both)["changed"], changed.into());
 
+    // A document that a client wrote with a field twice: the last of them is written.
+    let mut twice = RawDocumentBuf::new();
+    twice.append(cstr!("x"), 1);
+    twice.append(cstr!("x"), 2);
+    let op = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
+    let op = op.raw_description(&rawdoc! { "updatedFields": { "a": twice } }).build();
+    let changed = vec![Bson::from(doc! { "field": "a", "value": { "x": 2 } })];
+    assert_eq!(written(&mut harness, &op)["changed"], changed.into());
+
     // The document is gone by now.
     let gone = OpBuilder::new("shop.orders", OperationType::Update).key(&doc! { "_id": 1 });
     let gone = gone.description(&doc! { "updatedFields": { "updatedBy": "bob" } }).build();

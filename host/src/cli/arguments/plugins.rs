@@ -69,6 +69,10 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(long, env = "GTM_LOG_LINES", value_name = "COUNT")]
     log_lines: Option<u32>,
 
+    /// Bytes that a plugin may log in a second, on average over ten; more are counted and left out [default: 8 MiB]
+    #[arg(long, env = "GTM_LOG_BYTES", value_name = "SIZE", value_parser = parse_size)]
+    log_bytes: Option<ByteSize>,
+
     /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
     #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -118,6 +122,7 @@ impl PluginArguments {
         overlay(&mut limits.handle_timeout, &self.handle_timeout);
         overlay(&mut limits.call_timeout, &self.call_timeout);
         overlay(&mut limits.log_lines, &self.log_lines);
+        overlay(&mut limits.log_bytes, &self.log_bytes);
         overlay(&mut settings.cache_dir, &self.cache_dir);
         Ok(())
     }

@@ -200,9 +200,14 @@ impl Members {
                 Ok(Ok(successor)) => {
                     let took = started.elapsed().as_millis();
                     tracing::info!(plugin = name, "loaded version {} in {took} ms", successor.version());
-                    actor.did("swap", name, Some(&successor.version()));
-                    member.slot.swap(successor);
-                    changed.insert(name.clone());
+                    let version = successor.version().to_owned();
+                    match member.slot.swap(successor) {
+                        Ok(()) => {
+                            actor.did("swap", name, Some(&version));
+                            changed.insert(name.clone());
+                        }
+                        Err(error) => refuse(name, member, actor, &error.to_string()),
+                    }
                 }
                 Ok(Err(error)) => refuse(name, member, actor, &error.to_string()),
                 Err(error) => refuse(name, member, actor, &error.to_string()),
@@ -270,13 +275,18 @@ impl Members {
             let seen = signature(path);
             match self.loader.load(name, path, &own, settings.limits()).await {
                 Ok(plugin) => {
-                    if member.slot.current().digest() != plugin.digest() {
-                        actor.did("swap", name, Some(&plugin.version()));
+                    let is_another = member.slot.current().digest() != plugin.digest();
+                    let version = plugin.version().to_owned();
+                    say_gaps(&plugin, &self.services, WAITS);
+                    if let Err(error) = member.slot.swap(plugin) {
+                        refuse(name, member, actor, &error.to_string());
+                        return false;
+                    }
+                    if is_another {
+                        actor.did("swap", name, Some(&version));
                     }
                     grant(actor, name, Some(&member.setup.grants), &setup.grants);
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
-                    say_gaps(&plugin, &self.services, WAITS);
-                    member.slot.swap(plugin);
                 }
                 Err(error) => {
                     refuse(name, member, actor, &format!("{error:#}"));

@@ -3,8 +3,9 @@
 use bson::RawDocument;
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::extended_json::{Form, read_document, write};
+use crate::extended_json::{Form, Unwritten, read_document, write_within};
 use crate::plugin::bindings::extended_json::{self, Host};
+use crate::plugin::budget::Budget;
 use crate::plugin::state::State;
 
 /// Always granted: it touches nothing but its argument.
@@ -14,28 +15,40 @@ pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()
 
 impl Host for State {
     fn encode(&mut self, document: Vec<u8>) -> Result<String, String> {
-        encode(&document, Form::Relaxed)
+        encode(&document, Form::Relaxed, &self.budget)
     }
 
     fn encode_canonical(&mut self, document: Vec<u8>) -> Result<String, String> {
-        encode(&document, Form::Canonical)
+        encode(&document, Form::Canonical, &self.budget)
     }
 
     fn decode(&mut self, json: String) -> Result<Vec<u8>, String> {
-        decode(&json)
+        decode(&json, &self.budget)
     }
 }
 
-fn encode(document: &[u8], form: Form) -> Result<String, String> {
+/// The text may be many times as long as the document: what is left of the account bounds it.
+fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, String> {
+    let mut charge = budget.charge(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
     let document = RawDocument::from_bytes(document).map_err(|error| format!("no BSON: {error}"))?;
     let mut json = Vec::new();
-    write(document, form, &mut json).map_err(|error| error.to_string())?;
+    write_within(document, form, &mut json, budget.left()).map_err(|error| match error {
+        Unwritten::TooLong(bytes) => match charge.add(bytes) {
+            Err(overdrawn) => overdrawn.to_string(),
+            Ok(()) => error.to_string(),
+        },
+        Unwritten::Malformed(malformed) => malformed.to_string(),
+    })?;
     // What is written is UTF-8.
-    Ok(String::from_utf8_lossy(&json).into_owned())
+    String::from_utf8(json).map_err(|error| error.to_string())
 }
 
-fn decode(json: &str) -> Result<Vec<u8>, String> {
-    read_document(json).map(bson::RawDocumentBuf::into_bytes).map_err(|error| error.to_string())
+/// Neither the text nor the document is larger than a document may be.
+fn decode(json: &str, budget: &Budget) -> Result<Vec<u8>, String> {
+    let mut charge = budget.charge(json.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    let document = read_document(json).map_err(|error| error.to_string())?.into_bytes();
+    charge.add(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    Ok(document)
 }
 
 #[cfg(test)]
@@ -43,6 +56,42 @@ mod tests {
     use bson::doc;
 
     use super::*;
+    use crate::plugin::Limits;
+
+    fn budget(host_memory: usize) -> Budget {
+        Budget::new(&"p".into(), &Limits { host_memory, ..Limits::default() })
+    }
+
+    fn encode(document: &[u8], form: Form) -> Result<String, String> {
+        super::encode(document, form, &budget(48 << 20))
+    }
+
+    fn decode(json: &str) -> Result<Vec<u8>, String> {
+        super::decode(json, &budget(48 << 20))
+    }
+
+    #[test]
+    fn a_text_is_no_longer_than_the_account_has_room_for() {
+        let keys: Vec<_> = (0..100_000).map(|_| bson::Bson::MinKey).collect();
+        let one_text = "\u{1}".repeat(1 << 20);
+        for document in [doc! { "": keys }, doc! { "": one_text }] {
+            let bytes = bson::serialize_to_vec(&document).unwrap();
+            let budget = budget(4 << 20);
+            let before = budget.left();
+            let text = super::encode(&bytes, Form::Canonical, &budget);
+            match text {
+                Ok(text) => assert!(text.len() + bytes.len() <= before),
+                Err(said) => assert!(said.contains("of its 4.0 MiB are left"), "{said}"),
+            }
+            assert_eq!(budget.left(), before);
+        }
+        let large = bson::serialize_to_vec(&doc! { "": "\u{1}".repeat(1 << 20) }).unwrap();
+        assert!(
+            super::encode(&large, Form::Relaxed, &budget(4 << 20))
+                .unwrap_err()
+                .contains("limits.host_memory")
+        );
+    }
 
     #[test]
     fn what_is_encoded_is_decoded_the_same() {

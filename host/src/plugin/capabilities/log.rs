@@ -1,13 +1,10 @@
 //! `gtm:plugin/log`: lines in the host's log, under the plugin's name and beside the id of the op in hand.
 
-use std::time::Instant;
-
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::log::{self, Host, Level};
 use crate::plugin::call::cut;
 use crate::plugin::state::State;
-use crate::plugin::throttle::Verdict;
 
 /// Always granted.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -38,14 +35,8 @@ impl State {
 
     fn write_log(&self, level: Level, message: &str) {
         let plugin = &*self.setup.name;
-        match self.shared.throttle.next(Instant::now(), self.setup.limits.log_lines) {
-            Verdict::Logged { left_out: 0 } => {}
-            Verdict::Logged { left_out } => tracing::warn!(
-                plugin,
-                "{left_out} lines of the plugin are left out: it logs more than {} in a second",
-                self.setup.limits.log_lines
-            ),
-            Verdict::LeftOut => return,
+        if !self.shared.may_log(plugin, &self.setup.limits, message.len()) {
+            return;
         }
         let op = (!self.op.is_empty()).then_some(self.op.as_str());
         match level {

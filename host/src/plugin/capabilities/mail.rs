@@ -245,12 +245,12 @@ impl State {
 
     /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
-        let Some(count) = grant.per_minute else { return Ok(()) };
-        match self.shared.mail.next(Instant::now(), count.get()) {
+        let count = grant.per_minute();
+        match self.shared.mail.next(Instant::now(), 1, count.into()) {
             Verdict::Logged { .. } => Ok(()),
             Verdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
                 format!(
-                    "the plugin {plugin} has sent {count} messages in this minute, as many as it is granted. help: wait, or grant it \
+                    "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it \
                      more with --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
                     plugin = self.setup.name
                 ),

@@ -95,7 +95,10 @@ impl State {
 impl Host for State {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
         let (store, key) = self.kept(&key, None)?;
-        self.ask(store.state(&key)).await
+        let value = self.ask(store.state(&key)).await?;
+        let charge = self.budget.charge(value.as_ref().map_or(0, Vec::len));
+        charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
+        Ok(value)
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {

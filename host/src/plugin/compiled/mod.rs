@@ -98,13 +98,13 @@ impl Compiled {
     fn open(&self, engine: &wasmtime::Engine, name: &str) -> Option<Component> {
         let file = self.directory.find(name)?;
         // SAFETY: the file is as this room has written it: see above.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "native code can be loaded in no other way")]
         let mapped = unsafe { Component::deserialize_file(engine, &file) };
         // Where a file system may hold no programs (noexec), its files cannot be mapped as code, but copied.
         let component = mapped.or_else(|error| {
             let Ok(native) = std::fs::read(&file) else { return Err(error) };
             // SAFETY: as above.
-            #[allow(unsafe_code)]
+            #[allow(unsafe_code, reason = "native code can be loaded in no other way")]
             unsafe {
                 Component::deserialize(engine, native)
             }

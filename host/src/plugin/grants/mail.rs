@@ -14,11 +14,20 @@ pub struct MailGrant {
     pub from: Vec<AddressPattern>,
     /// The recipients, those of copies too. Empty: any.
     pub to: Vec<AddressPattern>,
-    /// How many messages in a minute. None: any number.
+    /// How many messages in any minute. None: [`PER_MINUTE`].
     pub per_minute: Option<NonZeroU32>,
 }
 
+/// How many messages a plugin may send in a minute, where its grant does not say it: more than most shops have new users, and
+/// few enough that one that runs wild is noticed before its mail server is on every list.
+const PER_MINUTE: u32 = 600;
+
 impl MailGrant {
+    /// Returns how many messages the plugin may send in any minute.
+    pub(in crate::plugin) fn per_minute(&self) -> u32 {
+        self.per_minute.map_or(PER_MINUTE, NonZeroU32::get)
+    }
+
     /// Returns whether the plugin may name this sender.
     pub(in crate::plugin) fn covers_sender(&self, address: &str) -> bool {
         self.from.is_empty() || self.from.iter().any(|pattern| pattern.is_match(address))
@@ -35,14 +44,12 @@ impl fmt::Display for MailGrant {
         f.write_str("granted")?;
         for (what, patterns) in [("from", &self.from), ("to", &self.to)] {
             let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-            if !patterns.is_empty() {
-                write!(f, ", {what} {}", patterns.join(" or "))?;
+            match patterns.is_empty() {
+                true => write!(f, ", {what} any address")?,
+                false => write!(f, ", {what} {}", patterns.join(" or "))?,
             }
         }
-        match self.per_minute {
-            Some(count) => write!(f, ", at most {count} a minute"),
-            None => Ok(()),
-        }
+        write!(f, ", at most {} a minute", self.per_minute())
     }
 }
 

@@ -273,7 +273,7 @@ mod tests {
         )
         .unwrap();
         for (capability, granted) in [
-            ("mail", "granted"),
+            ("mail", "granted, from any address, to any address, at most 600 a minute"),
             ("http", "https://a.example"),
             ("mongodb", "read shop.*, write audit.log"),
             ("env", "HOME"),

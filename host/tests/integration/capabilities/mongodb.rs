@@ -133,3 +133,21 @@ async fn a_write_ends_on_the_server_when_the_time_of_a_call_is_over() {
         assert!(!proxy.is_to_lose(), "{line}");
     }
 }
+
+#[tokio::test]
+async fn answers_are_charged_to_what_the_host_keeps_for_an_instance() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gtm.toml");
+    std::fs::write(&config, "[limits]\nhost_memory = \"2 MiB\"\n").unwrap();
+    let more = ["--config", config.to_str().unwrap()];
+    let mut errands = Errands::with(&["mongodb-read=OWN.things"], &more, &[]).await;
+    let large = |n: i32| doc! { "_id": n, "text": "x".repeat(600_000) };
+    errands.own.collection("things").insert_many([large(0), large(1), large(2)]).await.unwrap();
+    let said = errands.run(doc! { "do": "find", "ns": "OWN.things" }).await;
+    assert!(said.contains("of its 2.0 MiB are left") && said.contains("limits.host_memory"), "{said}");
+    // What was charged is returned.
+    for _ in 0..3 {
+        let said = errands.run(doc! { "do": "find", "ns": "OWN.things", "limit": 1 }).await;
+        assert!(said.starts_with("ok 1 ["), "{}", said.len());
+    }
+}

@@ -29,6 +29,8 @@ async fn one_that_never_returns_lets_the_others_go_on() {
         "100ms",
         "--log-lines",
         "1000000",
+        "--log-bytes",
+        "1GiB",
     ];
     let mut host = Host::tailing(&arguments);
     const OPS: i32 = 30_000;

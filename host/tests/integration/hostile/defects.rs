@@ -28,7 +28,7 @@ fn slot(name: &str, services: Services) -> Slot {
 }
 
 /// A file with an insert of each of these documents into `a.errands`.
-fn inserts(documents: &[Document]) -> (TempDir, Files) {
+pub fn inserts(documents: &[Document]) -> (TempDir, Files) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("oplog.bson");
     let entries = documents.iter().zip(1_u32..).flat_map(|(document, increment)| {

@@ -21,7 +21,7 @@ fn yes_to(count: &str) -> String {
     )
 }
 
-fn ops(count: u32) -> Vec<Arc<Op>> {
+pub fn ops(count: u32) -> Vec<Arc<Op>> {
     let namespace = Arc::new(Namespace { database: "a".into(), collection: "b".into() });
     let op = |increment| {
         let timestamp = Timestamp { time: 1, increment };

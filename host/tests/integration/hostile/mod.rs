@@ -4,6 +4,7 @@
 //! hand, so that they can do what no compiler would.
 
 mod boundary;
+mod budget;
 mod compiling;
 mod defects;
 mod every_call;
@@ -11,6 +12,7 @@ mod filter_batch;
 mod floods;
 mod mutations;
 mod pipelines;
+mod places;
 mod side_by_side;
 mod startup;
 

@@ -82,3 +82,22 @@ async fn a_letter_that_the_server_refuses_as_a_document_is_kept_in_pieces() {
     let error = store.dead_letter(&letter.id).await.unwrap_err().to_string();
     assert!(error.contains("piece 0 of its op is missing") && error.contains(&letter.id), "{error}");
 }
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_read_is_counted_and_holds_up_no_other() {
+    let (_server, own, _directory, [store, _]) = both().await;
+    for n in 1..=2 {
+        store.add_dead_letter(&letter(&own.name, op(n, Vec::new()))).await.unwrap();
+    }
+    let letters = own.client.database("gtm").collection::<Document>("dead_letters");
+    for edit in [
+        doc! { "$set": { "version": 2 } },
+        doc! { "$unset": { "version": 1 } },
+        doc! { "$set": { "bytes": "many" } },
+    ] {
+        let first = doc! { "pipeline": &own.name };
+        letters.update_one(first, edit).await.unwrap();
+        let kept = store.dead_letters_kept(&own.name, "mail").await.unwrap();
+        assert_eq!(kept.entries, 2);
+    }
+}

@@ -28,6 +28,8 @@ async fn swaps_under_load_lose_and_repeat_nothing() {
         &namespace,
         "--log-lines",
         "1000000",
+        "--log-bytes",
+        "1GiB",
     ];
     let mut host = Host::tailing(&arguments);
 

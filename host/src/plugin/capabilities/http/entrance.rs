@@ -1,7 +1,5 @@
 //! `wasi:http` as plugins get it: bounded if they are granted some server, and not there otherwise.
 
-use std::sync::Arc;
-
 use http_body_util::BodyExt;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, Resource, ResourceType};
@@ -11,11 +9,10 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
     HostOutgoingRequest as _, OutgoingBody, OutgoingRequest, OutgoingResponse,
 };
 
+use crate::plugin::component::bound_arguments;
 use crate::plugin::state::{State, how_to_grant};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
-/// Bodies of requests that an instance writes at once.
-pub(in crate::plugin) const OPEN_BODIES: usize = 16;
 /// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
 pub(super) const PART: usize = 64 * 1024;
 
@@ -42,29 +39,26 @@ pub(super) fn bound(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The body of a request, which counts as open for as long as the host may keep some of it: until it is sent, or given up.
+/// The body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
 fn open_body(
     mut store: StoreContextMut<'_, State>,
     request: &Resource<OutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
     let state = store.data_mut();
-    let open = Arc::clone(&state.open_bodies).try_acquire_owned().map_err(|_| {
-        wasmtime::Error::msg(format!(
-            "it has {OPEN_BODIES} bodies of requests open, and may not open more. help: send or drop a request before the next"
-        ))
-    })?;
+    let charge = state.budget.charge(2 * PART)?;
     let mut http = state.http();
     let body = http.body(Resource::new_borrow(request.rep()))?;
     if body.is_ok() {
         let request = http.table.get_mut(request)?;
         request.body = request.body.take().map(|body| {
             let body = body.map_err(move |error| {
-                let _open = &open;
+                let _charge = &charge;
                 error
             });
             body.boxed_unsync()
         });
     }
+    bound_arguments(&mut store);
     Ok(body)
 }
 

@@ -24,9 +24,10 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 pub(in crate::plugin) use client::HttpClient;
 use client::{Permit, Refused, Unpermitted, words};
-pub(in crate::plugin) use entrance::{OPEN_BODIES, link_nothing};
-use request::{Body, HEADER_BYTES, HEADERS, Head, is_forbidden};
+pub(in crate::plugin) use entrance::link_nothing;
+use request::{Body, HEADER_BYTES, HEADERS, Head, is_forbidden, take_length};
 
+use crate::plugin::budget::Budget;
 use crate::plugin::call::cut;
 use crate::plugin::obstacle::{Notes, Part};
 use crate::plugin::services::{Effect, Recorder};
@@ -37,6 +38,9 @@ use crate::secret::without_passwords;
 
 /// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
 pub(in crate::plugin) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
+
+/// Bytes that are charged for a response that comes in parts: more than hyper reads ahead of who takes it.
+const RESPONSE: usize = 512 * 1024;
 
 /// For `handle`.
 pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -70,14 +74,22 @@ pub(in crate::plugin) struct Hooks {
     role: Role,
     op: Arc<str>,
     notes: Notes,
+    budget: Budget,
 }
 
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Hooks {
-    pub(in crate::plugin) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> Self {
+    /// What is kept of a response is charged to the account.
+    pub(in crate::plugin) fn new(
+        setup: &Arc<Setup>,
+        shared: &Arc<Shared>,
+        role: Role,
+        budget: &Budget,
+    ) -> Self {
         let (recorder, shared) = (shared.services.recorder.clone(), Arc::clone(shared));
-        Self { setup: Arc::clone(setup), shared, recorder, role, op: "".into(), notes: Notes::default() }
+        let (setup, budget) = (Arc::clone(setup), budget.clone());
+        Self { setup, shared, recorder, role, op: "".into(), notes: Notes::default(), budget }
     }
 
     /// Has what is in the way of requests noted there.
@@ -95,7 +107,8 @@ impl Hooks {
 }
 
 impl WasiHttpHooks for Hooks {
-    /// A length is refused by `gtm:plugin/http`, which is given all of a body. Here it is needed, and the writer is held to it.
+    /// Libraries over `wasi:http` declare the length of a body, to which WASI holds who writes it. It is taken out of the headers
+    /// before the request is built, as the host alone writes that header.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name: &HeaderName| is_forbidden(name) && name != CONTENT_LENGTH)
     }
@@ -119,10 +132,13 @@ impl WasiHttpHooks for Hooks {
             Role::Handler => Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes)),
         };
         let shared = Arc::clone(&self.shared);
+        let charge = self.budget.charge(RESPONSE);
         Box::new(async move {
             let exchange = permitted?;
+            let charge = charge.map_err(|overdrawn| Error::InternalError(Some(overdrawn.to_string())))?;
             let (mut parts, body) = request.into_parts();
-            let length = parts.headers.remove(CONTENT_LENGTH);
+            let length = take_length(&mut parts.headers)
+                .map_err(|invalid| Error::InternalError(Some(invalid.to_string())))?;
             let head = Head { method: parts.method, uri: parts.uri };
             let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             let sent = exchange.send(head, headers, Body::Streamed(body, length), options).await;
@@ -133,6 +149,13 @@ impl WasiHttpHooks for Hooks {
                 Refused::Invalid(invalid) => Error::InternalError(Some(invalid.to_string())),
                 Refused::Failed(error) => error,
             })?;
+            let response = response.map(|body| {
+                let body = body.map_err(move |error| {
+                    let _charge = &charge;
+                    error
+                });
+                body.boxed_unsync()
+            });
             Ok((response, Box::new(async { Ok(()) }) as _))
         })
     }

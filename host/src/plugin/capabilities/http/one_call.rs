@@ -11,6 +11,7 @@ use super::client::{CONNECT, Refused};
 use super::request::{Body, Head};
 use super::{Exchange, count, words};
 use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
+use crate::plugin::budget::Overdrawn;
 use crate::plugin::setup::Setup;
 use crate::plugin::state::State;
 
@@ -30,6 +31,10 @@ impl Host for State {
         let exchange = Exchange::new(&self.setup, recorder, &self.op.as_str().into(), &self.notes);
         let limit = self.setup.limits.call_timeout;
         let Request { method, url, headers, body, .. } = request;
+        let given: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let given = given + method.len() + url.len() + body.as_ref().map_or(0, Vec::len);
+        let invalid = |overdrawn: Overdrawn| Error::Invalid(overdrawn.to_string());
+        let mut charge = self.budget.charge(given).map_err(invalid)?;
         let head = Head::parse(&method, &url).map_err(|invalid| Error::Invalid(invalid.to_string()))?;
         let server = head.server().to_string();
         let own = timeout.filter(|timeout| *timeout < limit);
@@ -40,13 +45,20 @@ impl Host for State {
                 exchange.send(head, headers, body.map_or(Body::None, Body::Whole), Some(options)).await;
             count(&self.shared, &sent);
             let response = sent.map_err(error)?;
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|failure| error(Refused::Failed(failure)))?;
+            let (parts, mut body) = response.into_parts();
+            let mut bytes = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|failure| error(Refused::Failed(failure)))?;
+                if let Ok(data) = frame.into_data() {
+                    charge.add(data.len()).map_err(invalid)?;
+                    bytes.extend_from_slice(&data);
+                }
+            }
             let header = |(name, value): (&HeaderName, &HeaderValue)| {
                 (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             };
             let headers = parts.headers.iter().map(header).collect();
-            Ok(Response { status: parts.status.as_u16(), headers, body: body.to_bytes().into() })
+            Ok(Response { status: parts.status.as_u16(), headers, body: bytes })
         };
         match tokio::time::timeout(own.unwrap_or(limit), answered).await {
             Ok(answered) => answered,

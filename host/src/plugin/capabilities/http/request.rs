@@ -37,8 +37,8 @@ pub(super) struct Head {
 pub(super) enum Body {
     /// All of it.
     Whole(Vec<u8>),
-    /// It is being written. The length, where the plugin says one, is what the writer is held to.
-    Streamed(WasiBody, Option<HeaderValue>),
+    /// It is being written. The length, where the plugin declares one, is what the writer is held to.
+    Streamed(WasiBody, Option<u64>),
     None,
 }
 
@@ -59,6 +59,10 @@ pub(super) enum Invalid {
     HeaderValue(HeaderName, InvalidHeaderValue),
     #[error("the header {0} is set by the host. help: leave it out of the request")]
     ForbiddenHeader(HeaderName),
+    #[error(
+        "the length of the body is declared by something else than one number. help: leave the header content-length out"
+    )]
+    Length,
     #[error("the request has too many headers: at most {HEADERS} can be sent")]
     ManyHeaders,
     #[error("the headers of the request are too large: at most {} KiB can be sent", HEADER_BYTES >> 10)]
@@ -122,7 +126,7 @@ impl Head {
             Body::None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
             Body::Streamed(body, length) => {
                 if let Some(length) = length {
-                    map.try_append(CONTENT_LENGTH, length)?;
+                    map.try_append(CONTENT_LENGTH, HeaderValue::from(length))?;
                 }
                 body
             }
@@ -131,6 +135,22 @@ impl Head {
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, map);
         Ok(request)
     }
+}
+
+/// Takes the length that a plugin declares out of its headers. The host writes the header itself, of the number.
+pub(super) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Invalid> {
+    let length = |value: &HeaderValue| {
+        let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse().ok()).ok_or(Invalid::Length)
+    };
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, _) => None,
+        (Some(one), None) => Some(length(one)?),
+        (Some(_), Some(_)) => return Err(Invalid::Length),
+    };
+    headers.remove(CONTENT_LENGTH);
+    Ok(length)
 }
 
 /// The server of a URI, as a grant names it.
@@ -185,6 +205,29 @@ mod tests {
             let refused = head.build(std::iter::empty(), Body::None, &[]).unwrap_err().to_string();
             assert_eq!(refused, format!("plugins cannot use the method {method}"));
         }
+    }
+
+    #[test]
+    fn the_host_writes_the_length_of_a_body_itself() {
+        let taken = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            values.iter().for_each(|value| {
+                headers.try_append(CONTENT_LENGTH, HeaderValue::from_static(value)).unwrap();
+            });
+            let length = take_length(&mut headers).map_err(|error| error.to_string());
+            length.inspect(|_| assert!(headers.is_empty()))
+        };
+        assert_eq!(taken(&[]), Ok(None));
+        assert_eq!(taken(&["17"]), Ok(Some(17)));
+        for odd in [&["5", "5"][..], &["5, 6"], &["+5"], &["-1"], &[""], &["0x5"], &["99999999999999999999"]]
+        {
+            let said = taken(odd).unwrap_err();
+            assert!(said.contains("declared by something else than one number"), "{odd:?}: {said}");
+        }
+        let head = Head::parse("POST", "http://a.example/").unwrap();
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let built = head.build(std::iter::empty(), Body::Streamed(body, Some(7)), &[]).unwrap();
+        assert_eq!(built.headers()[CONTENT_LENGTH], "7");
     }
 
     #[test]

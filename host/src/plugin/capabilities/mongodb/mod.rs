@@ -20,6 +20,7 @@ use crate::plugin::NamespaceGrant;
 use crate::plugin::bindings::mongodb::{
     self as contract, Error, FindOptions, Host, UpdateOptions, UpdateResult,
 };
+use crate::plugin::budget::Overdrawn;
 use crate::plugin::obstacle::Part;
 use crate::plugin::services::Cluster;
 use crate::plugin::state::{State, timed};
@@ -167,6 +168,8 @@ impl State {
         database: &str,
         command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Error> {
+        let overdrawn = |overdrawn: Overdrawn| Error::Invalid(overdrawn.to_string());
+        let mut charge = self.budget.charge(command.as_bytes().len()).map_err(overdrawn)?;
         let mut command = self.look(command, database).await?;
         let cluster = self.needed(cluster.as_ref())?;
         self.limit(&mut command);
@@ -174,21 +177,23 @@ impl State {
             let mut cursor = cluster.client.database(database).run_raw_cursor_command(command).await?;
             let (mut documents, mut bytes) = (Vec::new(), 0);
             while cursor.advance().await? {
-                let document = cursor.current().as_bytes().to_vec();
+                let document = cursor.current().as_bytes();
                 bytes += document.len();
-                documents.push(document);
-                if documents.len() > MOST || bytes > MOST_BYTES {
-                    return Ok(None);
+                if documents.len() == MOST || bytes > MOST_BYTES {
+                    return Ok(Err(Error::Invalid(format!(
+                        "there are more than {MOST} documents, or {} MiB: ask for fewer at once",
+                        MOST_BYTES >> 20
+                    ))));
                 }
+                if let Err(error) = charge.add(document.len()) {
+                    return Ok(Err(overdrawn(error)));
+                }
+                documents.push(document.to_vec());
             }
-            Ok(Some(documents))
+            Ok(Ok(documents))
         };
         match timed(&self.setup, &cluster.words(), query).await {
-            Ok(Ok(Some(documents))) => Ok(documents),
-            Ok(Ok(None)) => Err(Error::Invalid(format!(
-                "there are more than {MOST} documents, or {} MiB: ask for fewer at once",
-                MOST_BYTES >> 20
-            ))),
+            Ok(Ok(documents)) => documents,
             Ok(Err(error)) => Err(self.failed(cluster, &error)),
             Err(late) => Err(Error::Unavailable(late)),
         }
@@ -203,6 +208,8 @@ impl State {
         database: &str,
         command: RawDocumentBuf,
     ) -> Result<Option<Document>, Error> {
+        let charge = self.budget.charge(command.as_bytes().len());
+        let _charge = charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
         let mut command = self.look(command, database).await?;
         if self.record("mongodb", || shown(&command)) {
             self.notes.made_up();

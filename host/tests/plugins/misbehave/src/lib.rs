@@ -74,7 +74,30 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
             (0..100_000).for_each(|n| println!("{n} {}", "x".repeat(1000)));
             Ok(())
         }
-        Some("say-much") => Err(Failure::reject("x".repeat(100 << 20))),
+        Some("say-much") => Err(Failure::reject("x".repeat(40 << 20))),
+        // The same as many lines, of which each is short.
+        Some("say-lines") => Err(Failure::reject("x\n".repeat(20 << 20))),
+        Some("say-too-much") => Err(Failure::reject("x".repeat(100 << 20))),
+        Some("log-too-much") => {
+            log::info!("{}", "x".repeat(100 << 20));
+            Ok(())
+        }
+        // Each byte of the text becomes six.
+        Some("encode-much") => {
+            let mut document = gtm_plugin::bson::RawDocumentBuf::new();
+            document.append(gtm_plugin::bson::raw::cstr!("text"), "\u{1}".repeat(15 << 20));
+            let mut refusals = Vec::new();
+            for _ in 0..10 {
+                refusals.extend(gtm_plugin::extended_json::canonical(&document).err());
+            }
+            let last = refusals.last().map(ToString::to_string).unwrap_or_default();
+            log::info!("{} of 10 texts are refused: {last}", refusals.len());
+            Ok(())
+        }
+        // Lines of 16 KB, as fast as they come.
+        Some("log-wide") => loop {
+            log::info!("{}", "x".repeat(16_000));
+        },
         Some("hoard") => loop {
             hoard();
         },

@@ -1,0 +1,69 @@
+//! Plugins that have the host keep more for them than it does: one account for all of it.
+
+use bson::doc;
+
+use crate::support::{Scene, message};
+
+/// Bytes by which an attack may change the memory of the host.
+const MORE: u64 = 64 << 20;
+
+/// Bytes of memory that the host has now, or has had at most.
+fn memory(scene: &mut Scene, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", scene.host.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Has the plugin misbehave on some ops, each of which is to fail with this sentence; and looks at the memory of the host.
+async fn fails(how: &str, more: &[&str], said: &str) {
+    const OPS: usize = 3;
+    let more = [&["--max-attempts", "1", "--handle-timeout", "10m"], more].concat();
+    let mut scene = Scene::misbehaving(how, &more).await;
+    let before = memory(&mut scene, "VmRSS:");
+    for n in 0..OPS {
+        scene.things().insert_one(doc! {}).await.unwrap();
+        let line = scene.host.wait_for("given up after attempt 1");
+        assert!(message(&line).contains(said), "{how} {n}: {line}");
+    }
+    let after = memory(&mut scene, "VmRSS:");
+    assert!(after < before + MORE, "{how}: {before} bytes, then {after}");
+    let (code, _) = scene.host.stop();
+    assert_eq!(code, Some(0), "{how}");
+}
+
+#[tokio::test]
+async fn what_is_handed_over_at_a_time_is_bounded() {
+    let said = "handle handed more to the host than is left of the 48.0 MiB that the host keeps for an instance at a time. help: ";
+    for how in ["handle=log-too-much", "handle=say-too-much"] {
+        fails(how, &[], said).await;
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_never_sent_are_bounded() {
+    let granted = ["--grant", "http=https://api.example.com"];
+    // By the number of resources, or by the account, where it is small.
+    fails("handle=hoard-bodies", &granted, "it holds 256 streams, requests and files of the host").await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gtm.toml");
+    std::fs::write(&config, "[limits]\nhost_memory = \"4 MiB\"\n").unwrap();
+    let more = [&granted[..], &["--config", config.to_str().unwrap()]].concat();
+    // Then there is nothing left for what it writes next.
+    let said = "handle handed more to the host than is left of the 4.0 MiB that the host keeps for an instance at a time. help: ";
+    fails("handle=hoard-bodies", &more, said).await;
+}
+
+/// 90 MB of text each, if they were written.
+#[tokio::test]
+async fn texts_that_are_many_times_as_long_as_their_documents_are_bounded() {
+    let more = ["--handle-timeout", "10m", "--memory", "128MiB"];
+    let mut scene = Scene::misbehaving("handle=encode-much", &more).await;
+    let before = memory(&mut scene, "VmHWM:");
+    scene.things().insert_one(doc! {}).await.unwrap();
+    let line = scene.host.wait_for("10 of 10 texts are refused: ");
+    assert!(message(&line).contains("limits.host_memory under [plugins.misbehave]"), "{line}");
+    scene.host.wait_for("handled at attempt 1");
+    let after = memory(&mut scene, "VmHWM:");
+    // The plugin has its own memory, in which the document is.
+    assert!(after < before + MORE + (128 << 20), "{before} bytes, then {after}");
+}
