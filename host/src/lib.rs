@@ -9,6 +9,7 @@
 //! - [`text`]: a stranger's words, as people may see them;
 //! - [`own`]: files that nobody else may change;
 //! - [`audit`]: who did what, for the log;
+//! - [`memory`]: what is free of it goes back to the system;
 //! - [`secret`]: values that are not to be seen;
 //! - [`selection`]: which changes are wanted;
 //! - [`source`]: where changes come from, the oplog above all;
@@ -30,6 +31,7 @@ pub mod display;
 pub mod extended_json;
 mod hexadecimal;
 pub mod lease;
+pub mod memory;
 pub mod op;
 pub mod own;
 pub mod own_database;

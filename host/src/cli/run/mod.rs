@@ -17,6 +17,7 @@ use gtm_host::delivery::{
     Change, CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Stop, run_all,
 };
 use gtm_host::lease::{Holder, Lease, LeaseKey, Waiting};
+use gtm_host::memory;
 use gtm_host::plugin::{Services, Slot};
 use gtm_host::selection::Selection;
 use gtm_host::source::{HistoryLost, Skipped, skipped_by_name};
@@ -57,6 +58,7 @@ pub(super) async fn run(
     events.watch(&host);
     control.watch_source(host.server.health());
     let _watching = host.server.watch();
+    let _trimming = AbortOnDropHandle::new(tokio::spawn(trim_memory()));
     while !shutdown.is_cancelled() {
         host.work(&control, &mut events, &shutdown).await?;
     }
@@ -97,6 +99,15 @@ fn serve(settings: &Settings, control: &Control) -> anyhow::Result<Vec<Serving>>
         Ok(admin.serve(control.clone(), grace)?)
     };
     all.into_iter().map(serve).collect()
+}
+
+/// Returns free memory to the system from time to time.
+async fn trim_memory() {
+    loop {
+        tokio::time::sleep(memory::TRIM_INTERVAL).await;
+        // It ends by itself: nobody needs to know how.
+        let _ = tokio::task::spawn_blocking(memory::trim).await;
+    }
 }
 
 /// What runs, as long as it is this host's turn.

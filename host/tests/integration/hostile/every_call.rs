@@ -144,8 +144,7 @@ impl Scene {
             add(&["--grant", &format!("granted:{grant}")]);
         }
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        // What the host holds is measured, not what glibc keeps of large buffers that were freed: by default up to 80 MiB here.
-        let mut host = Host::start_in(&arguments, &[("MALLOC_MMAP_THRESHOLD_", "131072")]);
+        let mut host = Host::start(&arguments);
         (0..3).for_each(|_| drop(host.wait_for("tailing ")));
         let address = host.address();
         Self { own, host, address, settings, _directory: directory, _smtp: smtp, _server: server }
