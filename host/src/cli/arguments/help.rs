@@ -129,8 +129,8 @@ LAG is how old the oldest op is that was read and is not done. READER is shared 
 where it reads by itself until it has caught up. A plugin is failing while op after op fails: it is tried now and then, and its \
 position stays.
 
-The host is found by its socket: it runs on this machine and as this user, with the name that --name gives. Of several hosts
-of one name it is the active one. --admin names another address, or the path of a socket.
+The host is found by its socket: it runs on this machine and as this user, with the name that --name gives. Of several \
+hosts of one name it is the active one. --admin names another address, or the path of a socket.
 
 Examples:
   gtm-host status
@@ -180,8 +180,8 @@ it was started with.
 
 A host also does this by itself when the file of a plugin changes, unless it was started with --no-watch.
 
-The file is in the directory of the plugin's own file, in the host's --plugin-dir, or below a directory that the host was
-started with as --swap-from. If the plugin is pinned by its digest (sha256 in gtm.toml), no other version is taken.
+The file is in the directory of the plugin's own file, in the host's --plugin-dir, or below a directory that the host \
+was started with as --swap-from. If the plugin is pinned by its digest (sha256 in gtm.toml), no other version is taken.
 
 Examples:
   gtm-host swap index_documents other/index_documents.wasm
