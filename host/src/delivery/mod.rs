@@ -24,6 +24,7 @@ mod progress;
 mod replay;
 mod retry;
 mod settings;
+mod status;
 mod summary;
 mod swapped;
 #[cfg(test)]
@@ -34,7 +35,7 @@ mod works;
 
 pub use breaker::BreakerPolicy;
 pub use checkpoint::CheckpointLike;
-pub use control::{Control, ControlError, HostStatus, PluginState, PluginStatus, ReaderState, Standing};
+pub use control::{Control, ControlError};
 pub use host::{Change, Stop, Turn, run_all};
 pub use ordering::Ordering;
 pub use pipeline::{Ended, Mine, Pipeline, PipelineError, Reached};
@@ -42,5 +43,6 @@ pub use replay::{Replayed, replay};
 pub use retry::RetryPolicy;
 use settings::Bounds;
 pub use settings::{DeliverySettings, Policy};
+pub use status::{HostStatus, PluginState, PluginStatus, ReaderState, Standing};
 pub use summary::{Emitted, Summary};
 pub use swapped::Swapped;

@@ -10,12 +10,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Summary;
 use super::checkpoint::{CheckpointLike, Checkpointer};
-use super::control::{Command, ControlError, PluginStatus, Steered};
+use super::control::{Command, ControlError, Steered};
 use super::feed::{HubHandle, Intake, IntakeEnd};
 use super::host::Stop;
 use super::letters::DeadLetters;
 use super::progress::Progress;
 use super::settings::Policy;
+use super::status::PluginStatus;
 use super::work::Shared;
 use super::works::Works;
 use crate::op::{Op, Timestamp};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
-use super::control::{PluginState, PluginStatus, ReaderState};
+use super::status::{PluginState, PluginStatus, ReaderState};
 use super::window::{Watermark, Window};
 use super::{Bounds, Summary};
 use crate::op::{Op, Timestamp};
