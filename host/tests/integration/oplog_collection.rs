@@ -168,7 +168,7 @@ async fn what_cannot_be_read_is_said_and_the_rest_goes_on() {
     assert_eq!(scene.host.printed(&scene.own.name, 1)[0]["documentKey"]["_id"], "last");
     let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
-    let counts = "passed over, or delivered in part: 1 entries of unknown kinds, 5 malformed entries";
+    let counts = "passed over, or delivered in part: 1 entry of an unknown kind, 5 malformed entries";
     assert!(log.iter().any(|line| message(line) == counts), "{log:?}");
 }
 

@@ -216,7 +216,10 @@ async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
         ("seek", json!({ "detail": "-1s", "via": "socket" })),
         ("swap", json!({ "outcome": "refused", "detail": "/dev/null", "via": "socket" })),
         ("swap", json!({ "outcome": "done", "plugin": "p", "via": "file-watch" })),
-        ("grant", json!({ "plugin": "p", "via": "sighup", "detail": "mail: granted, to *@example.com" })),
+        (
+            "grant",
+            json!({ "plugin": "p", "via": "sighup", "detail": "mail: granted, from any address, to *@example.com, at most 600 a minute" }),
+        ),
     ] {
         assert!(recorded(log, action, &fields), "{action} {fields}");
     }
