@@ -21,7 +21,8 @@ fn of_http(grant: &str, granted: &HttpGrant, uri: &Uri) {
     let shown = granted.to_string();
     let is_whole = !shown.contains(" (only ");
     let shown = shown.split(' ').next().unwrap_or_default();
-    let again = shown.parse::<HttpGrant>().expect("what is shown is a grant");
+    let again = shown.parse::<HttpGrant>();
+    let again = again.unwrap_or_else(|error| panic!("{grant:?} is shown as {shown:?}: {error}"));
     let (again, covered) = (covers(&again, uri), covers(granted, uri));
     assert!(if is_whole { again == covered } else { again || !covered }, "{shown} {uri}");
     if !covers(granted, uri) {

@@ -99,6 +99,10 @@ impl HttpGrant {
             return None;
         }
         let host = canonical(authority.host());
+        // A dot alone is the root of all names.
+        if host.is_empty() {
+            return None;
+        }
         // The library takes brackets anywhere, which are for addresses alone.
         if host.contains(['[', ']']) && address(&host).is_none() {
             return None;
@@ -324,6 +328,8 @@ mod tests {
             "*example.com",
             "a:port",
             "https://",
+            ".",
+            "http://.:80",
         ] {
             let said = text.parse::<HttpGrant>().unwrap_err().to_string();
             assert!(said.contains("names no server: a grant of http is like"), "{text}: {said}");

@@ -194,11 +194,25 @@ impl Scene {
         self.host.forget();
     }
 
-    /// KiB of memory of the host.
+    /// KiB of memory of the host, without the memories of plugins, which have a limit of their own. Each of these is followed by
+    /// gigabytes of addresses that nobody may use.
     fn resident(&mut self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.host.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.split_whitespace().next().unwrap().parse().unwrap()
+        let maps = std::fs::read_to_string(format!("/proc/{}/smaps", self.host.pid())).unwrap();
+        // What each mapping takes, and whether nobody may use it, from the last to the first.
+        let (mut sum, mut taken, mut follows) = (0, 0, None);
+        for line in maps.lines().rev() {
+            let mut words = line.split_whitespace();
+            let (Some(first), Some(second)) = (words.next(), words.next()) else { continue };
+            if first == "Rss:" {
+                taken = second.parse::<u64>().unwrap();
+            }
+            let Some((start, end)) = first.split_once('-') else { continue };
+            let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+            let is_of_a_plugin = follows == Some(end);
+            sum += if is_of_a_plugin { 0 } else { std::mem::take(&mut taken) };
+            follows = (second == "---p" && end - start >= 1 << 30).then_some(start);
+        }
+        sum
     }
 
     /// The same, when it is at most so much again, or a minute is over.
