@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::own::{Exposed, read_secret};
@@ -83,24 +85,73 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns the text, without the user and password of each URL in it.
-pub fn without_passwords(text: &str) -> Cow<'_, str> {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        // Up to the end of the word, as a password may have a slash in it that should have been escaped.
-        let end = after.find(|character: char| character.is_whitespace() || "'\"<>`".contains(character));
-        let (url, next) = after.split_at(end.unwrap_or(after.len()));
-        shown.push_str(before);
-        shown.push_str(url.rsplit_once('@').map_or(url, |(_, server)| server));
-        rest = next;
+/// The password of a URL, in each form in which somebody else may repeat it.
+#[derive(Clone)]
+pub struct Password(Vec<String>);
+
+impl Password {
+    /// The shortest that is taken out of a text: a shorter one would be found in any word.
+    const SHORTEST: usize = 4;
+
+    /// The password of this URL: as it stands there, decoded, and as SMTP sends it, in base64 (RFC 4616, RFC 4954). A URL without one has
+    /// none that could be repeated.
+    pub fn of_url(url: &str) -> Self {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let user_and_password = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        let Some((user, password)) = user_and_password else { return Self(Vec::new()) };
+        let decoded =
+            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let (user, as_sent) = (decoded(user), decoded(password));
+        let plain = STANDARD.encode(format!("\0{user}\0{as_sent}"));
+        let mut forms = vec![password.to_owned(), STANDARD.encode(&as_sent), plain, as_sent];
+        forms.retain(|form| form.len() >= Self::SHORTEST);
+        // One may be a part of another.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        Self(forms)
     }
-    if shown.is_empty() {
+
+    /// Returns the text without the password.
+    pub fn hide(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, form| text.replace(form, "…"))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// What our own sentences show of a URL.
+const PLACEHOLDER: &str = "USER:PASSWORD@";
+
+/// Returns the text, without the user and password of each URL in it, also of one that lacks its scheme.
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    if !text.contains('@') {
         return Cow::Borrowed(text);
     }
-    shown.push_str(rest);
-    Cow::Owned(shown)
+    // A password may have a slash in it that should have been escaped, but no white space or quote.
+    let is_between = |character: char| character.is_whitespace() || "'\"<>`".contains(character);
+    let shown = text.split_inclusive(is_between).map(|word| {
+        let (before, url) = match word.find("://") {
+            Some(at) => word.split_at(at + 3),
+            // The value of an option, or of a grant.
+            None => word.split_at(word.rfind('=').map_or(0, |at| at + 1)),
+        };
+        match url.rsplit_once('@') {
+            Some((user, server)) if !url.starts_with(PLACEHOLDER) && is_user(before, user) => {
+                Cow::Owned(format!("{before}{server}"))
+            }
+            _ => Cow::Borrowed(word),
+        }
+    });
+    Cow::Owned(shown.collect())
+}
+
+/// Whether what is before an `@` is a user of a URL; without a scheme, a user with a password: `ada@mail.example` is an address.
+fn is_user(before: &str, user: &str) -> bool {
+    before.ends_with("://")
+        || user.split_once(':').is_some_and(|(user, password)| !user.contains('/') && !password.is_empty())
 }
 
 /// Returns the server of a URL, as it may be shown: without user and password, and without the path and what comes after it, which may
@@ -118,6 +169,22 @@ pub fn server(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_hidden_in_each_form() {
+        let password = Password::of_url("smtp://ada:s3cret%2Fword@mail.example:25/?tls=required");
+        for text in [
+            "535 s3cret/word",
+            "s3cret%2Fword is wrong",
+            "AUTH PLAIN AGFkYQBzM2NyZXQvd29yZA==",
+            "334 czNjcmV0L3dvcmQ= again",
+        ] {
+            let shown = password.hide(text);
+            assert!(shown.contains('…') && !shown.contains("s3c") && !shown.contains("M2Ny"), "{shown}");
+        }
+        assert!(!format!("{password:?}").contains("s3c"));
+        assert_eq!(Password::of_url("smtp://localhost:25").hide("any text"), "any text");
+    }
 
     #[test]
     fn a_server_is_shown_without_its_password() {

@@ -63,10 +63,12 @@ pub(super) async fn begin(
             plugin,
             checkpoint = %kept.position,
             "resuming from the checkpoint: --restart-from {} was done before. help: to do it again, stop the host, run gtm-host \
-             checkpoints set {} --plugin {}, and start it",
+             checkpoints set {} --plugin {} --name {}{}, and start it",
             restart.words(),
             quoted(restart.words()),
-            quoted(plugin)
+            quoted(plugin),
+            quoted(&key.pipeline),
+            store.directory().map(|at| format!(" --store {}", quoted(&format!("file:{}", at.display())))).unwrap_or_default()
         ),
         (None, Some(start)) => tracing::info!(
             plugin,

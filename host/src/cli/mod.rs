@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gtm_host::config::{LogFormat, Settings};
+use gtm_host::secret::without_passwords;
 use gtm_host::text;
 use tokio_util::sync::CancellationToken;
 
@@ -113,14 +114,16 @@ where
 
 /// The last word of a program that fails, in the form of its log.
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
+    let words = format!("{error:#}");
+    // An argument that was mistaken for another is repeated in the sentence.
+    let words = without_passwords(&words);
     match format {
         // Where nobody reads it, there is nobody to tell.
         LogFormat::Text => {
-            let error = text::indented(&format!("{error:#}"), 2);
-            drop(writeln!(std::io::stderr(), "gtm-host: error: {error}"));
+            drop(writeln!(std::io::stderr(), "gtm-host: error: {}", text::indented(&words, 2)));
         }
         LogFormat::Json => {
-            let line = serde_json::json!({ "level": "ERROR", "message": format!("{error:#}"), "target": "gtm_host" });
+            let line = serde_json::json!({ "level": "ERROR", "message": words, "target": "gtm_host" });
             drop(writeln!(std::io::stderr(), "{line}"));
         }
     }

@@ -15,7 +15,7 @@ use crate::plugin::grants::MailGrant;
 use crate::plugin::obstacle::Part;
 use crate::plugin::state::State;
 use crate::plugin::throttle::Verdict;
-use crate::secret::server;
+use crate::secret::{Password, server};
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
 const CHECK: Duration = Duration::from_secs(20);
@@ -36,6 +36,8 @@ pub struct Mailer {
     sender: Mailbox,
     /// The URL, without user and password.
     server: String,
+    /// What a server may repeat in its replies, and nobody is to see.
+    password: Password,
 }
 
 /// Why a letter was not sent.
@@ -81,7 +83,12 @@ impl Mailer {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|error| MailerError::Url(cause(&error)))?
             .build();
-        Ok(Self { transport, sender: for_any_server(sender), server: server(url) })
+        Ok(Self {
+            transport,
+            sender: for_any_server(sender),
+            server: server(url),
+            password: Password::of_url(url),
+        })
     }
 
     /// Asks the mail server whether it is there.
@@ -160,7 +167,7 @@ impl Mailer {
             }
             cause = error.source();
         }
-        words
+        self.password.hide(&words)
     }
 }
 
@@ -257,5 +264,44 @@ impl State {
                 None,
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that refuses each login, and repeats it.
+    async fn repeating() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (read, mut write) = listener.accept().await.unwrap().0.into_split();
+                let mut lines = BufReader::new(read).lines();
+                write.write_all(b"220 here\r\n").await.unwrap();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer = match line.split(' ').next() {
+                        Some("EHLO") => "250-here\r\n250 AUTH PLAIN\r\n".to_owned(),
+                        _ => format!("535 not with {line} as s3cret-word\r\n"),
+                    };
+                    if write.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_server_that_repeats_the_password_does_not_show_it() {
+        let port = repeating().await;
+        let mailer = Mailer::new(&format!("smtp://ada:s3cret-word@127.0.0.1:{port}"), None).unwrap();
+        let error = mailer.check().await.unwrap_err();
+        assert!(error.contains("not with AUTH PLAIN … as …"), "{error}");
     }
 }

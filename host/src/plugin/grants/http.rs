@@ -226,10 +226,8 @@ impl<'de> Deserialize<'de> for HttpGrant {
             url: String,
             #[serde(default)]
             private: bool,
-            #[serde(default)]
-            methods: Vec<String>,
-            #[serde(default)]
-            paths: Vec<PathPattern>,
+            methods: Option<Vec<String>>,
+            paths: Option<Vec<PathPattern>>,
             #[serde(default)]
             headers: std::collections::BTreeMap<String, Secret>,
         }
@@ -253,7 +251,17 @@ impl<'de> Deserialize<'de> for HttpGrant {
                 let Table { url, private, methods, paths, headers } =
                     Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 let mut grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
-                for name in methods {
+                if methods.as_ref().is_some_and(Vec::is_empty) || paths.as_ref().is_some_and(Vec::is_empty) {
+                    return Err(de::Error::custom(
+                        "methods and paths name at least one each; without them, all methods or all paths are granted",
+                    ));
+                }
+                if !grant.paths.is_empty() && paths.is_some() {
+                    return Err(de::Error::custom(
+                        "the paths are in url and in paths: name them in one of the two",
+                    ));
+                }
+                for name in methods.into_iter().flatten() {
                     let invalid = || {
                         de::Error::custom(format!(
                             "\"{name}\" is not a method: write it in upper case, like GET"
@@ -261,7 +269,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
                     };
                     grant.methods.push(method(&name).ok_or_else(invalid)?);
                 }
-                grant.paths.extend(paths);
+                grant.paths.extend(paths.into_iter().flatten());
                 let header = |(name, value): (String, Secret)| {
                     let name = name
                         .parse::<HeaderName>()
@@ -365,7 +373,13 @@ mod tests {
         ] {
             assert!(!covers(method, uri), "{uri}");
         }
-        for odd in ["methods = [\"get\"]", "paths = [\"orders\"]", "path = \"/orders\""] {
+        for odd in [
+            "methods = []",
+            "paths = []",
+            "methods = [\"get\"]",
+            "paths = [\"orders\"]",
+            "path = \"/orders\"",
+        ] {
             assert!(
                 toml::from_str::<One>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
                 "{odd}"
