@@ -229,6 +229,37 @@ async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
 }
 
 #[tokio::test]
+async fn what_a_client_told_that_has_left_is_done_and_recorded_and_one_swap_at_a_time() {
+    let server = Server::ready().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    put(plugin("print_ops"), at("p.wasm").as_ref());
+    put_another("print_ops", 1, at("other.wasm").as_ref());
+    let (file, cache) = (at("p.wasm"), at("cache"));
+    let mut host = Host::tailing(&["--plugin", &file, "--uri", server.uri(), "--cache-dir", &cache]);
+    let socket = host.socket();
+    let swap = |file: &str| format!("POST /swap?plugin=p&file={}", at(file));
+    // A swap waits for its turn to compile.
+    let turn = std::fs::File::options().write(true).open(format!("{cache}/compiled/lock")).unwrap();
+    turn.lock().unwrap();
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(format!("{} HTTP/1.1\r\nHost: x\r\n\r\n", swap("other.wasm")).as_bytes()).unwrap();
+    host.wait_for("told to swap");
+    drop(stream);
+    for _ in 0..3 {
+        let (status, said) = ask(&socket, &swap("other.wasm"));
+        assert_eq!((status, said.contains("another swap is under way")), (409, true), "{said}");
+        host.wait_until("the refusal", |line| message(line) == "swap" && line["outcome"] == "refused");
+    }
+    turn.unlock().unwrap();
+    let done = host.wait_until("the swap", |line| message(line) == "swap" && line["outcome"] == "done");
+    assert_eq!((&done["plugin"], &done["via"]), (&json!("p"), &json!("socket")));
+    let (status, said) = ask(&socket, &swap("p.wasm"));
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
 async fn whoever_steers_by_tcp_is_recorded_by_the_address() {
     let server = Server::ready().unwrap();
     let print_ops = plugin("print_ops");
