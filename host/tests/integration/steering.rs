@@ -1,6 +1,6 @@
 //! Who may steer a host, from where, and what is recorded of it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -147,6 +147,31 @@ fn another_user_steers_nothing_by_the_socket() {
         let why = "this host takes orders from the user 0 and from root only";
         assert_eq!(said.contains(why), status == " 403 ", "{said}");
     }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "for who reads what was tested")]
+fn a_socket_of_another_user_is_not_believed() {
+    if own_user() != 0 {
+        eprintln!("not tested, as only root can act as another user");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let socket = directory.path().join("host.sock").to_str().unwrap().to_owned();
+    let listening = "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\n\
+                     s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('listening', flush=True)\n\
+                     c, _ = s.accept()\nwhile c.recv(4096): print('asked', flush=True)";
+    let mut command = Command::new("python3");
+    let mut child =
+        command.args(["-c", listening, &socket]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "listening");
+    let (code, out, said) = run(&["swap", "p", "/dev/null", "--admin", &socket]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains(&format!("the socket {socket} is of the user with the number 65534")), "{said}");
+    child.wait().unwrap();
+    assert!(lines.next().is_none(), "nothing is sent to it");
 }
 
 #[tokio::test]
