@@ -93,6 +93,29 @@ pub fn refuse_writers(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
     }
 }
 
+/// Checks that what this is the metadata of is this user's, or root's.
+///
+/// # Errors
+/// It is another user's.
+pub fn refuse_owner(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+    match stranger(metadata, own_user()) {
+        Some(who) => Err(Exposed { path: path.to_owned(), who }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that nobody else may make a file in this directory: not even where all may, and each is the owner of theirs, as in `/tmp`.
+///
+/// # Errors
+/// Others may: its source is an [`Exposed`], if they may change those of this user, too.
+pub fn refuse_makers(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    refuse_writers(path, metadata).map_err(io::Error::other)?;
+    match others(metadata, own_user(), GROUP_WRITES, OTHERS_WRITE) {
+        Some(who) => Err(io::Error::other(format!("{who} may make files in {}", path.display()))),
+        None => Ok(()),
+    }
+}
+
 /// Reads a file with a secret in it, having checked who else may change and read it.
 ///
 /// # Errors
@@ -116,14 +139,20 @@ pub fn directory(path: &Path) -> io::Result<()> {
 }
 
 fn writers(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
-    let owner = metadata.uid();
-    // Root may do everything in any case.
-    if own.is_some_and(|own| owner != own) && owner != 0 {
-        return Some(Others::Owner(owner));
+    if let Some(owner) = stranger(metadata, own) {
+        return Some(owner);
     }
     // Files in such a directory are their owners' alone.
     let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
     others(metadata, own, GROUP_WRITES, OTHERS_WRITE).filter(|_| !is_sticky)
+}
+
+/// The owner, where that is another user.
+fn stranger(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
+    let owner = metadata.uid();
+    // Root may do everything in any case.
+    let is_other = own.is_some_and(|own| owner != own) && owner != 0;
+    is_other.then_some(Others::Owner(owner))
 }
 
 fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) -> Option<Others> {
@@ -204,6 +233,22 @@ mod tests {
         assert!(directory(&path).unwrap_err().to_string().contains("may be changed by every user"));
         with_mode(&path, 0o755);
         directory(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_in_which_all_may_make_files_is_told_from_one_of_this_user() {
+        let directory = tempfile::tempdir().unwrap();
+        for mode in [0o700, 0o755, 0o1755] {
+            refuse_makers(directory.path(), &with_mode(directory.path(), mode)).unwrap();
+        }
+        let metadata = with_mode(directory.path(), 0o1777);
+        refuse_writers(directory.path(), &metadata).unwrap();
+        let said = refuse_makers(directory.path(), &metadata).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            format!("every user of this machine may make files in {}", directory.path().display())
+        );
+        with_mode(directory.path(), 0o700);
     }
 
     #[test]

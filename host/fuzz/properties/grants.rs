@@ -1,31 +1,35 @@
-//! Any grant and any URI or namespace, apart by a tab: what is covered is what the grant names.
+//! Any grant and any URI, with or without a method before it, or any namespace, apart by a tab: what is covered is what the grant
+//! names.
 
 use gtm_host::plugin::fuzzing::{covers, covers_namespace};
 use gtm_host::plugin::{HttpGrant, NamespaceGrant};
-use http::Uri;
+use http::{Method, Uri};
 
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some((grant, asked)) = text.split_once('\t') else { return };
-    if let (Ok(granted), Ok(uri)) = (grant.parse::<HttpGrant>(), asked.parse::<Uri>()) {
-        of_http(grant, &granted, &uri);
+    let (method, uri) = asked.split_once(' ').unwrap_or(("GET", asked));
+    if let (Ok(granted), Ok(method), Ok(uri)) = (grant.parse::<HttpGrant>(), method.parse(), uri.parse()) {
+        of_http(grant, &granted, &method, &uri);
     }
     if let Ok(granted) = NamespaceGrant::new(grant) {
         of_namespace(grant, &granted, asked);
     }
 }
 
-fn of_http(grant: &str, granted: &HttpGrant, uri: &Uri) {
+fn of_http(grant: &str, granted: &HttpGrant, method: &Method, uri: &Uri) {
     assert!(!grant.contains('@'), "a grant with a user was taken");
-    // The server that is shown of it is the same grant, or one of more where it is of some methods and paths only.
+    let names_method = |names: &str| names.split(',').any(|name| name == method.as_str());
+    let is_by_method = grant.split_once(' ').is_none_or(|(names, _)| names_method(names));
+    // The server that is shown of it is the same grant by these methods, or one of more where it is of some paths only.
     let shown = granted.to_string();
-    let is_whole = !shown.contains(" (only ");
+    let is_whole = !shown.contains(" (only at ");
     let shown = shown.split(' ').next().unwrap_or_default();
     let again = shown.parse::<HttpGrant>();
     let again = again.unwrap_or_else(|error| panic!("{grant:?} is shown as {shown:?}: {error}"));
-    let (again, covered) = (covers(&again, uri), covers(granted, uri));
-    assert!(if is_whole { again == covered } else { again || !covered }, "{shown} {uri}");
-    if !covers(granted, uri) {
+    let (again, covered) = (covers(&again, method, uri) && is_by_method, covers(granted, method, uri));
+    assert!(if is_whole { again == covered } else { again || !covered }, "{grant} {method} {uri}");
+    if !covered {
         return;
     }
     let (scheme, rest) = shown.split_once("://").expect("a scheme is shown");

@@ -11,7 +11,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, Error};
 
 use super::find::find;
-use super::transport::SocketConnector;
+use super::transport::{OtherUser, SocketConnector};
 use super::{AdminAddress, token};
 use crate::delivery::{HostStatus, Swapped};
 
@@ -45,6 +45,17 @@ pub enum ClientError {
         address: String,
         /// What the system says.
         reason: Box<Error>,
+    },
+    /// Another user's program listens.
+    #[error(
+        "the socket {address} is of the user with the number {user}, so what answers there is not believed. help: run this as that \
+         user, or check the path"
+    )]
+    OtherUser {
+        /// Where.
+        address: String,
+        /// The user.
+        user: u32,
     },
     /// No socket of this user's hosts answers.
     #[error("{}", no_host(name.as_deref(), directories))]
@@ -230,8 +241,16 @@ impl AdminClient {
         answer: Result<Response<Body>, Error>,
     ) -> Result<T, ClientError> {
         let address = || self.address.clone();
-        let mut answer = answer
-            .map_err(|reason| ClientError::Unreachable { address: address(), reason: Box::new(reason) })?;
+        let mut answer = answer.map_err(|reason| {
+            let other = match &reason {
+                Error::Other(other) => other.downcast_ref::<OtherUser>(),
+                _ => None,
+            };
+            match other {
+                Some(OtherUser(user)) => ClientError::OtherUser { address: address(), user: *user },
+                None => ClientError::Unreachable { address: address(), reason: Box::new(reason) },
+            }
+        })?;
         let strange = |reason: String| ClientError::Strange { address: address(), reason };
         let status = answer.status();
         let body = answer.body_mut().with_config().limit(LONGEST).read_to_vec();

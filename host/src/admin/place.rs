@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::own::refuse_writers;
+use crate::own::refuse_makers;
 
 /// The directory in each place that users have for such files.
 const NAME: &str = "gtm-host";
@@ -53,7 +53,7 @@ pub(super) fn check(directory: &Path) -> io::Result<()> {
     if !metadata.is_dir() {
         return Err(io::Error::other(format!("{} is not a directory", directory.display())));
     }
-    refuse_writers(directory, &metadata).map_err(io::Error::other)
+    refuse_makers(directory, &metadata)
 }
 
 /// The names that the socket of a host of this pipeline may have, the first that is free first.
@@ -106,8 +106,10 @@ mod tests {
         let directory = above.path().join("gtm-host");
         make(&directory).unwrap();
         assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(make(&directory).is_err());
+        for mode in [0o777, 0o1777] {
+            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(make(&directory).is_err(), "{mode:o}");
+        }
         let link = above.path().join("link");
         std::os::unix::fs::symlink(above.path(), &link).unwrap();
         assert!(make(&link).is_err() && make(&above.path().join("no/such")).is_err());

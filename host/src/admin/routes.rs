@@ -19,7 +19,7 @@ use super::access::Peer;
 use super::metrics::Metrics;
 use super::text_format::TextFormat;
 use crate::audit::Actor;
-use crate::delivery::{Control, ControlError, HostStatus, Standing, Swapped};
+use crate::delivery::{Control, ControlError, HostStatus, Standing, Swapped, Told};
 use crate::source::{NoStart, Start};
 
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
@@ -92,8 +92,11 @@ async fn pause(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Which { plugin }) = which?;
-    let done = control.pause(plugin.as_deref()).await;
-    audited(peer, "pause", plugin.as_deref(), None, done)
+    carried_out(async move {
+        let told = control.pause(plugin.as_deref()).await;
+        recorded(peer, "pause", plugin.as_deref(), None, told)
+    })
+    .await
 }
 
 async fn resume(
@@ -102,8 +105,11 @@ async fn resume(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(Which { plugin }) = which?;
-    let done = control.resume(plugin.as_deref()).await;
-    audited(peer, "resume", plugin.as_deref(), None, done)
+    carried_out(async move {
+        let told = control.resume(plugin.as_deref()).await;
+        recorded(peer, "resume", plugin.as_deref(), None, told)
+    })
+    .await
 }
 
 async fn seek(
@@ -113,8 +119,11 @@ async fn seek(
 ) -> Result<Response, Refused> {
     let Query(Seek { plugin, to }) = seek?;
     let start = Start::parse(&to, SystemTime::now())?;
-    let done = control.seek(plugin.as_deref(), &start).await;
-    audited(peer, "seek", plugin.as_deref(), Some(&to), done)
+    carried_out(async move {
+        let told = control.seek(plugin.as_deref(), &start).await;
+        recorded(peer, "seek", plugin.as_deref(), Some(&to), told)
+    })
+    .await
 }
 
 async fn swap(
@@ -124,35 +133,65 @@ async fn swap(
 ) -> Result<Response, Refused> {
     let Query(Swap { plugin, file }) = swap?;
     let actor = Actor::from(peer);
-    match control.swap(&plugin, &file).await {
-        Ok(Swapped { version, warning }) => {
-            actor.did("swap", &plugin, Some(&version));
-            Ok(Json(json!({ "plugins": [plugin], "version": version, "warning": warning })).into_response())
+    carried_out(async move {
+        match control.swap(&plugin, &file).await {
+            Ok(Swapped { version, warning }) => {
+                actor.did("swap", &plugin, Some(&version));
+                let answer = json!({ "plugins": [plugin], "version": version, "warning": warning });
+                Ok(Json(answer).into_response())
+            }
+            Err(error) => {
+                actor.was_refused("swap", &plugin, Some(&file.display()), &error);
+                Err(error.into())
+            }
         }
-        Err(error) => {
-            actor.was_refused("swap", &plugin, Some(&file.display()), &error);
-            Err(error.into())
-        }
+    })
+    .await
+}
+
+/// Waits for a command and the record of it. Both go on if the client leaves: the server drops the handler then, and what a plugin was
+/// told, it does all the same.
+async fn carried_out(
+    command: impl Future<Output = Result<Response, Refused>> + Send + 'static,
+) -> Result<Response, Refused> {
+    match tokio::spawn(command).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(ControlError::Stopping.into()),
+        },
     }
 }
 
-/// Records what was asked for, and answers.
-fn audited(
+/// Records what each plugin was told, and answers.
+fn recorded(
     peer: Peer,
     action: &str,
     plugin: Option<&str>,
     to: Option<&dyn Display>,
-    done: Result<Vec<String>, ControlError>,
+    told: Result<Vec<Told>, ControlError>,
 ) -> Result<Response, Refused> {
     let actor = Actor::from(peer);
-    match done {
-        Ok(plugins) => {
-            plugins.iter().for_each(|plugin| actor.did(action, plugin, to));
-            Ok(told(&plugins))
+    let told = told.inspect_err(|error| actor.was_refused(action, plugin.unwrap_or("*"), to, error))?;
+    let (mut plugins, mut failed) = (Vec::new(), None);
+    for Told { plugin, done } in told {
+        match done {
+            Ok(()) => {
+                actor.did(action, &plugin, to);
+                plugins.push(plugin);
+            }
+            Err(error) => {
+                actor.was_refused(action, &plugin, to, &error);
+                failed.get_or_insert((plugin, error));
+            }
         }
-        Err(error) => {
-            actor.was_refused(action, plugin.unwrap_or("*"), to, &error);
-            Err(error.into())
+    }
+    match failed {
+        None => Ok(Json(json!({ "plugins": plugins })).into_response()),
+        Some((_, error)) if plugins.is_empty() => Err(error.into()),
+        Some((plugin, reason)) => {
+            let (reason, done) = (Box::new(reason), plugins.join(", "));
+            Err(ControlError::Partly { plugin, reason, done }.into())
         }
     }
 }
@@ -179,11 +218,6 @@ fn shown(metrics: &Metrics, headers: &HeaderMap) -> Response {
     }
 }
 
-/// Which plugins do as they were told.
-fn told(plugins: &[String]) -> Response {
-    Json(json!({ "plugins": plugins })).into_response()
-}
-
 /// What is not done.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
@@ -205,10 +239,57 @@ impl IntoResponse for Refused {
                 ControlError::Standby { .. }
                 | ControlError::Stopped { .. }
                 | ControlError::Seek(_)
-                | ControlError::Swap { .. },
+                | ControlError::Swap { .. }
+                | ControlError::SwapUnderWay
+                | ControlError::Partly { .. },
             ) => StatusCode::CONFLICT,
             Self::Control(ControlError::Starting | ControlError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
         };
         refusal(status, self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_plugin_that_was_told_is_recorded_with_what_became_of_it() {
+        let told = |plugin: &str, done| Told { plugin: plugin.to_owned(), done };
+        let all = vec![told("a", Ok(())), told("b", Err(ControlError::Stopping)), told("c", Ok(()))];
+        let log = Log::default();
+        let kept = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
+        let answer = tracing::subscriber::with_default(subscriber, || {
+            recorded(Peer::User(7), "pause", None, None, Ok(all))
+        });
+        let refused = answer.unwrap_err();
+        assert_eq!(refused.to_string(), "the plugin b does not: this host is stopping. These do: a, c");
+        assert_eq!(refused.into_response().status(), StatusCode::CONFLICT);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let outcomes: Vec<_> = log
+            .lines()
+            .map(|line| (line.contains("outcome=\"done\""), line.contains("plugin=\"b\"")))
+            .collect();
+        assert_eq!(outcomes, [(true, false), (false, true), (true, false)], "{log}");
+        assert!(!log.contains("plugin=\"*\""), "{log}");
     }
 }

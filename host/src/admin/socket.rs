@@ -9,8 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::place;
-use crate::own::refuse_writers;
+use crate::own::{refuse_makers, refuse_owner};
 
 /// A socket that is listened at. It is removed when this is dropped.
 #[derive(Debug)]
@@ -41,7 +43,8 @@ impl Socket {
             _ => Path::new("."),
         };
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        refuse_writers(directory, &std::fs::metadata(directory)?).map_err(io::Error::other)?;
+        // Whoever may make a file there could listen while this host does not, and tell the commands of its user anything.
+        refuse_makers(directory, &std::fs::metadata(directory)?)?;
         Self::try_bind(path)?
             .ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "another host listens there"))
     }
@@ -78,14 +81,22 @@ impl Socket {
     fn try_bind(path: &Path) -> io::Result<Option<(Self, UnixListener)>> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(beside)?;
+        let beside = PathBuf::from(beside);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?);
+        let lock = options.open(&beside)?;
+        refuse_owner(&beside, &lock.metadata()?).map_err(io::Error::other)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         match std::fs::symlink_metadata(path) {
-            Ok(left) if left.file_type().is_socket() => std::fs::remove_file(path)?,
+            Ok(left) if left.file_type().is_socket() => {
+                refuse_owner(path, &left).map_err(io::Error::other)?;
+                std::fs::remove_file(path)?;
+            }
             Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is a file, not a socket")),
             Err(_) => {}
         }
@@ -121,6 +132,23 @@ mod tests {
         // As a host leaves it that is killed.
         drop(UnixListener::bind(&path).unwrap());
         assert_eq!(name(&Socket::within(&directory, "shop").unwrap()), "shop.sock");
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_and_a_directory_for_all_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("host.sock");
+        std::os::unix::fs::symlink(directory.path().join("made"), directory.path().join("host.sock.lock"))
+            .unwrap();
+        Socket::bind(&path).unwrap_err();
+        assert!(!directory.path().join("made").exists());
+        std::fs::remove_file(directory.path().join("host.sock.lock")).unwrap();
+        let mode = |mode| std::fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+        mode(0o1777);
+        let said = Socket::bind(&path).unwrap_err().to_string();
+        assert!(said.contains("every user of this machine may make files in"), "{said}");
+        mode(0o700);
+        Socket::bind(&path).unwrap();
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
 }
 
 /// The fields of an event in a line of text: the message, then `name=value`. An event is one line, whatever is in it, and a
-/// value that has spaces or quotes in it is quoted.
+/// value that has spaces or quotes in it is quoted, with its backslashes and quotes escaped.
 #[derive(Debug)]
 struct TextFields;
 
@@ -76,10 +76,14 @@ impl Line<'_> {
         if field.name() == "message" {
             return self.writer.write_str(&text::line(value));
         }
-        let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '=');
+        let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '=' | '\\');
         match !value.is_empty() && value.chars().all(is_plain) {
             true => write!(self.writer, "{}={}", field.name(), text::line(value)),
-            false => write!(self.writer, "{}=\"{}\"", field.name(), text::line(&value.replace('"', "\\\""))),
+            false => {
+                // Backslashes first, or one before a quote would take the escape away.
+                let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+                write!(self.writer, "{}=\"{}\"", field.name(), text::line(&escaped))
+            }
         }
     }
 }
@@ -93,5 +97,71 @@ impl Visit for Line<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The fields of a line, as one who knows how values are quoted reads them.
+    fn fields(line: &str) -> Vec<(String, String)> {
+        let (mut fields, mut rest) = (Vec::new(), line);
+        while let Some((name, after)) = rest.split_once('=') {
+            let name = name.trim_start().to_owned();
+            let Some(quoted) = after.strip_prefix('"') else {
+                let (value, left) = after.split_once(' ').unwrap_or((after, ""));
+                fields.push((name, value.to_owned()));
+                rest = left;
+                continue;
+            };
+            let (mut value, mut characters) = (String::new(), quoted.chars());
+            while let Some(character) = characters.next().filter(|character| *character != '"') {
+                value.push(if character == '\\' { characters.next().unwrap() } else { character });
+            }
+            fields.push((name, value));
+            rest = characters.as_str();
+        }
+        fields
+    }
+
+    #[test]
+    fn no_value_of_a_field_makes_up_another() {
+        for value in [
+            r#"/x\" outcome=done user=0 a=""#,
+            r#"/x\\" outcome=done"#,
+            r"a\",
+            r"\",
+            r#"""#,
+            "a=b",
+            "plain",
+            r"C:\a b",
+        ] {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+            let log = log.without_time().with_level(false).with_target(false).fmt_fields(TextFields).finish();
+            tracing::subscriber::with_default(log, || tracing::info!(detail = value, user = 7));
+            let line = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let expected = [("detail".to_owned(), value.to_owned()), ("user".to_owned(), "7".to_owned())];
+            assert_eq!(fields(line.trim()), expected, "{line}");
+        }
     }
 }

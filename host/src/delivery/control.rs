@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
@@ -18,6 +18,17 @@ use crate::source::{SourceHealth, Start};
 #[derive(Clone)]
 pub struct Control {
     host: Arc<Mutex<Host>>,
+    /// One swap at a time: each holds a file in memory, and waits for the compiler.
+    swapping: Arc<Semaphore>,
+}
+
+/// What became of a command, of one plugin.
+#[derive(Debug)]
+pub struct Told {
+    /// The plugin.
+    pub plugin: String,
+    /// Whether it does as it was told, or why not.
+    pub done: Result<(), ControlError>,
 }
 
 struct Host {
@@ -151,6 +162,19 @@ pub enum ControlError {
         /// Why it stays so.
         reason: Box<LoadError>,
     },
+    /// One swap is carried out at a time.
+    #[error("another swap is under way. help: try again when it has ended, as the log of the host says")]
+    SwapUnderWay,
+    /// Of several plugins, some do as they were told.
+    #[error("the plugin {plugin} does not: {reason}. These do: {done}")]
+    Partly {
+        /// The first that does not.
+        plugin: String,
+        /// Why.
+        reason: Box<ControlError>,
+        /// Those that do.
+        done: String,
+    },
     /// The plugin does not run.
     #[error(
         "the plugin {name} has stopped: {reason}. It begins again when its file or the settings change (SIGHUP)"
@@ -178,7 +202,7 @@ impl Control {
             shutdown,
             swap_from: SwapFrom::default(),
         };
-        Self { host: Arc::new(Mutex::new(host)) }
+        Self { host: Arc::new(Mutex::new(host)), swapping: Arc::new(Semaphore::new(1)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Host> {
@@ -239,29 +263,29 @@ impl Control {
         named.is_none_or(|plugin| stopped(&**plugin).is_some())
     }
 
-    /// Hands no more ops to this plugin; none: to any. The ops in work are finished. Gives back the names of those that
-    /// were told.
+    /// Hands no more ops to this plugin; none: to any. The ops in work are finished. Returns what became of it, of each plugin
+    /// that was told.
     ///
     /// # Errors
-    /// See [`ControlError`].
-    pub async fn pause(&self, plugin: Option<&str>) -> Result<Vec<String>, ControlError> {
+    /// See [`ControlError`]. No plugin was told, then.
+    pub async fn pause(&self, plugin: Option<&str>) -> Result<Vec<Told>, ControlError> {
         tell(self.named(plugin)?, Command::Pause).await
     }
 
-    /// Goes on with a plugin that was paused; none: with all. Gives back the names of those that were told.
+    /// Resumes a plugin that was paused; none: all. Returns what became of it, of each plugin that was told.
     ///
     /// # Errors
-    /// See [`ControlError`].
-    pub async fn resume(&self, plugin: Option<&str>) -> Result<Vec<String>, ControlError> {
+    /// See [`ControlError`]. No plugin was told, then.
+    pub async fn resume(&self, plugin: Option<&str>) -> Result<Vec<Told>, ControlError> {
         tell(self.named(plugin)?, Command::Resume).await
     }
 
     /// Goes on with this plugin, or the only one there is, from `to` on, back or forth. The ops in work are finished,
-    /// those that are queued dropped. Gives back its name.
+    /// those that are queued dropped. Returns what became of it.
     ///
     /// # Errors
-    /// See [`ControlError`]. Where it cannot be read from there, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<String>, ControlError> {
+    /// See [`ControlError`]. The plugin was not told, then. Where it cannot be read from there, nothing has changed.
+    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<Told>, ControlError> {
         let plugins = self.named(plugin)?;
         // One of them might go there, and another not.
         if plugins.len() > 1 {
@@ -281,6 +305,8 @@ impl Control {
         if let Some(error) = stopped(&*plugin) {
             return Err(error);
         }
+        let permit = Arc::clone(&self.swapping).try_acquire_owned();
+        let permit = permit.map_err(|_| ControlError::SwapUnderWay)?;
         let (slot, file) = (plugin.slot().clone(), file.to_owned());
         let (name, from) = (plugin.name(), file.clone());
         tracing::info!(
@@ -291,9 +317,11 @@ impl Control {
         let current = slot.current();
         let (path, before) = (file.clone(), current.clone());
         let allowed = self.lock().swap_from.clone();
-        let loaded = tokio::task::spawn_blocking(move || current.successor_from(&file, &allowed)).await;
+        // It goes on although nobody waits for it any more, and so does the permit.
+        let load = move || (current.successor_from(&file, &allowed), permit);
+        let loaded = tokio::task::spawn_blocking(load).await;
         let version = slot.current().version().to_owned();
-        let successor = loaded.map_err(|_| ControlError::Stopping)?;
+        let (successor, _permit) = loaded.map_err(|_| ControlError::Stopping)?;
         let swapped = successor.and_then(|successor| {
             let swapped = Swapped::new(&from, &before, &successor);
             slot.swap(successor).map_err(|reason| LoadError::NoRoom { path, reason })?;
@@ -336,24 +364,26 @@ fn listed(plugins: &[Arc<dyn Steered>]) -> String {
     plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ")
 }
 
+/// Tells them one after the other, also after one that does not do it.
 async fn tell(
     plugins: Vec<Arc<dyn Steered>>,
     command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> Command,
-) -> Result<Vec<String>, ControlError> {
-    let mut told = Vec::new();
-    let all = plugins.len();
+) -> Result<Vec<Told>, ControlError> {
+    let mut all = Vec::new();
+    let are_several = plugins.len() > 1;
     for plugin in plugins {
         match stopped(&*plugin) {
             // Where all are told, those that run are.
-            Some(_) if all > 1 => continue,
+            Some(_) if are_several => continue,
             Some(error) => return Err(error),
             None => {}
         }
         let (sender, answer) = oneshot::channel();
-        let sent = plugin.commands().send(command(sender)).await;
-        sent.map_err(|_| ControlError::Stopping)?;
-        answer.await.map_err(|_| ControlError::Stopping)??;
-        told.push(plugin.name().to_owned());
+        let done = match plugin.commands().send(command(sender)).await {
+            Ok(()) => answer.await.unwrap_or(Err(ControlError::Stopping)),
+            Err(_) => Err(ControlError::Stopping),
+        };
+        all.push(Told { plugin: plugin.name().to_owned(), done });
     }
-    Ok(told)
+    Ok(all)
 }

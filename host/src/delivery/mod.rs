@@ -35,7 +35,7 @@ mod works;
 
 pub use breaker::BreakerPolicy;
 pub use checkpoint::CheckpointLike;
-pub use control::{Control, ControlError};
+pub use control::{Control, ControlError, Told};
 pub use host::{Change, Stop, Turn, run_all};
 pub use ordering::Ordering;
 pub use pipeline::{Ended, Mine, Pipeline, PipelineError, Reached};

@@ -1,7 +1,7 @@
 //! What the fuzzers call that is for nobody else to call: no part of the interface of this library.
 
 use bson::RawDocument;
-use http::{HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::capabilities::{http as requests, mongodb};
 use super::grants::{HttpGrant, NamespaceGrant};
@@ -18,9 +18,9 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &[u8])]) -> Option<(Re
     requests::built(method, url, headers, &added)
 }
 
-/// Whether a request to this URI is granted.
-pub fn covers(grant: &HttpGrant, uri: &Uri) -> bool {
-    grant.covers(&http::Method::GET, uri)
+/// Whether a request to this URI by this method is granted.
+pub fn covers(grant: &HttpGrant, method: &Method, uri: &Uri) -> bool {
+    grant.covers(method, uri)
 }
 
 /// Whether this namespace is granted.

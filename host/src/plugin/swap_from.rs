@@ -1,9 +1,12 @@
 //! The directories from which a swap may take files, where somebody names one to a running host.
 //!
-//! A file is opened without being read, it is seen where that is with all links followed, and then the same one is read.
+//! A file is opened without being read, it is seen where that is with all links followed, and then the same one is read. Where it is
+//! counts as this process sees it: a process in a container has other files at the same paths.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::load_error::LoadError;
@@ -46,6 +49,13 @@ impl SwapFrom {
     }
 }
 
+/// Checks that this file is the one at this path, which has no links in it.
+fn same(file: &File, at: &Path) -> io::Result<()> {
+    let (opened, there) = (file.metadata()?, std::fs::symlink_metadata(at)?);
+    let is_same = (opened.dev(), opened.ino()) == (there.dev(), there.ino());
+    if is_same { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
 /// A handle of a file that is not read, so that a device or a pipe does nothing; where it is; and the same to be read.
 #[cfg(target_os = "linux")]
 mod handle {
@@ -59,7 +69,8 @@ mod handle {
     pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
         let file = File::from(open_with(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
         let at = std::fs::read_link(of(&file))?;
-        Ok((file, at))
+        // The path is that within the mount namespace of the file, which may be another; and one that was removed has none.
+        super::same(&file, &at).map(|()| (file, at))
     }
 
     pub(super) fn readable(file: File) -> io::Result<File> {
@@ -75,7 +86,6 @@ mod handle {
 mod handle {
     use std::fs::File;
     use std::io;
-    use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
 
     use rustix::fs::{Mode, OFlags, open as open_with};
@@ -85,9 +95,8 @@ mod handle {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(open_with(&at, flags, Mode::empty())?);
         // A directory on the way may have become a link meanwhile: then it is another file that is there now, or leads elsewhere.
-        let (opened, there) = (file.metadata()?, std::fs::symlink_metadata(&at)?);
-        let is_same = (opened.dev(), opened.ino()) == (there.dev(), there.ino()) && at.canonicalize()? == at;
-        if is_same { Ok((file, at)) } else { Err(io::ErrorKind::NotFound.into()) }
+        super::same(&file, &at)?;
+        if at.canonicalize()? == at { Ok((file, at)) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     pub(super) fn readable(file: File) -> io::Result<File> {
@@ -141,6 +150,25 @@ mod tests {
         assert!(matches!(taken("q", "own/a"), Err(LoadError::Elsewhere { .. })), "another plugin's");
         assert!(matches!(taken("p", "own/none"), Err(LoadError::Unreadable { .. })));
         assert!(matches!(taken("p", "named/below"), Err(LoadError::NoFile { .. })));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_is_not_at_its_path_here_is_not_taken() {
+        use std::os::fd::AsRawFd;
+
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a");
+        std::fs::write(&path, "removed").unwrap();
+        let open = File::open(&path).unwrap();
+        // The link of a process leads to the file itself: here to one that has the path of another, as one of another mount namespace has.
+        let link = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        let from = SwapFrom { directories: vec![place.path().to_owned()], ..SwapFrom::default() };
+        from.open("p", &link).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(from.open("p", &link), Err(LoadError::Unreadable { .. })), "there is none");
+        std::fs::write(std::fs::read_link(&link).unwrap(), "another").unwrap();
+        assert!(matches!(from.open("p", &link), Err(LoadError::Unreadable { .. })), "there is another");
     }
 
     #[test]

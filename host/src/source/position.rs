@@ -37,12 +37,18 @@ impl Position {
     }
 
     /// Returns the cluster time of the position: everything before it was read, and perhaps some of that time. None: the
-    /// server does not write it into its resume tokens.
+    /// server does not write it into its resume tokens, or nothing was read yet.
     pub fn cluster_time(&self) -> Option<Timestamp> {
         match self {
             Self::ChangeStream(token) => token.cluster_time(),
-            _ => self.timestamp(),
+            _ => self.timestamp().filter(|_| !self.is_before_all()),
         }
+    }
+
+    /// Whether it is before all that any oplog has, where it is read from its oldest entry on: nothing was read, and no entry has
+    /// this time.
+    pub fn is_before_all(&self) -> bool {
+        self.timestamp() == Some(Timestamp::default())
     }
 
     /// Returns the position in an oplog after which everything comes that is of this time or later.

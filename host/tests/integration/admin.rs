@@ -291,8 +291,10 @@ fn what_cannot_be_listened_to_is_said_before_anything_is_done() {
         in_use.contains(&format!("cannot listen on {address}")) && in_use.contains("--admin"),
         "{in_use}"
     );
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let file = file.path().to_str().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("precious");
+    std::fs::write(&file, "data").unwrap();
+    let file = file.to_str().unwrap();
     let not_a_socket = said(&["--admin", file]);
     assert!(not_a_socket.contains(&format!("cannot listen on {file}: it is a file")), "{not_a_socket}");
     let empty = said(&["--admin", "127.0.0.1:0", "--admin-token", ""]);

@@ -1,6 +1,6 @@
 //! Who may steer a host, from where, and what is recorded of it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -149,6 +149,31 @@ fn another_user_steers_nothing_by_the_socket() {
     }
 }
 
+#[test]
+#[expect(clippy::print_stderr, reason = "for who reads what was tested")]
+fn a_socket_of_another_user_is_not_believed() {
+    if own_user() != 0 {
+        eprintln!("not tested, as only root can act as another user");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let socket = directory.path().join("host.sock").to_str().unwrap().to_owned();
+    let listening = "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\n\
+                     s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('listening', flush=True)\n\
+                     c, _ = s.accept()\nwhile c.recv(4096): print('asked', flush=True)";
+    let mut command = Command::new("python3");
+    let mut child =
+        command.args(["-c", listening, &socket]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "listening");
+    let (code, out, said) = run(&["swap", "p", "/dev/null", "--admin", &socket]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains(&format!("the socket {socket} is of the user with the number 65534")), "{said}");
+    child.wait().unwrap();
+    assert!(lines.next().is_none(), "nothing is sent to it");
+}
+
 #[tokio::test]
 async fn a_host_makes_a_token_for_tcp_that_commands_of_its_user_find() {
     let server = Server::ready().unwrap();
@@ -226,6 +251,37 @@ async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
     host.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, log) = host.all();
     assert_eq!((code, audit(&log).len()), (Some(0), log.len()), "nothing else is logged: {log:?}");
+}
+
+#[tokio::test]
+async fn what_a_client_told_that_has_left_is_done_and_recorded_and_one_swap_at_a_time() {
+    let server = Server::ready().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    put(plugin("print_ops"), at("p.wasm").as_ref());
+    put_another("print_ops", 1, at("other.wasm").as_ref());
+    let (file, cache) = (at("p.wasm"), at("cache"));
+    let mut host = Host::tailing(&["--plugin", &file, "--uri", server.uri(), "--cache-dir", &cache]);
+    let socket = host.socket();
+    let swap = |file: &str| format!("POST /swap?plugin=p&file={}", at(file));
+    // A swap waits for its turn to compile.
+    let turn = std::fs::File::options().write(true).open(format!("{cache}/compiled/lock")).unwrap();
+    turn.lock().unwrap();
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(format!("{} HTTP/1.1\r\nHost: x\r\n\r\n", swap("other.wasm")).as_bytes()).unwrap();
+    host.wait_for("told to swap");
+    drop(stream);
+    for _ in 0..3 {
+        let (status, said) = ask(&socket, &swap("other.wasm"));
+        assert_eq!((status, said.contains("another swap is under way")), (409, true), "{said}");
+        host.wait_until("the refusal", |line| message(line) == "swap" && line["outcome"] == "refused");
+    }
+    turn.unlock().unwrap();
+    let done = host.wait_until("the swap", |line| message(line) == "swap" && line["outcome"] == "done");
+    assert_eq!((&done["plugin"], &done["via"]), (&json!("p"), &json!("socket")));
+    let (status, said) = ask(&socket, &swap("p.wasm"));
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(host.stop().0, Some(0));
 }
 
 #[tokio::test]

@@ -89,8 +89,11 @@ pub(super) async fn reset(
     refuse_if_live(arguments, settings, &keys).await?;
     let mut removed = 0_u64;
     for key in &keys {
-        removed += u64::from(store.remove_checkpoint(key).await?);
-        Actor::Command.did("reset checkpoint", &key.plugin, Some(key));
+        // Another may have removed it meanwhile.
+        if store.remove_checkpoint(key).await? {
+            Actor::Command.did("reset checkpoint", &key.plugin, Some(key));
+            removed += 1;
+        }
         store.remove_snapshot_progress(key).await?;
     }
     match arguments.place.output {

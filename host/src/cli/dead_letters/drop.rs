@@ -25,8 +25,11 @@ pub(super) async fn run(
     while !shutdown.is_cancelled()
         && let Some(letter) = letters.next().await?
     {
-        dropped += u64::from(store.drop_dead_letter(&letter.id).await?);
-        Actor::Command.did("drop dead letter", &letter.plugin, Some(&letter.id));
+        // Another may have dropped it meanwhile.
+        if store.drop_dead_letter(&letter.id).await? {
+            Actor::Command.did("drop dead letter", &letter.plugin, Some(&letter.id));
+            dropped += 1;
+        }
     }
     if dropped == 0 {
         known::check(store, settings, arguments.plugin.as_deref()).await?;

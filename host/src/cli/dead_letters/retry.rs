@@ -50,13 +50,19 @@ pub(super) async fn run(
             left += 1;
             continue;
         };
-        Actor::Command.did("retry dead letter", &letter.plugin, Some(&letter.id));
-        match attempt(handler, letter).await? {
+        let (id, plugin) = (letter.id.clone(), letter.plugin.clone());
+        let record = |became: &str| {
+            Actor::Command.did("retry dead letter", &plugin, Some(&format!("{id}, {became}")));
+        };
+        let attempted = attempt(handler, letter).await;
+        match attempted.inspect_err(|_| record("which stays as it is"))? {
             Ok(id) => {
+                record("which is handled");
                 store.drop_dead_letter(&id).await?;
                 handled += 1;
             }
             Err(letter) => {
+                record("which failed again");
                 tracing::warn!(
                     plugin = letter.plugin,
                     "the dead letter {} failed again: {}",

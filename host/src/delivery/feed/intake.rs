@@ -138,8 +138,11 @@ impl Intake {
     }
 
     /// Keeps where a plugin begins that has no checkpoint, before anything is read from there: a host that ends now, or loses its
-    /// lease, goes on from there.
+    /// lease, goes on from there. Before the first entry of an oplog there is no such position: it begins there again.
     async fn begin(&mut self, at: &Position) {
+        if at.is_before_all() {
+            return;
+        }
         let Some((checkpointer, reached)) = self.beginning.take() else { return };
         if self.progress.position().is_some() {
             return;
@@ -156,6 +159,7 @@ impl Intake {
     /// Says what is read, once.
     fn say(&mut self, at: Option<&Position>) {
         if let Some(source) = self.source.take() {
+            let at = at.filter(|at| !at.is_before_all());
             let from = at.map(|at| format!(", from {at} on")).unwrap_or_default();
             tracing::info!(plugin = &*self.plugin, "tailing {source}{from}");
         }
@@ -294,6 +298,7 @@ impl Intake {
         }
         // Only the first reading is after a snapshot.
         self.follow.snapshot &= of_snapshot;
+        let read = read.filter(|read| !read.is_before_all());
         ops.retain(|op| (self.mine)(op));
         match &read {
             // What was handed on is done in its order: from then on, it is what says how far all is done.

@@ -17,7 +17,7 @@ pub struct PathPattern {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "\"{0}\" is not a path that can be granted: it begins with /, as in /orders/*, and has no query, no . or .. between slashes, and no \
-     slash or backslash as %2f or %5c"
+     slash, backslash or semicolon as %2f, %5c or %3b"
 )]
 pub struct NoPathPattern(String);
 
@@ -42,14 +42,14 @@ impl PathPattern {
     }
 }
 
-/// Whether a server may take a path for another one: if it has a segment `.` or `..`, an empty one, or a slash that is hidden from
-/// whoever does not decode it.
+/// Whether a server may take a path for another one: if it has a segment `.` or `..`, an empty one, or a slash or
+/// semicolon that is hidden from whoever does not decode it.
 fn is_ambiguous(path: &str) -> bool {
     let decoded = path.to_ascii_lowercase().replace("%2e", ".");
     let mut segments = decoded.split('/');
     // A parameter may follow, which some servers cut off first.
     let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    let hidden = ["%2f", "%5c", "\\", "%25", "%00"].iter().any(|hidden| decoded.contains(hidden));
+    let hidden = ["%2f", "%5c", "%3b", "\\", "%25", "%00"].iter().any(|hidden| decoded.contains(hidden));
     hidden || path.contains("//") || segments.any(is_dots)
 }
 
@@ -89,6 +89,9 @@ mod tests {
             ("/orders/*", "/orders/../admin"),
             ("/orders/*", "/orders/%2E%2e/admin"),
             ("/orders/*", "/orders/..;x/admin"),
+            ("/orders/*", "/orders/..%3bx/admin"),
+            ("/orders/*", "/orders/%2e.%3Bx/admin"),
+            ("/orders/*", "/orders/1%3Bx"),
             ("/orders/*", "/orders/..%2fadmin"),
             ("/orders/*", "/orders/..%5cadmin"),
             ("/orders/*", "/orders/%252e%252e/admin"),
@@ -97,7 +100,7 @@ mod tests {
         ] {
             assert!(!covers(pattern, path), "{pattern} {path}");
         }
-        for odd in ["", "orders", "*", "/a?b", "/a/../b", "/a%2fb", "//a"] {
+        for odd in ["", "orders", "*", "/a?b", "/a/../b", "/a%2fb", "/a%3Bb", "//a"] {
             assert!(PathPattern::new(odd).is_err(), "{odd}");
         }
     }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use xtask::testbed::Server;
 
 use super::ledger::Writer;
-use crate::support::{Database, Host, message, plugin, run};
+use crate::support::{Database, Host, eventually, message, plugin, run};
 
 /// Waits until an insert of each of these documents was printed. Others may come before.
 fn wait_for_all(host: &mut Host, own: &Database, ids: std::ops::RangeInclusive<i64>) {
@@ -83,6 +83,43 @@ async fn who_is_killed_before_it_read_anything_goes_on_where_it_began() {
 #[tokio::test]
 async fn who_is_killed_before_its_change_stream_said_anything_goes_on_where_it_began() {
     begins_where_it_began("change-stream").await;
+}
+
+/// Until something was read, nothing says how far that is.
+#[tokio::test]
+async fn who_begins_at_the_oldest_entry_is_nowhere_until_it_has_read_one() {
+    let mut scene = Scene::new().await;
+    let store = format!("file:{}", scene.directory.path().display());
+    let (uri, oplog, trivial) =
+        (scene.server.uri().to_owned(), scene.writer.oplog.clone(), plugin("trivial"));
+    let place = ["--store", &store, "--name", "starts"];
+    let from = ["--plugin", &trivial, "--uri", &uri, "--oplog", &oplog, "--start", "oldest"];
+    let start = || Host::tailing(&[&place[..], &from, &["--admin", "127.0.0.1:0"]].concat());
+    let host = start();
+    // It has found that there is nothing.
+    eventually("it has read to the end", async || host.status()["plugins"][0]["lagSeconds"] == 0.0).await;
+    let status = host.status()["plugins"][0].clone();
+    for field in ["position", "positionSeconds", "checkpoint"] {
+        assert_eq!(status[field], Value::Null, "{field}: {status}");
+    }
+    assert_eq!(host.stop().0, Some(0));
+    let (code, out, said) = run(&[&["checkpoints", "list", "--output", "json"][..], &place].concat());
+    assert!(code.is_some() && !out.contains("\"position\""), "{out}{said}");
+
+    scene.writer.write(3).await;
+    let host = start();
+    host.wait_for_position(".3").await;
+    // Who was sent there is at no time, either.
+    let admin = ["--admin", &host.address()];
+    assert_eq!(run(&[&["pause"][..], &admin].concat()).0, Some(0));
+    assert_eq!(run(&[&["seek", "oldest"][..], &admin].concat()).0, Some(0));
+    let status = host.status()["plugins"][0].clone();
+    assert_eq!(status["positionSeconds"], Value::Null, "{status}");
+    assert!(status["lagSeconds"].as_f64().is_none_or(|lag| lag < 1e9), "{status}");
+    assert_eq!(run(&[&["resume"][..], &admin].concat()).0, Some(0));
+    let all_again = async || host.status()["plugins"][0]["counts"]["handled"] == 6;
+    eventually("all were handled again", all_again).await;
+    assert_eq!(host.stop().0, Some(0));
 }
 
 /// A pipeline over an oplog that is written here, with a store in a directory.
@@ -246,7 +283,9 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     let from = ["--oplog", &scene.writer.oplog, "--start", "oldest", "--plugin", &trivial];
     let host = Host::tailing(&[&place[..], &from, &["--admin", "127.0.0.1:0"]].concat());
     scene.writer.write(5).await;
-    host.wait_for_position(".5").await;
+    let is_stored =
+        async || host.status()["plugins"][0]["checkpoint"].as_str().is_some_and(|at| at.contains(".5"));
+    eventually("the checkpoint is stored", is_stored).await;
     let change = |arguments: &[&str]| run(&[&["checkpoints"], arguments, &place].concat());
     for arguments in [&["set", "1700000000.1", "--plugin", "trivial"][..], &["reset", "--all"]] {
         let (code, _, error) = change(arguments);

@@ -1,10 +1,10 @@
 //! `gtm-host dead-letters`, as it is used.
 
 use bson::doc;
-use gtm_host::store::DeadLetter;
+use gtm_host::store::{CheckpointKey, DeadLetter};
 use serde_json::Value;
 
-use super::{in_directory, letter, op};
+use super::{both, checkpoint, in_directory, key, letter, op};
 use crate::support::{Database, plugin, run};
 
 struct Scene {
@@ -83,6 +83,31 @@ async fn letters_are_dropped_only_when_said_which() {
     let (lines, code, _) = scene.run(&["drop", "--all", "--output", "json"]);
     assert_eq!((lines, code), (vec![r#"{"dropped":4}"#.to_owned()], Some(0)));
     assert!(scene.left().await.is_empty());
+}
+
+/// Of two commands at a time, each records what it removed itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_removed_is_not_recorded() {
+    const COUNT: u32 = 64;
+    let (server, _, _directory, [store, _]) = both().await;
+    let key = key();
+    for n in 1..=COUNT {
+        let letter = letter(&key.pipeline, op(n, bson::serialize_to_vec(&doc! { "n": n }).unwrap()));
+        store.add_dead_letter(&letter).await.unwrap();
+        let key = CheckpointKey { plugin: format!("p{n}"), ..key.clone() };
+        store.save_checkpoint(&key, &checkpoint(n, 1)).await.unwrap();
+    }
+    for (command, action) in [
+        (["dead-letters", "drop"], "drop dead letter outcome=done"),
+        (["checkpoints", "reset"], "reset checkpoint outcome=done"),
+    ] {
+        let arguments = [&command[..], &["--all", "--uri", server.uri(), "--name", &key.pipeline]].concat();
+        let recorded = std::thread::scope(|scope| {
+            let both = [(); 2].map(|()| scope.spawn(|| run(&arguments).2));
+            both.map(|one| one.join().unwrap().matches(action).count())
+        });
+        assert_eq!(recorded.iter().sum::<usize>(), COUNT as usize, "{action}: {recorded:?}");
+    }
 }
 
 #[tokio::test]
@@ -195,8 +220,13 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     let scene = Scene::new().await;
     let misbehave = plugin("misbehave");
     let mail = ["--plugin", "mail", "--file", &misbehave];
-    let (lines, code, _) = scene.run(&[&["retry"], &mail[..], &["--set", "handle=reject"]].concat());
+    let became = |said: &str, words: &str| {
+        let is_so = |line: &&str| line.contains("gtm_host::audit: retry dead letter") && line.contains(words);
+        said.lines().filter(is_so).count()
+    };
+    let (lines, code, said) = scene.run(&[&["retry"], &mail[..], &["--set", "handle=reject"]].concat());
     assert_eq!((lines, code), (vec!["0 handled, 5 failed again, 0 left".to_owned()], Some(1)));
+    assert_eq!((became(&said, ""), became(&said, ", which failed again")), (5, 5), "{said}");
     let left = scene.left().await;
     assert_eq!((left.len(), left[0].attempts, left[0].kind.name()), (5, 9, "rejected"));
     assert!(left[0].error.contains("not this one") && left[0].version != scene.letters[0].version);
@@ -208,8 +238,13 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
 
     // The filter is not asked: it would trap.
     let fine = [&mail[..], &["--set", "filter=panic"]].concat();
-    let (lines, code, _) = scene.run(&[&["retry", &left[0].id][..], &fine].concat());
+    let (lines, code, said) = scene.run(&[&["retry", &left[0].id][..], &fine].concat());
     assert_eq!((lines, code), (vec!["1 handled, 0 failed again, 0 left".to_owned()], Some(0)));
+    assert_eq!(
+        (became(&said, ""), became(&said, &format!("{}, which is handled", left[0].id))),
+        (1, 1),
+        "{said}"
+    );
     let (lines, code, said) = scene.run(&[&["retry", "--error", "not this"][..], &fine].concat());
     assert_eq!((lines, code), (vec!["4 handled, 0 failed again, 0 left".to_owned()], Some(0)));
     assert!(said.contains("handled at attempt 10"), "{said}");
