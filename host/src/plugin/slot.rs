@@ -17,6 +17,7 @@ use super::pool::{NoRoom, Reserved, instances};
 use super::services::Services;
 use super::throttle::{Throttle, Verdict};
 use super::usage::{Usage, UsageStatus};
+use crate::audit::Actor;
 use crate::store::Room;
 
 /// Calls that a new version has to survive before the one before it is let go.
@@ -34,7 +35,8 @@ const ASKED_AGAIN: Duration = Duration::from_millis(50);
 ///
 /// A new version takes the place of the current one by [`swap`](Slot::swap): calls that are under way end on the old one, and
 /// the next begins on the new. Until it has survived its first calls it is on trial: if it traps, or goes beyond a limit, the
-/// version before it is current again.
+/// version before it is current again. All versions from which one is chosen are set up in the same way: what is set up in another
+/// way takes its place by [`set_up`](Slot::set_up), and nothing that comes later returns to how it was set up before.
 #[derive(Clone)]
 pub struct Slot(Arc<Inner>);
 
@@ -158,6 +160,22 @@ impl Shared {
     }
 }
 
+/// Why a version does not become current.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SwapError {
+    /// It was loaded with other settings than those that the plugin has by now.
+    #[error(
+        "the settings of the plugin {plugin} have changed since this version was loaded. help: swap it again"
+    )]
+    SetUpAnew {
+        /// Its name.
+        plugin: String,
+    },
+    /// There is too little room.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
+
 #[derive(Default)]
 struct Trial {
     /// What is current again if the new version fails, and calls until it is not needed any more.
@@ -238,29 +256,48 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes a version current, from the next call on.
+    /// Makes a version current, from the next call on. It is on trial.
+    ///
+    /// # Errors
+    /// The plugin is set up in another way than this version, by now; or its instances need more room than there is. The version
+    /// before it stays current.
+    pub fn swap(&self, plugin: Plugin) -> Result<(), SwapError> {
+        self.replace(plugin, true)
+    }
+
+    /// Makes a version current that is set up in another way, from the next call on. It is not on trial: the version before it has
+    /// what was granted before, and is not returned to.
     ///
     /// # Errors
     /// Its instances need more room than there is. The version before it stays current.
-    pub fn swap(&self, plugin: Plugin) -> Result<(), NoRoom> {
-        if let Some((reserved, count)) = &mut *self.0.share.lock().unwrap_or_else(PoisonError::into_inner) {
+    pub fn set_up(&self, plugin: Plugin) -> Result<(), SwapError> {
+        self.replace(plugin, false)
+    }
+
+    fn replace(&self, plugin: Plugin, is_tried: bool) -> Result<(), SwapError> {
+        let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trial = self.trial();
+        let before = self.current();
+        if is_tried && !Arc::ptr_eq(&before.setup, &plugin.setup) {
+            return Err(SwapError::SetUpAnew { plugin: self.0.name.clone() });
+        }
+        if let Some((reserved, count)) = &mut *share {
             // Instances of the version before it may be there for a while, and all of them again.
             let (each, _) = plugin.places();
             let needed = each.saturating_mul(*count).max(reserved.count());
             reserved.resize(needed)?;
         }
-        let mut trial = self.trial();
-        let before = self.current();
         tracing::info!(
             plugin = plugin.name(),
             "version {} takes over from {}",
             plugin.version(),
             before.version()
         );
+        before.on_trial.0.store(false, Ordering::Relaxed);
+        plugin.on_trial.0.store(is_tried, Ordering::Relaxed);
         // One that is on trial itself is nothing to go back to.
         let previous = trial.previous.take().map_or(before, |(previous, _)| previous);
-        *trial = Trial { previous: Some((previous, TRIAL)), failed: None };
-        plugin.on_trial.0.store(true, Ordering::Relaxed);
+        *trial = Trial { previous: is_tried.then_some((previous, TRIAL)), failed: None };
         self.0.current.send_replace(plugin);
         Ok(())
     }
@@ -294,6 +331,8 @@ impl Slot {
                 let reason = format!("version {version} failed one of its first {TRIAL} calls: {error}");
                 tracing::error!(plugin = plugin.name(), "{reason}. {} goes on", previous.version());
                 plugin.on_trial.0.store(false, Ordering::Relaxed);
+                let back = format!("{} (from {version})", previous.version());
+                Actor::Trial.did("roll back", plugin.name(), Some(&back));
                 *trial = Trial { previous: None, failed: Some(reason) };
                 self.0.current.send_replace(previous);
             }
