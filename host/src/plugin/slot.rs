@@ -92,7 +92,10 @@ impl Shared {
     pub(super) fn may_log(&self, plugin: &str, limits: &Limits, bytes: usize) -> bool {
         let now = Instant::now();
         let bytes = u64::try_from(bytes.saturating_add(AROUND)).unwrap_or(u64::MAX);
-        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
+        let Some((many, large)) = self.left_out(now, limits, bytes) else {
+            self.usage.left_out(bytes);
+            return false;
+        };
         let say = |left_out: u64, bound: &dyn Display| {
             tracing::warn!(
                 plugin,
@@ -100,20 +103,27 @@ impl Shared {
                 "{left_out} lines of the plugin are left out: it logs more than {bound} in a second"
             );
         };
-        // The bytes of a line that is left out do not count.
-        if let Verdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into())
-            && let Verdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst)
-        {
-            if many > 0 {
-                say(many, &limits.log_lines);
-            }
-            if large > 0 {
-                say(large, &ByteSize::b(limits.log_bytes).display().iec());
-            }
-            return true;
+        if many > 0 {
+            say(many, &limits.log_lines);
         }
-        self.usage.left_out(bytes);
-        false
+        if large > 0 {
+            say(large, &ByteSize::b(limits.log_bytes).display().iec());
+        }
+        true
+    }
+
+    /// Returns how many lines were left out before this one, as there were too many, and as they were too large. None: this one is
+    /// left out, too. Its bytes do not count.
+    fn left_out(&self, now: Instant, limits: &Limits, bytes: u64) -> Option<(u64, u64)> {
+        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
+        let Verdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into()) else {
+            return None;
+        };
+        let Verdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst) else {
+            self.lines.take_back(many);
+            return None;
+        };
+        Some((many, large))
     }
 
     /// Makes an instance, as soon as there is room for one. That the host is busy is logged once, and is no failure of the plugin.
@@ -243,9 +253,12 @@ impl Slot {
     /// There is too little.
     pub fn reserve(&self, lanes: usize) -> Result<(), NoRoom> {
         let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let trial = self.trial();
         let current = self.current();
         let ((each, pool), instances) = (current.places(), instances(lanes));
-        let needed = each.saturating_mul(instances);
+        // The version before one that is on trial may be current again.
+        let previous = trial.previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
+        let needed = each.max(previous).saturating_mul(instances);
         match &mut *share {
             Some((reserved, count)) => {
                 reserved.resize(needed)?;
@@ -345,5 +358,23 @@ impl Slot {
 
     fn trial(&self) -> std::sync::MutexGuard<'_, Trial> {
         self.0.trial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_left_out_are_said_after_one_that_is_too_large() {
+        let shared = Shared::new(Services::default());
+        let limits = Limits { log_lines: 1, log_bytes: 100, ..Limits::default() };
+        let now = Instant::now();
+        let next = |after: u64, bytes| shared.left_out(now + Duration::from_millis(after), &limits, bytes);
+        assert_eq!(next(0, 10), Some((0, 0)));
+        assert_eq!(next(1, 10), None);
+        assert_eq!(next(1100, 5000), None);
+        assert_eq!(next(2200, 10), Some((1, 1)));
+        assert_eq!(next(3300, 10), Some((0, 0)));
     }
 }
