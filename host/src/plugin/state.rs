@@ -15,6 +15,7 @@ use super::capabilities::http::{self, FIELDS, Hooks};
 use super::limits::Quota;
 use super::obstacle::{Notes, Part};
 use super::output::Output;
+use super::pool::Taken;
 use super::running::Running;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
@@ -62,6 +63,8 @@ pub(super) struct State {
     pub(super) running: Running,
     /// What was in the way of the call in hand.
     pub(super) notes: Notes,
+    /// The places of the instance. None: a plugin is tried by it.
+    pub(super) places: Option<Taken>,
 }
 
 impl State {
@@ -108,6 +111,7 @@ impl State {
             mails: 0,
             running: Running::default(),
             notes: Notes::default(),
+            places: None,
         })
     }
 
