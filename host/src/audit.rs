@@ -27,6 +27,8 @@ pub enum Actor {
     Hangup,
     /// Whoever wrote the file of a plugin.
     FileWatch,
+    /// The host, as a new version failed its trial.
+    Trial,
     /// Whoever answered at the terminal that the host was started from.
     Terminal,
     /// Whoever ran a command that changes the store.
@@ -40,6 +42,7 @@ impl Actor {
             Self::Tcp { .. } => "tcp",
             Self::Hangup => "sighup",
             Self::FileWatch => "file-watch",
+            Self::Trial => "trial",
             Self::Terminal => "terminal",
             Self::Command => "command",
         }
@@ -50,7 +53,7 @@ impl Actor {
             Self::Socket { user } => Some(user),
             // The process is of the user that does it.
             Self::Terminal | Self::Command => Some(rustix::process::getuid().as_raw()),
-            Self::Tcp { .. } | Self::Hangup | Self::FileWatch => None,
+            Self::Tcp { .. } | Self::Hangup | Self::FileWatch | Self::Trial => None,
         }
     }
 

@@ -24,7 +24,7 @@ impl Loader {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         // What is wrong with the settings is said when the plugins are loaded.
         let present = settings.present_plugins().unwrap_or_default();
-        let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.lanes;
+        let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.lanes_at_work();
         let places = places(present.values().map(|(path, own)| (path.as_path(), lanes(own))));
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }

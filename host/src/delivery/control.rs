@@ -324,7 +324,7 @@ impl Control {
         let (successor, _permit) = loaded.map_err(|_| ControlError::Stopping)?;
         let swapped = successor.and_then(|successor| {
             let swapped = Swapped::new(&from, &before, &successor);
-            slot.swap(successor).map_err(|reason| LoadError::NoRoom { path, reason })?;
+            slot.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
             if let Some(warning) = &swapped.warning {
                 tracing::warn!(plugin = name, "{warning}");
             }

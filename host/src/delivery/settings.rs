@@ -53,6 +53,13 @@ impl Default for DeliverySettings {
     }
 }
 
+impl DeliverySettings {
+    /// Returns how many ops are handled at the same time: one, if each is handled after all before it.
+    pub fn lanes_at_work(&self) -> usize {
+        if self.ordering == Ordering::Oplog { 1 } else { self.lanes.max(1) }
+    }
+}
+
 /// How much may be read and not done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -101,4 +108,19 @@ pub struct Policy {
     pub retry: RetryPolicy,
     /// What becomes of a plugin that fails on op after op.
     pub breaker: BreakerPolicy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_lane_works_where_each_op_waits_for_the_one_before_it() {
+        let lanes_at_work = |ordering, lanes| {
+            DeliverySettings { ordering, lanes, ..DeliverySettings::default() }.lanes_at_work()
+        };
+        assert_eq!(lanes_at_work(Ordering::Oplog, 8), 1);
+        assert_eq!(lanes_at_work(Ordering::Document, 8), 8);
+        assert_eq!(lanes_at_work(Ordering::None, 0), 1);
+    }
 }

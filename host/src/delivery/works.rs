@@ -65,7 +65,7 @@ impl Works {
             dropped: CancellationToken::new(),
         });
         let ordering = policy.delivery.ordering;
-        let count = if ordering == Ordering::Oplog { 1 } else { policy.delivery.lanes.max(1) };
+        let count = policy.delivery.lanes_at_work();
         // From a queue that all share, one that takes more keeps the others from them.
         let (queues, at_once) = match ordering {
             Ordering::None => (vec![Queue::default()], 1),

@@ -12,8 +12,8 @@ use super::limits::Limits;
 
 /// Resources that an instance may hold at a time: streams, requests, files.
 pub(super) const RESOURCES: usize = 256;
-/// Bytes that are charged for each of them, whether it is held or not. The host keeps a buffer of 4 KiB with few of them, and some
-/// hundred bytes with the others.
+/// Bytes that are charged for each of them, whether it is held or not: for what is of about the same size with each, such as a
+/// buffer of a file. What may be larger is charged when it is made: bodies, responses, and headers with the request that they are of.
 const RESOURCE_BYTES: usize = 4 * 1024;
 
 /// The account of one instance. Clones are of the same one.
@@ -77,9 +77,14 @@ impl Budget {
         self.0.limit.saturating_sub(self.0.charged.load(Relaxed))
     }
 
+    /// Charges nothing yet.
+    pub(super) fn nothing(&self) -> Charge {
+        Charge { budget: self.clone(), bytes: 0 }
+    }
+
     /// Charges so many bytes.
     pub(super) fn charge(&self, bytes: usize) -> Result<Charge, Overdrawn> {
-        let mut charge = Charge { budget: self.clone(), bytes: 0 };
+        let mut charge = self.nothing();
         charge.add(bytes)?;
         Ok(charge)
     }
@@ -101,6 +106,19 @@ impl Charge {
                 left: limit.saturating_sub(charged),
                 limit: *limit,
             }),
+        }
+    }
+
+    /// Makes it so many bytes. If there are too few, it stays as it is.
+    pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.add(more),
+            None => {
+                let less = self.bytes - bytes;
+                self.budget.0.charged.fetch_sub(less, Relaxed);
+                self.bytes = bytes;
+                Ok(())
+            }
         }
     }
 }
@@ -130,6 +148,11 @@ mod tests {
              help: ask for less per call, or raise limits.host_memory under [plugins.p]"
         );
         assert!(budget.charge(usize::MAX).is_err());
+        charge.resize(1 << 19).unwrap();
+        assert_eq!(budget.left(), at_first - (1 << 19));
+        assert!(charge.resize(usize::MAX).is_err());
+        charge.resize(1 << 20).unwrap();
+        assert_eq!(budget.left(), at_first - (1 << 20));
         drop(charge);
         assert_eq!(budget.left(), at_first);
     }

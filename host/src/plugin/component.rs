@@ -23,7 +23,7 @@ use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
 use super::linker;
 use super::load_error::LoadError;
-use super::pool::{self, Pool, Reserved};
+use super::pool::{self, Pool, Taken};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
 use super::slot::{OnTrial, Shared};
@@ -146,12 +146,14 @@ impl Plugin {
         let handles_batches = component.get_export(None, "handle-batch").is_some();
         let filters_batches = component.get_export(None, "filter-batch").is_some();
         let places = pool::of(&component);
-        let _tried = reserve(engine, places, path)?;
         if filters_batches {
             BatchFilterPre::new(filter.instance_pre().clone()).map_err(mismatch)?;
         }
         let subscriptions = match component.get_export(None, "subscriptions") {
-            Some(_) => ask_subscriptions(&filter, &setup, path)?,
+            Some(_) => {
+                let _tried = engine.trial();
+                ask_subscriptions(&filter, &setup, path)?
+            }
             None => Vec::new(),
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
@@ -226,12 +228,17 @@ impl Plugin {
         (self.about.places, self.engine.pool())
     }
 
+    /// Takes the places of an instance for this call.
+    pub(super) fn take_places(&self, call: &'static str) -> Result<Taken, CallError> {
+        self.engine.pool().take(self.about.places).ok_or(CallError::Busy { call })
+    }
+
     pub(super) fn limits(&self) -> Limits {
         self.setup.limits
     }
 
     fn try_start(&self, path: &Path) -> Result<(), LoadError> {
-        let _tried = reserve(&self.engine, self.about.places, path)?;
+        let _tried = self.engine.trial();
         // A filter's instance starts as a handler's does, and needs nobody to wait for it.
         let started = || {
             let mut store =
@@ -243,11 +250,6 @@ impl Plugin {
         };
         guarded_now("the start", started).map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
     }
-}
-
-/// For an instance by which a plugin is tried.
-fn reserve(engine: &Engine, places: usize, path: &Path) -> Result<Reserved, LoadError> {
-    engine.pool().reserve(places).map_err(|reason| LoadError::NoRoom { path: path.to_owned(), reason })
 }
 
 /// For one instance.

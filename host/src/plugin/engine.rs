@@ -2,12 +2,13 @@
 //! those that run too long.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compiled::{Compilation, Compiled};
-use super::pool::{Pool, places};
+use super::pool::{Pool, TRIAL, places};
 
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
 /// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
@@ -26,6 +27,8 @@ const METADATA: usize = 16 << 20;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     pool: Pool,
+    /// Held while a plugin is tried.
+    trial: Arc<Mutex<()>>,
     compiled: Compiled,
 }
 
@@ -68,14 +71,14 @@ impl Engine {
         Self::sized(cache, compilation, places([]))
     }
 
-    /// The same, with so many places for memories and tables of instances: see [`places`].
+    /// The same, with so many places for memories and tables of the plugins' instances: see [`places`].
     ///
     /// # Errors
     /// See [`EngineError`].
     pub fn sized(cache: &Path, compilation: Compilation, places: usize) -> Result<Self, EngineError> {
         let compiled = Compiled::new(cache, compilation)?;
         let mut config = compiler_config();
-        config.allocation_strategy(pooling(places));
+        config.allocation_strategy(pooling(places.saturating_add(TRIAL)));
         // The pool reserves addresses, of which a machine may have few (`ulimit -v`); each instance then gets its own memory.
         let wasmtime = wasmtime::Engine::new(&config).or_else(|_| {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -90,7 +93,7 @@ impl Engine {
                 std::thread::sleep(TICK);
             }
         })?;
-        Ok(Self { wasmtime, pool: Pool::new(places), compiled })
+        Ok(Self { wasmtime, pool: Pool::new(places), trial: Arc::default(), compiled })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -99,6 +102,11 @@ impl Engine {
 
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Waits for the places in which a plugin is tried. That takes no longer than others are tried, whose time is bounded.
+    pub(super) fn trial(&self) -> MutexGuard<'_, ()> {
+        self.trial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn compiled(&self) -> &Compiled {

@@ -231,7 +231,9 @@ impl Instance {
 }
 
 async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
+    let places = plugin.take_places("filter")?;
     let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), Role::Filter)?;
+    store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);
     let started = async {

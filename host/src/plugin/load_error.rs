@@ -9,6 +9,7 @@ use super::contract::CONTRACT;
 use super::digest::ComponentDigest;
 use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
 use super::pool::NoRoom;
+use super::slot::SwapError;
 use crate::secret::NoSecret;
 use crate::selection::PatternError;
 
@@ -110,6 +111,8 @@ pub enum LoadError {
     LongSubscription { path: PathBuf, length: usize },
     #[error("the plugin {} has no room in this host: {reason}", path.display())]
     NoRoom { path: PathBuf, reason: NoRoom },
+    #[error(transparent)]
+    NotTaken(SwapError),
     #[error("the plugin {} cannot be started: {reason}", path.display())]
     Start { path: PathBuf, reason: CallError },
     #[error(transparent)]
@@ -117,6 +120,14 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Returns why a version from this file does not become current.
+    pub(crate) fn not_taken(path: PathBuf, reason: SwapError) -> Self {
+        match reason {
+            SwapError::NoRoom(reason) => Self::NoRoom { path, reason },
+            outdated @ SwapError::SetUpAnew { .. } => Self::NotTaken(outdated),
+        }
+    }
+
     /// Returns the same for a client that names a file and is not to learn which files there are.
     #[must_use]
     pub fn withheld(self) -> Self {

@@ -63,6 +63,6 @@ pub use obstacle::{Met, Obstacle};
 pub use pool::{NoRoom, places};
 pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
 pub use setup::PluginSetup;
-pub use slot::Slot;
+pub use slot::{Slot, SwapError};
 pub use swap_from::SwapFrom;
 pub use usage::{Sent, Traps, UsageStatus};

@@ -17,6 +17,7 @@ use super::pool::{NoRoom, Reserved, instances};
 use super::services::Services;
 use super::throttle::{Throttle, Verdict};
 use super::usage::{Usage, UsageStatus};
+use crate::audit::Actor;
 use crate::store::Room;
 
 /// Calls that a new version has to survive before the one before it is let go.
@@ -34,7 +35,8 @@ const ASKED_AGAIN: Duration = Duration::from_millis(50);
 ///
 /// A new version takes the place of the current one by [`swap`](Slot::swap): calls that are under way end on the old one, and
 /// the next begins on the new. Until it has survived its first calls it is on trial: if it traps, or goes beyond a limit, the
-/// version before it is current again.
+/// version before it is current again. All versions from which one is chosen are set up in the same way: what is set up in another
+/// way takes its place by [`set_up`](Slot::set_up), and nothing that comes later returns to how it was set up before.
 #[derive(Clone)]
 pub struct Slot(Arc<Inner>);
 
@@ -90,7 +92,10 @@ impl Shared {
     pub(super) fn may_log(&self, plugin: &str, limits: &Limits, bytes: usize) -> bool {
         let now = Instant::now();
         let bytes = u64::try_from(bytes.saturating_add(AROUND)).unwrap_or(u64::MAX);
-        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
+        let Some((many, large)) = self.left_out(now, limits, bytes) else {
+            self.usage.left_out(bytes);
+            return false;
+        };
         let say = |left_out: u64, bound: &dyn Display| {
             tracing::warn!(
                 plugin,
@@ -98,20 +103,27 @@ impl Shared {
                 "{left_out} lines of the plugin are left out: it logs more than {bound} in a second"
             );
         };
-        // The bytes of a line that is left out do not count.
-        if let Verdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into())
-            && let Verdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst)
-        {
-            if many > 0 {
-                say(many, &limits.log_lines);
-            }
-            if large > 0 {
-                say(large, &ByteSize::b(limits.log_bytes).display().iec());
-            }
-            return true;
+        if many > 0 {
+            say(many, &limits.log_lines);
         }
-        self.usage.left_out(bytes);
-        false
+        if large > 0 {
+            say(large, &ByteSize::b(limits.log_bytes).display().iec());
+        }
+        true
+    }
+
+    /// Returns how many lines were left out before this one, as there were too many, and as they were too large. None: this one is
+    /// left out, too. Its bytes do not count.
+    fn left_out(&self, now: Instant, limits: &Limits, bytes: u64) -> Option<(u64, u64)> {
+        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
+        let Verdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into()) else {
+            return None;
+        };
+        let Verdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst) else {
+            self.lines.take_back(many);
+            return None;
+        };
+        Some((many, large))
     }
 
     /// Makes an instance, as soon as there is room for one. That the host is busy is logged once, and is no failure of the plugin.
@@ -156,6 +168,22 @@ impl Shared {
         }
         is_new
     }
+}
+
+/// Why a version does not become current.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SwapError {
+    /// It was loaded with other settings than those that the plugin has by now.
+    #[error(
+        "the settings of the plugin {plugin} have changed since this version was loaded. help: swap it again"
+    )]
+    SetUpAnew {
+        /// Its name.
+        plugin: String,
+    },
+    /// There is too little room.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 #[derive(Default)]
@@ -225,9 +253,12 @@ impl Slot {
     /// There is too little.
     pub fn reserve(&self, lanes: usize) -> Result<(), NoRoom> {
         let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let trial = self.trial();
         let current = self.current();
         let ((each, pool), instances) = (current.places(), instances(lanes));
-        let needed = each.saturating_mul(instances);
+        // The version before one that is on trial may be current again.
+        let previous = trial.previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
+        let needed = each.max(previous).saturating_mul(instances);
         match &mut *share {
             Some((reserved, count)) => {
                 reserved.resize(needed)?;
@@ -238,29 +269,48 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes a version current, from the next call on.
+    /// Makes a version current, from the next call on. It is on trial.
+    ///
+    /// # Errors
+    /// The plugin is set up in another way than this version, by now; or its instances need more room than there is. The version
+    /// before it stays current.
+    pub fn swap(&self, plugin: Plugin) -> Result<(), SwapError> {
+        self.replace(plugin, true)
+    }
+
+    /// Makes a version current that is set up in another way, from the next call on. It is not on trial: the version before it has
+    /// what was granted before, and is not returned to.
     ///
     /// # Errors
     /// Its instances need more room than there is. The version before it stays current.
-    pub fn swap(&self, plugin: Plugin) -> Result<(), NoRoom> {
-        if let Some((reserved, count)) = &mut *self.0.share.lock().unwrap_or_else(PoisonError::into_inner) {
+    pub fn set_up(&self, plugin: Plugin) -> Result<(), SwapError> {
+        self.replace(plugin, false)
+    }
+
+    fn replace(&self, plugin: Plugin, is_tried: bool) -> Result<(), SwapError> {
+        let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trial = self.trial();
+        let before = self.current();
+        if is_tried && !Arc::ptr_eq(&before.setup, &plugin.setup) {
+            return Err(SwapError::SetUpAnew { plugin: self.0.name.clone() });
+        }
+        if let Some((reserved, count)) = &mut *share {
             // Instances of the version before it may be there for a while, and all of them again.
             let (each, _) = plugin.places();
             let needed = each.saturating_mul(*count).max(reserved.count());
             reserved.resize(needed)?;
         }
-        let mut trial = self.trial();
-        let before = self.current();
         tracing::info!(
             plugin = plugin.name(),
             "version {} takes over from {}",
             plugin.version(),
             before.version()
         );
+        before.on_trial.0.store(false, Ordering::Relaxed);
+        plugin.on_trial.0.store(is_tried, Ordering::Relaxed);
         // One that is on trial itself is nothing to go back to.
         let previous = trial.previous.take().map_or(before, |(previous, _)| previous);
-        *trial = Trial { previous: Some((previous, TRIAL)), failed: None };
-        plugin.on_trial.0.store(true, Ordering::Relaxed);
+        *trial = Trial { previous: is_tried.then_some((previous, TRIAL)), failed: None };
         self.0.current.send_replace(plugin);
         Ok(())
     }
@@ -294,6 +344,8 @@ impl Slot {
                 let reason = format!("version {version} failed one of its first {TRIAL} calls: {error}");
                 tracing::error!(plugin = plugin.name(), "{reason}. {} goes on", previous.version());
                 plugin.on_trial.0.store(false, Ordering::Relaxed);
+                let back = format!("{} (from {version})", previous.version());
+                Actor::Trial.did("roll back", plugin.name(), Some(&back));
                 *trial = Trial { previous: None, failed: Some(reason) };
                 self.0.current.send_replace(previous);
             }
@@ -306,5 +358,23 @@ impl Slot {
 
     fn trial(&self) -> std::sync::MutexGuard<'_, Trial> {
         self.0.trial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_left_out_are_said_after_one_that_is_too_large() {
+        let shared = Shared::new(Services::default());
+        let limits = Limits { log_lines: 1, log_bytes: 100, ..Limits::default() };
+        let now = Instant::now();
+        let next = |after: u64, bytes| shared.left_out(now + Duration::from_millis(after), &limits, bytes);
+        assert_eq!(next(0, 10), Some((0, 0)));
+        assert_eq!(next(1, 10), None);
+        assert_eq!(next(1100, 5000), None);
+        assert_eq!(next(2200, 10), Some((1, 1)));
+        assert_eq!(next(3300, 10), Some((0, 0)));
     }
 }

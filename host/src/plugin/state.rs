@@ -10,11 +10,12 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
-use super::budget::Budget;
-use super::capabilities::http::{FIELDS, Hooks};
+use super::budget::{Budget, Charge};
+use super::capabilities::http::{self, FIELDS, Hooks};
 use super::limits::Quota;
 use super::obstacle::{Notes, Part};
 use super::output::Output;
+use super::pool::Taken;
 use super::running::Running;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) quota: Quota,
     /// What the host keeps for it.
     pub(super) budget: Budget,
+    /// For the headers that it had when it last made some, by `wasi:http`.
+    pub(super) headers: Charge,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
     /// The id of the op in hand. Empty while the instance starts.
@@ -60,6 +63,8 @@ pub(super) struct State {
     pub(super) running: Running,
     /// What was in the way of the call in hand.
     pub(super) notes: Notes,
+    /// The places of the instance. None: a plugin is tried by it.
+    pub(super) places: Option<Taken>,
 }
 
 impl State {
@@ -83,8 +88,8 @@ impl State {
                 wasi.preopened_dir(&dir.host, &dir.guest, access)?;
             }
         }
-        let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(FIELDS);
+        let mut http_context = WasiHttpCtx::new();
+        http_context.set_field_size_limit(FIELDS);
         let mut table = ResourceTable::new();
         table.set_max_capacity(Budget::resources(&setup.limits));
         Ok(Self {
@@ -93,9 +98,10 @@ impl State {
             role,
             wasi: wasi.build(),
             table,
-            http,
+            http: http_context,
             hooks: Hooks::new(setup, shared, role, &budget),
             quota: Quota::new(&setup.limits),
+            headers: budget.nothing(),
             budget,
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
@@ -105,6 +111,7 @@ impl State {
             mails: 0,
             running: Running::default(),
             notes: Notes::default(),
+            places: None,
         })
     }
 
@@ -124,6 +131,10 @@ impl State {
         self.quota.exceeded = false;
         self.mails = 0;
         self.hooks.begin(op);
+        if !self.setup.grants.http.is_empty() {
+            // What it dropped is returned. It has nothing that was not charged when it was made.
+            let _ = http::charge_sets(self, 0);
+        }
     }
 
     /// Notes that the plugin tried what it may not, and gives back the sentence: what it is, and how it is granted on the command

@@ -67,6 +67,15 @@ impl Throttle {
         window.said = Some(now);
         Verdict::Logged { left_out: std::mem::take(&mut window.left_out) }
     }
+
+    /// Takes back how many were left out, as that was not said.
+    pub(super) fn take_back(&self, left_out: u64) {
+        if left_out > 0 {
+            let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            window.left_out += left_out;
+            window.said = None;
+        }
+    }
 }
 
 impl Window {
@@ -110,6 +119,19 @@ mod tests {
         assert_eq!(next(1102), Verdict::LeftOut);
         assert_eq!(next(1900), Verdict::LeftOut);
         assert_eq!(next(2200), Verdict::Logged { left_out: 2 });
+    }
+
+    #[test]
+    fn what_could_not_be_said_is_said_with_the_next() {
+        let throttle = Throttle::new(Duration::from_secs(1));
+        let now = Instant::now();
+        let next = |after: u64| throttle.next(now + Duration::from_millis(after), 1, 1);
+        assert_eq!(next(0), Verdict::Logged { left_out: 0 });
+        assert_eq!(next(1), Verdict::LeftOut);
+        assert_eq!(next(1100), Verdict::Logged { left_out: 1 });
+        throttle.take_back(1);
+        assert_eq!(next(2200), Verdict::Logged { left_out: 1 });
+        assert_eq!(next(3300), Verdict::Logged { left_out: 0 });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context;
 use gtm_host::audit::Actor;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::delivery::{Policy, Reached};
@@ -11,6 +12,7 @@ use gtm_host::plugin::{Grants, Plugin, PluginSetup, Services, Slot, SwapFrom};
 use gtm_host::source::Restart;
 
 use super::watch::{Signature, signature};
+use crate::cli::DEFECT;
 use crate::cli::asking::{self, say_gaps};
 use crate::cli::load::{Loader, present};
 
@@ -30,6 +32,12 @@ pub(super) struct Member {
     setup: PluginSetup,
     /// How it is delivered, and whether from a snapshot on.
     delivery: Delivery,
+}
+
+impl Member {
+    fn is_set_up(&self, path: &Path, setup: &PluginSetup) -> bool {
+        self.path == path && self.setup == *setup
+    }
 }
 
 /// The plugins of a host, by name.
@@ -174,13 +182,17 @@ impl Members {
         }
     }
 
-    /// Swaps those whose file has changed, where it holds a version that can take over. Gives back which were.
-    async fn take_up_files(&mut self, actor: Actor) -> BTreeSet<String> {
+    /// Swaps those of these whose file has changed, where it holds a version that can take over. Gives back which were.
+    async fn take_up_files(
+        &mut self,
+        actor: Actor,
+        those: impl Fn(&str, &Member) -> bool,
+    ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         for (name, member) in &mut self.all {
             let now = signature(&member.path);
             // One that is gone may be on its way back; the plugin goes on meanwhile.
-            if now == member.seen || now.is_none() {
+            if now == member.seen || now.is_none() || !those(name, member) {
                 continue;
             }
             let (current, path) = (member.slot.current(), member.path.clone());
@@ -218,14 +230,19 @@ impl Members {
 
     /// Makes the members those that the settings name, as they say. `actor`: who changed something.
     pub(super) async fn follow(&mut self, settings: &Settings, actor: Actor) -> Steps {
-        let mut steps = Steps { changed: self.take_up_files(actor).await, ..Steps::default() };
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
                 tracing::error!("the plugins stay as they are: {error}");
-                return steps;
+                return Steps { changed: self.take_up_files(actor, |_, _| true).await, ..Steps::default() };
             }
         };
+        // What is set up in another way is loaded with that, and what is gone is not loaded.
+        let stays = |name: &str, member: &Member| {
+            let set = present.get(name);
+            set.is_some_and(|(path, own)| member.is_set_up(path, &own.setup(name, settings.limits())))
+        };
+        let mut steps = Steps { changed: self.take_up_files(actor, stays).await, ..Steps::default() };
         let gone: Vec<_> = self.all.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         for name in gone {
             tracing::info!(plugin = name, "removed");
@@ -249,49 +266,48 @@ impl Members {
                         self.unloaded.insert(name);
                     }
                 },
-                Some(_) => {
-                    if self.change(&name, &path, own, settings, actor).await {
-                        steps.end.insert(name.clone());
-                        steps.begin.insert(name);
-                    }
-                }
+                Some(_) => self.change(&name, &path, own, settings, (actor, &mut steps)).await,
             }
         }
         steps
     }
 
-    /// Gives back whether it is to be delivered in another way.
+    /// Makes a member what is set for it, and notes in the steps what became of it.
     async fn change(
         &mut self,
         name: &str,
         path: &Path,
         own: PluginSettings,
         settings: &Settings,
-        actor: Actor,
-    ) -> bool {
+        (actor, steps): (Actor, &mut Steps),
+    ) {
         let (setup, delivery) = (own.setup(name, settings.limits()), delivery(&own, settings));
-        let Some(member) = self.all.get_mut(name) else { return false };
-        if member.setup != setup || member.path != path {
+        let Some(member) = self.all.get_mut(name) else { return };
+        if !member.is_set_up(path, &setup) {
             let seen = signature(path);
-            match self.loader.load(name, path, &own, settings.limits()).await {
+            let is_set_up = member.setup == setup;
+            let loaded = match is_set_up {
+                // Another file.
+                true => successor(&member.slot, path).await,
+                false => self.loader.load(name, path, &own, settings.limits()).await,
+            };
+            match loaded {
                 Ok(plugin) => {
                     let is_another = member.slot.current().digest() != plugin.digest();
                     let version = plugin.version().to_owned();
                     say_gaps(&plugin, &self.services, WAITS);
-                    if let Err(error) = member.slot.swap(plugin) {
-                        refuse(name, member, actor, &error.to_string());
-                        return false;
+                    let taken = if is_set_up { member.slot.swap(plugin) } else { member.slot.set_up(plugin) };
+                    if let Err(error) = taken {
+                        return refuse(name, member, actor, &error.to_string());
                     }
                     if is_another {
                         actor.did("swap", name, Some(&version));
+                        steps.changed.insert(name.to_owned());
                     }
                     grant(actor, name, Some(&member.setup.grants), &setup.grants);
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
                 }
-                Err(error) => {
-                    refuse(name, member, actor, &format!("{error:#}"));
-                    return false;
-                }
+                Err(error) => return refuse(name, member, actor, &format!("{error:#}")),
             }
         }
         member.settings = own;
@@ -299,8 +315,18 @@ impl Members {
         if before.2 != delivery.2 {
             member.reached = Reached::default();
         }
-        before != delivery
+        if before != delivery {
+            steps.end.insert(name.to_owned());
+            steps.begin.insert(name.to_owned());
+        }
     }
+}
+
+/// Another file of a plugin, set up as the one before.
+async fn successor(slot: &Slot, path: &Path) -> anyhow::Result<Plugin> {
+    let (current, path) = (slot.current(), path.to_owned());
+    let load = move || current.successor(&path);
+    Ok(tokio::task::spawn_blocking(load).await.context(DEFECT)??)
 }
 
 /// How a plugin is delivered, whether from a snapshot on, and where it restarts.

@@ -316,7 +316,7 @@ impl Host {
     async fn pipeline(&self, member: &Member, all: &Selection, epoch: u64) -> anyhow::Result<Pipeline> {
         let Self { settings, server, store, group, .. } = self;
         let Member { slot, settings: own, reached, .. } = member;
-        slot.reserve(own.policy(settings.policy()).delivery.lanes)?;
+        slot.reserve(own.policy(settings.policy()).delivery.lanes_at_work())?;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: slot.name().to_owned(),

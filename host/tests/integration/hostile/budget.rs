@@ -48,9 +48,29 @@ async fn bodies_that_are_never_sent_are_bounded() {
     let config = directory.path().join("gtm.toml");
     std::fs::write(&config, "[limits]\nhost_memory = \"4 MiB\"\n").unwrap();
     let more = [&granted[..], &["--config", config.to_str().unwrap()]].concat();
-    // Then there is nothing left for what it writes next.
-    let said = "handle handed more to the host than is left of the 4.0 MiB that the host keeps for an instance at a time. help: ";
+    // Headers are charged with each request, and there is too little left for the next.
+    let said = " of its 4.0 MiB are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
     fails("handle=hoard-bodies", &more, said).await;
+}
+
+/// A method, a server and a path of 4 MiB each, of 50 requests.
+#[tokio::test]
+async fn texts_of_requests_that_are_never_sent_are_bounded() {
+    let more = ["--handle-timeout", "10m", "--grant", "http=https://api.example.com"];
+    let mut scene = Scene::misbehaving("handle=hoard-texts", &more).await;
+    let before = memory(&mut scene, "VmHWM:");
+    scene.things().insert_one(doc! {}).await.unwrap();
+    scene.host.wait_for("150 of 150 texts are refused");
+    scene.host.wait_for("handled at attempt 1");
+    let after = memory(&mut scene, "VmHWM:");
+    assert!(after < before + MORE, "{before} bytes, then {after}");
+}
+
+#[tokio::test]
+async fn headers_that_are_never_sent_are_charged() {
+    let granted = ["--grant", "http=https://api.example.com"];
+    let said = "are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
+    fails("handle=hoard-headers", &granted, said).await;
 }
 
 /// 90 MB of text each, if they were written.

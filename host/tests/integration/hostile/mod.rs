@@ -8,7 +8,7 @@ mod budget;
 mod compiling;
 mod defects;
 mod every_call;
-mod filter_batch;
+pub mod filter_batch;
 mod floods;
 mod mutations;
 mod pipelines;

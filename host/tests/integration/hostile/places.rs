@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::defects::inserts;
 use super::filter_batch::ops;
 use super::{GOOD, Parts, Workshop};
-use crate::support::plugin;
+use crate::support::{LIMIT, plugin};
 
 fn engine(workshop: &Workshop, places: usize) -> Engine {
     Engine::sized(&workshop.path("cache"), Compilation::Here, places).unwrap()
@@ -24,23 +24,27 @@ fn slot(engine: &Engine, name: &str, path: &str) -> Slot {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_needs_more_than_there_is_does_not_run_and_the_other_handles_all() {
+async fn one_that_takes_all_that_it_can_leaves_the_other_its_own() {
     let workshop = Workshop::new();
     let engine = engine(&workshop, 40);
     let normal = slot(&engine, "normal", &plugin("trivial"));
     let hungry = slot(&engine, "hungry", &workshop.make("hungry", &GOOD.wat()));
-    normal.reserve(4).unwrap();
+    let lanes = DeliverySettings::default().lanes_at_work();
+    normal.reserve(lanes).unwrap();
     let said = hungry.reserve(100).unwrap_err().to_string();
     assert!(
         said.starts_with("its instances need ") && said.contains(" of the host's 40 are left. help: "),
         "{said}"
     );
-    // Those that it has in spite of that wait, and take no place of the other's for long.
+    // It has one to filter, and two for each lane.
+    let most = (1..100).rev().find(|lanes| hungry.reserve(*lanes).is_ok()).unwrap();
     let op = ops(1).remove(0);
-    let mut handlers: Vec<_> = (0..20).map(|_| Handler::new(&hungry)).collect();
+    let mut handlers: Vec<_> = (0..1 + 2 * most).map(|_| Handler::new(&hungry)).collect();
     for handler in &mut handlers {
         assert!(handler.call(&op, 1).await.unwrap().is_ok());
     }
+    let third = slot(&engine, "third", &workshop.make("third", &GOOD.wat()));
+    assert!(third.reserve(1).is_err());
     let documents: Vec<_> = (0..200).map(|n| doc! { "_id": n }).collect();
     let (_directory, mut files) = inserts(&documents);
     let policy = Policy {
@@ -50,11 +54,12 @@ async fn one_that_needs_more_than_there_is_does_not_run_and_the_other_handles_al
     };
     let (store, shutdown) = (Store::none(), CancellationToken::new());
     let plugins = vec![(normal, policy)];
-    let replayed = replay(&mut files, plugins, &store, "places", &shutdown, Duration::ZERO, |_| {}).await;
-    let Replayed { plugins, worked, .. } = replayed;
+    let replayed = replay(&mut files, plugins, &store, "places", &shutdown, Duration::ZERO, |_| {});
+    let Replayed { plugins, worked, .. } = tokio::time::timeout(LIMIT, replayed).await.unwrap();
     worked.unwrap();
     let (_, summary) = &plugins[0];
     assert_eq!((summary.handled, summary.failed), (200, 0));
+    drop(handlers);
 }
 
 #[tokio::test]
@@ -62,11 +67,7 @@ async fn an_instance_without_room_waits_and_no_call_fails() {
     let workshop = Workshop::new();
     let path = workshop.make("p", &GOOD.wat());
     // As many as one instance takes.
-    let loads = |places: &usize| {
-        let setup = PluginSetup::new("p", Limits::default());
-        Plugin::load(&engine(&workshop, *places), path.as_ref(), &setup).is_ok()
-    };
-    let engine = engine(&workshop, (1..10).find(loads).unwrap());
+    let engine = engine(&workshop, 1);
     let (one, other) = (slot(&engine, "one", &path), slot(&engine, "other", &path));
     let op = ops(1).remove(0);
     let mut first = Handler::new(&one);
@@ -94,17 +95,39 @@ fn a_version_that_needs_more_than_there_is_leaves_the_one_before_it_current() {
         workshop.make("small", &GOOD.wat()),
         workshop.make("large", &Parts { fields: "(table 10 funcref)", ..GOOD }.wat()),
     );
-    for (places, said) in
-        [(4, " has no room in this host: its instances need 2 "), (5, "its instances need 6 ")]
-    {
-        let slot = slot(&engine(&workshop, places), "p", &small);
-        slot.reserve(1).unwrap();
-        let before = slot.current().version().to_owned();
-        let refused = match slot.current().successor(large.as_ref()) {
-            Ok(successor) => slot.swap(successor).unwrap_err().to_string(),
-            Err(error) => error.to_string(),
-        };
-        assert!(refused.contains(said), "{refused}");
-        assert_eq!(slot.current().version(), before);
-    }
+    let slot = slot(&engine(&workshop, 5), "p", &small);
+    slot.reserve(1).unwrap();
+    let before = slot.current().version().to_owned();
+    let refused = slot.swap(slot.current().successor(large.as_ref()).unwrap()).unwrap_err().to_string();
+    assert!(refused.starts_with("its instances need 6 "), "{refused}");
+    assert_eq!(slot.current().version(), before);
+}
+
+#[test]
+fn a_version_of_the_same_size_takes_over_where_all_places_are_reserved() {
+    let workshop = Workshop::new();
+    let (one, other) = (
+        workshop.make("one", &GOOD.wat()),
+        workshop.make("other", &Parts { fields: "(global $same i32 (i32.const 1))", ..GOOD }.wat()),
+    );
+    let slot = slot(&engine(&workshop, 3), "p", &one);
+    slot.reserve(1).unwrap();
+    slot.swap(slot.current().successor(other.as_ref()).unwrap()).unwrap();
+}
+
+#[test]
+fn a_smaller_version_on_trial_keeps_the_places_of_the_one_before_it() {
+    let workshop = Workshop::new();
+    let (small, large) = (
+        workshop.make("small", &GOOD.wat()),
+        workshop.make("large", &Parts { fields: "(table 10 funcref)", ..GOOD }.wat()),
+    );
+    let engine = engine(&workshop, 7);
+    let (p, other) = (slot(&engine, "p", &large), slot(&engine, "other", &small));
+    p.reserve(1).unwrap();
+    p.swap(p.current().successor(small.as_ref()).unwrap()).unwrap();
+    // As where its delivery begins again.
+    p.reserve(1).unwrap();
+    let said = other.reserve(1).unwrap_err().to_string();
+    assert!(said.starts_with("its instances need 3 places for memories and tables, and 1 "), "{said}");
 }

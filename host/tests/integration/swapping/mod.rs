@@ -1,6 +1,7 @@
 //! Plugins that come, change and go while the host runs.
 
 mod directory;
+mod set_up;
 mod settings;
 mod swaps;
 mod versions;

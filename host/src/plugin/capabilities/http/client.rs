@@ -28,6 +28,9 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// A connection that is not used is closed; servers keep theirs for a minute or so.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// Bytes that a connection reads before somebody takes them: the head of a response has this much at most.
+const READ_AHEAD: usize = 128 * 1024;
+
 /// The requests of one plugin, over connections of its own.
 pub(in crate::plugin) struct HttpClient {
     grants: Arc<[HttpGrant]>,
@@ -161,7 +164,10 @@ fn connections(private_too: bool) -> Connections {
             .enable_http1()
             .wrap_connector(connector),
     };
-    Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .http1_max_buf_size(READ_AHEAD)
+        .build(connector)
 }
 
 /// A body up to the bound. As long as it is read, the request counts as under way.

@@ -24,7 +24,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 pub(in crate::plugin) use client::HttpClient;
 use client::{Permit, Refused, Unpermitted, words};
-pub(in crate::plugin) use entrance::link_nothing;
+pub(in crate::plugin) use entrance::{charge_sets, link_nothing};
 use request::{Body, HEADER_BYTES, HEADERS, Head, is_forbidden, take_length};
 
 use crate::plugin::budget::Budget;

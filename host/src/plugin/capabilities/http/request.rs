@@ -18,7 +18,7 @@ pub(super) const HEADERS: usize = 100;
 /// Bytes of their names and values.
 pub(super) const HEADER_BYTES: usize = 64 * 1024;
 /// Bytes of the name of a method. The longest that is registered has 17.
-const METHOD_BYTES: usize = 32;
+pub(super) const METHOD_BYTES: usize = 32;
 
 /// Whether a header says where a request ends, for which server it is, or how its connection is used. The host alone says that: else
 /// a server takes a part of one request for another, or answers for another virtual host than the one that is granted.

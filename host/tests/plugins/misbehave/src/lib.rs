@@ -105,6 +105,15 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
         Some("hoard-bodies") => loop {
             hoard_body();
         },
+        // Has the host keep long names of methods, servers and paths.
+        Some("hoard-texts") => {
+            let (requests, refused) = hoard_texts();
+            log::info!("{refused} of {} texts are refused", 3 * requests);
+            Ok(())
+        }
+        Some("hoard-headers") => loop {
+            hoard_headers();
+        },
         // Asks the host to wait as long as it likes.
         Some("wait") => {
             wait();
@@ -145,6 +154,39 @@ fn hoard_body() {
             std::mem::forget(body);
         }
         std::mem::forget(request);
+    }
+}
+
+/// Gives back how many requests there are, and how many of their texts were refused.
+fn hoard_texts() -> (usize, usize) {
+    #[cfg(target_family = "wasm")]
+    {
+        use wasip2::http::types::{Fields, Method, OutgoingRequest};
+        let text = "x".repeat(4 << 20);
+        let requests: Vec<_> = (0..50).map(|_| OutgoingRequest::new(Fields::new())).collect();
+        let set = |request: &OutgoingRequest| {
+            let all = [
+                request.set_method(&Method::Other(text.clone())),
+                request.set_authority(Some(&text)),
+                request.set_path_with_query(Some(&format!("/{text}"))),
+            ];
+            all.iter().filter(|set| set.is_err()).count()
+        };
+        let refused = requests.iter().map(set).sum();
+        let count = requests.len();
+        std::mem::forget(requests);
+        return (count, refused);
+    }
+    #[allow(unreachable_code, reason = "it is all there is for another target")]
+    (0, 0)
+}
+
+fn hoard_headers() {
+    #[cfg(target_family = "wasm")]
+    {
+        let fields = wasip2::http::types::Fields::new();
+        let _ = fields.append("x", &vec![b'x'; 60 << 10]);
+        std::mem::forget(fields);
     }
 }
 
