@@ -14,6 +14,7 @@ use super::limits::Limits;
 pub(super) const RESOURCES: usize = 256;
 /// Bytes that are charged for each of them, whether it is held or not: for what is of about the same size with each, such as a
 /// buffer of a file. What may be larger is charged when it is made: bodies, responses, and headers with the request that they are of.
+/// The listing of a directory that is granted is not charged: it is as long as the directory has entries.
 const RESOURCE_BYTES: usize = 4 * 1024;
 
 /// The account of one instance. Clones are of the same one.
