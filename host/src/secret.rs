@@ -148,10 +148,11 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// Whether what is before an `@` is a user of a URL; without a scheme, a user with a password: `ada@mail.example` is an address.
+/// Whether what is before an `@` is a user of a URL. In the value of an option without a scheme, it is one with a password:
+/// `ada@mail.example` is an address, and `gtm:plugin@0.1.0` an interface.
 fn is_user(before: &str, user: &str) -> bool {
-    before.ends_with("://")
-        || user.split_once(':').is_some_and(|(user, password)| !user.contains('/') && !password.is_empty())
+    let has_password = || user.split_once(':').is_some_and(|(user, _)| !user.contains('/'));
+    before.ends_with("://") || (before.ends_with('=') && has_password())
 }
 
 /// Returns the server of a URL, as it may be shown: without user and password, and without the path and what comes after it, which may
@@ -207,6 +208,13 @@ mod tests {
             ("mongodb://ada:s/3@c@a,b/?w=1 and smtp://b:c@d", "mongodb://a,b/?w=1 and smtp://d"),
             ("https://host/a@b", "https://b"),
             ("ada@example.com, http://localhost:1", "ada@example.com, http://localhost:1"),
+            ("invalid value 'http=ada:s3cret@host' for", "invalid value 'http=host' for"),
+            ("like smtps://USER:PASSWORD@HOST", "like smtps://USER:PASSWORD@HOST"),
+            (
+                "it asks for acme:parts/faxe@0.1.0 and gtm:plugin@0.1.0",
+                "it asks for acme:parts/faxe@0.1.0 and gtm:plugin@0.1.0",
+            ),
+            ("p:mail-from=ada@example.com", "p:mail-from=ada@example.com"),
         ] {
             assert_eq!(without_passwords(text), shown);
         }
