@@ -169,6 +169,10 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
     eventually("all four were dropped", async || {
         let (code, out, said) =
             run(&[&["dead-letters", "drop", "--all", "--output", "json"], &at[..]].concat());
+        // Between two letters the store has nothing of this pipeline, which has no checkpoint yet.
+        if said.contains("the store has no pipeline") {
+            return false;
+        }
         assert_eq!(code, Some(0), "{said}");
         dropped += serde_json::from_str::<serde_json::Value>(&out).unwrap()["dropped"].as_u64().unwrap();
         dropped >= 4
