@@ -114,10 +114,17 @@ async fn find(
     id: &str,
     plugin: Option<&str>,
 ) -> anyhow::Result<DeadLetter> {
-    if let Some(letter) = store.dead_letter(id).await?
-        && plugin.is_none_or(|plugin| plugin == letter.plugin)
-    {
-        return Ok(letter);
+    if let Some(letter) = store.dead_letter(id).await? {
+        if letter.pipeline != settings.name() {
+            bail!(
+                "the dead letter {id} is of the pipeline {0}, not of {1}. help: pass --name {0}",
+                letter.pipeline,
+                settings.name()
+            );
+        }
+        if plugin.is_none_or(|plugin| plugin == letter.plugin) {
+            return Ok(letter);
+        }
     }
     let filter = DeadLetterFilter {
         pipeline: Some(settings.name().to_owned()),

@@ -162,6 +162,18 @@ async fn letters_of_one_op_and_one_plugin_are_told_by_their_ids() {
 }
 
 #[tokio::test]
+async fn a_letter_of_another_pipeline_is_left_alone() {
+    let scene = Scene::new().await;
+    let all = ["dead-letters", "drop", &scene.letters[0].id, "--store", &scene.store, "--name", "other"];
+    let (code, _, said) = run(&all);
+    assert!(
+        code == Some(1) && said.contains("is of the pipeline shop, not of other. help: pass --name shop"),
+        "{said}"
+    );
+    assert_eq!(scene.left().await.len(), 5);
+}
+
+#[tokio::test]
 async fn a_letter_is_found_by_the_id_of_its_op() {
     let scene = Scene::new().await;
     let op = scene.letters[2].op.id().to_string();
