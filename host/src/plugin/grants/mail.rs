@@ -14,7 +14,7 @@ pub struct MailGrant {
     pub from: Vec<AddressPattern>,
     /// The recipients, those of copies too. Empty: any.
     pub to: Vec<AddressPattern>,
-    /// How many messages in any minute. None: [`PER_MINUTE`].
+    /// How many messages in any minute. None: 600.
     pub per_minute: Option<NonZeroU32>,
 }
 
