@@ -99,12 +99,8 @@ impl HttpGrant {
             return None;
         }
         let host = canonical(authority.host());
-        // A dot alone is the root of all names.
-        if host.is_empty() {
-            return None;
-        }
-        // The library takes brackets anywhere, which are for addresses alone.
-        if host.contains(['[', ']']) && address(&host).is_none() {
+        // The library takes brackets, dots and other characters anywhere.
+        if address(&host).is_none() && !is_name(&host) {
             return None;
         }
         let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
@@ -183,6 +179,12 @@ fn canonical(host: &str) -> String {
 pub(in crate::plugin) fn address(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// Whether this is a name of a server: labels of letters, digits, hyphens and underscores.
+fn is_name(host: &str) -> bool {
+    let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label))
 }
 
 impl fmt::Display for HttpGrant {
@@ -337,6 +339,9 @@ mod tests {
             "a:port",
             "https://",
             ".",
+            "*...",
+            "a..example",
+            "(",
             "http://.:80",
         ] {
             let said = text.parse::<HttpGrant>().unwrap_err().to_string();
