@@ -27,7 +27,28 @@ pub(super) async fn check(store: &Store, settings: &Settings, plugin: Option<&st
     )
 }
 
-/// Each name once.
+/// Names in one sentence, at most.
+const MAX_LISTED: usize = 20;
+
+/// Each name once; of many, the first, and how many more there are.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+    let names: Vec<_> = names.collect::<BTreeSet<_>>().into_iter().collect();
+    let listed = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_LISTED) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_not_all_listed() {
+        assert_eq!(listed(["b", "a", "b"].into_iter()), "a, b");
+        let names: Vec<_> = (10..40).map(|n| n.to_string()).collect();
+        let listed = listed(names.iter().map(String::as_str));
+        assert!(listed.starts_with("10, 11, ") && listed.ends_with(", 29 and 10 more"), "{listed}");
+    }
 }
