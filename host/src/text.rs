@@ -136,6 +136,9 @@ mod tests {
             assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
         }
         assert_eq!(quoted("x=2026-01-31T12:00:00Z"), "x=2026-01-31T12:00:00Z");
+        assert_eq!(quoted("file:/var/lib/gtm-host"), "file:/var/lib/gtm-host");
+        assert_eq!(quoted("my shop"), "'my shop'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 
     /// Random texts, of which each third character is a dangerous one.

@@ -63,12 +63,11 @@ pub(super) async fn begin(
             plugin,
             checkpoint = %kept.position,
             "resuming from the checkpoint: --restart-from {} was done before. help: to do it again, stop the host, run gtm-host \
-             checkpoints set {} --plugin {} --name {}{}, and start it",
+             checkpoints set {} --plugin {} {}, and start it",
             restart.words(),
             quoted(restart.words()),
             quoted(plugin),
-            quoted(&key.pipeline),
-            store.directory().map(|at| format!(" --store {}", quoted(&format!("file:{}", at.display())))).unwrap_or_default()
+            store.arguments(&key.pipeline)
         ),
         (None, Some(start)) => tracing::info!(
             plugin,

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::settings::Policy;
 use crate::op::Op;
 use crate::store::{DeadLetter, DeadLetterKind, Kept, NoRoom, Room, Store};
+use crate::text::quoted;
 
 /// Between two attempts to store a letter.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -51,11 +52,7 @@ impl DeadLetters {
 
     /// The command that shows a letter, but for the server.
     fn command(&self, letter: &str) -> String {
-        let mut command = format!("gtm-host dead-letters show {letter} --name {}", quoted(&self.pipeline));
-        if let Some(directory) = self.store.directory() {
-            command.push_str(&format!(" --store {}", quoted(&format!("file:{}", directory.display()))));
-        }
-        command
+        format!("gtm-host dead-letters show {letter} {}", self.store.arguments(&self.pipeline))
     }
 
     /// Logs and stores it; retries until it is stored, or `shutdown` or `dropped` is cancelled. Returns whether it is stored: if
@@ -133,23 +130,5 @@ impl DeadLetters {
             "the plugin pauses, since as many dead letters are kept of it as may be: {kept}. help: {stop}look at them with gtm-host dead-letters \
              list --plugin {plugin} --name {pipeline}, and retry or drop some; or raise dead_letters or dead_letter_bytes under [retry]"
         )
-    }
-}
-
-/// A word of a command, as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._:-".contains(character);
-    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
-        assert_eq!(quoted("file:/var/lib/gtm-host"), "file:/var/lib/gtm-host");
-        assert_eq!(quoted("my shop"), "'my shop'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

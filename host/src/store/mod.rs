@@ -21,6 +21,8 @@ use std::path::Path;
 
 use mongodb::Client;
 
+use crate::text::quoted;
+
 pub use checkpoint::{Checkpoint, CheckpointKey};
 use cluster::Cluster;
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
@@ -105,6 +107,15 @@ impl Store {
         match &self.backend {
             Backend::Directory(store) => store.directory(),
             Backend::Cluster(_) | Backend::None => None,
+        }
+    }
+
+    /// Returns the arguments by which a command finds this pipeline in this store, but for the server, quoted for a shell.
+    pub fn arguments(&self, pipeline: &str) -> String {
+        let name = format!("--name {}", quoted(pipeline));
+        match self.directory() {
+            Some(directory) => format!("{name} --store {}", quoted(&format!("file:{}", directory.display()))),
+            None => name,
         }
     }
 
