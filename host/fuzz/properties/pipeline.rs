@@ -46,9 +46,9 @@ fn kept(value: RawBsonRef<'_>, keeps_last: bool) -> Bson {
 
 /// What a server reads for a pipeline of a collection in this database.
 fn pipeline(stages: &Bson, database: &str, reads: &mut Vec<String>) {
-    let Bson::Array(stages) = stages else { panic!("a pipeline that is no array was let through") };
+    let Bson::Array(stages) = stages else { panic!("a pipeline that is not an array was let through") };
     for one in stages {
-        let Bson::Document(one) = one else { panic!("a stage that is no document was let through") };
+        let Bson::Document(one) = one else { panic!("a stage that is not a document was let through") };
         assert_eq!(one.len(), 1, "a stage of several names was let through");
         for (name, value) in one {
             stage(name, value, database, reads);
