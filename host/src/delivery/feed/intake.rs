@@ -138,7 +138,8 @@ impl Intake {
     }
 
     /// Keeps where a plugin begins that has no checkpoint, before anything is read from there: a host that ends now, or loses its
-    /// lease, goes on from there. Before the first entry of an oplog there is no such position: it begins there again.
+    /// lease, goes on from there. A store that cannot keep it is asked until it can, of which the checkpointer tells. Before the
+    /// first entry of an oplog there is no such position: it begins there again.
     async fn begin(&mut self, at: &Position) {
         if at.is_before_all() {
             return;
@@ -149,9 +150,14 @@ impl Intake {
         }
         self.progress.read(at.clone());
         reached.set(at.clone());
+        let kept = async {
+            while let Err(error) = checkpointer.store_now().await {
+                tracing::debug!(plugin = &*self.plugin, "where it begins cannot be stored yet: {error}");
+                tokio::time::sleep(checkpointer.interval).await;
+            }
+        };
         tokio::select! {
-            // What fails is said, and tried again, where all checkpoints are stored.
-            _ = checkpointer.store_now() => {}
+            () = kept => {}
             () = self.shutdown.cancelled() => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use bson::doc;
 use bson::oid::ObjectId;
+use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,7 +59,7 @@ async fn a_checkpoint_of_an_oplog_starts_a_change_stream() {
 
 /// A change after the first sign of life, while nobody runs.
 async fn begins_where_it_began(source: &str) {
-    let server = Server::ready().unwrap();
+    let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let (name, wanted) = (ObjectId::new().to_hex(), format!("namespace={}.things", own.name));
     let print_ops = plugin("print_ops");
@@ -83,6 +84,31 @@ async fn who_is_killed_before_it_read_anything_goes_on_where_it_began() {
 #[tokio::test]
 async fn who_is_killed_before_its_change_stream_said_anything_goes_on_where_it_began() {
     begins_where_it_began("change-stream").await;
+}
+
+/// A store that cannot keep where a plugin begins: it does not begin.
+async fn begins_once_that_is_kept(source: &str) {
+    let server = Server::start(Default::default()).unwrap();
+    let store = Client::with_uri_str(server.uri()).await.unwrap().database("gtm");
+    let refusing = doc! { "create": "checkpoints", "validator": { "never": true } };
+    store.run_command(refusing).await.unwrap();
+    let print_ops = plugin("print_ops");
+    let mut host = Host::start(&["--uri", server.uri(), "--source", source, "--plugin", &print_ops]);
+    host.wait_for("the checkpoint cannot be stored");
+    assert!(!host.logged().iter().any(|line| message(line).contains("tailing")), "{:?}", host.logged());
+    store.run_command(doc! { "collMod": "checkpoints", "validator": {} }).await.unwrap();
+    host.wait_for("tailing");
+    assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn none_begins_before_it_is_kept_where() {
+    begins_once_that_is_kept("oplog").await;
+}
+
+#[tokio::test]
+async fn no_change_stream_begins_before_it_is_kept_where() {
+    begins_once_that_is_kept("change-stream").await;
 }
 
 /// Until something was read, nothing says how far that is.
