@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy, replay};
 use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, Options};
+use gtm_host::source::file::{Files, FileOptions};
 use gtm_host::store::Store;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -75,7 +75,7 @@ fn processor_time(work: impl FnOnce()) -> f64 {
 }
 
 fn open(file: &Path) -> Files {
-    Files::open(vec![file.to_owned()], Selection::everything(), Options::default()).unwrap()
+    Files::open(vec![file.to_owned()], Selection::everything(), FileOptions::default()).unwrap()
 }
 
 /// Reads the file and calls the plugin, one op after the other.

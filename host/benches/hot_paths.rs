@@ -20,7 +20,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
 use gtm_host::source::oplog::delta::update_description;
-use gtm_host::source::oplog::entry::Entry;
+use gtm_host::source::oplog::entry::OplogEntry;
 use gtm_host::workers::Group;
 
 const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
@@ -55,7 +55,7 @@ fn header(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         group.bench_function("header and change", |bencher| {
             bencher.iter(|| {
-                let entry = Entry::parse(black_box(&entry)).unwrap();
+                let entry = OplogEntry::parse(black_box(&entry)).unwrap();
                 black_box(entry.change().is_ok())
             });
         });

@@ -17,7 +17,7 @@ use bson::{Document, doc};
 use futures_util::StreamExt;
 use gtm_host::op::Timestamp;
 use gtm_host::selection::Selection;
-use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot};
+use gtm_host::source::snapshot::{KeptProgress, SnapshotOptions, Snapshot};
 use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use mongodb::action::Action;
@@ -82,7 +82,7 @@ async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Opti
     let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
     let key = CheckpointKey { pipeline: String::new(), plugin: String::new(), worker: None };
     let kept = Some(KeptProgress { store: store.progress(key.clone()), deployment: String::new() });
-    let options = Options { parallel: PARALLEL, kept };
+    let options = SnapshotOptions { parallel: PARALLEL, kept };
     drop(Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap());
     let state: Value =
         serde_json::from_slice(&store.snapshot_progress(&key).await.unwrap().unwrap()).unwrap();
@@ -119,7 +119,7 @@ async fn count(
 }
 
 async fn take(client: &Client, namespace: &str) -> i32 {
-    let options = Options { parallel: PARALLEL, kept: None };
+    let options = SnapshotOptions { parallel: PARALLEL, kept: None };
     let mut snapshot =
         Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap();
     let mut taken = 0;

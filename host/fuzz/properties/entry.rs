@@ -6,8 +6,8 @@ use bson::{RawBsonRef, RawDocument};
 use gtm_host::extended_json::{Form, write};
 use gtm_host::selection::Selection;
 use gtm_host::source::Reply;
-use gtm_host::source::oplog::Reader;
-use gtm_host::source::oplog::entry::Entry;
+use gtm_host::source::oplog::OplogDecoder;
+use gtm_host::source::oplog::entry::OplogEntry;
 use gtm_host::source::oplog::scan::{Fields, check};
 
 /// Bytes of open transactions, few so that the bound is met.
@@ -44,14 +44,14 @@ pub fn run(bytes: &[u8]) {
         rest = after;
         documents.extend(RawDocument::from_bytes(document));
     }
-    let mut reader = Reader::new(Selection::everything()).holding(HELD);
+    let mut reader = OplogDecoder::new(Selection::everything()).holding(HELD);
     for document in &documents {
         compare(document);
         // What `check` accepts can be printed.
         let written = write(document, Form::Relaxed, &mut Vec::new());
         assert!(check(document).is_err() || written.is_ok());
         let reply = Reply::new(document.as_bytes().to_vec().into());
-        let entry = match Entry::parse(document) {
+        let entry = match OplogEntry::parse(document) {
             Ok(entry) => entry,
             Err(malformed) => {
                 reader.malformed(&malformed);
@@ -63,7 +63,7 @@ pub fn run(bytes: &[u8]) {
             asked += 1;
             assert!(asked <= 2 * documents.len(), "it asks for ever");
             let at = |document: &&&RawDocument| {
-                Entry::parse(document).is_ok_and(|earlier| earlier.timestamp == missing.0)
+                OplogEntry::parse(document).is_ok_and(|earlier| earlier.timestamp == missing.0)
             };
             let earlier = documents.iter().find(at).map(|earlier| earlier.as_bytes().to_vec().into());
             reader.supply(&entry, missing, earlier);

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use gtm_host::op::Namespace;
-use gtm_host::source::file::{Options, is_compressed};
+use gtm_host::source::file::{FileOptions, is_compressed};
 
 use super::arguments::FileArguments;
 use super::usage::{OrUsage, bail_usage};
 
-pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<Options> {
+pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<FileOptions> {
     let (from, to) = (arguments.from(), arguments.to());
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         bail_usage!("--from is after --to: nothing is between them");
     }
     let namespace = arguments.collection.as_deref().map(namespace).transpose()?;
-    Ok(Options { from, to, namespace })
+    Ok(FileOptions { from, to, namespace })
 }
 
 /// How many bytes there are to read. 0: that is not known, as of a pipe, or of what is compressed.

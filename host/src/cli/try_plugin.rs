@@ -14,7 +14,7 @@ use gtm_host::plugin::{
     Slot,
 };
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileError, Files, Options};
+use gtm_host::source::file::{FileError, Files, FileOptions};
 use gtm_host::text::{counted, indented, line};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -231,7 +231,7 @@ impl Ops {
         }
         let files = match paths.is_empty() {
             true => None,
-            false => Some(Files::open(paths, Selection::everything(), Options::default())?),
+            false => Some(Files::open(paths, Selection::everything(), FileOptions::default())?),
         };
         Ok(Self { files, said: Some(said) })
     }

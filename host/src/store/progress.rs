@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{CheckpointKey, Store, StoreError};
-use crate::source::snapshot::{Kept, ProgressStore};
+use crate::source::snapshot::{KeptSnapshot, ProgressStore};
 
 /// The progress of one snapshot.
 struct Progress {
@@ -29,15 +29,15 @@ fn boxed(error: StoreError) -> Box<dyn std::error::Error + Send + Sync> {
 }
 
 impl ProgressStore for Progress {
-    fn read(&self) -> Kept<'_, Option<Vec<u8>>> {
+    fn read(&self) -> KeptSnapshot<'_, Option<Vec<u8>>> {
         Box::pin(async { self.store.snapshot_progress(&self.key).await.map_err(boxed) })
     }
 
-    fn write(&self, bytes: Vec<u8>) -> Kept<'_, ()> {
+    fn write(&self, bytes: Vec<u8>) -> KeptSnapshot<'_, ()> {
         Box::pin(async move { self.store.save_snapshot_progress(&self.key, &bytes).await.map_err(boxed) })
     }
 
-    fn remove(&self) -> Kept<'_, ()> {
+    fn remove(&self) -> KeptSnapshot<'_, ()> {
         Box::pin(async { self.store.remove_snapshot_progress(&self.key).await.map_err(boxed) })
     }
 }

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
 use gtm_host::selection::Selection;
 use gtm_host::source::Skip;
-use gtm_host::source::file::{Contents, FileError, Files, Options, Report};
+use gtm_host::source::file::{Contents, FileError, Files, FileOptions, Report};
 use tempfile::TempDir;
 
 /// What came of some files.
@@ -33,7 +33,7 @@ impl Outcome {
     }
 }
 
-pub async fn read_with(paths: Vec<PathBuf>, selection: Selection, options: Options) -> Outcome {
+pub async fn read_with(paths: Vec<PathBuf>, selection: Selection, options: FileOptions) -> Outcome {
     let mut files = Files::open(paths, selection, options).unwrap();
     let (mut ops, mut error) = (Vec::new(), None);
     loop {
@@ -47,7 +47,7 @@ pub async fn read_with(paths: Vec<PathBuf>, selection: Selection, options: Optio
 }
 
 pub async fn read(paths: Vec<PathBuf>) -> Outcome {
-    read_with(paths, Selection::everything(), Options::default()).await
+    read_with(paths, Selection::everything(), FileOptions::default()).await
 }
 
 /// Reads one file that has `bytes` in it.
@@ -209,7 +209,7 @@ async fn a_collection_that_its_path_does_not_say_is_named() {
     assert!(outcome.said().contains("--collection DATABASE.COLLECTION"), "{}", outcome.said());
 
     let namespace = Some(Namespace { database: "shop".into(), collection: "orders".into() });
-    let options = Options { namespace, ..Options::default() };
+    let options = FileOptions { namespace, ..FileOptions::default() };
     let outcome = read_with(vec![path], Selection::everything(), options).await;
     assert_eq!(outcome.ops[0].namespace.to_string(), "shop.orders");
     assert_eq!(outcome.ids(), [1]);
@@ -285,13 +285,13 @@ async fn only_what_is_from_and_to_is_delivered() {
     entries.extend([insert(3), insert(4), insert(5), insert(5), insert(6), insert(7)]);
     let path = write(&folder, "oplog.bson", &dump(&entries));
     let next = write(&folder, "next.bson", &dump(&[insert(5), insert(8)]));
-    let options = Options { from: Some(at(3)), to: Some(at(5)), namespace: None };
+    let options = FileOptions { from: Some(at(3)), to: Some(at(5)), namespace: None };
     let outcome = read_with(vec![path.clone(), next], Selection::everything(), options).await;
     assert_eq!(outcome.ids(), [1, 2, 3, 30, 40, 50, 50, 50], "of a transaction, what is before it too");
     let totals = &outcome.report.totals;
     assert_eq!((totals.before, totals.after, totals.position), (2, 2, at(5)));
 
-    let options = Options { from: Some(at(4)), ..Options::default() };
+    let options = FileOptions { from: Some(at(4)), ..FileOptions::default() };
     let outcome = read_with(vec![path], Selection::everything(), options).await;
     assert_eq!(outcome.ids(), [40, 50, 50, 60, 70], "what was committed before is not");
     assert_eq!(outcome.report.totals.before, 4);
@@ -320,7 +320,7 @@ async fn what_nobody_wants_is_counted_and_what_is_wanted_is_given_in_batches() {
         entries.push(entry);
     }
     let path = write(&folder, "oplog.bson", &dump(&entries));
-    let mut files = Files::open(vec![path.clone()], Selection::everything(), Options::default()).unwrap();
+    let mut files = Files::open(vec![path.clone()], Selection::everything(), FileOptions::default()).unwrap();
     let mut count = 0;
     loop {
         // Cancelled again and again, it loses nothing.
@@ -333,7 +333,7 @@ async fn what_nobody_wants_is_counted_and_what_is_wanted_is_given_in_batches() {
 
     let mut selection = Selection::default();
     selection.add("shop.rare", &[]).unwrap();
-    let outcome = read_with(vec![path], selection, Options::default()).await;
+    let outcome = read_with(vec![path], selection, FileOptions::default()).await;
     assert_eq!(outcome.ids(), [50_000, 100_000, 150_000, 200_000]);
     assert_eq!(outcome.report.totals.unwanted, 2500 + 19_999 - 4);
 }
@@ -389,7 +389,7 @@ async fn what_is_not_there_is_said_before_anything_is_read() {
     let there = write(&folder, "there.bson", &dump(&[insert(1)]));
     let open = |path: &Path| {
         let paths = vec![there.clone(), path.to_owned()];
-        Files::open(paths, Selection::everything(), Options::default()).unwrap_err().to_string()
+        Files::open(paths, Selection::everything(), FileOptions::default()).unwrap_err().to_string()
     };
     assert!(open(&folder.path().join("missing.bson")).contains("missing.bson cannot be read: No such file"));
     assert!(open(folder.path()).ends_with("/*.bson"), "{}", open(folder.path()));

@@ -2,12 +2,12 @@
 //! the place.
 
 use bson::doc;
-use gtm_host::source::file::{Contents, FileError, Place};
+use gtm_host::source::file::{Contents, FileError, FilePlace};
 
 use crate::files::{Outcome, at, dump, gzip, insert, read, read_bytes, write};
 
 /// The place that an error names.
-fn place(outcome: &Outcome) -> &Place {
+fn place(outcome: &Outcome) -> &FilePlace {
     match outcome.error.as_ref().unwrap() {
         FileError::Truncated { at, .. } | FileError::Damaged { at, .. } | FileError::Broken { at, .. } => at,
         other => panic!("{other}"),

@@ -7,7 +7,7 @@ use gtm_host::extended_json::{Form, write_op};
 use gtm_host::op::{Op, Origin, Place};
 use gtm_host::selection::Selection;
 use gtm_host::source::Skip;
-use gtm_host::source::file::{Contents, FileError, Options};
+use gtm_host::source::file::{Contents, FileError, FileOptions};
 use serde_json::Value;
 
 use crate::files::{Outcome, at, dump, gzip, read, read_bytes, read_with, write};
@@ -129,19 +129,19 @@ async fn however_they_are_written_they_are_the_same() {
 async fn a_part_of_the_time_and_what_is_wanted() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "events.bson", &dump(&events()));
-    let options = Options { from: Some(at(2)), to: Some(at(3)), namespace: None };
+    let options = FileOptions { from: Some(at(2)), to: Some(at(3)), namespace: None };
     let outcome = read_with(vec![path.clone()], Selection::everything(), options).await;
     assert_eq!(outcome.ops.iter().map(|op| op.timestamp).collect::<Vec<_>>(), [at(2), at(3)]);
     assert_eq!((outcome.report.totals.before, outcome.report.totals.after), (1, 1));
     let mut selection = Selection::default();
     selection.add("shop.users", &[]).unwrap();
-    let outcome = read_with(vec![path.clone()], selection, Options::default()).await;
+    let outcome = read_with(vec![path.clone()], selection, FileOptions::default()).await;
     assert_eq!((outcome.ops.len(), outcome.report.totals.unwanted), (0, 5));
     // Who says whose documents they are has stored events.
     let namespace = Some("log.events".split_once('.').unwrap()).map(|(database, collection)| {
         gtm_host::op::Namespace { database: database.into(), collection: collection.into() }
     });
-    let options = Options { namespace, ..Options::default() };
+    let options = FileOptions { namespace, ..FileOptions::default() };
     let outcome = read_with(vec![path], Selection::everything(), options).await;
     assert_eq!((outcome.ops.len(), outcome.ops[0].namespace.to_string().as_str()), (6, "log.events"));
 }

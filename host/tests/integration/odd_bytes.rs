@@ -7,8 +7,8 @@ use gtm_host::op::Op;
 use gtm_host::plugin::{Engine, Failure, Filter, Handler, Plugin, PluginSetup, Services, Slot};
 use gtm_host::selection::Selection;
 use gtm_host::source::Reply;
-use gtm_host::source::oplog::entry::Entry;
-use gtm_host::source::oplog::{Reader, Skipped};
+use gtm_host::source::oplog::entry::OplogEntry;
+use gtm_host::source::oplog::{OplogDecoder, Skipped};
 
 use crate::support::{patient, plugin};
 
@@ -23,10 +23,10 @@ fn reply(entry: Document) -> Reply {
 
 /// What comes of the one entry of a reply.
 fn read(reply: &Reply) -> (Vec<Op>, Skipped) {
-    let (mut reader, mut ops) = (Reader::new(Selection::everything()), Vec::new());
+    let (mut reader, mut ops) = (OplogDecoder::new(Selection::everything()), Vec::new());
     let document = reply.documents().unwrap().into_iter().next().unwrap().unwrap();
     let document = document.as_document().unwrap();
-    match Entry::parse(document) {
+    match OplogEntry::parse(document) {
         Ok(entry) => reader.read(reply, document, &entry, &mut ops).unwrap(),
         Err(malformed) => reader.malformed(&malformed),
     }
@@ -100,9 +100,9 @@ fn whatever_is_printed_is_read_again() {
             bytes[place] ^= change;
             let reply = Reply::new(bytes.into());
             let Ok(document) = reply.as_document() else { continue };
-            let Ok(entry) = Entry::parse(document) else { continue };
+            let Ok(entry) = OplogEntry::parse(document) else { continue };
             let mut ops: Vec<Op> = Vec::new();
-            Reader::new(Selection::everything()).of_file().read(&reply, document, &entry, &mut ops).unwrap();
+            OplogDecoder::new(Selection::everything()).of_file().read(&reply, document, &entry, &mut ops).unwrap();
             for op in ops {
                 same_again(&op, &format!("byte {place} xor {change}"));
                 printed += 1;

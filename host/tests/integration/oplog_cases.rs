@@ -8,8 +8,8 @@ use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use gtm_host::op::Op;
 use gtm_host::selection::Selection;
 use gtm_host::source::Reply;
-use gtm_host::source::oplog::entry::Entry;
-use gtm_host::source::oplog::{Missing, Reader, Skipped};
+use gtm_host::source::oplog::entry::OplogEntry;
+use gtm_host::source::oplog::{Missing, OplogDecoder, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;
@@ -18,13 +18,13 @@ use crate::support::random;
 const ROOMY: usize = 1 << 20;
 
 /// Reads `entries`, with `history` and the entries themselves to go back to.
-fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<Op>, Skipped) {
+fn read(mut reader: OplogDecoder, entries: &[Document], history: &[Document]) -> (Vec<Op>, Skipped) {
     let reply = doc! { "cursor": { "nextBatch": entries.to_vec() } };
     let reply = Reply::new(RawDocumentBuf::try_from(reply).unwrap().into_bytes().into());
     let mut ops = Vec::new();
     for value in reply.documents().unwrap() {
         let document = value.unwrap().as_document().unwrap();
-        let entry = Entry::parse(document).unwrap();
+        let entry = OplogEntry::parse(document).unwrap();
         while let Err(missing) = reader.read(&reply, document, &entry, &mut ops) {
             let Missing(timestamp) = missing;
             let at = |entry: &&Document| entry.get_timestamp("ts").unwrap() == timestamp.into();
@@ -41,7 +41,7 @@ fn read(mut reader: Reader, entries: &[Document], history: &[Document]) -> (Vec<
 fn all_cases(bytes: usize) {
     check_cases("oplog", 18, |case| {
         let [entries, history] = ["entries.jsonl", "history.jsonl"].map(|file| documents(&case.join(file)));
-        read(Reader::new(Selection::everything()).holding(bytes), &entries, &history)
+        read(OplogDecoder::new(Selection::everything()).holding(bytes), &entries, &history)
     });
 }
 
@@ -60,7 +60,7 @@ fn what_is_not_wanted_does_not_change_the_ids_of_the_rest() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oplog/transaction_of_one_entry");
     let mut selection = Selection::default();
     selection.add("a.c", &[]).unwrap();
-    let (ops, _) = read(Reader::new(selection), &documents(&case.join("entries.jsonl")), &[]);
+    let (ops, _) = read(OplogDecoder::new(selection), &documents(&case.join("entries.jsonl")), &[]);
     assert_eq!(describe(&ops[0]), lines(&case.join("ops.jsonl"))[2]);
     assert_eq!(ops.len(), 1);
 }
@@ -72,7 +72,7 @@ fn no_bytes_make_the_reader_panic_or_go_round_for_ever() {
         std::fs::read_dir(folder).unwrap().map(|case| documents(&case.unwrap().path().join("entries.jsonl")));
     let entries: Vec<_> =
         cases.flatten().map(|entry| RawDocumentBuf::try_from(entry).unwrap().into_bytes()).collect();
-    let mut reader = Reader::new(Selection::everything()).holding(4096);
+    let mut reader = OplogDecoder::new(Selection::everything()).holding(4096);
     let (mut state, mut read) = (7, 0);
     for _ in 0..50_000 {
         let mut bytes = entries[random(&mut state) % entries.len()].clone();
@@ -82,7 +82,7 @@ fn no_bytes_make_the_reader_panic_or_go_round_for_ever() {
         }
         let reply = Reply::new(bytes.clone().into());
         let Ok(document) = RawDocument::from_bytes(&bytes) else { continue };
-        let Ok(entry) = Entry::parse(document) else { continue };
+        let Ok(entry) = OplogEntry::parse(document) else { continue };
         let (mut ops, mut missing) = (Vec::new(), 0);
         while let Err(of) = reader.read(&reply, document, &entry, &mut ops) {
             missing += 1;

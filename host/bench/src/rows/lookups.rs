@@ -8,7 +8,7 @@ use anyhow::ensure;
 use bson::{Document, Timestamp, doc};
 use gtm_host::op::Namespace;
 use gtm_host::selection::Selection;
-use gtm_host::source::oplog::{OplogStart, Tail};
+use gtm_host::source::oplog::{OplogStart, OplogTailer};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
@@ -76,7 +76,7 @@ impl Updates {
         let before = self.queries.load(Ordering::Relaxed);
         let started = Instant::now();
         let oplog = mongodb::Namespace::new(&self.oplog.db, &self.oplog.coll);
-        let mut tail = Tail::open(&self.client, &oplog, Selection::everything(), OplogStart::Oldest).await?;
+        let mut tail = OplogTailer::open(&self.client, &oplog, Selection::everything(), OplogStart::Oldest).await?;
         let mut found = 0;
         while found < UPDATES {
             for op in tail.next().await? {

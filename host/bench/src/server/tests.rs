@@ -1,5 +1,5 @@
 use bson::{RawDocument, Timestamp};
-use gtm_host::source::oplog::entry::Entry;
+use gtm_host::source::oplog::entry::OplogEntry;
 
 use super::entries::{CYCLE, Entries};
 use super::*;
@@ -16,7 +16,7 @@ fn entries_are_such_and_have_their_size() {
         for index in 0..CYCLE {
             let template = entries.template(index);
             let document = RawDocument::from_bytes(&template.bytes).unwrap();
-            let entry = Entry::parse(document).unwrap();
+            let entry = OplogEntry::parse(document).unwrap();
             users += u64::from((entry.kind, entry.namespace) == ("i", "users.users"));
             updates += u64::from(entry.kind == "u");
             assert_eq!(template.times.len(), 1, "{entry:?}");

@@ -1,6 +1,6 @@
 //! What a reply of the server brings: ops, and the place after it. Pure: bytes in, ops out.
 
-use super::reader::{Read, Reader};
+use super::reader::{Read, ChangeEventDecoder};
 use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
 use crate::source::reply::document;
@@ -8,7 +8,7 @@ use crate::source::{Malformed, Reply};
 
 /// What a reply brings.
 #[derive(Debug)]
-pub struct Batch {
+pub struct ChangeEventBatch {
     /// The wanted ops, in the order of the stream.
     pub ops: Vec<Op>,
     /// Where the stream goes on after it. None: where it was.
@@ -17,13 +17,13 @@ pub struct Batch {
     pub invalidated: bool,
 }
 
-impl Reader {
+impl ChangeEventDecoder {
     /// Makes ops of the events of a reply.
     ///
     /// # Errors
     /// It is not the reply of a cursor.
-    pub fn read(&mut self, reply: &Reply) -> Result<Batch, Malformed> {
-        let mut batch = Batch { ops: Vec::new(), position: None, invalidated: false };
+    pub fn read(&mut self, reply: &Reply) -> Result<ChangeEventBatch, Malformed> {
+        let mut batch = ChangeEventBatch { ops: Vec::new(), position: None, invalidated: false };
         let mut last = None;
         for value in reply.documents()? {
             match value.map_err(Malformed::from).and_then(document) {

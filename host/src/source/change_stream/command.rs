@@ -14,7 +14,7 @@
 use bson::raw::{CStr, cstr};
 use bson::{RawDocument, RawDocumentBuf};
 
-use super::event::Event;
+use super::event::ChangeEvent;
 use crate::op::OperationType;
 use crate::source::Malformed;
 use crate::source::value::subdocument;
@@ -25,9 +25,9 @@ use crate::source::value::subdocument;
 /// Its description is not BSON.
 pub(super) fn command(
     operation: OperationType,
-    event: &Event<'_>,
+    event: &ChangeEvent<'_>,
 ) -> Result<Option<RawDocumentBuf>, Malformed> {
-    let Event { database, collection, operation_description: details, .. } = *event;
+    let ChangeEvent { database, collection, operation_description: details, .. } = *event;
     let mut command = RawDocumentBuf::new();
     match operation {
         OperationType::Create => {

@@ -11,7 +11,7 @@ use crate::source::value::{integer, milliseconds, string, subdocument};
 /// The fields of an event that say what it is. Its documents are not looked into. Of an event that the
 /// server split, each fragment has some of them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Event<'a> {
+pub(super) struct ChangeEvent<'a> {
     /// `_id._data`
     pub(super) token: &'a str,
     /// `operationType`
@@ -53,7 +53,7 @@ pub(super) struct Split {
     pub(super) of: i64,
 }
 
-impl<'a> Event<'a> {
+impl<'a> ChangeEvent<'a> {
     /// `database.collection`: what a collection is called from now on.
     pub(super) fn renamed_to(&self) -> Option<String> {
         let to = self.to?;

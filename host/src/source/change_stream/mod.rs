@@ -1,8 +1,8 @@
 //! A change stream as a source: of a collection, a database, or a whole deployment, behind a mongos too.
 //!
 //! `event` reads the fields of one change event, `description` and `command` bring what it changed into the
-//! form that the oplog source gives, `fragments` puts together what the server split; the [`Reader`] makes
-//! ops of all that, a [`Batch`] for each reply. It is pure: bytes in, ops out. [`ChangeStream`] follows the
+//! form that the oplog source gives, `fragments` puts together what the server split; the [`ChangeEventDecoder`] makes
+//! ops of all that, a [`ChangeEventBatch`] for each reply. It is pure: bytes in, ops out. [`ChangeStream`] follows the
 //! stream over the wire and comes back after a failure where it was.
 //!
 //! The stream is an `aggregate` of our own and not the driver's `watch()`: its cursor gives whole batches, so
@@ -22,10 +22,10 @@ mod scope;
 mod stream;
 mod token;
 
-pub use batch::Batch;
+pub use batch::ChangeEventBatch;
 pub use error::StreamError;
 pub(crate) use pushdown::wanted_events;
-pub use reader::Reader;
+pub use reader::ChangeEventDecoder;
 pub use request::StreamOptions;
 pub use scope::Scope;
 pub use stream::ChangeStream;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::command::command;
 use super::description::update_description;
-use super::event::{Event, Split};
+use super::event::{ChangeEvent, Split};
 use super::fragments::{Fragments, Joined};
 use super::token::transaction_index;
 use crate::op::{Op, OperationType, Origin, Place, Transaction};
@@ -33,7 +33,7 @@ pub(in crate::source) enum Read {
 
 /// Makes ops of the events of one change stream, in their order.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ChangeEventDecoder {
     selection: Selection,
     origin: Origin,
     skipped: Skipped,
@@ -51,7 +51,7 @@ struct Running {
     next: u32,
 }
 
-impl Reader {
+impl ChangeEventDecoder {
     /// Makes ops of what `selection` wants.
     pub fn new(selection: Selection) -> Self {
         Self {
@@ -98,10 +98,10 @@ impl Reader {
         }
     }
 
-    fn parse<'a>(&self, document: &'a RawDocument) -> Result<Event<'a>, Malformed> {
+    fn parse<'a>(&self, document: &'a RawDocument) -> Result<ChangeEvent<'a>, Malformed> {
         match self.origin {
-            Origin::Replay => Event::parse_of_file(document),
-            _ => Event::parse(document),
+            Origin::Replay => ChangeEvent::parse_of_file(document),
+            _ => ChangeEvent::parse(document),
         }
     }
 
@@ -141,7 +141,7 @@ impl Reader {
     fn join(
         &mut self,
         document: &RawDocument,
-        fragment: &Event<'_>,
+        fragment: &ChangeEvent<'_>,
         split: Split,
         ops: &mut Vec<Op>,
     ) -> Read {
@@ -188,7 +188,7 @@ impl Reader {
         );
     }
 
-    fn event(&mut self, reply: &Reply, document: &RawDocument, event: &Event<'_>, ops: &mut Vec<Op>) -> Read {
+    fn event(&mut self, reply: &Reply, document: &RawDocument, event: &ChangeEvent<'_>, ops: &mut Vec<Op>) -> Read {
         match event.kind {
             "invalidate" => return Read::Invalidate,
             "endOfTransaction" => {
@@ -211,7 +211,7 @@ impl Reader {
         &mut self,
         reply: &Reply,
         document: &RawDocument,
-        event: &Event<'_>,
+        event: &ChangeEvent<'_>,
     ) -> Result<Option<Op>, Malformed> {
         // Counted whether it is wanted or not. (What the server does not send is not counted, but where tokens say the
         // place.)
@@ -271,7 +271,7 @@ impl Reader {
 
     /// The events of a transaction come one after the other. Where their tokens do not say their places, they
     /// are counted, from where this stream began to read.
-    fn place_in_transaction(&mut self, event: &Event<'_>) -> Option<Transaction> {
+    fn place_in_transaction(&mut self, event: &ChangeEvent<'_>) -> Option<Transaction> {
         let (session, number) = (event.session?, event.transaction_number?);
         let same = |running: &Running| running.number == number && *running.session == *session.as_bytes();
         if !self.transaction.as_ref().is_some_and(same) {

@@ -6,7 +6,7 @@ use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::error::StreamError;
-use super::reader::Reader;
+use super::reader::ChangeEventDecoder;
 use super::request::{Request, StreamOptions};
 use super::scope::Scope;
 use super::token::{ResumeToken, StreamStart};
@@ -20,7 +20,7 @@ use crate::source::{Malformed, Reply, Skipped, SourceHealth};
 pub struct ChangeStream {
     client: Client,
     request: Request,
-    reader: Reader,
+    reader: ChangeEventDecoder,
     /// Everything up to here was given out.
     position: StreamStart,
     cursor: Option<Cursor>,
@@ -60,7 +60,7 @@ impl ChangeStream {
         let mut stream = Self {
             client: client.clone(),
             request,
-            reader: Reader::new(selection),
+            reader: ChangeEventDecoder::new(selection),
             position: start,
             cursor: None,
             patience: Patience::default(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::archive::Archive;
-use super::error::{FileError, Place, name};
+use super::error::{FileError, FilePlace, name};
 use super::frames::{Frames, Misframed};
 use super::outbox::Gone;
 use super::report::FileReport;
@@ -24,8 +24,8 @@ impl Current {
     }
 
     /// A place in it, for messages.
-    pub(super) fn at(&self, offset: u64) -> Place {
-        Place { file: Arc::clone(&self.name), offset, compressed: self.compressed }
+    pub(super) fn at(&self, offset: u64) -> FilePlace {
+        FilePlace { file: Arc::clone(&self.name), offset, compressed: self.compressed }
     }
 }
 

@@ -7,7 +7,7 @@ use bson::RawDocument;
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
-use super::Options;
+use super::FileOptions;
 use super::archive::{Archive, MAGIC, Part, TERMINATOR};
 use super::current::{Current, Documents, Stop};
 use super::error::FileError;
@@ -24,8 +24,8 @@ use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
 use crate::selection::Selection;
 use crate::source::broken::count_broken;
 use crate::source::change_stream;
-use crate::source::oplog::Reader;
-use crate::source::oplog::entry::Entry;
+use crate::source::oplog::OplogDecoder;
+use crate::source::oplog::entry::OplogEntry;
 use crate::source::oplog::scan::check;
 use crate::source::reply::id_of;
 use crate::source::{Malformed, Reply, Skipped};
@@ -33,12 +33,12 @@ use crate::source::{Malformed, Reply, Skipped};
 /// Reads files one after another.
 pub(super) struct Decoder {
     /// One for all files, so that a transaction may go on in the next.
-    reader: Reader,
+    reader: OplogDecoder,
     /// Of change events.
-    events: change_stream::Reader,
+    events: change_stream::ChangeEventDecoder,
     /// For what is neither.
     selection: Selection,
-    options: Options,
+    options: FileOptions,
     totals: Totals,
     /// Ops that are given out though a document of theirs is broken.
     broken: Skipped,
@@ -49,11 +49,11 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(selection: Selection, options: Options, sender: Sender<Message>) -> Self {
+    pub(super) fn new(selection: Selection, options: FileOptions, sender: Sender<Message>) -> Self {
         Self {
             // A dump cannot be gone back in, so all of an open transaction is held.
-            reader: Reader::new(selection.clone()).of_file().holding(usize::MAX),
-            events: change_stream::Reader::new(selection.clone()).of_file(),
+            reader: OplogDecoder::new(selection.clone()).of_file().holding(usize::MAX),
+            events: change_stream::ChangeEventDecoder::new(selection.clone()).of_file(),
             selection,
             options,
             totals: Totals::default(),
@@ -182,7 +182,7 @@ impl Decoder {
                 return self.found(file, &namespace, reply, document, offset);
             }
             Contents::Events => return self.event(file, reply, document, offset),
-            _ => Entry::parse(document),
+            _ => OplogEntry::parse(document),
         };
         match parsed {
             Ok(entry) => {
@@ -229,7 +229,7 @@ impl Decoder {
             (Part::Document(namespace), Ok(document)) => {
                 return self.found(file, &namespace, reply, document, offset);
             }
-            (_, Ok(document)) => match Entry::parse(document) {
+            (_, Ok(document)) => match OplogEntry::parse(document) {
                 Ok(entry) => return self.entry(file, reply, document, &entry, offset),
                 Err(malformed) => malformed,
             },
@@ -244,7 +244,7 @@ impl Decoder {
         file: &Current,
         reply: &Reply,
         document: &RawDocument,
-        entry: &Entry<'_>,
+        entry: &OplogEntry<'_>,
         offset: u64,
     ) -> Result<(), Stop> {
         if !self.advance(file, entry.timestamp, offset)? {

@@ -27,13 +27,13 @@ pub enum FileError {
         "{at} begins a document that is not all there: the file ends {read} bytes later. It was truncated; everything before \
          was read"
     )]
-    Truncated { at: Place, read: u64 },
+    Truncated { at: FilePlace, read: u64 },
     #[error("{at} stands no document, but {found}: the file is damaged there. Everything before was read")]
-    Damaged { at: Place, found: String },
+    Damaged { at: FilePlace, found: String },
     #[error("{at} the archive ends before {missing}: it was truncated. Everything before was read")]
-    Unfinished { at: Place, missing: String },
+    Unfinished { at: FilePlace, missing: String },
     #[error("{at} reading ends: {reason}. Everything before was read")]
-    Broken { at: Place, reason: io::Error },
+    Broken { at: FilePlace, reason: io::Error },
     #[error("no thread can be started to read files: {0}")]
     Thread(io::Error),
     #[error("the thread that reads files has ended without a word: this is an error in gtm-host")]
@@ -42,7 +42,7 @@ pub enum FileError {
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePlace {
     /// The file.
     pub file: Arc<str>,
     /// Bytes before it: of a compressed file, uncompressed.
@@ -51,7 +51,7 @@ pub struct Place {
     pub compressed: bool,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, offset, compressed } = self;
         let of = if *compressed { " of the uncompressed data" } else { "" };

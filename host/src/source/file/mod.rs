@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-pub use error::{FileError, Place};
+pub use error::{FileError, FilePlace};
 pub use report::{Contents, FileReport, Report, Totals};
 
 use crate::op::{Namespace, Op, Timestamp};
@@ -45,7 +45,7 @@ pub fn is_compressed(path: &Path) -> bool {
 
 /// What of the files is read, and as what.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct FileOptions {
     /// Of entries before it, only the pieces of transactions that are committed later.
     pub from: Option<Timestamp>,
     /// Nothing of entries after it. The first of them ends its file.
@@ -70,7 +70,7 @@ impl Files {
     ///
     /// # Errors
     /// One of them is not there, may not be read or is a folder. Nothing was read then.
-    pub fn open(paths: Vec<PathBuf>, selection: Selection, options: Options) -> Result<Self, FileError> {
+    pub fn open(paths: Vec<PathBuf>, selection: Selection, options: FileOptions) -> Result<Self, FileError> {
         paths.iter().try_for_each(|path| input::check(path))?;
         let report = Report::of(&paths);
         let (sender, messages) = mpsc::channel(BATCHES);

@@ -58,9 +58,9 @@ pub struct Totals {
     pub corrupt: u64,
     /// Entries that are older than the one before them. They were delivered.
     pub backwards: u64,
-    /// Entries before [`from`](super::Options::from).
+    /// Entries before [`from`](super::FileOptions::from).
     pub before: u64,
-    /// Files that were not read to their end, because of [`to`](super::Options::to).
+    /// Files that were not read to their end, because of [`to`](super::FileOptions::to).
     pub after: u64,
     /// Ops that nobody wanted.
     pub unwanted: u64,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::broken::count_broken;
 use super::change_stream::StreamError;
 use super::choice::Choice;
-use super::oplog::TailError;
+use super::oplog::OplogError;
 use super::snapshot::{KeptProgress, SnapshotError};
 use super::{Position, Skipped, SourceHealth, Start};
 use crate::op::Op;
@@ -63,7 +63,7 @@ pub struct Follow {
 pub enum SourceError {
     /// The oplog cannot be read any more.
     #[error(transparent)]
-    Oplog(#[from] TailError),
+    Oplog(#[from] OplogError),
     /// The change stream cannot be read any more.
     #[error(transparent)]
     ChangeStream(#[from] StreamError),

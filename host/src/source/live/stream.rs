@@ -4,12 +4,12 @@ use super::{Follow, SourceError};
 use crate::op::{Op, Timestamp};
 use crate::selection::Selection;
 use crate::source::change_stream::{self, ChangeStream, StreamOptions, StreamStart};
-use crate::source::oplog::{OplogStart, Tail};
+use crate::source::oplog::{OplogStart, OplogTailer};
 use crate::source::{Choice, Position, Skipped, Start};
 
 /// Either of the two.
 pub(super) enum Stream {
-    Oplog(Box<Tail>),
+    Oplog(Box<OplogTailer>),
     ChangeStream(Box<ChangeStream>),
 }
 
@@ -35,7 +35,7 @@ impl Stream {
                         OplogStart::After(Position::before(time).timestamp().unwrap_or_default())
                     }
                 };
-                let mut tail = Tail::open(client, oplog, selection.clone(), start).await?;
+                let mut tail = OplogTailer::open(client, oplog, selection.clone(), start).await?;
                 tail.report_to(&follow.health);
                 Ok(Stream::Oplog(Box::new(tail)))
             }

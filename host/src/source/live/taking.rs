@@ -5,9 +5,9 @@ use mongodb::Client;
 use super::{Follow, SourceError};
 use crate::display::Display;
 use crate::op::{Op, Timestamp};
-use crate::source::oplog::Tail;
+use crate::source::oplog::OplogTailer;
 use crate::source::server_error::sentence;
-use crate::source::snapshot::{Options, Snapshot, Standing};
+use crate::source::snapshot::{SnapshotOptions, Snapshot, SnapshotStanding};
 use crate::source::wire::timed;
 use crate::source::{Choice, Start};
 
@@ -19,7 +19,7 @@ pub(super) struct Taking {
 
 impl Taking {
     pub(super) async fn plan(follow: &Follow, at: Timestamp) -> Result<Box<Self>, SourceError> {
-        let options = Options { kept: follow.progress.clone(), ..Options::default() };
+        let options = SnapshotOptions { kept: follow.progress.clone(), ..SnapshotOptions::default() };
         let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
         Ok(Box::new(Self { snapshot, display: Display::new("snapshot") }))
     }
@@ -52,16 +52,16 @@ impl Taking {
 pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, SourceError> {
     let standing = match &follow.progress {
         Some(kept) => Snapshot::standing(kept, &follow.selection).await?,
-        None => Standing::None,
+        None => SnapshotStanding::None,
     };
     let at = match (follow.snapshot, standing) {
-        (_, Standing::Unfinished(at)) => {
+        (_, SnapshotStanding::Unfinished(at)) => {
             tracing::info!("going on with the snapshot that was begun at {at}");
             follow.snapshot = true;
             at
         }
-        (true, Standing::None) => now(&follow.client, &follow.choice).await?,
-        (true, Standing::Complete(at)) => {
+        (true, SnapshotStanding::None) => now(&follow.client, &follow.choice).await?,
+        (true, SnapshotStanding::Complete(at)) => {
             tracing::info!("the snapshot that was begun at {at} is complete");
             follow.snapshot = false;
             at
@@ -80,7 +80,7 @@ pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, Sour
 /// It cannot be asked.
 pub async fn now(client: &Client, choice: &Choice) -> Result<Timestamp, SourceError> {
     if let Choice::Oplog(oplog) = choice {
-        return Ok(Tail::newest(client, oplog).await?.unwrap_or_default());
+        return Ok(OplogTailer::newest(client, oplog).await?.unwrap_or_default());
     }
     let hello = client.database("admin");
     let hello = timed(async { hello.run_command(bson::doc! { "hello": 1 }).await }).await;

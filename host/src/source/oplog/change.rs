@@ -2,13 +2,13 @@
 
 use bson::RawDocument;
 
-use super::entry::Entry;
+use super::entry::OplogEntry;
 use super::scan::Fields;
 use crate::op::OperationType;
 use crate::source::Skip;
 use crate::source::value::string;
 
-impl<'a> Entry<'a> {
+impl<'a> OplogEntry<'a> {
     /// What the entry changed, or why it is no change. Of an `applyOps` its parts are to be asked.
     pub fn change(&self) -> Result<Change<'a>, Skip> {
         if self.from_migrate {

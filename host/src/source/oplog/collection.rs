@@ -7,8 +7,8 @@ use mongodb::options::{CollectionOptions, CursorType, Hint, ReadConcern, ReadPre
 use mongodb::raw_batch_cursor::RawBatchCursor;
 use mongodb::{Client, Collection, Namespace};
 
-use super::entry::Entry;
-use super::error::TailError;
+use super::entry::OplogEntry;
+use super::error::OplogError;
 use crate::op::Timestamp;
 use crate::source::patience::Patience;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
@@ -61,7 +61,7 @@ impl Oplog {
     }
 
     /// The entry at a place, if there is one.
-    pub(super) async fn entry_at(&mut self, timestamp: Timestamp) -> Result<Option<Bytes>, TailError> {
+    pub(super) async fn entry_at(&mut self, timestamp: Timestamp) -> Result<Option<Bytes>, OplogError> {
         loop {
             let find = self.collection.find_one(doc! { "ts": bson::Timestamp::from(timestamp) });
             match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
@@ -72,13 +72,13 @@ impl Oplog {
     }
 
     /// The oldest entry.
-    pub(super) async fn oldest(&mut self) -> Result<Option<Timestamp>, TailError> {
+    pub(super) async fn oldest(&mut self) -> Result<Option<Timestamp>, OplogError> {
         self.edge(1).await
     }
 
     /// Up to where a majority has the oplog: nothing before it is still to come, and nothing of it can be
     /// rolled back. None: it is empty.
-    pub(super) async fn newest(&mut self) -> Result<Option<Timestamp>, TailError> {
+    pub(super) async fn newest(&mut self) -> Result<Option<Timestamp>, OplogError> {
         loop {
             match timed(self.ask_newest()).await {
                 Ok(newest) => return Ok(newest),
@@ -100,13 +100,13 @@ impl Oplog {
     }
 
     /// Whether `oldest` is the first entry that the replica set ever wrote: nothing was before it.
-    pub(super) async fn is_first_ever(&mut self, oldest: Timestamp) -> Result<bool, TailError> {
+    pub(super) async fn is_first_ever(&mut self, oldest: Timestamp) -> Result<bool, OplogError> {
         let entry = self.entry_at(oldest).await?;
-        let entry = entry.as_ref().and_then(|entry| Entry::parse(RawDocument::from_bytes(entry).ok()?).ok());
+        let entry = entry.as_ref().and_then(|entry| OplogEntry::parse(RawDocument::from_bytes(entry).ok()?).ok());
         Ok(entry.and_then(|entry| entry.object?.get_str("msg").ok()) == Some("initiating set"))
     }
 
-    async fn edge(&mut self, direction: i32) -> Result<Option<Timestamp>, TailError> {
+    async fn edge(&mut self, direction: i32) -> Result<Option<Timestamp>, OplogError> {
         loop {
             match timed(self.ask_edge(direction)).await {
                 Ok(edge) => return Ok(edge),
@@ -127,7 +127,7 @@ impl Oplog {
     ///
     /// # Errors
     /// It would fail again.
-    pub(super) async fn again(&mut self, what: &str, error: &Error) -> Result<(), TailError> {
+    pub(super) async fn again(&mut self, what: &str, error: &Error) -> Result<(), OplogError> {
         if command_code(error).is_some_and(|code| FINAL.contains(&code)) {
             return Err(self.refusal(error));
         }
@@ -135,13 +135,13 @@ impl Oplog {
         Ok(())
     }
 
-    fn refusal(&self, error: &Error) -> TailError {
+    fn refusal(&self, error: &Error) -> OplogError {
         let remedy = match command_code(error) {
             Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
             Some(UNAUTHORIZED) => "Give the user the role read on that database",
             _ => "Is the server well? Then this is for its log to say",
         };
-        TailError::Refused { oplog: self.namespace(), reason: sentence(error), remedy }
+        OplogError::Refused { oplog: self.namespace(), reason: sentence(error), remedy }
     }
 }
 

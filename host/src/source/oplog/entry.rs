@@ -12,7 +12,7 @@ use crate::source::value::integer;
 
 /// The fields of an entry that say what it is. Its documents are not looked into.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct OplogEntry<'a> {
     /// `ts`
     pub timestamp: Timestamp,
     /// `op`
@@ -37,7 +37,7 @@ pub struct Entry<'a> {
     pub vectored: bool,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> OplogEntry<'a> {
     /// Reads the fields of one entry.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::source::Malformed;
 
 /// Why a tail ends.
 #[derive(Debug, thiserror::Error)]
-pub enum TailError {
+pub enum OplogError {
     /// The server refuses to be read, now and later.
     #[error("the oplog {oplog} cannot be read: {reason}. {remedy}")]
     Refused {
@@ -69,7 +69,7 @@ pub enum TailError {
     Reply(#[from] Malformed),
 }
 
-impl TailError {
+impl OplogError {
     /// Whether changes cannot be read any more, which another start is the only way past.
     pub fn is_history_lost(&self) -> bool {
         matches!(self, Self::StartLost { .. } | Self::HistoryLost { .. } | Self::Diverged { .. })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::change::{Change, Key};
 use super::delta::update_description;
-use super::entry::Entry;
+use super::entry::OplogEntry;
 use super::transaction::{Committed, Missing, Role, Transactions, announced};
 use crate::op::{Op, OperationType, Origin, Place, Timestamp, Transaction};
 use crate::selection::Selection;
@@ -25,7 +25,7 @@ const DEPTH: usize = 32;
 
 /// Makes ops of the entries of one oplog, in their order.
 #[derive(Debug)]
-pub struct Reader {
+pub struct OplogDecoder {
     selection: Selection,
     origin: Origin,
     skipped: Skipped,
@@ -33,7 +33,7 @@ pub struct Reader {
     transactions: Transactions,
 }
 
-impl Reader {
+impl OplogDecoder {
     /// Makes ops of what `selection` wants.
     pub fn new(selection: Selection) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Reader {
         &mut self,
         reply: &Reply,
         document: &RawDocument,
-        entry: &Entry<'_>,
+        entry: &OplogEntry<'_>,
         ops: &mut impl Extend<Op>,
     ) -> Result<(), Missing> {
         match Role::of(entry) {
@@ -94,7 +94,7 @@ impl Reader {
 
     /// Gives the entry that [`read`](Self::read) found missing, or none where there is no such entry
     /// any more.
-    pub fn supply(&mut self, to: &Entry<'_>, missing: Missing, entry: Option<Bytes>) {
+    pub fn supply(&mut self, to: &OplogEntry<'_>, missing: Missing, entry: Option<Bytes>) {
         self.transactions.supply(to, missing, entry);
     }
 
@@ -115,7 +115,7 @@ impl Reader {
     }
 
     /// Takes note of an entry of which no op is wanted: it may be a piece of a transaction that is committed later.
-    pub fn pass_over(&mut self, document: &RawDocument, entry: &Entry<'_>) {
+    pub fn pass_over(&mut self, document: &RawDocument, entry: &OplogEntry<'_>) {
         match Role::of(entry) {
             None => {}
             Some(Role::Piece) => self.transactions.hold(entry, document),
@@ -148,7 +148,7 @@ impl Reader {
         self.skipped
     }
 
-    fn read_alone(&mut self, reply: &Reply, entry: &Entry<'_>, ops: &mut impl Extend<Op>) {
+    fn read_alone(&mut self, reply: &Reply, entry: &OplogEntry<'_>, ops: &mut impl Extend<Op>) {
         let mut within = Within::default();
         if let Some(parts) = apply_ops(entry) {
             // In 4.0 a transaction was one entry, with nothing before it.
@@ -164,15 +164,15 @@ impl Reader {
         &mut self,
         committed: Committed,
         last: Option<&Reply>,
-        entry: &Entry<'_>,
+        entry: &OplogEntry<'_>,
         ops: &mut impl Extend<Op>,
     ) {
         let mut within = Within { transaction: transaction_id(entry), index: 0 };
         for piece in committed.pieces {
             let reply = Reply::new(piece.clone());
-            let earlier = RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(Entry::parse);
+            let earlier = RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(OplogEntry::parse);
             // It counts where and when it is committed.
-            let earlier = earlier.map(|earlier| Entry {
+            let earlier = earlier.map(|earlier| OplogEntry {
                 timestamp: entry.timestamp,
                 wall_time: entry.wall_time,
                 ..earlier
@@ -204,7 +204,7 @@ impl Reader {
         &mut self,
         reply: &Reply,
         parts: &RawArray,
-        at: &Entry<'_>,
+        at: &OplogEntry<'_>,
         within: &mut Within,
         ops: &mut impl Extend<Op>,
     ) {
@@ -234,7 +234,7 @@ impl Reader {
     fn read_change(
         &mut self,
         reply: &Reply,
-        entry: &Entry<'_>,
+        entry: &OplogEntry<'_>,
         within: &mut Within,
         ops: &mut impl Extend<Op>,
     ) {
@@ -250,7 +250,7 @@ impl Reader {
     fn op(
         &mut self,
         reply: &Reply,
-        entry: &Entry<'_>,
+        entry: &OplogEntry<'_>,
         change: &Change<'_>,
         within: &Within,
         index: u32,
@@ -297,9 +297,9 @@ impl Reader {
         Some(op)
     }
 
-    fn skip(&mut self, entry: &Entry<'_>, skip: Skip) {
+    fn skip(&mut self, entry: &OplogEntry<'_>, skip: Skip) {
         let count = count(&mut self.skipped, skip);
-        let Entry { timestamp, kind, namespace, .. } = entry;
+        let OplogEntry { timestamp, kind, namespace, .. } = entry;
         match skip {
             Skip::Malformed => {
                 tracing::error!(
@@ -326,7 +326,7 @@ struct Within {
 }
 
 /// The operations of an `applyOps`.
-fn apply_ops<'a>(entry: &Entry<'a>) -> Option<&'a RawArray> {
+fn apply_ops<'a>(entry: &OplogEntry<'a>) -> Option<&'a RawArray> {
     if entry.kind != "c" {
         return None;
     }
@@ -334,7 +334,7 @@ fn apply_ops<'a>(entry: &Entry<'a>) -> Option<&'a RawArray> {
     if first.key() == "applyOps" { first.value().ok()?.as_array() } else { None }
 }
 
-fn transaction_id(entry: &Entry<'_>) -> Option<Arc<str>> {
+fn transaction_id(entry: &OplogEntry<'_>) -> Option<Arc<str>> {
     session::transaction_id(entry.session?, entry.transaction_number?)
 }
 

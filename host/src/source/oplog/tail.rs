@@ -9,11 +9,11 @@ use mongodb::{Client, Namespace};
 use super::ahead::ReadAhead;
 use super::batch_size::BatchSize;
 use super::collection::Oplog;
-use super::entry::Entry;
-use super::error::TailError;
+use super::entry::OplogEntry;
+use super::error::OplogError;
 use super::lookup::{self, Refused};
 use super::pushdown::wanted_entries;
-use super::reader::Reader;
+use super::reader::OplogDecoder;
 use crate::op::{Op, Place, Timestamp};
 use crate::selection::Selection;
 use crate::source::apart::keep_apart;
@@ -43,9 +43,9 @@ pub enum OplogStart {
 }
 
 /// A reader of the oplog, from a position on, without end.
-pub struct Tail {
+pub struct OplogTailer {
     oplog: Oplog,
-    reader: Reader,
+    reader: OplogDecoder,
     /// Which entries the server is asked for. None: all.
     wanted: Option<Document>,
     /// Read, and not yet given out.
@@ -84,7 +84,7 @@ struct Cursor {
     decoding: bool,
 }
 
-impl Tail {
+impl OplogTailer {
     /// Reads `oplog` from `start` on. The cursor is open when this returns.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Tail {
         oplog: &Namespace,
         selection: Selection,
         start: OplogStart,
-    ) -> Result<Self, TailError> {
+    ) -> Result<Self, OplogError> {
         let mut oplog = Oplog::new(client, oplog);
         let (position, given_out) = match start {
             OplogStart::Now => (oplog.newest().await?.unwrap_or_default(), None),
@@ -110,7 +110,7 @@ impl Tail {
         let mut tail = Self {
             oplog,
             wanted: wanted_entries(&selection),
-            reader: Reader::new(selection),
+            reader: OplogDecoder::new(selection),
             decoded: VecDeque::new(),
             at_once: lookup::MOST,
             position,
@@ -133,7 +133,7 @@ impl Tail {
     ///
     /// # Errors
     /// The server does not let it be read.
-    pub async fn newest(client: &Client, oplog: &Namespace) -> Result<Option<Timestamp>, TailError> {
+    pub async fn newest(client: &Client, oplog: &Namespace) -> Result<Option<Timestamp>, OplogError> {
         Oplog::new(client, oplog).newest().await
     }
 
@@ -156,8 +156,8 @@ impl Tail {
     /// when this returns.
     ///
     /// # Errors
-    /// See [`TailError`]. The tail is of no more use then.
-    pub async fn reselect(&mut self, selection: Selection) -> Result<(), TailError> {
+    /// See [`OplogError`]. The tail is of no more use then.
+    pub async fn reselect(&mut self, selection: Selection) -> Result<(), OplogError> {
         let wanted = wanted_entries(&selection);
         self.reader.reselect(selection);
         if wanted != self.wanted {
@@ -185,8 +185,8 @@ impl Tail {
     /// server that does not answer is waited for, without end. This can be cancelled: nothing is lost.
     ///
     /// # Errors
-    /// See [`TailError`]. The tail is of no more use then.
-    pub async fn next(&mut self) -> Result<Vec<Op>, TailError> {
+    /// See [`OplogError`]. The tail is of no more use then.
+    pub async fn next(&mut self) -> Result<Vec<Op>, OplogError> {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
             self.kept = reply.size();
@@ -213,7 +213,7 @@ impl Tail {
         self.decoded.len()
     }
 
-    async fn reply(&mut self) -> Result<Reply, TailError> {
+    async fn reply(&mut self) -> Result<Reply, OplogError> {
         loop {
             let limit = self.oplog.patience.limit();
             let cursor = self.cursor().await?;
@@ -244,7 +244,7 @@ impl Tail {
     }
 
     /// The open cursor, opened where there is none.
-    async fn cursor(&mut self) -> Result<&mut Cursor, TailError> {
+    async fn cursor(&mut self) -> Result<&mut Cursor, OplogError> {
         loop {
             if let Some(cursor) = self.cursor.take().filter(|cursor| !cursor.decoding) {
                 return Ok(self.cursor.insert(cursor));
@@ -277,7 +277,7 @@ impl Tail {
     }
 
     /// Adds the ops of a reply to those that are decoded. Gives back how many entries it has.
-    async fn decode(&mut self, reply: &Reply) -> Result<usize, TailError> {
+    async fn decode(&mut self, reply: &Reply) -> Result<usize, OplogError> {
         let mut count = 0;
         let position = self.position;
         let mut fresh = false;
@@ -297,7 +297,7 @@ impl Tail {
         (self.empty, self.probe) = (0, None);
         for document in entries {
             count += 1;
-            let entry = document.and_then(|document| Ok((document, Entry::parse(document)?)));
+            let entry = document.and_then(|document| Ok((document, OplogEntry::parse(document)?)));
             let (document, entry) = match entry {
                 Ok(entry) => entry,
                 Err(malformed) => {
@@ -335,7 +335,7 @@ impl Tail {
 
     /// Nothing came. Where the server sends only what is wanted, the position moves on all the same, or it
     /// would grow old while changes that nobody wants roll the oplog on.
-    async fn idle(&mut self) -> Result<(), TailError> {
+    async fn idle(&mut self) -> Result<(), OplogError> {
         // Before its anchor has come, the cursor has not looked as far as that.
         if !self.cursor.as_ref().is_some_and(|cursor| cursor.confirmed) {
             return Ok(());
@@ -381,11 +381,11 @@ impl Tail {
     }
 
     /// Why the anchor is not there.
-    async fn history_error(&mut self, found: Timestamp) -> TailError {
+    async fn history_error(&mut self, found: Timestamp) -> OplogError {
         let position = self.position;
         match self.oplog.oldest().await {
-            Ok(Some(oldest)) if oldest <= position => TailError::Diverged { position, found },
-            Ok(oldest) => TailError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
+            Ok(Some(oldest)) if oldest <= position => OplogError::Diverged { position, found },
+            Ok(oldest) => OplogError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
             Err(error) => error,
         }
     }
@@ -398,12 +398,12 @@ impl Tail {
 }
 
 /// Whether the oplog has, or had, all that is after `start`.
-async fn check_start(oplog: &mut Oplog, start: Timestamp) -> Result<(), TailError> {
+async fn check_start(oplog: &mut Oplog, start: Timestamp) -> Result<(), OplogError> {
     match (oplog.oldest().await?, oplog.newest().await?) {
         (Some(oldest), _) if oldest > start && !oplog.is_first_ever(oldest).await? => {
-            Err(TailError::StartLost { start, oldest })
+            Err(OplogError::StartLost { start, oldest })
         }
-        (_, Some(newest)) if newest < start => Err(TailError::StartAhead { start, newest }),
+        (_, Some(newest)) if newest < start => Err(OplogError::StartAhead { start, newest }),
         _ => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bson::RawDocument;
 use bytes::Bytes;
 
-use super::entry::Entry;
+use super::entry::OplogEntry;
 use crate::op::Timestamp;
 use crate::source::value::integer;
 
@@ -28,7 +28,7 @@ pub(super) enum Role {
 
 impl Role {
     /// None: the entry has no part in a transaction of several entries.
-    pub(super) fn of(entry: &Entry<'_>) -> Option<Self> {
+    pub(super) fn of(entry: &OplogEntry<'_>) -> Option<Self> {
         let linked =
             entry.session.is_some() && entry.transaction_number.is_some() && entry.previous.is_some();
         if entry.kind != "c" || entry.vectored || !linked {
@@ -94,7 +94,7 @@ impl Transactions {
     }
 
     /// Holds a piece.
-    pub(super) fn hold(&mut self, entry: &Entry<'_>, document: &RawDocument) {
+    pub(super) fn hold(&mut self, entry: &OplogEntry<'_>, document: &RawDocument) {
         let Some((session, number)) = key(entry) else { return };
         self.forget_other(session, number);
         let bytes = document.as_bytes();
@@ -109,7 +109,7 @@ impl Transactions {
     ///
     /// # Errors
     /// An earlier piece is missing: [`supply`](Self::supply) it and ask again.
-    pub(super) fn commit(&mut self, entry: &Entry<'_>) -> Result<Committed, Missing> {
+    pub(super) fn commit(&mut self, entry: &OplogEntry<'_>) -> Result<Committed, Missing> {
         let Some((session, number)) = key(entry) else { return Ok(Committed::default()) };
         self.forget_other(session, number);
         let before = previous(entry);
@@ -127,10 +127,10 @@ impl Transactions {
     }
 
     /// Gives what [`Missing`] asked for, or none where the oplog has no such entry any more.
-    pub(super) fn supply(&mut self, of: &Entry<'_>, Missing(timestamp): Missing, entry: Option<Bytes>) {
+    pub(super) fn supply(&mut self, of: &OplogEntry<'_>, Missing(timestamp): Missing, entry: Option<Bytes>) {
         let Some(open) = key(of).and_then(|(session, _)| self.open.get_mut(session)) else { return };
         let earlier =
-            entry.as_ref().and_then(|bytes| Entry::parse(RawDocument::from_bytes(bytes).ok()?).ok());
+            entry.as_ref().and_then(|bytes| OplogEntry::parse(RawDocument::from_bytes(bytes).ok()?).ok());
         // Another entry than was asked for would be asked for again, without end.
         let earlier = earlier.filter(|earlier| earlier.timestamp == timestamp);
         let before = earlier.as_ref().map(previous);
@@ -155,13 +155,13 @@ impl Transactions {
     }
 
     /// Drops the transaction that `entry` aborts.
-    pub(super) fn abort(&mut self, entry: &Entry<'_>) {
+    pub(super) fn abort(&mut self, entry: &OplogEntry<'_>) {
         self.aborted += 1;
         self.end(entry);
     }
 
     /// Drops the transaction that `entry` ends, of which nothing is wanted.
-    pub(super) fn end(&mut self, entry: &Entry<'_>) {
+    pub(super) fn end(&mut self, entry: &OplogEntry<'_>) {
         if let Some((session, _)) = key(entry) {
             self.forget(session);
         }
@@ -199,17 +199,17 @@ impl Open {
     }
 }
 
-fn key<'a>(entry: &Entry<'a>) -> Option<(&'a [u8], i64)> {
+fn key<'a>(entry: &OplogEntry<'a>) -> Option<(&'a [u8], i64)> {
     Some((entry.session?.as_bytes(), entry.transaction_number?))
 }
 
 /// Null for the first of a chain. A chain goes back in time: one that does not would be followed for ever.
-fn previous(entry: &Entry<'_>) -> Timestamp {
+fn previous(entry: &OplogEntry<'_>) -> Timestamp {
     let previous = entry.previous.and_then(|previous| previous.get_timestamp("ts").ok());
     previous.map(Timestamp::from).filter(|previous| *previous < entry.timestamp).unwrap_or_default()
 }
 
 /// The number of ops that the last piece says the transaction has.
-pub(super) fn announced(entry: &Entry<'_>) -> Option<u64> {
+pub(super) fn announced(entry: &OplogEntry<'_>) -> Option<u64> {
     u64::try_from(integer(entry.object?.get("count").ok()??)?).ok()
 }

@@ -19,16 +19,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a store answers, in its time.
-pub type Kept<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+pub type KeptSnapshot<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
 /// Where the progress of one snapshot is kept. A write that is stopped half-way leaves the old or the new.
 pub trait ProgressStore: std::fmt::Debug + Send + Sync {
     /// What was written last, if anything.
-    fn read(&self) -> Kept<'_, Option<Vec<u8>>>;
+    fn read(&self) -> KeptSnapshot<'_, Option<Vec<u8>>>;
     /// Keeps this instead.
-    fn write(&self, bytes: Vec<u8>) -> Kept<'_, ()>;
+    fn write(&self, bytes: Vec<u8>) -> KeptSnapshot<'_, ()>;
     /// Forgets it, if there is anything.
-    fn remove(&self) -> Kept<'_, ()>;
+    fn remove(&self) -> KeptSnapshot<'_, ()>;
 }
 
 /// Where progress is kept, and of what.
@@ -42,7 +42,7 @@ pub struct KeptProgress {
 
 /// What the store says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SnapshotStanding {
     /// Nothing: no snapshot was begun.
     None,
     /// A snapshot was begun and not ended: the stream is to be opened at this place, and the snapshot to go on.

@@ -20,7 +20,7 @@ mod state;
 mod take;
 
 pub use error::SnapshotError;
-pub use kept::{Kept, KeptProgress, ProgressStore, Standing};
+pub use kept::{KeptSnapshot, KeptProgress, ProgressStore, SnapshotStanding};
 pub use progress::Progress;
 pub(crate) use retry::patiently;
-pub use take::{Options, Snapshot};
+pub use take::{SnapshotOptions, Snapshot};

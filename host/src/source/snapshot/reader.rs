@@ -68,7 +68,7 @@ pub(super) enum Event {
 
 /// The work of one of the readers that share `jobs`.
 #[derive(Clone)]
-pub(super) struct Reader {
+pub(super) struct CollectionReader {
     pub(super) client: Client,
     pub(super) at: Timestamp,
     pub(super) jobs: Arc<Mutex<VecDeque<Job>>>,
@@ -89,7 +89,7 @@ impl From<Error> for Stop {
     }
 }
 
-impl Reader {
+impl CollectionReader {
     /// Reads until there is no job left.
     pub(super) async fn run(self) {
         while let Some(job) = self.next_job() {

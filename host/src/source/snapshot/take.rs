@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 
 use super::error::SnapshotError;
 use super::id::Id;
-use super::kept::{Keeper, KeptProgress, Standing};
+use super::kept::{Keeper, KeptProgress, SnapshotStanding};
 use super::plan::{begin, go_on};
 use super::progress::Progress;
-use super::reader::{Event, Job, Reader};
+use super::reader::{Event, Job, CollectionReader};
 use super::state::{Ended, Place, Range, State};
 use crate::op::{Op, Timestamp};
 use crate::selection::Selection;
@@ -25,14 +25,14 @@ const PARALLEL: usize = 4;
 
 /// How a snapshot is taken.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SnapshotOptions {
     /// How many ranges are read at the same time; 0 is taken as 1. The client needs a connection for each.
     pub parallel: usize,
     /// Where progress is kept. None: after a crash all is read again.
     pub kept: Option<KeptProgress>,
 }
 
-impl Default for Options {
+impl Default for SnapshotOptions {
     fn default() -> Self {
         Self { parallel: PARALLEL, kept: None }
     }
@@ -72,11 +72,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// It cannot be read or understood, or is of another deployment or selection.
-    pub async fn standing(kept: &KeptProgress, selection: &Selection) -> Result<Standing, SnapshotError> {
+    pub async fn standing(kept: &KeptProgress, selection: &Selection) -> Result<SnapshotStanding, SnapshotError> {
         Ok(match kept.read(&selection.digest()).await? {
-            None => Standing::None,
-            Some(state) if state.complete => Standing::Complete(state.at.into()),
-            Some(state) => Standing::Unfinished(state.at.into()),
+            None => SnapshotStanding::None,
+            Some(state) if state.complete => SnapshotStanding::Complete(state.at.into()),
+            Some(state) => SnapshotStanding::Unfinished(state.at.into()),
         })
     }
 
@@ -90,9 +90,9 @@ impl Snapshot {
         client: &Client,
         selection: &mut Selection,
         at: Timestamp,
-        options: Options,
+        options: SnapshotOptions,
     ) -> Result<Self, SnapshotError> {
-        let Options { parallel, kept } = options;
+        let SnapshotOptions { parallel, kept } = options;
         let parallel = parallel.max(1);
         let digest = selection.digest();
         let before = match &kept {
@@ -114,7 +114,7 @@ impl Snapshot {
             .flat_map(|(index, collection)| Job::of(index, collection))
             .collect();
         let (sender, events) = mpsc::channel(parallel);
-        let reader = Reader {
+        let reader = CollectionReader {
             client: client.clone(),
             at: state.at.into(),
             jobs: Arc::new(Mutex::new(jobs)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use gtm_host::op::{Op, Origin};
 use gtm_host::selection::Selection;
-use gtm_host::source::change_stream::{Reader, StreamStart};
+use gtm_host::source::change_stream::{ChangeEventDecoder, StreamStart};
 use gtm_host::source::{Reply, Skip, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
@@ -25,7 +25,7 @@ fn reply(events: &[Document]) -> Reply {
 }
 
 /// Reads events as those of one reply.
-fn read(mut reader: Reader, events: &[Document]) -> (Vec<Op>, Skipped) {
+fn read(mut reader: ChangeEventDecoder, events: &[Document]) -> (Vec<Op>, Skipped) {
     let batch = reader.read(&reply(events)).unwrap();
     (batch.ops, reader.into_skipped())
 }
@@ -33,7 +33,7 @@ fn read(mut reader: Reader, events: &[Document]) -> (Vec<Op>, Skipped) {
 #[test]
 fn events_become_the_ops_that_they_should() {
     check_cases("change_stream", 10, |case| {
-        let reader = Reader::new(Selection::everything());
+        let reader = ChangeEventDecoder::new(Selection::everything());
         let (ops, skipped) = read(reader, &documents(&case.join("events.jsonl")));
         assert!(ops.iter().all(|op| op.origin == Origin::ChangeStream));
         (ops, skipped)
@@ -49,13 +49,13 @@ fn a_description_in_the_form_of_the_oplog_is_not_copied() {
     };
     let reply = doc! { "cursor": { "nextBatch": [event] } };
     let bytes = bytes::Bytes::from(RawDocumentBuf::try_from(reply).unwrap().into_bytes());
-    let ops = Reader::new(Selection::everything()).read(&Reply::new(bytes.clone())).unwrap().ops;
+    let ops = ChangeEventDecoder::new(Selection::everything()).read(&Reply::new(bytes.clone())).unwrap().ops;
     let description = ops[0].update_description.as_ref().unwrap();
     assert!(bytes.as_ptr_range().contains(&description.as_ptr()));
 }
 
 /// Reads the events of a case as a reply each: what of each is an op, and the place after it.
-fn one_by_one(mut reader: Reader, case: &str) -> (Vec<(usize, String)>, Skipped) {
+fn one_by_one(mut reader: ChangeEventDecoder, case: &str) -> (Vec<(usize, String)>, Skipped) {
     let events = documents(&folder().join(case).join("events.jsonl"));
     let mut read = Vec::new();
     for event in events {
@@ -75,20 +75,20 @@ fn one_by_one(mut reader: Reader, case: &str) -> (Vec<(usize, String)>, Skipped)
 
 #[test]
 fn the_stream_goes_on_after_a_whole_event_only() {
-    let (read, skipped) = one_by_one(Reader::new(Selection::everything()), "split");
+    let (read, skipped) = one_by_one(ChangeEventDecoder::new(Selection::everything()), "split");
     let amid = "where it was".to_owned();
     let after = "after the reply".to_owned();
     let expected = [(1, after.clone()), (0, amid.clone()), (0, amid), (1, after.clone()), (1, after.clone())];
     assert_eq!(read, expected);
     assert_eq!(skipped, Skipped::default());
-    let (read, _) = one_by_one(Reader::new(Selection::everything()), "invalidate");
+    let (read, _) = one_by_one(ChangeEventDecoder::new(Selection::everything()), "invalidate");
     assert_eq!(read, [(1, after), (0, "after the event, opened again".to_owned())]);
 }
 
 #[test]
 fn of_events_before_the_fragments_of_one_the_last_is_the_place() {
     let events = documents(&folder().join("split/events.jsonl"));
-    let mut reader = Reader::new(Selection::everything());
+    let mut reader = ChangeEventDecoder::new(Selection::everything());
     let batch = reader.read(&reply(&events[..3])).unwrap();
     let first = events[0].get_document("_id").unwrap().get_str("_data").unwrap().parse().unwrap();
     assert_eq!((batch.ops.len(), batch.position), (1, Some(StreamStart::After(first))));
@@ -98,7 +98,7 @@ fn of_events_before_the_fragments_of_one_the_last_is_the_place() {
 
 #[test]
 fn an_event_that_is_too_large_is_counted_and_the_next_one_comes() {
-    let (read, skipped) = one_by_one(Reader::new(Selection::everything()).holding(500), "split");
+    let (read, skipped) = one_by_one(ChangeEventDecoder::new(Selection::everything()).holding(500), "split");
     assert_eq!(skipped, Skipped::from([(Skip::TooLarge, 1)]));
     assert_eq!(read.iter().map(|(ops, _)| *ops).collect::<Vec<_>>(), [1, 0, 0, 0, 1]);
     assert_eq!(read[3].1, "after the reply");
@@ -110,7 +110,7 @@ fn what_is_not_wanted_does_not_change_the_places_of_the_rest() {
         let case = folder().join(case);
         let mut selection = Selection::default();
         selection.add("a.c", &[]).unwrap();
-        let (ops, _) = read(Reader::new(selection), &documents(&case.join("events.jsonl")));
+        let (ops, _) = read(ChangeEventDecoder::new(selection), &documents(&case.join("events.jsonl")));
         let all = lines(&case.join("ops.jsonl")).into_iter();
         let expected: Vec<_> = all.filter(|op| op["ns"] == "a.c").collect();
         assert!(!expected.is_empty());
@@ -124,7 +124,7 @@ fn no_bytes_make_the_reader_panic() {
     let events = cases.map(|case| documents(&case.unwrap().path().join("events.jsonl")));
     let events: Vec<_> =
         events.flatten().map(|event| RawDocumentBuf::try_from(event).unwrap().into_bytes()).collect();
-    let mut reader = Reader::new(Selection::everything()).holding(4096);
+    let mut reader = ChangeEventDecoder::new(Selection::everything()).holding(4096);
     let (mut state, mut read) = (7, 0);
     for _ in 0..50_000 {
         let mut bytes = events[random(&mut state) % events.len()].clone();

@@ -11,7 +11,7 @@ use gtm_host::plugin::{
     CallError, Engine, Filter, Grants, Handler, Plugin, PluginSetup, Recorder, Services, Slot,
 };
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, Options};
+use gtm_host::source::file::{Files, FileOptions};
 use gtm_host::store::Store;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ pub fn inserts(documents: &[Document]) -> (TempDir, Files) {
         bson::serialize_to_vec(&doc! { "op": "i", "ns": "a.errands", "o": document, "ts": ts }).unwrap()
     });
     std::fs::write(&file, entries.collect::<Vec<_>>()).unwrap();
-    let files = Files::open(vec![file], Selection::everything(), Options::default()).unwrap();
+    let files = Files::open(vec![file], Selection::everything(), FileOptions::default()).unwrap();
     (directory, files)
 }
 

@@ -10,7 +10,7 @@ use std::mem::ManuallyDrop;
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_host::op::{Op, OperationType, Timestamp};
 use gtm_host::selection::Selection;
-use gtm_host::source::snapshot::{KeptProgress, Options, Snapshot};
+use gtm_host::source::snapshot::{KeptProgress, SnapshotOptions, Snapshot};
 use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ fn inserts(patterns: &[&str]) -> Selection {
 }
 
 async fn plan(client: &Client, pattern: &str, kept: Option<KeptProgress>) -> Snapshot {
-    let options = Options { kept, ..Options::default() };
+    let options = SnapshotOptions { kept, ..SnapshotOptions::default() };
     Snapshot::plan(client, &mut inserts(&[pattern]), AT, options).await.unwrap()
 }
 

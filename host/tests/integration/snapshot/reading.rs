@@ -2,7 +2,7 @@
 
 use bson::{Bson, doc};
 use gtm_host::op::{OperationType, Origin, Place};
-use gtm_host::source::snapshot::{Options, Snapshot};
+use gtm_host::source::snapshot::{SnapshotOptions, Snapshot};
 use xtask::testbed::Server;
 
 use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress, progress_key};
@@ -20,7 +20,7 @@ async fn wanted_collections_of_several_databases_are_read() {
     let mut selection = inserts(&[&patterns[0], &patterns[1]]);
     // Deletions alone want no documents.
     selection.add(&format!("{}.c", one.name), &[OperationType::Delete]).unwrap();
-    let mut snapshot = Snapshot::plan(&one.client, &mut selection, AT, Options::default()).await.unwrap();
+    let mut snapshot = Snapshot::plan(&one.client, &mut selection, AT, SnapshotOptions::default()).await.unwrap();
     let ops = all(&mut snapshot).await;
 
     let mut namespaces: Vec<_> = ops.iter().map(|op| op.namespace.to_string()).collect();
