@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("cargo::rerun-if-changed={}", root.join(from).display());
             list(&root.join(from), to, &mut files)?;
         }
-        writeln!(code, "/// The files of this SDK.\npub(super) const {name}: Files = &[")?;
+        writeln!(code, "/// The files of this SDK.\npub(super) const {name}: SdkFiles = &[")?;
         for (to, from) in files {
             writeln!(code, "    ({to:?}, include_str!({:?})),", from.canonicalize()?.display().to_string())?;
         }

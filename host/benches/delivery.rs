@@ -14,10 +14,10 @@ mod entries;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy, replay};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy, replay};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, FileOptions};
+use gtm_host::source::file::{FileOptions, FileSource};
 use gtm_host::store::Store;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -37,7 +37,7 @@ fn main() {
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
     let path = xtask::plugin("trivial");
     let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
-    let plugin = Slot::new(plugin, Services::default());
+    let plugin = PluginHandle::new(plugin, Services::default());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -74,12 +74,12 @@ fn processor_time(work: impl FnOnce()) -> f64 {
     Duration::from_micros(u64::try_from(used() - before).unwrap()).as_secs_f64() * 1e6 / f64::from(OPS)
 }
 
-fn open(file: &Path) -> Files {
-    Files::open(vec![file.to_owned()], Selection::everything(), FileOptions::default()).unwrap()
+fn open(file: &Path) -> FileSource {
+    FileSource::open(vec![file.to_owned()], Selection::everything(), FileOptions::default()).unwrap()
 }
 
 /// Reads the file and calls the plugin, one op after the other.
-fn call(file: &Path, plugin: &Slot, runtime: &Runtime) {
+fn call(file: &Path, plugin: &PluginHandle, runtime: &Runtime) {
     let (mut files, mut filter, mut handler) = (open(file), Filter::new(plugin), Handler::new(plugin));
     runtime.block_on(async {
         while let Some(ops) = files.next().await.unwrap() {
@@ -93,8 +93,8 @@ fn call(file: &Path, plugin: &Slot, runtime: &Runtime) {
 }
 
 /// Delivers it, by as many lanes as there are cores.
-fn deliver(file: &Path, plugin: &Slot, runtime: &Runtime, handled: u32) {
-    let policy = Policy {
+fn deliver(file: &Path, plugin: &PluginHandle, runtime: &Runtime, handled: u32) {
+    let policy = DeliveryPolicy {
         delivery: DeliverySettings { lanes: THREADS, ..Default::default() },
         retry: RetryPolicy::default(),
         breaker: BreakerPolicy::default(),

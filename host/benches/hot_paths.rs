@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use gtm_host::source::oplog::delta::update_description;
 use gtm_host::source::oplog::entry::OplogEntry;
 use gtm_host::workers::Group;
@@ -34,7 +34,7 @@ const FIELDS: [usize; 3] = [10, 1000, 100_000];
 fn op(size: usize) -> Op {
     Op {
         timestamp: Timestamp { time: 1_700_000_000, increment: 1 },
-        place: Place::Index(0),
+        place: OpPlace::Index(0),
         origin: Origin::Oplog,
         operation_type: OperationType::Insert,
         namespace: Arc::new(Namespace { database: "users".into(), collection: "users".into() }),
@@ -104,7 +104,7 @@ fn calls(criterion: &mut Criterion) {
     let engine = Engine::new(&cache).unwrap();
     let path = xtask::plugin("trivial");
     let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
-    let plugin = Slot::new(plugin, Services::default());
+    let plugin = PluginHandle::new(plugin, Services::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     for (name, size) in SIZES {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bson::{RawDocumentBuf, doc};
 use gtm_host::op::{Namespace, Op, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use serde_json::json;
 use xtask::languages::LANGUAGES;
 
@@ -98,7 +98,7 @@ fn row(language: &'static str, path: &Path, runtime: &tokio::runtime::Runtime) -
     // What was compiled is written to the cache by a thread of its own.
     std::thread::sleep(Duration::from_secs(1));
     let mut cached: Vec<_> = (0..ROUNDS).map(|_| load().0).collect();
-    let slot = Slot::new(load().1, Services::default());
+    let slot = PluginHandle::new(load().1, Services::default());
     // Decoded, logged as JSON at a level that nobody listens to, and rejected, as it has no e-mail address.
     let op = insert();
     let mut instances = Vec::new();
@@ -146,7 +146,7 @@ fn while_compiling(python: &Path, runtime: &tokio::runtime::Runtime) {
     let engine = Engine::new(cache.path()).unwrap();
     let rust = LANGUAGES[0].plugin();
     let plugin = Plugin::load(&engine, &rust, &PluginSetup::new("welcome", Limits::default())).unwrap();
-    let slot = Slot::new(plugin, Services::default());
+    let slot = PluginHandle::new(plugin, Services::default());
     let (op, mut handler) = (insert(), Handler::new(&slot));
     let mut calls = |until: &dyn Fn() -> bool| {
         let mut times = Vec::new();

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, FileOptions};
+use gtm_host::source::file::{FileOptions, FileSource};
 
 const ENTRIES: u32 = 2_000_000;
 const ROUNDS: usize = 5;
@@ -53,7 +53,7 @@ fn plain(path: &Path) -> Duration {
 fn replay(path: &Path, selection: Selection, ops: usize) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let started = Instant::now();
-    let mut files = Files::open(vec![path.to_owned()], selection, FileOptions::default()).unwrap();
+    let mut files = FileSource::open(vec![path.to_owned()], selection, FileOptions::default()).unwrap();
     let mut given = 0;
     while let Some(batch) = runtime.block_on(files.next()).unwrap() {
         given += batch.len();

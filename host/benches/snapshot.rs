@@ -17,7 +17,7 @@ use bson::{Document, doc};
 use futures_util::StreamExt;
 use gtm_host::op::Timestamp;
 use gtm_host::selection::Selection;
-use gtm_host::source::snapshot::{KeptProgress, SnapshotOptions, Snapshot};
+use gtm_host::source::snapshot::{KeptProgress, Snapshot, SnapshotOptions};
 use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use mongodb::action::Action;

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
-use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use mongodb::Client;
 use serde_json::Value;
 use xtask::process::Process;
@@ -48,7 +48,7 @@ fn op(n: u32) -> Op {
     let document = bson::serialize_to_vec(&doc! { "_id": n, "text": "x".repeat(180) }).unwrap();
     Op {
         timestamp: Timestamp { time: 1, increment: n },
-        place: Place::Index(0),
+        place: OpPlace::Index(0),
         origin: Origin::Replay,
         operation_type: OperationType::Insert,
         namespace: std::sync::Arc::new(Namespace { database: "a".into(), collection: "b".into() }),
@@ -72,7 +72,7 @@ fn load(path: &Path) -> Plugin {
 async fn swaps() {
     let folder = tempfile::tempdir().unwrap();
     let versions: Vec<PathBuf> = (0..2).map(|n| another("trivial", n, folder.path())).collect();
-    let slot = Slot::new(load(&versions[0]), Services::default());
+    let slot = PluginHandle::new(load(&versions[0]), Services::default());
     let (alone, _) = drive(&slot, None).await;
     let (swapped, count) = drive(&slot, Some(&versions)).await;
     println!(
@@ -85,7 +85,7 @@ async fn swaps() {
     );
 }
 
-async fn drive(slot: &Slot, versions: Option<&[PathBuf]>) -> (Vec<f64>, usize) {
+async fn drive(slot: &PluginHandle, versions: Option<&[PathBuf]>) -> (Vec<f64>, usize) {
     let swapper = versions.map(|versions| {
         let (slot, versions) = (slot.clone(), versions.to_vec());
         std::thread::spawn(move || {
@@ -129,7 +129,7 @@ fn memory() {
     let mut start = |n: usize| {
         let path = another("send_welcome_email", n, folder.path());
         let plugin = Plugin::load(&engine, &path, &PluginSetup::new("p", Limits::default())).unwrap();
-        let slot = Slot::new(plugin, Services::default());
+        let slot = PluginHandle::new(plugin, Services::default());
         let mut filter = Filter::new(&slot);
         runtime.block_on(filter.call(&op(1), 1)).unwrap();
         let handlers: Vec<_> = (0..4)

@@ -18,13 +18,13 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// One piece of work, shown.
 #[derive(Debug)]
-pub struct Display {
+pub struct ProgressDisplay {
     what: String,
     bar: Option<ProgressBar>,
     said: Instant,
 }
 
-impl Display {
+impl ProgressDisplay {
     /// `what` each line begins with: `snapshot`, say, and of what.
     pub fn new(what: impl Into<String>) -> Self {
         let what = line(&what.into()).into_owned();

@@ -15,7 +15,7 @@ pub struct Op {
     /// a file that says nothing of it.
     pub timestamp: Timestamp,
     /// What tells it from other ops of the same timestamp.
-    pub place: Place,
+    pub place: OpPlace,
     /// Where it was read.
     pub origin: Origin,
     /// What was done.
@@ -59,7 +59,7 @@ impl Op {
     ) -> Self {
         Self {
             timestamp,
-            place: Place::Document,
+            place: OpPlace::Document,
             origin,
             operation_type: OperationType::Insert,
             namespace,
@@ -83,7 +83,7 @@ impl Op {
     /// counts where it is done for each op.
     pub fn write_id(&self, out: &mut String) {
         out.clear();
-        let Place::Index(index) = self.place else {
+        let OpPlace::Index(index) = self.place else {
             let _ = write!(out, "{}", self.id());
             return;
         };
@@ -125,7 +125,7 @@ impl Op {
 
 /// What tells an op from others of the same timestamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum OpPlace {
     /// Which of the ops of its oplog entry or transaction, from 0.
     Index(u32),
     /// The resume token of its change event, in hexadecimal.
@@ -164,9 +164,9 @@ impl fmt::Display for OpId<'_> {
         } = self.0;
         write!(f, "{time}.{increment}.")?;
         match place {
-            Place::Index(index) => index.fmt(f),
-            Place::Token(token) => token.fmt(f),
-            Place::Document => {
+            OpPlace::Index(index) => index.fmt(f),
+            OpPlace::Token(token) => token.fmt(f),
+            OpPlace::Document => {
                 // What no token begins with, so that nobody takes it for a place to go on from.
                 f.write_str("document-")?;
                 // Keys have any length and form; half of this hash has none that two of them share.
@@ -306,7 +306,7 @@ mod tests {
         let timestamp = Timestamp { time: u32::MAX, increment: 0 };
         let mut op = Op::found(Origin::Replay, timestamp, namespace, None, Bytes::new());
         let mut id = "what was there".to_owned();
-        for place in [Place::Index(7), Place::Token("82ab".into()), Place::Document] {
+        for place in [OpPlace::Index(7), OpPlace::Token("82ab".into()), OpPlace::Document] {
             op.place = place;
             op.write_id(&mut id);
             assert_eq!(id, op.id().to_string());

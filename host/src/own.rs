@@ -20,16 +20,16 @@ const OTHERS_READ: u32 = 0o004;
 /// A path that others may change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} may be changed by {who}, so gtm-host does not rely on it. help: {}", path.display(), who.remedy(path))]
-pub struct Exposed {
+pub struct ExposedFile {
     /// The path.
     pub path: PathBuf,
     /// By whom.
-    pub who: Others,
+    pub who: OtherUsers,
 }
 
 /// Who, beside this user and root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
+pub enum OtherUsers {
     /// The owner, by number.
     Owner(u32),
     /// A group, by number.
@@ -38,7 +38,7 @@ pub enum Others {
     Everybody,
 }
 
-impl fmt::Display for Others {
+impl fmt::Display for OtherUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Owner(user) => write!(f, "its owner, the user with the number {user}"),
@@ -48,7 +48,7 @@ impl fmt::Display for Others {
     }
 }
 
-impl Others {
+impl OtherUsers {
     fn remedy(self, path: &Path) -> String {
         match self {
             Self::Owner(user) => {
@@ -67,7 +67,7 @@ impl Others {
 ///
 /// # Errors
 /// Others may change it.
-pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+pub fn check(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile> {
     if !metadata.is_file() && !metadata.is_dir() {
         return Ok(());
     }
@@ -86,9 +86,9 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
 ///
 /// # Errors
 /// Others may change it.
-pub fn refuse_writers(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+pub fn refuse_writers(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile> {
     match writers(metadata, own_user()) {
-        Some(who) => Err(Exposed { path: path.to_owned(), who }),
+        Some(who) => Err(ExposedFile { path: path.to_owned(), who }),
         None => Ok(()),
     }
 }
@@ -97,9 +97,9 @@ pub fn refuse_writers(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
 ///
 /// # Errors
 /// It is another user's.
-pub fn refuse_owner(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+pub fn refuse_owner(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile> {
     match stranger(metadata, own_user()) {
-        Some(who) => Err(Exposed { path: path.to_owned(), who }),
+        Some(who) => Err(ExposedFile { path: path.to_owned(), who }),
         None => Ok(()),
     }
 }
@@ -107,7 +107,7 @@ pub fn refuse_owner(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
 /// Checks that nobody else may make a file in this directory: not even where all may, and each is the owner of theirs, as in `/tmp`.
 ///
 /// # Errors
-/// Others may: its source is an [`Exposed`], if they may change those of this user, too.
+/// Others may: its source is an [`ExposedFile`], if they may change those of this user, too.
 pub fn refuse_makers(path: &Path, metadata: &Metadata) -> io::Result<()> {
     refuse_writers(path, metadata).map_err(io::Error::other)?;
     match others(metadata, own_user(), GROUP_WRITES, OTHERS_WRITE) {
@@ -119,7 +119,7 @@ pub fn refuse_makers(path: &Path, metadata: &Metadata) -> io::Result<()> {
 /// Reads a file with a secret in it, having checked who else may change and read it.
 ///
 /// # Errors
-/// It cannot be read; or others may change it: the error's source is an [`Exposed`].
+/// It cannot be read; or others may change it: the error's source is an [`ExposedFile`].
 pub fn read_secret(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     check(path, &file.metadata()?).map_err(io::Error::other)?;
@@ -132,13 +132,13 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
 /// one that is there.
 ///
 /// # Errors
-/// It cannot be made, or others may change it: then the error's source is an [`Exposed`].
+/// It cannot be made, or others may change it: then the error's source is an [`ExposedFile`].
 pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     check(path, &std::fs::metadata(path)?).map_err(io::Error::other)
 }
 
-fn writers(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
+fn writers(metadata: &Metadata, own: Option<u32>) -> Option<OtherUsers> {
     if let Some(owner) = stranger(metadata, own) {
         return Some(owner);
     }
@@ -148,22 +148,22 @@ fn writers(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
 }
 
 /// The owner, where that is another user.
-fn stranger(metadata: &Metadata, own: Option<u32>) -> Option<Others> {
+fn stranger(metadata: &Metadata, own: Option<u32>) -> Option<OtherUsers> {
     let owner = metadata.uid();
     // Root may do everything in any case.
     let is_other = own.is_some_and(|own| owner != own) && owner != 0;
-    is_other.then_some(Others::Owner(owner))
+    is_other.then_some(OtherUsers::Owner(owner))
 }
 
-fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) -> Option<Others> {
+fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) -> Option<OtherUsers> {
     let (mode, group) = (metadata.mode(), metadata.gid());
     if mode & of_others != 0 {
-        return Some(Others::Everybody);
+        return Some(OtherUsers::Everybody);
     }
     // Root's group, and the group of its own that many systems give each user, with the same number: the owner's, or this user's, as
     // of a volume that root made for it.
     let is_own = group == 0 || group == metadata.uid() || Some(group) == own;
-    (mode & of_group != 0 && !is_own).then_some(Others::Group(group))
+    (mode & of_group != 0 && !is_own).then_some(OtherUsers::Group(group))
 }
 
 /// The number of the user that this process acts as. None: the system does not say it there.
@@ -201,7 +201,7 @@ mod tests {
         }
         for mode in [0o602, 0o666, 0o646] {
             let exposed = check(&file, &with_mode(&file, mode)).unwrap_err();
-            assert_eq!(exposed.who, Others::Everybody, "{mode:o}");
+            assert_eq!(exposed.who, OtherUsers::Everybody, "{mode:o}");
             let said = exposed.to_string();
             assert!(said.contains(&format!("help: run chmod go-w {}", file.display())), "{said}");
         }
@@ -216,7 +216,7 @@ mod tests {
         let metadata = with_mode(file.path(), 0o600);
         assert_eq!(writers(&metadata, Some(metadata.uid())), None);
         let other = Some(metadata.uid() + 1);
-        let expected = (metadata.uid() != 0).then_some(Others::Owner(metadata.uid()));
+        let expected = (metadata.uid() != 0).then_some(OtherUsers::Owner(metadata.uid()));
         assert_eq!(writers(&metadata, other), expected, "root's are trusted");
         assert_eq!(own_user(), Some(metadata.uid()));
     }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::own::{Exposed, read_secret};
+use crate::own::{ExposedFile, read_secret};
 
 /// A value as it is, or where it stands: in the environment or, better, in a file.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -36,7 +36,7 @@ pub enum NoSecret {
     Env(String),
     /// Others may change the file.
     #[error(transparent)]
-    Exposed(#[from] Exposed),
+    Exposed(#[from] ExposedFile),
     /// The file cannot be read.
     #[error("{} cannot be read: {reason}", path.display())]
     File {
@@ -58,7 +58,7 @@ impl Secret {
             Self::Env { env } => std::env::var(env).map_err(|_| NoSecret::Env(env.clone())),
             Self::File { file } => match read_secret(file) {
                 Ok(value) => Ok(value.trim_end().to_owned()),
-                Err(reason) => Err(match reason.downcast::<Exposed>() {
+                Err(reason) => Err(match reason.downcast::<ExposedFile>() {
                     Ok(exposed) => NoSecret::Exposed(exposed),
                     Err(reason) => NoSecret::File { path: file.clone(), reason },
                 }),

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use gtm_host::admin::Admin;
-use gtm_host::delivery::Control;
+use gtm_host::delivery::HostControl;
 use tokio_util::sync::CancellationToken;
 
 /// Far more than any answer takes.
@@ -22,7 +22,7 @@ static ADMIN: LazyLock<SocketAddr> = LazyLock::new(|| {
     );
     let admin = admin.expect("it listens");
     let address = admin.local_addr().expect("it has an address");
-    let serving = admin.serve(Control::new("fuzz", None, CancellationToken::new()), LIMIT);
+    let serving = admin.serve(HostControl::new("fuzz", None, CancellationToken::new()), LIMIT);
     std::mem::forget(serving.expect("it serves"));
     address
 });

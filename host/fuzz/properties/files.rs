@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use gtm_host::op::Namespace;
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, FileOptions};
+use gtm_host::source::file::{FileOptions, FileSource};
 
 /// The name of the file may say what is in it.
 const NAMES: [&str; 5] = ["oplog.bson", "things.bson", "dump.archive", "events.jsonl", "oplog.bson.gz"];
@@ -26,7 +26,7 @@ pub fn run(bytes: &[u8]) {
 async fn read(path: PathBuf) -> usize {
     let namespace = Some(Namespace { database: "a".into(), collection: "b".into() });
     let options = FileOptions { namespace, ..FileOptions::default() };
-    let mut files = Files::open(vec![path], Selection::everything(), options).expect("it is there");
+    let mut files = FileSource::open(vec![path], Selection::everything(), options).expect("it is there");
     let mut count = 0;
     while let Ok(Some(ops)) = files.next().await {
         count += ops.len();

@@ -33,7 +33,7 @@ impl From<Peer> for Actor {
 
 /// Who may see and steer a host.
 #[derive(Clone, Debug)]
-pub(super) enum Access {
+pub(super) enum AdminAccess {
     /// This user, and root.
     User(u32),
     /// Who says a token, of which this is the digest.
@@ -42,7 +42,7 @@ pub(super) enum Access {
     Local,
 }
 
-impl Access {
+impl AdminAccess {
     pub(super) fn token(token: &str) -> Self {
         Self::Token(digest(token))
     }
@@ -89,7 +89,7 @@ impl Access {
     }
 }
 
-async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn check(State(access): State<AdminAccess>, request: Request, next: Next) -> Response {
     match access.refuse(&request) {
         Some(refused) => refused,
         None => next.run(request).await,

@@ -114,7 +114,7 @@ fn no_host(name: Option<&str>, directories: &[PathBuf]) -> String {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct RefusedAnswer {
     error: String,
 }
 
@@ -131,7 +131,7 @@ fn config(answer: Duration) -> Config {
 
 /// Who was told something.
 #[derive(Deserialize)]
-struct Told {
+struct ToldPlugin {
     plugins: Vec<String>,
 }
 
@@ -212,7 +212,7 @@ impl AdminClient {
     }
 
     fn tell(&self, what: &str, plugin: Option<&str>, to: Option<&str>) -> Result<Vec<String>, ClientError> {
-        self.post(what, &[("plugin", plugin), ("to", to)]).map(|Told { plugins }| plugins)
+        self.post(what, &[("plugin", plugin), ("to", to)]).map(|ToldPlugin { plugins }| plugins)
     }
 
     fn post<T: DeserializeOwned>(
@@ -259,10 +259,10 @@ impl AdminClient {
             return serde_json::from_slice(&body).map_err(|error| strange(error.to_string()));
         }
         match serde_json::from_slice(&body) {
-            Ok(Refusal { error }) if status == 401 => {
+            Ok(RefusedAnswer { error }) if status == 401 => {
                 Err(ClientError::Unauthorized { address: address(), reason: error })
             }
-            Ok(Refusal { error }) => Err(ClientError::Refused(error)),
+            Ok(RefusedAnswer { error }) => Err(ClientError::Refused(error)),
             Err(_) => Err(strange(format!("it says {status}"))),
         }
     }

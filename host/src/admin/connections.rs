@@ -79,9 +79,9 @@ struct Connection {
 
 /// The connections that there are.
 #[derive(Default)]
-struct Connections(VecDeque<Connection>);
+struct AdminConnections(VecDeque<Connection>);
 
-impl Connections {
+impl AdminConnections {
     /// Makes room for one more, and returns whether there is any. One that has said nothing yet makes way, the oldest first; if there
     /// is none, one that does not read its answer. So whoever holds connections keeps out nobody who asks for something.
     fn make_room(&mut self) -> bool {
@@ -128,7 +128,7 @@ impl Connections {
 /// # Errors
 /// The listener cannot be used on this runtime.
 pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> {
-    let mut connections = Connections::default();
+    let mut connections = AdminConnections::default();
     match listener {
         Listener::Tcp(listener) => {
             listener.set_nonblocking(true)?;

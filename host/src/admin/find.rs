@@ -6,18 +6,18 @@ use std::time::Duration;
 use super::AdminClient;
 use super::client::ClientError;
 use super::place;
-use crate::delivery::{HostStatus, Standing};
+use crate::delivery::{HostActivity, HostStatus};
 
 /// How long each host is waited for: one that hangs, or was stopped by a signal, keeps nobody from the others.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// A host that answers.
-struct Found {
+struct FoundHost {
     path: PathBuf,
     status: HostStatus,
 }
 
-impl Found {
+impl FoundHost {
     fn described(&self) -> String {
         let HostStatus { name, worker, standing, .. } = &self.status;
         let worker = worker.as_ref().map(|worker| format!(", worker {worker}")).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn find(pipeline: Option<&str>) -> Result<PathBuf, ClientError> {
     if let Some(pipeline) = pipeline {
         all.retain(|found| found.status.name == pipeline);
     }
-    let one = |found: &[Found]| match found {
+    let one = |found: &[FoundHost]| match found {
         [one] => Some(one.path.clone()),
         _ => None,
     };
@@ -47,7 +47,7 @@ pub(super) fn find(pipeline: Option<&str>) -> Result<PathBuf, ClientError> {
         _ => true,
     });
     let (active, others): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|found| found.status.standing == Standing::Active);
+        all.into_iter().partition(|found| found.status.standing == HostActivity::Active);
     match one(&active) {
         Some(path) if is_one_pipeline => Ok(path),
         _ if active.is_empty() && others.is_empty() => {
@@ -55,7 +55,7 @@ pub(super) fn find(pipeline: Option<&str>) -> Result<PathBuf, ClientError> {
             Err(ClientError::NoHost { name, directories: place::directories() })
         }
         _ => {
-            let all: Vec<_> = active.iter().chain(&others).map(Found::described).collect();
+            let all: Vec<_> = active.iter().chain(&others).map(FoundHost::described).collect();
             Err(ClientError::WhichHost { hosts: all.join("; ") })
         }
     }
@@ -72,8 +72,8 @@ fn sockets() -> Vec<PathBuf> {
 }
 
 /// None: nobody listens there, as where a host was killed.
-fn answering(path: PathBuf) -> Option<Found> {
+fn answering(path: PathBuf) -> Option<FoundHost> {
     let client = AdminClient::at_socket(&path, LOOK);
     let status = client.status().ok()?;
-    Some(Found { path, status })
+    Some(FoundHost { path, status })
 }

@@ -12,18 +12,18 @@ use prometheus_client::registry::Registry;
 
 use super::process::{ProcessUsage, seconds};
 use super::text_format::TextFormat;
-use crate::delivery::{Control, HostStatus, PluginState, PluginStatus, Standing, Summary};
-use crate::plugin::{Histogram, Sent, Traps};
+use crate::delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
+use crate::plugin::{Histogram, SentCounts, TrapCounts};
 use crate::source::SourceState;
 
 /// What a host does.
 #[derive(Debug)]
-pub(super) struct Metrics(Registry);
+pub(super) struct HostMetrics(Registry);
 
-impl Metrics {
-    pub(super) fn new(control: Control) -> Self {
+impl HostMetrics {
+    pub(super) fn new(control: HostControl) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Host(control)));
+        registry.register_collector(Box::new(HostCollector(control)));
         registry.register_collector(Box::new(OwnProcess { started: seconds(SystemTime::now()) }));
         Self(registry)
     }
@@ -40,9 +40,9 @@ impl Metrics {
 }
 
 #[derive(Debug)]
-struct Host(Control);
+struct HostCollector(HostControl);
 
-impl Collector for Host {
+impl Collector for HostCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.0.status();
         let encoder = &mut encoder;
@@ -94,7 +94,7 @@ impl Collector for OwnProcess {
 fn host(encoder: &mut DescriptorEncoder<'_>, status: &HostStatus) -> fmt::Result {
     let version = vec![("version", env!("CARGO_PKG_VERSION"))];
     infos(encoder, "gtm_host_build", "This program", [version].into_iter())?;
-    let standings = Standing::ALL.iter().map(|standing| {
+    let standings = HostActivity::ALL.iter().map(|standing| {
         let is_so = *standing == status.standing;
         (vec![("standing", standing.name())], u64::from(is_so))
     });
@@ -173,7 +173,7 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::
     let help = "How long calls of handle took, each of one op or of several";
     histograms(encoder, "gtm_host_handle_duration_seconds", help, handle)?;
     let traps = plugins.iter().flat_map(|plugin| {
-        let Traps { trapped, timed_out, out_of_memory } = plugin.usage.traps;
+        let TrapCounts { trapped, timed_out, out_of_memory } = plugin.usage.traps;
         [("trap", trapped), ("timeout", timed_out), ("memory", out_of_memory)]
             .map(|(reason, count)| (with(plugin, "reason", reason), count))
     });
@@ -191,10 +191,10 @@ fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::
 fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     fn sent<'a>(
         plugins: &'a [PluginStatus],
-        of: impl Fn(&PluginStatus) -> Sent + 'a,
+        of: impl Fn(&PluginStatus) -> SentCounts + 'a,
     ) -> impl Iterator<Item = (Labels<'a>, u64)> + 'a {
         plugins.iter().flat_map(move |plugin| {
-            let Sent { sent, failed } = of(plugin);
+            let SentCounts { sent, failed } = of(plugin);
             [("sent", sent), ("failed", failed)]
                 .map(|(outcome, count)| (with(plugin, "outcome", outcome), count))
         })

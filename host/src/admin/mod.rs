@@ -41,9 +41,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use address::{AdminAddress, NoAdminAddress, TcpAddress};
 pub use client::{AdminClient, ClientError};
 
-use crate::delivery::Control;
+use crate::delivery::HostControl;
 use crate::plugin::Listening;
-use access::Access;
+use access::AdminAccess;
 use connections::Listener;
 use socket::Socket;
 use token::TokenFile;
@@ -56,9 +56,9 @@ pub const READY_GRACE: Duration = Duration::from_secs(30);
 pub struct Admin {
     listener: Listener,
     /// Who may steer.
-    access: Access,
+    access: AdminAccess,
     /// Who may read the metrics.
-    metrics: Access,
+    metrics: AdminAccess,
     at: At,
 }
 
@@ -127,7 +127,7 @@ impl Admin {
     }
 
     fn at_socket((socket, listener): (Socket, std::os::unix::net::UnixListener)) -> Self {
-        let access = Access::User(place::own_user());
+        let access = AdminAccess::User(place::own_user());
         Self { listener: Listener::Unix(listener), metrics: access.clone(), access, at: At::Socket(socket) }
     }
 
@@ -145,10 +145,10 @@ impl Admin {
             None => Some(TokenFile::make(address).map_err(|reason| AdminError::NoToken { address, reason })?),
         };
         let token = token.or(made.as_ref().map(|made| made.token.as_str())).unwrap_or_default();
-        let access = Access::token(token);
+        let access = AdminAccess::token(token);
         // Metrics steer nothing. Where no token was set, whoever is on this machine may read them.
         let is_open = made.is_some() && address.ip().is_loopback();
-        let metrics = if is_open { Access::Local } else { access.clone() };
+        let metrics = if is_open { AdminAccess::Local } else { access.clone() };
         let at = At::Tcp { address, token: made, _own: Listening::at(address) };
         Ok(Self { listener: Listener::Tcp(listener), access, metrics, at })
     }
@@ -183,7 +183,7 @@ impl Admin {
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub fn serve(self, control: Control, ready_grace: Duration) -> io::Result<Serving> {
+    pub fn serve(self, control: HostControl, ready_grace: Duration) -> io::Result<Serving> {
         let steering = self.access.guard(routes::steering(control.clone()));
         let metrics = self.metrics.guard(routes::metrics(control.clone()));
         let routes = steering.merge(metrics).merge(routes::probes(control, ready_grace));

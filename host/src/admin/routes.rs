@@ -16,16 +16,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::access::Peer;
-use super::metrics::Metrics;
+use super::metrics::HostMetrics;
 use super::text_format::TextFormat;
 use crate::audit::Actor;
-use crate::delivery::{Control, ControlError, HostStatus, Standing, Swapped, Told};
+use crate::delivery::{CommandOutcome, ControlError, HostActivity, HostControl, HostStatus, Swapped};
 use crate::source::{NoStart, Start};
 
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
 
 /// What may be seen and done by some.
-pub(super) fn steering(control: Control) -> Router {
+pub(super) fn steering(control: HostControl) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -36,13 +36,13 @@ pub(super) fn steering(control: Control) -> Router {
 }
 
 /// What may be seen by some more.
-pub(super) fn metrics(control: Control) -> Router {
-    let metrics = Arc::new(Metrics::new(control));
+pub(super) fn metrics(control: HostControl) -> Router {
+    let metrics = Arc::new(HostMetrics::new(control));
     Router::new().route("/metrics", get(async move |headers: HeaderMap| shown(&metrics, &headers)))
 }
 
 /// What may be seen by all.
-pub(super) fn probes(control: Control, grace: Duration) -> Router {
+pub(super) fn probes(control: HostControl, grace: Duration) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/ready", get(async move || ready(&control, grace)))
@@ -64,7 +64,7 @@ pub(super) fn refusal(status: StatusCode, error: impl Into<String>) -> Response 
 /// Which plugin is steered. What is not known is refused: `?plugins=x` must not mean all.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
+struct PluginQuery {
     plugin: Option<String>,
 }
 
@@ -82,16 +82,16 @@ struct Swap {
     file: PathBuf,
 }
 
-async fn status(State(control): State<Control>) -> Json<HostStatus> {
+async fn status(State(control): State<HostControl>) -> Json<HostStatus> {
     Json(control.status())
 }
 
 async fn pause(
-    State(control): State<Control>,
+    State(control): State<HostControl>,
     Extension(peer): Extension<Peer>,
-    which: Result<Query<Which>, QueryRejection>,
-) -> Result<Response, Refused> {
-    let Query(Which { plugin }) = which?;
+    which: Result<Query<PluginQuery>, QueryRejection>,
+) -> Result<Response, RefusedRequest> {
+    let Query(PluginQuery { plugin }) = which?;
     carried_out(async move {
         let told = control.pause(plugin.as_deref()).await;
         recorded(peer, "pause", plugin.as_deref(), None, told)
@@ -100,11 +100,11 @@ async fn pause(
 }
 
 async fn resume(
-    State(control): State<Control>,
+    State(control): State<HostControl>,
     Extension(peer): Extension<Peer>,
-    which: Result<Query<Which>, QueryRejection>,
-) -> Result<Response, Refused> {
-    let Query(Which { plugin }) = which?;
+    which: Result<Query<PluginQuery>, QueryRejection>,
+) -> Result<Response, RefusedRequest> {
+    let Query(PluginQuery { plugin }) = which?;
     carried_out(async move {
         let told = control.resume(plugin.as_deref()).await;
         recorded(peer, "resume", plugin.as_deref(), None, told)
@@ -113,10 +113,10 @@ async fn resume(
 }
 
 async fn seek(
-    State(control): State<Control>,
+    State(control): State<HostControl>,
     Extension(peer): Extension<Peer>,
     seek: Result<Query<Seek>, QueryRejection>,
-) -> Result<Response, Refused> {
+) -> Result<Response, RefusedRequest> {
     let Query(Seek { plugin, to }) = seek?;
     let start = Start::parse(&to, SystemTime::now())?;
     carried_out(async move {
@@ -127,10 +127,10 @@ async fn seek(
 }
 
 async fn swap(
-    State(control): State<Control>,
+    State(control): State<HostControl>,
     Extension(peer): Extension<Peer>,
     swap: Result<Query<Swap>, QueryRejection>,
-) -> Result<Response, Refused> {
+) -> Result<Response, RefusedRequest> {
     let Query(Swap { plugin, file }) = swap?;
     let actor = Actor::from(peer);
     carried_out(async move {
@@ -152,8 +152,8 @@ async fn swap(
 /// Waits for a command and the record of it. Both go on if the client leaves: the server drops the handler then, and what a plugin was
 /// told, it does all the same.
 async fn carried_out(
-    command: impl Future<Output = Result<Response, Refused>> + Send + 'static,
-) -> Result<Response, Refused> {
+    command: impl Future<Output = Result<Response, RefusedRequest>> + Send + 'static,
+) -> Result<Response, RefusedRequest> {
     match tokio::spawn(command).await {
         Ok(answer) => answer,
         Err(error) => match error.try_into_panic() {
@@ -169,12 +169,12 @@ fn recorded(
     action: &str,
     plugin: Option<&str>,
     to: Option<&dyn Display>,
-    told: Result<Vec<Told>, ControlError>,
-) -> Result<Response, Refused> {
+    told: Result<Vec<CommandOutcome>, ControlError>,
+) -> Result<Response, RefusedRequest> {
     let actor = Actor::from(peer);
     let told = told.inspect_err(|error| actor.was_refused(action, plugin.unwrap_or("*"), to, error))?;
     let (mut plugins, mut failed) = (Vec::new(), None);
-    for Told { plugin, done } in told {
+    for CommandOutcome { plugin, done } in told {
         match done {
             Ok(()) => {
                 actor.did(action, &plugin, to);
@@ -196,9 +196,9 @@ fn recorded(
     }
 }
 
-fn ready(control: &Control, grace: Duration) -> Response {
+fn ready(control: &HostControl, grace: Duration) -> Response {
     let standing = control.standing();
-    let works = matches!(standing, Standing::Active | Standing::Standby);
+    let works = matches!(standing, HostActivity::Active | HostActivity::Standby);
     let source = control.source();
     if let Some(away) = source.away().filter(|away| works && *away > grace) {
         // Anybody may ask, so the error, which names servers, is in the status only.
@@ -210,7 +210,7 @@ fn ready(control: &Control, grace: Duration) -> Response {
     (status, format!("{}\n", standing.name())).into_response()
 }
 
-fn shown(metrics: &Metrics, headers: &HeaderMap) -> Response {
+fn shown(metrics: &HostMetrics, headers: &HeaderMap) -> Response {
     let format = TextFormat::accepted(headers);
     match metrics.text(format) {
         Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
@@ -220,7 +220,7 @@ fn shown(metrics: &Metrics, headers: &HeaderMap) -> Response {
 
 /// What is not done.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum RefusedRequest {
     #[error("{}", .0.body_text())]
     Query(#[from] QueryRejection),
     #[error("to: {0}")]
@@ -229,7 +229,7 @@ enum Refused {
     Control(#[from] ControlError),
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for RefusedRequest {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Query(rejection) => rejection.status(),
@@ -258,9 +258,9 @@ mod tests {
 
     /// What was logged.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    struct CapturedAudit(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Log {
+    impl Write for CapturedAudit {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -272,9 +272,9 @@ mod tests {
 
     #[test]
     fn each_plugin_that_was_told_is_recorded_with_what_became_of_it() {
-        let told = |plugin: &str, done| Told { plugin: plugin.to_owned(), done };
+        let told = |plugin: &str, done| CommandOutcome { plugin: plugin.to_owned(), done };
         let all = vec![told("a", Ok(())), told("b", Err(ControlError::Stopping)), told("c", Ok(()))];
-        let log = Log::default();
+        let log = CapturedAudit::default();
         let kept = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();

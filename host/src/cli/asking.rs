@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use gtm_host::audit::Actor;
 use gtm_host::config::{LogFormat, Settings};
-use gtm_host::plugin::{Gap, Grant, Plugin, Services};
+use gtm_host::plugin::{Grant, MissingGrant, Plugin, Services};
 
 use super::DEFECT;
 
@@ -54,9 +54,9 @@ pub(super) async fn complete(
 async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Option<Vec<Grant>>> {
     let name = plugin.name();
     let gaps = plugin.gaps(&Services::default());
-    let lacks = |capability| gaps.contains(&Gap::Grant(capability));
+    let lacks = |capability| gaps.contains(&MissingGrant::Grant(capability));
     let wanted: Vec<_> = ["mail", "state"].into_iter().filter(|capability| lacks(capability)).collect();
-    let needs_server = (lacks("mail") || gaps.contains(&Gap::MailServer))
+    let needs_server = (lacks("mail") || gaps.contains(&MissingGrant::MailServer))
         && !settings.has_mail_server()
         && !settings.dry_run;
     let question = match (wanted.as_slice(), needs_server) {

@@ -41,7 +41,7 @@ fn no_plugin(path: &str, error: &anyhow::Error) -> String {
 }
 
 /// What is to be known of a plugin.
-struct Checked {
+struct CheckedPlugin {
     size: u64,
     plugin: Plugin,
     /// The capabilities that it asks for, but those that each plugin has, and what of each it is granted.
@@ -50,7 +50,7 @@ struct Checked {
     wasi: BTreeSet<String>,
 }
 
-fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<Checked> {
+fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<CheckedPlugin> {
     // What is granted to a plugin of that name is beside what it asks for; what is set for it need not be there.
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let granted = settings.plugins.get(&name).map(|plugin| plugin.grants.clone()).unwrap_or_default();
@@ -72,10 +72,10 @@ fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<Ch
             asks.insert(capability.to_owned(), Some(what));
         }
     }
-    Ok(Checked { size, plugin, asks, wasi })
+    Ok(CheckedPlugin { size, plugin, asks, wasi })
 }
 
-impl Checked {
+impl CheckedPlugin {
     fn subscriptions(&self) -> impl Iterator<Item = (&str, Vec<&'static str>)> {
         self.plugin.subscriptions().iter().map(|(namespace, operations)| {
             let operations =

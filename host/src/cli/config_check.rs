@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use gtm_host::config::{Mail, Settings, secret};
+use gtm_host::config::{MailSettings, Settings, secret};
 use gtm_host::plugin::{Engine, Mailer, Plugin};
 use gtm_host::text::{indented, line};
 use gtm_host::workers::Group;
@@ -15,7 +15,7 @@ use super::output::{print_json, print_text};
 
 pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check(check) = &arguments.command;
-    let mut checked = Checked::default();
+    let mut checked = CheckedConfig::default();
     checked.note(secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref()));
     checked.note(settings.admin.token());
     checked.note(mail(&settings.mail));
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::R
         checked.note(Group::from_file(file, name));
     }
     checked.plugins(settings)?;
-    let Checked { problems, plugins } = checked;
+    let CheckedConfig { problems, plugins } = checked;
     match check.output {
         Format::Json => {
             print_json(&json!({ "valid": problems.is_empty(), "problems": problems, "plugins": plugins }))?
@@ -40,8 +40,8 @@ pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::R
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn mail(settings: &Mail) -> anyhow::Result<()> {
-    let Mail { url, url_file, from } = settings;
+fn mail(settings: &MailSettings) -> anyhow::Result<()> {
+    let MailSettings { url, url_file, from } = settings;
     if let Some(url) = secret(url.as_deref(), url_file.as_deref())? {
         Mailer::new(&url, from.as_deref())?;
     }
@@ -50,13 +50,13 @@ fn mail(settings: &Mail) -> anyhow::Result<()> {
 
 /// What was found: all of it, not the first only.
 #[derive(Default)]
-struct Checked {
+struct CheckedConfig {
     problems: Vec<String>,
     /// The plugins that can be loaded, with their versions.
     plugins: Vec<String>,
 }
 
-impl Checked {
+impl CheckedConfig {
     fn note<T>(&mut self, found: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
         found.map_err(|error| self.problems.push(format!("{:#}", error.into()))).ok()
     }

@@ -3,12 +3,12 @@
 use anyhow::bail;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_host::op::Timestamp;
-use gtm_host::source::{Choice, Follow, Position, Restart};
+use gtm_host::source::{Position, ResolvedSource, Restart, SourceConfig};
 use gtm_host::store::{Checkpoint, CheckpointKey, Store};
 use gtm_host::text::quoted;
 use gtm_host::workers::Group;
 
-/// What was decided of a plugin's beginning, beside the start that is set in its [`Follow`].
+/// What was decided of a plugin's beginning, beside the start that is set in its [`SourceConfig`].
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
     /// Everything up to here was done before, of which the cluster time may be known.
@@ -27,7 +27,7 @@ pub(super) async fn begin(
     key: &CheckpointKey,
     deployment: &str,
     group: Option<&Group>,
-    follow: &mut Follow,
+    follow: &mut SourceConfig,
 ) -> anyhow::Result<Beginning> {
     let plugin = key.plugin.as_str();
     let kept = kept(store, key, group).await?;
@@ -88,11 +88,11 @@ fn is_taken(restart: &Restart, kept: Option<&Checkpoint>) -> bool {
 
 /// The position of a checkpoint, in what is read now. The position of an oplog is one of a change stream too, but not the
 /// other way round: then its time is.
-fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &Follow) -> anyhow::Result<Position> {
+fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &SourceConfig) -> anyhow::Result<Position> {
     let plugin = key.plugin.as_str();
     let (of_stream, checkpoint) = (matches!(kept.position, Position::ChangeStream(_)), &kept.position);
     match &follow.choice {
-        Choice::Oplog(_) if of_stream => {
+        ResolvedSource::Oplog(_) if of_stream => {
             // Of two times that are known, the earlier one is right in any case.
             let times = [kept.timestamp, kept.position.cluster_time()];
             let Some(time) = times.into_iter().flatten().min() else {
@@ -112,7 +112,7 @@ fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &Follow) -> anyhow::R
             );
             Ok(position)
         }
-        Choice::ChangeStream(_) if !of_stream => {
+        ResolvedSource::ChangeStream(_) if !of_stream => {
             let repeats = match &kept.position {
                 Position::OplogOp(..) => "ops of that time may repeat",
                 _ => "no op repeats",

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use gtm_host::config::{Mail, PluginSettings, Settings, secret};
-use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, Recorder, Services, Slot, places};
+use gtm_host::config::{MailSettings, PluginSettings, Settings, secret};
+use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, PluginHandle, Recorder, Services, places};
 use gtm_host::store::Store;
 
 use super::asking::say_gaps;
@@ -70,12 +70,14 @@ pub(super) async fn load(
 }
 
 /// Loads each plugin for use over files: with mail, if it is granted, and without a cluster.
-pub(super) async fn load_for_files(settings: &Settings) -> anyhow::Result<Vec<(Slot, PluginSettings)>> {
+pub(super) async fn load_for_files(
+    settings: &Settings,
+) -> anyhow::Result<Vec<(PluginHandle, PluginSettings)>> {
     check_mail(settings)?;
     let plugins = load(&Loader::new(settings)?, settings).await?;
     let services = services(settings).await?;
     plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services, "ends the replay"));
-    Ok(plugins.into_iter().map(|(plugin, own)| (Slot::new(plugin, services.clone()), own)).collect())
+    Ok(plugins.into_iter().map(|(plugin, own)| (PluginHandle::new(plugin, services.clone()), own)).collect())
 }
 
 /// What the host has for plugins, but for the cluster and the store.
@@ -102,7 +104,7 @@ pub(super) fn check_mail(settings: &Settings) -> anyhow::Result<()> {
 
 /// A mailer whose server was not asked anything yet.
 fn unasked_mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
-    let Mail { url, url_file, from } = &settings.mail;
+    let MailSettings { url, url_file, from } = &settings.mail;
     let url = match &settings.for_this_run.smtp {
         Some(url) => Some(url.clone()),
         None => secret(url.as_deref(), url_file.as_deref())?,

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use gtm_host::audit;
-use gtm_host::config::{Log, LogFormat};
+use gtm_host::config::{LogFormat, LogSettings};
 use gtm_host::display::LogWriter;
 use gtm_host::text;
 use tracing::field::{Field, Visit};
@@ -20,7 +20,7 @@ const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
 /// Who did what is logged whatever else is, unless a filter names it itself.
 const AUDIT: &str = "gtm_host::audit=info";
 
-pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
+pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
     let names_audit = filter.contains(audit::TARGET);
     let filter = EnvFilter::try_new(filter).with_context(|| {
@@ -52,19 +52,19 @@ struct TextFields;
 
 impl<'writer> FormatFields<'writer> for TextFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut line = Line { writer, is_empty: true, result: Ok(()) };
+        let mut line = LogLine { writer, is_empty: true, result: Ok(()) };
         fields.record(&mut line);
         line.result
     }
 }
 
-struct Line<'writer> {
+struct LogLine<'writer> {
     writer: Writer<'writer>,
     is_empty: bool,
     result: fmt::Result,
 }
 
-impl Line<'_> {
+impl LogLine<'_> {
     fn write(&mut self, field: &Field, value: &str) -> fmt::Result {
         // Of an event of the crate log, where it comes from: the line has that already.
         if field.name().starts_with("log.") {
@@ -88,7 +88,7 @@ impl Line<'_> {
     }
 }
 
-impl Visit for Line<'_> {
+impl Visit for LogLine<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if self.result.is_ok() {
             self.result = self.write(field, value);
@@ -109,9 +109,9 @@ mod tests {
 
     /// What was logged.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for CapturedLog {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -154,7 +154,7 @@ mod tests {
             "plain",
             r"C:\a b",
         ] {
-            let kept = Kept::default();
+            let kept = CapturedLog::default();
             let writer = kept.clone();
             let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
             let log = log.without_time().with_level(false).with_target(false).fmt_fields(TextFields).finish();

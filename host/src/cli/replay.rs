@@ -8,9 +8,9 @@ use anyhow::bail;
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
 use gtm_host::delivery::{Replayed, Summary, replay};
-use gtm_host::display::Display;
+use gtm_host::display::ProgressDisplay;
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, Report};
+use gtm_host::source::file::{FileSource, FileSourceReport};
 use gtm_host::store::Store;
 use gtm_host::text::{counted, line, lines};
 use tokio_util::sync::CancellationToken;
@@ -30,12 +30,12 @@ pub(super) async fn run(
     let plugins = load_for_files(&settings).await?;
     let mut selection = Selection::default();
     plugins.iter().for_each(|(plugin, _)| selection.add_all(plugin.current().selection()));
-    let mut files = Files::open(arguments.paths.clone(), selection, options)?;
+    let mut files = FileSource::open(arguments.paths.clone(), selection, options)?;
 
     let policy = settings.policy();
     let plugins: Vec<_> = plugins.into_iter().map(|(plugin, own)| (plugin, own.policy(policy))).collect();
     plugins.iter().try_for_each(|(plugin, policy)| plugin.reserve(policy.delivery.lanes_at_work()))?;
-    let mut display = Display::new("replay");
+    let mut display = ProgressDisplay::new("replay");
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();
     let grace = settings.shutdown_grace.unwrap_or(GRACE);
@@ -84,7 +84,7 @@ pub(super) async fn run(
 }
 
 /// `sizes`: of all files, where that can be known.
-fn show(display: &mut Display, sizes: u64, report: &Report) {
+fn show(display: &mut ProgressDisplay, sizes: u64, report: &FileSourceReport) {
     let documents: u64 = report.files.iter().map(|file| file.documents).sum();
     let bytes: u64 = report.files.iter().map(|file| file.bytes).sum();
     display.show(bytes, sizes, format_args!("{}, {}", counted(documents, "document"), ByteSize(bytes)));

@@ -3,30 +3,30 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use gtm_host::config::{Settings, Source, secret};
+use gtm_host::config::{Settings, SourceSettings, secret};
 use gtm_host::op::Timestamp;
 use gtm_host::plugin::Cluster;
 use gtm_host::selection::Selection;
 use gtm_host::source::connect::{self, ConnectError, Deployment, connect};
 use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
-use gtm_host::source::{self, Choice, Follow, SourceHealth, choose};
+use gtm_host::source::{self, ResolvedSource, SourceConfig, SourceHealth, choose};
 use gtm_host::store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::usage::{OrUsage, Usage, bail_usage};
+use super::usage::{OrUsage, UsageError, bail_usage};
 
 const URI: &str = "mongodb://localhost:27017";
 
 /// What is followed.
-pub(super) struct Server {
+pub(super) struct FollowedServer {
     client: Client,
     deployment: Deployment,
-    choice: Choice,
+    choice: ResolvedSource,
     health: SourceHealth,
 }
 
-impl Server {
+impl FollowedServer {
     /// Connects, and chooses what to read. As many `readers` will follow it.
     pub(super) async fn find(settings: &Settings, readers: usize) -> anyhow::Result<Self> {
         let source = &settings.source;
@@ -37,7 +37,7 @@ impl Server {
         let (client, deployment) =
             connect(uri.as_deref().unwrap_or(URI), connections).await.map_err(failed)?;
         let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
-        if let Choice::ChangeStream(Some(reason)) = &choice {
+        if let ResolvedSource::ChangeStream(Some(reason)) = &choice {
             tracing::info!("reading change streams, not the oplog: {reason}");
         }
         Ok(Self { client, deployment, choice, health: SourceHealth::default() })
@@ -49,8 +49,8 @@ impl Server {
     }
 
     /// How it is followed for what `selection` wants.
-    pub(super) fn follow(&self, settings: &Settings, selection: Selection) -> Follow {
-        Follow {
+    pub(super) fn follow(&self, settings: &Settings, selection: Selection) -> SourceConfig {
+        SourceConfig {
             client: self.client.clone(),
             choice: self.choice.clone(),
             selection,
@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// Whether its oplog or a change stream is read.
-    pub(super) fn choice(&self) -> &Choice {
+    pub(super) fn choice(&self) -> &ResolvedSource {
         &self.choice
     }
 
@@ -103,8 +103,8 @@ impl Server {
     /// What is read of it.
     pub(super) fn describe(&self) -> String {
         let stream = match &self.choice {
-            Choice::Oplog(oplog) => oplog.to_string(),
-            Choice::ChangeStream(_) => "a change stream".to_owned(),
+            ResolvedSource::Oplog(oplog) => oplog.to_string(),
+            ResolvedSource::ChangeStream(_) => "a change stream".to_owned(),
         };
         format!("{stream} of {}", self.deployment)
     }
@@ -145,7 +145,7 @@ pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
 
 /// Makes sure that what is said of the server can be understood, before anything that takes long.
 pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
-    let Source { uri, uri_file, oplog, .. } = &settings.source;
+    let SourceSettings { uri, uri_file, oplog, .. } = &settings.source;
     oplog.as_deref().map(namespace).transpose()?;
     match secret(uri.as_deref(), uri_file.as_deref())? {
         Some(uri) => connect::check(&uri).or_usage(),
@@ -156,7 +156,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
 /// A URI that cannot be understood is one of usage; a server that cannot be had is not.
 fn failed(error: ConnectError) -> anyhow::Error {
     match error {
-        ConnectError::Uri { .. } | ConnectError::UserInfo => Usage(error.into()).into(),
+        ConnectError::Uri { .. } | ConnectError::UserInfo => UsageError(error.into()).into(),
         _ => error.into(),
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use gtm_host::delivery::{Emitted, Summary};
-use gtm_host::source::file::{Contents, Report};
+use gtm_host::delivery::{EmittedOps, Summary};
+use gtm_host::source::file::{FileContents, FileSourceReport};
 use gtm_host::source::{Skipped, skipped_by_name};
 use gtm_host::text::{Names, counted, line, listed};
 use serde_json::{Map, Value, json};
@@ -15,11 +15,11 @@ use serde_json::{Map, Value, json};
 #[derive(Default)]
 pub(super) struct ReadSummary {
     /// How many ops came of it.
-    pub(super) emitted: Emitted,
+    pub(super) emitted: EmittedOps,
     /// What of a server was skipped.
     pub(super) skipped: Skipped,
     /// What was read of files.
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<FileSourceReport>,
     pub(super) elapsed: Duration,
     /// Up to where, so that one can go on there.
     pub(super) position: Option<String>,
@@ -113,14 +113,14 @@ fn path(path: &Path) -> Cow<'_, str> {
     if path.as_os_str() == "-" { "the standard input".into() } else { path.to_string_lossy() }
 }
 
-fn contents(contents: &Contents) -> String {
+fn contents(contents: &FileContents) -> String {
     match contents {
-        Contents::Nothing => "nothing".to_owned(),
-        Contents::Metadata => "metadata".to_owned(),
-        Contents::Oplog => "oplog".to_owned(),
-        Contents::Collection(namespace) => format!("collection {namespace}"),
-        Contents::Events => "change events".to_owned(),
-        Contents::Archive => "archive".to_owned(),
+        FileContents::Nothing => "nothing".to_owned(),
+        FileContents::Metadata => "metadata".to_owned(),
+        FileContents::Oplog => "oplog".to_owned(),
+        FileContents::Collection(namespace) => format!("collection {namespace}"),
+        FileContents::Events => "change events".to_owned(),
+        FileContents::Archive => "archive".to_owned(),
     }
 }
 

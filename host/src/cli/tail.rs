@@ -10,13 +10,13 @@ use gtm_host::config::Settings;
 use gtm_host::extended_json::{Form, write_op};
 use gtm_host::op::Op;
 use gtm_host::selection::Selection;
-use gtm_host::source::file::Files;
-use gtm_host::source::{Live, Position, Start};
+use gtm_host::source::file::FileSource;
+use gtm_host::source::{LiveSource, Position, Start};
 use gtm_host::text::lines;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TailArguments};
-use super::server::Server;
+use super::server::FollowedServer;
 use super::summary::ReadSummary;
 use super::usage::OrUsage;
 use super::{INTERRUPTED, files, output};
@@ -30,7 +30,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let mut input = tokio::select! {
-        input = Input::open(arguments, &settings) => input?,
+        input = TailInput::open(arguments, &settings) => input?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let form = if arguments.canonical { Form::Canonical } else { Form::Relaxed };
@@ -38,7 +38,7 @@ pub(super) async fn run(
     let started = Instant::now();
     let result = print(&mut input, form, &mut summary, &shutdown).await;
     summary.elapsed = started.elapsed();
-    let in_part = matches!(input, Input::Files(_)) && shutdown.is_cancelled();
+    let in_part = matches!(input, TailInput::Files(_)) && shutdown.is_cancelled();
     input.end(&mut summary);
     summary.position = summary.position.filter(|_| matches!(result, Ok(true)));
     // Where nobody reads it, there is nobody to tell.
@@ -55,20 +55,21 @@ pub(super) async fn run(
 }
 
 /// What is printed.
-enum Input {
-    Live(Box<Live>),
-    Files(Box<Files>),
+enum TailInput {
+    Live(Box<LiveSource>),
+    Files(Box<FileSource>),
 }
 
-impl Input {
+impl TailInput {
     async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Self> {
         let selection = selection(arguments)?;
         if !arguments.paths.is_empty() {
-            let files = Files::open(arguments.paths.clone(), selection, files::options(&arguments.files)?)?;
+            let files =
+                FileSource::open(arguments.paths.clone(), selection, files::options(&arguments.files)?)?;
             return Ok(Self::Files(Box::new(files)));
         }
-        let server = Server::find(settings, 1).await?;
-        let live = Live::open(server.follow(settings, selection)).await?;
+        let server = FollowedServer::find(settings, 1).await?;
+        let live = LiveSource::open(server.follow(settings, selection)).await?;
         // The position before the oldest entry is not one that anybody knows.
         let from = match (&settings.source.start, live.position()) {
             (Some(Start::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
@@ -122,7 +123,7 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
 /// Prints until the input ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
 /// is printed.
 async fn print(
-    input: &mut Input,
+    input: &mut TailInput,
     form: Form,
     summary: &mut ReadSummary,
     shutdown: &CancellationToken,

@@ -8,13 +8,13 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawBson, RawDocumentBuf};
 use gtm_host::config::Settings;
 use gtm_host::extended_json::{Form, read_document, write_op};
-use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
+use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
 use gtm_host::plugin::{
-    CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, Met, Plugin, Recorder, Services,
-    Slot,
+    CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle, Plugin,
+    PluginHandle, Recorder, Services,
 };
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileError, Files, FileOptions};
+use gtm_host::source::file::{FileError, FileOptions, FileSource};
 use gtm_host::text::{counted, indented, line};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub(super) async fn run(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let mut ops = Ops::of(arguments)?;
+    let mut ops = TryOps::of(arguments)?;
     let mut tried = Tried::load(arguments, &settings).await?;
     let mut all_went_well = true;
     while let Some(some) = ops.next().await? {
@@ -40,12 +40,12 @@ pub(super) async fn run(
                 return Ok(ExitCode::from(INTERRUPTED));
             }
             let (outcome, effects) = tried.call(&op).await;
-            all_went_well &= matches!(outcome, Outcome::Unwanted | Outcome::Handled);
+            all_went_well &= matches!(outcome, TryOutcome::Unwanted | TryOutcome::Handled);
             match arguments.output {
                 Format::Text => print_text(&text(&op, &outcome, &effects))?,
                 Format::Json => print(&object(&op, &outcome, &effects))?,
             };
-            if let Outcome::Blocked(reason) = outcome {
+            if let TryOutcome::Blocked(reason) = outcome {
                 bail!("the plugin {} can handle nothing: {reason}", tried.slot.name());
             }
         }
@@ -55,13 +55,13 @@ pub(super) async fn run(
 
 /// The plugin that is tried.
 struct Tried {
-    slot: Slot,
+    slot: PluginHandle,
     handler: Handler,
     effects: Arc<Mutex<Vec<Effect>>>,
 }
 
 /// What came of an op.
-enum Outcome {
+enum TryOutcome {
     Unwanted,
     Handled,
     Failed(Failure),
@@ -92,25 +92,25 @@ impl Tried {
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
-        let slot = Slot::new(plugin, Services { client, recorder, ..Services::default() });
+        let slot = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
         Ok(Self { handler: Handler::new(&slot), slot, effects })
     }
 
-    async fn call(&mut self, op: &Op) -> (Outcome, Vec<Effect>) {
+    async fn call(&mut self, op: &Op) -> (TryOutcome, Vec<Effect>) {
         let outcome = self.outcome(op).await;
         let effects = std::mem::take(&mut *self.effects.lock().unwrap_or_else(PoisonError::into_inner));
         (outcome, effects)
     }
 
-    async fn outcome(&mut self, op: &Op) -> Outcome {
+    async fn outcome(&mut self, op: &Op) -> TryOutcome {
         let mut selection = self.slot.current().selection().clone();
         if !selection.wants(op) {
-            return Outcome::Unwanted;
+            return TryOutcome::Unwanted;
         }
         match Filter::new(&self.slot).call(op, 1).await {
             Ok(true) => {}
-            Ok(false) => return Outcome::Unwanted,
-            Err(error) => return Outcome::Trapped(error),
+            Ok(false) => return TryOutcome::Unwanted,
+            Err(error) => return TryOutcome::Trapped(error),
         }
         let handled = match self.handler.handles_batches() {
             true => {
@@ -119,16 +119,16 @@ impl Tried {
             false => self.handler.call(op, 1).await,
         };
         let failed = match handled {
-            Ok(Ok(())) => return Outcome::Handled,
-            Ok(Err(failure)) => Outcome::Failed(failure),
-            Err(error) => Outcome::Trapped(error),
+            Ok(Ok(())) => return TryOutcome::Handled,
+            Ok(Err(failure)) => TryOutcome::Failed(failure),
+            Err(error) => TryOutcome::Trapped(error),
         };
         match (self.handler.met(), failed) {
             (
-                Met { obstacle: Some(obstacle), .. },
-                Outcome::Failed(Failure::Retry(_)) | Outcome::Trapped(_),
-            ) => Outcome::Blocked(obstacle.reason),
-            (Met { made_up: true, .. }, failed) => Outcome::Unknown(format!(
+                MetObstacle { obstacle: Some(obstacle), .. },
+                TryOutcome::Failed(Failure::Retry(_)) | TryOutcome::Trapped(_),
+            ) => TryOutcome::Blocked(obstacle.reason),
+            (MetObstacle { made_up: true, .. }, failed) => TryOutcome::Unknown(format!(
                 "an answer was made up, and after it the plugin says {}: {}. Say what is answered by --answer, or let requests that read \
                  through by --allow-http-get",
                 failed.name(),
@@ -161,7 +161,7 @@ fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
     Ok(answers)
 }
 
-impl Outcome {
+impl TryOutcome {
     fn name(&self) -> &'static str {
         match self {
             Self::Unwanted => "unwanted",
@@ -184,7 +184,7 @@ impl Outcome {
     }
 }
 
-fn text(op: &Op, outcome: &Outcome, effects: &[Effect]) -> String {
+fn text(op: &Op, outcome: &TryOutcome, effects: &[Effect]) -> String {
     let head = format!("{} {} {}", op.id(), op.operation_type.name(), op.namespace);
     let mut text = line(&head).into_owned();
     for effect in effects {
@@ -202,7 +202,7 @@ fn text(op: &Op, outcome: &Outcome, effects: &[Effect]) -> String {
 }
 
 /// The op is put in as it is written: a document may be deeper than what a tree of it takes.
-fn object(op: &Op, outcome: &Outcome, effects: &[Effect]) -> Vec<u8> {
+fn object(op: &Op, outcome: &TryOutcome, effects: &[Effect]) -> Vec<u8> {
     let effects: Vec<_> = effects
         .iter()
         .map(|effect| json!({ "capability": effect.capability, "what": effect.what }))
@@ -216,12 +216,12 @@ fn object(op: &Op, outcome: &Outcome, effects: &[Effect]) -> Vec<u8> {
 }
 
 /// The ops that are handed over: those of files, then those that are said.
-struct Ops {
-    files: Option<Files>,
+struct TryOps {
+    files: Option<FileSource>,
     said: Option<Vec<Op>>,
 }
 
-impl Ops {
+impl TryOps {
     fn of(arguments: &TryArguments) -> anyhow::Result<Self> {
         let (paths, said) = (arguments.files.clone(), said(arguments).or_usage()?);
         if paths.is_empty() && said.is_empty() {
@@ -231,7 +231,7 @@ impl Ops {
         }
         let files = match paths.is_empty() {
             true => None,
-            false => Some(Files::open(paths, Selection::everything(), FileOptions::default())?),
+            false => Some(FileSource::open(paths, Selection::everything(), FileOptions::default())?),
         };
         Ok(Self { files, said: Some(said) })
     }
@@ -327,7 +327,7 @@ fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> a
     let bytes = |document: &RawDocumentBuf| bytes::Bytes::copy_from_slice(document.as_bytes());
     Ok(Op {
         timestamp: Timestamp { time: seconds(), increment: 1 },
-        place: Place::Index(u32::try_from(number)?),
+        place: OpPlace::Index(u32::try_from(number)?),
         origin: Origin::Replay,
         operation_type: operation,
         namespace: Arc::new(Namespace { database: database.into(), collection: collection.into() }),

@@ -11,15 +11,15 @@ const NOT_UNDERSTOOD: u8 = 2;
 
 /// Something that was said to the host and cannot be done by any machine.
 #[derive(Debug)]
-pub(super) struct Usage(pub(super) anyhow::Error);
+pub(super) struct UsageError(pub(super) anyhow::Error);
 
-impl fmt::Display for Usage {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.0)
     }
 }
 
-impl std::error::Error for Usage {}
+impl std::error::Error for UsageError {}
 
 /// Makes what was found wrong an error of usage.
 pub(super) trait OrUsage<T> {
@@ -29,7 +29,7 @@ pub(super) trait OrUsage<T> {
 
 impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
     fn or_usage(self) -> anyhow::Result<T> {
-        self.map_err(|error| Usage(error.into()).into())
+        self.map_err(|error| UsageError(error.into()).into())
     }
 }
 
@@ -37,13 +37,13 @@ impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
 pub(super) fn of_settings(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
         Some(ConfigError::Unreadable { .. } | ConfigError::Exposed(_)) => error,
-        _ => Usage(error).into(),
+        _ => UsageError(error).into(),
     }
 }
 
 /// The exit status of a program that ends with this error.
 pub(super) fn status(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<Usage>() {
+    match error.downcast_ref::<UsageError>() {
         Some(_) => ExitCode::from(NOT_UNDERSTOOD),
         None => ExitCode::FAILURE,
     }

@@ -15,9 +15,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::admin::AdminAddress;
-use crate::delivery::{BreakerPolicy, DeliverySettings, Policy, RetryPolicy};
+use crate::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
 use crate::lease::parse_ttl;
-use crate::own::{Exposed, read_secret};
+use crate::own::{ExposedFile, read_secret};
 use crate::plugin::{Grant, Limits};
 use crate::source::{HistoryLost, Restart, SourceKind, Start};
 use crate::store::StoreKind;
@@ -35,9 +35,9 @@ pub const NAME: &str = "gtm-host";
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which server is followed.
-    pub source: Source,
+    pub source: SourceSettings,
     /// Through which server plugins send mail.
-    pub mail: Mail,
+    pub mail: MailSettings,
     /// What each plugin may take.
     pub limits: LimitSettings,
     /// How ops are brought to plugins.
@@ -53,7 +53,7 @@ pub struct Settings {
     /// How the running host is seen and steered.
     pub admin: AdminSettings,
     /// How the host logs.
-    pub log: Log,
+    pub log: LogSettings,
     /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
     pub cache_dir: Option<PathBuf>,
     /// The name of the pipeline, under which hosts share checkpoints. By default [`NAME`].
@@ -92,7 +92,7 @@ pub struct ForThisRun {
 /// Which server is followed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Source {
+pub struct SourceSettings {
     /// `mongodb://…` or `mongodb+srv://…`. By default the server on this machine.
     pub uri: Option<String>,
     /// A file that holds the URI, so that its password stands nowhere else.
@@ -114,7 +114,7 @@ pub struct Source {
 /// Through which server plugins send mail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Mail {
+pub struct MailSettings {
     /// `smtp://…` or `smtps://…`. Without it, plugins cannot send mail.
     pub url: Option<String>,
     /// A file that holds the URL, so that its password stands nowhere else.
@@ -186,7 +186,7 @@ impl AdminSettings {
 /// How the host logs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     /// Lines for people, or a JSON object each.
     pub format: Option<LogFormat>,
     /// What is logged: `info`, `debug`, or directives like `info,plugin=debug`.
@@ -217,7 +217,7 @@ pub enum ConfigError {
     },
     /// Others may change a file with a secret.
     #[error(transparent)]
-    Exposed(#[from] Exposed),
+    Exposed(#[from] ExposedFile),
     /// The settings are not understood.
     #[error("{}, line {line}{}: {reason}", path.display(), key.as_ref().map(|key| format!(", {key}")).unwrap_or_default())]
     Invalid {
@@ -257,8 +257,8 @@ impl Settings {
     }
 
     /// How ops are delivered to all plugins.
-    pub fn policy(&self) -> Policy {
-        Policy { delivery: self.delivery, retry: self.retry, breaker: self.breaker }
+    pub fn policy(&self) -> DeliveryPolicy {
+        DeliveryPolicy { delivery: self.delivery, retry: self.retry, breaker: self.breaker }
     }
 
     /// Takes over, from settings that were read later, what can be taken up while a host runs: the plugins, and how ops are
@@ -366,7 +366,7 @@ pub fn secret(value: Option<&str>, file: Option<&Path>) -> Result<Option<String>
     match (value, file) {
         (Some(value), _) => Ok(Some(value.to_owned())),
         (None, Some(file)) => {
-            let refused = |reason: std::io::Error| match reason.downcast::<Exposed>() {
+            let refused = |reason: std::io::Error| match reason.downcast::<ExposedFile>() {
                 Ok(exposed) => ConfigError::Exposed(exposed),
                 Err(reason) => ConfigError::Unreadable { path: file.to_owned(), reason },
             };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::delivery::{Ordering, Policy};
+use crate::delivery::{DeliveryPolicy, Ordering};
 use crate::plugin::{ComponentDigest, Grants, Limits, PluginSetup};
 use crate::secret::Secret;
 use crate::source::Restart;
@@ -120,7 +120,7 @@ impl PluginSettings {
     }
 
     /// How its ops are delivered; `policy` is that of all plugins.
-    pub fn policy(&self, mut policy: Policy) -> Policy {
+    pub fn policy(&self, mut policy: DeliveryPolicy) -> DeliveryPolicy {
         let delivery = &mut policy.delivery;
         delivery.ordering = self.ordering.unwrap_or(delivery.ordering);
         delivery.lanes = self.lanes.unwrap_or(delivery.lanes);
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(setup.config["n"], Secret::Value("3".into()));
         assert_eq!(setup.config["t"], Secret::Value("x".into()));
         assert_eq!(setup.config["s"], Secret::Env { env: "A".into() });
-        let policy = settings.policy(Policy::default());
+        let policy = settings.policy(DeliveryPolicy::default());
         assert_eq!((policy.delivery.lanes, policy.delivery.batch_ops), (2, 500));
     }
 }

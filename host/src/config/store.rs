@@ -21,7 +21,7 @@ pub struct StoreSettings {
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]
-struct Table {
+struct StoreTable {
     kind: StoreKind,
     database: Option<OwnDatabase>,
 }
@@ -47,7 +47,7 @@ impl<'de> Visitor<'de> for WordOrTable {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StoreSettings, A::Error> {
-        let Table { kind, database } = Table::deserialize(MapAccessDeserializer::new(map))?;
+        let StoreTable { kind, database } = StoreTable::deserialize(MapAccessDeserializer::new(map))?;
         Ok(StoreSettings { kind, database })
     }
 }

@@ -9,7 +9,7 @@ use crate::source::Position;
 
 /// Ops on their way to a plugin, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct PluginBatch {
     pub(super) ops: Vec<Arc<Op>>,
     /// With these, everything up to here was read. None: the last of the ops says it.
     pub(super) read: Option<Position>,

@@ -22,13 +22,13 @@ const REASONS: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Blocked {
     policy: BreakerPolicy,
-    state: Arc<watch::Sender<State>>,
+    state: Arc<watch::Sender<BlockedState>>,
     /// Somebody else says it.
     silent: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BlockedState {
     /// Lanes that wait.
     waiting: usize,
     /// What was met last.

@@ -40,13 +40,13 @@ impl Default for BreakerPolicy {
 pub(super) struct Breaker {
     policy: BreakerPolicy,
     open: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
     changed: Notify,
     given_up: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     /// The ops that failed since one was handled.
     failing: HashSet<u64>,
     /// When the first of them did.
@@ -68,7 +68,7 @@ struct Pause {
 
 /// What a failure did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum BreakerVerdict {
     /// The op is to be tried again, or given up.
     OfTheOp,
     /// The plugin is paused from now on.
@@ -147,7 +147,7 @@ impl Breaker {
     }
 
     /// The op of this number failed.
-    pub(super) fn failed(&self, number: u64) -> Verdict {
+    pub(super) fn failed(&self, number: u64) -> BreakerVerdict {
         let BreakerPolicy { failing_ops, initial_delay, max_delay } = self.policy;
         let mut state = self.lock();
         let since = *state.since.get_or_insert_with(Instant::now);
@@ -163,14 +163,14 @@ impl Breaker {
                 pause.next = Instant::now() + pause.delay;
                 self.changed.notify_waiters();
             }
-            return Verdict::StillOpen;
+            return BreakerVerdict::StillOpen;
         }
         if failing_ops == 0 {
-            return Verdict::OfTheOp;
+            return BreakerVerdict::OfTheOp;
         }
         state.failing.insert(number);
         if state.failing.len() < failing_ops {
-            return Verdict::OfTheOp;
+            return BreakerVerdict::OfTheOp;
         }
         let now = Instant::now();
         state.pause =
@@ -179,7 +179,7 @@ impl Breaker {
         if is_over {
             self.given_up.cancel();
         }
-        Verdict::Opened
+        BreakerVerdict::Opened
     }
 
     /// The lane that was to try it does not.
@@ -195,7 +195,7 @@ impl Breaker {
         self.lock().failing.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BreakerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -212,14 +212,14 @@ mod tests {
     #[tokio::test]
     async fn it_opens_when_op_after_op_fails_and_closes_when_one_is_handled() {
         let breaker = breaker();
-        assert_eq!(breaker.failed(1), Verdict::OfTheOp);
-        assert_eq!(breaker.failed(1), Verdict::OfTheOp, "the same op");
+        assert_eq!(breaker.failed(1), BreakerVerdict::OfTheOp);
+        assert_eq!(breaker.failed(1), BreakerVerdict::OfTheOp, "the same op");
         breaker.works();
-        assert_eq!(breaker.failed(2), Verdict::OfTheOp, "one was handled in between");
-        assert_eq!(breaker.failed(3), Verdict::Opened);
+        assert_eq!(breaker.failed(2), BreakerVerdict::OfTheOp, "one was handled in between");
+        assert_eq!(breaker.failed(3), BreakerVerdict::Opened);
         breaker.permit().await;
         assert!(breaker.is_open());
-        assert_eq!(breaker.failed(3), Verdict::StillOpen);
+        assert_eq!(breaker.failed(3), BreakerVerdict::StillOpen);
         breaker.permit().await;
         assert!(breaker.works().is_some());
         breaker.permit().await;
@@ -232,14 +232,14 @@ mod tests {
         breaker.give_up_after(Duration::ZERO);
         breaker.failed(1);
         assert!(!breaker.is_given_up(), "one op may be to blame itself");
-        assert_eq!(breaker.failed(2), Verdict::Opened);
+        assert_eq!(breaker.failed(2), BreakerVerdict::Opened);
         breaker.given_up().await;
 
         let patient = self::breaker();
         patient.give_up_after(Duration::from_secs(3600));
         patient.failed(1);
-        assert_eq!(patient.failed(2), Verdict::Opened);
-        assert_eq!(patient.failed(2), Verdict::StillOpen);
+        assert_eq!(patient.failed(2), BreakerVerdict::Opened);
+        assert_eq!(patient.failed(2), BreakerVerdict::StillOpen);
         assert!(!patient.is_given_up());
         patient.works();
         patient.give_up_after(Duration::ZERO);

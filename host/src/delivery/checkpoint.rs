@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Progress, Standing, Subject};
+use super::progress::{DueCheckpoint, PluginProgress, Subject};
 use crate::store::{Checkpoint, CheckpointKey, Store, StoreError};
 
 /// The minimum interval between stores if nothing was done and only the source moved on. The position of an idle source moves
@@ -20,7 +20,7 @@ pub(super) struct Checkpointer {
     pub(super) key: CheckpointKey,
     /// What is the same in each of them.
     pub(super) like: CheckpointLike,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<PluginProgress>,
     pub(super) interval: Duration,
 }
 
@@ -88,8 +88,8 @@ impl Checkpointer {
         }
     }
 
-    async fn store(&self, standing: Standing) -> Result<(), StoreError> {
-        let Standing { position, timestamp, number, done, .. } = standing;
+    async fn store(&self, standing: DueCheckpoint) -> Result<(), StoreError> {
+        let DueCheckpoint { position, timestamp, number, done, .. } = standing;
         let CheckpointLike { deployment, workers, epoch, restarted } = self.like.clone();
         let checkpoint = Checkpoint { deployment, position, timestamp, workers, epoch, restarted };
         self.store.save_checkpoint(&self.key, &checkpoint).await?;

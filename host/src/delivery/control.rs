@@ -7,88 +7,88 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Progress;
+use super::progress::PluginProgress;
 use super::settings::DeliverySettings;
-use super::status::{HostStatus, PluginState, PluginStatus, ReaderState, Standing};
+use super::status::{HostActivity, HostStatus, PluginState, PluginStatus, ReaderState};
 use super::swapped::Swapped;
-use crate::plugin::{LoadError, Slot, SwapFrom};
+use crate::plugin::{LoadError, PluginHandle, SwapFrom};
 use crate::source::{SourceHealth, Start};
 
 /// A host that runs: what it does, and how it is told to do something else. Clones are of the same host.
 #[derive(Clone)]
-pub struct Control {
-    host: Arc<Mutex<Host>>,
+pub struct HostControl {
+    host: Arc<Mutex<ControlledHost>>,
     /// One swap at a time: each holds a file in memory, and waits for the compiler.
     swapping: Arc<Semaphore>,
 }
 
 /// What became of a command, of one plugin.
 #[derive(Debug)]
-pub struct Told {
+pub struct CommandOutcome {
     /// The plugin.
     pub plugin: String,
     /// Whether it does as it was told, or why not.
     pub done: Result<(), ControlError>,
 }
 
-struct Host {
+struct ControlledHost {
     pipeline: String,
     worker: Option<String>,
-    standing: Standing,
+    standing: HostActivity,
     source: SourceHealth,
     /// Those at work, while it is active.
-    plugins: Vec<Arc<dyn Steered>>,
+    plugins: Vec<Arc<dyn ControlledPlugin>>,
     shutdown: CancellationToken,
     swap_from: SwapFrom,
 }
 
-impl fmt::Debug for Control {
+impl fmt::Debug for HostControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Control").finish_non_exhaustive()
     }
 }
 
-impl Host {
-    fn standing(&self) -> Standing {
-        if self.shutdown.is_cancelled() { Standing::Stopping } else { self.standing }
+impl ControlledHost {
+    fn standing(&self) -> HostActivity {
+        if self.shutdown.is_cancelled() { HostActivity::Stopping } else { self.standing }
     }
 
-    fn set(&mut self, standing: Standing, plugins: Vec<Arc<dyn Steered>>) {
+    fn set(&mut self, standing: HostActivity, plugins: Vec<Arc<dyn ControlledPlugin>>) {
         (self.standing, self.plugins) = (standing, plugins);
     }
 }
 
 /// A plugin at work, as it is steered.
-pub(super) trait Steered: Send + Sync {
+pub(super) trait ControlledPlugin: Send + Sync {
     fn name(&self) -> &str;
     fn status(&self) -> PluginStatus;
-    fn commands(&self) -> &mpsc::Sender<Command>;
-    fn slot(&self) -> &Slot;
+    fn commands(&self) -> &mpsc::Sender<DeliveryCommand>;
+    fn slot(&self) -> &PluginHandle;
 }
 
 /// A plugin that does not run, as it is seen.
-pub(super) struct Stopped {
-    plugin: Slot,
+pub(super) struct StoppedPlugin {
+    plugin: PluginHandle,
     status: PluginStatus,
     /// Nobody listens.
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<DeliveryCommand>,
 }
 
-impl Stopped {
+impl StoppedPlugin {
     /// One that has not begun.
-    pub(super) fn new(plugin: Slot, reason: &str) -> Self {
-        let progress = Progress::new(DeliverySettings::default().into(), None, false);
+    pub(super) fn new(plugin: PluginHandle, reason: &str) -> Self {
+        let progress = PluginProgress::new(DeliverySettings::default().into(), None, false);
         let status =
             progress.status(plugin.name(), plugin.current().version(), false, &SourceHealth::default());
         Self::with(plugin, status, reason)
     }
 
     /// One that ran until now.
-    pub(super) fn after(running: &dyn Steered, reason: &str) -> Self {
+    pub(super) fn after(running: &dyn ControlledPlugin, reason: &str) -> Self {
         Self::with(running.slot().clone(), running.status(), reason)
     }
 
-    fn with(plugin: Slot, status: PluginStatus, reason: &str) -> Self {
+    fn with(plugin: PluginHandle, status: PluginStatus, reason: &str) -> Self {
         let status = PluginStatus {
             state: PluginState::Stopped,
             reader: ReaderState::None,
@@ -100,7 +100,7 @@ impl Stopped {
     }
 }
 
-impl Steered for Stopped {
+impl ControlledPlugin for StoppedPlugin {
     fn name(&self) -> &str {
         self.plugin.name()
     }
@@ -109,17 +109,17 @@ impl Steered for Stopped {
         self.status.clone()
     }
 
-    fn commands(&self) -> &mpsc::Sender<Command> {
+    fn commands(&self) -> &mpsc::Sender<DeliveryCommand> {
         &self.commands
     }
 
-    fn slot(&self) -> &Slot {
+    fn slot(&self) -> &PluginHandle {
         &self.plugin
     }
 }
 
 /// What a plugin's delivery is told.
-pub(super) enum Command {
+pub(super) enum DeliveryCommand {
     Pause(oneshot::Sender<Result<(), ControlError>>),
     Resume(oneshot::Sender<Result<(), ControlError>>),
     Seek(Start, oneshot::Sender<Result<(), ControlError>>),
@@ -190,13 +190,13 @@ pub enum ControlError {
     Stopping,
 }
 
-impl Control {
+impl HostControl {
     /// Of a host that is starting, until `shutdown` is cancelled.
     pub fn new(pipeline: &str, worker: Option<&str>, shutdown: CancellationToken) -> Self {
-        let host = Host {
+        let host = ControlledHost {
             pipeline: pipeline.to_owned(),
             worker: worker.map(str::to_owned),
-            standing: Standing::Starting,
+            standing: HostActivity::Starting,
             source: SourceHealth::default(),
             plugins: Vec::new(),
             shutdown,
@@ -205,7 +205,7 @@ impl Control {
         Self { host: Arc::new(Mutex::new(host)), swapping: Arc::new(Semaphore::new(1)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Host> {
+    fn lock(&self) -> MutexGuard<'_, ControlledHost> {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -225,22 +225,22 @@ impl Control {
     }
 
     /// The host works, with these plugins.
-    pub(super) fn activate(&self, plugins: Vec<Arc<dyn Steered>>) {
-        self.lock().set(Standing::Active, plugins);
+    pub(super) fn activate(&self, plugins: Vec<Arc<dyn ControlledPlugin>>) {
+        self.lock().set(HostActivity::Active, plugins);
     }
 
     /// The host works no more, and looks whether it is its turn.
     pub(super) fn deactivate(&self) {
-        self.lock().set(Standing::Starting, Vec::new());
+        self.lock().set(HostActivity::Starting, Vec::new());
     }
 
     /// The host stands by from now on.
     pub fn stand_by(&self) {
-        self.lock().set(Standing::Standby, Vec::new());
+        self.lock().set(HostActivity::Standby, Vec::new());
     }
 
     /// What it is about.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> HostActivity {
         self.lock().standing()
     }
 
@@ -268,16 +268,16 @@ impl Control {
     ///
     /// # Errors
     /// See [`ControlError`]. No plugin was told, then.
-    pub async fn pause(&self, plugin: Option<&str>) -> Result<Vec<Told>, ControlError> {
-        tell(self.named(plugin)?, Command::Pause).await
+    pub async fn pause(&self, plugin: Option<&str>) -> Result<Vec<CommandOutcome>, ControlError> {
+        tell(self.named(plugin)?, DeliveryCommand::Pause).await
     }
 
     /// Resumes a plugin that was paused; none: all. Returns what became of it, of each plugin that was told.
     ///
     /// # Errors
     /// See [`ControlError`]. No plugin was told, then.
-    pub async fn resume(&self, plugin: Option<&str>) -> Result<Vec<Told>, ControlError> {
-        tell(self.named(plugin)?, Command::Resume).await
+    pub async fn resume(&self, plugin: Option<&str>) -> Result<Vec<CommandOutcome>, ControlError> {
+        tell(self.named(plugin)?, DeliveryCommand::Resume).await
     }
 
     /// Goes on with this plugin, or the only one there is, from `to` on, back or forth. The ops in work are finished,
@@ -285,13 +285,13 @@ impl Control {
     ///
     /// # Errors
     /// See [`ControlError`]. The plugin was not told, then. Where it cannot be read from there, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<Told>, ControlError> {
+    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
         // One of them might go there, and another not.
         if plugins.len() > 1 {
             return Err(ControlError::WhichPlugin { known: listed(&plugins) });
         }
-        tell(plugins, |answer| Command::Seek(to.clone(), answer)).await
+        tell(plugins, |answer| DeliveryCommand::Seek(to.clone(), answer)).await
     }
 
     /// Has a plugin go on with the version that is in this file, which has to be in one of the directories that swaps may take files
@@ -336,13 +336,13 @@ impl Control {
         })
     }
 
-    fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn Steered>>, ControlError> {
+    fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn ControlledPlugin>>, ControlError> {
         let host = self.lock();
         match host.standing() {
-            Standing::Active => {}
-            Standing::Starting => return Err(ControlError::Starting),
-            Standing::Standby => return Err(ControlError::Standby { pipeline: host.pipeline.clone() }),
-            Standing::Stopping => return Err(ControlError::Stopping),
+            HostActivity::Active => {}
+            HostActivity::Starting => return Err(ControlError::Starting),
+            HostActivity::Standby => return Err(ControlError::Standby { pipeline: host.pipeline.clone() }),
+            HostActivity::Stopping => return Err(ControlError::Stopping),
         }
         let Some(name) = name else { return Ok(host.plugins.clone()) };
         match host.plugins.iter().find(|plugin| plugin.name() == name) {
@@ -352,7 +352,7 @@ impl Control {
     }
 }
 
-fn stopped(plugin: &dyn Steered) -> Option<ControlError> {
+fn stopped(plugin: &dyn ControlledPlugin) -> Option<ControlError> {
     let status = plugin.status();
     (status.state == PluginState::Stopped).then(|| ControlError::Stopped {
         name: plugin.name().to_owned(),
@@ -360,15 +360,15 @@ fn stopped(plugin: &dyn Steered) -> Option<ControlError> {
     })
 }
 
-fn listed(plugins: &[Arc<dyn Steered>]) -> String {
+fn listed(plugins: &[Arc<dyn ControlledPlugin>]) -> String {
     plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Tells them one after the other, also after one that does not do it.
 async fn tell(
-    plugins: Vec<Arc<dyn Steered>>,
-    command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> Command,
-) -> Result<Vec<Told>, ControlError> {
+    plugins: Vec<Arc<dyn ControlledPlugin>>,
+    command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> DeliveryCommand,
+) -> Result<Vec<CommandOutcome>, ControlError> {
     let mut all = Vec::new();
     let are_several = plugins.len() > 1;
     for plugin in plugins {
@@ -383,7 +383,7 @@ async fn tell(
             Ok(()) => answer.await.unwrap_or(Err(ControlError::Stopping)),
             Err(_) => Err(ControlError::Stopping),
         };
-        all.push(Told { plugin: plugin.name().to_owned(), done });
+        all.push(CommandOutcome { plugin: plugin.name().to_owned(), done });
     }
     Ok(all)
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::batch::Batch;
-use super::lane::{Queue, Waiting};
-use super::ordering::{Ordering, Route};
-use super::progress::Progress;
+use super::batch::PluginBatch;
+use super::lane::{LaneQueue, QueuedOp};
+use super::ordering::{LaneRoute, Ordering};
+use super::progress::PluginProgress;
 use crate::op::Op;
 use crate::plugin::{CallError, Filter};
 
@@ -18,12 +18,12 @@ const FILTERED_AT_ONCE: usize = 256;
 pub(super) type Filtered = Vec<(Arc<Op>, Result<bool, CallError>)>;
 
 /// Says which ops are wanted.
-pub(super) trait Sieve: Send {
+pub(super) trait OpFilter: Send {
     /// In their order, up to the first that it fails on; gives back those after it.
     fn sift(&mut self, ops: Vec<Arc<Op>>) -> impl Future<Output = (Filtered, Vec<Arc<Op>>)> + Send;
 }
 
-impl Sieve for Filter {
+impl OpFilter for Filter {
     async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
         let verdicts = self.call_all(&ops).await;
         let mut ops = ops.into_iter();
@@ -36,29 +36,34 @@ impl Sieve for Filter {
 pub(super) struct Dispatcher<S> {
     sieve: S,
     ordering: Ordering,
-    progress: Arc<Progress>,
+    progress: Arc<PluginProgress>,
     /// One of each lane; or one alone, of all of them, where there is no order.
-    queues: Vec<Queue>,
+    queues: Vec<LaneQueue>,
     /// What goes to each queue next.
-    outgoing: Vec<Vec<Waiting>>,
+    outgoing: Vec<Vec<QueuedOp>>,
 }
 
 /// However it ends, nothing more comes to the lanes.
 impl<S> Drop for Dispatcher<S> {
     fn drop(&mut self) {
-        self.queues.iter().for_each(Queue::close);
+        self.queues.iter().for_each(LaneQueue::close);
     }
 }
 
-impl<S: Sieve> Dispatcher<S> {
-    pub(super) fn new(sieve: S, ordering: Ordering, progress: Arc<Progress>, queues: Vec<Queue>) -> Self {
+impl<S: OpFilter> Dispatcher<S> {
+    pub(super) fn new(
+        sieve: S,
+        ordering: Ordering,
+        progress: Arc<PluginProgress>,
+        queues: Vec<LaneQueue>,
+    ) -> Self {
         let outgoing = queues.iter().map(|_| Vec::new()).collect();
         Self { sieve, ordering, progress, queues, outgoing }
     }
 
     /// Works until there are no more batches.
-    pub(super) async fn run(mut self, mut batches: Receiver<Batch>) {
-        while let Some(Batch { ops, read, mut bytes, done }) = batches.recv().await {
+    pub(super) async fn run(mut self, mut batches: Receiver<PluginBatch>) {
+        while let Some(PluginBatch { ops, read, mut bytes, done }) = batches.recv().await {
             let mut ops = ops.into_iter();
             let mut next: Vec<_> = ops.by_ref().take(FILTERED_AT_ONCE).collect();
             while !next.is_empty() {
@@ -84,16 +89,17 @@ impl<S: Sieve> Dispatcher<S> {
         let mut filtered = filtered.into_iter().peekable();
         let (ordering, lanes) = (self.ordering, self.queues.len());
         let route = |(op, verdict): &(Arc<Op>, Result<bool, CallError>)| match verdict {
-            Ok(false) => Route::Any,
+            Ok(false) => LaneRoute::Any,
             _ => ordering.route(op, lanes),
         };
         while let Some(first) = filtered.peek() {
-            if route(first) == Route::Alone {
+            if route(first) == LaneRoute::Alone {
                 self.progress.idle().await;
                 self.hand_over(filtered.next().into_iter(), bytes);
                 self.progress.idle().await;
             } else {
-                let together = std::iter::from_fn(|| filtered.next_if(|next| route(next) != Route::Alone));
+                let together =
+                    std::iter::from_fn(|| filtered.next_if(|next| route(next) != LaneRoute::Alone));
                 self.hand_over(together, bytes);
             }
         }
@@ -108,11 +114,11 @@ impl<S: Sieve> Dispatcher<S> {
         let lanes = queues.len();
         *bytes = progress.take_up(filtered, *bytes, |op, verdict, number| {
             let lane = match ordering.route(&op, lanes) {
-                Route::Lane(lane) => lane,
-                Route::Any | Route::Alone => 0,
+                LaneRoute::Lane(lane) => lane,
+                LaneRoute::Any | LaneRoute::Alone => 0,
             };
             if let Some(outgoing) = outgoing.get_mut(lane) {
-                outgoing.push(Waiting { number, op, filter_failed: verdict.err().map(Box::new) });
+                outgoing.push(QueuedOp { number, op, filter_failed: verdict.err().map(Box::new) });
             }
         });
         for (queue, outgoing) in queues.iter().zip(outgoing) {
@@ -133,7 +139,7 @@ mod tests {
     /// Wants the ops from this time on.
     struct From(u32);
 
-    impl Sieve for From {
+    impl OpFilter for From {
         async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
             let wanted = |op: &Arc<Op>| Ok(op.timestamp.time >= self.0);
             (ops.into_iter().map(|op| (Arc::clone(&op), wanted(&op))).collect(), Vec::new())
@@ -145,13 +151,13 @@ mod tests {
         let count = u32::try_from(3 * FILTERED_AT_ONCE).unwrap();
         for first in [0, 1, count / 2, count - 1] {
             let bounds = Bounds { ops: usize::MAX, bytes: usize::MAX, unstored_ops: u64::MAX };
-            let progress = Arc::new(Progress::new(bounds, None, false));
-            let queue = Queue::default();
+            let progress = Arc::new(PluginProgress::new(bounds, None, false));
+            let queue = LaneQueue::default();
             let dispatcher =
                 Dispatcher::new(From(first), Ordering::Oplog, Arc::clone(&progress), vec![queue.clone()]);
             let (batches, received) = mpsc::channel(1);
             let ops = (0..count).map(|time| Arc::new(op(time))).collect();
-            batches.send(Batch { ops, bytes: 1000, ..Batch::default() }).await.unwrap();
+            batches.send(PluginBatch { ops, bytes: 1000, ..PluginBatch::default() }).await.unwrap();
             drop(batches);
             dispatcher.run(received).await;
             assert_eq!(queue.take(usize::MAX).await.unwrap().len(), usize::try_from(count - first).unwrap());

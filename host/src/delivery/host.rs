@@ -9,16 +9,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::control::{Control, Steered, Stopped};
-use super::feed::{Hub, HubHandle};
-use super::pipeline::{Ended, Pipeline, PipelineError, Prepared};
-use crate::plugin::Slot;
-use crate::source::{Choice, Follow, Skipped};
+use super::control::{ControlledPlugin, HostControl, StoppedPlugin};
+use super::feed::{SharedReader, SharedReaderHandle};
+use super::pipeline::{DeliveryEnd, DeliveryError, PluginDelivery, PreparedDelivery};
+use crate::plugin::PluginHandle;
+use crate::source::{ResolvedSource, Skipped, SourceConfig};
 use crate::store::StoreError;
 
 /// How what runs is told to end.
 #[derive(Clone, Debug)]
-pub struct Stop {
+pub struct StopSignal {
     /// Nothing more is read, and what was read is handled, each op once at most.
     pub shutdown: CancellationToken,
     /// How long that may take.
@@ -27,7 +27,7 @@ pub struct Stop {
     pub at_once: CancellationToken,
 }
 
-impl Stop {
+impl StopSignal {
     /// Waits until nothing more is to be waited for.
     pub(super) async fn cut(self) {
         let late = async {
@@ -42,20 +42,20 @@ impl Stop {
 }
 
 /// A change of what runs.
-pub enum Change {
+pub enum PipelineChange {
     /// One more plugin.
-    Add(Box<Pipeline>),
+    Add(Box<PluginDelivery>),
     /// A plugin less. Who asked is told what became of it, when what it had read is handled and its checkpoint stored.
-    Remove(String, oneshot::Sender<Ended>),
+    Remove(String, oneshot::Sender<DeliveryEnd>),
     /// A plugin that cannot run now, and why: it is to be seen.
-    Stopped(Slot, String),
+    Stopped(PluginHandle, String),
 }
 
 /// How a turn of a host ended.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct PipelineEnd {
     /// What became of each plugin.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<DeliveryEnd>,
     /// How much the reader that they share skipped.
     pub skipped: Skipped,
     /// It ended for others to begin: how much of the deployment a change stream watches has to be decided anew.
@@ -67,37 +67,37 @@ pub struct Turn {
 }
 
 /// A pipeline that runs.
-struct Running {
-    handle: Arc<dyn Steered>,
+struct RunningDelivery {
+    handle: Arc<dyn ControlledPlugin>,
     /// A digest of what it selects.
     selection: String,
     /// Ends it alone.
     stop: CancellationToken,
-    removed: Option<oneshot::Sender<Ended>>,
+    removed: Option<oneshot::Sender<DeliveryEnd>>,
 }
 
 /// The pipelines of a host.
-struct Fleet<'a> {
-    control: &'a Control,
-    stop: &'a Stop,
-    joins: HubHandle,
-    tasks: JoinSet<Ended>,
-    running: BTreeMap<String, Running>,
+struct Pipeline<'a> {
+    control: &'a HostControl,
+    stop: &'a StopSignal,
+    joins: SharedReaderHandle,
+    tasks: JoinSet<DeliveryEnd>,
+    running: BTreeMap<String, RunningDelivery>,
     /// Those that have failed, or cannot begin.
-    stopped: BTreeMap<String, Arc<dyn Steered>>,
+    stopped: BTreeMap<String, Arc<dyn ControlledPlugin>>,
 }
 
-impl Fleet<'_> {
-    fn add(&mut self, pipeline: Pipeline) {
+impl Pipeline<'_> {
+    fn add(&mut self, pipeline: PluginDelivery) {
         if self.running.contains_key(pipeline.plugin.name()) {
             return;
         }
         self.stopped.remove(pipeline.plugin.name());
-        let prepared = Prepared::new(pipeline, self.joins.clone());
+        let prepared = PreparedDelivery::new(pipeline, self.joins.clone());
         let handle = prepared.steered();
-        let stop = Stop { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
+        let stop = StopSignal { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
         let selection = handle.slot().current().selection().digest();
-        let running = Running { handle, selection, stop: stop.shutdown.clone(), removed: None };
+        let running = RunningDelivery { handle, selection, stop: stop.shutdown.clone(), removed: None };
         self.running.insert(running.handle.name().to_owned(), running);
         self.tasks.spawn(prepared.run(stop));
         self.show();
@@ -111,15 +111,15 @@ impl Fleet<'_> {
         self.control.activate(all);
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: PipelineChange) {
         match change {
-            Change::Add(pipeline) => self.add(*pipeline),
-            Change::Stopped(plugin, reason) => {
-                let stopped = Stopped::new(plugin, &reason);
+            PipelineChange::Add(pipeline) => self.add(*pipeline),
+            PipelineChange::Stopped(plugin, reason) => {
+                let stopped = StoppedPlugin::new(plugin, &reason);
                 self.stopped.insert(stopped.name().to_owned(), Arc::new(stopped));
                 self.show();
             }
-            Change::Remove(name, told) => {
+            PipelineChange::Remove(name, told) => {
                 if self.stopped.remove(&name).is_some() {
                     self.show();
                 }
@@ -132,12 +132,12 @@ impl Fleet<'_> {
     }
 
     /// Gives back what ended with the others, or by itself.
-    fn ended(&mut self, ended: Ended) -> Option<Ended> {
+    fn ended(&mut self, ended: DeliveryEnd) -> Option<DeliveryEnd> {
         let running = self.running.remove(&ended.plugin);
         if let (Some(running), Err(error)) = (&running, &ended.result)
             && running.removed.is_none()
         {
-            let stopped = Stopped::after(&*running.handle, &error.to_string());
+            let stopped = StoppedPlugin::after(&*running.handle, &error.to_string());
             self.stopped.insert(ended.plugin.clone(), Arc::new(stopped));
         }
         self.show();
@@ -149,14 +149,15 @@ impl Fleet<'_> {
     }
 
     /// Each plugin, with what it was added for.
-    fn selections(&self) -> Vec<(Slot, String)> {
-        let selection = |running: &Running| (running.handle.slot().clone(), running.selection.clone());
+    fn selections(&self) -> Vec<(PluginHandle, String)> {
+        let selection =
+            |running: &RunningDelivery| (running.handle.slot().clone(), running.selection.clone());
         self.running.values().map(selection).collect()
     }
 }
 
 /// Waits until one of these plugins wants something else.
-async fn reselected(plugins: Vec<(Slot, String)>) {
+async fn reselected(plugins: Vec<(PluginHandle, String)>) {
     if plugins.is_empty() {
         return std::future::pending().await;
     }
@@ -180,16 +181,16 @@ async fn reselected(plugins: Vec<(Slot, String)>) {
 /// # Errors
 /// A defect of the host.
 pub async fn run_all(
-    pipelines: Vec<Pipeline>,
-    follow: Follow,
-    control: &Control,
-    stop: &Stop,
-    changes: &mut mpsc::Receiver<Change>,
-) -> Result<Turn, JoinError> {
-    let of_stream = matches!(follow.choice, Choice::ChangeStream(_));
-    let (hub, joins) = Hub::new(follow);
+    pipelines: Vec<PluginDelivery>,
+    follow: SourceConfig,
+    control: &HostControl,
+    stop: &StopSignal,
+    changes: &mut mpsc::Receiver<PipelineChange>,
+) -> Result<PipelineEnd, JoinError> {
+    let of_stream = matches!(follow.choice, ResolvedSource::ChangeStream(_));
+    let (hub, joins) = SharedReader::new(follow);
     let reader = tokio::spawn(hub.run(stop.shutdown.clone()));
-    let mut fleet = Fleet {
+    let mut fleet = Pipeline {
         control,
         stop,
         joins,
@@ -199,7 +200,7 @@ pub async fn run_all(
     };
     fleet.show();
     pipelines.into_iter().for_each(|pipeline| fleet.add(pipeline));
-    let mut turn = Turn::default();
+    let mut turn = PipelineEnd::default();
     let mut may_change = true;
     while !fleet.tasks.is_empty() || (may_change && !stop.shutdown.is_cancelled()) {
         let is_stopping = stop.shutdown.is_cancelled();
@@ -207,7 +208,7 @@ pub async fn run_all(
         tokio::select! {
             Some(ended) = fleet.tasks.join_next() => {
                 let ended = ended?;
-                let fenced = matches!(ended.result, Err(PipelineError::Store(StoreError::Fenced { .. })));
+                let fenced = matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })));
                 let failed = ended.result.as_ref().err().map(ToString::to_string);
                 let Some(ended) = fleet.ended(ended) else { continue };
                 turn.none_left = failed.is_some() && fleet.tasks.is_empty();
@@ -227,7 +228,7 @@ pub async fn run_all(
             }
             change = changes.recv(), if may_change && !is_stopping => match change {
                 Some(change) => {
-                    turn.begin_anew |= of_stream && matches!(change, Change::Add(_));
+                    turn.begin_anew |= of_stream && matches!(change, PipelineChange::Add(_));
                     match turn.begin_anew {
                         true => stop.shutdown.cancel(),
                         false => fleet.change(change),

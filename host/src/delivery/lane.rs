@@ -12,7 +12,7 @@ use crate::plugin::CallError;
 
 /// An op that waits to be handled.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct QueuedOp {
     /// In the window.
     pub(super) number: u64,
     pub(super) op: Arc<Op>,
@@ -22,17 +22,17 @@ pub(super) struct Waiting {
 
 /// The ops of one lane, or of all where there is no order. How many there are, the window bounds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Queue(Arc<Inner>);
+pub(super) struct LaneQueue(Arc<LaneQueueInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    waiting: Mutex<(VecDeque<Waiting>, bool)>,
+struct LaneQueueInner {
+    waiting: Mutex<(VecDeque<QueuedOp>, bool)>,
     changed: Notify,
 }
 
-impl Queue {
+impl LaneQueue {
     /// Adds these, and leaves `ops` empty.
-    pub(super) fn add(&self, ops: &mut Vec<Waiting>) {
+    pub(super) fn add(&self, ops: &mut Vec<QueuedOp>) {
         if ops.is_empty() {
             return;
         }
@@ -52,7 +52,7 @@ impl Queue {
     }
 
     /// Takes up to `count` ops, once there are any. None: all were taken, and no more will come.
-    pub(super) async fn take(&self, count: usize) -> Option<VecDeque<Waiting>> {
+    pub(super) async fn take(&self, count: usize) -> Option<VecDeque<QueuedOp>> {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
             changed.as_mut().enable();
@@ -72,7 +72,7 @@ impl Queue {
     }
 
     /// Takes ops, once there are any, and waits a little for more where there are few. None: as of [`Self::take`].
-    pub(super) async fn take_batch(&self, policy: BatchPolicy) -> Option<VecDeque<Waiting>> {
+    pub(super) async fn take_batch(&self, policy: BatchPolicy) -> Option<VecDeque<QueuedOp>> {
         let mut ops = self.take(policy.ops).await?;
         if policy.wait.is_zero() {
             return Some(ops);

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::settings::Policy;
+use super::settings::DeliveryPolicy;
 use crate::op::Op;
-use crate::store::{DeadLetter, DeadLetterKind, Kept, NoRoom, Room, Store};
+use crate::store::{DeadLetter, DeadLetterKind, Room, Store, StoreFull, StoredTotal};
 use crate::text::quoted;
 
 /// Between two attempts to store a letter.
@@ -19,7 +19,7 @@ pub(super) struct DeadLetters {
     store: Store,
     pipeline: Arc<str>,
     pub(super) plugin: Arc<str>,
-    most: Kept,
+    most: StoredTotal,
     room: Room,
 }
 
@@ -37,10 +37,10 @@ pub(super) struct GivenUp<'a> {
 }
 
 /// It could not be stored before the host stopped, or the plugin was told to read elsewhere.
-pub(super) struct Unkept;
+pub(super) struct LetterNotStored;
 
 impl DeadLetters {
-    pub(super) fn new(store: &Store, pipeline: &str, plugin: &str, policy: &Policy) -> Self {
+    pub(super) fn new(store: &Store, pipeline: &str, plugin: &str, policy: &DeliveryPolicy) -> Self {
         Self {
             store: store.clone(),
             pipeline: pipeline.into(),
@@ -63,7 +63,7 @@ impl DeadLetters {
         shutdown: &CancellationToken,
         dropped: &CancellationToken,
         on_problem: impl Fn(&str),
-    ) -> Result<bool, Unkept> {
+    ) -> Result<bool, LetterNotStored> {
         let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
         let plugin = &*self.plugin;
@@ -101,8 +101,8 @@ impl DeadLetters {
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
-                () = shutdown.cancelled() => return Err(Unkept),
-                () = dropped.cancelled() => return Err(Unkept),
+                () = shutdown.cancelled() => return Err(LetterNotStored),
+                () = dropped.cancelled() => return Err(LetterNotStored),
             }
         }
         if said {
@@ -111,14 +111,14 @@ impl DeadLetters {
         Ok(true)
     }
 
-    async fn store(&self, letter: &DeadLetter) -> Result<(), NoRoom> {
+    async fn store(&self, letter: &DeadLetter) -> Result<(), StoreFull> {
         let count = self.store.dead_letters_kept(&self.pipeline, &self.plugin);
         self.room.take(self.most, letter.size(), count).await?;
         Ok(self.store.add_dead_letter(letter).await?)
     }
 
-    fn told(&self, problem: &NoRoom) -> String {
-        let NoRoom::Full(kept) = problem else {
+    fn told(&self, problem: &StoreFull) -> String {
+        let StoreFull::Full(kept) = problem else {
             return format!(
                 "it cannot be put among the dead letters, which is tried until it can: {problem}"
             );

@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
-use super::dispatch::{Filtered, Sieve};
+use super::batch::PluginBatch;
+use super::dispatch::{Filtered, OpFilter};
 use super::letters::DeadLetters;
-use super::progress::Progress;
+use super::progress::PluginProgress;
 use super::testing::keyed;
-use super::work::{Callee, Outcome};
-use super::works::Works;
-use super::{Bounds, BreakerPolicy, DeliverySettings, Ordering, Policy, RetryPolicy, Summary};
+use super::work::{HandleOutcome, OpHandler};
+use super::works::LanePool;
+use super::{Bounds, BreakerPolicy, DeliveryPolicy, DeliverySettings, Ordering, RetryPolicy, Summary};
 use crate::op::{Op, OperationType, Timestamp};
-use crate::plugin::{CallError, Failure, Met};
+use crate::plugin::{CallError, Failure, MetObstacle};
 use crate::source::Position;
 use crate::store::Store;
 
 /// Numbers that look random and are the same in each run (xorshift, Marsaglia 2003).
 #[derive(Clone)]
-struct Random(Arc<Mutex<u64>>);
+struct SimulatedRandom(Arc<Mutex<u64>>);
 
-impl Random {
+impl SimulatedRandom {
     fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)))
     }
@@ -40,7 +40,7 @@ impl Random {
 
 /// What the plugin saw: outside of what is tested.
 #[derive(Default)]
-struct Ledger {
+struct SimulatedPlugin {
     ordering: Ordering,
     all: Vec<Op>,
     /// Times of those that are wanted and not done, and of those in work.
@@ -49,7 +49,7 @@ struct Ledger {
     most_at_once: usize,
 }
 
-impl Ledger {
+impl SimulatedPlugin {
     /// The ops that have to be done before `op` is begun.
     fn before<'a>(&'a self, op: &'a Op) -> impl Iterator<Item = &'a Op> {
         let is_alone = |op: &Op| op.document_key.is_none();
@@ -95,9 +95,9 @@ impl Ledger {
 struct Fake {
     /// It takes batches.
     batches: bool,
-    random: Random,
-    ledger: Arc<Mutex<Ledger>>,
-    progress: Arc<Progress>,
+    random: SimulatedRandom,
+    ledger: Arc<Mutex<SimulatedPlugin>>,
+    progress: Arc<PluginProgress>,
 }
 
 impl Fake {
@@ -112,7 +112,7 @@ impl Fake {
     }
 
     /// Nothing that is not done is below the watermark.
-    fn check_watermark(&self, ledger: &Ledger) {
+    fn check_watermark(&self, ledger: &SimulatedPlugin) {
         let through =
             self.progress.position().and_then(|position| position.timestamp()).unwrap_or_default().time;
         if let Some(first) = ledger.undone.iter().min() {
@@ -121,7 +121,7 @@ impl Fake {
     }
 }
 
-impl Sieve for Fake {
+impl OpFilter for Fake {
     async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
         self.dawdle().await;
         let mut filtered = Vec::new();
@@ -142,7 +142,7 @@ impl Sieve for Fake {
     }
 }
 
-impl Callee for Fake {
+impl OpHandler for Fake {
     async fn filter(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
         assert!(attempt > 1, "the sieve was the first");
         self.dawdle().await;
@@ -172,7 +172,7 @@ impl Callee for Fake {
     }
 
     /// Up to the first that fails.
-    async fn handle_batch(&mut self, ops: &[&Op]) -> Result<Vec<Outcome>, CallError> {
+    async fn handle_batch(&mut self, ops: &[&Op]) -> Result<Vec<HandleOutcome>, CallError> {
         let mut outcomes = Vec::new();
         let mut failed = false;
         for op in ops {
@@ -189,8 +189,8 @@ impl Callee for Fake {
         Ok(outcomes)
     }
 
-    fn met(&self) -> Met {
-        Met::default()
+    fn met(&self) -> MetObstacle {
+        MetObstacle::default()
     }
 
     fn changed(&self) -> impl Future<Output = ()> + Send {
@@ -203,7 +203,7 @@ impl Callee for Fake {
 }
 
 /// An op at this time: of one of some documents in one of two namespaces, or a command now and then.
-fn any(random: &Random, time: u32) -> Op {
+fn any(random: &SimulatedRandom, time: u32) -> Op {
     let namespace = ["a.things", "b.things"][usize::try_from(random.below(2)).unwrap()];
     let mut op = keyed(time, namespace, i64::try_from(random.below(6)).unwrap());
     let kind = random.below(30);
@@ -215,21 +215,21 @@ fn any(random: &Random, time: u32) -> Op {
 }
 
 fn letters() -> DeadLetters {
-    DeadLetters::new(&Store::none(), "model", "fake", &Policy::default())
+    DeadLetters::new(&Store::none(), "model", "fake", &DeliveryPolicy::default())
 }
 
 async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerPolicy) -> usize {
     let batches = seed % 2 == 1;
-    let random = Random::new(seed);
+    let random = SimulatedRandom::new(seed);
     let ops: Vec<_> = (1..=200).map(|time| any(&random, time)).collect();
     let wanted: HashSet<_> = ops.iter().filter(|op| Fake::wants(op)).map(|op| op.timestamp.time).collect();
     let (count, wanted_count) = (ops.len(), wanted.len());
-    let ledger = Ledger { ordering, all: ops.clone(), undone: wanted, ..Ledger::default() };
+    let ledger = SimulatedPlugin { ordering, all: ops.clone(), undone: wanted, ..SimulatedPlugin::default() };
     let ledger = Arc::new(Mutex::new(ledger));
     let bounds = Bounds { ops: 16, bytes: usize::MAX, unstored_ops: u64::MAX };
     let letters = letters();
-    let progress = Arc::new(Progress::new(bounds, None, false));
-    let policy = Policy {
+    let progress = Arc::new(PluginProgress::new(bounds, None, false));
+    let policy = DeliveryPolicy {
         delivery: DeliverySettings { ordering, lanes, ..DeliverySettings::default() },
         // So many that none is used up.
         retry: RetryPolicy {
@@ -247,14 +247,17 @@ async fn simulate(ordering: Ordering, lanes: usize, seed: u64, breaker: BreakerP
         progress: Arc::clone(&progress),
     };
     let (batches, mut works) =
-        Works::with(fake(), fake, policy, &progress, letters, CancellationToken::new());
+        LanePool::with(fake(), fake, policy, &progress, letters, CancellationToken::new());
     let mut ops = ops.into_iter().peekable();
     while ops.peek().is_some() {
         let some = usize::try_from(1 + random.below(20)).unwrap();
         let ops: Vec<_> = ops.by_ref().take(some).collect();
         let read = Position::Oplog(ops.last().unwrap().timestamp);
-        let batch =
-            Batch { ops: ops.into_iter().map(Arc::new).collect(), read: Some(read), ..Batch::default() };
+        let batch = PluginBatch {
+            ops: ops.into_iter().map(Arc::new).collect(),
+            read: Some(read),
+            ..PluginBatch::default()
+        };
         tokio::select! {
             sent = batches.send(batch) => sent.unwrap(),
             ended = works.ended() => panic!("{ended:?}"),
@@ -299,7 +302,7 @@ async fn nor_where_the_plugin_is_paused_again_and_again() {
 /// Its handle never returns, and nothing is to be waited for.
 struct Stuck;
 
-impl Callee for Stuck {
+impl OpHandler for Stuck {
     async fn filter(&mut self, _: &Op, _: u32) -> Result<bool, CallError> {
         Ok(true)
     }
@@ -312,12 +315,12 @@ impl Callee for Stuck {
         false
     }
 
-    async fn handle_batch(&mut self, _: &[&Op]) -> Result<Vec<Outcome>, CallError> {
+    async fn handle_batch(&mut self, _: &[&Op]) -> Result<Vec<HandleOutcome>, CallError> {
         std::future::pending().await
     }
 
-    fn met(&self) -> Met {
-        Met::default()
+    fn met(&self) -> MetObstacle {
+        MetObstacle::default()
     }
 
     fn changed(&self) -> impl Future<Output = ()> + Send {
@@ -329,7 +332,7 @@ impl Callee for Stuck {
     }
 }
 
-impl Sieve for Stuck {
+impl OpFilter for Stuck {
     async fn sift(&mut self, ops: Vec<Arc<Op>>) -> (Filtered, Vec<Arc<Op>>) {
         (ops.into_iter().map(|op| (op, Ok(true))).collect(), Vec::new())
     }
@@ -337,19 +340,19 @@ impl Sieve for Stuck {
 
 #[tokio::test]
 async fn what_is_dropped_is_waited_for_only_while_an_op_is_in_work() {
-    let policy = Policy {
+    let policy = DeliveryPolicy {
         delivery: DeliverySettings::default(),
         retry: RetryPolicy::default(),
         breaker: BreakerPolicy::default(),
     };
     for ops in [0, 1] {
         let bounds = Bounds { ops: 16, bytes: usize::MAX, unstored_ops: u64::MAX };
-        let progress = Arc::new(Progress::new(bounds, None, false));
+        let progress = Arc::new(PluginProgress::new(bounds, None, false));
         let (batches, works) =
-            Works::with(Stuck, || Stuck, policy, &progress, letters(), CancellationToken::new());
+            LanePool::with(Stuck, || Stuck, policy, &progress, letters(), CancellationToken::new());
         let ops: Vec<_> = (0..ops).map(|time| Arc::new(keyed(time, "a.things", 1))).collect();
         let in_work = u64::try_from(ops.len()).unwrap();
-        batches.send(Batch { ops, ..Batch::default() }).await.unwrap();
+        batches.send(PluginBatch { ops, ..PluginBatch::default() }).await.unwrap();
         while progress.summary().unfinished < in_work {
             tokio::task::yield_now().await;
         }

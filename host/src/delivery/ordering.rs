@@ -25,7 +25,7 @@ pub enum Ordering {
 
 /// Where an op is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum LaneRoute {
     /// After those before it in this lane.
     Lane(usize),
     /// Wherever there is room.
@@ -36,16 +36,16 @@ pub(super) enum Route {
 
 impl Ordering {
     /// Where `op` is handled, of so many lanes.
-    pub(super) fn route(self, op: &Op, lanes: usize) -> Route {
+    pub(super) fn route(self, op: &Op, lanes: usize) -> LaneRoute {
         let of_several = matches!(op.operation_type, OperationType::Rename | OperationType::DropDatabase);
         let is_command =
             op.document_key.is_none() && op.full_document.is_none() && op.origin != Origin::Snapshot;
         let mut hasher = DefaultHasher::new();
         match self {
-            Self::Oplog => return Route::Lane(0),
-            Self::None => return Route::Any,
-            Self::Namespace if of_several => return Route::Alone,
-            Self::Document if of_several || is_command => return Route::Alone,
+            Self::Oplog => return LaneRoute::Lane(0),
+            Self::None => return LaneRoute::Any,
+            Self::Namespace if of_several => return LaneRoute::Alone,
+            Self::Document if of_several || is_command => return LaneRoute::Alone,
             Self::Namespace => op.namespace.hash(&mut hasher),
             Self::Document => {
                 op.namespace.hash(&mut hasher);
@@ -58,7 +58,7 @@ impl Ordering {
             }
         }
         let lanes = u64::try_from(lanes).unwrap_or(1).max(1);
-        Route::Lane(usize::try_from(hasher.finish() % lanes).unwrap_or(0))
+        LaneRoute::Lane(usize::try_from(hasher.finish() % lanes).unwrap_or(0))
     }
 }
 
@@ -93,14 +93,14 @@ mod tests {
         let mut drop = keyed(1, "a.things", 7);
         (drop.document_key, drop.full_document) = (None, None);
         drop.operation_type = OperationType::Drop;
-        assert_eq!(Ordering::Document.route(&drop, 4), Route::Alone);
+        assert_eq!(Ordering::Document.route(&drop, 4), LaneRoute::Alone);
         assert_eq!(
             Ordering::Namespace.route(&drop, 4),
             Ordering::Namespace.route(&keyed(1, "a.things", 1), 4)
         );
         drop.operation_type = OperationType::Rename;
-        assert_eq!(Ordering::Namespace.route(&drop, 4), Route::Alone);
-        assert_eq!(Ordering::Oplog.route(&drop, 4), Route::Lane(0));
-        assert_eq!(Ordering::None.route(&drop, 4), Route::Any);
+        assert_eq!(Ordering::Namespace.route(&drop, 4), LaneRoute::Alone);
+        assert_eq!(Ordering::Oplog.route(&drop, 4), LaneRoute::Lane(0));
+        assert_eq!(Ordering::None.route(&drop, 4), LaneRoute::Any);
     }
 }

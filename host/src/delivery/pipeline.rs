@@ -10,40 +10,42 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Summary;
 use super::checkpoint::{CheckpointLike, Checkpointer};
-use super::control::{Command, ControlError, Steered};
-use super::feed::{HubHandle, Intake, IntakeEnd};
-use super::host::Stop;
+use super::control::{ControlError, ControlledPlugin, DeliveryCommand};
+use super::feed::{PluginReader, PluginReaderEnd, SharedReaderHandle};
+use super::host::StopSignal;
 use super::letters::DeadLetters;
-use super::progress::Progress;
-use super::settings::Policy;
+use super::progress::PluginProgress;
+use super::settings::DeliveryPolicy;
 use super::status::PluginStatus;
-use super::work::Shared;
-use super::works::Works;
+use super::work::LaneContext;
+use super::works::LanePool;
 use crate::op::{Op, Timestamp};
-use crate::plugin::Slot;
-use crate::source::{Follow, HistoryLost, Live, Position, Skipped, SourceError, SourceHealth, Start};
+use crate::plugin::PluginHandle;
+use crate::source::{
+    HistoryLost, LiveSource, Position, Skipped, SourceConfig, SourceError, SourceHealth, Start,
+};
 use crate::store::{CheckpointKey, Store, StoreError};
 
 /// How long who seeks waits for the server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Says which ops are this worker's.
-pub type Mine = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
+pub type OwnsOp = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
 
 /// A plugin that is to be brought what changes.
-pub struct Pipeline {
+pub struct PluginDelivery {
     /// The plugin.
-    pub plugin: Slot,
+    pub plugin: PluginHandle,
     /// What it reads, in words.
     pub source: String,
     /// What it reads by itself, and from where on.
-    pub follow: Follow,
+    pub follow: SourceConfig,
     /// Everything up to here was done before, of which the cluster time may be known.
     pub from: Option<(Position, Option<Timestamp>)>,
     /// How it is delivered.
-    pub policy: Policy,
+    pub policy: DeliveryPolicy,
     /// Which ops are this worker's.
-    pub mine: Mine,
+    pub mine: OwnsOp,
     /// Where checkpoints and dead letters are kept.
     pub store: Store,
     /// Under which name.
@@ -51,15 +53,15 @@ pub struct Pipeline {
     /// What its checkpoints have in common.
     pub like: CheckpointLike,
     /// How far it came while this process runs.
-    pub reached: Reached,
+    pub reached: ReachedPosition,
 }
 
 /// How far a plugin came while this process runs, whether or not a checkpoint could be stored. Where there is no checkpoint, the
 /// next turn begins here and not at another "now", which would lose what changed in between.
 #[derive(Clone, Debug, Default)]
-pub struct Reached(Arc<Mutex<Option<Position>>>);
+pub struct ReachedPosition(Arc<Mutex<Option<Position>>>);
 
-impl Reached {
+impl ReachedPosition {
     /// Returns the last position. None: nothing was read yet.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
@@ -74,7 +76,7 @@ impl Reached {
 
 /// Why a pipeline ended by itself.
 #[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
+pub enum DeliveryError {
     /// The source has no more to give.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -88,7 +90,7 @@ pub enum PipelineError {
 
 /// A pipeline that has ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct DeliveryEnd {
     /// The name of its plugin.
     pub plugin: String,
     /// Up to where all is done: a start to go on from. None: nothing was done, or a change stream has not said where it
@@ -99,20 +101,20 @@ pub struct Ended {
     /// Which entries of the source were no ops.
     pub skipped: Skipped,
     /// Why it ended, if it was not told to.
-    pub result: Result<(), PipelineError>,
+    pub result: Result<(), DeliveryError>,
 }
 
 /// A plugin at work, as it is seen and steered.
-struct Handle {
-    plugin: Slot,
-    progress: Arc<Progress>,
+struct DeliveryHandle {
+    plugin: PluginHandle,
+    progress: Arc<PluginProgress>,
     /// Of the lanes that work now.
-    shared: Mutex<Option<Arc<Shared>>>,
-    commands: mpsc::Sender<Command>,
+    shared: Mutex<Option<Arc<LaneContext>>>,
+    commands: mpsc::Sender<DeliveryCommand>,
     source: SourceHealth,
 }
 
-impl Steered for Handle {
+impl ControlledPlugin for DeliveryHandle {
     fn name(&self) -> &str {
         self.plugin.name()
     }
@@ -135,51 +137,51 @@ impl Steered for Handle {
         status
     }
 
-    fn commands(&self) -> &mpsc::Sender<Command> {
+    fn commands(&self) -> &mpsc::Sender<DeliveryCommand> {
         &self.commands
     }
 
-    fn slot(&self) -> &Slot {
+    fn slot(&self) -> &PluginHandle {
         &self.plugin
     }
 }
 
 /// A pipeline that is ready to run.
-pub(super) struct Prepared {
-    pipeline: Pipeline,
-    hub: HubHandle,
-    handle: Arc<Handle>,
-    commands: mpsc::Receiver<Command>,
+pub(super) struct PreparedDelivery {
+    pipeline: PluginDelivery,
+    hub: SharedReaderHandle,
+    handle: Arc<DeliveryHandle>,
+    commands: mpsc::Receiver<DeliveryCommand>,
 }
 
 /// From one seek to the next.
-struct Run {
-    intake: AbortOnDropHandle<IntakeEnd>,
-    works: Works,
+struct DeliveryRun {
+    intake: AbortOnDropHandle<PluginReaderEnd>,
+    works: LanePool,
     /// Ends the reading.
     stop: CancellationToken,
 }
 
-impl Prepared {
-    pub(super) fn new(mut pipeline: Pipeline, hub: HubHandle) -> Self {
+impl PreparedDelivery {
+    pub(super) fn new(mut pipeline: PluginDelivery, hub: SharedReaderHandle) -> Self {
         let bounds = pipeline.policy.delivery.into();
-        let progress = Arc::new(Progress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
+        let progress = Arc::new(PluginProgress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
         let (sender, commands) = mpsc::channel(4);
         let plugin = pipeline.plugin.clone();
         let source = pipeline.follow.health.apart();
         pipeline.follow.health = source.clone();
         let shared = Mutex::new(None);
-        let handle = Arc::new(Handle { plugin, progress, shared, commands: sender, source });
+        let handle = Arc::new(DeliveryHandle { plugin, progress, shared, commands: sender, source });
         Self { pipeline, hub, handle, commands }
     }
 
-    pub(super) fn steered(&self) -> Arc<dyn Steered> {
-        Arc::clone(&self.handle) as Arc<dyn Steered>
+    pub(super) fn steered(&self) -> Arc<dyn ControlledPlugin> {
+        Arc::clone(&self.handle) as Arc<dyn ControlledPlugin>
     }
 
     /// Runs until it is told to stop, or the source ends. Then nothing more is read, and what was read is handled.
-    pub(super) async fn run(mut self, told: Stop) -> Ended {
-        let Stop { shutdown, grace, at_once } = told.clone();
+    pub(super) async fn run(mut self, told: StopSignal) -> DeliveryEnd {
+        let StopSignal { shutdown, grace, at_once } = told.clone();
         let mut skipped = Skipped::new();
         let checkpointer = self.checkpointer();
         let stop = CancellationToken::new();
@@ -238,7 +240,7 @@ impl Prepared {
             }
             fenced = stored.err().filter(|error| matches!(error, StoreError::Fenced { .. }));
         }
-        let mut result = worked.map_err(PipelineError::from);
+        let mut result = worked.map_err(DeliveryError::from);
         match read {
             Ok(end) => {
                 skipped.extend(end.skipped);
@@ -249,7 +251,7 @@ impl Prepared {
         let progress = &self.handle.progress;
         let position = progress.position();
         position.iter().for_each(|position| self.pipeline.reached.set(position.clone()));
-        Ended {
+        DeliveryEnd {
             plugin: self.handle.plugin.name().to_owned(),
             position: position.map(|position| position.to_string()),
             summary: progress.summary(),
@@ -259,7 +261,7 @@ impl Prepared {
     }
 
     fn checkpointer(&self) -> Checkpointer {
-        let Pipeline { store, key, like, policy, .. } = &self.pipeline;
+        let PluginDelivery { store, key, like, policy, .. } = &self.pipeline;
         Checkpointer {
             store: store.clone(),
             key: key.clone(),
@@ -270,21 +272,21 @@ impl Prepared {
     }
 
     /// Begins, with what is read there if it is given.
-    fn start(&self, first: Option<Live>, shutdown: &CancellationToken) -> Run {
-        let Pipeline { plugin, source, follow, policy, mine, store, key, .. } = &self.pipeline;
+    fn start(&self, first: Option<LiveSource>, shutdown: &CancellationToken) -> DeliveryRun {
+        let PluginDelivery { plugin, source, follow, policy, mine, store, key, .. } = &self.pipeline;
         let progress = &self.handle.progress;
         let letters = DeadLetters::new(store, &key.pipeline, plugin.name(), policy);
-        let (batches, works) = Works::start(plugin, *policy, progress, letters, shutdown.clone());
+        let (batches, works) = LanePool::start(plugin, *policy, progress, letters, shutdown.clone());
         *self.handle.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&works.shared));
         let stop = shutdown.child_token();
         // In this order, so that no version is missed.
         let mut versions = plugin.versions();
         let selection = versions.borrow_and_update().selection().clone();
-        let intake = Intake {
+        let intake = PluginReader {
             plugin: plugin.name().into(),
             source: Some(source.clone()),
             hub: self.hub.clone(),
-            follow: Follow { selection, ..follow.clone() },
+            follow: SourceConfig { selection, ..follow.clone() },
             versions,
             mine: Arc::clone(mine),
             progress: Arc::clone(progress),
@@ -292,34 +294,34 @@ impl Prepared {
             batches,
             shutdown: stop.clone(),
         };
-        Run { intake: AbortOnDropHandle::new(tokio::spawn(intake.run(first))), works, stop }
+        DeliveryRun { intake: AbortOnDropHandle::new(tokio::spawn(intake.run(first))), works, stop }
     }
 
     async fn obey(
         &mut self,
-        command: Command,
-        run: Run,
+        command: DeliveryCommand,
+        run: DeliveryRun,
         checkpointer: &Checkpointer,
         shutdown: &CancellationToken,
         grace: Duration,
-    ) -> Run {
+    ) -> DeliveryRun {
         let (plugin, paused) = (self.handle.plugin.name(), &self.handle.progress.paused);
         // Nobody waits for the answer any more, then.
         match command {
-            Command::Pause(answer) => {
+            DeliveryCommand::Pause(answer) => {
                 tracing::info!(plugin, "paused");
                 paused.send_replace(true);
                 let _ = answer.send(Ok(()));
                 run
             }
-            Command::Resume(answer) => {
+            DeliveryCommand::Resume(answer) => {
                 tracing::info!(plugin, "resumed");
                 paused.send_replace(false);
                 let _ = answer.send(Ok(()));
                 run
             }
-            Command::Seek(to, answer) => {
-                let follow = Follow {
+            DeliveryCommand::Seek(to, answer) => {
+                let follow = SourceConfig {
                     start: to,
                     history_lost: HistoryLost::Stop,
                     snapshot: false,
@@ -327,7 +329,7 @@ impl Prepared {
                     ..self.pipeline.follow.clone()
                 };
                 let opened = tokio::select! {
-                    opened = Live::open(follow) => opened.map_err(|error| ControlError::Seek(error.to_string())),
+                    opened = LiveSource::open(follow) => opened.map_err(|error| ControlError::Seek(error.to_string())),
                     () = tokio::time::sleep(PATIENCE) => {
                         Err(ControlError::Seek("the server does not answer: nothing has changed".to_owned()))
                     }

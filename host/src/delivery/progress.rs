@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, watch};
 
 use super::status::{PluginState, PluginStatus, ReaderState};
-use super::window::{Watermark, Window};
+use super::window::{OpWindow, Watermark};
 use super::{Bounds, Summary};
 use crate::op::{Op, Timestamp};
 use crate::plugin::CallError;
@@ -14,17 +14,17 @@ use crate::plugin::{PluginMetrics, UsageStatus};
 use crate::source::{Position, SourceHealth};
 
 /// What a plugin has done and has to do.
-pub(super) struct Progress {
+pub(super) struct PluginProgress {
     bounds: Bounds,
-    inner: Mutex<Inner>,
+    inner: Mutex<ProgressInner>,
     /// There may be room again, or nothing left to do.
     changed: Notify,
     pub(super) paused: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    window: Window,
+struct ProgressInner {
+    window: OpWindow,
     summary: Summary,
     /// Somebody waits for room.
     awaited: bool,
@@ -78,7 +78,7 @@ struct Rate {
 
 /// What is to be stored.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct DueCheckpoint {
     pub(super) position: Position,
     /// Everything before this time is done.
     pub(super) timestamp: Option<Timestamp>,
@@ -100,7 +100,7 @@ pub(super) enum Done {
     Unknown,
 }
 
-impl Progress {
+impl PluginProgress {
     /// Everything up to `from` was done before, of which the cluster time may be known.
     pub(super) fn new(
         bounds: Bounds,
@@ -108,8 +108,8 @@ impl Progress {
         keeps_checkpoints: bool,
     ) -> Self {
         let (from, time) = from.map_or((None, None), |(position, time)| (Some(position), time));
-        let inner = Inner {
-            window: Window::new(from.clone(), time),
+        let inner = ProgressInner {
+            window: OpWindow::new(from.clone(), time),
             summary: Summary::default(),
             awaited: false,
             reader: ReaderState::None,
@@ -128,7 +128,7 @@ impl Progress {
         Self { bounds, inner: Mutex::new(inner), changed: Notify::new(), paused: watch::Sender::new(false) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, ProgressInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,7 +137,7 @@ impl Progress {
         let mut inner = self.lock();
         let unfinished = inner.window.unfinished();
         inner.summary.read -= u64::try_from(unfinished).unwrap_or_default();
-        inner.window = Window::new(from, None);
+        inner.window = OpWindow::new(from, None);
         inner.checkpoint_number = 0;
         inner.checkpoint = None;
         (inner.caught_up, inner.read_to) = (None, None);
@@ -210,7 +210,7 @@ impl Progress {
         self.until(|inner| inner.window.len() == 0).await;
     }
 
-    async fn until(&self, enough: impl Fn(&Inner) -> bool) {
+    async fn until(&self, enough: impl Fn(&ProgressInner) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -225,7 +225,7 @@ impl Progress {
         }
     }
 
-    fn has_room(&self, inner: &Inner) -> bool {
+    fn has_room(&self, inner: &ProgressInner) -> bool {
         let unstored = inner.window.next_number() - inner.checkpoint_number.min(inner.window.next_number());
         inner.window.len() < self.bounds.ops
             && inner.window.bytes() < self.bounds.bytes
@@ -287,7 +287,7 @@ impl Progress {
     }
 
     /// What is to be stored, if it is not stored yet.
-    pub(super) fn to_store(&self) -> Option<Standing> {
+    pub(super) fn to_store(&self) -> Option<DueCheckpoint> {
         let mut inner = self.lock();
         let position = inner.window.watermark().and_then(Watermark::position)?;
         if inner.checkpoint.as_ref() == Some(&position) {
@@ -295,7 +295,7 @@ impl Progress {
             return None;
         }
         let number = inner.window.next_number() - u64::try_from(inner.window.len()).unwrap_or_default();
-        Some(Standing {
+        Some(DueCheckpoint {
             position,
             timestamp: inner.window.time(),
             number,
@@ -385,7 +385,7 @@ impl Progress {
     }
 }
 
-impl Inner {
+impl ProgressInner {
     fn problem(&mut self, of: Subject, what: &str) {
         self.last_error = Some(Problem { what: what.to_owned(), of });
         self.last_error_at = Some(SystemTime::now());

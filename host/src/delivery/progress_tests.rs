@@ -9,24 +9,24 @@ fn at(time: u32) -> Timestamp {
     Timestamp { time, increment: 1 }
 }
 
-fn progress(from: Option<u32>) -> Progress {
+fn progress(from: Option<u32>) -> PluginProgress {
     let bounds = Bounds { ops: usize::MAX, bytes: usize::MAX, unstored_ops: u64::MAX };
-    Progress::new(bounds, from.map(|time| (Position::Oplog(at(time)), None)), true)
+    PluginProgress::new(bounds, from.map(|time| (Position::Oplog(at(time)), None)), true)
 }
 
-fn status(progress: &Progress, source: &SourceHealth) -> PluginStatus {
+fn status(progress: &PluginProgress, source: &SourceHealth) -> PluginStatus {
     progress.status("p", "1", false, source)
 }
 
 /// Begins an op that is wanted, and returns its number.
-fn begin(progress: &Progress, time: u32) -> u64 {
+fn begin(progress: &PluginProgress, time: u32) -> u64 {
     let mut begun = 0;
     let ops = std::iter::once((Arc::new(op(time)), Ok(true)));
     progress.take_up(ops, 0, |_, _, number| begun = number);
     begun
 }
 
-fn passes(progress: &Progress, time: u32) {
+fn passes(progress: &PluginProgress, time: u32) {
     progress.take_up(std::iter::once((Arc::new(op(time)), Ok(false))), 0, |_, _, _| {});
 }
 

@@ -7,32 +7,32 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
+use super::batch::PluginBatch;
 use super::blocked::Blocked;
 use super::letters::DeadLetters;
-use super::pipeline::PipelineError;
-use super::progress::Progress;
-use super::settings::Policy;
-use super::work::Shared;
-use super::works::Works;
-use super::{Emitted, Summary};
+use super::pipeline::DeliveryError;
+use super::progress::PluginProgress;
+use super::settings::DeliveryPolicy;
+use super::work::LaneContext;
+use super::works::LanePool;
+use super::{EmittedOps, Summary};
 use crate::op::Op;
-use crate::plugin::Slot;
+use crate::plugin::PluginHandle;
 use crate::selection::Selection;
-use crate::source::file::{FileError, Files, Report};
+use crate::source::file::{FileError, FileSource, FileSourceReport};
 use crate::store::Store;
 
 /// What became of a replay.
 #[derive(Debug)]
 pub struct Replayed {
     /// The ops that some plugin selected.
-    pub emitted: Emitted,
+    pub emitted: EmittedOps,
     /// What became of them, by the name of each plugin.
     pub plugins: Vec<(String, Summary)>,
     /// Why the files were not read to their end, if they were not and nobody asked for it.
     pub read: Result<(), FileError>,
     /// A defect of the host.
-    pub worked: Result<(), PipelineError>,
+    pub worked: Result<(), DeliveryError>,
     /// The plugin that something was in the way of which no attempt mends, and what. The replay ended there.
     pub blocked: Option<(String, String)>,
 }
@@ -45,20 +45,20 @@ pub struct Replayed {
 /// them: a file does not change while somebody waits. When none is left that works, nothing more is read. What is in the way of
 /// a plugin, whatever the op, ends it all: nobody would change that.
 pub async fn replay(
-    files: &mut Files,
-    plugins: Vec<(Slot, Policy)>,
+    files: &mut FileSource,
+    plugins: Vec<(PluginHandle, DeliveryPolicy)>,
     store: &Store,
     pipeline: &str,
     shutdown: &CancellationToken,
     grace: Duration,
-    progress: impl FnMut(&Report),
+    progress: impl FnMut(&FileSourceReport),
 ) -> Replayed {
     let mut inboxes = Vec::new();
     let mut working = Vec::new();
     for (plugin, policy) in plugins {
         let letters = DeadLetters::new(store, pipeline, plugin.name(), &policy);
-        let done = Arc::new(Progress::new(policy.delivery.into(), None, false));
-        let (sender, works) = Works::start(&plugin, policy, &done, letters, shutdown.clone());
+        let done = Arc::new(PluginProgress::new(policy.delivery.into(), None, false));
+        let (sender, works) = LanePool::start(&plugin, policy, &done, letters, shutdown.clone());
         works.shared.breaker.give_up_after(policy.retry.patience());
         inboxes.push(Inbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
         working.push((plugin.name().to_owned(), done, works));
@@ -71,7 +71,7 @@ pub async fn replay(
     let mut ops = vec![0; inboxes.len()];
     let blocks =
         working.iter().map(|(name, _, works)| (name.clone(), works.shared.blocked.clone())).collect();
-    let mut emitted = Emitted::default();
+    let mut emitted = EmittedOps::default();
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
@@ -82,7 +82,7 @@ pub async fn replay(
         ops = inboxes.into_iter().map(|inbox| inbox.ops).collect();
         for (_, _, works) in &mut working {
             worked =
-                std::mem::replace(&mut worked, Ok(())).and(works.ended().await.map_err(PipelineError::from));
+                std::mem::replace(&mut worked, Ok(())).and(works.ended().await.map_err(DeliveryError::from));
         }
     };
     tokio::select! {
@@ -91,7 +91,7 @@ pub async fn replay(
         first = first_blocked(blocks) => blocked = Some(first),
     }
     let read = was_read;
-    let summary = |((name, done, works), ops): ((String, Arc<Progress>, Works), u64)| {
+    let summary = |((name, done, works), ops): ((String, Arc<PluginProgress>, LanePool), u64)| {
         let mut summary = done.summary();
         // One that is given up has not taken all that was read for it.
         if works.shared.breaker.is_given_up() {
@@ -117,14 +117,14 @@ async fn first_blocked(all: Vec<(String, Blocked)>) -> (String, String) {
 
 /// The way to a plugin.
 struct Inbox {
-    sender: Sender<Batch>,
+    sender: Sender<PluginBatch>,
     selection: Selection,
     /// Ops that were read for it.
     ops: u64,
 }
 
 /// Hands nothing more to a plugin that is given up.
-async fn end_when_given_up(plugin: String, shared: Arc<Shared>) {
+async fn end_when_given_up(plugin: String, shared: Arc<LaneContext>) {
     let failing = shared.breaker.given_up().await;
     tracing::error!(
         plugin,
@@ -135,11 +135,11 @@ async fn end_when_given_up(plugin: String, shared: Arc<Shared>) {
 }
 
 async fn read(
-    files: &mut Files,
+    files: &mut FileSource,
     inboxes: &mut [Inbox],
-    emitted: &mut Emitted,
+    emitted: &mut EmittedOps,
     shutdown: &CancellationToken,
-    mut progress: impl FnMut(&Report),
+    mut progress: impl FnMut(&FileSourceReport),
 ) -> Result<(), FileError> {
     loop {
         let ops = tokio::select! {
@@ -174,7 +174,7 @@ impl Inbox {
         self.ops += count as u64;
         if count > 0 {
             // One whose work has ended was given up, or has failed, which is said when it is asked.
-            let _ = self.sender.send(Batch { ops, bytes, ..Batch::default() }).await;
+            let _ = self.sender.send(PluginBatch { ops, bytes, ..PluginBatch::default() }).await;
         }
     }
 }

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::config::values::{positive, size_or_zero};
-use crate::store::Kept;
+use crate::store::StoredTotal;
 
 /// How often, and after which pauses, an op is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -50,8 +50,8 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The dead letters that are kept of a plugin, at most.
-    pub(super) fn most_letters(&self) -> Kept {
-        Kept { entries: self.dead_letters, bytes: self.dead_letter_bytes.as_u64() }
+    pub(super) fn most_letters(&self) -> StoredTotal {
+        StoredTotal { entries: self.dead_letters, bytes: self.dead_letter_bytes.as_u64() }
     }
 
     /// The pauses between the attempts for one op.

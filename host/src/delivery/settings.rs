@@ -101,7 +101,7 @@ impl From<DeliverySettings> for Bounds {
 
 /// All that says how a plugin's ops are delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Policy {
+pub struct DeliveryPolicy {
     /// Lanes and bounds.
     pub delivery: DeliverySettings,
     /// What becomes of an op that fails.

@@ -16,7 +16,7 @@ pub struct HostStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// Whether it works, or stands by while another host of the same name does.
-    pub standing: Standing,
+    pub standing: HostActivity,
     /// What is known of the source.
     #[serde(default)]
     pub source: Option<SourceStatus>,
@@ -27,7 +27,7 @@ pub struct HostStatus {
 /// What a host is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum HostActivity {
     /// It connects, or looks whether it is its turn.
     Starting,
     /// It works.
@@ -38,7 +38,7 @@ pub enum Standing {
     Stopping,
 }
 
-impl Standing {
+impl HostActivity {
     /// All that there are.
     pub const ALL: [Self; 4] = [Self::Starting, Self::Active, Self::Standby, Self::Stopping];
 

@@ -62,9 +62,9 @@ impl fmt::Display for Summary {
 
 /// How many ops there were, by operation type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Emitted([u64; OperationType::ALL.len()]);
+pub struct EmittedOps([u64; OperationType::ALL.len()]);
 
-impl Emitted {
+impl EmittedOps {
     /// Counts these, too.
     pub fn add(&mut self, ops: &[Op]) {
         for op in ops {

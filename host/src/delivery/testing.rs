@@ -19,6 +19,6 @@ pub(super) fn keyed(time: u32, namespace: &str, id: i64) -> Op {
     let timestamp = Timestamp { time, increment: 0 };
     let mut op =
         Op::found(Origin::Oplog, timestamp, namespace, Some(document.clone().into()), document.into());
-    op.place = crate::op::Place::Index(0);
+    op.place = crate::op::OpPlace::Index(0);
     op
 }

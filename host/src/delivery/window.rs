@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use crate::op::{Op, Place, Timestamp};
+use crate::op::{Op, OpPlace, Timestamp};
 use crate::source::Position;
 
 /// The ops between the first that is not done and the last that was read, in their order.
 ///
 /// They may be done in any order. The watermark is behind the last before the first that is not.
 #[derive(Debug, Default)]
-pub(super) struct Window {
-    entries: VecDeque<Entry>,
+pub(super) struct OpWindow {
+    entries: VecDeque<WindowEntry>,
     /// The number of the first entry.
     first: u64,
     bytes: usize,
@@ -20,7 +20,7 @@ pub(super) struct Window {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct WindowEntry {
     done: bool,
     bytes: usize,
     time: Timestamp,
@@ -32,7 +32,7 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Watermark {
     /// This op.
-    Op(Timestamp, Place),
+    Op(Timestamp, OpPlace),
     /// Everything that was read.
     Read(Position),
 }
@@ -60,7 +60,7 @@ impl From<&Op> for Watermark {
     }
 }
 
-impl Window {
+impl OpWindow {
     /// With nothing in it, and everything up to here done; `time` is that of the place, if it is known.
     pub(super) fn new(watermark: Option<Position>, time: Option<Timestamp>) -> Self {
         let time = time.or_else(|| watermark.as_ref().and_then(Position::cluster_time));
@@ -69,7 +69,7 @@ impl Window {
 
     /// An op that is to be done, and what it keeps in memory. Gives back its number.
     pub(super) fn begin(&mut self, op: &Op, bytes: usize) -> u64 {
-        self.entries.push_back(Entry { done: false, bytes, time: op.timestamp, through: op.into() });
+        self.entries.push_back(WindowEntry { done: false, bytes, time: op.timestamp, through: op.into() });
         self.bytes += bytes;
         self.next_number() - 1
     }
@@ -149,7 +149,7 @@ mod tests {
     use crate::delivery::testing::op;
 
     fn at(n: u32) -> Watermark {
-        Watermark::Op(Timestamp { time: n, increment: 0 }, Place::Index(0))
+        Watermark::Op(Timestamp { time: n, increment: 0 }, OpPlace::Index(0))
     }
 
     /// Every order in which `n` can be done.
@@ -171,7 +171,7 @@ mod tests {
         // Some ops are not wanted: those after an odd one.
         let place = |n: u32| 2 * n + 1;
         for order in orders(7) {
-            let mut window = Window::default();
+            let mut window = OpWindow::default();
             window.pass(at(0));
             for n in 0..7 {
                 assert_eq!(window.begin(&op(place(n)), 10), u64::from(n));
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_moves_the_watermark_only_when_all_before_is_done() {
-        let mut window = Window::default();
+        let mut window = OpWindow::default();
         let first = window.begin(&op(1), 0);
         window.pass(at(5));
         assert_eq!(window.watermark(), None);
@@ -216,7 +216,7 @@ mod tests {
     fn the_time_of_the_watermark_is_that_of_the_last_op_before_the_first_that_is_not_done() {
         let at = |n| Some(Timestamp { time: n, increment: 0 });
         let token = || Watermark::Read(Position::ChangeStream("0a".parse().unwrap()));
-        let mut window = Window::new(Some(Position::ChangeStream("0a".parse().unwrap())), at(1));
+        let mut window = OpWindow::new(Some(Position::ChangeStream("0a".parse().unwrap())), at(1));
         assert_eq!(window.time(), at(1), "as it was before");
         window.pass(token());
         assert_eq!(window.time(), at(1), "the token says none");

@@ -9,28 +9,35 @@ use tokio_util::sync::CancellationToken;
 
 use super::RetryPolicy;
 use super::blocked::{Block, Blocked};
-use super::breaker::{Breaker, Verdict};
-use super::lane::{Queue, Waiting};
-use super::letters::{DeadLetters, GivenUp, Unkept};
-use super::progress::{Done, Progress, Subject};
+use super::breaker::{Breaker, BreakerVerdict};
+use super::lane::{LaneQueue, QueuedOp};
+use super::letters::{DeadLetters, GivenUp, LetterNotStored};
+use super::progress::{Done, PluginProgress, Subject};
 use super::settings::BatchPolicy;
 use crate::op::Op;
-use crate::plugin::{CallError, Failure, Filter, Handler, Met, Obstacle, Slot};
+use crate::plugin::{CallError, Failure, Filter, Handler, MetObstacle, Obstacle, PluginHandle};
 use crate::store::DeadLetterKind;
 use crate::text::counted;
 
 /// What a lane calls.
-pub(super) trait Callee: Send {
+pub(super) trait OpHandler: Send {
     /// Whether the op is wanted: asked where the filter failed on it before.
     fn filter(&mut self, op: &Op, attempt: u32) -> impl Future<Output = Result<bool, CallError>> + Send;
     /// Has it handled.
-    fn handle(&mut self, op: &Op, attempt: u32) -> impl Future<Output = Result<Outcome, CallError>> + Send;
+    fn handle(
+        &mut self,
+        op: &Op,
+        attempt: u32,
+    ) -> impl Future<Output = Result<HandleOutcome, CallError>> + Send;
     /// Whether it takes several ops at once.
     fn handles_batches(&mut self) -> bool;
     /// Has several ops handled, in their order: the first attempt of each.
-    fn handle_batch(&mut self, ops: &[&Op]) -> impl Future<Output = Result<Vec<Outcome>, CallError>> + Send;
+    fn handle_batch(
+        &mut self,
+        ops: &[&Op],
+    ) -> impl Future<Output = Result<Vec<HandleOutcome>, CallError>> + Send;
     /// What the last call of handle met.
-    fn met(&self) -> Met;
+    fn met(&self) -> MetObstacle;
     /// Waits until something else is called: another version, or with other settings.
     fn changed(&self) -> impl Future<Output = ()> + Send;
     /// The version of what was called last.
@@ -38,27 +45,27 @@ pub(super) trait Callee: Send {
 }
 
 /// What a plugin says of an op.
-pub(super) type Outcome = Result<(), Failure>;
+pub(super) type HandleOutcome = Result<(), Failure>;
 
 /// Instances of a plugin.
-pub(super) struct Instances {
-    plugin: Slot,
+pub(super) struct PluginInstances {
+    plugin: PluginHandle,
     handler: Handler,
 }
 
-impl Instances {
-    pub(super) fn new(plugin: &Slot) -> Self {
+impl PluginInstances {
+    pub(super) fn new(plugin: &PluginHandle) -> Self {
         Self { handler: Handler::new(plugin), plugin: plugin.clone() }
     }
 }
 
-impl Callee for Instances {
+impl OpHandler for PluginInstances {
     async fn filter(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
         // It failed before, so it is worth an instance of its own.
         Filter::new(&self.plugin).call(op, attempt).await
     }
 
-    async fn handle(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
+    async fn handle(&mut self, op: &Op, attempt: u32) -> Result<HandleOutcome, CallError> {
         if !self.handler.handles_batches() {
             return self.handler.call(op, attempt).await;
         }
@@ -71,12 +78,12 @@ impl Callee for Instances {
         self.handler.handles_batches()
     }
 
-    async fn handle_batch(&mut self, ops: &[&Op]) -> Result<Vec<Outcome>, CallError> {
+    async fn handle_batch(&mut self, ops: &[&Op]) -> Result<Vec<HandleOutcome>, CallError> {
         let ops: Vec<_> = ops.iter().map(|op| (*op, 1)).collect();
         self.handler.call_batch(&ops).await
     }
 
-    fn met(&self) -> Met {
+    fn met(&self) -> MetObstacle {
         self.handler.met()
     }
 
@@ -90,12 +97,12 @@ impl Callee for Instances {
 }
 
 /// What the lanes of a plugin share.
-pub(super) struct Shared {
+pub(super) struct LaneContext {
     pub(super) plugin: Arc<str>,
     pub(super) retry: RetryPolicy,
     /// How many ops a plugin that takes batches is given at once, and how long is waited for them.
     pub(super) batch: BatchPolicy,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<PluginProgress>,
     pub(super) breaker: Breaker,
     pub(super) blocked: Blocked,
     pub(super) letters: DeadLetters,
@@ -105,17 +112,17 @@ pub(super) struct Shared {
     pub(super) dropped: CancellationToken,
 }
 
-impl Shared {
+impl LaneContext {
     /// Waits while the plugin is paused.
-    async fn permitted(&self) -> Result<(), Left> {
+    async fn permitted(&self) -> Result<(), LaneStopped> {
         if self.dropped.is_cancelled() {
-            return Err(Left);
+            return Err(LaneStopped);
         }
         if self.progress.is_paused() {
             tokio::select! {
                 () = self.progress.until_paused(false) => {}
-                () = self.shutdown.cancelled() => return Err(Left),
-                () = self.dropped.cancelled() => return Err(Left),
+                () = self.shutdown.cancelled() => return Err(LaneStopped),
+                () = self.dropped.cancelled() => return Err(LaneStopped),
             }
         }
         if !self.breaker.is_open() {
@@ -123,8 +130,8 @@ impl Shared {
         }
         tokio::select! {
             () = self.breaker.permit() => Ok(()),
-            () = self.shutdown.cancelled() => Err(Left),
-            () = self.dropped.cancelled() => Err(Left),
+            () = self.shutdown.cancelled() => Err(LaneStopped),
+            () = self.dropped.cancelled() => Err(LaneStopped),
         }
     }
 
@@ -138,14 +145,14 @@ impl Shared {
     /// Puts the op among the dead letters: it is done when it is there.
     async fn give_up(
         &self,
-        waiting: &Waiting,
+        waiting: &QueuedOp,
         version: String,
         kind: DeadLetterKind,
         error: String,
         attempts: u32,
         first_attempt: Option<SystemTime>,
-    ) -> Result<(), Left> {
-        let Waiting { number, op, .. } = waiting;
+    ) -> Result<(), LaneStopped> {
+        let QueuedOp { number, op, .. } = waiting;
         if kind == DeadLetterKind::Rejected {
             self.progress.problem(Subject::Op(*number), &error);
         }
@@ -158,7 +165,7 @@ impl Shared {
                 self.progress.problem(Subject::Op(*number), problem);
             })
             .await;
-        let kept = kept.map_err(|Unkept| Left)?;
+        let kept = kept.map_err(|LetterNotStored| LaneStopped)?;
         if kept {
             self.progress.dead_letter();
         }
@@ -173,21 +180,21 @@ impl Shared {
 
 /// A lane.
 pub(super) struct Lane<C> {
-    shared: Arc<Shared>,
+    shared: Arc<LaneContext>,
     callee: C,
 }
 
 /// An op was left as it is, since the host is stopping.
-struct Left;
+struct LaneStopped;
 
-impl<C: Callee> Lane<C> {
-    pub(super) fn new(shared: Arc<Shared>, callee: C) -> Self {
+impl<C: OpHandler> Lane<C> {
+    pub(super) fn new(shared: Arc<LaneContext>, callee: C) -> Self {
         Self { shared, callee }
     }
 
     /// Works until the queue is closed and empty, or an op is left. It takes so many ops at once, but as many as make a batch
     /// where the plugin takes batches.
-    pub(super) async fn run(mut self, queue: Queue, at_once: usize) {
+    pub(super) async fn run(mut self, queue: LaneQueue, at_once: usize) {
         loop {
             let in_batches = self.callee.handles_batches();
             let taken = match in_batches {
@@ -215,7 +222,10 @@ impl<C: Callee> Lane<C> {
 
     /// Has the ops from the first on handled at once, and takes away those that are done. What is left begins with one that
     /// failed, for the reason that is given back, or that is to be handled by itself.
-    async fn deliver_together(&mut self, ops: &mut VecDeque<Waiting>) -> Result<Option<String>, Left> {
+    async fn deliver_together(
+        &mut self,
+        ops: &mut VecDeque<QueuedOp>,
+    ) -> Result<Option<String>, LaneStopped> {
         let shared = Arc::clone(&self.shared);
         shared.permitted().await?;
         // One that is tried now and then, until it works, is tried with one op.
@@ -249,7 +259,7 @@ impl<C: Callee> Lane<C> {
                 Err(Failure::Reject(reason)) => Some(reason),
                 // Which op something is in the way of shows when each is handled by itself.
                 Err(Failure::Retry(reason)) => {
-                    let Met { obstacle, made_up, .. } = self.callee.met();
+                    let MetObstacle { obstacle, made_up, .. } = self.callee.met();
                     return Ok((obstacle.is_none() && !made_up).then_some(reason));
                 }
             };
@@ -265,7 +275,7 @@ impl<C: Callee> Lane<C> {
         Ok(None)
     }
 
-    async fn deliver_each(&mut self, ops: &mut VecDeque<Waiting>) -> Result<Option<String>, Left> {
+    async fn deliver_each(&mut self, ops: &mut VecDeque<QueuedOp>) -> Result<Option<String>, LaneStopped> {
         while let Some(waiting) = ops.pop_front() {
             self.deliver(&waiting, None).await?;
         }
@@ -273,16 +283,16 @@ impl<C: Callee> Lane<C> {
     }
 
     /// `problem`: why its first attempt failed, which was made.
-    async fn deliver(&mut self, waiting: &Waiting, mut problem: Option<String>) -> Result<(), Left> {
-        let Waiting { number, op, filter_failed } = waiting;
+    async fn deliver(&mut self, waiting: &QueuedOp, mut problem: Option<String>) -> Result<(), LaneStopped> {
+        let QueuedOp { number, op, filter_failed } = waiting;
         let shared = Arc::clone(&self.shared);
         // Most ops need none.
         let (mut pauses, mut first_attempt) = (None, None);
         let mut block: Option<Block> = None;
         let mut attempt = 0;
         let mut wanted = match filter_failed {
-            Some(error) => Wanted::Failed(CallError::clone(error)),
-            None => Wanted::Yes,
+            Some(error) => FilterVerdict::Failed(CallError::clone(error)),
+            None => FilterVerdict::Yes,
         };
         loop {
             shared.permitted().await?;
@@ -327,15 +337,15 @@ impl<C: Callee> Lane<C> {
             if shared.shutdown.is_cancelled() {
                 tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");
                 shared.breaker.give_back();
-                return Err(Left);
+                return Err(LaneStopped);
             }
             let verdict = shared.breaker.failed(*number);
             if started.elapsed().is_ok_and(|age| age >= shared.retry.max_age) {
                 return self.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             }
             match verdict {
-                Verdict::OfTheOp => {}
-                Verdict::Opened => {
+                BreakerVerdict::OfTheOp => {}
+                BreakerVerdict::Opened => {
                     let failing = counted(shared.breaker.failing() as u64, "op");
                     tracing::error!(
                         plugin, op = %id,
@@ -344,7 +354,7 @@ impl<C: Callee> Lane<C> {
                     );
                     continue;
                 }
-                Verdict::StillOpen => {
+                BreakerVerdict::StillOpen => {
                     tracing::debug!(plugin, op = %id, "still failing: {problem}");
                     continue;
                 }
@@ -359,7 +369,7 @@ impl<C: Callee> Lane<C> {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shared.shutdown.cancelled() => {}
-                () = shared.dropped.cancelled() => return Err(Left),
+                () = shared.dropped.cancelled() => return Err(LaneStopped),
             }
         }
     }
@@ -370,8 +380,8 @@ impl<C: Callee> Lane<C> {
         &mut self,
         block: &mut Block,
         obstacle: &Obstacle,
-        waiting: &Waiting,
-    ) -> Result<(), Left> {
+        waiting: &QueuedOp,
+    ) -> Result<(), LaneStopped> {
         let shared = Arc::clone(&self.shared);
         shared.breaker.give_back();
         shared.progress.problem(Subject::Op(waiting.number), &obstacle.reason);
@@ -382,41 +392,41 @@ impl<C: Callee> Lane<C> {
                 block.forget();
                 Ok(())
             }
-            () = shared.shutdown.cancelled() => Err(Left),
-            () = shared.dropped.cancelled() => Err(Left),
+            () = shared.shutdown.cancelled() => Err(LaneStopped),
+            () = shared.dropped.cancelled() => Err(LaneStopped),
         }
     }
 
     /// By the version that was called last.
     async fn give_up(
         &mut self,
-        waiting: &Waiting,
+        waiting: &QueuedOp,
         kind: DeadLetterKind,
         error: String,
         attempts: u32,
         first_attempt: Option<SystemTime>,
-    ) -> Result<(), Left> {
+    ) -> Result<(), LaneStopped> {
         let version = self.callee.version();
         self.shared.give_up(waiting, version, kind, error, attempts, first_attempt).await
     }
 
-    async fn attempt(&mut self, op: &Op, attempt: u32, wanted: &mut Wanted) -> Attempt {
-        match std::mem::replace(wanted, Wanted::Ask) {
-            Wanted::Failed(error) => return Attempt::Failed(error.to_string()),
-            Wanted::Yes => {}
-            Wanted::Ask => match self.callee.filter(op, attempt).await {
+    async fn attempt(&mut self, op: &Op, attempt: u32, wanted: &mut FilterVerdict) -> Attempt {
+        match std::mem::replace(wanted, FilterVerdict::Ask) {
+            FilterVerdict::Failed(error) => return Attempt::Failed(error.to_string()),
+            FilterVerdict::Yes => {}
+            FilterVerdict::Ask => match self.callee.filter(op, attempt).await {
                 Ok(true) => {}
                 Ok(false) => return Attempt::Done(Done::Unwanted),
                 Err(error) => return Attempt::Failed(error.to_string()),
             },
         }
-        *wanted = Wanted::Yes;
+        *wanted = FilterVerdict::Yes;
         tracing::debug!(plugin = &*self.shared.plugin, op = %op.id(), attempt, "handing over");
         match self.callee.handle(op, attempt).await {
             Ok(Ok(())) => Attempt::Done(Done::Handled),
             Ok(Err(Failure::Reject(reason))) => match self.callee.met() {
-                Met { made_up: true, .. } => self.not_known(op, MADE_UP, &reason),
-                Met { .. } => Attempt::Rejected(reason),
+                MetObstacle { made_up: true, .. } => self.not_known(op, MADE_UP, &reason),
+                MetObstacle { .. } => Attempt::Rejected(reason),
             },
             Ok(Err(Failure::Retry(reason))) => self.failed(op, reason),
             Err(error) => self.failed(op, error.to_string()),
@@ -427,12 +437,12 @@ impl<C: Callee> Lane<C> {
     fn failed(&self, op: &Op, reason: String) -> Attempt {
         match self.callee.met() {
             // Nobody waits for the end of a dry run.
-            Met { obstacle: Some(obstacle), is_dry: true, .. } => {
+            MetObstacle { obstacle: Some(obstacle), is_dry: true, .. } => {
                 self.not_known(op, IN_THE_WAY, &obstacle.reason)
             }
-            Met { obstacle: Some(obstacle), .. } => Attempt::Blocked(obstacle),
-            Met { made_up: true, .. } => self.not_known(op, MADE_UP, &reason),
-            Met { .. } => Attempt::Failed(reason),
+            MetObstacle { obstacle: Some(obstacle), .. } => Attempt::Blocked(obstacle),
+            MetObstacle { made_up: true, .. } => self.not_known(op, MADE_UP, &reason),
+            MetObstacle { .. } => Attempt::Failed(reason),
         }
     }
 
@@ -451,7 +461,7 @@ const MADE_UP: &str = "an answer was made up";
 const IN_THE_WAY: &str = "something is in its way";
 
 /// What the filter says of an op.
-enum Wanted {
+enum FilterVerdict {
     Yes,
     /// It failed, in this attempt.
     Failed(CallError),

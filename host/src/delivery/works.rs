@@ -7,17 +7,17 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
+use super::batch::PluginBatch;
 use super::blocked::Blocked;
 use super::breaker::Breaker;
-use super::dispatch::{Dispatcher, Sieve};
-use super::lane::Queue;
+use super::dispatch::{Dispatcher, OpFilter};
+use super::lane::LaneQueue;
 use super::letters::DeadLetters;
 use super::ordering::Ordering;
-use super::progress::Progress;
-use super::settings::Policy;
-use super::work::{Callee, Instances, Lane, Shared};
-use crate::plugin::{Filter, Slot};
+use super::progress::PluginProgress;
+use super::settings::DeliveryPolicy;
+use super::work::{Lane, LaneContext, OpHandler, PluginInstances};
+use crate::plugin::{Filter, PluginHandle};
 
 /// Batches read ahead while one is worked on. Each is up to 16 MB of entries, and twice that of documents
 /// that were looked up, so: one.
@@ -27,33 +27,33 @@ const READ_AHEAD: usize = 1;
 const TAKEN_AT_ONCE: usize = 64;
 
 /// What works for a plugin.
-pub(super) struct Works {
+pub(super) struct LanePool {
     tasks: JoinSet<()>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<LaneContext>,
 }
 
-impl Works {
+impl LanePool {
     /// Starts all of it. It ends when the sender is dropped, and all is done.
     pub(super) fn start(
-        plugin: &Slot,
-        policy: Policy,
-        progress: &Arc<Progress>,
+        plugin: &PluginHandle,
+        policy: DeliveryPolicy,
+        progress: &Arc<PluginProgress>,
         letters: DeadLetters,
         shutdown: CancellationToken,
-    ) -> (mpsc::Sender<Batch>, Self) {
-        Self::with(Filter::new(plugin), || Instances::new(plugin), policy, progress, letters, shutdown)
+    ) -> (mpsc::Sender<PluginBatch>, Self) {
+        Self::with(Filter::new(plugin), || PluginInstances::new(plugin), policy, progress, letters, shutdown)
     }
 
     /// The same, with what filters, and what each lane calls.
-    pub(super) fn with<C: Callee + 'static>(
-        sieve: impl Sieve + 'static,
+    pub(super) fn with<C: OpHandler + 'static>(
+        sieve: impl OpFilter + 'static,
         mut callee: impl FnMut() -> C,
-        policy: Policy,
-        progress: &Arc<Progress>,
+        policy: DeliveryPolicy,
+        progress: &Arc<PluginProgress>,
         letters: DeadLetters,
         shutdown: CancellationToken,
-    ) -> (mpsc::Sender<Batch>, Self) {
-        let shared = Arc::new(Shared {
+    ) -> (mpsc::Sender<PluginBatch>, Self) {
+        let shared = Arc::new(LaneContext {
             plugin: Arc::clone(&letters.plugin),
             retry: policy.retry,
             batch: policy.delivery.into(),
@@ -68,8 +68,8 @@ impl Works {
         let count = policy.delivery.lanes_at_work();
         // From a queue that all share, one that takes more keeps the others from them.
         let (queues, at_once) = match ordering {
-            Ordering::None => (vec![Queue::default()], 1),
-            _ => ((0..count).map(|_| Queue::default()).collect(), TAKEN_AT_ONCE),
+            Ordering::None => (vec![LaneQueue::default()], 1),
+            _ => ((0..count).map(|_| LaneQueue::default()).collect(), TAKEN_AT_ONCE),
         };
         let mut tasks = JoinSet::new();
         for queue in queues.iter().cycle().take(count) {

@@ -6,7 +6,7 @@ use bson::{RawBsonRef, RawDocument};
 use bytes::Bytes;
 
 use super::read::{Unreadable, read};
-use crate::op::{Namespace, Op, OperationType, Origin, Place, Timestamp, Transaction};
+use crate::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp, Transaction};
 use crate::source::Reply;
 use crate::source::value::{integer, milliseconds};
 
@@ -36,8 +36,8 @@ pub(crate) fn op_of(reply: &Reply, line: &RawDocument) -> Result<Op, Unreadable>
     let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
     let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
     let place = match text("id").and_then(|id| id.splitn(3, '.').nth(2)) {
-        Some(place) => place.parse().map_or_else(|_| Place::Token(place.into()), Place::Index),
-        None => Place::Index(0),
+        Some(place) => place.parse().map_or_else(|_| OpPlace::Token(place.into()), OpPlace::Index),
+        None => OpPlace::Index(0),
     };
     let transaction = field("transaction").and_then(|value| value.as_document());
     let transaction = transaction.map(|transaction| {

@@ -38,13 +38,13 @@ pub enum Form {
 /// A document whose bytes are no BSON.
 #[derive(Debug, thiserror::Error)]
 #[error("no BSON: {0}")]
-pub struct Malformed(#[from] bson::error::Error);
+pub struct InvalidBson(#[from] bson::error::Error);
 
 /// Appends `document`.
 ///
 /// # Errors
 /// Its bytes are no BSON. Nothing is appended then.
-pub fn write(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub fn write(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> Result<(), InvalidBson> {
     match write_within(document, form, out, usize::MAX) {
         Err(Unwritten::Malformed(malformed)) => Err(malformed),
         // No text is that long.
@@ -57,7 +57,7 @@ pub fn write(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> Result<()
 pub enum Unwritten {
     /// It is no document.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] InvalidBson),
     /// Its text is longer than it may be: so many bytes, or more.
     #[error("the text has {0} bytes or more")]
     TooLong(usize),
@@ -65,7 +65,7 @@ pub enum Unwritten {
 
 impl From<bson::error::Error> for Unwritten {
     fn from(error: bson::error::Error) -> Self {
-        Self::Malformed(Malformed(error))
+        Self::Malformed(InvalidBson(error))
     }
 }
 
@@ -89,7 +89,7 @@ const LONG: usize = 64 << 10;
 /// `end`: how long `out` may become.
 fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>, end: usize) -> Result<(), Unwritten> {
     let start = out.len();
-    let mut open = vec![Open::written(document, out)];
+    let mut open = vec![OpenDocument::written(document, out)];
     while let Some(around) = open.last_mut() {
         let Some(element) = around.elements.next() else {
             out.extend_from_slice(around.close);
@@ -136,23 +136,26 @@ fn value<'a>(
     element: &RawElement<'a>,
     form: Form,
     out: &mut Vec<u8>,
-) -> bson::error::Result<Option<Open<'a>>> {
+) -> bson::error::Result<Option<OpenDocument<'a>>> {
     match element.value() {
-        Ok(RawBsonRef::Document(document)) => return Ok(Some(Open::written(document, out))),
+        Ok(RawBsonRef::Document(document)) => return Ok(Some(OpenDocument::written(document, out))),
         Ok(RawBsonRef::Array(array)) => {
             out.push(b'[');
-            return Ok(Some(Open {
+            return Ok(Some(OpenDocument {
                 keyed: false,
                 close: b"]",
-                ..Open::object(RawDocument::from_bytes(array.as_bytes())?)
+                ..OpenDocument::object(RawDocument::from_bytes(array.as_bytes())?)
             }));
         }
         Ok(RawBsonRef::JavaScriptCodeWithScope(code)) => {
             out.extend_from_slice(br#"{"$code":"#);
             text(code.code, out);
             out.extend_from_slice(br#","$scope":"#);
-            let scope = Open::written(code.scope, out);
-            return Ok(Some(Open { close: if scope.close == b"}" { b"}}" } else { b"}}}" }, ..scope }));
+            let scope = OpenDocument::written(code.scope, out);
+            return Ok(Some(OpenDocument {
+                close: if scope.close == b"}" { b"}}" } else { b"}}}" },
+                ..scope
+            }));
         }
         Ok(RawBsonRef::String(string)) => text(string, out),
         Ok(scalar) => json(scalar.try_into()?, form, out),
@@ -162,14 +165,14 @@ fn value<'a>(
 }
 
 /// A document or array that is being written.
-struct Open<'a> {
+struct OpenDocument<'a> {
     elements: bson::raw::RawIter<'a>,
     keyed: bool,
     first: bool,
     close: &'static [u8],
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenDocument<'a> {
     fn object(document: &'a RawDocument) -> Self {
         Self { elements: document.iter_elements(), keyed: true, first: true, close: b"}" }
     }

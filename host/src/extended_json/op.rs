@@ -61,14 +61,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::op::{Namespace, OperationType, Place, Timestamp, Transaction};
+    use crate::op::{Namespace, OpPlace, OperationType, Timestamp, Transaction};
 
     #[test]
     fn a_line_has_all_that_an_op_has() {
         let document = |document: bson::Document| Some(bson::serialize_to_vec(&document).unwrap().into());
         let op = Op {
             timestamp: Timestamp { time: 17, increment: 3 },
-            place: Place::Index(1),
+            place: OpPlace::Index(1),
             origin: Origin::Replay,
             operation_type: OperationType::DropDatabase,
             namespace: Arc::new(Namespace { database: "a".into(), collection: "".into() }),

@@ -34,7 +34,7 @@ pub fn read_document(json: &str) -> Result<RawDocumentBuf, Unreadable> {
 
 /// Reads a document of up to `most` bytes.
 pub(crate) fn read(json: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
-    let mut reader = Reader { text: json, at: 0, out: Vec::new(), open: Vec::new(), most };
+    let mut reader = JsonReader { text: json, at: 0, out: Vec::new(), open: Vec::new(), most };
     reader.space();
     if reader.peek() != Some(b'{') {
         return Err(match serde_json::from_str::<serde::de::IgnoredAny>(json) {
@@ -42,7 +42,7 @@ pub(crate) fn read(json: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
             Err(_) => reader.invalid("a document begins with {"),
         });
     }
-    reader.begin(None, Kind::Document)?;
+    reader.begin(None, ContainerKind::Document)?;
     while !reader.open.is_empty() {
         reader.step()?;
     }
@@ -53,18 +53,18 @@ pub(crate) fn read(json: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
     }
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     /// Bytes of it that were read.
     at: usize,
     out: Vec<u8>,
-    open: Vec<Open>,
+    open: Vec<OpenContainer>,
     most: usize,
 }
 
 /// An object or array that is being read.
-struct Open {
-    kind: Kind,
+struct OpenContainer {
+    kind: ContainerKind,
     /// Where its bytes begin.
     start: usize,
     /// Where the type of its value stands. None: it must be a document.
@@ -74,7 +74,7 @@ struct Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ContainerKind {
     /// An object. What it stands for shows with its first field.
     Document,
     /// An object of which each field is a field.
@@ -90,14 +90,15 @@ enum Kind {
     CodeWithScope,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     /// Reads an element, or the end, of the innermost object or array.
     fn step(&mut self) -> Result<(), Unreadable> {
-        let Some(Open { kind, count, .. }) = self.open.last().map(|open| Open { ..*open }) else {
+        let Some(OpenContainer { kind, count, .. }) = self.open.last().map(|open| OpenContainer { ..*open })
+        else {
             return Ok(());
         };
         self.space();
-        if self.peek() == Some(if kind == Kind::Array { b']' } else { b'}' }) {
+        if self.peek() == Some(if kind == ContainerKind::Array { b']' } else { b'}' }) {
             self.at += 1;
             return self.end();
         }
@@ -108,7 +109,7 @@ impl<'a> Reader<'a> {
         if let Some(open) = self.open.last_mut() {
             open.count = count.saturating_add(1);
         }
-        if kind == Kind::Array {
+        if kind == ContainerKind::Array {
             let type_at = self.name(itoa::Buffer::new().format(count))?;
             return self.value(type_at);
         }
@@ -117,22 +118,24 @@ impl<'a> Reader<'a> {
         self.expect(b':', "a colon should stand here")?;
         self.space();
         match (kind, &*name) {
-            (Kind::Document, DOCUMENT) if count == 0 => self.begin_around(),
-            (Kind::Document, CODE) if count == 0 => {
-                self.become_kind(Kind::Code);
+            (ContainerKind::Document, DOCUMENT) if count == 0 => self.begin_around(),
+            (ContainerKind::Document, CODE) if count == 0 => {
+                self.become_kind(ContainerKind::Code);
                 let code = self.string("the value of $code should be a string")?;
                 self.write_string(&code)
             }
-            (Kind::Code, SCOPE) => {
-                self.become_kind(Kind::CodeWithScope);
-                self.begin(None, Kind::Document)
+            (ContainerKind::Code, SCOPE) => {
+                self.become_kind(ContainerKind::CodeWithScope);
+                self.begin(None, ContainerKind::Document)
             }
-            (Kind::Around | Kind::Code | Kind::CodeWithScope, _) => Err(self.not_extended(&name)),
-            (Kind::Document, wrapper) if is_wrapper(wrapper.as_bytes()) => {
+            (ContainerKind::Around | ContainerKind::Code | ContainerKind::CodeWithScope, _) => {
+                Err(self.not_extended(&name))
+            }
+            (ContainerKind::Document, wrapper) if is_wrapper(wrapper.as_bytes()) => {
                 if count > 0 {
                     return Err(self.not_extended(&name));
                 }
-                self.become_kind(Kind::Wrapper);
+                self.become_kind(ContainerKind::Wrapper);
                 let type_at = self.name(&name)?;
                 self.value(type_at)
             }
@@ -146,8 +149,8 @@ impl<'a> Reader<'a> {
     /// Reads a value, or the beginning of one that has others in it.
     fn value(&mut self, type_at: usize) -> Result<(), Unreadable> {
         let kind = match self.peek() {
-            Some(b'{') => return self.begin(Some(type_at), Kind::Document),
-            Some(b'[') => return self.begin(Some(type_at), Kind::Array),
+            Some(b'{') => return self.begin(Some(type_at), ContainerKind::Document),
+            Some(b'[') => return self.begin(Some(type_at), ContainerKind::Array),
             Some(b'"') => {
                 let string = self.string("")?;
                 self.write_string(&string)?;
@@ -258,36 +261,41 @@ impl<'a> Reader<'a> {
     }
 
     /// Begins an object or array. What it begins with stands here.
-    fn begin(&mut self, type_at: Option<usize>, kind: Kind) -> Result<(), Unreadable> {
+    fn begin(&mut self, type_at: Option<usize>, kind: ContainerKind) -> Result<(), Unreadable> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
         self.begin_at(start, type_at, kind)
     }
 
-    fn begin_at(&mut self, start: usize, type_at: Option<usize>, kind: Kind) -> Result<(), Unreadable> {
+    fn begin_at(
+        &mut self,
+        start: usize,
+        type_at: Option<usize>,
+        kind: ContainerKind,
+    ) -> Result<(), Unreadable> {
         if self.open.len() >= DEEPEST {
             return Err(self.invalid(&format!("more than {DEEPEST} objects and arrays stand in each other")));
         }
-        if kind == Kind::Array {
+        if kind == ContainerKind::Array {
             self.expect(b'[', "an array should stand here")?;
         } else {
             self.expect(b'{', "an object should stand here")?;
         }
-        self.open.push(Open { kind, start, type_at, count: 0 });
+        self.open.push(OpenContainer { kind, start, type_at, count: 0 });
         self.check_size()
     }
 
     /// The innermost object is `{"$document": …}`: what is in it takes its place.
     fn begin_around(&mut self) -> Result<(), Unreadable> {
-        self.become_kind(Kind::Around);
+        self.become_kind(ContainerKind::Around);
         let (start, type_at) = match self.open.last() {
             Some(open) => (open.start, open.type_at),
             None => (0, None),
         };
-        self.begin_at(start, type_at, Kind::Plain)
+        self.begin_at(start, type_at, ContainerKind::Plain)
     }
 
-    fn become_kind(&mut self, kind: Kind) {
+    fn become_kind(&mut self, kind: ContainerKind) {
         if let Some(open) = self.open.last_mut() {
             open.kind = kind;
         }
@@ -295,24 +303,27 @@ impl<'a> Reader<'a> {
 
     /// Ends the innermost object or array.
     fn end(&mut self) -> Result<(), Unreadable> {
-        let Some(Open { kind, start, type_at, .. }) = self.open.pop() else { return Ok(()) };
+        let Some(OpenContainer { kind, start, type_at, .. }) = self.open.pop() else { return Ok(()) };
         let kind = match kind {
             // What is in it was ended.
-            Kind::Around => return Ok(()),
-            Kind::Code => {
+            ContainerKind::Around => return Ok(()),
+            ContainerKind::Code => {
                 self.out.drain(start..start + 4);
                 ElementType::JavaScriptCode as u8
             }
-            Kind::CodeWithScope => {
+            ContainerKind::CodeWithScope => {
                 self.set_length(start)?;
                 ElementType::JavaScriptCodeWithScope as u8
             }
-            Kind::Document | Kind::Plain | Kind::Array | Kind::Wrapper => {
+            ContainerKind::Document
+            | ContainerKind::Plain
+            | ContainerKind::Array
+            | ContainerKind::Wrapper => {
                 self.out.push(0);
                 self.set_length(start)?;
                 match kind {
-                    Kind::Wrapper => self.unwrap(start)?,
-                    Kind::Array => ElementType::Array as u8,
+                    ContainerKind::Wrapper => self.unwrap(start)?,
+                    ContainerKind::Array => ElementType::Array as u8,
                     _ => ElementType::EmbeddedDocument as u8,
                 }
             }

@@ -2,7 +2,7 @@
 
 use bson::{RawBsonRef, RawDocument};
 
-use super::process::Process;
+use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 use crate::source::value::integer;
 
@@ -15,13 +15,13 @@ pub(super) struct Stored {
     pub(super) holder: String,
     pub(super) released: bool,
     /// The process of the holder, where it can be known whether it has ended.
-    pub(super) process: Option<Process>,
-    pub(super) state: State,
+    pub(super) process: Option<HolderProcess>,
+    pub(super) state: LeaseState,
 }
 
 /// What changes with everything that is done to a lease, but never back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct LeaseState {
     /// From 1.
     pub(super) epoch: i64,
     pub(super) renewals: i64,
@@ -47,9 +47,9 @@ impl Stored {
         let process = value("process").and_then(RawBsonRef::as_document);
         Ok(Self {
             holder: holder.to_owned(),
-            process: process.and_then(|process| Process::read(process, holder)),
+            process: process.and_then(|process| HolderProcess::read(process, holder)),
             released: value("released").and_then(RawBsonRef::as_bool).ok_or_else(|| invalid("released"))?,
-            state: State { epoch: number("epoch", 1)?, renewals: number("renewals", 0)? },
+            state: LeaseState { epoch: number("epoch", 1)?, renewals: number("renewals", 0)? },
         })
     }
 }

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::leases::{Failed, Leases};
-use super::process::Process;
-use super::wait::{Held, Waiting, wait};
+use super::process::HolderProcess;
+use super::wait::{Held, LeaseWait, wait};
 use super::{LeaseError, LeaseKey};
 use crate::source::server_error::sentence;
 
@@ -39,8 +39,8 @@ impl Lease {
         client: &Client,
         key: &LeaseKey,
         ttl: Duration,
-        holder: &Holder,
-        on_wait: impl FnMut(Waiting<'_>),
+        holder: &LeaseHolder,
+        on_wait: impl FnMut(LeaseWait<'_>),
     ) -> Result<Self, LeaseError> {
         let leases = Leases::new(client, key.clone(), holder.clone());
         let held = wait(&leases, ttl, on_wait).await?;
@@ -135,19 +135,19 @@ async fn whose(leases: &Leases, ttl: Duration) -> LeaseError {
 
 /// Who holds leases: a host, from its start to its end.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct LeaseHolder {
     name: Arc<str>,
-    process: Option<Process>,
+    process: Option<HolderProcess>,
 }
 
-impl Holder {
+impl LeaseHolder {
     /// Of this process. No other holder is equal to it, not even one that is made here later.
     pub fn new() -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
         let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
         let name = format!("{host}, process {}, {}", std::process::id(), ObjectId::new());
-        Self { name: name.into(), process: Process::this() }
+        Self { name: name.into(), process: HolderProcess::this() }
     }
 
     /// Its name, which says to people where a lease is held.
@@ -161,7 +161,7 @@ impl Holder {
     }
 }
 
-impl Default for Holder {
+impl Default for LeaseHolder {
     fn default() -> Self {
         Self::new()
     }

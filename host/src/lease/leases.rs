@@ -7,8 +7,8 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
 
-use super::document::{State, Stored, VERSION};
-use super::hold::Holder;
+use super::document::{LeaseState, Stored, VERSION};
+use super::hold::LeaseHolder;
 use super::{LeaseError, LeaseKey};
 use crate::own_database::own_database;
 use crate::source::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
@@ -22,7 +22,7 @@ const DUPLICATE_KEY: i32 = 11000;
 pub(super) struct Leases {
     collection: Collection<RawDocumentBuf>,
     pub(super) key: LeaseKey,
-    pub(super) holder: Holder,
+    pub(super) holder: LeaseHolder,
 }
 
 /// How a command went wrong.
@@ -44,7 +44,7 @@ impl Failed {
 }
 
 impl Leases {
-    pub(super) fn new(client: &Client, key: LeaseKey, holder: Holder) -> Self {
+    pub(super) fn new(client: &Client, key: LeaseKey, holder: LeaseHolder) -> Self {
         // What a compare-and-set finds is what counts, so the latest is read; and what it wrote counts when a
         // majority has it, as an old primary that does not know of the new one takes writes, too.
         let options = CollectionOptions::builder()
@@ -66,7 +66,7 @@ impl Leases {
     /// Makes the lease, as this host's. False: there is one.
     pub(super) async fn create(&self, limit: Duration) -> Result<bool, Failed> {
         let mut lease = doc! { "_id": self.key.id(), "version": VERSION };
-        lease.extend(self.held(State { epoch: 1, renewals: 0 }));
+        lease.extend(self.held(LeaseState { epoch: 1, renewals: 0 }));
         let lease = RawDocumentBuf::try_from(lease).map_err(|error| self.failed(Error::custom(error)))?;
         match timed_for(limit, self.collection.insert_one(lease).into_future()).await {
             Ok(_) => Ok(true),
@@ -76,12 +76,12 @@ impl Leases {
     }
 
     /// Takes the lease, if it still is as it was `seen`. Gives the epoch of this host.
-    pub(super) async fn take(&self, seen: State, limit: Duration) -> Result<Option<i64>, Failed> {
+    pub(super) async fn take(&self, seen: LeaseState, limit: Duration) -> Result<Option<i64>, Failed> {
         let epoch = seen.epoch.checked_add(1).ok_or_else(|| {
             let reason = "its epoch is the last that there is".to_owned();
             Failed::Always(LeaseError::Invalid { key: self.key.to_string(), reason })
         })?;
-        let held = self.held(State { epoch, renewals: 0 });
+        let held = self.held(LeaseState { epoch, renewals: 0 });
         let seen = doc! { "epoch": seen.epoch, "renewals": seen.renewals };
         let taken = self.update(seen, doc! { "$set": held }, limit).await?;
         Ok(taken.then_some(epoch))
@@ -111,7 +111,7 @@ impl Leases {
     }
 
     /// What a lease of this host has in it.
-    fn held(&self, State { epoch, renewals }: State) -> Document {
+    fn held(&self, LeaseState { epoch, renewals }: LeaseState) -> Document {
         let (holder, time) = (self.holder.name(), DateTime::now());
         let process = self.holder.process();
         doc! { "holder": holder, "process": process, "epoch": epoch, "renewals": renewals, "released": false, "time": time }

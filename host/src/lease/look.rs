@@ -6,9 +6,9 @@ use mongodb::Client;
 use tokio::time::{Instant, sleep};
 
 use super::document::Stored;
-use super::hold::Holder;
+use super::hold::LeaseHolder;
 use super::leases::{Failed, Leases};
-use super::process::Process;
+use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 use crate::source::server_error::sentence;
 
@@ -26,8 +26,8 @@ pub async fn holder(
     ttl: Duration,
     mut on_wait: impl FnMut(&str),
 ) -> Result<Option<String>, LeaseError> {
-    let leases = Leases::new(client, key.clone(), Holder::new());
-    let has_ended = |held: &Stored| held.process.as_ref().is_some_and(Process::has_ended);
+    let leases = Leases::new(client, key.clone(), LeaseHolder::new());
+    let has_ended = |held: &Stored| held.process.as_ref().is_some_and(HolderProcess::has_ended);
     let Some(first) = held(&leases, ttl).await?.filter(|held| !has_ended(held)) else { return Ok(None) };
     on_wait(&first.holder);
     let since = Instant::now();

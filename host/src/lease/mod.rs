@@ -33,7 +33,7 @@ mod process;
 mod wait;
 
 pub use error::LeaseError;
-pub use hold::{Holder, Lease};
+pub use hold::{Lease, LeaseHolder};
 pub use key::{LeaseKey, NoTtl, parse_ttl};
 pub use look::holder;
-pub use wait::Waiting;
+pub use wait::LeaseWait;

@@ -28,7 +28,7 @@ use crate::hexadecimal::hexadecimal;
 
 /// A process, as those at the same place can find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Process {
+pub(super) struct HolderProcess {
     /// A digest of the machine, its boot, and the namespaces that process ids and times are of.
     place: String,
     pid: i32,
@@ -36,7 +36,7 @@ pub(super) struct Process {
     started: i64,
 }
 
-impl Process {
+impl HolderProcess {
     /// This process. None: nobody could know whether it has ended.
     pub(super) fn this() -> Option<Self> {
         let pid = i32::try_from(std::process::id()).ok()?;
@@ -120,14 +120,14 @@ mod tests {
 
     use super::*;
 
-    fn of(pid: u32) -> Process {
+    fn of(pid: u32) -> HolderProcess {
         let pid = i32::try_from(pid).unwrap();
-        Process { pid, started: Stat::of(pid).unwrap().started, ..Process::this().unwrap() }
+        HolderProcess { pid, started: Stat::of(pid).unwrap().started, ..HolderProcess::this().unwrap() }
     }
 
     #[test]
     fn a_process_that_runs_or_is_stopped_has_not_ended() {
-        assert!(!Process::this().unwrap().has_ended());
+        assert!(!HolderProcess::this().unwrap().has_ended());
         let mut child = Command::new("sleep").arg("600").spawn().unwrap();
         let process = of(child.id());
         let pid = Pid::from_raw(process.pid).unwrap();
@@ -153,29 +153,30 @@ mod tests {
 
     #[test]
     fn a_process_id_that_is_in_use_again_is_of_another_process() {
-        let process = Process::this().unwrap();
-        assert!(Process { started: process.started - 1, ..process }.has_ended());
+        let process = HolderProcess::this().unwrap();
+        assert!(HolderProcess { started: process.started - 1, ..process }.has_ended());
     }
 
     #[test]
     fn nothing_is_known_of_another_place() {
         let mut child = Command::new("true").spawn().unwrap();
-        let ended = Process { pid: i32::try_from(child.id()).unwrap(), ..Process::this().unwrap() };
+        let ended =
+            HolderProcess { pid: i32::try_from(child.id()).unwrap(), ..HolderProcess::this().unwrap() };
         child.wait().unwrap();
         assert!(ended.has_ended());
-        assert!(!Process { place: "another".to_owned(), ..ended.clone() }.has_ended());
+        assert!(!HolderProcess { place: "another".to_owned(), ..ended.clone() }.has_ended());
         for pid in [0, -1] {
-            assert!(!Process { pid, ..ended.clone() }.has_ended());
+            assert!(!HolderProcess { pid, ..ended.clone() }.has_ended());
         }
     }
 
     #[test]
     fn it_is_read_as_it_was_stored_where_it_is_of_the_holder() {
-        let process = Process::this().unwrap();
+        let process = HolderProcess::this().unwrap();
         let stored = RawDocumentBuf::try_from(process.stored("me")).unwrap();
-        assert_eq!(Process::read(&stored, "me"), Some(process));
-        assert_eq!(Process::read(&stored, "another"), None);
-        assert_eq!(Process::read(&RawDocumentBuf::new(), "me"), None);
+        assert_eq!(HolderProcess::read(&stored, "me"), Some(process));
+        assert_eq!(HolderProcess::read(&stored, "another"), None);
+        assert_eq!(HolderProcess::read(&RawDocumentBuf::new(), "me"), None);
     }
 
     #[test]

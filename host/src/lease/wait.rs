@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::LeaseError;
-use super::document::{State, Stored};
+use super::document::{LeaseState, Stored};
 use super::leases::{Failed, Leases};
-use crate::source::patience::Patience;
+use crate::source::patience::Backoff;
 
 /// A lease that was given up is noticed after this at the latest.
 const LOOK: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whom a host waits for, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting<'a> {
+pub struct LeaseWait<'a> {
     /// Who has the lease.
     pub holder: &'a str,
     /// This host takes over in at most this time, if the holder does not renew its lease.
@@ -35,9 +35,9 @@ pub(super) struct Held {
 
 /// What is known so far.
 #[derive(Default)]
-struct Seen {
+struct SeenLease {
     /// What the lease was when it last changed, and when that was first seen.
-    last: Option<(State, Instant)>,
+    last: Option<(LeaseState, Instant)>,
     /// The epoch that this host last tried to have. It may have it, where the answer was lost.
     tried: Option<i64>,
 }
@@ -46,19 +46,19 @@ struct Seen {
 pub(super) async fn wait(
     leases: &Leases,
     ttl: Duration,
-    mut on_wait: impl FnMut(Waiting<'_>),
+    mut on_wait: impl FnMut(LeaseWait<'_>),
 ) -> Result<Held, LeaseError> {
-    let mut patience = Patience::with_pauses_up_to(LONGEST_PAUSE);
-    let mut seen = Seen::default();
+    let mut patience = Backoff::with_pauses_up_to(LONGEST_PAUSE);
+    let mut seen = SeenLease::default();
     let mut other = None;
     let look = LOOK.min(ttl / 8);
     loop {
         match attempt(leases, ttl, &mut seen).await {
-            Ok(Attempt::Held(held)) => return Ok(held),
-            Ok(Attempt::Changed) => sleep(look).await,
-            Ok(Attempt::Other(holder)) => {
+            Ok(LeaseAttempt::Held(held)) => return Ok(held),
+            Ok(LeaseAttempt::Changed) => sleep(look).await,
+            Ok(LeaseAttempt::Other(holder)) => {
                 if other.as_ref() != Some(&holder) {
-                    on_wait(Waiting { holder: &holder, at_most: ttl });
+                    on_wait(LeaseWait { holder: &holder, at_most: ttl });
                     other = Some(holder);
                 }
                 sleep(look).await;
@@ -74,7 +74,7 @@ pub(super) async fn wait(
 }
 
 /// What came of one look at the lease.
-enum Attempt {
+enum LeaseAttempt {
     Held(Held),
     /// It has this holder.
     Other(String),
@@ -82,12 +82,16 @@ enum Attempt {
     Changed,
 }
 
-async fn attempt(leases: &Leases, ttl: Duration, seen: &mut Seen) -> Result<Attempt, Failed> {
+async fn attempt(leases: &Leases, ttl: Duration, seen: &mut SeenLease) -> Result<LeaseAttempt, Failed> {
     let Some(stored) = leases.read(ttl).await? else {
         let since = Instant::now();
         seen.tried = Some(1);
         let created = leases.create(ttl).await?;
-        return Ok(if created { Attempt::Held(Held { epoch: 1, since }) } else { Attempt::Changed });
+        return Ok(if created {
+            LeaseAttempt::Held(Held { epoch: 1, since })
+        } else {
+            LeaseAttempt::Changed
+        });
     };
     let Stored { holder, released, process, state } = stored;
     let since = Instant::now();
@@ -96,9 +100,9 @@ async fn attempt(leases: &Leases, ttl: Duration, seen: &mut Seen) -> Result<Atte
         // An attempt worked whose answer was lost, or a majority was slow: a renewal shows it.
         let renewed = leases.renew(state.epoch, ttl).await?;
         return Ok(if renewed {
-            Attempt::Held(Held { epoch: state.epoch, since })
+            LeaseAttempt::Held(Held { epoch: state.epoch, since })
         } else {
-            Attempt::Changed
+            LeaseAttempt::Changed
         });
     }
     let first = match seen.last {
@@ -110,7 +114,7 @@ async fn attempt(leases: &Leases, ttl: Duration, seen: &mut Seen) -> Result<Atte
     // What this host had before is its own; a new epoch fences off what may still be under way under the old one.
     if !released && !is_mine && first.elapsed() < ttl {
         if !process.is_some_and(|process| process.has_ended()) {
-            return Ok(Attempt::Other(holder));
+            return Ok(LeaseAttempt::Other(holder));
         }
         tracing::info!("the lease of {} is taken over: {holder} has ended", leases.key);
     }
@@ -119,5 +123,5 @@ async fn attempt(leases: &Leases, ttl: Duration, seen: &mut Seen) -> Result<Atte
     }
     seen.tried = state.epoch.checked_add(1);
     let taken = leases.take(state, ttl).await?;
-    Ok(taken.map_or(Attempt::Changed, |epoch| Attempt::Held(Held { epoch, since })))
+    Ok(taken.map_or(LeaseAttempt::Changed, |epoch| LeaseAttempt::Held(Held { epoch, since })))
 }

@@ -10,7 +10,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::budget::{RESOURCES, mebibytes};
-use super::state::State;
+use super::state::InstanceState;
 
 /// Why a call of a plugin gave no answer. Its instance is gone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +80,12 @@ fn timeout_flag(call: &str) -> &'static str {
 
 impl CallError {
     /// What the error of a call means; `time` is what the call had.
-    pub(super) fn new(call: &'static str, error: &wasmtime::Error, state: &State, time: Duration) -> Self {
+    pub(super) fn new(
+        call: &'static str,
+        error: &wasmtime::Error,
+        state: &InstanceState,
+        time: Duration,
+    ) -> Self {
         let is_full =
             error.is::<PoolConcurrencyLimitError>() || error.root_cause().is::<PoolConcurrencyLimitError>();
         if is_full {

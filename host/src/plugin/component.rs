@@ -15,7 +15,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use super::ContractOperationType;
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
-use super::compiled::Source;
+use super::compiled::ComponentSource;
 use super::contract::{self, Fit};
 use super::digest::ComponentDigest;
 use super::engine::Engine;
@@ -26,9 +26,9 @@ use super::load_error::LoadError;
 use super::pool::{self, Pool, Taken};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
-use super::slot::{OnTrial, Shared};
+use super::slot::{OnTrial, PluginContext};
 use super::stamp::Stamp;
-use super::state::{Role, State};
+use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
 use crate::op::OperationType;
 use crate::selection::Selection;
@@ -38,8 +38,8 @@ use crate::selection::Selection;
 pub struct Plugin {
     engine: Engine,
     pub(super) setup: Arc<Setup>,
-    pub(super) filter: HostedPre<State>,
-    pub(super) handler: HostedPre<State>,
+    pub(super) filter: HostedPre<InstanceState>,
+    pub(super) handler: HostedPre<InstanceState>,
     pub(super) on_trial: OnTrial,
     about: Arc<About>,
 }
@@ -127,7 +127,7 @@ impl Plugin {
             let (name, pinned) = (setup.name.to_string(), pinned.clone());
             return Err(LoadError::Pinned { name, path: path.to_owned(), pinned, found: digest });
         }
-        let source = Source { plugin: &setup.name, path, bytes: &bytes, digest: digest.as_str() };
+        let source = ComponentSource { plugin: &setup.name, path, bytes: &bytes, digest: digest.as_str() };
         let component = engine.compiled().load(engine.wasmtime(), &source)?;
         let stamp = Stamp::read(&bytes);
         let imports = check_imports(engine, &component, &stamp, path)?;
@@ -141,8 +141,10 @@ impl Plugin {
             let linker = linker::link(engine, &component, &setup, role)?;
             linker.instantiate_pre(&component).and_then(HostedPre::new)
         };
-        let (filter, handler) =
-            (linked(Role::Filter).map_err(mismatch)?, linked(Role::Handler).map_err(mismatch)?);
+        let (filter, handler) = (
+            linked(InstanceRole::Filter).map_err(mismatch)?,
+            linked(InstanceRole::Handler).map_err(mismatch)?,
+        );
         let handles_batches = component.get_export(None, "handle-batch").is_some();
         let filters_batches = component.get_export(None, "filter-batch").is_some();
         let places = pool::of(&component);
@@ -241,8 +243,12 @@ impl Plugin {
         let _tried = self.engine.trial();
         // A filter's instance starts as a handler's does, and needs nobody to wait for it.
         let started = || {
-            let mut store =
-                store(&self.filter, &self.setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
+            let mut store = store(
+                &self.filter,
+                &self.setup,
+                &Arc::new(PluginContext::new(Services::default())),
+                InstanceRole::Filter,
+            )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
             at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
@@ -254,12 +260,12 @@ impl Plugin {
 
 /// For one instance.
 pub(super) fn store(
-    of: &HostedPre<State>,
+    of: &HostedPre<InstanceState>,
     setup: &Arc<Setup>,
-    shared: &Arc<Shared>,
-    role: Role,
-) -> Result<Store<State>, CallError> {
-    let state = State::new(setup, shared, role).map_err(|error| CallError::Trapped {
+    shared: &Arc<PluginContext>,
+    role: InstanceRole,
+) -> Result<Store<InstanceState>, CallError> {
+    let state = InstanceState::new(setup, shared, role).map_err(|error| CallError::Trapped {
         call: "the start",
         reason: format!("a directory that is granted cannot be opened: {error:#}"),
     })?;
@@ -270,19 +276,20 @@ pub(super) fn store(
 }
 
 /// Bounds what the instance can hand to the host, in a call or as its answer, by what its account has left.
-pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, State>) {
+pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, InstanceState>) {
     let left = store.data().budget.left();
     store.set_hostcall_fuel(left);
 }
 
 fn ask_subscriptions(
-    plugin: &HostedPre<State>,
+    plugin: &HostedPre<InstanceState>,
     setup: &Arc<Setup>,
     path: &Path,
 ) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
     let limit = setup.limits.filter_timeout;
     let ask = || {
-        let mut store = store(plugin, setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
+        let mut store =
+            store(plugin, setup, &Arc::new(PluginContext::new(Services::default())), InstanceRole::Filter)?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
             .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))
@@ -293,8 +300,8 @@ fn ask_subscriptions(
 }
 
 fn call_subscriptions(
-    plugin: &InstancePre<State>,
-    store: &mut Store<State>,
+    plugin: &InstancePre<InstanceState>,
+    store: &mut Store<InstanceState>,
 ) -> wasmtime::Result<Vec<Subscription>> {
     let instance = at_once(plugin.instantiate_async(&mut *store))?;
     let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;

@@ -12,8 +12,8 @@ use super::bindings::{BatchFilter, Hosted, lower};
 use super::call::{CallError, guarded};
 use super::component::{Plugin, bound_arguments, store};
 use super::handler::deadline;
-use super::slot::Slot;
-use super::state::{Role, State};
+use super::slot::PluginHandle;
+use super::state::{InstanceRole, InstanceState};
 use crate::op::Op;
 
 /// Ops that are asked of at once: enough that the way into the plugin and back does not count (a third of what it takes for one).
@@ -30,10 +30,10 @@ const WAITING: u32 = 10;
 /// Asks a plugin which ops it wants. Makes its instance when first asked, and anew after a failure, where a new version is
 /// current, and when it was used for long.
 pub struct Filter {
-    slot: Slot,
+    slot: PluginHandle,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
-    instance: Option<Instance>,
+    instance: Option<FilterInstance>,
     /// It has had an instance.
     begun: bool,
     ids: Vec<String>,
@@ -41,8 +41,8 @@ pub struct Filter {
     alone: u32,
 }
 
-struct Instance {
-    store: Store<State>,
+struct FilterInstance {
+    store: Store<InstanceState>,
     exports: Hosted,
     /// Where the plugin is asked of several ops at once.
     batches: Option<BatchFilter>,
@@ -51,7 +51,7 @@ struct Instance {
 
 impl Filter {
     /// For a plugin.
-    pub fn new(slot: &Slot) -> Self {
+    pub fn new(slot: &PluginHandle) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
         Self { slot: slot.clone(), versions, plugin, instance: None, begun: false, ids: Vec::new(), alone: 0 }
@@ -119,7 +119,7 @@ impl Filter {
     /// Keeps the instance for the next call, where it is good for one.
     fn settle<T>(
         &mut self,
-        asked: Result<(T, Instance), CallError>,
+        asked: Result<(T, FilterInstance), CallError>,
         clock: &mut Instant,
     ) -> Result<T, CallError> {
         let started = std::mem::replace(clock, Instant::now());
@@ -131,7 +131,7 @@ impl Filter {
     }
 
     /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
-    async fn take_instance(&mut self) -> Result<Instance, CallError> {
+    async fn take_instance(&mut self) -> Result<FilterInstance, CallError> {
         match self.instance.take() {
             Some(instance) => Ok(instance),
             None => {
@@ -144,13 +144,18 @@ impl Filter {
         }
     }
 
-    async fn ask(&mut self, op: &Op, attempt: u32, started: Instant) -> Result<(bool, Instance), CallError> {
+    async fn ask(
+        &mut self,
+        op: &Op,
+        attempt: u32,
+        started: Instant,
+    ) -> Result<(bool, FilterInstance), CallError> {
         let limit = self.plugin.limits().filter_timeout;
         let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await?;
         // To start an instance takes a time of its own.
         let started = if is_new { Instant::now() } else { started };
-        let Instance { store, exports, calls, .. } = &mut instance;
+        let FilterInstance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
         begin(store, id, op);
@@ -177,7 +182,7 @@ impl Filter {
         let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await.ok()?;
         let started = if is_new { Instant::now() } else { *clock };
-        let Instance { store, batches, calls, .. } = &mut instance;
+        let FilterInstance { store, batches, calls, .. } = &mut instance;
         let batches = batches.as_ref()?;
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
@@ -224,15 +229,15 @@ fn ids<'a>(ids: &'a mut Vec<String>, ops: &[impl Borrow<Op>]) -> &'a [String] {
     ids.get(..ops.len()).unwrap_or_default()
 }
 
-impl Instance {
+impl FilterInstance {
     fn is_used_up(&self, plugin: &Plugin) -> bool {
         self.calls >= plugin.limits().recycle_calls || self.store.data().quota.has_grown()
     }
 }
 
-async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
+async fn start(slot: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
     let places = plugin.take_places("filter")?;
-    let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), Role::Filter)?;
+    let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), InstanceRole::Filter)?;
     store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);
@@ -246,14 +251,14 @@ async fn start(slot: &Slot, plugin: &Plugin) -> Result<Instance, CallError> {
     match within(Instant::now(), plugin.limits().filter_timeout, started).await? {
         Ok((exports, batches)) => {
             store.data_mut().quota.started();
-            Ok(Instance { store, exports, batches, calls: 0 })
+            Ok(FilterInstance { store, exports, batches, calls: 0 })
         }
         Err(error) => Err(failed(&error, &store)),
     }
 }
 
 /// Gets ready for a call with this op, or with several from this one on.
-fn begin(store: &mut Store<State>, id: &str, op: &Op) {
+fn begin(store: &mut Store<InstanceState>, id: &str, op: &Op) {
     let state = store.data_mut();
     state.begin(id, &op.namespace);
     state.running.restart();
@@ -267,13 +272,13 @@ async fn within<T>(started: Instant, limit: Duration, call: impl Future<Output =
     tokio::time::timeout_at(deadline, call).await.map_err(given_up)
 }
 
-fn failed(error: &wasmtime::Error, store: &Store<State>) -> CallError {
+fn failed(error: &wasmtime::Error, store: &Store<InstanceState>) -> CallError {
     let state = store.data();
     CallError::new("filter", error, state, state.setup.limits.filter_timeout)
 }
 
 /// Each tick, other work on this thread has its turn, and a call that has had its time ends. That of others is not its own.
-fn tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+fn tick(mut store: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
     Ok(if state.running.time() >= state.setup.limits.filter_timeout {
         UpdateDeadline::Interrupt

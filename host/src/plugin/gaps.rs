@@ -11,7 +11,7 @@ const ALL: usize = 4;
 
 /// Something that a plugin asks for and does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
+pub enum MissingGrant {
     /// A capability that it is not granted.
     Grant(&'static str),
     /// It may send mail, and the host has no mail server.
@@ -34,13 +34,13 @@ impl Plugin {
     }
 
     /// What it asks for and does not have. In a dry run nothing is done, so no server is needed.
-    pub fn gaps(&self, services: &Services) -> Vec<Gap> {
+    pub fn gaps(&self, services: &Services) -> Vec<MissingGrant> {
         let is_dry = services.recorder.is_some();
         let has_store = services.store.as_ref().is_some_and(|(store, _)| store.keeps());
         let gap = |capability| match capability {
-            _ if self.setup.grants.of(capability).is_none() => Some(Gap::Grant(capability)),
-            "mail" if !is_dry && services.mailer.is_none() => Some(Gap::MailServer),
-            "state" if !is_dry && !has_store => Some(Gap::Store),
+            _ if self.setup.grants.of(capability).is_none() => Some(MissingGrant::Grant(capability)),
+            "mail" if !is_dry && services.mailer.is_none() => Some(MissingGrant::MailServer),
+            "state" if !is_dry && !has_store => Some(MissingGrant::Store),
             _ => None,
         };
         let asks = self.asks();
@@ -49,7 +49,7 @@ impl Plugin {
         // What asks for all, as what is written in some languages does whether it uses them or not, says nothing by it where it is
         // granted some.
         if asks.len() == ALL && asks.iter().any(is_granted) {
-            return gaps.filter(|gap| !matches!(gap, Gap::Grant(_))).collect();
+            return gaps.filter(|gap| !matches!(gap, MissingGrant::Grant(_))).collect();
         }
         gaps.collect()
     }
@@ -60,8 +60,8 @@ impl Plugin {
         let capabilities: Vec<_> = gaps
             .iter()
             .filter_map(|gap| match gap {
-                Gap::Grant(capability) => Some(*capability),
-                Gap::MailServer | Gap::Store => None,
+                MissingGrant::Grant(capability) => Some(*capability),
+                MissingGrant::MailServer | MissingGrant::Store => None,
             })
             .collect();
         let mut sentences = Vec::new();
@@ -76,10 +76,11 @@ impl Plugin {
             ));
         }
         // To grant it mail is of no use alone.
-        if gaps.contains(&Gap::MailServer) || capabilities.contains(&"mail") && sends_without_server {
+        if gaps.contains(&MissingGrant::MailServer) || capabilities.contains(&"mail") && sends_without_server
+        {
             sentences.push(NO_SERVER.to_owned());
         }
-        if gaps.contains(&Gap::Store) {
+        if gaps.contains(&MissingGrant::Store) {
             sentences.push(
                 "it may keep values, and this host keeps nothing: say --store mongodb or --store file:DIR"
                     .to_owned(),

@@ -9,29 +9,29 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 use super::bindings::{Failure, Hosted, lower, types};
 use super::call::{CallError, guarded, one_line};
 use super::component::{Plugin, bound_arguments, store};
-use super::obstacle::{Met, Notes, Obstacle};
-use super::slot::Slot;
-use super::state::{Role, State};
+use super::obstacle::{MetObstacle, Notes, Obstacle};
+use super::slot::PluginHandle;
+use super::state::{InstanceRole, InstanceState};
 use crate::op::{Namespace, Op};
 
 /// What a plugin says of an op.
-type Outcome = Result<(), Failure>;
+type HandleOutcome = Result<(), Failure>;
 
 /// Has a plugin handle ops. Makes its instance when first needed, and anew after a failure, where a new version is current,
 /// and when it was used for long.
 pub struct Handler {
-    slot: Slot,
+    slot: PluginHandle,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
-    instance: Option<Instance>,
+    instance: Option<HandlerInstance>,
     /// It has had an instance.
     begun: bool,
     id: String,
     notes: Notes,
 }
 
-struct Instance {
-    store: Store<State>,
+struct HandlerInstance {
+    store: Store<InstanceState>,
     exports: Hosted,
     instance: wasmtime::component::Instance,
     calls: u32,
@@ -39,7 +39,7 @@ struct Instance {
 
 impl Handler {
     /// For a plugin.
-    pub fn new(slot: &Slot) -> Self {
+    pub fn new(slot: &PluginHandle) -> Self {
         let mut versions = slot.versions();
         let plugin = versions.borrow_and_update().clone();
         Self {
@@ -64,7 +64,7 @@ impl Handler {
     }
 
     /// What the last call met.
-    pub fn met(&self) -> Met {
+    pub fn met(&self) -> MetObstacle {
         let shared = self.slot.shared();
         let mut met = self.notes.met(&shared.handled);
         // What the plugin gets round by itself is not why a call failed.
@@ -93,7 +93,7 @@ impl Handler {
     ///
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
-    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<Outcome, CallError> {
+    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<HandleOutcome, CallError> {
         self.take_up_version();
         let taken = self.ready().await;
         // To start an instance takes a time of its own.
@@ -120,7 +120,7 @@ impl Handler {
     ///
     /// # Errors
     /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
-    pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<Outcome>, CallError> {
+    pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<HandleOutcome>, CallError> {
         const CALL: &str = "handle-batch";
         self.take_up_version();
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
@@ -134,8 +134,9 @@ impl Handler {
         let call = async {
             let mut instance = taken?;
             begin(&mut instance, first_id, &first.namespace);
-            let Instance { store, instance: exports, .. } = &mut instance;
-            let function = exports.get_typed_func::<(&[types::Op<'_>],), (Vec<Outcome>,)>(&mut *store, CALL);
+            let HandlerInstance { store, instance: exports, .. } = &mut instance;
+            let function =
+                exports.get_typed_func::<(&[types::Op<'_>],), (Vec<HandleOutcome>,)>(&mut *store, CALL);
             let answer = match function {
                 Ok(function) => function.call_async(&mut *store, (&lowered,)).await,
                 Err(error) => Err(error),
@@ -183,7 +184,7 @@ impl Handler {
     }
 
     /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
-    async fn ready(&mut self) -> Result<Instance, CallError> {
+    async fn ready(&mut self) -> Result<HandlerInstance, CallError> {
         self.notes.clear();
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
@@ -204,7 +205,7 @@ impl Handler {
     /// Keeps the instance for the next call, where it is good for one.
     fn settle<T>(
         &mut self,
-        called: Result<(T, Instance), CallError>,
+        called: Result<(T, HandlerInstance), CallError>,
         started: Instant,
     ) -> Result<T, CallError> {
         self.slot.shared().usage.handle.record(started.elapsed());
@@ -224,18 +225,18 @@ pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instan
 }
 
 /// Gets ready for a call with the op of this id.
-fn begin(instance: &mut Instance, op: &str, namespace: &Arc<Namespace>) {
+fn begin(instance: &mut HandlerInstance, op: &str, namespace: &Arc<Namespace>) {
     instance.calls += 1;
     instance.store.data_mut().begin(op, namespace);
     bound_arguments(&mut instance.store.as_context_mut());
 }
 
 fn end<T>(
-    instance: Instance,
+    instance: HandlerInstance,
     answer: wasmtime::Result<T>,
     call: &'static str,
     plugin: &Plugin,
-) -> Result<(T, Instance), CallError> {
+) -> Result<(T, HandlerInstance), CallError> {
     let state = instance.store.data();
     let answer = answer.map_err(|error| CallError::new(call, &error, state, plugin.limits().handle_timeout));
     state.log_output();
@@ -250,9 +251,9 @@ fn tidy(failure: Failure) -> Failure {
     }
 }
 
-async fn start(slot: &Slot, plugin: &Plugin, notes: &Notes) -> Result<Instance, CallError> {
+async fn start(slot: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
     let places = plugin.take_places("handle")?;
-    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), Role::Handler)?;
+    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), InstanceRole::Handler)?;
     store.data_mut().selection = Some(plugin.shared_selection());
     store.data_mut().note_in(notes);
     store.data_mut().places = Some(places);
@@ -268,7 +269,7 @@ async fn start(slot: &Slot, plugin: &Plugin, notes: &Notes) -> Result<Instance, 
     match started.await {
         Ok((instance, exports)) => {
             store.data_mut().quota.started();
-            Ok(Instance { store, exports, instance, calls: 0 })
+            Ok(HandlerInstance { store, exports, instance, calls: 0 })
         }
         Err(error) => Err(CallError::new("handle", &error, store.data(), plugin.limits().handle_timeout)),
     }

@@ -9,17 +9,17 @@ use super::capabilities::{config, extended_json, http, log, mail, metrics, mongo
 use super::contract::CONTRACT;
 use super::engine::Engine;
 use super::setup::Setup;
-use super::state::{Role, State};
+use super::state::{InstanceRole, InstanceState};
 
 /// What is behind the imports of a component, in an instance of this role.
 pub(super) fn link(
     engine: &Engine,
     component: &Component,
     setup: &Setup,
-    role: Role,
-) -> wasmtime::Result<Linker<State>> {
+    role: InstanceRole,
+) -> wasmtime::Result<Linker<InstanceState>> {
     let mut linker = Linker::new(engine.wasmtime());
-    types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    types::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     // Has types only, but is an import all the same.
     linker.instance(&format!("gtm:plugin/subscriptions@{CONTRACT}"))?;
     log::link(&mut linker)?;
@@ -35,7 +35,7 @@ pub(super) fn link(
     }
     match role {
         // Everything answers at once, and nothing has an effect.
-        Role::Filter => {
+        InstanceRole::Filter => {
             linker.allow_shadowing(true);
             refuse_waiting(&mut linker)?;
             for capability in ["http", "mail", "mongodb", "state"] {
@@ -50,7 +50,7 @@ pub(super) fn link(
             linker.allow_shadowing(false);
         }
         // What waits lets other work go on meanwhile.
-        Role::Handler => {
+        InstanceRole::Handler => {
             http::link(&mut linker)?;
             mail::link(&mut linker)?;
             mongodb::link(&mut linker)?;
@@ -65,7 +65,7 @@ pub(super) fn link(
 fn refuse(
     engine: &Engine,
     component: &Component,
-    linker: &mut Linker<State>,
+    linker: &mut Linker<InstanceState>,
     interface: &str,
     error: &Val,
 ) -> wasmtime::Result<()> {
@@ -89,7 +89,7 @@ fn refuse(
 }
 
 /// The epoch does not stop a call that waits in the host, and a filter has nothing to wait for.
-fn refuse_waiting(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn refuse_waiting(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     const REFUSAL: &str = "it tried to wait (to sleep, or for input), which only handle may do";
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     poll.func_wrap("[method]pollable.block", |_, (_pollable,): (Resource<DynPollable>,)| {

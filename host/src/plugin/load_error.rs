@@ -8,7 +8,7 @@ use super::call::CallError;
 use super::contract::CONTRACT;
 use super::digest::ComponentDigest;
 use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
-use super::pool::NoRoom;
+use super::pool::PoolFull;
 use super::slot::SwapError;
 use crate::secret::NoSecret;
 use crate::selection::PatternError;
@@ -110,7 +110,7 @@ pub enum LoadError {
     #[error("the plugin {} has a subscription of {length} bytes, and one may have {PATTERN}", path.display())]
     LongSubscription { path: PathBuf, length: usize },
     #[error("the plugin {} has no room in this host: {reason}", path.display())]
-    NoRoom { path: PathBuf, reason: NoRoom },
+    NoRoom { path: PathBuf, reason: PoolFull },
     #[error(transparent)]
     NotTaken(SwapError),
     #[error("the plugin {} cannot be started: {reason}", path.display())]

@@ -17,10 +17,10 @@ const BUCKETS: [f64; 21] = [
 
 /// The numbers of one plugin, over all its instances and versions.
 #[derive(Debug, Default)]
-pub(super) struct Metrics(Mutex<Kept>);
+pub(super) struct PluginMetricStore(Mutex<MetricValues>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct MetricValues {
     metrics: PluginMetrics,
     /// What was refused and said already.
     said: Vec<NotKept>,
@@ -77,7 +77,7 @@ pub(super) enum NotKept {
     NotFinite,
 }
 
-impl Metrics {
+impl PluginMetricStore {
     pub(super) fn count(&self, name: &str, by: u64) -> Result<(), NotKept> {
         self.with(
             name,
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn numbers_are_kept_by_name_and_not_without_bound() {
-        let metrics = Metrics::default();
+        let metrics = PluginMetricStore::default();
         for _ in 0..2 {
             assert!(metrics.count("seen", 3).is_ok());
             assert!(metrics.gauge("level", 0.5).is_ok());
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_refused_and_the_numbers_stay_readable() {
-        let metrics = Metrics::default();
+        let metrics = PluginMetricStore::default();
         metrics.gauge("level", 0.5).ok();
         assert_eq!(metrics.gauge("level", f64::NAN), Err(NotKept::NotFinite));
         assert_eq!(metrics.gauge("other", f64::INFINITY), Ok(()), "it is said once");

@@ -1,7 +1,7 @@
 //! What runs ops: WebAssembly components in a sandbox.
 //!
 //! [`Engine`] is shared by all plugins. [`Plugin::load`] checks a component against the contract
-//! (`wit/`) and says in one sentence what is wrong with it. A [`Slot`] holds the version that is current, and what the host
+//! (`wit/`) and says in one sentence what is wrong with it. A [`PluginHandle`] holds the version that is current, and what the host
 //! has for it. A [`Filter`] and a [`Handler`] call it: each has an instance of its own, limited in memory and time, that can do
 //! what is granted ([`Grants`]) and is thrown away after a failure. Nothing here knows where ops come from or what becomes of
 //! one that fails.
@@ -49,7 +49,7 @@ pub use digest::{ComponentDigest, NoDigest};
 pub use engine::{Engine, EngineError};
 pub use features::unsupported;
 pub use filter::Filter;
-pub use gaps::Gap;
+pub use gaps::MissingGrant;
 pub use grants::{
     AddressPattern, DirGrant, Grant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant,
     NoAddressPattern, NoHttpGrant, NoPathPattern, PathPattern,
@@ -59,10 +59,10 @@ pub use limits::Limits;
 pub(crate) use listening::Listening;
 pub use load_error::{LoadError, SetupError};
 pub use metrics::{Histogram, PluginMetrics};
-pub use obstacle::{Met, Obstacle};
-pub use pool::{NoRoom, places};
+pub use obstacle::{MetObstacle, Obstacle};
+pub use pool::{PoolFull, places};
 pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
 pub use setup::PluginSetup;
-pub use slot::{Slot, SwapError};
+pub use slot::{PluginHandle, SwapError};
 pub use swap_from::SwapFrom;
-pub use usage::{Sent, Traps, UsageStatus};
+pub use usage::{SentCounts, TrapCounts, UsageStatus};

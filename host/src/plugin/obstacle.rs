@@ -18,7 +18,7 @@ pub struct Obstacle {
 
 /// What a call met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Met {
+pub struct MetObstacle {
     /// What was in its way, if anything was.
     pub obstacle: Option<Obstacle>,
     /// An answer that the plugin got was made up, as what it wanted done was only taken down. What it says of its op may come of that.
@@ -29,7 +29,7 @@ pub struct Met {
 
 /// Capabilities of which a plugin may be granted a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum PartialCapability {
     /// Some servers.
     Http,
     /// Some namespaces.
@@ -40,15 +40,15 @@ pub(super) enum Part {
 
 /// How many ops were handled by each of these capabilities, over all instances and versions of a plugin.
 #[derive(Debug, Default)]
-pub(super) struct Handled([AtomicU64; 3]);
+pub(super) struct HandledCounts([AtomicU64; 3]);
 
-impl Handled {
-    fn of(&self, part: Part) -> &AtomicU64 {
+impl HandledCounts {
+    fn of(&self, part: PartialCapability) -> &AtomicU64 {
         let [http, mongodb, mail] = &self.0;
         match part {
-            Part::Http => http,
-            Part::Mongodb => mongodb,
-            Part::Mail => mail,
+            PartialCapability::Http => http,
+            PartialCapability::Mongodb => mongodb,
+            PartialCapability::Mail => mail,
         }
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Notes(Arc<Mutex<Noted>>);
 #[derive(Debug, Default)]
 struct Noted {
     /// The first obstacle, and of what it is a part.
-    obstacle: Option<(String, Option<Part>)>,
+    obstacle: Option<(String, Option<PartialCapability>)>,
     http: bool,
     mongodb: bool,
     mail: bool,
@@ -78,18 +78,18 @@ impl Notes {
     }
 
     /// Something is in the way; `part`: only of one server or namespace. Gives back the reason.
-    pub(super) fn blocked(&self, reason: String, part: Option<Part>) -> String {
+    pub(super) fn blocked(&self, reason: String, part: Option<PartialCapability>) -> String {
         self.lock().obstacle.get_or_insert_with(|| (reason.clone(), part));
         reason
     }
 
     /// The plugin may do what it asked for.
-    pub(super) fn permitted(&self, part: Part) {
+    pub(super) fn permitted(&self, part: PartialCapability) {
         let mut met = self.lock();
         match part {
-            Part::Http => met.http = true,
-            Part::Mongodb => met.mongodb = true,
-            Part::Mail => met.mail = true,
+            PartialCapability::Http => met.http = true,
+            PartialCapability::Mongodb => met.mongodb = true,
+            PartialCapability::Mail => met.mail = true,
         }
     }
 
@@ -99,19 +99,23 @@ impl Notes {
     }
 
     /// What the call met; `handled` by the plugin so far.
-    pub(super) fn met(&self, handled: &Handled) -> Met {
+    pub(super) fn met(&self, handled: &HandledCounts) -> MetObstacle {
         let noted = self.lock();
         let obstacle = noted.obstacle.clone().map(|(reason, part)| Obstacle {
             reason,
             handled: part.map(|part| handled.of(part).load(Ordering::Relaxed)),
         });
-        Met { obstacle, made_up: noted.made_up, is_dry: false }
+        MetObstacle { obstacle, made_up: noted.made_up, is_dry: false }
     }
 
     /// The call handled its op.
-    pub(super) fn count(&self, handled: &Handled) {
+    pub(super) fn count(&self, handled: &HandledCounts) {
         let met = self.lock();
-        for (part, used) in [(Part::Http, met.http), (Part::Mongodb, met.mongodb), (Part::Mail, met.mail)] {
+        for (part, used) in [
+            (PartialCapability::Http, met.http),
+            (PartialCapability::Mongodb, met.mongodb),
+            (PartialCapability::Mail, met.mail),
+        ] {
             if used {
                 handled.of(part).fetch_add(1, Ordering::Relaxed);
             }
@@ -125,23 +129,23 @@ mod tests {
 
     #[test]
     fn the_first_obstacle_of_a_call_is_kept_until_the_next_call() {
-        let (notes, handled) = (Notes::default(), Handled::default());
-        assert_eq!(notes.met(&handled), Met::default());
+        let (notes, handled) = (Notes::default(), HandledCounts::default());
+        assert_eq!(notes.met(&handled), MetObstacle::default());
         notes.blocked("no grant".to_owned(), None);
-        notes.blocked("no server".to_owned(), Some(Part::Http));
+        notes.blocked("no server".to_owned(), Some(PartialCapability::Http));
         let obstacle = Obstacle { reason: "no grant".to_owned(), handled: None };
         assert_eq!(notes.met(&handled).obstacle, Some(obstacle));
         notes.clear();
-        assert_eq!(notes.met(&handled), Met::default());
+        assert_eq!(notes.met(&handled), MetObstacle::default());
     }
 
     #[test]
     fn of_a_part_it_is_known_how_many_ops_were_handled_by_the_rest() {
-        let (notes, handled) = (Notes::default(), Handled::default());
-        notes.permitted(Part::Http);
+        let (notes, handled) = (Notes::default(), HandledCounts::default());
+        notes.permitted(PartialCapability::Http);
         notes.count(&handled);
         notes.clear();
-        for (part, count) in [(Part::Http, 1), (Part::Mongodb, 0)] {
+        for (part, count) in [(PartialCapability::Http, 1), (PartialCapability::Mongodb, 0)] {
             notes.clear();
             notes.blocked("there".to_owned(), Some(part));
             assert_eq!(notes.met(&handled).obstacle.unwrap().handled, Some(count));

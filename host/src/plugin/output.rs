@@ -17,12 +17,12 @@ const KEPT: usize = 16 * 1024;
 /// Collects output. Clones write to the same place.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<PartialLine>>,
     budget: Budget,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct PartialLine {
     bytes: Vec<u8>,
     charge: Option<Charge>,
 }
@@ -39,7 +39,7 @@ impl Output {
         if kept.bytes.is_empty() {
             return String::new();
         }
-        let Kept { bytes, charge } = std::mem::take(&mut *kept);
+        let PartialLine { bytes, charge } = std::mem::take(&mut *kept);
         drop(charge);
         String::from_utf8_lossy(&bytes).into_owned()
     }

@@ -53,7 +53,7 @@ pub(super) struct Reserved {
 #[error(
     "its instances need {needed} places for memories and tables, and {left} of the host's {all} are left. help: {}", help(*all)
 )]
-pub struct NoRoom {
+pub struct PoolFull {
     needed: usize,
     left: usize,
     all: usize,
@@ -117,7 +117,7 @@ impl Pool {
     }
 
     /// Reserves so many places.
-    pub(super) fn reserve(&self, count: usize) -> Result<Reserved, NoRoom> {
+    pub(super) fn reserve(&self, count: usize) -> Result<Reserved, PoolFull> {
         let mut reserved = Reserved { pool: self.clone(), count: 0 };
         reserved.resize(count)?;
         Ok(reserved)
@@ -130,7 +130,7 @@ impl Reserved {
     }
 
     /// Makes it so many places. Where there are too few, it stays as it is.
-    pub(super) fn resize(&mut self, count: usize) -> Result<(), NoRoom> {
+    pub(super) fn resize(&mut self, count: usize) -> Result<(), PoolFull> {
         let Places { all, reserved, .. } = &*self.pool.0;
         let others = |reserved: usize| reserved.saturating_sub(self.count);
         let changed = reserved.try_update(Relaxed, Relaxed, |reserved| {
@@ -142,7 +142,7 @@ impl Reserved {
                 Ok(())
             }
             Err(reserved) => {
-                Err(NoRoom { needed: count, left: all.saturating_sub(others(reserved)), all: *all })
+                Err(PoolFull { needed: count, left: all.saturating_sub(others(reserved)), all: *all })
             }
         }
     }

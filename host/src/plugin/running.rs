@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 /// A clock that stands still in pauses.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct PausableClock {
     /// Before the last pause.
     before: Duration,
     /// When that ended, which is found out where the store of the call is not at hand.
     since: Arc<Mutex<Instant>>,
 }
 
-impl Default for Running {
+impl Default for PausableClock {
     /// From now on.
     fn default() -> Self {
         Self { before: Duration::ZERO, since: Arc::new(Mutex::new(Instant::now())) }
     }
 }
 
-impl Running {
+impl PausableClock {
     /// From now on.
     pub(super) fn restart(&mut self) {
         self.before = Duration::ZERO;
@@ -53,7 +53,7 @@ mod tests {
     #[tokio::test]
     async fn a_pause_is_not_counted() {
         let long = Duration::from_millis(200);
-        let mut running = Running::default();
+        let mut running = PausableClock::default();
         std::thread::sleep(long);
         running.restart();
         std::thread::sleep(long);

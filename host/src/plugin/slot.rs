@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use super::call::CallError;
 use super::component::Plugin;
 use super::limits::Limits;
-use super::metrics::{Metrics, PluginMetrics};
-use super::obstacle::Handled;
-use super::pool::{NoRoom, Reserved, instances};
+use super::metrics::{PluginMetricStore, PluginMetrics};
+use super::obstacle::HandledCounts;
+use super::pool::{PoolFull, Reserved, instances};
 use super::services::Services;
-use super::throttle::{Throttle, Verdict};
-use super::usage::{Usage, UsageStatus};
+use super::throttle::{Throttle, ThrottleVerdict};
+use super::usage::{PluginUsage, UsageStatus};
 use crate::audit::Actor;
 use crate::store::Room;
 
@@ -33,27 +33,27 @@ const ASKED_AGAIN: Duration = Duration::from_millis(50);
 
 /// A plugin at work. Clones are of the same one.
 ///
-/// A new version takes the place of the current one by [`swap`](Slot::swap): calls that are under way end on the old one, and
+/// A new version takes the place of the current one by [`swap`](PluginHandle::swap): calls that are under way end on the old one, and
 /// the next begins on the new. Until it has survived its first calls it is on trial: if it traps, or goes beyond a limit, the
 /// version before it is current again. All versions from which one is chosen are set up in the same way: what is set up in another
-/// way takes its place by [`set_up`](Slot::set_up), and nothing that comes later returns to how it was set up before.
+/// way takes its place by [`set_up`](PluginHandle::set_up), and nothing that comes later returns to how it was set up before.
 #[derive(Clone)]
-pub struct Slot(Arc<Inner>);
+pub struct PluginHandle(Arc<PluginHandleInner>);
 
-struct Inner {
+struct PluginHandleInner {
     name: String,
     /// What its instances take, and how many there are.
     share: Mutex<Option<(Reserved, usize)>>,
-    shared: Arc<Shared>,
+    shared: Arc<PluginContext>,
     current: watch::Sender<Plugin>,
     trial: Mutex<Trial>,
 }
 
 /// What all versions and instances of a plugin have in common.
-pub(super) struct Shared {
+pub(super) struct PluginContext {
     pub(super) services: Services,
-    pub(super) metrics: Metrics,
-    pub(super) usage: Usage,
+    pub(super) metrics: PluginMetricStore,
+    pub(super) usage: PluginUsage,
     /// For the lines that are logged for it, and for their bytes.
     lines: Throttle,
     bytes: Throttle,
@@ -65,24 +65,24 @@ pub(super) struct Shared {
     /// For what it keeps as its state.
     pub(super) room: Room,
     /// Ops that were handled by a capability.
-    pub(super) handled: Handled,
+    pub(super) handled: HandledCounts,
     /// The last obstacle that the plugin got round by itself.
     got_round: Mutex<Option<String>>,
 }
 
-impl Shared {
+impl PluginContext {
     pub(super) fn new(services: Services) -> Self {
         Self {
             services,
-            metrics: Metrics::default(),
-            usage: Usage::default(),
+            metrics: PluginMetricStore::default(),
+            usage: PluginUsage::default(),
             lines: Throttle::new(Duration::from_secs(1)),
             bytes: Throttle::new(LOG_BURST),
             mail: Throttle::new(Duration::from_secs(60)),
             said_that_it_is_fed: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             room: Room::default(),
-            handled: Handled::default(),
+            handled: HandledCounts::default(),
             got_round: Mutex::default(),
         }
     }
@@ -116,10 +116,11 @@ impl Shared {
     /// left out, too. Its bytes do not count.
     fn left_out(&self, now: Instant, limits: &Limits, bytes: u64) -> Option<(u64, u64)> {
         let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
-        let Verdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into()) else {
+        let ThrottleVerdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into())
+        else {
             return None;
         };
-        let Verdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst) else {
+        let ThrottleVerdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst) else {
             self.lines.take_back(many);
             return None;
         };
@@ -183,7 +184,7 @@ pub enum SwapError {
     },
     /// There is too little room.
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    NoRoom(#[from] PoolFull),
 }
 
 #[derive(Default)]
@@ -198,17 +199,17 @@ struct Trial {
 #[derive(Clone, Debug, Default)]
 pub(super) struct OnTrial(Arc<AtomicBool>);
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for PluginHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Slot").field(&self.0.name).finish()
     }
 }
 
-impl Slot {
+impl PluginHandle {
     /// With this as its first version, which is not on trial: there is nothing to go back to.
     pub fn new(plugin: Plugin, services: Services) -> Self {
-        let shared = Arc::new(Shared::new(services));
-        Self(Arc::new(Inner {
+        let shared = Arc::new(PluginContext::new(services));
+        Self(Arc::new(PluginHandleInner {
             name: plugin.name().to_owned(),
             share: Mutex::default(),
             shared,
@@ -251,7 +252,7 @@ impl Slot {
     ///
     /// # Errors
     /// There is too little.
-    pub fn reserve(&self, lanes: usize) -> Result<(), NoRoom> {
+    pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
         let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
         let trial = self.trial();
         let current = self.current();
@@ -352,7 +353,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<PluginContext> {
         &self.0.shared
     }
 
@@ -367,7 +368,7 @@ mod tests {
 
     #[test]
     fn lines_that_are_left_out_are_said_after_one_that_is_too_large() {
-        let shared = Shared::new(Services::default());
+        let shared = PluginContext::new(Services::default());
         let limits = Limits { log_lines: 1, log_bytes: 100, ..Limits::default() };
         let now = Instant::now();
         let next = |after: u64, bytes| shared.left_out(now + Duration::from_millis(after), &limits, bytes);

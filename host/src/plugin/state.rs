@@ -13,13 +13,13 @@ use super::bindings::types;
 use super::budget::{Budget, Charge};
 use super::capabilities::http::{self, FIELDS, Hooks};
 use super::limits::Quota;
-use super::obstacle::{Notes, Part};
+use super::obstacle::{Notes, PartialCapability};
 use super::output::Output;
 use super::pool::Taken;
-use super::running::Running;
+use super::running::PausableClock;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
-use super::slot::Shared;
+use super::slot::PluginContext;
 use crate::op::Namespace;
 use crate::selection::Selection;
 
@@ -28,7 +28,7 @@ const RANDOM: u64 = 64 * 1024;
 
 /// What an instance is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum InstanceRole {
     /// It answers, and has no effect on anything.
     Filter,
     /// It does what the plugin is granted.
@@ -36,10 +36,10 @@ pub(super) enum Role {
 }
 
 /// The host's side of one instance.
-pub(super) struct State {
+pub(super) struct InstanceState {
     pub(super) setup: Arc<Setup>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) role: Role,
+    pub(super) shared: Arc<PluginContext>,
+    pub(super) role: InstanceRole,
     wasi: WasiCtx,
     table: ResourceTable,
     http: WasiHttpCtx,
@@ -60,17 +60,21 @@ pub(super) struct State {
     /// Mails sent for the op in hand, in this attempt.
     pub(super) mails: u32,
     /// For how long a filter has run in the call in hand.
-    pub(super) running: Running,
+    pub(super) running: PausableClock,
     /// What was in the way of the call in hand.
     pub(super) notes: Notes,
     /// The places of the instance. None: a plugin is tried by it.
     pub(super) places: Option<Taken>,
 }
 
-impl State {
+impl InstanceState {
     /// # Errors
     /// A directory that is granted cannot be opened.
-    pub(super) fn new(setup: &Arc<Setup>, shared: &Arc<Shared>, role: Role) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        setup: &Arc<Setup>,
+        shared: &Arc<PluginContext>,
+        role: InstanceRole,
+    ) -> wasmtime::Result<Self> {
         let budget = Budget::new(&setup.name, &setup.limits);
         let output = Output::new(&budget);
         // Nothing is granted here: no files, no sockets, no environment, no arguments, no input.
@@ -81,7 +85,7 @@ impl State {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM);
-        if role == Role::Handler {
+        if role == InstanceRole::Handler {
             wasi.envs(&setup.env);
             for dir in &setup.grants.dirs {
                 let access = if dir.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -109,7 +113,7 @@ impl State {
             namespace: None,
             selection: None,
             mails: 0,
-            running: Running::default(),
+            running: PausableClock::default(),
             notes: Notes::default(),
             places: None,
         })
@@ -139,7 +143,13 @@ impl State {
 
     /// Notes that the plugin tried what it may not, and gives back the sentence: what it is, and how it is granted on the command
     /// line and in a settings file. `part`: something else of that kind is granted.
-    pub(super) fn not_granted(&self, what: &str, said: &str, written: &str, part: Option<Part>) -> String {
+    pub(super) fn not_granted(
+        &self,
+        what: &str,
+        said: &str,
+        written: &str,
+        part: Option<PartialCapability>,
+    ) -> String {
         self.notes.blocked(how_to_grant(&self.setup.name, what, said, written), part)
     }
 
@@ -176,16 +186,16 @@ pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output 
     tokio::time::timeout(setup.limits.call_timeout, call).await.map_err(late)
 }
 
-impl WasiView for State {
+impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for InstanceState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 
-impl types::Host for State {}
+impl types::Host for InstanceState {}

@@ -10,10 +10,10 @@ const COUNTED: usize = PARTS as usize + 1;
 
 /// Lines, bytes or messages of all instances of a plugin together, in any second, or in any minute: whenever one begins.
 #[derive(Debug)]
-pub(super) struct Throttle(Mutex<Window>);
+pub(super) struct Throttle(Mutex<ThrottleWindow>);
 
 #[derive(Debug)]
-struct Window {
+struct ThrottleWindow {
     length: Duration,
     began: Instant,
     /// The number of the part that was last looked at, from when it began.
@@ -27,7 +27,7 @@ struct Window {
 
 /// What becomes of a line, or a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ThrottleVerdict {
     /// It is logged, or sent. Before it, so many were not, which is to be said now.
     Logged { left_out: u64 },
     /// It is not.
@@ -37,7 +37,7 @@ pub(super) enum Verdict {
 impl Throttle {
     /// `length`: of the time for which something is bounded. What is left out is said once in it.
     pub(super) fn new(length: Duration) -> Self {
-        Self(Mutex::new(Window {
+        Self(Mutex::new(ThrottleWindow {
             length,
             began: Instant::now(),
             part: 0,
@@ -48,13 +48,13 @@ impl Throttle {
     }
 
     /// `amount`: 1, or the bytes of a line.
-    pub(super) fn next(&self, now: Instant, amount: u64, most: u64) -> Verdict {
+    pub(super) fn next(&self, now: Instant, amount: u64, most: u64) -> ThrottleVerdict {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         window.turn_to(now);
         let counted: u64 = window.counts.iter().sum();
         if counted.saturating_add(amount) > most {
             window.left_out += 1;
-            return Verdict::LeftOut;
+            return ThrottleVerdict::LeftOut;
         }
         let index = window.index(window.part);
         if let Some(count) = window.counts.get_mut(index) {
@@ -62,10 +62,10 @@ impl Throttle {
         }
         let is_new = |said: Instant| now.saturating_duration_since(said) >= window.length;
         if window.left_out == 0 || !window.said.is_none_or(is_new) {
-            return Verdict::Logged { left_out: 0 };
+            return ThrottleVerdict::Logged { left_out: 0 };
         }
         window.said = Some(now);
-        Verdict::Logged { left_out: std::mem::take(&mut window.left_out) }
+        ThrottleVerdict::Logged { left_out: std::mem::take(&mut window.left_out) }
     }
 
     /// Takes back how many were left out, as that was not said.
@@ -78,7 +78,7 @@ impl Throttle {
     }
 }
 
-impl Window {
+impl ThrottleWindow {
     fn index(&self, part: u64) -> usize {
         let count = u64::try_from(COUNTED).unwrap_or(u64::MAX);
         usize::try_from(part % count).unwrap_or_default()
@@ -109,16 +109,16 @@ mod tests {
         let throttle = Throttle::new(Duration::from_secs(1));
         let now = Instant::now();
         let next = |after: u64| throttle.next(now + Duration::from_millis(after), 1, 2);
-        assert_eq!(next(0), Verdict::Logged { left_out: 0 });
-        assert_eq!(next(1), Verdict::Logged { left_out: 0 });
-        assert_eq!(next(2), Verdict::LeftOut);
-        assert_eq!(next(900), Verdict::LeftOut);
-        assert_eq!(next(1100), Verdict::Logged { left_out: 2 });
-        assert_eq!(next(1101), Verdict::Logged { left_out: 0 });
+        assert_eq!(next(0), ThrottleVerdict::Logged { left_out: 0 });
+        assert_eq!(next(1), ThrottleVerdict::Logged { left_out: 0 });
+        assert_eq!(next(2), ThrottleVerdict::LeftOut);
+        assert_eq!(next(900), ThrottleVerdict::LeftOut);
+        assert_eq!(next(1100), ThrottleVerdict::Logged { left_out: 2 });
+        assert_eq!(next(1101), ThrottleVerdict::Logged { left_out: 0 });
         // It is said once in a second.
-        assert_eq!(next(1102), Verdict::LeftOut);
-        assert_eq!(next(1900), Verdict::LeftOut);
-        assert_eq!(next(2200), Verdict::Logged { left_out: 2 });
+        assert_eq!(next(1102), ThrottleVerdict::LeftOut);
+        assert_eq!(next(1900), ThrottleVerdict::LeftOut);
+        assert_eq!(next(2200), ThrottleVerdict::Logged { left_out: 2 });
     }
 
     #[test]
@@ -126,12 +126,12 @@ mod tests {
         let throttle = Throttle::new(Duration::from_secs(1));
         let now = Instant::now();
         let next = |after: u64| throttle.next(now + Duration::from_millis(after), 1, 1);
-        assert_eq!(next(0), Verdict::Logged { left_out: 0 });
-        assert_eq!(next(1), Verdict::LeftOut);
-        assert_eq!(next(1100), Verdict::Logged { left_out: 1 });
+        assert_eq!(next(0), ThrottleVerdict::Logged { left_out: 0 });
+        assert_eq!(next(1), ThrottleVerdict::LeftOut);
+        assert_eq!(next(1100), ThrottleVerdict::Logged { left_out: 1 });
         throttle.take_back(1);
-        assert_eq!(next(2200), Verdict::Logged { left_out: 1 });
-        assert_eq!(next(3300), Verdict::Logged { left_out: 0 });
+        assert_eq!(next(2200), ThrottleVerdict::Logged { left_out: 1 });
+        assert_eq!(next(3300), ThrottleVerdict::Logged { left_out: 0 });
     }
 
     #[test]
@@ -141,7 +141,9 @@ mod tests {
         // Two a second, of which 60 in a minute may pass.
         let passed: Vec<u64> = (0..600 * 2)
             .map(|half| half * 500)
-            .filter(|after| throttle.next(now + Duration::from_millis(*after), 1, 60) != Verdict::LeftOut)
+            .filter(|after| {
+                throttle.next(now + Duration::from_millis(*after), 1, 60) != ThrottleVerdict::LeftOut
+            })
             .collect();
         for first in &passed {
             let within = passed.iter().filter(|time| (*first..first + 60_000).contains(*time)).count();
@@ -156,9 +158,9 @@ mod tests {
         let now = Instant::now();
         for day in 0..3 {
             let then = now + Duration::from_secs(day * 86_400);
-            assert_ne!(throttle.next(then, 600, 1000), Verdict::LeftOut);
-            assert_eq!(throttle.next(then, 600, 1000), Verdict::LeftOut);
-            assert_ne!(throttle.next(then, 400, 1000), Verdict::LeftOut);
+            assert_ne!(throttle.next(then, 600, 1000), ThrottleVerdict::LeftOut);
+            assert_eq!(throttle.next(then, 600, 1000), ThrottleVerdict::LeftOut);
+            assert_ne!(throttle.next(then, 400, 1000), ThrottleVerdict::LeftOut);
         }
     }
 }

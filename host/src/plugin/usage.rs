@@ -26,7 +26,7 @@ const BOUNDS: [u64; 12] = [
 
 /// The counts of one plugin. Nothing here takes a lock, as each call counts.
 #[derive(Debug, Default)]
-pub(super) struct Usage {
+pub(super) struct PluginUsage {
     pub(super) filter: Durations,
     pub(super) handle: Durations,
     timeouts: AtomicU64,
@@ -62,13 +62,13 @@ pub struct UsageStatus {
     /// How long calls of `handle` took, in seconds: several ops that are handed over together are one call.
     pub handle_seconds: Histogram,
     /// Calls that ended an instance.
-    pub traps: Traps,
+    pub traps: TrapCounts,
     /// Instances that took the place of another: after a trap, for a new version, or after long use.
     pub instance_restarts: u64,
     /// E-mails, by whether the mail server took them.
-    pub mails: Sent,
+    pub mails: SentCounts,
     /// HTTP requests, by whether they were answered.
-    pub requests: Sent,
+    pub requests: SentCounts,
     /// Lines of the plugin that were not logged, as it logs more than it may.
     #[serde(default)]
     pub log_lines_left_out: u64,
@@ -80,7 +80,7 @@ pub struct UsageStatus {
 /// Calls that ended an instance, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Traps {
+pub struct TrapCounts {
     /// It panicked, or did what WebAssembly does not allow; or the host panicked while it served the call.
     pub trapped: u64,
     /// It took too long.
@@ -91,14 +91,14 @@ pub struct Traps {
 
 /// What a plugin sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SentCounts {
     /// It arrived.
     pub sent: u64,
     /// It did not.
     pub failed: u64,
 }
 
-impl Usage {
+impl PluginUsage {
     /// A call failed, and its instance is gone.
     pub(super) fn trapped(&self, error: &CallError) {
         let count = match error {
@@ -135,7 +135,7 @@ impl Usage {
         UsageStatus {
             filter_seconds: self.filter.status(),
             handle_seconds: self.handle.status(),
-            traps: Traps {
+            traps: TrapCounts {
                 trapped: self.trapped.load(Relaxed),
                 timed_out: self.timeouts.load(Relaxed),
                 out_of_memory: self.out_of_memory.load(Relaxed),
@@ -176,8 +176,8 @@ impl Outcomes {
         count.fetch_add(1, Relaxed);
     }
 
-    fn status(&self) -> Sent {
-        Sent { sent: self.sent.load(Relaxed), failed: self.failed.load(Relaxed) }
+    fn status(&self) -> SentCounts {
+        SentCounts { sent: self.sent.load(Relaxed), failed: self.failed.load(Relaxed) }
     }
 }
 

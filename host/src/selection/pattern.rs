@@ -13,11 +13,11 @@ const EXPRESSION: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: Box<str>,
-    matcher: Matcher,
+    matcher: PatternMatcher,
 }
 
 #[derive(Clone, Debug)]
-enum Matcher {
+enum PatternMatcher {
     Glob(GlobMatcher),
     Regex(Regex),
 }
@@ -122,14 +122,14 @@ impl Pattern {
     /// Whether `database.collection` is one of them.
     pub fn is_match(&self, namespace: &str) -> bool {
         match &self.matcher {
-            Matcher::Glob(glob) => glob.is_match(namespace),
-            Matcher::Regex(regex) => regex.is_match(namespace),
+            PatternMatcher::Glob(glob) => glob.is_match(namespace),
+            PatternMatcher::Regex(regex) => regex.is_match(namespace),
         }
     }
 
     /// The pattern, where it is no regular expression.
     pub(super) fn glob(&self) -> Option<&str> {
-        matches!(self.matcher, Matcher::Glob(_)).then_some(&self.text)
+        matches!(self.matcher, PatternMatcher::Glob(_)).then_some(&self.text)
     }
 
     /// Why no change can be in a namespace like this, where that can be seen; `own` is the host's own database.
@@ -178,9 +178,9 @@ impl fmt::Display for Pattern {
     }
 }
 
-fn regex(pattern: &str, expression: &str) -> Result<Matcher, PatternError> {
+fn regex(pattern: &str, expression: &str) -> Result<PatternMatcher, PatternError> {
     let built = RegexBuilder::new(expression).size_limit(EXPRESSION).dfa_size_limit(EXPRESSION).build();
-    built.map(Matcher::Regex).map_err(|error| PatternError::Regex {
+    built.map(PatternMatcher::Regex).map_err(|error| PatternError::Regex {
         pattern: pattern.to_owned(),
         // The last line says it; those before it draw where.
         reason: error
@@ -223,7 +223,7 @@ pub(crate) fn is_system(collection: &str) -> bool {
     collection.starts_with("system.")
 }
 
-fn glob(pattern: &str) -> Result<Matcher, PatternError> {
+fn glob(pattern: &str) -> Result<PatternMatcher, PatternError> {
     let separator = SEPARATORS.into_iter().find(|separator| {
         pattern.contains(*separator) && pattern.split(*separator).all(|part| part.contains(['.', '*']))
     });
@@ -247,5 +247,5 @@ fn glob(pattern: &str) -> Result<Matcher, PatternError> {
         pattern: pattern.to_owned(),
         reason: error.kind().to_string(),
     })?;
-    Ok(Matcher::Glob(glob.compile_matcher()))
+    Ok(PatternMatcher::Glob(glob.compile_matcher()))
 }

@@ -22,7 +22,7 @@ pub enum SourceKind {
 
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum ResolvedSource {
     /// The oplog of a replica set, or a collection like it.
     Oplog(Namespace),
     /// A change stream, and why, where it was not asked for.
@@ -41,27 +41,29 @@ pub async fn choose(
     deployment: &Deployment,
     kind: SourceKind,
     oplog: Option<&Namespace>,
-) -> Result<Choice, ConnectError> {
+) -> Result<ResolvedSource, ConnectError> {
     let hosts = &deployment.hosts;
     let kind = if oplog.is_some() && kind == SourceKind::Auto { SourceKind::Oplog } else { kind };
     match (kind, &deployment.topology) {
-        (SourceKind::ChangeStream, _) => return Ok(Choice::ChangeStream(None)),
+        (SourceKind::ChangeStream, _) => return Ok(ResolvedSource::ChangeStream(None)),
         (SourceKind::Oplog, Topology::Sharded) => {
             return Err(ConnectError::Mongos { hosts: hosts.clone() });
         }
         (SourceKind::Auto, Topology::Sharded) => {
-            return Ok(Choice::ChangeStream(Some(format!("{hosts} is a mongos, which has no oplog"))));
+            return Ok(ResolvedSource::ChangeStream(Some(format!(
+                "{hosts} is a mongos, which has no oplog"
+            ))));
         }
         (SourceKind::Auto, _) if on_atlas(hosts) => {
-            return Ok(Choice::ChangeStream(Some(format!("{hosts} is on Atlas"))));
+            return Ok(ResolvedSource::ChangeStream(Some(format!("{hosts} is on Atlas"))));
         }
         (_, Topology::ReplicaSet(_)) => {}
     }
     let oplog = oplog.cloned().unwrap_or_else(|| Namespace::new("local", "oplog.rs"));
     match may_read(client, deployment, &oplog).await {
-        Ok(()) => Ok(Choice::Oplog(oplog)),
+        Ok(()) => Ok(ResolvedSource::Oplog(oplog)),
         Err(ConnectError::Unauthorized { oplog }) if kind == SourceKind::Auto => {
-            Ok(Choice::ChangeStream(Some(format!("this user may not read {oplog}"))))
+            Ok(ResolvedSource::ChangeStream(Some(format!("this user may not read {oplog}"))))
         }
         Err(error) => Err(error),
     }

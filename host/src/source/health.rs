@@ -11,7 +11,7 @@ use mongodb::Client;
 use serde::{Deserialize, Serialize};
 
 use super::oplog::{majority, newest_entry};
-use super::{Choice, Position, sentence};
+use super::{Position, ResolvedSource, sentence};
 use crate::op::Timestamp;
 
 /// Between two questions.
@@ -25,13 +25,13 @@ const GIVEN_UP: Duration = Duration::from_secs(30);
 /// What is known of a source. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct SourceHealth {
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<KnownHealth>>,
     /// Why the readers of one plugin fail, by their numbers. None: readers are those that all plugins share.
     apart: Option<Arc<Mutex<BTreeMap<u64, String>>>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownHealth {
     state: SourceState,
     since: (Instant, SystemTime),
     newest: Option<Timestamp>,
@@ -43,7 +43,7 @@ struct Known {
     next: u64,
 }
 
-impl Default for Known {
+impl Default for KnownHealth {
     fn default() -> Self {
         Self {
             state: SourceState::Connecting,
@@ -98,7 +98,7 @@ pub struct SourceStatus {
 
 impl SourceHealth {
     /// Asks the server each second, without end.
-    pub async fn watch(&self, client: &Client, choice: &Choice) {
+    pub async fn watch(&self, client: &Client, choice: &ResolvedSource) {
         loop {
             let mut asked = std::pin::pin!(newest(client, choice));
             let answer = match tokio::time::timeout(LATE, &mut asked).await {
@@ -172,7 +172,7 @@ impl SourceHealth {
     }
 
     /// Takes note of something, and of whether the source answers by now.
-    fn note(&self, change: impl FnOnce(&mut Known)) {
+    fn note(&self, change: impl FnOnce(&mut KnownHealth)) {
         let mut known = self.lock();
         change(&mut known);
         let state = match (known.problem(), known.state) {
@@ -209,22 +209,22 @@ impl SourceHealth {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownHealth> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownHealth {
     fn problem(&self) -> Option<&String> {
         self.unanswered.as_ref().or_else(|| self.failing.values().next())
     }
 }
 
 /// Returns the newest change that the server has. None: it has none, or does not say.
-async fn newest(client: &Client, choice: &Choice) -> mongodb::error::Result<Option<Timestamp>> {
+async fn newest(client: &Client, choice: &ResolvedSource) -> mongodb::error::Result<Option<Timestamp>> {
     match choice {
-        Choice::Oplog(oplog) => newest_entry(client, oplog).await,
-        Choice::ChangeStream(_) => {
+        ResolvedSource::Oplog(oplog) => newest_entry(client, oplog).await,
+        ResolvedSource::ChangeStream(_) => {
             let hello = client.database("admin").run_command(doc! { "hello": 1 }).await?;
             // A mongos has no oplog.
             let operation = || hello.get_timestamp("operationTime").ok().map(Timestamp::from);

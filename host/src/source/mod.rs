@@ -1,7 +1,7 @@
 //! Where ops come from. A source reads changes in order and makes [ops](crate::op::Op) of those that
 //! somebody wants; it knows neither plugins nor what becomes of an op.
 //!
-//! [`Live`] follows a deployment, by its [`oplog`] or a [`change_stream`] as [`choose`] decides.
+//! [`LiveSource`] follows a deployment, by its [`oplog`] or a [`change_stream`] as [`choose`] decides.
 
 mod apart;
 mod broken;
@@ -24,9 +24,9 @@ mod uri;
 pub(crate) mod value;
 pub(crate) mod wire;
 
-pub use choice::{Choice, SourceKind, choose};
+pub use choice::{ResolvedSource, SourceKind, choose};
 pub use health::{SourceHealth, SourceState, SourceStatus};
-pub use live::{Follow, HistoryLost, Live, SourceError, now};
+pub use live::{HistoryLost, LiveSource, SourceConfig, SourceError, now};
 pub use position::Position;
 pub(crate) use reply::id_of;
 pub use reply::{Malformed, Reply};

@@ -18,7 +18,7 @@ const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_se
 
 /// Waits between attempts without end. The pauses grow until one succeeds, and so does the time that one may take.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Backoff {
     back_off: Option<ExponentialBackoff>,
     longest: Duration,
     limit: Duration,
@@ -26,13 +26,13 @@ pub(crate) struct Patience {
     health: Option<ReaderHealth>,
 }
 
-impl Default for Patience {
+impl Default for Backoff {
     fn default() -> Self {
         Self::with_pauses_up_to(PAUSES.1)
     }
 }
 
-impl Patience {
+impl Backoff {
     /// With pauses that grow up to this one.
     pub(crate) fn with_pauses_up_to(longest: Duration) -> Self {
         Self { back_off: None, longest, limit: LIMITS.0, health: None }

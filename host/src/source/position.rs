@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::change_stream::ResumeToken;
 use super::start::{self, NoStart, Start};
-use crate::op::{Op, Place, Timestamp};
+use crate::op::{Op, OpPlace, Timestamp};
 
 /// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, as it is typed; what it is in full, a store keeps
 /// by [`stored`](Self::stored), which can be parsed again.
@@ -28,11 +28,11 @@ impl Position {
     }
 
     /// After an op of this time and place. None: a document that was found has no place in a stream.
-    pub fn at(timestamp: Timestamp, place: &Place) -> Option<Self> {
+    pub fn at(timestamp: Timestamp, place: &OpPlace) -> Option<Self> {
         match place {
-            Place::Index(index) => Some(Self::OplogOp(timestamp, *index)),
-            Place::Token(token) => token.parse().ok().map(Self::ChangeStream),
-            Place::Document => None,
+            OpPlace::Index(index) => Some(Self::OplogOp(timestamp, *index)),
+            OpPlace::Token(token) => token.parse().ok().map(Self::ChangeStream),
+            OpPlace::Document => None,
         }
     }
 

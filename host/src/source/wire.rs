@@ -46,14 +46,14 @@ impl Wait {
         work: impl Future<Output = mongodb::error::Result<T>>,
     ) -> mongodb::error::Result<T> {
         /// Counts until it is dropped, at the latest with the future.
-        struct Waiting<'a>(&'a mut Duration, Instant);
-        impl Drop for Waiting<'_> {
+        struct CountedWait<'a>(&'a mut Duration, Instant);
+        impl Drop for CountedWait<'_> {
             fn drop(&mut self) {
                 *self.0 += self.1.elapsed();
             }
         }
         let left = limit.saturating_sub(self.0);
-        let waiting = Waiting(&mut self.0, Instant::now());
+        let waiting = CountedWait(&mut self.0, Instant::now());
         let done = timed_for(left, work).await;
         drop(waiting);
         self.0 = Duration::ZERO;

@@ -4,7 +4,7 @@ use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 
 use super::StoreError;
-use super::fields::{Fields, VERSION};
+use super::fields::{StoredFields, VERSION};
 use crate::op::Timestamp;
 use crate::source::Position;
 
@@ -62,9 +62,9 @@ impl CheckpointKey {
     /// The key of a checkpoint that was found.
     pub(super) fn of(document: &RawDocument, store: &str) -> Result<Self, StoreError> {
         let what = || "a checkpoint".to_owned();
-        let id = Fields { document, what: what(), store, lost: LOST };
+        let id = StoredFields { document, what: what(), store, lost: LOST };
         let id = id.value("_id")?.as_document().ok_or_else(|| id.wrong("_id", "a document"))?;
-        let id = Fields { document: id, what: what(), store, lost: LOST };
+        let id = StoredFields { document: id, what: what(), store, lost: LOST };
         let worker = id.find("worker")?.is_some().then(|| id.text("worker")).transpose()?;
         Ok(Self {
             pipeline: id.text("pipeline")?.to_owned(),
@@ -110,7 +110,7 @@ impl Checkpoint {
         key: &CheckpointKey,
         store: &str,
     ) -> Result<Self, StoreError> {
-        let fields = Fields { document, what: key.checkpoint(), store, lost: LOST };
+        let fields = StoredFields { document, what: key.checkpoint(), store, lost: LOST };
         fields.check_version()?;
         let position = fields.text("position")?;
         let timestamp = fields.find("timestamp")?.map(|value| value.as_timestamp());

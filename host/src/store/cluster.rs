@@ -11,11 +11,12 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
 
-use super::dead_letter::Matcher;
-use super::fields::{Fields, VERSION};
-use super::letter_document::{self, Count, Found, Parts};
+use super::dead_letter::LetterMatcher;
+use super::fields::{StoredFields, VERSION};
+use super::letter_document::{self, Count, FoundLetter, LetterParts};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, StateKey, StoreError, StoredTotal,
+    op_document,
 };
 use crate::own_database::own_database;
 use crate::source::{UNAUTHORIZED, command_code, may_pass, sentence, timed};
@@ -28,7 +29,7 @@ const PART: usize = 12 << 20;
 const ATTEMPTS: usize = 3;
 
 #[derive(Clone, Debug)]
-pub(super) struct Cluster {
+pub(super) struct ClusterStore {
     checkpoints: Collection<RawDocumentBuf>,
     letters: Collection<RawDocumentBuf>,
     parts: Collection<RawDocumentBuf>,
@@ -36,7 +37,7 @@ pub(super) struct Cluster {
     states: Collection<RawDocumentBuf>,
 }
 
-impl Cluster {
+impl ClusterStore {
     pub(super) fn new(client: &Client) -> Self {
         let options = mongodb::options::DatabaseOptions::builder()
             .write_concern(WriteConcern::majority())
@@ -72,18 +73,18 @@ impl Cluster {
         found.iter().map(|document| CheckpointKey::of(document, NAME)).collect()
     }
 
-    pub(super) async fn known(&self) -> Result<BTreeSet<Known>, StoreError> {
+    pub(super) async fn known(&self) -> Result<BTreeSet<KnownPlugin>, StoreError> {
         let mut known = BTreeSet::new();
         let find = self.checkpoints.find(doc! {}).projection(doc! { "_id": 1 });
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
             let CheckpointKey { pipeline, plugin, .. } = CheckpointKey::of(&document, NAME)?;
-            known.insert(Known { pipeline, plugin });
+            known.insert(KnownPlugin { pipeline, plugin });
         }
         let find = self.letters.find(doc! {}).projection(doc! { "version": 1, "pipeline": 1, "plugin": 1 });
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
-            known.insert(Found::new(&document, NAME)?.known()?);
+            known.insert(FoundLetter::new(&document, NAME)?.known()?);
         }
         Ok(known)
     }
@@ -148,13 +149,13 @@ impl Cluster {
         let mut count = 0;
         for bytes in op.as_bytes().chunks(PART) {
             let bytes = RawBinaryRef { subtype: BinarySubtype::Generic, bytes };
-            let id = part_id(&letter.id, Parts { write, count });
+            let id = part_id(&letter.id, LetterParts { write, count });
             let mut part = rawdoc! { "_id": id };
             part.append(cstr!("bytes"), bytes);
             timed(async { self.parts.insert_one(&part).await }).await.map_err(error)?;
             count += 1;
         }
-        let parts = Parts { write, count };
+        let parts = LetterParts { write, count };
         self.replace_letter(letter, &letter_document::in_parts(letter, parts)).await?;
         self.drop_parts(&letter.id, Some(parts)).await
     }
@@ -166,16 +167,20 @@ impl Cluster {
     }
 
     /// Drops the pieces of a letter, but for those of one writing.
-    async fn drop_parts(&self, id: &str, but: Option<Parts>) -> Result<(), StoreError> {
+    async fn drop_parts(&self, id: &str, but: Option<LetterParts>) -> Result<(), StoreError> {
         let mut filter = doc! { "_id.letter": id };
-        if let Some(Parts { write, .. }) = but {
+        if let Some(LetterParts { write, .. }) = but {
             filter.insert("_id.write", doc! { "$ne": write });
         }
         timed(async { self.parts.delete_many(filter).await }).await.map_err(error)?;
         Ok(())
     }
 
-    pub(super) async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+    pub(super) async fn dead_letters_kept(
+        &self,
+        pipeline: &str,
+        plugin: &str,
+    ) -> Result<StoredTotal, StoreError> {
         let find = self.letters.find(doc! { "pipeline": pipeline, "plugin": plugin });
         // The letters stay on the server.
         let find = find.projection(doc! { "version": 1, "pipeline": 1, "plugin": 1, "bytes": 1 });
@@ -193,7 +198,7 @@ impl Cluster {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut matcher = Matcher::new(filter)?;
+        let mut matcher = LetterMatcher::new(filter)?;
         let find = self.letters.find(query(filter, after)).sort(doc! { "_id": 1 });
         let find = find.batch_size(u32::try_from(limit).unwrap_or(u32::MAX));
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
@@ -201,7 +206,7 @@ impl Cluster {
         while letters.len() < limit
             && let Some(document) = timed(cursor.try_next()).await.map_err(error)?
         {
-            if Found::new(&document, NAME)?.is_wanted(&mut matcher)? {
+            if FoundLetter::new(&document, NAME)?.is_wanted(&mut matcher)? {
                 letters.extend(self.letter(&document).await?);
             }
         }
@@ -217,16 +222,17 @@ impl Cluster {
 
     /// None: it was dropped meanwhile.
     async fn letter(&self, document: &RawDocument) -> Result<Option<DeadLetter>, StoreError> {
-        let found = Found::new(document, NAME)?;
+        let found = FoundLetter::new(document, NAME)?;
         let Some(parts) = found.parts()? else { return found.decode(None).map(Some) };
         let id = document.get_str("_id").map_err(|error| found.damaged(error))?;
         let mut op = Vec::new();
         for count in 0..parts.count {
-            let part = find(&self.parts, rawdoc! { "_id": part_id(id, Parts { count, ..parts }) }).await?;
+            let part =
+                find(&self.parts, rawdoc! { "_id": part_id(id, LetterParts { count, ..parts }) }).await?;
             let Some(part) = part else {
                 let current = find(&self.letters, rawdoc! { "_id": id }).await?;
                 return match current {
-                    Some(current) if Found::new(&current, NAME)?.parts()? == Some(parts) => {
+                    Some(current) if FoundLetter::new(&current, NAME)?.parts()? == Some(parts) => {
                         Err(found.damaged(format!("piece {count} of its op is missing in dead_letter_parts")))
                     }
                     Some(_) => Err(StoreError::Unreachable {
@@ -250,7 +256,7 @@ impl Cluster {
     pub(super) async fn snapshot_progress(&self, key: &CheckpointKey) -> Result<Option<Vec<u8>>, StoreError> {
         let found = find(&self.snapshots, rawdoc! { "_id": key.document() }).await?;
         let Some(document) = found else { return Ok(None) };
-        let fields = Fields {
+        let fields = StoredFields {
             document: &document,
             what: format!("the progress of the snapshot of {key}"),
             store: NAME,
@@ -281,7 +287,7 @@ impl Cluster {
     pub(super) async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         let found = find(&self.states, rawdoc! { "_id": key.document() }).await?;
         let Some(document) = found else { return Ok(None) };
-        let fields = Fields {
+        let fields = StoredFields {
             document: &document,
             what: key.to_string(),
             store: NAME,
@@ -292,15 +298,15 @@ impl Cluster {
         Ok(Some(value.bytes.to_vec()))
     }
 
-    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
         let find = self.states.find(doc! { "_id.pipeline": pipeline, "_id.plugin": plugin });
         // The values stay on the server.
         let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
-        let mut kept = Kept::default();
+        let mut kept = StoredTotal::default();
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
             let what = "a state of a plugin".to_owned();
             let fields =
-                Fields { document: &document, what, store: NAME, lost: "what the plugin kept there" };
+                StoredFields { document: &document, what, store: NAME, lost: "what the plugin kept there" };
             // One that was stored before it was counted holds nothing.
             let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
             kept.entries += 1;
@@ -363,7 +369,7 @@ fn id_is(id: RawDocumentBuf) -> Result<Document, StoreError> {
     Ok(doc! { "_id": id })
 }
 
-fn part_id(letter: &str, Parts { write, count }: Parts) -> RawDocumentBuf {
+fn part_id(letter: &str, LetterParts { write, count }: LetterParts) -> RawDocumentBuf {
     rawdoc! { "letter": letter, "write": write, "part": i64::from(count) }
 }
 

@@ -101,7 +101,7 @@ impl DeadLetter {
 }
 
 /// What a letter is asked for.
-pub(super) struct Head<'a> {
+pub(super) struct LetterHead<'a> {
     pub(super) pipeline: &'a str,
     pub(super) plugin: &'a str,
     pub(super) database: &'a str,
@@ -114,18 +114,18 @@ pub(super) struct Head<'a> {
 }
 
 /// A filter that letters can be compared with.
-pub(super) struct Matcher {
+pub(super) struct LetterMatcher {
     filter: DeadLetterFilter,
     pattern: Option<Pattern>,
 }
 
-impl Matcher {
+impl LetterMatcher {
     pub(super) fn new(filter: &DeadLetterFilter) -> Result<Self, PatternError> {
         let pattern = filter.namespace.as_deref().map(Pattern::new).transpose()?;
         Ok(Self { filter: filter.clone(), pattern })
     }
 
-    pub(super) fn matches(&self, letter: &Head<'_>) -> bool {
+    pub(super) fn matches(&self, letter: &LetterHead<'_>) -> bool {
         let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error, op } =
             &self.filter;
         let in_namespace = self

@@ -14,10 +14,11 @@ use redb::{
     TableError, TransactionError,
 };
 
-use super::dead_letter::Matcher;
-use super::letter_document::{Count, Found, whole};
+use super::dead_letter::LetterMatcher;
+use super::letter_document::{Count, FoundLetter, whole};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, StateKey, StoreError, StoredTotal,
+    op_document,
 };
 use crate::own;
 
@@ -25,16 +26,16 @@ const FILE: &str = "gtm-host.redb";
 /// Of what is in the file. One that knows less of it says so instead of reading on.
 const FORMAT: u64 = 1;
 
-type Key = (&'static str, &'static str, Option<&'static str>);
+type TableKey = (&'static str, &'static str, Option<&'static str>);
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const CHECKPOINTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("checkpoints");
-const SNAPSHOTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("snapshots");
+const CHECKPOINTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("checkpoints");
+const SNAPSHOTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("snapshots");
 const STATES: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("state");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead_letters");
 
 #[derive(Clone)]
-pub(super) struct Directory {
+pub(super) struct DirectoryStore {
     database: Arc<Database>,
     file: Arc<Path>,
     name: Arc<str>,
@@ -42,7 +43,7 @@ pub(super) struct Directory {
 
 /// What redb says, before it is told of which file.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum RedbFailure {
     #[error(transparent)]
     Redb(#[from] redb::Error),
     #[error(transparent)]
@@ -50,7 +51,7 @@ enum Failure {
 }
 
 macro_rules! from_redb {
-    ($($error:ty),*) => { $(impl From<$error> for Failure {
+    ($($error:ty),*) => { $(impl From<$error> for RedbFailure {
         fn from(error: $error) -> Self { Self::Redb(error.into()) }
     })* };
 }
@@ -60,11 +61,11 @@ fn key(key: &CheckpointKey) -> (&str, &str, Option<&str>) {
     (&key.pipeline, &key.plugin, key.worker.as_deref())
 }
 
-fn parse(bytes: &[u8]) -> Result<&RawDocument, Failure> {
+fn parse(bytes: &[u8]) -> Result<&RawDocument, RedbFailure> {
     RawDocument::from_bytes(bytes).map_err(|error| redb::Error::Corrupted(error.to_string()).into())
 }
 
-impl Directory {
+impl DirectoryStore {
     pub(super) async fn open(directory: &Path) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
         let file = directory.join(FILE);
@@ -107,7 +108,7 @@ impl Directory {
     /// What `work` does with the database, on a thread for blocking work.
     async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Database, &str) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&Database, &str) -> Result<T, RedbFailure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (database, name) = (Arc::clone(&self.database), Arc::clone(&self.name));
         blocking(&self.file, move || work(&database, &name)).await
@@ -149,18 +150,18 @@ impl Directory {
         .await
     }
 
-    pub(super) async fn known(&self) -> Result<BTreeSet<Known>, StoreError> {
+    pub(super) async fn known(&self) -> Result<BTreeSet<KnownPlugin>, StoreError> {
         self.with(move |database, name| {
             let read = database.begin_read()?;
             let mut known = BTreeSet::new();
             for entry in read.open_table(CHECKPOINTS)?.iter()? {
                 let (stored, _) = entry?;
                 let (pipeline, plugin, _) = stored.value();
-                known.insert(Known { pipeline: pipeline.to_owned(), plugin: plugin.to_owned() });
+                known.insert(KnownPlugin { pipeline: pipeline.to_owned(), plugin: plugin.to_owned() });
             }
             for entry in read.open_table(LETTERS)?.iter()? {
                 let (_, value) = entry?;
-                known.insert(Found::new(parse(value.value())?, name)?.known()?);
+                known.insert(FoundLetter::new(parse(value.value())?, name)?.known()?);
             }
             Ok(known)
         })
@@ -212,7 +213,11 @@ impl Directory {
         .await
     }
 
-    pub(super) async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+    pub(super) async fn dead_letters_kept(
+        &self,
+        pipeline: &str,
+        plugin: &str,
+    ) -> Result<StoredTotal, StoreError> {
         let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
@@ -232,7 +237,7 @@ impl Directory {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut matcher = Matcher::new(filter)?;
+        let mut matcher = LetterMatcher::new(filter)?;
         let after = after.unwrap_or_default().to_owned();
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
@@ -245,7 +250,7 @@ impl Directory {
                 if id.value() == after {
                     continue;
                 }
-                let found = Found::new(parse(value.value())?, name)?;
+                let found = FoundLetter::new(parse(value.value())?, name)?;
                 if found.is_wanted(&mut matcher)? {
                     letters.push(found.decode(None)?);
                 }
@@ -260,7 +265,7 @@ impl Directory {
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
             let Some(found) = table.get(&*id)? else { return Ok(None) };
-            Ok(Some(Found::new(parse(found.value())?, name)?.decode(None)?))
+            Ok(Some(FoundLetter::new(parse(found.value())?, name)?.decode(None)?))
         })
         .await
     }
@@ -318,11 +323,11 @@ impl Directory {
         .await
     }
 
-    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
         let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
         self.with(move |database, _| {
             let table = database.begin_read()?.open_table(STATES)?;
-            let mut kept = Kept::default();
+            let mut kept = StoredTotal::default();
             for entry in table.range((&*pipeline, &*plugin, "")..)? {
                 let (of, value) = entry?;
                 let (its_pipeline, its_plugin, key) = of.value();
@@ -330,7 +335,7 @@ impl Directory {
                     break;
                 }
                 let bytes = u64::try_from(key.len() + value.value().len()).unwrap_or(u64::MAX);
-                kept = Kept { entries: kept.entries + 1, bytes: kept.bytes.saturating_add(bytes) };
+                kept = StoredTotal { entries: kept.entries + 1, bytes: kept.bytes.saturating_add(bytes) };
             }
             Ok(kept)
         })
@@ -383,7 +388,7 @@ fn state_key(of: &StateKey) -> (&str, &str, &str) {
 
 /// That others may change what the store is in, if that is what is wrong.
 fn exposed(error: std::io::Error) -> Result<StoreError, std::io::Error> {
-    error.downcast::<own::Exposed>().map(StoreError::from)
+    error.downcast::<own::ExposedFile>().map(StoreError::from)
 }
 
 /// Opens the file, or makes one that nobody else may read: dead letters hold whole documents.
@@ -397,7 +402,7 @@ fn open_file(path: &Path) -> Result<Database, DatabaseError> {
 }
 
 /// Makes the tables where there are none, and looks at the format.
-fn prepare(database: &Database, file: &Path) -> Result<(), Failure> {
+fn prepare(database: &Database, file: &Path) -> Result<(), RedbFailure> {
     // A commit is on the disk when it returns: redb's durability where nothing is said.
     let write = database.begin_write()?;
     {
@@ -418,13 +423,13 @@ fn prepare(database: &Database, file: &Path) -> Result<(), Failure> {
 
 async fn blocking<T: Send + 'static>(
     file: &Path,
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    work: impl FnOnce() -> Result<T, RedbFailure> + Send + 'static,
 ) -> Result<T, StoreError> {
     let file: PathBuf = file.to_owned();
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(Failure::Store(error))) => Err(error),
-        Ok(Err(Failure::Redb(error))) => Err(told(file, &error)),
+        Ok(Err(RedbFailure::Store(error))) => Err(error),
+        Ok(Err(RedbFailure::Redb(error))) => Err(told(file, &error)),
         // redb takes what is in its file for its own, and may stumble over what is not.
         Err(error) if error.is_panic() => {
             Err(StoreError::DamagedFile { file, reason: "redb cannot make sense of it".to_owned() })

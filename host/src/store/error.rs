@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::own::Exposed;
+use crate::own::ExposedFile;
 use crate::own_database::own_database;
 use crate::selection::PatternError;
 
@@ -25,7 +25,7 @@ pub enum StoreError {
     #[error("there is no store in {}. help: pass the store that the host uses (--store file:DIR)", directory.display())]
     Absent { directory: PathBuf },
     #[error("the store cannot be used: {0}")]
-    Exposed(#[from] Exposed),
+    Exposed(#[from] ExposedFile),
     #[error(
         "another gtm-host has the store {} open, and two hosts on one file store would overwrite each other's progress. Stop \
          that one, give each its own directory, or share the store of the cluster (--store mongodb)",

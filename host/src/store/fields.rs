@@ -8,7 +8,7 @@ use super::StoreError;
 pub(super) const VERSION: i64 = 1;
 
 /// A document of the store, and how to speak of it.
-pub(super) struct Fields<'a> {
+pub(super) struct StoredFields<'a> {
     pub(super) document: &'a RawDocument,
     /// `the checkpoint of x in y`
     pub(super) what: String,
@@ -16,7 +16,7 @@ pub(super) struct Fields<'a> {
     pub(super) lost: &'static str,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> StoredFields<'a> {
     pub(super) fn damaged(&self, reason: impl ToString) -> StoreError {
         StoreError::Damaged {
             what: self.what.clone(),

@@ -4,15 +4,15 @@ use bson::oid::ObjectId;
 use bson::raw::cstr;
 use bson::{DateTime, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 
-use super::dead_letter::{Head, Matcher};
-use super::fields::{Fields, VERSION};
-use super::{DeadLetter, DeadLetterKind, Kept, Known, StoreError, op_document};
+use super::dead_letter::{LetterHead, LetterMatcher};
+use super::fields::{StoredFields, VERSION};
+use super::{DeadLetter, DeadLetterKind, KnownPlugin, StoreError, StoredTotal, op_document};
 
 const LOST: &str = "the op that it holds is handled by nobody";
 
 /// Where the op of a letter is that does not fit into its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(super) struct LetterParts {
     /// Tells the pieces of one writing from those of another.
     pub(super) write: ObjectId,
     pub(super) count: u32,
@@ -47,7 +47,7 @@ pub(super) fn whole(letter: &DeadLetter, op: &RawDocument) -> RawDocumentBuf {
 }
 
 /// A letter whose op is in pieces.
-pub(super) fn in_parts(letter: &DeadLetter, Parts { write, count }: Parts) -> RawDocumentBuf {
+pub(super) fn in_parts(letter: &DeadLetter, LetterParts { write, count }: LetterParts) -> RawDocumentBuf {
     let mut document = encode(letter);
     document.append(cstr!("parts"), rawdoc! { "write": write, "count": i64::from(count) });
     document
@@ -59,13 +59,13 @@ pub(super) struct Count<'a> {
     pipeline: &'a str,
     plugin: &'a str,
     store: &'a str,
-    kept: Kept,
+    kept: StoredTotal,
     unreadable: Option<(u64, StoreError)>,
 }
 
 impl<'a> Count<'a> {
     pub(super) fn new(pipeline: &'a str, plugin: &'a str, store: &'a str) -> Self {
-        Self { pipeline, plugin, store, kept: Kept::default(), unreadable: None }
+        Self { pipeline, plugin, store, kept: StoredTotal::default(), unreadable: None }
     }
 
     pub(super) fn add(&mut self, letter: &[u8]) {
@@ -77,7 +77,7 @@ impl<'a> Count<'a> {
                 reason: error.to_string(),
                 lost: LOST,
             })?;
-            Found::new(document, store)?.size_of(pipeline, plugin)
+            FoundLetter::new(document, store)?.size_of(pipeline, plugin)
         };
         let bytes = match read() {
             Ok(None) => return,
@@ -91,7 +91,7 @@ impl<'a> Count<'a> {
         self.kept.bytes = self.kept.bytes.saturating_add(bytes);
     }
 
-    pub(super) fn kept(self) -> Kept {
+    pub(super) fn kept(self) -> StoredTotal {
         if let Some((count, error)) = self.unreadable {
             tracing::warn!(
                 plugin = self.plugin,
@@ -104,25 +104,25 @@ impl<'a> Count<'a> {
 }
 
 /// A letter that was found.
-pub(super) struct Found<'a>(Fields<'a>);
+pub(super) struct FoundLetter<'a>(StoredFields<'a>);
 
-impl<'a> Found<'a> {
+impl<'a> FoundLetter<'a> {
     /// Of which plugin it is.
-    pub(super) fn known(&self) -> Result<Known, StoreError> {
+    pub(super) fn known(&self) -> Result<KnownPlugin, StoreError> {
         let text = |key| self.0.text(key).map(str::to_owned);
-        Ok(Known { pipeline: text("pipeline")?, plugin: text("plugin")? })
+        Ok(KnownPlugin { pipeline: text("pipeline")?, plugin: text("plugin")? })
     }
 
     pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {
         let id = document.get_str("_id").unwrap_or("without an id");
-        let fields = Fields { document, what: format!("the dead letter {id}"), store, lost: LOST };
+        let fields = StoredFields { document, what: format!("the dead letter {id}"), store, lost: LOST };
         fields.check_version()?;
         Ok(Self(fields))
     }
 
-    pub(super) fn is_wanted(&self, matcher: &mut Matcher) -> Result<bool, StoreError> {
+    pub(super) fn is_wanted(&self, matcher: &mut LetterMatcher) -> Result<bool, StoreError> {
         let Self(fields) = self;
-        Ok(matcher.matches(&Head {
+        Ok(matcher.matches(&LetterHead {
             pipeline: fields.text("pipeline")?,
             plugin: fields.text("plugin")?,
             database: fields.text("database")?,
@@ -146,14 +146,14 @@ impl<'a> Found<'a> {
     }
 
     /// Where its op is, if not in it.
-    pub(super) fn parts(&self) -> Result<Option<Parts>, StoreError> {
+    pub(super) fn parts(&self) -> Result<Option<LetterParts>, StoreError> {
         let Self(fields) = self;
         let Some(value) = fields.find("parts")? else { return Ok(None) };
         let document = value.as_document().ok_or_else(|| fields.wrong("parts", "a document"))?;
-        let fields = Fields { document, what: fields.what.clone(), ..*fields };
+        let fields = StoredFields { document, what: fields.what.clone(), ..*fields };
         let write = fields.value("write")?.as_object_id();
         let write = write.ok_or_else(|| fields.wrong("write", "an ObjectId"))?;
-        Ok(Some(Parts { write, count: op_document::u32_of(&fields, "count")? }))
+        Ok(Some(LetterParts { write, count: op_document::u32_of(&fields, "count")? }))
     }
 
     /// `parts`: its op as a document, if that is not in it.
@@ -166,7 +166,7 @@ impl<'a> Found<'a> {
                 _ => return Err(fields.wrong("op", "a document")),
             },
         };
-        let op = op_document::decode(&Fields { document: op, what: fields.what.clone(), ..*fields })?;
+        let op = op_document::decode(&StoredFields { document: op, what: fields.what.clone(), ..*fields })?;
         Ok(DeadLetter {
             id: fields.text("_id")?.to_owned(),
             pipeline: fields.text("pipeline")?.to_owned(),

@@ -24,17 +24,17 @@ use mongodb::Client;
 use crate::text::quoted;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
-use cluster::Cluster;
+use cluster::ClusterStore;
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
-use directory::Directory;
+use directory::DirectoryStore;
 pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
-pub use room::{Kept, NoRoom, Room};
+pub use room::{Room, StoreFull, StoredTotal};
 pub use state::StateKey;
 
 /// A plugin that a store has something of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Known {
+pub struct KnownPlugin {
     /// The name of the pipeline.
     pub pipeline: String,
     /// The name of the plugin.
@@ -49,8 +49,8 @@ pub struct Store {
 
 #[derive(Clone)]
 enum Backend {
-    Cluster(Cluster),
-    Directory(Directory),
+    Cluster(ClusterStore),
+    Directory(DirectoryStore),
     None,
 }
 
@@ -72,8 +72,8 @@ impl Store {
     /// The directory cannot be used, another host has it open, or its file is damaged or of another format.
     pub async fn open(kind: &StoreKind, client: &Client) -> Result<Self, StoreError> {
         let backend = match kind {
-            StoreKind::Mongodb => Backend::Cluster(Cluster::new(client)),
-            StoreKind::File(directory) => Backend::Directory(Directory::open(directory).await?),
+            StoreKind::Mongodb => Backend::Cluster(ClusterStore::new(client)),
+            StoreKind::File(directory) => Backend::Directory(DirectoryStore::open(directory).await?),
             StoreKind::None => Backend::None,
         };
         Ok(Self { backend })
@@ -85,7 +85,7 @@ impl Store {
     /// [`StoreError::Absent`]: there is none in the directory. Else as [`open`](Self::open).
     pub async fn open_existing(kind: &StoreKind, client: &Client) -> Result<Self, StoreError> {
         match kind {
-            StoreKind::File(directory) if !Directory::is_in(directory) => {
+            StoreKind::File(directory) if !DirectoryStore::is_in(directory) => {
                 Err(StoreError::Absent { directory: directory.clone() })
             }
             _ => Self::open(kind, client).await,
@@ -146,7 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn known(&self) -> Result<BTreeSet<Known>, StoreError> {
+    pub async fn known(&self) -> Result<BTreeSet<KnownPlugin>, StoreError> {
         ask!(self, known(), BTreeSet::new())
     }
 
@@ -200,8 +200,8 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
-        ask!(self, dead_letters_kept(pipeline, plugin), Kept::default())
+    pub async fn dead_letters_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
+        ask!(self, dead_letters_kept(pipeline, plugin), StoredTotal::default())
     }
 
     /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
@@ -271,8 +271,8 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<Kept, StoreError> {
-        ask!(self, state_kept(pipeline, plugin), Kept::default())
+    pub async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
+        ask!(self, state_kept(pipeline, plugin), StoredTotal::default())
     }
 
     /// Has a plugin keep this; none: nothing any more.

@@ -8,8 +8,8 @@ use bson::{RawBinaryRef, RawBsonRef, RawDocumentBuf, rawdoc};
 use bytes::Bytes;
 
 use super::StoreError;
-use super::fields::Fields;
-use crate::op::{Namespace, Op, Origin, Place, Timestamp, Transaction};
+use super::fields::StoredFields;
+use crate::op::{Namespace, Op, OpPlace, Origin, Timestamp, Transaction};
 
 const ORIGINS: [(Origin, &str); 4] = [
     (Origin::Oplog, "oplog"),
@@ -29,9 +29,9 @@ pub(super) fn encode(op: &Op) -> RawDocumentBuf {
         document.append(cstr!("origin"), *origin);
     }
     match &op.place {
-        Place::Index(index) => document.append(cstr!("place"), i64::from(*index)),
-        Place::Token(token) => document.append(cstr!("place"), &**token),
-        Place::Document => {}
+        OpPlace::Index(index) => document.append(cstr!("place"), i64::from(*index)),
+        OpPlace::Token(token) => document.append(cstr!("place"), &**token),
+        OpPlace::Document => {}
     }
     if let Some(time) = op.wall_time {
         document.append(cstr!("wallTime"), bson::DateTime::from_millis(time.cast_signed()));
@@ -57,7 +57,7 @@ pub(super) fn encode(op: &Op) -> RawDocumentBuf {
     document
 }
 
-pub(super) fn decode(fields: &Fields<'_>) -> Result<Op, StoreError> {
+pub(super) fn decode(fields: &StoredFields<'_>) -> Result<Op, StoreError> {
     let timestamp = fields.value("timestamp")?.as_timestamp();
     let origin = fields.text("origin")?;
     let bytes = |name: &str| {
@@ -69,15 +69,15 @@ pub(super) fn decode(fields: &Fields<'_>) -> Result<Op, StoreError> {
         })
     };
     let place = match fields.find("place")? {
-        None => Place::Document,
-        Some(RawBsonRef::String(token)) => Place::Token(token.into()),
-        Some(_) => Place::Index(u32_of(fields, "place")?),
+        None => OpPlace::Document,
+        Some(RawBsonRef::String(token)) => OpPlace::Token(token.into()),
+        Some(_) => OpPlace::Index(u32_of(fields, "place")?),
     };
     let transaction = match fields.find("transaction")? {
         None => None,
         Some(value) => {
             let document = value.as_document().ok_or_else(|| fields.wrong("transaction", "a document"))?;
-            let fields = Fields { document, what: fields.what.clone(), ..*fields };
+            let fields = StoredFields { document, what: fields.what.clone(), ..*fields };
             Some(Transaction { id: fields.text("id")?.into(), index: u32_of(&fields, "index")? })
         }
     };
@@ -105,7 +105,7 @@ pub(super) fn decode(fields: &Fields<'_>) -> Result<Op, StoreError> {
     })
 }
 
-pub(super) fn u32_of(fields: &Fields<'_>, name: &str) -> Result<u32, StoreError> {
+pub(super) fn u32_of(fields: &StoredFields<'_>, name: &str) -> Result<u32, StoreError> {
     u32::try_from(fields.integer(name)?)
         .map_err(|_| fields.wrong(name, "a whole number from 0 to 4294967295"))
 }

@@ -6,7 +6,7 @@ use super::{CheckpointKey, Store, StoreError};
 use crate::source::snapshot::{KeptSnapshot, ProgressStore};
 
 /// The progress of one snapshot.
-struct Progress {
+struct StoredProgress {
     store: Store,
     key: CheckpointKey,
 }
@@ -14,11 +14,11 @@ struct Progress {
 impl Store {
     /// Where the progress of this plugin's snapshot is kept.
     pub fn progress(&self, key: CheckpointKey) -> Arc<dyn ProgressStore> {
-        Arc::new(Progress { store: self.clone(), key })
+        Arc::new(StoredProgress { store: self.clone(), key })
     }
 }
 
-impl std::fmt::Debug for Progress {
+impl std::fmt::Debug for StoredProgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.key.fmt(f)
     }
@@ -28,7 +28,7 @@ fn boxed(error: StoreError) -> Box<dyn std::error::Error + Send + Sync> {
     error.into()
 }
 
-impl ProgressStore for Progress {
+impl ProgressStore for StoredProgress {
     fn read(&self) -> KeptSnapshot<'_, Option<Vec<u8>>> {
         Box::pin(async { self.store.snapshot_progress(&self.key).await.map_err(boxed) })
     }

@@ -17,20 +17,20 @@ const TIMES: u32 = 20;
 
 /// What a plugin keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredTotal {
     /// So many entries.
     pub entries: u64,
     /// Which hold so many bytes.
     pub bytes: u64,
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for StoredTotal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.entries, ByteSize::b(self.bytes).display().iec())
     }
 }
 
-impl Kept {
+impl StoredTotal {
     /// What there is with one more entry of so many bytes.
     fn and(self, bytes: u64) -> Self {
         Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
@@ -58,7 +58,7 @@ pub struct Room {
 
 #[derive(Clone, Copy, Debug)]
 struct Counted {
-    kept: Kept,
+    kept: StoredTotal,
     /// When it is counted again, where there is no room.
     again: Instant,
     /// Nothing was added since.
@@ -67,10 +67,10 @@ struct Counted {
 
 /// Why there is no room.
 #[derive(Debug, thiserror::Error)]
-pub enum NoRoom {
+pub enum StoreFull {
     /// This is kept, and no more may be.
     #[error("as much is kept as may be: {0}")]
-    Full(Kept),
+    Full(StoredTotal),
     /// What is kept cannot be counted.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,13 +85,13 @@ impl Room {
     /// Takes the room for one more entry of so many bytes, of which at most `most` may be kept; `count` counts what is.
     ///
     /// # Errors
-    /// See [`NoRoom`].
+    /// See [`StoreFull`].
     pub async fn take(
         &self,
-        most: Kept,
+        most: StoredTotal,
         bytes: u64,
-        count: impl Future<Output = Result<Kept, StoreError>>,
-    ) -> Result<(), NoRoom> {
+        count: impl Future<Output = Result<StoredTotal, StoreError>>,
+    ) -> Result<(), StoreFull> {
         let mut counted = self.counted.lock().await;
         let is_right = |counted: &Counted| {
             counted.kept.has_room(most, bytes) || (counted.is_exact && Instant::now() < counted.again)
@@ -110,7 +110,7 @@ impl Room {
             Ok(())
         } else {
             *counted = Some(Counted { kept, again, is_exact: true });
-            Err(NoRoom::Full(kept))
+            Err(StoreFull::Full(kept))
         }
     }
 }
@@ -121,24 +121,25 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_many_entries_and_bytes_and_for_one_in_any_case() {
-        let most = Kept { entries: 3, bytes: 100 };
-        let has = |entries, bytes, more| Kept { entries, bytes }.has_room(most, more);
+        let most = StoredTotal { entries: 3, bytes: 100 };
+        let has = |entries, bytes, more| StoredTotal { entries, bytes }.has_room(most, more);
         assert!(has(2, 50, 50) && has(0, 0, 1000));
         assert!(!has(3, 50, 1) && !has(2, 50, 51));
-        assert!(Kept { entries: 1 << 40, bytes: 1 << 50 }.has_room(Kept::default(), 1));
+        assert!(StoredTotal { entries: 1 << 40, bytes: 1 << 50 }.has_room(StoredTotal::default(), 1));
     }
 
     #[tokio::test]
     async fn it_is_counted_again_only_where_there_seems_to_be_no_room() {
-        let (room, most) = (Room::default(), Kept { entries: 10, bytes: 100 });
-        let never = async || -> Result<Kept, StoreError> { panic!("it is counted") };
-        room.take(most, 40, async { Ok(Kept { entries: 1, bytes: 20 }) }).await.unwrap();
+        let (room, most) = (Room::default(), StoredTotal { entries: 10, bytes: 100 });
+        let never = async || -> Result<StoredTotal, StoreError> { panic!("it is counted") };
+        room.take(most, 40, async { Ok(StoredTotal { entries: 1, bytes: 20 }) }).await.unwrap();
         room.take(most, 40, never()).await.unwrap();
         // Both replaced the first one.
-        room.take(most, 40, async { Ok(Kept { entries: 1, bytes: 40 }) }).await.unwrap();
-        let full = room.take(most, 40, async { Ok(Kept { entries: 3, bytes: 99 }) }).await.unwrap_err();
-        assert!(matches!(full, NoRoom::Full(Kept { bytes: 99, .. })), "{full}");
-        assert!(matches!(room.take(most, 2, never()).await, Err(NoRoom::Full(_))), "not for each call");
+        room.take(most, 40, async { Ok(StoredTotal { entries: 1, bytes: 40 }) }).await.unwrap();
+        let full =
+            room.take(most, 40, async { Ok(StoredTotal { entries: 3, bytes: 99 }) }).await.unwrap_err();
+        assert!(matches!(full, StoreFull::Full(StoredTotal { bytes: 99, .. })), "{full}");
+        assert!(matches!(room.take(most, 2, never()).await, Err(StoreFull::Full(_))), "not for each call");
         room.take(most, 1, never()).await.unwrap();
     }
 }

@@ -85,7 +85,7 @@ impl Group {
     }
 
     fn point(&self, op: &Op) -> Option<&Point> {
-        self.ring.get(&Key { namespace: &op.namespace, document_key: op.document_key.as_deref() })
+        self.ring.get(&RingKey { namespace: &op.namespace, document_key: op.document_key.as_deref() })
     }
 
     /// All workers, sorted.
@@ -100,12 +100,12 @@ impl Group {
 }
 
 /// What an op is placed on the ring by.
-struct Key<'a> {
+struct RingKey<'a> {
     namespace: &'a Namespace,
     document_key: Option<&'a [u8]>,
 }
 
-impl Hash for Key<'_> {
+impl Hash for RingKey<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.namespace.database.as_bytes());
         // No database has it in its name, so that no two namespaces are written the same.

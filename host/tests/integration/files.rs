@@ -7,17 +7,17 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
+use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
 use gtm_host::selection::Selection;
 use gtm_host::source::Skip;
-use gtm_host::source::file::{Contents, FileError, Files, FileOptions, Report};
+use gtm_host::source::file::{FileContents, FileError, FileOptions, FileSource, FileSourceReport};
 use tempfile::TempDir;
 
 /// What came of some files.
 #[derive(Debug)]
 pub struct Outcome {
     pub ops: Vec<Op>,
-    pub report: Report,
+    pub report: FileSourceReport,
     pub error: Option<FileError>,
 }
 
@@ -34,7 +34,7 @@ impl Outcome {
 }
 
 pub async fn read_with(paths: Vec<PathBuf>, selection: Selection, options: FileOptions) -> Outcome {
-    let mut files = Files::open(paths, selection, options).unwrap();
+    let mut files = FileSource::open(paths, selection, options).unwrap();
     let (mut ops, mut error) = (Vec::new(), None);
     loop {
         match files.next().await {
@@ -130,11 +130,14 @@ async fn however_it_is_written_it_is_the_same() {
             for outcome in [read_bytes(&bytes).await, read_pipe(bytes).await] {
                 assert!(outcome.error.is_none(), "{form}, {way}: {outcome:?}");
                 assert_eq!(outcome.ids(), expected, "{form}, {way}");
-                assert_eq!(outcome.report.files[0].contents, Contents::Oplog);
+                assert_eq!(outcome.report.files[0].contents, FileContents::Oplog);
                 assert_eq!(outcome.report.files[0].documents, 40);
                 assert_eq!(outcome.report.totals.position, at(40));
                 let op = &outcome.ops[39];
-                assert_eq!((op.timestamp, op.origin, &op.place), (at(40), Origin::Replay, &Place::Index(0)));
+                assert_eq!(
+                    (op.timestamp, op.origin, &op.place),
+                    (at(40), Origin::Replay, &OpPlace::Index(0))
+                );
                 let document =
                     RawDocumentBuf::try_from(entries[39].get_document("o").unwrap().clone()).unwrap();
                 assert_eq!(op.full_document.as_deref(), Some(document.as_bytes()), "{form}, {way}");
@@ -179,7 +182,7 @@ async fn documents_of_a_collection_are_inserts() {
     let op = &outcome.ops[1];
     assert_eq!(op.namespace.to_string(), "shop.orders/2026");
     assert_eq!((op.timestamp, op.operation_type), (Timestamp::default(), OperationType::Insert));
-    assert_eq!((op.origin, &op.place), (Origin::Replay, &Place::Document));
+    assert_eq!((op.origin, &op.place), (Origin::Replay, &OpPlace::Document));
     let document = bson::serialize_to_vec(&doc! { "a": 1, "_id": 2 }).unwrap();
     assert_eq!(op.full_document.as_deref(), Some(&document[..]));
     let contents: Vec<_> = outcome.report.files.iter().map(|file| &file.contents).collect();
@@ -187,11 +190,11 @@ async fn documents_of_a_collection_are_inserts() {
         matches!(
             contents[..],
             [
-                Contents::Collection(_),
-                Contents::Metadata,
-                Contents::Metadata,
-                Contents::Collection(_),
-                Contents::Nothing
+                FileContents::Collection(_),
+                FileContents::Metadata,
+                FileContents::Metadata,
+                FileContents::Collection(_),
+                FileContents::Nothing
             ]
         ),
         "{contents:?}"
@@ -320,7 +323,8 @@ async fn what_nobody_wants_is_counted_and_what_is_wanted_is_given_in_batches() {
         entries.push(entry);
     }
     let path = write(&folder, "oplog.bson", &dump(&entries));
-    let mut files = Files::open(vec![path.clone()], Selection::everything(), FileOptions::default()).unwrap();
+    let mut files =
+        FileSource::open(vec![path.clone()], Selection::everything(), FileOptions::default()).unwrap();
     let mut count = 0;
     loop {
         // Cancelled again and again, it loses nothing.
@@ -389,7 +393,7 @@ async fn what_is_not_there_is_said_before_anything_is_read() {
     let there = write(&folder, "there.bson", &dump(&[insert(1)]));
     let open = |path: &Path| {
         let paths = vec![there.clone(), path.to_owned()];
-        Files::open(paths, Selection::everything(), FileOptions::default()).unwrap_err().to_string()
+        FileSource::open(paths, Selection::everything(), FileOptions::default()).unwrap_err().to_string()
     };
     assert!(open(&folder.path().join("missing.bson")).contains("missing.bson cannot be read: No such file"));
     assert!(open(folder.path()).ends_with("/*.bson"), "{}", open(folder.path()));

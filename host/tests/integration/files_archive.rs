@@ -2,8 +2,8 @@
 
 use bson::{Document, doc};
 use crc::{CRC_64_XZ, Crc};
-use gtm_host::op::{OperationType, Place, Timestamp};
-use gtm_host::source::file::{Contents, FileError};
+use gtm_host::op::{OpPlace, OperationType, Timestamp};
+use gtm_host::source::file::{FileContents, FileError};
 
 use crate::files::{Outcome, at, dump, gzip, insert, read_bytes};
 
@@ -68,13 +68,13 @@ async fn collections_and_the_oplog_are_read() {
         assert!(outcome.error.is_none(), "{}", outcome.said());
         assert_eq!(outcome.ids(), [1, 2, 7, 3, 10, 20]);
         let [first, .., last] = &outcome.ops[..] else { panic!("{outcome:?}") };
-        assert_eq!((first.namespace.to_string().as_str(), &first.place), ("shop.orders", &Place::Document));
+        assert_eq!((first.namespace.to_string().as_str(), &first.place), ("shop.orders", &OpPlace::Document));
         assert_eq!((first.operation_type, first.timestamp), (OperationType::Insert, Timestamp::default()));
         assert_eq!(first.full_document.as_deref(), Some(&dump(&documents(&[1]))[..]));
         assert_eq!(outcome.ops[2].namespace.to_string(), "shop.users");
-        assert_eq!((last.timestamp, &last.place), (at(2), &Place::Index(0)));
+        assert_eq!((last.timestamp, &last.place), (at(2), &OpPlace::Index(0)));
         let report = &outcome.report;
-        assert_eq!((&report.files[0].contents, report.files[0].documents), (&Contents::Archive, 7));
+        assert_eq!((&report.files[0].contents, report.files[0].documents), (&FileContents::Archive, 7));
         assert_eq!(
             (report.totals.unwanted, report.totals.position),
             (1, at(2)),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use flate2::write::ZlibEncoder;
-use gtm_host::source::file::{Contents, FileError};
+use gtm_host::source::file::{FileContents, FileError};
 
 use crate::files::{dump, insert, read, read_bytes, write};
 
@@ -51,7 +51,7 @@ async fn each_compression_is_known_by_its_bytes() {
             write(&folder, &format!("shop/orders.bson.{name}"), &compress(&dump(&[bson::doc! { "_id": 5 }])));
         let outcome = read(vec![path]).await;
         assert_eq!(outcome.ids(), [5], "{name}: {}", outcome.said());
-        assert!(matches!(outcome.report.files[0].contents, Contents::Collection(_)));
+        assert!(matches!(outcome.report.files[0].contents, FileContents::Collection(_)));
         let twice = read_bytes(&compress(&zstd(&plain))).await;
         assert!(twice.said().contains("compressed twice"), "{}", twice.said());
     }

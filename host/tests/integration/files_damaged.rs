@@ -2,7 +2,7 @@
 //! the place.
 
 use bson::doc;
-use gtm_host::source::file::{Contents, FileError, FilePlace};
+use gtm_host::source::file::{FileContents, FileError, FilePlace};
 
 use crate::files::{Outcome, at, dump, gzip, insert, read, read_bytes, write};
 
@@ -163,7 +163,7 @@ async fn a_file_that_is_no_dump_is_named() {
     for nothing in [&b""[..], b" \n", &gzip(b"")] {
         let outcome = read_bytes(nothing).await;
         assert!(outcome.error.is_none(), "{}", outcome.said());
-        assert_eq!(outcome.report.files[0].contents, Contents::Nothing);
+        assert_eq!(outcome.report.files[0].contents, FileContents::Nothing);
     }
 }
 

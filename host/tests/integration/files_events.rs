@@ -4,10 +4,10 @@ use std::path::Path;
 
 use bson::{Bson, Document, RawDocument, Timestamp, doc};
 use gtm_host::extended_json::{Form, write_op};
-use gtm_host::op::{Op, Origin, Place};
+use gtm_host::op::{Op, OpPlace, Origin};
 use gtm_host::selection::Selection;
 use gtm_host::source::Skip;
-use gtm_host::source::file::{Contents, FileError, FileOptions};
+use gtm_host::source::file::{FileContents, FileError, FileOptions};
 use serde_json::Value;
 
 use crate::files::{Outcome, at, dump, gzip, read, read_bytes, read_with, write};
@@ -103,7 +103,7 @@ async fn however_they_are_written_they_are_the_same() {
     let op = &expected.ops[1];
     assert_eq!(
         (op.timestamp, op.origin, &op.place),
-        (at(2), Origin::Replay, &Place::Token("82000002".into()))
+        (at(2), Origin::Replay, &OpPlace::Token("82000002".into()))
     );
     assert_eq!((op.wall_time, op.namespace.to_string().as_str()), (Some(1_700_000_000_123), "shop.orders"));
     assert!(op.full_document.is_none() && op.update_description.is_some());
@@ -117,7 +117,7 @@ async fn however_they_are_written_they_are_the_same() {
             let report = &outcome.report;
             assert_eq!(
                 (&report.files[0].contents, report.files[0].documents),
-                (&Contents::Events, 6),
+                (&FileContents::Events, 6),
                 "{form}"
             );
             assert_eq!((report.totals.position, report.totals.corrupt), (at(6), 0), "{form}");
@@ -161,7 +161,7 @@ async fn what_is_no_event_among_events_is_counted() {
         {"_id":{"_data":"8201"},"operationType":"insert"}"#;
     let outcome = read_bytes(lost.as_bytes()).await;
     assert_eq!(outcome.ids(), [3, 4], "{}", outcome.said());
-    assert_eq!(outcome.ops[0].place, Place::Document);
+    assert_eq!(outcome.ops[0].place, OpPlace::Document);
     assert_eq!(outcome.report.totals.skipped[&Skip::BadDelta], 1);
     assert_eq!(outcome.report.totals.skipped[&Skip::Malformed], 1);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
-use gtm_host::lease::{Holder, Lease, LeaseError, LeaseKey, Waiting};
+use gtm_host::lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
 use mongodb::{Client, Collection};
 use xtask::testbed::Server;
 
@@ -51,18 +51,18 @@ impl Scene {
         let (sender, waits) = tokio::sync::oneshot::channel();
         let mut sender = Some(sender);
         let task = tokio::spawn(async move {
-            let on_wait = |waiting: Waiting<'_>| {
+            let on_wait = |waiting: LeaseWait<'_>| {
                 assert_eq!(waiting.at_most, TTL);
                 drop(sender.take().map(|sender| sender.send(waiting.holder.to_owned())));
             };
-            Lease::acquire(&client, &key, TTL, &Holder::new(), on_wait).await.unwrap()
+            Lease::acquire(&client, &key, TTL, &LeaseHolder::new(), on_wait).await.unwrap()
         });
         (task, waits)
     }
 }
 
 async fn acquire(client: &Client, key: &LeaseKey) -> Result<Lease, LeaseError> {
-    soon(Lease::acquire(client, key, TTL, &Holder::new(), |_| {})).await
+    soon(Lease::acquire(client, key, TTL, &LeaseHolder::new(), |_| {})).await
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
@@ -100,10 +100,11 @@ async fn a_lease_that_is_given_up_is_taken_at_once() {
     let client = &scene.client;
     // One that would live for an hour.
     let long = Duration::from_secs(3600);
-    let mut first = soon(Lease::acquire(client, &scene.key, long, &Holder::new(), |_| {})).await.unwrap();
+    let mut first =
+        soon(Lease::acquire(client, &scene.key, long, &LeaseHolder::new(), |_| {})).await.unwrap();
     let waiting = Arc::new(tokio::sync::Notify::new());
     let second = soon(async {
-        let other = Holder::new();
+        let other = LeaseHolder::new();
         let next = Lease::acquire(client, &scene.key, long, &other, |_| waiting.notify_one());
         let release = async {
             waiting.notified().await;
@@ -122,7 +123,7 @@ async fn a_lease_that_is_given_up_is_taken_at_once() {
 #[tokio::test]
 async fn what_a_holder_had_before_it_takes_again_immediately() {
     let scene = Scene::new().await;
-    let holder = Holder::new();
+    let holder = LeaseHolder::new();
     let long = Duration::from_secs(3600);
     let acquire = || soon(Lease::acquire(&scene.client, &scene.key, long, &holder, |_| panic!("it waits")));
     drop(acquire().await.unwrap());
@@ -135,7 +136,7 @@ async fn a_lone_host_has_its_lease_again_when_its_server_is_back() {
     let scene = Scene::new().await;
     let proxy = Proxy::start(scene.server.uri()).await;
     let client = Client::with_uri_str(proxy.uri()).await.unwrap();
-    let holder = Holder::new();
+    let holder = LeaseHolder::new();
     let mut lease = soon(Lease::acquire(&client, &scene.key, TTL, &holder, |_| {})).await.unwrap();
     proxy.cut();
     let error = soon(lease.lost()).await;
@@ -162,7 +163,7 @@ async fn a_holder_that_lives_on_this_machine_is_waited_for() {
     let long = Duration::from_secs(3600);
     let ended = doc! { "$set": { "process.started": 1_i64 } };
     scene.leases().update_one(scene.id(), ended).await.unwrap();
-    let holder = Holder::new();
+    let holder = LeaseHolder::new();
     let lease = soon(Lease::acquire(&scene.client, &scene.key, long, &holder, |_| {})).await.unwrap();
     assert_eq!(lease.epoch(), 3);
     let older_host = doc! { "$set": { "holder": "x", "epoch": 4_i64, "process.started": 1_i64 } };
@@ -246,7 +247,8 @@ async fn lose_answers(retries: &str) {
     second.release().await;
     // … and of one that renews it. The driver looks for a server that left it each half second only.
     let ttl = TTL * 4;
-    let mut third = soon(Lease::acquire(&client, &scene.key, ttl, &Holder::new(), |_| {})).await.unwrap();
+    let mut third =
+        soon(Lease::acquire(&client, &scene.key, ttl, &LeaseHolder::new(), |_| {})).await.unwrap();
     proxy.lose_answer_to("update");
     assert!(tokio::time::timeout(ttl, third.lost()).await.is_err(), "retryWrites={retries}");
     assert!(!proxy.is_to_lose());
@@ -272,7 +274,7 @@ async fn never_two_at_a_time() {
         let (uri, key, held) = (scene.server.uri().to_owned(), scene.key.clone(), held.clone());
         tokio::spawn(async move {
             let client = Client::with_uri_str(uri).await.unwrap();
-            let lease = Lease::acquire(&client, &key, TTL, &Holder::new(), |_| {}).await.unwrap();
+            let lease = Lease::acquire(&client, &key, TTL, &LeaseHolder::new(), |_| {}).await.unwrap();
             let (epoch, since) = (lease.epoch(), Instant::now());
             tokio::time::sleep(Duration::from_millis(50)).await;
             held.lock().unwrap().push((epoch, since, Instant::now()));

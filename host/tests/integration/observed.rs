@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 use gtm_host::admin::{Admin, AdminAddress, AdminClient};
-use gtm_host::delivery::{Control, Standing};
+use gtm_host::delivery::{HostActivity, HostControl};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use xtask::testbed::Server;
@@ -391,7 +391,7 @@ async fn mails_and_requests_are_counted_by_whether_they_arrived() {
 fn admin() -> (String, gtm_host::admin::Serving) {
     let admin = Admin::at_address(&"127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = admin.local_addr().expect("it listens by TCP").to_string();
-    let control = Control::new("shop", None, CancellationToken::new());
+    let control = HostControl::new("shop", None, CancellationToken::new());
     (address, admin.serve(control, Duration::from_secs(30)).unwrap())
 }
 
@@ -401,7 +401,7 @@ async fn it_answers_while_the_threads_of_plugins_are_busy() {
     let (address, _serving) = admin();
     assert_eq!(get(&address, "/health", None).0, 200);
     let client = AdminClient::new(&address.parse::<AdminAddress>().unwrap(), None).unwrap();
-    assert_eq!(client.status().unwrap().standing, Standing::Starting);
+    assert_eq!(client.status().unwrap().standing, HostActivity::Starting);
 }
 
 /// Whether the other end has closed this connection, once it has.

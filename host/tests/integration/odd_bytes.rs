@@ -4,7 +4,7 @@
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use gtm_host::extended_json::{Form, read_op, write_op};
 use gtm_host::op::Op;
-use gtm_host::plugin::{Engine, Failure, Filter, Handler, Plugin, PluginSetup, Services, Slot};
+use gtm_host::plugin::{Engine, Failure, Filter, Handler, Plugin, PluginHandle, PluginSetup, Services};
 use gtm_host::selection::Selection;
 use gtm_host::source::Reply;
 use gtm_host::source::oplog::entry::OplogEntry;
@@ -38,11 +38,11 @@ fn insert(namespace: &str, document: Document) -> Document {
     doc! { "op": "i", "ns": namespace, "o": document, "ts": ts }
 }
 
-fn audit_log() -> Slot {
+fn audit_log() -> PluginHandle {
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
     let setup = PluginSetup::new("audit_log", patient());
     let loaded = Plugin::load(&engine, plugin("audit_log").as_ref(), &setup).unwrap();
-    Slot::new(loaded, Services::default())
+    PluginHandle::new(loaded, Services::default())
 }
 
 #[tokio::test]
@@ -102,7 +102,10 @@ fn whatever_is_printed_is_read_again() {
             let Ok(document) = reply.as_document() else { continue };
             let Ok(entry) = OplogEntry::parse(document) else { continue };
             let mut ops: Vec<Op> = Vec::new();
-            OplogDecoder::new(Selection::everything()).of_file().read(&reply, document, &entry, &mut ops).unwrap();
+            OplogDecoder::new(Selection::everything())
+                .of_file()
+                .read(&reply, document, &entry, &mut ops)
+                .unwrap();
             for op in ops {
                 same_again(&op, &format!("byte {place} xor {change}"));
                 printed += 1;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bson::oid::ObjectId;
 use gtm_host::admin::{Admin, Serving};
-use gtm_host::delivery::Control;
+use gtm_host::delivery::HostControl;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use xtask::testbed::Server;
@@ -117,7 +117,7 @@ fn open_socket() -> (tempfile::TempDir, String, Serving) {
     for (path, mode) in [(directory.path(), 0o755), (&path, 0o666)] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
-    let control = Control::new("shop", None, CancellationToken::new());
+    let control = HostControl::new("shop", None, CancellationToken::new());
     let serving = admin.serve(control, std::time::Duration::from_secs(30)).unwrap();
     (directory, path.to_str().unwrap().to_owned(), serving)
 }

@@ -76,7 +76,8 @@ impl Updates {
         let before = self.queries.load(Ordering::Relaxed);
         let started = Instant::now();
         let oplog = mongodb::Namespace::new(&self.oplog.db, &self.oplog.coll);
-        let mut tail = OplogTailer::open(&self.client, &oplog, Selection::everything(), OplogStart::Oldest).await?;
+        let mut tail =
+            OplogTailer::open(&self.client, &oplog, Selection::everything(), OplogStart::Oldest).await?;
         let mut found = 0;
         while found < UPDATES {
             for op in tail.next().await? {

@@ -162,7 +162,7 @@ pub(in crate::cli) struct FilterArguments {
     operation: Option<OperationType>,
     /// Only those that the plugin rejected, or that failed
     #[arg(long, value_name = "KIND")]
-    kind: Option<Kind>,
+    kind: Option<LetterKindArgument>,
     /// Only those given up at this time or later, like 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
     since: Option<SystemTime>,
@@ -175,7 +175,7 @@ pub(in crate::cli) struct FilterArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
+enum LetterKindArgument {
     Rejected,
     Failed,
 }
@@ -189,8 +189,8 @@ impl FilterArguments {
             namespace: self.namespace.clone(),
             operation: self.operation,
             kind: self.kind.map(|kind| match kind {
-                Kind::Rejected => DeadLetterKind::Rejected,
-                Kind::Failed => DeadLetterKind::Failed,
+                LetterKindArgument::Rejected => DeadLetterKind::Rejected,
+                LetterKindArgument::Failed => DeadLetterKind::Failed,
             }),
             since: self.since,
             until: self.until,

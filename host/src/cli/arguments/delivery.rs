@@ -12,7 +12,7 @@ use gtm_host::delivery::Ordering;
 pub(in crate::cli) struct DeliveryArguments {
     /// Which ops are handled one after another; others at the same time [default: document]
     #[arg(long, env = "GTM_ORDERING", value_name = "ORDER")]
-    ordering: Option<Order>,
+    ordering: Option<OrderingArgument>,
 
     /// How many ops of a plugin are handled at the same time, each by an instance of its own [default: 4]
     #[arg(long, env = "GTM_LANES", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -33,7 +33,7 @@ pub(in crate::cli) struct DeliveryArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Order {
+enum OrderingArgument {
     /// Those of one document; a command waits for all ops before it, and all after it wait for it
     Document,
     /// Those of one namespace
@@ -55,13 +55,13 @@ impl DeliveryArguments {
     }
 }
 
-impl From<Order> for Ordering {
-    fn from(order: Order) -> Self {
+impl From<OrderingArgument> for Ordering {
+    fn from(order: OrderingArgument) -> Self {
         match order {
-            Order::Document => Self::Document,
-            Order::Namespace => Self::Namespace,
-            Order::Oplog => Self::Oplog,
-            Order::None => Self::None,
+            OrderingArgument::Document => Self::Document,
+            OrderingArgument::Namespace => Self::Namespace,
+            OrderingArgument::Oplog => Self::Oplog,
+            OrderingArgument::None => Self::None,
         }
     }
 }

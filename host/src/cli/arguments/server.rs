@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gtm_host::config::{Settings, Source};
+use gtm_host::config::{Settings, SourceSettings};
 use gtm_host::source::{HistoryLost, SourceKind, Start};
 
 use super::{Typed, overlay};
@@ -23,7 +23,7 @@ pub(in crate::cli) struct ServerArguments {
     /// What to read: the oplog, or a change stream; auto takes the oplog where this user may read it
     /// [default: auto]
     #[arg(long, env = "GTM_SOURCE", value_name = "KIND")]
-    source: Option<Kind>,
+    source: Option<SourceKindArgument>,
 
     /// The collection to tail as the oplog [default: local.oplog.rs]
     #[arg(long, env = "GTM_OPLOG", value_name = "DB.COLL")]
@@ -44,18 +44,18 @@ pub(in crate::cli) struct ServerArguments {
     /// What to do when changes cannot be read any more, because the server rolled them off or was
     /// restored [default: stop]
     #[arg(long, env = "GTM_ON_HISTORY_LOST", value_name = "POLICY")]
-    on_history_lost: Option<Policy>,
+    on_history_lost: Option<HistoryLostArgument>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
+enum SourceKindArgument {
     Auto,
     Oplog,
     ChangeStream,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Policy {
+enum HistoryLostArgument {
     /// End, and say what is lost
     Stop,
     /// Say it, and go on from the oldest change there is
@@ -75,7 +75,7 @@ impl ServerArguments {
     }
 
     pub(super) fn lay_over(&self, settings: &mut Settings) {
-        let source: &mut Source = &mut settings.source;
+        let source: &mut SourceSettings = &mut settings.source;
         // A file that is named here goes before a value in the settings file.
         if self.uri_file.is_some() {
             source.uri = None;
@@ -85,29 +85,29 @@ impl ServerArguments {
         overlay(&mut source.oplog, &self.oplog);
         source.snapshot |= self.snapshot;
         overlay(&mut source.start, &self.start);
-        let Source { kind, on_history_lost, .. } = source;
+        let SourceSettings { kind, on_history_lost, .. } = source;
         *kind = self.source.map_or(*kind, SourceKind::from);
         *on_history_lost = self.on_history_lost.map_or(*on_history_lost, HistoryLost::from);
     }
 }
 
-impl From<Kind> for SourceKind {
-    fn from(kind: Kind) -> Self {
+impl From<SourceKindArgument> for SourceKind {
+    fn from(kind: SourceKindArgument) -> Self {
         match kind {
-            Kind::Auto => Self::Auto,
-            Kind::Oplog => Self::Oplog,
-            Kind::ChangeStream => Self::ChangeStream,
+            SourceKindArgument::Auto => Self::Auto,
+            SourceKindArgument::Oplog => Self::Oplog,
+            SourceKindArgument::ChangeStream => Self::ChangeStream,
         }
     }
 }
 
-impl From<Policy> for HistoryLost {
-    fn from(policy: Policy) -> Self {
+impl From<HistoryLostArgument> for HistoryLost {
+    fn from(policy: HistoryLostArgument) -> Self {
         match policy {
-            Policy::Stop => Self::Stop,
-            Policy::RestartFromOldest => Self::RestartFromOldest,
-            Policy::RestartFromNow => Self::RestartFromNow,
-            Policy::Snapshot => Self::Snapshot,
+            HistoryLostArgument::Stop => Self::Stop,
+            HistoryLostArgument::RestartFromOldest => Self::RestartFromOldest,
+            HistoryLostArgument::RestartFromNow => Self::RestartFromNow,
+            HistoryLostArgument::Snapshot => Self::Snapshot,
         }
     }
 }

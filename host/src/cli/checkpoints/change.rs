@@ -8,7 +8,7 @@ use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
 use gtm_host::lease::{LeaseKey, holder};
 use gtm_host::op::Timestamp;
-use gtm_host::source::{Choice, Position, SourceError, Start};
+use gtm_host::source::{Position, ResolvedSource, SourceError, Start};
 use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreError, StoreKind};
 use gtm_host::text;
 use serde_json::json;
@@ -17,7 +17,7 @@ use super::{is_meant, object, typed};
 use crate::cli::arguments::{ChangeArguments, Format, SetArguments};
 use crate::cli::known;
 use crate::cli::output::{print_json, print_text};
-use crate::cli::server::{Server, client};
+use crate::cli::server::{FollowedServer, client};
 use crate::cli::usage::bail_usage;
 
 pub(super) async fn set(
@@ -53,7 +53,7 @@ pub(super) async fn set(
     let is_needed =
         matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
     let server = match is_needed {
-        true => Some(Server::find(settings, 1).await?),
+        true => Some(FollowedServer::find(settings, 1).await?),
         false => None,
     };
     let position = position(to, server.as_ref()).await?;
@@ -163,7 +163,7 @@ async fn refuse_if_live(
 }
 
 /// The place that is meant.
-async fn position(to: &Start, server: Option<&Server>) -> anyhow::Result<Position> {
+async fn position(to: &Start, server: Option<&FollowedServer>) -> anyhow::Result<Position> {
     Ok(match (to, server) {
         (Start::After(timestamp), _) => Position::OplogTime(*timestamp),
         (Start::AfterOp(timestamp, index), _) => Position::OplogOp(*timestamp, *index),
@@ -171,8 +171,8 @@ async fn position(to: &Start, server: Option<&Server>) -> anyhow::Result<Positio
         (Start::Resume(position), _) => position.clone(),
         (Start::Now, Some(server)) => Position::OplogTime(server.now().await?),
         (Start::Oldest, Some(server)) => match server.choice() {
-            Choice::Oplog(_) => Position::OplogTime(Timestamp::default()),
-            Choice::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
+            ResolvedSource::Oplog(_) => Position::OplogTime(Timestamp::default()),
+            ResolvedSource::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
         },
         (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),
     })
@@ -183,7 +183,7 @@ async fn moved(
     key: &CheckpointKey,
     before: Option<&Checkpoint>,
     position: &Position,
-    server: Option<&Server>,
+    server: Option<&FollowedServer>,
     store: &Store,
 ) -> Result<Checkpoint, StoreError> {
     let workers = match before {
@@ -194,7 +194,7 @@ async fn moved(
             others.into_iter().find_map(|(_, other)| other.workers).filter(|_| key.worker.is_some())
         }
     };
-    let deployment = server.map(Server::deployment);
+    let deployment = server.map(FollowedServer::deployment);
     let deployment = deployment.or_else(|| before.map(|before| before.deployment.clone()));
     Ok(Checkpoint {
         deployment: deployment.unwrap_or_default(),

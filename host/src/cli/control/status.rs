@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::{Style, Term};
 use gtm_host::config::Settings;
-use gtm_host::delivery::{HostStatus, PluginState, PluginStatus, Standing};
+use gtm_host::delivery::{HostActivity, HostStatus, PluginState, PluginStatus};
 use gtm_host::source::{SourceState, SourceStatus};
 use gtm_host::text::line;
 
@@ -176,10 +176,10 @@ fn style(state: PluginState) -> Style {
     }
 }
 
-fn coloured(standing: Standing) -> String {
+fn coloured(standing: HostActivity) -> String {
     let style = match standing {
-        Standing::Active => Style::new().green(),
-        Standing::Starting | Standing::Standby | Standing::Stopping => Style::new().yellow(),
+        HostActivity::Active => Style::new().green(),
+        HostActivity::Starting | HostActivity::Standby | HostActivity::Stopping => Style::new().yellow(),
     };
     style.apply_to(standing.name()).to_string()
 }

@@ -44,11 +44,11 @@ pub(super) async fn run(
 struct Letters<'a> {
     store: &'a Store,
     settings: &'a Settings,
-    which: Which,
+    which: LetterChoice,
     page: VecDeque<DeadLetter>,
 }
 
-enum Which {
+enum LetterChoice {
     /// These, one after the other: of this plugin, where it is said.
     Ids(VecDeque<String>, Option<String>),
     /// Those that the filter wants, after an id.
@@ -58,7 +58,7 @@ enum Which {
 impl<'a> Letters<'a> {
     fn filtered(store: &'a Store, settings: &'a Settings, filter: DeadLetterFilter) -> Self {
         let filter = DeadLetterFilter { pipeline: Some(settings.name().to_owned()), ..filter };
-        Self { store, settings, which: Which::Filter(Box::new(filter), None), page: VecDeque::new() }
+        Self { store, settings, which: LetterChoice::Filter(Box::new(filter), None), page: VecDeque::new() }
     }
 
     /// Those that were named, or all of a filter.
@@ -77,7 +77,7 @@ impl<'a> Letters<'a> {
             return Ok(Self {
                 store,
                 settings,
-                which: Which::Ids(ids.iter().cloned().collect(), plugin.map(str::to_owned)),
+                which: LetterChoice::Ids(ids.iter().cloned().collect(), plugin.map(str::to_owned)),
                 page: VecDeque::new(),
             });
         }
@@ -93,11 +93,11 @@ impl<'a> Letters<'a> {
     async fn next(&mut self) -> anyhow::Result<Option<DeadLetter>> {
         if self.page.is_empty() {
             match &mut self.which {
-                Which::Ids(ids, plugin) => {
+                LetterChoice::Ids(ids, plugin) => {
                     let Some(id) = ids.pop_front() else { return Ok(None) };
                     self.page.push_back(find(self.store, self.settings, &id, plugin.as_deref()).await?);
                 }
-                Which::Filter(filter, after) => {
+                LetterChoice::Filter(filter, after) => {
                     self.page = self.store.dead_letters(filter, after.as_deref(), PAGE).await?.into();
                     *after = self.page.back().map(|letter| letter.id.clone()).or(after.take());
                 }

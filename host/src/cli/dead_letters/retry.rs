@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use anyhow::bail;
 use gtm_host::audit::Actor;
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_host::plugin::{Failure, Handler, Services, Slot};
+use gtm_host::plugin::{Failure, Handler, PluginHandle, Services};
 use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,7 @@ impl<'a> Handlers<'a> {
             && let Some((path, own)) = self.present.get(plugin)
         {
             let loaded = self.loader.load(plugin, path, own, self.settings.limits()).await?;
-            let handler = Handler::new(&Slot::new(loaded, self.services.clone()));
+            let handler = Handler::new(&PluginHandle::new(loaded, self.services.clone()));
             self.loaded.insert(plugin.to_owned(), handler);
         }
         Ok(self.loaded.get_mut(plugin))

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::templates::Package;
 
 /// Paths in an SDK, each with what is in the file.
-type Files = &'static [(&'static str, &'static str)];
+type SdkFiles = &'static [(&'static str, &'static str)];
 
 include!(concat!(env!("OUT_DIR"), "/sdk_files.rs"));
 

@@ -3,11 +3,11 @@
 use gtm_host::config::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Host;
-use super::watch::Watch;
+use super::ActiveHost;
+use super::watch::FileWatch;
 
 /// Something to be taken up.
-pub(super) enum Event {
+pub(super) enum HostEvent {
     /// A file of a plugin may have changed.
     Files,
     /// The settings were read anew.
@@ -15,33 +15,33 @@ pub(super) enum Event {
 }
 
 /// Waits for what is to be taken up.
-pub(super) struct Events<'a> {
-    watch: Watch,
+pub(super) struct HostEvents<'a> {
+    watch: FileWatch,
     hangup: Signal,
     read: &'a dyn Fn() -> anyhow::Result<Settings>,
 }
 
-impl<'a> Events<'a> {
+impl<'a> HostEvents<'a> {
     pub(super) fn listen(
         settings: &Settings,
         read: &'a dyn Fn() -> anyhow::Result<Settings>,
     ) -> std::io::Result<Self> {
-        let watch = Watch::new(settings.watch.unwrap_or(true));
+        let watch = FileWatch::new(settings.watch.unwrap_or(true));
         Ok(Self { watch, hangup: signal(SignalKind::hangup())?, read })
     }
 
     /// Watches the files of these plugins.
-    pub(super) fn watch(&mut self, host: &Host) {
+    pub(super) fn watch(&mut self, host: &ActiveHost) {
         self.watch.watch(host.members.paths(), host.settings.plugin_dir.as_deref());
     }
 
     /// Waits for the next. It may be cancelled.
-    pub(super) async fn next(&mut self) -> Event {
+    pub(super) async fn next(&mut self) -> HostEvent {
         loop {
             tokio::select! {
-                () = self.watch.changed() => return Event::Files,
+                () = self.watch.changed() => return HostEvent::Files,
                 _ = self.hangup.recv() => match (self.read)() {
-                    Ok(settings) => return Event::Settings(Box::new(settings)),
+                    Ok(settings) => return HostEvent::Settings(Box::new(settings)),
                     Err(error) => tracing::error!("everything stays as it is: {error:#}"),
                 },
             }

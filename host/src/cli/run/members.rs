@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Context;
 use gtm_host::audit::Actor;
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_host::delivery::{Policy, Reached};
-use gtm_host::plugin::{Grants, Plugin, PluginSetup, Services, Slot, SwapFrom};
+use gtm_host::delivery::{DeliveryPolicy, ReachedPosition};
+use gtm_host::plugin::{Grants, Plugin, PluginHandle, PluginSetup, Services, SwapFrom};
 use gtm_host::source::Restart;
 
 use super::watch::{Signature, signature};
@@ -21,11 +21,11 @@ const WAITS: &str = "waits";
 
 /// A plugin of the host.
 #[derive(Clone)]
-pub(super) struct Member {
-    pub(super) slot: Slot,
+pub(super) struct HostedPlugin {
+    pub(super) slot: PluginHandle,
     pub(super) settings: PluginSettings,
     /// How far it came in this process.
-    pub(super) reached: Reached,
+    pub(super) reached: ReachedPosition,
     path: PathBuf,
     /// The file as it was when it was last looked at.
     seen: Signature,
@@ -34,17 +34,17 @@ pub(super) struct Member {
     delivery: Delivery,
 }
 
-impl Member {
+impl HostedPlugin {
     fn is_set_up(&self, path: &Path, setup: &PluginSetup) -> bool {
         self.path == path && self.setup == *setup
     }
 }
 
 /// The plugins of a host, by name.
-pub(super) struct Members {
+pub(super) struct PluginSet {
     loader: Loader,
     services: Services,
-    all: BTreeMap<String, Member>,
+    all: BTreeMap<String, HostedPlugin>,
     /// Those that could not be loaded.
     unloaded: BTreeSet<String>,
 }
@@ -128,7 +128,7 @@ pub(super) async fn complete(
     Ok(())
 }
 
-impl Members {
+impl PluginSet {
     pub(super) fn new(loader: Loader, services: Services, loaded: AllLoaded, settings: &Settings) -> Self {
         let (loaded, unloaded) = loaded;
         let mut members = Self { loader, services, all: BTreeMap::new(), unloaded };
@@ -139,19 +139,19 @@ impl Members {
     fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
         say_gaps(&plugin, &self.services, WAITS);
-        let member = Member {
+        let member = HostedPlugin {
             seen,
             path,
             setup: own.setup(&name, settings.limits()),
             delivery: delivery(&own, settings),
             settings: own,
-            reached: Reached::default(),
-            slot: Slot::new(plugin, self.services.clone()),
+            reached: ReachedPosition::default(),
+            slot: PluginHandle::new(plugin, self.services.clone()),
         };
         self.all.insert(name, member);
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Member> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &HostedPlugin> {
         self.all.values()
     }
 
@@ -160,7 +160,7 @@ impl Members {
         self.unloaded.iter().map(String::as_str)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Member> {
+    pub(super) fn get(&self, name: &str) -> Option<&HostedPlugin> {
         self.all.get(name)
     }
 
@@ -186,7 +186,7 @@ impl Members {
     async fn take_up_files(
         &mut self,
         actor: Actor,
-        those: impl Fn(&str, &Member) -> bool,
+        those: impl Fn(&str, &HostedPlugin) -> bool,
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         for (name, member) in &mut self.all {
@@ -238,7 +238,7 @@ impl Members {
             }
         };
         // What is set up in another way is loaded with that, and what is gone is not loaded.
-        let stays = |name: &str, member: &Member| {
+        let stays = |name: &str, member: &HostedPlugin| {
             let set = present.get(name);
             set.is_some_and(|(path, own)| member.is_set_up(path, &own.setup(name, settings.limits())))
         };
@@ -313,7 +313,7 @@ impl Members {
         member.settings = own;
         let before = std::mem::replace(&mut member.delivery, delivery.clone());
         if before.2 != delivery.2 {
-            member.reached = Reached::default();
+            member.reached = ReachedPosition::default();
         }
         if before != delivery {
             steps.end.insert(name.to_owned());
@@ -323,14 +323,14 @@ impl Members {
 }
 
 /// Another file of a plugin, set up as the one before.
-async fn successor(slot: &Slot, path: &Path) -> anyhow::Result<Plugin> {
+async fn successor(slot: &PluginHandle, path: &Path) -> anyhow::Result<Plugin> {
     let (current, path) = (slot.current(), path.to_owned());
     let load = move || current.successor(&path);
     Ok(tokio::task::spawn_blocking(load).await.context(DEFECT)??)
 }
 
 /// How a plugin is delivered, whether from a snapshot on, and where it restarts.
-type Delivery = (Policy, bool, Option<Restart>);
+type Delivery = (DeliveryPolicy, bool, Option<Restart>);
 
 fn delivery(own: &PluginSettings, settings: &Settings) -> Delivery {
     let snapshot = own.snapshot.unwrap_or(settings.source.snapshot);
@@ -345,7 +345,7 @@ fn grant(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants) {
     }
 }
 
-fn refuse(name: &str, member: &Member, actor: Actor, reason: &str) {
+fn refuse(name: &str, member: &HostedPlugin, actor: Actor, reason: &str) {
     let current = member.slot.current();
     actor.was_refused("swap", name, None, &reason);
     tracing::error!(plugin = name, "not swapped, version {} goes on: {reason}", current.version());

@@ -14,11 +14,12 @@ use anyhow::Context;
 use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
 use gtm_host::config::Settings;
 use gtm_host::delivery::{
-    Change, CheckpointLike, Control, Ended, Mine, Pipeline, PipelineError, Stop, run_all,
+    CheckpointLike, DeliveryEnd, DeliveryError, HostControl, OwnsOp, PipelineChange, PluginDelivery,
+    StopSignal, run_all,
 };
-use gtm_host::lease::{Holder, Lease, LeaseKey, Waiting};
+use gtm_host::lease::{Lease, LeaseHolder, LeaseKey, LeaseWait};
 use gtm_host::memory;
-use gtm_host::plugin::{Services, Slot};
+use gtm_host::plugin::{PluginHandle, Services};
 use gtm_host::selection::Selection;
 use gtm_host::source::{HistoryLost, Skipped, skipped_by_name};
 use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
@@ -30,11 +31,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::load::{Loader, check_mail, services, with_store};
-use super::server::{Server, client_for_plugins};
+use super::server::{FollowedServer, client_for_plugins};
 use super::{DEFECT, GRACE, going_on, server, workers};
-use events::Events;
-use members::{Member, Members, complete, load};
-use taking_up::Look;
+use events::HostEvents;
+use members::{HostedPlugin, PluginSet, complete, load};
+use taking_up::FileSignatures;
 
 /// Plugins for which there are connections to read by, at least.
 const READERS: usize = 15;
@@ -47,12 +48,12 @@ pub(super) async fn run(
     read: impl Fn() -> anyhow::Result<Settings>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let control = Control::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
+    let control = HostControl::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
     // A port in use is said before anything else is done, and probes are answered from the start.
     let _serving = serve(&settings, &control)?;
-    let mut events = Events::listen(&settings, &read)?;
+    let mut events = HostEvents::listen(&settings, &read)?;
     let mut host = tokio::select! {
-        host = Host::prepare(settings) => host?,
+        host = ActiveHost::prepare(settings) => host?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     events.watch(&host);
@@ -72,7 +73,7 @@ pub(super) async fn run(
 }
 
 /// Has the host be seen and steered, until what is returned is dropped.
-fn serve(settings: &Settings, control: &Control) -> anyhow::Result<Vec<Serving>> {
+fn serve(settings: &Settings, control: &HostControl) -> anyhow::Result<Vec<Serving>> {
     let mut all = Vec::new();
     match &settings.admin.listen {
         Some(AdminAddress::None) => {}
@@ -111,52 +112,52 @@ async fn trim_memory() {
 }
 
 /// What runs, as long as it is this host's turn.
-struct Host {
+struct ActiveHost {
     settings: Settings,
-    members: Members,
-    server: Server,
+    members: PluginSet,
+    server: FollowedServer,
     store: Store,
     group: Option<Arc<Group>>,
     /// Who this host is, from its start to its end.
-    holder: Holder,
+    holder: LeaseHolder,
     /// The files of the plugins as they were when all of them were last taken up. None: the settings are others since.
-    looked: Option<Look>,
+    looked: Option<FileSignatures>,
     /// The plugins that had failed, or could not begin, when the last turn ended.
     stopped: Vec<String>,
 }
 
 /// The lease that a host needs.
-struct Wanted {
+struct LeaseRequest {
     client: Client,
     key: LeaseKey,
     ttl: Duration,
-    holder: Holder,
+    holder: LeaseHolder,
 }
 
 /// What is steered while it is this host's turn.
-struct Turns<'a> {
-    control: &'a Control,
-    changes: &'a mpsc::Sender<Change>,
+struct HostTurns<'a> {
+    control: &'a HostControl,
+    changes: &'a mpsc::Sender<PipelineChange>,
     epoch: u64,
 }
 
-impl Host {
+impl ActiveHost {
     async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
         server::check(&settings)?;
         check_mail(&settings)?;
         let loader = Loader::new(&settings)?;
         // Before they are read: what changes from now on is seen.
-        let looked = Some(Look::at(&settings));
+        let looked = Some(FileSignatures::at(&settings));
         let (mut plugins, unloaded) = load(&loader, &settings).await?;
         complete(&mut settings, &loader, &mut plugins).await?;
         let services = services(&settings).await?;
         // More may come while it runs.
-        let server = Server::find(&settings, plugins.len().max(READERS) + 1).await?;
+        let server = FollowedServer::find(&settings, plugins.len().max(READERS) + 1).await?;
         let kept = server.store(&settings).await?;
         let client = Some(client_for_plugins(&settings).await?);
         let services = Services { client, ..with_store(services, &settings, &kept) };
         let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
-        let members = Members::new(loader, services, (plugins, unloaded), &settings);
+        let members = PluginSet::new(loader, services, (plugins, unloaded), &settings);
         // In a dry run nothing is handled, so nothing is done.
         let store = if settings.dry_run { Store::none() } else { kept };
         Ok(Self {
@@ -165,7 +166,7 @@ impl Host {
             server,
             store,
             group,
-            holder: Holder::new(),
+            holder: LeaseHolder::new(),
             looked,
             stopped: Vec::new(),
         })
@@ -183,8 +184,8 @@ impl Host {
     /// Waits for this host's turn, and works until it is stopped, or another's turn has come.
     async fn work(
         &mut self,
-        control: &Control,
-        events: &mut Events<'_>,
+        control: &HostControl,
+        events: &mut HostEvents<'_>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
         self.stopped.clear();
@@ -195,7 +196,7 @@ impl Host {
             never = self.keep_up(events, None) => match never {},
             () = shutdown.cancelled() => return Ok(()),
         };
-        let stop = Stop {
+        let stop = StopSignal {
             shutdown: shutdown.child_token(),
             grace: self.settings.shutdown_grace.unwrap_or(GRACE),
             at_once: CancellationToken::new(),
@@ -216,7 +217,7 @@ impl Host {
             let (control, stop) = (control.clone(), stop.clone());
             async move { run_all(pipelines, shared, &control, &stop, &mut changed).await }
         }));
-        let turns = Turns { control, changes: &changes, epoch };
+        let turns = HostTurns { control, changes: &changes, epoch };
         control.take_swaps_from(self.members.swap_from(&self.settings));
         // As long as something is taken up, the turn and the lease are still watched.
         let keeping_up = async {
@@ -241,8 +242,9 @@ impl Host {
             }
         };
         say_skipped(None, &turn.skipped);
-        let is_fenced =
-            |ended: &Ended| matches!(ended.result, Err(PipelineError::Store(StoreError::Fenced { .. })));
+        let is_fenced = |ended: &DeliveryEnd| {
+            matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })))
+        };
         let fenced = turn.ended.iter().any(is_fenced);
         let finished = finish(turn.ended);
         if let Some(lease) = lease {
@@ -273,8 +275,8 @@ impl Host {
     }
 
     /// The lease that this host needs to work, where hosts share a cluster's checkpoints. A directory is one host's alone.
-    fn wanted(&self) -> Option<Wanted> {
-        self.keeps_on_cluster().then(|| Wanted {
+    fn wanted(&self) -> Option<LeaseRequest> {
+        self.keeps_on_cluster().then(|| LeaseRequest {
             client: self.server.client().clone(),
             key: LeaseKey { pipeline: self.settings.name().to_owned(), worker: self.worker() },
             ttl: self.settings.lease.ttl,
@@ -293,7 +295,10 @@ impl Host {
     ///
     /// # Errors
     /// It can be said for none of them, or the store cannot be used, which is not the fault of one.
-    async fn pipelines(&self, epoch: u64) -> anyhow::Result<(Vec<Pipeline>, Vec<(Slot, anyhow::Error)>)> {
+    async fn pipelines(
+        &self,
+        epoch: u64,
+    ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
         let all = self.selection();
         let (mut pipelines, mut unfit) = (Vec::new(), Vec::new());
         for member in self.members.all() {
@@ -313,9 +318,14 @@ impl Host {
     }
 
     /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
-    async fn pipeline(&self, member: &Member, all: &Selection, epoch: u64) -> anyhow::Result<Pipeline> {
+    async fn pipeline(
+        &self,
+        member: &HostedPlugin,
+        all: &Selection,
+        epoch: u64,
+    ) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
-        let Member { slot, settings: own, reached, .. } = member;
+        let HostedPlugin { slot, settings: own, reached, .. } = member;
         slot.reserve(own.policy(settings.policy()).delivery.lanes_at_work())?;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
@@ -333,12 +343,12 @@ impl Host {
         if let (None, Some(position)) = (&begun.from, reached.position()) {
             follow.start = position.into();
         }
-        let mine: Mine = match group.clone() {
+        let mine: OwnsOp = match group.clone() {
             Some(group) => Arc::new(move |op| group.is_mine(op)),
             None => Arc::new(|_| true),
         };
         let workers = group.as_ref().map(|group| group.names().to_vec());
-        Ok(Pipeline {
+        Ok(PluginDelivery {
             plugin: slot.clone(),
             source: server.describe(),
             follow,
@@ -361,9 +371,9 @@ fn is_of_store(error: &anyhow::Error) -> bool {
 }
 
 /// Waits for the lease, where one is wanted.
-async fn acquire(wanted: Option<Wanted>, control: &Control) -> anyhow::Result<Option<Lease>> {
-    let Some(Wanted { client, key, ttl, holder }) = wanted else { return Ok(None) };
-    let say = |Waiting { holder, at_most }: Waiting<'_>| {
+async fn acquire(wanted: Option<LeaseRequest>, control: &HostControl) -> anyhow::Result<Option<Lease>> {
+    let Some(LeaseRequest { client, key, ttl, holder }) = wanted else { return Ok(None) };
+    let say = |LeaseWait { holder, at_most }: LeaseWait<'_>| {
         control.stand_by();
         tracing::info!(
             "standing by: the pipeline {} is worked on by {holder}; this host takes over in at most {} if the other does not \
@@ -384,9 +394,9 @@ async fn lost(lease: &mut Option<Lease>) -> String {
 }
 
 /// Says what became of each plugin. Gives back the first failure, which is the host's where no plugin is left.
-fn finish(all: Vec<Ended>) -> anyhow::Result<()> {
+fn finish(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
     let mut failure = None;
-    for Ended { plugin, position, summary, skipped, result } in all {
+    for DeliveryEnd { plugin, position, summary, skipped, result } in all {
         let stopped = match position {
             Some(position) => format!("stopped at {position}: {summary}"),
             None => format!("stopped: {summary}"),

@@ -5,48 +5,52 @@ use std::path::PathBuf;
 
 use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
-use gtm_host::delivery::Change;
-use gtm_host::plugin::Slot;
+use gtm_host::delivery::PipelineChange;
+use gtm_host::plugin::PluginHandle;
 use tokio::sync::oneshot;
 
-use super::events::{Event, Events, say_unchanged};
+use super::events::{HostEvent, HostEvents, say_unchanged};
 use super::watch::{LOOK, Signature, settled, signature};
-use super::{Host, Turns, finish};
+use super::{ActiveHost, HostTurns, finish};
 
 /// The files of all plugins at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Look(Vec<(String, PathBuf, Signature)>);
+pub(super) struct FileSignatures(Vec<(String, PathBuf, Signature)>);
 
-impl Look {
+impl FileSignatures {
     pub(super) fn at(settings: &Settings) -> Self {
         let present = settings.present_plugins().unwrap_or_default().into_iter();
         Self(present.map(|(name, (path, _))| (name, path.clone(), signature(&path))).collect())
     }
 }
 
-impl Turns<'_> {
+impl HostTurns<'_> {
     /// A plugin does not run in this turn, and the others do.
-    pub(super) async fn stopped(&self, plugin: Slot, error: &anyhow::Error) {
+    pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
         tracing::error!(
             plugin = plugin.name(),
             "not begun, until its file or the settings change again: {error:#}"
         );
         // Where the turn has ended, there is nothing to be seen.
-        let _ = self.changes.send(Change::Stopped(plugin, format!("{error:#}"))).await;
+        let _ = self.changes.send(PipelineChange::Stopped(plugin, format!("{error:#}"))).await;
     }
 }
 
-impl Host {
+impl ActiveHost {
     /// Makes the plugins what their files and the settings are by now, and again whenever these change. `turn`: while it is this
     /// host's.
     ///
     /// It may be dropped at any time. What it had not taken up by then, the next call takes up first.
-    pub(super) async fn keep_up(&mut self, events: &mut Events<'_>, turn: Option<&Turns<'_>>) -> Infallible {
+    pub(super) async fn keep_up(
+        &mut self,
+        events: &mut HostEvents<'_>,
+        turn: Option<&HostTurns<'_>>,
+    ) -> Infallible {
         loop {
             self.take_up(events, turn).await;
             match events.next().await {
-                Event::Files => {}
-                Event::Settings(settings) => {
+                HostEvent::Files => {}
+                HostEvent::Settings(settings) => {
                     tracing::info!("the settings were read anew");
                     say_unchanged(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
@@ -57,17 +61,17 @@ impl Host {
     }
 
     /// Does nothing where neither a file of a plugin nor the settings have changed.
-    async fn take_up(&mut self, events: &mut Events<'_>, turn: Option<&Turns<'_>>) {
+    async fn take_up(&mut self, events: &mut HostEvents<'_>, turn: Option<&HostTurns<'_>>) {
         let anew = self.looked.is_none();
         let is_watching = self.settings.watch.unwrap_or(true);
         let look = if anew {
-            Look::at(&self.settings)
+            FileSignatures::at(&self.settings)
         } else {
-            if !is_watching || self.looked == Some(Look::at(&self.settings)) {
+            if !is_watching || self.looked == Some(FileSignatures::at(&self.settings)) {
                 // Other files may be written beside them all the time.
                 return tokio::time::sleep(LOOK).await;
             }
-            settled(|| Look::at(&self.settings)).await
+            settled(|| FileSignatures::at(&self.settings)).await
         };
         let actor = if anew { Actor::Hangup } else { Actor::FileWatch };
         let mut steps = self.members.follow(&self.settings, actor).await;
@@ -84,7 +88,7 @@ impl Host {
         for name in steps.end {
             let (told, ended) = oneshot::channel();
             // Where all are ending, this one is, too.
-            if turns.changes.send(Change::Remove(name.clone(), told)).await.is_ok()
+            if turns.changes.send(PipelineChange::Remove(name.clone(), told)).await.is_ok()
                 && let Ok(ended) = ended.await
                 && let Err(error) = finish(vec![ended])
             {
@@ -94,7 +98,7 @@ impl Host {
         for name in steps.begin {
             let Some(member) = self.members.get(&name) else { continue };
             match self.pipeline(member, &self.selection(), turns.epoch).await {
-                Ok(pipeline) => drop(turns.changes.send(Change::Add(Box::new(pipeline))).await),
+                Ok(pipeline) => drop(turns.changes.send(PipelineChange::Add(Box::new(pipeline))).await),
                 Err(error) => turns.stopped(member.slot.clone(), &error).await,
             }
         }

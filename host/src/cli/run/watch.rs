@@ -16,7 +16,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Watches directories, as the files in them may be replaced.
-pub(super) struct Watch {
+pub(super) struct FileWatch {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     changes: mpsc::Receiver<()>,
@@ -32,7 +32,7 @@ pub(super) fn signature(path: &Path) -> Signature {
     Some((file.len(), file.modified().ok(), file.ino()))
 }
 
-impl Watch {
+impl FileWatch {
     /// Watches nothing, yet; where it is not `on`, nothing at all.
     pub(super) fn new(on: bool) -> Self {
         // One that waits says all there is to say.

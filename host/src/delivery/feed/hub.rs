@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::op::{Namespace, Op, OperationType, Timestamp};
 use crate::selection::Selection;
-use crate::source::{Choice, Follow, HistoryLost, Live, Position, Skipped, SourceError, Start};
+use crate::source::{
+    HistoryLost, LiveSource, Position, ResolvedSource, Skipped, SourceConfig, SourceError, Start,
+};
 
 /// How long members that keep up wait for one that does not.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -37,16 +39,16 @@ pub(in crate::delivery) struct SharedBatch {
 }
 
 /// How a plugin becomes a member.
-struct Join {
+struct SubscribeRequest {
     plugin: Arc<str>,
     selection: Selection,
     /// From where it would go on, where nobody is a member.
     start: Start,
-    answer: oneshot::Sender<Result<Joined, SourceError>>,
+    answer: oneshot::Sender<Result<Subscription, SourceError>>,
 }
 
 /// A membership. It ends when `batches` is dropped, or says that there are no more.
-pub(super) struct Joined {
+pub(super) struct Subscription {
     /// What comes begins after this. None: a change stream that has not said where it stands.
     pub(super) at: Option<Position>,
     /// What comes begins where it wanted to start.
@@ -56,21 +58,22 @@ pub(super) struct Joined {
 
 /// Joins plugins to the reader that is shared.
 #[derive(Clone)]
-pub(in crate::delivery) struct HubHandle {
-    joins: mpsc::Sender<Join>,
+pub(in crate::delivery) struct SharedReaderHandle {
+    joins: mpsc::Sender<SubscribeRequest>,
     /// Up to where it has read the oplog: seconds and increment. 0: it does not read.
     position: Arc<AtomicU64>,
 }
 
-impl HubHandle {
+impl SharedReaderHandle {
     pub(super) async fn join(
         &self,
         plugin: &Arc<str>,
         selection: &Selection,
         start: Start,
-    ) -> Result<Option<Joined>, SourceError> {
+    ) -> Result<Option<Subscription>, SourceError> {
         let (answer, joined) = oneshot::channel();
-        let join = Join { plugin: Arc::clone(plugin), selection: selection.clone(), start, answer };
+        let join =
+            SubscribeRequest { plugin: Arc::clone(plugin), selection: selection.clone(), start, answer };
         if self.joins.send(join).await.is_err() {
             return Ok(None);
         }
@@ -90,7 +93,7 @@ impl HubHandle {
     }
 }
 
-struct Member {
+struct Subscriber {
     plugin: Arc<str>,
     selection: Selection,
     batches: mpsc::Sender<SharedBatch>,
@@ -101,10 +104,10 @@ struct Member {
 
 /// Whose an op is: worked out once for each namespace and operation type, however many members there are.
 #[derive(Default)]
-struct Routes(HashMap<(usize, OperationType), Route>);
+struct Routes(HashMap<(usize, OperationType), NamespaceRoute>);
 
 /// Those who want ops of a namespace, which is kept so that no other takes its address.
-struct Route {
+struct NamespaceRoute {
     _namespace: Arc<Namespace>,
     members: Vec<usize>,
 }
@@ -119,7 +122,7 @@ impl Routes {
     }
 
     /// Puts an op where those find it who want it.
-    fn route(&mut self, op: Op, members: &mut [Member]) {
+    fn route(&mut self, op: Op, members: &mut [Subscriber]) {
         let op = Arc::new(op);
         // It is by its new name, too.
         if op.operation_type == OperationType::Rename {
@@ -132,8 +135,9 @@ impl Routes {
         }
         let key = (Arc::as_ptr(&op.namespace).addr(), op.operation_type);
         let route = self.0.entry(key).or_insert_with(|| {
-            let wants = |(index, member): (usize, &mut Member)| member.selection.wants(&op).then_some(index);
-            Route {
+            let wants =
+                |(index, member): (usize, &mut Subscriber)| member.selection.wants(&op).then_some(index);
+            NamespaceRoute {
                 _namespace: Arc::clone(&op.namespace),
                 members: members.iter_mut().enumerate().filter_map(wants).collect(),
             }
@@ -147,39 +151,39 @@ impl Routes {
 }
 
 /// The reader that is shared.
-pub(in crate::delivery) struct Hub {
+pub(in crate::delivery) struct SharedReader {
     /// What is followed, and how.
-    follow: Follow,
-    joins: mpsc::Receiver<Join>,
+    follow: SourceConfig,
+    joins: mpsc::Receiver<SubscribeRequest>,
     /// Joins when what was read is given out.
-    waiting: Option<Join>,
+    waiting: Option<SubscribeRequest>,
     position: Arc<AtomicU64>,
-    live: Option<Live>,
+    live: Option<LiveSource>,
     /// Where the reader was opened, until it has read something.
     opened_at: Option<Start>,
-    members: Vec<Member>,
+    members: Vec<Subscriber>,
     routes: Routes,
     /// By the readers before this one.
     skipped: Skipped,
 }
 
 /// The next ops, where there is a reader.
-async fn next(live: &mut Option<Live>) -> Option<Result<Vec<Op>, SourceError>> {
+async fn next(live: &mut Option<LiveSource>) -> Option<Result<Vec<Op>, SourceError>> {
     match live {
         Some(live) => Some(live.next().await),
         None => None,
     }
 }
 
-impl Hub {
+impl SharedReader {
     /// Of `follow`, of which the start and the selection are of no account: but for a change stream, for which it selects
     /// what all plugins want.
-    pub(in crate::delivery) fn new(mut follow: Follow) -> (Self, HubHandle) {
+    pub(in crate::delivery) fn new(mut follow: SourceConfig) -> (Self, SharedReaderHandle) {
         // A loss of history is for each plugin by itself.
         (follow.history_lost, follow.snapshot, follow.progress) = (HistoryLost::Stop, false, None);
         let (sender, joins) = mpsc::channel(16);
         let position = Arc::new(AtomicU64::new(0));
-        let handle = HubHandle { joins: sender, position: Arc::clone(&position) };
+        let handle = SharedReaderHandle { joins: sender, position: Arc::clone(&position) };
         let hub = Self {
             follow,
             joins,
@@ -246,17 +250,17 @@ impl Hub {
         self.close();
     }
 
-    async fn join(&mut self, join: Join) {
-        let Join { plugin, selection, start, answer } = join;
+    async fn join(&mut self, join: SubscribeRequest) {
+        let SubscribeRequest { plugin, selection, start, answer } = join;
         let opened = match &self.live {
             Some(_) => Ok(()),
             None => {
-                let mut follow = Follow { start: start.clone(), ..self.follow.clone() };
+                let mut follow = SourceConfig { start: start.clone(), ..self.follow.clone() };
                 self.opened_at = Some(start.clone());
-                if matches!(follow.choice, Choice::Oplog(_)) {
+                if matches!(follow.choice, ResolvedSource::Oplog(_)) {
                     follow.selection = selection.clone();
                 }
-                Live::open(follow).await.map(|live| self.live = Some(live))
+                LiveSource::open(follow).await.map(|live| self.live = Some(live))
             }
         };
         if let Err(error) = opened {
@@ -266,15 +270,15 @@ impl Hub {
         let (sender, batches) = mpsc::channel(AHEAD);
         let alone = self.members.is_empty();
         let told = Instant::now();
-        self.members.push(Member { plugin, selection, batches: sender, ops: Vec::new(), told });
+        self.members.push(Subscriber { plugin, selection, batches: sender, ops: Vec::new(), told });
         self.routes.forget();
         if !alone {
             self.reselect().await;
         }
-        let at = self.live.as_ref().and_then(Live::position);
+        let at = self.live.as_ref().and_then(LiveSource::position);
         self.note(at.as_ref());
         let at_start = self.opened_at.as_ref() == Some(&start);
-        let _ = answer.send(Ok(Joined { at, at_start, batches }));
+        let _ = answer.send(Ok(Subscription { at, at_start, batches }));
     }
 
     /// Forgets members that have gone, and ends without any.
@@ -293,7 +297,7 @@ impl Hub {
     }
 
     fn close(&mut self) {
-        for (skip, count) in self.live.take().map(Live::into_skipped).into_iter().flatten() {
+        for (skip, count) in self.live.take().map(LiveSource::into_skipped).into_iter().flatten() {
             *self.skipped.entry(skip).or_default() += count;
         }
     }
@@ -371,16 +375,16 @@ mod tests {
     use super::*;
     use crate::delivery::testing::keyed;
 
-    fn member(pattern: &str) -> Member {
+    fn member(pattern: &str) -> Subscriber {
         let mut selection = Selection::default();
         selection.add(pattern, &[]).unwrap();
         let (batches, _) = mpsc::channel(1);
-        Member { plugin: pattern.into(), selection, batches, ops: Vec::new(), told: Instant::now() }
+        Subscriber { plugin: pattern.into(), selection, batches, ops: Vec::new(), told: Instant::now() }
     }
 
     /// The times of the ops that each member is given.
-    fn given(members: &mut [Member]) -> Vec<Vec<u32>> {
-        let times = |member: &mut Member| member.ops.drain(..).map(|op| op.timestamp.time).collect();
+    fn given(members: &mut [Subscriber]) -> Vec<Vec<u32>> {
+        let times = |member: &mut Subscriber| member.ops.drain(..).map(|op| op.timestamp.time).collect();
         members.iter_mut().map(times).collect()
     }
 

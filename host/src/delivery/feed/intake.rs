@@ -7,16 +7,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::hub::{HubHandle, Joined, SharedBatch};
-use crate::delivery::batch::Batch;
+use super::hub::{SharedBatch, SharedReaderHandle, Subscription};
+use crate::delivery::batch::PluginBatch;
 use crate::delivery::checkpoint::Checkpointer;
-use crate::delivery::pipeline::Reached;
-use crate::delivery::progress::Progress;
+use crate::delivery::pipeline::ReachedPosition;
+use crate::delivery::progress::PluginProgress;
 use crate::delivery::status::ReaderState;
 use crate::op::{Op, Origin, Timestamp};
 use crate::plugin::Plugin;
 use crate::selection::Selection;
-use crate::source::{Follow, Live, Position, Skipped, SourceError, Start};
+use crate::source::{LiveSource, Position, Skipped, SourceConfig, SourceError, Start};
 
 /// How far behind the shared reader a plugin may be and still join it, in seconds.
 const CLOSE: u32 = 2;
@@ -27,33 +27,33 @@ const APART: Duration = Duration::from_secs(5);
 const APART_MOST: Duration = Duration::from_secs(300);
 
 /// Reads for one plugin.
-pub(in crate::delivery) struct Intake {
+pub(in crate::delivery) struct PluginReader {
     pub(in crate::delivery) plugin: Arc<str>,
     /// What is read, in words, until that is said.
     pub(in crate::delivery) source: Option<String>,
-    pub(in crate::delivery) hub: HubHandle,
+    pub(in crate::delivery) hub: SharedReaderHandle,
     /// How it reads by itself.
-    pub(in crate::delivery) follow: Follow,
+    pub(in crate::delivery) follow: SourceConfig,
     /// Versions of the plugin, which may want something else.
     pub(in crate::delivery) versions: watch::Receiver<Plugin>,
     /// Of what is read, ops that are another worker's are not for this plugin.
     pub(in crate::delivery) mine: Arc<dyn Fn(&Op) -> bool + Send + Sync>,
-    pub(in crate::delivery) progress: Arc<Progress>,
+    pub(in crate::delivery) progress: Arc<PluginProgress>,
     /// Where it is kept at which position the plugin begins, until that is known.
-    pub(in crate::delivery) beginning: Option<(Checkpointer, Reached)>,
-    pub(in crate::delivery) batches: mpsc::Sender<Batch>,
+    pub(in crate::delivery) beginning: Option<(Checkpointer, ReachedPosition)>,
+    pub(in crate::delivery) batches: mpsc::Sender<PluginBatch>,
     pub(in crate::delivery) shutdown: CancellationToken,
 }
 
 /// How the reading ended.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct IntakeEnd {
+pub(in crate::delivery) struct PluginReaderEnd {
     pub(in crate::delivery) skipped: Skipped,
     pub(in crate::delivery) error: Option<SourceError>,
 }
 
 enum Reading {
-    Own(Box<Live>),
+    Own(Box<LiveSource>),
     Shared {
         batches: mpsc::Receiver<SharedBatch>,
         passed: Option<Timestamp>,
@@ -63,18 +63,18 @@ enum Reading {
 }
 
 /// The dispatcher has gone.
-struct Gone;
+struct DispatcherGone;
 
-impl Intake {
+impl PluginReader {
     /// Reads until told to stop, or the source fails. `first`: what it begins with; none: it joins the others, where
     /// it starts, unless it has a snapshot to take.
-    pub(in crate::delivery) async fn run(mut self, first: Option<Live>) -> IntakeEnd {
-        let mut end = IntakeEnd::default();
+    pub(in crate::delivery) async fn run(mut self, first: Option<LiveSource>) -> PluginReaderEnd {
+        let mut end = PluginReaderEnd::default();
         end.error = self.read(first, &mut end.skipped).await.err();
         end
     }
 
-    async fn read(&mut self, first: Option<Live>, skipped: &mut Skipped) -> Result<(), SourceError> {
+    async fn read(&mut self, first: Option<LiveSource>, skipped: &mut Skipped) -> Result<(), SourceError> {
         let shutdown = self.shutdown.clone();
         let mut reading = match first {
             Some(live) => Reading::Own(Box::new(live)),
@@ -121,12 +121,12 @@ impl Intake {
     }
 
     /// Begins to read by itself, once it is not paused.
-    async fn open(&mut self) -> Result<Box<Live>, SourceError> {
+    async fn open(&mut self) -> Result<Box<LiveSource>, SourceError> {
         if self.progress.is_paused() {
             self.progress.set_reader(ReaderState::None);
             self.progress.until_paused(false).await;
         }
-        let live = Live::open(self.follow.clone()).await?;
+        let live = LiveSource::open(self.follow.clone()).await?;
         if let (false, Some(position)) = (live.in_snapshot(), live.position()) {
             self.begin(&position).await;
             self.follow.start = position.into();
@@ -175,7 +175,7 @@ impl Intake {
         let start = self.follow.start.clone();
         let joined = self.hub.join(&self.plugin, &self.follow.selection, start.clone()).await;
         match joined {
-            Ok(Some(Joined { at: Some(at), at_start, batches }))
+            Ok(Some(Subscription { at: Some(at), at_start, batches }))
                 if at_start || start == Start::Now || start == at.clone().into() =>
             {
                 self.begin(&at).await;
@@ -183,7 +183,7 @@ impl Intake {
                 self.follow.start = at.into();
                 Reading::Shared { batches, passed: None }
             }
-            Ok(Some(Joined { at: None, at_start, batches })) if at_start || start == Start::Now => {
+            Ok(Some(Subscription { at: None, at_start, batches })) if at_start || start == Start::Now => {
                 Reading::Shared { batches, passed: None }
             }
             // The others are elsewhere; or it cannot be read, of which it says by itself why.
@@ -194,14 +194,14 @@ impl Intake {
     /// Reads until the plugin has caught up and joins the others, or is paused. None: nobody wants more.
     async fn read_alone(
         &mut self,
-        mut live: Box<Live>,
+        mut live: Box<LiveSource>,
         not_before: Instant,
         skipped: &mut Skipped,
     ) -> Result<Option<Reading>, SourceError> {
         let progress = Arc::clone(&self.progress);
         let shutdown = self.shutdown.clone();
         // What it joins, once it has read as far.
-        let mut joined: Option<Joined> = None;
+        let mut joined: Option<Subscription> = None;
         loop {
             let ops = tokio::select! {
                 biased;
@@ -265,12 +265,12 @@ impl Intake {
         &mut self,
         mut batches: mpsc::Receiver<SharedBatch>,
         passed: Option<Timestamp>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), DispatcherGone> {
         let progress = Arc::clone(&self.progress);
         loop {
             let batch = tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return Err(Gone),
+                () = self.shutdown.cancelled() => return Err(DispatcherGone),
                 () = progress.until_paused(true) => return Ok(()),
                 () = other_selection(&mut self.versions, &mut self.follow.selection) => return Ok(()),
                 batch = batches.recv() => batch,
@@ -290,7 +290,7 @@ impl Intake {
         mut ops: Vec<Arc<Op>>,
         read: Option<Position>,
         bytes: usize,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), DispatcherGone> {
         // A snapshot is told what is done, as it is not read again.
         let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
         match (&read, ops.last()) {
@@ -315,15 +315,15 @@ impl Intake {
         // A change stream says where it stands with its first reply.
         self.say(read.as_ref().filter(|_| ops.is_empty()));
         let (done, answer) = oneshot::channel();
-        let batch = Batch { ops, read, bytes, done: of_snapshot.then_some(done) };
+        let batch = PluginBatch { ops, read, bytes, done: of_snapshot.then_some(done) };
         // What nobody takes any more is read again, the next time.
         tokio::select! {
             biased;
-            sent = self.batches.send(batch) => sent.map_err(|_| Gone)?,
-            () = self.shutdown.cancelled() => return Err(Gone),
+            sent = self.batches.send(batch) => sent.map_err(|_| DispatcherGone)?,
+            () = self.shutdown.cancelled() => return Err(DispatcherGone),
         }
         if of_snapshot {
-            answer.await.map_err(|_| Gone)?;
+            answer.await.map_err(|_| DispatcherGone)?;
         }
         Ok(())
     }
@@ -350,7 +350,7 @@ fn reached(position: &Position, at: Option<&Position>) -> bool {
     }
 }
 
-fn take(skipped: &mut Skipped, live: Live) {
+fn take(skipped: &mut Skipped, live: LiveSource) {
     for (skip, count) in live.into_skipped() {
         *skipped.entry(skip).or_default() += count;
     }

@@ -3,5 +3,5 @@
 mod hub;
 mod intake;
 
-pub(super) use hub::{Hub, HubHandle};
-pub(super) use intake::{Intake, IntakeEnd};
+pub(super) use hub::{SharedReader, SharedReaderHandle};
+pub(super) use intake::{PluginReader, PluginReaderEnd};

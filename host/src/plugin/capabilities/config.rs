@@ -3,9 +3,9 @@
 use wasmtime::component::Linker;
 use wasmtime_wasi_config::WasiConfig;
 
-use crate::plugin::state::State;
+use crate::plugin::state::InstanceState;
 
 /// Always granted.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::from(&state.config))
 }

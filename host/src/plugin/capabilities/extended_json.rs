@@ -6,14 +6,14 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::extended_json::{Form, Unwritten, read_document, write_within};
 use crate::plugin::bindings::extended_json::{self, Host};
 use crate::plugin::budget::Budget;
-use crate::plugin::state::State;
+use crate::plugin::state::InstanceState;
 
 /// Always granted: it touches nothing but its argument.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    extended_json::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn encode(&mut self, document: Vec<u8>) -> Result<String, String> {
         encode(&document, Form::Relaxed, &self.budget)
     }

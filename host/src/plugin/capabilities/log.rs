@@ -4,14 +4,14 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::log::{self, Host, Level};
 use crate::plugin::call::cut;
-use crate::plugin::state::State;
+use crate::plugin::state::InstanceState;
 
 /// Always granted.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn log(&mut self, level: Level, message: String) {
         if !message.is_empty() {
             self.write_log(level, &indented(&cut(&message)));
@@ -25,7 +25,7 @@ fn indented(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join("\n    ")
 }
 
-impl State {
+impl InstanceState {
     /// Writes what the plugin printed in the call that is over.
     pub(in crate::plugin) fn log_output(&self) {
         for line in self.output.take().lines().filter(|line| !line.trim().is_empty()) {

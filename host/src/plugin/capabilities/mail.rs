@@ -12,9 +12,9 @@ use wasmtime::component::{HasSelf, Linker};
 use super::letter::{SENDER, compose_as, for_any_server, message_id, text_of, unsendable_without_utf8};
 use crate::plugin::bindings::mail::{self, Error, Host, Message};
 use crate::plugin::grants::MailGrant;
-use crate::plugin::obstacle::Part;
-use crate::plugin::state::State;
-use crate::plugin::throttle::Verdict;
+use crate::plugin::obstacle::PartialCapability;
+use crate::plugin::state::InstanceState;
+use crate::plugin::throttle::ThrottleVerdict;
 use crate::secret::{Password, server};
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
@@ -181,11 +181,11 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// For `handle`.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    mail::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    mail::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl Host for State {
+impl Host for InstanceState {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
         let setup = Arc::clone(&self.setup);
         let Some(grant) = &setup.grants.mail else {
@@ -225,7 +225,7 @@ impl Host for State {
     }
 }
 
-impl State {
+impl InstanceState {
     /// Fails where the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is.
     fn permit(&self, grant: &MailGrant, letter: &Letter, names_sender: bool) -> Result<(), Error> {
         let envelope = letter.envelope();
@@ -234,7 +234,7 @@ impl State {
                 &format!("mail: to send {verb} {address}"),
                 &format!("mail-{verb}={address}"),
                 &format!("mail.{verb} = [\"{address}\"]"),
-                Some(Part::Mail),
+                Some(PartialCapability::Mail),
             )))
         };
         if let Some(from) = envelope.from().filter(|from| names_sender && !grant.covers_sender(from.as_ref()))
@@ -244,7 +244,7 @@ impl State {
         match envelope.to().iter().find(|to| !grant.covers_recipient(to.as_ref())) {
             Some(to) => refused("to", to.as_ref()),
             None => {
-                self.notes.permitted(Part::Mail);
+                self.notes.permitted(PartialCapability::Mail);
                 Ok(())
             }
         }
@@ -254,8 +254,8 @@ impl State {
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
         let count = grant.per_minute();
         match self.shared.mail.next(Instant::now(), 1, count.into()) {
-            Verdict::Logged { .. } => Ok(()),
-            Verdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
+            ThrottleVerdict::Logged { .. } => Ok(()),
+            ThrottleVerdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
                 format!(
                     "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it \
                      more with --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",

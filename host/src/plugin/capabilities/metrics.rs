@@ -4,17 +4,17 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::metrics::{self, Host};
 use crate::plugin::metrics::NotKept;
-use crate::plugin::state::{Role, State};
+use crate::plugin::state::{InstanceRole, InstanceState};
 
 /// Always granted.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    metrics::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    metrics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl State {
+impl InstanceState {
     /// In a filter, which may see an op more than once, nothing is counted.
     fn counts(&self) -> bool {
-        self.role == Role::Handler
+        self.role == InstanceRole::Handler
     }
 
     fn say(&self, kept: Result<(), NotKept>) {
@@ -35,7 +35,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn count(&mut self, name: String, by: u64) {
         if self.counts() {
             self.say(self.shared.metrics.count(&name, by));

@@ -4,8 +4,8 @@ use serde_json::json;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::state::{self, Error, Host};
-use crate::plugin::state::{State, timed};
-use crate::store::{Kept, NoRoom, StateKey, Store, StoreError};
+use crate::plugin::state::{InstanceState, timed};
+use crate::store::{StateKey, Store, StoreError, StoreFull, StoredTotal};
 
 /// Bytes of a key.
 const KEY: usize = 512;
@@ -16,11 +16,11 @@ const VALUE: usize = 1 << 20;
 const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
 
 /// For `handle`.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    state::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    state::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl State {
+impl InstanceState {
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
         if !self.setup.grants.state {
             let reason = self.not_granted("state", "state", "state = true", None);
@@ -51,15 +51,15 @@ impl State {
     /// Makes sure that a value has room beside what the plugin keeps, but for what it replaces.
     async fn make_room(&mut self, store: &Store, of: &StateKey, value: &[u8]) -> Result<(), Error> {
         let limits = &self.setup.limits;
-        let most = Kept { entries: limits.state_keys, bytes: limits.state_bytes };
+        let most = StoredTotal { entries: limits.state_keys, bytes: limits.state_bytes };
         let bytes = |value: &[u8]| u64::try_from(of.key.len() + value.len()).unwrap_or(u64::MAX);
         let room = self.shared.room.clone();
         let count = store.state_kept(&of.pipeline, &of.plugin);
         let asked = async {
             match room.take(most, bytes(value), count).await {
                 Ok(()) => Ok(None),
-                Err(NoRoom::Store(error)) => Err(error),
-                Err(NoRoom::Full(kept)) => {
+                Err(StoreFull::Store(error)) => Err(error),
+                Err(StoreFull::Full(kept)) => {
                     let replaced = store.state(of).await?.map(|replaced| bytes(&replaced));
                     let fits = replaced.is_some_and(|replaced| {
                         bytes(value) <= replaced || kept.without(replaced).has_room(most, bytes(value))
@@ -92,7 +92,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
         let (store, key) = self.kept(&key, None)?;
         let value = self.ask(store.state(&key)).await?;

@@ -34,9 +34,9 @@ const REFUSED: &str = "refused";
 
 /// A directory of native code.
 #[derive(Clone, Debug)]
-pub(super) struct Directory(PathBuf);
+pub(super) struct CompiledDirectory(PathBuf);
 
-impl Directory {
+impl CompiledDirectory {
     /// Made if need be.
     pub(super) fn open(cache: &Path) -> Result<Self, EngineError> {
         let directory = cache.join("compiled");
@@ -71,12 +71,12 @@ impl Directory {
     }
 
     /// A place to write what will have this name.
-    pub(super) fn part(&self, name: &str) -> Part {
+    pub(super) fn part(&self, name: &str) -> PartialFile {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let whole = self.0.join(name).with_extension(WHOLE);
         let part = self.0.join(format!("{name}-{}-{number}", std::process::id())).with_extension(PART);
-        Part { part, whole }
+        PartialFile { part, whole }
     }
 
     /// Notes why what would have this name is not made.
@@ -151,12 +151,12 @@ impl Directory {
 }
 
 /// A file that is not whole yet. Dropped, it is gone.
-pub(super) struct Part {
+pub(super) struct PartialFile {
     part: PathBuf,
     whole: PathBuf,
 }
 
-impl Part {
+impl PartialFile {
     pub(super) fn path(&self) -> &Path {
         &self.part
     }
@@ -167,7 +167,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         remove(&self.part);
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn what_others_may_write_is_not_loaded() {
         let cache = tempfile::tempdir().unwrap();
-        let directory = Directory::open(cache.path()).unwrap();
+        let directory = CompiledDirectory::open(cache.path()).unwrap();
         assert_eq!(fs::metadata(&directory.0).unwrap().mode() & 0o777, 0o700);
         let part = directory.part("a");
         write(part.path(), b"native code").unwrap();
@@ -217,7 +217,7 @@ mod tests {
         assert!(directory.find("a").is_some());
         for mode in [0o770, 0o702] {
             chmod(&directory.0, mode);
-            let said = Directory::open(cache.path()).unwrap_err().to_string();
+            let said = CompiledDirectory::open(cache.path()).unwrap_err().to_string();
             assert!(said.contains("other users may write there"), "{said}");
         }
     }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn one_at_a_time_has_its_turn_and_one_who_stands_still_is_not_waited_for() {
         let cache = tempfile::tempdir().unwrap();
-        let directory = Directory::open(cache.path()).unwrap();
+        let directory = CompiledDirectory::open(cache.path()).unwrap();
         let first = directory.turn(Duration::from_secs(60)).unwrap();
         assert!(directory.turn(Duration::from_millis(50)).is_none());
         drop(first);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_is_given_up_leaves_nothing() {
         let cache = tempfile::tempdir().unwrap();
-        let directory = Directory::open(cache.path()).unwrap();
+        let directory = CompiledDirectory::open(cache.path()).unwrap();
         let part = directory.part("a");
         write(part.path(), b"half").unwrap();
         drop(part);

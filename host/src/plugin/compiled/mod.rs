@@ -23,7 +23,7 @@ use wasmtime::component::Component;
 
 use child::NotCompiled;
 pub use child::{ChildCompiler, CompileLimits, compile_as_child};
-use directory::{Directory, Part};
+use directory::{CompiledDirectory, PartialFile};
 
 use super::call::one_line;
 use super::engine::EngineError;
@@ -45,12 +45,12 @@ pub enum Compilation {
 /// Components, compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Compiled {
-    directory: Directory,
+    directory: CompiledDirectory,
     compilation: Compilation,
 }
 
 /// A component that is to be loaded.
-pub(super) struct Source<'a> {
+pub(super) struct ComponentSource<'a> {
     /// The name of the plugin.
     pub(super) plugin: &'a str,
     pub(super) path: &'a Path,
@@ -61,14 +61,14 @@ pub(super) struct Source<'a> {
 
 impl Compiled {
     pub(super) fn new(directory: &Path, compilation: Compilation) -> Result<Self, EngineError> {
-        Ok(Self { directory: Directory::open(directory)?, compilation })
+        Ok(Self { directory: CompiledDirectory::open(directory)?, compilation })
     }
 
     /// The component: from the directory, or compiled if it is not there.
     pub(super) fn load(
         &self,
         engine: &wasmtime::Engine,
-        source: &Source<'_>,
+        source: &ComponentSource<'_>,
     ) -> Result<Component, LoadError> {
         let mut settings = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
@@ -120,11 +120,11 @@ impl Compiled {
     fn compile(
         &self,
         engine: &wasmtime::Engine,
-        source: &Source<'_>,
-        part: &Part,
+        source: &ComponentSource<'_>,
+        part: &PartialFile,
         refusal: &str,
     ) -> Result<(), LoadError> {
-        let Source { plugin, bytes, .. } = source;
+        let ComponentSource { plugin, bytes, .. } = source;
         let (path, started) = (source.path.to_owned(), Instant::now());
         let size = ByteSize::b(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).display().iec();
         tracing::info!(plugin, "compiling its {size}; a large plugin takes up to a minute");
@@ -173,7 +173,7 @@ impl Compilation {
     }
 }
 
-fn compile_here(engine: &wasmtime::Engine, bytes: &[u8], part: &Part) -> Result<(), NotCompiled> {
+fn compile_here(engine: &wasmtime::Engine, bytes: &[u8], part: &PartialFile) -> Result<(), NotCompiled> {
     let native = engine.precompile_component(bytes).map_err(|error| invalid(&error))?;
     directory::write(part.path(), &native).map_err(|error| NotCompiled::Failed(error.to_string()))
 }

@@ -17,7 +17,7 @@ use crate::secret::{Secret, server};
 pub struct HttpGrant {
     /// None: https only.
     scheme: Option<Scheme>,
-    host: Host,
+    host: HostPattern,
     /// None: that of the scheme.
     port: Option<u16>,
     /// Whether its addresses may be of a private network, of this machine, or of this link. They may in any case where the
@@ -32,7 +32,7 @@ pub struct HttpGrant {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
+enum HostPattern {
     /// By any scheme and port, too. There is no way to write it.
     Anything,
     /// `*`
@@ -66,7 +66,7 @@ impl HttpGrant {
     pub(super) fn anything() -> Self {
         Self {
             scheme: None,
-            host: Host::Anything,
+            host: HostPattern::Anything,
             port: None,
             private: true,
             methods: Vec::new(),
@@ -104,16 +104,16 @@ impl HttpGrant {
             return None;
         }
         let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
-            Some("") => Host::Any,
-            Some(domain) => Host::In(
+            Some("") => HostPattern::Any,
+            Some(domain) => HostPattern::In(
                 domain
                     .strip_prefix('.')
                     .filter(|domain| !domain.is_empty())
                     .map(|domain| format!(".{domain}"))?,
             ),
             None => match address(&host) {
-                Some(address) => Host::Address(address),
-                None => Host::Name(host),
+                Some(address) => HostPattern::Address(address),
+                None => HostPattern::Name(host),
             },
         };
         let port = authority.port_u16();
@@ -133,7 +133,7 @@ impl HttpGrant {
 
     /// Whether some request to the server of this URI may be granted.
     pub(in crate::plugin) fn covers_server(&self, uri: &Uri) -> bool {
-        if self.host == Host::Anything {
+        if self.host == HostPattern::Anything {
             return true;
         }
         let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTPS);
@@ -146,10 +146,10 @@ impl HttpGrant {
     fn names(&self, host: &str) -> bool {
         let host = canonical(host);
         match &self.host {
-            Host::Anything | Host::Any => true,
-            Host::In(domain) => host.ends_with(domain.as_str()),
-            Host::Name(name) => *name == host,
-            Host::Address(granted) => address(&host) == Some(*granted),
+            HostPattern::Anything | HostPattern::Any => true,
+            HostPattern::In(domain) => host.ends_with(domain.as_str()),
+            HostPattern::Name(name) => *name == host,
+            HostPattern::Address(granted) => address(&host) == Some(*granted),
         }
     }
 
@@ -157,9 +157,9 @@ impl HttpGrant {
     pub(in crate::plugin) fn allows_private(&self) -> bool {
         self.private
             || match &self.host {
-                Host::Address(_) => true,
-                Host::Name(name) => name == "localhost",
-                Host::Anything | Host::Any | Host::In(_) => false,
+                HostPattern::Address(_) => true,
+                HostPattern::Name(name) => name == "localhost",
+                HostPattern::Anything | HostPattern::Any | HostPattern::In(_) => false,
             }
     }
 }
@@ -191,11 +191,11 @@ impl fmt::Display for HttpGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS))?;
         match &self.host {
-            Host::Anything | Host::Any => f.write_str("*")?,
-            Host::In(domain) => write!(f, "*{domain}")?,
-            Host::Name(name) => f.write_str(name)?,
-            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
-            Host::Address(address) => write!(f, "{address}")?,
+            HostPattern::Anything | HostPattern::Any => f.write_str("*")?,
+            HostPattern::In(domain) => write!(f, "*{domain}")?,
+            HostPattern::Name(name) => f.write_str(name)?,
+            HostPattern::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            HostPattern::Address(address) => write!(f, "{address}")?,
         }
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
@@ -224,7 +224,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Table {
+        struct HttpGrantTable {
             url: String,
             #[serde(default)]
             private: bool,
@@ -250,8 +250,8 @@ impl<'de> Deserialize<'de> for HttpGrant {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpGrant, A::Error> {
-                let Table { url, private, methods, paths, headers } =
-                    Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let HttpGrantTable { url, private, methods, paths, headers } =
+                    HttpGrantTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 let mut grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
                 if methods.as_ref().is_some_and(Vec::is_empty) || paths.as_ref().is_some_and(Vec::is_empty) {
                     return Err(de::Error::custom(
@@ -358,10 +358,10 @@ mod tests {
     fn methods_and_paths_restrict_a_grant_however_they_are_written() {
         let text: HttpGrant = "GET,HEAD https://a.example/orders/*".parse().unwrap();
         #[derive(Deserialize)]
-        struct One {
+        struct HttpGrantRule {
             http: HttpGrant,
         }
-        let table: One = toml::from_str(
+        let table: HttpGrantRule = toml::from_str(
             "http = { url = \"https://a.example\", methods = [\"GET\", \"HEAD\"], paths = [\"/orders/*\"] }",
         )
         .unwrap();
@@ -386,7 +386,7 @@ mod tests {
             "path = \"/orders\"",
         ] {
             assert!(
-                toml::from_str::<One>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
+                toml::from_str::<HttpGrantRule>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
                 "{odd}"
             );
         }

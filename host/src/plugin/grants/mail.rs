@@ -58,7 +58,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     #[derive(Deserialize)]
     #[serde(default, deny_unknown_fields)]
     #[derive(Default)]
-    struct Table {
+    struct MailGrantTable {
         from: Vec<AddressPattern>,
         to: Vec<AddressPattern>,
         per_minute: Option<NonZeroU32>,
@@ -78,8 +78,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         }
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            let Table { from, to, per_minute } =
-                Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+            let MailGrantTable { from, to, per_minute } =
+                MailGrantTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
             Ok(Some(MailGrant { from, to, per_minute }))
         }
     }

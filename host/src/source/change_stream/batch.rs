@@ -1,6 +1,6 @@
 //! What a reply of the server brings: ops, and the place after it. Pure: bytes in, ops out.
 
-use super::reader::{Read, ChangeEventDecoder};
+use super::reader::{ChangeEventDecoder, EventEffect};
 use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
 use crate::source::reply::document;
@@ -29,10 +29,10 @@ impl ChangeEventDecoder {
             match value.map_err(Malformed::from).and_then(document) {
                 Ok(event) => {
                     let read = self.read_event(reply, event, &mut batch.ops);
-                    if read != Read::Fragment {
+                    if read != EventEffect::Fragment {
                         last = event.get_document("_id").ok().or(last);
                     }
-                    batch.invalidated |= read == Read::Invalidate;
+                    batch.invalidated |= read == EventEffect::Invalidate;
                 }
                 Err(malformed) => {
                     self.malformed(&malformed);

@@ -9,12 +9,12 @@ use super::event::Split;
 /// The fragments of an event that have come so far.
 #[derive(Debug)]
 pub(super) struct Fragments {
-    open: Option<Open>,
+    open: Option<OpenEvent>,
     bound: usize,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenEvent {
     last: Split,
     /// None: it is larger than what is held, or a fragment of it could not be read.
     event: Option<RawDocumentBuf>,
@@ -25,7 +25,7 @@ struct Open {
 
 /// What a fragment makes of those before it.
 #[derive(Debug, PartialEq)]
-pub(super) enum Joined {
+pub(super) enum JoinedFragments {
     /// More are to come.
     More,
     /// This was the last one: the event.
@@ -63,26 +63,26 @@ impl Fragments {
     }
 
     /// Adds the next fragment.
-    pub(super) fn add(&mut self, fragment: &RawDocument, split: Split) -> Joined {
+    pub(super) fn add(&mut self, fragment: &RawDocument, split: Split) -> JoinedFragments {
         if !self.expect(split) {
-            return Joined::Lone;
+            return JoinedFragments::Lone;
         }
-        let mut open = self.open.take().unwrap_or_else(|| Open::new(split));
+        let mut open = self.open.take().unwrap_or_else(|| OpenEvent::new(split));
         open.last = split;
         open.join(fragment, self.bound);
         if split.fragment < split.of {
             self.open = Some(open);
-            return Joined::More;
+            return JoinedFragments::More;
         }
         match open.event {
-            Some(event) => Joined::Event(event),
-            None if open.too_large => Joined::TooLarge,
-            None => Joined::Unreadable,
+            Some(event) => JoinedFragments::Event(event),
+            None if open.too_large => JoinedFragments::TooLarge,
+            None => JoinedFragments::Unreadable,
         }
     }
 }
 
-impl Open {
+impl OpenEvent {
     fn new(first: Split) -> Self {
         Self { last: first, event: Some(RawDocumentBuf::new()), names: HashSet::new(), too_large: false }
     }

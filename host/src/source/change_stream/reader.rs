@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::command::command;
 use super::description::update_description;
 use super::event::{ChangeEvent, Split};
-use super::fragments::{Fragments, Joined};
+use super::fragments::{Fragments, JoinedFragments};
 use super::token::transaction_index;
-use crate::op::{Op, OperationType, Origin, Place, Transaction};
+use crate::op::{Op, OpPlace, OperationType, Origin, Transaction};
 use crate::selection::Selection;
 use crate::source::session::transaction_id;
 use crate::source::skip::count;
@@ -22,7 +22,7 @@ const LARGEST: usize = 64 << 20;
 
 /// What an event means for the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::source) enum Read {
+pub(in crate::source) enum EventEffect {
     /// It is a fragment of an event, of which more are to come: the stream cannot go on after it.
     Fragment,
     /// The stream can go on after it.
@@ -39,12 +39,12 @@ pub struct ChangeEventDecoder {
     skipped: Skipped,
     unwanted: u64,
     fragments: Fragments,
-    transaction: Option<Running>,
+    transaction: Option<RunningTransaction>,
 }
 
 /// The transaction whose events come.
 #[derive(Debug)]
-struct Running {
+struct RunningTransaction {
     session: Box<[u8]>,
     number: i64,
     id: Arc<str>,
@@ -84,7 +84,7 @@ impl ChangeEventDecoder {
         reply: &Reply,
         document: &RawDocument,
         ops: &mut Vec<Op>,
-    ) -> Read {
+    ) -> EventEffect {
         let event = match self.parse(document) {
             Ok(event) => event,
             Err(malformed) => return self.malformed(&malformed),
@@ -106,11 +106,11 @@ impl ChangeEventDecoder {
     }
 
     /// Counts and reports an event that is none: of a file, which may have any number of them, the first.
-    pub(super) fn malformed(&mut self, malformed: &Malformed) -> Read {
+    pub(super) fn malformed(&mut self, malformed: &Malformed) -> EventEffect {
         if count(&mut self.skipped, Skip::Malformed) == 1 || self.origin != Origin::Replay {
             tracing::error!("skipped a change event that cannot be read: {malformed}");
         }
-        Read::Whole
+        EventEffect::Whole
     }
 
     /// Whether more fragments of an event are to come.
@@ -144,13 +144,13 @@ impl ChangeEventDecoder {
         fragment: &ChangeEvent<'_>,
         split: Split,
         ops: &mut Vec<Op>,
-    ) -> Read {
+    ) -> EventEffect {
         if !self.fragments.expect(split) {
             self.forget_fragments();
         }
         match self.fragments.add(document, split) {
-            Joined::More => return Read::Fragment,
-            Joined::Event(event) => {
+            JoinedFragments::More => return EventEffect::Fragment,
+            JoinedFragments::Event(event) => {
                 let reply = Reply::new(event.into_bytes().into());
                 let whole = reply.as_document().and_then(|event| Ok((event, self.parse(event)?)));
                 return match whole {
@@ -158,7 +158,7 @@ impl ChangeEventDecoder {
                     Err(malformed) => self.malformed(&malformed),
                 };
             }
-            Joined::TooLarge => {
+            JoinedFragments::TooLarge => {
                 count(&mut self.skipped, Skip::TooLarge);
                 tracing::error!(
                     "skipped the change event that ends at the resume token {}: its {} fragments are larger than \
@@ -167,10 +167,12 @@ impl ChangeEventDecoder {
                     split.of
                 );
             }
-            Joined::Unreadable => return self.malformed(&Malformed::Missing("fields that can be read")),
-            Joined::Lone => self.lone(1, fragment.token),
+            JoinedFragments::Unreadable => {
+                return self.malformed(&Malformed::Missing("fields that can be read"));
+            }
+            JoinedFragments::Lone => self.lone(1, fragment.token),
         }
-        if split.fragment < split.of { Read::Fragment } else { Read::Whole }
+        if split.fragment < split.of { EventEffect::Fragment } else { EventEffect::Whole }
     }
 
     fn forget_fragments(&mut self) {
@@ -188,12 +190,18 @@ impl ChangeEventDecoder {
         );
     }
 
-    fn event(&mut self, reply: &Reply, document: &RawDocument, event: &ChangeEvent<'_>, ops: &mut Vec<Op>) -> Read {
+    fn event(
+        &mut self,
+        reply: &Reply,
+        document: &RawDocument,
+        event: &ChangeEvent<'_>,
+        ops: &mut Vec<Op>,
+    ) -> EventEffect {
         match event.kind {
-            "invalidate" => return Read::Invalidate,
+            "invalidate" => return EventEffect::Invalidate,
             "endOfTransaction" => {
                 count(&mut self.skipped, Skip::Noop);
-                return Read::Whole;
+                return EventEffect::Whole;
             }
             _ => {}
         }
@@ -201,7 +209,7 @@ impl ChangeEventDecoder {
         match whole.and_then(|event| self.op(reply, document, &event)) {
             Ok(op) => {
                 ops.extend(op);
-                Read::Whole
+                EventEffect::Whole
             }
             Err(malformed) => self.malformed(&malformed),
         }
@@ -229,7 +237,11 @@ impl ChangeEventDecoder {
         let cut = |document: Option<&RawDocument>| document.map(|document| reply.cut(document));
         let mut op = Op {
             timestamp: event.timestamp,
-            place: if event.token.is_empty() { Place::Document } else { Place::Token(event.token.into()) },
+            place: if event.token.is_empty() {
+                OpPlace::Document
+            } else {
+                OpPlace::Token(event.token.into())
+            },
             origin: self.origin,
             operation_type: operation,
             namespace,
@@ -273,10 +285,13 @@ impl ChangeEventDecoder {
     /// are counted, from where this stream began to read.
     fn place_in_transaction(&mut self, event: &ChangeEvent<'_>) -> Option<Transaction> {
         let (session, number) = (event.session?, event.transaction_number?);
-        let same = |running: &Running| running.number == number && *running.session == *session.as_bytes();
+        let same = |running: &RunningTransaction| {
+            running.number == number && *running.session == *session.as_bytes()
+        };
         if !self.transaction.as_ref().is_some_and(same) {
             let id = transaction_id(session, number)?;
-            self.transaction = Some(Running { session: session.as_bytes().into(), number, id, next: 0 });
+            self.transaction =
+                Some(RunningTransaction { session: session.as_bytes().into(), number, id, next: 0 });
         }
         let running = self.transaction.as_mut()?;
         let index = transaction_index(event.token, event.timestamp).unwrap_or(running.next);

@@ -16,7 +16,7 @@ pub struct StreamOptions {
 }
 
 /// What opens the stream, but for the place.
-pub(super) struct Request {
+pub(super) struct ChangeStreamRequest {
     scope: Scope,
     stages: Vec<RawDocumentBuf>,
     /// The events that came with 6.0 (`create`, `createIndexes`, …), and documents before the change.
@@ -25,7 +25,7 @@ pub(super) struct Request {
     split: bool,
 }
 
-impl Request {
+impl ChangeStreamRequest {
     /// Asks for all that a server may know.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Request {
 mod tests {
     use super::*;
 
-    fn pipeline(request: &Request, start: &StreamStart) -> Vec<Document> {
+    fn pipeline(request: &ChangeStreamRequest, start: &StreamStart) -> Vec<Document> {
         let command = Document::try_from(request.command(start)).unwrap();
         let stages = command.get_array("pipeline").unwrap().iter();
         stages.map(|stage| stage.as_document().unwrap().clone()).collect()
@@ -122,7 +122,7 @@ mod tests {
     fn what_a_server_does_not_know_is_left_out() {
         let own = bson::doc! { "$match": { "operationType": "insert" } };
         let options = StreamOptions { pipeline: vec![own.clone()] };
-        let mut request = Request::new(Scope::Deployment, options).unwrap();
+        let mut request = ChangeStreamRequest::new(Scope::Deployment, options).unwrap();
         let stages = pipeline(&request, &StreamStart::Now);
         let spec = stages[0].get_document("$changeStream").unwrap();
         assert!(spec.get_bool("showExpandedEvents").unwrap());

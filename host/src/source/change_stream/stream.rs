@@ -7,31 +7,31 @@ use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::error::StreamError;
 use super::reader::ChangeEventDecoder;
-use super::request::{Request, StreamOptions};
+use super::request::{ChangeStreamRequest, StreamOptions};
 use super::scope::Scope;
 use super::token::{ResumeToken, StreamStart};
 use crate::op::Op;
 use crate::selection::Selection;
-use crate::source::patience::Patience;
+use crate::source::patience::Backoff;
 use crate::source::wire::{AWAIT, Wait, reply, timed_for};
 use crate::source::{Malformed, Reply, Skipped, SourceHealth};
 
 /// A reader of a change stream, from a position on, without end.
 pub struct ChangeStream {
     client: Client,
-    request: Request,
+    request: ChangeStreamRequest,
     reader: ChangeEventDecoder,
     /// Everything up to here was given out.
     position: StreamStart,
-    cursor: Option<Cursor>,
-    patience: Patience,
+    cursor: Option<ChangeStreamCursor>,
+    patience: Backoff,
     /// The last reply was empty, and not the one that opened the cursor, which is empty always.
     at_end: bool,
     /// Of the replies since they were last asked for.
     bytes: usize,
 }
 
-struct Cursor {
+struct ChangeStreamCursor {
     batches: RawBatchCursor,
     wait: Wait,
     /// The reply to the command that opened it has not been read yet. It says nothing of the next one.
@@ -52,18 +52,19 @@ impl ChangeStream {
         start: StreamStart,
         options: StreamOptions,
     ) -> Result<Self, StreamError> {
-        let request = Request::new(scope.clone(), options).map_err(|error| StreamError::Refused {
-            scope,
-            position: start.clone(),
-            reason: format!("a stage of its pipeline is not BSON: {error}"),
-        })?;
+        let request =
+            ChangeStreamRequest::new(scope.clone(), options).map_err(|error| StreamError::Refused {
+                scope,
+                position: start.clone(),
+                reason: format!("a stage of its pipeline is not BSON: {error}"),
+            })?;
         let mut stream = Self {
             client: client.clone(),
             request,
             reader: ChangeEventDecoder::new(selection),
             position: start,
             cursor: None,
-            patience: Patience::default(),
+            patience: Backoff::default(),
             at_end: false,
             bytes: 0,
         };
@@ -121,12 +122,14 @@ impl ChangeStream {
     }
 
     /// The open cursor, opened where there is none.
-    async fn cursor(&mut self) -> Result<&mut Cursor, StreamError> {
+    async fn cursor(&mut self) -> Result<&mut ChangeStreamCursor, StreamError> {
         loop {
             match self.cursor.take() {
                 Some(cursor) => return Ok(self.cursor.insert(cursor)),
                 None => match self.aggregate().await {
-                    Ok(batches) => self.cursor = Some(Cursor { batches, wait: Wait::default(), fresh: true }),
+                    Ok(batches) => {
+                        self.cursor = Some(ChangeStreamCursor { batches, wait: Wait::default(), fresh: true })
+                    }
                     Err(error) if self.request.lower(&error) => {}
                     Err(error) => self.failed(&error).await?,
                 },

@@ -27,7 +27,7 @@ static CHECKSUM: Crc<u64, Table<1>> = Crc::<u64, Table<1>>::new(&CRC_64_XZ);
 
 /// What a document of an archive is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum ArchivePart {
     /// It is about the archive.
     Frame,
     /// An entry of an oplog.
@@ -38,14 +38,14 @@ pub(super) enum Part {
 
 /// An archive, as far as it was read.
 pub(super) struct Archive {
-    place: Place,
+    place: ArchivePlace,
     /// Collections that are described and not ended. Less than none: there were blocks of what is not described.
     missing: i64,
     /// The checksums so far of the collections that are begun and not ended.
     open: HashMap<Arc<Namespace>, Digest<'static, u64, Table<1>>>,
 }
 
-enum Place {
+enum ArchivePlace {
     /// Before the header.
     Start,
     /// In the descriptions.
@@ -60,7 +60,7 @@ enum Place {
 
 impl Default for Archive {
     fn default() -> Self {
-        Self { place: Place::Start, missing: 0, open: HashMap::new() }
+        Self { place: ArchivePlace::Start, missing: 0, open: HashMap::new() }
     }
 }
 
@@ -69,27 +69,27 @@ impl Archive {
     ///
     /// # Errors
     /// An archive does not have such a document here; this is what it is.
-    pub(super) fn document(&mut self, document: &[u8]) -> Result<Part, String> {
+    pub(super) fn document(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
         match &self.place {
-            Place::Start => {
-                self.place = Place::Descriptions;
-                Ok(Part::Frame)
+            ArchivePlace::Start => {
+                self.place = ArchivePlace::Descriptions;
+                Ok(ArchivePart::Frame)
             }
-            Place::Descriptions => {
+            ArchivePlace::Descriptions => {
                 self.missing += 1;
-                Ok(Part::Frame)
+                Ok(ArchivePart::Frame)
             }
-            Place::Between => self.header(document),
-            Place::Block(namespace) => {
+            ArchivePlace::Between => self.header(document),
+            ArchivePlace::Block(namespace) => {
                 if let Some(checksum) = self.open.get_mut(namespace) {
                     checksum.update(document);
                 }
                 Ok(match is_oplog(namespace) {
-                    true => Part::Entry,
-                    false => Part::Document(Arc::clone(namespace)),
+                    true => ArchivePart::Entry,
+                    false => ArchivePart::Document(Arc::clone(namespace)),
                 })
             }
-            Place::Last => Err("a document after the end of its collection".to_owned()),
+            ArchivePlace::Last => Err("a document after the end of its collection".to_owned()),
         }
     }
 
@@ -99,9 +99,11 @@ impl Archive {
     /// No block ends here.
     pub(super) fn terminator(&mut self) -> Result<(), String> {
         match self.place {
-            Place::Start | Place::Between => Err("the end of a block that has no beginning".to_owned()),
+            ArchivePlace::Start | ArchivePlace::Between => {
+                Err("the end of a block that has no beginning".to_owned())
+            }
             _ => {
-                self.place = Place::Between;
+                self.place = ArchivePlace::Between;
                 Ok(())
             }
         }
@@ -109,7 +111,7 @@ impl Archive {
 
     /// What is missing where the file ends. None: it is complete.
     pub(super) fn missing(&self) -> Option<String> {
-        let is_between = matches!(self.place, Place::Between);
+        let is_between = matches!(self.place, ArchivePlace::Between);
         match self.open.keys().min() {
             Some(namespace) => Some(format!("the rest of {namespace}")),
             None if !is_between => Some("the end of a block".to_owned()),
@@ -121,7 +123,7 @@ impl Archive {
     }
 
     /// The first document of a block: `{db, collection, EOF, CRC}`.
-    fn header(&mut self, document: &[u8]) -> Result<Part, String> {
+    fn header(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
         let document = RawDocument::from_bytes(document).map_err(|error| error.to_string())?;
         let field = |name: &str| document.get(name).ok().flatten();
         let text = |name: &str| field(name).and_then(|value| value.as_str());
@@ -139,17 +141,17 @@ impl Archive {
                 ));
             }
             self.open.entry(Arc::clone(&namespace)).or_insert_with(|| CHECKSUM.digest());
-            self.place = Place::Block(namespace);
-            return Ok(Part::Frame);
+            self.place = ArchivePlace::Block(namespace);
+            return Ok(ArchivePart::Frame);
         }
         let found = self.open.remove(&namespace).unwrap_or_else(|| CHECKSUM.digest()).finalize();
         self.missing -= 1;
-        self.place = Place::Last;
+        self.place = ArchivePlace::Last;
         match field("CRC").and_then(|value| value.as_i64()) {
             Some(expected) if expected.to_le_bytes() != found.to_le_bytes() => {
                 Err(format!("a checksum that the documents of {namespace} before it do not have"))
             }
-            _ => Ok(Part::Frame),
+            _ => Ok(ArchivePart::Frame),
         }
     }
 }

@@ -52,9 +52,9 @@ impl Compression {
     pub(super) fn decompress(self, file: Compressed) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(file)),
-            Self::Zlib => Box::new(Members::<ZlibDecoder<Compressed>>::of(file)),
+            Self::Zlib => Box::new(CompressedMembers::<ZlibDecoder<Compressed>>::of(file)),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(file)?),
-            Self::Lz4 => Box::new(Members::<lz4_flex::frame::FrameDecoder<Compressed>>::of(file)),
+            Self::Lz4 => Box::new(CompressedMembers::<lz4_flex::frame::FrameDecoder<Compressed>>::of(file)),
             Self::Snappy => Box::new(snap::read::FrameDecoder::new(file)),
         })
     }
@@ -66,12 +66,12 @@ pub(super) fn without_ending(name: &str) -> &str {
 }
 
 /// What decompresses one compressed file, and may be followed by another.
-trait Member: Read {
+trait CompressedMember: Read {
     fn begin(file: Compressed) -> Self;
     fn end(self) -> Compressed;
 }
 
-impl Member for ZlibDecoder<Compressed> {
+impl CompressedMember for ZlibDecoder<Compressed> {
     fn begin(file: Compressed) -> Self {
         Self::new(file)
     }
@@ -81,7 +81,7 @@ impl Member for ZlibDecoder<Compressed> {
     }
 }
 
-impl Member for lz4_flex::frame::FrameDecoder<Compressed> {
+impl CompressedMember for lz4_flex::frame::FrameDecoder<Compressed> {
     fn begin(file: Compressed) -> Self {
         Self::new(file)
     }
@@ -92,15 +92,15 @@ impl Member for lz4_flex::frame::FrameDecoder<Compressed> {
 }
 
 /// Compressed files, one after another.
-struct Members<M>(Option<M>);
+struct CompressedMembers<M>(Option<M>);
 
-impl<M: Member> Members<M> {
+impl<M: CompressedMember> CompressedMembers<M> {
     fn of(file: Compressed) -> Self {
         Self(Some(M::begin(file)))
     }
 }
 
-impl<M: Member> Read for Members<M> {
+impl<M: CompressedMember> Read for CompressedMembers<M> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.0 {
             let count = member.read(bytes)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::archive::Archive;
 use super::error::{FileError, FilePlace, name};
 use super::frames::{Frames, Misframed};
-use super::outbox::Gone;
+use super::outbox::ReceiverGone;
 use super::report::FileReport;
 use super::texts::Texts;
 
@@ -30,7 +30,7 @@ impl Current {
 }
 
 /// Why a file is read no further.
-pub(super) enum Stop {
+pub(super) enum FileStop {
     Failed(FileError),
     Misframed(Misframed),
     /// An entry is later than all that is wanted.
@@ -38,20 +38,20 @@ pub(super) enum Stop {
     Gone,
 }
 
-impl From<FileError> for Stop {
+impl From<FileError> for FileStop {
     fn from(error: FileError) -> Self {
         Self::Failed(error)
     }
 }
 
-impl From<Misframed> for Stop {
+impl From<Misframed> for FileStop {
     fn from(misframed: Misframed) -> Self {
         Self::Misframed(misframed)
     }
 }
 
-impl From<Gone> for Stop {
-    fn from(Gone: Gone) -> Self {
+impl From<ReceiverGone> for FileStop {
+    fn from(ReceiverGone: ReceiverGone) -> Self {
         Self::Gone
     }
 }

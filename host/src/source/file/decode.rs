@@ -8,16 +8,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
 use super::FileOptions;
-use super::archive::{Archive, MAGIC, Part, TERMINATOR};
-use super::current::{Current, Documents, Stop};
+use super::archive::{Archive, ArchivePart, MAGIC, TERMINATOR};
+use super::current::{Current, Documents, FileStop};
 use super::error::FileError;
 use super::events::{self, Shape};
 use super::frames::{Frames, Misframed};
-use super::input::Input;
-use super::kind::{Kind, recognise};
-use super::outbox::{Gone, Message, Outbox};
+use super::input::FileInput;
+use super::kind::{DocumentFormat, recognise};
+use super::outbox::{DecodedMessage, Outbox, ReceiverGone};
 use super::path::{is_metadata, namespace};
-use super::report::{Contents, Totals};
+use super::report::{FileContents, FileTotals};
 use super::texts::Texts;
 use crate::extended_json::op_of;
 use crate::op::{Namespace, Op, OperationType, Origin, Timestamp};
@@ -39,7 +39,7 @@ pub(super) struct Decoder {
     /// For what is neither.
     selection: Selection,
     options: FileOptions,
-    totals: Totals,
+    totals: FileTotals,
     /// Ops that are given out though a document of theirs is broken.
     broken: Skipped,
     /// Of one entry.
@@ -49,14 +49,14 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(selection: Selection, options: FileOptions, sender: Sender<Message>) -> Self {
+    pub(super) fn new(selection: Selection, options: FileOptions, sender: Sender<DecodedMessage>) -> Self {
         Self {
             // A dump cannot be gone back in, so all of an open transaction is held.
             reader: OplogDecoder::new(selection.clone()).of_file().holding(usize::MAX),
             events: change_stream::ChangeEventDecoder::new(selection.clone()).of_file(),
             selection,
             options,
-            totals: Totals::default(),
+            totals: FileTotals::default(),
             broken: Skipped::new(),
             decoded: Vec::new(),
             outbox: Outbox::new(sender),
@@ -69,7 +69,7 @@ impl Decoder {
         for (index, path) in paths.iter().enumerate() {
             let mut file = Current::of(index, path);
             let ended = self.file(&mut file, path);
-            if matches!(ended, Err(Stop::Late)) {
+            if matches!(ended, Err(FileStop::Late)) {
                 self.totals.after += 1;
             }
             // What came before an error is given out before it.
@@ -77,40 +77,40 @@ impl Decoder {
                 return;
             }
             let error = match ended {
-                Ok(()) | Err(Stop::Late) => continue,
-                Err(Stop::Gone) => return,
-                Err(Stop::Failed(error)) => error,
-                Err(Stop::Misframed(Misframed { offset, found })) => {
+                Ok(()) | Err(FileStop::Late) => continue,
+                Err(FileStop::Gone) => return,
+                Err(FileStop::Failed(error)) => error,
+                Err(FileStop::Misframed(Misframed { offset, found })) => {
                     FileError::Damaged { at: file.at(offset), found }
                 }
             };
-            let _ = self.outbox.say(Message::Failed(error));
+            let _ = self.outbox.say(DecodedMessage::Failed(error));
             return;
         }
-        let _ = self.outbox.say(Message::Done);
+        let _ = self.outbox.say(DecodedMessage::Done);
     }
 
-    fn file(&mut self, file: &mut Current, path: &Path) -> Result<(), Stop> {
+    fn file(&mut self, file: &mut Current, path: &Path) -> Result<(), FileStop> {
         if is_metadata(path) {
-            file.report.contents = Contents::Metadata;
+            file.report.contents = FileContents::Metadata;
             if !std::mem::replace(&mut self.said_metadata, true) {
                 tracing::info!("skipped {}: it describes a dump; more like it are not named", file.name);
             }
             return Ok(());
         }
-        let input = Input::open(path)
+        let input = FileInput::open(path)
             .map_err(|reason| FileError::Unreadable { file: Arc::clone(&file.name), reason })?;
         file.compressed = input.compressed;
         let kind = recognise(&input.head)
             .map_err(|found| FileError::Unknown { file: Arc::clone(&file.name), found })?;
         let mut documents = match kind {
-            Some(Kind::Bson) => Documents::Bson(Frames::default()),
-            Some(Kind::Archive) => {
-                file.report.contents = Contents::Archive;
+            Some(DocumentFormat::Bson) => Documents::Bson(Frames::default()),
+            Some(DocumentFormat::Archive) => {
+                file.report.contents = FileContents::Archive;
                 Documents::Archive(Frames::of_archive(), Archive::default())
             }
             // White space at most is as good as none.
-            Some(Kind::Json) | None => Documents::Json(Texts::default()),
+            Some(DocumentFormat::Json) | None => Documents::Json(Texts::default()),
         };
         let blocks = input.blocks().map_err(FileError::Thread)?;
         while let Some(block) = blocks.next() {
@@ -140,7 +140,7 @@ impl Decoder {
         file: &mut Current,
         documents: &mut Documents,
         block: &Bytes,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), FileStop> {
         match documents {
             Documents::Bson(frames) => {
                 frames.read(block, |reply, bytes, offset| self.document(file, reply, bytes, offset))
@@ -167,7 +167,13 @@ impl Decoder {
         }
     }
 
-    fn document(&mut self, file: &mut Current, reply: &Reply, bytes: &[u8], offset: u64) -> Result<(), Stop> {
+    fn document(
+        &mut self,
+        file: &mut Current,
+        reply: &Reply,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), FileStop> {
         file.report.documents += 1;
         let document = match RawDocument::from_bytes(bytes) {
             Ok(document) => document,
@@ -177,31 +183,31 @@ impl Decoder {
             }
         };
         let parsed = match &file.report.contents {
-            Contents::Collection(namespace) => {
+            FileContents::Collection(namespace) => {
                 let namespace = Arc::clone(namespace);
                 return self.found(file, &namespace, reply, document, offset);
             }
-            Contents::Events => return self.event(file, reply, document, offset),
+            FileContents::Events => return self.event(file, reply, document, offset),
             _ => OplogEntry::parse(document),
         };
         match parsed {
             Ok(entry) => {
-                if file.report.contents == Contents::Nothing {
-                    file.report.contents = Contents::Oplog;
+                if file.report.contents == FileContents::Nothing {
+                    file.report.contents = FileContents::Oplog;
                     tracing::info!("{} holds entries of an oplog", file.name);
                 }
                 self.entry(file, reply, document, &entry, offset)
             }
             // The first document that can be read says what its file is, if the user does not.
-            Err(Malformed::Missing(_)) if file.report.contents == Contents::Nothing => {
+            Err(Malformed::Missing(_)) if file.report.contents == FileContents::Nothing => {
                 if self.options.namespace.is_none() && events::is_event(document, reply) {
-                    file.report.contents = Contents::Events;
+                    file.report.contents = FileContents::Events;
                     tracing::info!("{} holds change events", file.name);
                     return self.event(file, reply, document, offset);
                 }
                 let namespace = self.namespace(file)?;
                 tracing::info!("{} holds documents of {namespace}", file.name);
-                file.report.contents = Contents::Collection(Arc::clone(&namespace));
+                file.report.contents = FileContents::Collection(Arc::clone(&namespace));
                 self.found(file, &namespace, reply, document, offset)
             }
             Err(malformed) => {
@@ -215,18 +221,18 @@ impl Decoder {
     fn archived(
         &mut self,
         file: &mut Current,
-        part: Part,
+        part: ArchivePart,
         reply: &Reply,
         bytes: &[u8],
         offset: u64,
-    ) -> Result<(), Stop> {
-        if part == Part::Frame {
+    ) -> Result<(), FileStop> {
+        if part == ArchivePart::Frame {
             return Ok(());
         }
         file.report.documents += 1;
         let read = RawDocument::from_bytes(bytes).map_err(Malformed::from);
         let corrupt = match (part, read) {
-            (Part::Document(namespace), Ok(document)) => {
+            (ArchivePart::Document(namespace), Ok(document)) => {
                 return self.found(file, &namespace, reply, document, offset);
             }
             (_, Ok(document)) => match OplogEntry::parse(document) {
@@ -246,7 +252,7 @@ impl Decoder {
         document: &RawDocument,
         entry: &OplogEntry<'_>,
         offset: u64,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), FileStop> {
         if !self.advance(file, entry.timestamp, offset)? {
             self.reader.pass_over(document, entry);
             return Ok(());
@@ -265,7 +271,7 @@ impl Decoder {
         reply: &Reply,
         document: &RawDocument,
         offset: u64,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), FileStop> {
         let unreadable = match events::payload(document, reply) {
             None => self.event_itself(file, reply, document, offset)?,
             Some(Err(reason)) => Some(reason),
@@ -290,7 +296,7 @@ impl Decoder {
         reply: &Reply,
         event: &RawDocument,
         offset: u64,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<String>, FileStop> {
         let Some(shape) = events::shape(event) else {
             return Ok(Some("it is not a change event".to_owned()));
         };
@@ -319,9 +325,9 @@ impl Decoder {
     }
 
     /// Takes note of where an entry or event stands. Gives back whether its ops are wanted.
-    fn advance(&mut self, file: &Current, to: Timestamp, offset: u64) -> Result<bool, Stop> {
+    fn advance(&mut self, file: &Current, to: Timestamp, offset: u64) -> Result<bool, FileStop> {
         if self.options.to.is_some_and(|end| to > end) {
-            return Err(Stop::Late);
+            return Err(FileStop::Late);
         }
         if to < self.totals.position {
             self.totals.backwards += 1;
@@ -342,7 +348,7 @@ impl Decoder {
         Ok(true)
     }
 
-    fn give_decoded(&mut self, file: &Current) -> Result<(), Stop> {
+    fn give_decoded(&mut self, file: &Current) -> Result<(), FileStop> {
         let mut decoded = std::mem::take(&mut self.decoded);
         for op in decoded.drain(..) {
             self.give(file, op)?;
@@ -359,7 +365,7 @@ impl Decoder {
         reply: &Reply,
         document: &RawDocument,
         offset: u64,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), FileStop> {
         if let Err(broken) = check(document) {
             self.corrupt(file, offset, &broken.to_string());
             return Ok(());
@@ -390,11 +396,11 @@ impl Decoder {
         }
     }
 
-    fn give(&mut self, file: &Current, op: Op) -> Result<(), Stop> {
+    fn give(&mut self, file: &Current, op: Op) -> Result<(), FileStop> {
         if self.outbox.add(op) { Ok(self.send(file)?) } else { Ok(()) }
     }
 
-    fn send(&mut self, file: &Current) -> Result<(), Gone> {
+    fn send(&mut self, file: &Current) -> Result<(), ReceiverGone> {
         let mut totals = self.totals.clone();
         totals.skipped = self.reader.skipped().clone();
         for (skip, count) in self.events.skipped() {

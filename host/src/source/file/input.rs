@@ -37,7 +37,7 @@ pub(super) fn check(path: &Path) -> Result<(), FileError> {
 }
 
 /// An open file, of which the first bytes were looked at.
-pub(super) struct Input {
+pub(super) struct FileInput {
     /// The first bytes, uncompressed. Fewer than [`HEAD`]: that is all.
     pub(super) head: Vec<u8>,
     /// It is compressed.
@@ -47,7 +47,7 @@ pub(super) struct Input {
     rest: Box<dyn Read + Send>,
 }
 
-impl Input {
+impl FileInput {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut rest: Box<dyn Read + Send> = match path.to_str() {
             Some("-") => Box::new(io::stdin()),

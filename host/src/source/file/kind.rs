@@ -8,7 +8,7 @@ pub(super) const LARGEST: usize = (16 << 20) + (16 << 10);
 
 /// How the documents of a file are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum DocumentFormat {
     /// BSON, one document after another.
     Bson,
     /// Extended JSON, one after another or in an array.
@@ -51,27 +51,27 @@ const OTHERS: [(usize, &[u8], &str); 16] = [
 ///
 /// # Errors
 /// It is no dump; this is what it seems to be.
-pub(super) fn recognise(head: &[u8]) -> Result<Option<Kind>, &'static str> {
+pub(super) fn recognise(head: &[u8]) -> Result<Option<DocumentFormat>, &'static str> {
     let other =
         |(at, mark, _): &&(usize, &[u8], &str)| head.get(*at..).is_some_and(|head| head.starts_with(mark));
     if let Some((_, _, what)) = OTHERS.iter().find(other) {
         return Err(what);
     }
     if head.starts_with(&MAGIC) {
-        return Ok(Some(Kind::Archive));
+        return Ok(Some(DocumentFormat::Archive));
     }
     // Only then JSON: as a length, no four signs of its text are one that a document has.
     if is_bson(head) {
-        return Ok(Some(Kind::Bson));
+        return Ok(Some(DocumentFormat::Bson));
     }
     let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Ok(None),
-        Some(b'{' | b'[') => Ok(Some(Kind::Json)),
+        Some(b'{' | b'[') => Ok(Some(DocumentFormat::Json)),
         // A document that is in a string.
-        Some(b'"') if text.trim_ascii_start().starts_with(b"\"{") => Ok(Some(Kind::Json)),
+        Some(b'"') if text.trim_ascii_start().starts_with(b"\"{") => Ok(Some(DocumentFormat::Json)),
         // Too short to say: the first document is cut off.
-        Some(_) if head.len() < 5 => Ok(Some(Kind::Bson)),
+        Some(_) if head.len() < 5 => Ok(Some(DocumentFormat::Bson)),
         Some(_)
             if std::str::from_utf8(head.get(..head.len().saturating_sub(3)).unwrap_or_default()).is_ok()
                 && !head.contains(&0) =>
@@ -106,19 +106,19 @@ mod tests {
         let bson =
             |length: i32, kind| Vec::from_iter(length.to_le_bytes().into_iter().chain([kind, b'a', 0]));
         for (head, kind) in [
-            (bson(5, 0), Some(Kind::Bson)),
-            (bson(300, 3), Some(Kind::Bson)),
+            (bson(5, 0), Some(DocumentFormat::Bson)),
+            (bson(300, 3), Some(DocumentFormat::Bson)),
             // Begins with the sign {.
-            (bson(0x7b, 2), Some(Kind::Bson)),
-            (bson(LARGEST as i32, 0xff), Some(Kind::Bson)),
-            (b"{\"a\":1}".to_vec(), Some(Kind::Json)),
-            (b"{}".to_vec(), Some(Kind::Json)),
-            (b" \r\n\t[{}]".to_vec(), Some(Kind::Json)),
-            (b"\xef\xbb\xbf{}".to_vec(), Some(Kind::Json)),
-            (b"\n\"{\\\"_id\\\":1}\"".to_vec(), Some(Kind::Json)),
-            (b"\x6d\xe2\x99\x81rest".to_vec(), Some(Kind::Archive)),
+            (bson(0x7b, 2), Some(DocumentFormat::Bson)),
+            (bson(LARGEST as i32, 0xff), Some(DocumentFormat::Bson)),
+            (b"{\"a\":1}".to_vec(), Some(DocumentFormat::Json)),
+            (b"{}".to_vec(), Some(DocumentFormat::Json)),
+            (b" \r\n\t[{}]".to_vec(), Some(DocumentFormat::Json)),
+            (b"\xef\xbb\xbf{}".to_vec(), Some(DocumentFormat::Json)),
+            (b"\n\"{\\\"_id\\\":1}\"".to_vec(), Some(DocumentFormat::Json)),
+            (b"\x6d\xe2\x99\x81rest".to_vec(), Some(DocumentFormat::Archive)),
             // A length of 376 bytes, which is also how zlib begins.
-            (bson(0x178, 2), Some(Kind::Bson)),
+            (bson(0x178, 2), Some(DocumentFormat::Bson)),
             (Vec::new(), None),
             (b" \n\n \n \n".to_vec(), None),
         ] {

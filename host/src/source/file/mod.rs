@@ -3,7 +3,7 @@
 //!
 //! `input` opens a file and reads it ahead, through `compression`; `kind` says what is in it, `frames` and `texts` cut
 //! documents from what was read, which `archive` and `events` know; `decode` makes ops of them. That is done by two threads: one reads, the other decodes. What
-//! is between them, and between them and [`Files`], is bounded.
+//! is between them, and between them and [`FileSource`], is bounded.
 
 mod archive;
 mod compression;
@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 pub use error::{FileError, FilePlace};
-pub use report::{Contents, FileReport, Report, Totals};
+pub use report::{FileContents, FileReport, FileSourceReport, FileTotals};
 
 use crate::op::{Namespace, Op, Timestamp};
 use crate::selection::Selection;
 use decode::Decoder;
-use outbox::Message;
+use outbox::DecodedMessage;
 
 /// Batches of ops that are decoded ahead.
 const BATCHES: usize = 2;
@@ -57,22 +57,22 @@ pub struct FileOptions {
 
 /// The ops of some files, in the order of the files.
 #[derive(Debug)]
-pub struct Files {
-    messages: mpsc::Receiver<Message>,
-    report: Report,
+pub struct FileSource {
+    messages: mpsc::Receiver<DecodedMessage>,
+    report: FileSourceReport,
     ended: bool,
     /// When the caller was last given something.
     given: Instant,
 }
 
-impl Files {
+impl FileSource {
     /// Begins to read `paths`, of which `-` is the standard input.
     ///
     /// # Errors
     /// One of them is not there, may not be read or is a folder. Nothing was read then.
     pub fn open(paths: Vec<PathBuf>, selection: Selection, options: FileOptions) -> Result<Self, FileError> {
         paths.iter().try_for_each(|path| input::check(path))?;
-        let report = Report::of(&paths);
+        let report = FileSourceReport::of(&paths);
         let (sender, messages) = mpsc::channel(BATCHES);
         let decoder = Decoder::new(selection, options, sender);
         let thread = std::thread::Builder::new().name("decode files".to_owned());
@@ -86,16 +86,16 @@ impl Files {
     /// See [`FileError`]. Everything before was given out, and there is nothing more.
     pub async fn next(&mut self) -> Result<Option<Vec<Op>>, FileError> {
         while !self.ended {
-            match self.messages.recv().await.unwrap_or(Message::Failed(FileError::Ended)) {
-                Message::Read { ops, file, report, totals } => {
+            match self.messages.recv().await.unwrap_or(DecodedMessage::Failed(FileError::Ended)) {
+                DecodedMessage::Read { ops, file, report, totals } => {
                     self.report.update(file, report, totals);
                     if !ops.is_empty() || self.given.elapsed() > QUIET {
                         self.given = Instant::now();
                         return Ok(Some(ops));
                     }
                 }
-                Message::Done => self.ended = true,
-                Message::Failed(error) => {
+                DecodedMessage::Done => self.ended = true,
+                DecodedMessage::Failed(error) => {
                     self.ended = true;
                     return Err(error);
                 }
@@ -110,12 +110,12 @@ impl Files {
     }
 
     /// What was read for what was given out.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &FileSourceReport {
         &self.report
     }
 
     /// The same, at the end.
-    pub fn into_report(self) -> Report {
+    pub fn into_report(self) -> FileSourceReport {
         self.report
     }
 }

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc::Sender;
 
 use super::error::FileError;
-use super::report::{FileReport, Totals};
+use super::report::{FileReport, FileTotals};
 use crate::op::Op;
 use crate::source::apart::keep_apart;
 
@@ -13,9 +13,9 @@ const OPS: usize = 1000;
 const BYTES: usize = 4 << 20;
 
 /// What the decoding thread says.
-pub(super) enum Message {
+pub(super) enum DecodedMessage {
     /// What was read, and what came of it.
-    Read { ops: Vec<Op>, file: usize, report: FileReport, totals: Totals },
+    Read { ops: Vec<Op>, file: usize, report: FileReport, totals: FileTotals },
     /// All was read.
     Done,
     /// Reading has failed.
@@ -24,17 +24,17 @@ pub(super) enum Message {
 
 /// Nobody wants ops any more.
 #[derive(Debug)]
-pub(super) struct Gone;
+pub(super) struct ReceiverGone;
 
 /// Gathers ops.
 pub(super) struct Outbox {
     ops: Vec<Op>,
     bytes: usize,
-    sender: Sender<Message>,
+    sender: Sender<DecodedMessage>,
 }
 
 impl Outbox {
-    pub(super) fn new(sender: Sender<Message>) -> Self {
+    pub(super) fn new(sender: Sender<DecodedMessage>) -> Self {
         Self { ops: Vec::new(), bytes: 0, sender }
     }
 
@@ -51,14 +51,19 @@ impl Outbox {
     }
 
     /// Sends the ops, and waits while those before them are not taken.
-    pub(super) fn send(&mut self, file: usize, report: FileReport, totals: Totals) -> Result<(), Gone> {
+    pub(super) fn send(
+        &mut self,
+        file: usize,
+        report: FileReport,
+        totals: FileTotals,
+    ) -> Result<(), ReceiverGone> {
         self.bytes = 0;
         let ops = std::mem::take(&mut self.ops);
-        self.say(Message::Read { ops, file, report, totals })
+        self.say(DecodedMessage::Read { ops, file, report, totals })
     }
 
     /// Sends a last word.
-    pub(super) fn say(&self, message: Message) -> Result<(), Gone> {
-        self.sender.blocking_send(message).map_err(|_| Gone)
+    pub(super) fn say(&self, message: DecodedMessage) -> Result<(), ReceiverGone> {
+        self.sender.blocking_send(message).map_err(|_| ReceiverGone)
     }
 }

@@ -9,11 +9,11 @@ use crate::text::Names;
 
 /// What was read, and what was left out.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct FileSourceReport {
     /// Each file, as they were named.
     pub files: Vec<FileReport>,
     /// Of all files.
-    pub totals: Totals,
+    pub totals: FileTotals,
 }
 
 /// What was read of one file.
@@ -22,7 +22,7 @@ pub struct FileReport {
     /// The file; `-` is the standard input.
     pub path: PathBuf,
     /// What is in it.
-    pub contents: Contents,
+    pub contents: FileContents,
     /// Documents read.
     pub documents: u64,
     /// Bytes of these; where the file is compressed, uncompressed.
@@ -31,7 +31,7 @@ pub struct FileReport {
 
 /// What is in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Contents {
+pub enum FileContents {
     /// It was not read, or nothing is in it.
     #[default]
     Nothing,
@@ -49,7 +49,7 @@ pub enum Contents {
 
 /// What was read of all files, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct FileTotals {
     /// Where the last entry stands. Null: there was none.
     pub position: Timestamp,
     /// Entries that were skipped, or delivered in part.
@@ -70,7 +70,7 @@ pub struct Totals {
     pub open: u64,
 }
 
-impl Totals {
+impl FileTotals {
     /// Whether some of what was read is damaged.
     pub fn is_damaged(&self) -> bool {
         self.corrupt > 0 || self.skipped.keys().any(|skip| skip.is_damage())
@@ -103,15 +103,15 @@ impl Totals {
     }
 }
 
-impl Report {
+impl FileSourceReport {
     /// Of files of which nothing was read.
     pub(super) fn of(paths: &[PathBuf]) -> Self {
         let files = paths.iter().map(|path| FileReport::of(path));
-        Self { files: files.collect(), totals: Totals::default() }
+        Self { files: files.collect(), totals: FileTotals::default() }
     }
 
     /// Takes what is new of the file at `index`.
-    pub(super) fn update(&mut self, index: usize, report: FileReport, totals: Totals) {
+    pub(super) fn update(&mut self, index: usize, report: FileReport, totals: FileTotals) {
         self.totals = totals;
         if let Some(file) = self.files.get_mut(index) {
             *file = report;
@@ -122,6 +122,6 @@ impl Report {
 impl FileReport {
     /// Of a file of which nothing was read.
     pub(super) fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), contents: Contents::Nothing, documents: 0, bytes: 0 }
+        Self { path: path.to_owned(), contents: FileContents::Nothing, documents: 0, bytes: 0 }
     }
 }

@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use super::broken::count_broken;
 use super::change_stream::StreamError;
-use super::choice::Choice;
+use super::choice::ResolvedSource;
 use super::oplog::OplogError;
 use super::snapshot::{KeptProgress, SnapshotError};
 use super::{Position, Skipped, SourceHealth, Start};
 use crate::op::Op;
 use crate::selection::Selection;
-use stream::Stream;
+use stream::LiveStream;
 pub use taking::now;
 use taking::{Taking, begin};
 
@@ -36,11 +36,11 @@ pub enum HistoryLost {
 
 /// How a deployment is followed.
 #[derive(Clone, Debug)]
-pub struct Follow {
+pub struct SourceConfig {
     /// Connected to it.
     pub client: Client,
     /// What of it is read.
-    pub choice: Choice,
+    pub choice: ResolvedSource,
     /// What is wanted of it.
     pub selection: Selection,
     /// Of a change stream: what decides how much of the deployment is watched, as the tokens of a stream are those of its
@@ -99,22 +99,22 @@ impl SourceError {
 }
 
 /// The changes of a deployment, without end.
-pub struct Live {
-    follow: Follow,
+pub struct LiveSource {
+    follow: SourceConfig,
     /// What is still to be given out before the stream.
     snapshot: Option<Box<Taking>>,
-    stream: Stream,
+    stream: LiveStream,
     /// By the streams before this one.
     skipped: Skipped,
 }
 
-impl Live {
+impl LiveSource {
     /// Begins to follow. The server is reading when this returns.
     ///
     /// # Errors
     /// See [`SourceError`].
-    pub async fn open(mut follow: Follow) -> Result<Self, SourceError> {
-        let of_stream = matches!(follow.choice, Choice::ChangeStream(_));
+    pub async fn open(mut follow: SourceConfig) -> Result<Self, SourceError> {
+        let of_stream = matches!(follow.choice, ResolvedSource::ChangeStream(_));
         if of_stream && follow.history_lost == HistoryLost::RestartFromOldest {
             return Err(SourceError::NoOldest);
         }
@@ -125,9 +125,9 @@ impl Live {
         }
     }
 
-    async fn start(follow: &mut Follow) -> Result<(Option<Box<Taking>>, Stream), SourceError> {
+    async fn start(follow: &mut SourceConfig) -> Result<(Option<Box<Taking>>, LiveStream), SourceError> {
         let at = begin(follow).await?;
-        let stream = Stream::open(follow).await?;
+        let stream = LiveStream::open(follow).await?;
         let snapshot = match at {
             Some(at) => Some(Taking::plan(follow, at).await?),
             None => None,
@@ -136,7 +136,7 @@ impl Live {
     }
 
     /// Goes on past what is lost, if that is the policy.
-    async fn past(mut follow: Follow, lost: SourceError) -> Result<Self, SourceError> {
+    async fn past(mut follow: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match follow.history_lost {
             HistoryLost::Stop => return Err(lost),
             HistoryLost::RestartFromOldest => (Start::Oldest, "from the oldest change there is"),

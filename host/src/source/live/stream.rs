@@ -1,24 +1,24 @@
 //! The changes of a deployment, by its oplog or a change stream.
 
-use super::{Follow, SourceError};
+use super::{SourceConfig, SourceError};
 use crate::op::{Op, Timestamp};
 use crate::selection::Selection;
 use crate::source::change_stream::{self, ChangeStream, StreamOptions, StreamStart};
 use crate::source::oplog::{OplogStart, OplogTailer};
-use crate::source::{Choice, Position, Skipped, Start};
+use crate::source::{Position, ResolvedSource, Skipped, Start};
 
 /// Either of the two.
-pub(super) enum Stream {
+pub(super) enum LiveStream {
     Oplog(Box<OplogTailer>),
     ChangeStream(Box<ChangeStream>),
 }
 
-impl Stream {
+impl LiveStream {
     /// From the start on.
-    pub(super) async fn open(follow: &Follow) -> Result<Self, SourceError> {
-        let Follow { client, choice, selection, .. } = follow;
+    pub(super) async fn open(follow: &SourceConfig) -> Result<Self, SourceError> {
+        let SourceConfig { client, choice, selection, .. } = follow;
         match choice {
-            Choice::Oplog(oplog) => {
+            ResolvedSource::Oplog(oplog) => {
                 let start = match &follow.start {
                     Start::Now => OplogStart::Now,
                     Start::Oldest => OplogStart::Oldest,
@@ -37,9 +37,9 @@ impl Stream {
                 };
                 let mut tail = OplogTailer::open(client, oplog, selection.clone(), start).await?;
                 tail.report_to(&follow.health);
-                Ok(Stream::Oplog(Box::new(tail)))
+                Ok(LiveStream::Oplog(Box::new(tail)))
             }
-            Choice::ChangeStream(_) => {
+            ResolvedSource::ChangeStream(_) => {
                 let start = match &follow.start {
                     Start::Now => StreamStart::Now,
                     Start::Oldest => return Err(SourceError::NoOldest),
@@ -63,7 +63,7 @@ impl Stream {
                 let options = StreamOptions { pipeline: change_stream::wanted_events(selection) };
                 let mut stream = ChangeStream::open(client, scope, selection.clone(), start, options).await?;
                 stream.report_to(&follow.health);
-                Ok(Stream::ChangeStream(Box::new(stream)))
+                Ok(LiveStream::ChangeStream(Box::new(stream)))
             }
         }
     }
@@ -99,7 +99,7 @@ impl Stream {
     pub(super) async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
         match self {
             Self::Oplog(tail) => Ok(tail.reselect(selection).await?),
-            // What is watched, and so what is asked of the server, stays: see `Follow::watched`.
+            // What is watched, and so what is asked of the server, stays: see `SourceConfig::watched`.
             Self::ChangeStream(_) => Ok(()),
         }
     }

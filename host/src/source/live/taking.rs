@@ -2,26 +2,26 @@
 
 use mongodb::Client;
 
-use super::{Follow, SourceError};
-use crate::display::Display;
+use super::{SourceConfig, SourceError};
+use crate::display::ProgressDisplay;
 use crate::op::{Op, Timestamp};
 use crate::source::oplog::OplogTailer;
 use crate::source::server_error::sentence;
-use crate::source::snapshot::{SnapshotOptions, Snapshot, SnapshotStanding};
+use crate::source::snapshot::{Snapshot, SnapshotOptions, SnapshotStanding};
 use crate::source::wire::timed;
-use crate::source::{Choice, Start};
+use crate::source::{ResolvedSource, Start};
 
 /// A snapshot that is being taken.
 pub(super) struct Taking {
     snapshot: Snapshot,
-    display: Display,
+    display: ProgressDisplay,
 }
 
 impl Taking {
-    pub(super) async fn plan(follow: &Follow, at: Timestamp) -> Result<Box<Self>, SourceError> {
+    pub(super) async fn plan(follow: &SourceConfig, at: Timestamp) -> Result<Box<Self>, SourceError> {
         let options = SnapshotOptions { kept: follow.progress.clone(), ..SnapshotOptions::default() };
         let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
-        Ok(Box::new(Self { snapshot, display: Display::new("snapshot") }))
+        Ok(Box::new(Self { snapshot, display: ProgressDisplay::new("snapshot") }))
     }
 
     /// The ops given out before are done, and no more are wanted now.
@@ -49,7 +49,7 @@ impl Taking {
 
 /// Looks how far a snapshot came, and sets the start of the stream to where it began. One that was begun is ended,
 /// asked for or not. Gives back when it began; none: there is nothing to take.
-pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, SourceError> {
+pub(super) async fn begin(follow: &mut SourceConfig) -> Result<Option<Timestamp>, SourceError> {
     let standing = match &follow.progress {
         Some(kept) => Snapshot::standing(kept, &follow.selection).await?,
         None => SnapshotStanding::None,
@@ -78,8 +78,8 @@ pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, Sour
 ///
 /// # Errors
 /// It cannot be asked.
-pub async fn now(client: &Client, choice: &Choice) -> Result<Timestamp, SourceError> {
-    if let Choice::Oplog(oplog) = choice {
+pub async fn now(client: &Client, choice: &ResolvedSource) -> Result<Timestamp, SourceError> {
+    if let ResolvedSource::Oplog(oplog) = choice {
         return Ok(OplogTailer::newest(client, oplog).await?.unwrap_or_default());
     }
     let hello = client.database("admin");

@@ -14,59 +14,61 @@ use crate::source::wire::reply;
 const BACKLOG: usize = 128 * 1024;
 
 /// What the cursor gives next. None: the server has closed it.
-type Read = mongodb::error::Result<Option<Reply>>;
+type CursorRead = mongodb::error::Result<Option<Reply>>;
 
 /// A cursor that is read ahead, by one reply.
-pub(super) struct ReadAhead(State);
+pub(super) struct ReadAhead(ReadAheadState);
 
-enum State {
+enum ReadAheadState {
     Here(Box<RawBatchCursor>),
-    Ahead(AbortOnDropHandle<(Box<RawBatchCursor>, Read)>),
+    Ahead(AbortOnDropHandle<(Box<RawBatchCursor>, CursorRead)>),
     /// It failed, was closed, or was given up in the middle of a reply.
     Gone,
 }
 
 impl ReadAhead {
     pub(super) fn new(cursor: RawBatchCursor) -> Self {
-        Self(State::Here(Box::new(cursor)))
+        Self(ReadAheadState::Here(Box::new(cursor)))
     }
 
     /// The next reply. None: the server has closed the cursor. This can be cancelled: nothing is lost.
     ///
     /// # Errors
     /// The cursor is of no more use.
-    pub(super) async fn next(&mut self) -> Read {
+    pub(super) async fn next(&mut self) -> CursorRead {
         let (cursor, read) = match &mut self.0 {
-            State::Here(cursor) => {
+            ReadAheadState::Here(cursor) => {
                 let read = read(cursor).await;
-                match std::mem::replace(&mut self.0, State::Gone) {
-                    State::Here(cursor) => (cursor, read),
-                    State::Ahead(_) | State::Gone => return read,
+                match std::mem::replace(&mut self.0, ReadAheadState::Gone) {
+                    ReadAheadState::Here(cursor) => (cursor, read),
+                    ReadAheadState::Ahead(_) | ReadAheadState::Gone => return read,
                 }
             }
-            State::Ahead(task) => {
+            ReadAheadState::Ahead(task) => {
                 let joined = task.await;
-                self.0 = State::Gone;
+                self.0 = ReadAheadState::Gone;
                 joined.map_err(mongodb::error::Error::custom)?
             }
-            State::Gone => return Ok(None),
+            ReadAheadState::Gone => return Ok(None),
         };
         self.0 = match &read {
-            Ok(Some(reply)) if (BACKLOG..=MOST_BYTES).contains(&reply.size()) => State::Ahead(ahead(cursor)),
-            Ok(Some(_)) => State::Here(cursor),
-            Ok(None) | Err(_) => State::Gone,
+            Ok(Some(reply)) if (BACKLOG..=MOST_BYTES).contains(&reply.size()) => {
+                ReadAheadState::Ahead(ahead(cursor))
+            }
+            Ok(Some(_)) => ReadAheadState::Here(cursor),
+            Ok(None) | Err(_) => ReadAheadState::Gone,
         };
         read
     }
 }
 
-fn ahead(mut cursor: Box<RawBatchCursor>) -> AbortOnDropHandle<(Box<RawBatchCursor>, Read)> {
+fn ahead(mut cursor: Box<RawBatchCursor>) -> AbortOnDropHandle<(Box<RawBatchCursor>, CursorRead)> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let read = read(&mut cursor).await;
         (cursor, read)
     }))
 }
 
-async fn read(cursor: &mut RawBatchCursor) -> Read {
+async fn read(cursor: &mut RawBatchCursor) -> CursorRead {
     Ok(cursor.next().await.transpose()?.map(reply))
 }

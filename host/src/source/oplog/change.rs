@@ -10,7 +10,7 @@ use crate::source::value::string;
 
 impl<'a> OplogEntry<'a> {
     /// What the entry changed, or why it is no change. Of an `applyOps` its parts are to be asked.
-    pub fn change(&self) -> Result<Change<'a>, Skip> {
+    pub fn change(&self) -> Result<EntryChange<'a>, Skip> {
         if self.from_migrate {
             return Err(Skip::Migration);
         }
@@ -22,10 +22,10 @@ impl<'a> OplogEntry<'a> {
         }
     }
 
-    fn document_change(&self) -> Result<Change<'a>, Skip> {
+    fn document_change(&self) -> Result<EntryChange<'a>, Skip> {
         let (database, collection) = self.namespace.split_once('.').ok_or(Skip::Malformed)?;
         let object = self.object.ok_or(Skip::Malformed)?;
-        let change = Change {
+        let change = EntryChange {
             operation: OperationType::Other,
             database,
             collection,
@@ -34,18 +34,22 @@ impl<'a> OplogEntry<'a> {
             command: None,
         };
         Ok(match self.kind {
-            "i" => Change {
+            "i" => EntryChange {
                 operation: OperationType::Insert,
-                key: Some(self.object2.map_or(Key::IdOf(object), Key::Whole)),
+                key: Some(self.object2.map_or(KeyLocation::IdOf(object), KeyLocation::Whole)),
                 document: Some(object),
                 ..change
             },
-            "d" => Change { operation: OperationType::Delete, key: Some(Key::Whole(object)), ..change },
+            "d" => EntryChange {
+                operation: OperationType::Delete,
+                key: Some(KeyLocation::Whole(object)),
+                ..change
+            },
             _ => {
                 let replaces = !is_delta(object);
-                Change {
+                EntryChange {
                     operation: if replaces { OperationType::Replace } else { OperationType::Update },
-                    key: self.object2.map(Key::Whole),
+                    key: self.object2.map(KeyLocation::Whole),
                     document: replaces.then_some(object),
                     ..change
                 }
@@ -53,7 +57,7 @@ impl<'a> OplogEntry<'a> {
         })
     }
 
-    fn command(&self) -> Result<Change<'a>, Skip> {
+    fn command(&self) -> Result<EntryChange<'a>, Skip> {
         let database = self.namespace.strip_suffix(".$cmd").ok_or(Skip::Malformed)?;
         let command = self.object.ok_or(Skip::Malformed)?;
         let first = command.iter_elements().next().and_then(Result::ok).ok_or(Skip::Malformed)?;
@@ -72,13 +76,13 @@ impl<'a> OplogEntry<'a> {
         };
         let named = first.value().ok().and_then(string).unwrap_or_default();
         let (database, collection) = subject(operation, first.key().as_str(), database, named);
-        Ok(Change { operation, database, collection, key: None, document: None, command: Some(command) })
+        Ok(EntryChange { operation, database, collection, key: None, document: None, command: Some(command) })
     }
 }
 
 /// A change as an entry tells it, still slices of the entry.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct EntryChange<'a> {
     /// What was done.
     pub operation: OperationType,
     /// In which database.
@@ -86,7 +90,7 @@ pub struct Change<'a> {
     /// To which collection; empty where it is the whole database.
     pub collection: &'a str,
     /// To which document.
-    pub key: Option<Key<'a>>,
+    pub key: Option<KeyLocation<'a>>,
     /// The document after an insert or a replacement.
     pub document: Option<&'a RawDocument>,
     /// What is no change to a document.
@@ -95,7 +99,7 @@ pub struct Change<'a> {
 
 /// Where the document key stands.
 #[derive(Clone, Copy, Debug)]
-pub enum Key<'a> {
+pub enum KeyLocation<'a> {
     /// This document is the key.
     Whole(&'a RawDocument),
     /// The key is the `_id` of this document: an insert by a server before 5.3.

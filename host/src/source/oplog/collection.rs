@@ -10,7 +10,7 @@ use mongodb::{Client, Collection, Namespace};
 use super::entry::OplogEntry;
 use super::error::OplogError;
 use crate::op::Timestamp;
-use crate::source::patience::Patience;
+use crate::source::patience::Backoff;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
 use crate::source::wire::{AWAIT, timed, timed_for};
 
@@ -23,7 +23,7 @@ const FINAL: [i32; 6] = [BAD_VALUE, UNAUTHORIZED, 18, 59, 73, 115];
 pub(super) struct Oplog {
     pub(super) client: Client,
     collection: Collection<RawDocumentBuf>,
-    pub(super) patience: Patience,
+    pub(super) patience: Backoff,
 }
 
 impl Oplog {
@@ -33,7 +33,7 @@ impl Oplog {
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
         let options = CollectionOptions::builder().selection_criteria(primary).build();
         let collection = client.database(&oplog.db).collection_with_options(&oplog.coll, options);
-        Self { client: client.clone(), collection, patience: Patience::default() }
+        Self { client: client.clone(), collection, patience: Backoff::default() }
     }
 
     pub(super) fn namespace(&self) -> Namespace {
@@ -102,7 +102,8 @@ impl Oplog {
     /// Whether `oldest` is the first entry that the replica set ever wrote: nothing was before it.
     pub(super) async fn is_first_ever(&mut self, oldest: Timestamp) -> Result<bool, OplogError> {
         let entry = self.entry_at(oldest).await?;
-        let entry = entry.as_ref().and_then(|entry| OplogEntry::parse(RawDocument::from_bytes(entry).ok()?).ok());
+        let entry =
+            entry.as_ref().and_then(|entry| OplogEntry::parse(RawDocument::from_bytes(entry).ok()?).ok());
         Ok(entry.and_then(|entry| entry.object?.get_str("msg").ok()) == Some("initiating set"))
     }
 

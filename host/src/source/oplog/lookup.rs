@@ -19,10 +19,10 @@ pub(super) const MOST: usize = 1000;
 const BUDGET: usize = 32 << 20;
 
 /// The ops to fill in, by namespace and `{_id}`.
-type Wanted = HashMap<Arc<Namespace>, HashMap<Vec<u8>, Vec<usize>>>;
+type PendingLookups = HashMap<Arc<Namespace>, HashMap<Vec<u8>, Vec<usize>>>;
 
 /// The namespaces whose documents cannot be looked up, each said once.
-pub(super) type Refused = HashSet<Arc<Namespace>>;
+pub(super) type RefusedNamespaces = HashSet<Arc<Namespace>>;
 
 /// Fills in the full documents of the updates among `ops`, as they are now. An update whose document
 /// is gone keeps none, as does one in a namespace that cannot be read, which is added to `refused`.
@@ -35,7 +35,7 @@ pub(super) type Refused = HashSet<Arc<Namespace>>;
 pub(super) async fn full_documents(
     client: &Client,
     ops: &mut [Op],
-    refused: &mut Refused,
+    refused: &mut RefusedNamespaces,
 ) -> mongodb::error::Result<Option<usize>> {
     let wanted = wanted(ops);
     let alone = wanted.values().map(HashMap::len).sum::<usize>() == 1;
@@ -90,8 +90,8 @@ async fn fill(
     Ok(true)
 }
 
-fn wanted(ops: &[Op]) -> Wanted {
-    let mut wanted = Wanted::new();
+fn wanted(ops: &[Op]) -> PendingLookups {
+    let mut wanted = PendingLookups::new();
     for (index, op) in ops.iter().enumerate() {
         if let (OperationType::Update, Some(key)) = (op.operation_type, id(op)) {
             let ops_of = wanted.entry(Arc::clone(&op.namespace)).or_default();

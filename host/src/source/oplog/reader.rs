@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bson::{RawArray, RawDocument};
 use bytes::Bytes;
 
-use super::change::{Change, Key};
+use super::change::{EntryChange, KeyLocation};
 use super::delta::update_description;
 use super::entry::OplogEntry;
-use super::transaction::{Committed, Missing, Role, Transactions, announced};
-use crate::op::{Op, OperationType, Origin, Place, Timestamp, Transaction};
+use super::transaction::{Committed, Missing, TransactionRole, Transactions, announced};
+use crate::op::{Op, OpPlace, OperationType, Origin, Timestamp, Transaction};
 use crate::selection::Selection;
 use crate::source::reply::{Reply, document, id_of};
 use crate::source::session;
@@ -76,15 +76,15 @@ impl OplogDecoder {
         entry: &OplogEntry<'_>,
         ops: &mut impl Extend<Op>,
     ) -> Result<(), Missing> {
-        match Role::of(entry) {
+        match TransactionRole::of(entry) {
             None => self.read_alone(reply, entry, ops),
-            Some(Role::Piece) => self.transactions.hold(entry, document),
-            Some(Role::Abort) => self.transactions.abort(entry),
-            Some(Role::Commit) => {
+            Some(TransactionRole::Piece) => self.transactions.hold(entry, document),
+            Some(TransactionRole::Abort) => self.transactions.abort(entry),
+            Some(TransactionRole::Commit) => {
                 let committed = self.transactions.commit(entry)?;
                 self.read_committed(committed, None, entry, ops);
             }
-            Some(Role::LastPiece) => {
+            Some(TransactionRole::LastPiece) => {
                 let committed = self.transactions.commit(entry)?;
                 self.read_committed(committed, Some(reply), entry, ops);
             }
@@ -116,9 +116,9 @@ impl OplogDecoder {
 
     /// Takes note of an entry of which no op is wanted: it may be a piece of a transaction that is committed later.
     pub fn pass_over(&mut self, document: &RawDocument, entry: &OplogEntry<'_>) {
-        match Role::of(entry) {
+        match TransactionRole::of(entry) {
             None => {}
-            Some(Role::Piece) => self.transactions.hold(entry, document),
+            Some(TransactionRole::Piece) => self.transactions.hold(entry, document),
             Some(_) => self.transactions.end(entry),
         }
     }
@@ -170,7 +170,8 @@ impl OplogDecoder {
         let mut within = Within { transaction: transaction_id(entry), index: 0 };
         for piece in committed.pieces {
             let reply = Reply::new(piece.clone());
-            let earlier = RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(OplogEntry::parse);
+            let earlier =
+                RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(OplogEntry::parse);
             // It counts where and when it is committed.
             let earlier = earlier.map(|earlier| OplogEntry {
                 timestamp: entry.timestamp,
@@ -251,11 +252,11 @@ impl OplogDecoder {
         &mut self,
         reply: &Reply,
         entry: &OplogEntry<'_>,
-        change: &Change<'_>,
+        change: &EntryChange<'_>,
         within: &Within,
         index: u32,
     ) -> Option<Op> {
-        let Change { database, collection, operation, command, .. } = *change;
+        let EntryChange { database, collection, operation, command, .. } = *change;
         let renamed_to = command.filter(|_| operation == OperationType::Rename);
         let selected = match renamed_to.and_then(|command| command.get_str("to").ok()) {
             Some(to) => self.selection.select_rename(database, collection, to),
@@ -267,7 +268,7 @@ impl OplogDecoder {
         };
         let mut op = Op {
             timestamp: entry.timestamp,
-            place: Place::Index(index),
+            place: OpPlace::Index(index),
             origin: self.origin,
             operation_type: change.operation,
             namespace,
@@ -338,9 +339,9 @@ fn transaction_id(entry: &OplogEntry<'_>) -> Option<Arc<str>> {
     session::transaction_id(entry.session?, entry.transaction_number?)
 }
 
-fn document_key(reply: &Reply, key: Key<'_>) -> Option<Bytes> {
+fn document_key(reply: &Reply, key: KeyLocation<'_>) -> Option<Bytes> {
     match key {
-        Key::Whole(key) => Some(reply.cut(key)),
-        Key::IdOf(document) => id_of(document).map(|key| key.into_bytes().into()),
+        KeyLocation::Whole(key) => Some(reply.cut(key)),
+        KeyLocation::IdOf(document) => id_of(document).map(|key| key.into_bytes().into()),
     }
 }

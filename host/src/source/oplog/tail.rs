@@ -11,10 +11,10 @@ use super::batch_size::BatchSize;
 use super::collection::Oplog;
 use super::entry::OplogEntry;
 use super::error::OplogError;
-use super::lookup::{self, Refused};
+use super::lookup::{self, RefusedNamespaces};
 use super::pushdown::wanted_entries;
 use super::reader::OplogDecoder;
-use crate::op::{Op, Place, Timestamp};
+use crate::op::{Op, OpPlace, Timestamp};
 use crate::selection::Selection;
 use crate::source::apart::keep_apart;
 use crate::source::reply::Reply;
@@ -58,7 +58,7 @@ pub struct OplogTailer {
     given_out: Option<u32>,
     /// Whether an entry was read at `position`, so that it must be there again.
     anchored: bool,
-    cursor: Option<Cursor>,
+    cursor: Option<OplogCursor>,
     batch_size: BatchSize,
     /// Replies without an entry, one after another.
     empty: u32,
@@ -69,10 +69,10 @@ pub struct OplogTailer {
     kept: usize,
     bytes: usize,
     /// Whose documents may not be looked up.
-    refused: Refused,
+    refused: RefusedNamespaces,
 }
 
-struct Cursor {
+struct OplogCursor {
     batches: ReadAhead,
     wait: Wait,
     /// An entry has come: where the tail is anchored, the first was the anchor.
@@ -123,7 +123,7 @@ impl OplogTailer {
             said_empty: false,
             kept: 0,
             bytes: 0,
-            refused: Refused::default(),
+            refused: RefusedNamespaces::default(),
         };
         tail.cursor().await?;
         Ok(tail)
@@ -244,7 +244,7 @@ impl OplogTailer {
     }
 
     /// The open cursor, opened where there is none.
-    async fn cursor(&mut self) -> Result<&mut Cursor, OplogError> {
+    async fn cursor(&mut self) -> Result<&mut OplogCursor, OplogError> {
         loop {
             if let Some(cursor) = self.cursor.take().filter(|cursor| !cursor.decoding) {
                 return Ok(self.cursor.insert(cursor));
@@ -257,7 +257,7 @@ impl OplogTailer {
                         check_start(&mut self.oplog, self.position).await?;
                     }
                     let batches = ReadAhead::new(batches);
-                    self.cursor = Some(Cursor {
+                    self.cursor = Some(OplogCursor {
                         batches,
                         wait: Wait::default(),
                         confirmed: !self.anchored,
@@ -317,8 +317,9 @@ impl OplogTailer {
             }
             if let Some(last) = in_part {
                 let rest = self.decoded.split_off(before);
-                self.decoded
-                    .extend(rest.into_iter().filter(|op| !matches!(op.place, Place::Index(n) if n <= last)));
+                self.decoded.extend(
+                    rest.into_iter().filter(|op| !matches!(op.place, OpPlace::Index(n) if n <= last)),
+                );
             }
             self.given_out = None;
             if entry.timestamp < self.position {

@@ -15,7 +15,7 @@ use crate::source::value::integer;
 
 /// What an entry means for a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum TransactionRole {
     /// A piece of it, or a piece that is prepared: nothing is known yet.
     Piece,
     /// The last piece, which commits it.
@@ -26,7 +26,7 @@ pub(super) enum Role {
     Abort,
 }
 
-impl Role {
+impl TransactionRole {
     /// None: the entry has no part in a transaction of several entries.
     pub(super) fn of(entry: &OplogEntry<'_>) -> Option<Self> {
         let linked =
@@ -55,7 +55,7 @@ pub struct Missing(pub Timestamp);
 #[derive(Debug)]
 pub(super) struct Transactions {
     /// By session: a session has one transaction at a time.
-    open: HashMap<Box<[u8]>, Open>,
+    open: HashMap<Box<[u8]>, OpenTransaction>,
     bytes: usize,
     bound: usize,
     /// Transactions that ended without effect.
@@ -63,7 +63,7 @@ pub(super) struct Transactions {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenTransaction {
     number: i64,
     pieces: Vec<Piece>,
     /// Where the piece before the first one held stands. Null: there is none.
@@ -101,7 +101,8 @@ impl Transactions {
         // A copy, so that a piece does not keep the whole reply that it came in.
         let held = (self.bytes + bytes.len() <= self.bound).then(|| Bytes::copy_from_slice(bytes));
         self.bytes += held.as_ref().map_or(0, Bytes::len);
-        let open = self.open.entry(session.into()).or_insert_with(|| Open::new(number, previous(entry)));
+        let open =
+            self.open.entry(session.into()).or_insert_with(|| OpenTransaction::new(number, previous(entry)));
         open.pieces.push(Piece { timestamp: entry.timestamp, entry: held });
     }
 
@@ -113,7 +114,7 @@ impl Transactions {
         let Some((session, number)) = key(entry) else { return Ok(Committed::default()) };
         self.forget_other(session, number);
         let before = previous(entry);
-        let open = self.open.entry(session.into()).or_insert_with(|| Open::new(number, before));
+        let open = self.open.entry(session.into()).or_insert_with(|| OpenTransaction::new(number, before));
         if open.before != Timestamp::default() {
             return Err(Missing(open.before));
         }
@@ -185,7 +186,7 @@ impl Transactions {
         }
     }
 
-    fn forget(&mut self, session: &[u8]) -> Option<Open> {
+    fn forget(&mut self, session: &[u8]) -> Option<OpenTransaction> {
         let open = self.open.remove(session)?;
         let held: usize = open.pieces.iter().filter_map(|piece| piece.entry.as_ref()).map(Bytes::len).sum();
         self.bytes = self.bytes.saturating_sub(held);
@@ -193,7 +194,7 @@ impl Transactions {
     }
 }
 
-impl Open {
+impl OpenTransaction {
     fn new(number: i64, before: Timestamp) -> Self {
         Self { number, pieces: Vec::new(), before, gap: false }
     }

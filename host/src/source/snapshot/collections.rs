@@ -8,15 +8,15 @@ use mongodb::Client;
 
 use super::error::SnapshotError;
 use super::retry::patiently;
-use super::state::Collection;
+use super::state::SnapshotCollection;
 use crate::hexadecimal::hexadecimal;
 use crate::op::{Namespace, OperationType};
 use crate::selection::Selection;
 use crate::source::server_error::{UNAUTHORIZED, command_code, sentence};
 
 /// What was found.
-pub(super) struct Found {
-    pub(super) collections: Vec<Collection>,
+pub(super) struct FoundCollections {
+    pub(super) collections: Vec<SnapshotCollection>,
     /// The databases whose collections may not be listed.
     pub(super) unlisted: Vec<String>,
 }
@@ -25,11 +25,14 @@ pub(super) struct Found {
 ///
 /// A view holds no documents of its own, so it is passed over, unless a pattern is its very name. The same goes
 /// for time series, whose documents stand in other ones in a `system.` collection.
-pub(super) async fn find(client: &Client, selection: &mut Selection) -> Result<Found, SnapshotError> {
+pub(super) async fn find(
+    client: &Client,
+    selection: &mut Selection,
+) -> Result<FoundCollections, SnapshotError> {
     let ask = async || client.list_database_names().await;
     let databases = patiently("the databases cannot be listed", ask).await;
     let databases = databases.map_err(|error| SnapshotError::Databases { reason: sentence(&error) })?;
-    let mut found = Found { collections: Vec::new(), unlisted: Vec::new() };
+    let mut found = FoundCollections { collections: Vec::new(), unlisted: Vec::new() };
     let mut views = Vec::new();
     for database in databases {
         if !selection.may_want(&database, OperationType::Insert) {
@@ -50,7 +53,7 @@ pub(super) async fn find(client: &Client, selection: &mut Selection) -> Result<F
             let Some(namespace) = selection.select(&database, &name, OperationType::Insert) else { continue };
             let (view, name) = (kind != "collection", namespace.to_string());
             if !view || selection.named(OperationType::Insert).any(|named| named == name) {
-                found.collections.push(Collection::new(&namespace, uuid, view));
+                found.collections.push(SnapshotCollection::new(&namespace, uuid, view));
             } else {
                 views.push(name);
             }
@@ -60,7 +63,7 @@ pub(super) async fn find(client: &Client, selection: &mut Selection) -> Result<F
     Ok(found)
 }
 
-fn say(found: &Found, views: &[String], selection: &Selection) {
+fn say(found: &FoundCollections, views: &[String], selection: &Selection) {
     if let Some(view) = views.first() {
         tracing::info!(
             "the snapshot passes over views and time series ({}, such as {view}): they are read only where a plugin \

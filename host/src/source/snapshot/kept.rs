@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::error::SnapshotError;
-use super::state::{State, VERSION};
+use super::state::{SnapshotState, VERSION};
 use crate::op::Timestamp;
 
 /// Between two times that it is written: what a crash may repeat, beside the ops in work.
@@ -61,7 +61,7 @@ impl KeptProgress {
     }
 
     /// What was kept of a snapshot of this deployment and `selection` (its digest), if anything.
-    pub(super) async fn read(&self, selection: &str) -> Result<Option<State>, SnapshotError> {
+    pub(super) async fn read(&self, selection: &str) -> Result<Option<SnapshotState>, SnapshotError> {
         let Some(bytes) = self.store.read().await.map_err(SnapshotError::Read)? else { return Ok(None) };
         let state = parse(&bytes)?;
         if state.deployment != self.deployment {
@@ -75,13 +75,13 @@ impl KeptProgress {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<State, SnapshotError> {
+fn parse(bytes: &[u8]) -> Result<SnapshotState, SnapshotError> {
     let corrupt = |reason: String| SnapshotError::Corrupt { reason };
     let value: Value = serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;
     let version = value.get("version").and_then(Value::as_u64);
     match version.ok_or_else(|| corrupt("it has no version".to_owned()))? {
         version if version > u64::from(VERSION) => Err(SnapshotError::Newer { version, known: VERSION }),
-        _ => State::deserialize(value).map_err(|error| corrupt(error.to_string())),
+        _ => SnapshotState::deserialize(value).map_err(|error| corrupt(error.to_string())),
     }
 }
 
@@ -107,12 +107,12 @@ impl Keeper {
     }
 
     /// Writes what has changed, unless that was done just now.
-    pub(super) async fn save_if_due(&mut self, state: &State) -> Result<(), SnapshotError> {
+    pub(super) async fn save_if_due(&mut self, state: &SnapshotState) -> Result<(), SnapshotError> {
         if self.written.elapsed() < PAUSE { Ok(()) } else { self.save(state).await }
     }
 
     /// Writes what has changed. It is in the store when this returns.
-    pub(super) async fn save(&mut self, state: &State) -> Result<(), SnapshotError> {
+    pub(super) async fn save(&mut self, state: &SnapshotState) -> Result<(), SnapshotError> {
         self.written().await?;
         if std::mem::take(&mut self.changed) {
             let (store, state) = (Arc::clone(&self.store), state.clone());

@@ -20,7 +20,7 @@ mod state;
 mod take;
 
 pub use error::SnapshotError;
-pub use kept::{KeptSnapshot, KeptProgress, ProgressStore, SnapshotStanding};
-pub use progress::Progress;
+pub use kept::{KeptProgress, KeptSnapshot, ProgressStore, SnapshotStanding};
+pub use progress::SnapshotProgress;
 pub(crate) use retry::patiently;
-pub use take::{SnapshotOptions, Snapshot};
+pub use take::{Snapshot, SnapshotOptions};

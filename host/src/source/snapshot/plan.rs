@@ -9,33 +9,33 @@ use mongodb::Client;
 use super::collections::find;
 use super::error::SnapshotError;
 use super::ranges::split;
-use super::state::{Ended, State};
+use super::state::{RangeEnd, SnapshotState};
 use crate::op::Namespace;
 use crate::selection::Selection;
 
 /// Adds all that `selection` wants to the state of a snapshot that begins.
 pub(super) async fn begin(
-    state: State,
+    state: SnapshotState,
     client: &Client,
     selection: &mut Selection,
     parallel: usize,
-) -> Result<State, SnapshotError> {
+) -> Result<SnapshotState, SnapshotError> {
     let found = find(client, selection).await?;
     if found.collections.is_empty() {
         tracing::info!("the snapshot has nothing to read: there is no collection that is subscribed to");
     }
     let splits = found.collections.into_iter().map(|collection| split(client, collection, parallel));
     let collections = stream::iter(splits).buffered(parallel).collect().await;
-    Ok(State { unlisted: found.unlisted, collections, ..state })
+    Ok(SnapshotState { unlisted: found.unlisted, collections, ..state })
 }
 
 /// The state of a snapshot that goes on. A collection that was dropped meanwhile is not read; one that was made
 /// since is in the stream from its first document on; of one that was renamed, what is left is not read.
 pub(super) async fn go_on(
-    mut state: State,
+    mut state: SnapshotState,
     client: &Client,
     selection: &mut Selection,
-) -> Result<State, SnapshotError> {
+) -> Result<SnapshotState, SnapshotError> {
     let found = find(client, selection).await?;
     let there: HashMap<Arc<Namespace>, Option<String>> =
         found.collections.into_iter().map(|collection| (collection.namespace(), collection.uuid)).collect();
@@ -47,7 +47,7 @@ pub(super) async fn go_on(
         }
         tracing::info!("{namespace} was dropped or renamed since the snapshot was begun");
         for range in collection.ranges.iter_mut().filter(|range| range.ended.is_none()) {
-            range.ended = Some(Ended::Gone);
+            range.ended = Some(RangeEnd::Gone);
         }
     }
     Ok(state)

@@ -7,7 +7,7 @@ use crate::text::counted;
 
 /// How far a snapshot is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
+pub struct SnapshotProgress {
     /// Documents given out, in this run and in those that it goes on from.
     pub documents: u64,
     /// Of these, the ones of the runs before.
@@ -28,7 +28,7 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-impl Progress {
+impl SnapshotProgress {
     /// Documents in a second, in this run.
     pub fn rate(&self) -> f64 {
         let documents = self.documents.saturating_sub(self.earlier);
@@ -50,7 +50,7 @@ impl Progress {
 }
 
 /// `120000 of about 1000000 documents (12 %), 52000/s, 17 s left`
-impl fmt::Display for Progress {
+impl fmt::Display for SnapshotProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { documents, estimated, ended, collections, .. } = *self;
         if self.has_ended() {
@@ -84,13 +84,13 @@ mod tests {
 
     #[test]
     fn it_is_said_in_one_line() {
-        let mut progress = Progress {
+        let mut progress = SnapshotProgress {
             documents: 120_000,
             earlier: 16_000,
             estimated: 1_000_000,
             collections: 3,
             elapsed: Duration::from_secs(2),
-            ..Progress::default()
+            ..SnapshotProgress::default()
         };
         assert_eq!(progress.to_string(), "120000 of about 1000000 documents (12 %), 52000/s, 16 s left");
         progress.estimated = 100_000;
@@ -100,7 +100,7 @@ mod tests {
             progress.to_string(),
             "120000 documents of 3 collections, in 2.0 s, 52000/s, 1 dropped meanwhile, 1 COULD NOT BE READ"
         );
-        let nothing = Progress { collections: 1, estimated: 5, ..Progress::default() };
+        let nothing = SnapshotProgress { collections: 1, estimated: 5, ..SnapshotProgress::default() };
         assert_eq!(nothing.to_string(), "0 of about 5 documents (0 %), 0/s");
     }
 }

@@ -6,7 +6,7 @@ use mongodb::Client;
 
 use super::id::Id;
 use super::retry::patiently;
-use super::state::{Collection, Range};
+use super::state::{Range, SnapshotCollection};
 
 /// Below twice this, one reader is as fast as many.
 const DOCUMENTS: u64 = 5_000;
@@ -22,7 +22,11 @@ const SPARSE: u64 = 25;
 ///
 /// The bounds are the index's, which orders all types of `_id`, and not those of a query, which would compare
 /// values of one type only and leave out the others.
-pub(super) async fn split(client: &Client, mut collection: Collection, parallel: usize) -> Collection {
+pub(super) async fn split(
+    client: &Client,
+    mut collection: SnapshotCollection,
+    parallel: usize,
+) -> SnapshotCollection {
     if collection.view {
         return collection;
     }

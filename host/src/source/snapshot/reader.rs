@@ -13,10 +13,10 @@ use tokio::sync::mpsc::Sender;
 
 use super::collections::{is_there, refusal};
 use super::id::Id;
-use super::state::{Collection, Ended, Place};
+use super::state::{RangeEnd, RangePlace, SnapshotCollection};
 use crate::op::{Namespace, Op, Origin, Timestamp};
 use crate::source::Malformed;
-use crate::source::patience::Patience;
+use crate::source::patience::Backoff;
 use crate::source::reply::{Reply, document, id_of};
 use crate::source::server_error::may_pass;
 use crate::source::wire::{reply, timed};
@@ -28,7 +28,7 @@ const BATCH: u32 = 1_000;
 /// What is to be read.
 #[derive(Debug)]
 pub(super) struct Job {
-    place: Place,
+    place: RangePlace,
     namespace: Arc<Namespace>,
     uuid: Option<String>,
     view: bool,
@@ -40,11 +40,11 @@ pub(super) struct Job {
 
 impl Job {
     /// The ranges of a collection that are not at their end.
-    pub(super) fn of(index: usize, collection: &Collection) -> impl Iterator<Item = Self> {
+    pub(super) fn of(index: usize, collection: &SnapshotCollection) -> impl Iterator<Item = Self> {
         let namespace = collection.namespace();
         let open = collection.ranges.iter().enumerate().filter(|(_, range)| range.ended.is_none());
         open.map(move |(range, bounds)| Self {
-            place: Place { collection: index, range },
+            place: RangePlace { collection: index, range },
             namespace: Arc::clone(&namespace),
             uuid: collection.uuid.clone(),
             view: collection.view,
@@ -57,13 +57,13 @@ impl Job {
 
 /// What a reader has to tell.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum CollectionEvent {
     /// The next ops of a range, of one reply; never none.
-    Ops(Place, Vec<Op>),
+    Ops(RangePlace, Vec<Op>),
     /// Nothing more comes of this range.
-    End(Place, Ended),
+    End(RangePlace, RangeEnd),
     /// Nothing more comes of this range, for a reason that the server gives.
-    Refused(Place, String),
+    Refused(RangePlace, String),
 }
 
 /// The work of one of the readers that share `jobs`.
@@ -73,17 +73,17 @@ pub(super) struct CollectionReader {
     pub(super) at: Timestamp,
     pub(super) jobs: Arc<Mutex<VecDeque<Job>>>,
     /// Bounded: a reader whose ops nobody takes waits, with one reply in its hand.
-    pub(super) events: Sender<Event>,
+    pub(super) events: Sender<CollectionEvent>,
 }
 
 /// Why a range is not read on now.
-enum Stop {
+enum RangeStop {
     Error(Error),
     /// Nobody takes the ops any more.
     Unwanted,
 }
 
-impl From<Error> for Stop {
+impl From<Error> for RangeStop {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
@@ -105,22 +105,26 @@ impl CollectionReader {
     }
 
     /// Reads a range to its end, however often the server is lost meanwhile. None: nobody wants it.
-    async fn read(&self, mut job: Job) -> Option<Event> {
-        let mut patience = Patience::default();
+    async fn read(&self, mut job: Job) -> Option<CollectionEvent> {
+        let mut patience = Backoff::default();
         loop {
             match self.read_on(&mut job, &mut patience).await {
-                Ok(ended) => return Some(Event::End(job.place, ended)),
-                Err(Stop::Unwanted) => return None,
-                Err(Stop::Error(error)) if may_pass(&error) => {
+                Ok(ended) => return Some(CollectionEvent::End(job.place, ended)),
+                Err(RangeStop::Unwanted) => return None,
+                Err(RangeStop::Error(error)) if may_pass(&error) => {
                     patience.pause(&format!("{} cannot be read", job.namespace), &error).await;
                 }
-                Err(Stop::Error(error)) => return Some(self.refused(&job, &error).await),
+                Err(RangeStop::Error(error)) => return Some(self.refused(&job, &error).await),
             }
         }
     }
 
     /// Reads from where the range was left, by a new cursor.
-    async fn read_on(&self, job: &mut Job, patience: &mut Patience) -> std::result::Result<Ended, Stop> {
+    async fn read_on(
+        &self,
+        job: &mut Job,
+        patience: &mut Backoff,
+    ) -> std::result::Result<RangeEnd, RangeStop> {
         let database = self.client.database(&job.namespace.database);
         // From the primary, as nothing else is said: no other member need have yet what was there when the
         // stream began.
@@ -137,14 +141,14 @@ impl CollectionReader {
             if let Some(last) = ops.last() {
                 // Of a view there is no place to go on from: it has no order.
                 job.last = last.document_key.clone().filter(|_| !job.view);
-                let sent = self.events.send(Event::Ops(job.place, ops)).await;
-                sent.map_err(|_| Stop::Unwanted)?;
+                let sent = self.events.send(CollectionEvent::Ops(job.place, ops)).await;
+                sent.map_err(|_| RangeStop::Unwanted)?;
             }
         }
         if empty && !is_there(&self.client, &job.namespace, job.uuid.as_deref()).await? {
-            return Ok(Ended::Gone);
+            return Ok(RangeEnd::Gone);
         }
-        Ok(Ended::Read)
+        Ok(RangeEnd::Read)
     }
 
     /// Raw, so that an `_id` which is not UTF-8 is the server's to judge.
@@ -189,10 +193,10 @@ impl CollectionReader {
     }
 
     /// What an error that no second try mends means.
-    async fn refused(&self, job: &Job, error: &Error) -> Event {
+    async fn refused(&self, job: &Job, error: &Error) -> CollectionEvent {
         match is_there(&self.client, &job.namespace, job.uuid.as_deref()).await {
-            Ok(false) => Event::End(job.place, Ended::Gone),
-            _ => Event::Refused(job.place, refusal(error, &job.namespace.database)),
+            Ok(false) => CollectionEvent::End(job.place, RangeEnd::Gone),
+            _ => CollectionEvent::Refused(job.place, refusal(error, &job.namespace.database)),
         }
     }
 }

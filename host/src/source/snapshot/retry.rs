@@ -2,7 +2,7 @@
 
 use mongodb::error::Result;
 
-use crate::source::patience::Patience;
+use crate::source::patience::Backoff;
 use crate::source::server_error::may_pass;
 use crate::source::wire::timed;
 
@@ -11,7 +11,7 @@ pub(crate) async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T
 where
     F: Future<Output = Result<T>>,
 {
-    let mut patience = Patience::default();
+    let mut patience = Backoff::default();
     loop {
         match timed(ask()).await {
             Err(error) if may_pass(&error) => patience.pause(what, &error).await,

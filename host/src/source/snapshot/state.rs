@@ -13,7 +13,7 @@ pub(super) const VERSION: u32 = 1;
 /// All of it, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct State {
+pub(super) struct SnapshotState {
     pub(super) version: u32,
     pub(super) deployment: String,
     /// The digest of the selection.
@@ -23,13 +23,13 @@ pub(super) struct State {
     /// The databases whose collections may not be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unlisted: Vec<String>,
-    pub(super) collections: Vec<Collection>,
+    pub(super) collections: Vec<SnapshotCollection>,
 }
 
 /// A collection, or a view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Collection {
+pub(super) struct SnapshotCollection {
     database: String,
     collection: String,
     /// As the server has it since 3.6: a collection dropped and created again has another.
@@ -60,13 +60,13 @@ pub(super) struct Range {
     pub(super) documents: u64,
     /// Nothing more is to be read of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ended: Option<Ended>,
+    pub(super) ended: Option<RangeEnd>,
 }
 
 /// How the reading of a range ended; the later the graver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Ended {
+pub(super) enum RangeEnd {
     /// All was read.
     Read,
     /// The collection is not there any more.
@@ -75,7 +75,7 @@ pub(super) enum Ended {
     Refused,
 }
 
-impl State {
+impl SnapshotState {
     pub(super) fn new(deployment: String, selection: String, at: Timestamp) -> Self {
         Self {
             version: VERSION,
@@ -96,12 +96,12 @@ impl State {
 
 /// Which range of which collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RangePlace {
     pub(super) collection: usize,
     pub(super) range: usize,
 }
 
-impl Collection {
+impl SnapshotCollection {
     pub(super) fn new(namespace: &Namespace, uuid: Option<String>, view: bool) -> Self {
         Self {
             database: namespace.database.to_string(),
@@ -119,7 +119,7 @@ impl Collection {
     }
 
     /// How it ended, once nothing more is to be read of it.
-    pub(super) fn ended(&self) -> Option<Ended> {
-        self.ranges.iter().try_fold(Ended::Read, |worst, range| Some(worst.max(range.ended?)))
+    pub(super) fn ended(&self) -> Option<RangeEnd> {
+        self.ranges.iter().try_fold(RangeEnd::Read, |worst, range| Some(worst.max(range.ended?)))
     }
 }

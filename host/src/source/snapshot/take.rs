@@ -14,9 +14,9 @@ use super::error::SnapshotError;
 use super::id::Id;
 use super::kept::{Keeper, KeptProgress, SnapshotStanding};
 use super::plan::{begin, go_on};
-use super::progress::Progress;
-use super::reader::{Event, Job, CollectionReader};
-use super::state::{Ended, Place, Range, State};
+use super::progress::SnapshotProgress;
+use super::reader::{CollectionEvent, CollectionReader, Job};
+use super::state::{Range, RangeEnd, RangePlace, SnapshotState};
 use crate::op::{Op, Timestamp};
 use crate::selection::Selection;
 
@@ -47,20 +47,20 @@ impl Default for SnapshotOptions {
 /// it reads no more.
 #[derive(Debug)]
 pub struct Snapshot {
-    state: State,
+    state: SnapshotState,
     keeper: Option<Keeper>,
-    events: Receiver<Event>,
+    events: Receiver<CollectionEvent>,
     /// Ended when the snapshot is dropped.
     _readers: JoinSet<()>,
     given: Option<Given>,
-    progress: Progress,
+    progress: SnapshotProgress,
     started: Instant,
 }
 
 /// What was given out and is perhaps not done yet.
 #[derive(Debug)]
 struct Given {
-    place: Place,
+    place: RangePlace,
     documents: u64,
     /// `{_id}` of the last document.
     last: Option<Bytes>,
@@ -72,7 +72,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// It cannot be read or understood, or is of another deployment or selection.
-    pub async fn standing(kept: &KeptProgress, selection: &Selection) -> Result<SnapshotStanding, SnapshotError> {
+    pub async fn standing(
+        kept: &KeptProgress,
+        selection: &Selection,
+    ) -> Result<SnapshotStanding, SnapshotError> {
         Ok(match kept.read(&selection.digest()).await? {
             None => SnapshotStanding::None,
             Some(state) if state.complete => SnapshotStanding::Complete(state.at.into()),
@@ -104,7 +107,7 @@ impl Snapshot {
             Some(state) => go_on(state, client, selection).await?,
             None => {
                 let deployment = kept.as_ref().map(|kept| kept.deployment.clone()).unwrap_or_default();
-                begin(State::new(deployment, digest, at), client, selection, parallel).await?
+                begin(SnapshotState::new(deployment, digest, at), client, selection, parallel).await?
             }
         };
         let jobs: VecDeque<_> = state
@@ -124,7 +127,7 @@ impl Snapshot {
         for _ in 0..parallel {
             readers.spawn(reader.clone().run());
         }
-        let progress = Progress::default();
+        let progress = SnapshotProgress::default();
         let keeper = kept.map(|kept| Keeper::new(kept.store));
         let started = Instant::now();
         let mut snapshot = Self { state, keeper, events, _readers: readers, given: None, progress, started };
@@ -152,9 +155,9 @@ impl Snapshot {
                 keeper.save_if_due(&self.state).await?;
             }
             match self.events.recv().await {
-                Some(Event::Ops(place, ops)) => return Ok(Some(self.give(place, ops))),
-                Some(Event::End(place, ended)) => self.end(place, ended),
-                Some(Event::Refused(place, reason)) => self.refused(place, &reason),
+                Some(CollectionEvent::Ops(place, ops)) => return Ok(Some(self.give(place, ops))),
+                Some(CollectionEvent::End(place, ended)) => self.end(place, ended),
+                Some(CollectionEvent::Refused(place, reason)) => self.refused(place, &reason),
                 None if self.state.has_ended() => {
                     self.complete().await?;
                     return Ok(None);
@@ -174,11 +177,11 @@ impl Snapshot {
     }
 
     /// How far it is.
-    pub fn progress(&self) -> Progress {
-        Progress { elapsed: self.started.elapsed(), ..self.progress }
+    pub fn progress(&self) -> SnapshotProgress {
+        SnapshotProgress { elapsed: self.started.elapsed(), ..self.progress }
     }
 
-    fn give(&mut self, place: Place, ops: Vec<Op>) -> Vec<Op> {
+    fn give(&mut self, place: RangePlace, ops: Vec<Op>) -> Vec<Op> {
         let documents = u64::try_from(ops.len()).unwrap_or(u64::MAX);
         self.progress.documents += documents;
         let bytes: usize = ops.iter().filter_map(|op| op.full_document.as_ref()).map(Bytes::len).sum();
@@ -200,37 +203,37 @@ impl Snapshot {
         self.changed();
     }
 
-    fn end(&mut self, place: Place, ended: Ended) {
+    fn end(&mut self, place: RangePlace, ended: RangeEnd) {
         let Some(collection) = self.state.collections.get_mut(place.collection) else { return };
         let Some(range) = collection.ranges.get_mut(place.range) else { return };
         range.ended = Some(ended);
         if let Some(ended) = collection.ended() {
             self.progress.ended += 1;
             match ended {
-                Ended::Read => {}
-                Ended::Gone => {
+                RangeEnd::Read => {}
+                RangeEnd::Gone => {
                     self.progress.gone += 1;
                     tracing::warn!(
                         "{} was dropped or renamed while it was read: what was left of it is not in the snapshot",
                         collection.namespace()
                     );
                 }
-                Ended::Refused => self.progress.refused += 1,
+                RangeEnd::Refused => self.progress.refused += 1,
             }
         }
         self.changed();
     }
 
-    fn refused(&mut self, place: Place, reason: &str) {
+    fn refused(&mut self, place: RangePlace, reason: &str) {
         let collection = self.state.collections.get(place.collection);
-        let refused = |range: &Range| range.ended == Some(Ended::Refused);
+        let refused = |range: &Range| range.ended == Some(RangeEnd::Refused);
         if let Some(collection) = collection.filter(|collection| !collection.ranges.iter().any(refused)) {
             let namespace = collection.namespace();
             tracing::warn!(
                 "the snapshot leaves out what is left of {namespace}, which cannot be read: {reason}"
             );
         }
-        self.end(place, Ended::Refused);
+        self.end(place, RangeEnd::Refused);
     }
 
     async fn complete(&mut self) -> Result<(), SnapshotError> {
@@ -254,13 +257,13 @@ impl Snapshot {
     }
 
     /// What the state says: after this it is counted on.
-    fn so_far(&self) -> Progress {
-        let State { collections, unlisted, .. } = &self.state;
+    fn so_far(&self) -> SnapshotProgress {
+        let SnapshotState { collections, unlisted, .. } = &self.state;
         let ranges = collections.iter().flat_map(|collection| &collection.ranges);
         let documents = ranges.map(|range| range.documents).sum();
         let ended = |ended| collections.iter().filter(|one| one.ended() == Some(ended)).count();
-        let (read, gone, refused) = (ended(Ended::Read), ended(Ended::Gone), ended(Ended::Refused));
-        Progress {
+        let (read, gone, refused) = (ended(RangeEnd::Read), ended(RangeEnd::Gone), ended(RangeEnd::Refused));
+        SnapshotProgress {
             documents,
             earlier: documents,
             estimated: collections.iter().map(|collection| collection.estimated).sum(),
@@ -268,7 +271,7 @@ impl Snapshot {
             ended: read + gone + refused,
             gone,
             refused: refused + unlisted.len(),
-            ..Progress::default()
+            ..SnapshotProgress::default()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What becomes of the changes that a server makes.
 
 use bson::{Document, doc};
-use gtm_host::op::{OperationType, Origin, Place, Timestamp};
+use gtm_host::op::{OpPlace, OperationType, Origin, Timestamp};
 use gtm_host::selection::Selection;
 use gtm_host::source::Skipped;
 use gtm_host::source::change_stream::{ChangeStream, Scope, StreamOptions, StreamStart};
@@ -37,7 +37,7 @@ async fn changes_of_documents_come_with_the_documents_before_and_after() {
     for op in &ops {
         assert_eq!(op.origin, Origin::ChangeStream);
         assert!(op.wall_time.is_some() && op.timestamp > Timestamp::default());
-        let Place::Token(token) = &op.place else { panic!("{:?}", op.place) };
+        let OpPlace::Token(token) = &op.place else { panic!("{:?}", op.place) };
         assert_eq!(op.id().to_string(), format!("{}.{}.{token}", op.timestamp.time, op.timestamp.increment));
     }
     assert_eq!(stream.into_skipped(), Skipped::default());

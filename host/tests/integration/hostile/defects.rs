@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
-use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, Replayed, RetryPolicy, replay};
+use gtm_host::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, Replayed, RetryPolicy, replay};
 use gtm_host::op::Op;
 use gtm_host::plugin::{
-    CallError, Engine, Filter, Grants, Handler, Plugin, PluginSetup, Recorder, Services, Slot,
+    CallError, Engine, Filter, Grants, Handler, Plugin, PluginHandle, PluginSetup, Recorder, Services,
 };
 use gtm_host::selection::Selection;
-use gtm_host::source::file::{Files, FileOptions};
+use gtm_host::source::file::{FileOptions, FileSource};
 use gtm_host::store::Store;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -21,14 +21,14 @@ use crate::support::patient;
 
 const PANIC: &str = "a host function panicked on purpose";
 
-fn slot(name: &str, services: Services) -> Slot {
+fn slot(name: &str, services: Services) -> PluginHandle {
     let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
     let setup = PluginSetup { grants: Grants::everything(), ..PluginSetup::new(name, patient()) };
-    Slot::new(Plugin::load(&engine, &xtask::plugin(name), &setup).unwrap(), services)
+    PluginHandle::new(Plugin::load(&engine, &xtask::plugin(name), &setup).unwrap(), services)
 }
 
 /// A file with an insert of each of these documents into `a.errands`.
-pub fn inserts(documents: &[Document]) -> (TempDir, Files) {
+pub fn inserts(documents: &[Document]) -> (TempDir, FileSource) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("oplog.bson");
     let entries = documents.iter().zip(1_u32..).flat_map(|(document, increment)| {
@@ -36,7 +36,7 @@ pub fn inserts(documents: &[Document]) -> (TempDir, Files) {
         bson::serialize_to_vec(&doc! { "op": "i", "ns": "a.errands", "o": document, "ts": ts }).unwrap()
     });
     std::fs::write(&file, entries.collect::<Vec<_>>()).unwrap();
-    let files = Files::open(vec![file], Selection::everything(), FileOptions::default()).unwrap();
+    let files = FileSource::open(vec![file], Selection::everything(), FileOptions::default()).unwrap();
     (directory, files)
 }
 
@@ -54,7 +54,7 @@ async fn a_panic_of_the_host_is_one_failed_call_and_the_pipelines_go_on() {
         doc! { "_id": 4, "do": "count" },
     ];
     let (_directory, mut files) = inserts(&documents);
-    let policy = Policy {
+    let policy = DeliveryPolicy {
         delivery: DeliverySettings::default(),
         retry: RetryPolicy { max_attempts: 1, ..RetryPolicy::default() },
         breaker: BreakerPolicy::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gtm_host::op::{Namespace, Op, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::plugin::{Engine, Filter, Limits, Plugin, PluginHandle, PluginSetup, Services};
 
 use super::{GOOD, Parts, Workshop};
 use crate::support::scaled;
@@ -39,7 +39,7 @@ async fn wanted(name: &str, batch: &str, filter: &str) -> (usize, bool) {
     let limits = Limits { filter_timeout: Duration::from_millis(scaled(100)), ..Limits::default() };
     let setup = PluginSetup::new(name, limits);
     let plugin = Plugin::load(&engine, path.as_ref(), &setup).unwrap();
-    let answers = Filter::new(&Slot::new(plugin, Services::default())).call_all(&ops(100)).await;
+    let answers = Filter::new(&PluginHandle::new(plugin, Services::default())).call_all(&ops(100)).await;
     let wanted = answers.iter().filter(|answer| **answer == Ok(true)).count();
     (wanted, answers.iter().any(Result::is_err))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
+use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 
 use super::{GOOD, Workshop};
 use crate::support::{plugin, random};
@@ -18,7 +18,7 @@ fn op() -> Op {
     let document = bson::serialize_to_vec(&doc! { "_id": 1, "text": "Grüße" }).unwrap();
     Op {
         timestamp: Timestamp { time: 1, increment: 1 },
-        place: Place::Index(0),
+        place: OpPlace::Index(0),
         origin: Origin::Replay,
         operation_type: OperationType::Insert,
         namespace: Arc::new(Namespace { database: "a".into(), collection: "b".into() }),
@@ -53,7 +53,7 @@ fn mutate(good: &[u8], times: usize, seed: u64) -> (usize, usize) {
         std::fs::write(&path, &bytes).unwrap();
         let Ok(plugin) = Plugin::load(&engine, &path, &setup) else { continue };
         loaded += 1;
-        let slot = Slot::new(plugin, Services::default());
+        let slot = PluginHandle::new(plugin, Services::default());
         let _ = runtime.block_on(Filter::new(&slot).call(&op, 1));
         handled += usize::from(matches!(runtime.block_on(Handler::new(&slot).call(&op, 1)), Ok(Ok(()))));
     }

@@ -4,8 +4,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::delivery::{BreakerPolicy, DeliverySettings, Policy, Replayed, RetryPolicy, replay};
-use gtm_host::plugin::{Compilation, Engine, Filter, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, Replayed, RetryPolicy, replay};
+use gtm_host::plugin::{
+    Compilation, Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services,
+};
 use gtm_host::store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +20,9 @@ fn engine(workshop: &Workshop, places: usize) -> Engine {
     Engine::sized(&workshop.path("cache"), Compilation::Here, places).unwrap()
 }
 
-fn slot(engine: &Engine, name: &str, path: &str) -> Slot {
+fn slot(engine: &Engine, name: &str, path: &str) -> PluginHandle {
     let setup = PluginSetup::new(name, Limits::default());
-    Slot::new(Plugin::load(engine, path.as_ref(), &setup).unwrap(), Services::default())
+    PluginHandle::new(Plugin::load(engine, path.as_ref(), &setup).unwrap(), Services::default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +49,7 @@ async fn one_that_takes_all_that_it_can_leaves_the_other_its_own() {
     assert!(third.reserve(1).is_err());
     let documents: Vec<_> = (0..200).map(|n| doc! { "_id": n }).collect();
     let (_directory, mut files) = inserts(&documents);
-    let policy = Policy {
+    let policy = DeliveryPolicy {
         delivery: DeliverySettings::default(),
         retry: RetryPolicy { max_attempts: 1, ..RetryPolicy::default() },
         breaker: BreakerPolicy::default(),

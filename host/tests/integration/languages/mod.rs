@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use bson::{Document, RawDocumentBuf};
 use gtm_host::op::{Namespace, Op, Origin, Timestamp};
 use gtm_host::plugin::{
-    CallError, Effect, Engine, Failure, Filter, Grant, Handler, Limits, Plugin, PluginSetup, Recorder,
-    Services, Slot,
+    CallError, Effect, Engine, Failure, Filter, Grant, Handler, Limits, Plugin, PluginHandle, PluginSetup,
+    Recorder, Services,
 };
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -89,7 +89,7 @@ impl Running {
         let taken = Arc::clone(&effects);
         let recorder = Recorder::new(move |effect| taken.lock().unwrap().push(effect));
         let services = services.unwrap_or(Services { recorder: Some(recorder), ..Services::default() });
-        let slot = Slot::new(load(path, &setup), services);
+        let slot = PluginHandle::new(load(path, &setup), services);
         let said = Said::default();
         let log = tracing::subscriber::set_default(tracing_subscriber::registry().with(said.clone()));
         Self { filter: Filter::new(&slot), handler: Handler::new(&slot), said, effects, _log: log }

@@ -1,7 +1,7 @@
 //! Snapshots that are stopped and go on, by the store that keeps their progress.
 
 use gtm_host::op::Timestamp;
-use gtm_host::source::snapshot::{KeptProgress, SnapshotOptions, Snapshot, SnapshotError, SnapshotStanding};
+use gtm_host::source::snapshot::{KeptProgress, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding};
 use gtm_host::store::{Store, StoreKind};
 use xtask::testbed::Server;
 

@@ -10,7 +10,7 @@ use std::mem::ManuallyDrop;
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_host::op::{Op, OperationType, Timestamp};
 use gtm_host::selection::Selection;
-use gtm_host::source::snapshot::{KeptProgress, SnapshotOptions, Snapshot};
+use gtm_host::source::snapshot::{KeptProgress, Snapshot, SnapshotOptions};
 use gtm_host::store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use tempfile::TempDir;

@@ -1,8 +1,8 @@
 //! What is read: which collections, and every document of them once.
 
 use bson::{Bson, doc};
-use gtm_host::op::{OperationType, Origin, Place};
-use gtm_host::source::snapshot::{SnapshotOptions, Snapshot};
+use gtm_host::op::{OpPlace, OperationType, Origin};
+use gtm_host::source::snapshot::{Snapshot, SnapshotOptions};
 use xtask::testbed::Server;
 
 use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress, progress_key};
@@ -20,7 +20,8 @@ async fn wanted_collections_of_several_databases_are_read() {
     let mut selection = inserts(&[&patterns[0], &patterns[1]]);
     // Deletions alone want no documents.
     selection.add(&format!("{}.c", one.name), &[OperationType::Delete]).unwrap();
-    let mut snapshot = Snapshot::plan(&one.client, &mut selection, AT, SnapshotOptions::default()).await.unwrap();
+    let mut snapshot =
+        Snapshot::plan(&one.client, &mut selection, AT, SnapshotOptions::default()).await.unwrap();
     let ops = all(&mut snapshot).await;
 
     let mut namespaces: Vec<_> = ops.iter().map(|op| op.namespace.to_string()).collect();
@@ -29,7 +30,7 @@ async fn wanted_collections_of_several_databases_are_read() {
     expected.sort_unstable();
     assert_eq!(namespaces, expected);
     let op = ops.iter().find(|op| *op.namespace.database == *one.name).unwrap();
-    assert_eq!((op.timestamp, &op.place, op.origin), (AT, &Place::Document, Origin::Snapshot));
+    assert_eq!((op.timestamp, &op.place, op.origin), (AT, &OpPlace::Document, Origin::Snapshot));
     assert_eq!((op.operation_type, op.wall_time), (OperationType::Insert, None));
     assert_eq!(document(op.document_key.as_ref().unwrap()), doc! { "_id": 1 });
     assert_eq!(document(op.full_document.as_ref().unwrap()).get("x"), Some(&Bson::Int32(1)));

@@ -1,7 +1,7 @@
 //! Dead letters: whole, and page by page.
 
 use bson::doc;
-use gtm_host::op::{Op, OperationType, Origin, Place, Transaction};
+use gtm_host::op::{Op, OpPlace, OperationType, Origin, Transaction};
 use gtm_host::store::{DeadLetterFilter, DeadLetterKind};
 
 use super::{both, letter, op};
@@ -29,8 +29,9 @@ fn odd(n: u32, state: &mut u64) -> Op {
     (op.full_document, op.command) = (part(state), part(state));
     (op.update_description, op.full_document_before_change) = (part(state), part(state));
     op.wall_time = [None, Some(1), Some(u64::MAX)][random(state) % 3];
-    op.place =
-        [Place::Index(u32::MAX), Place::Token("82AB".into()), Place::Document][random(state) % 3].clone();
+    op.place = [OpPlace::Index(u32::MAX), OpPlace::Token("82AB".into()), OpPlace::Document]
+        [random(state) % 3]
+        .clone();
     op.origin = [Origin::Oplog, Origin::ChangeStream, Origin::Snapshot, Origin::Replay][random(state) % 4];
     op.operation_type = [OperationType::Insert, OperationType::DropDatabase][random(state) % 2];
     if random(state).is_multiple_of(2) {

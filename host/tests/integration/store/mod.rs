@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bson::oid::ObjectId;
 use bytes::Bytes;
-use gtm_host::op::{Namespace, Op, OperationType, Origin, Place, Timestamp};
+use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
 use gtm_host::source::Position;
 use gtm_host::store::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterKind, Store, StoreKind};
 use tempfile::TempDir;
@@ -55,7 +55,7 @@ fn op(increment: u32, document: impl Into<Bytes>) -> Op {
     let key = bson::serialize_to_vec(&bson::doc! { "_id": increment }).unwrap();
     let mut op = Op::found(Origin::Oplog, timestamp, namespace, Some(key.into()), document.into());
     op.operation_type = OperationType::Update;
-    op.place = Place::Index(0);
+    op.place = OpPlace::Index(0);
     op
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bson::doc;
-use gtm_host::plugin::{Engine, Handler, Limits, Plugin, PluginSetup, Services, Slot};
+use gtm_host::plugin::{Engine, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use gtm_host::secret::Secret;
 use nix::sys::signal::Signal;
 use xtask::testbed::Server;
@@ -24,7 +24,7 @@ fn load(engine: &Engine, handle: &str) -> Plugin {
 async fn a_trap_does_not_return_to_how_a_plugin_was_set_up() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::new(directory.path()).unwrap();
-    let slot = Slot::new(load(&engine, ""), Services::default());
+    let slot = PluginHandle::new(load(&engine, ""), Services::default());
     let mut handler = Handler::new(&slot);
     let op = ops(1).remove(0);
     assert!(handler.call(&op, 1).await.unwrap().is_ok());
@@ -36,7 +36,7 @@ async fn a_trap_does_not_return_to_how_a_plugin_was_set_up() {
 
     // A version on trial has nothing to return to, either, when it is set up in another way.
     let file = path_in(&directory, "p.wasm");
-    let slot = Slot::new(load(&engine, ""), Services::default());
+    let slot = PluginHandle::new(load(&engine, ""), Services::default());
     put_another("misbehave", 1, &file);
     slot.swap(slot.current().successor(&file).unwrap()).unwrap();
     slot.set_up(load(&engine, "panic")).unwrap();
@@ -50,7 +50,7 @@ async fn a_trap_does_not_return_to_how_a_plugin_was_set_up() {
 fn a_version_that_was_loaded_with_settings_of_before_does_not_take_over() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::new(directory.path()).unwrap();
-    let slot = Slot::new(load(&engine, ""), Services::default());
+    let slot = PluginHandle::new(load(&engine, ""), Services::default());
     let file = path_in(&directory, "p.wasm");
     put_another("misbehave", 1, &file);
     let late = slot.current().successor(&file).unwrap();

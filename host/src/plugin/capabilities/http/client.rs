@@ -37,14 +37,14 @@ pub(in crate::plugin) struct HttpClient {
     /// What is added to the requests of each grant.
     headers: Arc<[Vec<(HeaderName, HeaderValue)>]>,
     /// For grants of public addresses, and for those of private ones too: what is connected by one is not used by the other.
-    public: LazyLock<Connections>,
-    private: LazyLock<Connections>,
+    public: LazyLock<HttpConnections>,
+    private: LazyLock<HttpConnections>,
     at_once: Arc<Semaphore>,
     most_bytes: usize,
     timeout: Duration,
 }
 
-type Connections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
+type HttpConnections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
 
 /// How a request is permitted.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ pub(super) enum Unpermitted {
 
 /// Why a request is not sent, or not answered.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum HttpRefusal {
     /// No grant covers it. How to grant it.
     NotGranted(String),
     /// Its server is at an address that is not granted.
@@ -129,10 +129,10 @@ impl HttpClient {
         mut request: Request<WasiBody>,
         permit: Permit,
         options: Option<RequestOptions>,
-    ) -> Result<Response<WasiBody>, Refused> {
+    ) -> Result<Response<WasiBody>, HttpRefusal> {
         for (name, value) in self.added(permit) {
             let added = request.headers_mut().try_insert(name.clone(), value.clone());
-            added.map_err(|_| Refused::Invalid(Invalid::ManyHeaders))?;
+            added.map_err(|_| HttpRefusal::Invalid(Invalid::ManyHeaders))?;
         }
         let most = self.most_bytes;
         let request = request.map(|body| Limited::new(body, most));
@@ -143,13 +143,13 @@ impl HttpClient {
             (under_way, connections.request(request).await)
         };
         let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
-        let (under_way, response) = sent.map_err(|_| Refused::Failed(Error::HttpResponseTimeout))?;
+        let (under_way, response) = sent.map_err(|_| HttpRefusal::Failed(Error::HttpResponseTimeout))?;
         let response = response.map_err(|error| refused(&error, most))?;
         Ok(response.map(|body| bounded(body, most, under_way)))
     }
 }
 
-fn connections(private_too: bool) -> Connections {
+fn connections(private_too: bool) -> HttpConnections {
     let mut connector = HttpConnector::new_with_resolver(Resolver { private_too });
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
@@ -201,7 +201,7 @@ fn headers(plugin: &str, grant: &HttpGrant) -> Result<Vec<(HeaderName, HeaderVal
 }
 
 /// What an error of the client means, by what it came of.
-fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> Refused {
+fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> HttpRefusal {
     let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = causes {
         causes = cause.source();
@@ -209,20 +209,20 @@ fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> Refused {
         // What the resolver refuses comes within an error of the system.
         let within = || io.and_then(|io| io.get_ref()?.downcast_ref::<Prohibited>());
         if let Some(prohibited) = cause.downcast_ref::<Prohibited>().or_else(within) {
-            return Refused::Prohibited(prohibited.clone());
+            return HttpRefusal::Prohibited(prohibited.clone());
         }
         if let Some(io) = io {
-            return Refused::Failed(match io.kind() {
+            return HttpRefusal::Failed(match io.kind() {
                 io::ErrorKind::TimedOut => Error::ConnectionTimeout,
                 io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
                 _ => Error::InternalError(Some(io.to_string())),
             });
         }
         if cause.is::<LengthLimitError>() {
-            return Refused::Failed(Error::HttpRequestBodySize(u64::try_from(most).ok()));
+            return HttpRefusal::Failed(Error::HttpRequestBodySize(u64::try_from(most).ok()));
         }
     }
-    Refused::Failed(Error::InternalError(Some(words(error))))
+    HttpRefusal::Failed(Error::InternalError(Some(words(error))))
 }
 
 /// An error with what it came of.

@@ -16,7 +16,7 @@ use super::FIELDS;
 use super::request::METHOD_BYTES;
 use crate::plugin::budget::Overdrawn;
 use crate::plugin::component::bound_arguments;
-use crate::plugin::state::{State, how_to_grant};
+use crate::plugin::state::{InstanceState, how_to_grant};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
 /// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
@@ -37,7 +37,7 @@ const OF_IO: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable
 struct NotGranted;
 
 /// Bounds what is linked by WASI.
-pub(super) fn bound(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn bound(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     bound_fields(&mut types)?;
@@ -45,7 +45,7 @@ pub(super) fn bound(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     // Plugins answer no requests.
     types.func_wrap(
         "[method]outgoing-response.body",
-        |_: StoreContextMut<'_, State>, (_,): (Resource<OutgoingResponse>,)| {
+        |_: StoreContextMut<'_, InstanceState>, (_,): (Resource<OutgoingResponse>,)| {
             Ok((Err::<Resource<OutgoingBody>, ()>(()),))
         },
     )?;
@@ -54,14 +54,14 @@ pub(super) fn bound(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// Charges for each set of headers before it is made.
-fn bound_fields(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    types.func_wrap("[constructor]fields", |mut store: StoreContextMut<'_, State>, (): ()| {
+fn bound_fields(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
+    types.func_wrap("[constructor]fields", |mut store: StoreContextMut<'_, InstanceState>, (): ()| {
         charge_headers(&mut store)?;
         Ok((HostFields::new(&mut store.data_mut().http())?,))
     })?;
     types.func_wrap(
         "[static]fields.from-list",
-        |mut store: StoreContextMut<'_, State>, (entries,): (Vec<(String, Vec<u8>)>,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (entries,): (Vec<(String, Vec<u8>)>,)| {
             charge_headers(&mut store)?;
             let mut http = store.data_mut().http();
             match http.from_list(entries) {
@@ -72,7 +72,7 @@ fn bound_fields(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     )?;
     types.func_wrap(
         "[method]fields.clone",
-        |mut store: StoreContextMut<'_, State>, (fields,): (Resource<FieldMap>,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (fields,): (Resource<FieldMap>,)| {
             charge_headers(&mut store)?;
             Ok((HostFields::clone(&mut store.data_mut().http(), fields)?,))
         },
@@ -80,12 +80,13 @@ fn bound_fields(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 }
 
 /// Bounds the texts of a request, which the host keeps as long as the request, and charges for its body.
-fn bound_requests(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
     types
         .func_wrap("[method]outgoing-request.body", |store, (request,)| Ok((open_body(store, &request)?,)))?;
     types.func_wrap(
         "[method]outgoing-request.set-method",
-        |mut store: StoreContextMut<'_, State>, (request, method): (Resource<OutgoingRequest>, Method)| {
+        |mut store: StoreContextMut<'_, InstanceState>,
+         (request, method): (Resource<OutgoingRequest>, Method)| {
             match &method {
                 Method::Other(name) if name.len() > METHOD_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_method(request, method)?,)),
@@ -94,7 +95,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()>
     )?;
     types.func_wrap(
         "[method]outgoing-request.set-authority",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, InstanceState>,
          (request, text): (Resource<OutgoingRequest>, Option<String>)| {
             match &text {
                 Some(text) if text.len() > AUTHORITY_BYTES => Ok((Err(()),)),
@@ -104,7 +105,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()>
     )?;
     types.func_wrap(
         "[method]outgoing-request.set-path-with-query",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, InstanceState>,
          (request, text): (Resource<OutgoingRequest>, Option<String>)| {
             match &text {
                 Some(text) if text.len() > PATH_BYTES => Ok((Err(()),)),
@@ -116,14 +117,14 @@ fn bound_requests(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()>
 
 /// Charges for all headers that the instance has, and for one set more. Only what is called here makes sets of them; the others of
 /// `wasi:http` share them, or hand them on.
-fn charge_headers(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
+fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::Result<()> {
     charge_sets(store.data_mut(), 1)?;
     bound_arguments(store);
     Ok(())
 }
 
 /// Charges for the headers that the instance has by now, and for so many sets more.
-pub(in crate::plugin) fn charge_sets(state: &mut State, more: usize) -> Result<(), Overdrawn> {
+pub(in crate::plugin) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
     let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
     state.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
 }
@@ -137,7 +138,7 @@ fn has_headers(resource: &(dyn Any + Send)) -> bool {
 
 /// The body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
 fn open_body(
-    mut store: StoreContextMut<'_, State>,
+    mut store: StoreContextMut<'_, InstanceState>,
     request: &Resource<OutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
     let state = store.data_mut();
@@ -162,7 +163,7 @@ fn open_body(
 pub(in crate::plugin) fn link_nothing(
     engine: &Engine,
     component: &Component,
-    linker: &mut Linker<State>,
+    linker: &mut Linker<InstanceState>,
 ) -> wasmtime::Result<()> {
     let component_type = component.component_type();
     for (name, import) in component_type.imports(engine).filter(|(name, _)| name.starts_with("wasi:http/")) {
@@ -183,7 +184,7 @@ pub(in crate::plugin) fn link_nothing(
     Ok(())
 }
 
-fn refusal(state: &State) -> wasmtime::Error {
+fn refusal(state: &InstanceState) -> wasmtime::Error {
     let sentence = how_to_grant(&state.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
     wasmtime::Error::msg(state.notes.blocked(sentence, None))
 }

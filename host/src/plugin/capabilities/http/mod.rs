@@ -23,17 +23,17 @@ use wasmtime::component::Linker;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub(in crate::plugin) use client::HttpClient;
-use client::{Permit, Refused, Unpermitted, words};
+use client::{HttpRefusal, Permit, Unpermitted, words};
 pub(in crate::plugin) use entrance::{charge_sets, link_nothing};
-use request::{Body, HEADER_BYTES, HEADERS, Head, is_forbidden, take_length};
+use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_length};
 
 use crate::plugin::budget::Budget;
 use crate::plugin::call::cut;
-use crate::plugin::obstacle::{Notes, Part};
+use crate::plugin::obstacle::{Notes, PartialCapability};
 use crate::plugin::services::{Effect, Recorder};
 use crate::plugin::setup::Setup;
-use crate::plugin::slot::Shared;
-use crate::plugin::state::{Role, State, how_to_grant};
+use crate::plugin::slot::PluginContext;
+use crate::plugin::state::{InstanceRole, InstanceState, how_to_grant};
 use crate::secret::without_passwords;
 
 /// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
@@ -43,12 +43,12 @@ pub(in crate::plugin) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
 const RESPONSE: usize = 512 * 1024;
 
 /// For `handle`.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     one_call::link(linker)
 }
 
 /// What requests by WASI are made of. To send one in `filter` is refused by the linker.
-pub(in crate::plugin) fn link_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(in crate::plugin) fn link_wasi(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     entrance::bound(linker)
 }
@@ -60,7 +60,7 @@ pub(in crate::plugin) fn built(
     headers: &[(&str, &[u8])],
     added: &[(HeaderName, HeaderValue)],
 ) -> Option<(Request<()>, String)> {
-    let head = Head::parse(method, url).ok()?;
+    let head = RequestHead::parse(method, url).ok()?;
     let server = head.server().to_string();
     let request = head.build(headers.iter().copied(), Body::None, added).ok()?;
     Some((request.map(|_| ()), server))
@@ -69,9 +69,9 @@ pub(in crate::plugin) fn built(
 /// What becomes of the requests of an instance.
 pub(in crate::plugin) struct Hooks {
     setup: Arc<Setup>,
-    shared: Arc<Shared>,
+    shared: Arc<PluginContext>,
     recorder: Option<Recorder>,
-    role: Role,
+    role: InstanceRole,
     op: Arc<str>,
     notes: Notes,
     budget: Budget,
@@ -83,8 +83,8 @@ impl Hooks {
     /// What is kept of a response is charged to the account.
     pub(in crate::plugin) fn new(
         setup: &Arc<Setup>,
-        shared: &Arc<Shared>,
-        role: Role,
+        shared: &Arc<PluginContext>,
+        role: InstanceRole,
         budget: &Budget,
     ) -> Self {
         let (recorder, shared) = (shared.services.recorder.clone(), Arc::clone(shared));
@@ -128,8 +128,10 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Exchanged, Error>> + Send> {
         let permitted = match self.role {
-            Role::Filter => Err(Error::HttpRequestDenied),
-            Role::Handler => Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes)),
+            InstanceRole::Filter => Err(Error::HttpRequestDenied),
+            InstanceRole::Handler => {
+                Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
+            }
         };
         let shared = Arc::clone(&self.shared);
         let charge = self.budget.charge(RESPONSE);
@@ -139,15 +141,15 @@ impl WasiHttpHooks for Hooks {
             let (mut parts, body) = request.into_parts();
             let length = take_length(&mut parts.headers)
                 .map_err(|invalid| Error::InternalError(Some(invalid.to_string())))?;
-            let head = Head { method: parts.method, uri: parts.uri };
+            let head = RequestHead { method: parts.method, uri: parts.uri };
             let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             let sent = exchange.send(head, headers, Body::Streamed(body, length), options).await;
             count(&shared, &sent);
             let response = sent.map_err(|refused| match refused {
-                Refused::NotGranted(_) => Error::HttpRequestDenied,
-                Refused::Prohibited(_) => Error::DestinationIpProhibited,
-                Refused::Invalid(invalid) => Error::InternalError(Some(invalid.to_string())),
-                Refused::Failed(error) => error,
+                HttpRefusal::NotGranted(_) => Error::HttpRequestDenied,
+                HttpRefusal::Prohibited(_) => Error::DestinationIpProhibited,
+                HttpRefusal::Invalid(invalid) => Error::InternalError(Some(invalid.to_string())),
+                HttpRefusal::Failed(error) => error,
             })?;
             let response = response.map(|body| {
                 let body = body.map_err(move |error| {
@@ -162,8 +164,8 @@ impl WasiHttpHooks for Hooks {
 }
 
 /// Counts a request that was sent, and whether it was answered. One that is not granted, or recorded only, was not sent.
-fn count(shared: &Shared, sent: &Result<Response<WasiBody>, Refused>) {
-    if shared.services.recorder.is_none() && matches!(sent, Ok(_) | Err(Refused::Failed(_))) {
+fn count(shared: &PluginContext, sent: &Result<Response<WasiBody>, HttpRefusal>) {
+    if shared.services.recorder.is_none() && matches!(sent, Ok(_) | Err(HttpRefusal::Failed(_))) {
         shared.usage.request(sent.is_ok());
     }
 }
@@ -185,16 +187,16 @@ impl Exchange {
     /// Sends a request that is granted, and notes what is not.
     async fn send<'a>(
         self,
-        head: Head,
+        head: RequestHead,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
         body: Body,
         options: Option<RequestOptions>,
-    ) -> Result<Response<WasiBody>, Refused> {
+    ) -> Result<Response<WasiBody>, HttpRefusal> {
         let what = format!("{} {}", cut(head.method.as_str()), head.server());
         let permitted = self.permit(&head);
         let built = permitted.and_then(|permit| {
             let added = self.setup.http.added(permit);
-            let request = head.build(headers, body, added).map_err(Refused::Invalid)?;
+            let request = head.build(headers, body, added).map_err(HttpRefusal::Invalid)?;
             Ok((permit, request))
         });
         let Self { setup, recorder, op, notes } = self;
@@ -203,8 +205,9 @@ impl Exchange {
             match recorder {
                 Some(recorder) => {
                     let most = setup.limits.http_bytes;
-                    let request =
-                        record(&recorder, &setup.name, &op, request, most).await.map_err(Refused::Failed)?;
+                    let request = record(&recorder, &setup.name, &op, request, most)
+                        .await
+                        .map_err(HttpRefusal::Failed)?;
                     match request {
                         Recorded::Answered(response) => Ok(response),
                         Recorded::MadeUp(response) => {
@@ -221,31 +224,31 @@ impl Exchange {
         let (plugin, op) = (&*setup.name, &*op);
         match &sent {
             Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
-            Err(Refused::NotGranted(reason)) => {
-                let part = (!setup.grants.http.is_empty()).then_some(Part::Http);
+            Err(HttpRefusal::NotGranted(reason)) => {
+                let part = (!setup.grants.http.is_empty()).then_some(PartialCapability::Http);
                 notes.blocked(reason.clone(), part);
             }
-            Err(Refused::Prohibited(prohibited)) => {
-                notes.blocked(format!("{what} is not sent: {prohibited}"), Some(Part::Http));
+            Err(HttpRefusal::Prohibited(prohibited)) => {
+                notes.blocked(format!("{what} is not sent: {prohibited}"), Some(PartialCapability::Http));
             }
-            Err(Refused::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
-            Err(Refused::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
+            Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
+            Err(HttpRefusal::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
         }
         sent
     }
 
-    fn permit(&self, head: &Head) -> Result<Permit, Refused> {
+    fn permit(&self, head: &RequestHead) -> Result<Permit, HttpRefusal> {
         let permit = self.setup.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
             Unpermitted::NotGranted => {
-                Refused::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
+                HttpRefusal::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
             }
             Unpermitted::Restricted => {
                 let method = cut(head.method.as_str());
-                Refused::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
+                HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
             }
-            Unpermitted::Prohibited(prohibited) => Refused::Prohibited(prohibited),
+            Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
         })?;
-        self.notes.permitted(Part::Http);
+        self.notes.permitted(PartialCapability::Http);
         Ok(permit)
     }
 }

@@ -7,20 +7,20 @@ use http_body_util::BodyExt;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 
-use super::client::{CONNECT, Refused};
-use super::request::{Body, Head};
+use super::client::{CONNECT, HttpRefusal};
+use super::request::{Body, RequestHead};
 use super::{Exchange, count, words};
 use crate::plugin::bindings::http::{self as contract, Error, Host, Request, Response};
 use crate::plugin::budget::Overdrawn;
 use crate::plugin::setup::Setup;
-use crate::plugin::state::State;
+use crate::plugin::state::InstanceState;
 
 /// For `handle`.
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    contract::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    contract::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl Host for State {
+impl Host for InstanceState {
     async fn send(&mut self, request: Request) -> Result<Response, Error> {
         if self.op.is_empty() {
             return Err(Error::NotGranted("requests can be sent in handle only".to_owned()));
@@ -35,7 +35,8 @@ impl Host for State {
         let given = given + method.len() + url.len() + body.as_ref().map_or(0, Vec::len);
         let invalid = |overdrawn: Overdrawn| Error::Invalid(overdrawn.to_string());
         let mut charge = self.budget.charge(given).map_err(invalid)?;
-        let head = Head::parse(&method, &url).map_err(|invalid| Error::Invalid(invalid.to_string()))?;
+        let head =
+            RequestHead::parse(&method, &url).map_err(|invalid| Error::Invalid(invalid.to_string()))?;
         let server = head.server().to_string();
         let own = timeout.filter(|timeout| *timeout < limit);
         let error = |refused| error(refused, &server, own, &self.setup);
@@ -48,7 +49,7 @@ impl Host for State {
             let (parts, mut body) = response.into_parts();
             let mut bytes = Vec::new();
             while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|failure| error(Refused::Failed(failure)))?;
+                let frame = frame.map_err(|failure| error(HttpRefusal::Failed(failure)))?;
                 if let Ok(data) = frame.into_data() {
                     charge.add(data.len()).map_err(invalid)?;
                     bytes.extend_from_slice(&data);
@@ -62,23 +63,23 @@ impl Host for State {
         };
         match tokio::time::timeout(own.unwrap_or(limit), answered).await {
             Ok(answered) => answered,
-            Err(_) => Err(error(Refused::Failed(Failure::HttpResponseTimeout))),
+            Err(_) => Err(error(HttpRefusal::Failed(Failure::HttpResponseTimeout))),
         }
     }
 }
 
 /// What the plugin hears. `own`: the time that it gave the server itself.
-fn error(refused: Refused, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
+fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
         let limit = setup.http_bytes_in_words();
         Error::Invalid(format!("the body of the {what} is too large, {server}: the limit is {limit}"))
     };
     let unavailable = |why: &str| Error::Unavailable(format!("{server} {why}"));
     match refused {
-        Refused::NotGranted(reason) => Error::NotGranted(reason),
-        Refused::Prohibited(prohibited) => Error::NotGranted(prohibited.to_string()),
-        Refused::Invalid(invalid) => Error::Invalid(invalid.to_string()),
-        Refused::Failed(failure) => match failure {
+        HttpRefusal::NotGranted(reason) => Error::NotGranted(reason),
+        HttpRefusal::Prohibited(prohibited) => Error::NotGranted(prohibited.to_string()),
+        HttpRefusal::Invalid(invalid) => Error::Invalid(invalid.to_string()),
+        HttpRefusal::Failed(failure) => match failure {
             Failure::HttpRequestBodySize(_) => too_large("request"),
             Failure::HttpResponseBodySize(_) => too_large("response"),
             Failure::InternalError(Some(reason)) => unavailable(&format!("cannot be asked: {reason}")),

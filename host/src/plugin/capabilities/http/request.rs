@@ -28,7 +28,7 @@ pub(super) fn is_forbidden(name: &HeaderName) -> bool {
 
 /// What a plugin wants of which server. It is permitted before anything else of the request is looked at.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct RequestHead {
     pub(super) method: Method,
     pub(super) uri: Uri,
 }
@@ -75,7 +75,7 @@ impl From<MaxSizeReached> for Invalid {
     }
 }
 
-impl Head {
+impl RequestHead {
     pub(super) fn parse(method: &str, url: &str) -> Result<Self, Invalid> {
         let uri: Uri = url.parse().map_err(|error| Invalid::Url(cut(&server(url)).into_owned(), error))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -86,8 +86,8 @@ impl Head {
     }
 
     /// The server. What else is in a URI, a name and a password above all, may be secret.
-    pub(super) fn server(&self) -> Server<'_> {
-        Server(&self.uri)
+    pub(super) fn server(&self) -> GrantedServer<'_> {
+        GrantedServer(&self.uri)
     }
 
     /// The request, to which the host will add `added`. Its `Host` is made of the URI when it is sent.
@@ -154,9 +154,9 @@ pub(super) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Invali
 }
 
 /// The server of a URI, as a grant names it.
-pub(super) struct Server<'a>(&'a Uri);
+pub(super) struct GrantedServer<'a>(&'a Uri);
 
-impl fmt::Display for Server<'_> {
+impl fmt::Display for GrantedServer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.0.scheme_str().unwrap_or("https"), self.0.host().unwrap_or_default())?;
         match self.0.port_u16() {
@@ -172,7 +172,7 @@ mod tests {
 
     fn built(headers: &[(&str, &[u8])]) -> Result<Request<WasiBody>, String> {
         let added = [(HeaderName::from_static("x-api-key"), HeaderValue::from_static("secret"))];
-        let head = Head::parse("POST", "https://name:password@api.example.com:8443/x?y=z").unwrap();
+        let head = RequestHead::parse("POST", "https://name:password@api.example.com:8443/x?y=z").unwrap();
         head.build(headers.iter().copied(), Body::Whole(b"body".to_vec()), &added)
             .map_err(|error| error.to_string())
     }
@@ -201,7 +201,7 @@ mod tests {
             );
         }
         for method in ["CONNECT", "TRACE", &"A".repeat(33)] {
-            let head = Head::parse(method, "https://api.example.com/").unwrap();
+            let head = RequestHead::parse(method, "https://api.example.com/").unwrap();
             let refused = head.build(std::iter::empty(), Body::None, &[]).unwrap_err().to_string();
             assert_eq!(refused, format!("plugins cannot use the method {method}"));
         }
@@ -224,7 +224,7 @@ mod tests {
             let said = taken(odd).unwrap_err();
             assert!(said.contains("declared by something else than one number"), "{odd:?}: {said}");
         }
-        let head = Head::parse("POST", "http://a.example/").unwrap();
+        let head = RequestHead::parse("POST", "http://a.example/").unwrap();
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let built = head.build(std::iter::empty(), Body::Streamed(body, Some(7)), &[]).unwrap();
         assert_eq!(built.headers()[CONTENT_LENGTH], "7");
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_server_is_shown_without_the_rest_of_its_uri() {
-        let head = Head::parse("GET", "https://name:password@api.example.com:8443/x?y=z").unwrap();
+        let head = RequestHead::parse("GET", "https://name:password@api.example.com:8443/x?y=z").unwrap();
         assert_eq!(head.server().to_string(), "https://api.example.com:8443");
-        assert_eq!(Head::parse("GET", "http://[::1]/").unwrap().server().to_string(), "http://[::1]");
+        assert_eq!(RequestHead::parse("GET", "http://[::1]/").unwrap().server().to_string(), "http://[::1]");
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         for url in
             ["ftp://ada:s3cret@api.example.com/", "https://ada:s3cret@api example.com/", "ada:s3cret@a/b"]
         {
-            let Err(said) = Head::parse("GET", url) else { panic!("{url}") };
+            let Err(said) = RequestHead::parse("GET", url) else { panic!("{url}") };
             assert!(!said.to_string().contains("s3cret"), "{said}");
         }
     }

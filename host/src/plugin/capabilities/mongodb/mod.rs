@@ -21,13 +21,13 @@ use crate::plugin::bindings::mongodb::{
     self as contract, Error, FindOptions, Host, UpdateOptions, UpdateResult,
 };
 use crate::plugin::budget::Overdrawn;
-use crate::plugin::obstacle::Part;
+use crate::plugin::obstacle::PartialCapability;
 use crate::plugin::services::Cluster;
-use crate::plugin::state::{State, timed};
+use crate::plugin::state::{InstanceState, timed};
 use crate::selection::Selection;
 use crate::source::command_code;
 use answers::parse;
-use reads::Refusal;
+use reads::CommandRefusal;
 
 /// What a plugin hears that may use a cluster, where there is none.
 const NO_CLUSTER: &str = "there is no cluster here, as the ops come from files: run the plugin on a host that follows one, or by \
@@ -46,8 +46,8 @@ const INSERTED: usize = 1000;
 const BRIEF: usize = 64 << 10;
 
 /// For `handle`.
-pub(in crate::plugin) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    contract::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+pub(in crate::plugin) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    contract::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
 }
 
 /// The other namespaces that a command reads, for the fuzzers. None: it is refused.
@@ -55,26 +55,30 @@ pub(in crate::plugin) fn reads_of(command: &RawDocument, database: &str) -> Opti
     reads::look(command, database).ok()
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandRefusal> for Error {
+    fn from(refusal: CommandRefusal) -> Self {
         match refusal {
-            Refusal::Invalid(reason) => Self::Invalid(reason),
+            CommandRefusal::Invalid(reason) => Self::Invalid(reason),
             // No grant changes that, and no attempt.
-            Refusal::Never(reason) => Self::Invalid(reason),
+            CommandRefusal::Never(reason) => Self::Invalid(reason),
         }
     }
 }
 
 /// What is done with a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+enum NamespaceAccess {
     Read,
     Write,
 }
 
-impl State {
+impl InstanceState {
     /// The namespace, if this may be done there, and who is asked.
-    fn access(&self, access: Access, namespace: &str) -> Result<(Option<Cluster>, Namespace), Error> {
+    fn access(
+        &self,
+        access: NamespaceAccess,
+        namespace: &str,
+    ) -> Result<(Option<Cluster>, Namespace), Error> {
         // The sentence that says what is not granted repeats it.
         if namespace.len() > NAMESPACE {
             return Err(Error::Invalid(format!(
@@ -84,25 +88,25 @@ impl State {
         }
         let grants = &self.setup.grants.mongodb;
         let (granted, verb): (&[NamespaceGrant], _) = match access {
-            Access::Read => (&grants.read, "read"),
-            Access::Write => (&grants.write, "write"),
+            NamespaceAccess::Read => (&grants.read, "read"),
+            NamespaceAccess::Write => (&grants.write, "write"),
         };
         if !granted.iter().any(|grant| grant.covers(namespace)) {
             return Err(Error::NotGranted(self.not_granted(
                 &format!("mongodb: to {verb} {namespace}"),
                 &format!("mongodb-{verb}={namespace}"),
                 &format!("mongodb.{verb} = [\"{namespace}\"]"),
-                (!granted.is_empty()).then_some(Part::Mongodb),
+                (!granted.is_empty()).then_some(PartialCapability::Mongodb),
             )));
         }
-        self.notes.permitted(Part::Mongodb);
+        self.notes.permitted(PartialCapability::Mongodb);
         let parsed = namespace.parse().map_err(|_| {
             Error::Invalid(format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))
         })?;
         match &self.shared.services.client {
             Some(cluster) => Ok((Some(cluster.clone()), parsed)),
             // What is only taken down needs none.
-            None if access == Access::Write && self.recorder().is_some() => Ok((None, parsed)),
+            None if access == NamespaceAccess::Write && self.recorder().is_some() => Ok((None, parsed)),
             None => Err(self.no_cluster()),
         }
     }
@@ -118,7 +122,9 @@ impl State {
     /// What an error of the server or the driver means to the plugin.
     fn failed(&self, cluster: &Cluster, error: &DriverError) -> Error {
         match answers::error(error) {
-            Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(Part::Mongodb))),
+            Error::NotGranted(reason) => {
+                Error::NotGranted(self.notes.blocked(reason, Some(PartialCapability::Mongodb)))
+            }
             Error::Unavailable(reason) => {
                 // The limit is sent along with a command.
                 let limit = match command_code(error) {
@@ -150,7 +156,7 @@ impl State {
             false => look(),
         };
         let (reads, command) = looked?;
-        reads.iter().try_for_each(|namespace| self.access(Access::Read, namespace).map(drop))?;
+        reads.iter().try_for_each(|namespace| self.access(NamespaceAccess::Read, namespace).map(drop))?;
         Ok(command)
     }
 
@@ -225,7 +231,9 @@ impl State {
         let done = timed(&self.setup, &cluster.words(), asked).await;
         let answer = done.map_err(Error::Unavailable)?.map_err(|error| self.failed(cluster, &error))?;
         answers::check(&answer).map_err(|error| match error {
-            Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(Part::Mongodb))),
+            Error::NotGranted(reason) => {
+                Error::NotGranted(self.notes.blocked(reason, Some(PartialCapability::Mongodb)))
+            }
             other => other,
         })?;
         Ok(Some(answer))
@@ -267,14 +275,14 @@ fn array<'a>(documents: impl IntoIterator<Item = &'a RawDocument>) -> RawArrayBu
     array
 }
 
-impl Host for State {
+impl Host for InstanceState {
     async fn find(
         &mut self,
         namespace: String,
         filter: Vec<u8>,
         options: FindOptions,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let (cluster, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Read, &namespace)?;
         let FindOptions { projection, sort, skip, limit } = &options;
         let filter = parse(&filter)?;
         let projection = projection.as_deref().map(parse).transpose()?;
@@ -296,14 +304,14 @@ impl Host for State {
     }
 
     async fn aggregate(&mut self, namespace: String, pipeline: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Error> {
-        let (cluster, Namespace { db, coll }) = self.access(Access::Read, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Read, &namespace)?;
         let pipeline = pipeline.iter().map(|stage| parse(stage)).collect::<Result<Vec<_>, _>>()?;
         let command = rawdoc! { "aggregate": coll, "pipeline": array(pipeline), "cursor": {} };
         self.query(&cluster, &db, command).await
     }
 
     async fn insert(&mut self, namespace: String, documents: Vec<Vec<u8>>) -> Result<(), Error> {
-        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let bytes: usize = documents.iter().map(Vec::len).sum();
         if documents.is_empty() || documents.len() > INSERTED || bytes > MOST_BYTES {
             return Err(Error::Invalid(format!(
@@ -325,7 +333,7 @@ impl Host for State {
         update: Vec<u8>,
         options: UpdateOptions,
     ) -> Result<UpdateResult, Error> {
-        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let (filter, update) = (parse(&filter)?, parse(&update)?);
         if !reads::has_operators(update) {
             return Err(Error::Invalid(
@@ -345,7 +353,7 @@ impl Host for State {
         replacement: Vec<u8>,
         upsert: bool,
     ) -> Result<UpdateResult, Error> {
-        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let (filter, replacement) = (parse(&filter)?, parse(&replacement)?);
         if reads::has_operators(replacement) {
             return Err(Error::Invalid("a replacement is a document, and has no operators".to_owned()));
@@ -356,7 +364,7 @@ impl Host for State {
     }
 
     async fn delete(&mut self, namespace: String, filter: Vec<u8>, many: bool) -> Result<u64, Error> {
-        let (cluster, Namespace { db, coll }) = self.access(Access::Write, &namespace)?;
+        let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let filter = parse(&filter)?;
         let one = rawdoc! { "q": filter.to_owned(), "limit": i32::from(!many) };
         let command = rawdoc! { "delete": coll, "deletes": [one] };
@@ -365,7 +373,7 @@ impl Host for State {
     }
 }
 
-impl State {
+impl InstanceState {
     #[expect(clippy::too_many_arguments, reason = "what the two commands have in common")]
     async fn change(
         &mut self,

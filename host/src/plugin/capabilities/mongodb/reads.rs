@@ -66,7 +66,7 @@ const READING: [(&str, &[&str]); 3] = [
 
 /// Why a command is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum CommandRefusal {
     /// It is no BSON, too deep, or can be understood in two ways.
     Invalid(String),
     /// It does what is granted to nobody.
@@ -77,7 +77,7 @@ pub(super) enum Refusal {
 ///
 /// # Errors
 /// What is wrong with the command.
-pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>, Refusal> {
+pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>, CommandRefusal> {
     check(command)?;
     let mut reads = Vec::new();
     for (name, value) in fields(command)? {
@@ -97,7 +97,7 @@ pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>,
 }
 
 /// Fails where the command is no BSON, has more levels than a server takes, or a field twice.
-fn check(command: &RawDocument) -> Result<(), Refusal> {
+fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
     let mut names = Vec::new();
     check_names(command, &mut names)?;
     let mut open = vec![command.iter()];
@@ -125,26 +125,26 @@ fn check(command: &RawDocument) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_depth(levels: usize) -> Result<(), Refusal> {
+fn check_depth(levels: usize) -> Result<(), CommandRefusal> {
     match levels > DEEPEST {
-        true => Err(Refusal::Invalid(format!("it has more than {DEEPEST} levels"))),
+        true => Err(CommandRefusal::Invalid(format!("it has more than {DEEPEST} levels"))),
         false => Ok(()),
     }
 }
 
 /// Fails where a field occurs twice. `names` is room that is used again.
-fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Result<(), Refusal> {
+fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Result<(), CommandRefusal> {
     names.clear();
     for element in document.iter_elements() {
         names.push(element.map_err(no_bson)?.key().as_str());
         if names.len() > FIELDS {
-            return Err(Refusal::Invalid(format!("a document in it has more than {FIELDS} fields")));
+            return Err(CommandRefusal::Invalid(format!("a document in it has more than {FIELDS} fields")));
         }
     }
     names.sort_unstable();
     let twice = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next);
     match twice {
-        Some((name, _)) => Err(Refusal::Invalid(format!(
+        Some((name, _)) => Err(CommandRefusal::Invalid(format!(
             "the field {} occurs twice in a document. help: set each field once",
             shown(name)
         ))),
@@ -153,7 +153,7 @@ fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Resul
 }
 
 /// A change to documents: its filter, and its operators. A replacement, which has none, is a document to be kept.
-fn update(one: RawBsonRef<'_>) -> Result<(), Refusal> {
+fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Document(one) = one else { return Ok(()) };
     for (name, value) in fields(one)? {
         let is_kept = match (name, value) {
@@ -175,33 +175,38 @@ pub(super) fn has_operators(update: &RawDocument) -> bool {
         .is_some_and(|first| first.is_ok_and(|one| one.key().as_str().starts_with('$')))
 }
 
-fn pipeline(stages: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), Refusal> {
+fn pipeline(stages: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Array(stages) = stages else {
-        return Err(Refusal::Invalid("a pipeline is an array of stages".to_owned()));
+        return Err(CommandRefusal::Invalid("a pipeline is an array of stages".to_owned()));
     };
     for one in stages {
         match one.map_err(no_bson)? {
             RawBsonRef::Document(one) => match fields(one)?.as_slice() {
                 [(name, value)] => stage(name, *value, database, reads)?,
-                _ => return Err(Refusal::Invalid("a stage is a document of one field".to_owned())),
+                _ => return Err(CommandRefusal::Invalid("a stage is a document of one field".to_owned())),
             },
-            _ => return Err(Refusal::Invalid("a stage is a document".to_owned())),
+            _ => return Err(CommandRefusal::Invalid("a stage is a document".to_owned())),
         }
     }
     Ok(())
 }
 
-fn stage(name: &str, value: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), Refusal> {
+fn stage(
+    name: &str,
+    value: RawBsonRef<'_>,
+    database: &str,
+    reads: &mut Vec<String>,
+) -> Result<(), CommandRefusal> {
     if let Some((_, options)) = READING.iter().find(|(reading, _)| *reading == name) {
         return reading(name, options, value, database, reads);
     }
     match (name, value) {
-        ("$out" | "$merge", _) => Err(Refusal::Never(format!("an aggregation reads: {name} writes"))),
+        ("$out" | "$merge", _) => Err(CommandRefusal::Never(format!("an aggregation reads: {name} writes"))),
         ("$facet", RawBsonRef::Document(facets)) => {
             fields(facets)?.into_iter().try_for_each(|(_, stages)| pipeline(stages, database, reads))
         }
         _ if STAGES.contains(&name) => expression(value),
-        _ => Err(Refusal::Never(format!(
+        _ => Err(CommandRefusal::Never(format!(
             "a plugin may not use the stage {}. help: use these: {}",
             shown(name),
             STAGES.into_iter().chain(READING.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
@@ -216,19 +221,19 @@ fn reading(
     value: RawBsonRef<'_>,
     database: &str,
     reads: &mut Vec<String>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandRefusal> {
     let value = match value {
         RawBsonRef::Document(value) => value,
         RawBsonRef::String(collection) if stage == "$unionWith" => {
             reads.push(format!("{database}.{collection}"));
             return Ok(());
         }
-        _ => return Err(Refusal::Invalid(format!("{stage} is a document"))),
+        _ => return Err(CommandRefusal::Invalid(format!("{stage} is a document"))),
     };
     let get = |document: &RawDocument, name| match document.get(name).map_err(no_bson)? {
         Some(RawBsonRef::String(text)) => Ok(Some(text.to_owned())),
         None => Ok(None),
-        Some(_) => Err(Refusal::Invalid(format!("the {name} of {stage} is a text"))),
+        Some(_) => Err(CommandRefusal::Invalid(format!("the {name} of {stage} is a text"))),
     };
     let (other, collection) = match value.get("from").map_err(no_bson)? {
         Some(RawBsonRef::Document(from)) => {
@@ -257,10 +262,10 @@ fn known<'a>(
     stage: &str,
     document: &'a RawDocument,
     names: &[&str],
-) -> Result<Vec<(&'a str, RawBsonRef<'a>)>, Refusal> {
+) -> Result<Vec<(&'a str, RawBsonRef<'a>)>, CommandRefusal> {
     let fields = fields(document)?;
     match fields.iter().find(|(name, _)| !names.contains(name)) {
-        Some((name, _)) => Err(Refusal::Never(format!(
+        Some((name, _)) => Err(CommandRefusal::Never(format!(
             "a plugin may not use {} in {stage}. help: use these: {}",
             shown(name),
             names.join(", ")
@@ -270,15 +275,15 @@ fn known<'a>(
 }
 
 /// Fails where something runs JavaScript, or is meant for servers among themselves, at any level.
-fn expression(value: RawBsonRef<'_>) -> Result<(), Refusal> {
+fn expression(value: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     match value {
         RawBsonRef::Document(document) => fields(document)?.into_iter().try_for_each(|(name, value)| {
             match name {
                 "$where" | "$function" | "$accumulator" => {
-                    return Err(Refusal::Never(format!("{name} runs JavaScript on the server")));
+                    return Err(CommandRefusal::Never(format!("{name} runs JavaScript on the server")));
                 }
                 _ if name.starts_with("$_") => {
-                    return Err(Refusal::Never(format!("{} is for the server itself", shown(name))));
+                    return Err(CommandRefusal::Never(format!("{} is for the server itself", shown(name))));
                 }
                 _ => {}
             }
@@ -291,12 +296,12 @@ fn expression(value: RawBsonRef<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn fields(document: &RawDocument) -> Result<Vec<(&str, RawBsonRef<'_>)>, Refusal> {
+fn fields(document: &RawDocument) -> Result<Vec<(&str, RawBsonRef<'_>)>, CommandRefusal> {
     document.iter().map(|field| field.map(|(name, value)| (name.as_str(), value)).map_err(no_bson)).collect()
 }
 
-fn no_bson(error: bson::error::Error) -> Refusal {
-    Refusal::Invalid(format!("no BSON: {error}"))
+fn no_bson(error: bson::error::Error) -> CommandRefusal {
+    CommandRefusal::Invalid(format!("no BSON: {error}"))
 }
 
 /// A name, cut.
@@ -310,11 +315,11 @@ mod tests {
 
     use super::*;
 
-    fn looked(command: Document) -> Result<Vec<String>, Refusal> {
+    fn looked(command: Document) -> Result<Vec<String>, CommandRefusal> {
         look(&RawDocumentBuf::try_from(&command).unwrap(), "shop")
     }
 
-    fn aggregate(stage: Document) -> Result<Vec<String>, Refusal> {
+    fn aggregate(stage: Document) -> Result<Vec<String>, CommandRefusal> {
         looked(doc! { "aggregate": "orders", "pipeline": [stage] })
     }
 
@@ -350,7 +355,10 @@ mod tests {
             (doc! { "$lookup": { "from": { "coll": "b", "ns": "x" } } }, "may not use ns in $lookup"),
         ] {
             for stage in [nested(stage.clone()), stage] {
-                assert!(matches!(aggregate(stage), Err(Refusal::Never(is)) if is.contains(said)), "{said}");
+                assert!(
+                    matches!(aggregate(stage), Err(CommandRefusal::Never(is)) if is.contains(said)),
+                    "{said}"
+                );
             }
         }
         for (stage, said) in [
@@ -360,7 +368,10 @@ mod tests {
             (doc! { "$lookup": { "from": "b", "pipeline": {} } }, "a pipeline is an array"),
         ] {
             for stage in [nested(stage.clone()), stage] {
-                assert!(matches!(aggregate(stage), Err(Refusal::Invalid(is)) if is.contains(said)), "{said}");
+                assert!(
+                    matches!(aggregate(stage), Err(CommandRefusal::Invalid(is)) if is.contains(said)),
+                    "{said}"
+                );
             }
         }
     }
@@ -378,7 +389,7 @@ mod tests {
             doc! { "aggregate": "a", "pipeline": [ { "$graphLookup": { "from": "a", "startWith": script() } } ] },
         ] {
             assert!(
-                matches!(looked(command.clone()), Err(Refusal::Never(said)) if said.contains("JavaScript")),
+                matches!(looked(command.clone()), Err(CommandRefusal::Never(said)) if said.contains("JavaScript")),
                 "{command}"
             );
         }
@@ -395,12 +406,12 @@ mod tests {
         let mut deep = doc! {};
         (0..250).for_each(|_| deep = doc! { "a": std::mem::take(&mut deep) });
         let deep = doc! { "insert": "a", "documents": [deep] };
-        assert!(matches!(looked(deep), Err(Refusal::Invalid(said)) if said.contains("200 levels")));
+        assert!(matches!(looked(deep), Err(CommandRefusal::Invalid(said)) if said.contains("200 levels")));
         let bytes = b"\x0c\0\0\0\x02a\0\xff\xff\xff\xff\0";
         let broken = RawDocument::from_bytes(bytes).unwrap();
-        assert!(matches!(look(broken, "shop"), Err(Refusal::Invalid(_))));
+        assert!(matches!(look(broken, "shop"), Err(CommandRefusal::Invalid(_))));
         let wide: Document = (0..=FIELDS).map(|n| (n.to_string(), 1.into())).collect();
         let wide = doc! { "insert": "a", "documents": [wide] };
-        assert!(matches!(looked(wide), Err(Refusal::Invalid(said)) if said.contains("100000 fields")));
+        assert!(matches!(looked(wide), Err(CommandRefusal::Invalid(said)) if said.contains("100000 fields")));
     }
 }
