@@ -14,11 +14,11 @@ mod entries;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gtm_host::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy, replay};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
-use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileOptions, FileSource};
-use gtm_host::store::Store;
+use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy, replay};
+use gtm_oplog::Selection;
+use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_source::{FileOptions, FileSource};
+use gtm_store::Store;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use tokio::runtime::Runtime;

@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bson::{Timestamp, doc};
+use gtm_delivery::{PluginStatus, ReaderState};
 use gtm_host::admin::AdminClient;
-use gtm_host::delivery::{PluginStatus, ReaderState};
 use mongodb::Client;
 use xtask::process::Process;
 use xtask::testbed::Server;

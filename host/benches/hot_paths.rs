@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
-use gtm_host::source::oplog::delta::update_description;
-use gtm_host::source::oplog::entry::OplogEntry;
-use gtm_host::workers::Group;
+use gtm_oplog::entry::delta::update_description;
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, OplogEntry, Origin, Timestamp};
+use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_store::Group;
 
 const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::{RawDocumentBuf, doc};
-use gtm_host::op::{Namespace, Op, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_oplog::{Namespace, Op, Origin, Timestamp};
+use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use serde_json::json;
 use xtask::languages::LANGUAGES;
 

@@ -15,8 +15,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileOptions, FileSource};
+use gtm_oplog::Selection;
+use gtm_source::{FileOptions, FileSource};
 
 const ENTRIES: u32 = 2_000_000;
 const ROUNDS: usize = 5;

@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
 use futures_util::StreamExt;
-use gtm_host::op::Timestamp;
-use gtm_host::selection::Selection;
-use gtm_host::source::snapshot::{KeptProgress, Snapshot, SnapshotOptions};
-use gtm_host::store::{CheckpointKey, Store, StoreKind};
+use gtm_oplog::{Selection, Timestamp};
+use gtm_source::{KeptProgress, Snapshot, SnapshotOptions};
+use gtm_store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use mongodb::action::Action;
 use mongodb::options::{Hint, ReadConcern};

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
-use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
+use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use mongodb::Client;
 use serde_json::Value;
 use xtask::process::Process;

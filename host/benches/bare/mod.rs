@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gtm_host::op::Op;
+use gtm_oplog::Op;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};

@@ -5,8 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use gtm_delivery::HostControl;
 use gtm_host::admin::Admin;
-use gtm_host::delivery::HostControl;
 use tokio_util::sync::CancellationToken;
 
 /// Far more than any answer takes.

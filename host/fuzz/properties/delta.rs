@@ -2,7 +2,7 @@
 //! none.
 
 use bson::RawDocument;
-use gtm_host::source::oplog::delta::update_description;
+use gtm_oplog::entry::delta::update_description;
 
 pub fn run(bytes: &[u8]) {
     let Ok(object) = RawDocument::from_bytes(bytes) else { return };

@@ -3,12 +3,10 @@
 
 use bson::spec::ElementType;
 use bson::{RawBsonRef, RawDocument};
-use gtm_host::extended_json::{Form, write};
-use gtm_host::selection::Selection;
-use gtm_host::source::Reply;
-use gtm_host::source::oplog::OplogDecoder;
-use gtm_host::source::oplog::entry::OplogEntry;
-use gtm_host::source::oplog::scan::{Fields, check};
+use gtm_oplog::fields::check;
+use gtm_oplog::{Fields, OplogDecoder, OplogEntry, Reply, Selection};
+use gtm_source::Form;
+use gtm_source::extended_json::write;
 
 /// Bytes of open transactions, few so that the bound is met.
 const HELD: usize = 1 << 10;

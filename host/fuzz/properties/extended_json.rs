@@ -2,8 +2,9 @@
 //! the same.
 
 use bson::RawDocument;
-use gtm_host::extended_json::{Form, LARGEST, read_document, write};
-use gtm_host::source::oplog::scan::check;
+use gtm_oplog::fields::check;
+use gtm_source::Form;
+use gtm_source::extended_json::{LARGEST, read_document, write};
 
 fn written(document: &RawDocument, form: Form) -> Option<String> {
     let mut json = Vec::new();

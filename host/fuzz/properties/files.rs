@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use gtm_host::op::Namespace;
-use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileOptions, FileSource};
+use gtm_oplog::{Namespace, Selection};
+use gtm_source::{FileOptions, FileSource};
 
 /// The name of the file may say what is in it.
 const NAMES: [&str; 5] = ["oplog.bson", "things.bson", "dump.archive", "events.jsonl", "oplog.bson.gz"];

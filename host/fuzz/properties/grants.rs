@@ -1,8 +1,8 @@
 //! Any grant and any URI, with or without a method before it, or any namespace, apart by a tab: what is covered is what the grant
 //! names.
 
-use gtm_host::plugin::fuzzing::{covers, covers_namespace};
-use gtm_host::plugin::{HttpGrant, NamespaceGrant};
+use gtm_runtime::fuzzing::{covers, covers_namespace};
+use gtm_runtime::{HttpGrant, NamespaceGrant};
 use http::{Method, Uri};
 
 pub fn run(bytes: &[u8]) {

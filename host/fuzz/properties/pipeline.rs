@@ -2,8 +2,8 @@
 //! what is sent reads the same for both, and writes nothing.
 
 use bson::{Bson, Document, RawBsonRef, RawDocument};
-use gtm_host::extended_json::read_document;
-use gtm_host::plugin::fuzzing::reads;
+use gtm_runtime::fuzzing::reads;
+use gtm_source::extended_json::read_document;
 
 const DATABASE: &str = "shop";
 

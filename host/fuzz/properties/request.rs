@@ -1,7 +1,7 @@
 //! Any method, URL and headers, apart by tabs, taken as a request of a plugin: what is built is one request, for the server of its URL,
 //! and the host alone says where it ends.
 
-use gtm_host::plugin::fuzzing::request;
+use gtm_runtime::fuzzing::request;
 
 /// What a plugin may not say.
 const FORBIDDEN: [&str; 10] = [

@@ -8,10 +8,10 @@ use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use gtm_runtime::Actor;
 use sha2::{Digest, Sha256};
 
 use super::routes::refusal;
-use crate::audit::Actor;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

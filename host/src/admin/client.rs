@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gtm_delivery::{HostStatus, Swapped};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::config::Config;
@@ -13,7 +14,6 @@ use ureq::{Agent, Body, Error};
 use super::find::find;
 use super::transport::{OtherUser, SocketConnector};
 use super::{AdminAddress, token};
-use crate::delivery::{HostStatus, Swapped};
 
 /// A host on this machine answers at once, or is not there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -195,7 +195,7 @@ impl AdminClient {
         self.tell("resume", plugin, None)
     }
 
-    /// Tells a plugin, or the only one, to go on from there: a [`Start`](crate::source::Start), as text.
+    /// Tells a plugin, or the only one, to go on from there: a [`Start`](gtm_source::Start), as text.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::AdminClient;
+use gtm_delivery::{HostActivity, HostStatus};
+
 use super::client::ClientError;
-use super::place;
-use crate::delivery::{HostActivity, HostStatus};
+use super::{AdminClient, place};
 
 /// How long each host is waited for: one that hangs, or was stopped by a signal, keeps nobody from the others.
 const LOOK: Duration = Duration::from_secs(10);

@@ -5,6 +5,9 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use gtm_delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
+use gtm_mongo::SourceState;
+use gtm_runtime::{Histogram, SentCounts, TrapCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -12,9 +15,6 @@ use prometheus_client::registry::Registry;
 
 use super::process::{ProcessUsage, seconds};
 use super::text_format::TextFormat;
-use crate::delivery::{HostActivity, HostControl, HostStatus, PluginState, PluginStatus, Summary};
-use crate::plugin::{Histogram, SentCounts, TrapCounts};
-use crate::source::SourceState;
 
 /// What a host does.
 #[derive(Debug)]

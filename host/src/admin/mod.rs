@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /status` | what the host and each plugin do, as JSON: [`HostStatus`](crate::delivery::HostStatus) |
+//! | `GET /status` | what the host and each plugin do, as JSON: [`HostStatus`](gtm_delivery::HostStatus) |
 //! | `POST /pause?plugin=NAME`, `POST /resume?plugin=NAME` | that plugin; without a name, all |
 //! | `POST /seek?plugin=NAME&to=START` | goes on from there, as `--start` takes it |
 //! | `POST /swap?plugin=NAME&file=PATH` | goes on with that version |
@@ -36,17 +36,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio_util::sync::{CancellationToken, DropGuard};
-
+use access::AdminAccess;
 pub use address::{AdminAddress, NoAdminAddress, TcpAddress};
 pub use client::{AdminClient, ClientError};
-
-use crate::delivery::HostControl;
-use crate::plugin::Listening;
-use access::AdminAccess;
 use connections::Listener;
+use gtm_delivery::HostControl;
+use gtm_runtime::Listening;
 use socket::Socket;
 use token::TokenFile;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long the source may not answer before the host is not ready, if nothing else is set: longer than an election takes.
 pub const READY_GRACE: Duration = Duration::from_secs(30);

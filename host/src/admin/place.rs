@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::own::refuse_makers;
+use gtm_store::own_files::refuse_makers;
 
 /// The directory in each place that users have for such files.
 const NAME: &str = "gtm-host";
@@ -78,7 +78,7 @@ fn stem(pipeline: &str) -> String {
         return pipeline.to_owned();
     }
     let plain: String = pipeline.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
-    let digest = crate::hexadecimal::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(pipeline));
+    let digest = gtm_oplog::hexadecimal::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(pipeline));
     format!("{plain}-{}", digest.get(..16).unwrap_or_default())
 }
 

@@ -12,15 +12,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use gtm_delivery::{CommandOutcome, ControlError, HostActivity, HostControl, HostStatus, Swapped};
+use gtm_runtime::Actor;
+use gtm_source::{NoStart, Start};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::access::Peer;
 use super::metrics::HostMetrics;
 use super::text_format::TextFormat;
-use crate::audit::Actor;
-use crate::delivery::{CommandOutcome, ControlError, HostActivity, HostControl, HostStatus, Swapped};
-use crate::source::{NoStart, Start};
 
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
 

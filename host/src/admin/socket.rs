@@ -9,10 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use gtm_store::own_files::{refuse_makers, refuse_owner};
 use rustix::fs::OFlags;
 
 use super::place;
-use crate::own::{refuse_makers, refuse_owner};
 
 /// A socket that is listened at. It is removed when this is dropped.
 #[derive(Debug)]

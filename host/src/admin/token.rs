@@ -9,10 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::TcpAddress;
-use super::place;
-use crate::hexadecimal::hexadecimal;
-use crate::own::read_secret;
+use gtm_oplog::hexadecimal::hexadecimal;
+use gtm_store::own_files::read_secret;
+
+use super::{TcpAddress, place};
 
 /// Bytes that nobody guesses.
 const RANDOM: usize = 32;

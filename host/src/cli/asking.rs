@@ -6,9 +6,8 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
-use gtm_host::audit::Actor;
 use gtm_host::config::{LogFormat, Settings};
-use gtm_host::plugin::{Grant, MissingGrant, Plugin, Services};
+use gtm_runtime::{Actor, Grant, MissingGrant, Plugin, Services};
 
 use super::DEFECT;
 

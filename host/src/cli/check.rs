@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::Settings;
-use gtm_host::op::OperationType;
-use gtm_host::plugin::{Engine, Plugin, PluginSetup};
-use gtm_host::text::{indented, line};
+use gtm_oplog::OperationType;
+use gtm_runtime::{Engine, Plugin, PluginSetup};
+use gtm_text::sanitize::{indented, line};
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};

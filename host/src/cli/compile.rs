@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use gtm_host::config::Settings;
-use gtm_host::plugin::{Engine, LoadError, Plugin, PluginSetup};
-use gtm_host::text::{indented, line};
+use gtm_runtime::{Engine, LoadError, Plugin, PluginSetup};
+use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{CompileArguments, Format};

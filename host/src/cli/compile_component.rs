@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use gtm_host::plugin::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
+use gtm_runtime::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 
 use super::arguments::CompileComponentArguments;
 

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use gtm_host::config::{MailSettings, Settings, secret};
-use gtm_host::plugin::{Engine, Mailer, Plugin};
-use gtm_host::text::{indented, line};
-use gtm_host::workers::Group;
+use gtm_runtime::{Engine, Mailer, Plugin};
+use gtm_store::Group;
+use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{ConfigArguments, ConfigCommand, Format};

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use gtm_host::op::Namespace;
-use gtm_host::source::file::{FileOptions, is_compressed};
+use gtm_oplog::Namespace;
+use gtm_source::FileOptions;
+use gtm_source::file::is_compressed;
 
 use super::arguments::FileArguments;
 use super::usage::{OrUsage, bail_usage};

@@ -2,11 +2,10 @@
 
 use anyhow::bail;
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_host::op::Timestamp;
-use gtm_host::source::{Position, ResolvedSource, Restart, SourceConfig};
-use gtm_host::store::{Checkpoint, CheckpointKey, Store};
-use gtm_host::text::quoted;
-use gtm_host::workers::Group;
+use gtm_oplog::Timestamp;
+use gtm_source::{Position, ResolvedSource, Restart, SourceConfig};
+use gtm_store::{Checkpoint, CheckpointKey, Group, Store};
+use gtm_text::sanitize::quoted;
 
 /// What was decided of a plugin's beginning, beside the start that is set in its [`SourceConfig`].
 #[derive(Debug, Default)]

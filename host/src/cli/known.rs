@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::bail;
 use gtm_host::config::Settings;
-use gtm_host::store::Store;
+use gtm_store::Store;
 
 /// To be called where nothing was found: fails if that is because the store has nothing of this pipeline, or of this plugin in it, while
 /// it has something of others. A plugin of the settings file is known.

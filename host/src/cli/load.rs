@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::config::{MailSettings, PluginSettings, Settings, secret};
-use gtm_host::plugin::{Effect, Engine, Limits, Mailer, Plugin, PluginHandle, Recorder, Services, places};
-use gtm_host::store::Store;
+use gtm_runtime::{Effect, Engine, Limits, Mailer, Plugin, PluginHandle, Recorder, Services, places};
+use gtm_store::Store;
 
 use super::asking::say_gaps;
 use super::compile_component::compilation;

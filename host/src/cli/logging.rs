@@ -4,10 +4,9 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use anyhow::Context;
-use gtm_host::audit;
 use gtm_host::config::{LogFormat, LogSettings};
-use gtm_host::display::LogWriter;
-use gtm_host::text;
+use gtm_runtime::audit;
+use gtm_text::{LogWriter, sanitize};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
@@ -16,9 +15,9 @@ use tracing_subscriber::fmt::format::Writer;
 
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the
 /// libraries' only what is wrong.
-const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
+const DEFAULT: &str = "warn,gtm=info,plugin=info";
 /// Who did what is logged whatever else is, unless a filter names it itself.
-const AUDIT: &str = "gtm_host::audit=info";
+const AUDIT: &str = "gtm_runtime::audit=info";
 
 pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
@@ -74,15 +73,15 @@ impl LogLine<'_> {
             self.writer.write_char(' ')?;
         }
         if field.name() == "message" {
-            return self.writer.write_str(&text::line(value));
+            return self.writer.write_str(&sanitize::line(value));
         }
         let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '=' | '\\');
         match !value.is_empty() && value.chars().all(is_plain) {
-            true => write!(self.writer, "{}={}", field.name(), text::line(value)),
+            true => write!(self.writer, "{}={}", field.name(), sanitize::line(value)),
             false => {
                 // Backslashes first, or one before a quote would take the escape away.
                 let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
-                write!(self.writer, "{}=\"{}\"", field.name(), text::line(&escaped))
+                write!(self.writer, "{}=\"{}\"", field.name(), sanitize::line(&escaped))
             }
         }
     }

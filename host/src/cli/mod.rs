@@ -34,12 +34,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use gtm_host::config::{LogFormat, Settings};
-use gtm_host::secret::without_passwords;
-use gtm_host::text;
-use tokio_util::sync::CancellationToken;
-
 use arguments::{Arguments, Command};
+use gtm_host::config::{LogFormat, Settings};
+use gtm_runtime::secret::without_passwords;
+use gtm_text::sanitize;
+use tokio_util::sync::CancellationToken;
 
 const DEFECT: &str = "gtm-host has a defect, please report it";
 /// Long enough for a handle that is in the middle of its work, which by default may take as long.
@@ -120,7 +119,7 @@ fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     match format {
         // Where nobody reads it, there is nobody to tell.
         LogFormat::Text => {
-            drop(writeln!(std::io::stderr(), "gtm-host: error: {}", text::indented(&words, 2)));
+            drop(writeln!(std::io::stderr(), "gtm-host: error: {}", sanitize::indented(&words, 2)));
         }
         LogFormat::Json => {
             let line = serde_json::json!({ "level": "ERROR", "message": words, "target": "gtm_host" });

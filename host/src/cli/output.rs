@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
-use gtm_host::text;
+use gtm_text::sanitize;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::Value;
@@ -28,16 +28,16 @@ pub(super) async fn unread() {
 }
 
 /// Prints text for people, and ends its last line. What would do something on a terminal is shown instead; a value that must not
-/// begin a line goes through [`text::line`] first. Gives back whether somebody reads it.
+/// begin a line goes through [`sanitize::line`] first. Gives back whether somebody reads it.
 pub(super) fn print_text(text: &str) -> anyhow::Result<bool> {
-    print(text::lines(text).as_bytes())
+    print(sanitize::lines(text).as_bytes())
 }
 
 pub(super) fn print_json(value: &Value) -> anyhow::Result<bool> {
     print(&serde_json::to_vec(value)?)
 }
 
-/// Prints a line as it is: JSON, or text with colours whose values went through [`text::line`]. Gives back whether somebody reads
+/// Prints a line as it is: JSON, or text with colours whose values went through [`sanitize::line`]. Gives back whether somebody reads
 /// it.
 pub(super) fn print(line: &[u8]) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();

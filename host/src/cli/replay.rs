@@ -6,20 +6,19 @@ use std::time::Instant;
 
 use anyhow::bail;
 use bytesize::ByteSize;
+use gtm_delivery::{Replayed, Summary, replay};
 use gtm_host::config::Settings;
-use gtm_host::delivery::{Replayed, Summary, replay};
-use gtm_host::display::ProgressDisplay;
-use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileSource, FileSourceReport};
-use gtm_host::store::Store;
-use gtm_host::text::{counted, line, lines};
+use gtm_oplog::Selection;
+use gtm_source::{FileSource, FileSourceReport};
+use gtm_store::Store;
+use gtm_text::ProgressDisplay;
+use gtm_text::sanitize::{counted, line, lines};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ReplayArguments};
-use super::files;
 use super::load::load_for_files;
 use super::summary::{ReadSummary, plugins_json};
-use super::{GRACE, INTERRUPTED};
+use super::{GRACE, INTERRUPTED, files};
 
 pub(super) async fn run(
     arguments: &ReplayArguments,

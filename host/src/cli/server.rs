@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gtm_host::config::{Settings, SourceSettings, secret};
-use gtm_host::op::Timestamp;
-use gtm_host::plugin::Cluster;
-use gtm_host::selection::Selection;
-use gtm_host::source::connect::{self, ConnectError, Deployment, connect};
-use gtm_host::source::snapshot::{KeptProgress, ProgressStore};
-use gtm_host::source::{self, ResolvedSource, SourceConfig, SourceHealth, choose};
-use gtm_host::store::{Store, StoreKind};
+use gtm_mongo::connect::{self, connect};
+use gtm_mongo::{ConnectError, Deployment, SourceHealth};
+use gtm_oplog::{Selection, Timestamp};
+use gtm_runtime::Cluster;
+use gtm_source::resolved::choose;
+use gtm_source::{KeptProgress, ProgressStore, ResolvedSource, SourceConfig, newest_change};
+use gtm_store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -72,7 +72,11 @@ impl FollowedServer {
     pub(super) fn watch(&self) -> AbortOnDropHandle<()> {
         let Self { client, choice, health, .. } = self;
         let (client, choice, health) = (client.clone(), choice.clone(), health.clone());
-        AbortOnDropHandle::new(tokio::spawn(async move { health.watch(&client, &choice).await }))
+        let newest = move || {
+            let (client, choice) = (client.clone(), choice.clone());
+            async move { newest_change(&client, &choice).await }
+        };
+        AbortOnDropHandle::new(tokio::spawn(async move { health.watch(newest).await }))
     }
 
     /// The progress of a snapshot of it, as it is kept.
@@ -97,7 +101,7 @@ impl FollowedServer {
 
     /// Returns the time up to which it has changes now.
     pub(super) async fn now(&self) -> anyhow::Result<Timestamp> {
-        Ok(source::now(&self.client, &self.choice).await?)
+        Ok(gtm_source::now(&self.client, &self.choice).await?)
     }
 
     /// What is read of it.

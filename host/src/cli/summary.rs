@@ -5,10 +5,12 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use gtm_host::delivery::{EmittedOps, Summary};
-use gtm_host::source::file::{FileContents, FileSourceReport};
-use gtm_host::source::{Skipped, skipped_by_name};
-use gtm_host::text::{Names, counted, line, listed};
+use gtm_delivery::{EmittedOps, Summary};
+use gtm_oplog::Skipped;
+use gtm_oplog::skip::skipped_by_name;
+use gtm_source::{FileContents, FileSourceReport};
+use gtm_text::Names;
+use gtm_text::sanitize::{counted, line, listed};
 use serde_json::{Map, Value, json};
 
 /// What was read.

@@ -1,7 +1,7 @@
 //! Tables for people, in columns that are as wide as what is in them on a terminal.
 
 use console::measure_text_width;
-use gtm_host::text::line;
+use gtm_text::sanitize::line;
 
 use super::output::print_text;
 

@@ -7,12 +7,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::config::Settings;
-use gtm_host::extended_json::{Form, write_op};
-use gtm_host::op::Op;
-use gtm_host::selection::Selection;
-use gtm_host::source::file::FileSource;
-use gtm_host::source::{LiveSource, Position, Start};
-use gtm_host::text::lines;
+use gtm_oplog::{Op, Selection};
+use gtm_source::extended_json::write_op;
+use gtm_source::{FileSource, Form, LiveSource, Position, Start};
+use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, TailArguments};

@@ -7,15 +7,14 @@ use anyhow::{Context, anyhow, bail};
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawBson, RawDocumentBuf};
 use gtm_host::config::Settings;
-use gtm_host::extended_json::{Form, read_document, write_op};
-use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::plugin::{
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Selection, Timestamp};
+use gtm_runtime::{
     CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle, Plugin,
     PluginHandle, Recorder, Services,
 };
-use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileError, FileOptions, FileSource};
-use gtm_host::text::{counted, indented, line};
+use gtm_source::extended_json::{read_document, write_op};
+use gtm_source::{FileError, FileOptions, FileSource, Form};
+use gtm_text::sanitize::{counted, indented, line};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

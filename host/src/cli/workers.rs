@@ -1,7 +1,7 @@
 //! The part of the work that is this host's, as the settings say.
 
 use gtm_host::config::WorkerSettings;
-use gtm_host::workers::{Group, WorkersError};
+use gtm_store::{Group, WorkersError};
 use mongodb::Client;
 
 /// The workers that share the work, if it is shared.

@@ -6,26 +6,24 @@
 mod hint;
 mod plugins;
 mod store;
-pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
-
-use crate::admin::AdminAddress;
-use crate::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
-use crate::lease::parse_ttl;
-use crate::own::{ExposedFile, read_secret};
-use crate::plugin::{Grant, Limits};
-use crate::source::{HistoryLost, Restart, SourceKind, Start};
-use crate::store::StoreKind;
-use crate::workers::ListDocument;
+use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
+use gtm_runtime::{Grant, Limits};
+use gtm_source::{HistoryLost, Restart, SourceKind, Start};
+use gtm_store::lease::parse_ttl;
+use gtm_store::own_files::read_secret;
+use gtm_store::{ExposedFile, ListDocument, StoreKind};
+pub use gtm_text::units::{parse_size, parse_time};
 use hint::with_hint;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
+use serde::{Deserialize, Deserializer, de};
 pub use store::StoreSettings;
-pub use values::{parse_size, parse_time};
+
+use crate::admin::AdminAddress;
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";

@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use gtm_delivery::{DeliveryPolicy, Ordering};
+use gtm_runtime::{ComponentDigest, Grants, Limits, PluginSetup, Secret};
+use gtm_source::Restart;
+use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero};
 use serde::Deserialize;
-
-use crate::delivery::{DeliveryPolicy, Ordering};
-use crate::plugin::{ComponentDigest, Grants, Limits, PluginSetup};
-use crate::secret::Secret;
-use crate::source::Restart;
-
-use super::values::{at_least_one, maybe_size, maybe_size_or_zero};
 
 /// One plugin. What is not said is as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -2,19 +2,18 @@
 
 use std::fmt;
 
+use gtm_oplog::OwnDatabase;
+use gtm_store::StoreKind;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-
-use crate::own_database::OwnDatabase;
-use crate::store::StoreKind;
 
 /// Where the host keeps what it has to know after a restart: `store = "file:DIR"`, or `[store]` with a `kind` and a `database`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreSettings {
     /// On the cluster, in a directory, or nowhere.
     pub kind: StoreKind,
-    /// The host's own database of the cluster, where it is not [`DEFAULT`](crate::own_database::DEFAULT).
+    /// The host's own database of the cluster, where it is not [`DEFAULT`](gtm_oplog::own_database::DEFAULT).
     pub database: Option<OwnDatabase>,
 }
 
@@ -54,9 +53,8 @@ impl<'de> Visitor<'de> for WordOrTable {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Settings;
-
     use super::*;
+    use crate::config::Settings;
 
     fn store(text: &str) -> Result<StoreSettings, String> {
         toml::from_str::<Settings>(text)

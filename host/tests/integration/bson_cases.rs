@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use bson::{RawDocument, doc};
-use gtm_host::extended_json::{Form, read_document, write as write_json};
-use gtm_host::op::Op;
-use gtm_host::source::Skip;
+use gtm_oplog::{Op, Skip};
+use gtm_source::Form;
+use gtm_source::extended_json::{read_document, write as write_json};
 
 use crate::files::{Outcome, at, read, read_bytes, write};
 

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use bson::{Bson, Document, RawDocument};
-use gtm_host::op::Op;
-use gtm_host::source::Skipped;
+use gtm_oplog::{Op, Skipped};
 use serde_json::{Value, json};
 
 pub fn lines(path: &Path) -> Vec<Value> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
-use gtm_host::source::oplog::delta::update_description;
+use gtm_oplog::entry::delta::update_description;
 
 use crate::support::random;
 

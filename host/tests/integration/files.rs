@@ -7,10 +7,8 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::selection::Selection;
-use gtm_host::source::Skip;
-use gtm_host::source::file::{FileContents, FileError, FileOptions, FileSource, FileSourceReport};
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Selection, Skip, Timestamp};
+use gtm_source::{FileContents, FileError, FileOptions, FileSource, FileSourceReport};
 use tempfile::TempDir;
 
 /// What came of some files.

@@ -2,8 +2,8 @@
 
 use bson::{Document, doc};
 use crc::{CRC_64_XZ, Crc};
-use gtm_host::op::{OpPlace, OperationType, Timestamp};
-use gtm_host::source::file::{FileContents, FileError};
+use gtm_oplog::{OpPlace, OperationType, Timestamp};
+use gtm_source::{FileContents, FileError};
 
 use crate::files::{Outcome, at, dump, gzip, insert, read_bytes};
 

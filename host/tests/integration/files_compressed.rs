@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use flate2::write::ZlibEncoder;
-use gtm_host::source::file::{FileContents, FileError};
+use gtm_source::{FileContents, FileError};
 
 use crate::files::{dump, insert, read, read_bytes, write};
 

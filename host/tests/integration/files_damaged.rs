@@ -2,7 +2,7 @@
 //! the place.
 
 use bson::doc;
-use gtm_host::source::file::{FileContents, FileError, FilePlace};
+use gtm_source::{FileContents, FileError, FilePlace};
 
 use crate::files::{Outcome, at, dump, gzip, insert, read, read_bytes, write};
 

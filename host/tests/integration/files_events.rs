@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use bson::{Bson, Document, RawDocument, Timestamp, doc};
-use gtm_host::extended_json::{Form, write_op};
-use gtm_host::op::{Op, OpPlace, Origin};
-use gtm_host::selection::Selection;
-use gtm_host::source::Skip;
-use gtm_host::source::file::{FileContents, FileError, FileOptions};
+use gtm_oplog::{Op, OpPlace, Origin, Selection, Skip};
+use gtm_source::extended_json::write_op;
+use gtm_source::{FileContents, FileError, FileOptions, Form};
 use serde_json::Value;
 
 use crate::files::{Outcome, at, dump, gzip, read, read_bytes, read_with, write};
@@ -139,7 +137,7 @@ async fn a_part_of_the_time_and_what_is_wanted() {
     assert_eq!((outcome.ops.len(), outcome.report.totals.unwanted), (0, 5));
     // Who says whose documents they are has stored events.
     let namespace = Some("log.events".split_once('.').unwrap()).map(|(database, collection)| {
-        gtm_host::op::Namespace { database: database.into(), collection: collection.into() }
+        gtm_oplog::Namespace { database: database.into(), collection: collection.into() }
     });
     let options = FileOptions { namespace, ..FileOptions::default() };
     let outcome = read_with(vec![path], Selection::everything(), options).await;

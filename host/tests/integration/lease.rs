@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
-use gtm_host::lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
+use gtm_store::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
 use mongodb::{Client, Collection};
 use xtask::testbed::Server;
 

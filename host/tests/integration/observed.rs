@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bson::doc;
+use gtm_delivery::{HostActivity, HostControl};
 use gtm_host::admin::{Admin, AdminAddress, AdminClient};
-use gtm_host::delivery::{HostActivity, HostControl};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use xtask::testbed::Server;

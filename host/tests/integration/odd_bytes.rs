@@ -2,13 +2,10 @@
 //! bytes of a reply through the sandbox, without the wire between.
 
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
-use gtm_host::extended_json::{Form, read_op, write_op};
-use gtm_host::op::Op;
-use gtm_host::plugin::{Engine, Failure, Filter, Handler, Plugin, PluginHandle, PluginSetup, Services};
-use gtm_host::selection::Selection;
-use gtm_host::source::Reply;
-use gtm_host::source::oplog::entry::OplogEntry;
-use gtm_host::source::oplog::{OplogDecoder, Skipped};
+use gtm_oplog::{Op, OplogDecoder, OplogEntry, Reply, Selection, Skipped};
+use gtm_runtime::{Engine, Failure, Filter, Handler, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_source::Form;
+use gtm_source::extended_json::{read_op, write_op};
 
 use crate::support::{patient, plugin};
 

@@ -5,11 +5,7 @@
 use std::path::Path;
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
-use gtm_host::op::Op;
-use gtm_host::selection::Selection;
-use gtm_host::source::Reply;
-use gtm_host::source::oplog::entry::OplogEntry;
-use gtm_host::source::oplog::{Missing, OplogDecoder, Skipped};
+use gtm_oplog::{Missing, Op, OplogDecoder, OplogEntry, Reply, Selection, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;

@@ -1,6 +1,7 @@
 //! Entries as a real mongod writes them, in a capped collection tailed by `--oplog`.
 
-use bson::{Binary, Bson, Document, Timestamp, doc, spec::BinarySubtype};
+use bson::spec::BinarySubtype;
+use bson::{Binary, Bson, Document, Timestamp, doc};
 use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, error_of, message, plugin};

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use bson::oid::ObjectId;
+use gtm_delivery::HostControl;
 use gtm_host::admin::{Admin, Serving};
-use gtm_host::delivery::HostControl;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use xtask::testbed::Server;
@@ -39,7 +39,7 @@ fn own_user() -> u32 {
 
 /// The events of the audit log.
 fn audit(lines: &[Value]) -> Vec<&Value> {
-    lines.iter().filter(|line| line["target"] == "gtm_host::audit").collect()
+    lines.iter().filter(|line| line["target"] == "gtm_runtime::audit").collect()
 }
 
 /// Whether one of them is so.
@@ -224,7 +224,7 @@ async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
     let line = host.wait_until("the pause", |line| message(line) == "pause" && line["outcome"] == "done");
     assert_eq!(
         (&line["target"], &line["level"], &line["via"], &line["user"], &line["plugin"]),
-        (&json!("gtm_host::audit"), &json!("INFO"), &json!("socket"), &json!(user), &json!("p"))
+        (&json!("gtm_runtime::audit"), &json!("INFO"), &json!("socket"), &json!(user), &json!("p"))
     );
     run(&["resume", "--name", &name, "--plugin", "q"]);
     run(&["seek", "-1s", "--name", &name]);
@@ -290,13 +290,13 @@ async fn whoever_steers_by_tcp_is_recorded_by_the_address() {
     let print_ops = plugin("print_ops");
     let mut host = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"]);
     assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
-    let line = host.wait_until("the pause", |line| line["target"] == "gtm_host::audit");
+    let line = host.wait_until("the pause", |line| line["target"] == "gtm_runtime::audit");
     assert_eq!((message(&line), &line["via"], line.get("user")), ("pause", &json!("tcp"), None));
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
     assert_eq!(host.stop().0, Some(0));
     // A filter that names the target is believed.
     let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"];
-    let host = Host::tailing(&[&arguments[..], &["--log", "info,gtm_host::audit=off"]].concat());
+    let host = Host::tailing(&[&arguments[..], &["--log", "info,gtm_runtime::audit=off"]].concat());
     assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
     let (code, log) = host.stop();
     assert_eq!((code, audit(&log).len()), (Some(0), 0));

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
-use gtm_host::plugin::Limits;
+use gtm_runtime::Limits;
 use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::Value;

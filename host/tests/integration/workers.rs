@@ -2,7 +2,7 @@
 
 use bson::oid::ObjectId;
 use bson::{Bson, doc};
-use gtm_host::workers::{Group, ListDocument};
+use gtm_store::{Group, ListDocument};
 use xtask::testbed::Server;
 
 use crate::support::Database;

@@ -3,10 +3,9 @@
 mod history;
 mod plot;
 
-use serde::{Deserialize, Serialize};
-
 pub(crate) use history::History;
 pub(crate) use plot::plot;
+use serde::{Deserialize, Serialize};
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]

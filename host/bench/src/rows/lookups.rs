@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use bson::{Document, Timestamp, doc};
-use gtm_host::op::Namespace;
-use gtm_host::selection::Selection;
-use gtm_host::source::oplog::{OplogStart, OplogTailer};
+use gtm_oplog::{Namespace, Selection};
+use gtm_source::{OplogStart, OplogTailer};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;

@@ -22,7 +22,6 @@ use std::time::Instant;
 
 use anyhow::Context;
 use bson::Timestamp;
-
 pub(crate) use entries::{END, Entries, Mix};
 use stream::{Pace, Stream};
 

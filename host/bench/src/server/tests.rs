@@ -1,5 +1,5 @@
 use bson::{RawDocument, Timestamp};
-use gtm_host::source::oplog::entry::OplogEntry;
+use gtm_oplog::OplogEntry;
 
 use super::entries::{CYCLE, Entries};
 use super::*;

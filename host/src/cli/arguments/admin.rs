@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use gtm_host::admin::AdminAddress;
-use gtm_host::config::{AdminSettings, Settings, parse_time};
-use gtm_host::source::{NoStart, Start};
+use gtm_host::config::{AdminSettings, Settings};
+use gtm_source::{NoStart, Start};
+use gtm_text::units::parse_time;
 
 use super::common::{CommonArguments, Format};
 use super::{Typed, overlay};

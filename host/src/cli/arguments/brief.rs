@@ -2,7 +2,7 @@
 
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, Command};
-use gtm_host::secret::without_passwords;
+use gtm_runtime::secret::without_passwords;
 
 /// A command with so many options shows all of them.
 const FEW: usize = 9;

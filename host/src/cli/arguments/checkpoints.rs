@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use gtm_host::config::Settings;
-use gtm_host::lease::parse_ttl;
-use gtm_host::source::Start;
+use gtm_source::Start;
+use gtm_store::lease::parse_ttl;
 
 use super::Typed;
 use super::dead_letters::WhereArguments;

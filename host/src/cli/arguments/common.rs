@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gtm_host::config::{LogFormat, Settings};
-use gtm_host::own_database::OwnDatabase;
+use gtm_oplog::OwnDatabase;
 
 use super::overlay;
 

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use gtm_host::config::Settings;
-use gtm_host::op::OperationType;
-use gtm_host::store::{DeadLetterFilter, DeadLetterKind};
+use gtm_oplog::OperationType;
+use gtm_store::{DeadLetterFilter, DeadLetterKind};
 
 use super::Typed;
 use super::common::{CommonArguments, Format};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use gtm_host::config::{Settings, parse_time};
-use gtm_host::delivery::Ordering;
+use gtm_delivery::Ordering;
+use gtm_host::config::Settings;
+use gtm_text::units::parse_time;
 
 /// How ops are brought to plugins.
 #[derive(Debug, Args)]

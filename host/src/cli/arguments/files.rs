@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use clap::Args;
-use gtm_host::op::Timestamp;
-use gtm_host::source::Start;
+use gtm_oplog::Timestamp;
+use gtm_source::Start;
 
 /// What of files is read.
 #[derive(Debug, Args)]

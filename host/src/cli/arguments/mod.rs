@@ -22,10 +22,6 @@ mod workers;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use gtm_host::config::Settings;
-
 pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments, SwapArguments};
 pub(super) use author::{
     ComponentizeArguments, ConfigArguments, ConfigCommand, Language, NewArguments, TryArguments,
@@ -34,12 +30,15 @@ pub(super) use check::{CheckArguments, CompileArguments};
 pub(super) use checkpoints::{
     ChangeArguments, CheckpointsArguments, CheckpointsCommand, LookArguments, SetArguments, WhoseArguments,
 };
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(super) use common::Format;
 pub(super) use dead_letters::{
     DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, ShowArguments,
     WhichArguments,
 };
 pub(super) use files::FileArguments;
+use gtm_host::config::Settings;
 use help::{
     CHECK, CHECKPOINTS, COMPILE, COMPONENTIZE, CONFIG, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME,
     SEEK, STATUS, SWAP, TAIL, TRY,

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::Args;
-use gtm_host::config::{PluginSettings, Settings, parse_size, parse_time};
-use gtm_host::plugin::{ComponentDigest, Grant};
+use gtm_host::config::{PluginSettings, Settings};
+use gtm_runtime::{ComponentDigest, Grant};
+use gtm_text::units::{parse_size, parse_time};
 
 use super::{Typed, overlay};
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use gtm_host::config::Settings;
-use gtm_host::source::{NoStart, Restart};
+use gtm_source::{NoStart, Restart};
 
 use super::plugins::change;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gtm_host::config::{Settings, SourceSettings};
-use gtm_host::source::{HistoryLost, SourceKind, Start};
+use gtm_source::{HistoryLost, SourceKind, Start};
 
 use super::{Typed, overlay};
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gtm_host::config::Settings;
-use gtm_host::store::StoreKind;
+use gtm_store::StoreKind;
 
 use super::overlay;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gtm_host::config::Settings;
-use gtm_host::op::OperationType;
+use gtm_oplog::OperationType;
 
 use super::Typed;
 use super::common::{CommonArguments, Format};

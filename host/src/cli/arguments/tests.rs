@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use gtm_host::config::ConfigValue;
-use gtm_host::plugin::Grant;
-use gtm_host::source::Start;
+use gtm_runtime::Grant;
+use gtm_source::Start;
 
 use super::*;
 

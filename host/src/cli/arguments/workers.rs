@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use gtm_host::config::{Settings, WorkerSettings};
-use gtm_host::lease::parse_ttl;
-use gtm_host::workers::ListDocument;
+use gtm_store::ListDocument;
+use gtm_store::lease::parse_ttl;
 
 use super::{Typed, overlay};
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
-use gtm_host::lease::{LeaseKey, holder};
-use gtm_host::op::Timestamp;
-use gtm_host::source::{Position, ResolvedSource, SourceError, Start};
-use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreError, StoreKind};
-use gtm_host::text;
+use gtm_oplog::Timestamp;
+use gtm_runtime::Actor;
+use gtm_source::{Position, ResolvedSource, SourceError, Start};
+use gtm_store::lease::holder;
+use gtm_store::{Checkpoint, CheckpointKey, LeaseKey, Store, StoreError, StoreKind};
+use gtm_text::sanitize;
 use serde_json::json;
 
 use super::{is_meant, object, typed};
@@ -70,7 +70,7 @@ pub(super) async fn set(
             Format::Text => {
                 let before = before.map(|before| format!(", and not after {}", typed(&before.position)));
                 let (to, before) = (typed(&position), before.unwrap_or_default());
-                print_text(&text::line(&format!("{key}: resumes after {to}{before}")))?
+                print_text(&sanitize::line(&format!("{key}: resumes after {to}{before}")))?
             }
         };
     }
@@ -102,7 +102,7 @@ pub(super) async fn reset(
             let begin = if removed == 1 { "its plugin begins" } else { "their plugins begin" };
             print_text(&format!(
                 "{} removed: {begin} where --start says",
-                text::counted(removed, "checkpoint")
+                sanitize::counted(removed, "checkpoint")
             ))?
         }
     };

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use gtm_host::config::Settings;
-use gtm_host::store::{Checkpoint, CheckpointKey, Store};
-use gtm_host::text;
+use gtm_store::{Checkpoint, CheckpointKey, Store};
+use gtm_text::sanitize;
 use serde_json::Value;
 
 use super::{is_meant, object, source, time, typed};
@@ -113,7 +113,7 @@ fn fields(object: &Value) -> String {
     for (name, value) in object.as_object().into_iter().flatten() {
         let shown = match value {
             Value::Null => continue,
-            Value::String(text) => text::line(text).into_owned(),
+            Value::String(text) => sanitize::line(text).into_owned(),
             Value::Object(snapshot) => {
                 let done = snapshot.get("complete").and_then(Value::as_bool).unwrap_or_default();
                 if done { "complete".to_owned() } else { "not complete".to_owned() }

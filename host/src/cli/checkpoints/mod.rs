@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gtm_host::config::Settings;
-use gtm_host::op::Timestamp;
-use gtm_host::source::{Position, Start};
-use gtm_host::store::{Checkpoint, CheckpointKey};
+use gtm_oplog::Timestamp;
+use gtm_source::{Position, Start};
+use gtm_store::{Checkpoint, CheckpointKey};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -5,16 +5,15 @@ mod status;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use gtm_delivery::Swapped;
 use gtm_host::admin::AdminClient;
 use gtm_host::config::Settings;
-use gtm_host::delivery::Swapped;
-use gtm_host::text::line;
+use gtm_text::sanitize::line;
 use serde_json::json;
+pub(super) use status::run as status;
 
 use super::arguments::{Format, SeekArguments, SteerArguments, SwapArguments};
 use super::output::{print_json, print_text};
-
-pub(super) use status::run as status;
 
 pub(super) fn pause(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let plugins = client(settings)?.pause(arguments.plugin.as_deref())?;

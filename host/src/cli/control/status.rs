@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::{Style, Term};
+use gtm_delivery::{HostActivity, HostStatus, PluginState, PluginStatus};
 use gtm_host::config::Settings;
-use gtm_host::delivery::{HostActivity, HostStatus, PluginState, PluginStatus};
-use gtm_host::source::{SourceState, SourceStatus};
-use gtm_host::text::line;
+use gtm_mongo::{SourceState, SourceStatus};
+use gtm_text::sanitize::line;
 
 use crate::cli::arguments::{Format, StatusArguments};
 use crate::cli::output::print;

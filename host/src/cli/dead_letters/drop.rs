@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
-use gtm_host::store::Store;
-use gtm_host::text::counted;
+use gtm_runtime::Actor;
+use gtm_store::Store;
+use gtm_text::sanitize::counted;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use gtm_host::config::Settings;
-use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
-use gtm_host::text::counted;
+use gtm_store::{DeadLetter, DeadLetterKind, Store};
+use gtm_text::sanitize::counted;
 use tokio_util::sync::CancellationToken;
 
 use super::{Letters, letter_json};

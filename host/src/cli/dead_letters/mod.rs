@@ -10,8 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use gtm_host::config::Settings;
-use gtm_host::extended_json::{Form, write_op};
-use gtm_host::store::{DeadLetter, DeadLetterFilter, Store};
+use gtm_source::Form;
+use gtm_source::extended_json::write_op;
+use gtm_store::{DeadLetter, DeadLetterFilter, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

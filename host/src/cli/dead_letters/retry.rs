@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::bail;
-use gtm_host::audit::Actor;
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_host::plugin::{Failure, Handler, PluginHandle, Services};
-use gtm_host::store::{DeadLetter, DeadLetterKind, Store};
+use gtm_runtime::{Actor, Failure, Handler, PluginHandle, Services};
+use gtm_store::{DeadLetter, DeadLetterKind, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

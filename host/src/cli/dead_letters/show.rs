@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use gtm_host::config::Settings;
-use gtm_host::store::Store;
+use gtm_store::Store;
 
 use super::{find, letter_json};
 use crate::cli::arguments::{Format, ShowArguments};

@@ -8,11 +8,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use regex::Regex;
+use templates::Template;
 
 use super::arguments::NewArguments;
 use super::output::print_text;
 use super::usage::bail_usage;
-use templates::Template;
 
 /// The name of the plugin that the examples are.
 const EXAMPLE: &str = "welcome";

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use gtm_host::audit::Actor;
+use gtm_delivery::{DeliveryPolicy, ReachedPosition};
 use gtm_host::config::{PluginSettings, Settings};
-use gtm_host::delivery::{DeliveryPolicy, ReachedPosition};
-use gtm_host::plugin::{Grants, Plugin, PluginHandle, PluginSetup, Services, SwapFrom};
-use gtm_host::source::Restart;
+use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PluginSetup, Services, SwapFrom};
+use gtm_source::Restart;
 
 use super::watch::{Signature, signature};
 use crate::cli::DEFECT;

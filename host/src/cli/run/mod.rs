@@ -11,21 +11,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
-use gtm_host::config::Settings;
-use gtm_host::delivery::{
+use events::HostEvents;
+use gtm_delivery::{
     CheckpointLike, DeliveryEnd, DeliveryError, HostControl, OwnsOp, PipelineChange, PluginDelivery,
     StopSignal, run_all,
 };
-use gtm_host::lease::{Lease, LeaseHolder, LeaseKey, LeaseWait};
+use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
+use gtm_host::config::Settings;
 use gtm_host::memory;
-use gtm_host::plugin::{PluginHandle, Services};
-use gtm_host::selection::Selection;
-use gtm_host::source::{HistoryLost, Skipped, skipped_by_name};
-use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
-use gtm_host::text::listed;
-use gtm_host::workers::Group;
+use gtm_oplog::skip::skipped_by_name;
+use gtm_oplog::{Selection, Skipped};
+use gtm_runtime::{PluginHandle, Services};
+use gtm_source::HistoryLost;
+use gtm_store::{
+    CheckpointKey, Group, Lease, LeaseHolder, LeaseKey, LeaseWait, Store, StoreError, StoreKind,
+};
+use gtm_text::sanitize::listed;
+use members::{HostedPlugin, PluginSet, complete, load};
 use mongodb::Client;
+use taking_up::FileSignatures;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,9 +37,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::load::{Loader, check_mail, services, with_store};
 use super::server::{FollowedServer, client_for_plugins};
 use super::{DEFECT, GRACE, going_on, server, workers};
-use events::HostEvents;
-use members::{HostedPlugin, PluginSet, complete, load};
-use taking_up::FileSignatures;
 
 /// Plugins for which there are connections to read by, at least.
 const READERS: usize = 15;

@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use gtm_host::audit::Actor;
+use gtm_delivery::PipelineChange;
 use gtm_host::config::Settings;
-use gtm_host::delivery::PipelineChange;
-use gtm_host::plugin::PluginHandle;
+use gtm_runtime::{Actor, PluginHandle};
 use tokio::sync::oneshot;
 
 use super::events::{HostEvent, HostEvents, say_unchanged};

@@ -5,10 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use gtm_host::op::{Op, Origin};
-use gtm_host::selection::Selection;
-use gtm_host::source::change_stream::{ChangeEventDecoder, StreamStart};
-use gtm_host::source::{Reply, Skip, Skipped};
+use gtm_oplog::{ChangeEventDecoder, Op, Origin, Reply, Selection, Skip, Skipped, StreamStart};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::selection::Selection;
-use gtm_host::source::change_stream::{ChangeStream, Scope, StreamError, StreamOptions, StreamStart};
+use gtm_oplog::{Selection, StreamStart};
+use gtm_source::{ChangeStream, Scope, StreamError, StreamOptions};
 use mongodb::Client;
 use xtask::testbed::{Server, ServerOptions};
 

@@ -6,9 +6,8 @@ mod places;
 mod shapes;
 
 use bson::{RawDocument, doc};
-use gtm_host::op::Op;
-use gtm_host::selection::Selection;
-use gtm_host::source::change_stream::{ChangeStream, Scope, StreamError, StreamOptions, StreamStart};
+use gtm_oplog::{Op, Selection, StreamStart};
+use gtm_source::{ChangeStream, Scope, StreamError, StreamOptions};
 use mongodb::{Client, Namespace};
 
 use crate::cases::describe;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::op::OperationType;
-use gtm_host::source::change_stream::{Scope, StreamStart};
+use gtm_oplog::{OperationType, StreamStart};
+use gtm_source::Scope;
 use mongodb::Namespace;
 use xtask::testbed::{Server, ServerOptions};
 

@@ -1,10 +1,8 @@
 //! What becomes of the changes that a server makes.
 
 use bson::{Document, doc};
-use gtm_host::op::{OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::selection::Selection;
-use gtm_host::source::Skipped;
-use gtm_host::source::change_stream::{ChangeStream, Scope, StreamOptions, StreamStart};
+use gtm_oplog::{OpPlace, OperationType, Origin, Selection, Skipped, StreamStart, Timestamp};
+use gtm_source::{ChangeStream, Scope, StreamOptions};
 use xtask::testbed::Server;
 
 use super::{brief, ids, insert, open, ops, seen, things};

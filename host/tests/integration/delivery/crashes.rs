@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gtm_host::store::{CheckpointKey, Store, StoreKind};
+use gtm_store::{CheckpointKey, Store, StoreKind};
 use nix::sys::signal::Signal;
 use xtask::testbed::Server;
 

@@ -1,8 +1,8 @@
 //! What is kept of the work: checkpoints and dead letters, and what is done where they cannot be.
 
 use bson::{Timestamp, doc};
-use gtm_host::source::Position;
-use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreKind};
+use gtm_source::Position;
+use gtm_store::{Checkpoint, CheckpointKey, Store, StoreKind};
 use tempfile::TempDir;
 use xtask::testbed::Server;
 

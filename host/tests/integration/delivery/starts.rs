@@ -324,7 +324,7 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     let (code, out, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
     assert!(code == Some(0) && out.contains("resumes after 1700000000.1"), "{error}");
     assert!(!error.contains("to see whether this host still works"), "{error}");
-    assert!(error.contains("gtm_host::audit: set checkpoint outcome=done via=command user="), "{error}");
+    assert!(error.contains("gtm_runtime::audit: set checkpoint outcome=done via=command user="), "{error}");
     // On another machine nothing is known of it, and it is waited for; not before the name is looked at.
     let leases = scene.writer.own.client.database("gtm").collection::<bson::Document>("leases");
     let elsewhere = doc! { "$set": { "process.place": "elsewhere" } };
@@ -336,5 +336,5 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     assert!(code == Some(0) && error.contains("to see whether this host still works"), "{error}");
     let (code, out, error) = change(&["reset", "--all", "--force"]);
     assert!(code == Some(0) && out.contains("1 checkpoint removed: its plugin begins"), "{error}");
-    assert!(error.contains("gtm_host::audit: reset checkpoint outcome=done via=command user="), "{error}");
+    assert!(error.contains("gtm_runtime::audit: reset checkpoint outcome=done via=command user="), "{error}");
 }

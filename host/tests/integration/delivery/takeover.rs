@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 use bson::oid::ObjectId;
-use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreKind};
+use gtm_store::{Checkpoint, CheckpointKey, Store, StoreKind};
 use nix::sys::signal::Signal;
 use xtask::testbed::Server;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bson::{Binary, Document, Timestamp, doc, spec::BinarySubtype};
+use bson::spec::BinarySubtype;
+use bson::{Binary, Document, Timestamp, doc};
 use nix::sys::signal::Signal;
 use xtask::testbed::Server;
 

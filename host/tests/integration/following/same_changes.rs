@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use bson::{Binary, Document, Timestamp, doc, spec::BinarySubtype};
+use bson::spec::BinarySubtype;
+use bson::{Binary, Document, Timestamp, doc};
 use serde_json::{Value, json};
 use xtask::testbed::Server;
 

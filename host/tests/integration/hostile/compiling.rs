@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use gtm_host::plugin::{
+use gtm_runtime::{
     ChildCompiler, Compilation, CompileLimits, Engine, Limits, LoadError, Plugin, PluginSetup,
 };
 use serde_json::Value;

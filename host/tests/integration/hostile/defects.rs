@@ -5,14 +5,13 @@
 use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
-use gtm_host::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, Replayed, RetryPolicy, replay};
-use gtm_host::op::Op;
-use gtm_host::plugin::{
+use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, Replayed, RetryPolicy, replay};
+use gtm_oplog::{Op, Selection};
+use gtm_runtime::{
     CallError, Engine, Filter, Grants, Handler, Plugin, PluginHandle, PluginSetup, Recorder, Services,
 };
-use gtm_host::selection::Selection;
-use gtm_host::source::file::{FileOptions, FileSource};
-use gtm_host::store::Store;
+use gtm_source::{FileOptions, FileSource};
+use gtm_store::Store;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tracing::{Event, Metadata, Subscriber, span};

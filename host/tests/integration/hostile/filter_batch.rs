@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtm_host::op::{Namespace, Op, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_oplog::{Namespace, Op, Origin, Timestamp};
+use gtm_runtime::{Engine, Filter, Limits, Plugin, PluginHandle, PluginSetup, Services};
 
 use super::{GOOD, Parts, Workshop};
 use crate::support::scaled;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::plugin::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
+use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 
 use super::{GOOD, Workshop};
 use crate::support::{plugin, random};

@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, Replayed, RetryPolicy, replay};
-use gtm_host::plugin::{
+use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, Replayed, RetryPolicy, replay};
+use gtm_runtime::{
     Compilation, Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services,
 };
-use gtm_host::store::Store;
+use gtm_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use super::defects::inserts;

@@ -6,8 +6,7 @@ use std::path::Path;
 use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
 use bson::doc;
-
-use gtm_host::plugin::Failure;
+use gtm_runtime::Failure;
 
 use super::{Running, built};
 use crate::capabilities::Errands;

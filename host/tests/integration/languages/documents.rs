@@ -4,8 +4,7 @@ use std::path::Path;
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, DbPointer, Decimal128, Document, JavaScriptCodeWithScope, Regex, doc};
-use gtm_host::plugin::Services;
-use gtm_host::secret::Secret;
+use gtm_runtime::{Secret, Services};
 use serde_json::Value;
 use xtask::testbed::SmtpSink;
 
@@ -21,7 +20,7 @@ async fn only_new_users_are_wanted(path: &Path) {
     assert!(!running.filter.call(&op("orders"), 1).await.unwrap());
     assert!(!running.filter.call(&op(""), 1).await.unwrap());
     let mut deleted = op("users");
-    deleted.operation_type = gtm_host::op::OperationType::Delete;
+    deleted.operation_type = gtm_oplog::OperationType::Delete;
     deleted.full_document = None;
     assert!(!running.filter.call(&deleted, 1).await.unwrap());
 }
@@ -29,7 +28,7 @@ async fn only_new_users_are_wanted(path: &Path) {
 /// Through a real mail server and back.
 async fn texts(path: &Path) {
     let sink = SmtpSink::start().unwrap();
-    let mailer = gtm_host::plugin::Mailer::new(&sink.url(), None).unwrap();
+    let mailer = gtm_runtime::Mailer::new(&sink.url(), None).unwrap();
     let services = Services { mailer: Some(mailer), ..Services::default() };
     let mut running = Running::with(path, |_| {}, Some(services));
     let long = "long ".repeat(200_000);
@@ -174,11 +173,11 @@ async fn missing_fields(path: &Path) {
 
 async fn the_config(path: &Path) {
     let subject = "Grüße 😀";
-    let set = |setup: &mut gtm_host::plugin::PluginSetup| {
+    let set = |setup: &mut gtm_runtime::PluginSetup| {
         setup.config.insert("subject".to_owned(), Secret::Value(subject.to_owned()));
     };
     let sink = SmtpSink::start().unwrap();
-    let mailer = gtm_host::plugin::Mailer::new(&sink.url(), None).unwrap();
+    let mailer = gtm_runtime::Mailer::new(&sink.url(), None).unwrap();
     let services = Services { mailer: Some(mailer), ..Services::default() };
     let mut running = Running::with(path, set, Some(services));
     running.done(&doc! { "email": "ada@example.com" }).await;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bson::doc;
-use gtm_host::plugin::{Failure, Grants, Mailer, Services};
+use gtm_runtime::{Failure, Grants, Mailer, Services};
 use xtask::testbed::SmtpSink;
 
 use super::{Running, bytes, in_each_language, insert};

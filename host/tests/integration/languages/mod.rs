@@ -11,8 +11,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use bson::{Document, RawDocumentBuf};
-use gtm_host::op::{Namespace, Op, Origin, Timestamp};
-use gtm_host::plugin::{
+use gtm_oplog::{Namespace, Op, Origin, Timestamp};
+use gtm_runtime::{
     CallError, Effect, Engine, Failure, Filter, Grant, Handler, Limits, Plugin, PluginHandle, PluginSetup,
     Recorder, Services,
 };

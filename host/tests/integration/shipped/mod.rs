@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
 use serde_json::Value;
+use sinks::Sink;
 use xtask::testbed::Server;
 
 use crate::support::{Database, Host, LIMIT, plugin};
-use sinks::Sink;
 
 /// A host with one of them.
 pub struct Shipped {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bson::doc;
-use gtm_host::source::snapshot::{Snapshot, SnapshotOptions};
+use gtm_source::{Snapshot, SnapshotOptions};
 use mongodb::Client;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;

@@ -1,8 +1,8 @@
 //! Snapshots that are stopped and go on, by the store that keeps their progress.
 
-use gtm_host::op::Timestamp;
-use gtm_host::source::snapshot::{KeptProgress, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding};
-use gtm_host::store::{Store, StoreKind};
+use gtm_oplog::Timestamp;
+use gtm_source::{KeptProgress, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding};
+use gtm_store::{Store, StoreKind};
 use xtask::testbed::Server;
 
 use super::failing::fail_next;

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use bson::{Bson, Document, RawDocument, doc};
-use gtm_host::op::{Op, OperationType, Timestamp};
-use gtm_host::selection::Selection;
-use gtm_host::source::snapshot::{KeptProgress, Snapshot, SnapshotOptions};
-use gtm_host::store::{CheckpointKey, Store, StoreKind};
+use gtm_oplog::{Op, OperationType, Selection, Timestamp};
+use gtm_source::{KeptProgress, Snapshot, SnapshotOptions};
+use gtm_store::{CheckpointKey, Store, StoreKind};
 use mongodb::Client;
 use tempfile::TempDir;
 use xtask::testbed::Server;

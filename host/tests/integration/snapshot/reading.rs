@@ -1,8 +1,8 @@
 //! What is read: which collections, and every document of them once.
 
 use bson::{Bson, doc};
-use gtm_host::op::{OpPlace, OperationType, Origin};
-use gtm_host::source::snapshot::{Snapshot, SnapshotOptions};
+use gtm_oplog::{OpPlace, OperationType, Origin};
+use gtm_source::{Snapshot, SnapshotOptions};
 use xtask::testbed::Server;
 
 use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress, progress_key};

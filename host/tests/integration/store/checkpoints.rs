@@ -1,14 +1,12 @@
 //! Checkpoints, and who may write them.
 
-use gtm_host::store::{CheckpointKey, Store, StoreError, StoreKind};
-
 use bson::{Document, doc};
+use gtm_store::{CheckpointKey, Store, StoreError, StoreKind};
 use mongodb::Client;
 use xtask::testbed::Server;
 
-use crate::support::{Host, plugin};
-
 use super::{both, checkpoint, in_directory, key};
+use crate::support::{Host, plugin};
 
 #[tokio::test]
 async fn a_checkpoint_is_read_as_it_was_written() {

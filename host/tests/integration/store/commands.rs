@@ -1,7 +1,7 @@
 //! `gtm-host dead-letters`, as it is used.
 
 use bson::doc;
-use gtm_host::store::{CheckpointKey, DeadLetter};
+use gtm_store::{CheckpointKey, DeadLetter};
 use serde_json::Value;
 
 use super::{both, checkpoint, in_directory, key, letter, op};
@@ -73,7 +73,7 @@ async fn letters_are_dropped_only_when_said_which() {
     assert!(code == Some(2) && said.contains("which dead letters?"), "{said}");
     assert_eq!(scene.left().await.len(), 5);
     let (lines, _, said) = scene.run(&["drop", &scene.letters[1].id]);
-    let recorded = "gtm_host::audit: drop dead letter outcome=done via=command user=";
+    let recorded = "gtm_runtime::audit: drop dead letter outcome=done via=command user=";
     assert!(
         said.contains(recorded) && said.contains(&format!("plugin=mail detail={}", scene.letters[1].id)),
         "{said}"
@@ -233,7 +233,8 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     let misbehave = plugin("misbehave");
     let mail = ["--plugin", "mail", "--file", &misbehave];
     let became = |said: &str, words: &str| {
-        let is_so = |line: &&str| line.contains("gtm_host::audit: retry dead letter") && line.contains(words);
+        let is_so =
+            |line: &&str| line.contains("gtm_runtime::audit: retry dead letter") && line.contains(words);
         said.lines().filter(is_so).count()
     };
     let (lines, code, said) = scene.run(&[&["retry"], &mail[..], &["--set", "handle=reject"]].concat());

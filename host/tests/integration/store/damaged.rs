@@ -1,7 +1,7 @@
 //! Documents that people edited or newer hosts wrote, and a server that refuses.
 
 use bson::{Document, doc};
-use gtm_host::store::{Store, StoreError, StoreKind};
+use gtm_store::{Store, StoreError, StoreKind};
 use xtask::testbed::Server;
 
 use super::{both, checkpoint, key, letter, op};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gtm_host::store::{Store, StoreError, StoreKind};
+use gtm_store::{Store, StoreError, StoreKind};
 use nix::sys::signal::Signal;
 use xtask::testbed::Server;
 
@@ -122,7 +122,7 @@ async fn a_crash_leaves_the_old_or_the_new() {
         host.printed(&own.name, ops);
         host.signal(Signal::SIGKILL);
         host.ended();
-        let key = gtm_host::store::CheckpointKey {
+        let key = gtm_store::CheckpointKey {
             pipeline: "crash".to_owned(),
             plugin: "print_ops".to_owned(),
             worker: None,

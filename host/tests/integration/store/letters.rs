@@ -1,8 +1,8 @@
 //! Dead letters: whole, and page by page.
 
 use bson::doc;
-use gtm_host::op::{Op, OpPlace, OperationType, Origin, Transaction};
-use gtm_host::store::{DeadLetterFilter, DeadLetterKind};
+use gtm_oplog::{Op, OpPlace, OperationType, Origin, Transaction};
+use gtm_store::{DeadLetterFilter, DeadLetterKind};
 
 use super::{both, letter, op};
 use crate::support::random;

@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bson::oid::ObjectId;
 use bytes::Bytes;
-use gtm_host::op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
-use gtm_host::source::Position;
-use gtm_host::store::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterKind, Store, StoreKind};
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
+use gtm_source::Position;
+use gtm_store::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterKind, Store, StoreKind};
 use tempfile::TempDir;
 use xtask::testbed::Server;
 

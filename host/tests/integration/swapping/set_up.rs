@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use bson::doc;
-use gtm_host::plugin::{Engine, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
-use gtm_host::secret::Secret;
+use gtm_runtime::{Engine, Handler, Limits, Plugin, PluginHandle, PluginSetup, Secret, Services};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use xtask::testbed::Server;
 
 use super::{path_in, put_another, says};
 use crate::hostile::filter_batch::ops;
 use crate::support::{Database, Host, message, plugin, run};
-use serde_json::Value;
 
 /// A plugin that panics in `handle` if it is set up so.
 fn load(engine: &Engine, handle: &str) -> Plugin {
@@ -108,6 +107,6 @@ async fn a_file_and_its_pin_change_together() {
     host.wait_for("tailing ");
     write(2, &file);
     host.signal(Signal::SIGHUP);
-    let line = host.wait_until("the record", |line| line["target"] == "gtm_host::audit");
+    let line = host.wait_until("the record", |line| line["target"] == "gtm_runtime::audit");
     assert_eq!((message(&line), &line["outcome"]), ("swap", &"done".into()), "{line}");
 }

@@ -1,12 +1,11 @@
 //! The requests of the SDK, but by `wasi:http/outgoing-handler`: for plugins with a library of their own.
 
+use gtm_plugin::http::{Error, Request, Response};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
 };
 use wasip2::io::streams::StreamError;
-
-use gtm_plugin::http::{Error, Request, Response};
 
 /// Bytes that a stream of the host takes at once.
 const AT_ONCE: usize = 4096;

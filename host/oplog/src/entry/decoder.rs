@@ -1,0 +1,346 @@
+//! Makes ops of entries: one, none, or the many of a transaction. Pure: bytes in, ops out.
+
+use std::sync::Arc;
+
+use bson::{RawArray, RawDocument};
+use bytes::Bytes;
+
+use super::change::{EntryChange, KeyLocation};
+use super::delta::update_description;
+use super::transaction::{Committed, Missing, TransactionRole, Transactions, announced};
+use crate::entry::OplogEntry;
+use crate::op::{Op, OpPlace, OperationType, Origin, Timestamp, Transaction};
+use crate::reply::{Malformed, Reply, document, id_of};
+use crate::selection::Selection;
+use crate::session;
+use crate::skip::{Skip, Skipped, count};
+
+/// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
+/// until its ops are given out.)
+const HELD: usize = 64 << 20;
+
+/// How deep an `applyOps` may stand in others. Servers before 4.0 nest, to a few levels.
+const DEPTH: usize = 32;
+
+/// Makes ops of the entries of one oplog, in their order.
+#[derive(Debug)]
+pub struct OplogDecoder {
+    selection: Selection,
+    origin: Origin,
+    skipped: Skipped,
+    unwanted: u64,
+    transactions: Transactions,
+}
+
+impl OplogDecoder {
+    /// Makes ops of what `selection` wants.
+    pub fn new(selection: Selection) -> Self {
+        Self {
+            selection,
+            origin: Origin::Oplog,
+            skipped: Skipped::new(),
+            unwanted: 0,
+            transactions: Transactions::new(HELD),
+        }
+    }
+
+    /// The same, holding no more than `bytes` of open transactions.
+    #[must_use]
+    pub fn holding(mut self, bytes: usize) -> Self {
+        self.transactions = Transactions::new(bytes);
+        self
+    }
+
+    /// The same, of entries that stand in a file.
+    #[must_use]
+    pub fn of_file(mut self) -> Self {
+        self.origin = Origin::Replay;
+        self
+    }
+
+    /// From now on, makes ops of what this selection wants.
+    pub fn reselect(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
+    /// Makes ops of `entry`, which is `document` in `reply`.
+    ///
+    /// # Errors
+    /// An earlier entry has to be read first: give it to [`supply`](Self::supply), then read this one
+    /// again. Nothing was added to `ops`.
+    pub fn read(
+        &mut self,
+        reply: &Reply,
+        document: &RawDocument,
+        entry: &OplogEntry<'_>,
+        ops: &mut impl Extend<Op>,
+    ) -> Result<(), Missing> {
+        match TransactionRole::of(entry) {
+            None => self.read_alone(reply, entry, ops),
+            Some(TransactionRole::Piece) => self.transactions.hold(entry, document),
+            Some(TransactionRole::Abort) => self.transactions.abort(entry),
+            Some(TransactionRole::Commit) => {
+                let committed = self.transactions.commit(entry)?;
+                self.read_committed(committed, None, entry, ops);
+            }
+            Some(TransactionRole::LastPiece) => {
+                let committed = self.transactions.commit(entry)?;
+                self.read_committed(committed, Some(reply), entry, ops);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the entry that [`read`](Self::read) found missing, or none where there is no such entry
+    /// any more.
+    pub fn supply(&mut self, to: &OplogEntry<'_>, missing: Missing, entry: Option<Bytes>) {
+        self.transactions.supply(to, missing, entry);
+    }
+
+    /// Counts and reports an entry that is older than one before it.
+    pub fn backwards(&mut self, before: Timestamp, timestamp: Timestamp) {
+        if count(&mut self.skipped, Skip::Backwards) == 1 {
+            tracing::warn!(
+                "the oplog goes back in time: after the entry at {before} comes one at {timestamp}. It is delivered where it \
+                 stands; more are counted, not logged"
+            );
+        }
+    }
+
+    /// Counts and reports an entry that is none.
+    pub fn malformed(&mut self, malformed: &Malformed) {
+        tracing::error!("skipped an oplog entry that cannot be read: {malformed}");
+        count(&mut self.skipped, Skip::Malformed);
+    }
+
+    /// Takes note of an entry of which no op is wanted: it may be a piece of a transaction that is committed later.
+    pub fn pass_over(&mut self, document: &RawDocument, entry: &OplogEntry<'_>) {
+        match TransactionRole::of(entry) {
+            None => {}
+            Some(TransactionRole::Piece) => self.transactions.hold(entry, document),
+            Some(_) => self.transactions.end(entry),
+        }
+    }
+
+    /// How many entries were skipped so far, by reason.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// How many ops the selection did not want so far.
+    pub fn unwanted(&self) -> u64 {
+        self.unwanted
+    }
+
+    /// How many transactions were aborted so far, or given up for another one of their session.
+    pub fn aborted_transactions(&self) -> u64 {
+        self.transactions.aborted()
+    }
+
+    /// How many transactions have begun and not ended so far.
+    pub fn open_transactions(&self) -> u64 {
+        self.transactions.open().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// How many entries were skipped, by reason.
+    pub fn into_skipped(self) -> Skipped {
+        self.skipped
+    }
+
+    fn read_alone(&mut self, reply: &Reply, entry: &OplogEntry<'_>, ops: &mut impl Extend<Op>) {
+        let mut within = Within::default();
+        if let Some(parts) = apply_ops(entry) {
+            // In 4.0 a transaction was one entry, with nothing before it.
+            let alone = entry.previous.is_none() && !entry.vectored;
+            within.transaction = transaction_id(entry).filter(|_| alone);
+            self.read_parts(reply, parts, entry, &mut within, ops);
+        } else {
+            self.read_change(reply, entry, &mut within, ops);
+        }
+    }
+
+    fn read_committed(
+        &mut self,
+        committed: Committed,
+        last: Option<&Reply>,
+        entry: &OplogEntry<'_>,
+        ops: &mut impl Extend<Op>,
+    ) {
+        let mut within = Within { transaction: transaction_id(entry), index: 0 };
+        for piece in committed.pieces {
+            let reply = Reply::new(piece.clone());
+            let earlier =
+                RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(OplogEntry::parse);
+            // It counts where and when it is committed.
+            let earlier = earlier.map(|earlier| OplogEntry {
+                timestamp: entry.timestamp,
+                wall_time: entry.wall_time,
+                ..earlier
+            });
+            match earlier.as_ref().map(|earlier| (earlier, apply_ops(earlier))) {
+                Ok((earlier, Some(parts))) => self.read_parts(&reply, parts, earlier, &mut within, ops),
+                _ => self.skip(entry, Skip::Malformed),
+            }
+        }
+        if let (Some(reply), Some(parts)) = (last, apply_ops(entry)) {
+            self.read_parts(reply, parts, entry, &mut within, ops);
+        }
+        let announced = announced(entry).filter(|announced| *announced != u64::from(within.index));
+        if committed.gap {
+            self.skip(entry, Skip::LostPiece);
+        } else if let Some(announced) = announced {
+            count(&mut self.skipped, Skip::LostPiece);
+            tracing::error!(
+                "the transaction committed at {} should have {announced} operations, but {} were found: these are \
+                 delivered",
+                entry.timestamp,
+                within.index
+            );
+        }
+    }
+
+    /// The ops of an `applyOps`, and of those that stand in it.
+    fn read_parts(
+        &mut self,
+        reply: &Reply,
+        parts: &RawArray,
+        at: &OplogEntry<'_>,
+        within: &mut Within,
+        ops: &mut impl Extend<Op>,
+    ) {
+        let mut open = vec![(*at, parts.into_iter())];
+        while let Some((around, parts)) = open.last_mut() {
+            let Some(part) = parts.next() else {
+                open.pop();
+                continue;
+            };
+            let part = match part.map_err(Malformed::from).and_then(document) {
+                Ok(part) => around.parse_inner(part),
+                Err(malformed) => Err(malformed),
+            };
+            match part {
+                Ok(part) => match apply_ops(&part) {
+                    Some(nested) if open.len() < DEPTH => open.push((part, nested.into_iter())),
+                    _ => self.read_change(reply, &part, within, ops),
+                },
+                Err(malformed) => {
+                    within.index += 1;
+                    self.malformed(&malformed);
+                }
+            }
+        }
+    }
+
+    fn read_change(
+        &mut self,
+        reply: &Reply,
+        entry: &OplogEntry<'_>,
+        within: &mut Within,
+        ops: &mut impl Extend<Op>,
+    ) {
+        // Counted whether it is wanted or not, so that an op has the same id for everybody.
+        let index = within.index;
+        within.index += 1;
+        match entry.change() {
+            Ok(change) => ops.extend(self.op(reply, entry, &change, within, index)),
+            Err(skip) => self.skip(entry, skip),
+        }
+    }
+
+    fn op(
+        &mut self,
+        reply: &Reply,
+        entry: &OplogEntry<'_>,
+        change: &EntryChange<'_>,
+        within: &Within,
+        index: u32,
+    ) -> Option<Op> {
+        let EntryChange { database, collection, operation, command, .. } = *change;
+        let renamed_to = command.filter(|_| operation == OperationType::Rename);
+        let selected = match renamed_to.and_then(|command| command.get_str("to").ok()) {
+            Some(to) => self.selection.select_rename(database, collection, to),
+            None => self.selection.select(database, collection, operation),
+        };
+        let Some(namespace) = selected else {
+            self.unwanted += 1;
+            return None;
+        };
+        let mut op = Op {
+            timestamp: entry.timestamp,
+            place: OpPlace::Index(index),
+            origin: self.origin,
+            operation_type: change.operation,
+            namespace,
+            wall_time: entry.wall_time,
+            document_key: change.key.and_then(|key| document_key(reply, key)),
+            full_document: change.document.map(|document| reply.cut(document)),
+            full_document_before_change: None,
+            update_description: None,
+            command: change.command.map(|command| reply.cut(command)),
+            transaction: within.transaction.clone().map(|id| Transaction { id, index }),
+        };
+        if let (OperationType::Update, Some(object)) = (op.operation_type, entry.object) {
+            match update_description(object) {
+                Ok(description) => op.update_description = Some(description.into_bytes().into()),
+                Err(error) => {
+                    op.command = Some(reply.cut(object));
+                    if count(&mut self.skipped, Skip::BadDelta) == 1 {
+                        tracing::warn!(
+                            "the update {} is delivered without a description, as its delta cannot be read: {error}; \
+                             more are counted, not logged",
+                            op.id()
+                        );
+                    }
+                }
+            }
+        }
+        Some(op)
+    }
+
+    fn skip(&mut self, entry: &OplogEntry<'_>, skip: Skip) {
+        let count = count(&mut self.skipped, skip);
+        let OplogEntry { timestamp, kind, namespace, .. } = entry;
+        match skip {
+            Skip::Malformed => {
+                tracing::error!(
+                    "skipped the oplog entry at {timestamp}, op \"{kind}\", in {namespace}: it is malformed"
+                );
+            }
+            Skip::LostPiece => tracing::error!(
+                "of the transaction committed at {timestamp}, earlier operations are not in the oplog any more: \
+                 they are lost, the later ones are delivered"
+            ),
+            Skip::UnknownKind if count == 1 => tracing::warn!(
+                "skipped the oplog entry at {timestamp}: op \"{kind}\" is not known; more are counted, not logged"
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// Where the next op stands.
+#[derive(Default)]
+struct Within {
+    index: u32,
+    transaction: Option<Arc<str>>,
+}
+
+/// The operations of an `applyOps`.
+fn apply_ops<'a>(entry: &OplogEntry<'a>) -> Option<&'a RawArray> {
+    if entry.kind != "c" {
+        return None;
+    }
+    let first = entry.object?.iter_elements().next()?.ok()?;
+    if first.key() == "applyOps" { first.value().ok()?.as_array() } else { None }
+}
+
+fn transaction_id(entry: &OplogEntry<'_>) -> Option<Arc<str>> {
+    session::transaction_id(entry.session?, entry.transaction_number?)
+}
+
+fn document_key(reply: &Reply, key: KeyLocation<'_>) -> Option<Bytes> {
+    match key {
+        KeyLocation::Whole(key) => Some(reply.cut(key)),
+        KeyLocation::IdOf(document) => id_of(document).map(|key| key.into_bytes().into()),
+    }
+}

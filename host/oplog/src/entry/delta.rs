@@ -1,0 +1,289 @@
+//! What an update changed, in the words of a change event. Pure.
+//!
+//! The oplog says it in two ways: as a delta (`{$v: 2, diff}`, from 5.0 on), which nests as the document
+//! does, and as modifiers (`{$set, $unset}`, before) with dotted paths. Both become
+//! `{updatedFields, removedFields, truncatedArrays}` with dotted paths.
+
+use bson::raw::{CString, RawElement};
+use bson::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf};
+
+use crate::value::integer;
+
+/// A delta that is not written as deltas are.
+#[derive(Debug, thiserror::Error)]
+pub enum BadDelta {
+    /// Not BSON.
+    #[error("{0}")]
+    Bson(#[from] bson::error::Error),
+    /// A part of it stands where none of its name can.
+    #[error("\"{0}\" is not known there")]
+    Unknown(String),
+    /// Written out, it would be larger than any document: every path is repeated whole.
+    #[error("its description would be larger than 16 MB")]
+    TooLarge,
+}
+
+/// As much as a document may have.
+const LARGEST: usize = 16 << 20;
+
+/// The update description of the `o` of an update.
+///
+/// # Errors
+/// It is neither a delta nor modifiers.
+pub fn update_description(object: &RawDocument) -> Result<RawDocumentBuf, BadDelta> {
+    let mut description = Description::default();
+    match object.get("diff")? {
+        Some(RawBsonRef::Document(diff)) if is_description(diff) => return Ok(diff.to_owned()),
+        Some(RawBsonRef::Document(diff)) => description.delta(diff)?,
+        Some(_) => return Err(BadDelta::Unknown("diff".to_owned())),
+        None => description.modifiers(object)?,
+    }
+    Ok(description.finish())
+}
+
+/// The test server writes the description itself. In a delta, no name is longer than a letter but
+/// those that begin with `s`.
+fn is_description(diff: &RawDocument) -> bool {
+    diff.iter_elements().next().and_then(Result::ok).is_some_and(|first| first.key() == "updatedFields")
+}
+
+#[derive(Default)]
+struct Description {
+    /// A list, as a path may stand in it twice: a field `a.b` and a field `b` of `a` have the same.
+    updated: RawDocumentBuf,
+    removed: RawArrayBuf,
+    truncated: RawArrayBuf,
+    /// Bytes written, about.
+    written: usize,
+}
+
+impl Description {
+    fn modifiers(&mut self, object: &RawDocument) -> Result<(), BadDelta> {
+        for element in object.iter_elements() {
+            let element = element?;
+            match (element.key().as_str(), element.value()?) {
+                ("$v", _) => {}
+                ("$set", RawBsonRef::Document(fields)) => self.update("", fields)?,
+                ("$unset", RawBsonRef::Document(fields)) => self.remove("", fields)?,
+                (name, _) => return Err(BadDelta::Unknown(name.to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nesting goes beyond a hundred levels, so what is still to be read stands on a list, not on the
+    /// stack.
+    fn delta(&mut self, diff: &RawDocument) -> Result<(), BadDelta> {
+        let mut open = vec![(String::new(), diff.iter_elements(), is_array(diff))];
+        while let Some((path, elements, array)) = open.last_mut() {
+            let Some(element) = elements.next() else {
+                open.pop();
+                continue;
+            };
+            let element = element?;
+            let nested = if *array { self.array(path, &element)? } else { self.document(path, &element)? };
+            if let Some((path, diff)) = nested {
+                open.push((path, diff.iter_elements(), is_array(diff)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A section of a document's diff: `d{f: false} u{f: v} i{f: v} b{f: …} s<field>: {diff}`.
+    fn document<'a>(
+        &mut self,
+        path: &str,
+        section: &RawElement<'a>,
+    ) -> Result<Option<(String, &'a RawDocument)>, BadDelta> {
+        let name = section.key().as_str();
+        let unknown = || BadDelta::Unknown(name.to_owned());
+        let RawBsonRef::Document(fields) = section.value()? else { return Err(unknown()) };
+        match name {
+            "d" => self.remove(path, fields)?,
+            "u" | "i" | "b" => self.update(path, fields)?,
+            _ => {
+                let field = name.strip_prefix('s').ok_or_else(unknown)?;
+                return Ok(Some((self.path(path, field, 0)?, fields)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A section of an array's diff: `a: true`, `l: <length>`, `u<index>: v`, `s<index>: {diff}`.
+    fn array<'a>(
+        &mut self,
+        path: &str,
+        section: &RawElement<'a>,
+    ) -> Result<Option<(String, &'a RawDocument)>, BadDelta> {
+        let name = section.key().as_str();
+        let unknown = || BadDelta::Unknown(name.to_owned());
+        let value = section.value()?;
+        let index = |prefix| name.strip_prefix(prefix).filter(|index: &&str| index.parse::<u32>().is_ok());
+        match value {
+            _ if name == "a" => {}
+            value if name == "l" => {
+                let size = integer(value).and_then(|size| i32::try_from(size).ok()).ok_or_else(unknown)?;
+                self.count(path.len())?;
+                self.truncated.push(bson::rawdoc! { "field": path, "newSize": size });
+            }
+            RawBsonRef::Document(diff) if index('s').is_some() => {
+                return Ok(Some((self.path(path, index('s').unwrap_or_default(), 0)?, diff)));
+            }
+            _ => {
+                let index = index('u').ok_or_else(unknown)?;
+                self.set(path, index, section)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn update(&mut self, path: &str, fields: &RawDocument) -> Result<(), BadDelta> {
+        for field in fields.iter_elements() {
+            let field = field?;
+            self.set(path, field.key().as_str(), &field)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str, fields: &RawDocument) -> Result<(), BadDelta> {
+        for field in fields.iter_elements() {
+            let field = field?;
+            let path = self.path(path, field.key().as_str(), 0)?;
+            self.removed.push(path);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, path: &str, field: &str, element: &RawElement<'_>) -> Result<(), BadDelta> {
+        let path = self.path(path, field, element.size())?;
+        // It cannot hold a zero byte, as none of its parts could.
+        self.updated.append(CString::try_from(path)?, element.value()?);
+        Ok(())
+    }
+
+    /// The path of a field, counted with `more` bytes that are to be written beside it.
+    fn path(&mut self, path: &str, field: &str, more: usize) -> Result<String, BadDelta> {
+        self.count(path.len() + field.len() + more)?;
+        Ok(if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") })
+    }
+
+    fn count(&mut self, more: usize) -> Result<(), BadDelta> {
+        self.written += more;
+        if self.written > LARGEST { Err(BadDelta::TooLarge) } else { Ok(()) }
+    }
+
+    fn finish(self) -> RawDocumentBuf {
+        bson::rawdoc! {
+            "updatedFields": self.updated,
+            "removedFields": self.removed,
+            "truncatedArrays": self.truncated,
+        }
+    }
+}
+
+/// A diff is an array's if and only if its first name is `a`.
+fn is_array(diff: &RawDocument) -> bool {
+    diff.iter_elements().next().and_then(Result::ok).is_some_and(|first| first.key() == "a")
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{Document, doc};
+
+    use super::*;
+
+    fn describe(object: Document) -> Result<Document, String> {
+        let object = RawDocumentBuf::try_from(object).unwrap();
+        let description = update_description(&object).map_err(|error| error.to_string())?;
+        Ok(Document::try_from(description).unwrap())
+    }
+
+    fn description(updated: Document, removed: &[&str], truncated: &[(&str, i32)]) -> Document {
+        let truncated: Vec<_> =
+            truncated.iter().map(|(field, size)| doc! { "field": field, "newSize": size }).collect();
+        doc! { "updatedFields": updated, "removedFields": removed, "truncatedArrays": truncated }
+    }
+
+    #[test]
+    fn a_delta_is_flattened() {
+        let diff = doc! {
+            "d": { "gone": false },
+            "u": { "changed": 1 },
+            "i": { "new": { "whole": true } },
+            "sinner": { "d": { "x": false }, "u": { "y": 2 }, "sdeep": { "i": { "z": 3 } } },
+            "slist": { "a": true, "l": 4, "u0": "first", "s1": { "u": { "n": 5 } }, "s2": { "a": true, "u3": 6 } },
+        };
+        let expected = description(
+            doc! {
+                "changed": 1, "new": { "whole": true }, "inner.y": 2, "inner.deep.z": 3,
+                "list.0": "first", "list.1.n": 5, "list.2.3": 6,
+            },
+            &["gone", "inner.x"],
+            &[("list", 4)],
+        );
+        assert_eq!(describe(doc! { "$v": 2, "diff": diff }).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_that_look_like_sections_are_fields_of_their_sections() {
+        let diff =
+            doc! { "u": { "u": 1, "s": 2, "a": 3 }, "ss": { "u": { "d": 4 } }, "s": { "u": { "x": 5 } } };
+        let expected = doc! { "u": 1, "s": 2, "a": 3, "s.d": 4, "x": 5 };
+        assert_eq!(describe(doc! { "$v": 2, "diff": diff }).unwrap(), description(expected, &[], &[]));
+    }
+
+    #[test]
+    fn a_path_may_stand_twice() {
+        let diff = doc! { "u": { "a.b": 1 }, "sa": { "u": { "b": 2 } } };
+        let object = RawDocumentBuf::try_from(doc! { "$v": 2, "diff": diff }).unwrap();
+        let description = update_description(&object).unwrap();
+        let paths: Vec<_> = description
+            .get_document("updatedFields")
+            .unwrap()
+            .iter_elements()
+            .map(|field| field.unwrap().key().as_str().to_owned())
+            .collect();
+        assert_eq!(paths, ["a.b", "a.b"]);
+    }
+
+    #[test]
+    fn modifiers_are_as_they_are() {
+        let object = doc! { "$v": 1, "$unset": { "a.b": true, "c": true }, "$set": { "d.0": 1 } };
+        assert_eq!(describe(object).unwrap(), description(doc! { "d.0": 1 }, &["a.b", "c"], &[]));
+        let object = doc! { "$set": { "x": 1 } };
+        assert_eq!(describe(object).unwrap(), description(doc! { "x": 1 }, &[], &[]));
+    }
+
+    #[test]
+    fn nesting_has_no_end() {
+        let mut diff = doc! { "u": { "x": 1 } };
+        for _ in 0..1000 {
+            diff = doc! { "sa": diff };
+        }
+        let description = describe(doc! { "$v": 2, "diff": diff }).unwrap();
+        let (path, _) = description.get_document("updatedFields").unwrap().iter().next().unwrap();
+        assert_eq!(path.matches('.').count(), 1000);
+    }
+
+    #[test]
+    fn a_small_delta_with_a_huge_description_is_refused() {
+        let fields: Document = (0..1000).map(|n| (n.to_string(), 1.into())).collect();
+        let mut diff = Document::new();
+        diff.insert(format!("s{}", "k".repeat(100_000)), doc! { "u": fields });
+        assert!(describe(doc! { "$v": 2, "diff": diff }).unwrap_err().contains("larger than 16 MB"));
+    }
+
+    #[test]
+    fn what_is_no_delta_is_refused() {
+        for diff in [
+            doc! { "x": {} },
+            doc! { "u": 1 },
+            doc! { "sa": { "a": true, "ux": 1 } },
+            doc! { "sl": { "a": true, "l": "long" } },
+        ] {
+            assert!(describe(doc! { "$v": 2, "diff": diff.clone() }).is_err(), "{diff}");
+        }
+        assert!(describe(doc! { "$v": 2, "diff": "text" }).is_err());
+        assert!(describe(doc! { "$v": 1, "$push": { "a": 1 } }).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Which entries the server need not send. Pure.
+
+use bson::{Bson, Document, Regex, doc};
+
+use crate::op::OperationType;
+use crate::selection::Selection;
+
+/// A filter on entries that holds for each that has a wanted op in it, and for no-ops, commands and whatever
+/// else is no change to one document: a transaction is a command, and so is what ends it. None: all.
+pub fn wanted_entries(selection: &Selection) -> Option<Document> {
+    let mut any = vec![doc! { "op": { "$nin": ["i", "u", "d"] } }];
+    for (pattern, wanted) in selection.globs()? {
+        let kinds: Vec<_> = [
+            ("i", wanted(OperationType::Insert)),
+            ("u", wanted(OperationType::Update) || wanted(OperationType::Replace)),
+            ("d", wanted(OperationType::Delete)),
+        ]
+        .into_iter()
+        .filter_map(|(kind, wanted)| wanted.then_some(kind))
+        .collect();
+        if kinds.is_empty() {
+            continue;
+        }
+        let namespace = namespace(pattern)?;
+        any.push(match kinds.len() {
+            3 => doc! { "ns": namespace },
+            _ => doc! { "ns": namespace, "op": { "$in": kinds } },
+        });
+    }
+    Some(doc! { "$or": any })
+}
+
+fn namespace(pattern: &str) -> Option<Bson> {
+    if !pattern.contains('*') {
+        return Some(pattern.into());
+    }
+    let parts: Vec<_> = pattern.split('*').map(regex::escape).collect();
+    let pattern = format!("^{}$", parts.join(".*")).try_into().ok()?;
+    // `s`: a dot stands for a line break too, which the name of a collection may have.
+    Some(Bson::RegularExpression(Regex { pattern, options: "s".try_into().ok()? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(rules: &[(&str, &[OperationType])]) -> Option<Document> {
+        let mut selection = Selection::default();
+        for (pattern, operations) in rules {
+            selection.add(pattern, operations).unwrap();
+        }
+        wanted_entries(&selection)
+    }
+
+    #[test]
+    fn changes_to_documents_are_filtered_and_nothing_else() {
+        let others = doc! { "op": { "$nin": ["i", "u", "d"] } };
+        assert_eq!(filter(&[("a.b", &[])]), Some(doc! { "$or": [&others, { "ns": "a.b" }] }));
+        let inserts = filter(&[("a.b", &[OperationType::Insert]), ("a.c", &[OperationType::Drop])]);
+        assert_eq!(inserts, Some(doc! { "$or": [&others, { "ns": "a.b", "op": { "$in": ["i"] } }] }));
+        let replaced = filter(&[("a.b", &[OperationType::Replace, OperationType::Delete])]).unwrap();
+        assert_eq!(replaced, doc! { "$or": [&others, { "ns": "a.b", "op": { "$in": ["u", "d"] } }] });
+    }
+
+    #[test]
+    fn a_glob_is_a_regular_expression_in_which_nothing_else_is_special() {
+        let filter = filter(&[("a.x+*", &[])]).unwrap();
+        let namespace = filter.get_array("$or").unwrap()[1].as_document().unwrap().get("ns").unwrap();
+        let Bson::RegularExpression(regex) = namespace else { panic!("{namespace}") };
+        assert_eq!(regex.pattern.as_str(), r"^a\.x\+.*$");
+    }
+
+    #[test]
+    fn what_cannot_be_said_to_the_server_is_not() {
+        assert_eq!(wanted_entries(&Selection::everything()), None);
+        assert_eq!(filter(&[("a.b", &[]), ("/^x/", &[])]), None);
+        let many: Vec<_> = (0..100).map(|n| format!("a.c{n}")).collect();
+        let many: Vec<_> = many.iter().map(|pattern| (pattern.as_str(), &[][..])).collect();
+        assert_eq!(filter(&many), None);
+    }
+}

@@ -1,0 +1,359 @@
+//! Walks the fields of one BSON document: their types, names and values as bytes. Pure.
+//!
+//! Most entries of an oplog are nobody's, and are known by three of their dozen fields. So nothing is
+//! decoded, checked for UTF-8 or allocated but what is asked for; lengths are checked, all of them.
+
+use bson::spec::ElementType;
+use bson::{RawBsonRef, RawDocument};
+
+use crate::op::Timestamp;
+
+/// A document goes wrong here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its field at byte {0} is broken: an unknown type, or a length that does not fit")]
+pub struct Broken(pub usize);
+
+/// The fields of a document. After a broken field there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+    length: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of `document`, from its first.
+    pub fn of(document: &'a RawDocument) -> Self {
+        let bytes = document.as_bytes();
+        // Between its length and the zero that ends it.
+        let rest = bytes.get(4..bytes.len().saturating_sub(1)).unwrap_or_default();
+        Self { rest, length: bytes.len() }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<Field<'a>, Broken>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let Some((field, rest)) = Field::first(self.rest) else {
+            let at = self.length.saturating_sub(self.rest.len() + 1);
+            self.rest = &[];
+            return Some(Err(Broken(at)));
+        };
+        self.rest = rest;
+        Some(Ok(field))
+    }
+}
+
+/// One field, as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// The type of its value: one that BSON has.
+    pub kind: u8,
+    /// Its name, without the zero that ends it. UTF-8 where the server is in order.
+    pub name: &'a [u8],
+    /// Its value, with the length that some types begin with.
+    pub value: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// The first field of some, and the rest.
+    #[inline(always)]
+    fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (kind, rest) = bytes.split_first()?;
+        let (name, rest) = rest.split_at_checked(zero(rest)?)?;
+        let (_, rest) = rest.split_first()?;
+        let size = match size_of(*kind) {
+            Size::Fixed(size) => usize::from(size),
+            Size::Own => own_size(*kind, rest)?,
+            Size::Unknown => return None,
+        };
+        let (value, rest) = rest.split_at_checked(size)?;
+        Some((Self { kind: *kind, name, value }, rest))
+    }
+
+    /// A string, where it is UTF-8.
+    #[inline]
+    pub fn text(&self) -> Option<&'a str> {
+        let text = self.value.get(4..self.value.len().checked_sub(1)?)?;
+        (self.kind == STRING).then(|| std::str::from_utf8(text).ok())?
+    }
+
+    /// A document, which is no array.
+    #[inline]
+    pub fn document(&self) -> Option<&'a RawDocument> {
+        (self.kind == DOCUMENT).then(|| RawDocument::from_bytes(self.value).ok())?
+    }
+
+    /// A timestamp.
+    #[inline]
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        let (increment, time) = self.value.split_first_chunk()?;
+        let [increment, time] = [*increment, *time.first_chunk()?].map(u32::from_le_bytes);
+        (self.kind == TIMESTAMP).then_some(Timestamp { time, increment })
+    }
+
+    /// A date, in milliseconds since 1970-01-01 UTC.
+    #[inline]
+    pub fn milliseconds(&self) -> Option<i64> {
+        (self.kind == DATE).then(|| self.value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes)))?
+    }
+
+    /// A number of any width.
+    #[inline]
+    pub fn number(&self) -> Option<RawBsonRef<'a>> {
+        Some(match self.kind {
+            INT64 => RawBsonRef::Int64(i64::from_le_bytes(*self.value.first_chunk()?)),
+            INT32 => RawBsonRef::Int32(i32::from_le_bytes(*self.value.first_chunk()?)),
+            DOUBLE => RawBsonRef::Double(f64::from_le_bytes(*self.value.first_chunk()?)),
+            _ => return None,
+        })
+    }
+
+    /// Whether it is the boolean true.
+    #[inline]
+    pub fn is_true(&self) -> bool {
+        self.kind == BOOLEAN && self.value != [0]
+    }
+}
+
+/// Checks a document to its innermost values. What is whole can be decoded, and written as text: names are UTF-8;
+/// texts need not be, as readers put replacement characters there.
+///
+/// # Errors
+/// Where its first broken field stands, at any depth.
+pub fn check(document: &RawDocument) -> Result<(), Broken> {
+    let start = document.as_bytes().as_ptr().addr();
+    // Nesting goes beyond a hundred levels, so what is open stands on a list, not on the stack.
+    let mut around = Vec::new();
+    let (mut fields, mut base) = (Fields::of(document), 0);
+    loop {
+        let Some(field) = fields.next() else {
+            let Some(outer) = around.pop() else { return Ok(()) };
+            (fields, base) = outer;
+            continue;
+        };
+        let field = field.map_err(|Broken(at)| Broken(base + at))?;
+        let at = || field.name.as_ptr().addr() - start - 1;
+        if let Some(inner) = field.inner().ok_or_else(|| Broken(at()))? {
+            around.push((fields, base));
+            (fields, base) = (Fields::of(inner), inner.as_bytes().as_ptr().addr() - start);
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    /// The document in its value, where it has one. None: its name or value is broken.
+    #[inline]
+    fn inner(&self) -> Option<Option<&'a RawDocument>> {
+        if !self.name.is_ascii() {
+            std::str::from_utf8(self.name).ok()?;
+        }
+        let inner = match self.kind {
+            DOCUMENT | ARRAY => self.value,
+            BOOLEAN if self.value.first().is_some_and(|value| *value > 1) => return None,
+            // The old kind of binary value has its length twice.
+            BINARY if self.value.get(4) == Some(&2) => {
+                let within = self.value.get(5..)?;
+                return (length(within)?.checked_add(4)? == within.len()).then_some(None);
+            }
+            REGEX => return std::str::from_utf8(self.value).ok().map(|_| None),
+            CODE_WITH_SCOPE => {
+                let code = self.value.get(4..)?;
+                let (code, scope) = code.split_at_checked(text(code)?)?;
+                std::str::from_utf8(code.get(4..)?).ok()?;
+                scope
+            }
+            _ => return Some(None),
+        };
+        RawDocument::from_bytes(inner).ok().map(Some)
+    }
+}
+
+const DOUBLE: u8 = ElementType::Double as u8;
+const STRING: u8 = ElementType::String as u8;
+const DOCUMENT: u8 = ElementType::EmbeddedDocument as u8;
+const ARRAY: u8 = ElementType::Array as u8;
+const BINARY: u8 = ElementType::Binary as u8;
+const REGEX: u8 = ElementType::RegularExpression as u8;
+const CODE_WITH_SCOPE: u8 = ElementType::JavaScriptCodeWithScope as u8;
+const BOOLEAN: u8 = ElementType::Boolean as u8;
+const DATE: u8 = ElementType::DateTime as u8;
+const INT32: u8 = ElementType::Int32 as u8;
+const TIMESTAMP: u8 = ElementType::Timestamp as u8;
+const INT64: u8 = ElementType::Int64 as u8;
+
+/// The bytes that a value takes.
+#[derive(Clone, Copy)]
+enum Size {
+    Fixed(u8),
+    /// It says it itself.
+    Own,
+    /// There is no such type.
+    Unknown,
+}
+
+/// By type. (The BSON specification, version 1.1.)
+#[inline]
+fn size_of(kind: u8) -> Size {
+    match kind {
+        // Undefined, null, and the least and the greatest key.
+        0x06 | 0x0a | 0x7f | 0xff => Size::Fixed(0),
+        // A boolean.
+        0x08 => Size::Fixed(1),
+        // An integer of 32 bits.
+        0x10 => Size::Fixed(4),
+        // A double, a date, a timestamp, an integer of 64 bits.
+        0x01 | 0x09 | 0x11 | 0x12 => Size::Fixed(8),
+        // An object id.
+        0x07 => Size::Fixed(12),
+        // A decimal.
+        0x13 => Size::Fixed(16),
+        // String, document, array, binary; regular expression, pointer, code, symbol, code with scope.
+        0x02..=0x05 | 0x0b..=0x0f => Size::Own,
+        _ => Size::Unknown,
+    }
+}
+
+/// The size of a value that says it itself. It is the first of `bytes`.
+#[inline]
+fn own_size(kind: u8, bytes: &[u8]) -> Option<usize> {
+    match kind {
+        0x02 | 0x0d | 0x0e => text(bytes),
+        0x03 | 0x04 => ended(bytes, length(bytes)?, 5),
+        0x05 => length(bytes)?.checked_add(5),
+        0x0b => {
+            let pattern = zero(bytes)? + 1;
+            Some(pattern + zero(bytes.get(pattern..)?)? + 1)
+        }
+        0x0c => text(bytes)?.checked_add(12),
+        // Code with its scope: its length, a string, and a document.
+        _ => ended(bytes, length(bytes)?, 14),
+    }
+}
+
+/// A string with its length before it, which counts the zero after it.
+fn text(bytes: &[u8]) -> Option<usize> {
+    ended(bytes, length(bytes)?.checked_add(4)?, 5)
+}
+
+/// A length, where it is at least `least` and a zero stands at its end.
+fn ended(bytes: &[u8], length: usize, least: usize) -> Option<usize> {
+    (length >= least && *bytes.get(length - 1)? == 0).then_some(length)
+}
+
+fn length(bytes: &[u8]) -> Option<usize> {
+    usize::try_from(i32::from_le_bytes(*bytes.first_chunk()?)).ok()
+}
+
+/// Where the first zero stands. Names are short, so eight bytes at once are most often all. (Of a zero byte,
+/// and of none before it, the subtraction sets the highest bit anew.)
+#[inline]
+fn zero(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+        if zeros != 0 {
+            return Some(at + (zeros.trailing_zeros() / 8) as usize);
+        }
+        at += eight.len();
+        rest = after;
+    }
+    Some(at + rest.iter().position(|byte| *byte == 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{Bson, RawDocumentBuf, doc};
+
+    use super::*;
+    use crate::value::integer;
+
+    /// A field of each type, with names of many lengths.
+    fn of_all_types() -> RawDocumentBuf {
+        let regex = bson::Regex {
+            pattern: bson::raw::cstr!("a.b").to_owned(),
+            options: bson::raw::cstr!("i").to_owned(),
+        };
+        let code = bson::JavaScriptCodeWithScope { code: "f()".to_owned(), scope: doc! { "x": 1 } };
+        RawDocumentBuf::try_from(doc! {
+            "": 1.0, "1": "text", "22": { "a": 1 }, "333": [1, "two"], "4444": bson::Uuid::from_bytes([7; 16]),
+            "55555": Bson::Undefined, "666666": bson::oid::ObjectId::from_bytes([1; 12]), "7777777": true,
+            "88888888": bson::DateTime::from_millis(5), "999999999": Bson::Null,
+            "aaaaaaaaaa": regex, "bbbbbbbbbbb": Bson::JavaScriptCode("g".into()),
+            "cccccccccccc": Bson::Symbol("s".into()), "ddddddddddddd": code, "eeeeeeeeeeeeee": 7,
+            "fffffffffffffff": bson::Timestamp { time: 3, increment: 4 }, "gggggggggggggggg": 8_i64,
+            "hhhhhhhhhhhhhhhhh": bson::Decimal128::from_bytes([2; 16]), "min": Bson::MinKey, "max": Bson::MaxKey,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn it_sees_what_the_bson_crate_sees() {
+        let document = of_all_types();
+        let mut count = 0;
+        for (field, element) in Fields::of(&document).zip(document.iter_elements()) {
+            let (field, element) = (field.unwrap(), element.unwrap());
+            assert_eq!(field.name, element.key().as_str().as_bytes());
+            assert_eq!(ElementType::from(field.kind), Some(element.element_type()));
+            assert_eq!(field.value.len(), element.size());
+            let value = element.value().unwrap();
+            let text = if let RawBsonRef::String(text) = value { Some(text) } else { None };
+            assert_eq!(field.text(), text);
+            assert_eq!(field.document(), value.as_document());
+            assert_eq!(field.timestamp(), value.as_timestamp().map(Timestamp::from));
+            assert_eq!(field.milliseconds(), value.as_datetime().map(|date| date.timestamp_millis()));
+            assert_eq!(field.number(), integer(value).and(Some(value)));
+            assert_eq!(field.is_true(), value.as_bool() == Some(true));
+            count += 1;
+        }
+        assert_eq!(count, 20);
+        assert_eq!(Fields::of(&document).count(), 20);
+    }
+
+    /// Whether all fields can be walked, by this and by the bson crate.
+    fn whole(bytes: &[u8]) -> Option<(bool, bool)> {
+        let document = RawDocument::from_bytes(bytes).ok()?;
+        let ours = Fields::of(document).all(|field| field.is_ok());
+        Some((ours, document.iter_elements().all(|element| element.is_ok())))
+    }
+
+    #[test]
+    fn what_it_walks_the_bson_crate_walks_too() {
+        let bytes = of_all_types().into_bytes();
+        let mut broken = 0;
+        for at in 0..bytes.len() {
+            for value in [0, 1, 4, 5, 0x7f, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] = value;
+                let Some((ours, theirs)) = whole(&bytes) else { continue };
+                // A name that is not UTF-8 is theirs to refuse.
+                assert!(!ours || theirs || value >= 0x80, "byte {at} as {value}");
+                broken += usize::from(!ours);
+            }
+        }
+        assert!(broken > 100, "{broken} were found broken");
+    }
+
+    #[test]
+    fn a_field_that_is_broken_deep_inside_is_found_where_it_stands() {
+        let document = RawDocumentBuf::try_from(doc! { "a": { "b": [{ "c": true }] } }).unwrap();
+        let mut bytes = document.into_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'c').unwrap();
+        bytes[at + 2] = 2;
+        assert_eq!(check(RawDocument::from_bytes(&bytes).unwrap()), Err(Broken(at - 1)));
+    }
+
+    #[test]
+    fn a_broken_field_is_the_last_and_says_where_it_stands() {
+        let mut bytes = RawDocumentBuf::try_from(doc! { "a": 1, "b": "text", "c": 2 }).unwrap().into_bytes();
+        bytes[14] = 100;
+        let fields: Vec<_> = Fields::of(RawDocument::from_bytes(&bytes).unwrap()).collect();
+        assert!(matches!(fields[..], [Ok(Field { name: b"a", .. }), Err(Broken(11))]), "{fields:?}");
+    }
+}

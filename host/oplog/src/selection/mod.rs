@@ -1,0 +1,353 @@
+//! Which changes are wanted. Most changes of a busy server end here, so the answer for a namespace
+//! is worked out once and remembered.
+
+mod pattern;
+
+use std::sync::Arc;
+
+use bson::{RawBsonRef, RawDocument};
+use foldhash::HashMap;
+pub use pattern::{Pattern, PatternError, is_system};
+use sha2::{Digest, Sha256};
+
+use crate::hexadecimal::hexadecimal;
+use crate::op::{Namespace, Op, OperationType};
+use crate::own_database::own_database;
+
+/// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
+const REMEMBERED: usize = 10_000;
+/// A longer name, which no server takes but a file may have, is not remembered beside others.
+const LONGEST: usize = 1 << 10;
+
+/// With more rules than this, comparing each change with them costs a server more than sending it.
+const SAID: usize = 64;
+
+/// A set of operation types, a bit each.
+type Operations = u16;
+
+/// The changes that a plugin subscribed to.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    rules: Vec<Rule>,
+    everything: bool,
+    /// What is wanted in the namespaces so far, and where it stands there.
+    worked_out: Vec<(Arc<Namespace>, Operations)>,
+    remembered: HashMap<Box<str>, usize>,
+    /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
+    key: String,
+}
+
+/// Namespaces, and the operations wanted there.
+#[derive(Clone, Debug)]
+struct Rule {
+    pattern: Pattern,
+    operations: Operations,
+}
+
+impl Selection {
+    /// Every change that is not the server's own.
+    pub fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    /// Adds the changes in namespaces like `pattern`, in which `*` stands for any characters; between two
+    /// slashes it is a regular expression. No operation types means all.
+    ///
+    /// # Errors
+    /// The pattern is none, or no change can be in a namespace like it: what it names is skipped.
+    pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), PatternError> {
+        let pattern = Pattern::new(pattern)?;
+        pattern.check(own_database())?;
+        let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
+        let operations = if operations == 0 { Operations::MAX } else { operations };
+        self.rules.push(Rule { pattern, operations });
+        self.forget();
+        Ok(())
+    }
+
+    /// Adds what another selection wants.
+    pub fn add_all(&mut self, other: &Self) {
+        self.everything |= other.everything;
+        self.rules.extend(other.rules.iter().cloned());
+        self.forget();
+    }
+
+    /// What it selects, where that can be said to a server, by few globs: each with the operations wanted there. None:
+    /// everything, or by regular expressions, as the server's are of another dialect.
+    pub fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
+        let by_globs = !self.everything
+            && self.rules.len() <= SAID
+            && self.rules.iter().all(|rule| rule.pattern.glob().is_some());
+        by_globs.then(|| {
+            self.rules.iter().filter_map(|rule| {
+                let wanted = move |operation| rule.operations & bit(operation) != 0;
+                Some((rule.pattern.glob()?, wanted))
+            })
+        })
+    }
+
+    /// Whether such an operation can be wanted in some collection of the database.
+    pub fn may_want(&self, database: &str, operation: OperationType) -> bool {
+        let may = |rule: &Rule| rule.operations & bit(operation) != 0 && rule.pattern.may_match_in(database);
+        !is_internal(database, "") && (self.everything || self.rules.iter().any(may))
+    }
+
+    /// The namespaces that are named and not only fit a pattern, where such an operation is wanted.
+    pub fn named(&self, operation: OperationType) -> impl Iterator<Item = &str> {
+        let wanting = self.rules.iter().filter(move |rule| rule.operations & bit(operation) != 0);
+        wanting.filter_map(|rule| rule.pattern.name())
+    }
+
+    /// A digest of what is wanted: the same for the same rules in any order.
+    pub fn digest(&self) -> String {
+        let mut rules: Vec<_> =
+            self.rules.iter().map(|rule| format!("{} {}\0", rule.pattern, rule.operations)).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let rules = if self.everything { "everything".to_owned() } else { rules.concat() };
+        hexadecimal(&Sha256::digest(rules))
+    }
+
+    /// The namespace, where the change is wanted.
+    pub fn select(
+        &mut self,
+        database: &str,
+        collection: &str,
+        operation: OperationType,
+    ) -> Option<Arc<Namespace>> {
+        let (namespace, operations) = self.look_up(database, collection)?;
+        (operations & bit(operation) != 0).then(|| Arc::clone(namespace))
+    }
+
+    /// Whether an op that was read for somebody is wanted.
+    pub fn wants(&mut self, op: &Op) -> bool {
+        let (database, collection) = (&op.namespace.database, &op.namespace.collection);
+        let wanted = self.select(database, collection, op.operation_type).is_some();
+        if wanted || op.operation_type != OperationType::Rename {
+            return wanted;
+        }
+        // Under its new name: as the oplog has it, or as a change event does.
+        let command = op.command.as_deref().and_then(|command| RawDocument::from_bytes(command).ok());
+        let to = command.and_then(|command| match command.get("to").ok()?? {
+            RawBsonRef::String(to) => Some(to.to_owned()),
+            RawBsonRef::Document(to) => {
+                Some(format!("{}.{}", to.get_str("db").ok()?, to.get_str("coll").ok()?))
+            }
+            _ => None,
+        });
+        to.is_some_and(|to| self.select_rename(database, collection, &to).is_some())
+    }
+
+    /// The namespace of a collection that is renamed `to` another, where that is wanted under either name.
+    pub fn select_rename(&mut self, database: &str, collection: &str, to: &str) -> Option<Arc<Namespace>> {
+        let by_source = self.select(database, collection, OperationType::Rename);
+        if by_source.is_some() {
+            return by_source;
+        }
+        let (to_database, to_collection) = to.split_once('.')?;
+        self.select(to_database, to_collection, OperationType::Rename)?;
+        self.look_up(database, collection).map(|(namespace, _)| Arc::clone(namespace))
+    }
+
+    /// The namespace, and the operations that are wanted in it: there are always such.
+    fn look_up(&mut self, database: &str, collection: &str) -> Option<&(Arc<Namespace>, Operations)> {
+        self.key.clear();
+        self.key.push_str(database);
+        self.key.push('.');
+        self.key.push_str(collection);
+        let index = match self.remembered.get(self.key.as_str()) {
+            Some(index) => *index,
+            None => {
+                if self.worked_out.len() >= REMEMBERED || self.key.len() > LONGEST {
+                    self.forget();
+                }
+                let operations = self.operations(database, collection);
+                let namespace = Namespace { database: database.into(), collection: collection.into() };
+                let index = self.worked_out.len();
+                self.worked_out.push((Arc::new(namespace), operations));
+                self.remembered.insert(self.key.as_str().into(), index);
+                index
+            }
+        };
+        self.worked_out.get(index)
+    }
+
+    fn forget(&mut self) {
+        self.worked_out.clear();
+        self.remembered.clear();
+    }
+
+    fn operations(&self, database: &str, collection: &str) -> Operations {
+        if is_internal(database, collection) {
+            return 0;
+        }
+        if self.everything {
+            return Operations::MAX;
+        }
+        self.rules
+            .iter()
+            .filter(|rule| rule.pattern.is_match(&self.key))
+            .fold(0, |set, rule| set | rule.operations)
+    }
+}
+
+/// The server's own namespaces, and the host's.
+fn is_internal(database: &str, collection: &str) -> bool {
+    is_own(database) || is_system(collection)
+}
+
+/// Whether a database is the server's own, or the host's.
+pub fn is_own(database: &str) -> bool {
+    pattern::is_servers(database) || database == own_database()
+}
+
+fn bit(operation: OperationType) -> Operations {
+    1 << operation as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(selection: &mut Selection, database: &str, collection: &str, operation: OperationType) -> bool {
+        let first = selection.select(database, collection, operation);
+        let again = selection.select(database, collection, operation);
+        assert_eq!(first, again, "what is remembered is what was worked out");
+        first.is_some()
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters_dots_too() {
+        let mut selection = Selection::default();
+        selection.add("shop.*", &[OperationType::Insert, OperationType::DropDatabase]).unwrap();
+        assert!(wants(&mut selection, "shop", "orders.2026", OperationType::Insert));
+        assert!(wants(&mut selection, "shop", "", OperationType::DropDatabase));
+        assert!(!wants(&mut selection, "shop", "orders.2026", OperationType::Delete));
+        assert!(!wants(&mut selection, "shop2", "orders", OperationType::Insert));
+        selection.add("odd.a{b,c}[?]", &[]).unwrap();
+        assert!(wants(&mut selection, "odd", "a{b,c}[?]", OperationType::Insert));
+    }
+
+    #[test]
+    fn a_backslash_is_a_character() {
+        let mut selection = Selection::default();
+        selection.add(r"shop.CORP\alice", &[]).unwrap();
+        selection.add(r"shop.DOM\*", &[]).unwrap();
+        assert!(wants(&mut selection, "shop", r"CORP\alice", OperationType::Insert));
+        assert!(wants(&mut selection, "shop", r"DOM\bob", OperationType::Insert));
+        assert!(!wants(&mut selection, "shop", "CORPalice", OperationType::Insert));
+        assert!(!wants(&mut selection, "shop", "DOM*", OperationType::Insert));
+    }
+
+    #[test]
+    fn a_pattern_that_no_change_can_match_is_refused_with_what_to_write() {
+        let said = |pattern: &str| Selection::default().add(pattern, &[]).map_err(|error| error.to_string());
+        for (pattern, what) in [
+            ("admin.*", "the server's own"),
+            ("config.x", "the server's own"),
+            ("local.oplog.rs", "the server's own"),
+            ("gtm.*", "--store-database NAME"),
+            ("shop.system.js", "system.*"),
+            ("shop.system.*", "system.*"),
+            (r"/^admin\./", "the server's own"),
+            (r"/^gtm\.[a-z]+$/", "--store-database NAME"),
+            (r"/^shop\.system\.[jv]/", "system.*"),
+            ("a.b,a.c", r"/^a\.b,a\.c$/"),
+            ("a.b|a.*", r"/^a\.b\|a\..*$/"),
+            ("a.b; c.d", "each namespace by itself"),
+            (" shop.orders", "DATABASE.COLLECTION"),
+            ("/shop.orders", "a regular expression between two slashes"),
+            ("shop", "shop.*"),
+        ] {
+            let error = said(pattern).unwrap_err();
+            assert!(error.contains(what), "{pattern}: {error}");
+        }
+        // These can: names have dots, commas and bars in them, and a star stands for any characters.
+        for pattern in [
+            "*",
+            "*.*",
+            "*.system.js",
+            "sh*.system.js",
+            "a*.b",
+            "a.b,c",
+            "a.b|c",
+            "administration.x",
+            "gtm2.x",
+            "/^admin/",
+            r"/^(admin|shop)\./",
+            r"/^gtms?\./",
+            r"/admin\./",
+            "a.",
+        ] {
+            assert_eq!(said(pattern), Ok(()), "{pattern}");
+        }
+        let mut odd = Selection::default();
+        odd.add(r"/^a\.b,a\.c$/", &[]).unwrap();
+        assert!(wants(&mut odd, "a", "b,a.c", OperationType::Insert));
+    }
+
+    #[test]
+    fn between_slashes_stands_a_regular_expression() {
+        let mut selection = Selection::default();
+        selection.add(r"/^shop\.(orders|users)$/", &[]).unwrap();
+        assert!(wants(&mut selection, "shop", "users", OperationType::Insert));
+        assert!(!wants(&mut selection, "shop", "users2", OperationType::Insert));
+        let said = selection.add("/shop(/", &[]).unwrap_err().to_string();
+        assert_eq!(said, "\"/shop(/\" is not a valid regular expression: unclosed group");
+        assert!(selection.add("shop", &[]).unwrap_err().to_string().contains("shop.*"));
+    }
+
+    #[test]
+    fn rules_add_up_and_no_rule_wants_nothing() {
+        let mut selection = Selection::default();
+        assert!(!wants(&mut selection, "a", "b", OperationType::Insert));
+        selection.add("a.b", &[OperationType::Insert]).unwrap();
+        selection.add("a.*", &[OperationType::Delete]).unwrap();
+        assert!(wants(&mut selection, "a", "b", OperationType::Insert));
+        assert!(wants(&mut selection, "a", "b", OperationType::Delete));
+        assert!(!wants(&mut selection, "a", "c", OperationType::Insert));
+    }
+
+    #[test]
+    fn the_servers_own_namespaces_are_nobodys() {
+        let mut selection = Selection::everything();
+        assert!(wants(&mut selection, "a", "b", OperationType::Other));
+        for (database, collection) in [("config", "x"), ("local", "x"), ("a", "system.views"), ("gtm", "x")] {
+            assert!(!wants(&mut selection, database, collection, OperationType::Insert));
+        }
+    }
+
+    #[test]
+    fn a_database_is_looked_into_where_a_pattern_can_fit_a_collection_of_it() {
+        let mut selection = Selection::default();
+        selection.add("shop.orders", &[OperationType::Insert]).unwrap();
+        selection.add("cr*m.*", &[OperationType::Insert]).unwrap();
+        selection.add("logs.*", &[OperationType::Delete]).unwrap();
+        let may = |database| selection.may_want(database, OperationType::Insert);
+        assert!(may("shop") && may("crm") && may("crXm"));
+        assert!(!may("sho") && !may("shops") && !may("logs") && !may("local"));
+        assert_eq!(selection.named(OperationType::Insert).collect::<Vec<_>>(), ["shop.orders"]);
+        assert!(!Selection::everything().may_want("local", OperationType::Insert));
+    }
+
+    #[test]
+    fn the_digest_is_of_the_rules_and_not_of_their_order() {
+        let digest = |patterns: &[&str]| {
+            let mut selection = Selection::default();
+            patterns.iter().for_each(|pattern| selection.add(pattern, &[]).unwrap());
+            selection.digest()
+        };
+        assert_eq!(digest(&["a.b", "c.*"]), digest(&["c.*", "a.b", "a.b"]));
+        assert_ne!(digest(&["a.b"]), digest(&["a.*"]));
+        assert_ne!(digest(&[]), Selection::everything().digest());
+    }
+
+    #[test]
+    fn the_memory_of_namespaces_is_bounded() {
+        let mut selection = Selection::everything();
+        for n in 0..=REMEMBERED {
+            selection.select("a", &n.to_string(), OperationType::Insert);
+        }
+        assert!(selection.remembered.len() <= REMEMBERED);
+    }
+}

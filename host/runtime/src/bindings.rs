@@ -1,0 +1,145 @@
+//! The contract as wasmtime turns it into Rust, and an op as it crosses the border.
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gtm:host;
+
+            world hosted {
+                include gtm:plugin/plugin@0.1.0;
+                import gtm:plugin/http@0.1.0;
+                import gtm:plugin/mail@0.1.0;
+                import gtm:plugin/mongodb@0.1.0;
+                import gtm:plugin/state@0.1.0;
+            }
+        ",
+        imports: {
+            "gtm:plugin/http.send": async,
+            "gtm:plugin/mail.send": async,
+            "gtm:plugin/mongodb.find": async,
+            "gtm:plugin/mongodb.aggregate": async,
+            "gtm:plugin/mongodb.insert": async,
+            "gtm:plugin/mongodb.update": async,
+            "gtm:plugin/mongodb.replace": async,
+            "gtm:plugin/mongodb.delete": async,
+            "gtm:plugin/state.get": async,
+            "gtm:plugin/state.set": async,
+            "gtm:plugin/state.delete": async,
+            "gtm:plugin/state.compare-and-swap": async,
+        },
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+/// An export that not every plugin has, by itself: the macro takes every export of a world for required.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
+mod filter_batch {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gtm:host;
+
+            world batch-filter {
+                use gtm:plugin/types@0.1.0.{op};
+
+                export filter-batch: func(ops: list<op>) -> list<bool>;
+            }
+        ",
+        with: { "gtm:plugin/types": super::generated::gtm::plugin::types },
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+pub(super) use filter_batch::{BatchFilter, BatchFilterPre};
+pub use generated::gtm::plugin::types::{Failure, OperationType};
+pub(super) use generated::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state, types};
+pub(super) use generated::{Hosted, HostedPre};
+use gtm_oplog::op;
+
+/// The contract's `subscription`. By hand, as the macro takes every export of a world for required,
+/// and `subscriptions` is optional.
+#[derive(Debug, wasmtime::component::ComponentType, wasmtime::component::Lift)]
+#[component(record)]
+pub(super) struct Subscription {
+    pub(super) namespace: String,
+    #[component(name = "operation-types")]
+    pub(super) operation_types: Vec<OperationType>,
+}
+
+/// An op as the contract has it. Documents and names are lent, not copied: they go from the batch
+/// straight into the memory of the plugin.
+pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<'a> {
+    types::Op {
+        id,
+        operation_type: op.operation_type.into(),
+        database: &op.namespace.database,
+        collection: &op.namespace.collection,
+        timestamp: types::Timestamp { time: op.timestamp.time, increment: op.timestamp.increment },
+        wall_time: op.wall_time,
+        document_key: op.document_key.as_deref(),
+        full_document: op.full_document.as_deref(),
+        full_document_before_change: op.full_document_before_change.as_deref(),
+        update_description: op.update_description.as_deref(),
+        command: op.command.as_deref(),
+        transaction: op
+            .transaction
+            .as_ref()
+            .map(|transaction| types::Transaction { id: &transaction.id, index: transaction.index }),
+        origin: match op.origin {
+            op::Origin::Oplog => types::Origin::Oplog,
+            op::Origin::ChangeStream => types::Origin::ChangeStream,
+            op::Origin::Snapshot => types::Origin::Snapshot,
+            op::Origin::Replay => types::Origin::Replay,
+        },
+        attempt,
+    }
+}
+
+macro_rules! same_names {
+    ($($name:ident),+) => {
+        impl From<op::OperationType> for OperationType {
+            fn from(operation: op::OperationType) -> Self {
+                match operation { $(op::OperationType::$name => Self::$name),+ }
+            }
+        }
+
+        impl From<OperationType> for op::OperationType {
+            fn from(operation: OperationType) -> Self {
+                match operation { $(OperationType::$name => Self::$name),+ }
+            }
+        }
+    };
+}
+
+same_names!(
+    Insert,
+    Update,
+    Replace,
+    Delete,
+    Create,
+    Drop,
+    Rename,
+    DropDatabase,
+    CreateIndexes,
+    DropIndexes,
+    Modify,
+    Other
+);

@@ -1,0 +1,118 @@
+//! `gtm:plugin/extended-json`: BSON as Extended JSON and back.
+
+use bson::RawDocument;
+use gtm_source::extended_json::{read_document, write_within};
+use gtm_source::{Form, Unwritten};
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::extended_json::{self, Host};
+use crate::budget::Budget;
+use crate::state::InstanceState;
+
+/// Always granted: it touches nothing but its argument.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
+}
+
+impl Host for InstanceState {
+    fn encode(&mut self, document: Vec<u8>) -> Result<String, String> {
+        encode(&document, Form::Relaxed, &self.budget)
+    }
+
+    fn encode_canonical(&mut self, document: Vec<u8>) -> Result<String, String> {
+        encode(&document, Form::Canonical, &self.budget)
+    }
+
+    fn decode(&mut self, json: String) -> Result<Vec<u8>, String> {
+        decode(&json, &self.budget)
+    }
+}
+
+/// The text may be many times as long as the document: what is left of the account bounds it.
+fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, String> {
+    let mut charge = budget.charge(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    let document = RawDocument::from_bytes(document).map_err(|error| format!("no BSON: {error}"))?;
+    let mut json = Vec::new();
+    write_within(document, form, &mut json, budget.left()).map_err(|error| match error {
+        Unwritten::TooLong(bytes) => match charge.add(bytes) {
+            Err(overdrawn) => overdrawn.to_string(),
+            Ok(()) => error.to_string(),
+        },
+        Unwritten::Malformed(malformed) => malformed.to_string(),
+    })?;
+    // What is written is UTF-8.
+    String::from_utf8(json).map_err(|error| error.to_string())
+}
+
+/// Neither the text nor the document is larger than a document may be.
+fn decode(json: &str, budget: &Budget) -> Result<Vec<u8>, String> {
+    let mut charge = budget.charge(json.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    let document = read_document(json).map_err(|error| error.to_string())?.into_bytes();
+    charge.add(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+
+    use super::*;
+    use crate::Limits;
+
+    fn budget(host_memory: usize) -> Budget {
+        Budget::new(&"p".into(), &Limits { host_memory, ..Limits::default() })
+    }
+
+    fn encode(document: &[u8], form: Form) -> Result<String, String> {
+        super::encode(document, form, &budget(48 << 20))
+    }
+
+    fn decode(json: &str) -> Result<Vec<u8>, String> {
+        super::decode(json, &budget(48 << 20))
+    }
+
+    #[test]
+    fn a_text_is_no_longer_than_the_account_has_room_for() {
+        let keys: Vec<_> = (0..100_000).map(|_| bson::Bson::MinKey).collect();
+        let one_text = "\u{1}".repeat(1 << 20);
+        for document in [doc! { "": keys }, doc! { "": one_text }] {
+            let bytes = bson::serialize_to_vec(&document).unwrap();
+            let budget = budget(4 << 20);
+            let before = budget.left();
+            let text = super::encode(&bytes, Form::Canonical, &budget);
+            match text {
+                Ok(text) => assert!(text.len() + bytes.len() <= before),
+                Err(said) => assert!(said.contains("of its 4.0 MiB are left"), "{said}"),
+            }
+            assert_eq!(budget.left(), before);
+        }
+        let large = bson::serialize_to_vec(&doc! { "": "\u{1}".repeat(1 << 20) }).unwrap();
+        assert!(
+            super::encode(&large, Form::Relaxed, &budget(4 << 20))
+                .unwrap_err()
+                .contains("limits.host_memory")
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_the_same() {
+        let document =
+            doc! { "n": 1, "long": 1_i64 << 60, "at": bson::DateTime::from_millis(0), "text": "Grüße\0" };
+        let bytes = bson::serialize_to_vec(&document).unwrap();
+        assert_eq!(decode(&encode(&bytes, Form::Canonical).unwrap()).unwrap(), bytes);
+        assert!(encode(&bytes, Form::Relaxed).unwrap().starts_with("{\"n\":1,\"long\":"));
+    }
+
+    #[test]
+    fn what_is_no_document_is_said() {
+        assert!(encode(b"\x05\0\0\0", Form::Relaxed).unwrap_err().contains("no BSON"));
+        assert!(encode(&[], Form::Relaxed).unwrap_err().contains("no BSON"));
+        assert!(decode("{").unwrap_err().contains("not valid JSON"));
+        assert!(decode("[1]").unwrap_err().contains("not a document"));
+        assert!(decode("{\"a\":{\"$oid\":\"x\"}}").unwrap_err().contains("not valid Extended JSON"));
+        let deep = format!("{}1{}", "{\"a\":".repeat(1_000_000), "}".repeat(1_000_000));
+        assert!(decode(&deep).unwrap_err().contains("stand in each other"));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::LARGEST));
+        assert!(decode(&large).unwrap_err().contains("more than"));
+    }
+}

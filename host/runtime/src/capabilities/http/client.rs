@@ -1,0 +1,233 @@
+//! Sends what is granted.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use super::addresses::is_public;
+use super::connector::Connector;
+use super::request::Invalid;
+use super::resolver::{Prohibited, Resolver};
+use crate::grants::address;
+use crate::load_error::SetupError;
+use crate::{HttpGrant, Limits};
+
+/// To a server that is there, this takes milliseconds.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// A connection that is not used is closed; servers keep theirs for a minute or so.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Bytes that a connection reads before somebody takes them: the head of a response has this much at most.
+const READ_AHEAD: usize = 128 * 1024;
+
+/// The requests of one plugin, over connections of its own.
+pub(crate) struct HttpClient {
+    grants: Arc<[HttpGrant]>,
+    /// What is added to the requests of each grant.
+    headers: Arc<[Vec<(HeaderName, HeaderValue)>]>,
+    /// For grants of public addresses, and for those of private ones too: what is connected by one is not used by the other.
+    public: LazyLock<HttpConnections>,
+    private: LazyLock<HttpConnections>,
+    at_once: Arc<Semaphore>,
+    most_bytes: usize,
+    timeout: Duration,
+}
+
+type HttpConnections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
+
+/// How a request is permitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permit {
+    /// The number of the grant whose headers are added.
+    grant: usize,
+    /// Whether its server may be at a private address.
+    private_too: bool,
+}
+
+/// Why a request may not be sent.
+#[derive(Debug)]
+pub(super) enum Unpermitted {
+    /// No grant covers it.
+    NotGranted,
+    /// One covers its server, but not its method, or not its path.
+    Restricted,
+    /// Its server is at an address that is not granted.
+    Prohibited(Prohibited),
+}
+
+/// Why a request is not sent, or not answered.
+#[derive(Debug)]
+pub(super) enum HttpRefusal {
+    /// No grant covers it. How to grant it.
+    NotGranted(String),
+    /// Its server is at an address that is not granted.
+    Prohibited(Prohibited),
+    /// It is not a request that a plugin can send.
+    Invalid(Invalid),
+    /// It was sent, or could not be, and this came of it.
+    Failed(Error),
+}
+
+impl HttpClient {
+    pub(crate) fn new(plugin: &str, grants: &[HttpGrant], limits: &Limits) -> Result<Self, SetupError> {
+        let grants: Arc<[HttpGrant]> = grants.into();
+        let headers = grants.iter().map(|grant| headers(plugin, grant)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            grants,
+            headers: headers.into(),
+            // Most plugins need none, and to read the certificates of the machine takes a while.
+            public: LazyLock::new(|| connections(false)),
+            private: LazyLock::new(|| connections(true)),
+            at_once: Arc::new(Semaphore::new(limits.http_requests)),
+            most_bytes: limits.http_bytes,
+            timeout: limits.call_timeout,
+        })
+    }
+
+    /// Whether a request to this URI by this method may be sent.
+    pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, Unpermitted> {
+        let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(method, uri));
+        let is_server = || self.grants.iter().any(|grant| grant.covers_server(uri));
+        let (grant, _) = covering().next().ok_or_else(|| match is_server() {
+            true => Unpermitted::Restricted,
+            false => Unpermitted::NotGranted,
+        })?;
+        let private_too = covering().any(|(_, grant)| grant.allows_private());
+        // A name is resolved when the connection is made. An address is what it is.
+        let host = uri.host().unwrap_or_default();
+        match address(host) {
+            Some(address) if !is_public(address) && !private_too => {
+                Err(Unpermitted::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
+            }
+            _ => Ok(Permit { grant, private_too }),
+        }
+    }
+
+    /// What is added to a request that is permitted.
+    pub(super) fn added(&self, permit: Permit) -> &[(HeaderName, HeaderValue)] {
+        self.headers.get(permit.grant).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Sends a request that is permitted.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<WasiBody>,
+        permit: Permit,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, HttpRefusal> {
+        for (name, value) in self.added(permit) {
+            let added = request.headers_mut().try_insert(name.clone(), value.clone());
+            added.map_err(|_| HttpRefusal::Invalid(Invalid::ManyHeaders))?;
+        }
+        let most = self.most_bytes;
+        let request = request.map(|body| Limited::new(body, most));
+        let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
+        let sending = async {
+            let under_way = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            let connections = if permit.private_too { &self.private } else { &self.public };
+            (under_way, connections.request(request).await)
+        };
+        let sent = tokio::time::timeout(first_byte.min(self.timeout), sending).await;
+        let (under_way, response) = sent.map_err(|_| HttpRefusal::Failed(Error::HttpResponseTimeout))?;
+        let response = response.map_err(|error| refused(&error, most))?;
+        Ok(response.map(|body| bounded(body, most, under_way)))
+    }
+}
+
+fn connections(private_too: bool) -> HttpConnections {
+    let mut connector = HttpConnector::new_with_resolver(Resolver { private_too });
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    let connector = Connector(connector);
+    let connector = match HttpsConnectorBuilder::new().with_native_roots() {
+        Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
+        // A container may have no certificates of its own; these are Mozilla's.
+        Err(_) => HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector),
+    };
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .http1_max_buf_size(READ_AHEAD)
+        .build(connector)
+}
+
+/// A body up to the bound. As long as it is read, the request counts as under way.
+fn bounded(body: Incoming, most: usize, permit: Option<OwnedSemaphorePermit>) -> WasiBody {
+    let body = Limited::new(body, most).map_err(move |error| {
+        let _under_way = &permit;
+        match error.downcast::<hyper::Error>() {
+            Ok(error) => Error::Hyper(*error),
+            Err(_) => Error::HttpResponseBodySize(u64::try_from(most).ok()),
+        }
+    });
+    body.boxed_unsync()
+}
+
+fn headers(plugin: &str, grant: &HttpGrant) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
+    let header = |(name, secret): &(HeaderName, crate::secret::Secret)| {
+        let value = secret.read().map_err(|reason| SetupError::Secret {
+            plugin: plugin.to_owned(),
+            what: format!("the header {name} for {grant}"),
+            reason,
+        })?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| SetupError::Header {
+            plugin: plugin.to_owned(),
+            header: name.to_string(),
+            server: grant.to_string(),
+        })?;
+        value.set_sensitive(true);
+        Ok((name.clone(), value))
+    };
+    grant.headers.iter().map(header).collect()
+}
+
+/// What an error of the client means, by what it came of.
+fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> HttpRefusal {
+    let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = causes {
+        causes = cause.source();
+        let io = cause.downcast_ref::<io::Error>();
+        // What the resolver refuses comes within an error of the system.
+        let within = || io.and_then(|io| io.get_ref()?.downcast_ref::<Prohibited>());
+        if let Some(prohibited) = cause.downcast_ref::<Prohibited>().or_else(within) {
+            return HttpRefusal::Prohibited(prohibited.clone());
+        }
+        if let Some(io) = io {
+            return HttpRefusal::Failed(match io.kind() {
+                io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+                io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+                _ => Error::InternalError(Some(io.to_string())),
+            });
+        }
+        if cause.is::<LengthLimitError>() {
+            return HttpRefusal::Failed(Error::HttpRequestBodySize(u64::try_from(most).ok()));
+        }
+    }
+    HttpRefusal::Failed(Error::InternalError(Some(words(error))))
+}
+
+/// An error with what it came of.
+pub(super) fn words(error: &dyn StdError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

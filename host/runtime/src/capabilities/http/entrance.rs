@@ -1,0 +1,190 @@
+//! `wasi:http` as plugins get it: bounded if they are granted some server, and not there otherwise.
+
+use std::any::Any;
+
+use http_body_util::BodyExt;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType};
+use wasmtime::{Engine, StoreContextMut};
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    FutureIncomingResponse, HeaderError, Host as _, HostFields, HostOutgoingRequest as _, IncomingResponse,
+    Method, OutgoingBody, OutgoingRequest, OutgoingResponse,
+};
+use wasmtime_wasi_http::{FieldMap, WasiHttpView};
+
+use super::FIELDS;
+use super::request::METHOD_BYTES;
+use crate::budget::Overdrawn;
+use crate::component::bound_arguments;
+use crate::state::{InstanceState, how_to_grant};
+
+const TYPES: &str = "wasi:http/types@0.2.12";
+/// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
+pub(super) const PART: usize = 64 * 1024;
+
+/// Bytes of the server that a request names: a host name has 253.
+const AUTHORITY_BYTES: usize = 1024;
+/// Bytes of the path that it names, with the query.
+const PATH_BYTES: usize = 16 * 1024;
+/// Bytes that are charged for each set of headers, with the request or the response that it is of. A map of as many headers as
+/// [`FIELDS`] allows takes twice to three times what it counts.
+const HEADERS_KEPT: usize = 3 * FIELDS + AUTHORITY_BYTES + PATH_BYTES;
+
+/// Resources that `wasi:http` takes from `wasi:io`, which is linked in any case.
+const OF_IO: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
+
+/// A resource of `wasi:http` that is never made.
+struct NotGranted;
+
+/// Bounds what is linked by WASI.
+pub(super) fn bound(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance(TYPES)?;
+    bound_fields(&mut types)?;
+    bound_requests(&mut types)?;
+    // Plugins answer no requests.
+    types.func_wrap(
+        "[method]outgoing-response.body",
+        |_: StoreContextMut<'_, InstanceState>, (_,): (Resource<OutgoingResponse>,)| {
+            Ok((Err::<Resource<OutgoingBody>, ()>(()),))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Charges for each set of headers before it is made.
+fn bound_fields(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
+    types.func_wrap("[constructor]fields", |mut store: StoreContextMut<'_, InstanceState>, (): ()| {
+        charge_headers(&mut store)?;
+        Ok((HostFields::new(&mut store.data_mut().http())?,))
+    })?;
+    types.func_wrap(
+        "[static]fields.from-list",
+        |mut store: StoreContextMut<'_, InstanceState>, (entries,): (Vec<(String, Vec<u8>)>,)| {
+            charge_headers(&mut store)?;
+            let mut http = store.data_mut().http();
+            match http.from_list(entries) {
+                Ok(fields) => Ok((Ok::<_, HeaderError>(fields),)),
+                Err(error) => Ok((Err(http.convert_header_error(error)?),)),
+            }
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.clone",
+        |mut store: StoreContextMut<'_, InstanceState>, (fields,): (Resource<FieldMap>,)| {
+            charge_headers(&mut store)?;
+            Ok((HostFields::clone(&mut store.data_mut().http(), fields)?,))
+        },
+    )
+}
+
+/// Bounds the texts of a request, which the host keeps as long as the request, and charges for its body.
+fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
+    types
+        .func_wrap("[method]outgoing-request.body", |store, (request,)| Ok((open_body(store, &request)?,)))?;
+    types.func_wrap(
+        "[method]outgoing-request.set-method",
+        |mut store: StoreContextMut<'_, InstanceState>,
+         (request, method): (Resource<OutgoingRequest>, Method)| {
+            match &method {
+                Method::Other(name) if name.len() > METHOD_BYTES => Ok((Err(()),)),
+                _ => Ok((store.data_mut().http().set_method(request, method)?,)),
+            }
+        },
+    )?;
+    types.func_wrap(
+        "[method]outgoing-request.set-authority",
+        |mut store: StoreContextMut<'_, InstanceState>,
+         (request, text): (Resource<OutgoingRequest>, Option<String>)| {
+            match &text {
+                Some(text) if text.len() > AUTHORITY_BYTES => Ok((Err(()),)),
+                _ => Ok((store.data_mut().http().set_authority(request, text)?,)),
+            }
+        },
+    )?;
+    types.func_wrap(
+        "[method]outgoing-request.set-path-with-query",
+        |mut store: StoreContextMut<'_, InstanceState>,
+         (request, text): (Resource<OutgoingRequest>, Option<String>)| {
+            match &text {
+                Some(text) if text.len() > PATH_BYTES => Ok((Err(()),)),
+                _ => Ok((store.data_mut().http().set_path_with_query(request, text)?,)),
+            }
+        },
+    )
+}
+
+/// Charges for all headers that the instance has, and for one set more. Only what is called here makes sets of them; the others of
+/// `wasi:http` share them, or hand them on.
+fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::Result<()> {
+    charge_sets(store.data_mut(), 1)?;
+    bound_arguments(store);
+    Ok(())
+}
+
+/// Charges for the headers that the instance has by now, and for so many sets more.
+pub(crate) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
+    let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
+    state.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
+}
+
+fn has_headers(resource: &(dyn Any + Send)) -> bool {
+    resource.is::<FieldMap>()
+        || resource.is::<OutgoingRequest>()
+        || resource.is::<FutureIncomingResponse>()
+        || resource.is::<IncomingResponse>()
+}
+
+/// The body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
+fn open_body(
+    mut store: StoreContextMut<'_, InstanceState>,
+    request: &Resource<OutgoingRequest>,
+) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
+    let state = store.data_mut();
+    let charge = state.budget.charge(2 * PART)?;
+    let mut http = state.http();
+    let body = http.body(Resource::new_borrow(request.rep()))?;
+    if body.is_ok() {
+        let request = http.table.get_mut(request)?;
+        request.body = request.body.take().map(|body| {
+            let body = body.map_err(move |error| {
+                let _charge = &charge;
+                error
+            });
+            body.boxed_unsync()
+        });
+    }
+    bound_arguments(&mut store);
+    Ok(body)
+}
+
+/// Has a component that asks for `wasi:http` load, and each call of it end with the sentence that says how http is granted.
+pub(crate) fn link_nothing(
+    engine: &Engine,
+    component: &Component,
+    linker: &mut Linker<InstanceState>,
+) -> wasmtime::Result<()> {
+    let component_type = component.component_type();
+    for (name, import) in component_type.imports(engine).filter(|(name, _)| name.starts_with("wasi:http/")) {
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        let mut linked = linker.instance(name)?;
+        for (name, export) in interface.exports(engine) {
+            match export.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    linked.func_new(name, |store, _, _, _| Err(refusal(store.data())))?;
+                }
+                ComponentItem::Resource(_) if !OF_IO.contains(&name) => {
+                    linked.resource(name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refusal(state: &InstanceState) -> wasmtime::Error {
+    let sentence = how_to_grant(&state.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
+    wasmtime::Error::msg(state.notes.blocked(sentence, None))
+}

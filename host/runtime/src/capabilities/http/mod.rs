@@ -1,0 +1,345 @@
+//! `wasi:http/outgoing-handler` and `gtm:plugin/http`: requests to the servers that are granted, with what the host adds to them.
+//!
+//! The name of the server is compared with the grants, and each address that it resolves to must be public, unless the grant says
+//! otherwise. A redirect is not followed here: the plugin that follows it sends a request of its own, which is looked at anew.
+
+mod addresses;
+mod client;
+mod connector;
+mod entrance;
+mod gtm_http;
+mod request;
+mod resolver;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub(crate) use client::HttpClient;
+use client::{HttpRefusal, Permit, Unpermitted, words};
+pub(crate) use entrance::{charge_sets, link_nothing};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_length};
+use serde_json::json;
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::budget::Budget;
+use crate::call::cut;
+use crate::handle::PluginContext;
+use crate::obstacle::{Notes, PartialCapability};
+use crate::secret::without_passwords;
+use crate::services::{Effect, Recorder};
+use crate::setup::Setup;
+use crate::state::{InstanceRole, InstanceState, how_to_grant};
+
+/// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
+pub(crate) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
+
+/// Bytes that are charged for a response that comes in parts: more than hyper reads ahead of who takes it.
+const RESPONSE: usize = 512 * 1024;
+
+/// For `handle`.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    gtm_http::link(linker)
+}
+
+/// What requests by WASI are made of. To send one in `filter` is refused by the linker.
+pub(crate) fn link_wasi(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    entrance::bound(linker)
+}
+
+/// The head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
+pub(crate) fn built(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &[u8])],
+    added: &[(HeaderName, HeaderValue)],
+) -> Option<(Request<()>, String)> {
+    let head = RequestHead::parse(method, url).ok()?;
+    let server = head.server().to_string();
+    let request = head.build(headers.iter().copied(), Body::None, added).ok()?;
+    Some((request.map(|_| ()), server))
+}
+
+/// What becomes of the requests of an instance.
+pub(crate) struct Hooks {
+    setup: Arc<Setup>,
+    shared: Arc<PluginContext>,
+    recorder: Option<Recorder>,
+    role: InstanceRole,
+    op: Arc<str>,
+    notes: Notes,
+    budget: Budget,
+}
+
+type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl Hooks {
+    /// What is kept of a response is charged to the account.
+    pub(crate) fn new(
+        setup: &Arc<Setup>,
+        shared: &Arc<PluginContext>,
+        role: InstanceRole,
+        budget: &Budget,
+    ) -> Self {
+        let (recorder, shared) = (shared.services.recorder.clone(), Arc::clone(shared));
+        let (setup, budget) = (Arc::clone(setup), budget.clone());
+        Self { setup, shared, recorder, role, op: "".into(), notes: Notes::default(), budget }
+    }
+
+    /// Has what is in the way of requests noted there.
+    pub(crate) fn note_in(&mut self, notes: &Notes) {
+        self.notes = notes.clone();
+    }
+
+    /// The next requests are of the op with this id.
+    pub(crate) fn begin(&mut self, op: &str) {
+        // Most plugins send none, and none need be given a copy.
+        if !self.setup.grants.http.is_empty() {
+            self.op = op.into();
+        }
+    }
+}
+
+impl WasiHttpHooks for Hooks {
+    /// Libraries over `wasi:http` declare the length of a body, to which WASI holds who writes it. It is taken out of the headers
+    /// before the request is built, as the host alone writes that header.
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name: &HeaderName| is_forbidden(name) && name != CONTENT_LENGTH)
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        entrance::PART
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Exchanged, Error>> + Send> {
+        let permitted = match self.role {
+            InstanceRole::Filter => Err(Error::HttpRequestDenied),
+            InstanceRole::Handler => {
+                Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
+            }
+        };
+        let shared = Arc::clone(&self.shared);
+        let charge = self.budget.charge(RESPONSE);
+        Box::new(async move {
+            let exchange = permitted?;
+            let charge = charge.map_err(|overdrawn| Error::InternalError(Some(overdrawn.to_string())))?;
+            let (mut parts, body) = request.into_parts();
+            let length = take_length(&mut parts.headers)
+                .map_err(|invalid| Error::InternalError(Some(invalid.to_string())))?;
+            let head = RequestHead { method: parts.method, uri: parts.uri };
+            let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+            let sent = exchange.send(head, headers, Body::Streamed(body, length), options).await;
+            count(&shared, &sent);
+            let response = sent.map_err(|refused| match refused {
+                HttpRefusal::NotGranted(_) => Error::HttpRequestDenied,
+                HttpRefusal::Prohibited(_) => Error::DestinationIpProhibited,
+                HttpRefusal::Invalid(invalid) => Error::InternalError(Some(invalid.to_string())),
+                HttpRefusal::Failed(error) => error,
+            })?;
+            let response = response.map(|body| {
+                let body = body.map_err(move |error| {
+                    let _charge = &charge;
+                    error
+                });
+                body.boxed_unsync()
+            });
+            Ok((response, Box::new(async { Ok(()) }) as _))
+        })
+    }
+}
+
+/// Counts a request that was sent, and whether it was answered. One that is not granted, or recorded only, was not sent.
+fn count(shared: &PluginContext, sent: &Result<Response<WasiBody>, HttpRefusal>) {
+    if shared.services.recorder.is_none() && matches!(sent, Ok(_) | Err(HttpRefusal::Failed(_))) {
+        shared.usage.request(sent.is_ok());
+    }
+}
+
+/// What it takes to send a request of a plugin, for an op.
+struct Exchange {
+    setup: Arc<Setup>,
+    recorder: Option<Recorder>,
+    op: Arc<str>,
+    notes: Notes,
+}
+
+impl Exchange {
+    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>, notes: &Notes) -> Self {
+        let (recorder, notes) = (recorder.cloned(), notes.clone());
+        Self { setup: Arc::clone(setup), recorder, op: Arc::clone(op), notes }
+    }
+
+    /// Sends a request that is granted, and notes what is not.
+    async fn send<'a>(
+        self,
+        head: RequestHead,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        body: Body,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, HttpRefusal> {
+        let what = format!("{} {}", cut(head.method.as_str()), head.server());
+        let permitted = self.permit(&head);
+        let built = permitted.and_then(|permit| {
+            let added = self.setup.http.added(permit);
+            let request = head.build(headers, body, added).map_err(HttpRefusal::Invalid)?;
+            Ok((permit, request))
+        });
+        let Self { setup, recorder, op, notes } = self;
+        let sent = async {
+            let (permit, request) = built?;
+            match recorder {
+                Some(recorder) => {
+                    let most = setup.limits.http_bytes;
+                    let request = record(&recorder, &setup.name, &op, request, most)
+                        .await
+                        .map_err(HttpRefusal::Failed)?;
+                    match request {
+                        Recorded::Answered(response) => Ok(response),
+                        Recorded::MadeUp(response) => {
+                            notes.made_up();
+                            Ok(response)
+                        }
+                        Recorded::LetThrough(request) => setup.http.send(request, permit, options).await,
+                    }
+                }
+                None => setup.http.send(request, permit, options).await,
+            }
+        };
+        let sent = sent.await;
+        let (plugin, op) = (&*setup.name, &*op);
+        match &sent {
+            Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
+            Err(HttpRefusal::NotGranted(reason)) => {
+                let part = (!setup.grants.http.is_empty()).then_some(PartialCapability::Http);
+                notes.blocked(reason.clone(), part);
+            }
+            Err(HttpRefusal::Prohibited(prohibited)) => {
+                notes.blocked(format!("{what} is not sent: {prohibited}"), Some(PartialCapability::Http));
+            }
+            Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
+            Err(HttpRefusal::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
+        }
+        sent
+    }
+
+    fn permit(&self, head: &RequestHead) -> Result<Permit, HttpRefusal> {
+        let permit = self.setup.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
+            Unpermitted::NotGranted => {
+                HttpRefusal::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
+            }
+            Unpermitted::Restricted => {
+                let method = cut(head.method.as_str());
+                HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
+            }
+            Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
+        })?;
+        self.notes.permitted(PartialCapability::Http);
+        Ok(permit)
+    }
+}
+
+fn not_granted(plugin: &str, server: &str) -> String {
+    let (what, said) = (format!("http to {server}"), format!("http={server}"));
+    how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
+}
+
+/// The path is not said: it may hold what is nobody's business.
+fn restricted(plugin: &str, method: &str, server: &str) -> String {
+    let (what, said) =
+        (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
+    how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
+}
+
+/// A request that was taken down.
+enum Recorded {
+    /// It was said what the server answers.
+    Answered(Response<WasiBody>),
+    /// It is answered as a server does that has nothing to say.
+    MadeUp(Response<WasiBody>),
+    /// It is to be sent, as it only reads.
+    LetThrough(Request<WasiBody>),
+}
+
+/// Takes a request down, and finds its answer.
+async fn record(
+    recorder: &Recorder,
+    plugin: &Arc<str>,
+    op: &str,
+    request: Request<WasiBody>,
+    most: usize,
+) -> Result<Recorded, Error> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, most).collect().await.map_err(|error| match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) if error.is::<LengthLimitError>() => Error::HttpRequestBodySize(u64::try_from(most).ok()),
+        Err(error) => Error::InternalError(Some(error.to_string())),
+    })?;
+    let body = body.to_bytes();
+    let headers: serde_json::Map<_, _> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            (name.to_string(), shown(name, &String::from_utf8_lossy(value.as_bytes())).into())
+        })
+        .collect();
+    let (method, url) = (parts.method.as_str(), parts.uri.to_string());
+    let answer = recorder.answer(method, &url);
+    let is_sent = answer.is_none() && recorder.lets_through(method);
+    let answered = match &answer {
+        Some((status, _)) => json!(status),
+        None if is_sent => json!("by the server"),
+        None => json!("made up: 200"),
+    };
+    recorder.record(Effect {
+        plugin: Arc::clone(plugin),
+        op: op.to_owned(),
+        capability: "http",
+        what: json!({
+            "method": method,
+            "url": &*without_passwords(&url),
+            "headers": headers,
+            "body": String::from_utf8_lossy(&body),
+            "answered": answered,
+        }),
+    });
+    if is_sent {
+        return Ok(Recorded::LetThrough(Request::from_parts(parts, whole(body))));
+    }
+    Ok(match answer {
+        Some((status, body)) => {
+            let mut response = Response::new(whole(body));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+            let json = HeaderValue::from_static("application/json");
+            *response.headers_mut() = [(CONTENT_TYPE, json)].into_iter().collect();
+            Recorded::Answered(response)
+        }
+        None => Recorded::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
+    })
+}
+
+/// The value of a header, without a password.
+fn shown(name: &HeaderName, value: &str) -> String {
+    match value.split_once(' ') {
+        Some((scheme, _)) if name == AUTHORIZATION => format!("{scheme} …"),
+        None if name == AUTHORIZATION => "…".to_owned(),
+        _ => value.to_owned(),
+    }
+}
+
+fn whole(body: Bytes) -> WasiBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}

@@ -1,0 +1,277 @@
+//! Builds the requests of plugins, whichever entrance they come by.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT, InvalidHeaderName, InvalidHeaderValue, MaxSizeReached, TRAILER};
+use http::method::InvalidMethod;
+use http::uri::InvalidUri;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt, Empty, Full};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, WasiBody};
+
+use crate::call::cut;
+use crate::secret::server;
+
+/// Headers of a request of a plugin.
+pub(super) const HEADERS: usize = 100;
+/// Bytes of their names and values.
+pub(super) const HEADER_BYTES: usize = 64 * 1024;
+/// Bytes of the name of a method. The longest that is registered has 17.
+pub(super) const METHOD_BYTES: usize = 32;
+
+/// Whether a header says where a request ends, for which server it is, or how its connection is used. The host alone says that: else
+/// a server takes a part of one request for another, or answers for another virtual host than the one that is granted.
+pub(super) fn is_forbidden(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name) || [CONTENT_LENGTH, EXPECT, TRAILER].contains(name)
+}
+
+/// What a plugin wants of which server. It is permitted before anything else of the request is looked at.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+}
+
+/// The body of a request.
+pub(super) enum Body {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It is being written. The length, where the plugin declares one, is what the writer is held to.
+    Streamed(WasiBody, Option<u64>),
+    None,
+}
+
+/// Why a request is not built.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Invalid {
+    #[error("\"{0}\" is not a valid URL: {1}")]
+    Url(String, InvalidUri),
+    #[error("\"{0}\" is not a valid URL: it begins with http:// or https://")]
+    Scheme(String),
+    #[error("\"{0}\" is not a valid method: {1}")]
+    Method(String, InvalidMethod),
+    #[error("plugins cannot use the method {0}")]
+    ForbiddenMethod(String),
+    #[error("the header \"{0}\" cannot be sent: {1}")]
+    HeaderName(String, InvalidHeaderName),
+    #[error("the header \"{0}\" cannot be sent: {1}")]
+    HeaderValue(HeaderName, InvalidHeaderValue),
+    #[error("the header {0} is set by the host. help: leave it out of the request")]
+    ForbiddenHeader(HeaderName),
+    #[error(
+        "the length of the body is declared by something else than one number. help: leave the header content-length out"
+    )]
+    Length,
+    #[error("the request has too many headers: at most {HEADERS} can be sent")]
+    ManyHeaders,
+    #[error("the headers of the request are too large: at most {} KiB can be sent", HEADER_BYTES >> 10)]
+    LargeHeaders,
+}
+
+impl From<MaxSizeReached> for Invalid {
+    fn from(_: MaxSizeReached) -> Self {
+        Self::ManyHeaders
+    }
+}
+
+impl RequestHead {
+    pub(super) fn parse(method: &str, url: &str) -> Result<Self, Invalid> {
+        let uri: Uri = url.parse().map_err(|error| Invalid::Url(cut(&server(url)).into_owned(), error))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(Invalid::Scheme(cut(&server(url)).into_owned()));
+        }
+        let method = method.parse().map_err(|error| Invalid::Method(cut(method).into_owned(), error))?;
+        Ok(Self { method, uri })
+    }
+
+    /// The server. What else is in a URI, a name and a password above all, may be secret.
+    pub(super) fn server(&self) -> GrantedServer<'_> {
+        GrantedServer(&self.uri)
+    }
+
+    /// The request, to which the host will add `added`. Its `Host` is made of the URI when it is sent.
+    pub(super) fn build<'a>(
+        self,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        body: Body,
+        added: &[(HeaderName, HeaderValue)],
+    ) -> Result<Request<WasiBody>, Invalid> {
+        let Self { method, uri } = self;
+        // CONNECT makes a tunnel of the connection, and a server answers to TRACE with what the host has added.
+        if [Method::CONNECT, Method::TRACE].contains(&method) || method.as_str().len() > METHOD_BYTES {
+            return Err(Invalid::ForbiddenMethod(cut(method.as_str()).into_owned()));
+        }
+        let is_added = |name: &HeaderName| added.iter().any(|(added, _)| added == name);
+        let mut map = HeaderMap::new();
+        let (mut count, mut room) = (0, HEADER_BYTES);
+        for (name, value) in headers {
+            count += 1;
+            if count > HEADERS {
+                return Err(Invalid::ManyHeaders);
+            }
+            room = room.checked_sub(name.len() + value.len()).ok_or(Invalid::LargeHeaders)?;
+            let name = name
+                .parse::<HeaderName>()
+                .map_err(|error| Invalid::HeaderName(cut(name).into_owned(), error))?;
+            if is_forbidden(&name) || is_added(&name) {
+                return Err(Invalid::ForbiddenHeader(name));
+            }
+            let value =
+                HeaderValue::from_bytes(value).map_err(|error| Invalid::HeaderValue(name.clone(), error))?;
+            map.try_append(name, value)?;
+        }
+        let body = match body {
+            Body::Whole(body) => Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync(),
+            Body::None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+            Body::Streamed(body, length) => {
+                if let Some(length) = length {
+                    map.try_append(CONTENT_LENGTH, HeaderValue::from(length))?;
+                }
+                body
+            }
+        };
+        let mut request = Request::new(body);
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, map);
+        Ok(request)
+    }
+}
+
+/// Takes the length that a plugin declares out of its headers. The host writes the header itself, of the number.
+pub(super) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Invalid> {
+    let length = |value: &HeaderValue| {
+        let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse().ok()).ok_or(Invalid::Length)
+    };
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, _) => None,
+        (Some(one), None) => Some(length(one)?),
+        (Some(_), Some(_)) => return Err(Invalid::Length),
+    };
+    headers.remove(CONTENT_LENGTH);
+    Ok(length)
+}
+
+/// The server of a URI, as a grant names it.
+pub(super) struct GrantedServer<'a>(&'a Uri);
+
+impl fmt::Display for GrantedServer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.0.scheme_str().unwrap_or("https"), self.0.host().unwrap_or_default())?;
+        match self.0.port_u16() {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(headers: &[(&str, &[u8])]) -> Result<Request<WasiBody>, String> {
+        let added = [(HeaderName::from_static("x-api-key"), HeaderValue::from_static("secret"))];
+        let head = RequestHead::parse("POST", "https://name:password@api.example.com:8443/x?y=z").unwrap();
+        head.build(headers.iter().copied(), Body::Whole(b"body".to_vec()), &added)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
+        for name in [
+            "Host",
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "Transfer-Encoding",
+            "Content-Length",
+            "Upgrade",
+            "Expect",
+            "Trailer",
+            "HTTP2-Settings",
+            "X-Api-Key",
+        ] {
+            let refused = built(&[("accept", b"*/*"), (name, b"x")]).unwrap_err();
+            let name = name.to_ascii_lowercase();
+            assert_eq!(
+                refused,
+                format!("the header {name} is set by the host. help: leave it out of the request")
+            );
+        }
+        for method in ["CONNECT", "TRACE", &"A".repeat(33)] {
+            let head = RequestHead::parse(method, "https://api.example.com/").unwrap();
+            let refused = head.build(std::iter::empty(), Body::None, &[]).unwrap_err().to_string();
+            assert_eq!(refused, format!("plugins cannot use the method {method}"));
+        }
+    }
+
+    #[test]
+    fn the_host_writes_the_length_of_a_body_itself() {
+        let taken = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            values.iter().for_each(|value| {
+                headers.try_append(CONTENT_LENGTH, HeaderValue::from_static(value)).unwrap();
+            });
+            let length = take_length(&mut headers).map_err(|error| error.to_string());
+            length.inspect(|_| assert!(headers.is_empty()))
+        };
+        assert_eq!(taken(&[]), Ok(None));
+        assert_eq!(taken(&["17"]), Ok(Some(17)));
+        for odd in [&["5", "5"][..], &["5, 6"], &["+5"], &["-1"], &[""], &["0x5"], &["99999999999999999999"]]
+        {
+            let said = taken(odd).unwrap_err();
+            assert!(said.contains("declared by something else than one number"), "{odd:?}: {said}");
+        }
+        let head = RequestHead::parse("POST", "http://a.example/").unwrap();
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let built = head.build(std::iter::empty(), Body::Streamed(body, Some(7)), &[]).unwrap();
+        assert_eq!(built.headers()[CONTENT_LENGTH], "7");
+    }
+
+    #[test]
+    fn headers_are_bounded_in_number_and_size() {
+        let many = |count: usize| {
+            let names: Vec<_> = (0..count).map(|n| format!("x-{n}")).collect();
+            built(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>())
+        };
+        assert_eq!(many(HEADERS).unwrap().headers().len(), HEADERS);
+        // Beyond 32,768 a map of headers panics.
+        for count in [HEADERS + 1, 40_000] {
+            assert_eq!(many(count).unwrap_err(), "the request has too many headers: at most 100 can be sent");
+        }
+        let large = |bytes: usize| built(&[("x", &vec![b'v'; bytes - 1])]);
+        assert!(large(HEADER_BYTES).is_ok());
+        assert_eq!(
+            large(HEADER_BYTES + 1).unwrap_err(),
+            "the headers of the request are too large: at most 64 KiB can be sent"
+        );
+        // The same name again and again.
+        assert_eq!(built(&[("a", b"1"), ("a", b"2")]).unwrap().headers().len(), 2);
+    }
+
+    #[test]
+    fn a_header_that_is_two_is_refused() {
+        for (name, value) in [("a: b\r\nc", &b"d"[..]), ("a", b"b\r\nhost: evil"), ("a", b"b\0"), ("", b"")] {
+            assert!(built(&[(name, value)]).unwrap_err().contains("cannot be sent: "), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_shown_without_the_rest_of_its_uri() {
+        let head = RequestHead::parse("GET", "https://name:password@api.example.com:8443/x?y=z").unwrap();
+        assert_eq!(head.server().to_string(), "https://api.example.com:8443");
+        assert_eq!(RequestHead::parse("GET", "http://[::1]/").unwrap().server().to_string(), "http://[::1]");
+    }
+
+    #[test]
+    fn a_refusal_names_no_password() {
+        for url in
+            ["ftp://ada:s3cret@api.example.com/", "https://ada:s3cret@api example.com/", "ada:s3cret@a/b"]
+        {
+            let Err(said) = RequestHead::parse("GET", url) else { panic!("{url}") };
+            assert!(!said.to_string().contains("s3cret"), "{said}");
+        }
+    }
+}

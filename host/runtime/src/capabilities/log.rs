@@ -1,0 +1,64 @@
+//! `gtm:plugin/log`: lines in the host's log, under the plugin's name and beside the id of the op in hand.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::log::{self, Host, Level};
+use crate::call::cut;
+use crate::state::InstanceState;
+
+/// Always granted.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
+}
+
+impl Host for InstanceState {
+    fn log(&mut self, level: Level, message: String) {
+        if !message.is_empty() {
+            self.write_log(level, &indented(&cut(&message)));
+        }
+    }
+}
+
+/// A message of several lines, such as a stack trace, is one event. Its lines after the first are indented, so that a plugin's
+/// cannot look like one of the host's.
+fn indented(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join("\n    ")
+}
+
+impl InstanceState {
+    /// Writes what the plugin printed in the call that is over.
+    pub(crate) fn log_output(&self) {
+        for line in self.output.take().lines().filter(|line| !line.trim().is_empty()) {
+            self.write_log(Level::Info, line);
+        }
+    }
+
+    fn write_log(&self, level: Level, message: &str) {
+        let plugin = &*self.setup.name;
+        if !self.shared.may_log(plugin, &self.setup.limits, message.len()) {
+            return;
+        }
+        let op = (!self.op.is_empty()).then_some(self.op.as_str());
+        match level {
+            Level::Trace => tracing::trace!(target: "plugin", plugin, op, "{message}"),
+            Level::Debug => tracing::debug!(target: "plugin", plugin, op, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, op, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, op, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, op, "{message}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_line_of_a_message_is_at_the_margin() {
+        assert_eq!(indented("one line"), "one line");
+        assert_eq!(
+            indented("KeyError: 'email'\r\n  File \"a.py\"\n2026-01-01T00:00:00Z ERROR fake\n"),
+            "KeyError: 'email'\n      File \"a.py\"\n    2026-01-01T00:00:00Z ERROR fake"
+        );
+    }
+}

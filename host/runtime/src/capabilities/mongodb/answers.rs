@@ -1,0 +1,147 @@
+//! What a server answers to a write, and what an error of the driver means to a plugin.
+
+use bson::{Bson, Document, RawDocument, doc};
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_code_that_passes, sentence};
+use mongodb::error::{Error as DriverError, ErrorKind};
+
+use crate::bindings::mongodb::{Error, UpdateResult};
+
+const DUPLICATE_KEY: i32 = 11000;
+/// The host's user or password is not that of the cluster: AuthenticationFailed, AtlasError.
+const LOGIN: [i32; 2] = [18, 8000];
+/// Codes of failures of a plugin's own reads and writes that pass, beside those of any read: LockTimeout, MaxTimeMSExpired,
+/// WriteConcernFailed, WriteConflict, ConflictingOperationInProgress, NetworkInterfaceExceededTimeLimit, SnapshotUnavailable,
+/// LockBusy, ObjectIsBusy, TemporarilyUnavailable, IngressRequestRateLimitExceeded, OutOfDiskSpace.
+const PASSING: [i32; 12] = [24, 50, 64, 112, 117, 202, 246, 46, 314, 365, 462, 14031];
+
+/// What an error of the driver means to a plugin.
+pub(super) fn error(error: &DriverError) -> Error {
+    let reason = sentence(error);
+    match (command_code(error), &*error.kind) {
+        (Some(code), _) if !PASSING.contains(&code) && is_marked_as_passing(error) => {
+            Error::Unavailable(reason)
+        }
+        (Some(code), _) => of_code(code, reason),
+        // What the driver itself finds wrong with what it is given.
+        (None, ErrorKind::InvalidArgument { .. } | ErrorKind::IncompatibleServer { .. }) => {
+            Error::Rejected(reason)
+        }
+        (None, ErrorKind::Authentication { .. }) => not_allowed(&reason),
+        // No server has refused it.
+        (None, _) => Error::Unavailable(reason),
+    }
+}
+
+/// The server says of some errors that the same may work later.
+fn is_marked_as_passing(error: &DriverError) -> bool {
+    ["RetryableWriteError", "RetryableReadError", "TransientTransactionError", "SystemOverloadedError"]
+        .iter()
+        .any(|label| error.contains_label(label))
+}
+
+fn not_allowed(reason: &str) -> Error {
+    Error::NotGranted(format!("gtm-host's own user may not do that on the cluster: {reason}"))
+}
+
+fn of_code(code: i32, reason: String) -> Error {
+    match code {
+        DUPLICATE_KEY => Error::DuplicateKey(reason),
+        UNAUTHORIZED => not_allowed(&reason),
+        code if LOGIN.contains(&code) => not_allowed(&reason),
+        code if PASSING.contains(&code) || is_code_that_passes(code) => Error::Unavailable(reason),
+        _ => Error::Rejected(reason),
+    }
+}
+
+/// The first error in the answer to a write, which is no error of the command.
+pub(super) fn check(answer: &Document) -> Result<(), Error> {
+    let one = match (answer.get("writeErrors"), answer.get("writeConcernError")) {
+        (Some(Bson::Array(errors)), _) => errors.first().and_then(Bson::as_document),
+        (_, Some(Bson::Document(error))) => Some(error),
+        _ => None,
+    };
+    let Some(one) = one else { return Ok(()) };
+    let reason = one.get_str("errmsg").unwrap_or("the server gives no reason").to_owned();
+    // Written, but not yet by a majority.
+    if !answer.contains_key("writeErrors") {
+        return Err(Error::Unavailable(reason));
+    }
+    let code = one.get("code").and_then(number).and_then(|code| i32::try_from(code).ok());
+    Err(of_code(code.unwrap_or_default(), reason))
+}
+
+/// What became of an update.
+pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
+    let count = |name| answer.get(name).and_then(number).unwrap_or_default();
+    let upserted = match answer.get_array("upserted").ok().and_then(|all| all.first()) {
+        Some(Bson::Document(one)) => {
+            let id = one.get("_id").cloned().unwrap_or(Bson::Null);
+            let document = bson::serialize_to_vec(&doc! { "_id": id });
+            Some(document.map_err(|error| Error::Rejected(error.to_string()))?)
+        }
+        _ => None,
+    };
+    let inserted = u64::from(upserted.is_some());
+    Ok(UpdateResult {
+        // The server counts what it inserted among what it found.
+        matched: count("n").saturating_sub(inserted),
+        modified: count("nModified"),
+        upserted,
+    })
+}
+
+/// How many were deleted.
+pub(super) fn deleted(answer: &Document) -> u64 {
+    answer.get("n").and_then(number).unwrap_or_default()
+}
+
+fn number(value: &Bson) -> Option<u64> {
+    match value {
+        Bson::Int32(number) => u64::try_from(*number).ok(),
+        Bson::Int64(number) => u64::try_from(*number).ok(),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        Bson::Double(number) => Some(*number as u64),
+        _ => None,
+    }
+}
+
+/// The bytes of a plugin as a document.
+pub(super) fn parse(bytes: &[u8]) -> Result<&RawDocument, Error> {
+    RawDocument::from_bytes(bytes).map_err(|error| Error::Invalid(format!("no BSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_an_answer_is_one() {
+        assert!(check(&doc! { "n": 1, "ok": 1 }).is_ok());
+        let duplicate =
+            doc! { "ok": 1, "writeErrors": [ { "index": 0, "code": 11000, "errmsg": "E11000" } ] };
+        assert!(matches!(check(&duplicate), Err(Error::DuplicateKey(_))));
+        let refused = doc! { "ok": 1, "writeErrors": [ { "code": 121, "errmsg": "no" } ] };
+        assert!(matches!(check(&refused), Err(Error::Rejected(said)) if said == "no"));
+        for code in [13436, 11601, 43, 24, 365] {
+            let passing = doc! { "ok": 1, "writeErrors": [ { "code": code, "errmsg": "later" } ] };
+            assert!(matches!(check(&passing), Err(Error::Unavailable(_))), "{code}");
+        }
+        for code in [13, 18] {
+            let refused = doc! { "ok": 1, "writeErrors": [ { "code": code, "errmsg": "no" } ] };
+            assert!(matches!(check(&refused), Err(Error::NotGranted(_))), "{code}");
+        }
+        let unsure = doc! { "ok": 1, "n": 1, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
+        assert!(matches!(check(&unsure), Err(Error::Unavailable(_))));
+    }
+
+    #[test]
+    fn what_was_inserted_did_not_match() {
+        let answer = doc! { "n": 1, "nModified": 0, "upserted": [ { "index": 0, "_id": 7 } ] };
+        let UpdateResult { matched, modified, upserted } = updated(&answer).unwrap();
+        assert_eq!((matched, modified), (0, 0));
+        assert_eq!(upserted.unwrap(), bson::serialize_to_vec(&doc! { "_id": 7 }).unwrap());
+        let UpdateResult { matched, modified, upserted } =
+            updated(&doc! { "n": 2_i64, "nModified": 1.0 }).unwrap();
+        assert_eq!((matched, modified, upserted), (2, 1, None));
+    }
+}

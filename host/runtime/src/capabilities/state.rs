@@ -1,0 +1,144 @@
+//! `gtm:plugin/state`: what a plugin keeps, in the store of the checkpoints.
+
+use gtm_store::{StateKey, Store, StoreError, StoreFull, StoredTotal};
+use serde_json::json;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::state::{self, Error, Host};
+use crate::state::{InstanceState, timed};
+
+/// Bytes of a key.
+const KEY: usize = 512;
+/// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
+const VALUE: usize = 1 << 20;
+
+/// What a plugin hears that may keep values, where there is nothing to keep them in.
+const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
+
+/// For `handle`.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    state::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
+}
+
+impl InstanceState {
+    fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
+        if !self.setup.grants.state {
+            let reason = self.not_granted("state", "state", "state = true", None);
+            return Err(Error::NotGranted(reason));
+        }
+        if key.is_empty() || key.len() > KEY {
+            return Err(Error::Invalid(format!("a key has 1 to {KEY} bytes, and this one {}", key.len())));
+        }
+        if let Some(value) = value.filter(|value| value.len() > VALUE) {
+            return Err(Error::Invalid(format!(
+                "a value has at most {VALUE} bytes, and this one {}",
+                value.len()
+            )));
+        }
+        let (store, pipeline) = match &self.shared.services.store {
+            Some((store, pipeline)) => (store.clone(), pipeline.to_string()),
+            None => (Store::none(), String::new()),
+        };
+        match store.keeps() || self.recorder().is_some() {
+            true => {
+                let plugin = self.setup.name.to_string();
+                Ok((store, StateKey { pipeline, plugin, key: key.to_owned() }))
+            }
+            false => Err(Error::NotGranted(self.notes.blocked(NO_STORE.to_owned(), None))),
+        }
+    }
+
+    /// Makes sure that a value has room beside what the plugin keeps, but for what it replaces.
+    async fn make_room(&mut self, store: &Store, of: &StateKey, value: &[u8]) -> Result<(), Error> {
+        let limits = &self.setup.limits;
+        let most = StoredTotal { entries: limits.state_keys, bytes: limits.state_bytes };
+        let bytes = |value: &[u8]| u64::try_from(of.key.len() + value.len()).unwrap_or(u64::MAX);
+        let room = self.shared.room.clone();
+        let count = store.state_kept(&of.pipeline, &of.plugin);
+        let asked = async {
+            match room.take(most, bytes(value), count).await {
+                Ok(()) => Ok(None),
+                Err(StoreFull::Store(error)) => Err(error),
+                Err(StoreFull::Full(kept)) => {
+                    let replaced = store.state(of).await?.map(|replaced| bytes(&replaced));
+                    let fits = replaced.is_some_and(|replaced| {
+                        bytes(value) <= replaced || kept.without(replaced).has_room(most, bytes(value))
+                    });
+                    // One of the same size changes no count.
+                    if fits && replaced != Some(bytes(value)) {
+                        room.forget().await;
+                    }
+                    Ok((!fits).then_some(kept))
+                }
+            }
+        };
+        let Some(kept) = self.ask(asked).await? else { return Ok(()) };
+        Err(Error::Unavailable(format!(
+            "the plugin {} keeps as much state as it may: {kept}. help: delete keys, or raise limits.state_keys or \
+             limits.state_bytes under [plugins.{}]",
+            of.plugin, of.plugin
+        )))
+    }
+
+    async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+        let answer = timed(&self.setup, "the store", asked).await.map_err(Error::Unavailable)?;
+        answer.map_err(|error| match &error {
+            // A value that the store does not take, as it is.
+            StoreError::Unstorable { .. } => Error::Invalid(error.to_string()),
+            error if error.may_pass() => Error::Unavailable(error.to_string()),
+            // A right, a directory or a file that is not as it must be.
+            error => Error::NotGranted(self.notes.blocked(error.to_string(), None)),
+        })
+    }
+}
+
+impl Host for InstanceState {
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
+        let (store, key) = self.kept(&key, None)?;
+        let value = self.ask(store.state(&key)).await?;
+        let charge = self.budget.charge(value.as_ref().map_or(0, Vec::len));
+        charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
+        Ok(value)
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        let (store, of) = self.kept(&key, Some(&value))?;
+        if self.record("state", || json!({ "set": key, "bytes": value.len() })) {
+            self.notes.made_up();
+            return Ok(());
+        }
+        self.make_room(&store, &of, &value).await?;
+        self.ask(store.set_state(&of, Some(&value))).await
+    }
+
+    async fn delete(&mut self, key: String) -> Result<(), Error> {
+        let (store, of) = self.kept(&key, None)?;
+        if self.record("state", || json!({ "delete": key })) {
+            self.notes.made_up();
+            return Ok(());
+        }
+        self.ask(store.set_state(&of, None)).await?;
+        self.shared.room.forget().await;
+        Ok(())
+    }
+
+    async fn compare_and_swap(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let (store, of) = self.kept(&key, Some(&value))?;
+        if self.recorder().is_some() {
+            let is_expected = self.ask(store.state(&of)).await? == expected;
+            self.record(
+                "state",
+                || json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_expected }),
+            );
+            self.notes.made_up();
+            return Ok(is_expected);
+        }
+        self.make_room(&store, &of, &value).await?;
+        self.ask(store.swap_state(&of, expected.as_deref(), &value)).await
+    }
+}

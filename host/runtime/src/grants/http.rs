@@ -1,0 +1,401 @@
+//! Servers that a plugin may send requests to.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use super::path::PathPattern;
+use crate::secret::{Secret, server};
+
+/// A server that a plugin may send requests to, or several of one domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpGrant {
+    /// None: https only.
+    scheme: Option<Scheme>,
+    host: HostPattern,
+    /// None: that of the scheme.
+    port: Option<u16>,
+    /// Whether its addresses may be of a private network, of this machine, or of this link. They may in any case where the
+    /// grant names the address itself, or `localhost`.
+    pub private: bool,
+    /// The methods of requests. None: all.
+    pub methods: Vec<Method>,
+    /// The paths of requests. None: all.
+    pub paths: Vec<PathPattern>,
+    /// What the host adds to each request, and the plugin does not see.
+    pub headers: Vec<(HeaderName, Secret)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum HostPattern {
+    /// By any scheme and port, too. There is no way to write it.
+    Anything,
+    /// `*`
+    Any,
+    /// `*.example.com`: everything that ends so.
+    In(String),
+    Name(String),
+    Address(IpAddr),
+}
+
+/// It names no server.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "\"{shown}\" names no server: a grant of http is like api.example.com (by https), http://localhost:8983, https://*.example.com:8443, \
+     or * for every public server, without user and password; with methods before it and a path after it, only these: \
+     GET,POST https://api.example.com/orders/*",
+    shown = server(.0)
+)]
+pub struct NoHttpGrant(String);
+
+impl FromStr for HttpGrant {
+    type Err = NoHttpGrant;
+
+    fn from_str(text: &str) -> Result<Self, NoHttpGrant> {
+        Self::parse(text).ok_or_else(|| NoHttpGrant(text.to_owned()))
+    }
+}
+
+impl HttpGrant {
+    /// Every server there may be.
+    pub(super) fn anything() -> Self {
+        Self {
+            scheme: None,
+            host: HostPattern::Anything,
+            port: None,
+            private: true,
+            methods: Vec::new(),
+            paths: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (methods, text) = match text.split_once(' ') {
+            Some((methods, text)) => (methods.split(',').map(method).collect::<Option<_>>()?, text),
+            None => (Vec::new(), text),
+        };
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("https", rest)) => (Some(Scheme::HTTPS), rest),
+            Some(("http", rest)) => (Some(Scheme::HTTP), rest),
+            Some(_) => return None,
+            None => (None, text),
+        };
+        let (rest, paths) = match rest.split_once('/') {
+            None | Some((_, "")) => (rest.strip_suffix('/').unwrap_or(rest), Vec::new()),
+            Some((rest, path)) => (rest, vec![PathPattern::new(&format!("/{path}")).ok()?]),
+        };
+        let authority: http::uri::Authority = match rest.strip_prefix('*') {
+            // A star is no sign of a host.
+            Some(rest) => format!("star{rest}").parse().ok()?,
+            None => rest.parse().ok()?,
+        };
+        if authority.as_str().contains('@') || authority.host().contains('*') {
+            return None;
+        }
+        let host = canonical(authority.host());
+        // The library takes brackets, dots and other characters anywhere.
+        if address(&host).is_none() && !is_name(&host) {
+            return None;
+        }
+        let host = match rest.strip_prefix('*').map(|_| host.strip_prefix("star").unwrap_or_default()) {
+            Some("") => HostPattern::Any,
+            Some(domain) => HostPattern::In(
+                domain
+                    .strip_prefix('.')
+                    .filter(|domain| !domain.is_empty())
+                    .map(|domain| format!(".{domain}"))?,
+            ),
+            None => match address(&host) {
+                Some(address) => HostPattern::Address(address),
+                None => HostPattern::Name(host),
+            },
+        };
+        let port = authority.port_u16();
+        // A port that is none is not passed over.
+        if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+            return None;
+        }
+        Some(Self { scheme, host, port, private: false, methods, paths, headers: Vec::new() })
+    }
+
+    /// Whether a request to this URI by this method is granted.
+    pub(crate) fn covers(&self, method: &Method, uri: &Uri) -> bool {
+        let is_method = self.methods.is_empty() || self.methods.contains(method);
+        let is_path = self.paths.is_empty() || self.paths.iter().any(|path| path.is_match(uri.path()));
+        is_method && is_path && self.covers_server(uri)
+    }
+
+    /// Whether some request to the server of this URI may be granted.
+    pub(crate) fn covers_server(&self, uri: &Uri) -> bool {
+        if self.host == HostPattern::Anything {
+            return true;
+        }
+        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTPS);
+        let is_by_scheme = *self.scheme.as_ref().unwrap_or(&Scheme::HTTPS) == scheme;
+        let usual = if scheme == Scheme::HTTP { 80 } else { 443 };
+        let is_port = uri.port_u16().unwrap_or(usual) == self.port.unwrap_or(usual);
+        is_by_scheme && is_port && uri.host().is_some_and(|host| self.names(host))
+    }
+
+    fn names(&self, host: &str) -> bool {
+        let host = canonical(host);
+        match &self.host {
+            HostPattern::Anything | HostPattern::Any => true,
+            HostPattern::In(domain) => host.ends_with(domain.as_str()),
+            HostPattern::Name(name) => *name == host,
+            HostPattern::Address(granted) => address(&host) == Some(*granted),
+        }
+    }
+
+    /// Whether the host may be at an address that is not public.
+    pub(crate) fn allows_private(&self) -> bool {
+        self.private
+            || match &self.host {
+                HostPattern::Address(_) => true,
+                HostPattern::Name(name) => name == "localhost",
+                HostPattern::Anything | HostPattern::Any | HostPattern::In(_) => false,
+            }
+    }
+}
+
+/// A method, as it is registered: in upper case.
+fn method(name: &str) -> Option<Method> {
+    let is_usual = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    name.parse().ok().filter(|_| is_usual)
+}
+
+/// A host's name as it is compared: in small letters, without the dot of the root.
+fn canonical(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// The address that a host of a URI is, if it is one in the usual form. IPv6 stands in brackets there.
+pub(crate) fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// Whether this is a name of a server: labels of letters, digits, hyphens and underscores.
+fn is_name(host: &str) -> bool {
+    let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label))
+}
+
+impl fmt::Display for HttpGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme.as_ref().unwrap_or(&Scheme::HTTPS))?;
+        match &self.host {
+            HostPattern::Anything | HostPattern::Any => f.write_str("*")?,
+            HostPattern::In(domain) => write!(f, "*{domain}")?,
+            HostPattern::Name(name) => f.write_str(name)?,
+            HostPattern::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            HostPattern::Address(address) => write!(f, "{address}")?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        if !self.methods.is_empty() {
+            let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+            write!(f, " (only {})", methods.join(", "))?;
+        }
+        if !self.paths.is_empty() {
+            let paths: Vec<_> = self.paths.iter().map(ToString::to_string).collect();
+            write!(f, " (only at {})", paths.join(", "))?;
+        }
+        if self.private {
+            f.write_str(" (private addresses too)")?;
+        }
+        if !self.headers.is_empty() {
+            let names: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+            write!(f, " (with {})", names.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text, or a table with the text as its `url`.
+impl<'de> Deserialize<'de> for HttpGrant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct HttpGrantTable {
+            url: String,
+            #[serde(default)]
+            private: bool,
+            methods: Option<Vec<String>>,
+            paths: Option<Vec<PathPattern>>,
+            #[serde(default)]
+            headers: std::collections::BTreeMap<String, Secret>,
+        }
+
+        struct TextOrTable;
+
+        impl<'de> Visitor<'de> for TextOrTable {
+            type Value = HttpGrant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a server like \"https://api.example.com\", or a table with its url, methods, paths, private and headers",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<HttpGrant, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpGrant, A::Error> {
+                let HttpGrantTable { url, private, methods, paths, headers } =
+                    HttpGrantTable::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let mut grant: HttpGrant = url.parse().map_err(de::Error::custom)?;
+                if methods.as_ref().is_some_and(Vec::is_empty) || paths.as_ref().is_some_and(Vec::is_empty) {
+                    return Err(de::Error::custom(
+                        "methods and paths name at least one each; without them, all methods or all paths are granted",
+                    ));
+                }
+                if !grant.paths.is_empty() && paths.is_some() {
+                    return Err(de::Error::custom(
+                        "the paths are in url and in paths: name them in one of the two",
+                    ));
+                }
+                for name in methods.into_iter().flatten() {
+                    let invalid = || {
+                        de::Error::custom(format!(
+                            "\"{name}\" is not a method: write it in upper case, like GET"
+                        ))
+                    };
+                    grant.methods.push(method(&name).ok_or_else(invalid)?);
+                }
+                grant.paths.extend(paths.into_iter().flatten());
+                let header = |(name, value): (String, Secret)| {
+                    let name = name
+                        .parse::<HeaderName>()
+                        .map_err(|_| de::Error::custom(format!("\"{name}\" is no name of a header")))?;
+                    if let Secret::Value(value) = &value
+                        && HeaderValue::from_str(value).is_err()
+                    {
+                        return Err(de::Error::custom(format!("the value of {name} is none of a header")));
+                    }
+                    Ok((name, value))
+                };
+                let headers = headers.into_iter().map(header).collect::<Result<_, A::Error>>()?;
+                Ok(HttpGrant { private, headers, ..grant })
+            }
+        }
+
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(grant: &str, uri: &str) -> bool {
+        grant.parse::<HttpGrant>().unwrap().covers(&Method::GET, &uri.parse().unwrap())
+    }
+
+    #[test]
+    fn scheme_host_and_port_are_to_fit() {
+        assert!(covers("api.example.com", "https://API.example.com./orders?x=1"));
+        assert!(covers("https://api.example.com/", "https://api.example.com:443/"));
+        assert!(covers("http://localhost:8983", "http://localhost:8983/solr"));
+        assert!(covers("https://*.example.com", "https://a.b.example.com/"));
+        assert!(covers("*", "https://anything.example/"));
+        assert!(covers("http://[::1]:80", "http://[::1]/"));
+        assert!(covers("http://127.0.0.1", "http://[::ffff:127.0.0.1]/"), "the same address");
+        for (grant, uri) in [
+            ("api.example.com", "http://api.example.com/"),
+            ("api.example.com", "https://api.example.com:8443/"),
+            ("api.example.com", "https://api.example.com.evil.example/"),
+            ("https://*.example.com", "https://example.com/"),
+            ("https://*.example.com", "https://badexample.com/"),
+            ("http://127.0.0.1", "http://127.0.0.2/"),
+            ("*", "http://anything.example/"),
+        ] {
+            assert!(!covers(grant, uri), "{grant} {uri}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_server_is_refused() {
+        for text in [
+            "",
+            "ftp://a.example",
+            "http://z[::ffff:127.0.0.1]:80",
+            "a b",
+            "user@a.example",
+            "a.*.example",
+            "get https://a.example",
+            "GET, https://a.example",
+            "a.example/path?query",
+            "a.example/a/../b",
+            "*example.com",
+            "a:port",
+            "https://",
+            ".",
+            "*...",
+            "a..example",
+            "(",
+            "http://.:80",
+        ] {
+            let said = text.parse::<HttpGrant>().unwrap_err().to_string();
+            assert!(said.contains("names no server: a grant of http is like"), "{text}: {said}");
+        }
+        let said = "https://ada:s3cret@a.example".parse::<HttpGrant>().unwrap_err().to_string();
+        assert!(
+            said.starts_with("\"https://a.example\" names no server") && said.contains("without user"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn methods_and_paths_restrict_a_grant_however_they_are_written() {
+        let text: HttpGrant = "GET,HEAD https://a.example/orders/*".parse().unwrap();
+        #[derive(Deserialize)]
+        struct HttpGrantRule {
+            http: HttpGrant,
+        }
+        let table: HttpGrantRule = toml::from_str(
+            "http = { url = \"https://a.example\", methods = [\"GET\", \"HEAD\"], paths = [\"/orders/*\"] }",
+        )
+        .unwrap();
+        assert_eq!(text, table.http);
+        assert_eq!(text.to_string(), "https://a.example (only GET, HEAD) (only at /orders/*)");
+        let covers = |method: Method, uri: &str| text.covers(&method, &uri.parse().unwrap());
+        assert!(covers(Method::GET, "https://a.example/orders/1?x=/admin"));
+        for (method, uri) in [
+            (Method::POST, "https://a.example/orders/1"),
+            (Method::GET, "https://a.example/"),
+            (Method::GET, "https://a.example/admin?/orders/1"),
+            (Method::GET, "https://a.example/orders/../admin"),
+            (Method::GET, "https://b.example/orders/1"),
+        ] {
+            assert!(!covers(method, uri), "{uri}");
+        }
+        for odd in [
+            "methods = []",
+            "paths = []",
+            "methods = [\"get\"]",
+            "paths = [\"orders\"]",
+            "path = \"/orders\"",
+        ] {
+            assert!(
+                toml::from_str::<HttpGrantRule>(&format!("http = {{ url = \"a.example\", {odd} }}")).is_err(),
+                "{odd}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_is_named_itself_is_private_without_a_word() {
+        let private = |grant: &str| grant.parse::<HttpGrant>().unwrap().allows_private();
+        assert!(private("http://localhost:1") && private("http://10.0.0.1") && private("http://[::1]"));
+        assert!(!private("*") && !private("http://solr.internal") && !private("http://*.localhost"));
+    }
+}

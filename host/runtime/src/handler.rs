@@ -1,0 +1,276 @@
+//! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gtm_oplog::{Namespace, Op};
+use tokio::sync::watch;
+use wasmtime::{AsContextMut, Store, UpdateDeadline};
+
+use super::bindings::{Failure, Hosted, lower, types};
+use super::call::{CallError, guarded, one_line};
+use super::component::{Plugin, bound_arguments, store};
+use super::handle::PluginHandle;
+use super::obstacle::{MetObstacle, Notes, Obstacle};
+use super::state::{InstanceRole, InstanceState};
+
+/// What a plugin says of an op.
+type HandleOutcome = Result<(), Failure>;
+
+/// Has a plugin handle ops. Makes its instance when first needed, and anew after a failure, where a new version is current,
+/// and when it was used for long.
+pub struct Handler {
+    slot: PluginHandle,
+    versions: watch::Receiver<Plugin>,
+    plugin: Plugin,
+    instance: Option<HandlerInstance>,
+    /// It has had an instance.
+    begun: bool,
+    id: String,
+    notes: Notes,
+}
+
+struct HandlerInstance {
+    store: Store<InstanceState>,
+    exports: Hosted,
+    instance: wasmtime::component::Instance,
+    calls: u32,
+}
+
+impl Handler {
+    /// For a plugin.
+    pub fn new(slot: &PluginHandle) -> Self {
+        let mut versions = slot.versions();
+        let plugin = versions.borrow_and_update().clone();
+        Self {
+            slot: slot.clone(),
+            versions,
+            plugin,
+            instance: None,
+            begun: false,
+            id: String::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// The version that was called last.
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Bytes of linear memory that its instance has taken. 0: there is none now.
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
+    }
+
+    /// What the last call met.
+    pub fn met(&self) -> MetObstacle {
+        let shared = self.slot.shared();
+        let mut met = self.notes.met(&shared.handled);
+        // What the plugin gets round by itself is not why a call failed.
+        met.obstacle.take_if(|obstacle| shared.gets_round(&obstacle.reason));
+        met.is_dry = shared.services.recorder.is_some();
+        met
+    }
+
+    /// Waits until another version is current than the one that was called last. Other settings make another version.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut versions = self.versions.clone();
+        async move {
+            if versions.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Whether the version that is called next takes several ops at once.
+    pub fn handles_batches(&mut self) -> bool {
+        self.take_up_version();
+        self.plugin.handles_batches()
+    }
+
+    /// Has the plugin handle this op, and gives back what it says of it.
+    ///
+    /// # Errors
+    /// The plugin trapped, or went beyond a limit.
+    pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<HandleOutcome, CallError> {
+        self.take_up_version();
+        let taken = self.ready().await;
+        // To start an instance takes a time of its own.
+        let started = Instant::now();
+        let Self { plugin, id, .. } = self;
+        op.write_id(id);
+        let call = async {
+            let mut instance = taken?;
+            begin(&mut instance, id, &op.namespace);
+            let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
+            end(instance, answer, "handle", plugin)
+        };
+        let limit = plugin.limits().handle_timeout;
+        let called = tokio::time::timeout_at(deadline(started, limit), guarded("handle", call)).await;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }));
+        let outcome = self.settle(called, started)?;
+        if outcome.is_ok() {
+            self.handled();
+        }
+        Ok(outcome.map_err(tidy))
+    }
+
+    /// Has the plugin handle these ops at once, each with the number of its attempt, and gives back what it says of each.
+    ///
+    /// # Errors
+    /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
+    pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<HandleOutcome>, CallError> {
+        const CALL: &str = "handle-batch";
+        self.take_up_version();
+        let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
+        let taken = self.ready().await;
+        let started = Instant::now();
+        let Self { plugin, .. } = self;
+        let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
+        let lowered: Vec<_> =
+            ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
+        let first_id = ids.first().map_or("", String::as_str);
+        let call = async {
+            let mut instance = taken?;
+            begin(&mut instance, first_id, &first.namespace);
+            let HandlerInstance { store, instance: exports, .. } = &mut instance;
+            let function =
+                exports.get_typed_func::<(&[types::Op<'_>],), (Vec<HandleOutcome>,)>(&mut *store, CALL);
+            let answer = match function {
+                Ok(function) => function.call_async(&mut *store, (&lowered,)).await,
+                Err(error) => Err(error),
+            };
+            end(instance, answer, CALL, plugin)
+        };
+        let limit = plugin.limits().handle_timeout;
+        let called = tokio::time::timeout_at(deadline(started, limit), guarded(CALL, call)).await;
+        let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
+        let (outcomes,) = self.settle(called, started)?;
+        if outcomes.len() != ops.len() {
+            let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
+            return Err(CallError::Trapped { call: CALL, reason });
+        }
+        if outcomes.iter().all(Result::is_ok) {
+            self.handled();
+        }
+        Ok(outcomes.into_iter().map(|outcome| outcome.map_err(tidy)).collect())
+    }
+
+    /// The plugin handled what it was given. Where something was in its way, it got round it by itself, which is said once.
+    fn handled(&self) {
+        let shared = self.slot.shared();
+        match self.met().obstacle {
+            None => self.notes.count(&shared.handled),
+            Some(Obstacle { reason, .. })
+                if shared.is_new(&reason)
+                    && shared.may_log(self.plugin.name(), &self.plugin.limits(), reason.len()) =>
+            {
+                tracing::warn!(
+                    plugin = self.plugin.name(),
+                    op = self.id,
+                    "{reason} (the op was handled without it)"
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn take_up_version(&mut self) {
+        if self.versions.has_changed().unwrap_or(false) {
+            self.plugin = self.versions.borrow_and_update().clone();
+            self.instance = None;
+        }
+    }
+
+    /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
+    async fn ready(&mut self) -> Result<HandlerInstance, CallError> {
+        self.notes.clear();
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        if std::mem::replace(&mut self.begun, true) {
+            self.slot.shared().usage.restarted();
+        }
+        let Self { slot, plugin, notes, .. } = self;
+        let limit = plugin.limits().handle_timeout;
+        let make = async || {
+            let started = guarded("handle", start(slot, plugin, notes));
+            let started = tokio::time::timeout_at(deadline(Instant::now(), limit), started).await;
+            started.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }))
+        };
+        slot.shared().make_instance(plugin.name(), make).await
+    }
+
+    /// Keeps the instance for the next call, where it is good for one.
+    fn settle<T>(
+        &mut self,
+        called: Result<(T, HandlerInstance), CallError>,
+        started: Instant,
+    ) -> Result<T, CallError> {
+        self.slot.shared().usage.handle.record(started.elapsed());
+        self.slot.judge(&self.plugin, called.as_ref().err());
+        let (answer, instance) = called?;
+        let is_used_up =
+            instance.calls >= self.plugin.limits().recycle_calls || instance.store.data().quota.has_grown();
+        self.instance = (!is_used_up).then_some(instance);
+        Ok(answer)
+    }
+}
+
+/// When a call that started then has had its time. The clock is read once for this and for how long it took.
+pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    tokio::time::Instant::from_std(started) + limit.min(FAR)
+}
+
+/// Gets ready for a call with the op of this id.
+fn begin(instance: &mut HandlerInstance, op: &str, namespace: &Arc<Namespace>) {
+    instance.calls += 1;
+    instance.store.data_mut().begin(op, namespace);
+    bound_arguments(&mut instance.store.as_context_mut());
+}
+
+fn end<T>(
+    instance: HandlerInstance,
+    answer: wasmtime::Result<T>,
+    call: &'static str,
+    plugin: &Plugin,
+) -> Result<(T, HandlerInstance), CallError> {
+    let state = instance.store.data();
+    let answer = answer.map_err(|error| CallError::new(call, &error, state, plugin.limits().handle_timeout));
+    state.log_output();
+    Ok((answer?, instance))
+}
+
+/// A reason is logged by the host, as one line.
+fn tidy(failure: Failure) -> Failure {
+    match failure {
+        Failure::Retry(reason) => Failure::Retry(one_line(&reason)),
+        Failure::Reject(reason) => Failure::Reject(one_line(&reason)),
+    }
+}
+
+async fn start(slot: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
+    let places = plugin.take_places("handle")?;
+    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), InstanceRole::Handler)?;
+    store.data_mut().selection = Some(plugin.shared_selection());
+    store.data_mut().note_in(notes);
+    store.data_mut().places = Some(places);
+    // Each tick, let the time-out and the other work on this thread have their turn; and, by tokio's way to yield, what has come
+    // over the network, which a thread that always has something to do would look at every 61 turns only.
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    store.set_epoch_deadline(1);
+    let started = async {
+        let instance = plugin.handler.instance_pre().instantiate_async(&mut store).await?;
+        let exports = Hosted::new(&mut store, &instance)?;
+        Ok((instance, exports))
+    };
+    match started.await {
+        Ok((instance, exports)) => {
+            store.data_mut().quota.started();
+            Ok(HandlerInstance { store, exports, instance, calls: 0 })
+        }
+        Err(error) => Err(CallError::new("handle", &error, store.data(), plugin.limits().handle_timeout)),
+    }
+}

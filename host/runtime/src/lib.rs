@@ -1,0 +1,72 @@
+//! What runs ops: WebAssembly components in a sandbox.
+//!
+//! [`Engine`] is shared by all plugins. [`Plugin::load`] checks a component against the contract
+//! (`wit/`) and says in one sentence what is wrong with it. A [`PluginHandle`] holds the version that is current, and what the host
+//! has for it. A [`Filter`] and a [`Handler`] call it: each has an instance of its own, limited in memory and time, that can do
+//! what is granted ([`Grants`]) and is thrown away after a failure. Nothing here knows where ops come from or what becomes of
+//! one that fails.
+
+pub mod audit;
+mod bindings;
+mod budget;
+mod call;
+mod capabilities;
+mod clock;
+mod compiled;
+mod component;
+mod contract;
+mod digest;
+mod engine;
+mod features;
+mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
+mod gaps;
+mod grants;
+mod handle;
+mod handler;
+mod limits;
+mod linker;
+mod listening;
+mod load_error;
+mod metrics;
+mod obstacle;
+mod output;
+mod pool;
+pub mod secret;
+mod services;
+mod setup;
+mod stamp;
+mod state;
+mod swap_from;
+mod throttle;
+mod usage;
+
+pub use audit::Actor;
+pub use bindings::{Failure, OperationType as ContractOperationType};
+pub use call::CallError;
+pub use capabilities::mail::{Mailer, MailerError};
+pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
+pub use component::Plugin;
+pub use digest::{ComponentDigest, NoDigest};
+pub use engine::{Engine, EngineError};
+pub use features::unsupported;
+pub use filter::Filter;
+pub use gaps::MissingGrant;
+pub use grants::{
+    AddressPattern, DirGrant, Grant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant,
+    NoAddressPattern, NoHttpGrant, NoPathPattern, PathPattern,
+};
+pub use handle::{PluginHandle, SwapError};
+pub use handler::Handler;
+pub use limits::Limits;
+pub use listening::Listening;
+pub use load_error::{LoadError, SetupError};
+pub use metrics::{Histogram, PluginMetrics};
+pub use obstacle::{MetObstacle, Obstacle};
+pub use pool::{PoolFull, places};
+pub use secret::Secret;
+pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
+pub use setup::PluginSetup;
+pub use swap_from::SwapFrom;
+pub use usage::{SentCounts, TrapCounts, UsageStatus};

@@ -1,0 +1,237 @@
+//! Places for the instances of all plugins: their memories and tables, which wasmtime reserves once, as many as the host's plugins
+//! need when it starts.
+//!
+//! Each plugin reserves what all its instances need at the same time, so that none takes the place of another. A plugin that needs
+//! more than is left does not run. Whoever reserves nothing waits until there is room. Instances by which plugins are tried have places
+//! of their own, of which nobody else takes one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use wasmparser::{Parser, Payload};
+use wasmtime::component::Component;
+
+use super::limits::{FILE, INSTANCES};
+
+/// Places beside those of the plugins that are there at the start: for plugins that come later, and versions that need more than those
+/// before them.
+const SPARE: usize = 1000;
+/// Places for an instance by which a plugin is tried, of which there is one at a time: as many as an instance may take.
+pub(super) const TRIAL: usize = INSTANCES;
+/// Places of all plugins at most. At 6 GiB of addresses for each memory, this takes half of what a 64-bit machine has.
+const MOST: usize = 10_000 - TRIAL;
+
+/// The places of an engine. Clones are of the same.
+#[derive(Clone, Debug)]
+pub(super) struct Pool(Arc<Places>);
+
+#[derive(Debug)]
+struct Places {
+    all: usize,
+    reserved: AtomicUsize,
+    /// By instances.
+    taken: AtomicUsize,
+}
+
+/// Places that an instance takes, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pool: Pool,
+    count: usize,
+}
+
+/// Places that are a plugin's own, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pool: Pool,
+    count: usize,
+}
+
+/// There are too few places.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its instances need {needed} places for memories and tables, and {left} of the host's {all} are left. help: {}", help(*all)
+)]
+pub struct PoolFull {
+    needed: usize,
+    left: usize,
+    all: usize,
+}
+
+/// What to do where there are too few of so many places.
+fn help(all: usize) -> &'static str {
+    if all < MOST {
+        "restart the host, which then makes as many as its plugins need, or give plugins fewer lanes"
+    } else {
+        "give plugins fewer lanes, or run some of them in another host: this one has as many places as a host can have"
+    }
+}
+
+/// How many places there are for plugins that are to run: each the file of one, with the number of its lanes.
+pub fn places<'a>(plugins: impl IntoIterator<Item = (&'a Path, usize)>) -> usize {
+    let needed = plugins.into_iter().map(|(path, lanes)| in_file(path).saturating_mul(instances(lanes)));
+    needed.fold(SPARE, usize::saturating_add).min(MOST)
+}
+
+/// Instances that a plugin has at the same time: one that filters, and for each lane one that handles, and one that filters again
+/// where the filter failed.
+pub(super) fn instances(lanes: usize) -> usize {
+    1 + lanes.saturating_mul(2)
+}
+
+/// Places that an instance of a component takes.
+pub(super) fn of(component: &Component) -> usize {
+    component.resources_required().map_or(INSTANCES, |needed| {
+        let count = needed.num_memories.max(needed.num_tables);
+        usize::try_from(count).unwrap_or(INSTANCES).max(1)
+    })
+}
+
+/// The same by the file of one, as it is before there is an engine to load it. What is wrong with it is said when it is loaded.
+fn in_file(path: &Path) -> usize {
+    let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= FILE);
+    let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return 1 };
+    let (mut memories, mut tables) = (0_u32, 0_u32);
+    for payload in Parser::new(0).parse_all(&bytes).map_while(Result::ok) {
+        match payload {
+            Payload::MemorySection(section) => memories = section.count().saturating_add(memories),
+            Payload::TableSection(section) => tables = section.count().saturating_add(tables),
+            _ => {}
+        }
+    }
+    usize::try_from(memories.max(tables)).unwrap_or(INSTANCES).clamp(1, INSTANCES)
+}
+
+impl Pool {
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Places { all: places, reserved: 0.into(), taken: 0.into() }))
+    }
+
+    /// Takes so many places for an instance. None: so many are not free now.
+    pub(super) fn take(&self, count: usize) -> Option<Taken> {
+        let Places { all, taken, .. } = &*self.0;
+        let more = |taken: usize| taken.checked_add(count).filter(|taken| taken <= all);
+        taken.try_update(Relaxed, Relaxed, more).ok()?;
+        Some(Taken { pool: self.clone(), count })
+    }
+
+    /// Reserves so many places.
+    pub(super) fn reserve(&self, count: usize) -> Result<Reserved, PoolFull> {
+        let mut reserved = Reserved { pool: self.clone(), count: 0 };
+        reserved.resize(count)?;
+        Ok(reserved)
+    }
+}
+
+impl Reserved {
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Makes it so many places. Where there are too few, it stays as it is.
+    pub(super) fn resize(&mut self, count: usize) -> Result<(), PoolFull> {
+        let Places { all, reserved, .. } = &*self.pool.0;
+        let others = |reserved: usize| reserved.saturating_sub(self.count);
+        let changed = reserved.try_update(Relaxed, Relaxed, |reserved| {
+            others(reserved).checked_add(count).filter(|reserved| reserved <= all || count <= self.count)
+        });
+        match changed {
+            Ok(_) => {
+                self.count = count;
+                Ok(())
+            }
+            Err(reserved) => {
+                Err(PoolFull { needed: count, left: all.saturating_sub(others(reserved)), all: *all })
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.pool.0.taken.fetch_sub(self.count, Relaxed);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.pool.0.reserved.fetch_sub(self.count, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_own_places_and_one_that_needs_more_is_told() {
+        let pool = Pool::new(100);
+        let mut one = pool.reserve(60).unwrap();
+        let said = pool.reserve(41).unwrap_err().to_string();
+        assert!(
+            said.starts_with(
+                "its instances need 41 places for memories and tables, and 40 of the host's 100"
+            ),
+            "{said}"
+        );
+        let other = pool.reserve(40).unwrap();
+        assert!(one.resize(61).is_err());
+        assert_eq!(one.count(), 60);
+        drop(other);
+        one.resize(100).unwrap();
+        one.resize(1).unwrap();
+        pool.reserve(99).unwrap();
+        assert_eq!(pool.reserve(usize::MAX).unwrap_err().left, 99);
+    }
+
+    #[test]
+    fn a_restart_is_advised_where_it_helps() {
+        let said = |all| Pool::new(all).reserve(all + 1).unwrap_err().to_string();
+        assert!(said(MOST - 1).contains("help: restart the host"), "{}", said(MOST - 1));
+        assert!(said(MOST).contains("help: give plugins fewer lanes, or run some of them in another host"));
+    }
+
+    #[test]
+    fn places_of_instances_are_taken_up_to_all() {
+        let pool = Pool::new(3);
+        let two = pool.take(2).unwrap();
+        assert!(pool.take(2).is_none());
+        let _one = pool.take(1).unwrap();
+        assert!(pool.take(1).is_none());
+        drop(two);
+        assert!(pool.take(2).is_some());
+        assert!(pool.take(usize::MAX).is_none());
+    }
+
+    /// Each section says that it has 4,294,967,295 memories or tables.
+    #[test]
+    fn counts_that_a_file_only_claims_are_no_defect() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.wasm");
+        for section in [5, 4] {
+            let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+            for _ in 0..2 {
+                bytes.extend([section, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+            }
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(in_file(&path), INSTANCES, "section {section}");
+        }
+    }
+
+    #[test]
+    fn places_are_counted_in_files_before_there_is_an_engine() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.wasm");
+        let tables = "(table 1 funcref)".repeat(7);
+        std::fs::write(
+            &path,
+            wat::parse_str(format!("(component (core module (memory 1) {tables}))")).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(places([(&*path, 4)]), SPARE + 7 * 9);
+        assert_eq!(places([(Path::new("/nowhere"), 4), (&*path, 1)]), SPARE + 9 + 7 * 3);
+        assert_eq!(places((0..1000).map(|_| (&*path, 4))), MOST);
+    }
+}

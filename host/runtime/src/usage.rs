@@ -1,0 +1,202 @@
+//! What the host counts of a plugin's calls, and of what the plugin reaches by them: over all its instances and versions.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::call::CallError;
+use super::metrics::Histogram;
+
+/// Upper bounds of the buckets of a duration, in nanoseconds: from a call of a filter to a time-out.
+const BOUNDS: [u64; 12] = [
+    2_500,
+    10_000,
+    50_000,
+    250_000,
+    1_000_000,
+    5_000_000,
+    25_000_000,
+    100_000_000,
+    500_000_000,
+    2_500_000_000,
+    10_000_000_000,
+    60_000_000_000,
+];
+
+/// The counts of one plugin. Nothing here takes a lock, as each call counts.
+#[derive(Debug, Default)]
+pub(super) struct PluginUsage {
+    pub(super) filter: Durations,
+    pub(super) handle: Durations,
+    timeouts: AtomicU64,
+    out_of_memory: AtomicU64,
+    trapped: AtomicU64,
+    restarts: AtomicU64,
+    mails: Outcomes,
+    requests: Outcomes,
+    lines_left_out: AtomicU64,
+    bytes_left_out: AtomicU64,
+}
+
+/// How long calls took.
+#[derive(Debug, Default)]
+pub(super) struct Durations {
+    /// One more than bounds, for those that are beyond the last.
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    sent: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What the host counted of a plugin's calls since it began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageStatus {
+    /// How long calls of `filter` took, in seconds: several ops that are asked of together are one call.
+    pub filter_seconds: Histogram,
+    /// How long calls of `handle` took, in seconds: several ops that are handed over together are one call.
+    pub handle_seconds: Histogram,
+    /// Calls that ended an instance.
+    pub traps: TrapCounts,
+    /// Instances that took the place of another: after a trap, for a new version, or after long use.
+    pub instance_restarts: u64,
+    /// E-mails, by whether the mail server took them.
+    pub mails: SentCounts,
+    /// HTTP requests, by whether they were answered.
+    pub requests: SentCounts,
+    /// Lines of the plugin that were not logged, as it logs more than it may.
+    #[serde(default)]
+    pub log_lines_left_out: u64,
+    /// Bytes of these lines.
+    #[serde(default)]
+    pub log_bytes_left_out: u64,
+}
+
+/// Calls that ended an instance, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrapCounts {
+    /// It panicked, or did what WebAssembly does not allow; or the host panicked while it served the call.
+    pub trapped: u64,
+    /// It took too long.
+    pub timed_out: u64,
+    /// It asked for too much memory, its own or the host's.
+    pub out_of_memory: u64,
+}
+
+/// What a plugin sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentCounts {
+    /// It arrived.
+    pub sent: u64,
+    /// It did not.
+    pub failed: u64,
+}
+
+impl PluginUsage {
+    /// A call failed, and its instance is gone.
+    pub(super) fn trapped(&self, error: &CallError) {
+        let count = match error {
+            CallError::TimedOut { .. } => &self.timeouts,
+            CallError::OutOfMemory { .. } | CallError::OutOfHostMemory { .. } => &self.out_of_memory,
+            CallError::Busy { .. } => return,
+            CallError::Trapped { .. } | CallError::Defect { .. } => &self.trapped,
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// An instance took the place of another.
+    pub(super) fn restarted(&self) {
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
+    /// The mail server was given a message, and took it or did not.
+    pub(super) fn mail(&self, sent: bool) {
+        self.mails.count(sent);
+    }
+
+    /// A request was sent, and answered or not.
+    pub(super) fn request(&self, sent: bool) {
+        self.requests.count(sent);
+    }
+
+    /// A line with so many bytes was not logged.
+    pub(super) fn left_out(&self, bytes: u64) {
+        self.lines_left_out.fetch_add(1, Relaxed);
+        self.bytes_left_out.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn status(&self) -> UsageStatus {
+        UsageStatus {
+            filter_seconds: self.filter.status(),
+            handle_seconds: self.handle.status(),
+            traps: TrapCounts {
+                trapped: self.trapped.load(Relaxed),
+                timed_out: self.timeouts.load(Relaxed),
+                out_of_memory: self.out_of_memory.load(Relaxed),
+            },
+            instance_restarts: self.restarts.load(Relaxed),
+            mails: self.mails.status(),
+            requests: self.requests.status(),
+            log_lines_left_out: self.lines_left_out.load(Relaxed),
+            log_bytes_left_out: self.bytes_left_out.load(Relaxed),
+        }
+    }
+}
+
+impl Durations {
+    pub(super) fn record(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let index = BOUNDS.iter().position(|bound| nanos <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get(index) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.nanos.fetch_add(nanos, Relaxed);
+    }
+
+    fn status(&self) -> Histogram {
+        let counts = self.buckets.each_ref().map(|bucket| bucket.load(Relaxed));
+        let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
+        Histogram {
+            sum: seconds(self.nanos.load(Relaxed)),
+            count: counts.iter().sum(),
+            buckets: BOUNDS.into_iter().map(seconds).zip(counts).collect(),
+        }
+    }
+}
+
+impl Outcomes {
+    fn count(&self, sent: bool) {
+        let count = if sent { &self.sent } else { &self.failed };
+        count.fetch_add(1, Relaxed);
+    }
+
+    fn status(&self) -> SentCounts {
+        SentCounts { sent: self.sent.load(Relaxed), failed: self.failed.load(Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counted_in_buckets() {
+        let durations = Durations::default();
+        for nanos in [1, 2_500, 2_501, 999_999, 61_000_000_000] {
+            durations.record(Duration::from_nanos(nanos));
+        }
+        let Histogram { sum, count, buckets } = durations.status();
+        assert_eq!((count, buckets.len()), (5, BOUNDS.len()));
+        assert!((sum - 61.001_005_001).abs() < 1e-9, "{sum}");
+        let counts: Vec<_> = buckets.iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        assert!((buckets[0].0 - 2.5e-6).abs() < 1e-12);
+    }
+}

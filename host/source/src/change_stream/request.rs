@@ -1,0 +1,141 @@
+//! The command that opens a change stream.
+
+use bson::raw::cstr;
+use bson::{Document, RawArrayBuf, RawDocumentBuf, rawdoc};
+use gtm_oplog::StreamStart;
+use mongodb::error::{Error, ErrorKind};
+
+use super::scope::Scope;
+
+/// How a change stream is read.
+#[derive(Clone, Debug, Default)]
+pub struct StreamOptions {
+    /// Stages that the server runs on each event, so that not all are sent. They must leave the fields of an
+    /// event as they are.
+    pub pipeline: Vec<Document>,
+}
+
+/// What opens the stream, but for the place.
+pub(super) struct ChangeStreamRequest {
+    scope: Scope,
+    stages: Vec<RawDocumentBuf>,
+    /// The events that came with 6.0 (`create`, `createIndexes`, …), and documents before the change.
+    expanded: bool,
+    /// Events over 16 MB in fragments: from 6.0.9 and 7.0 on.
+    split: bool,
+}
+
+impl ChangeStreamRequest {
+    /// Asks for all that a server may know.
+    ///
+    /// # Errors
+    /// A stage cannot be written as BSON.
+    pub(super) fn new(scope: Scope, options: StreamOptions) -> bson::error::Result<Self> {
+        let stages = options.pipeline.iter().map(RawDocumentBuf::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { scope, stages, expanded: true, split: true })
+    }
+
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The command. Its first reply is to be empty, so that it comes at once: the server may have to read
+    /// much of its oplog until it finds an event.
+    pub(super) fn command(&self, start: &StreamStart) -> RawDocumentBuf {
+        let mut spec = rawdoc! { "fullDocument": "updateLookup" };
+        if self.expanded {
+            spec.append(cstr!("showExpandedEvents"), true);
+            spec.append(cstr!("fullDocumentBeforeChange"), "whenAvailable");
+        }
+        if self.scope == Scope::Deployment {
+            spec.append(cstr!("allChangesForCluster"), true);
+        }
+        match start {
+            StreamStart::Now => {}
+            StreamStart::At(timestamp) => {
+                spec.append(cstr!("startAtOperationTime"), bson::Timestamp::from(*timestamp));
+            }
+            // Unlike `resumeAfter`, this goes past an invalidate event too.
+            StreamStart::After(token) => spec.append(cstr!("startAfter"), token.as_document()),
+        }
+        let mut pipeline = RawArrayBuf::new();
+        pipeline.push(rawdoc! { "$changeStream": spec });
+        for stage in &self.stages {
+            pipeline.push(&**stage);
+        }
+        if self.split {
+            pipeline.push(rawdoc! { "$changeStreamSplitLargeEvent": {} });
+        }
+        rawdoc! {
+            "aggregate": self.scope.target(),
+            "pipeline": pipeline,
+            "cursor": { "batchSize": 0 },
+            "readConcern": { "level": "majority" },
+        }
+    }
+
+    /// Leaves out what the server says it does not know. False: it is not about that.
+    pub(super) fn lower(&mut self, error: &Error) -> bool {
+        let ErrorKind::Command(error) = &*error.kind else { return false };
+        self.refused(error.code, &error.message)
+    }
+
+    fn refused(&mut self, code: i32, message: &str) -> bool {
+        /// Unrecognized pipeline stage name.
+        const UNKNOWN_STAGE: i32 = 40324;
+        /// Unknown field of a command.
+        const UNKNOWN_FIELD: i32 = 40415;
+        let scope = &self.scope;
+        if self.split && (code == UNKNOWN_STAGE || message.contains("$changeStreamSplitLargeEvent")) {
+            self.split = false;
+            tracing::info!(
+                "this server does not split change events: one over 16 MB will end the stream of {scope}. Servers do from \
+                 6.0.9 and 7.0 on"
+            );
+            return true;
+        }
+        let named =
+            ["showExpandedEvents", "fullDocumentBeforeChange"].iter().any(|name| message.contains(name));
+        if self.expanded && (code == UNKNOWN_FIELD || named) {
+            self.expanded = false;
+            tracing::info!(
+                "this server has no expanded change events: the stream of {scope} comes without create, createIndexes, \
+                 dropIndexes, modify and documents before the change. Servers have them from 6.0 on"
+            );
+            return true;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(request: &ChangeStreamRequest, start: &StreamStart) -> Vec<Document> {
+        let command = Document::try_from(request.command(start)).unwrap();
+        let stages = command.get_array("pipeline").unwrap().iter();
+        stages.map(|stage| stage.as_document().unwrap().clone()).collect()
+    }
+
+    #[test]
+    fn what_a_server_does_not_know_is_left_out() {
+        let own = bson::doc! { "$match": { "operationType": "insert" } };
+        let options = StreamOptions { pipeline: vec![own.clone()] };
+        let mut request = ChangeStreamRequest::new(Scope::Deployment, options).unwrap();
+        let stages = pipeline(&request, &StreamStart::Now);
+        let spec = stages[0].get_document("$changeStream").unwrap();
+        assert!(spec.get_bool("showExpandedEvents").unwrap());
+        assert!(spec.get_bool("allChangesForCluster").unwrap());
+        assert_eq!(stages[1..], [own.clone(), bson::doc! { "$changeStreamSplitLargeEvent": {} }]);
+
+        assert!(!request.refused(189, "PrimarySteppedDown"), "not about that");
+        assert!(request.refused(40324, "Unrecognized pipeline stage name: '$changeStreamSplitLargeEvent'"));
+        assert!(request.refused(40415, "BSON field '$changeStream.showExpandedEvents' is an unknown field."));
+        assert!(!request.refused(40324, "Unrecognized pipeline stage name: '$own'"), "left out already");
+        assert!(!request.refused(40415, "BSON field 'own' is an unknown field."), "left out already");
+        let stages = pipeline(&request, &StreamStart::Now);
+        let spec = bson::doc! { "fullDocument": "updateLookup", "allChangesForCluster": true };
+        assert_eq!(stages, [bson::doc! { "$changeStream": spec }, own]);
+    }
+}

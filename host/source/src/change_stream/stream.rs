@@ -1,0 +1,185 @@
+//! Follows a change stream, and comes back after a failure where it was.
+
+use futures_util::StreamExt;
+use gtm_mongo::wire::{AWAIT, reply, timed_for};
+use gtm_mongo::{Backoff, SourceHealth, Wait};
+use gtm_oplog::{ChangeEventDecoder, Malformed, Op, Reply, ResumeToken, Selection, Skipped, StreamStart};
+use mongodb::Client;
+use mongodb::error::Error;
+use mongodb::raw_batch_cursor::RawBatchCursor;
+
+use super::error::StreamError;
+use super::request::{ChangeStreamRequest, StreamOptions};
+use super::scope::Scope;
+
+/// A reader of a change stream, from a position on, without end.
+pub struct ChangeStream {
+    client: Client,
+    request: ChangeStreamRequest,
+    reader: ChangeEventDecoder,
+    /// Everything up to here was given out.
+    position: StreamStart,
+    cursor: Option<ChangeStreamCursor>,
+    patience: Backoff,
+    /// The last reply was empty, and not the one that opened the cursor, which is empty always.
+    at_end: bool,
+    /// Of the replies since they were last asked for.
+    bytes: usize,
+}
+
+struct ChangeStreamCursor {
+    batches: RawBatchCursor,
+    wait: Wait,
+    /// The reply to the command that opened it has not been read yet. It says nothing of the next one.
+    fresh: bool,
+}
+
+impl ChangeStream {
+    /// Reads what changes in `scope`, from `start` on. The cursor is open when this returns. A server that
+    /// cannot do it now is asked again, without end. Whether the place can still be read, it says at the first
+    /// [`next`](Self::next).
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn open(
+        client: &Client,
+        scope: Scope,
+        selection: Selection,
+        start: StreamStart,
+        options: StreamOptions,
+    ) -> Result<Self, StreamError> {
+        let request =
+            ChangeStreamRequest::new(scope.clone(), options).map_err(|error| StreamError::Refused {
+                scope,
+                position: start.clone(),
+                reason: format!("a stage of its pipeline is not BSON: {error}"),
+            })?;
+        let mut stream = Self {
+            client: client.clone(),
+            request,
+            reader: ChangeEventDecoder::new(selection),
+            position: start,
+            cursor: None,
+            patience: Backoff::default(),
+            at_end: false,
+            bytes: 0,
+        };
+        stream.cursor().await?;
+        Ok(stream)
+    }
+
+    /// The next wanted ops, in the order of the stream; where there are none for about a second, no ops. A
+    /// server that does not answer is waited for, without end. Nothing that was read is lost, or given twice,
+    /// when this is dropped before it is done.
+    ///
+    /// # Errors
+    /// See [`StreamError`]. The stream is of no more use then.
+    pub async fn next(&mut self) -> Result<Vec<Op>, StreamError> {
+        loop {
+            let limit = self.patience.limit();
+            let cursor = self.cursor().await?;
+            let read = async { cursor.batches.next().await.transpose() };
+            let error = match cursor.wait.timed_for(limit, read).await {
+                Ok(Some(batch)) => return self.read(&reply(batch)),
+                Ok(None) => Error::custom("the server has closed its cursor"),
+                Err(error) => error,
+            };
+            self.failed(&error).await?;
+        }
+    }
+
+    /// Everything up to here was given out. It moves on while nothing comes, too. None: the server has not said
+    /// yet where the stream stands.
+    pub fn position(&self) -> Option<ResumeToken> {
+        match &self.position {
+            StreamStart::After(token) => Some(token.clone()),
+            _ => None,
+        }
+    }
+
+    /// From now on, reports there whether the stream can be read.
+    pub fn report_to(&mut self, health: &SourceHealth) {
+        self.patience.report_to(health.reader());
+    }
+
+    /// Whether the last read found nothing: every event that there is was read.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
+    pub fn take_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// How much was skipped, by reason.
+    pub fn into_skipped(self) -> Skipped {
+        self.reader.into_skipped()
+    }
+
+    /// The open cursor, opened where there is none.
+    async fn cursor(&mut self) -> Result<&mut ChangeStreamCursor, StreamError> {
+        loop {
+            match self.cursor.take() {
+                Some(cursor) => return Ok(self.cursor.insert(cursor)),
+                None => match self.aggregate().await {
+                    Ok(batches) => {
+                        self.cursor = Some(ChangeStreamCursor { batches, wait: Wait::default(), fresh: true })
+                    }
+                    Err(error) if self.request.lower(&error) => {}
+                    Err(error) => self.failed(&error).await?,
+                },
+            }
+        }
+    }
+
+    async fn aggregate(&mut self) -> mongodb::error::Result<RawBatchCursor> {
+        let database = self.client.database(self.request.scope().database());
+        let command = database.run_raw_cursor_command(self.request.command(&self.position));
+        timed_for(self.patience.limit(), command.max_time(AWAIT).batch()).await
+    }
+
+    /// Waits after what a further attempt may mend. A cursor is of no use after any error.
+    async fn failed(&mut self, error: &Error) -> Result<(), StreamError> {
+        self.cursor = None;
+        self.reader.reopened();
+        match StreamError::of(error, self.request.scope(), &self.position) {
+            Some(error) => Err(error),
+            None => {
+                self.patience.pause("the change stream cannot be read", error).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// The ops of a reply.
+    fn read(&mut self, reply: &Reply) -> Result<Vec<Op>, StreamError> {
+        self.bytes += reply.size();
+        let batch = self.reader.read(reply)?;
+        let opened = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
+        self.at_end = !opened && reply.documents()?.is_empty();
+        match batch.position {
+            Some(position) => self.position = position,
+            // A server that gives no token for the place where nothing has come yet: then its time.
+            None if opened && self.position == StreamStart::Now => self.position = time_of(reply)?,
+            None => {}
+        }
+        if batch.invalidated {
+            self.cursor = None;
+            tracing::info!(
+                "the change stream of {} has ended, as what it watched was dropped or renamed: it is opened again",
+                self.request.scope()
+            );
+        }
+        if !opened && self.patience.recovered() {
+            tracing::info!("reading the change stream again, from {} on", self.position);
+        }
+        Ok(batch.ops)
+    }
+}
+
+/// From when on a stream goes on that began at "now": the time of the reply that opened it.
+fn time_of(reply: &Reply) -> Result<StreamStart, Malformed> {
+    let time = reply.as_document()?.get_timestamp("operationTime");
+    time.map(|time| StreamStart::At(time.into())).map_err(|_| Malformed::Missing("operationTime"))
+}

@@ -1,0 +1,117 @@
+//! A line of `gtm-host tail` as an op.
+
+use std::sync::Arc;
+
+use bson::{RawBsonRef, RawDocument};
+use bytes::Bytes;
+use gtm_oplog::value::{integer, milliseconds};
+use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Reply, Timestamp, Transaction};
+
+use super::read::{Unreadable, read};
+
+/// The most bytes of an op that is read of a text. It has three documents of up to 16 MB each.
+pub(crate) const LARGEST_OP: usize = 64 << 20;
+
+/// Reads an op, as [`write_op`](super::write_op) writes it. What is left out is none, but for `operationType` and `ns`.
+///
+/// # Errors
+/// The text is not such an op.
+pub fn read_op(json: &str) -> Result<Op, Unreadable> {
+    let reply = Reply::new(read(json, LARGEST_OP)?.into());
+    let line = reply.as_document().map_err(|error| Unreadable(error.to_string()))?;
+    op_of(&reply, line)
+}
+
+/// The op that a line says, which is `line` in `reply`.
+pub(crate) fn op_of(reply: &Reply, line: &RawDocument) -> Result<Op, Unreadable> {
+    let field = |name: &str| line.get(name).ok().flatten().filter(|value| *value != RawBsonRef::Null);
+    let text = |name: &str| field(name).and_then(|value| value.as_str());
+    let needed = |name: &str| Unreadable(format!("the op has no string {name}"));
+    let operation_type: OperationType = text("operationType")
+        .ok_or_else(|| needed("operationType"))?
+        .parse()
+        .map_err(|error| Unreadable(format!("operationType: {error}")))?;
+    let namespace = text("ns").ok_or_else(|| needed("ns"))?;
+    let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
+    let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
+    let place = match text("id").and_then(|id| id.splitn(3, '.').nth(2)) {
+        Some(place) => place.parse().map_or_else(|_| OpPlace::Token(place.into()), OpPlace::Index),
+        None => OpPlace::Index(0),
+    };
+    let transaction = field("transaction").and_then(|value| value.as_document());
+    let transaction = transaction.map(|transaction| {
+        let index = transaction.get("index").ok().flatten().and_then(integer);
+        Ok(Transaction {
+            id: transaction.get_str("id").map_err(|_| needed("transaction.id"))?.into(),
+            index: index.and_then(|index| index.try_into().ok()).unwrap_or(0),
+        })
+    });
+    let part = |name: &str| match field(name) {
+        None => Ok(None),
+        Some(RawBsonRef::Document(document)) => Ok(Some(reply.cut(document))),
+        // What was not BSON is written as its bytes.
+        Some(RawBsonRef::Binary(bytes)) => Ok(Some(Bytes::copy_from_slice(bytes.bytes))),
+        Some(_) => Err(Unreadable(format!("{name} is not a document"))),
+    };
+    Ok(Op {
+        place,
+        operation_type,
+        namespace,
+        transaction: transaction.transpose()?,
+        origin: Origin::Replay,
+        document_key: part("documentKey")?,
+        full_document: part("fullDocument")?,
+        full_document_before_change: part("fullDocumentBeforeChange")?,
+        update_description: part("updateDescription")?,
+        command: part("command")?,
+        timestamp: field("timestamp")
+            .and_then(|value| value.as_timestamp())
+            .map(Timestamp::from)
+            .unwrap_or_default(),
+        wall_time: field("wallTime").and_then(milliseconds),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Form, write_op};
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_the_same() {
+        for line in [
+            concat!(
+                r#"{"id":"7.2.3","operationType":"update","ns":"shop.orders.old","timestamp":{"$timestamp":{"t":7,"i":2}},"#,
+                r#""wallTime":{"$date":"2026-01-31T12:00:00Z"},"documentKey":{"_id":1},"fullDocument":{"_id":1,"text":"Grüße"},"#,
+                r#""updateDescription":{"updatedFields":{"text":"Grüße"}},"transaction":{"id":"t","index":4},"origin":"replay"}"#
+            ),
+            concat!(
+                r#"{"id":"0.0.document-cf8a","operationType":"insert","ns":"shop.orders","timestamp":{"$timestamp":{"t":0,"i":0}},"#,
+                r#""documentKey":{"_id":{"$document":{"$oid":"no id"}}},"fullDocument":{"$binary":{"base64":"BQAAAAE=","subType":"00"}},"#,
+                r#""updateDescription":{"updatedFields":{"a.b":1,"a.b":2}},"origin":"replay"}"#
+            ),
+        ] {
+            let mut written = Vec::new();
+            write_op(&read_op(line).unwrap(), Form::Relaxed, &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_op_is_said() {
+        let said = |line: &str| read_op(line).unwrap_err().to_string();
+        assert!(said("{").starts_with("not valid JSON at byte 1: "));
+        assert!(said("[]").starts_with("not a document: "));
+        assert_eq!(said("{}"), "the op has no string operationType");
+        assert!(said(r#"{"operationType":"insrt","ns":"a.b"}"#).starts_with("operationType: "));
+        assert_eq!(said(r#"{"operationType":"insert"}"#), "the op has no string ns");
+        assert_eq!(
+            said(r#"{"operationType":"insert","ns":"a.b","fullDocument":3}"#),
+            "fullDocument is not a document"
+        );
+        assert!(
+            said(r#"{"operationType":"insert","ns":"a.b","documentKey":{"a":{"$oid":"x"}}}"#)
+                .contains("$oid has a value that is not valid")
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! An op as one line.
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, Bson, DateTime, RawDocument};
+use gtm_oplog::{Op, Origin};
+
+use super::{Form, json, text, write};
+
+/// Appends `op`, as plugins see it: `{"id", "operationType", "ns", "timestamp", …, "origin"}`. The names are
+/// those of the contract; what an op does not have is left out. A part that is no BSON is written as the
+/// binary value of its bytes.
+pub fn write_op(op: &Op, form: Form, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"id":"#);
+    text(&op.id().to_string(), out);
+    field("operationType", out);
+    text(op.operation_type.name(), out);
+    field("ns", out);
+    text(&op.namespace.to_string(), out);
+    field("timestamp", out);
+    json(Bson::Timestamp(op.timestamp.into()), form, out);
+    if let Some(millis) = op.wall_time.and_then(|millis| i64::try_from(millis).ok()) {
+        field("wallTime", out);
+        json(Bson::DateTime(DateTime::from_millis(millis)), form, out);
+    }
+    for (name, document) in op.documents() {
+        let Some(bytes) = document else { continue };
+        field(name, out);
+        let written = RawDocument::from_bytes(bytes).is_ok_and(|document| write(document, form, out).is_ok());
+        if !written {
+            let binary = Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() };
+            json(Bson::Binary(binary), form, out);
+        }
+    }
+    if let Some(transaction) = &op.transaction {
+        field("transaction", out);
+        out.extend_from_slice(br#"{"id":"#);
+        text(&transaction.id, out);
+        field("index", out);
+        json(Bson::Int64(transaction.index.into()), Form::Relaxed, out);
+        out.push(b'}');
+    }
+    field("origin", out);
+    let origin = match op.origin {
+        Origin::Oplog => "oplog",
+        Origin::ChangeStream => "change-stream",
+        Origin::Snapshot => "snapshot",
+        Origin::Replay => "replay",
+    };
+    text(origin, out);
+    out.push(b'}');
+}
+
+fn field(name: &str, out: &mut Vec<u8>) {
+    out.push(b',');
+    text(name, out);
+    out.push(b':');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gtm_oplog::{Namespace, OpPlace, OperationType, Timestamp, Transaction};
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_all_that_an_op_has() {
+        let document = |document: bson::Document| Some(bson::serialize_to_vec(&document).unwrap().into());
+        let op = Op {
+            timestamp: Timestamp { time: 17, increment: 3 },
+            place: OpPlace::Index(1),
+            origin: Origin::Replay,
+            operation_type: OperationType::DropDatabase,
+            namespace: Arc::new(Namespace { database: "a".into(), collection: "".into() }),
+            wall_time: Some(1),
+            document_key: document(bson::doc! { "_id": 1 }),
+            full_document: Some(vec![5, 0, 0, 0, 1].into()),
+            full_document_before_change: None,
+            update_description: None,
+            command: document(bson::doc! { "dropDatabase": 1 }),
+            transaction: Some(Transaction { id: "t".into(), index: 1 }),
+        };
+        let mut line = Vec::new();
+        write_op(&op, Form::Canonical, &mut line);
+        let expected = concat!(
+            r#"{"id":"17.3.1","operationType":"dropDatabase","ns":"a","timestamp":{"$timestamp":{"t":17,"i":3}},"#,
+            r#""wallTime":{"$date":{"$numberLong":"1"}},"documentKey":{"_id":{"$numberInt":"1"}},"#,
+            r#""fullDocument":{"$binary":{"base64":"BQAAAAE=","subType":"00"}},"#,
+            r#""command":{"dropDatabase":{"$numberInt":"1"}},"transaction":{"id":"t","index":1},"origin":"replay"}"#,
+        );
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+}

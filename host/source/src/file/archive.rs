@@ -1,0 +1,165 @@
+//! An archive, as `mongodump --archive` writes it: what each of its documents is. Pure.
+//!
+//! It begins with a mark, a header, and a description of each collection; then come blocks, each with the documents of
+//! one collection. A block begins with a document that names the collection, and the blocks of several collections may
+//! alternate. A last block of a collection says the checksum of its documents. After a description of everything and
+//! after each block stands a terminator.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bson::{RawBsonRef, RawDocument};
+use crc::{CRC_64_XZ, Crc, Digest, Table};
+use gtm_oplog::Namespace;
+
+/// The first bytes of an archive.
+pub(super) const MAGIC: [u8; 4] = 0x8199_e26d_u32.to_le_bytes();
+/// Stands where a block ends, in the place of a document's length.
+pub(super) const TERMINATOR: [u8; 4] = [0xff; 4];
+
+/// Collections whose blocks may alternate. `mongodump` dumps four at once if it is not told otherwise.
+const MOST_OPEN: usize = 10_000;
+/// The longest name of a database and of a collection, in bytes. A server takes 255 for both together.
+const LONGEST: usize = 1 << 10;
+
+static CHECKSUM: Crc<u64, Table<1>> = Crc::<u64, Table<1>>::new(&CRC_64_XZ);
+
+/// What a document of an archive is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ArchivePart {
+    /// It is about the archive.
+    Frame,
+    /// An entry of an oplog.
+    Entry,
+    /// A document of a collection.
+    Document(Arc<Namespace>),
+}
+
+/// An archive, as far as it was read.
+pub(super) struct Archive {
+    place: ArchivePlace,
+    /// Collections that are described and not ended. Less than none: there were blocks of what is not described.
+    missing: i64,
+    /// The checksums so far of the collections that are begun and not ended.
+    open: HashMap<Arc<Namespace>, Digest<'static, u64, Table<1>>>,
+}
+
+enum ArchivePlace {
+    /// Before the header.
+    Start,
+    /// In the descriptions.
+    Descriptions,
+    /// Between two blocks.
+    Between,
+    /// In a block of this collection.
+    Block(Arc<Namespace>),
+    /// In the last block of a collection, which has no documents.
+    Last,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self { place: ArchivePlace::Start, missing: 0, open: HashMap::new() }
+    }
+}
+
+impl Archive {
+    /// Takes the next document.
+    ///
+    /// # Errors
+    /// An archive does not have such a document here; this is what it is.
+    pub(super) fn document(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
+        match &self.place {
+            ArchivePlace::Start => {
+                self.place = ArchivePlace::Descriptions;
+                Ok(ArchivePart::Frame)
+            }
+            ArchivePlace::Descriptions => {
+                self.missing += 1;
+                Ok(ArchivePart::Frame)
+            }
+            ArchivePlace::Between => self.header(document),
+            ArchivePlace::Block(namespace) => {
+                if let Some(checksum) = self.open.get_mut(namespace) {
+                    checksum.update(document);
+                }
+                Ok(match is_oplog(namespace) {
+                    true => ArchivePart::Entry,
+                    false => ArchivePart::Document(Arc::clone(namespace)),
+                })
+            }
+            ArchivePlace::Last => Err("a document after the end of its collection".to_owned()),
+        }
+    }
+
+    /// Takes a terminator.
+    ///
+    /// # Errors
+    /// No block ends here.
+    pub(super) fn terminator(&mut self) -> Result<(), String> {
+        match self.place {
+            ArchivePlace::Start | ArchivePlace::Between => {
+                Err("the end of a block that has no beginning".to_owned())
+            }
+            _ => {
+                self.place = ArchivePlace::Between;
+                Ok(())
+            }
+        }
+    }
+
+    /// What is missing where the file ends. None: it is complete.
+    pub(super) fn missing(&self) -> Option<String> {
+        let is_between = matches!(self.place, ArchivePlace::Between);
+        match self.open.keys().min() {
+            Some(namespace) => Some(format!("the rest of {namespace}")),
+            None if !is_between => Some("the end of a block".to_owned()),
+            None if self.missing > 0 => {
+                Some(format!("{} of the collections that it describes", self.missing))
+            }
+            None => None,
+        }
+    }
+
+    /// The first document of a block: `{db, collection, EOF, CRC}`.
+    fn header(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
+        let document = RawDocument::from_bytes(document).map_err(|error| error.to_string())?;
+        let field = |name: &str| document.get(name).ok().flatten();
+        let text = |name: &str| field(name).and_then(|value| value.as_str());
+        let (Some(database), Some(collection)) = (text("db"), text("collection")) else {
+            return Err("the beginning of a block that does not say of which collection".to_owned());
+        };
+        if database.len() > LONGEST || collection.len() > LONGEST {
+            return Err(format!("the beginning of a block with a name of more than {LONGEST} bytes"));
+        }
+        let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
+        if field("EOF") != Some(RawBsonRef::Boolean(true)) {
+            if self.open.len() >= MOST_OPEN && !self.open.contains_key(&namespace) {
+                return Err(format!(
+                    "a block of {namespace}, while {MOST_OPEN} other collections are not ended"
+                ));
+            }
+            self.open.entry(Arc::clone(&namespace)).or_insert_with(|| CHECKSUM.digest());
+            self.place = ArchivePlace::Block(namespace);
+            return Ok(ArchivePart::Frame);
+        }
+        let found = self.open.remove(&namespace).unwrap_or_else(|| CHECKSUM.digest()).finalize();
+        self.missing -= 1;
+        self.place = ArchivePlace::Last;
+        match field("CRC").and_then(|value| value.as_i64()) {
+            Some(expected) if expected.to_le_bytes() != found.to_le_bytes() => {
+                Err(format!("a checksum that the documents of {namespace} before it do not have"))
+            }
+            _ => Ok(ArchivePart::Frame),
+        }
+    }
+}
+
+/// Whether a collection of the archive is an oplog: the one that `mongodump --oplog` adds, or the server's.
+fn is_oplog(namespace: &Namespace) -> bool {
+    match &*namespace.database {
+        "" => true,
+        "local" => namespace.collection.starts_with("oplog."),
+        _ => false,
+    }
+}

@@ -1,0 +1,415 @@
+//! Makes ops of the documents of files, on a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bson::RawDocument;
+use bytes::Bytes;
+use gtm_oplog::broken::count_broken;
+use gtm_oplog::fields::check;
+use gtm_oplog::reply::id_of;
+use gtm_oplog::{
+    ChangeEventDecoder, Malformed, Namespace, Op, OperationType, OplogDecoder, OplogEntry, Origin, Reply,
+    Selection, Skipped, Timestamp,
+};
+use tokio::sync::mpsc::Sender;
+
+use super::FileOptions;
+use super::archive::{Archive, ArchivePart, MAGIC, TERMINATOR};
+use super::current::{Current, Documents, FileStop};
+use super::error::FileError;
+use super::events::{self, Shape};
+use super::frames::{Frames, Misframed};
+use super::input::FileInput;
+use super::kind::{DocumentFormat, recognise};
+use super::outbox::{DecodedMessage, Outbox, ReceiverGone};
+use super::path::{is_metadata, namespace};
+use super::report::{FileContents, FileTotals};
+use super::texts::Texts;
+use crate::extended_json::op_of;
+
+/// Reads files one after another.
+pub(super) struct Decoder {
+    /// One for all files, so that a transaction may go on in the next.
+    reader: OplogDecoder,
+    /// Of change events.
+    events: ChangeEventDecoder,
+    /// For what is neither.
+    selection: Selection,
+    options: FileOptions,
+    totals: FileTotals,
+    /// Ops that are given out though a document of theirs is broken.
+    broken: Skipped,
+    /// Of one entry.
+    decoded: Vec<Op>,
+    outbox: Outbox,
+    said_metadata: bool,
+}
+
+impl Decoder {
+    pub(super) fn new(selection: Selection, options: FileOptions, sender: Sender<DecodedMessage>) -> Self {
+        Self {
+            // A dump cannot be gone back in, so all of an open transaction is held.
+            reader: OplogDecoder::new(selection.clone()).of_file().holding(usize::MAX),
+            events: ChangeEventDecoder::new(selection.clone()).of_file(),
+            selection,
+            options,
+            totals: FileTotals::default(),
+            broken: Skipped::new(),
+            decoded: Vec::new(),
+            outbox: Outbox::new(sender),
+            said_metadata: false,
+        }
+    }
+
+    /// Reads all files, or up to an error, or until nobody wants more.
+    pub(super) fn run(mut self, paths: &[PathBuf]) {
+        for (index, path) in paths.iter().enumerate() {
+            let mut file = Current::of(index, path);
+            let ended = self.file(&mut file, path);
+            if matches!(ended, Err(FileStop::Late)) {
+                self.totals.after += 1;
+            }
+            // What came before an error is given out before it.
+            if self.send(&file).is_err() {
+                return;
+            }
+            let error = match ended {
+                Ok(()) | Err(FileStop::Late) => continue,
+                Err(FileStop::Gone) => return,
+                Err(FileStop::Failed(error)) => error,
+                Err(FileStop::Misframed(Misframed { offset, found })) => {
+                    FileError::Damaged { at: file.at(offset), found }
+                }
+            };
+            let _ = self.outbox.say(DecodedMessage::Failed(error));
+            return;
+        }
+        let _ = self.outbox.say(DecodedMessage::Done);
+    }
+
+    fn file(&mut self, file: &mut Current, path: &Path) -> Result<(), FileStop> {
+        if is_metadata(path) {
+            file.report.contents = FileContents::Metadata;
+            if !std::mem::replace(&mut self.said_metadata, true) {
+                tracing::info!("skipped {}: it describes a dump; more like it are not named", file.name);
+            }
+            return Ok(());
+        }
+        let input = FileInput::open(path)
+            .map_err(|reason| FileError::Unreadable { file: Arc::clone(&file.name), reason })?;
+        file.compressed = input.compressed;
+        let kind = recognise(&input.head)
+            .map_err(|found| FileError::Unknown { file: Arc::clone(&file.name), found })?;
+        let mut documents = match kind {
+            Some(DocumentFormat::Bson) => Documents::Bson(Frames::default()),
+            Some(DocumentFormat::Archive) => {
+                file.report.contents = FileContents::Archive;
+                Documents::Archive(Frames::of_archive(), Archive::default())
+            }
+            // White space at most is as good as none.
+            Some(DocumentFormat::Json) | None => Documents::Json(Texts::default()),
+        };
+        let blocks = input.blocks().map_err(FileError::Thread)?;
+        while let Some(block) = blocks.next() {
+            let block = block.map_err(|reason| {
+                let (begins, read) = documents.left();
+                FileError::Broken { at: file.at(begins + read), reason }
+            })?;
+            let read = self.documents(file, &mut documents, &block);
+            file.report.bytes = documents.left().0;
+            read?;
+            self.outbox.let_go_of(block.len());
+            self.send(file)?;
+            blocks.used(block);
+        }
+        match documents.left() {
+            (end, 0) => match documents.missing() {
+                None => Ok(()),
+                Some(missing) => Err(FileError::Unfinished { at: file.at(end), missing }.into()),
+            },
+            (begins, read) => Err(FileError::Truncated { at: file.at(begins), read }.into()),
+        }
+    }
+
+    /// Reads the documents that end in a block.
+    fn documents(
+        &mut self,
+        file: &mut Current,
+        documents: &mut Documents,
+        block: &Bytes,
+    ) -> Result<(), FileStop> {
+        match documents {
+            Documents::Bson(frames) => {
+                frames.read(block, |reply, bytes, offset| self.document(file, reply, bytes, offset))
+            }
+            Documents::Archive(frames, archive) => frames.read(block, |reply, bytes, offset| {
+                let misframed = |found| Misframed { offset, found };
+                match bytes {
+                    _ if bytes == MAGIC => Ok(()),
+                    _ if bytes == TERMINATOR => Ok(archive.terminator().map_err(misframed)?),
+                    _ => {
+                        let part = archive.document(bytes).map_err(misframed)?;
+                        self.archived(file, part, reply, bytes, offset)
+                    }
+                }
+            }),
+            Documents::Json(texts) => texts.read(block, |document, offset| match document {
+                Ok(bytes) => self.document(file, &Reply::new(bytes.clone()), &bytes, offset),
+                Err(reason) => {
+                    file.report.documents += 1;
+                    self.corrupt(file, offset, &reason);
+                    Ok(())
+                }
+            }),
+        }
+    }
+
+    fn document(
+        &mut self,
+        file: &mut Current,
+        reply: &Reply,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), FileStop> {
+        file.report.documents += 1;
+        let document = match RawDocument::from_bytes(bytes) {
+            Ok(document) => document,
+            Err(error) => {
+                self.corrupt(file, offset, &error.to_string());
+                return Ok(());
+            }
+        };
+        let parsed = match &file.report.contents {
+            FileContents::Collection(namespace) => {
+                let namespace = Arc::clone(namespace);
+                return self.found(file, &namespace, reply, document, offset);
+            }
+            FileContents::Events => return self.event(file, reply, document, offset),
+            _ => OplogEntry::parse(document),
+        };
+        match parsed {
+            Ok(entry) => {
+                if file.report.contents == FileContents::Nothing {
+                    file.report.contents = FileContents::Oplog;
+                    tracing::info!("{} holds entries of an oplog", file.name);
+                }
+                self.entry(file, reply, document, &entry, offset)
+            }
+            // The first document that can be read says what its file is, if the user does not.
+            Err(Malformed::Missing(_)) if file.report.contents == FileContents::Nothing => {
+                if self.options.namespace.is_none() && events::is_event(document, reply) {
+                    file.report.contents = FileContents::Events;
+                    tracing::info!("{} holds change events", file.name);
+                    return self.event(file, reply, document, offset);
+                }
+                let namespace = self.namespace(file)?;
+                tracing::info!("{} holds documents of {namespace}", file.name);
+                file.report.contents = FileContents::Collection(Arc::clone(&namespace));
+                self.found(file, &namespace, reply, document, offset)
+            }
+            Err(malformed) => {
+                self.corrupt(file, offset, &malformed.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    /// A document of an archive.
+    fn archived(
+        &mut self,
+        file: &mut Current,
+        part: ArchivePart,
+        reply: &Reply,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), FileStop> {
+        if part == ArchivePart::Frame {
+            return Ok(());
+        }
+        file.report.documents += 1;
+        let read = RawDocument::from_bytes(bytes).map_err(Malformed::from);
+        let corrupt = match (part, read) {
+            (ArchivePart::Document(namespace), Ok(document)) => {
+                return self.found(file, &namespace, reply, document, offset);
+            }
+            (_, Ok(document)) => match OplogEntry::parse(document) {
+                Ok(entry) => return self.entry(file, reply, document, &entry, offset),
+                Err(malformed) => malformed,
+            },
+            (_, Err(malformed)) => malformed,
+        };
+        self.corrupt(file, offset, &corrupt.to_string());
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        file: &Current,
+        reply: &Reply,
+        document: &RawDocument,
+        entry: &OplogEntry<'_>,
+        offset: u64,
+    ) -> Result<(), FileStop> {
+        if !self.advance(file, entry.timestamp, offset)? {
+            self.reader.pass_over(document, entry);
+            return Ok(());
+        }
+        while let Err(missing) = self.reader.read(reply, document, entry, &mut self.decoded) {
+            self.reader.supply(entry, missing, None);
+        }
+        count_broken(&self.decoded, &mut self.broken);
+        self.give_decoded(file)
+    }
+
+    /// A change event, or a message that has one in it.
+    fn event(
+        &mut self,
+        file: &Current,
+        reply: &Reply,
+        document: &RawDocument,
+        offset: u64,
+    ) -> Result<(), FileStop> {
+        let unreadable = match events::payload(document, reply) {
+            None => self.event_itself(file, reply, document, offset)?,
+            Some(Err(reason)) => Some(reason),
+            Some(Ok(payload)) => {
+                let reply = Reply::new(payload);
+                match reply.as_document() {
+                    Ok(event) => self.event_itself(file, &reply, event, offset)?,
+                    Err(malformed) => Some(malformed.to_string()),
+                }
+            }
+        };
+        if let Some(reason) = unreadable {
+            self.corrupt(file, offset, &reason);
+        }
+        Ok(())
+    }
+
+    /// Gives back why it cannot be read, if it cannot.
+    fn event_itself(
+        &mut self,
+        file: &Current,
+        reply: &Reply,
+        event: &RawDocument,
+        offset: u64,
+    ) -> Result<Option<String>, FileStop> {
+        let Some(shape) = events::shape(event) else {
+            return Ok(Some("it is not a change event".to_owned()));
+        };
+        if let Err(broken) = check(event) {
+            return Ok(Some(broken.to_string()));
+        }
+        // An event that says no time stands where it stands.
+        let time = Some(events::time(event)).filter(|time| *time != Timestamp::default());
+        if let Some(time) = time
+            && !self.advance(file, time, offset)?
+        {
+            return Ok(None);
+        }
+        match shape {
+            Shape::Event => {
+                self.events.read_event(reply, event, &mut self.decoded);
+                self.give_decoded(file)?;
+            }
+            Shape::Line => match op_of(reply, event) {
+                Ok(op) if self.selection.wants(&op) => self.give(file, op)?,
+                Ok(_) => self.totals.unwanted += 1,
+                Err(unreadable) => return Ok(Some(unreadable.to_string())),
+            },
+        }
+        Ok(None)
+    }
+
+    /// Takes note of where an entry or event stands. Gives back whether its ops are wanted.
+    fn advance(&mut self, file: &Current, to: Timestamp, offset: u64) -> Result<bool, FileStop> {
+        if self.options.to.is_some_and(|end| to > end) {
+            return Err(FileStop::Late);
+        }
+        if to < self.totals.position {
+            self.totals.backwards += 1;
+            if self.totals.backwards == 1 {
+                tracing::warn!(
+                    "{} stands an entry of {to}, after one of {}: is this the order of the files? It is delivered; more are \
+                     counted, not logged",
+                    file.at(offset),
+                    self.totals.position
+                );
+            }
+        }
+        self.totals.position = to;
+        if self.options.from.is_some_and(|from| to < from) {
+            self.totals.before += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn give_decoded(&mut self, file: &Current) -> Result<(), FileStop> {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        for op in decoded.drain(..) {
+            self.give(file, op)?;
+        }
+        self.decoded = decoded;
+        Ok(())
+    }
+
+    /// A document of a collection, as it was found.
+    fn found(
+        &mut self,
+        file: &Current,
+        namespace: &Namespace,
+        reply: &Reply,
+        document: &RawDocument,
+        offset: u64,
+    ) -> Result<(), FileStop> {
+        if let Err(broken) = check(document) {
+            self.corrupt(file, offset, &broken.to_string());
+            return Ok(());
+        }
+        let Namespace { database, collection } = namespace;
+        let Some(namespace) = self.selection.select(database, collection, OperationType::Insert) else {
+            self.totals.unwanted += 1;
+            return Ok(());
+        };
+        let key = id_of(document).map(|key| key.into_bytes().into());
+        let op = Op::found(Origin::Replay, Timestamp::default(), namespace, key, reply.cut(document));
+        self.give(file, op)
+    }
+
+    /// Whose documents a file has.
+    fn namespace(&self, file: &Current) -> Result<Arc<Namespace>, FileError> {
+        let named = self.options.namespace.clone().or_else(|| namespace(&file.report.path));
+        named.map(Arc::new).ok_or_else(|| FileError::NoNamespace { file: Arc::clone(&file.name) })
+    }
+
+    fn corrupt(&mut self, file: &Current, offset: u64, reason: &str) {
+        self.totals.corrupt += 1;
+        if self.totals.corrupt == 1 {
+            tracing::error!(
+                "{} stands a document that cannot be read, and is skipped: {reason}; more are counted, not logged",
+                file.at(offset)
+            );
+        }
+    }
+
+    fn give(&mut self, file: &Current, op: Op) -> Result<(), FileStop> {
+        if self.outbox.add(op) { Ok(self.send(file)?) } else { Ok(()) }
+    }
+
+    fn send(&mut self, file: &Current) -> Result<(), ReceiverGone> {
+        let mut totals = self.totals.clone();
+        totals.skipped = self.reader.skipped().clone();
+        for (skip, count) in self.events.skipped() {
+            *totals.skipped.entry(*skip).or_default() += count;
+        }
+        for (skip, count) in &self.broken {
+            *totals.skipped.entry(*skip).or_default() += count;
+        }
+        totals.unwanted += self.reader.unwanted() + self.events.unwanted();
+        totals.aborted = self.reader.aborted_transactions();
+        totals.open = self.reader.open_transactions();
+        self.outbox.send(file.index, file.report.clone(), totals)
+    }
+}

@@ -1,0 +1,91 @@
+//! A snapshot before a stream.
+
+use gtm_mongo::server_error::sentence;
+use gtm_mongo::wire::timed;
+use gtm_oplog::{Op, Timestamp};
+use gtm_text::ProgressDisplay;
+use mongodb::Client;
+
+use super::{SourceConfig, SourceError};
+use crate::oplog::tailer::OplogTailer;
+use crate::resolved::ResolvedSource;
+use crate::snapshot::{Snapshot, SnapshotOptions, SnapshotStanding};
+use crate::start::Start;
+
+/// A snapshot that is being taken.
+pub(super) struct Taking {
+    snapshot: Snapshot,
+    display: ProgressDisplay,
+}
+
+impl Taking {
+    pub(super) async fn plan(follow: &SourceConfig, at: Timestamp) -> Result<Box<Self>, SourceError> {
+        let options = SnapshotOptions { kept: follow.progress.clone(), ..SnapshotOptions::default() };
+        let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
+        Ok(Box::new(Self { snapshot, display: ProgressDisplay::new("snapshot") }))
+    }
+
+    /// The ops given out before are done, and no more are wanted now.
+    pub(super) async fn confirm(&mut self) -> Result<(), SourceError> {
+        Ok(self.snapshot.confirm().await?)
+    }
+
+    /// The next ops. None: all was read.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Op>>, SourceError> {
+        let ops = self.snapshot.next().await?;
+        let progress = self.snapshot.progress();
+        if ops.is_some() {
+            self.display.show(progress.documents, progress.estimated, progress);
+            return Ok(ops);
+        }
+        self.display.clear();
+        if progress.refused > 0 {
+            tracing::warn!("snapshot: {progress}");
+        } else {
+            tracing::info!("snapshot: {progress}");
+        }
+        Ok(ops)
+    }
+}
+
+/// Looks how far a snapshot came, and sets the start of the stream to where it began. One that was begun is ended,
+/// asked for or not. Gives back when it began; none: there is nothing to take.
+pub(super) async fn begin(follow: &mut SourceConfig) -> Result<Option<Timestamp>, SourceError> {
+    let standing = match &follow.progress {
+        Some(kept) => Snapshot::standing(kept, &follow.selection).await?,
+        None => SnapshotStanding::None,
+    };
+    let at = match (follow.snapshot, standing) {
+        (_, SnapshotStanding::Unfinished(at)) => {
+            tracing::info!("going on with the snapshot that was begun at {at}");
+            follow.snapshot = true;
+            at
+        }
+        (true, SnapshotStanding::None) => now(&follow.client, &follow.choice).await?,
+        (true, SnapshotStanding::Complete(at)) => {
+            tracing::info!("the snapshot that was begun at {at} is complete");
+            follow.snapshot = false;
+            at
+        }
+        (false, _) => return Ok(None),
+    };
+    if follow.start == Start::Now {
+        follow.start = Start::After(at);
+    }
+    Ok(follow.snapshot.then_some(at))
+}
+
+/// Returns the cluster time up to which the server has changes now.
+///
+/// # Errors
+/// It cannot be asked.
+pub async fn now(client: &Client, choice: &ResolvedSource) -> Result<Timestamp, SourceError> {
+    if let ResolvedSource::Oplog(oplog) = choice {
+        return Ok(OplogTailer::newest(client, oplog).await?.unwrap_or_default());
+    }
+    let hello = client.database("admin");
+    let hello = timed(async { hello.run_command(bson::doc! { "hello": 1 }).await }).await;
+    let time = hello.map_err(|error| SourceError::NoTime(sentence(&error)))?;
+    let time = time.get_timestamp("operationTime").map_err(|error| SourceError::NoTime(error.to_string()))?;
+    Ok(time.into())
+}

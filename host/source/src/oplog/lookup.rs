@@ -1,0 +1,121 @@
+//! Finds the documents that updates leave out: the oplog says what changed, plugins want the whole.
+//! One query per namespace for many ops, not one per op.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
+use futures_util::StreamExt;
+use gtm_mongo::server_error::{may_pass, sentence};
+use gtm_mongo::wire::reply;
+use gtm_oplog::reply::id_of;
+use gtm_oplog::{Namespace, Op, OperationType, Reply};
+use mongodb::Client;
+
+/// Ops whose documents are looked up at once: their keys make a command of far less than its 16 MB.
+pub(super) const MOST: usize = 1000;
+/// Bytes of documents that are looked up at once.
+const BUDGET: usize = 32 << 20;
+
+/// The ops to fill in, by namespace and `{_id}`.
+type PendingLookups = HashMap<Arc<Namespace>, HashMap<Vec<u8>, Vec<usize>>>;
+
+/// The namespaces whose documents cannot be looked up, each said once.
+pub(super) type RefusedNamespaces = HashSet<Arc<Namespace>>;
+
+/// Fills in the full documents of the updates among `ops`, as they are now. An update whose document
+/// is gone keeps none, as does one in a namespace that cannot be read, which is added to `refused`.
+///
+/// Gives back how many bytes were read. None: the documents are larger than the host keeps at once. It may then be called
+/// again for fewer ops.
+///
+/// # Errors
+/// The server could not be asked now. It may be called again.
+pub(super) async fn full_documents(
+    client: &Client,
+    ops: &mut [Op],
+    refused: &mut RefusedNamespaces,
+) -> mongodb::error::Result<Option<usize>> {
+    let wanted = wanted(ops);
+    let alone = wanted.values().map(HashMap::len).sum::<usize>() == 1;
+    // One document is taken whatever its size.
+    let budget = if alone { usize::MAX } else { BUDGET };
+    let mut room = budget;
+    for (namespace, ops_of) in wanted {
+        match fill(client, &namespace, &ops_of, ops, &mut room).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) => {
+                if refused.insert(Arc::clone(&namespace)) {
+                    tracing::warn!(
+                        "updates in {namespace} are delivered without their full documents, as these cannot be \
+                         read: {}",
+                        sentence(&error)
+                    );
+                }
+            }
+        }
+    }
+    Ok(Some(budget - room))
+}
+
+/// Fills in the documents of one namespace, as far as there is room for them.
+async fn fill(
+    client: &Client,
+    namespace: &Namespace,
+    ops_of: &HashMap<Vec<u8>, Vec<usize>>,
+    ops: &mut [Op],
+    room: &mut usize,
+) -> mongodb::error::Result<bool> {
+    // From the primary: another member may not yet have what was just read.
+    let find = find(namespace, ops_of.keys());
+    let mut cursor = client.database(&namespace.database).run_raw_cursor_command(find).batch().await?;
+    while let Some(batch) = cursor.next().await {
+        let reply: Reply = reply(batch?);
+        let documents = reply.documents().map_err(mongodb::error::Error::custom)?;
+        for value in documents.into_iter() {
+            let Some(document) = value?.as_document() else { continue };
+            let Some(rest) = room.checked_sub(document.as_bytes().len()) else { return Ok(false) };
+            *room = rest;
+            let found = id_of(document).and_then(|id| ops_of.get(id.as_bytes()));
+            for index in found.into_iter().flatten() {
+                if let Some(op) = ops.get_mut(*index) {
+                    op.full_document = Some(reply.cut(document));
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn wanted(ops: &[Op]) -> PendingLookups {
+    let mut wanted = PendingLookups::new();
+    for (index, op) in ops.iter().enumerate() {
+        if let (OperationType::Update, Some(key)) = (op.operation_type, id(op)) {
+            let ops_of = wanted.entry(Arc::clone(&op.namespace)).or_default();
+            ops_of.entry(key.into_bytes()).or_default().push(index);
+        }
+    }
+    wanted
+}
+
+/// `{_id}` of the document that an op changed.
+fn id(op: &Op) -> Option<RawDocumentBuf> {
+    id_of(RawDocument::from_bytes(op.document_key.as_ref()?).ok()?)
+}
+
+/// Raw, so that a key which is not UTF-8 is the server's to judge, as the document with it was.
+fn find<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a Vec<u8>>) -> RawDocumentBuf {
+    let mut ids = RawArrayBuf::new();
+    for key in keys {
+        if let Ok(Some(id)) = RawDocument::from_bytes(key).and_then(|key| key.get("_id")) {
+            ids.push(id);
+        }
+    }
+    rawdoc! {
+        "find": namespace.collection.to_string(),
+        "filter": { "_id": { "$in": ids } },
+        "readConcern": { "level": "majority" },
+    }
+}

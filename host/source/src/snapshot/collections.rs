@@ -1,0 +1,132 @@
+//! Finds what is to be read: the collections in which inserts are wanted.
+
+use std::collections::HashSet;
+
+use bson::{RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, sentence};
+use gtm_oplog::hexadecimal::hexadecimal;
+use gtm_oplog::{Namespace, OperationType, Selection};
+use mongodb::Client;
+
+use super::error::SnapshotError;
+use super::retry::patiently;
+use super::state::SnapshotCollection;
+
+/// What was found.
+pub(super) struct FoundCollections {
+    pub(super) collections: Vec<SnapshotCollection>,
+    /// The databases whose collections may not be listed.
+    pub(super) unlisted: Vec<String>,
+}
+
+/// Finds the collections in which `selection` wants inserts.
+///
+/// A view holds no documents of its own, so it is passed over, unless a pattern is its very name. The same goes
+/// for time series, whose documents stand in other ones in a `system.` collection.
+pub(super) async fn find(
+    client: &Client,
+    selection: &mut Selection,
+) -> Result<FoundCollections, SnapshotError> {
+    let ask = async || client.list_database_names().await;
+    let databases = patiently("the databases cannot be listed", ask).await;
+    let databases = databases.map_err(|error| SnapshotError::Databases { reason: sentence(&error) })?;
+    let mut found = FoundCollections { collections: Vec::new(), unlisted: Vec::new() };
+    let mut views = Vec::new();
+    for database in databases {
+        if !selection.may_want(&database, OperationType::Insert) {
+            continue;
+        }
+        let listed = match list(client, &database, doc! {}).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(
+                    "the snapshot leaves out the database {database}, whose collections cannot be listed: {}",
+                    refusal(&error, &database)
+                );
+                found.unlisted.push(database);
+                continue;
+            }
+        };
+        for Listed { name, kind, uuid } in listed {
+            let Some(namespace) = selection.select(&database, &name, OperationType::Insert) else { continue };
+            let (view, name) = (kind != "collection", namespace.to_string());
+            if !view || selection.named(OperationType::Insert).any(|named| named == name) {
+                found.collections.push(SnapshotCollection::new(&namespace, uuid, view));
+            } else {
+                views.push(name);
+            }
+        }
+    }
+    say(&found, &views, selection);
+    Ok(found)
+}
+
+fn say(found: &FoundCollections, views: &[String], selection: &Selection) {
+    if let Some(view) = views.first() {
+        tracing::info!(
+            "the snapshot passes over views and time series ({}, such as {view}): they are read only where a plugin \
+             subscribes to the very name",
+            views.len()
+        );
+    }
+    let names: HashSet<_> =
+        found.collections.iter().map(|collection| collection.namespace().to_string()).collect();
+    for named in selection.named(OperationType::Insert).filter(|named| !names.contains(*named)) {
+        tracing::info!("the snapshot finds no {named}: it does not exist, or this user may not see it");
+    }
+}
+
+/// Why the server refuses to let something in a database be read, and what can be done.
+pub(super) fn refusal(error: &mongodb::error::Error, database: &str) -> String {
+    let reason = sentence(error);
+    if command_code(error) != Some(UNAUTHORIZED) {
+        return reason;
+    }
+    format!(
+        "{reason}. Let an administrator grant it, in mongosh: \
+         db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{database}\"}}])"
+    )
+}
+
+/// A collection as the server lists it.
+struct Listed {
+    name: String,
+    /// `collection`, `view` or `timeseries`.
+    kind: String,
+    uuid: Option<String>,
+}
+
+/// Whether the collection is there, as it was found.
+pub(super) async fn is_there(
+    client: &Client,
+    namespace: &Namespace,
+    uuid: Option<&str>,
+) -> mongodb::error::Result<bool> {
+    let listed = list(client, &namespace.database, doc! { "name": &*namespace.collection }).await?;
+    Ok(listed.iter().any(|one| one.uuid.as_deref() == uuid))
+}
+
+/// Read field by field, as the driver's own type fails on all for an option of one that it does not know.
+async fn list(
+    client: &Client,
+    database: &str,
+    filter: bson::Document,
+) -> mongodb::error::Result<Vec<Listed>> {
+    let ask = async || {
+        let command = doc! { "listCollections": 1, "filter": filter.clone() };
+        let cursor = client.database(database).run_cursor_command(command).await?;
+        cursor.with_type::<RawDocumentBuf>().try_collect::<Vec<_>>().await
+    };
+    let listed = patiently("the collections cannot be listed", ask).await?;
+    Ok(listed.iter().filter_map(|one| listed_as(one)).collect())
+}
+
+fn listed_as(one: &bson::RawDocument) -> Option<Listed> {
+    let uuid = one.get_document("info").and_then(|info| info.get_binary("uuid"));
+    Some(Listed {
+        name: one.get_str("name").ok()?.to_owned(),
+        kind: one.get_str("type").unwrap_or("collection").to_owned(),
+        uuid: uuid.ok().map(|uuid| hexadecimal(uuid.bytes)),
+    })
+}

@@ -1,0 +1,53 @@
+//! What is to be read: all of it at the beginning, the rest of it when a snapshot goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use gtm_oplog::{Namespace, Selection};
+use mongodb::Client;
+
+use super::collections::find;
+use super::error::SnapshotError;
+use super::ranges::split;
+use super::state::{RangeEnd, SnapshotState};
+
+/// Adds all that `selection` wants to the state of a snapshot that begins.
+pub(super) async fn begin(
+    state: SnapshotState,
+    client: &Client,
+    selection: &mut Selection,
+    parallel: usize,
+) -> Result<SnapshotState, SnapshotError> {
+    let found = find(client, selection).await?;
+    if found.collections.is_empty() {
+        tracing::info!("the snapshot has nothing to read: there is no collection that is subscribed to");
+    }
+    let splits = found.collections.into_iter().map(|collection| split(client, collection, parallel));
+    let collections = stream::iter(splits).buffered(parallel).collect().await;
+    Ok(SnapshotState { unlisted: found.unlisted, collections, ..state })
+}
+
+/// The state of a snapshot that goes on. A collection that was dropped meanwhile is not read; one that was made
+/// since is in the stream from its first document on; of one that was renamed, what is left is not read.
+pub(super) async fn go_on(
+    mut state: SnapshotState,
+    client: &Client,
+    selection: &mut Selection,
+) -> Result<SnapshotState, SnapshotError> {
+    let found = find(client, selection).await?;
+    let there: HashMap<Arc<Namespace>, Option<String>> =
+        found.collections.into_iter().map(|collection| (collection.namespace(), collection.uuid)).collect();
+    for collection in state.collections.iter_mut().filter(|collection| collection.ended().is_none()) {
+        let namespace = collection.namespace();
+        let hidden = found.unlisted.iter().any(|database| **database == *namespace.database);
+        if hidden || there.get(&namespace) == Some(&collection.uuid) {
+            continue;
+        }
+        tracing::info!("{namespace} was dropped or renamed since the snapshot was begun");
+        for range in collection.ranges.iter_mut().filter(|range| range.ended.is_none()) {
+            range.ended = Some(RangeEnd::Gone);
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,20 @@
+//! Questions that are asked again until there is an answer.
+
+use gtm_mongo::Backoff;
+use gtm_mongo::server_error::may_pass;
+use gtm_mongo::wire::timed;
+use mongodb::error::Result;
+
+/// Asks until there is an answer, or one that no second try mends. `what` is said to have failed.
+pub async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut patience = Backoff::default();
+    loop {
+        match timed(ask()).await {
+            Err(error) if may_pass(&error) => patience.pause(what, &error).await,
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Up to where all is done, as a document.
+
+use bson::raw::cstr;
+use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
+use gtm_oplog::Timestamp;
+use gtm_source::Position;
+
+use super::StoreError;
+use super::fields::{StoredFields, VERSION};
+
+/// Whose checkpoint, or whose progress of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointKey {
+    /// The name by which hosts share it.
+    pub pipeline: String,
+    /// The plugin.
+    pub plugin: String,
+    /// Which of the workers, where the work is shared.
+    pub worker: Option<String>,
+}
+
+/// Up to where all is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Of which deployment, as it is displayed.
+    pub deployment: String,
+    /// Everything up to here is done.
+    pub position: Position,
+    /// The cluster time of the position, as far as it is known: everything before it is done.
+    pub timestamp: Option<Timestamp>,
+    /// The workers that there were when it was made.
+    pub workers: Option<Vec<String>>,
+    /// The fencing token of the lease under which it was made. Stored as a signed number.
+    pub epoch: u64,
+    /// The start that its host was asked for in place of a checkpoint, in the words in which it was.
+    pub restarted: Option<String>,
+}
+
+const LOST: &str = "the plugin would begin where --start says";
+
+impl std::fmt::Display for CheckpointKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the plugin {} of {}", self.plugin, self.pipeline)?;
+        self.worker.iter().try_for_each(|worker| write!(f, ", worker {worker}"))
+    }
+}
+
+impl CheckpointKey {
+    /// The `_id`.
+    pub(super) fn document(&self) -> RawDocumentBuf {
+        let mut id = rawdoc! { "pipeline": self.pipeline.as_str(), "plugin": self.plugin.as_str() };
+        if let Some(worker) = &self.worker {
+            id.append(cstr!("worker"), worker.as_str());
+        }
+        id
+    }
+
+    pub(super) fn checkpoint(&self) -> String {
+        format!("the checkpoint of {self}")
+    }
+
+    /// The key of a checkpoint that was found.
+    pub(super) fn of(document: &RawDocument, store: &str) -> Result<Self, StoreError> {
+        let what = || "a checkpoint".to_owned();
+        let id = StoredFields { document, what: what(), store, lost: LOST };
+        let id = id.value("_id")?.as_document().ok_or_else(|| id.wrong("_id", "a document"))?;
+        let id = StoredFields { document: id, what: what(), store, lost: LOST };
+        let worker = id.find("worker")?.is_some().then(|| id.text("worker")).transpose()?;
+        Ok(Self {
+            pipeline: id.text("pipeline")?.to_owned(),
+            plugin: id.text("plugin")?.to_owned(),
+            worker: worker.map(str::to_owned),
+        })
+    }
+}
+
+impl Checkpoint {
+    pub(super) fn encode(&self, key: &CheckpointKey) -> Result<RawDocumentBuf, StoreError> {
+        let unstorable =
+            |reason: &str| StoreError::Unstorable { what: key.checkpoint(), reason: reason.into() };
+        let position = self.position.stored();
+        // A resume token can be anything that a server likes.
+        if position.parse().as_ref() != Ok(&self.position) {
+            return Err(unstorable("its position cannot be written as text"));
+        }
+        let epoch = i64::try_from(self.epoch).map_err(|_| unstorable("its epoch is too large"))?;
+        let mut document = rawdoc! {
+            "_id": key.document(),
+            "version": VERSION,
+            "deployment": self.deployment.as_str(),
+            "position": position,
+        };
+        if let Some(timestamp) = self.timestamp {
+            document.append(cstr!("timestamp"), bson::Timestamp::from(timestamp));
+        }
+        if let Some(workers) = &self.workers {
+            let mut array = RawArrayBuf::new();
+            workers.iter().for_each(|worker| array.push(worker.as_str()));
+            document.append(cstr!("workers"), array);
+        }
+        document.append(cstr!("epoch"), epoch);
+        if let Some(restarted) = &self.restarted {
+            document.append(cstr!("restartedFrom"), restarted.as_str());
+        }
+        Ok(document)
+    }
+
+    pub(super) fn decode(
+        document: &RawDocument,
+        key: &CheckpointKey,
+        store: &str,
+    ) -> Result<Self, StoreError> {
+        let fields = StoredFields { document, what: key.checkpoint(), store, lost: LOST };
+        fields.check_version()?;
+        let position = fields.text("position")?;
+        let timestamp = fields.find("timestamp")?.map(|value| value.as_timestamp());
+        let timestamp = timestamp.map(|value| value.ok_or_else(|| fields.wrong("timestamp", "a timestamp")));
+        let not_workers = || fields.wrong("workers", "a list of strings");
+        let workers = fields.find("workers")?.map(|value| {
+            let workers = value.as_array().ok_or_else(not_workers)?.into_iter();
+            let text = |worker: bson::error::Result<_>| match worker {
+                Ok(bson::RawBsonRef::String(worker)) => Ok(worker.to_owned()),
+                _ => Err(not_workers()),
+            };
+            workers.map(text).collect::<Result<Vec<_>, _>>()
+        });
+        Ok(Self {
+            deployment: fields.text("deployment")?.to_owned(),
+            position: position.parse().map_err(|_| {
+                fields.damaged(format!("its position, \"{position}\", is no place to go on from"))
+            })?,
+            timestamp: timestamp.transpose()?.map(Timestamp::from),
+            workers: workers.transpose()?,
+            epoch: fields.unsigned("epoch")?,
+            restarted: fields
+                .find("restartedFrom")?
+                .is_some()
+                .then(|| fields.text("restartedFrom").map(str::to_owned))
+                .transpose()?,
+        })
+    }
+}

@@ -1,0 +1,425 @@
+//! The store on the cluster: the host's own database, written with a majority.
+
+use std::collections::BTreeSet;
+
+use bson::oid::ObjectId;
+use bson::raw::cstr;
+use bson::spec::BinarySubtype;
+use bson::{Binary, DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, doc, rawdoc};
+use futures_util::TryStreamExt;
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
+use gtm_mongo::wire::timed;
+use gtm_oplog::own_database::own_database;
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::{Client, Collection};
+
+use super::dead_letter::LetterMatcher;
+use super::fields::{StoredFields, VERSION};
+use super::letter_document::{self, Count, FoundLetter, LetterParts};
+use super::{
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, StateKey, StoreError, StoredTotal,
+    op_document,
+};
+
+const NAME: &str = "the store on the cluster";
+const DUPLICATE_KEY: i32 = 11000;
+/// An op with more bytes is kept in pieces of so many: a document has room for 16 MiB, and the letter is around it.
+const PART: usize = 12 << 20;
+/// Two hosts may both write a first checkpoint; the one that comes later looks again.
+const ATTEMPTS: usize = 3;
+
+#[derive(Clone, Debug)]
+pub(super) struct ClusterStore {
+    checkpoints: Collection<RawDocumentBuf>,
+    letters: Collection<RawDocumentBuf>,
+    parts: Collection<RawDocumentBuf>,
+    snapshots: Collection<RawDocumentBuf>,
+    states: Collection<RawDocumentBuf>,
+}
+
+impl ClusterStore {
+    pub(super) fn new(client: &Client) -> Self {
+        let options = mongodb::options::DatabaseOptions::builder()
+            .write_concern(WriteConcern::majority())
+            .read_concern(ReadConcern::majority())
+            // What was just written by another host is to be seen.
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .build();
+        let database = client.database_with_options(own_database(), options);
+        Self {
+            checkpoints: database.collection("checkpoints"),
+            letters: database.collection("dead_letters"),
+            parts: database.collection("dead_letter_parts"),
+            snapshots: database.collection("snapshots"),
+            states: database.collection("state"),
+        }
+    }
+
+    pub(super) async fn checkpoint(&self, key: &CheckpointKey) -> Result<Option<Checkpoint>, StoreError> {
+        let found = find(&self.checkpoints, rawdoc! { "_id": key.document() }).await?;
+        found.map(|document| Checkpoint::decode(&document, key, NAME)).transpose()
+    }
+
+    pub(super) async fn checkpoint_keys(
+        &self,
+        pipeline: &str,
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let mut filter = doc! { "_id.pipeline": pipeline };
+        plugin.into_iter().for_each(|plugin| drop(filter.insert("_id.plugin", plugin)));
+        let find = self.checkpoints.find(filter).projection(doc! { "_id": 1 });
+        let found: Vec<RawDocumentBuf> =
+            timed(async { find.await?.try_collect().await }).await.map_err(error)?;
+        found.iter().map(|document| CheckpointKey::of(document, NAME)).collect()
+    }
+
+    pub(super) async fn known(&self) -> Result<BTreeSet<KnownPlugin>, StoreError> {
+        let mut known = BTreeSet::new();
+        let find = self.checkpoints.find(doc! {}).projection(doc! { "_id": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            let CheckpointKey { pipeline, plugin, .. } = CheckpointKey::of(&document, NAME)?;
+            known.insert(KnownPlugin { pipeline, plugin });
+        }
+        let find = self.letters.find(doc! {}).projection(doc! { "version": 1, "pipeline": 1, "plugin": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            known.insert(FoundLetter::new(&document, NAME)?.known()?);
+        }
+        Ok(known)
+    }
+
+    pub(super) async fn remove_checkpoint(&self, key: &CheckpointKey) -> Result<bool, StoreError> {
+        let filter = by_id(key)?;
+        let removed = timed(async { self.checkpoints.delete_one(filter).await }).await.map_err(error)?;
+        Ok(removed.deleted_count > 0)
+    }
+
+    /// One atomic write: a duplicate key means that what is there is of a newer epoch, or cannot be understood.
+    pub(super) async fn save_checkpoint(
+        &self,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        let document = checkpoint.encode(key)?;
+        let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
+        let filter = doc! {
+            "_id": Document::try_from(&*key.document()).map_err(|error| StoreError::Defect(error.to_string()))?,
+            "version": VERSION,
+            "epoch": { "$lte": epoch },
+        };
+        let mut attempt = 1;
+        loop {
+            let replace = self.checkpoints.replace_one(filter.clone(), &document).upsert(true);
+            match timed(async { replace.await }).await {
+                Ok(_) => return Ok(()),
+                Err(failed) if code(&failed) == Some(DUPLICATE_KEY) => {
+                    if let Some(stored) = self.checkpoint(key).await?
+                        && stored.epoch > checkpoint.epoch
+                    {
+                        let (stored, mine) = (stored.epoch, checkpoint.epoch);
+                        return Err(StoreError::Fenced { what: key.checkpoint(), stored, mine });
+                    }
+                    if attempt == ATTEMPTS {
+                        return Err(error(failed));
+                    }
+                    attempt += 1;
+                }
+                Err(failed) => return Err(error(failed)),
+            }
+        }
+    }
+
+    pub(super) async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let op = op_document::encode(&letter.op);
+        if op.as_bytes().len() > PART {
+            return self.add_in_parts(letter, &op).await;
+        }
+        match self.replace_letter(letter, &letter_document::whole(letter, &op)).await {
+            Ok(()) => self.drop_parts(&letter.id, None).await,
+            // Such as a document that nests too deeply when it is in another.
+            Err(StoreError::Refused { .. }) => self.add_in_parts(letter, &op).await,
+            failed => failed,
+        }
+    }
+
+    /// The pieces before the letter, and the pieces of an older writing after it: a crash leaves one of the two whole.
+    async fn add_in_parts(&self, letter: &DeadLetter, op: &RawDocument) -> Result<(), StoreError> {
+        let write = ObjectId::new();
+        let mut count = 0;
+        for bytes in op.as_bytes().chunks(PART) {
+            let bytes = RawBinaryRef { subtype: BinarySubtype::Generic, bytes };
+            let id = part_id(&letter.id, LetterParts { write, count });
+            let mut part = rawdoc! { "_id": id };
+            part.append(cstr!("bytes"), bytes);
+            timed(async { self.parts.insert_one(&part).await }).await.map_err(error)?;
+            count += 1;
+        }
+        let parts = LetterParts { write, count };
+        self.replace_letter(letter, &letter_document::in_parts(letter, parts)).await?;
+        self.drop_parts(&letter.id, Some(parts)).await
+    }
+
+    async fn replace_letter(&self, letter: &DeadLetter, document: &RawDocumentBuf) -> Result<(), StoreError> {
+        let replace = self.letters.replace_one(doc! { "_id": &letter.id }, document).upsert(true);
+        timed(async { replace.await }).await.map_err(error)?;
+        Ok(())
+    }
+
+    /// Drops the pieces of a letter, but for those of one writing.
+    async fn drop_parts(&self, id: &str, but: Option<LetterParts>) -> Result<(), StoreError> {
+        let mut filter = doc! { "_id.letter": id };
+        if let Some(LetterParts { write, .. }) = but {
+            filter.insert("_id.write", doc! { "$ne": write });
+        }
+        timed(async { self.parts.delete_many(filter).await }).await.map_err(error)?;
+        Ok(())
+    }
+
+    pub(super) async fn dead_letters_kept(
+        &self,
+        pipeline: &str,
+        plugin: &str,
+    ) -> Result<StoredTotal, StoreError> {
+        let find = self.letters.find(doc! { "pipeline": pipeline, "plugin": plugin });
+        // The letters stay on the server.
+        let find = find.projection(doc! { "version": 1, "pipeline": 1, "plugin": 1, "bytes": 1 });
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        let mut count = Count::new(pipeline, plugin, NAME);
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            count.add(document.as_bytes());
+        }
+        Ok(count.kept())
+    }
+
+    pub(super) async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut matcher = LetterMatcher::new(filter)?;
+        let find = self.letters.find(query(filter, after)).sort(doc! { "_id": 1 });
+        let find = find.batch_size(u32::try_from(limit).unwrap_or(u32::MAX));
+        let mut cursor = timed(async { find.await }).await.map_err(error)?;
+        let mut letters = Vec::new();
+        while letters.len() < limit
+            && let Some(document) = timed(cursor.try_next()).await.map_err(error)?
+        {
+            if FoundLetter::new(&document, NAME)?.is_wanted(&mut matcher)? {
+                letters.extend(self.letter(&document).await?);
+            }
+        }
+        Ok(letters)
+    }
+
+    pub(super) async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        match find(&self.letters, rawdoc! { "_id": id }).await? {
+            Some(document) => self.letter(&document).await,
+            None => Ok(None),
+        }
+    }
+
+    /// None: it was dropped meanwhile.
+    async fn letter(&self, document: &RawDocument) -> Result<Option<DeadLetter>, StoreError> {
+        let found = FoundLetter::new(document, NAME)?;
+        let Some(parts) = found.parts()? else { return found.decode(None).map(Some) };
+        let id = document.get_str("_id").map_err(|error| found.damaged(error))?;
+        let mut op = Vec::new();
+        for count in 0..parts.count {
+            let part =
+                find(&self.parts, rawdoc! { "_id": part_id(id, LetterParts { count, ..parts }) }).await?;
+            let Some(part) = part else {
+                let current = find(&self.letters, rawdoc! { "_id": id }).await?;
+                return match current {
+                    Some(current) if FoundLetter::new(&current, NAME)?.parts()? == Some(parts) => {
+                        Err(found.damaged(format!("piece {count} of its op is missing in dead_letter_parts")))
+                    }
+                    Some(_) => Err(StoreError::Unreachable {
+                        reason: format!("the dead letter {id} was just replaced"),
+                    }),
+                    None => Ok(None),
+                };
+            };
+            op.extend_from_slice(part.get_binary("bytes").map_err(|error| found.damaged(error))?.bytes);
+        }
+        found.decode(Some(&op)).map(Some)
+    }
+
+    pub(super) async fn drop_dead_letter(&self, id: &str) -> Result<bool, StoreError> {
+        let dropped =
+            timed(async { self.letters.delete_one(doc! { "_id": id }).await }).await.map_err(error)?;
+        self.drop_parts(id, None).await?;
+        Ok(dropped.deleted_count > 0)
+    }
+
+    pub(super) async fn snapshot_progress(&self, key: &CheckpointKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = find(&self.snapshots, rawdoc! { "_id": key.document() }).await?;
+        let Some(document) = found else { return Ok(None) };
+        let fields = StoredFields {
+            document: &document,
+            what: format!("the progress of the snapshot of {key}"),
+            store: NAME,
+            lost: "all documents would be read again",
+        };
+        fields.check_version()?;
+        Ok(Some(fields.text("progress")?.as_bytes().to_vec()))
+    }
+
+    pub(super) async fn save_snapshot_progress(
+        &self,
+        key: &CheckpointKey,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let progress = std::str::from_utf8(bytes).map_err(|error| StoreError::Defect(error.to_string()))?;
+        let document = rawdoc! { "_id": key.document(), "version": VERSION, "progress": progress };
+        let replace = self.snapshots.replace_one(by_id(key)?, &document).upsert(true);
+        timed(async { replace.await }).await.map_err(error)?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_snapshot_progress(&self, key: &CheckpointKey) -> Result<(), StoreError> {
+        let filter = by_id(key)?;
+        timed(async { self.snapshots.delete_one(filter).await }).await.map_err(error)?;
+        Ok(())
+    }
+
+    pub(super) async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = find(&self.states, rawdoc! { "_id": key.document() }).await?;
+        let Some(document) = found else { return Ok(None) };
+        let fields = StoredFields {
+            document: &document,
+            what: key.to_string(),
+            store: NAME,
+            lost: "what the plugin kept there",
+        };
+        fields.check_version()?;
+        let value = document.get_binary("value").map_err(|error| fields.damaged(error))?;
+        Ok(Some(value.bytes.to_vec()))
+    }
+
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
+        let find = self.states.find(doc! { "_id.pipeline": pipeline, "_id.plugin": plugin });
+        // The values stay on the server.
+        let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
+        let mut kept = StoredTotal::default();
+        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
+            let what = "a state of a plugin".to_owned();
+            let fields =
+                StoredFields { document: &document, what, store: NAME, lost: "what the plugin kept there" };
+            // One that was stored before it was counted holds nothing.
+            let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
+            kept.entries += 1;
+            kept.bytes = kept.bytes.saturating_add(bytes.unwrap_or_default());
+        }
+        Ok(kept)
+    }
+
+    pub(super) async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let filter = id_is(key.document())?;
+        match value {
+            Some(value) => {
+                let document = state_document(key, value);
+                let replace = self.states.replace_one(filter, &document).upsert(true);
+                timed(async { replace.await }).await.map_err(error)?;
+            }
+            None => {
+                timed(async { self.states.delete_one(filter).await }).await.map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn swap_state(
+        &self,
+        key: &StateKey,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let document = state_document(key, value);
+        let Some(expected) = expected else {
+            return match timed(async { self.states.insert_one(&document).await }).await {
+                Ok(_) => Ok(true),
+                Err(failed) if code(&failed) == Some(DUPLICATE_KEY) => Ok(false),
+                Err(failed) => Err(error(failed)),
+            };
+        };
+        let mut filter = id_is(key.document())?;
+        filter.insert("value", Binary { subtype: BinarySubtype::Generic, bytes: expected.to_vec() });
+        let replaced = timed(async { self.states.replace_one(filter, &document).await }).await;
+        Ok(replaced.map_err(error)?.matched_count > 0)
+    }
+}
+
+fn state_document(key: &StateKey, value: &[u8]) -> RawDocumentBuf {
+    let value = RawBinaryRef { subtype: BinarySubtype::Generic, bytes: value };
+    let mut document = rawdoc! { "_id": key.document(), "version": VERSION };
+    document.append(cstr!("value"), value);
+    let bytes = value.bytes.len() + key.key.len();
+    document.append(cstr!("bytes"), i64::try_from(bytes).unwrap_or(i64::MAX));
+    document
+}
+
+fn by_id(key: &CheckpointKey) -> Result<Document, StoreError> {
+    id_is(key.document())
+}
+
+fn id_is(id: RawDocumentBuf) -> Result<Document, StoreError> {
+    let id = Document::try_from(&*id).map_err(|error| StoreError::Defect(error.to_string()))?;
+    Ok(doc! { "_id": id })
+}
+
+fn part_id(letter: &str, LetterParts { write, count }: LetterParts) -> RawDocumentBuf {
+    rawdoc! { "letter": letter, "write": write, "part": i64::from(count) }
+}
+
+async fn find(
+    collection: &Collection<RawDocumentBuf>,
+    filter: RawDocumentBuf,
+) -> Result<Option<RawDocumentBuf>, StoreError> {
+    let filter = Document::try_from(&*filter).map_err(|error| StoreError::Defect(error.to_string()))?;
+    timed(async { collection.find_one(filter).await }).await.map_err(error)
+}
+
+/// What of a filter the server can say, so that letters that are not wanted stay there.
+fn query(filter: &DeadLetterFilter, after: Option<&str>) -> Document {
+    let DeadLetterFilter { pipeline, plugin, operation, kind, since, until, op, .. } = filter;
+    let mut query = doc! {};
+    let texts = [("pipeline", pipeline.as_deref()), ("plugin", plugin.as_deref()), ("opId", op.as_deref())];
+    let names = [("operationType", operation.map(|one| one.name())), ("kind", kind.map(|kind| kind.name()))];
+    for (name, value) in texts.into_iter().chain(names) {
+        value.into_iter().for_each(|value| drop(query.insert(name, value)));
+    }
+    let mut time = doc! {};
+    let bounds = [("$gte", since), ("$lt", until)];
+    for (bound, at) in bounds {
+        at.iter().for_each(|at| drop(time.insert(bound, DateTime::from_system_time(*at))));
+    }
+    if !time.is_empty() {
+        query.insert("time", time);
+    }
+    after.into_iter().for_each(|after| drop(query.insert("_id", doc! { "$gt": after })));
+    query
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        ErrorKind::Write(WriteFailure::WriteConcernError(error)) => Some(error.code),
+        _ => command_code(error),
+    }
+}
+
+fn error(error: Error) -> StoreError {
+    let reason = sentence(&error);
+    // Written, but not yet by a majority: perhaps there is none now.
+    let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
+    match code(&error) {
+        Some(UNAUTHORIZED) => StoreError::Unauthorized { reason },
+        _ if unsure || may_pass(&error) || error.contains_label("RetryableWriteError") => {
+            StoreError::Unreachable { reason }
+        }
+        _ => StoreError::Refused { reason },
+    }
+}

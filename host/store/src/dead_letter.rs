@@ -1,0 +1,143 @@
+//! Ops that a plugin did not handle, kept for later.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use gtm_oplog::{Op, OperationType, Pattern, PatternError};
+use sha2::{Digest, Sha256};
+
+/// An op that a plugin did not handle. Times are kept to the millisecond.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// As [`DeadLetter::id_of`] makes it.
+    pub id: String,
+    /// Whose plugin.
+    pub pipeline: String,
+    /// The plugin.
+    pub plugin: String,
+    /// Of the plugin, as it last failed.
+    pub version: String,
+    /// The whole op.
+    pub op: Op,
+    /// Why it is here.
+    pub kind: DeadLetterKind,
+    /// What the plugin or the host said.
+    pub error: String,
+    /// How often it was tried in all.
+    pub attempts: u32,
+    /// When it was first tried.
+    pub first_attempt: SystemTime,
+    /// When it was given up.
+    pub time: SystemTime,
+}
+
+/// Why an op was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterKind {
+    /// The plugin said that it will never handle it.
+    Rejected,
+    /// No attempt succeeded.
+    Failed,
+}
+
+impl DeadLetterKind {
+    /// As it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Which dead letters; none of them said: all.
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetterFilter {
+    /// Of this pipeline.
+    pub pipeline: Option<String>,
+    /// Of this plugin.
+    pub plugin: Option<String>,
+    /// Of changes in namespaces like this pattern, as [`Pattern::new`] takes it.
+    pub namespace: Option<String>,
+    /// Of such changes.
+    pub operation: Option<OperationType>,
+    /// Given up for this reason.
+    pub kind: Option<DeadLetterKind>,
+    /// Given up then or later.
+    pub since: Option<SystemTime>,
+    /// Given up before.
+    pub until: Option<SystemTime>,
+    /// With this in their error.
+    pub error: Option<String>,
+    /// Of the op with this id.
+    pub op: Option<String>,
+}
+
+impl DeadLetter {
+    /// Returns what it holds, in bytes: the documents of its op, and its error.
+    pub fn size(&self) -> u64 {
+        let Op {
+            document_key, full_document, full_document_before_change, update_description, command, ..
+        } = &self.op;
+        let parts = [document_key, full_document, full_document_before_change, update_description, command];
+        let bytes = parts.into_iter().flatten().map(bytes::Bytes::len).sum::<usize>() + self.error.len();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The id of the letter that this op of a plugin is: the same whenever and wherever it fails. Ids are in the order of the
+    /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
+    /// the changes: the timestamp in hexadecimal, then a digest.
+    pub fn id_of(pipeline: &str, plugin: &str, op: &Op) -> String {
+        let mut id = format!("{:08x}{:08x}-", op.timestamp.time, op.timestamp.increment);
+        // By length, as names have any signs in them.
+        let said = format!("{} {pipeline}{} {plugin}{}", pipeline.len(), plugin.len(), op.id());
+        Sha256::digest(said).iter().take(8).for_each(|byte| {
+            let _ = write!(id, "{byte:02x}");
+        });
+        id
+    }
+}
+
+/// What a letter is asked for.
+pub(super) struct LetterHead<'a> {
+    pub(super) pipeline: &'a str,
+    pub(super) plugin: &'a str,
+    pub(super) database: &'a str,
+    pub(super) collection: &'a str,
+    pub(super) operation: OperationType,
+    pub(super) kind: DeadLetterKind,
+    pub(super) time: SystemTime,
+    pub(super) error: &'a str,
+    pub(super) op: &'a str,
+}
+
+/// A filter that letters can be compared with.
+pub(super) struct LetterMatcher {
+    filter: DeadLetterFilter,
+    pattern: Option<Pattern>,
+}
+
+impl LetterMatcher {
+    pub(super) fn new(filter: &DeadLetterFilter) -> Result<Self, PatternError> {
+        let pattern = filter.namespace.as_deref().map(Pattern::new).transpose()?;
+        Ok(Self { filter: filter.clone(), pattern })
+    }
+
+    pub(super) fn matches(&self, letter: &LetterHead<'_>) -> bool {
+        let DeadLetterFilter { pipeline, plugin, namespace: _, operation, kind, since, until, error, op } =
+            &self.filter;
+        let in_namespace = self
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(&format!("{}.{}", letter.database, letter.collection)));
+        in_namespace
+            && pipeline.as_ref().is_none_or(|pipeline| pipeline == letter.pipeline)
+            && plugin.as_ref().is_none_or(|plugin| plugin == letter.plugin)
+            && operation.is_none_or(|operation| operation == letter.operation)
+            && kind.is_none_or(|kind| kind == letter.kind)
+            && since.is_none_or(|since| letter.time >= since)
+            && until.is_none_or(|until| letter.time < until)
+            && error.as_ref().is_none_or(|error| letter.error.contains(error))
+            && op.as_ref().is_none_or(|op| op == letter.op)
+    }
+}

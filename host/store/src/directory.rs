@@ -1,0 +1,454 @@
+//! The store in a directory: one redb file, which is whole after any crash.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bson::RawDocument;
+use redb::backends::FileBackend;
+use redb::{
+    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    TableError, TransactionError,
+};
+
+use super::dead_letter::LetterMatcher;
+use super::letter_document::{Count, FoundLetter, whole};
+use super::{
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, StateKey, StoreError, StoredTotal,
+    op_document,
+};
+use crate::own_files;
+
+const FILE: &str = "gtm-host.redb";
+/// Of what is in the file. One that knows less of it says so instead of reading on.
+const FORMAT: u64 = 1;
+
+type TableKey = (&'static str, &'static str, Option<&'static str>);
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const CHECKPOINTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("checkpoints");
+const SNAPSHOTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("snapshots");
+const STATES: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("state");
+const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead_letters");
+
+#[derive(Clone)]
+pub(super) struct DirectoryStore {
+    database: Arc<Database>,
+    file: Arc<Path>,
+    name: Arc<str>,
+}
+
+/// What redb says, before it is told of which file.
+#[derive(Debug, thiserror::Error)]
+enum RedbFailure {
+    #[error(transparent)]
+    Redb(#[from] redb::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => { $(impl From<$error> for RedbFailure {
+        fn from(error: $error) -> Self { Self::Redb(error.into()) }
+    })* };
+}
+from_redb!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
+
+fn key(key: &CheckpointKey) -> (&str, &str, Option<&str>) {
+    (&key.pipeline, &key.plugin, key.worker.as_deref())
+}
+
+fn parse(bytes: &[u8]) -> Result<&RawDocument, RedbFailure> {
+    RawDocument::from_bytes(bytes).map_err(|error| redb::Error::Corrupted(error.to_string()).into())
+}
+
+impl DirectoryStore {
+    pub(super) async fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = directory.to_owned();
+        let file = directory.join(FILE);
+        let name: Arc<str> = format!("the store {}", file.display()).into();
+        let file: Arc<Path> = file.into();
+        let opened = Arc::clone(&file);
+        let open = move || {
+            let unusable = |error: std::io::Error| StoreError::Directory {
+                directory: directory.clone(),
+                reason: error.to_string(),
+            };
+            own_files::directory(&directory).map_err(|error| exposed(error).unwrap_or_else(unusable))?;
+            let database = match open_file(&opened) {
+                Err(DatabaseError::Storage(StorageError::Io(error)))
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                    ) =>
+                {
+                    return Err(exposed(error).unwrap_or_else(unusable).into());
+                }
+                database => database?,
+            };
+            prepare(&database, &opened)?;
+            Ok(database)
+        };
+        let database = Arc::new(blocking(&file, open).await?);
+        Ok(Self { database, file, name })
+    }
+
+    /// Whether there is a store in this directory.
+    pub(super) fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.file.parent()
+    }
+
+    /// What `work` does with the database, on a thread for blocking work.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database, &str) -> Result<T, RedbFailure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (database, name) = (Arc::clone(&self.database), Arc::clone(&self.name));
+        blocking(&self.file, move || work(&database, &name)).await
+    }
+
+    pub(super) async fn checkpoint(&self, of: &CheckpointKey) -> Result<Option<Checkpoint>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(CHECKPOINTS)?;
+            let Some(found) = table.get(key(&of))? else { return Ok(None) };
+            Ok(Some(Checkpoint::decode(parse(found.value())?, &of, name)?))
+        })
+        .await
+    }
+
+    pub(super) async fn checkpoint_keys(
+        &self,
+        pipeline: &str,
+        plugin: Option<&str>,
+    ) -> Result<Vec<CheckpointKey>, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.map(str::to_owned));
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(CHECKPOINTS)?;
+            let mut found = Vec::new();
+            for entry in table.range((&*pipeline, plugin.as_deref().unwrap_or_default(), None)..)? {
+                let (stored, _) = entry?;
+                let (its_pipeline, its_plugin, worker) = stored.value();
+                if its_pipeline != pipeline || plugin.as_ref().is_some_and(|plugin| plugin != its_plugin) {
+                    break;
+                }
+                found.push(CheckpointKey {
+                    pipeline: pipeline.clone(),
+                    plugin: its_plugin.to_owned(),
+                    worker: worker.map(str::to_owned),
+                });
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn known(&self) -> Result<BTreeSet<KnownPlugin>, StoreError> {
+        self.with(move |database, name| {
+            let read = database.begin_read()?;
+            let mut known = BTreeSet::new();
+            for entry in read.open_table(CHECKPOINTS)?.iter()? {
+                let (stored, _) = entry?;
+                let (pipeline, plugin, _) = stored.value();
+                known.insert(KnownPlugin { pipeline: pipeline.to_owned(), plugin: plugin.to_owned() });
+            }
+            for entry in read.open_table(LETTERS)?.iter()? {
+                let (_, value) = entry?;
+                known.insert(FoundLetter::new(parse(value.value())?, name)?.known()?);
+            }
+            Ok(known)
+        })
+        .await
+    }
+
+    pub(super) async fn remove_checkpoint(&self, of: &CheckpointKey) -> Result<bool, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            let was_there = write.open_table(CHECKPOINTS)?.remove(key(&of))?.is_some();
+            write.commit()?;
+            Ok(was_there)
+        })
+        .await
+    }
+
+    pub(super) async fn save_checkpoint(
+        &self,
+        of: &CheckpointKey,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        let (of, mine, document) = (of.clone(), checkpoint.epoch, checkpoint.encode(of)?);
+        self.with(move |database, name| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(CHECKPOINTS)?;
+                if let Some(found) = table.get(key(&of))? {
+                    let stored = Checkpoint::decode(parse(found.value())?, &of, name)?.epoch;
+                    if stored > mine {
+                        return Err(StoreError::Fenced { what: of.checkpoint(), stored, mine }.into());
+                    }
+                }
+                table.insert(key(&of), document.as_bytes())?;
+            }
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let document = whole(letter, &op_document::encode(&letter.op));
+        let id = letter.id.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            write.open_table(LETTERS)?.insert(&*id, document.as_bytes())?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letters_kept(
+        &self,
+        pipeline: &str,
+        plugin: &str,
+    ) -> Result<StoredTotal, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let mut count = Count::new(&pipeline, &plugin, name);
+            for entry in table.iter()? {
+                let (_, value) = entry?;
+                count.add(value.value());
+            }
+            Ok(count.kept())
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut matcher = LetterMatcher::new(filter)?;
+        let after = after.unwrap_or_default().to_owned();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let mut letters = Vec::new();
+            for entry in table.range(&*after..)? {
+                if letters.len() >= limit {
+                    break;
+                }
+                let (id, value) = entry?;
+                if id.value() == after {
+                    continue;
+                }
+                let found = FoundLetter::new(parse(value.value())?, name)?;
+                if found.is_wanted(&mut matcher)? {
+                    letters.push(found.decode(None)?);
+                }
+            }
+            Ok(letters)
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        let id = id.to_owned();
+        self.with(move |database, name| {
+            let table = database.begin_read()?.open_table(LETTERS)?;
+            let Some(found) = table.get(&*id)? else { return Ok(None) };
+            Ok(Some(FoundLetter::new(parse(found.value())?, name)?.decode(None)?))
+        })
+        .await
+    }
+
+    pub(super) async fn drop_dead_letter(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            let was_there = write.open_table(LETTERS)?.remove(&*id)?.is_some();
+            write.commit()?;
+            Ok(was_there)
+        })
+        .await
+    }
+
+    pub(super) async fn snapshot_progress(&self, of: &CheckpointKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(SNAPSHOTS)?;
+            Ok(table.get(key(&of))?.map(|found| found.value().to_vec()))
+        })
+        .await
+    }
+
+    pub(super) async fn save_snapshot_progress(
+        &self,
+        of: &CheckpointKey,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let (of, bytes) = (of.clone(), bytes.to_vec());
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            write.open_table(SNAPSHOTS)?.insert(key(&of), &*bytes)?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn remove_snapshot_progress(&self, of: &CheckpointKey) -> Result<(), StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            write.open_table(SNAPSHOTS)?.remove(key(&of))?;
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn state(&self, of: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let of = of.clone();
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(STATES)?;
+            Ok(table.get(state_key(&of))?.map(|found| found.value().to_vec()))
+        })
+        .await
+    }
+
+    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
+        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+        self.with(move |database, _| {
+            let table = database.begin_read()?.open_table(STATES)?;
+            let mut kept = StoredTotal::default();
+            for entry in table.range((&*pipeline, &*plugin, "")..)? {
+                let (of, value) = entry?;
+                let (its_pipeline, its_plugin, key) = of.value();
+                if (its_pipeline, its_plugin) != (&*pipeline, &*plugin) {
+                    break;
+                }
+                let bytes = u64::try_from(key.len() + value.value().len()).unwrap_or(u64::MAX);
+                kept = StoredTotal { entries: kept.entries + 1, bytes: kept.bytes.saturating_add(bytes) };
+            }
+            Ok(kept)
+        })
+        .await
+    }
+
+    pub(super) async fn set_state(&self, of: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let (of, value) = (of.clone(), value.map(<[u8]>::to_vec));
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(STATES)?;
+                match value {
+                    Some(value) => drop(table.insert(state_key(&of), &*value)?),
+                    None => drop(table.remove(state_key(&of))?),
+                }
+            }
+            Ok(write.commit()?)
+        })
+        .await
+    }
+
+    pub(super) async fn swap_state(
+        &self,
+        of: &StateKey,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let (of, expected, value) = (of.clone(), expected.map(<[u8]>::to_vec), value.to_vec());
+        self.with(move |database, _| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(STATES)?;
+                let is_expected = table.get(state_key(&of))?.map(|found| found.value().to_vec()) == expected;
+                if !is_expected {
+                    return Ok(false);
+                }
+                table.insert(state_key(&of), &*value)?;
+            }
+            write.commit()?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+fn state_key(of: &StateKey) -> (&str, &str, &str) {
+    (&of.pipeline, &of.plugin, &of.key)
+}
+
+/// That others may change what the store is in, if that is what is wrong.
+fn exposed(error: std::io::Error) -> Result<StoreError, std::io::Error> {
+    error.downcast::<own_files::ExposedFile>().map(StoreError::from)
+}
+
+/// Opens the file, or makes one that nobody else may read: dead letters hold whole documents.
+fn open_file(path: &Path) -> Result<Database, DatabaseError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(StorageError::from)?;
+    let is_exposed = |exposed| StorageError::Io(std::io::Error::new(ErrorKind::PermissionDenied, exposed));
+    own_files::check(path, &file.metadata().map_err(StorageError::from)?).map_err(is_exposed)?;
+    Database::builder().create_with_backend(FileBackend::new(file)?)
+}
+
+/// Makes the tables where there are none, and looks at the format.
+fn prepare(database: &Database, file: &Path) -> Result<(), RedbFailure> {
+    // A commit is on the disk when it returns: redb's durability where nothing is said.
+    let write = database.begin_write()?;
+    {
+        let mut meta = write.open_table(META)?;
+        let format = meta.get("format")?.map(|format| format.value());
+        match format {
+            Some(FORMAT) => {}
+            Some(version) => return Err(StoreError::OtherFormat { file: file.to_owned(), version }.into()),
+            None => drop(meta.insert("format", FORMAT)?),
+        }
+        write.open_table(CHECKPOINTS)?;
+        write.open_table(SNAPSHOTS)?;
+        write.open_table(LETTERS)?;
+        write.open_table(STATES)?;
+    }
+    Ok(write.commit()?)
+}
+
+async fn blocking<T: Send + 'static>(
+    file: &Path,
+    work: impl FnOnce() -> Result<T, RedbFailure> + Send + 'static,
+) -> Result<T, StoreError> {
+    let file: PathBuf = file.to_owned();
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(RedbFailure::Store(error))) => Err(error),
+        Ok(Err(RedbFailure::Redb(error))) => Err(told(file, &error)),
+        // redb takes what is in its file for its own, and may stumble over what is not.
+        Err(error) if error.is_panic() => {
+            Err(StoreError::DamagedFile { file, reason: "redb cannot make sense of it".to_owned() })
+        }
+        Err(error) => Err(StoreError::Defect(error.to_string())),
+    }
+}
+
+fn told(file: PathBuf, error: &redb::Error) -> StoreError {
+    let reason = error.to_string();
+    match error {
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::InUse { file },
+        redb::Error::UpgradeRequired(version) => {
+            StoreError::OtherFormat { file, version: u64::from(*version) }
+        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            StoreError::DamagedFile { file, reason }
+        }
+        redb::Error::Io(_) | redb::Error::PreviousIo => StoreError::File { file, reason },
+        _ => StoreError::DamagedFile { file, reason },
+    }
+}

@@ -1,0 +1,74 @@
+//! Why something is not stored, or cannot be read from the store.
+
+use std::path::PathBuf;
+
+use gtm_oplog::PatternError;
+use gtm_oplog::own_database::own_database;
+
+use crate::own_files::ExposedFile;
+
+/// Why something is not stored, or cannot be read from the store.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum StoreError {
+    #[error(
+        "this user may not use the store, the database {0} of the cluster: {reason}. Give the user the role readWrite on the \
+         database {0}, or keep the store in a directory (--store file:DIR)",
+        own_database()
+    )]
+    Unauthorized { reason: String },
+    #[error("the store, the database {} of the cluster, cannot be reached now: {reason}", own_database())]
+    Unreachable { reason: String },
+    #[error("the store, the database {} of the cluster, refuses it: {reason}", own_database())]
+    Refused { reason: String },
+    #[error("{} cannot be used as a store: {reason}. Name a directory that gtm-host may write to (--store file:DIR)", directory.display())]
+    Directory { directory: PathBuf, reason: String },
+    #[error("there is no store in {}. help: pass the store that the host uses (--store file:DIR)", directory.display())]
+    Absent { directory: PathBuf },
+    #[error("the store cannot be used: {0}")]
+    Exposed(#[from] ExposedFile),
+    #[error(
+        "another gtm-host has the store {} open, and two hosts on one file store would overwrite each other's progress. Stop \
+         that one, give each its own directory, or share the store of the cluster (--store mongodb)",
+        file.display()
+    )]
+    InUse { file: PathBuf },
+    #[error(
+        "the store {} cannot be read or written: {reason}. Is there room on the disk, and may gtm-host write there?",
+        file.display()
+    )]
+    File { file: PathBuf, reason: String },
+    #[error(
+        "the store {} is damaged, or no store of gtm-host: {reason}. Restore it from a backup, or move it away to begin anew \
+         where --start says",
+        file.display()
+    )]
+    DamagedFile { file: PathBuf, reason: String },
+    #[error("the store {} was written by a newer gtm-host, or in another format (version {version}). Use that one", file.display())]
+    OtherFormat { file: PathBuf, version: u64 },
+    #[error(
+        "{what} in {store} cannot be understood: {reason}. Correct it, or delete it, knowing what is lost: {lost}"
+    )]
+    Damaged { what: String, store: String, reason: String, lost: &'static str },
+    #[error(
+        "{what} in {store} was written by a newer gtm-host (version {version}; this one knows {known}). Use that one"
+    )]
+    Newer { what: String, store: String, version: i64, known: i64 },
+    #[error(
+        "{what} was taken over by another host (epoch {stored}, and this host has {mine}): this one must not go on with it"
+    )]
+    Fenced { what: String, stored: u64, mine: u64 },
+    #[error("{what} cannot be stored: {reason}")]
+    Unstorable { what: String, reason: String },
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error("gtm-host has a defect, please report it: {0}")]
+    Defect(String),
+}
+
+impl StoreError {
+    /// Whether the same may work a little later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::File { .. })
+    }
+}

@@ -1,0 +1,55 @@
+//! A lease as it is stored.
+
+use bson::{RawBsonRef, RawDocument};
+use gtm_oplog::value::integer;
+
+use super::process::HolderProcess;
+use super::{LeaseError, LeaseKey};
+
+/// Of the form of the document.
+pub(super) const VERSION: i64 = 1;
+
+/// What a lease says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) holder: String,
+    pub(super) released: bool,
+    /// The process of the holder, where it can be known whether it has ended.
+    pub(super) process: Option<HolderProcess>,
+    pub(super) state: LeaseState,
+}
+
+/// What changes with everything that is done to a lease, but never back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeaseState {
+    /// From 1.
+    pub(super) epoch: i64,
+    pub(super) renewals: i64,
+}
+
+impl Stored {
+    /// Reads a lease.
+    pub(super) fn read(document: &RawDocument, key: &LeaseKey) -> Result<Self, LeaseError> {
+        let value = |name: &str| document.get(name).ok().flatten();
+        let invalid = |name: &str| LeaseError::Invalid {
+            key: key.to_string(),
+            reason: format!("its field {name} is not there, or not what it should be"),
+        };
+        let number = |name: &str, least: i64| {
+            let number = value(name).and_then(integer).filter(|number| *number >= least);
+            number.ok_or_else(|| invalid(name))
+        };
+        let version = number("version", 1)?;
+        if version > VERSION {
+            return Err(LeaseError::Newer { key: key.to_string(), version });
+        }
+        let holder = value("holder").and_then(RawBsonRef::as_str).ok_or_else(|| invalid("holder"))?;
+        let process = value("process").and_then(RawBsonRef::as_document);
+        Ok(Self {
+            holder: holder.to_owned(),
+            process: process.and_then(|process| HolderProcess::read(process, holder)),
+            released: value("released").and_then(RawBsonRef::as_bool).ok_or_else(|| invalid("released"))?,
+            state: LeaseState { epoch: number("epoch", 1)?, renewals: number("renewals", 0)? },
+        })
+    }
+}

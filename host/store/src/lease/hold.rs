@@ -1,0 +1,168 @@
+//! A lease that is held: renewed in the background, until it is lost or given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::Document;
+use bson::oid::ObjectId;
+use gtm_mongo::server_error::sentence;
+use mongodb::Client;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::leases::{Failed, Leases};
+use super::process::HolderProcess;
+use super::wait::{Held, LeaseWait, wait};
+use super::{LeaseError, LeaseKey};
+
+/// A lease that this host holds. Dropped, it is renewed no more, and is free when its time is over.
+#[derive(Debug)]
+pub struct Lease {
+    leases: Leases,
+    epoch: i64,
+    ttl: Duration,
+    lost: watch::Receiver<Option<LeaseError>>,
+    renewing: AbortOnDropHandle<()>,
+}
+
+impl Lease {
+    /// Waits for the lease, however long another host has it or no server answers. `on_wait` is told who has it, when the wait
+    /// begins and when that changes. One that this holder had before, and that nobody took since, it has immediately.
+    ///
+    /// The future may be dropped at any time. Another one begins anew: it forgets since when the lease was seen unchanged. So who
+    /// also waits for something else keeps this one, and does not call it again in a loop.
+    ///
+    /// # Errors
+    /// It cannot be had: see [`LeaseError`].
+    pub async fn acquire(
+        client: &Client,
+        key: &LeaseKey,
+        ttl: Duration,
+        holder: &LeaseHolder,
+        on_wait: impl FnMut(LeaseWait<'_>),
+    ) -> Result<Self, LeaseError> {
+        let leases = Leases::new(client, key.clone(), holder.clone());
+        let held = wait(&leases, ttl, on_wait).await?;
+        let (sender, lost) = watch::channel(None);
+        let epoch = held.epoch;
+        let renewing = AbortOnDropHandle::new(tokio::spawn(keep(leases.clone(), held, ttl, sender)));
+        Ok(Self { leases, epoch, ttl, lost, renewing })
+    }
+
+    /// The fencing token: greater than that of every holder before.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.unsigned_abs()
+    }
+
+    /// Waits until the lease is lost, and says why. Whoever works under it stops then, at once. May be dropped and called again.
+    pub async fn lost(&mut self) -> LeaseError {
+        let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
+        lost.unwrap_or_else(|| LeaseError::Server {
+            key: self.leases.key.to_string(),
+            reason: "it is renewed no more".to_owned(),
+        })
+    }
+
+    /// Gives the lease up, so that another host takes it at once. To be called when the work under it has ended.
+    pub async fn release(self) {
+        let Self { leases, epoch, ttl, renewing, .. } = self;
+        drop(renewing);
+        if let Err(error) = leases.release(epoch, ttl / 4).await {
+            tracing::warn!(
+                "the lease of {} could not be given up, so that another host waits for {} s: {}",
+                leases.key,
+                ttl.as_secs_f64(),
+                error.reason()
+            );
+        }
+    }
+}
+
+/// Renews the lease until it is lost.
+async fn keep(leases: Leases, held: Held, ttl: Duration, lost: watch::Sender<Option<LeaseError>>) {
+    let Held { epoch, mut since } = held;
+    let error = loop {
+        match renewed(&leases, epoch, since, ttl).await {
+            Ok(again) => since = again,
+            Err(error) => break error,
+        }
+    };
+    lost.send_replace(Some(error));
+}
+
+/// Renews it once, trying as long as it is held. Gives when that which worked began.
+async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> Result<Instant, LeaseError> {
+    let deadline = since + ttl * 3 / 4;
+    let mut reason = "no server answered".to_owned();
+    let mut next = since + ttl / 4;
+    loop {
+        sleep_until(next.min(deadline)).await;
+        let began = Instant::now();
+        let attempt = if began < deadline {
+            timeout_at(deadline, leases.renew(epoch, ttl / 4)).await.ok()
+        } else {
+            None
+        };
+        // An answer that comes after the deadline is of no use: the host may have been asleep.
+        match attempt.filter(|_| Instant::now() < deadline) {
+            Some(Ok(true)) => return Ok(began),
+            Some(Ok(false)) => return Err(whose(leases, ttl).await),
+            Some(Err(Failed::Always(error))) => return Err(error),
+            Some(Err(Failed::Now(error))) => {
+                reason = sentence(&error);
+                tracing::warn!("the lease of {} could not be renewed, trying again: {reason}", leases.key);
+            }
+            None => {
+                let (key, seconds) = (leases.key.to_string(), since.elapsed().as_secs_f64());
+                return Err(LeaseError::Expired { key, seconds, reason });
+            }
+        }
+        next = Instant::now() + ttl / 16;
+    }
+}
+
+/// Why a lease is this host's no more.
+async fn whose(leases: &Leases, ttl: Duration) -> LeaseError {
+    let key = leases.key.to_string();
+    match leases.read(ttl / 4).await {
+        Ok(Some(stored)) => LeaseError::Taken { key, holder: stored.holder },
+        Ok(None) => LeaseError::Removed { key },
+        Err(Failed::Always(error)) => error,
+        Err(Failed::Now(_)) => LeaseError::Taken { key, holder: "another host".to_owned() },
+    }
+}
+
+/// Who holds leases: a host, from its start to its end.
+#[derive(Clone, Debug)]
+pub struct LeaseHolder {
+    name: Arc<str>,
+    process: Option<HolderProcess>,
+}
+
+impl LeaseHolder {
+    /// Of this process. No other holder is equal to it, not even one that is made here later.
+    pub fn new() -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+        let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+        let name = format!("{host}, process {}, {}", std::process::id(), ObjectId::new());
+        Self { name: name.into(), process: HolderProcess::this() }
+    }
+
+    /// Its name, which says to people where a lease is held.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process, as it is stored.
+    pub(super) fn process(&self) -> Option<Document> {
+        self.process.as_ref().map(|process| process.stored(&self.name))
+    }
+}
+
+impl Default for LeaseHolder {
+    fn default() -> Self {
+        Self::new()
+    }
+}

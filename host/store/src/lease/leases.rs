@@ -1,0 +1,136 @@
+//! What is done to a lease on the server, each by one command.
+
+use std::time::Duration;
+
+use bson::{DateTime, Document, RawDocumentBuf, doc};
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
+use gtm_mongo::wire::timed_for;
+use gtm_oplog::own_database::own_database;
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::{Client, Collection};
+
+use super::document::{LeaseState, Stored, VERSION};
+use super::hold::LeaseHolder;
+use super::{LeaseError, LeaseKey};
+
+const COLLECTION: &str = "leases";
+const DUPLICATE_KEY: i32 = 11000;
+
+/// One lease on the server, for one host.
+#[derive(Clone, Debug)]
+pub(super) struct Leases {
+    collection: Collection<RawDocumentBuf>,
+    pub(super) key: LeaseKey,
+    pub(super) holder: LeaseHolder,
+}
+
+/// How a command went wrong.
+pub(super) enum Failed {
+    /// It may work a little later. Whether it was carried out is not known.
+    Now(Error),
+    /// It will not.
+    Always(LeaseError),
+}
+
+impl Failed {
+    /// In words.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Now(error) => sentence(error),
+            Self::Always(error) => error.to_string(),
+        }
+    }
+}
+
+impl Leases {
+    pub(super) fn new(client: &Client, key: LeaseKey, holder: LeaseHolder) -> Self {
+        // What a compare-and-set finds is what counts, so the latest is read; and what it wrote counts when a
+        // majority has it, as an old primary that does not know of the new one takes writes, too.
+        let options = CollectionOptions::builder()
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .read_concern(ReadConcern::local())
+            .write_concern(WriteConcern::majority())
+            .build();
+        let collection = client.database(own_database()).collection_with_options(COLLECTION, options);
+        Self { collection, key, holder }
+    }
+
+    /// The lease as it is now.
+    pub(super) async fn read(&self, limit: Duration) -> Result<Option<Stored>, Failed> {
+        let find = self.collection.find_one(doc! { "_id": self.key.id() });
+        let document = timed_for(limit, find.into_future()).await.map_err(|error| self.failed(error))?;
+        document.map(|document| Stored::read(&document, &self.key)).transpose().map_err(Failed::Always)
+    }
+
+    /// Makes the lease, as this host's. False: there is one.
+    pub(super) async fn create(&self, limit: Duration) -> Result<bool, Failed> {
+        let mut lease = doc! { "_id": self.key.id(), "version": VERSION };
+        lease.extend(self.held(LeaseState { epoch: 1, renewals: 0 }));
+        let lease = RawDocumentBuf::try_from(lease).map_err(|error| self.failed(Error::custom(error)))?;
+        match timed_for(limit, self.collection.insert_one(lease).into_future()).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_duplicate(&error) => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Takes the lease, if it still is as it was `seen`. Gives the epoch of this host.
+    pub(super) async fn take(&self, seen: LeaseState, limit: Duration) -> Result<Option<i64>, Failed> {
+        let epoch = seen.epoch.checked_add(1).ok_or_else(|| {
+            let reason = "its epoch is the last that there is".to_owned();
+            Failed::Always(LeaseError::Invalid { key: self.key.to_string(), reason })
+        })?;
+        let held = self.held(LeaseState { epoch, renewals: 0 });
+        let seen = doc! { "epoch": seen.epoch, "renewals": seen.renewals };
+        let taken = self.update(seen, doc! { "$set": held }, limit).await?;
+        Ok(taken.then_some(epoch))
+    }
+
+    /// Shows that this host lives. False: it does not hold the lease any more.
+    pub(super) async fn renew(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
+        let mine = doc! { "holder": self.holder.name(), "epoch": epoch, "released": false };
+        let update = doc! { "$inc": { "renewals": 1_i64 }, "$set": { "time": DateTime::now() } };
+        self.update(mine, update, limit).await
+    }
+
+    /// Gives the lease up.
+    pub(super) async fn release(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
+        let mine = doc! { "holder": self.holder.name(), "epoch": epoch };
+        let released = doc! { "released": true, "time": DateTime::now() };
+        self.update(mine, doc! { "$inc": { "renewals": 1_i64 }, "$set": released }, limit).await
+    }
+
+    /// Updates the lease, if it is as `expected`.
+    async fn update(&self, expected: Document, update: Document, limit: Duration) -> Result<bool, Failed> {
+        let mut query = doc! { "_id": self.key.id(), "version": VERSION };
+        query.extend(expected);
+        let update = self.collection.update_one(query, update);
+        let done = timed_for(limit, update.into_future()).await.map_err(|error| self.failed(error))?;
+        Ok(done.matched_count == 1)
+    }
+
+    /// What a lease of this host has in it.
+    fn held(&self, LeaseState { epoch, renewals }: LeaseState) -> Document {
+        let (holder, time) = (self.holder.name(), DateTime::now());
+        let process = self.holder.process();
+        doc! { "holder": holder, "process": process, "epoch": epoch, "renewals": renewals, "released": false, "time": time }
+    }
+
+    fn failed(&self, error: Error) -> Failed {
+        // Written, but not by a majority yet, or never.
+        let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
+        if unsure || may_pass(&error) || error.contains_label("RetryableWriteError") {
+            return Failed::Now(error);
+        }
+        let reason = sentence(&error);
+        Failed::Always(match command_code(&error) {
+            Some(UNAUTHORIZED) => LeaseError::Unauthorized { reason },
+            _ => LeaseError::Server { key: self.key.to_string(), reason },
+        })
+    }
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteError(error)) if error.code == DUPLICATE_KEY)
+}

@@ -1,0 +1,55 @@
+//! Looking whether a host works, without taking its lease.
+
+use std::time::Duration;
+
+use gtm_mongo::server_error::sentence;
+use mongodb::Client;
+use tokio::time::{Instant, sleep};
+
+use super::document::Stored;
+use super::hold::LeaseHolder;
+use super::leases::{Failed, Leases};
+use super::process::HolderProcess;
+use super::{LeaseError, LeaseKey};
+
+/// Between two looks, at most.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Returns who works under a lease: who renews it within `ttl`, as a host does several times. `on_wait` is told who held it last,
+/// before that is waited for. None: nobody does, as far as can be seen, or the process that held it is known to have ended.
+///
+/// # Errors
+/// The lease cannot be read.
+pub async fn holder(
+    client: &Client,
+    key: &LeaseKey,
+    ttl: Duration,
+    mut on_wait: impl FnMut(&str),
+) -> Result<Option<String>, LeaseError> {
+    let leases = Leases::new(client, key.clone(), LeaseHolder::new());
+    let has_ended = |held: &Stored| held.process.as_ref().is_some_and(HolderProcess::has_ended);
+    let Some(first) = held(&leases, ttl).await?.filter(|held| !has_ended(held)) else { return Ok(None) };
+    on_wait(&first.holder);
+    let since = Instant::now();
+    while since.elapsed() < ttl {
+        sleep(LOOK.min(ttl / 8)).await;
+        match held(&leases, ttl).await? {
+            None => return Ok(None),
+            Some(now) if has_ended(&now) => return Ok(None),
+            Some(now) if now.state != first.state => return Ok(Some(now.holder)),
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The lease, if it was not given up.
+async fn held(leases: &Leases, ttl: Duration) -> Result<Option<Stored>, LeaseError> {
+    match leases.read(ttl).await {
+        Ok(stored) => Ok(stored.filter(|stored| !stored.released)),
+        Err(Failed::Always(error)) => Err(error),
+        Err(Failed::Now(error)) => {
+            Err(LeaseError::Server { key: leases.key.to_string(), reason: sentence(&error) })
+        }
+    }
+}

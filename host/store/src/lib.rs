@@ -1,0 +1,34 @@
+//! Stores what the host has to know after a restart: checkpoints, dead letters, plugin state, the progress of snapshots, leases and
+//! worker lists.
+//!
+//! A [`Store`] keeps the same documents on the cluster ([`cluster`]) or in a directory ([`directory`]). A document that is damaged,
+//! or of a newer version, is an error that says so: it is neither skipped nor overwritten. [`lease`] decides which of two hosts of
+//! one name works, and `workers` which worker of a group an op belongs to.
+
+mod checkpoint;
+mod cluster;
+mod dead_letter;
+mod directory;
+mod error;
+mod fields;
+mod kind;
+pub mod lease;
+mod letter_document;
+mod op_document;
+pub mod own_files;
+mod progress;
+mod room;
+mod state;
+mod store;
+mod workers;
+
+pub use checkpoint::{Checkpoint, CheckpointKey};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
+pub use error::StoreError;
+pub use kind::{NoStoreKind, StoreKind};
+pub use lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
+pub use own_files::ExposedFile;
+pub use room::{Room, StoreFull, StoredTotal};
+pub use state::StateKey;
+pub use store::{KnownPlugin, Store};
+pub use workers::{Group, ListDocument, WorkersError};

@@ -1,0 +1,60 @@
+//! An `_id` as bytes that are the same for all that MongoDB takes for the same `_id`: `1`, `NumberLong(1)` and `1.0` are one.
+
+use std::hash::Hasher;
+
+use bson::RawDocument;
+use bson::spec::ElementType;
+use gtm_oplog::{Field, Fields};
+
+use super::number::Number;
+
+const DOCUMENT: u8 = ElementType::EmbeddedDocument as u8;
+const ARRAY: u8 = ElementType::Array as u8;
+const STRING: u8 = ElementType::String as u8;
+const SYMBOL: u8 = ElementType::Symbol as u8;
+/// For numbers of all types: what is no type of BSON's.
+const NUMBER: u8 = 0;
+
+/// Hashes the `_id` of a document key. Without one, nothing: a shard key may change, and says nothing of the document.
+pub(super) fn hash_id<H: Hasher>(key: &RawDocument, state: &mut H) {
+    let Some(id) = Fields::of(key).map_while(Result::ok).find(|field| field.name == b"_id") else { return };
+    let Some(fields) = hash_value(&id, state) else { return };
+    // A document is compared field by field, and so are those in it. They may lie as deep as they like.
+    let mut open = vec![fields];
+    while let Some(fields) = open.last_mut() {
+        match fields.next() {
+            Some(Ok(field)) => {
+                state.write(field.name);
+                state.write(&[0]);
+                open.extend(hash_value(&field, state));
+            }
+            Some(Err(_)) | None => {
+                state.write(&[ElementType::MinKey as u8]);
+                open.pop();
+            }
+        }
+    }
+}
+
+/// Hashes a value with its type. Of a document, the type only: gives its fields.
+fn hash_value<'a, H: Hasher>(field: &Field<'a>, state: &mut H) -> Option<Fields<'a>> {
+    if let Some(number) = Number::of(field) {
+        state.write(&[NUMBER]);
+        match number {
+            Number::Whole(number) => state.write(&number.to_le_bytes()),
+            Number::Other(number) => state.write(&number.to_bits().to_le_bytes()),
+        }
+        return None;
+    }
+    match field.kind {
+        DOCUMENT | ARRAY => {
+            state.write(&[field.kind]);
+            return RawDocument::from_bytes(field.value).ok().map(Fields::of);
+        }
+        // The same text is the same `_id`.
+        STRING | SYMBOL => state.write(&[STRING]),
+        kind => state.write(&[kind]),
+    }
+    state.write(field.value);
+    None
+}

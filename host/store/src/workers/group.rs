@@ -1,0 +1,123 @@
+//! The workers, and what is whose.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use bson::RawDocument;
+use gtm_oplog::{Namespace, Op};
+use hashring::HashRing;
+
+use super::WorkersError;
+use super::canonical::hash_id;
+
+/// On the ring, for each worker. With so many, the share of each is within a few per cent of a fair one.
+const POINTS: u32 = 256;
+
+/// More would be a mistake, and a ring for them large.
+const MOST: usize = 1000;
+
+/// The workers of a group, and which of them this host is. Clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Group {
+    names: Arc<[String]>,
+    name: Arc<str>,
+    ring: Arc<HashRing<Point>>,
+}
+
+/// A place on the ring, and whose it is.
+#[derive(Clone, Debug)]
+struct Point {
+    worker: Arc<str>,
+    number: u32,
+    mine: bool,
+}
+
+impl Hash for Point {
+    /// Of bytes only, as those of numbers and lengths differ between machines.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.worker.as_bytes());
+        // What no name has in it.
+        state.write(&[0xff]);
+        state.write(&self.number.to_le_bytes());
+    }
+}
+
+impl Group {
+    /// The group of the workers `names`, in any order, in which this host is `me`.
+    ///
+    /// # Errors
+    /// There are no names, an empty one, one twice or too many of them, or `me` is none of them.
+    pub fn new(mut names: Vec<String>, me: &str) -> Result<Self, WorkersError> {
+        names.sort_unstable();
+        if names.is_empty() {
+            return Err(WorkersError::NoWorkers);
+        }
+        if names.len() > MOST {
+            return Err(WorkersError::TooMany { count: names.len(), most: MOST });
+        }
+        if names.iter().any(String::is_empty) {
+            return Err(WorkersError::NoName);
+        }
+        if let Some((name, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
+            return Err(WorkersError::Twice { name: name.clone() });
+        }
+        if !names.iter().any(|name| name == me) {
+            return Err(WorkersError::NotListed { name: me.to_owned(), known: names.join(", ") });
+        }
+        let points = names.iter().flat_map(|name| {
+            let worker: Arc<str> = name.as_str().into();
+            (0..POINTS).map(move |number| Point { mine: *worker == *me, worker: worker.clone(), number })
+        });
+        let mut ring = HashRing::new();
+        ring.batch_add(points.collect());
+        Ok(Self { names: names.into(), name: me.into(), ring: ring.into() })
+    }
+
+    /// Whether an op is this host's. Takes no memory, but for an `_id` that is a document.
+    pub fn is_mine(&self, op: &Op) -> bool {
+        self.point(op).is_some_and(|point| point.mine)
+    }
+
+    /// The name of the worker that an op belongs to.
+    #[cfg(test)]
+    fn worker_of(&self, op: &Op) -> &str {
+        self.point(op).map(|point| &*point.worker).unwrap()
+    }
+
+    fn point(&self, op: &Op) -> Option<&Point> {
+        self.ring.get(&RingKey { namespace: &op.namespace, document_key: op.document_key.as_deref() })
+    }
+
+    /// All workers, sorted.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The one that this host is.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What an op is placed on the ring by.
+struct RingKey<'a> {
+    namespace: &'a Namespace,
+    document_key: Option<&'a [u8]>,
+}
+
+impl Hash for RingKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.namespace.database.as_bytes());
+        // No database has it in its name, so that no two namespaces are written the same.
+        state.write(b".");
+        state.write(self.namespace.collection.as_bytes());
+        state.write(&[0]);
+        if let Some(Ok(key)) = self.document_key.map(RawDocument::from_bytes) {
+            hash_id(key, state);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

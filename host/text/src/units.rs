@@ -1,0 +1,110 @@
+//! Values as they are written in a settings file, and what is said of one that is not clear.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer, de};
+
+/// A count of which there is at least one.
+pub fn at_least_one<'de, D: Deserializer<'de>>(number: D) -> Result<Option<usize>, D::Error> {
+    positive(number).map(Some)
+}
+
+/// The same, where there is a default.
+pub fn positive<'de, D, N>(number: D) -> Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + Default + PartialEq,
+{
+    let number = N::deserialize(number)?;
+    match number == N::default() {
+        true => Err(de::Error::custom("0 is too few: write 1 or more, or leave the key out for the default")),
+        false => Ok(number),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a size in quotes with its unit, like \"256 MiB\"")]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl Written {
+    fn size(&self) -> Result<ByteSize, String> {
+        match self {
+            Self::Number(number) => Err(without_unit(&number.to_string())),
+            Self::Text(text) => parse_size(text),
+        }
+    }
+}
+
+/// A size with its unit. A number alone would be bytes, which nobody means.
+pub fn size<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
+    Written::deserialize(text)?.size().map_err(de::Error::custom)
+}
+
+/// The same, where 0 stands for any size.
+pub fn size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
+    match Written::deserialize(text)? {
+        Written::Number(0) => Ok(ByteSize::b(0)),
+        written => written.size().map_err(de::Error::custom),
+    }
+}
+
+/// The same, where nothing need be said.
+pub fn maybe_size<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
+    size(text).map(Some)
+}
+
+/// The same, where 0 stands for any size.
+pub fn maybe_size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
+    size_or_zero(text).map(Some)
+}
+
+/// A size with its unit, as in `256MiB`.
+///
+/// # Errors
+/// It is not a size, or has no unit.
+pub fn parse_size(text: &str) -> Result<ByteSize, String> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(without_unit(text));
+    }
+    text.parse().map_err(|_| format!("\"{text}\" is not a size: write a number and a unit, like \"256 MiB\""))
+}
+
+/// A time with its unit, as in `30s`.
+///
+/// # Errors
+/// It is not a time, or has no unit.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim())
+        .map_err(|_| format!("\"{text}\" is not a time: write a number and a unit, like 30s, 500ms or 2m"))
+}
+
+fn without_unit(number: &str) -> String {
+    format!("{number} has no unit: write \"{number} MiB\", or B, KiB or GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!(parse_time("1m 30s"), Ok(Duration::from_secs(90)));
+        for none in ["5x", "5", "", "-1s", "99999999999999999999y"] {
+            let said = format!("\"{none}\" is not a time: write a number and a unit, like 30s, 500ms or 2m");
+            assert_eq!(parse_time(none), Err(said));
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!(parse_size("256 MiB"), Ok(ByteSize::mib(256)));
+        assert_eq!(parse_size("1B"), Ok(ByteSize::b(1)));
+        assert!(parse_size("256").unwrap_err().contains("256 has no unit: write \"256 MiB\""));
+        assert!(parse_size("much").unwrap_err().contains("\"much\" is not a size"));
+    }
+}
