@@ -26,7 +26,7 @@ pub use child::{ChildCompiler, CompileLimits, compile_as_child};
 use directory::{Directory, Part};
 
 use super::call::one_line;
-use super::engine::EngineError;
+use super::engine::{EngineError, Uncached};
 use super::features::unsupported;
 use super::load_error::LoadError;
 
@@ -85,7 +85,7 @@ impl Compiled {
         if let Some(component) = self.open(engine, &name) {
             return Ok(component);
         }
-        let unkept = |reason: String| LoadError::Uncached { directory: self.directory.path(), reason };
+        let unkept = |reason: String| LoadError::from(Uncached { directory: self.directory.path(), reason });
         let part = self.directory.part(&name);
         self.compile(engine, source, &part, &refusal)?;
         part.keep().map_err(|error| unkept(error.to_string()))?;
