@@ -41,4 +41,5 @@ pub mod selection;
 pub mod source;
 pub mod store;
 pub mod text;
+mod throttle;
 pub mod workers;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,6 +27,9 @@ use crate::store::{CheckpointKey, Store, StoreError};
 
 /// How long who seeks waits for the server.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is reported what was left out of a plugin's log.
+const REPORTED: Duration = Duration::from_secs(1);
 
 /// Says which ops are this worker's.
 pub type Mine = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
@@ -192,6 +196,8 @@ impl Prepared {
         let mut worked = Ok(());
         let mut cut = std::pin::pin!(told.cut());
         let mut is_cut = false;
+        let mut reports = tokio::time::interval(REPORTED);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What ends the reading, other than being told to.
         let read = loop {
             tokio::select! {
@@ -213,6 +219,7 @@ impl Prepared {
                     run.works.shared.dropped.cancel();
                     break (&mut run.intake).await;
                 }
+                _ = reports.tick() => self.handle.plugin.report_left_out(),
                 Some(command) = self.commands.recv() => {
                     run = self.obey(command, run, &checkpointer, &shutdown, grace).await;
                 }
@@ -227,6 +234,7 @@ impl Prepared {
         }
         // Nothing is handled any more when another host begins.
         run.works.drop_queued(Duration::ZERO).await;
+        self.handle.plugin.report_rest();
         stop.cancel();
         if fenced.is_none() && !at_once.is_cancelled() {
             let stored = checkpointer.store_now().await;

@@ -241,8 +241,12 @@ impl Plugin {
         let _tried = self.engine.trial();
         // A filter's instance starts as a handler's does, and needs nobody to wait for it.
         let started = || {
-            let mut store =
-                store(&self.filter, &self.setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
+            let mut store = store(
+                &self.filter,
+                &self.setup,
+                &Arc::new(Shared::new(&self.setup.name, Services::default())),
+                Role::Filter,
+            )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
             at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
@@ -282,7 +286,8 @@ fn ask_subscriptions(
 ) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
     let limit = setup.limits.filter_timeout;
     let ask = || {
-        let mut store = store(plugin, setup, &Arc::new(Shared::new(Services::default())), Role::Filter)?;
+        let mut store =
+            store(plugin, setup, &Arc::new(Shared::new(&setup.name, Services::default())), Role::Filter)?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
             .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))

@@ -37,7 +37,6 @@ mod slot;
 mod stamp;
 mod state;
 mod swap_from;
-mod throttle;
 mod usage;
 
 pub use bindings::{Failure, OperationType as ContractOperationType};
@@ -46,7 +45,7 @@ pub use capabilities::mail::{Mailer, MailerError};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use digest::{ComponentDigest, NoDigest};
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Uncached};
 pub use features::unsupported;
 pub use filter::Filter;
 pub use gaps::Gap;

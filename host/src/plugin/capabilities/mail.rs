@@ -14,7 +14,6 @@ use crate::plugin::bindings::mail::{self, Error, Host, Message};
 use crate::plugin::grants::MailGrant;
 use crate::plugin::obstacle::Part;
 use crate::plugin::state::State;
-use crate::plugin::throttle::Verdict;
 use crate::secret::{Password, server};
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
@@ -253,17 +252,17 @@ impl State {
     /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
         let count = grant.per_minute();
-        match self.shared.mail.next(Instant::now(), 1, count.into()) {
-            Verdict::Logged { .. } => Ok(()),
-            Verdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
-                format!(
-                    "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it \
-                     more with --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
-                    plugin = self.setup.name
-                ),
-                None,
-            ))),
+        if self.shared.mail.passes(Instant::now(), 1, count.into()) {
+            return Ok(());
         }
+        Err(Error::Unavailable(self.notes.blocked(
+            format!(
+                "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it more with \
+                 --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
+                plugin = self.setup.name
+            ),
+            None,
+        )))
     }
 }
 

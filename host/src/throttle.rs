@@ -1,0 +1,163 @@
+//! How many lines and bytes a plugin may log, how many messages it may send, and how many refusals are recorded.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Parts of a time for which something is bounded.
+const PARTS: u32 = 60;
+/// What happened in a part counts until a whole time has passed since its end.
+const COUNTED: usize = PARTS as usize + 1;
+
+/// Lines, bytes or messages of all instances of a plugin together, in any second, or in any minute: whenever one begins.
+#[derive(Debug)]
+pub(crate) struct Throttle(Mutex<Window>);
+
+#[derive(Debug)]
+struct Window {
+    length: Duration,
+    began: Instant,
+    /// The number of the part that was last looked at, from when it began.
+    part: u64,
+    /// What each of the last parts had: that of number n is at n modulo their count.
+    counts: [u64; COUNTED],
+    left_out: Option<LeftOut>,
+    /// When it was last reported that something was left out.
+    reported: Option<Instant>,
+}
+
+/// What was left out and is not reported yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// How many lines or messages.
+    pub(crate) count: u64,
+    /// The bound, when the last of them was left out.
+    pub(crate) most: u64,
+}
+
+impl Throttle {
+    /// `length`: of the time for which something is bounded. What is left out is reported once in it.
+    pub(crate) fn new(length: Duration) -> Self {
+        Self(Mutex::new(Window {
+            length,
+            began: Instant::now(),
+            part: 0,
+            counts: [0; COUNTED],
+            left_out: None,
+            reported: None,
+        }))
+    }
+
+    /// Returns whether one more may pass, and counts one that may not. `amount`: 1, or the bytes of a line.
+    pub(crate) fn passes(&self, now: Instant, amount: u64, most: u64) -> bool {
+        let mut window = self.lock();
+        window.turn_to(now);
+        let counted: u64 = window.counts.iter().sum();
+        let passes = counted.saturating_add(amount) <= most;
+        if passes {
+            let index = window.index(window.part);
+            if let Some(count) = window.counts.get_mut(index) {
+                *count += amount;
+            }
+        } else {
+            let count = window.left_out.map_or(0, |left_out| left_out.count) + 1;
+            window.left_out = Some(LeftOut { count, most });
+        }
+        passes
+    }
+
+    /// Takes what was left out since it was last reported, if that is a whole time ago.
+    pub(crate) fn due(&self, now: Instant) -> Option<LeftOut> {
+        let mut window = self.lock();
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= window.length;
+        if !window.reported.is_none_or(is_due) {
+            return None;
+        }
+        let left_out = window.left_out.take()?;
+        window.reported = Some(now);
+        Some(left_out)
+    }
+
+    /// Takes what was left out since it was last reported, as there will be no later time for it.
+    pub(crate) fn rest(&self) -> Option<LeftOut> {
+        self.lock().left_out.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn index(&self, part: u64) -> usize {
+        let count = u64::try_from(COUNTED).unwrap_or(u64::MAX);
+        usize::try_from(part % count).unwrap_or_default()
+    }
+
+    /// Forgets the parts that are over.
+    fn turn_to(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.began).as_nanos();
+        let part = passed / (self.length / PARTS).as_nanos().max(1);
+        let part = u64::try_from(part).unwrap_or(u64::MAX).max(self.part);
+        let over = usize::try_from(part - self.part).unwrap_or(COUNTED).min(COUNTED);
+        for number in (0..=part).rev().take(over) {
+            let index = self.index(number);
+            if let Some(count) = self.counts.get_mut(index) {
+                *count = 0;
+            }
+        }
+        self.part = part;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_the_bound_is_counted_and_reported_without_another_line() {
+        let throttle = Throttle::new(Duration::from_secs(1));
+        let now = Instant::now();
+        let after = |millis: u64| now + Duration::from_millis(millis);
+        let next = |millis: u64| throttle.passes(after(millis), 1, 2);
+        assert!(next(0) && next(1));
+        assert_eq!(throttle.due(after(1)), None);
+        assert!(!next(2) && !next(900));
+        assert_eq!(throttle.due(after(901)), Some(LeftOut { count: 2, most: 2 }));
+        assert!(!next(950));
+        assert_eq!(throttle.due(after(1800)), None, "it is reported once in a second");
+        assert_eq!(throttle.due(after(1901)), Some(LeftOut { count: 1, most: 2 }));
+        assert_eq!((throttle.due(after(9000)), throttle.rest()), (None, None));
+        // At the end, nothing is kept back.
+        assert!(next(9000) && next(9001) && !next(9002));
+        assert!(throttle.due(after(9003)).is_some() && !next(9004));
+        assert_eq!((throttle.due(after(9005)), throttle.rest()), (None, Some(LeftOut { count: 1, most: 2 })));
+    }
+
+    #[test]
+    fn a_minute_is_any_minute() {
+        let throttle = Throttle::new(Duration::from_secs(60));
+        let now = Instant::now();
+        // Two a second, of which 60 in a minute may pass.
+        let passed: Vec<u64> = (0..600 * 2)
+            .map(|half| half * 500)
+            .filter(|after| throttle.passes(now + Duration::from_millis(*after), 1, 60))
+            .collect();
+        for first in &passed {
+            let within = passed.iter().filter(|time| (*first..first + 60_000).contains(*time)).count();
+            assert!(within <= 60, "{within} from {first} ms on");
+        }
+        assert!(passed.len() > 500, "{}", passed.len());
+    }
+
+    #[test]
+    fn bytes_pass_up_to_the_bound_after_a_long_time_too() {
+        let throttle = Throttle::new(Duration::from_secs(10));
+        let now = Instant::now();
+        for day in 0..3 {
+            let then = now + Duration::from_secs(day * 86_400);
+            assert!(throttle.passes(then, 600, 1000));
+            assert!(!throttle.passes(then, 600, 1000));
+            assert!(throttle.passes(then, 400, 1000));
+        }
+    }
+}
