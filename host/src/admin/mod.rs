@@ -34,6 +34,7 @@ mod transport;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -43,7 +44,7 @@ pub use client::{AdminClient, ClientError};
 
 use crate::delivery::Control;
 use crate::plugin::Listening;
-use access::Access;
+use access::{Access, Refusals};
 use connections::Listener;
 use socket::Socket;
 use token::TokenFile;
@@ -184,8 +185,9 @@ impl Admin {
     /// # Errors
     /// The system has no thread for it.
     pub fn serve(self, control: Control, ready_grace: Duration) -> io::Result<Serving> {
-        let steering = self.access.guard(routes::steering(control.clone()));
-        let metrics = self.metrics.guard(routes::metrics(control.clone()));
+        let refusals = Arc::new(Refusals::default());
+        let steering = self.access.guard(routes::steering(control.clone()), &refusals);
+        let metrics = self.metrics.guard(routes::metrics(control.clone()), &refusals);
         let routes = steering.merge(metrics).merge(routes::probes(control, ready_grace));
         let routes = routes::with_fallbacks(routes);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -197,9 +199,11 @@ impl Admin {
             let served = runtime.block_on(async {
                 tokio::select! {
                     served = connections::serve(listener, routes) => served,
+                    () = refusals.report() => Ok(()),
                     () = stop.cancelled() => Ok(()),
                 }
             });
+            refusals.report_rest();
             if let Err(error) = served {
                 tracing::error!("the admin API has ended: {error}");
             }
