@@ -46,6 +46,8 @@ pub struct Plugin {
 
 /// What a component says of itself.
 struct About {
+    /// The name of the file that it was loaded from, without the ending.
+    stem: String,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
     selection: Arc<Selection>,
     imports: Vec<String>,
@@ -158,6 +160,7 @@ impl Plugin {
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
         let about = About {
+            stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             selection: Arc::new(selection(&subscriptions, path)?),
             subscriptions,
             contract: stamp.contract.or_else(|| imports.iter().find_map(|import| contract::version(import))),
@@ -175,6 +178,11 @@ impl Plugin {
     /// What it is called in logs.
     pub fn name(&self) -> &str {
         &self.setup.name
+    }
+
+    /// The name of the file that it was loaded from, without the ending.
+    pub(crate) fn stem(&self) -> &str {
+        &self.about.stem
     }
 
     /// The version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
