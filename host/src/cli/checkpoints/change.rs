@@ -7,7 +7,6 @@ use anyhow::bail;
 use gtm_host::audit::Actor;
 use gtm_host::config::Settings;
 use gtm_host::lease::{LeaseKey, holder};
-use gtm_host::op::Timestamp;
 use gtm_host::source::{Choice, Position, SourceError, Start};
 use gtm_host::store::{Checkpoint, CheckpointKey, Store, StoreError, StoreKind};
 use gtm_host::text;
@@ -171,7 +170,7 @@ async fn position(to: &Start, server: Option<&Server>) -> anyhow::Result<Positio
         (Start::Resume(position), _) => position.clone(),
         (Start::Now, Some(server)) => Position::OplogTime(server.now().await?),
         (Start::Oldest, Some(server)) => match server.choice() {
-            Choice::Oplog(_) => Position::OplogTime(Timestamp::default()),
+            Choice::Oplog(_) => Position::before_all(),
             Choice::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
         },
         (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),
