@@ -15,9 +15,10 @@ use redb::{
 };
 
 use super::dead_letter::Matcher;
-use super::letter_document::{Count, Found, whole};
+use super::letter_document::{self, Count, Found, whole};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, StateKey, StoreError, op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, Kept, Known, LetterPage, StateKey, StoreError,
+    op_document,
 };
 use crate::own;
 
@@ -231,26 +232,27 @@ impl Directory {
         filter: &DeadLetterFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    ) -> Result<LetterPage, StoreError> {
         let mut matcher = Matcher::new(filter)?;
         let after = after.unwrap_or_default().to_owned();
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
-            let mut letters = Vec::new();
+            let mut page = LetterPage::default();
             for entry in table.range(&*after..)? {
-                if letters.len() >= limit {
+                if page.len() >= limit {
                     break;
                 }
                 let (id, value) = entry?;
                 if id.value() == after {
                     continue;
                 }
-                let found = Found::new(parse(value.value())?, name)?;
-                if found.is_wanted(&mut matcher)? {
-                    letters.push(found.decode(None)?);
-                }
+                let read = letter_document::parse(id.value(), value.value(), name).and_then(|document| {
+                    let found = Found::new(document, name)?;
+                    Ok(if found.is_wanted(&mut matcher)? { Some(found.decode(None)?) } else { None })
+                });
+                page.take(id.value().to_owned(), read)?;
             }
-            Ok(letters)
+            Ok(page)
         })
         .await
     }
@@ -260,7 +262,8 @@ impl Directory {
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
             let Some(found) = table.get(&*id)? else { return Ok(None) };
-            Ok(Some(Found::new(parse(found.value())?, name)?.decode(None)?))
+            let document = letter_document::parse(&id, found.value(), name)?;
+            Ok(Some(Found::new(document, name)?.decode(None)?))
         })
         .await
     }

@@ -25,7 +25,7 @@ use crate::text::quoted;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
 use cluster::Cluster;
-pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind, LetterPage};
 use directory::Directory;
 pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
@@ -205,7 +205,7 @@ impl Store {
     }
 
     /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
-    /// id. Fewer: there are no more.
+    /// id. One that cannot be read holds up no other.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -214,9 +214,9 @@ impl Store {
         filter: &DeadLetterFilter,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    ) -> Result<LetterPage, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        ask!(self, dead_letters(filter, after, limit), Vec::new())
+        ask!(self, dead_letters(filter, after, limit), LetterPage::default())
     }
 
     /// The dead letter with this id.

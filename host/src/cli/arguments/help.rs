@@ -76,7 +76,8 @@ Examples:
   gtm-host dead-letters retry --file index_documents.wasm --namespace 'shop.*'
   gtm-host dead-letters drop --plugin webhook --until 2026-01-31T12:00:00Z
 
-Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line, the environment or the settings \
+Exit status: 0 done, 1 letters were left that were to be retried, some cannot be read (the others are listed, retried or dropped), or it \
+failed, 2 the command line, the environment or the settings \
 file was not understood, 130 stopped by a signal.";
 
 pub(super) const CHECKPOINTS: &str = "\
