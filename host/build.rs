@@ -46,11 +46,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, parts) in SDKS {
         let mut files = BTreeMap::new();
         for (from, to) in parts {
-            println!("cargo::rerun-if-changed={}", root.join(from).display());
+            // A folder is watched with all that is in it. Python leaves there what it compiles, each time that it runs.
+            if name != "PYTHON_SDK" {
+                println!("cargo::rerun-if-changed={}", root.join(from).display());
+            }
             list(&root.join(from), to, &mut files)?;
         }
         writeln!(code, "/// The files of this SDK.\npub(super) const {name}: SdkFiles = &[")?;
         for (to, from) in files {
+            println!("cargo::rerun-if-changed={}", from.display());
             writeln!(code, "    ({to:?}, include_str!({:?})),", from.canonicalize()?.display().to_string())?;
         }
         writeln!(code, "];")?;

@@ -309,7 +309,7 @@ impl HostControl {
         let permit = Arc::clone(&self.swapping).try_acquire_owned();
         let permit = permit.map_err(|_| ControlError::SwapUnderWay)?;
         let (slot, file) = (plugin.slot().clone(), file.to_owned());
-        let (name, from) = (plugin.name(), file.clone());
+        let name = plugin.name();
         tracing::info!(
             plugin = name,
             "told to swap: version {} works until the new one is ready",
@@ -324,7 +324,7 @@ impl HostControl {
         let version = slot.current().version().to_owned();
         let (successor, _permit) = loaded.map_err(|_| ControlError::Stopping)?;
         let swapped = successor.and_then(|successor| {
-            let swapped = Swapped::new(&from, &before, &successor);
+            let swapped = Swapped::new(&before, &successor);
             slot.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
             if let Some(warning) = &swapped.warning {
                 tracing::warn!(plugin = name, "{warning}");

@@ -3,7 +3,7 @@
 //!
 //! [`run_all`] brings what changes to all plugins of a host. They share one reader (`feed`) while they keep up. For each, a
 //! dispatcher filters batches and puts what is wanted into lanes, by the [`Ordering`]; the lanes have it handled; a window
-//! knows what is not done, so how much is read ahead and up to where the checkpoint may go. [`replay`] brings files to
+//! knows what is not done, so how much is read ahead and up to where the checkpoint may go. [`replay()`] brings files to
 //! plugins in the same way. Nothing here knows how an op is read, or how a plugin is run.
 
 mod batch;

@@ -10,6 +10,7 @@ use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, S
 use gtm_store::{CheckpointKey, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,6 +28,9 @@ use super::status::PluginStatus;
 
 /// How long who seeks waits for the server.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is reported what was left out of a plugin's log.
+const REPORTED: Duration = Duration::from_secs(1);
 
 /// Says which ops are this worker's.
 pub type OwnsOp = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
@@ -193,6 +197,8 @@ impl PreparedDelivery {
         let mut worked = Ok(());
         let mut cut = std::pin::pin!(told.cut());
         let mut is_cut = false;
+        let mut reports = tokio::time::interval(REPORTED);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What ends the reading, other than being told to.
         let read = loop {
             tokio::select! {
@@ -214,6 +220,7 @@ impl PreparedDelivery {
                     run.works.shared.dropped.cancel();
                     break (&mut run.intake).await;
                 }
+                _ = reports.tick() => self.handle.plugin.report_left_out(),
                 Some(command) = self.commands.recv() => {
                     run = self.obey(command, run, &checkpointer, &shutdown, grace).await;
                 }
@@ -228,6 +235,7 @@ impl PreparedDelivery {
         }
         // Nothing is handled any more when another host begins.
         run.works.drop_queued(Duration::ZERO).await;
+        self.handle.plugin.report_rest();
         stop.cancel();
         if fenced.is_none() && !at_once.is_cancelled() {
             let stored = checkpointer.store_now().await;

@@ -31,6 +31,8 @@ pub struct SourceHealth {
 struct KnownHealth {
     state: SourceState,
     since: (Instant, SystemTime),
+    /// When the server last answered.
+    answered: (Instant, SystemTime),
     newest: Option<Timestamp>,
     /// Why the server does not answer, if it does not.
     unanswered: Option<String>,
@@ -44,7 +46,8 @@ impl Default for KnownHealth {
     fn default() -> Self {
         Self {
             state: SourceState::Connecting,
-            since: (Instant::now(), SystemTime::now()),
+            since: now(),
+            answered: now(),
             newest: None,
             unanswered: None,
             failing: BTreeMap::new(),
@@ -82,7 +85,7 @@ impl SourceState {
 pub struct SourceStatus {
     /// Whether it answers.
     pub state: SourceState,
-    /// Since when, in seconds since 1970.
+    /// Since when, in seconds since 1970: of one that does not answer any more, since its last answer.
     pub since_seconds: u64,
     /// The newest change that is known of it: a start to resume from. None: not known yet.
     pub newest: Option<String>,
@@ -113,6 +116,7 @@ impl SourceHealth {
                 Some(Ok(newest)) => {
                     known.newest = known.newest.max(newest);
                     known.unanswered = None;
+                    known.answered = now();
                 }
                 Some(Err(error)) => known.unanswered = Some(sentence(&error)),
                 None => known.unanswered = Some(late()),
@@ -133,7 +137,7 @@ impl SourceHealth {
         self.lock().newest
     }
 
-    /// How long it has not answered. None: it does.
+    /// How long it has not answered, from its last answer on. None: it does.
     pub fn away(&self) -> Option<Duration> {
         let known = self.lock();
         (known.state != SourceState::Connected).then(|| known.since.0.elapsed())
@@ -182,7 +186,14 @@ impl SourceHealth {
         };
         if state != known.state {
             known.state = state;
-            known.since = (Instant::now(), SystemTime::now());
+            known.since = match state {
+                // It is noticed only later.
+                SourceState::Reconnecting => known.answered,
+                _ => now(),
+            };
+            if state == SourceState::Connected {
+                known.answered = known.since;
+            }
         }
     }
 
@@ -218,6 +229,10 @@ impl KnownHealth {
     fn problem(&self) -> Option<&String> {
         self.unanswered.as_ref().or_else(|| self.failing.values().next())
     }
+}
+
+fn now() -> (Instant, SystemTime) {
+    (Instant::now(), SystemTime::now())
 }
 
 fn late() -> String {
@@ -279,6 +294,25 @@ mod tests {
         assert_eq!(health.status().last_error.as_deref(), Some("it is gone"));
         two.recovered();
         assert_eq!((health.status().state, health.status().last_error), (SourceState::Connected, None));
+    }
+
+    #[test]
+    fn a_server_is_away_since_its_last_answer_and_not_since_that_was_noticed() {
+        let health = SourceHealth::connected(None);
+        let ago = Duration::from_secs(60);
+        let earlier = |(instant, time): (Instant, SystemTime)| {
+            (instant.checked_sub(ago).unwrap(), time.checked_sub(ago).unwrap())
+        };
+        let answered = earlier(now());
+        health.lock().answered = answered;
+        health.note(|known| known.unanswered = Some(late()));
+        assert!(health.away().is_some_and(|away| away >= ago));
+        let seconds = answered.1.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert_eq!(health.status().since_seconds, seconds);
+        // One that answers again and fails again is away since then.
+        health.note(|known| known.unanswered = None);
+        health.note(|known| known.unanswered = Some(late()));
+        assert!(health.away().is_some_and(|away| away < ago));
     }
 
     #[test]

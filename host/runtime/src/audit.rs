@@ -2,7 +2,8 @@
 //!
 //! An event has what was done as its message, and these fields: `outcome` (`done` or `refused`), `via` (how: [`Actor`]), `user` (the
 //! number of the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as the place or the version) and, of
-//! what was refused, `reason`.
+//! what was refused, `reason`. A request that is not let in is a `request` with its method and path as the `detail`, and no `plugin`;
+//! of these, a bounded number is recorded, and then how many more there were (`left_out`).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ pub enum Actor {
         /// The number of the user.
         user: u32,
     },
-    /// Who knows the token, by TCP.
+    /// Who knows the token, by TCP, or was refused for want of it.
     Tcp {
         /// From where.
         peer: SocketAddr,
@@ -66,7 +67,7 @@ impl Actor {
 
     /// Records that this was done, to this plugin.
     pub fn did(self, action: &str, plugin: &str, detail: Option<&dyn fmt::Display>) {
-        self.record(action, plugin, detail, None);
+        self.record(action, Some(plugin), detail, None);
     }
 
     /// Records that this was refused.
@@ -77,10 +78,21 @@ impl Actor {
         detail: Option<&dyn fmt::Display>,
         reason: &dyn fmt::Display,
     ) {
-        self.record(action, plugin, detail, Some(reason.to_string()));
+        self.record(action, Some(plugin), detail, Some(reason.to_string()));
     }
 
-    fn record(self, action: &str, plugin: &str, detail: Option<&dyn fmt::Display>, reason: Option<String>) {
+    /// Records that a request was refused, whatever it asks for.
+    pub fn was_not_let_in(self, request: &dyn fmt::Display, reason: &dyn fmt::Display) {
+        self.record("request", None, Some(request), Some(reason.to_string()));
+    }
+
+    fn record(
+        self,
+        action: &str,
+        plugin: Option<&str>,
+        detail: Option<&dyn fmt::Display>,
+        reason: Option<String>,
+    ) {
         let outcome = if reason.is_some() { "refused" } else { "done" };
         let detail = detail.map(ToString::to_string);
         let (via, user, peer) = (self.via(), self.user(), self.peer());

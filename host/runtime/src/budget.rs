@@ -14,8 +14,8 @@ use super::limits::Limits;
 /// Resources that an instance may hold at a time: streams, requests, files.
 pub(super) const RESOURCES: usize = 256;
 /// Bytes that are charged for each of them, whether it is held or not: for what is of about the same size with each, such as a
-/// buffer of a file. What may be larger is charged when it is made: bodies, responses, and headers with the request that they are of.
-/// The listing of a directory that is granted is not charged: it is as long as the directory has entries.
+/// buffer of a file. What may be larger is charged when it is made: bodies, responses, listings of
+/// directories, and headers with the request that they are of.
 const RESOURCE_BYTES: usize = 4 * 1024;
 
 /// The account of one instance. Clones are of the same one.

@@ -44,6 +44,8 @@ pub struct Plugin {
 
 /// What a component says of itself.
 struct About {
+    /// The name of the file that it was loaded from, without the ending.
+    stem: String,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
     selection: Arc<Selection>,
     imports: Vec<String>,
@@ -158,6 +160,7 @@ impl Plugin {
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
         let about = About {
+            stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             selection: Arc::new(selection(&subscriptions, path)?),
             subscriptions,
             contract: stamp.contract.or_else(|| imports.iter().find_map(|import| contract::version(import))),
@@ -175,6 +178,11 @@ impl Plugin {
     /// What it is called in logs.
     pub fn name(&self) -> &str {
         &self.setup.name
+    }
+
+    /// The name of the file that it was loaded from, without the ending.
+    pub fn stem(&self) -> &str {
+        &self.about.stem
     }
 
     /// The version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
@@ -244,7 +252,7 @@ impl Plugin {
             let mut store = store(
                 &self.filter,
                 &self.setup,
-                &Arc::new(PluginContext::new(Services::default())),
+                &Arc::new(PluginContext::new(&self.setup.name, Services::default())),
                 InstanceRole::Filter,
             )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
@@ -286,8 +294,12 @@ fn ask_subscriptions(
 ) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
     let limit = setup.limits.filter_timeout;
     let ask = || {
-        let mut store =
-            store(plugin, setup, &Arc::new(PluginContext::new(Services::default())), InstanceRole::Filter)?;
+        let mut store = store(
+            plugin,
+            setup,
+            &Arc::new(PluginContext::new(&setup.name, Services::default())),
+            InstanceRole::Filter,
+        )?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
             .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))

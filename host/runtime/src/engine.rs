@@ -32,19 +32,24 @@ pub struct Engine {
     compiled: Compiled,
 }
 
+/// Compiled plugins cannot be kept.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "compiled plugins cannot be kept in {}: {reason}. help: name a directory of your own with --cache-dir", directory.display()
+)]
+pub struct Uncached {
+    /// In which directory.
+    pub directory: PathBuf,
+    /// What the system says.
+    pub reason: String,
+}
+
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The cache directory is of no use.
-    #[error(
-        "compiled plugins cannot be kept in {}: {reason}. help: name a directory of your own with --cache-dir", directory.display()
-    )]
-    Cache {
-        /// Which directory.
-        directory: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
+    #[error(transparent)]
+    Cache(#[from] Uncached),
     /// This machine cannot run WebAssembly.
     #[error("WebAssembly cannot be run here: {0:#}")]
     Wasmtime(wasmtime::Error),

@@ -16,9 +16,9 @@ use super::metrics::{PluginMetricStore, PluginMetrics};
 use super::obstacle::HandledCounts;
 use super::pool::{PoolFull, Reserved, instances};
 use super::services::Services;
-use super::throttle::{Throttle, ThrottleVerdict};
 use super::usage::{PluginUsage, UsageStatus};
 use crate::audit::Actor;
+use crate::throttle::{LeftOut, Throttle};
 
 /// Calls that a new version has to survive before the one before it is let go.
 const TRIAL: u32 = 10;
@@ -51,6 +51,8 @@ struct PluginHandleInner {
 
 /// What all versions and instances of a plugin have in common.
 pub(super) struct PluginContext {
+    /// The plugin's name.
+    plugin: Arc<str>,
     pub(super) services: Services,
     pub(super) metrics: PluginMetricStore,
     pub(super) usage: PluginUsage,
@@ -71,8 +73,9 @@ pub(super) struct PluginContext {
 }
 
 impl PluginContext {
-    pub(super) fn new(services: Services) -> Self {
+    pub(super) fn new(plugin: &Arc<str>, services: Services) -> Self {
         Self {
+            plugin: Arc::clone(plugin),
             services,
             metrics: PluginMetricStore::default(),
             usage: PluginUsage::default(),
@@ -87,44 +90,36 @@ impl PluginContext {
         }
     }
 
-    /// Returns whether a line with so many bytes of the plugin's may be logged. One that may not is counted, which is logged with a
-    /// later one.
-    pub(super) fn may_log(&self, plugin: &str, limits: &Limits, bytes: usize) -> bool {
-        let now = Instant::now();
+    /// Returns whether a line with so many bytes of the plugin's may be logged. One that may not is counted.
+    pub(super) fn may_log(&self, now: Instant, limits: &Limits, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes.saturating_add(AROUND)).unwrap_or(u64::MAX);
-        let Some((many, large)) = self.left_out(now, limits, bytes) else {
+        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
+        let may = self.lines.passes(now, 1, limits.log_lines.into()) && self.bytes.passes(now, bytes, burst);
+        if !may {
             self.usage.left_out(bytes);
-            return false;
-        };
+        }
+        may
+    }
+
+    /// Logs how many lines were left out, if that is due. Whether the plugin logs another line does not matter.
+    fn report_left_out(&self, now: Instant) {
+        self.say_left_out(|throttle| throttle.due(now));
+    }
+
+    fn say_left_out(&self, of: impl Fn(&Throttle) -> Option<LeftOut>) {
         let say = |left_out: u64, bound: &dyn Display| {
             tracing::warn!(
-                plugin,
+                plugin = &*self.plugin,
                 left_out,
                 "{left_out} lines of the plugin are left out: it logs more than {bound} in a second"
             );
         };
-        if many > 0 {
-            say(many, &limits.log_lines);
+        if let Some(many) = of(&self.lines) {
+            say(many.count, &many.most);
         }
-        if large > 0 {
-            say(large, &ByteSize::b(limits.log_bytes).display().iec());
+        if let Some(large) = of(&self.bytes) {
+            say(large.count, &ByteSize::b(large.most / LOG_BURST.as_secs()).display().iec());
         }
-        true
-    }
-
-    /// Returns how many lines were left out before this one, as there were too many, and as they were too large. None: this one is
-    /// left out, too. Its bytes do not count.
-    fn left_out(&self, now: Instant, limits: &Limits, bytes: u64) -> Option<(u64, u64)> {
-        let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
-        let ThrottleVerdict::Logged { left_out: many } = self.lines.next(now, 1, limits.log_lines.into())
-        else {
-            return None;
-        };
-        let ThrottleVerdict::Logged { left_out: large } = self.bytes.next(now, bytes, burst) else {
-            self.lines.take_back(many);
-            return None;
-        };
-        Some((many, large))
     }
 
     /// Makes an instance, as soon as there is room for one. That the host is busy is logged once, and is no failure of the plugin.
@@ -171,6 +166,12 @@ impl PluginContext {
     }
 }
 
+impl Drop for PluginContext {
+    fn drop(&mut self) {
+        self.say_left_out(Throttle::rest);
+    }
+}
+
 /// Why a version does not become current.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SwapError {
@@ -208,7 +209,7 @@ impl fmt::Debug for PluginHandle {
 impl PluginHandle {
     /// With this as its first version, which is not on trial: there is nothing to go back to.
     pub fn new(plugin: Plugin, services: Services) -> Self {
-        let shared = Arc::new(PluginContext::new(services));
+        let shared = Arc::new(PluginContext::new(&plugin.setup.name, services));
         Self(Arc::new(PluginHandleInner {
             name: plugin.name().to_owned(),
             share: Mutex::default(),
@@ -241,6 +242,16 @@ impl PluginHandle {
     /// What its calls took, and what it reached by them.
     pub fn usage(&self) -> UsageStatus {
         self.0.shared.usage.status()
+    }
+
+    /// Logs how many of the plugin's lines were left out of the log, if that is due. To be called each second or so.
+    pub fn report_left_out(&self) {
+        self.0.shared.report_left_out(Instant::now());
+    }
+
+    /// Logs how many of the plugin's lines were left out of the log since it was last reported.
+    pub fn report_rest(&self) {
+        self.0.shared.say_left_out(Throttle::rest);
     }
 
     /// Why the last new version was not kept, if the current one came back for it.
@@ -367,15 +378,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_are_left_out_are_said_after_one_that_is_too_large() {
-        let shared = PluginContext::new(Services::default());
+    fn a_line_is_left_out_as_there_are_too_many_or_as_it_is_too_large() {
+        let shared = PluginContext::new(&"p".into(), Services::default());
         let limits = Limits { log_lines: 1, log_bytes: 100, ..Limits::default() };
         let now = Instant::now();
-        let next = |after: u64, bytes| shared.left_out(now + Duration::from_millis(after), &limits, bytes);
-        assert_eq!(next(0, 10), Some((0, 0)));
-        assert_eq!(next(1, 10), None);
-        assert_eq!(next(1100, 5000), None);
-        assert_eq!(next(2200, 10), Some((1, 1)));
-        assert_eq!(next(3300, 10), Some((0, 0)));
+        let next = |after: u64, bytes| shared.may_log(now + Duration::from_millis(after), &limits, bytes);
+        assert!(next(0, 10));
+        assert!(!next(1, 10));
+        assert!(!next(1100, 5000));
+        assert!(next(2200, 10));
+        assert_eq!(shared.lines.rest(), Some(LeftOut { count: 1, most: 1 }));
+        assert_eq!(shared.bytes.rest(), Some(LeftOut { count: 1, most: 1000 }));
+        assert_eq!(shared.usage.status().log_lines_left_out, 2);
     }
 }

@@ -164,7 +164,7 @@ impl Handler {
             None => self.notes.count(&shared.handled),
             Some(Obstacle { reason, .. })
                 if shared.is_new(&reason)
-                    && shared.may_log(self.plugin.name(), &self.plugin.limits(), reason.len()) =>
+                    && shared.may_log(Instant::now(), &self.plugin.limits(), reason.len()) =>
             {
                 tracing::warn!(
                     plugin = self.plugin.name(),

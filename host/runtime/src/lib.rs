@@ -39,7 +39,7 @@ mod setup;
 mod stamp;
 mod state;
 mod swap_from;
-mod throttle;
+pub mod throttle;
 mod usage;
 
 pub use audit::Actor;
@@ -49,7 +49,7 @@ pub use capabilities::mail::{Mailer, MailerError};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use digest::{ComponentDigest, NoDigest};
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Uncached};
 pub use features::unsupported;
 pub use filter::Filter;
 pub use gaps::MissingGrant;

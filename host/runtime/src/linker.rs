@@ -5,7 +5,7 @@ use wasmtime::component::{Component, HasSelf, Linker, Resource, Val};
 use wasmtime_wasi::p2::DynPollable;
 
 use super::bindings::types;
-use super::capabilities::{config, extended_json, http, log, mail, metrics, mongodb, state};
+use super::capabilities::{config, extended_json, http, listing, log, mail, metrics, mongodb, state};
 use super::contract::CONTRACT;
 use super::engine::Engine;
 use super::setup::Setup;
@@ -55,6 +55,9 @@ pub(super) fn link(
             mail::link(&mut linker)?;
             mongodb::link(&mut linker)?;
             state::link(&mut linker)?;
+            if !setup.grants.dirs.is_empty() {
+                listing::link(&mut linker)?;
+            }
         }
     }
     Ok(linker)

@@ -8,6 +8,7 @@ use semver::Version;
 use super::call::CallError;
 use super::contract::CONTRACT;
 use super::digest::ComponentDigest;
+use super::engine::Uncached;
 use super::handle::SwapError;
 use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
 use super::pool::PoolFull;
@@ -61,10 +62,8 @@ pub enum LoadError {
     Compile { path: PathBuf, reason: String },
     #[error("the plugin {} cannot be compiled now: {reason}", path.display())]
     Compiler { path: PathBuf, reason: String },
-    #[error(
-        "compiled plugins cannot be kept in {}: {reason}. help: name another directory with --cache-dir", directory.display()
-    )]
-    Uncached { directory: PathBuf, reason: String },
+    #[error(transparent)]
+    Uncached(#[from] Uncached),
     #[error(
         "the plugin {} is a core WebAssembly module for WASI 0.1, and a plugin is a component for WASI 0.2. In Rust, build it with \
          --target wasm32-wasip2; of another compiler, make a component of it: gtm-host componentize CORE.wasm -o PLUGIN.wasm", path.display()

@@ -1,6 +1,6 @@
-//! How many lines and bytes a plugin may log, and how many messages it may send.
+//! How many lines and bytes a plugin may log, how many messages it may send, and how many refusals are recorded.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Parts of a time for which something is bounded.
@@ -10,7 +10,7 @@ const COUNTED: usize = PARTS as usize + 1;
 
 /// Lines, bytes or messages of all instances of a plugin together, in any second, or in any minute: whenever one begins.
 #[derive(Debug)]
-pub(super) struct Throttle(Mutex<ThrottleWindow>);
+pub struct Throttle(Mutex<ThrottleWindow>);
 
 #[derive(Debug)]
 struct ThrottleWindow {
@@ -20,61 +20,70 @@ struct ThrottleWindow {
     part: u64,
     /// What each of the last parts had: that of number n is at n modulo their count.
     counts: [u64; COUNTED],
-    left_out: u64,
-    /// When it was last said that something was left out.
-    said: Option<Instant>,
+    left_out: Option<LeftOut>,
+    /// When it was last reported that something was left out.
+    reported: Option<Instant>,
 }
 
-/// What becomes of a line, or a message.
+/// What was left out and is not reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ThrottleVerdict {
-    /// It is logged, or sent. Before it, so many were not, which is to be said now.
-    Logged { left_out: u64 },
-    /// It is not.
-    LeftOut,
+pub struct LeftOut {
+    /// How many lines or messages.
+    pub count: u64,
+    /// The bound, when the last of them was left out.
+    pub most: u64,
 }
 
 impl Throttle {
-    /// `length`: of the time for which something is bounded. What is left out is said once in it.
-    pub(super) fn new(length: Duration) -> Self {
+    /// `length`: of the time for which something is bounded. What is left out is reported once in it.
+    pub fn new(length: Duration) -> Self {
         Self(Mutex::new(ThrottleWindow {
             length,
             began: Instant::now(),
             part: 0,
             counts: [0; COUNTED],
-            left_out: 0,
-            said: None,
+            left_out: None,
+            reported: None,
         }))
     }
 
-    /// `amount`: 1, or the bytes of a line.
-    pub(super) fn next(&self, now: Instant, amount: u64, most: u64) -> ThrottleVerdict {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns whether one more may pass, and counts one that may not. `amount`: 1, or the bytes of a line.
+    pub fn passes(&self, now: Instant, amount: u64, most: u64) -> bool {
+        let mut window = self.lock();
         window.turn_to(now);
         let counted: u64 = window.counts.iter().sum();
-        if counted.saturating_add(amount) > most {
-            window.left_out += 1;
-            return ThrottleVerdict::LeftOut;
+        let passes = counted.saturating_add(amount) <= most;
+        if passes {
+            let index = window.index(window.part);
+            if let Some(count) = window.counts.get_mut(index) {
+                *count += amount;
+            }
+        } else {
+            let count = window.left_out.map_or(0, |left_out| left_out.count) + 1;
+            window.left_out = Some(LeftOut { count, most });
         }
-        let index = window.index(window.part);
-        if let Some(count) = window.counts.get_mut(index) {
-            *count += amount;
-        }
-        let is_new = |said: Instant| now.saturating_duration_since(said) >= window.length;
-        if window.left_out == 0 || !window.said.is_none_or(is_new) {
-            return ThrottleVerdict::Logged { left_out: 0 };
-        }
-        window.said = Some(now);
-        ThrottleVerdict::Logged { left_out: std::mem::take(&mut window.left_out) }
+        passes
     }
 
-    /// Takes back how many were left out, as that was not said.
-    pub(super) fn take_back(&self, left_out: u64) {
-        if left_out > 0 {
-            let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            window.left_out += left_out;
-            window.said = None;
+    /// Takes what was left out since it was last reported, if that is a whole time ago.
+    pub fn due(&self, now: Instant) -> Option<LeftOut> {
+        let mut window = self.lock();
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= window.length;
+        if !window.reported.is_none_or(is_due) {
+            return None;
         }
+        let left_out = window.left_out.take()?;
+        window.reported = Some(now);
+        Some(left_out)
+    }
+
+    /// Takes what was left out since it was last reported, as there will be no later time for it.
+    pub fn rest(&self) -> Option<LeftOut> {
+        self.lock().left_out.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ThrottleWindow> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,33 +114,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_the_bound_is_counted_and_said() {
+    fn what_is_over_the_bound_is_counted_and_reported_without_another_line() {
         let throttle = Throttle::new(Duration::from_secs(1));
         let now = Instant::now();
-        let next = |after: u64| throttle.next(now + Duration::from_millis(after), 1, 2);
-        assert_eq!(next(0), ThrottleVerdict::Logged { left_out: 0 });
-        assert_eq!(next(1), ThrottleVerdict::Logged { left_out: 0 });
-        assert_eq!(next(2), ThrottleVerdict::LeftOut);
-        assert_eq!(next(900), ThrottleVerdict::LeftOut);
-        assert_eq!(next(1100), ThrottleVerdict::Logged { left_out: 2 });
-        assert_eq!(next(1101), ThrottleVerdict::Logged { left_out: 0 });
-        // It is said once in a second.
-        assert_eq!(next(1102), ThrottleVerdict::LeftOut);
-        assert_eq!(next(1900), ThrottleVerdict::LeftOut);
-        assert_eq!(next(2200), ThrottleVerdict::Logged { left_out: 2 });
-    }
-
-    #[test]
-    fn what_could_not_be_said_is_said_with_the_next() {
-        let throttle = Throttle::new(Duration::from_secs(1));
-        let now = Instant::now();
-        let next = |after: u64| throttle.next(now + Duration::from_millis(after), 1, 1);
-        assert_eq!(next(0), ThrottleVerdict::Logged { left_out: 0 });
-        assert_eq!(next(1), ThrottleVerdict::LeftOut);
-        assert_eq!(next(1100), ThrottleVerdict::Logged { left_out: 1 });
-        throttle.take_back(1);
-        assert_eq!(next(2200), ThrottleVerdict::Logged { left_out: 1 });
-        assert_eq!(next(3300), ThrottleVerdict::Logged { left_out: 0 });
+        let after = |millis: u64| now + Duration::from_millis(millis);
+        let next = |millis: u64| throttle.passes(after(millis), 1, 2);
+        assert!(next(0) && next(1));
+        assert_eq!(throttle.due(after(1)), None);
+        assert!(!next(2) && !next(900));
+        assert_eq!(throttle.due(after(901)), Some(LeftOut { count: 2, most: 2 }));
+        assert!(!next(950));
+        assert_eq!(throttle.due(after(1800)), None, "it is reported once in a second");
+        assert_eq!(throttle.due(after(1901)), Some(LeftOut { count: 1, most: 2 }));
+        assert_eq!((throttle.due(after(9000)), throttle.rest()), (None, None));
+        // At the end, nothing is kept back.
+        assert!(next(9000) && next(9001) && !next(9002));
+        assert!(throttle.due(after(9003)).is_some() && !next(9004));
+        assert_eq!((throttle.due(after(9005)), throttle.rest()), (None, Some(LeftOut { count: 1, most: 2 })));
     }
 
     #[test]
@@ -141,9 +140,7 @@ mod tests {
         // Two a second, of which 60 in a minute may pass.
         let passed: Vec<u64> = (0..600 * 2)
             .map(|half| half * 500)
-            .filter(|after| {
-                throttle.next(now + Duration::from_millis(*after), 1, 60) != ThrottleVerdict::LeftOut
-            })
+            .filter(|after| throttle.passes(now + Duration::from_millis(*after), 1, 60))
             .collect();
         for first in &passed {
             let within = passed.iter().filter(|time| (*first..first + 60_000).contains(*time)).count();
@@ -158,9 +155,9 @@ mod tests {
         let now = Instant::now();
         for day in 0..3 {
             let then = now + Duration::from_secs(day * 86_400);
-            assert_ne!(throttle.next(then, 600, 1000), ThrottleVerdict::LeftOut);
-            assert_eq!(throttle.next(then, 600, 1000), ThrottleVerdict::LeftOut);
-            assert_ne!(throttle.next(then, 400, 1000), ThrottleVerdict::LeftOut);
+            assert!(throttle.passes(then, 600, 1000));
+            assert!(!throttle.passes(then, 600, 1000));
+            assert!(throttle.passes(then, 400, 1000));
         }
     }
 }

@@ -7,6 +7,9 @@ use gtm_oplog::{Op, OpPlace, ResumeToken, Timestamp};
 
 use super::start::{self, NoStart, Start};
 
+/// The position before all that any oplog has.
+const OLDEST: &str = "oldest";
+
 /// Up to where a source was read, or is done. Displayed, it is a [`Start`] to go on from, as it is typed; what it is in full, a store keeps
 /// by [`stored`](Self::stored), which can be parsed again.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,11 @@ impl Position {
         self.timestamp() == Some(Timestamp::default())
     }
 
+    /// Returns the position before all that any oplog has: `oldest`, as it is typed, stored and displayed.
+    pub fn before_all() -> Self {
+        Self::OplogTime(Timestamp::default())
+    }
+
     /// Returns the position in an oplog after which everything comes that is of this time or later.
     pub fn before(Timestamp { time, increment }: Timestamp) -> Self {
         Self::OplogTime(match increment.checked_sub(1) {
@@ -81,6 +89,7 @@ impl Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OplogTime(timestamp) if *timestamp == Timestamp::default() => f.write_str(OLDEST),
             Self::Oplog(timestamp) | Self::OplogTime(timestamp) => timestamp.fmt(f),
             Self::OplogOp(timestamp, index) => write!(f, "{timestamp}.{index}"),
             Self::ChangeStream(token) => token.fmt(f),
@@ -92,6 +101,10 @@ impl FromStr for Position {
     type Err = NoStart;
 
     fn from_str(text: &str) -> Result<Self, NoStart> {
+        // Earlier versions stored it as 0.0, which is parsed below.
+        if text == OLDEST {
+            return Ok(Self::before_all());
+        }
         match start::place(text)? {
             Start::After(timestamp) if text.starts_with("Timestamp") => Ok(Self::Oplog(timestamp)),
             Start::After(timestamp) => Ok(Self::OplogTime(timestamp)),
@@ -129,12 +142,16 @@ mod tests {
             Position::OplogTime(at),
             Position::OplogOp(at, 3),
             Position::ChangeStream(token),
+            Position::before_all(),
         ] {
             let displayed = position.to_string();
             assert!(displayed.parse::<Start>().is_ok() && !displayed.contains("Timestamp"), "{displayed}");
             assert_eq!(position.stored().parse(), Ok(position));
         }
         assert_eq!(Position::Oplog(at).to_string(), "1700000000.7");
+        let oldest = Position::before_all();
+        assert_eq!((oldest.to_string(), oldest.cluster_time()), ("oldest".to_owned(), None));
+        assert_eq!("0.0".parse(), Ok(oldest), "as earlier versions stored it");
         for none in ["now", "yesterday", "-10m", "2023-11-14T22:13:20Z"] {
             assert_eq!(none.parse::<Position>(), Err(NoStart), "no place");
         }

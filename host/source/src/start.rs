@@ -107,7 +107,6 @@ impl fmt::Display for Start {
             Self::After(Timestamp { time, increment }) => write!(f, "{time}.{increment}"),
             Self::AfterOp(Timestamp { time, increment }, index) => write!(f, "{time}.{increment}.{index}"),
             Self::AfterToken(token) => token.fmt(f),
-            Self::Resume(Position::Oplog(Timestamp { time, increment })) => write!(f, "{time}.{increment}"),
             Self::Resume(position) => position.fmt(f),
         }
     }

@@ -1,6 +1,8 @@
 //! Who may see and steer a host.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,6 +14,8 @@ use gtm_runtime::Actor;
 use sha2::{Digest, Sha256};
 
 use super::routes::refusal;
+use gtm_runtime::audit::TARGET;
+use gtm_runtime::throttle::{LeftOut, Throttle};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +51,18 @@ impl AdminAccess {
         Self::Token(digest(token))
     }
 
-    /// Lets only those through to these routes.
-    pub(super) fn guard(&self, routes: Router) -> Router {
-        routes.layer(from_fn_with_state(self.clone(), check))
+    /// Lets only those through to these routes, and records who is refused.
+    pub(super) fn guard(&self, routes: Router, refusals: &Arc<Refusals>) -> Router {
+        routes.layer(from_fn_with_state((self.clone(), Arc::clone(refusals)), check))
     }
 
-    /// What is answered to a request that is not let through.
-    fn refuse(&self, request: &Request) -> Option<Response> {
+    /// Why a request is not let through. None: it is.
+    fn refuse(&self, request: &Request) -> Option<(StatusCode, String)> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         match self {
             Self::User(own) => match request.extensions().get::<Peer>() {
                 Some(Peer::User(user)) if user == own || *user == 0 => None,
-                _ => Some(refusal(
+                _ => Some((
                     StatusCode::FORBIDDEN,
                     format!("this host takes orders from the user {own} and from root only"),
                 )),
@@ -68,31 +72,91 @@ impl AdminAccess {
                 Some(token) if digest(token) == *expected => None,
                 given => {
                     let what = if given.is_some() { "the token is wrong" } else { "a token is needed" };
-                    let body = refusal(
-                        StatusCode::UNAUTHORIZED,
-                        format!("{what}: send Authorization: Bearer TOKEN"),
-                    );
-                    Some(([(WWW_AUTHENTICATE, "Bearer")], body).into_response())
+                    Some((StatusCode::UNAUTHORIZED, format!("{what}: send Authorization: Bearer TOKEN")))
                 }
             },
             // A browser sends requests of any web page here, with their origin; or, where a name that a page has made up
             // leads here, with that name as the host.
             Self::Local if request.headers().contains_key(ORIGIN) => {
-                Some(refusal(StatusCode::FORBIDDEN, "requests of web pages are refused, as no token was set"))
+                Some((
+                    StatusCode::FORBIDDEN,
+                    "requests of web pages are refused, as no token was set".to_owned(),
+                ))
             }
-            Self::Local if !header(HOST).is_some_and(is_this_machine) => Some(refusal(
+            Self::Local if !header(HOST).is_some_and(is_this_machine) => Some((
                 StatusCode::FORBIDDEN,
-                "if no token was set, the host must be called by a name of this machine, such as 127.0.0.1 or localhost",
+                "if no token was set, the host must be called by a name of this machine, such as 127.0.0.1 or localhost"
+                    .to_owned(),
             )),
             Self::Local => None,
         }
     }
 }
 
-async fn check(State(access): State<AdminAccess>, request: Request, next: Next) -> Response {
-    match access.refuse(&request) {
-        Some(refused) => refused,
-        None => next.run(request).await,
+async fn check(
+    State((access, refusals)): State<(AdminAccess, Arc<Refusals>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some((status, reason)) = access.refuse(&request) else { return next.run(request).await };
+    refusals.record(&request, &reason);
+    let answer = refusal(status, reason);
+    match status {
+        StatusCode::UNAUTHORIZED => ([(WWW_AUTHENTICATE, "Bearer")], answer).into_response(),
+        _ => answer,
+    }
+}
+
+/// Refused requests that are recorded in any minute.
+const RECORDED: u64 = 60;
+/// Characters of a path that are recorded.
+const PATH: usize = 200;
+
+/// Records who was refused in the audit log: so many in a minute, and how many more there were.
+#[derive(Debug)]
+pub(super) struct Refusals(Throttle);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Throttle::new(Duration::from_secs(60)))
+    }
+}
+
+impl Refusals {
+    fn record(&self, request: &Request, reason: &str) {
+        if self.0.passes(Instant::now(), 1, RECORDED) {
+            // The query may have a secret in it, as somebody tries where the token goes.
+            let path = request.uri().path();
+            let cut =
+                path.char_indices().nth(PATH).map_or(path, |(end, _)| path.get(..end).unwrap_or_default());
+            let request_line = format!("{} {cut}", request.method());
+            if let Some(peer) = request.extensions().get::<Peer>() {
+                Actor::from(*peer).was_not_let_in(&request_line, &reason);
+            }
+        }
+    }
+
+    /// Records how many were left out, if that is due, each second.
+    pub(super) async fn report(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            say(self.0.due(Instant::now()));
+        }
+    }
+
+    /// Records how many were left out since that was last recorded.
+    pub(super) fn report_rest(&self) {
+        say(self.0.rest());
+    }
+}
+
+fn say(left_out: Option<LeftOut>) {
+    if let Some(LeftOut { count, most }) = left_out {
+        tracing::warn!(
+            target: TARGET,
+            left_out = count,
+            "{count} refused requests are left out: there were more than {most} in a minute"
+        );
     }
 }
 

@@ -34,9 +34,11 @@ mod transport;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::AdminAccess;
+use access::Refusals;
 pub use address::{AdminAddress, NoAdminAddress, TcpAddress};
 pub use client::{AdminClient, ClientError};
 use connections::Listener;
@@ -182,8 +184,9 @@ impl Admin {
     /// # Errors
     /// The system has no thread for it.
     pub fn serve(self, control: HostControl, ready_grace: Duration) -> io::Result<Serving> {
-        let steering = self.access.guard(routes::steering(control.clone()));
-        let metrics = self.metrics.guard(routes::metrics(control.clone()));
+        let refusals = Arc::new(Refusals::default());
+        let steering = self.access.guard(routes::steering(control.clone()), &refusals);
+        let metrics = self.metrics.guard(routes::metrics(control.clone()), &refusals);
         let routes = steering.merge(metrics).merge(routes::probes(control, ready_grace));
         let routes = routes::with_fallbacks(routes);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -195,9 +198,11 @@ impl Admin {
             let served = runtime.block_on(async {
                 tokio::select! {
                     served = connections::serve(listener, routes) => served,
+                    () = refusals.report() => Ok(()),
                     () = stop.cancelled() => Ok(()),
                 }
             });
+            refusals.report_rest();
             if let Err(error) = served {
                 tracing::error!("the admin API has ended: {error}");
             }

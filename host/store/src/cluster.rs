@@ -18,8 +18,8 @@ use super::dead_letter::LetterMatcher;
 use super::fields::{StoredFields, VERSION};
 use super::letter_document::{self, Count, FoundLetter, LetterParts};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, StateKey, StoreError, StoredTotal,
-    op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StateKey, StoreError,
+    StoredTotal, op_document,
 };
 
 const NAME: &str = "the store on the cluster";
@@ -198,20 +198,29 @@ impl ClusterStore {
         filter: &DeadLetterFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    ) -> Result<LetterPage, StoreError> {
         let mut matcher = LetterMatcher::new(filter)?;
         let find = self.letters.find(query(filter, after)).sort(doc! { "_id": 1 });
         let find = find.batch_size(u32::try_from(limit).unwrap_or(u32::MAX));
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
-        let mut letters = Vec::new();
-        while letters.len() < limit
+        let mut page = LetterPage::default();
+        while page.len() < limit
             && let Some(document) = timed(cursor.try_next()).await.map_err(error)?
         {
-            if FoundLetter::new(&document, NAME)?.is_wanted(&mut matcher)? {
-                letters.extend(self.letter(&document).await?);
-            }
+            // What has another `_id` is not a letter of a host, and has no place among them.
+            let Ok(id) = document.get_str("_id") else {
+                let fault = FoundLetter::new(&document, NAME)?.damaged("its _id is not a string");
+                return Err(fault);
+            };
+            let wanted = FoundLetter::new(&document, NAME).and_then(|found| found.is_wanted(&mut matcher));
+            let read = match wanted {
+                Ok(true) => self.letter(&document).await,
+                Ok(false) => Ok(None),
+                Err(error) => Err(error),
+            };
+            page.take(id.to_owned(), read)?;
         }
-        Ok(letters)
+        Ok(page)
     }
 
     pub(super) async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {

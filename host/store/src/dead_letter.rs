@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use gtm_oplog::{Op, OperationType, Pattern, PatternError};
 use sha2::{Digest, Sha256};
 
+use super::StoreError;
+
 /// An op that a plugin did not handle. Times are kept to the millisecond.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
@@ -29,6 +31,44 @@ pub struct DeadLetter {
     pub first_attempt: SystemTime,
     /// When it was given up.
     pub time: SystemTime,
+}
+
+/// Some dead letters, in the order of their ids.
+#[derive(Debug, Default)]
+pub struct LetterPage {
+    /// Those that were found.
+    pub letters: Vec<DeadLetter>,
+    /// Why others cannot be read, which may be among those that are asked for: each error names its letter.
+    pub unreadable: Vec<StoreError>,
+    /// The id of the last that was looked at. None: there are no more.
+    pub last: Option<String>,
+}
+
+impl LetterPage {
+    /// How many letters there are on it.
+    pub(super) fn len(&self) -> usize {
+        self.letters.len() + self.unreadable.len()
+    }
+
+    /// Takes what became of reading the letter of this id. One that is no more is left out, and so is one that is not asked for.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn take(
+        &mut self,
+        id: String,
+        read: Result<Option<DeadLetter>, StoreError>,
+    ) -> Result<(), StoreError> {
+        match read {
+            Ok(letter) => self.letters.extend(letter),
+            Err(error @ (StoreError::Damaged { .. } | StoreError::Newer { .. })) => {
+                self.unreadable.push(error)
+            }
+            Err(error) => return Err(error),
+        }
+        self.last = Some(id);
+        Ok(())
+    }
 }
 
 /// Why an op was given up.

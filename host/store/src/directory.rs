@@ -15,10 +15,10 @@ use redb::{
 };
 
 use super::dead_letter::LetterMatcher;
-use super::letter_document::{Count, FoundLetter, whole};
+use super::letter_document::{self, Count, FoundLetter, whole};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, StateKey, StoreError, StoredTotal,
-    op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StateKey, StoreError,
+    StoredTotal, op_document,
 };
 use crate::own_files;
 
@@ -236,26 +236,27 @@ impl DirectoryStore {
         filter: &DeadLetterFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    ) -> Result<LetterPage, StoreError> {
         let mut matcher = LetterMatcher::new(filter)?;
         let after = after.unwrap_or_default().to_owned();
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
-            let mut letters = Vec::new();
+            let mut page = LetterPage::default();
             for entry in table.range(&*after..)? {
-                if letters.len() >= limit {
+                if page.len() >= limit {
                     break;
                 }
                 let (id, value) = entry?;
                 if id.value() == after {
                     continue;
                 }
-                let found = FoundLetter::new(parse(value.value())?, name)?;
-                if found.is_wanted(&mut matcher)? {
-                    letters.push(found.decode(None)?);
-                }
+                let read = letter_document::parse(id.value(), value.value(), name).and_then(|document| {
+                    let found = FoundLetter::new(document, name)?;
+                    Ok(if found.is_wanted(&mut matcher)? { Some(found.decode(None)?) } else { None })
+                });
+                page.take(id.value().to_owned(), read)?;
             }
-            Ok(letters)
+            Ok(page)
         })
         .await
     }
@@ -265,7 +266,8 @@ impl DirectoryStore {
         self.with(move |database, name| {
             let table = database.begin_read()?.open_table(LETTERS)?;
             let Some(found) = table.get(&*id)? else { return Ok(None) };
-            Ok(Some(FoundLetter::new(parse(found.value())?, name)?.decode(None)?))
+            let document = letter_document::parse(&id, found.value(), name)?;
+            Ok(Some(FoundLetter::new(document, name)?.decode(None)?))
         })
         .await
     }

@@ -103,6 +103,16 @@ impl<'a> Count<'a> {
     }
 }
 
+/// The document of a letter that is stored as bytes.
+pub(super) fn parse<'a>(id: &str, letter: &'a [u8], store: &str) -> Result<&'a RawDocument, StoreError> {
+    RawDocument::from_bytes(letter).map_err(|error| StoreError::Damaged {
+        what: format!("the dead letter {id}"),
+        store: store.to_owned(),
+        reason: error.to_string(),
+        lost: LOST,
+    })
+}
+
 /// A letter that was found.
 pub(super) struct FoundLetter<'a>(StoredFields<'a>);
 

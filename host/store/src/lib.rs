@@ -1,7 +1,7 @@
 //! Stores what the host has to know after a restart: checkpoints, dead letters, plugin state, the progress of snapshots, leases and
 //! worker lists.
 //!
-//! A [`Store`] keeps the same documents on the cluster ([`cluster`]) or in a directory ([`directory`]). A document that is damaged,
+//! A [`Store`] keeps the same documents on the cluster (`cluster`) or in a directory (`directory`). A document that is damaged,
 //! or of a newer version, is an error that says so: it is neither skipped nor overwritten. [`lease`] decides which of two hosts of
 //! one name works, and `workers` which worker of a group an op belongs to.
 
@@ -23,7 +23,7 @@ mod store;
 mod workers;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
-pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind, LetterPage};
 pub use error::StoreError;
 pub use kind::{NoStoreKind, StoreKind};
 pub use lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};

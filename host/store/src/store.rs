@@ -9,7 +9,8 @@ use mongodb::Client;
 use crate::cluster::ClusterStore;
 use crate::directory::DirectoryStore;
 use crate::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, StateKey, StoreError, StoreKind, StoredTotal,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, LetterPage, StateKey, StoreError, StoreKind,
+    StoredTotal,
 };
 
 /// A plugin that a store has something of.
@@ -185,7 +186,7 @@ impl Store {
     }
 
     /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
-    /// id. Fewer: there are no more.
+    /// id. One that cannot be read holds up no other.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -194,9 +195,9 @@ impl Store {
         filter: &DeadLetterFilter,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    ) -> Result<LetterPage, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        ask!(self, dead_letters(filter, after, limit), Vec::new())
+        ask!(self, dead_letters(filter, after, limit), LetterPage::default())
     }
 
     /// The dead letter with this id.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bson::doc;
 use gtm_delivery::{HostActivity, HostControl};
@@ -160,7 +160,10 @@ async fn a_connection_that_died_without_a_word_is_seen() {
     // Then nobody reads.
     assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
     proxy.stall();
-    status_until(&host, "the loss", |status| status["source"]["state"] == "reconnecting").await;
+    let lost = status_until(&host, "the loss", |status| status["source"]["state"] == "reconnecting").await;
+    // It is seen when a question is 5 seconds old, and the last answer was before that.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert!(lost["source"]["sinceSeconds"].as_u64().unwrap() + 5 <= now, "now {now}: {lost:#}");
     proxy.resume();
     status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
     assert_eq!(host.stop().0, Some(0));

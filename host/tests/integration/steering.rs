@@ -303,6 +303,47 @@ async fn whoever_steers_by_tcp_is_recorded_by_the_address() {
 }
 
 #[tokio::test]
+async fn requests_that_are_not_let_in_are_recorded_and_a_flood_of_them_is_counted() {
+    const FLOOD: usize = 200;
+    let server = Server::ready().unwrap();
+    let print_ops = plugin("print_ops");
+    let how = ["--admin", "127.0.0.1:0", "--admin-token", "s3cret"];
+    let mut host = Host::tailing(&[&["--plugin", &print_ops, "--uri", server.uri()][..], &how].concat());
+    let address = host.address();
+    let ask = |request: &str, token: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let request = format!("{request} HTTP/1.1\r\nHost: x\r\n{token}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    };
+    let is_request = |line: &Value| message(line) == "request";
+    ask("POST /pause?plugin=s3cre", "");
+    let line = host.wait_until("no token", is_request);
+    assert_eq!(
+        (&line["target"], &line["outcome"], &line["via"], &line["detail"], line.get("plugin")),
+        (&json!("gtm_host::audit"), &json!("refused"), &json!("tcp"), &json!("POST /pause"), None)
+    );
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert!(line["reason"].as_str().unwrap().starts_with("a token is needed"), "{line}");
+    let started = Instant::now();
+    for _ in 0..FLOOD {
+        ask("GET /metrics", "Authorization: Bearer gu3ss\r\n");
+    }
+    let minutes = usize::try_from(started.elapsed().as_secs() / 60).unwrap() + 1;
+    host.wait_until("what is left out", |line| line["left_out"].is_u64());
+    host.signal(nix::sys::signal::Signal::SIGTERM);
+    let (code, log) = host.all();
+    let recorded = audit(&log).into_iter().filter(|line| is_request(line)).count();
+    let left_out: u64 = log.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+    assert!(recorded <= 60 * (minutes + 1), "{recorded} in {minutes} minutes");
+    assert_eq!((code, recorded + usize::try_from(left_out).unwrap()), (Some(0), FLOOD + 1));
+    let said = format!("{log:?}");
+    assert!(!said.contains("gu3ss") && !said.contains("s3cre"), "{said}");
+}
+
+#[tokio::test]
 async fn a_plugin_that_is_pinned_stays_the_version_that_it_is() {
     let server = Server::ready().unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Decodes the entries of an oplog.
 //!
-//! [`header`] reads the fields of one entry, [`change`] what the entry changed, [`delta`] how an update changed its document.
-//! [`transaction`] joins the entries of a transaction. [`OplogDecoder`] makes ops of all that. [`pushdown`] writes a
+//! `header` reads the fields of one entry, `change` what the entry changed, [`delta`] how an update changed its document.
+//! `transaction` joins the entries of a transaction. [`OplogDecoder`] makes ops of all that. [`pushdown`] writes a
 //! [`Selection`](crate::Selection) as a filter that the server applies.
 
 pub(crate) mod change;

@@ -1,8 +1,8 @@
 //! Decodes the events of a change stream.
 //!
-//! [`header`] reads the fields of one event. [`description`] and [`command`] bring what it changed into the form that oplog entries
-//! have, and [`fragments`] joins an event that the server split. [`ChangeEventDecoder`] makes ops of all that, one
-//! [`ChangeEventBatch`](batch::ChangeEventBatch) per reply. [`pushdown`] writes a [`Selection`](crate::Selection) as stages that
+//! `header` reads the fields of one event. `description` and `command` bring what it changed into the form that oplog entries
+//! have, and `fragments` joins an event that the server split. [`ChangeEventDecoder`] makes ops of all that, one
+//! `ChangeEventBatch` per reply. [`pushdown`] writes a [`Selection`](crate::Selection) as stages that
 //! the server runs.
 
 mod batch;

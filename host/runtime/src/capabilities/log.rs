@@ -1,5 +1,7 @@
 //! `gtm:plugin/log`: lines in the host's log, under the plugin's name and beside the id of the op in hand.
 
+use std::time::Instant;
+
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::log::{self, Host, Level};
@@ -34,10 +36,10 @@ impl InstanceState {
     }
 
     fn write_log(&self, level: Level, message: &str) {
-        let plugin = &*self.setup.name;
-        if !self.shared.may_log(plugin, &self.setup.limits, message.len()) {
+        if !self.shared.may_log(Instant::now(), &self.setup.limits, message.len()) {
             return;
         }
+        let plugin = &*self.setup.name;
         let op = (!self.op.is_empty()).then_some(self.op.as_str());
         match level {
             Level::Trace => tracing::trace!(target: "plugin", plugin, op, "{message}"),

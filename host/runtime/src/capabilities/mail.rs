@@ -15,7 +15,6 @@ use crate::grants::MailGrant;
 use crate::obstacle::PartialCapability;
 use crate::secret::{Password, server};
 use crate::state::InstanceState;
-use crate::throttle::ThrottleVerdict;
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
 const CHECK: Duration = Duration::from_secs(20);
@@ -253,17 +252,17 @@ impl InstanceState {
     /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
         let count = grant.per_minute();
-        match self.shared.mail.next(Instant::now(), 1, count.into()) {
-            ThrottleVerdict::Logged { .. } => Ok(()),
-            ThrottleVerdict::LeftOut => Err(Error::Unavailable(self.notes.blocked(
-                format!(
-                    "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it \
-                     more with --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
-                    plugin = self.setup.name
-                ),
-                None,
-            ))),
+        if self.shared.mail.passes(Instant::now(), 1, count.into()) {
+            return Ok(());
         }
+        Err(Error::Unavailable(self.notes.blocked(
+            format!(
+                "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it more with \
+                 --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
+                plugin = self.setup.name
+            ),
+            None,
+        )))
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod config;
 pub(super) mod extended_json;
 pub(super) mod http;
 mod letter;
+pub(super) mod listing;
 pub(super) mod log;
 pub(super) mod mail;
 pub(super) mod metrics;

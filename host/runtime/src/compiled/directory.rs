@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Uncached};
 
 /// Bytes that are kept: some hundred plugins, or a few dozen of languages that bring their runtime.
 const KEPT: u64 = 2 << 30;
@@ -40,14 +40,14 @@ impl CompiledDirectory {
     /// Made if need be.
     pub(super) fn open(cache: &Path) -> Result<Self, EngineError> {
         let directory = cache.join("compiled");
-        let failed = |reason: String| EngineError::Cache { directory: directory.clone(), reason };
+        let failed = |reason: String| EngineError::from(Uncached { directory: directory.clone(), reason });
         let make = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
         make.map_err(|error| failed(error.to_string()))?;
         let directory = directory.canonicalize().map_err(|error| failed(error.to_string()))?;
         let metadata = fs::metadata(&directory).map_err(|error| failed(error.to_string()))?;
         if !is_ours(&metadata) {
             let reason = "other users may write there, and the host runs what it finds there".to_owned();
-            return Err(EngineError::Cache { directory, reason });
+            return Err(Uncached { directory, reason }.into());
         }
         Ok(Self(directory))
     }

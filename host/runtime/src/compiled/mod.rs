@@ -25,7 +25,7 @@ use directory::{CompiledDirectory, PartialFile};
 use wasmtime::component::Component;
 
 use super::call::one_line;
-use super::engine::EngineError;
+use super::engine::{EngineError, Uncached};
 use super::features::unsupported;
 use super::load_error::LoadError;
 
@@ -84,7 +84,7 @@ impl Compiled {
         if let Some(component) = self.open(engine, &name) {
             return Ok(component);
         }
-        let unkept = |reason: String| LoadError::Uncached { directory: self.directory.path(), reason };
+        let unkept = |reason: String| LoadError::from(Uncached { directory: self.directory.path(), reason });
         let part = self.directory.part(&name);
         self.compile(engine, source, &part, &refusal)?;
         part.keep().map_err(|error| unkept(error.to_string()))?;

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::path::PathPattern;
+use super::path::{PathPattern, is_ambiguous};
 use crate::secret::{Secret, server};
 
 /// A server that a plugin may send requests to, or several of one domain.
@@ -129,6 +129,13 @@ impl HttpGrant {
         let is_method = self.methods.is_empty() || self.methods.contains(method);
         let is_path = self.paths.is_empty() || self.paths.iter().any(|path| path.is_match(uri.path()));
         is_method && is_path && self.covers_server(uri)
+    }
+
+    /// Whether a request to this URI by this method is refused as servers may take its path for another one: no grant of paths
+    /// covers such a path.
+    pub(crate) fn refuses_path(&self, method: &Method, uri: &Uri) -> bool {
+        let is_method = self.methods.is_empty() || self.methods.contains(method);
+        is_method && !self.paths.is_empty() && is_ambiguous(uri.path()) && self.covers_server(uri)
     }
 
     /// Whether some request to the server of this URI may be granted.

@@ -44,7 +44,7 @@ impl PathPattern {
 
 /// Whether a server may take a path for another one: if it has a segment `.` or `..`, an empty one, or a slash or
 /// semicolon that is hidden from whoever does not decode it.
-fn is_ambiguous(path: &str) -> bool {
+pub(crate) fn is_ambiguous(path: &str) -> bool {
     let decoded = path.to_ascii_lowercase().replace("%2e", ".");
     let mut segments = decoded.split('/');
     // A parameter may follow, which some servers cut off first.

@@ -38,8 +38,8 @@ pub(super) enum ArchivePart {
 /// An archive, as far as it was read.
 pub(super) struct Archive {
     place: ArchivePlace,
-    /// Collections that are described and not ended. Less than none: there were blocks of what is not described.
-    missing: i64,
+    /// Collections that are described and not ended. The end of one that is not described counts for one that is.
+    missing: u64,
     /// The checksums so far of the collections that are begun and not ended.
     open: HashMap<Arc<Namespace>, Digest<'static, u64, Table<1>>>,
 }
@@ -144,7 +144,7 @@ impl Archive {
             return Ok(ArchivePart::Frame);
         }
         let found = self.open.remove(&namespace).unwrap_or_else(|| CHECKSUM.digest()).finalize();
-        self.missing -= 1;
+        self.missing = self.missing.saturating_sub(1);
         self.place = ArchivePlace::Last;
         match field("CRC").and_then(|value| value.as_i64()) {
             Some(expected) if expected.to_le_bytes() != found.to_le_bytes() => {
@@ -161,5 +161,29 @@ fn is_oplog(namespace: &Namespace) -> bool {
         "" => true,
         "local" => namespace.collection.starts_with("oplog."),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn more_collections_may_end_than_are_described_and_none_is_missing() {
+        let mut archive = Archive::default();
+        let document = |archive: &mut Archive, document: bson::RawDocumentBuf| {
+            archive.document(document.as_bytes()).unwrap();
+        };
+        document(&mut archive, rawdoc! { "version": "0.1" });
+        document(&mut archive, rawdoc! { "db": "a", "collection": "b" });
+        archive.terminator().unwrap();
+        assert_eq!(archive.missing().as_deref(), Some("1 of the collections that it describes"));
+        for name in ["b", "c", "d", "e"] {
+            document(&mut archive, rawdoc! { "db": "a", "collection": name, "EOF": true });
+            archive.terminator().unwrap();
+            assert_eq!((archive.missing, archive.missing()), (0, None));
+        }
     }
 }

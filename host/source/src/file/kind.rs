@@ -18,6 +18,8 @@ pub(super) enum DocumentFormat {
 }
 
 const TWICE: &str = "compressed twice. Decompress it once";
+const WIRED_TIGER: &str = "a file of WiredTiger, from a server's own folder. Use mongodump";
+const UTF_16: &str = "text in UTF-16. Convert it to UTF-8";
 
 /// What else a file may be, by the bytes at a place.
 const OTHERS: [(usize, &[u8], &str); 16] = [
@@ -25,12 +27,8 @@ const OTHERS: [(usize, &[u8], &str); 16] = [
     (0, ZSTD, TWICE),
     (0, LZ4, TWICE),
     (0, SNAPPY, TWICE),
-    (
-        0,
-        &[0x41, 0xd8, 0x01, 0x00, 0x01, 0x00, 0x00, 0x00],
-        "a file of WiredTiger, from a server's own folder. Use mongodump",
-    ),
-    (0, b"WiredTiger", "a file of WiredTiger, from a server's own folder. Use mongodump"),
+    (0, &[0x41, 0xd8, 0x01, 0x00, 0x01, 0x00, 0x00, 0x00], WIRED_TIGER),
+    (0, b"WiredTiger", WIRED_TIGER),
     (0, b"\0asm", "WebAssembly: a plugin is given with --plugin"),
     (0, b"PK\x03\x04", "a zip archive. Unpack it"),
     (0, &[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz. Decompress it"),
@@ -42,8 +40,8 @@ const OTHERS: [(usize, &[u8], &str); 16] = [
     ),
     (0, &[0x02, 0x21, 0x4c, 0x18], "compressed by lz4 in its legacy format. Decompress it with lz4 -d"),
     (257, b"ustar", "a tar archive. Unpack it"),
-    (0, &[0xff, 0xfe], "text in UTF-16. Convert it to UTF-8"),
-    (0, &[0xfe, 0xff], "text in UTF-16. Convert it to UTF-8"),
+    (0, &[0xff, 0xfe], UTF_16),
+    (0, &[0xfe, 0xff], UTF_16),
     (0, b"%PDF", "a PDF"),
 ];
 

@@ -76,7 +76,8 @@ Examples:
   gtm-host dead-letters retry --file index_documents.wasm --namespace 'shop.*'
   gtm-host dead-letters drop --plugin webhook --until 2026-01-31T12:00:00Z
 
-Exit status: 0 done, 1 letters were left that were to be retried, or it failed, 2 the command line, the environment or the settings \
+Exit status: 0 done, 1 letters were left that were to be retried, some cannot be read (the others are listed, retried or dropped), or it \
+failed, 2 the command line, the environment or the settings \
 file was not understood, 130 stopped by a signal.";
 
 pub(super) const CHECKPOINTS: &str = "\
@@ -175,7 +176,7 @@ Exit status: 0 done, 1 no host answered, or it refused, 2 the command line, the 
 pub(super) const SWAP: &str = "\
 The file is compiled and started beside the version that runs. If it is a plugin, ops in work are finished by the old version and the \
 next begin on the new one; the position stays. If one of its first 10 calls traps or takes too much, the old version comes back. A file \
-that has another name and subscribes to something else is swapped, with a warning. A host that is restarted begins with the file that \
+that has another name, or subscribes to something else, is swapped with a warning. A host that is restarted begins with the file that \
 it was started with.
 
 A host also does this by itself when the file of a plugin changes, unless it was started with --no-watch.

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use gtm_host::config::Settings;
-use gtm_oplog::Timestamp;
 use gtm_runtime::Actor;
 use gtm_source::{Position, ResolvedSource, SourceError, Start};
 use gtm_store::lease::holder;
@@ -171,7 +170,7 @@ async fn position(to: &Start, server: Option<&FollowedServer>) -> anyhow::Result
         (Start::Resume(position), _) => position.clone(),
         (Start::Now, Some(server)) => Position::OplogTime(server.now().await?),
         (Start::Oldest, Some(server)) => match server.choice() {
-            ResolvedSource::Oplog(_) => Position::OplogTime(Timestamp::default()),
+            ResolvedSource::Oplog(_) => Position::before_all(),
             ResolvedSource::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
         },
         (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),

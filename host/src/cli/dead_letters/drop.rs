@@ -9,7 +9,7 @@ use gtm_text::sanitize::counted;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::Letters;
+use super::{Letters, ended};
 use crate::cli::arguments::{DropArguments, Format};
 use crate::cli::known;
 use crate::cli::output::{print_json, print_text};
@@ -31,12 +31,12 @@ pub(super) async fn run(
             dropped += 1;
         }
     }
-    if dropped == 0 {
+    if dropped + letters.unreadable == 0 {
         known::check(store, settings, arguments.plugin.as_deref()).await?;
     }
     match arguments.place.output {
         Format::Text => print_text(&format!("{} dropped", counted(dropped, "dead letter")))?,
         Format::Json => print_json(&json!({ "dropped": dropped }))?,
     };
-    Ok(ExitCode::SUCCESS)
+    Ok(ended(letters.unreadable))
 }

@@ -7,7 +7,7 @@ use gtm_store::{DeadLetter, DeadLetterKind, Store};
 use gtm_text::sanitize::counted;
 use tokio_util::sync::CancellationToken;
 
-use super::{Letters, letter_json};
+use super::{Letters, ended, letter_json};
 use crate::cli::arguments::{Format, ListArguments};
 use crate::cli::known;
 use crate::cli::output::{print, print_text};
@@ -42,7 +42,8 @@ pub(super) async fn run(
             return Ok(ExitCode::SUCCESS);
         }
     }
-    if rejected + failed == 0 {
+    let unreadable = letters.unreadable;
+    if rejected + failed + unreadable == 0 {
         known::check(store, settings, arguments.plugin.as_deref()).await?;
     }
     if text {
@@ -50,9 +51,10 @@ pub(super) async fn run(
             table.flush()?;
         }
         let all = counted(failed + rejected, "dead letter");
-        print_text(&format!("{all}: {failed} failed, {rejected} rejected"))?;
+        let more = if unreadable > 0 { format!("; {unreadable} cannot be read") } else { String::new() };
+        print_text(&format!("{all}: {failed} failed, {rejected} rejected{more}"))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ended(unreadable))
 }
 
 fn row(letter: DeadLetter) -> [String; 8] {

@@ -41,12 +41,19 @@ pub(super) async fn run(
     Ok(if shutdown.is_cancelled() { ExitCode::from(super::INTERRUPTED) } else { done })
 }
 
+/// How a command over several letters ends, of which some could not be read.
+fn ended(unreadable: u64) -> ExitCode {
+    if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// Letters, one after the other, however many there are.
 struct Letters<'a> {
     store: &'a Store,
     settings: &'a Settings,
     which: LetterChoice,
     page: VecDeque<DeadLetter>,
+    /// How many could not be read, which was said of each.
+    unreadable: u64,
 }
 
 enum LetterChoice {
@@ -59,7 +66,13 @@ enum LetterChoice {
 impl<'a> Letters<'a> {
     fn filtered(store: &'a Store, settings: &'a Settings, filter: DeadLetterFilter) -> Self {
         let filter = DeadLetterFilter { pipeline: Some(settings.name().to_owned()), ..filter };
-        Self { store, settings, which: LetterChoice::Filter(Box::new(filter), None), page: VecDeque::new() }
+        Self {
+            store,
+            settings,
+            which: LetterChoice::Filter(Box::new(filter), None),
+            page: VecDeque::new(),
+            unreadable: 0,
+        }
     }
 
     /// Those that were named, or all of a filter.
@@ -80,6 +93,7 @@ impl<'a> Letters<'a> {
                 settings,
                 which: LetterChoice::Ids(ids.iter().cloned().collect(), plugin.map(str::to_owned)),
                 page: VecDeque::new(),
+                unreadable: 0,
             });
         }
         if !filtered && !all {
@@ -90,17 +104,23 @@ impl<'a> Letters<'a> {
         Ok(Self::filtered(store, settings, filter.filter(plugin)))
     }
 
-    /// The next. None: there are no more.
+    /// The next. None: there are no more. Of one that cannot be read it is said why, and the others come all the same.
     async fn next(&mut self) -> anyhow::Result<Option<DeadLetter>> {
-        if self.page.is_empty() {
+        while self.page.is_empty() {
             match &mut self.which {
                 LetterChoice::Ids(ids, plugin) => {
                     let Some(id) = ids.pop_front() else { return Ok(None) };
                     self.page.push_back(find(self.store, self.settings, &id, plugin.as_deref()).await?);
                 }
                 LetterChoice::Filter(filter, after) => {
-                    self.page = self.store.dead_letters(filter, after.as_deref(), PAGE).await?.into();
-                    *after = self.page.back().map(|letter| letter.id.clone()).or(after.take());
+                    let page = self.store.dead_letters(filter, after.as_deref(), PAGE).await?;
+                    for error in page.unreadable {
+                        tracing::error!("{error}");
+                        self.unreadable += 1;
+                    }
+                    let Some(last) = page.last else { return Ok(None) };
+                    *after = Some(last);
+                    self.page = page.letters.into();
                 }
             }
         }
@@ -133,7 +153,9 @@ async fn find(
         op: Some(id.to_owned()),
         ..DeadLetterFilter::default()
     };
-    let mut found = store.dead_letters(&filter, None, PAGE).await?;
+    let page = store.dead_letters(&filter, None, PAGE).await?;
+    page.unreadable.iter().for_each(|error| tracing::error!("{error}"));
+    let mut found = page.letters;
     if found.len() > 1 {
         let plugins = known::listed(found.iter().map(|letter| letter.plugin.as_str()));
         if plugins.contains(", ") {

@@ -74,6 +74,7 @@ pub(super) async fn run(
         }
     }
     // A name that is given to a file by --file is in the settings, too.
+    left += letters.unreadable;
     if handled + failed + left == 0 && plugin.is_none() {
         known::check(store, settings, None).await?;
     }

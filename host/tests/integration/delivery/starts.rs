@@ -4,7 +4,7 @@ use bson::doc;
 use bson::oid::ObjectId;
 use mongodb::Client;
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::testbed::Server;
 
@@ -141,6 +141,11 @@ async fn who_begins_at_the_oldest_entry_is_nowhere_until_it_has_read_one() {
     assert_eq!(run(&[&["seek", "oldest"][..], &admin].concat()).0, Some(0));
     let status = host.status()["plugins"][0].clone();
     assert_eq!(status["positionSeconds"], Value::Null, "{status}");
+    assert_eq!(
+        (&status["position"], &status["checkpoint"]),
+        (&json!("oldest"), &json!("oldest")),
+        "{status}"
+    );
     assert!(status["lagSeconds"].as_f64().is_none_or(|lag| lag < 1e9), "{status}");
     assert_eq!(run(&[&["resume"][..], &admin].concat()).0, Some(0));
     let all_again = async || host.status()["plugins"][0]["counts"]["handled"] == 6;
@@ -273,7 +278,17 @@ async fn checkpoints_are_listed_set_and_reset() {
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("first") && out.contains("resumes after 1700000000.7"), "{out}");
     assert_eq!(scene.handled(&[]).await.0, [3, 0]);
-    assert_eq!(scene.checkpoints(&["set", "oldest", "--all"]).0, Some(0));
+    let (code, out, _) = scene.checkpoints(&["set", "oldest", "--all"]);
+    assert_eq!(
+        (code, out.contains("resumes after oldest"), out.contains("0.0")),
+        (Some(0), true, false),
+        "{out}"
+    );
+    let (_, out, _) = scene.checkpoints(&["list"]);
+    assert!(out.contains("oldest") && !out.contains("0.0") && !out.contains("1970"), "{out}");
+    let (_, out, _) = scene.checkpoints(&["show", "--plugin", "first", "--output", "json"]);
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&shown["position"], &shown["time"]), (&json!("oldest"), &Value::Null), "{shown}");
     assert_eq!(scene.handled(&[]).await.0, [10, 10]);
     // One that has none yet.
     let set = ["set", "now", "--plugin", "third", "--output", "json"];

@@ -66,6 +66,33 @@ async fn texts_of_requests_that_are_never_sent_are_bounded() {
     assert!(after < before + MORE, "{before} bytes, then {after}");
 }
 
+/// 100 listings of 100,000 names: a gigabyte, if the host kept them.
+#[tokio::test]
+async fn listings_of_a_large_directory_are_read_as_they_are_asked_for() {
+    const ENTRIES: usize = 100_000;
+    let directory = tempfile::tempdir().unwrap();
+    for n in 0..ENTRIES {
+        std::fs::File::create(directory.path().join(format!("entry-{n:0>90}"))).unwrap();
+    }
+    let grant = format!("dir={}:/d", directory.path().display());
+    let granted = ["--grant", &grant, "--handle-timeout", "10m"];
+    let mut scene = Scene::misbehaving("handle=list", &granted).await;
+    let before = memory(&mut scene, "VmHWM:");
+    scene.things().insert_one(doc! {}).await.unwrap();
+    scene.host.wait_for(&format!("{ENTRIES} entries beside 100 listings"));
+    scene.host.wait_for("handled at attempt 1");
+    let after = memory(&mut scene, "VmHWM:");
+    assert!(after < before + MORE, "{before} bytes, then {after}");
+    // How many may be open is bounded, by the number of resources, or by the account, where it is small.
+    fails("handle=list-many", &granted[..2], "it holds 256 streams, requests and files of the host").await;
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("gtm.toml");
+    std::fs::write(&config, "[limits]\nhost_memory = \"4 MiB\"\n").unwrap();
+    let more = ["--grant", &grant, "--config", config.to_str().unwrap()];
+    let said = " of its 4.0 MiB are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
+    fails("handle=list-many", &more, said).await;
+}
+
 #[tokio::test]
 async fn headers_that_are_never_sent_are_charged() {
     let granted = ["--grant", "http=https://api.example.com"];

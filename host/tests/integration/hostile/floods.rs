@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bson::doc;
 
-use crate::support::{Scene, message, scaled};
+use crate::support::{Scene, eventually, message, scaled};
 
 #[tokio::test]
 async fn lines_without_end_are_counted_and_left_out() {
@@ -19,6 +19,24 @@ async fn lines_without_end_are_counted_and_left_out() {
     // In each second that began, however long it all took.
     let seconds = usize::try_from(started.elapsed().as_secs()).unwrap() + 1;
     assert!(lines <= seconds * 50, "{lines} in {seconds} s");
+}
+
+#[tokio::test]
+async fn lines_that_were_left_out_are_reported_though_no_other_line_follows() {
+    let mut scene =
+        Scene::misbehaving("handle=log-burst", &["--log-lines", "50", "--admin", "127.0.0.1:0"]).await;
+    scene.things().insert_one(doc! {}).await.unwrap();
+    scene.host.wait_for("lines of the plugin are left out: it logs more than 50 in a second");
+    // A second burst, and the end before the next report is due.
+    scene.things().insert_one(doc! {}).await.unwrap();
+    eventually("both ops are handled", async || scene.host.status()["plugins"][0]["counts"]["handled"] == 2)
+        .await;
+    scene.host.signal(nix::sys::signal::Signal::SIGTERM);
+    let (code, log) = scene.host.all();
+    let logged = log.iter().filter(|line| line["target"] == "plugin").count();
+    let left_out: u64 = log.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+    // Each op has 200 lines, and one that it was handled.
+    assert_eq!((code, u64::try_from(logged).unwrap() + left_out), (Some(0), 2 * 201), "{logged} logged");
 }
 
 #[tokio::test]

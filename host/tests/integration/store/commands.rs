@@ -41,7 +41,7 @@ impl Scene {
 
     async fn left(&self) -> Vec<DeadLetter> {
         let store = in_directory(&self.directory, &self.own).await;
-        store.dead_letters(&Default::default(), None, 100).await.unwrap()
+        store.dead_letters(&Default::default(), None, 100).await.unwrap().letters
     }
 }
 

@@ -6,7 +6,7 @@ use xtask::testbed::Server;
 
 use super::{both, checkpoint, key, letter, op};
 use crate::snapshot::failing::fail_next;
-use crate::support::Database;
+use crate::support::{Database, run};
 
 #[tokio::test]
 async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
@@ -100,4 +100,44 @@ async fn a_letter_that_cannot_be_read_is_counted_and_holds_up_no_other() {
         let kept = store.dead_letters_kept(&own.name, "mail").await.unwrap();
         assert_eq!(kept.entries, 2);
     }
+}
+
+#[tokio::test]
+async fn letters_are_listed_dropped_and_found_beside_one_that_cannot_be_read() {
+    let (server, own, _directory, [store, _]) = both().await;
+    let mut ids = Vec::new();
+    for n in 1..=10 {
+        let letter = letter(&own.name, op(n, bson::serialize_to_vec(&doc! { "n": n }).unwrap()));
+        store.add_dead_letter(&letter).await.unwrap();
+        ids.push(letter.id);
+    }
+    ids.sort();
+    let letters = own.client.database("gtm").collection::<Document>("dead_letters");
+    for (id, edit) in
+        [(&ids[0], doc! { "$set": { "version": 2 } }), (&ids[4], doc! { "$set": { "op": "nothing" } })]
+    {
+        letters.update_one(doc! { "_id": id }, edit).await.unwrap();
+    }
+    let place = ["--store", "mongodb", "--uri", server.uri(), "--name", &own.name];
+    let gtm = |arguments: &[&str]| run(&[&["dead-letters"], arguments, &place].concat());
+    let (code, out, said) = gtm(&["list"]);
+    assert_eq!(code, Some(1), "{out}{said}");
+    for id in &ids {
+        let is_unreadable = [&ids[0], &ids[4]].contains(&id);
+        assert_eq!(
+            (out.contains(id.as_str()), said.contains(id.as_str())),
+            (!is_unreadable, is_unreadable),
+            "{id}: {out}{said}"
+        );
+    }
+    assert!(out.ends_with("8 dead letters: 8 failed, 0 rejected; 2 cannot be read\n"), "{out}");
+    assert!(
+        said.contains("was written by a newer gtm-host") && said.contains("its field op is not"),
+        "{said}"
+    );
+    let (code, out, _) = gtm(&["list", "--output", "json"]);
+    assert_eq!((code, out.lines().count()), (Some(1), 8), "{out}");
+    let (code, out, said) = gtm(&["drop", "--all"]);
+    assert_eq!((code, out.as_str()), (Some(1), "8 dead letters dropped\n"), "{said}");
+    assert_eq!(letters.count_documents(doc! { "pipeline": &own.name }).await.unwrap(), 2);
 }

@@ -182,6 +182,10 @@ async fn a_swap_is_told_by_hand_too() {
     let version = scene.version();
     assert_eq!(out, format!("going on with version {version}: p\n"));
     assert_ne!(version, before);
+    assert!(said.contains("the file is called print_ops"), "{said}");
+    // The same plugin is no surprise, by the name of the file that runs, either.
+    let (code, _, said) = run(&["swap", "p", &print_ops, "--admin", &address]);
+    assert_eq!((code, said.contains("the file is called")), (Some(0), false), "{said}");
     // What is no plugin is refused, and where there is none of the name.
     let other = path_in(&scene.directory, "text.wasm");
     std::fs::write(&other, "text").unwrap();

@@ -62,6 +62,8 @@ pub(super) enum Unpermitted {
     NotGranted,
     /// One covers its server, but not its method, or not its path.
     Restricted,
+    /// One covers its server and its method, and paths of which servers may take its path for one or not.
+    AmbiguousPath,
     /// Its server is at an address that is not granted.
     Prohibited(Prohibited),
 }
@@ -98,10 +100,12 @@ impl HttpClient {
     /// Whether a request to this URI by this method may be sent.
     pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, Unpermitted> {
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(method, uri));
+        let is_ambiguous = || self.grants.iter().any(|grant| grant.refuses_path(method, uri));
         let is_server = || self.grants.iter().any(|grant| grant.covers_server(uri));
-        let (grant, _) = covering().next().ok_or_else(|| match is_server() {
-            true => Unpermitted::Restricted,
-            false => Unpermitted::NotGranted,
+        let (grant, _) = covering().next().ok_or_else(|| match (is_ambiguous(), is_server()) {
+            (true, _) => Unpermitted::AmbiguousPath,
+            (_, true) => Unpermitted::Restricted,
+            _ => Unpermitted::NotGranted,
         })?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
         // A name is resolved when the connection is made. An address is what it is.

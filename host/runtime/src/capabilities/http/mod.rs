@@ -245,6 +245,9 @@ impl Exchange {
                 let method = cut(head.method.as_str());
                 HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
             }
+            Unpermitted::AmbiguousPath => {
+                HttpRefusal::NotGranted(ambiguous(&self.setup.name, &head.server().to_string()))
+            }
             Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
         })?;
         self.notes.permitted(PartialCapability::Http);
@@ -262,6 +265,15 @@ fn restricted(plugin: &str, method: &str, server: &str) -> String {
     let (what, said) =
         (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
     how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
+}
+
+/// The path is not said, either.
+fn ambiguous(plugin: &str, server: &str) -> String {
+    format!(
+        "the plugin {plugin} may send requests to some paths of {server} only, and this path may be taken for another one: it has a \
+         segment . or .., two slashes in a row, a backslash, or one of %2f, %5c, %3b, %25 and %00. help: send the path in its plain \
+         form; or grant all paths with --grant {plugin}:http={server}"
+    )
 }
 
 /// A request that was taken down.

@@ -69,6 +69,19 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
         Some("log") => loop {
             log::info!("and another line");
         },
+        Some("list") => {
+            list(100);
+            Ok(())
+        }
+        Some("list-many") => {
+            list(1000);
+            Ok(())
+        }
+        // Lines with an end.
+        Some("log-burst") => {
+            (0..200).for_each(|n| log::info!("line {n}"));
+            Ok(())
+        }
         // Far more than is kept of what is printed.
         Some("print-much") => {
             (0..100_000).for_each(|n| println!("{n} {}", "x".repeat(1000)));
@@ -128,6 +141,29 @@ fn misbehave(call: &str, op: &Op) -> Outcome {
         Some("retry") => Err(Failure::retry("not now")),
         _ => Ok(()),
     }
+}
+
+/// Opens so many listings of the directory that is granted, reads one entry of each, and then all of a last one.
+fn list(count: usize) {
+    #[cfg(target_family = "wasm")]
+    {
+        let mut open = Vec::new();
+        for (directory, _) in wasip2::filesystem::preopens::get_directories() {
+            for _ in 0..count {
+                let listing = directory.read_directory().expect("the directory can be listed");
+                listing.read_directory_entry().expect("it can be read").expect("it has an entry");
+                open.push(listing);
+            }
+            let last = directory.read_directory().expect("the directory can be listed");
+            let mut entries = 0_usize;
+            while let Some(entry) = last.read_directory_entry().expect("it can be read") {
+                entries += usize::from(entry.name.starts_with("entry-"));
+            }
+            log::info!("{entries} entries beside {} listings", open.len());
+        }
+    }
+    #[cfg(not(target_family = "wasm"))]
+    let _ = count;
 }
 
 /// Takes a resource of the host, and never gives it back.

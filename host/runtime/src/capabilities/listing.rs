@@ -1,0 +1,154 @@
+//! The listing of a directory that is granted: read as the plugin asks for its entries, and never kept as a whole.
+//!
+//! The library reads all entries when a listing is opened, and keeps them until it is dropped. So a plugin that is granted a directory
+//! with a million files would take as much of the host's memory as it likes.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
+
+use crate::budget::Charge;
+use crate::component::bound_arguments;
+use crate::state::InstanceState;
+
+/// Entries that are read at a time, away from the threads that plugins run on.
+const ENTRIES: usize = 128;
+/// Bytes that are charged for a listing: its entries, each with the longest name that there is (255 bytes), and the buffer that the
+/// system writes into.
+const BYTES: usize = 64 * 1024;
+
+/// What a component asks for.
+const TYPES: &str = "wasi:filesystem/types@0.2.12";
+
+/// A listing that is open.
+struct Listing {
+    /// None: it is at its end, or failed.
+    rest: Option<Dir>,
+    read: VecDeque<Result<DirectoryEntry, ErrorCode>>,
+    directory: Arc<File>,
+    _charge: Charge,
+}
+
+/// Takes the place of the library's listings, in a linker that has them.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance(TYPES)?;
+    types.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, listing| {
+        store.data_mut().ctx().table.delete(Resource::<Listing>::new_own(listing))?;
+        Ok(())
+    })?;
+    types.func_wrap_async("[method]descriptor.read-directory", |store, (directory,)| {
+        Box::new(async move { Ok((open(store, &directory).await?,)) })
+    })?;
+    types.func_wrap_async("[method]directory-entry-stream.read-directory-entry", |store, (listing,)| {
+        Box::new(async move { Ok((next(store, &listing).await?,)) })
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+async fn open(
+    mut store: StoreContextMut<'_, InstanceState>,
+    directory: &Resource<Descriptor>,
+) -> wasmtime::Result<Result<Resource<Listing>, ErrorCode>> {
+    let state = store.data_mut();
+    let directory = match state.ctx().table.get(directory)? {
+        Descriptor::Dir(directory) => Arc::clone(&directory.dir),
+        Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
+    };
+    let charge = state.budget.charge(BYTES)?;
+    let opened = Arc::clone(&directory);
+    let rest = match blocking(move || listed(&opened)).await {
+        Ok(rest) => rest,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let listing = Listing { rest: Some(rest), read: VecDeque::new(), directory, _charge: charge };
+    let listing = state.ctx().table.push(listing)?;
+    bound_arguments(&mut store);
+    Ok(Ok(listing))
+}
+
+async fn next(
+    mut store: StoreContextMut<'_, InstanceState>,
+    listing: &Resource<Listing>,
+) -> wasmtime::Result<Result<Option<DirectoryEntry>, ErrorCode>> {
+    let table = store.data_mut().ctx().table;
+    let Listing { rest, read, directory, .. } = table.get_mut(listing)?;
+    if read.is_empty()
+        && let Some(mut from) = rest.take()
+    {
+        let directory = Arc::clone(directory);
+        (*rest, *read) = blocking(move || {
+            let read: VecDeque<_> =
+                std::iter::from_fn(|| entry(&mut from, &directory)).take(ENTRIES).collect();
+            let is_over = read.len() < ENTRIES;
+            ((!is_over).then_some(from), read)
+        })
+        .await;
+    }
+    Ok(read.pop_front().transpose())
+}
+
+/// A directory from its first entry on, whoever else reads it.
+fn listed(directory: &File) -> io::Result<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Dir::new(openat(directory, ".", flags, Mode::empty())?)?)
+}
+
+/// The next entry. None: there are no more.
+fn entry(from: &mut Dir, directory: &File) -> Option<Result<DirectoryEntry, ErrorCode>> {
+    let found = loop {
+        match from.read()? {
+            Ok(found) if matches!(found.file_name().to_bytes(), b"." | b"..") => {}
+            Ok(found) => break found,
+            Err(error) => return Some(Err(io::Error::from(error).into())),
+        }
+    };
+    let kind = match found.file_type() {
+        // Some file systems do not say it there.
+        FileType::Unknown => match statat(directory, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+            Err(error) => return Some(Err(io::Error::from(error).into())),
+        },
+        kind => kind,
+    };
+    let name = std::ffi::OsStr::from_bytes(found.file_name().to_bytes()).to_str();
+    Some(match name {
+        Some(name) => Ok(DirectoryEntry { type_: descriptor_type(kind), name: name.to_owned() }),
+        None => Err(ErrorCode::IllegalByteSequence),
+    })
+}
+
+fn descriptor_type(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Unknown => DescriptorType::Unknown,
+    }
+}
+
+/// What waits for a disk does so on a thread for that.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and so does this.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
