@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
 use tokio::sync::watch;
 
 use super::call::CallError;
@@ -19,6 +18,7 @@ use super::throttle::{Throttle, Verdict};
 use super::usage::{Usage, UsageStatus};
 use crate::audit::Actor;
 use crate::store::Room;
+use crate::text::size;
 
 /// Calls that a new version has to survive before the one before it is let go.
 const TRIAL: u32 = 10;
@@ -107,7 +107,7 @@ impl Shared {
             say(many, &limits.log_lines);
         }
         if large > 0 {
-            say(large, &ByteSize::b(limits.log_bytes).display().iec());
+            say(large, &size(limits.log_bytes));
         }
         true
     }

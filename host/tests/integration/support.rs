@@ -33,6 +33,11 @@ pub fn scaled(milliseconds: u64) -> u64 {
     milliseconds * *FACTOR
 }
 
+/// A limit of so many milliseconds, as the host says it.
+pub fn in_words(milliseconds: u64) -> String {
+    humantime::format_duration(Duration::from_millis(milliseconds)).to_string()
+}
+
 /// How long a call may take, or a lease lives, where a test is not about time: a machine that is busy stalls for seconds.
 const PATIENT: Duration = Duration::from_secs(60);
 
