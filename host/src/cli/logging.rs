@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::IsTerminal;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gtm_host::audit;
 use gtm_host::config::{Log, LogFormat};
 use gtm_host::display::LogWriter;
@@ -22,6 +22,11 @@ const AUDIT: &str = "gtm_host::audit=info";
 
 pub(super) fn init(settings: &Log) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
+    if filter.split(',').all(|directive| directive.trim().is_empty()) {
+        bail!(
+            "the log filter is empty, which would log nothing. help: leave --log out for the default, or pass --log off"
+        );
+    }
     let names_audit = filter.contains(audit::TARGET);
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")

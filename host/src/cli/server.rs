@@ -100,6 +100,11 @@ impl Server {
         Ok(source::now(&self.client, &self.choice).await?)
     }
 
+    /// Returns the time of its oldest change, if changes after `start` cannot be read any more.
+    pub(super) async fn rolled_off(&self, start: Timestamp) -> anyhow::Result<Option<Timestamp>> {
+        Ok(source::rolled_off(&self.client, &self.choice, start).await?)
+    }
+
     /// What is read of it.
     pub(super) fn describe(&self) -> String {
         let stream = match &self.choice {

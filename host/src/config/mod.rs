@@ -25,7 +25,7 @@ use crate::workers::ListDocument;
 use hint::with_hint;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 pub use store::StoreSettings;
-pub use values::{parse_size, parse_time};
+pub use values::{parse_size, parse_time, parse_time_above_zero};
 
 /// The name of the pipeline, where nothing is said.
 pub const NAME: &str = "gtm-host";
@@ -238,6 +238,11 @@ pub enum ConfigError {
     },
 }
 
+/// The name of the plugin in this file, where no other is set.
+pub fn file_name(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The name of a plugin whose file this is. None: it is none, such as one that is written under another name first.
 pub fn dir_plugin(path: &Path) -> Option<String> {
     let name = path.file_stem()?.to_str()?;
@@ -319,6 +324,21 @@ impl Settings {
             }
         }
         Ok(present)
+    }
+
+    /// Returns the names under which the plugin in this file is set up: those whose path leads to the same file or, if there are none,
+    /// the name of the file.
+    pub fn names_of(&self, path: &Path) -> Vec<String> {
+        let same = |other: &Path| match (other.canonicalize(), path.canonicalize()) {
+            (Ok(other), Ok(path)) => other == path,
+            _ => other == path,
+        };
+        let set_up = self.plugins.iter().filter(|(_, plugin)| plugin.path.as_deref().is_some_and(same));
+        let names: Vec<_> = set_up.map(|(name, _)| name.clone()).collect();
+        match names.is_empty() {
+            true => vec![file_name(path)],
+            false => names,
+        }
     }
 
     /// Reads a settings file. Paths of plugins and of files in it are relative to its directory.

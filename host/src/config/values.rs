@@ -6,7 +6,11 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
 /// A count of which there is at least one.
-pub(super) fn at_least_one<'de, D: Deserializer<'de>>(number: D) -> Result<Option<usize>, D::Error> {
+pub(super) fn at_least_one<'de, D, N>(number: D) -> Result<Option<N>, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + Default + PartialEq,
+{
     positive(number).map(Some)
 }
 
@@ -34,14 +38,14 @@ impl Written {
     fn size(&self) -> Result<ByteSize, String> {
         match self {
             Self::Number(number) => Err(without_unit(&number.to_string())),
-            Self::Text(text) => parse_size(text),
+            Self::Text(text) => any_size(text),
         }
     }
 }
 
-/// A size with its unit. A number alone would be bytes, which nobody means.
+/// A size above zero, with its unit. A number alone would be bytes, which nobody means.
 pub(crate) fn size<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
-    Written::deserialize(text)?.size().map_err(de::Error::custom)
+    Written::deserialize(text)?.size().and_then(not_zero_bytes).map_err(de::Error::custom)
 }
 
 /// The same, where 0 stands for any size.
@@ -62,11 +66,25 @@ pub(super) fn maybe_size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<O
     size_or_zero(text).map(Some)
 }
 
-/// A size with its unit, as in `256MiB`.
+/// A time above zero, with its unit.
+pub(crate) fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
+    humantime_serde::deserialize(text).and_then(|time| not_zero_time(time).map_err(de::Error::custom))
+}
+
+/// The same, where nothing need be said.
+pub(super) fn maybe_time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Duration>, D::Error> {
+    time(text).map(Some)
+}
+
+/// A size above zero, with its unit, as in `256MiB`.
 ///
 /// # Errors
-/// It is not a size, or has no unit.
+/// It is not a size, has no unit, or is zero.
 pub fn parse_size(text: &str) -> Result<ByteSize, String> {
+    any_size(text).and_then(not_zero_bytes)
+}
+
+fn any_size(text: &str) -> Result<ByteSize, String> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(without_unit(text));
@@ -81,6 +99,28 @@ pub fn parse_size(text: &str) -> Result<ByteSize, String> {
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| format!("\"{text}\" is not a time: write a number and a unit, like 30s, 500ms or 2m"))
+}
+
+/// A time above zero, with its unit: for what would never happen, or always fail, within no time at all.
+///
+/// # Errors
+/// It is not a time, has no unit, or is zero.
+pub fn parse_time_above_zero(text: &str) -> Result<Duration, String> {
+    parse_time(text).and_then(not_zero_time)
+}
+
+fn not_zero_time(time: Duration) -> Result<Duration, String> {
+    match time.is_zero() {
+        true => Err("0s is too short: write a longer time, or leave it out for the default".to_owned()),
+        false => Ok(time),
+    }
+}
+
+fn not_zero_bytes(size: ByteSize) -> Result<ByteSize, String> {
+    match size.as_u64() {
+        0 => Err("0 B is too small: write a larger size, or leave it out for the default".to_owned()),
+        _ => Ok(size),
+    }
 }
 
 fn without_unit(number: &str) -> String {
@@ -106,5 +146,42 @@ mod tests {
         assert_eq!(parse_size("1B"), Ok(ByteSize::b(1)));
         assert!(parse_size("256").unwrap_err().contains("256 has no unit: write \"256 MiB\""));
         assert!(parse_size("much").unwrap_err().contains("\"much\" is not a size"));
+    }
+
+    #[test]
+    fn no_time_and_no_room_are_refused_where_nothing_could_be_done_within_them() {
+        let short = "0s is too short: write a longer time, or leave it out for the default";
+        let small = "0 B is too small: write a larger size, or leave it out for the default";
+        let few = "0 is too few: write 1 or more, or leave the key out for the default";
+        assert_eq!(parse_time_above_zero("0s").unwrap_err(), short);
+        assert_eq!(parse_time_above_zero("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(parse_size("0 MiB").unwrap_err(), small);
+        for (table, key, value, said) in [
+            ("limits", "filter_timeout", "\"0s\"", short),
+            ("limits", "handle_timeout", "\"0ms\"", short),
+            ("limits", "call_timeout", "\"0s\"", short),
+            ("limits", "memory", "\"0 B\"", small),
+            ("limits", "host_memory", "\"0 MiB\"", small),
+            ("limits", "http_bytes", "\"0 B\"", small),
+            ("limits", "log_bytes", "\"0 B\"", small),
+            ("limits", "log_lines", "0", few),
+            ("limits", "http_requests", "0", few),
+            ("limits", "recycle_calls", "0", few),
+            ("delivery", "max_bytes", "\"0 B\"", small),
+            ("delivery", "max_ops", "0", few),
+            ("delivery", "batch_ops", "0", few),
+            ("delivery", "checkpoint_interval", "\"0s\"", short),
+            ("retry", "max_age", "\"0s\"", short),
+            ("retry", "max_delay", "\"0s\"", short),
+            ("breaker", "initial_delay", "\"0s\"", short),
+            ("breaker", "max_delay", "\"0s\"", short),
+        ] {
+            let refused = toml::from_str::<crate::config::Settings>(&format!("[{table}]\n{key} = {value}\n"));
+            assert_eq!(refused.unwrap_err().message(), said, "{table}.{key}");
+        }
+        // These mean something, and sizes of 0 that stand for any size do.
+        let none = "shutdown_grace = \"0s\"\n[delivery]\nbatch_wait = \"0s\"\n[admin]\nready_grace = \"0s\"\n[retry]\n\
+                    initial_delay = \"0s\"\ndead_letter_bytes = \"0 B\"\n[limits]\nstate_bytes = 0\n";
+        toml::from_str::<crate::config::Settings>(none).unwrap();
     }
 }

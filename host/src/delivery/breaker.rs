@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::values::time;
+
 /// When a plugin is paused that fails on op after op, and how often it is tried then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,10 +19,10 @@ pub struct BreakerPolicy {
     /// So many ops failed, and none was handled in between. 0: it is never paused.
     pub failing_ops: usize,
     /// Before it is tried again. It doubles from there.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub initial_delay: Duration,
     /// The longest pause.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub max_delay: Duration,
 }
 

@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::config::values::{positive, size_or_zero};
+use crate::config::values::{positive, size_or_zero, time};
 use crate::store::Kept;
 
 /// How often, and after which pauses, an op is tried again.
@@ -20,10 +20,10 @@ pub struct RetryPolicy {
     #[serde(with = "humantime_serde")]
     pub initial_delay: Duration,
     /// The longest pause.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub max_delay: Duration,
     /// From the first attempt on. An op that is older is given up, even while the plugin is paused since nothing succeeds.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub max_age: Duration,
     /// Dead letters that are kept of each plugin. With more, the plugin pauses until there is room. 0: any number.
     pub dead_letters: u64,

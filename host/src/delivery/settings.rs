@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::config::values::{positive, size};
+use crate::config::values::{positive, size, time};
 
 use super::{BreakerPolicy, Ordering, RetryPolicy};
 
@@ -31,7 +31,7 @@ pub struct DeliverySettings {
     #[serde(deserialize_with = "size")]
     pub max_bytes: ByteSize,
     /// Between two times that the checkpoint is stored, where there was something to do.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub checkpoint_interval: Duration,
 }
 
@@ -93,7 +93,7 @@ impl From<DeliverySettings> for Bounds {
     fn from(settings: DeliverySettings) -> Self {
         Self {
             ops: settings.max_ops.max(1),
-            bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX).max(1),
+            bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
             unstored_ops: UNSTORED_OPS,
         }
     }

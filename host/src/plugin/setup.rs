@@ -9,6 +9,7 @@ use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
 use crate::secret::{NoSecret, Secret};
+use crate::text::size_in_memory;
 
 /// How a plugin is set up, whatever its version.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +86,7 @@ impl Setup {
 
     /// How large a body may be, and where that is set.
     pub(super) fn http_bytes_in_words(&self) -> String {
-        let most = bytesize::ByteSize::b(u64::try_from(self.limits.http_bytes).unwrap_or(u64::MAX));
-        format!("{} ([plugins.{}.limits] http_bytes in gtm.toml)", most.display().iec(), self.name)
+        let most = size_in_memory(self.limits.http_bytes);
+        format!("{most} ([plugins.{}.limits] http_bytes in gtm.toml)", self.name)
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
 use tokio::sync::watch;
 
 use super::call::CallError;
@@ -18,6 +17,7 @@ use super::services::Services;
 use super::usage::{Usage, UsageStatus};
 use crate::audit::Actor;
 use crate::store::Room;
+use crate::text::size;
 use crate::throttle::{LeftOut, Throttle};
 
 /// Calls that a new version has to survive before the one before it is let go.
@@ -118,7 +118,7 @@ impl Shared {
             say(many.count, &many.most);
         }
         if let Some(large) = of(&self.bytes) {
-            say(large.count, &ByteSize::b(large.most / LOG_BURST.as_secs()).display().iec());
+            say(large.count, &size(large.most / LOG_BURST.as_secs()));
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) mod wire;
 
 pub use choice::{Choice, SourceKind, choose};
 pub use health::{SourceHealth, SourceState, SourceStatus};
-pub use live::{Follow, HistoryLost, Live, SourceError, now};
+pub use live::{Follow, HistoryLost, Live, SourceError, now, rolled_off};
 pub use position::Position;
 pub(crate) use reply::id_of;
 pub use reply::{Malformed, Reply};

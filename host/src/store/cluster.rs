@@ -79,7 +79,7 @@ impl Cluster {
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
             let CheckpointKey { pipeline, plugin, .. } = CheckpointKey::of(&document, NAME)?;
-            known.insert(Known { pipeline, plugin });
+            known.insert(Known { pipeline, plugin, has_letters: false });
         }
         let find = self.letters.find(doc! {}).projection(doc! { "version": 1, "pipeline": 1, "plugin": 1 });
         let mut cursor = timed(async { find.await }).await.map_err(error)?;

@@ -120,7 +120,7 @@ impl<'a> Found<'a> {
     /// Of which plugin it is.
     pub(super) fn known(&self) -> Result<Known, StoreError> {
         let text = |key| self.0.text(key).map(str::to_owned);
-        Ok(Known { pipeline: text("pipeline")?, plugin: text("plugin")? })
+        Ok(Known { pipeline: text("pipeline")?, plugin: text("plugin")?, has_letters: true })
     }
 
     pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {

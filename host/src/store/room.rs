@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::StoreError;
+use crate::text::size;
 
 /// What is full is counted again after this, as somebody may have made room; and where counting takes long, after so many times
 /// as long.
@@ -26,7 +26,7 @@ pub struct Kept {
 
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.entries, ByteSize::b(self.bytes).display().iec())
+        write!(f, "{}, {}", self.entries, size(self.bytes))
     }
 }
 

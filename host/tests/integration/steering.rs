@@ -344,6 +344,41 @@ async fn requests_that_are_not_let_in_are_recorded_and_a_flood_of_them_is_counte
 }
 
 #[tokio::test]
+async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_from() {
+    let server = Server::ready().unwrap();
+    let (own, named, elsewhere) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, other) = (own.path().join("p.wasm"), elsewhere.path().join("p.wasm"));
+    [&file, &other].iter().for_each(|to| put(plugin("print_ops"), to));
+    let (name, path) = (ObjectId::new().to_hex(), file.to_str().unwrap());
+    let swap_from = ["--swap-from", named.path().to_str().unwrap()];
+    let mut host = Host::start(
+        &[&["--plugin", path, "--uri", server.uri(), "--name", &name, "--log", "info"], &swap_from[..]]
+            .concat(),
+    );
+    host.wait_for("tailing ");
+    let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
+    let (code, _, said) = swap(&other);
+    let places = format!(
+        "is at {}, and swaps take files only from {} and {} (with the directories in it). help: ",
+        other.canonicalize().unwrap().display(),
+        own.path().display(),
+        named.path().display()
+    );
+    assert!(code == Some(1) && said.contains(&places), "{said}");
+    // The command sees a missing file itself.
+    let missing = format!("POST /swap?plugin=p&file={}/missing.wasm", elsewhere.path().display());
+    let (status, said) = ask(&host.socket(), &missing);
+    assert!(status == 409 && said.contains("missing.wasm cannot be read: No such file"), "{said}");
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0));
+    let refused = |reason: &str| {
+        audit(&log).iter().any(|line| line["reason"].as_str().is_some_and(|said| said.contains(reason)))
+    };
+    assert!(refused(&places) && refused("No such file"), "{log:?}");
+}
+
+#[tokio::test]
 async fn a_plugin_that_is_pinned_stays_the_version_that_it_is() {
     let server = Server::ready().unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -29,9 +29,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::{Loader, check_mail, services, with_store};
+use super::load::{Loader, reserve, services, with_store};
 use super::server::{Server, client_for_plugins};
-use super::{DEFECT, GRACE, going_on, server, workers};
+use super::{DEFECT, GRACE, going_on, starting, workers};
 use events::Events;
 use members::{Member, Members, complete, load};
 use taking_up::Look;
@@ -47,6 +47,7 @@ pub(super) async fn run(
     read: impl Fn() -> anyhow::Result<Settings>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
+    starting::check(&settings)?;
     let control = Control::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
     // A port in use is said before anything else is done, and probes are answered from the start.
     let _serving = serve(&settings, &control)?;
@@ -142,8 +143,6 @@ struct Turns<'a> {
 
 impl Host {
     async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
-        server::check(&settings)?;
-        check_mail(&settings)?;
         let loader = Loader::new(&settings)?;
         // Before they are read: what changes from now on is seen.
         let looked = Some(Look::at(&settings));
@@ -316,7 +315,7 @@ impl Host {
     async fn pipeline(&self, member: &Member, all: &Selection, epoch: u64) -> anyhow::Result<Pipeline> {
         let Self { settings, server, store, group, .. } = self;
         let Member { slot, settings: own, reached, .. } = member;
-        slot.reserve(own.policy(settings.policy()).delivery.lanes_at_work())?;
+        reserve(slot, own, settings)?;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: slot.name().to_owned(),

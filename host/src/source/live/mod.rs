@@ -16,8 +16,8 @@ use super::{Position, Skipped, SourceHealth, Start};
 use crate::op::Op;
 use crate::selection::Selection;
 use stream::Stream;
-pub use taking::now;
 use taking::{Taking, begin};
+pub use taking::{now, rolled_off};
 
 /// What is done when changes cannot be read any more: the server has rolled them off, or was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -74,6 +74,22 @@ pub(super) async fn begin(follow: &mut Follow) -> Result<Option<Timestamp>, Sour
     Ok(follow.snapshot.then_some(at))
 }
 
+/// Returns the time of the oldest change that can be read, if changes after `start` cannot be read any more. None: they can, or only
+/// the server knows it, as of a change stream.
+///
+/// # Errors
+/// It cannot be asked.
+pub async fn rolled_off(
+    client: &Client,
+    choice: &Choice,
+    start: Timestamp,
+) -> Result<Option<Timestamp>, SourceError> {
+    match choice {
+        Choice::Oplog(oplog) => Ok(Tail::rolled_off(client, oplog, start).await?),
+        Choice::ChangeStream(_) => Ok(None),
+    }
+}
+
 /// Returns the cluster time up to which the server has changes now.
 ///
 /// # Errors

@@ -248,6 +248,12 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     assert_eq!((lines, code), (vec!["0 handled, 0 failed again, 5 left".to_owned()], Some(1)));
     assert!(said.contains("pass --file mail=FILE"), "{said}");
 
+    // A name that is no plugin's is not given to the file.
+    let (lines, code, said) = scene.run(&["retry", "--plugin", "nope", "--file", &misbehave]);
+    assert_eq!((lines, code), (vec![], Some(1)), "{said}");
+    let none = "the plugin nope has no dead letters in the pipeline shop; these have some: mail. help: pass --plugin NAME";
+    assert!(said.contains(none), "{said}");
+
     // The filter is not asked: it would trap.
     let fine = [&mail[..], &["--set", "filter=panic"]].concat();
     let (lines, code, said) = scene.run(&[&["retry", &left[0].id][..], &fine].concat());
@@ -261,6 +267,11 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     assert_eq!((lines, code), (vec!["4 handled, 0 failed again, 0 left".to_owned()], Some(0)));
     assert!(said.contains("handled at attempt 10"), "{said}");
     assert!(scene.left().await.is_empty());
+    let (_, code, said) = scene.run(&[&["retry"], &mail[..]].concat());
+    assert!(
+        code == Some(1) && said.contains("no dead letters in the pipeline shop; no plugin has any"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
