@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gtm_text::units::time;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -17,10 +18,10 @@ pub struct BreakerPolicy {
     /// So many ops failed, and none was handled in between. 0: it is never paused.
     pub failing_ops: usize,
     /// Before it is tried again. It doubles from there.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub initial_delay: Duration,
     /// The longest pause.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub max_delay: Duration,
 }
 

@@ -191,6 +191,17 @@ pub enum ControlError {
     Stopping,
 }
 
+impl ControlError {
+    /// Returns the same for a client that names a file and is not to learn which files there are.
+    #[must_use]
+    pub fn withheld(self) -> Self {
+        match self {
+            Self::Swap { current, reason } => Self::Swap { current, reason: Box::new(reason.withheld()) },
+            other => other,
+        }
+    }
+}
+
 impl HostControl {
     /// Of a host that is starting, until `shutdown` is cancelled.
     pub fn new(pipeline: &str, worker: Option<&str>, shutdown: CancellationToken) -> Self {
@@ -333,7 +344,7 @@ impl HostControl {
         });
         swapped.map_err(|reason| {
             tracing::warn!(plugin = name, "not swapped: {reason}");
-            ControlError::Swap { current: version, reason: Box::new(reason.withheld()) }
+            ControlError::Swap { current: version, reason: Box::new(reason) }
         })
     }
 

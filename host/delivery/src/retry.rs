@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytesize::ByteSize;
 use gtm_store::StoredTotal;
-use gtm_text::units::{positive, size_or_zero};
+use gtm_text::units::{positive, size_or_zero, time};
 use serde::Deserialize;
 
 /// How often, and after which pauses, an op is tried again.
@@ -19,10 +19,10 @@ pub struct RetryPolicy {
     #[serde(with = "humantime_serde")]
     pub initial_delay: Duration,
     /// The longest pause.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub max_delay: Duration,
     /// From the first attempt on. An op that is older is given up, even while the plugin is paused since nothing succeeds.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub max_age: Duration,
     /// Dead letters that are kept of each plugin. With more, the plugin pauses until there is room. 0: any number.
     pub dead_letters: u64,

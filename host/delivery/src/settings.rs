@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use gtm_text::units::{positive, size};
+use gtm_text::units::{positive, size, time};
 use serde::Deserialize;
 
 use super::{BreakerPolicy, Ordering, RetryPolicy};
@@ -30,7 +30,7 @@ pub struct DeliverySettings {
     #[serde(deserialize_with = "size")]
     pub max_bytes: ByteSize,
     /// Between two times that the checkpoint is stored, where there was something to do.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "time")]
     pub checkpoint_interval: Duration,
 }
 
@@ -92,7 +92,7 @@ impl From<DeliverySettings> for Bounds {
     fn from(settings: DeliverySettings) -> Self {
         Self {
             ops: settings.max_ops.max(1),
-            bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX).max(1),
+            bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
             unstored_ops: UNSTORED_OPS,
         }
     }

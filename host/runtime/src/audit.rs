@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 /// The target of the events. The program's log has them whatever its filter says, but for a filter that names this target.
-pub const TARGET: &str = "crate::audit";
+pub const TARGET: &str = "gtm_host::audit";
 
 /// Who does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

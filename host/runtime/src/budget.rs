@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytesize::ByteSize;
+use gtm_text::sanitize::size_in_memory;
 
 use super::limits::Limits;
 
@@ -41,18 +41,13 @@ pub(super) struct Charge {
 #[error(
     "{needed} bytes more would be kept by the host for an instance of the plugin {plugin}, and {left} of its {} are left. help: ask \
      for less per call, or raise limits.host_memory under [plugins.{plugin}]",
-    mebibytes(*limit)
+    size_in_memory(*limit)
 )]
 pub(super) struct Overdrawn {
     plugin: Arc<str>,
     needed: usize,
     left: usize,
     limit: usize,
-}
-
-/// A limit in words.
-pub(super) fn mebibytes(limit: usize) -> String {
-    ByteSize::b(u64::try_from(limit).unwrap_or(u64::MAX)).display().iec().to_string()
 }
 
 impl Budget {
@@ -146,7 +141,7 @@ mod tests {
         assert_eq!(budget.left(), 1 << 20);
         assert_eq!(
             charge.add((1 << 20) + 1).unwrap_err().to_string(),
-            "1048577 bytes more would be kept by the host for an instance of the plugin p, and 1048576 of its 4.0 MiB are left. \
+            "1048577 bytes more would be kept by the host for an instance of the plugin p, and 1048576 of its 4 MiB are left. \
              help: ask for less per call, or raise limits.host_memory under [plugins.p]"
         );
         assert!(budget.charge(usize::MAX).is_err());

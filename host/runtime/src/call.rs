@@ -6,17 +6,19 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use gtm_text::sanitize::size_in_memory;
+use humantime::format_duration;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use super::budget::{RESOURCES, mebibytes};
+use super::budget::RESOURCES;
 use super::state::InstanceState;
 
 /// Why a call of a plugin gave no answer. Its instance is gone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// It ran, or waited, too long.
-    #[error("{call} took longer than {} ms and was stopped ({} sets the limit)", limit.as_millis(), timeout_flag(call))]
+    #[error("{call} took longer than {} and was stopped ({} sets the limit)", format_duration(*limit), timeout_flag(call))]
     TimedOut {
         /// Which: `filter`, `handle`, …
         call: &'static str,
@@ -24,7 +26,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// It asked for more memory than it may have.
-    #[error("{call} needs more memory than its limit of {} MiB (--memory sets it), or too large a table", limit / (1024 * 1024))]
+    #[error("{call} needs more memory than its limit of {} (--memory sets it), or too large a table", size_in_memory(*limit))]
     OutOfMemory {
         /// Which: `filter`, `handle`, …
         call: &'static str,
@@ -35,7 +37,7 @@ pub enum CallError {
     #[error(
         "{call} handed more to the host than is left of the {} that the host keeps for an instance at a time. help: hand over less per \
          call, or raise limits.host_memory in gtm.toml",
-        mebibytes(*limit)
+        size_in_memory(*limit)
     )]
     OutOfHostMemory {
         /// Which: `filter`, `handle`, …
@@ -188,11 +190,13 @@ mod tests {
         let late = |call| CallError::TimedOut { call, limit: Duration::from_secs(30) }.to_string();
         assert_eq!(
             late("handle-batch"),
-            "handle-batch took longer than 30000 ms and was stopped (--handle-timeout sets the limit)"
+            "handle-batch took longer than 30s and was stopped (--handle-timeout sets the limit)"
         );
         assert!(late("filter").contains("--filter-timeout"));
         let full = CallError::OutOfMemory { call: "handle", limit: 32 << 20 }.to_string();
         assert!(full.contains("its limit of 32 MiB (--memory sets it)"), "{full}");
+        let small = CallError::OutOfMemory { call: "handle", limit: 64 << 10 }.to_string();
+        assert!(small.contains("its limit of 64 KiB (--memory sets it)"), "{small}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
 use gtm_store::Room;
+use gtm_text::sanitize::size;
 use tokio::sync::watch;
 
 use super::call::CallError;
@@ -118,7 +118,7 @@ impl PluginContext {
             say(many.count, &many.most);
         }
         if let Some(large) = of(&self.bytes) {
-            say(large.count, &ByteSize::b(large.most / LOG_BURST.as_secs()).display().iec());
+            say(large.count, &size(large.most / LOG_BURST.as_secs()));
         }
     }
 

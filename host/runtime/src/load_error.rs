@@ -29,14 +29,14 @@ pub enum LoadError {
     #[error(
         "the plugin {} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not take files from \
          its directory. help: check the path, as the host sees it, and the permissions, or start the host with --swap-from DIR; the \
-         host's log says which", path.display()
+         event of gtm_host::audit in the host's log says which", path.display()
     )]
     NotRead { path: PathBuf },
     #[error(
-        "the plugin {} is at {}, and a swap takes files from the directory of the plugin's own file and from --plugin-dir only. help: \
-         start the host with --swap-from DIR, or set swap_from under [admin]", path.display(), at.display()
+        "the plugin {} is at {}, and swaps take files only from {from}. help: put it there, start the host with --swap-from DIR, or set \
+         swap_from under [admin]", path.display(), at.display()
     )]
-    Elsewhere { path: PathBuf, at: PathBuf },
+    Elsewhere { path: PathBuf, at: PathBuf, from: String },
     #[error(
         "the plugin {name} is pinned to the SHA-256 {pinned}, and that of {} is {found}. help: if the change is meant, set sha256 under \
          [plugins.{name}], or the digest after @sha256: on the command line, to the new one", path.display()

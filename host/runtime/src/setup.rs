@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gtm_text::sanitize::size_in_memory;
+
 use super::Grants;
 use super::capabilities::http::HttpClient;
 use super::digest::ComponentDigest;
@@ -85,7 +87,7 @@ impl Setup {
 
     /// How large a body may be, and where that is set.
     pub(super) fn http_bytes_in_words(&self) -> String {
-        let most = bytesize::ByteSize::b(u64::try_from(self.limits.http_bytes).unwrap_or(u64::MAX));
-        format!("{} ([plugins.{}.limits] http_bytes in gtm.toml)", most.display().iec(), self.name)
+        let most = size_in_memory(self.limits.http_bytes);
+        format!("{most} ([plugins.{}.limits] http_bytes in gtm.toml)", self.name)
     }
 }

@@ -31,12 +31,25 @@ impl SwapFrom {
         let unreadable = |reason| LoadError::Unreadable { path: path.to_owned(), reason };
         let (file, at) = handle::open(path).map_err(unreadable)?;
         if !self.covers(plugin, &at) {
-            return Err(LoadError::Elsewhere { path: path.to_owned(), at });
+            return Err(LoadError::Elsewhere { path: path.to_owned(), at, from: self.in_words(plugin) });
         }
         if !file.metadata().map_err(unreadable)?.is_file() {
             return Err(LoadError::NoFile { path: path.to_owned() });
         }
         handle::readable(file).map_err(unreadable)
+    }
+
+    /// From where a plugin takes files.
+    fn in_words(&self, plugin: &str) -> String {
+        let direct = self.own.get(plugin).into_iter().chain(&self.directories);
+        let direct = direct.map(|directory| directory.display().to_string());
+        let trees = self.trees.iter().map(|tree| format!("{} (with the directories in it)", tree.display()));
+        let all: Vec<_> = direct.chain(trees).collect();
+        match all.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => "nowhere".to_owned(),
+        }
     }
 
     /// `at` has no links in it.
@@ -148,6 +161,14 @@ mod tests {
             assert!(matches!(taken("p", file), Err(LoadError::Elsewhere { .. })), "{file}");
         }
         assert!(matches!(taken("q", "own/a"), Err(LoadError::Elsewhere { .. })), "another plugin's");
+        let refused = taken("p", "elsewhere/a").unwrap_err().to_string();
+        let (own, link) = (at("own"), at("link"));
+        let said = format!(
+            "swaps take files only from {} and {} (with the directories in it). help: ",
+            own.display(),
+            link.display()
+        );
+        assert!(refused.contains(&said), "{refused}");
         assert!(matches!(taken("p", "own/none"), Err(LoadError::Unreadable { .. })));
         assert!(matches!(taken("p", "named/below"), Err(LoadError::NoFile { .. })));
     }

@@ -18,7 +18,7 @@ mod start;
 pub use change_stream::{ChangeStream, Scope, StreamError, StreamOptions};
 pub use extended_json::{Form, Unwritten};
 pub use file::{FileContents, FileError, FileOptions, FilePlace, FileSource, FileSourceReport};
-pub use live::{HistoryLost, LiveSource, SourceConfig, SourceError, now};
+pub use live::{HistoryLost, LiveSource, SourceConfig, SourceError, now, rolled_off};
 pub use newest::newest_change;
 pub use oplog::{OplogStart, OplogTailer};
 pub use position::Position;

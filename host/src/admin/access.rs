@@ -11,11 +11,11 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use gtm_runtime::Actor;
+use gtm_runtime::audit::TARGET;
+use gtm_runtime::throttle::{LeftOut, Throttle};
 use sha2::{Digest, Sha256};
 
 use super::routes::refusal;
-use gtm_runtime::audit::TARGET;
-use gtm_runtime::throttle::{LeftOut, Throttle};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -142,7 +142,7 @@ impl AdminClient {
     /// # Errors
     /// The token cannot be one, or there is no address.
     pub fn new(address: &AdminAddress, token: Option<&str>) -> Result<Self, ClientError> {
-        super::check(token)?;
+        super::check_token(token)?;
         match address {
             AdminAddress::Socket(path) => Ok(Self::at_socket(path, ANSWER)),
             AdminAddress::Tcp(address) => {

@@ -37,8 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::AdminAccess;
-use access::Refusals;
+use access::{AdminAccess, Refusals};
 pub use address::{AdminAddress, NoAdminAddress, TcpAddress};
 pub use client::{AdminClient, ClientError};
 use connections::Listener;
@@ -102,7 +101,10 @@ pub enum AdminError {
         reason: io::Error,
     },
     /// The token has no characters, or some that no header can carry.
-    #[error("the token of the admin API must be printable ASCII without spaces, and not empty")]
+    #[error(
+        "the token of the admin API must be printable ASCII without spaces, and not empty. help: pass another one with --admin-token or \
+         --admin-token-file, or none, and the host makes one"
+    )]
     Token,
 }
 
@@ -136,7 +138,7 @@ impl Admin {
     /// # Errors
     /// See [`AdminError`].
     pub fn at_address(address: &TcpAddress, token: Option<&str>) -> Result<Self, AdminError> {
-        check(token)?;
+        check_token(token)?;
         let failed = |reason| AdminError::Listen { address: address.to_string(), reason };
         let listener = TcpListener::bind((address.host(), address.port())).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -230,8 +232,11 @@ impl Drop for Serving {
     }
 }
 
-/// Whether a header can carry this token.
-fn check(token: Option<&str>) -> Result<(), AdminError> {
+/// Checks that a header can carry this token, if there is one.
+///
+/// # Errors
+/// See [`AdminError::Token`].
+pub fn check_token(token: Option<&str>) -> Result<(), AdminError> {
     match token {
         Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Err(AdminError::Token)

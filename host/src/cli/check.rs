@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bytesize::ByteSize;
-use gtm_host::config::Settings;
+use gtm_host::config::{Settings, file_name};
 use gtm_oplog::OperationType;
-use gtm_runtime::{Engine, Plugin, PluginSetup};
+use gtm_runtime::{Engine, Plugin};
 use gtm_text::sanitize::{indented, line};
 use serde_json::{Value, json};
 
@@ -20,17 +20,18 @@ use super::output::{print_json, print_text};
 pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
     let mut all_are = true;
-    for path in &arguments.of.paths {
-        let checked = check(&engine, path, settings);
+    let named = arguments.of.paths.iter().map(|path| (path, settings.names_of(path)));
+    for (path, name) in named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))) {
+        let checked = check(&engine, path, &name, settings);
         all_are &= checked.is_ok();
         let path = path.to_string_lossy();
         match (arguments.of.output, checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
             (Format::Text, Err(error)) => print_text(&no_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
-            (Format::Json, Err(error)) => {
-                print_json(&json!({ "path": path, "plugin": false, "error": format!("{error:#}") }))?
-            }
+            (Format::Json, Err(error)) => print_json(
+                &json!({ "path": path, "name": name, "plugin": false, "error": format!("{error:#}") }),
+            )?,
         };
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -50,11 +51,11 @@ struct CheckedPlugin {
     wasi: BTreeSet<String>,
 }
 
-fn check(engine: &Engine, path: &Path, settings: &Settings) -> anyhow::Result<CheckedPlugin> {
-    // What is granted to a plugin of that name is beside what it asks for; what is set for it need not be there.
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let granted = settings.plugins.get(&name).map(|plugin| plugin.grants.clone()).unwrap_or_default();
-    let plugin = Plugin::load(engine, path, &PluginSetup::new(&name, settings.limits()))?;
+/// The plugin is set up as a host sets it up: what it subscribes to may depend on its config.
+fn check(engine: &Engine, path: &Path, name: &str, settings: &Settings) -> anyhow::Result<CheckedPlugin> {
+    let own = settings.plugins.get(name).cloned().unwrap_or_default();
+    let plugin = Plugin::load(engine, path, &own.setup(name, settings.limits()))?;
+    let granted = own.grants;
     let size = std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
     let (mut asks, mut wasi) = (BTreeMap::new(), BTreeSet::new());
     for capability in plugin.asks() {
@@ -106,7 +107,12 @@ impl CheckedPlugin {
         });
         let asks = asks.collect::<Vec<_>>().join("\n                 ");
         let asks = if asks.is_empty() { "nothing".to_owned() } else { asks };
-        let path = line(path);
+        let (path, name) = (line(path), self.plugin.name());
+        // The name is said where the path does not say it.
+        let path = match name == file_name(Path::new(&*path)) {
+            true => path,
+            false => format!("{path}, set up as {}", line(name)).into(),
+        };
         let wasi = self.wasi.iter().map(|package| line(package)).collect::<Vec<_>>().join(", ");
         format!(
             "{path}: a plugin\n  version        {version}, {size}\n  sha256         {digest}\n  contract       {contract}\n  \
@@ -121,6 +127,7 @@ impl CheckedPlugin {
             .collect();
         json!({
             "path": path,
+            "name": self.plugin.name(),
             "plugin": true,
             "version": self.plugin.version(),
             "sha256": self.plugin.digest().as_str(),

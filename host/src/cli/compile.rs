@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use gtm_host::config::Settings;
+use gtm_host::config::{Settings, file_name};
 use gtm_runtime::{Engine, LoadError, Plugin, PluginSetup};
 use gtm_text::sanitize::{indented, line};
 use serde_json::json;
@@ -44,7 +44,6 @@ pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::
 /// Gives back how many milliseconds it took: few where the cache had it already.
 fn compile(engine: &Engine, path: &Path, settings: &Settings) -> Result<u64, LoadError> {
     let started = Instant::now();
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Plugin::load(engine, path, &PluginSetup::new(&name, settings.limits()))?;
+    Plugin::load(engine, path, &PluginSetup::new(&file_name(path), settings.limits()))?;
     Ok(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }

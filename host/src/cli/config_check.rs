@@ -2,28 +2,24 @@
 
 use std::process::ExitCode;
 
-use gtm_host::config::{MailSettings, Settings, secret};
-use gtm_runtime::{Engine, Mailer, Plugin};
-use gtm_store::Group;
+use gtm_host::config::Settings;
+use gtm_runtime::secret::without_passwords;
+use gtm_runtime::{PluginHandle, Services};
 use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
 use super::arguments::{ConfigArguments, ConfigCommand, Format};
-use super::compile_component::compilation;
-use super::directories;
+use super::load::{Loader, reserve};
 use super::output::{print_json, print_text};
+use super::{starting, usage};
 
 pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check(check) = &arguments.command;
-    let mut checked = CheckedConfig::default();
-    checked.note(secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref()));
-    checked.note(settings.admin.token());
-    checked.note(mail(&settings.mail));
-    if let (Some(file), Some(name)) = (&settings.workers.file, &settings.workers.name) {
-        checked.note(Group::from_file(file, name));
-    }
-    checked.plugins(settings)?;
-    let CheckedConfig { problems, plugins } = checked;
+    let mut problems = starting::problems(settings);
+    let plugins = plugins(settings, &mut problems);
+    let status = usage::status_of_all(&problems);
+    let problems: Vec<_> = problems.iter().map(|problem| format!("{problem:#}")).collect();
+    let problems: Vec<_> = problems.iter().map(|problem| without_passwords(problem)).collect();
     match check.output {
         Format::Json => {
             print_json(&json!({ "valid": problems.is_empty(), "problems": problems, "plugins": plugins }))?
@@ -37,38 +33,30 @@ pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::R
             print_text(&problems.join("\n"))?
         }
     };
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(status)
 }
 
-fn mail(settings: &MailSettings) -> anyhow::Result<()> {
-    let MailSettings { url, url_file, from } = settings;
-    if let Some(url) = secret(url.as_deref(), url_file.as_deref())? {
-        Mailer::new(&url, from.as_deref())?;
-    }
-    Ok(())
-}
-
-/// What was found: all of it, not the first only.
-#[derive(Default)]
-struct CheckedConfig {
-    problems: Vec<String>,
-    /// The plugins that can be loaded, with their versions.
-    plugins: Vec<String>,
-}
-
-impl CheckedConfig {
-    fn note<T>(&mut self, found: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
-        found.map_err(|error| self.problems.push(format!("{:#}", error.into()))).ok()
-    }
-
-    fn plugins(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
-        for (name, (path, plugin)) in self.note(settings.present_plugins()).unwrap_or_default() {
-            let loaded = Plugin::load(&engine, &path, &plugin.setup(&name, settings.limits()));
-            if let Some(loaded) = self.note(loaded) {
-                self.plugins.push(format!("{name} {}", loaded.version()));
-            }
+/// Returns the plugins that can run beside each other, with their versions. What is wrong with the others is added to the problems.
+fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String> {
+    // Where they are not known, that is among the problems already.
+    let (Ok(present), Ok(loader)) =
+        (settings.present_plugins(), Loader::new(settings).map_err(|error| problems.push(error)))
+    else {
+        return Vec::new();
+    };
+    // Each keeps what it reserves until all have been looked at.
+    let mut slots = Vec::new();
+    for (name, (path, own)) in present {
+        let loaded = loader.load_now(&name, &path, &own, settings.limits()).map_err(anyhow::Error::from);
+        let reserved = loaded.and_then(|plugin| {
+            let slot = PluginHandle::new(plugin, Services::default());
+            reserve(&slot, &own, settings)?;
+            Ok(slot)
+        });
+        match reserved {
+            Ok(slot) => slots.push(slot),
+            Err(error) => problems.push(error),
         }
-        Ok(())
     }
+    slots.iter().map(|slot| format!("{} {}", slot.name(), slot.current().version())).collect()
 }

@@ -4,27 +4,48 @@ use std::collections::BTreeSet;
 
 use anyhow::bail;
 use gtm_host::config::Settings;
-use gtm_store::Store;
+use gtm_store::{KnownPlugin, Store};
 
 /// To be called where nothing was found: fails if that is because the store has nothing of this pipeline, or of this plugin in it, while
 /// it has something of others. A plugin of the settings file is known.
 pub(super) async fn check(store: &Store, settings: &Settings, plugin: Option<&str>) -> anyhow::Result<()> {
-    let (known, pipeline) = (store.known().await?, settings.name());
-    if !known.is_empty() && known.iter().all(|known| known.pipeline != pipeline) {
-        let there = listed(known.iter().map(|known| known.pipeline.as_str()));
-        bail!("the store has no pipeline {pipeline}; it has: {there}. help: pass --name NAME");
-    }
+    let known = of_pipeline(store, settings).await?;
     let Some(plugin) = plugin.filter(|plugin| !settings.plugins.contains_key(*plugin)) else { return Ok(()) };
-    let plugins =
-        || known.iter().filter(|known| known.pipeline == pipeline).map(|known| known.plugin.as_str());
+    let plugins = || known.iter().map(|known| known.plugin.as_str());
     if plugins().any(|name| name == plugin) {
         return Ok(());
     }
     let there = listed(plugins());
     let there = if there.is_empty() { "it has none".to_owned() } else { format!("it has: {there}") };
     bail!(
-        "the store has no plugin {plugin} in the pipeline {pipeline}; {there}. help: pass --plugin NAME, and --name PIPELINE"
+        "the store has no plugin {plugin} in the pipeline {}; {there}. help: pass --plugin NAME, and --name PIPELINE",
+        settings.name()
     )
+}
+
+/// To be called where no dead letter of a plugin was found that got its name on the command line: fails if the store has nothing of it.
+pub(super) async fn check_letters(store: &Store, settings: &Settings, plugin: &str) -> anyhow::Result<()> {
+    let known = of_pipeline(store, settings).await?;
+    if known.iter().any(|known| known.plugin == plugin) {
+        return Ok(());
+    }
+    let there = listed(known.iter().filter(|known| known.has_letters).map(|known| known.plugin.as_str()));
+    let there =
+        if there.is_empty() { "no plugin has any".to_owned() } else { format!("these have some: {there}") };
+    bail!(
+        "the plugin {plugin} has no dead letters in the pipeline {}; {there}. help: pass --plugin NAME, and --name PIPELINE",
+        settings.name()
+    )
+}
+
+/// What the store has of this pipeline. Fails if it has something of others only.
+async fn of_pipeline(store: &Store, settings: &Settings) -> anyhow::Result<Vec<KnownPlugin>> {
+    let (known, pipeline) = (store.known().await?, settings.name());
+    if !known.is_empty() && known.iter().all(|known| known.pipeline != pipeline) {
+        let there = listed(known.iter().map(|known| known.pipeline.as_str()));
+        bail!("the store has no pipeline {pipeline}; it has: {there}. help: pass --name NAME");
+    }
+    Ok(known.into_iter().filter(|known| known.pipeline == pipeline).collect())
 }
 
 /// Names in one sentence, at most.

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::config::{MailSettings, PluginSettings, Settings, secret};
-use gtm_runtime::{Effect, Engine, Limits, Mailer, Plugin, PluginHandle, Recorder, Services, places};
+use gtm_runtime::{
+    Effect, Engine, Limits, LoadError, Mailer, Plugin, PluginHandle, Recorder, Services, places,
+};
 use gtm_store::Store;
 
 use super::asking::say_gaps;
@@ -29,7 +31,18 @@ impl Loader {
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }
 
-    /// The plugin in this file; `limits` are those of all plugins.
+    /// The plugin in this file; `limits` are those of all plugins. It may take seconds.
+    pub(super) fn load_now(
+        &self,
+        name: &str,
+        path: &Path,
+        plugin: &PluginSettings,
+        limits: Limits,
+    ) -> Result<Plugin, LoadError> {
+        Plugin::load(&self.engine, path, &plugin.setup(name, limits))
+    }
+
+    /// The same, on a thread that may wait for it.
     pub(super) async fn load(
         &self,
         name: &str,
@@ -37,9 +50,9 @@ impl Loader {
         plugin: &PluginSettings,
         limits: Limits,
     ) -> anyhow::Result<Plugin> {
-        let (engine, path, setup) = (self.engine.clone(), path.to_owned(), plugin.setup(name, limits));
+        let (loader, name, path, own) = (self.clone(), name.to_owned(), path.to_owned(), plugin.clone());
         let started = Instant::now();
-        let load = move || Plugin::load(&engine, &path, &setup);
+        let load = move || loader.load_now(&name, &path, &own, limits);
         let plugin = tokio::task::spawn_blocking(load).await.context(DEFECT)??;
         tracing::info!(
             plugin = plugin.name(),
@@ -49,6 +62,21 @@ impl Loader {
         );
         Ok(plugin)
     }
+}
+
+/// Reserves what a plugin needs with its lanes, beside the others.
+///
+/// # Errors
+/// There is too little left for it.
+pub(super) fn reserve(
+    plugin: &PluginHandle,
+    own: &PluginSettings,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let lanes = own.policy(settings.policy()).delivery.lanes_at_work();
+    plugin
+        .reserve(lanes)
+        .with_context(|| format!("the plugin {} has no room beside the others", plugin.name()))
 }
 
 /// The plugins that there are. One that has no path was not said where it is.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::IsTerminal;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gtm_host::config::{LogFormat, LogSettings};
 use gtm_runtime::audit;
 use gtm_text::{LogWriter, sanitize};
@@ -17,10 +17,15 @@ use tracing_subscriber::fmt::format::Writer;
 /// libraries' only what is wrong.
 const DEFAULT: &str = "warn,gtm=info,plugin=info";
 /// Who did what is logged whatever else is, unless a filter names it itself.
-const AUDIT: &str = "gtm_runtime::audit=info";
+const AUDIT: &str = "gtm_host::audit=info";
 
 pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
+    if filter.split(',').all(|directive| directive.trim().is_empty()) {
+        bail!(
+            "the log filter is empty, which would log nothing. help: leave --log out for the default, or pass --log off"
+        );
+    }
     let names_audit = filter.contains(audit::TARGET);
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")

@@ -22,6 +22,7 @@ mod replay;
 mod run;
 mod server;
 mod signals;
+mod starting;
 mod summary;
 mod table;
 mod tail;

@@ -104,6 +104,11 @@ impl FollowedServer {
         Ok(gtm_source::now(&self.client, &self.choice).await?)
     }
 
+    /// Returns the time of its oldest change, if changes after `start` cannot be read any more.
+    pub(super) async fn rolled_off(&self, start: Timestamp) -> anyhow::Result<Option<Timestamp>> {
+        Ok(gtm_source::rolled_off(&self.client, &self.choice, start).await?)
+    }
+
     /// What is read of it.
     pub(super) fn describe(&self) -> String {
         let stream = match &self.choice {

@@ -30,14 +30,20 @@ pub(super) async fn run(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
+    // The plugin may compute, and the standard input may be silent: neither is waited for.
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(ExitCode::from(INTERRUPTED)),
+        tried = try_all(arguments, &settings) => tried,
+    }
+}
+
+async fn try_all(arguments: &TryArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut ops = TryOps::of(arguments)?;
-    let mut tried = Tried::load(arguments, &settings).await?;
+    let mut tried = Tried::load(arguments, settings).await?;
     let mut all_went_well = true;
     while let Some(some) = ops.next().await? {
         for op in some {
-            if shutdown.is_cancelled() {
-                return Ok(ExitCode::from(INTERRUPTED));
-            }
             let (outcome, effects) = tried.call(&op).await;
             all_went_well &= matches!(outcome, TryOutcome::Unwanted | TryOutcome::Handled);
             match arguments.output {
@@ -79,7 +85,7 @@ impl Tried {
             None => None,
         };
         let engine = Engine::compiling(&directories::cache(settings)?, compilation())?;
-        let name = arguments.name();
+        let name = arguments.name(settings);
         let own = settings.plugins.get(&name).cloned().unwrap_or_default();
         let mut setup = own.setup(&name, settings.limits());
         if !arguments.says_grants() && setup.grants == Grants::default() {

@@ -43,9 +43,15 @@ pub(super) fn of_settings(error: anyhow::Error) -> anyhow::Error {
 
 /// The exit status of a program that ends with this error.
 pub(super) fn status(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<UsageError>() {
-        Some(_) => ExitCode::from(NOT_UNDERSTOOD),
-        None => ExitCode::FAILURE,
+    status_of_all(std::slice::from_ref(error))
+}
+
+/// The same, where several were found: success if there are none.
+pub(super) fn status_of_all(errors: &[anyhow::Error]) -> ExitCode {
+    match errors {
+        [] => ExitCode::SUCCESS,
+        errors if errors.iter().any(|error| error.is::<UsageError>()) => ExitCode::from(NOT_UNDERSTOOD),
+        _ => ExitCode::FAILURE,
     }
 }
 

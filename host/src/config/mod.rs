@@ -17,7 +17,7 @@ use gtm_source::{HistoryLost, Restart, SourceKind, Start};
 use gtm_store::lease::parse_ttl;
 use gtm_store::own_files::read_secret;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
-pub use gtm_text::units::{parse_size, parse_time};
+pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
 use hint::with_hint;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 use serde::{Deserialize, Deserializer, de};
@@ -236,6 +236,11 @@ pub enum ConfigError {
     },
 }
 
+/// The name of the plugin in this file, where no other is set.
+pub fn file_name(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The name of a plugin whose file this is. None: it is none, such as one that is written under another name first.
 pub fn dir_plugin(path: &Path) -> Option<String> {
     let name = path.file_stem()?.to_str()?;
@@ -317,6 +322,21 @@ impl Settings {
             }
         }
         Ok(present)
+    }
+
+    /// Returns the names under which the plugin in this file is set up: those whose path leads to the same file or, if there are none,
+    /// the name of the file.
+    pub fn names_of(&self, path: &Path) -> Vec<String> {
+        let same = |other: &Path| match (other.canonicalize(), path.canonicalize()) {
+            (Ok(other), Ok(path)) => other == path,
+            _ => other == path,
+        };
+        let set_up = self.plugins.iter().filter(|(_, plugin)| plugin.path.as_deref().is_some_and(same));
+        let names: Vec<_> = set_up.map(|(name, _)| name.clone()).collect();
+        match names.is_empty() {
+            true => vec![file_name(path)],
+            false => names,
+        }
     }
 
     /// Reads a settings file. Paths of plugins and of files in it are relative to its directory.
@@ -440,5 +460,42 @@ mod tests {
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
         let refused = secret(None, Some(&file)).unwrap_err().to_string();
         assert!(refused.contains("uri may be changed by every user of this machine"), "{refused}");
+    }
+
+    #[test]
+    fn no_time_and_no_room_are_refused_where_nothing_could_be_done_within_them() {
+        let short = "0s is too short: write a longer time, or leave it out for the default";
+        let small = "0 B is too small: write a larger size, or leave it out for the default";
+        let few = "0 is too few: write 1 or more, or leave the key out for the default";
+        assert_eq!(parse_time_above_zero("0s").unwrap_err(), short);
+        assert_eq!(parse_time_above_zero("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(parse_size("0 MiB").unwrap_err(), small);
+        for (table, key, value, said) in [
+            ("limits", "filter_timeout", "\"0s\"", short),
+            ("limits", "handle_timeout", "\"0ms\"", short),
+            ("limits", "call_timeout", "\"0s\"", short),
+            ("limits", "memory", "\"0 B\"", small),
+            ("limits", "host_memory", "\"0 MiB\"", small),
+            ("limits", "http_bytes", "\"0 B\"", small),
+            ("limits", "log_bytes", "\"0 B\"", small),
+            ("limits", "log_lines", "0", few),
+            ("limits", "http_requests", "0", few),
+            ("limits", "recycle_calls", "0", few),
+            ("delivery", "max_bytes", "\"0 B\"", small),
+            ("delivery", "max_ops", "0", few),
+            ("delivery", "batch_ops", "0", few),
+            ("delivery", "checkpoint_interval", "\"0s\"", short),
+            ("retry", "max_age", "\"0s\"", short),
+            ("retry", "max_delay", "\"0s\"", short),
+            ("breaker", "initial_delay", "\"0s\"", short),
+            ("breaker", "max_delay", "\"0s\"", short),
+        ] {
+            let refused = toml::from_str::<Settings>(&format!("[{table}]\n{key} = {value}\n"));
+            assert_eq!(refused.unwrap_err().message(), said, "{table}.{key}");
+        }
+        // These mean something, and sizes of 0 that stand for any size do.
+        let none = "shutdown_grace = \"0s\"\n[delivery]\nbatch_wait = \"0s\"\n[admin]\nready_grace = \"0s\"\n[retry]\n\
+                    initial_delay = \"0s\"\ndead_letter_bytes = \"0 B\"\n[limits]\nstate_bytes = 0\n";
+        toml::from_str::<Settings>(none).unwrap();
     }
 }

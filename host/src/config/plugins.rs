@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use gtm_delivery::{DeliveryPolicy, Ordering};
 use gtm_runtime::{ComponentDigest, Grants, Limits, PluginSetup, Secret};
 use gtm_source::Restart;
-use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero};
+use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero, maybe_time};
 use serde::Deserialize;
 
 /// One plugin. What is not said is as for all plugins.
@@ -51,18 +51,19 @@ pub struct LimitSettings {
     #[serde(deserialize_with = "maybe_size")]
     pub memory: Option<ByteSize>,
     /// For one call of `filter`.
-    #[serde(with = "humantime_serde::option")]
+    #[serde(deserialize_with = "maybe_time")]
     pub filter_timeout: Option<Duration>,
     /// For one call of `handle`, with all that it waits for.
-    #[serde(with = "humantime_serde::option")]
+    #[serde(deserialize_with = "maybe_time")]
     pub handle_timeout: Option<Duration>,
     /// For one answer of the cluster, the store, the mail server or an HTTP server.
-    #[serde(with = "humantime_serde::option")]
+    #[serde(deserialize_with = "maybe_time")]
     pub call_timeout: Option<Duration>,
     /// What the host keeps for an instance at a time.
     #[serde(deserialize_with = "maybe_size")]
     pub host_memory: Option<ByteSize>,
     /// Lines that it logs in a second.
+    #[serde(deserialize_with = "at_least_one")]
     pub log_lines: Option<u32>,
     /// Bytes that it logs in a second, on average over ten seconds.
     #[serde(deserialize_with = "maybe_size")]
@@ -79,6 +80,7 @@ pub struct LimitSettings {
     #[serde(deserialize_with = "maybe_size_or_zero")]
     pub state_bytes: Option<ByteSize>,
     /// Calls after which an instance is replaced by a new one.
+    #[serde(deserialize_with = "at_least_one")]
     pub recycle_calls: Option<u32>,
 }
 
@@ -98,7 +100,7 @@ impl LimitSettings {
             http_bytes: self.http_bytes.map_or(limits.http_bytes, bytes),
             state_keys: self.state_keys.unwrap_or(limits.state_keys),
             state_bytes: self.state_bytes.map_or(limits.state_bytes, |size| size.as_u64()),
-            recycle_calls: self.recycle_calls.unwrap_or(limits.recycle_calls).max(1),
+            recycle_calls: self.recycle_calls.unwrap_or(limits.recycle_calls),
         }
     }
 }

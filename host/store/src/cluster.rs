@@ -80,7 +80,7 @@ impl ClusterStore {
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
             let CheckpointKey { pipeline, plugin, .. } = CheckpointKey::of(&document, NAME)?;
-            known.insert(KnownPlugin { pipeline, plugin });
+            known.insert(KnownPlugin { pipeline, plugin, has_letters: false });
         }
         let find = self.letters.find(doc! {}).projection(doc! { "version": 1, "pipeline": 1, "plugin": 1 });
         let mut cursor = timed(async { find.await }).await.map_err(error)?;

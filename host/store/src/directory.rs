@@ -157,7 +157,8 @@ impl DirectoryStore {
             for entry in read.open_table(CHECKPOINTS)?.iter()? {
                 let (stored, _) = entry?;
                 let (pipeline, plugin, _) = stored.value();
-                known.insert(KnownPlugin { pipeline: pipeline.to_owned(), plugin: plugin.to_owned() });
+                let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
+                known.insert(KnownPlugin { pipeline, plugin, has_letters: false });
             }
             for entry in read.open_table(LETTERS)?.iter()? {
                 let (_, value) = entry?;

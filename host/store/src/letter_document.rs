@@ -120,7 +120,7 @@ impl<'a> FoundLetter<'a> {
     /// Of which plugin it is.
     pub(super) fn known(&self) -> Result<KnownPlugin, StoreError> {
         let text = |key| self.0.text(key).map(str::to_owned);
-        Ok(KnownPlugin { pipeline: text("pipeline")?, plugin: text("plugin")? })
+        Ok(KnownPlugin { pipeline: text("pipeline")?, plugin: text("plugin")?, has_letters: true })
     }
 
     pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {

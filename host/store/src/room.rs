@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytesize::ByteSize;
+use gtm_text::sanitize::size;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ pub struct StoredTotal {
 
 impl fmt::Display for StoredTotal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.entries, ByteSize::b(self.bytes).display().iec())
+        write!(f, "{}, {}", self.entries, size(self.bytes))
     }
 }
 

@@ -20,6 +20,8 @@ pub struct KnownPlugin {
     pub pipeline: String,
     /// The name of the plugin.
     pub plugin: String,
+    /// Whether it is known by its dead letters, and not by its checkpoint.
+    pub has_letters: bool,
 }
 
 /// A store. Clones are of the same one.
@@ -122,7 +124,7 @@ impl Store {
         Ok(keys)
     }
 
-    /// Returns the plugins of which there is a checkpoint or a dead letter, with their pipelines. It may take a while, where there are
+    /// Returns the plugins of which there is a checkpoint or a dead letter, with their pipelines: twice if there are both. It may take a while, where there are
     /// many dead letters.
     ///
     /// # Errors

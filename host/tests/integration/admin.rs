@@ -7,7 +7,7 @@ use bson::doc;
 use serde_json::{Value, json};
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, LIMIT, error_of, eventually, plugin, run};
+use crate::support::{Database, Host, LIMIT, error_of, eventually, plugin, run, usage_error_of};
 
 /// Sends a request as it is, and gives back the status and the body.
 fn ask(address: &str, request: &str) -> (u16, String) {
@@ -297,7 +297,8 @@ fn what_cannot_be_listened_to_is_said_before_anything_is_done() {
     let file = file.to_str().unwrap();
     let not_a_socket = said(&["--admin", file]);
     assert!(not_a_socket.contains(&format!("cannot listen on {file}: it is a file")), "{not_a_socket}");
-    let empty = said(&["--admin", "127.0.0.1:0", "--admin-token", ""]);
+    let admin = ["--admin", "127.0.0.1:0", "--admin-token", ""];
+    let empty = usage_error_of(&[&["--plugin", &print_ops], &admin[..]].concat());
     assert!(empty.contains("not empty"), "{empty}");
     let none = said(&["--admin", "127.0.0.1:0", "--admin-token-file", "/nowhere/token"]);
     assert!(none.contains("/nowhere/token cannot be read"), "{none}");

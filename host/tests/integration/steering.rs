@@ -39,7 +39,7 @@ fn own_user() -> u32 {
 
 /// The events of the audit log.
 fn audit(lines: &[Value]) -> Vec<&Value> {
-    lines.iter().filter(|line| line["target"] == "gtm_runtime::audit").collect()
+    lines.iter().filter(|line| line["target"] == "gtm_host::audit").collect()
 }
 
 /// Whether one of them is so.
@@ -224,7 +224,7 @@ async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
     let line = host.wait_until("the pause", |line| message(line) == "pause" && line["outcome"] == "done");
     assert_eq!(
         (&line["target"], &line["level"], &line["via"], &line["user"], &line["plugin"]),
-        (&json!("gtm_runtime::audit"), &json!("INFO"), &json!("socket"), &json!(user), &json!("p"))
+        (&json!("gtm_host::audit"), &json!("INFO"), &json!("socket"), &json!(user), &json!("p"))
     );
     run(&["resume", "--name", &name, "--plugin", "q"]);
     run(&["seek", "-1s", "--name", &name]);
@@ -290,13 +290,13 @@ async fn whoever_steers_by_tcp_is_recorded_by_the_address() {
     let print_ops = plugin("print_ops");
     let mut host = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"]);
     assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
-    let line = host.wait_until("the pause", |line| line["target"] == "gtm_runtime::audit");
+    let line = host.wait_until("the pause", |line| line["target"] == "gtm_host::audit");
     assert_eq!((message(&line), &line["via"], line.get("user")), ("pause", &json!("tcp"), None));
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
     assert_eq!(host.stop().0, Some(0));
     // A filter that names the target is believed.
     let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"];
-    let host = Host::tailing(&[&arguments[..], &["--log", "info,gtm_runtime::audit=off"]].concat());
+    let host = Host::tailing(&[&arguments[..], &["--log", "info,gtm_host::audit=off"]].concat());
     assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
     let (code, log) = host.stop();
     assert_eq!((code, audit(&log).len()), (Some(0), 0));
@@ -341,6 +341,41 @@ async fn requests_that_are_not_let_in_are_recorded_and_a_flood_of_them_is_counte
     assert_eq!((code, recorded + usize::try_from(left_out).unwrap()), (Some(0), FLOOD + 1));
     let said = format!("{log:?}");
     assert!(!said.contains("gu3ss") && !said.contains("s3cre"), "{said}");
+}
+
+#[tokio::test]
+async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_from() {
+    let server = Server::ready().unwrap();
+    let (own, named, elsewhere) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, other) = (own.path().join("p.wasm"), elsewhere.path().join("p.wasm"));
+    [&file, &other].iter().for_each(|to| put(plugin("print_ops"), to));
+    let (name, path) = (ObjectId::new().to_hex(), file.to_str().unwrap());
+    let swap_from = ["--swap-from", named.path().to_str().unwrap()];
+    let mut host = Host::start(
+        &[&["--plugin", path, "--uri", server.uri(), "--name", &name, "--log", "info"], &swap_from[..]]
+            .concat(),
+    );
+    host.wait_for("tailing ");
+    let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
+    let (code, _, said) = swap(&other);
+    let places = format!(
+        "is at {}, and swaps take files only from {} and {} (with the directories in it). help: ",
+        other.canonicalize().unwrap().display(),
+        own.path().display(),
+        named.path().display()
+    );
+    assert!(code == Some(1) && said.contains(&places), "{said}");
+    // The command sees a missing file itself.
+    let missing = format!("POST /swap?plugin=p&file={}/missing.wasm", elsewhere.path().display());
+    let (status, said) = ask(&host.socket(), &missing);
+    assert!(status == 409 && said.contains("missing.wasm cannot be read: No such file"), "{said}");
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0));
+    let refused = |reason: &str| {
+        audit(&log).iter().any(|line| line["reason"].as_str().is_some_and(|said| said.contains(reason)))
+    };
+    assert!(refused(&places) && refused("No such file"), "{log:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Runs the program and looks at what it logs.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -33,6 +34,11 @@ pub fn scaled(milliseconds: u64) -> u64 {
     milliseconds * *FACTOR
 }
 
+/// A limit of so many milliseconds, as the host says it.
+pub fn in_words(milliseconds: u64) -> String {
+    humantime::format_duration(Duration::from_millis(milliseconds)).to_string()
+}
+
 /// How long a call may take, or a lease lives, where a test is not about time: a machine that is busy stalls for seconds.
 const PATIENT: Duration = Duration::from_secs(60);
 
@@ -55,6 +61,8 @@ const WORK_MILLISECONDS: u64 = 60;
 pub struct Host {
     process: Process,
     lines: Receiver<String>,
+    /// Ops that were printed while the host started, before the test waits for them.
+    early: VecDeque<Value>,
     log: Vec<Value>,
     out: Receiver<String>,
 }
@@ -85,7 +93,7 @@ impl Host {
         let mut process = Process::start("gtm-host", &mut command).unwrap();
         let out = lines_of(process.child().stdout.take().unwrap());
         let lines = lines_of(process.child().stderr.take().unwrap());
-        Self { process, lines, log: Vec::new(), out }
+        Self { process, lines, early: VecDeque::new(), log: Vec::new(), out }
     }
 
     /// The next whole line on standard output. None: there are no more.
@@ -108,6 +116,8 @@ impl Host {
         for _ in 0..plugins {
             host.wait_for("tailing ");
         }
+        // One plugin may have ops before the other has said that it tails.
+        host.early = host.log.iter().filter(|line| is_printed_op(line)).cloned().collect();
         host
     }
 
@@ -119,6 +129,11 @@ impl Host {
     /// Waits for a line that `wanted` accepts.
     pub fn wait_until(&mut self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
+        while let Some(line) = self.early.pop_front() {
+            if wanted(&line) {
+                return line;
+            }
+        }
         loop {
             let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
                 panic!("no line with {what:?} came within {} s", LIMIT.as_secs());
@@ -135,8 +150,7 @@ impl Host {
     pub fn printed(&mut self, database: &str, count: usize) -> Vec<Value> {
         let mut ops = Vec::new();
         while ops.len() < count {
-            let line =
-                self.wait_until("an op", |line| line["plugin"] == "print_ops" && line["target"] == "plugin");
+            let line = self.wait_until("an op", is_printed_op);
             let op: Value = serde_json::from_str(message(&line)).unwrap();
             let namespace = op["ns"].as_str().unwrap();
             if namespace.split('.').next() == Some(database) {
@@ -267,6 +281,11 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let printed = std::iter::from_fn(|| host.line()).map(|line| line + "\n").collect();
     let (code, said) = host.ended();
     (code, printed, said.iter().map(message).collect::<Vec<_>>().join("\n"))
+}
+
+/// Whether `print_ops` logged an op.
+fn is_printed_op(line: &Value) -> bool {
+    line["plugin"] == "print_ops" && line["target"] == "plugin"
 }
 
 /// What a line says.

@@ -61,6 +61,19 @@ pub fn listed(counts: impl Iterator<Item = (Names, u64)>) -> String {
     counts.map(words).collect::<Vec<_>>().join(", ")
 }
 
+/// Returns a size in the largest unit in which it is a whole number: `64 KiB`, and `65537 B` for one byte more.
+pub fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    let (shift, unit) = whole.unwrap_or((0, "B"));
+    format!("{} {unit}", bytes >> shift)
+}
+
+/// The same of a size in memory.
+pub fn size_in_memory(bytes: usize) -> String {
+    size(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
 /// Returns the text as a shell takes it for one word.
 pub fn quoted(text: &str) -> Cow<'_, str> {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,+@%".contains(character);
@@ -180,6 +193,21 @@ mod tests {
             // In a JSON string it is the same text still.
             let json = serde_json::to_string(&text).unwrap();
             assert_eq!(serde_json::from_str::<String>(&lines(&json)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_size_is_exact() {
+        for (bytes, said) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (64 << 10, "64 KiB"),
+            ((64 << 10) + 1, "65537 B"),
+            (3 << 19, "1536 KiB"),
+            (256 << 20, "256 MiB"),
+            (1 << 40, "1024 GiB"),
+        ] {
+            assert_eq!(size(bytes), said);
         }
     }
 }

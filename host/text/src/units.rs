@@ -6,7 +6,11 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
 /// A count of which there is at least one.
-pub fn at_least_one<'de, D: Deserializer<'de>>(number: D) -> Result<Option<usize>, D::Error> {
+pub fn at_least_one<'de, D, N>(number: D) -> Result<Option<N>, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + Default + PartialEq,
+{
     positive(number).map(Some)
 }
 
@@ -34,14 +38,14 @@ impl Written {
     fn size(&self) -> Result<ByteSize, String> {
         match self {
             Self::Number(number) => Err(without_unit(&number.to_string())),
-            Self::Text(text) => parse_size(text),
+            Self::Text(text) => any_size(text),
         }
     }
 }
 
-/// A size with its unit. A number alone would be bytes, which nobody means.
+/// A size above zero, with its unit. A number alone would be bytes, which nobody means.
 pub fn size<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
-    Written::deserialize(text)?.size().map_err(de::Error::custom)
+    Written::deserialize(text)?.size().and_then(not_zero_bytes).map_err(de::Error::custom)
 }
 
 /// The same, where 0 stands for any size.
@@ -62,11 +66,25 @@ pub fn maybe_size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<Option<B
     size_or_zero(text).map(Some)
 }
 
-/// A size with its unit, as in `256MiB`.
+/// A time above zero, with its unit.
+pub fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
+    humantime_serde::deserialize(text).and_then(|time| not_zero_time(time).map_err(de::Error::custom))
+}
+
+/// The same, where nothing need be said.
+pub fn maybe_time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Duration>, D::Error> {
+    time(text).map(Some)
+}
+
+/// A size above zero, with its unit, as in `256MiB`.
 ///
 /// # Errors
-/// It is not a size, or has no unit.
+/// It is not a size, has no unit, or is zero.
 pub fn parse_size(text: &str) -> Result<ByteSize, String> {
+    any_size(text).and_then(not_zero_bytes)
+}
+
+fn any_size(text: &str) -> Result<ByteSize, String> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(without_unit(text));
@@ -81,6 +99,28 @@ pub fn parse_size(text: &str) -> Result<ByteSize, String> {
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| format!("\"{text}\" is not a time: write a number and a unit, like 30s, 500ms or 2m"))
+}
+
+/// A time above zero, with its unit: for what would never happen, or always fail, within no time at all.
+///
+/// # Errors
+/// It is not a time, has no unit, or is zero.
+pub fn parse_time_above_zero(text: &str) -> Result<Duration, String> {
+    parse_time(text).and_then(not_zero_time)
+}
+
+fn not_zero_time(time: Duration) -> Result<Duration, String> {
+    match time.is_zero() {
+        true => Err("0s is too short: write a longer time, or leave it out for the default".to_owned()),
+        false => Ok(time),
+    }
+}
+
+fn not_zero_bytes(size: ByteSize) -> Result<ByteSize, String> {
+    match size.as_u64() {
+        0 => Err("0 B is too small: write a larger size, or leave it out for the default".to_owned()),
+        _ => Ok(size),
+    }
 }
 
 fn without_unit(number: &str) -> String {

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
+use gtm_text::sanitize::size;
 use rustix::process::{Resource, Rlimit, Signal, nice, setrlimit};
 use wasmtime::Engine;
 
@@ -113,7 +113,7 @@ impl ChildCompiler {
     fn judge(&self, status: ExitStatus, said: &str) -> Result<(), NotCompiled> {
         let CompileLimits { memory, processor_time, .. } = self.limits;
         let no_memory = || {
-            let memory = ByteSize::b(memory).display().iec();
+            let memory = size(memory);
             Err(NotCompiled::Limits(format!("it takes more than {memory} of memory")))
         };
         let is = |signal: Signal| status.signal() == Some(signal.as_raw());

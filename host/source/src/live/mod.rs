@@ -9,8 +9,8 @@ use gtm_oplog::broken::count_broken;
 use gtm_oplog::{Op, Selection, Skipped};
 use mongodb::Client;
 use serde::Deserialize;
-pub use snapshot_phase::now;
 use snapshot_phase::{Taking, begin};
+pub use snapshot_phase::{now, rolled_off};
 use stream::LiveStream;
 
 use super::resolved::ResolvedSource;

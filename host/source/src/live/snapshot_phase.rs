@@ -75,6 +75,22 @@ pub(super) async fn begin(follow: &mut SourceConfig) -> Result<Option<Timestamp>
     Ok(follow.snapshot.then_some(at))
 }
 
+/// Returns the time of the oldest change that can be read, if changes after `start` cannot be read any more. None: they can, or only
+/// the server knows it, as of a change stream.
+///
+/// # Errors
+/// It cannot be asked.
+pub async fn rolled_off(
+    client: &Client,
+    choice: &ResolvedSource,
+    start: Timestamp,
+) -> Result<Option<Timestamp>, SourceError> {
+    match choice {
+        ResolvedSource::Oplog(oplog) => Ok(OplogTailer::rolled_off(client, oplog, start).await?),
+        ResolvedSource::ChangeStream(_) => Ok(None),
+    }
+}
+
 /// Returns the cluster time up to which the server has changes now.
 ///
 /// # Errors

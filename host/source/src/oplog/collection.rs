@@ -75,6 +75,14 @@ impl Oplog {
         self.edge(1).await
     }
 
+    /// The oldest entry, if others were rolled off that came after `start`.
+    pub(super) async fn rolled_off(&mut self, start: Timestamp) -> Result<Option<Timestamp>, OplogError> {
+        match self.oldest().await? {
+            Some(oldest) if oldest > start && !self.is_first_ever(oldest).await? => Ok(Some(oldest)),
+            _ => Ok(None),
+        }
+    }
+
     /// Up to where a majority has the oplog: nothing before it is still to come, and nothing of it can be
     /// rolled back. None: it is empty.
     pub(super) async fn newest(&mut self) -> Result<Option<Timestamp>, OplogError> {

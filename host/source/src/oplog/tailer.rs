@@ -133,6 +133,18 @@ impl OplogTailer {
         Oplog::new(client, oplog).newest().await
     }
 
+    /// The oldest entry of `oplog`, if others were rolled off that came after `start`.
+    ///
+    /// # Errors
+    /// The server does not let it be read.
+    pub async fn rolled_off(
+        client: &Client,
+        oplog: &Namespace,
+        start: Timestamp,
+    ) -> Result<Option<Timestamp>, OplogError> {
+        Oplog::new(client, oplog).rolled_off(start).await
+    }
+
     /// From now on, reports there whether the oplog can be read.
     pub fn report_to(&mut self, health: &SourceHealth) {
         self.oplog.patience.report_to(health.reader());
@@ -396,11 +408,9 @@ impl OplogTailer {
 
 /// Whether the oplog has, or had, all that is after `start`.
 async fn check_start(oplog: &mut Oplog, start: Timestamp) -> Result<(), OplogError> {
-    match (oplog.oldest().await?, oplog.newest().await?) {
-        (Some(oldest), _) if oldest > start && !oplog.is_first_ever(oldest).await? => {
-            Err(OplogError::StartLost { start, oldest })
-        }
-        (_, Some(newest)) if newest < start => Err(OplogError::StartAhead { start, newest }),
+    match (oplog.rolled_off(start).await?, oplog.newest().await?) {
+        (Some(oldest), _) => Err(OplogError::StartLost { start, oldest }),
+        (None, Some(newest)) if newest < start => Err(OplogError::StartAhead { start, newest }),
         _ => Ok(()),
     }
 }

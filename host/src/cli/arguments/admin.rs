@@ -22,7 +22,7 @@ pub(in crate::cli) struct AdminArguments {
     #[arg(long, env = "GTM_ADMIN", value_name = "HOST:PORT|PATH|none")]
     admin: Option<AdminAddress>,
 
-    /// The token that is wanted by TCP. By default the host makes one in a file, where commands of the same user find it
+    /// The token that is wanted by TCP, for GET /status and all that steers. By default the host makes one in a file, where commands of the same user find it
     #[arg(long, env = "GTM_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     admin_token: Option<String>,
 
@@ -60,8 +60,8 @@ pub(in crate::cli) struct ReadyArguments {
     ready_grace: Option<Duration>,
 
     /// A directory from which gtm-host swap may take files, with those in it; beside that of the plugin's own file, and
-    /// --plugin-dir. May be given more than once
-    #[arg(long, value_name = "DIR")]
+    /// --plugin-dir. May be given more than once; in the variable, a directory a line
+    #[arg(long, env = "GTM_SWAP_FROM", value_name = "DIR")]
     swap_from: Vec<PathBuf>,
 }
 

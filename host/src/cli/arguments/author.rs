@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::config::{PluginSettings, Settings, file_name};
 
 use super::common::{CommonArguments, Format};
-use super::overlay;
-use super::plugins::{PluginGrant, PluginValue, stem};
+use super::help::CONFIG;
+use super::plugins::{PluginGrant, PluginValue};
+use super::run::RunArguments;
+use super::{Typed, overlay};
 
 /// A plugin that is tried.
 #[derive(Debug, Args)]
@@ -63,9 +65,10 @@ pub(in crate::cli) struct TryArguments {
 }
 
 impl TryArguments {
-    /// The name that the plugin has.
-    pub(in crate::cli) fn name(&self) -> String {
-        stem(&self.path.to_string_lossy())
+    /// The name that the plugin has; of several in the settings, that of the file, or the first.
+    pub(in crate::cli) fn name(&self, settings: &Settings) -> String {
+        let (names, file) = (settings.names_of(&self.path), file_name(&self.path));
+        names.iter().find(|name| **name == file).or(names.first()).cloned().unwrap_or(file)
     }
 
     /// Whether it is said what is granted.
@@ -80,7 +83,7 @@ impl TryArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings()?;
         overlay(&mut settings.cache_dir, &self.cache_dir);
-        let plugin = settings.plugins.entry(self.name()).or_insert_with(PluginSettings::default);
+        let plugin = settings.plugins.entry(self.name(&settings)).or_insert_with(PluginSettings::default);
         for value in &self.values {
             plugin.config.insert(value.key.clone(), value.value.clone().into());
         }
@@ -150,6 +153,7 @@ pub(in crate::cli) struct ConfigArguments {
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum ConfigCommand {
     /// Look whether a host could start with it: all keys, the files and secrets that it names, and its plugins
+    #[command(after_help = CONFIG)]
     Check(ConfigCheckArguments),
 }
 
@@ -161,21 +165,22 @@ pub(in crate::cli) struct ConfigCheckArguments {
     /// What is printed: text for people, or a JSON object
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
-    /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
-    #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
     #[command(flatten)]
-    common: CommonArguments,
+    run: RunArguments,
 }
 
 impl ConfigArguments {
+    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
+        let ConfigCommand::Check(check) = &mut self.command;
+        if let Some(file) = &check.file {
+            check.run.read_from(file);
+        }
+        check.run.prefer_typed(typed);
+    }
+
+    /// Those of a host that is started with the same file, arguments and environment.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let ConfigCommand::Check(check) = &self.command;
-        let mut settings = match &check.file {
-            Some(file) => Settings::read(file)?,
-            None => check.common.settings()?,
-        };
-        overlay(&mut settings.cache_dir, &check.cache_dir);
-        Ok(settings)
+        check.run.settings()
     }
 }

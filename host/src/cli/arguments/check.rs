@@ -7,7 +7,7 @@ use gtm_host::config::Settings;
 
 use super::common::{CommonArguments, Format};
 use super::overlay;
-use super::plugins::{PluginGrant, stem};
+use super::plugins::{PluginGrant, PluginValue};
 
 /// Which plugins are compiled.
 #[derive(Debug, Args)]
@@ -30,6 +30,9 @@ pub(in crate::cli) struct CompileArguments {
 pub(in crate::cli) struct CheckArguments {
     #[command(flatten)]
     pub(in crate::cli) of: CompileArguments,
+    /// A value of a plugin's config, as it is said to a host; over what the settings file says
+    #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
+    values: Vec<PluginValue>,
     /// What the plugins are to be granted, as it is said to a host; with what the settings file grants
     #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
@@ -47,9 +50,10 @@ impl CheckArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.of.settings()?;
         // What is said of each is there to be changed.
-        for path in &self.of.paths {
-            settings.plugins.entry(stem(&path.to_string_lossy())).or_default();
+        for name in self.of.paths.iter().flat_map(|path| settings.names_of(path)).collect::<Vec<_>>() {
+            settings.plugins.entry(name).or_default();
         }
+        self.values.iter().try_for_each(|value| value.lay_over(&mut settings))?;
         self.grants.iter().try_for_each(|grant| grant.lay_over(&mut settings))?;
         Ok(settings)
     }

@@ -13,7 +13,7 @@ use super::overlay;
 pub(super) struct CommonArguments {
     /// Read settings from a file. The command line and the environment go before it
     #[arg(short, long, env = "GTM_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
 
     /// What is logged: error, warn, info, debug, trace, or directives such as info,plugin=debug. Who steered the
     /// host is logged in any case

@@ -92,6 +92,9 @@ pub(in crate::cli) struct RetryArguments {
     /// Files that were given as --plugin, as they once were.
     #[arg(skip)]
     pub(in crate::cli) files_as_plugins: Vec<String>,
+    /// Whether a file is typed, to which --plugin may give any name.
+    #[arg(skip)]
+    pub(in crate::cli) is_file_typed: bool,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
     #[command(flatten)]
@@ -116,12 +119,16 @@ impl RetryArguments {
         }
     }
 
-    /// Tells names from files, which are given as --file.
-    fn sort(&mut self) {
+    /// Tells names from files, which are given as --file. `typed`: files are, and not those of the host's environment.
+    fn sort(&mut self, typed: bool) {
         let is_file = |name: &String| name.contains(['/', '=']) || name.ends_with(".wasm");
         self.files_as_plugins = self.names.extract_if(.., |name| is_file(name)).collect();
+        if !self.files_as_plugins.is_empty() && !typed {
+            self.plugins.clear();
+        }
         self.files_as_plugins.retain(|file| self.plugins.add(file).is_ok());
-        if let [name] = self.names.as_slice() {
+        self.is_file_typed = typed || !self.files_as_plugins.is_empty();
+        if let ([name], true) = (self.names.as_slice(), self.is_file_typed) {
             self.plugins.name_the_only(name);
         }
     }
@@ -217,7 +224,7 @@ impl DeadLettersArguments {
             DeadLettersCommand::Show(show) => &mut show.place,
             DeadLettersCommand::Drop(drop) => &mut drop.place,
             DeadLettersCommand::Retry(retry) => {
-                retry.sort();
+                retry.sort(typed("plugins"));
                 retry.plugins.prefer_typed(typed);
                 &mut retry.place
             }

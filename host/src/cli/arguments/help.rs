@@ -110,20 +110,30 @@ Examples:
 Exit status: 0 each is compiled, 1 one is not, 2 the command line, the environment or the settings file was not understood.";
 
 pub(super) const CHECK: &str = "\
-Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox. Its sha256 can pin it: \
+Each plugin is compiled as it would be to run, and asked for its subscriptions, in the sandbox. It has the config, the limits and the \
+grants that the settings file (--config) has for the plugin of this path, or else of the file's name, with --set and --grant. Its sha256 can pin it: \
 gtm-host --plugin FILE@sha256:DIGEST, or sha256 in the settings file. What it asks for beside the log and its \
-config is a capability of the host, such as mail; beside it stands what is granted to a plugin of the file's name, by --grant or in the \
-settings file (--config). Of WASI, nothing is behind it without a grant that reaches out of the sandbox.
+config is a capability of the host, such as mail; beside it stands what is granted. Of WASI, nothing is behind it without a grant that reaches out of the sandbox.
 
 Examples:
   gtm-host check target/wasm32-wasip2/release/my_plugin.wasm
   gtm-host check my_plugin.wasm --grant mail --grant http=api.example.com
+  gtm-host check my_plugin.wasm --config gtm.toml --set namespace=shop.orders
   gtm-host check plugins/*.wasm --output json | jq 'select(.plugin | not)'
 
 Exit status: 0 each is a plugin, 1 one is not, 2 the command line, the environment or the settings file was not understood.";
 
 pub(super) const CONFIG: &str = "\
-Exit status: 0 a host can start with it, 1 it cannot, 2 the command line, the environment or the settings file was not understood.";
+A host that starts with the same file, arguments and environment looks at the same things, in the same way, before it asks a server for \
+anything. All that is wrong is printed, not only the first. Whether MongoDB and the mail server answer is not looked at, and neither is \
+the store.
+
+Examples:
+  gtm-host config check gtm.toml
+  gtm-host config check --plugin print_ops.wasm --uri \"$MONGODB_URI\"
+
+Exit status: 0 a host can start with it, 1 it cannot, or not with each plugin, 2 the command line, the environment or the settings file \
+was not understood: a value such as a URI, too.";
 
 pub(super) const STATUS: &str = "\
 LAG is how old the oldest op is that was read and is not done. READER is shared where the plugin keeps up with the others, and own \

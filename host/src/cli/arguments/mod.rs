@@ -8,6 +8,7 @@ mod checkpoints;
 mod common;
 mod dead_letters;
 mod delivery;
+mod environment;
 mod files;
 mod help;
 mod plugins;
@@ -96,7 +97,7 @@ pub(super) enum Command {
     Componentize(ComponentizeArguments),
     /// Look at a settings file before a host starts with it
     #[command(after_help = CONFIG)]
-    Config(ConfigArguments),
+    Config(Box<ConfigArguments>),
     /// Show what a running host does: how far each plugin is, how fast, and what is wrong
     #[command(after_help = STATUS)]
     Status(StatusArguments),
@@ -141,7 +142,15 @@ impl Arguments {
     /// # Errors
     /// They are not understood, or ask for help.
     pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
-        let command = brief::brief(Self::command(), "gtm-host");
+        Self::read_with(words, |variable| std::env::var_os(variable))
+    }
+
+    /// `value`: the value of a variable, for options that may be given more than once.
+    fn read_with(
+        words: impl IntoIterator<Item = OsString>,
+        value: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Command, clap::Error> {
+        let command = brief::brief(environment::with_lines(Self::command(), &value), "gtm-host");
         let matches = command.try_get_matches_from(words).map_err(brief::with_hint)?;
         let Self { command, run } = Self::from_arg_matches(&matches)?;
         let mut command = command.unwrap_or(Command::Run(run));
@@ -159,13 +168,16 @@ impl Arguments {
                 let said = said.subcommand().map_or(said, |(_, said)| said);
                 arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
             }
+            Command::Config(arguments) => {
+                let said = said.subcommand().map_or(said, |(_, said)| said);
+                arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
+            }
             Command::Check(_)
             | Command::Compile(_)
             | Command::CompileComponent(_)
             | Command::Try(_)
             | Command::New(_)
-            | Command::Componentize(_)
-            | Command::Config(_) => {}
+            | Command::Componentize(_) => {}
             Command::Status(StatusArguments { asked, .. })
             | Command::Swap(SwapArguments { asked, .. })
             | Command::Pause(SteerArguments { asked, .. })

@@ -7,9 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::Args;
-use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::config::{PluginSettings, Settings, file_name, parse_size, parse_time_above_zero};
 use gtm_runtime::{ComponentDigest, Grant};
-use gtm_text::units::{parse_size, parse_time};
 
 use super::{Typed, overlay};
 
@@ -18,12 +17,18 @@ use super::{Typed, overlay};
 #[command(next_help_heading = "Plugins")]
 pub(in crate::cli) struct PluginArguments {
     /// A plugin to run, and the name it has in logs (by default the file's). FILE@sha256:DIGEST, with the digest
-    /// that gtm-host check prints, lets no other version of it in. May be given more than once: plugins run side by side
-    #[arg(short, long = "plugin", value_name = "[NAME=]FILE")]
+    /// that gtm-host check prints, lets no other version of it in. May be given more than once: plugins run side by side. In the variable, a plugin a line
+    #[arg(short, long = "plugin", env = "GTM_PLUGIN", value_name = "[NAME=]FILE")]
     plugins: Vec<NamedPlugin>,
 
-    /// A value of a plugin's config; without a NAME, of every plugin's. May be given more than once
-    #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
+    /// A value of a plugin's config; without a NAME, of every plugin's. May be given more than once; in the variable, a value a line
+    #[arg(
+        short = 's',
+        long = "set",
+        env = "GTM_SET",
+        hide_env_values = true,
+        value_name = "[NAME:]KEY=VALUE"
+    )]
     values: Vec<PluginValue>,
 
     /// A directory whose .wasm files are plugins, each under the name of its file, as they come, change and go
@@ -33,8 +38,8 @@ pub(in crate::cli) struct PluginArguments {
     /// What a plugin may do beside computing: mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
     /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
     /// 'http=GET,POST SERVER/PATH' grants these methods or this path only, in which * stands for any characters.
-    /// Without a NAME, every plugin. May be given more than once
-    #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
+    /// Without a NAME, every plugin. May be given more than once; in the variable, a grant a line
+    #[arg(short, long = "grant", env = "GTM_GRANT", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
 
     /// The mail server that plugins send through, if they are granted it. smtp://, smtps://, or
@@ -55,19 +60,19 @@ pub(in crate::cli) struct PluginArguments {
     memory: Option<ByteSize>,
 
     /// Time for one call of a plugin's filter [default: 1s]
-    #[arg(long, env = "GTM_FILTER_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, env = "GTM_FILTER_TIMEOUT", value_name = "TIME", value_parser = parse_time_above_zero)]
     filter_timeout: Option<Duration>,
 
     /// Time for one call of a plugin's handle, with all that it waits for [default: 30s]
-    #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = parse_time_above_zero)]
     handle_timeout: Option<Duration>,
 
     /// Time for one answer of the cluster, the store, the mail server or an HTTP server to a plugin [default: 20s]
-    #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = parse_time_above_zero)]
     call_timeout: Option<Duration>,
 
     /// Lines that a plugin may log in a second; more are counted and left out [default: 10000]
-    #[arg(long, env = "GTM_LOG_LINES", value_name = "COUNT")]
+    #[arg(long, env = "GTM_LOG_LINES", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     log_lines: Option<u32>,
 
     /// Bytes that a plugin may log in a second, on average over ten; more are counted and left out [default: 8 MiB]
@@ -85,6 +90,11 @@ impl PluginArguments {
         self.plugins.is_empty() && self.plugin_dir.is_none()
     }
 
+    /// Names no plugin.
+    pub(super) fn clear(&mut self) {
+        self.plugins.clear();
+    }
+
     /// Adds a plugin, as it is typed.
     pub(super) fn add(&mut self, plugin: &str) -> Result<(), String> {
         self.plugins.push(plugin.parse()?);
@@ -94,7 +104,7 @@ impl PluginArguments {
     /// Where one file is given without a name, that is the plugin's.
     pub(super) fn name_the_only(&mut self, name: &str) {
         if let [plugin] = self.plugins.as_mut_slice()
-            && plugin.name == stem(&plugin.path.to_string_lossy())
+            && plugin.name == file_name(&plugin.path)
         {
             name.clone_into(&mut plugin.name);
         }
@@ -147,7 +157,7 @@ impl FromStr for NamedPlugin {
         })?;
         let (name, path) = match argument.split_once('=') {
             Some((name, path)) if !is_path(argument, name, path) => (name.to_owned(), Path::new(path)),
-            _ => (stem(argument), Path::new(argument)),
+            _ => (file_name(Path::new(argument)), Path::new(argument)),
         };
         if name.is_empty() || path.as_os_str().is_empty() {
             return Err("expected FILE or NAME=FILE".to_owned());
@@ -159,10 +169,6 @@ impl FromStr for NamedPlugin {
 /// Whether what stands before a `=` is part of a path, and not a name: a name has no slash, and a file that is there is meant.
 fn is_path(whole: &str, name: &str, path: &str) -> bool {
     name.contains('/') || (Path::new(whole).is_file() && !Path::new(path).exists())
-}
-
-pub(super) fn stem(path: &str) -> String {
-    Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[derive(Clone, Debug)]
@@ -212,6 +218,17 @@ impl FromStr for PluginGrant {
     }
 }
 
+impl PluginValue {
+    /// To be called when the plugins are known.
+    pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
+        let Self { plugin, key, value } = self;
+        let what = || format!("--set {}:{key}", plugin.as_deref().unwrap_or_default());
+        change(settings, plugin.as_deref(), what, |plugin| {
+            plugin.config.insert(key.clone(), value.clone().into());
+        })
+    }
+}
+
 impl PluginGrant {
     /// To be called when the plugins are known.
     pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
@@ -240,12 +257,7 @@ impl PluginArguments {
                  them by --plugin-dir DIR"
             );
         }
-        for PluginValue { plugin, key, value } in &self.values {
-            let what = || format!("--set {}:{key}", plugin.as_deref().unwrap_or_default());
-            change(settings, plugin.as_deref(), what, |plugin| {
-                plugin.config.insert(key.clone(), value.clone().into());
-            })?;
-        }
+        self.values.iter().try_for_each(|value| value.lay_over(settings))?;
         self.grants.iter().try_for_each(|grant| grant.lay_over(settings))
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use gtm_host::config::Settings;
 
 use super::Typed;
@@ -22,7 +23,7 @@ pub(in crate::cli) struct ReplayArguments {
     pub(in crate::cli) output: Format,
     /// Do nothing that plugins want done: what it would be is logged. Plugins are granted no more than without it: an op that needs
     /// more is counted as not known
-    #[arg(long)]
+    #[arg(long, env = "GTM_DRY_RUN", value_parser = BoolishValueParser::new())]
     dry_run: bool,
     #[command(flatten)]
     common: CommonArguments,

@@ -13,8 +13,8 @@ use super::plugins::change;
 #[command(next_help_heading = "MongoDB")]
 pub(super) struct RestartArguments {
     /// Where to begin, as --start takes it, even where a plugin has a checkpoint; without a NAME, every plugin. It is done once:
-    /// a host that is started again with the same START resumes. May be given more than once
-    #[arg(long, value_name = "[NAME=]START", allow_hyphen_values = true)]
+    /// a host that is started again with the same START resumes. May be given more than once; in the variable, a START a line
+    #[arg(long, env = "GTM_RESTART_FROM", value_name = "[NAME=]START", allow_hyphen_values = true)]
     restart_from: Vec<PluginRestart>,
 }
 

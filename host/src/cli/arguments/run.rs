@@ -1,6 +1,9 @@
 //! A host that brings changes to plugins until it is stopped.
 
+use std::path::Path;
+
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use gtm_host::config::Settings;
 
 use super::Typed;
@@ -19,10 +22,10 @@ pub(in crate::cli) struct RunArguments {
     // Before what has a heading, which would be theirs, too.
     /// Do nothing that plugins want done, and keep no checkpoints: what it would be is logged. Begins where --start says. Plugins are
     /// granted no more than without it: an op that needs more is counted as not known
-    #[arg(long)]
+    #[arg(long, env = "GTM_DRY_RUN", value_parser = BoolishValueParser::new())]
     dry_run: bool,
     /// Do not swap a plugin when its file changes, nor look at --plugin-dir again; SIGHUP and gtm-host swap still do
-    #[arg(long)]
+    #[arg(long, env = "GTM_NO_WATCH", value_parser = BoolishValueParser::new())]
     no_watch: bool,
     #[command(flatten)]
     common: CommonArguments,
@@ -45,6 +48,11 @@ pub(in crate::cli) struct RunArguments {
 }
 
 impl RunArguments {
+    /// Reads the settings from this file.
+    pub(super) fn read_from(&mut self, file: &Path) {
+        self.common.config = Some(file.to_owned());
+    }
+
     pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
         self.server.prefer_typed(typed);
         self.admin.prefer_typed(typed);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use gtm_host::config::{Settings, SourceSettings};
 use gtm_source::{HistoryLost, SourceKind, Start};
@@ -38,7 +39,7 @@ pub(in crate::cli) struct ServerArguments {
 
     /// First bring the documents that are there, as inserts; then all that changed since. A snapshot that was
     /// stopped is gone on with, and one that is complete not taken again
-    #[arg(long, env = "GTM_SNAPSHOT")]
+    #[arg(long, env = "GTM_SNAPSHOT", value_parser = BoolishValueParser::new())]
     snapshot: bool,
 
     /// What to do when changes cannot be read any more, because the server rolled them off or was

@@ -188,3 +188,77 @@ fn mistakes_are_named() {
     assert!(settings(&["-p", "x.wasm", "--memory", "much"]).unwrap_err().contains("--memory"));
     assert!(settings(&["-p", "x.wasm", "--max-attempts", "0"]).unwrap_err().contains("--max-attempts"));
 }
+
+/// What only asks for something.
+const NOT_SETTINGS: [&str; 2] = ["help", "version"];
+
+#[test]
+fn all_that_is_set_for_a_host_can_be_set_by_the_environment() {
+    let mut command = Arguments::command();
+    command.build();
+    let run = command.find_subcommand_mut("run").unwrap();
+    let help = run.render_long_help().to_string();
+    let mut variables = Vec::new();
+    for argument in run.get_arguments().filter(|argument| !NOT_SETTINGS.contains(&argument.get_id().as_str()))
+    {
+        let long = argument.get_long().unwrap();
+        let variable =
+            argument.get_env().unwrap_or_else(|| panic!("--{long} has no variable")).to_str().unwrap();
+        let name = long.to_uppercase().replace('-', "_");
+        assert!(
+            [format!("GTM_{name}"), format!("MONGODB_{name}")].contains(&variable.to_owned()),
+            "{long}: {variable}"
+        );
+        // Values that may be secret are not shown.
+        let shown = [format!("[env: {variable}="), format!("[env: {variable}]")];
+        assert!(shown.iter().any(|shown| help.contains(shown)), "{variable} is not in the help");
+        variables.push(variable.to_owned());
+    }
+    let count = variables.len();
+    variables.sort_unstable();
+    variables.dedup();
+    assert_eq!(variables.len(), count, "two options have one variable");
+}
+
+#[test]
+fn a_variable_of_an_option_that_is_given_more_than_once_has_a_value_a_line() {
+    let value = |variable: &str| match variable {
+        "GTM_PLUGIN" => Some("a/x.wasm\n  y=b.wasm\n\n".into()),
+        "GTM_SET" => Some("x:text=a, b\nk=1".into()),
+        "GTM_GRANT" => Some("http=GET,POST https://host/path\ny:state\n".into()),
+        _ => None,
+    };
+    let read = |words: &[&str]| {
+        let words = std::iter::once("gtm-host").chain(words.iter().copied()).map(OsString::from);
+        Arguments::read_with(words, value).unwrap().settings().unwrap()
+    };
+    for words in [&[][..], &["run"], &["config", "check"]] {
+        let settings = read(words);
+        assert_eq!(settings.plugins["x"].path.as_deref(), Some(Path::new("a/x.wasm")), "{words:?}");
+        assert_eq!(settings.plugins["y"].path.as_deref(), Some(Path::new("b.wasm")));
+        assert_eq!(settings.plugins["x"].config["text"], ConfigValue::from("a, b".to_owned()));
+        assert_eq!(settings.plugins["y"].config["k"], ConfigValue::from("1".to_owned()));
+        assert!(settings.plugins["y"].grants.state && settings.plugins["x"].grants.http.len() == 1);
+    }
+    // What is typed goes before it, and has as many lines as it has.
+    let settings = read(&["-p", "x=c.wasm", "-p", "y.wasm", "-s", "text=a\nk=2"]);
+    assert_eq!(settings.plugins["x"].path.as_deref(), Some(Path::new("c.wasm")));
+    assert_eq!(settings.plugins["x"].config["text"], ConfigValue::from("a\nk=2".to_owned()));
+    assert!(!settings.plugins["x"].config.contains_key("k"));
+    // A retry has the files of the host, and its --plugin is the name of one of them.
+    let settings = read(&["dead-letters", "retry", "--plugin", "z"]);
+    assert_eq!(settings.plugins.keys().collect::<Vec<_>>(), ["x", "y"]);
+    let one = |more: &[&str]| {
+        let words =
+            ["gtm-host", "dead-letters", "retry", "--plugin", "z"].iter().chain(more).map(OsString::from);
+        let value = |variable: &str| (variable == "GTM_PLUGIN").then(|| "x.wasm".into());
+        Arguments::read_with(words, value)
+            .unwrap()
+            .settings()
+            .unwrap()
+            .plugins
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((one(&[]), one(&["--file", "y.wasm"])), (vec!["x".to_owned()], vec!["z".to_owned()]));
+}

@@ -2,22 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
 use gtm_host::config::Settings;
+use gtm_oplog::Timestamp;
 use gtm_runtime::Actor;
 use gtm_source::{Position, ResolvedSource, SourceError, Start};
 use gtm_store::lease::holder;
 use gtm_store::{Checkpoint, CheckpointKey, LeaseKey, Store, StoreError, StoreKind};
 use gtm_text::sanitize;
 use serde_json::json;
+use tokio::time::timeout;
 
-use super::{is_meant, object, typed};
+use super::{is_meant, object, typed, written};
 use crate::cli::arguments::{ChangeArguments, Format, SetArguments};
 use crate::cli::known;
 use crate::cli::output::{print_json, print_text};
 use crate::cli::server::{FollowedServer, client};
 use crate::cli::usage::bail_usage;
+
+/// How long a server that is not needed may take to answer.
+const ASKED: Duration = Duration::from_secs(3);
 
 pub(super) async fn set(
     arguments: &SetArguments,
@@ -53,11 +59,21 @@ pub(super) async fn set(
         matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
     let server = match is_needed {
         true => Some(FollowedServer::find(settings, 1).await?),
-        false => None,
+        false => timeout(ASKED, FollowedServer::find(settings, 1)).await.ok().and_then(Result::ok),
     };
-    let position = position(to, server.as_ref()).await?;
+    let needed = server.as_ref().filter(|_| is_needed);
+    let position = position(to, needed).await?;
+    refuse_if_ahead(&position, server.as_ref()).await?;
+    // Another server may answer where nobody said which.
+    let is_its_own = |server: &&FollowedServer| {
+        let deployment = server.deployment();
+        moves.iter().all(|(_, before)| before.as_ref().is_none_or(|before| before.deployment == deployment))
+    };
+    if let Some(server) = server.as_ref().filter(is_its_own) {
+        warn_if_lost(&position, server).await;
+    }
     for (key, before) in moves {
-        let checkpoint = moved(&key, before.as_ref(), &position, server.as_ref(), store).await?;
+        let checkpoint = moved(&key, before.as_ref(), &position, needed, store).await?;
         store.save_checkpoint(&key, &checkpoint).await?;
         Actor::Command.did(
             "set checkpoint",
@@ -175,6 +191,43 @@ async fn position(to: &Start, server: Option<&FollowedServer>) -> anyhow::Result
         },
         (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),
     })
+}
+
+/// Refuses a place that nothing has come to: a host that resumes there would fail, or pass over what comes until then.
+async fn refuse_if_ahead(position: &Position, server: Option<&FollowedServer>) -> anyhow::Result<()> {
+    let Some(at) = position.cluster_time() else { return Ok(()) };
+    let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // The clock of either may be wrong, and a server on which nothing is written stands still.
+    let its = match server {
+        Some(server) => server.now().await.map_or(0, |now| now.time.into()),
+        None => 0,
+    };
+    if u64::from(at.time) > own.max(its) {
+        bail!("{} is in the future. help: pass now, or a time that has passed", in_words(at));
+    }
+    Ok(())
+}
+
+/// Says it if changes after this place were rolled off.
+async fn warn_if_lost(position: &Position, server: &FollowedServer) {
+    let Some(at) = position.cluster_time() else { return };
+    if let Ok(Some(oldest)) = server.rolled_off(at).await {
+        tracing::warn!(
+            "the oplog begins at {}: changes between {} and then cannot be read any more, and the host stops there. help: pass oldest, or \
+             start the host with --on-history-lost",
+            in_words(oldest),
+            in_words(at)
+        );
+    }
+}
+
+/// A place in the oplog, as it is typed, with its time.
+fn in_words(at: Timestamp) -> String {
+    let place = typed(&Position::OplogTime(at));
+    match written(at) {
+        Some(time) => format!("{place} ({time})"),
+        None => place,
+    }
 }
 
 /// A checkpoint at another place.

@@ -49,7 +49,11 @@ fn typed(position: &Position) -> String {
 
 /// When it is, as far as it is known.
 fn time(checkpoint: &Checkpoint) -> Option<String> {
-    let Timestamp { time, .. } = checkpoint.position.cluster_time().or(checkpoint.timestamp)?;
+    written(checkpoint.position.cluster_time().or(checkpoint.timestamp)?)
+}
+
+/// A time, as it is written.
+fn written(Timestamp { time, .. }: Timestamp) -> Option<String> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.into()))?;
     Some(humantime::format_rfc3339_seconds(time).to_string())
 }

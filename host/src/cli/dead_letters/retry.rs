@@ -73,10 +73,13 @@ pub(super) async fn run(
             }
         }
     }
-    // A name that is given to a file by --file is in the settings, too.
     left += letters.unreadable;
-    if handled + failed + left == 0 && plugin.is_none() {
-        known::check(store, settings, None).await?;
+    if handled + failed + left == 0 {
+        // A name that --plugin gives to the file of --file is in the settings, whether it is the name of a plugin or not.
+        match plugin.filter(|_| arguments.is_file_typed) {
+            Some(plugin) => known::check_letters(store, settings, plugin).await?,
+            None => known::check(store, settings, plugin).await?,
+        }
     }
     match arguments.place.output {
         Format::Text => print_text(&format!("{handled} handled, {failed} failed again, {left} left"))?,

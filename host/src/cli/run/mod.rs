@@ -34,9 +34,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::load::{Loader, check_mail, services, with_store};
+use super::load::{Loader, reserve, services, with_store};
 use super::server::{FollowedServer, client_for_plugins};
-use super::{DEFECT, GRACE, going_on, server, workers};
+use super::{DEFECT, GRACE, going_on, starting, workers};
 
 /// Plugins for which there are connections to read by, at least.
 const READERS: usize = 15;
@@ -49,6 +49,7 @@ pub(super) async fn run(
     read: impl Fn() -> anyhow::Result<Settings>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
+    starting::check(&settings)?;
     let control = HostControl::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
     // A port in use is said before anything else is done, and probes are answered from the start.
     let _serving = serve(&settings, &control)?;
@@ -144,8 +145,6 @@ struct HostTurns<'a> {
 
 impl ActiveHost {
     async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
-        server::check(&settings)?;
-        check_mail(&settings)?;
         let loader = Loader::new(&settings)?;
         // Before they are read: what changes from now on is seen.
         let looked = Some(FileSignatures::at(&settings));
@@ -327,7 +326,7 @@ impl ActiveHost {
     ) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
         let HostedPlugin { slot, settings: own, reached, .. } = member;
-        slot.reserve(own.policy(settings.policy()).delivery.lanes_at_work())?;
+        reserve(slot, own, settings)?;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: slot.name().to_owned(),

@@ -183,7 +183,7 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
     let said = errands.run(doc! { "do": "http", "url": sink.url("/huge") }).await;
     assert!(said.starts_with("error ") && said.contains("the body of the response is too large"), "{said}");
     let limit = format!(
-        "http://{}: the limit is 16.0 MiB ([plugins.errand.limits] http_bytes in gtm.toml)",
+        "http://{}: the limit is 16 MiB ([plugins.errand.limits] http_bytes in gtm.toml)",
         sink.address
     );
     assert!(said.contains(&limit), "{said}");

@@ -59,7 +59,7 @@ async fn what_is_missing_is_asked_for_at_a_terminal_and_granted_for_the_run() {
         ),
         "{asked}"
     );
-    let granted = wait_for(&lines, "gtm_runtime::audit");
+    let granted = wait_for(&lines, "gtm_host::audit");
     assert!(
         granted.contains("via") && granted.contains("terminal") && granted.contains("detail"),
         "{granted}"

@@ -243,7 +243,7 @@ fn settings_are_looked_at_before_a_host_starts_with_them() {
          [mail]\nurl = \"localhost:25\"\n[source]\nuri_file = \"none\"\n"
     );
     let (code, found) = check(&bad);
-    assert_eq!((code, &found["valid"]), (Some(1), &false.into()));
+    assert_eq!((code, &found["valid"]), (Some(2), &false.into()));
     let problems = found["problems"].to_string();
     for part in
         ["none cannot be read", "the mail server's URL cannot be understood", "the plugin c has no path"]
@@ -258,6 +258,60 @@ fn settings_are_looked_at_before_a_host_starts_with_them() {
     let (code, said) = check("[plugins.a.grant]\nmail = true\n");
     assert_eq!(code, Some(2));
     assert!(message(&said).contains("Did you mean `grants`?"), "{said}");
+}
+
+/// What keeps a host from starting, or one of its plugins from running, is found before it starts; with the same sentence and status.
+#[test]
+fn a_check_of_settings_finds_what_a_start_finds() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gtm.toml");
+    let file_path = file.to_str().unwrap();
+    let plugins = format!("[plugins.a]\npath = {0:?}\n[plugins.b]\npath = {0:?}\n", plugin("print_ops"));
+    // Nobody listens at this server, which is not asked.
+    let nowhere = ["--uri", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1"];
+    for (text, more, code, said) in [
+        ("", &["--uri", "mongodb://"][..], 2, "the MongoDB URI cannot be understood"),
+        ("[source]\nuri = \"mongodb://\"\n", &[], 2, "the MongoDB URI cannot be understood"),
+        ("[source]\noplog = \"oplog\"\n", &nowhere, 2, "is not a namespace"),
+        ("[admin]\ntoken = \"a b\"\n", &nowhere, 2, "must be printable ASCII without spaces"),
+        ("[admin]\ntoken_file = \"none\"\n", &nowhere, 1, "none cannot be read"),
+        ("[admin]\nswap_from = [\"none\"]\n", &nowhere, 1, "none: No such file or directory"),
+        ("[admin]\nswap_from = [\"gtm.toml\"]\n", &nowhere, 1, "it is not a directory"),
+        ("[mail]\nurl = \"localhost\"\n", &nowhere, 2, "the mail server's URL cannot be understood"),
+        ("[workers]\nname = \"Tom\"\nfile = \"none\"\n", &nowhere, 1, "none"),
+        ("[limits]\nhttp_bytes = \"0 B\"\n", &nowhere, 2, "0 B is too small"),
+        ("[limits]\nrecycle_calls = 0\n", &nowhere, 2, "0 is too few"),
+        ("[log]\nfilter = \"\"\n", &nowhere, 2, "the log filter is empty"),
+        ("[plugins.c]\n", &nowhere, 2, "the plugin c has no path"),
+    ] {
+        std::fs::write(&file, format!("{text}{plugins}")).unwrap();
+        let (checked, out, error) = run(&[&["config", "check", file_path], more].concat());
+        assert!((out.clone() + &error).contains(said), "{text}: {out}{error}");
+        let (started, _, error) = run(&[&["--config", file_path], more].concat());
+        assert_eq!((checked, started), (Some(code), Some(code)), "{text}: {error}");
+        assert!(error.contains(said), "{text}: {error}");
+    }
+    // Of two plugins, one has no room beside the other.
+    std::fs::write(&file, plugins.replace("[plugins.b]", "lanes = 1000\n[plugins.b]\nlanes = 9000")).unwrap();
+    let (code, out, error) = run(&["config", "check", file_path, "--ordering", "document"]);
+    assert!(
+        code == Some(1) && out.contains("has no room beside the others: its instances need"),
+        "{out}{error}"
+    );
+    // And a host without plugins.
+    std::fs::write(&file, "").unwrap();
+    for arguments in [&["config", "check", file_path][..], &["--config", file_path]] {
+        let (code, _, error) = run(arguments);
+        assert!(code == Some(2) && error.contains("there is no plugin to run"), "{error}");
+    }
+    let (code, out, error) = run(&["config", "check", "--plugin", &plugin("print_ops"), "--lanes", "2"]);
+    assert!(
+        code == Some(0) && out.starts_with("a host can start with it\n  print_ops 0.1.0+"),
+        "{out}{error}"
+    );
+    let (code, out, _) =
+        run(&["config", "check", "--plugin", &plugin("print_ops"), "--smtp", "ada:s3cret@host"]);
+    assert!(code == Some(2) && !out.contains("s3cret"), "{out}");
 }
 
 /// Names that people and plugins chose, in `try` and `check`.

@@ -1,17 +1,54 @@
 //! What a plugin reads while it is tried: answers that are said, servers that are let through, a cluster.
 
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::Method;
 use bson::doc;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use xtask::process::Process;
 use xtask::testbed::Server;
 
-use crate::support::{Database, Host, message, plugin, run};
+use crate::support::{Database, Host, LIMIT, message, plugin, run};
+
+/// Waits until a process listens for SIGINT.
+fn listens(process: u32) {
+    let started = Instant::now();
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&caught, 16).unwrap()
+    };
+    while caught() & (1 << (Signal::SIGINT as u32 - 1)) == 0 {
+        assert!(started.elapsed() < LIMIT, "no signal is listened for");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// One Ctrl-C ends a command that reads what is typed, with the status of one.
+#[test]
+fn a_signal_ends_what_waits_for_the_standard_input() {
+    let print_ops = plugin("print_ops");
+    for arguments in
+        [&["try", &print_ops, "--op", "-"][..], &["tail", "-"], &["replay", "-", "--plugin", &print_ops]]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
+        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache")).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Process::start("gtm-host", &mut command).unwrap();
+        // It stays open, as a terminal does.
+        let _input = process.child().stdin.take();
+        listens(process.child().id());
+        process.signal(Signal::SIGINT).unwrap();
+        assert_eq!(process.wait(LIMIT).unwrap().code(), Some(130), "{arguments:?}");
+    }
+}
 
 /// Tries a plugin, and gives back the exit code and what became of each op.
 fn tried(name: &str, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {

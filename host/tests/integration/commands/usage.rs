@@ -31,7 +31,16 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
         (of_plugin(&["--worker", "Tom"]), "worker Tom has no list"),
         (of_plugin(&["--handle-timeout", "5x"]), "\"5x\" is not a time: write a number and a unit"),
         (of_plugin(&["--lease-ttl", "5x"]), "\"5x\" is not a time: write a number and a unit"),
+        (of_plugin(&["--handle-timeout", "0"]), "0s is too short: write a longer time"),
+        (of_plugin(&["--handle-timeout", "0s"]), "0s is too short: write a longer time"),
+        (of_plugin(&["--filter-timeout", "0ms"]), "0s is too short: write a longer time"),
+        (of_plugin(&["--memory", "0MiB"]), "0 B is too small: write a larger size"),
+        (of_plugin(&["--admin-token", "a b"]), "must be printable ASCII without spaces"),
         (of_plugin(&["--log", "gtm_host=nosuch"]), "the log filter"),
+        (
+            of_plugin(&["--log", ""]),
+            "the log filter is empty, which would log nothing. help: leave --log out",
+        ),
         (of_plugin(&["--store-database", "admin"]), "the server's own"),
         (vec!["--config", config], "gtm.toml, line 2, lanes: 0 is too few: write 1 or more"),
         (vec!["--config", unplaced], "the plugin x has no path"),
@@ -55,7 +64,10 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
         assert_eq!(error.matches("error:").count(), 1, "{arguments:?}: {error}");
     }
     // What is understood, and cannot be done.
-    for arguments in [&["--config", "/no/such.toml"][..], &no_plugin, &["tail", "/no/such.bson"]] {
+    let no_directory = of_plugin(&["--swap-from", "/no/such"]);
+    for arguments in
+        [&["--config", "/no/such.toml"][..], &no_plugin, &no_directory, &["tail", "/no/such.bson"]]
+    {
         let (code, _, error) = run(arguments);
         assert_eq!(code, Some(1), "{arguments:?}: {error}");
     }
@@ -190,6 +202,48 @@ fn files_of_which_no_plugin_wants_anything_are_warned_of() {
     let piped = Command::new("sh").args(["-c", &shell]).output().unwrap();
     let out = String::from_utf8(piped.stdout).unwrap();
     assert!(out.starts_with("the standard input: oplog, 1 document, "), "{out}");
+}
+
+#[test]
+fn a_check_sets_a_plugin_up_as_a_host_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let (every_call, config) = (plugin("every_call"), directory.path().join("gtm.toml"));
+    let text = format!(
+        "[plugins.changes]\npath = {every_call:?}\ngrants.state = true\nconfig.database = \"shop\"\n[plugins.errand]\nconfig.a = 1\n\
+         path = \"elsewhere/errand.wasm\"\ngrants.mail = true\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let checked = |more: &[&str]| {
+        let (code, out, said) = run(&[&["check", "--output", "json"], more].concat());
+        assert_eq!(code, Some(0), "{out}{said}");
+        serde_json::from_str::<Value>(&out).unwrap()
+    };
+    // By its path.
+    let with = ["--config", config.to_str().unwrap(), &every_call];
+    let found = checked(&with);
+    assert_eq!(
+        (&found["name"], &found["subscriptions"][0]["namespace"]),
+        (&"changes".into(), &"shop.seeds".into())
+    );
+    let said = checked(&[&with[..], &["--set", "changes:database=a"]].concat());
+    assert_eq!(said["subscriptions"][0]["namespace"], "a.seeds");
+    assert_eq!(checked(&[&every_call, "--set", "database=b"])["subscriptions"][0]["namespace"], "b.seeds");
+    let (_, out, _) = run(&[&["check"], &with[..]].concat());
+    assert!(out.starts_with(&format!("{every_call}, set up as changes: a plugin\n")), "{out}");
+    // By its name.
+    let found = checked(&[with[0], with[1], &plugin("errand")]);
+    assert_eq!(found["name"], "errand");
+    assert!(found["granted"]["mail"].as_str().unwrap().contains("at most 600"), "{found}");
+    let (code, _, said) = run(&["check", &every_call, "--set", "nosuch:a=b"]);
+    assert!(code == Some(2) && said.contains("there is no plugin nosuch; there are: every_call"), "{said}");
+    // It is tried with the same settings.
+    let (code, out, said) = run(&[
+        &["try"],
+        &with[..],
+        &["--insert", "other.things", "{\"_id\":1}", "--output", "json"],
+    ]
+    .concat());
+    assert!(code == Some(0) && out.contains("\"unwanted\""), "{out}{said}");
 }
 
 #[test]

@@ -277,6 +277,7 @@ async fn checkpoints_are_listed_set_and_reset() {
     let (code, out, error) = scene.checkpoints(&["set", "1700000000.7", "--plugin", "first"]);
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("first") && out.contains("resumes after 1700000000.7"), "{out}");
+    assert!(!error.contains("cannot be read any more"), "{error}");
     assert_eq!(scene.handled(&[]).await.0, [3, 0]);
     let (code, out, _) = scene.checkpoints(&["set", "oldest", "--all"]);
     assert_eq!(
@@ -289,6 +290,16 @@ async fn checkpoints_are_listed_set_and_reset() {
     let (_, out, _) = scene.checkpoints(&["show", "--plugin", "first", "--output", "json"]);
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&shown["position"], &shown["time"]), (&json!("oldest"), &Value::Null), "{shown}");
+    // Nothing has come to the one place, and what came after the other is gone.
+    for ahead in ["2106-01-01T00:00:00Z", "4294967295.1", "4294967295.1.0"] {
+        let (code, out, error) = scene.checkpoints(&["set", ahead, "--plugin", "first"]);
+        assert!(code == Some(1) && out.is_empty(), "{out}");
+        assert!(error.contains(" is in the future. help: pass now, or a time that has passed"), "{error}");
+    }
+    let (code, _, error) = scene.checkpoints(&["set", "1600000000", "--plugin", "first"]);
+    let lost = "the oplog begins at 1700000000.1 (2023-11-14T22:13:20Z): changes between 1600000000.0 (2020-09-13T12:26:40Z) and then";
+    assert!(code == Some(0) && error.contains(lost), "{error}");
+    assert_eq!(scene.checkpoints(&["set", "oldest", "--all"]).0, Some(0));
     assert_eq!(scene.handled(&[]).await.0, [10, 10]);
     // One that has none yet.
     let set = ["set", "now", "--plugin", "third", "--output", "json"];
@@ -339,7 +350,7 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     let (code, out, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
     assert!(code == Some(0) && out.contains("resumes after 1700000000.1"), "{error}");
     assert!(!error.contains("to see whether this host still works"), "{error}");
-    assert!(error.contains("gtm_runtime::audit: set checkpoint outcome=done via=command user="), "{error}");
+    assert!(error.contains("gtm_host::audit: set checkpoint outcome=done via=command user="), "{error}");
     // On another machine nothing is known of it, and it is waited for; not before the name is looked at.
     let leases = scene.writer.own.client.database("gtm").collection::<bson::Document>("leases");
     let elsewhere = doc! { "$set": { "process.place": "elsewhere" } };
@@ -351,5 +362,5 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     assert!(code == Some(0) && error.contains("to see whether this host still works"), "{error}");
     let (code, out, error) = change(&["reset", "--all", "--force"]);
     assert!(code == Some(0) && out.contains("1 checkpoint removed: its plugin begins"), "{error}");
-    assert!(error.contains("gtm_runtime::audit: reset checkpoint outcome=done via=command user="), "{error}");
+    assert!(error.contains("gtm_host::audit: reset checkpoint outcome=done via=command user="), "{error}");
 }

@@ -43,7 +43,7 @@ fn one_that_takes_more_than_it_may_is_refused() {
     let large = workshop.make("large", &large());
     let limits = CompileLimits::default();
     for (limits, reason) in [
-        (CompileLimits { memory: 64 << 20, ..limits }, "it takes more than 64.0 MiB of memory"),
+        (CompileLimits { memory: 64 << 20, ..limits }, "it takes more than 64 MiB of memory"),
         (
             CompileLimits { processor_time: Duration::from_secs(1), ..limits },
             "it takes more than 1 s of processor time",
@@ -62,7 +62,7 @@ fn one_that_takes_more_than_it_may_is_refused() {
     let again = CompileLimits { memory: 64 << 20, time: Duration::from_millis(1), ..limits };
     let error = load_within(&workshop, &large, again).err().unwrap().to_string();
     assert!(
-        error.contains("it takes more than 64.0 MiB of memory, as was found out 0 min ago; remove "),
+        error.contains("it takes more than 64 MiB of memory, as was found out 0 min ago; remove "),
         "{error}"
     );
     // With enough, it is a plugin.

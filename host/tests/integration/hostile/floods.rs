@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bson::doc;
 
-use crate::support::{Scene, eventually, message, scaled};
+use crate::support::{Scene, eventually, in_words, message, scaled};
 
 #[tokio::test]
 async fn lines_without_end_are_counted_and_left_out() {
@@ -100,5 +100,5 @@ async fn waiting_for_ever_in_the_host_is_cut_off() {
     let mut scene = Scene::misbehaving("handle=wait", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("given up after attempt 1");
-    assert!(message(&line).contains(&format!("handle took longer than {limit} ms")), "{line}");
+    assert!(message(&line).contains(&format!("handle took longer than {}", in_words(limit))), "{line}");
 }

@@ -73,7 +73,7 @@ async fn letters_are_dropped_only_when_said_which() {
     assert!(code == Some(2) && said.contains("which dead letters?"), "{said}");
     assert_eq!(scene.left().await.len(), 5);
     let (lines, _, said) = scene.run(&["drop", &scene.letters[1].id]);
-    let recorded = "gtm_runtime::audit: drop dead letter outcome=done via=command user=";
+    let recorded = "gtm_host::audit: drop dead letter outcome=done via=command user=";
     assert!(
         said.contains(recorded) && said.contains(&format!("plugin=mail detail={}", scene.letters[1].id)),
         "{said}"
@@ -233,8 +233,7 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     let misbehave = plugin("misbehave");
     let mail = ["--plugin", "mail", "--file", &misbehave];
     let became = |said: &str, words: &str| {
-        let is_so =
-            |line: &&str| line.contains("gtm_runtime::audit: retry dead letter") && line.contains(words);
+        let is_so = |line: &&str| line.contains("gtm_host::audit: retry dead letter") && line.contains(words);
         said.lines().filter(is_so).count()
     };
     let (lines, code, said) = scene.run(&[&["retry"], &mail[..], &["--set", "handle=reject"]].concat());
@@ -249,6 +248,12 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     assert_eq!((lines, code), (vec!["0 handled, 0 failed again, 5 left".to_owned()], Some(1)));
     assert!(said.contains("pass --file mail=FILE"), "{said}");
 
+    // A name that is no plugin's is not given to the file.
+    let (lines, code, said) = scene.run(&["retry", "--plugin", "nope", "--file", &misbehave]);
+    assert_eq!((lines, code), (vec![], Some(1)), "{said}");
+    let none = "the plugin nope has no dead letters in the pipeline shop; these have some: mail. help: pass --plugin NAME";
+    assert!(said.contains(none), "{said}");
+
     // The filter is not asked: it would trap.
     let fine = [&mail[..], &["--set", "filter=panic"]].concat();
     let (lines, code, said) = scene.run(&[&["retry", &left[0].id][..], &fine].concat());
@@ -262,6 +267,11 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     assert_eq!((lines, code), (vec!["4 handled, 0 failed again, 0 left".to_owned()], Some(0)));
     assert!(said.contains("handled at attempt 10"), "{said}");
     assert!(scene.left().await.is_empty());
+    let (_, code, said) = scene.run(&[&["retry"], &mail[..]].concat());
+    assert!(
+        code == Some(1) && said.contains("no dead letters in the pipeline shop; no plugin has any"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -107,6 +107,6 @@ async fn a_file_and_its_pin_change_together() {
     host.wait_for("tailing ");
     write(2, &file);
     host.signal(Signal::SIGHUP);
-    let line = host.wait_until("the record", |line| line["target"] == "gtm_runtime::audit");
+    let line = host.wait_until("the record", |line| line["target"] == "gtm_host::audit");
     assert_eq!((message(&line), &line["outcome"]), ("swap", &"done".into()), "{line}");
 }

@@ -134,7 +134,7 @@ async fn one_that_fails_its_first_calls_is_rolled_back() {
         let line = scene.wait_for_host(" failed one of its first 10 calls: ");
         assert!(message(&line).contains(&format!("{before} goes on")), "{line}");
         let line = scene.host.wait_until("the record of it", |line| {
-            line["target"] == "gtm_runtime::audit" && message(line) == "roll back"
+            line["target"] == "gtm_host::audit" && message(line) == "roll back"
         });
         assert_eq!((&line["via"], &line["plugin"]), (&"trial".into(), &"p".into()));
         assert!(line["detail"].as_str().unwrap().starts_with(&before), "{line}");
