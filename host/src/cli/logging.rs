@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 
 /// What is logged where nothing is said: the host's and the plugins' own words, and of the
 /// libraries' only what is wrong.
-const DEFAULT: &str = "warn,gtm=info,plugin=info";
+const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
 /// Who did what is logged whatever else is, unless a filter names it itself.
 const AUDIT: &str = "gtm_host::audit=info";
 
@@ -27,7 +27,7 @@ pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
         );
     }
     let names_audit = filter.contains(audit::TARGET);
-    let filter = EnvFilter::try_new(filter).with_context(|| {
+    let filter = EnvFilter::try_new(with_all_crates(filter)).with_context(|| {
         format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")
     })?;
     let filter = match names_audit {
@@ -47,6 +47,16 @@ pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the filter with `gtm_host` standing for all crates of the host, whose targets begin with `gtm`.
+fn with_all_crates(filter: &str) -> String {
+    let directives =
+        filter.split(',').map(str::trim).map(|directive| match directive.strip_prefix("gtm_host") {
+            Some(rest) if !rest.starts_with(|next: char| next == ':' || next == '_') => format!("gtm{rest}"),
+            _ => directive.to_owned(),
+        });
+    directives.collect::<Vec<_>>().join(",")
 }
 
 /// The fields of an event in a line of text: the message, then `name=value`. An event is one line, whatever is in it, and a
@@ -167,5 +177,13 @@ mod tests {
             let expected = [("detail".to_owned(), value.to_owned()), ("user".to_owned(), "7".to_owned())];
             assert_eq!(fields(line.trim()), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn the_host_is_all_of_its_crates() {
+        assert_eq!(with_all_crates(DEFAULT), "warn,gtm=info,plugin=info");
+        assert_eq!(with_all_crates("gtm_host, plugin=debug"), "gtm,plugin=debug");
+        let one = "gtm_host::audit=off,gtm_delivery=trace,gtm_host_x=info";
+        assert_eq!(with_all_crates(one), one);
     }
 }
