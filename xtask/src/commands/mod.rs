@@ -5,6 +5,7 @@ pub(crate) mod bindings;
 mod build;
 pub(crate) mod demo;
 pub(crate) mod dependencies;
+pub(crate) mod docs;
 pub(crate) mod fuzz;
 pub(crate) mod languages;
 pub(crate) mod test;

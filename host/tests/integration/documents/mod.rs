@@ -1,8 +1,17 @@
-//! What documents say of the code is so.
+//! What documents say about the code is true: promises name tests, links lead somewhere, commands exist.
+
+mod commands;
+mod links;
+mod pages;
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The repository.
+fn root() -> PathBuf {
+    xtask::root()
+}
 
 fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
