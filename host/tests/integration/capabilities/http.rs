@@ -228,6 +228,7 @@ async fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
         ("transfer-encoding", "chunked"),
         ("expect", "100-continue"),
         ("trailer", "host"),
+        ("te", "host"),
         ("upgrade", "h2c"),
     ] {
         for (by_wasi, why) in [(false, "is set by the host"), (true, "cannot be sent")] {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, InvalidHeaderName, InvalidHeaderValue, MaxSizeReached, TRAILER};
+use http::header::{CONTENT_LENGTH, EXPECT, InvalidHeaderName, InvalidHeaderValue, MaxSizeReached, TE, TRAILER};
 use http::method::InvalidMethod;
 use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -23,7 +23,7 @@ pub(super) const METHOD_BYTES: usize = 32;
 /// Whether a header says where a request ends, for which server it is, or how its connection is used. The host alone says that: else
 /// a server takes a part of one request for another, or answers for another virtual host than the one that is granted.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
-    DEFAULT_FORBIDDEN_HEADERS.contains(name) || [CONTENT_LENGTH, EXPECT, TRAILER].contains(name)
+    DEFAULT_FORBIDDEN_HEADERS.contains(name) || [CONTENT_LENGTH, EXPECT, TE, TRAILER].contains(name)
 }
 
 /// What a plugin wants of which server. It is permitted before anything else of the request is looked at.
