@@ -12,8 +12,7 @@ pub mod compact;
 pub mod entry;
 pub mod event;
 pub mod fields;
-pub mod hexadecimal;
-pub mod op;
+mod op;
 pub mod own_database;
 pub mod reply;
 pub mod selection;
@@ -21,10 +20,12 @@ mod session;
 pub mod skip;
 pub mod value;
 
-pub use entry::{Missing, OplogDecoder, OplogEntry};
+pub use entry::{MissingEntry, OplogDecoder, OplogEntry};
 pub use event::{ChangeEventDecoder, ResumeToken, StreamStart};
 pub use fields::{Field, Fields};
-pub use op::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp, Transaction};
+pub use op::{
+    Namespace, Op, OpId, OpPlace, OperationType, Origin, ParseOperationTypeError, Timestamp, Transaction,
+};
 pub use own_database::OwnDatabase;
 pub use reply::{Malformed, Reply};
 pub use selection::{Pattern, PatternError, Selection};
