@@ -1,11 +1,4 @@
-//! Decodes MongoDB's oplog entries and change events into ops.
-//!
-//! An [`Op`] is one change to one document, or one command. [`OplogDecoder`] makes ops of oplog entries, [`ChangeEventDecoder`] makes
-//! them of change events, and a [`Selection`] decides which ops somebody wants, so that the others are never decoded. Documents
-//! stay slices of the [`Reply`] they came in.
-//!
-//! Everything here is pure: bytes in, ops out. This crate has no driver, no async runtime and no sandbox, and it knows nothing of
-//! plugins.
+#![doc = include_str!("../README.md")]
 
 pub mod broken;
 pub mod compact;

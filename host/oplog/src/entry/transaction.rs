@@ -48,7 +48,8 @@ impl TransactionRole {
 }
 
 /// The timestamp of an earlier entry that a transaction needs. The entry is before the start, or was too large to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the entry at {0} is needed first")]
 pub struct MissingEntry(pub Timestamp);
 
 /// The transactions that have begun and not ended.
