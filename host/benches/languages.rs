@@ -185,7 +185,7 @@ fn insert() -> Op {
     let key = RawDocumentBuf::try_from(&doc! { "_id": 1 }).unwrap().into_bytes();
     let namespace = Arc::new(Namespace { database: "app".into(), collection: "users".into() });
     let timestamp = Timestamp { time: 1_700_000_000, increment: 1 };
-    Op::found(Origin::Oplog, timestamp, namespace, Some(key.into()), document.into())
+    Op::from_document(Origin::Oplog, timestamp, namespace, Some(key.into()), document.into())
 }
 
 fn median(times: &mut [Duration]) -> Duration {

@@ -132,7 +132,7 @@ impl ControlledPlugin for DeliveryHandle {
         status.metrics = self.plugin.metrics();
         status.rolled_back = self.plugin.rolled_back();
         // Of what it reads by itself nobody else is told.
-        if let Some(trouble) = self.source.trouble_apart() {
+        if let Some(trouble) = self.source.plugin_trouble() {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             status.last_error.get_or_insert(trouble);
             status.last_error_seconds = Some(now.as_secs());
@@ -171,7 +171,7 @@ impl PreparedDelivery {
         let progress = Arc::new(PluginProgress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
         let (sender, commands) = mpsc::channel(4);
         let plugin = pipeline.plugin.clone();
-        let source = pipeline.follow.health.apart();
+        let source = pipeline.follow.health.for_plugin();
         pipeline.follow.health = source.clone();
         let shared = Mutex::new(None);
         let handle = Arc::new(DeliveryHandle { plugin, progress, shared, commands: sender, source });

@@ -417,7 +417,7 @@ impl ProgressInner {
             },
         };
         // What is written while it is away, nobody knows.
-        let away = source.away().map(|away| away.as_secs_f64());
+        let away = source.unavailable_for().map(|away| away.as_secs_f64());
         behind.map(|behind| behind.max(away.unwrap_or_default()))
     }
 }

@@ -16,8 +16,13 @@ pub(super) fn keyed(time: u32, namespace: &str, id: i64) -> Op {
     let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
     let document = rawdoc! { "_id": id }.into_bytes();
     let timestamp = Timestamp { time, increment: 0 };
-    let mut op =
-        Op::found(Origin::Oplog, timestamp, namespace, Some(document.clone().into()), document.into());
+    let mut op = Op::from_document(
+        Origin::Oplog,
+        timestamp,
+        namespace,
+        Some(document.clone().into()),
+        document.into(),
+    );
     op.place = gtm_oplog::OpPlace::Index(0);
     op
 }

@@ -20,7 +20,7 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// Field by field the same, up to where the one or the other finds it broken: the bson crate is stricter with names,
 /// the scanner with the ends of code.
 fn compare(document: &RawDocument) {
-    for (field, element) in Fields::of(document).zip(document.iter_elements()) {
+    for (field, element) in Fields::new(document).zip(document.iter_elements()) {
         let (Ok(field), Ok(element)) = (field, element) else { break };
         assert_eq!(field.name, element.key().as_str().as_bytes());
         assert_eq!(ElementType::from(field.kind), Some(element.element_type()));
@@ -42,7 +42,7 @@ pub fn run(bytes: &[u8]) {
         rest = after;
         documents.extend(RawDocument::from_bytes(document));
     }
-    let mut reader = OplogDecoder::new(Selection::everything()).holding(HELD);
+    let mut reader = OplogDecoder::new(Selection::everything()).with_max_held_bytes(HELD);
     for document in &documents {
         compare(document);
         // What `check` accepts can be printed.
@@ -52,7 +52,7 @@ pub fn run(bytes: &[u8]) {
         let entry = match OplogEntry::parse(document) {
             Ok(entry) => entry,
             Err(malformed) => {
-                reader.malformed(&malformed);
+                reader.report_malformed(&malformed);
                 continue;
             }
         };

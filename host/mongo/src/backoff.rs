@@ -1,4 +1,4 @@
-//! Trying again, with growing pauses, what the server could not do now.
+//! Retries what the server cannot do now, with growing pauses between the attempts.
 
 use std::time::Duration;
 
@@ -8,73 +8,81 @@ use mongodb::error::Error;
 use super::health::ReaderHealth;
 use super::server_error::sentence;
 
-/// Pauses before trying again: growing from the first to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The first pause between two attempts.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 
-/// A read that takes longer than this is given up: at first the first, after each failure twice as long, at the most
-/// the second. A dead connection is to be noticed soon; but a server that is asked for little of what it has answers
-/// only when it has found some, or read its oplog to the end, which may take minutes.
-const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+/// The longest pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// Waits between attempts without end. The pauses grow until one succeeds, and so does the time that one may take.
+/// The first time limit of a read. A dead connection should be noticed soon.
+const MIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest time limit of a read. Each failure doubles the limit up to this one: a server that is asked for a small part of
+/// its entries answers only when it has found some, or has read its oplog to the end, which may take minutes.
+const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Waits between the attempts of one operation, without a limit on their number.
+///
+/// Pauses and the time limit of an attempt grow until an attempt succeeds.
 #[derive(Debug)]
 pub struct Backoff {
-    back_off: Option<ExponentialBackoff>,
-    longest: Duration,
+    pauses: Option<ExponentialBackoff>,
+    max_pause: Duration,
     limit: Duration,
-    /// Who is told of it.
+    /// Receives the failures.
     health: Option<ReaderHealth>,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self::with_pauses_up_to(PAUSES.1)
+        Self::with_max_pause(MAX_PAUSE)
     }
 }
 
 impl Backoff {
-    /// With pauses that grow up to this one.
-    pub fn with_pauses_up_to(longest: Duration) -> Self {
-        Self { back_off: None, longest, limit: LIMITS.0, health: None }
+    /// Creates a back-off whose pauses grow to at most `max_pause`.
+    pub fn with_max_pause(max_pause: Duration) -> Self {
+        Self { pauses: None, max_pause, limit: MIN_TIMEOUT, health: None }
     }
 
-    /// From now on, reports failures there.
+    /// Reports failures to `health` from now on.
     pub fn report_to(&mut self, health: ReaderHealth) {
         self.health = Some(health);
     }
 
-    /// Says `what` failed, and waits.
+    /// Logs that `what` failed, and waits before the next attempt. `what` is a clause, such as `the lease cannot be
+    /// read`.
     pub async fn pause(&mut self, what: &str, error: &Error) {
-        let longest = self.longest;
-        let back_off = self.back_off.get_or_insert_with(|| {
+        let max_pause = self.max_pause;
+        let pauses = self.pauses.get_or_insert_with(|| {
             ExponentialBuilder::default()
-                .with_min_delay(PAUSES.0)
-                .with_max_delay(longest)
+                .with_min_delay(MIN_PAUSE)
+                .with_max_delay(max_pause)
                 .without_max_times()
                 .with_jitter()
                 .build()
         });
-        let delay = back_off.next().unwrap_or(longest);
+        let delay = pauses.next().unwrap_or(max_pause);
         let reason = sentence(error);
         tracing::warn!("{what}, trying again in {} ms: {reason}", delay.as_millis());
         if let Some(health) = &mut self.health {
             health.failed(format!("{what}: {reason}"));
         }
         tokio::time::sleep(delay).await;
-        self.limit = (self.limit * 2).min(LIMITS.1);
+        self.limit = (self.limit * 2).min(MAX_TIMEOUT);
     }
 
-    /// How long the next attempt may take.
+    /// Returns the time limit of the next attempt.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// An attempt has succeeded. Gives back whether one before it had failed.
+    /// Resets pauses and time limit after an attempt that succeeded. Returns whether an attempt before it had failed.
     pub fn recovered(&mut self) -> bool {
-        self.limit = LIMITS.0;
+        self.limit = MIN_TIMEOUT;
         if let Some(health) = &mut self.health {
             health.recovered();
         }
-        self.back_off.take().is_some()
+        self.pauses.take().is_some()
     }
 }

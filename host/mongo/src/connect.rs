@@ -1,4 +1,6 @@
-//! Connects to MongoDB and says in one sentence, with the remedy, why a deployment cannot be followed.
+//! Connects to MongoDB and explains in one sentence why a deployment cannot be followed.
+//!
+//! The sentences name neither flags nor settings of the host: whoever owns those adds the remedy.
 
 use std::fmt;
 use std::pin::pin;
@@ -12,19 +14,20 @@ use mongodb::{Client, Namespace};
 use super::server_error::{command_code, sentence};
 use super::uri;
 
-/// How long a server is looked for where the URI does not say. The driver's own 30 seconds are long
-/// for somebody at a terminal who mistyped a port.
-const SERVER_SELECTION: Duration = Duration::from_secs(10);
+/// The server selection timeout if the URI does not specify one. The driver's own 30 seconds are long for a user at a
+/// terminal who mistyped a port.
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two looks at a server: what a fail-over costs at most, beside the election.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+/// The interval between two checks of a server by the driver. A failover takes at most this much longer than the
+/// election.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Who waits longer is told for whom.
-const NOTICE: Duration = Duration::from_secs(1);
+/// The wait for a server after which the log says which server is awaited.
+const NOTICE_DELAY: Duration = Duration::from_secs(1);
 
 const AUTHENTICATION_FAILED: i32 = 18;
 
-/// Why a deployment cannot be followed.
+/// The reason why a deployment cannot be followed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum ConnectError {
@@ -87,24 +90,24 @@ pub enum ConnectError {
     Other { hosts: String, reason: String },
 }
 
-/// What was connected with.
+/// A deployment that the host is connected to.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    /// Where it was asked for, for the words of a message.
+    /// The hosts in the URI, for messages.
     pub hosts: String,
-    /// What answers there.
+    /// The kind of deployment.
     pub topology: Topology,
     tls: bool,
-    /// Whether the URI has a user.
+    /// Whether the URI has a user name.
     pub credential: bool,
 }
 
-/// What can be followed.
+/// The kinds of deployment that can be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topology {
-    /// A replica set, by its name.
+    /// A replica set, with its name.
     ReplicaSet(String),
-    /// A sharded cluster, by its router.
+    /// A sharded cluster, reached through a mongos.
     Sharded,
 }
 
@@ -117,47 +120,48 @@ impl fmt::Display for Deployment {
     }
 }
 
-/// Makes sure that a URI can be understood. No server is asked, and no name is looked up.
+/// Checks that a URI is valid. It contacts no server and looks up no name.
 ///
 /// # Errors
-/// It cannot be understood.
+/// The URI is not valid.
 pub fn check(uri: &str) -> Result<(), ConnectError> {
     uri::check(uri).map_err(|error| not_parsed(uri, &error))
 }
 
-/// Connections that plugins use at once.
-const FOR_PLUGINS: u32 = 32;
+/// The maximum number of connections that plugins use at the same time.
+const MAX_PLUGIN_CONNECTIONS: u32 = 32;
 
-/// A client for what plugins read and write, and the names of its hosts: with connections of its own, so that they keep none from the
-/// host's reading. Nothing is asked yet.
+/// Returns a client for the reads and writes of plugins, and the names of its hosts. It has connections of its own, so
+/// plugins take none from the host's reading. It contacts no server yet.
 ///
 /// # Errors
-/// The URI cannot be understood.
+/// The URI is not valid.
 pub async fn client_for_plugins(uri: &str) -> Result<(Client, String), ConnectError> {
     let mut options = uri::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     options.app_name = Some("gtm-host plugins".to_owned());
-    options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
-    options.heartbeat_freq.get_or_insert(HEARTBEAT);
-    options.max_pool_size = Some(FOR_PLUGINS);
+    options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+    options.heartbeat_freq.get_or_insert(HEARTBEAT_INTERVAL);
+    options.max_pool_size = Some(MAX_PLUGIN_CONNECTIONS);
     let hosts = hosts(&options);
     let client = Client::with_options(options).map_err(|error| not_parsed(uri, &error))?;
     Ok((client, hosts))
 }
 
-/// Connects, and makes sure that there is something that can be followed. `connections` are needed at the
-/// same time.
+/// Connects to a deployment and checks that it can be followed. `connections` is the number of connections needed at
+/// the same time.
 ///
 /// # Errors
-/// See [`ConnectError`]. A server that does not answer is an error after the URI's
-/// `serverSelectionTimeoutMS`, by default 10 seconds.
+/// See [`ConnectError`]. A server that does not answer is an error after the URI's `serverSelectionTimeoutMS`, by
+/// default 10 seconds.
 pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment), ConnectError> {
     let mut options = uri::parse(uri).await.map_err(|error| not_parsed(uri, &error))?;
     uri::warn_of_ignored(uri);
     options.app_name.get_or_insert_with(|| "gtm-host".to_owned());
-    options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
-    // After some errors the driver takes a server for lost until it next looks: by default, 10 seconds.
-    options.heartbeat_freq.get_or_insert(HEARTBEAT);
-    // The driver's own bound is 10, and each tail keeps a connection.
+    options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+    // After some errors the driver considers a server lost until its next check, which comes after 10 seconds by
+    // default.
+    options.heartbeat_freq.get_or_insert(HEARTBEAT_INTERVAL);
+    // The driver's default is 10, and each tailing cursor occupies a connection.
     options.max_pool_size.get_or_insert(connections.max(10));
     let mut deployment = Deployment {
         hosts: hosts(&options),
@@ -165,20 +169,20 @@ pub async fn connect(uri: &str, connections: u32) -> Result<(Client, Deployment)
         tls: matches!(options.tls, Some(Tls::Enabled(_))),
         credential: options.credential.is_some(),
     };
-    let client = Client::with_options(options).map_err(|error| deployment.failed(&error))?;
+    let client = Client::with_options(options).map_err(|error| deployment.explain(&error))?;
 
     let database = client.database("admin");
     let asked = async { database.run_command(doc! { "hello": 1 }).await };
     let hello = with_notice(&deployment.hosts, asked).await;
-    let hello = hello.map_err(|error| deployment.failed(&error))?;
+    let hello = hello.map_err(|error| deployment.explain(&error))?;
     deployment.topology = topology(&hello, &deployment.hosts)?;
     Ok((client, deployment))
 }
 
-/// Logs whom is waited for, where that takes a while.
+/// Logs which hosts are awaited if the answer takes long.
 async fn with_notice<T>(hosts: &str, asked: impl Future<Output = T>) -> T {
     let mut asked = pin!(asked);
-    match tokio::time::timeout(NOTICE, &mut asked).await {
+    match tokio::time::timeout(NOTICE_DELAY, &mut asked).await {
         Ok(answer) => answer,
         Err(_) => {
             tracing::info!("waiting for MongoDB at {hosts}");
@@ -191,7 +195,7 @@ fn hosts(options: &mongodb::options::ClientOptions) -> String {
     options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What says `hello`.
+/// Returns the kind of deployment that a `hello` reply describes.
 fn topology(hello: &Document, hosts: &str) -> Result<Topology, ConnectError> {
     if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
         return Ok(Topology::Sharded);
@@ -201,8 +205,8 @@ fn topology(hello: &Document, hosts: &str) -> Result<Topology, ConnectError> {
     Ok(Topology::ReplicaSet(name.to_owned()))
 }
 
-/// The driver quotes the part of the URI that it found wrong, which may be a piece of a password with a
-/// sign in it that should have been escaped.
+/// Returns the error for a URI that the driver refuses, without any secret. The driver quotes the part that it found
+/// wrong, which may be a piece of a password that contains an unescaped character.
 fn not_parsed(uri: &str, error: &Error) -> ConnectError {
     let reason = sentence(error);
     if matches!(*error.kind, ErrorKind::DnsResolve { .. }) {
@@ -223,8 +227,8 @@ fn not_parsed(uri: &str, error: &Error) -> ConnectError {
 }
 
 impl Deployment {
-    /// What an error means here.
-    pub fn failed(&self, error: &Error) -> ConnectError {
+    /// Returns the reason that an error of the driver stands for at this deployment.
+    pub fn explain(&self, error: &Error) -> ConnectError {
         let (hosts, reason) = (self.hosts.clone(), sentence(error));
         let unreachable = matches!(
             *error.kind,
@@ -246,21 +250,21 @@ impl Deployment {
     }
 }
 
-/// Servers that answer, and none of them the primary: in the report on server selection, none has an
-/// error.
+/// Returns whether servers answer and none of them is the primary: then the server selection report contains no error.
 fn has_no_primary(error: &Error) -> bool {
     let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return false };
     let answered = ["Type: RsGhost", "Type: RsSecondary", "Type: RsOther", "ReplicaSetNoPrimary, Set Name"];
     !message.contains("Error: ") && answered.iter().any(|sign| message.contains(sign))
 }
 
-/// Servers that answer, the primary among them, and none that the read preference of the URI allows.
+/// Returns whether servers answer, the primary among them, and the URI's read preference allows none of them.
 fn has_no_member(error: &Error) -> bool {
     let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return false };
     !message.contains("Error: ") && message.contains("Type: RsPrimary")
 }
 
-/// The driver wraps a failure to log in during server selection in its text only.
+/// Returns whether the server refused the credentials. The driver mentions a failed login during server selection only
+/// in the text of its report.
 fn is_authentication(error: &Error, reason: &str) -> bool {
     matches!(*error.kind, ErrorKind::Authentication { .. })
         || command_code(error) == Some(AUTHENTICATION_FAILED)
@@ -276,7 +280,7 @@ mod tests {
         let tell = |hello| topology(&hello, "db:27017").map_err(|error| error.to_string());
         let replica_set = Topology::ReplicaSet("rs0".to_owned());
         assert_eq!(tell(doc! { "isWritablePrimary": true, "setName": "rs0" }), Ok(replica_set));
-        // As a mongos answers; there is none to test with.
+        // The answer of a mongos: the tests have none to ask.
         assert_eq!(tell(doc! { "isWritablePrimary": true, "msg": "isdbgrid" }), Ok(Topology::Sharded));
         let said = tell(doc! { "isWritablePrimary": true }).unwrap_err();
         assert!(said.starts_with("the MongoDB at db:27017 is a standalone server"), "{said}");

@@ -1,6 +1,6 @@
-//! Whether the source answers, since when, and up to where it has changes.
+//! Tracks whether the source answers, since when, and which change is its newest.
 //!
-//! [`SourceHealth::watch`] asks the server each second, whether plugins read or not; readers that fail report it, too.
+//! [`SourceHealth::watch`] asks the server every second, whether or not plugins read. Readers that fail report it, too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,32 +11,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::server_error::sentence;
 
-/// Between two questions.
-const PAUSE: Duration = Duration::from_secs(1);
-/// A server that has not answered for so long is reported. It answers within milliseconds, unless it is very busy.
-const LATE: Duration = Duration::from_secs(5);
-/// After so long, the question is given up and asked again. The driver looks for a server for 10 seconds, and then knows why
-/// there is none.
-const GIVEN_UP: Duration = Duration::from_secs(30);
+/// The interval between two requests.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The time without an answer after which the source is reported as unavailable. A server answers within milliseconds
+/// unless it is very busy.
+const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time after which a request is abandoned and sent again. The driver searches for a server for 10 seconds and then
+/// knows why there is none.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is known of a source. Clones share it.
+/// The health of a source. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct SourceHealth {
     known: Arc<Mutex<KnownHealth>>,
-    /// Why the readers of one plugin fail, by their numbers. None: readers are those that all plugins share.
-    apart: Option<Arc<Mutex<BTreeMap<u64, String>>>>,
+    /// The failures of one plugin's own readers, by reader number. None: the readers are those that all plugins share.
+    plugin_failures: Option<Arc<Mutex<BTreeMap<u64, String>>>>,
 }
 
 #[derive(Debug)]
 struct KnownHealth {
     state: SourceState,
     since: (Instant, SystemTime),
-    /// When the server last answered.
+    /// The time of the server's last answer.
     answered: (Instant, SystemTime),
     newest: Option<Timestamp>,
-    /// Why the server does not answer, if it does not.
+    /// The reason why the server does not answer, if it does not.
     unanswered: Option<String>,
-    /// Why readers fail, by their numbers.
+    /// The failures of readers, by reader number.
     failing: BTreeMap<u64, String>,
     /// The number of the next reader.
     next: u64,
@@ -60,16 +61,16 @@ impl Default for KnownHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceState {
-    /// It has not answered yet.
+    /// The source has not answered yet.
     Connecting,
-    /// It answers.
+    /// The source answers.
     Connected,
-    /// It answered before, and does not now.
+    /// The source answered before, and does not answer now.
     Reconnecting,
 }
 
 impl SourceState {
-    /// Its name, as it is serialized.
+    /// Returns the name of the state, as it is serialized.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -79,71 +80,72 @@ impl SourceState {
     }
 }
 
-/// What is known of a source, as it is seen from outside.
+/// The health of a source as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
-    /// Whether it answers.
+    /// Whether the source answers.
     pub state: SourceState,
-    /// Since when, in seconds since 1970: of one that does not answer any more, since its last answer.
+    /// The start of the state, in seconds since 1970. For a source that stopped answering, it is the time of its last
+    /// answer.
     pub since_seconds: u64,
-    /// The newest change that is known of it: a start to resume from. None: not known yet.
+    /// The newest known change, written as a start to resume from. None: not known yet.
     pub newest: Option<String>,
-    /// When that was made, in seconds since 1970.
+    /// The time of the newest known change, in seconds since 1970.
     pub newest_seconds: Option<u32>,
-    /// Why it does not answer, if it does not.
+    /// The reason why the source does not answer, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
 impl SourceHealth {
-    /// Asks the server each second, without end. `newest` returns the newest change that the server has, or none if it has none or
-    /// does not say.
+    /// Asks the server every second, forever. `newest` returns the newest change that the server has, or none if the
+    /// server has none or does not say.
     pub async fn watch<F>(&self, newest: impl Fn() -> F)
     where
         F: Future<Output = mongodb::error::Result<Option<Timestamp>>>,
     {
         loop {
             let mut asked = std::pin::pin!(newest());
-            let answer = match tokio::time::timeout(LATE, &mut asked).await {
+            let answer = match tokio::time::timeout(UNANSWERED_TIMEOUT, &mut asked).await {
                 Ok(answer) => Some(answer),
                 Err(_) => {
-                    self.note(|known| known.unanswered = Some(late()));
-                    tokio::time::timeout(GIVEN_UP, asked).await.ok()
+                    self.update(|known| known.unanswered = Some(no_answer()));
+                    tokio::time::timeout(REQUEST_TIMEOUT, asked).await.ok()
                 }
             };
-            self.note(|known| match answer {
+            self.update(|known| match answer {
                 Some(Ok(newest)) => {
                     known.newest = known.newest.max(newest);
                     known.unanswered = None;
                     known.answered = now();
                 }
                 Some(Err(error)) => known.unanswered = Some(sentence(&error)),
-                None => known.unanswered = Some(late()),
+                None => known.unanswered = Some(no_answer()),
             });
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Returns the health of a source that answers and has this newest change.
+    /// Returns the health of a source that answers and whose newest change is `newest`.
     pub fn connected(newest: Option<Timestamp>) -> Self {
         let health = Self::default();
-        health.note(|known| known.newest = newest);
+        health.update(|known| known.newest = newest);
         health
     }
 
-    /// The newest change that is known of it.
+    /// Returns the newest known change.
     pub fn newest(&self) -> Option<Timestamp> {
         self.lock().newest
     }
 
-    /// How long it has not answered, from its last answer on. None: it does.
-    pub fn away(&self) -> Option<Duration> {
+    /// Returns how long the source has been unavailable, measured from its last answer. None: it answers.
+    pub fn unavailable_for(&self) -> Option<Duration> {
         let known = self.lock();
         (known.state != SourceState::Connected).then(|| known.since.0.elapsed())
     }
 
-    /// As it is seen from outside.
+    /// Returns the health as the admin API shows it.
     pub fn status(&self) -> SourceStatus {
         let known = self.lock();
         SourceStatus {
@@ -155,28 +157,28 @@ impl SourceHealth {
         }
     }
 
-    /// The same source for a plugin that reads by itself: what its readers cannot read is not the source's trouble, and not that of
-    /// other plugins.
+    /// Returns a view of the same source for one plugin that reads by itself. The failures of that plugin's readers
+    /// count neither for the source nor for other plugins.
     #[must_use]
-    pub fn apart(&self) -> Self {
-        Self { known: Arc::clone(&self.known), apart: Some(Arc::default()) }
+    pub fn for_plugin(&self) -> Self {
+        Self { known: Arc::clone(&self.known), plugin_failures: Some(Arc::default()) }
     }
 
-    /// Why a reader fails of the plugin that this is for. None: none does.
-    pub fn trouble_apart(&self) -> Option<String> {
-        let apart = self.apart.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        apart.values().next().cloned()
+    /// Returns why a reader of this view's plugin fails. None: no reader fails, or the view belongs to no plugin.
+    pub fn plugin_trouble(&self) -> Option<String> {
+        let plugin_failures = self.plugin_failures.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        plugin_failures.values().next().cloned()
     }
 
-    /// For a reader, which reports its failures.
+    /// Returns a handle with which a new reader reports its failures.
     pub fn reader(&self) -> ReaderHealth {
         let mut known = self.lock();
         known.next += 1;
         ReaderHealth { health: self.clone(), number: known.next, failing: false }
     }
 
-    /// Takes note of something, and of whether the source answers by now.
-    fn note(&self, change: impl FnOnce(&mut KnownHealth)) {
+    /// Applies a change and derives the state from the result.
+    fn update(&self, change: impl FnOnce(&mut KnownHealth)) {
         let mut known = self.lock();
         change(&mut known);
         let state = match (known.problem(), known.state) {
@@ -187,7 +189,7 @@ impl SourceHealth {
         if state != known.state {
             known.state = state;
             known.since = match state {
-                // It is noticed only later.
+                // The loss is noticed later than it happened.
                 SourceState::Reconnecting => known.answered,
                 _ => now(),
             };
@@ -197,23 +199,26 @@ impl SourceHealth {
         }
     }
 
-    /// Takes note of whether a reader fails, and why.
-    fn note_reader(&self, number: u64, failing: Option<String>) {
+    /// Records whether a reader fails, and why.
+    fn update_reader(&self, number: u64, failing: Option<String>) {
         let change = |all: &mut BTreeMap<u64, String>| match failing {
             Some(reason) => drop(all.insert(number, reason)),
             None => drop(all.remove(&number)),
         };
-        match &self.apart {
-            Some(apart) => change(&mut apart.lock().unwrap_or_else(PoisonError::into_inner)),
-            None => self.note(|known| change(&mut known.failing)),
+        match &self.plugin_failures {
+            Some(plugin_failures) => {
+                change(&mut plugin_failures.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            None => self.update(|known| change(&mut known.failing)),
         }
     }
 
-    /// Takes note that a reader ended while it failed. That does not show that the source answers: it is away until it does.
-    fn note_end(&self, number: u64) {
-        match &self.apart {
-            Some(_) => self.note_reader(number, None),
-            None => self.note(|known| {
+    /// Records that a reader ended while it failed. Its end does not prove that the source answers: the source stays
+    /// unavailable until it does.
+    fn reader_ended(&self, number: u64) {
+        match &self.plugin_failures {
+            Some(_) => self.update_reader(number, None),
+            None => self.update(|known| {
                 let reason = known.failing.remove(&number);
                 known.unanswered = known.unanswered.take().or(reason);
             }),
@@ -235,8 +240,8 @@ fn now() -> (Instant, SystemTime) {
     (Instant::now(), SystemTime::now())
 }
 
-fn late() -> String {
-    format!("the server has not answered for {} s", LATE.as_secs())
+fn no_answer() -> String {
+    format!("the server has not answered for {} s", UNANSWERED_TIMEOUT.as_secs())
 }
 
 /// Reports whether one reader fails.
@@ -248,16 +253,16 @@ pub struct ReaderHealth {
 }
 
 impl ReaderHealth {
-    /// It cannot read now.
+    /// Records that the reader cannot read now.
     pub(super) fn failed(&mut self, reason: String) {
         self.failing = true;
-        self.health.note_reader(self.number, Some(reason));
+        self.health.update_reader(self.number, Some(reason));
     }
 
-    /// It reads.
+    /// Records that the reader reads.
     pub(super) fn recovered(&mut self) {
         if std::mem::take(&mut self.failing) {
-            self.health.note_reader(self.number, None);
+            self.health.update_reader(self.number, None);
         }
     }
 }
@@ -265,7 +270,7 @@ impl ReaderHealth {
 impl Drop for ReaderHealth {
     fn drop(&mut self) {
         if self.failing {
-            self.health.note_end(self.number);
+            self.health.reader_ended(self.number);
         }
     }
 }
@@ -278,11 +283,11 @@ mod tests {
     fn a_source_is_away_while_it_does_not_answer_or_a_reader_fails() {
         let health = SourceHealth::default();
         assert_eq!(health.status().state, SourceState::Connecting);
-        assert!(health.away().is_some());
-        health.note(|known| known.newest = Some(Timestamp { time: 7, increment: 2 }));
+        assert!(health.unavailable_for().is_some());
+        health.update(|known| known.newest = Some(Timestamp { time: 7, increment: 2 }));
         let status = health.status();
         assert_eq!((status.state, status.newest.as_deref()), (SourceState::Connected, Some("7.2")));
-        assert_eq!((health.away(), status.last_error), (None, None));
+        assert_eq!((health.unavailable_for(), status.last_error), (None, None));
 
         let (mut one, mut two) = (health.reader(), health.reader());
         one.failed("it is busy".to_owned());
@@ -305,14 +310,14 @@ mod tests {
         };
         let answered = earlier(now());
         health.lock().answered = answered;
-        health.note(|known| known.unanswered = Some(late()));
-        assert!(health.away().is_some_and(|away| away >= ago));
+        health.update(|known| known.unanswered = Some(no_answer()));
+        assert!(health.unavailable_for().is_some_and(|away| away >= ago));
         let seconds = answered.1.duration_since(UNIX_EPOCH).unwrap().as_secs();
         assert_eq!(health.status().since_seconds, seconds);
-        // One that answers again and fails again is away since then.
-        health.note(|known| known.unanswered = None);
-        health.note(|known| known.unanswered = Some(late()));
-        assert!(health.away().is_some_and(|away| away < ago));
+        // A source that answers again and fails again has been unavailable since then.
+        health.update(|known| known.unanswered = None);
+        health.update(|known| known.unanswered = Some(no_answer()));
+        assert!(health.unavailable_for().is_some_and(|away| away < ago));
     }
 
     #[test]
@@ -321,31 +326,31 @@ mod tests {
         let mut reader = health.reader();
         reader.failed("it is gone".to_owned());
         let since = health.lock().since;
-        // As where the lease is lost, and reading ends.
+        // Reading ends like this when the lease is lost.
         drop(reader);
         assert_eq!((health.status().state, health.lock().since), (SourceState::Reconnecting, since));
         // The next reader fails, too, and the server does not answer.
         health.reader().failed("it is still gone".to_owned());
-        health.note(|known| known.unanswered = Some(late()));
+        health.update(|known| known.unanswered = Some(no_answer()));
         assert_eq!((health.status().state, health.lock().since), (SourceState::Reconnecting, since));
-        // Then it does.
-        health.note(|known| known.unanswered = None);
-        assert_eq!(health.away(), None);
+        // Then the server answers.
+        health.update(|known| known.unanswered = None);
+        assert_eq!(health.unavailable_for(), None);
     }
 
     #[test]
     fn what_one_plugin_cannot_read_by_itself_is_its_own_trouble() {
         let health = SourceHealth::connected(None);
-        let (one, two) = (health.apart(), health.apart());
+        let (one, two) = (health.for_plugin(), health.for_plugin());
         let mut reader = one.reader();
         reader.failed("its cursor is gone".to_owned());
-        assert_eq!((health.away(), one.away()), (None, None));
-        assert_eq!(one.trouble_apart().as_deref(), Some("its cursor is gone"));
-        assert_eq!((two.trouble_apart(), health.trouble_apart()), (None, None));
+        assert_eq!((health.unavailable_for(), one.unavailable_for()), (None, None));
+        assert_eq!(one.plugin_trouble().as_deref(), Some("its cursor is gone"));
+        assert_eq!((two.plugin_trouble(), health.plugin_trouble()), (None, None));
         drop(reader);
-        assert_eq!(one.trouble_apart(), None);
-        // The source itself is that of all.
-        health.note(|known| known.unanswered = Some(late()));
-        assert!(one.away().is_some());
+        assert_eq!(one.plugin_trouble(), None);
+        // All plugins share the source itself.
+        health.update(|known| known.unanswered = Some(no_answer()));
+        assert!(one.unavailable_for().is_some());
     }
 }

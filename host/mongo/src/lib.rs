@@ -1,6 +1,10 @@
-//! Talks to MongoDB: connections, error codes, time-outs and back-off.
+//! Talks to MongoDB: connections, error codes, timeouts and back-off.
 //!
-//! This crate knows the driver and the server's errors. It does not know what is read from the server, or why.
+//! [`connect`](mod@connect) opens a deployment, [`server_error`] classifies errors, [`wire`] limits the time of reads
+//! and takes raw replies, [`Backoff`] paces retries, and [`SourceHealth`] tracks whether the server answers.
+//!
+//! This crate knows the driver and the server's errors. It must not know what is read from the server, or why, nor any
+//! flag or setting.
 
 mod backoff;
 pub mod connect;

@@ -1,11 +1,11 @@
-//! The driver's errors in a few words.
+//! Classifies the driver's errors and describes them in a few words.
 
 use mongodb::error::{Error, ErrorKind};
 
-/// The user has not the right to do it.
+/// The code of an error reply to a user who lacks the privilege.
 pub const UNAUTHORIZED: i32 = 13;
 
-/// The code of a server's error reply.
+/// Returns the code of a server's error reply. None: the error is not a reply.
 pub fn command_code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),
@@ -13,33 +13,33 @@ pub fn command_code(error: &Error) -> Option<i32> {
     }
 }
 
-/// Answers of a server that is starting, stopping, electing or busy: HostUnreachable, HostNotFound,
-/// NetworkTimeout, ShutdownInProgress, ReadConcernMajorityNotAvailableYet, QueryPlanKilled,
-/// PrimarySteppedDown, ExceededTimeLimit, SocketException, NotWritablePrimary, InterruptedAtShutdown,
-/// InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
+/// The codes of a server that is starting, stopping, electing or busy: HostUnreachable, HostNotFound, NetworkTimeout,
+/// ShutdownInProgress, ReadConcernMajorityNotAvailableYet, QueryPlanKilled, PrimarySteppedDown, ExceededTimeLimit,
+/// SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
+/// NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
 const TRANSIENT: [i32; 14] = [6, 7, 89, 91, 134, 175, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
-/// The cursor is lost, and the read can be begun again where it was: CursorNotFound, StaleShardVersion,
+/// The codes of a lost cursor whose read can resume at its position: CursorNotFound, StaleShardVersion,
 /// FailedToSatisfyReadPreference, CappedPositionLost, StaleEpoch, RetryChangeStream, CursorKilled, Interrupted. Whether
-/// a lost position is lost history, is seen when it is begun again.
+/// a lost position means lost history shows when the read resumes.
 const LOST_CURSOR: [i32; 8] = [43, 63, 133, 136, 150, 234, 237, 11601];
 
-/// Whether a read may work a little later, with a new cursor.
-pub fn may_pass(error: &Error) -> bool {
+/// Returns whether a read may succeed a little later, with a new cursor.
+pub fn is_retryable(error: &Error) -> bool {
     is_transient(error) || command_code(error).is_some_and(|code| LOST_CURSOR.contains(&code))
 }
 
-/// Whether a server that answers with this code may answer otherwise a little later.
-pub fn is_code_that_passes(code: i32) -> bool {
+/// Returns whether a server that replied with this code may reply differently a little later.
+pub fn is_retryable_code(code: i32) -> bool {
     TRANSIENT.contains(&code) || LOST_CURSOR.contains(&code)
 }
 
-/// Whether it was given up because it took too long.
+/// Returns whether the operation was abandoned because it took too long.
 pub fn is_timeout(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// Whether the same may work a little later.
+/// Returns whether the same operation may succeed a little later.
 fn is_transient(error: &Error) -> bool {
     match &*error.kind {
         ErrorKind::Command(command) => TRANSIENT.contains(&command.code),
@@ -50,8 +50,8 @@ fn is_transient(error: &Error) -> bool {
     }
 }
 
-/// What went wrong: of a server's reply its message and code, of the driver's long report on server
-/// selection the first server's error.
+/// Returns what went wrong, in one sentence: the message and code of a server's reply, or the first server's error from
+/// the driver's long server selection report.
 pub fn sentence(error: &Error) -> String {
     match &*error.kind {
         ErrorKind::Command(command) => {
@@ -66,7 +66,7 @@ pub fn sentence(error: &Error) -> String {
     }
 }
 
-/// The report ends each error with its labels.
+/// Returns the first error of a report. Each error in it ends with its labels.
 fn first_error(report: &str) -> String {
     let cause = report.split_once(", labels: ").map_or(report, |(cause, _)| cause);
     cause.trim_start_matches("Kind: ").trim_end_matches(['.', ' ', '}', ']']).to_owned()

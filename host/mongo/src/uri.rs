@@ -1,12 +1,13 @@
-//! The URI of a deployment, as drivers know it: an option that this driver does not know is warned of and ignored, as the URI
-//! specification wants it.
+//! Reads the URI of a deployment as drivers do. An option that this driver does not know is ignored with a warning, as
+//! the URI specification requires.
 
 use std::borrow::Cow;
 
 use mongodb::options::{ClientOptions, ConnectionString};
 
-/// The options that the driver takes, or refuses for a reason that must not be ignored: security and the way to the server.
-const KNOWN: [&str; 43] = [
+/// The options that the driver accepts, or refuses for a reason that must not be ignored: security and the route to the
+/// server.
+const KNOWN_OPTIONS: [&str; 43] = [
     "appname",
     "authmechanism",
     "authmechanismproperties",
@@ -52,10 +53,10 @@ const KNOWN: [&str; 43] = [
     "zlibcompressionlevel",
 ];
 
-/// How alike a known option is to what is taken for a slip of it.
-const LIKE: f64 = 0.8;
+/// The minimum similarity at which an unknown option counts as a misspelling of a known one, from 0 to 1.
+const MIN_SIMILARITY: f64 = 0.8;
 
-/// Reads a URI without the options that are ignored.
+/// Parses a URI without its ignored options.
 ///
 /// # Errors
 /// The URI is not valid.
@@ -63,28 +64,31 @@ pub(super) async fn parse(uri: &str) -> mongodb::error::Result<ClientOptions> {
     ClientOptions::parse(&*without_unknown(uri).0).await
 }
 
-/// Whether a URI is valid, as far as that can be seen without a look-up.
+/// Checks that a URI is valid, as far as possible without a name lookup.
+///
+/// # Errors
+/// The URI is not valid.
 pub(super) fn check(uri: &str) -> mongodb::error::Result<()> {
     ConnectionString::parse(without_unknown(uri).0).map(drop)
 }
 
-/// Warns of each option that is ignored.
+/// Logs a warning for each ignored option.
 pub(super) fn warn_of_ignored(uri: &str) {
     for option in without_unknown(uri).1 {
         tracing::warn!(option, "ignored an option of the MongoDB URI: {}", reason(option));
     }
 }
 
-/// The URI without the options that are ignored, and their names.
+/// Returns the URI without its ignored options, and the names of those.
 fn without_unknown(uri: &str) -> (Cow<'_, str>, Vec<&str>) {
     let whole = (Cow::Borrowed(uri), Vec::new());
-    // Where a password has a question mark in it, what follows is not options.
+    // If a password contains a question mark, the text after it is not a list of options.
     let are_options = |options: &str| !options.contains('@') && options.split('&').all(is_option);
     let Some((before, options)) = uri.split_once('?').filter(|(_, options)| are_options(options)) else {
         return whole;
     };
     let name = |option: &str| option.split('=').next().unwrap_or_default().to_lowercase();
-    let is_known = |option: &&str| option.is_empty() || KNOWN.contains(&name(option).as_str());
+    let is_known = |option: &&str| option.is_empty() || KNOWN_OPTIONS.contains(&name(option).as_str());
     let (known, ignored): (Vec<_>, Vec<_>) = options.split('&').partition(is_known);
     if ignored.is_empty() {
         return whole;
@@ -93,22 +97,23 @@ fn without_unknown(uri: &str) -> (Cow<'_, str>, Vec<&str>) {
     (Cow::Owned(format!("{before}?{}", known.join("&"))), ignored)
 }
 
-/// `name=value`, or nothing.
+/// Returns whether the text is `name=value`, or empty.
 fn is_option(option: &str) -> bool {
     let named = |(name, _): (&str, &str)| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     option.is_empty() || option.split_once('=').is_some_and(named)
 }
 
-/// Why an option is ignored.
+/// Returns why an option is ignored.
 fn reason(option: &str) -> Cow<'static, str> {
     let name = option.to_lowercase();
     match name.as_str() {
         "uuidrepresentation" => "the host passes UUIDs on as they are stored".into(),
         "sockettimeoutms" | "timeoutms" => "the host has limits of its own for each call".into(),
         _ => {
-            let like = |known: &&str| strsim::normalized_damerau_levenshtein(&name, known);
-            let nearest = KNOWN.into_iter().max_by(|one, other| like(one).total_cmp(&like(other)));
-            match nearest.filter(|nearest| like(nearest) >= LIKE) {
+            let similarity = |known: &&str| strsim::normalized_damerau_levenshtein(&name, known);
+            let nearest =
+                KNOWN_OPTIONS.into_iter().max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+            match nearest.filter(|nearest| similarity(nearest) >= MIN_SIMILARITY) {
                 Some(nearest) => format!("it is not known. Did you mean {nearest}?").into(),
                 None => "it is not known".into(),
             }
@@ -116,29 +121,29 @@ fn reason(option: &str) -> Cow<'static, str> {
     }
 }
 
-/// Whether user name and password have characters in them that cannot stand there, so that hosts and options begin
-/// elsewhere than they should.
+/// Returns whether user name and password contain characters that must be escaped there. Such characters move the start
+/// of the hosts and options.
 pub(super) fn is_userinfo_at_fault(uri: &str) -> bool {
     let (_, rest) = uri.split_once("://").unwrap_or(("", uri));
     let Some((before_last, _)) = rest.rsplit_once('@') else { return false };
     let hosts = rest.split(['/', '?', '#']).next().unwrap_or_default();
     match hosts.rsplit_once('@') {
-        // Everything before the last one would be user and password.
+        // Everything before the last `@` would be user name and password.
         Some((userinfo, _)) => {
             !is_escaped(userinfo) || before_last.len() > userinfo.len() && !is_options(rest)
         }
-        // Nobody is named before the hosts. Or what looks like hosts is the beginning of a password.
+        // There is no user name before the hosts, or the apparent hosts are the beginning of a password.
         None => !hosts.split(',').all(is_host) || !is_options(rest),
     }
 }
 
-/// Whether the last `@` stands among the options.
+/// Returns whether the last `@` is part of the options.
 fn is_options(rest: &str) -> bool {
     rest.split_once('?')
         .is_some_and(|(_, options)| options.contains('@') && options.split('&').all(is_option))
 }
 
-/// `user` or `user:password`, with an escape for each character that means something in a URI.
+/// Returns whether the text is `user` or `user:password`, with every reserved character escaped.
 fn is_escaped(userinfo: &str) -> bool {
     let mut escapes = userinfo.split('%').skip(1);
     let digits = |escape: &str| {
@@ -147,7 +152,7 @@ fn is_escaped(userinfo: &str) -> bool {
     userinfo.matches(':').count() <= 1 && !userinfo.contains(['@', '[', ']']) && escapes.all(digits)
 }
 
-/// `host`, `host:27017` or `[::1]:27017`.
+/// Returns whether the text is `host`, `host:27017` or `[::1]:27017`.
 fn is_host(host: &str) -> bool {
     let port = match host.rsplit_once(']') {
         Some((_, port)) => port.strip_prefix(':').unwrap_or("0"),
@@ -174,7 +179,7 @@ mod tests {
         assert_eq!(reason("retrywrite"), "it is not known. Did you mean retrywrites?");
         assert_eq!(reason("x"), "it is not known");
         assert!(parse("mongodb://a/?timeoutMS=5").await.is_ok());
-        // What is known and wrong is refused, and nothing of a password is taken for an option.
+        // An invalid value of a known option is refused, and no part of a password counts as an option.
         assert!(parse("mongodb://a/?tls=perhaps").await.is_err());
         assert!(parse("mongodb://a/?authMechanism=none").await.is_err());
         assert_eq!(without_unknown("mongodb://ada:p?ss=x@a/").1, [""; 0]);
@@ -182,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_known_option_is_known_to_the_driver() {
-        for known in KNOWN {
+        for known in KNOWN_OPTIONS {
             let said = ClientOptions::parse(format!("mongodb://a/?{known}=")).await.err();
             let said = said.map(|error| error.to_string()).unwrap_or_default();
             assert!(!said.contains("is an invalid option"), "{known}: {said}");

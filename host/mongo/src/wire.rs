@@ -1,4 +1,4 @@
-//! What the sources need of the driver.
+//! Limits the time of reads, and takes the driver's raw replies.
 
 use std::time::Duration;
 
@@ -7,20 +7,26 @@ use gtm_oplog::Reply;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::time::Instant;
 
-/// A read that takes longer than this is given up. The server answers after its longest await, a second, at the
-/// latest; the rest is for a slow network and 16 MB of reply.
+/// The time limit of a read. The server answers after its longest await, a second, at the latest; the rest allows for a
+/// slow network and 16 MB of reply.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the server holds a read that finds nothing: the rhythm of an idle stream.
-pub const AWAIT: Duration = Duration::from_secs(1);
+/// How long the server holds a read that finds nothing, which is the rhythm of an idle stream.
+pub const MAX_AWAIT_TIME: Duration = Duration::from_secs(1);
 
-/// The driver has no time-out of its own, so that a connection which died without a word would be waited
-/// on for ever.
+/// Runs an operation with a limit of 60 seconds. The driver has no such timeout, so it would wait forever on a
+/// connection that died silently.
+///
+/// # Errors
+/// The operation failed, or took longer.
 pub async fn timed<T>(work: impl Future<Output = mongodb::error::Result<T>>) -> mongodb::error::Result<T> {
     timed_for(READ_TIMEOUT, work).await
 }
 
-/// The same, with another time.
+/// Runs an operation with a time limit.
+///
+/// # Errors
+/// The operation failed, or took longer than `limit`.
 pub async fn timed_for<T>(
     limit: Duration,
     work: impl Future<Output = mongodb::error::Result<T>>,
@@ -30,19 +36,25 @@ pub async fn timed_for<T>(
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-/// A wait for one answer, which may be interrupted and taken up again. What counts is how long somebody waited: neither
-/// interruptions nor a time in which nobody asked change when it ends.
+/// A wait for one answer that can be interrupted and resumed.
+///
+/// Only the time that somebody actually waited counts: neither interruptions nor idle time between them change when the
+/// wait ends.
 #[derive(Debug, Default)]
 pub struct Wait(Duration);
 
 impl Wait {
-    /// The same as [`timed_for`], for what goes on where it was when this is dropped and called again.
+    /// Waits for an answer up to `limit`, like [`timed_for`], for work that continues where it was when this future is
+    /// dropped and the method is called again.
+    ///
+    /// # Errors
+    /// The work failed, or all waits for it together took longer than `limit`.
     pub async fn timed_for<T>(
         &mut self,
         limit: Duration,
         work: impl Future<Output = mongodb::error::Result<T>>,
     ) -> mongodb::error::Result<T> {
-        /// Counts until it is dropped, at the latest with the future.
+        /// Counts until it is dropped, at the latest together with the future.
         struct CountedWait<'a>(&'a mut Duration, Instant);
         impl Drop for CountedWait<'_> {
             fn drop(&mut self) {
@@ -58,7 +70,7 @@ impl Wait {
     }
 }
 
-/// The reply that a batch is, without copying it.
+/// Returns a driver's batch as a reply, without copying it.
 pub fn reply(batch: RawBatch) -> Reply {
     struct Owner(RawBatch);
     impl AsRef<[u8]> for Owner {
@@ -85,7 +97,7 @@ mod tests {
             }
         };
         assert!(interrupted >= 1, "{error}");
-        // The next has its whole time.
+        // The next wait has its full time.
         assert!(tokio::time::timeout(limit / 2, wait.timed_for(limit, never())).await.is_err());
     }
 

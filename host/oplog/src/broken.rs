@@ -1,4 +1,4 @@
-//! Ops whose documents are broken within: they are delivered as they are, and counted.
+//! Counts ops whose documents are broken inside. Such ops are delivered unchanged.
 
 use bson::RawDocument;
 
@@ -6,7 +6,7 @@ use super::skip::{Skip, Skipped, count};
 use crate::fields::check;
 use crate::op::Op;
 
-/// Counts the ops of which a part cannot be decoded, and reports the first.
+/// Counts the ops with a part that cannot be decoded, and logs the first of them.
 pub fn count_broken<'a>(ops: impl IntoIterator<Item = &'a Op>, skipped: &mut Skipped) {
     for op in ops {
         let Some((part, reason)) = broken_part(op) else { continue };
@@ -21,7 +21,7 @@ pub fn count_broken<'a>(ops: impl IntoIterator<Item = &'a Op>, skipped: &mut Ski
     }
 }
 
-/// The first part that cannot be decoded, and why.
+/// Returns the name of the first part that cannot be decoded, and the reason.
 fn broken_part(op: &Op) -> Option<(&'static str, String)> {
     op.documents().into_iter().find_map(|(name, document)| {
         let document = RawDocument::from_bytes(document?).map_err(|error| error.to_string());
@@ -42,7 +42,7 @@ mod tests {
     fn op(time: u32) -> Op {
         let namespace = Arc::new(Namespace { database: "a".into(), collection: "b".into() });
         let document = bson::serialize_to_vec(&doc! { "_id": 1 }).unwrap();
-        Op::found(Origin::Oplog, Timestamp { time, increment: 0 }, namespace, None, document.into())
+        Op::from_document(Origin::Oplog, Timestamp { time, increment: 0 }, namespace, None, document.into())
     }
 
     #[test]

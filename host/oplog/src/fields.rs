@@ -1,19 +1,19 @@
-//! Walks the fields of one BSON document: their types, names and values as bytes. Pure.
+//! Walks the fields of one BSON document: their types, names and values as bytes.
 //!
-//! Most entries of an oplog are nobody's, and are known by three of their dozen fields. So nothing is
-//! decoded, checked for UTF-8 or allocated but what is asked for; lengths are checked, all of them.
+//! Nobody wants most entries of an oplog, and three of their dozen fields tell that. So nothing is decoded, checked for
+//! UTF-8 or allocated unless it is asked for. All lengths are checked.
 
 use bson::spec::ElementType;
 use bson::{RawBsonRef, RawDocument};
 
 use crate::op::Timestamp;
 
-/// A document goes wrong here.
+/// The position in bytes at which a document is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its field at byte {0} is broken: an unknown type, or a length that does not fit")]
-pub struct Broken(pub usize);
+pub struct BrokenField(pub usize);
 
-/// The fields of a document. After a broken field there is none.
+/// An iterator over the fields of a document. It ends after a broken field.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
@@ -21,17 +21,17 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `document`, from its first.
-    pub fn of(document: &'a RawDocument) -> Self {
+    /// Iterates over the fields of `document`, from the first one.
+    pub fn new(document: &'a RawDocument) -> Self {
         let bytes = document.as_bytes();
-        // Between its length and the zero that ends it.
+        // The fields are between the length of the document and the zero that ends it.
         let rest = bytes.get(4..bytes.len().saturating_sub(1)).unwrap_or_default();
         Self { rest, length: bytes.len() }
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<Field<'a>, Broken>;
+    type Item = Result<Field<'a>, BrokenField>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
@@ -41,54 +41,54 @@ impl<'a> Iterator for Fields<'a> {
         let Some((field, rest)) = Field::first(self.rest) else {
             let at = self.length.saturating_sub(self.rest.len() + 1);
             self.rest = &[];
-            return Some(Err(Broken(at)));
+            return Some(Err(BrokenField(at)));
         };
         self.rest = rest;
         Some(Ok(field))
     }
 }
 
-/// One field, as it is written.
+/// One field, as raw bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
-    /// The type of its value: one that BSON has.
+    /// The type of the value, which is one that BSON has.
     pub kind: u8,
-    /// Its name, without the zero that ends it. UTF-8 where the server is in order.
+    /// The name, without the zero that ends it. It is UTF-8 unless the writer is defective.
     pub name: &'a [u8],
-    /// Its value, with the length that some types begin with.
+    /// The value, including the length that some types begin with.
     pub value: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    /// The first field of some, and the rest.
+    /// Splits off the first field. None: it is broken.
     #[inline(always)]
     fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (kind, rest) = bytes.split_first()?;
-        let (name, rest) = rest.split_at_checked(zero(rest)?)?;
+        let (name, rest) = rest.split_at_checked(find_zero(rest)?)?;
         let (_, rest) = rest.split_first()?;
-        let size = match size_of(*kind) {
+        let size = match value_size(*kind) {
             Size::Fixed(size) => usize::from(size),
-            Size::Own => own_size(*kind, rest)?,
+            Size::Prefixed => prefixed_size(*kind, rest)?,
             Size::Unknown => return None,
         };
         let (value, rest) = rest.split_at_checked(size)?;
         Some((Self { kind: *kind, name, value }, rest))
     }
 
-    /// A string, where it is UTF-8.
+    /// Returns the string. None: the field is not a string, or not UTF-8.
     #[inline]
     pub fn text(&self) -> Option<&'a str> {
         let text = self.value.get(4..self.value.len().checked_sub(1)?)?;
         (self.kind == STRING).then(|| std::str::from_utf8(text).ok())?
     }
 
-    /// A document, which is no array.
+    /// Returns the document. None: the field is not a document. An array is not one.
     #[inline]
     pub fn document(&self) -> Option<&'a RawDocument> {
         (self.kind == DOCUMENT).then(|| RawDocument::from_bytes(self.value).ok())?
     }
 
-    /// A timestamp.
+    /// Returns the timestamp. None: the field is not a timestamp.
     #[inline]
     pub fn timestamp(&self) -> Option<Timestamp> {
         let (increment, time) = self.value.split_first_chunk()?;
@@ -96,13 +96,13 @@ impl<'a> Field<'a> {
         (self.kind == TIMESTAMP).then_some(Timestamp { time, increment })
     }
 
-    /// A date, in milliseconds since 1970-01-01 UTC.
+    /// Returns the date in milliseconds since 1970-01-01 UTC. None: the field is not a date.
     #[inline]
     pub fn milliseconds(&self) -> Option<i64> {
         (self.kind == DATE).then(|| self.value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes)))?
     }
 
-    /// A number of any width.
+    /// Returns the number, of any width. None: the field is not a number, or a decimal.
     #[inline]
     pub fn number(&self) -> Option<RawBsonRef<'a>> {
         Some(match self.kind {
@@ -113,40 +113,40 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// Whether it is the boolean true.
+    /// Returns whether the field is the boolean true.
     #[inline]
     pub fn is_true(&self) -> bool {
         self.kind == BOOLEAN && self.value != [0]
     }
 }
 
-/// Checks a document to its innermost values. What is whole can be decoded, and written as text: names are UTF-8;
-/// texts need not be, as readers put replacement characters there.
+/// Checks a document to its innermost values. A document that passes can be decoded, and written as text. Names must be
+/// UTF-8; texts need not be, because readers put replacement characters there.
 ///
 /// # Errors
-/// Where its first broken field stands, at any depth.
-pub fn check(document: &RawDocument) -> Result<(), Broken> {
+/// The position of the first broken field, at any depth.
+pub fn check(document: &RawDocument) -> Result<(), BrokenField> {
     let start = document.as_bytes().as_ptr().addr();
-    // Nesting goes beyond a hundred levels, so what is open stands on a list, not on the stack.
+    // Documents can nest more than a hundred levels deep, so the open ones are kept in a list instead of on the stack.
     let mut around = Vec::new();
-    let (mut fields, mut base) = (Fields::of(document), 0);
+    let (mut fields, mut base) = (Fields::new(document), 0);
     loop {
         let Some(field) = fields.next() else {
             let Some(outer) = around.pop() else { return Ok(()) };
             (fields, base) = outer;
             continue;
         };
-        let field = field.map_err(|Broken(at)| Broken(base + at))?;
+        let field = field.map_err(|BrokenField(at)| BrokenField(base + at))?;
         let at = || field.name.as_ptr().addr() - start - 1;
-        if let Some(inner) = field.inner().ok_or_else(|| Broken(at()))? {
+        if let Some(inner) = field.inner().ok_or_else(|| BrokenField(at()))? {
             around.push((fields, base));
-            (fields, base) = (Fields::of(inner), inner.as_bytes().as_ptr().addr() - start);
+            (fields, base) = (Fields::new(inner), inner.as_bytes().as_ptr().addr() - start);
         }
     }
 }
 
 impl<'a> Field<'a> {
-    /// The document in its value, where it has one. None: its name or value is broken.
+    /// Returns the document inside the value, if it has one. None: the name or value is broken.
     #[inline]
     fn inner(&self) -> Option<Option<&'a RawDocument>> {
         if !self.name.is_ascii() {
@@ -155,7 +155,7 @@ impl<'a> Field<'a> {
         let inner = match self.kind {
             DOCUMENT | ARRAY => self.value,
             BOOLEAN if self.value.first().is_some_and(|value| *value > 1) => return None,
-            // The old kind of binary value has its length twice.
+            // The old kind of binary value contains its length twice.
             BINARY if self.value.get(4) == Some(&2) => {
                 let within = self.value.get(5..)?;
                 return (length(within)?.checked_add(4)? == within.len()).then_some(None);
@@ -163,7 +163,7 @@ impl<'a> Field<'a> {
             REGEX => return std::str::from_utf8(self.value).ok().map(|_| None),
             CODE_WITH_SCOPE => {
                 let code = self.value.get(4..)?;
-                let (code, scope) = code.split_at_checked(text(code)?)?;
+                let (code, scope) = code.split_at_checked(string_size(code)?)?;
                 std::str::from_utf8(code.get(4..)?).ok()?;
                 scope
             }
@@ -186,19 +186,19 @@ const INT32: u8 = ElementType::Int32 as u8;
 const TIMESTAMP: u8 = ElementType::Timestamp as u8;
 const INT64: u8 = ElementType::Int64 as u8;
 
-/// The bytes that a value takes.
+/// The size of a value of some type, in bytes.
 #[derive(Clone, Copy)]
 enum Size {
     Fixed(u8),
-    /// It says it itself.
-    Own,
-    /// There is no such type.
+    /// The value begins with its size, or ends with a zero.
+    Prefixed,
+    /// BSON has no such type.
     Unknown,
 }
 
-/// By type. (The BSON specification, version 1.1.)
+/// Returns the size of a value by its type (BSON specification, version 1.1).
 #[inline]
-fn size_of(kind: u8) -> Size {
+fn value_size(kind: u8) -> Size {
     match kind {
         // Undefined, null, and the least and the greatest key.
         0x06 | 0x0a | 0x7f | 0xff => Size::Fixed(0),
@@ -213,35 +213,35 @@ fn size_of(kind: u8) -> Size {
         // A decimal.
         0x13 => Size::Fixed(16),
         // String, document, array, binary; regular expression, pointer, code, symbol, code with scope.
-        0x02..=0x05 | 0x0b..=0x0f => Size::Own,
+        0x02..=0x05 | 0x0b..=0x0f => Size::Prefixed,
         _ => Size::Unknown,
     }
 }
 
-/// The size of a value that says it itself. It is the first of `bytes`.
+/// Returns the size in bytes of a value that contains its size. `bytes` begins with the value.
 #[inline]
-fn own_size(kind: u8, bytes: &[u8]) -> Option<usize> {
+fn prefixed_size(kind: u8, bytes: &[u8]) -> Option<usize> {
     match kind {
-        0x02 | 0x0d | 0x0e => text(bytes),
-        0x03 | 0x04 => ended(bytes, length(bytes)?, 5),
+        0x02 | 0x0d | 0x0e => string_size(bytes),
+        0x03 | 0x04 => terminated_length(bytes, length(bytes)?, 5),
         0x05 => length(bytes)?.checked_add(5),
         0x0b => {
-            let pattern = zero(bytes)? + 1;
-            Some(pattern + zero(bytes.get(pattern..)?)? + 1)
+            let pattern = find_zero(bytes)? + 1;
+            Some(pattern + find_zero(bytes.get(pattern..)?)? + 1)
         }
-        0x0c => text(bytes)?.checked_add(12),
+        0x0c => string_size(bytes)?.checked_add(12),
         // Code with its scope: its length, a string, and a document.
-        _ => ended(bytes, length(bytes)?, 14),
+        _ => terminated_length(bytes, length(bytes)?, 14),
     }
 }
 
-/// A string with its length before it, which counts the zero after it.
-fn text(bytes: &[u8]) -> Option<usize> {
-    ended(bytes, length(bytes)?.checked_add(4)?, 5)
+/// Returns the size in bytes of a string with its length before it, which counts the zero after it.
+fn string_size(bytes: &[u8]) -> Option<usize> {
+    terminated_length(bytes, length(bytes)?.checked_add(4)?, 5)
 }
 
-/// A length, where it is at least `least` and a zero stands at its end.
-fn ended(bytes: &[u8], length: usize, least: usize) -> Option<usize> {
+/// Returns a length if it is at least `least` and the last of that many bytes is a zero.
+fn terminated_length(bytes: &[u8], length: usize, least: usize) -> Option<usize> {
     (length >= least && *bytes.get(length - 1)? == 0).then_some(length)
 }
 
@@ -249,10 +249,10 @@ fn length(bytes: &[u8]) -> Option<usize> {
     usize::try_from(i32::from_le_bytes(*bytes.first_chunk()?)).ok()
 }
 
-/// Where the first zero stands. Names are short, so eight bytes at once are most often all. (Of a zero byte,
-/// and of none before it, the subtraction sets the highest bit anew.)
+/// Returns the position of the first zero byte. Names are short, so testing eight bytes together is usually enough.
+/// (The subtraction sets the highest bit of a zero byte, and of no byte before it.)
 #[inline]
-fn zero(bytes: &[u8]) -> Option<usize> {
+fn find_zero(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut rest = bytes;
     while let Some((eight, after)) = rest.split_first_chunk() {
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
     use crate::value::integer;
 
-    /// A field of each type, with names of many lengths.
+    /// Returns a document with a field of each type, and names of many lengths.
     fn of_all_types() -> RawDocumentBuf {
         let regex = bson::Regex {
             pattern: bson::raw::cstr!("a.b").to_owned(),
@@ -297,7 +297,7 @@ mod tests {
     fn it_sees_what_the_bson_crate_sees() {
         let document = of_all_types();
         let mut count = 0;
-        for (field, element) in Fields::of(&document).zip(document.iter_elements()) {
+        for (field, element) in Fields::new(&document).zip(document.iter_elements()) {
             let (field, element) = (field.unwrap(), element.unwrap());
             assert_eq!(field.name, element.key().as_str().as_bytes());
             assert_eq!(ElementType::from(field.kind), Some(element.element_type()));
@@ -313,13 +313,13 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 20);
-        assert_eq!(Fields::of(&document).count(), 20);
+        assert_eq!(Fields::new(&document).count(), 20);
     }
 
-    /// Whether all fields can be walked, by this and by the bson crate.
+    /// Returns whether all fields can be walked, by this module and by the bson crate.
     fn whole(bytes: &[u8]) -> Option<(bool, bool)> {
         let document = RawDocument::from_bytes(bytes).ok()?;
-        let ours = Fields::of(document).all(|field| field.is_ok());
+        let ours = Fields::new(document).all(|field| field.is_ok());
         Some((ours, document.iter_elements().all(|element| element.is_ok())))
     }
 
@@ -332,7 +332,7 @@ mod tests {
                 let mut bytes = bytes.clone();
                 bytes[at] = value;
                 let Some((ours, theirs)) = whole(&bytes) else { continue };
-                // A name that is not UTF-8 is theirs to refuse.
+                // The bson crate also refuses names that are not UTF-8.
                 assert!(!ours || theirs || value >= 0x80, "byte {at} as {value}");
                 broken += usize::from(!ours);
             }
@@ -346,14 +346,14 @@ mod tests {
         let mut bytes = document.into_bytes();
         let at = bytes.iter().position(|byte| *byte == b'c').unwrap();
         bytes[at + 2] = 2;
-        assert_eq!(check(RawDocument::from_bytes(&bytes).unwrap()), Err(Broken(at - 1)));
+        assert_eq!(check(RawDocument::from_bytes(&bytes).unwrap()), Err(BrokenField(at - 1)));
     }
 
     #[test]
     fn a_broken_field_is_the_last_and_says_where_it_stands() {
         let mut bytes = RawDocumentBuf::try_from(doc! { "a": 1, "b": "text", "c": 2 }).unwrap().into_bytes();
         bytes[14] = 100;
-        let fields: Vec<_> = Fields::of(RawDocument::from_bytes(&bytes).unwrap()).collect();
-        assert!(matches!(fields[..], [Ok(Field { name: b"a", .. }), Err(Broken(11))]), "{fields:?}");
+        let fields: Vec<_> = Fields::new(RawDocument::from_bytes(&bytes).unwrap()).collect();
+        assert!(matches!(fields[..], [Ok(Field { name: b"a", .. }), Err(BrokenField(11))]), "{fields:?}");
     }
 }

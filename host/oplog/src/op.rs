@@ -1,4 +1,4 @@
-//! What a change is. No I/O, no WebAssembly, no driver: sources make ops, plugins get them.
+//! The op: one change, as sources produce it and plugins receive it.
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
@@ -7,50 +7,50 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-/// One change. Its documents are slices of the batch that it came in, kept alive by reference
-/// count: cloning an op copies no document.
+/// One change. Its documents are slices of the batch that it arrived in, kept alive by reference count, so cloning an
+/// op copies no document.
 #[derive(Clone, Debug)]
 pub struct Op {
-    /// When the change became visible, by the server's logical clock. Null where a document was found in
-    /// a file that says nothing of it.
+    /// The time when the change became visible, by the server's logical clock. Null for a document from a file that
+    /// does not contain the time.
     pub timestamp: Timestamp,
-    /// What tells it from other ops of the same timestamp.
+    /// The part of the identity that distinguishes ops of the same timestamp.
     pub place: OpPlace,
-    /// Where it was read.
+    /// The kind of source that the op was read from.
     pub origin: Origin,
-    /// What was done.
+    /// The operation.
     pub operation_type: OperationType,
-    /// To which collection or database.
+    /// The changed collection or database.
     pub namespace: Arc<Namespace>,
-    /// When the server wrote it: milliseconds since 1970-01-01 UTC.
+    /// The time when the server wrote the change, in milliseconds since 1970-01-01 UTC.
     pub wall_time: Option<u64>,
-    /// `_id`, and the shard key where there is one. Of insert, update, replace, delete.
+    /// The `_id`, and the shard key if there is one. Only for insert, update, replace and delete.
     pub document_key: Option<Bytes>,
     /// The document after the change.
     pub full_document: Option<Bytes>,
-    /// The document before the change, where the server keeps it.
+    /// The document before the change, if the server keeps it.
     pub full_document_before_change: Option<Bytes>,
     /// `{updatedFields, removedFields, truncatedArrays}` of an update.
     pub update_description: Option<Bytes>,
-    /// Of everything that is no change to a document: the command as the server wrote it, or as its change
-    /// event tells it. Of an update that has no description because its delta could not be read: that.
+    /// The command as the server wrote it, or as its change event describes it, for an op that is not a change to a
+    /// document. For an update without a description, the delta that could not be read.
     pub command: Option<Bytes>,
-    /// The transaction that it was part of.
+    /// The transaction that the change was part of.
     pub transaction: Option<Transaction>,
 }
 
 /// The place of an op in a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// The same for every op of one transaction.
+    /// The id of the transaction, the same for each of its ops.
     pub id: Arc<str>,
-    /// From 0.
+    /// The index of the op in the transaction, from 0.
     pub index: u32,
 }
 
 impl Op {
-    /// A document as it was found, not as it was written: an insert that nothing more is known of.
-    pub fn found(
+    /// Creates the op of a document that was found instead of written: an insert of which nothing else is known.
+    pub fn from_document(
         origin: Origin,
         timestamp: Timestamp,
         namespace: Arc<Namespace>,
@@ -73,14 +73,14 @@ impl Op {
         }
     }
 
-    /// Its identity, the same each time it is read from the same source: to be displayed, as
-    /// `SECONDS.INCREMENT.PLACE`, which is an atom in a Message-ID (RFC 5322) as it is.
+    /// Returns the identity of the op, the same each time it is read from the same source. It is displayed as
+    /// `SECONDS.INCREMENT.PLACE`, which is a valid atom in a Message-ID (RFC 5322).
     pub fn id(&self) -> OpId<'_> {
         OpId(self)
     }
 
-    /// Writes [`id`](Self::id) in the place of what is in `out`: in the usual case in a third of the time that its display takes, which
-    /// counts where it is done for each op.
+    /// Replaces the content of `out` with the [`id`](Self::id). In the usual case this takes a third of the time of
+    /// displaying it, which matters because it happens once per op.
     pub fn write_id(&self, out: &mut String) {
         out.clear();
         let OpPlace::Index(index) = self.place else {
@@ -94,12 +94,12 @@ impl Op {
         }
     }
 
-    /// The bytes that its documents take.
+    /// Returns the size of the op's documents in bytes.
     pub fn size(&self) -> usize {
         self.documents().into_iter().filter_map(|(_, document)| document).map(Bytes::len).sum()
     }
 
-    /// Returns its documents by the names of their fields in an op that is printed.
+    /// Returns the op's documents with the names of their fields in a printed op.
     pub fn documents(&self) -> [(&'static str, Option<&Bytes>); 5] {
         [
             ("documentKey", self.document_key.as_ref()),
@@ -110,7 +110,7 @@ impl Op {
         ]
     }
 
-    /// Its documents.
+    /// Returns the op's documents for changing them.
     pub(crate) fn documents_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
         let documents = [
             &mut self.document_key,
@@ -123,32 +123,32 @@ impl Op {
     }
 }
 
-/// What tells an op from others of the same timestamp.
+/// The part of an op's identity that distinguishes ops of the same timestamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpPlace {
-    /// Which of the ops of its oplog entry or transaction, from 0.
+    /// The index of the op in its oplog entry or transaction, from 0.
     Index(u32),
-    /// The resume token of its change event, in hexadecimal.
+    /// The resume token of the op's change event, in hexadecimal.
     Token(Arc<str>),
-    /// It is a document as it was found: its namespace and document key tell it from others, or the whole
-    /// document where it has no key, as in a view.
+    /// The op is a document as it was found. Its namespace and document key distinguish it, or the whole document if it
+    /// has no key, as in a view.
     Document,
 }
 
-/// Where an op was read.
+/// The kind of source that an op was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The oplog of a replica set.
     Oplog,
     /// A change stream.
     ChangeStream,
-    /// A document that was there before the stream began.
+    /// A snapshot: the document existed before the stream began.
     Snapshot,
     /// A file.
     Replay,
 }
 
-/// The identity of an op, as [`Op::id`] says it.
+/// The identity of an op, as [`Op::id`] returns it.
 #[derive(Clone, Copy, Debug)]
 pub struct OpId<'a>(&'a Op);
 
@@ -167,16 +167,16 @@ impl fmt::Display for OpId<'_> {
             OpPlace::Index(index) => index.fmt(f),
             OpPlace::Token(token) => token.fmt(f),
             OpPlace::Document => {
-                // What no token begins with, so that nobody takes it for a place to go on from.
+                // No token begins with this, so that nobody mistakes it for a position to resume from.
                 f.write_str("document-")?;
-                // Keys have any length and form; half of this hash has none that two of them share.
+                // Keys have any length and form; half of this hash is short, plain and unique.
                 let mut hash = Sha256::new();
                 hash.update(namespace.database.as_bytes());
                 hash.update(b".");
                 hash.update(namespace.collection.as_bytes());
                 hash.update(b"\0");
                 hash.update(document_key.as_ref().or(full_document.as_ref()).map_or(&[][..], |bytes| bytes));
-                hash.finalize().iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&hex::encode(hash.finalize().get(..16).unwrap_or_default()))
             }
         }
     }
@@ -191,7 +191,7 @@ pub struct Timestamp {
     pub increment: u32,
 }
 
-/// Prints as it is typed: `SECONDS.INCREMENT`.
+/// Displays a timestamp as users type it: `SECONDS.INCREMENT`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.time, self.increment)
@@ -215,7 +215,7 @@ impl From<Timestamp> for bson::Timestamp {
 pub struct Namespace {
     /// The database.
     pub database: Box<str>,
-    /// The collection; empty where the change is to the whole database.
+    /// The collection. Empty if the change affects the whole database.
     pub collection: Box<str>,
 }
 
@@ -229,7 +229,7 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// What was done. The names are those of MongoDB's change events.
+/// The operation of a change. The names are those of MongoDB's change events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names say it, and wit/types.wit in full")]
@@ -249,7 +249,7 @@ pub enum OperationType {
 }
 
 impl OperationType {
-    /// Each of them once.
+    /// All operation types.
     pub const ALL: [Self; 12] = [
         Self::Insert,
         Self::Update,
@@ -265,7 +265,7 @@ impl OperationType {
         Self::Other,
     ];
 
-    /// As MongoDB's change events have it: `dropDatabase`. It is the name that is parsed, too.
+    /// Returns the name in MongoDB's change events, such as `dropDatabase`. Parsing accepts the same name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -284,16 +284,16 @@ impl OperationType {
     }
 }
 
-/// Not an operation type.
+/// The error of a text that is not the name of an operation type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of {}", OperationType::ALL.map(OperationType::name).join(", "))]
-pub struct NoOperationType;
+pub struct ParseOperationTypeError;
 
 impl FromStr for OperationType {
-    type Err = NoOperationType;
+    type Err = ParseOperationTypeError;
 
-    fn from_str(name: &str) -> Result<Self, NoOperationType> {
-        Self::ALL.into_iter().find(|operation| operation.name() == name).ok_or(NoOperationType)
+    fn from_str(name: &str) -> Result<Self, ParseOperationTypeError> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name).ok_or(ParseOperationTypeError)
     }
 }
 
@@ -305,7 +305,7 @@ mod tests {
     fn an_id_is_written_as_it_is_displayed() {
         let namespace = Arc::new(Namespace { database: "a".into(), collection: "b".into() });
         let timestamp = Timestamp { time: u32::MAX, increment: 0 };
-        let mut op = Op::found(Origin::Replay, timestamp, namespace, None, Bytes::new());
+        let mut op = Op::from_document(Origin::Replay, timestamp, namespace, None, Bytes::new());
         let mut id = "what was there".to_owned();
         for place in [OpPlace::Index(7), OpPlace::Token("82ab".into()), OpPlace::Document] {
             op.place = place;

@@ -1,18 +1,18 @@
-//! The database of the cluster that is the host's own: checkpoints, dead letters, states, the progress of snapshots and leases
-//! are kept there, and no plugin gets what happens in it.
+//! The database of the cluster in which the host stores its own data: checkpoints, dead letters, plugin state, the
+//! progress of snapshots, and leases. No plugin receives the changes in it.
 //!
-//! One process is one host, so this is said once for the process, before anything uses it.
+//! One process is one host, so the database is chosen once per process, before anything uses it.
 
 use std::str::FromStr;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-/// The host's own database, where no other is chosen.
+/// The host's own database by default.
 pub const DEFAULT: &str = "gtm";
 
-/// The longest name that a server takes.
-const LONGEST: usize = 63;
+/// The maximum length of a database name that a server accepts, in bytes.
+const MAX_NAME_LENGTH: usize = 63;
 
 static CHOSEN: OnceLock<OwnDatabase> = OnceLock::new();
 
@@ -21,48 +21,50 @@ pub fn own_database() -> &'static str {
     CHOSEN.get().map_or(DEFAULT, |chosen| &chosen.0)
 }
 
-/// The name of a database that can be the host's own.
+/// A valid name for the host's own database.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct OwnDatabase(String);
 
-/// Why a name cannot be that of the host's own database.
+/// The reason why a database cannot be the host's own.
 #[derive(Debug, thiserror::Error)]
-pub enum NoOwnDatabase {
-    /// The server's own.
+pub enum OwnDatabaseError {
+    /// The server uses this database itself.
     #[error("{0} is a database of the server's own. help: choose another name, such as {DEFAULT}")]
     OfServer(String),
-    /// No server takes it.
-    #[error("\"{0}\" is not a valid name of a database. help: use 1 to {LONGEST} letters, digits, - and _")]
+    /// No server accepts the name.
+    #[error(
+        "\"{0}\" is not a valid name of a database. help: use 1 to {MAX_NAME_LENGTH} letters, digits, - and _"
+    )]
     Invalid(String),
-    /// It was chosen before, and may be in use.
+    /// Another database was chosen before, and may be in use.
     #[error("the host's own database was chosen before: it is {0}")]
     Chosen(&'static str),
 }
 
 impl OwnDatabase {
-    /// Makes it the host's own database, for the rest of the process.
+    /// Makes this the host's own database, until the process ends.
     ///
     /// # Errors
     /// Another one was chosen before.
-    pub fn choose(&self) -> Result<(), NoOwnDatabase> {
+    pub fn choose(&self) -> Result<(), OwnDatabaseError> {
         if CHOSEN.get_or_init(|| self.clone()) == self {
             Ok(())
         } else {
-            Err(NoOwnDatabase::Chosen(own_database()))
+            Err(OwnDatabaseError::Chosen(own_database()))
         }
     }
 }
 
 impl FromStr for OwnDatabase {
-    type Err = NoOwnDatabase;
+    type Err = OwnDatabaseError;
 
-    fn from_str(name: &str) -> Result<Self, NoOwnDatabase> {
+    fn from_str(name: &str) -> Result<Self, OwnDatabaseError> {
         let is_plain = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_');
         if matches!(name, "admin" | "config" | "local") {
-            Err(NoOwnDatabase::OfServer(name.to_owned()))
-        } else if name.is_empty() || name.len() > LONGEST || !name.chars().all(is_plain) {
-            Err(NoOwnDatabase::Invalid(name.to_owned()))
+            Err(OwnDatabaseError::OfServer(name.to_owned()))
+        } else if name.is_empty() || name.len() > MAX_NAME_LENGTH || !name.chars().all(is_plain) {
+            Err(OwnDatabaseError::Invalid(name.to_owned()))
         } else {
             Ok(Self(name.to_owned()))
         }
@@ -70,9 +72,9 @@ impl FromStr for OwnDatabase {
 }
 
 impl TryFrom<String> for OwnDatabase {
-    type Error = NoOwnDatabase;
+    type Error = OwnDatabaseError;
 
-    fn try_from(name: String) -> Result<Self, NoOwnDatabase> {
+    fn try_from(name: String) -> Result<Self, OwnDatabaseError> {
         name.parse()
     }
 }

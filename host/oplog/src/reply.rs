@@ -1,46 +1,46 @@
-//! One reply of the server, from which documents are cut without copying them. Pure.
+//! One reply of the server, from which documents are sliced without copying them.
 
 use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use bytes::Bytes;
 
-use crate::fields::{Broken, Fields};
+use crate::fields::{BrokenField, Fields};
 
-/// A document of which not even what it is can be read.
+/// The reason why a document cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// Not BSON.
+    /// The document is not valid BSON.
     #[error("{0}")]
     Bson(#[from] bson::error::Error),
-    /// Not BSON from some field on.
+    /// The document is not valid BSON from some field on.
     #[error(transparent)]
-    Broken(#[from] Broken),
-    /// A field without which nothing can be said is not there, or of another type.
+    Broken(#[from] BrokenField),
+    /// A required field does not exist, or has another type.
     #[error("it has no {0}")]
     Missing(&'static str),
 }
 
-/// The reply to a `find` or `getMore`, from which documents are cut without copying them.
+/// The reply to a `find`, `aggregate` or `getMore`, from which documents are sliced without copying them.
 #[derive(Clone, Debug)]
 pub struct Reply(Bytes);
 
 impl Reply {
-    /// Takes the bytes of a whole reply.
+    /// Creates a reply from its bytes.
     pub fn new(reply: Bytes) -> Self {
         Self(reply)
     }
 
-    /// All of it.
+    /// Returns the whole reply as a document.
     ///
     /// # Errors
-    /// It is not BSON.
+    /// The bytes are not valid BSON.
     pub fn as_document(&self) -> Result<&RawDocument, Malformed> {
         Ok(RawDocument::from_bytes(&self.0)?)
     }
 
-    /// The documents in it.
+    /// Returns the documents in the reply.
     ///
     /// # Errors
-    /// It is not the reply of a cursor.
+    /// The bytes are not the reply of a cursor.
     pub fn documents(&self) -> Result<&RawArray, Malformed> {
         let cursor = self
             .as_document()?
@@ -53,29 +53,29 @@ impl Reply {
             .ok_or(Malformed::Missing("cursor.nextBatch"))
     }
 
-    /// The documents in it, of which nothing but their lengths is looked at.
+    /// Iterates over the documents in the reply. It looks at nothing but their lengths.
     ///
     /// # Errors
-    /// It is not the reply of a cursor.
+    /// The bytes are not the reply of a cursor.
     pub fn entries(&self) -> Result<impl Iterator<Item = Result<&RawDocument, Malformed>>, Malformed> {
         // An array is a document whose names are numbers.
         let array = RawDocument::from_bytes(self.documents()?.as_bytes())?;
-        Ok(Fields::of(array).map(|field| field?.document().ok_or(NO_DOCUMENT)))
+        Ok(Fields::new(array).map(|field| field?.document().ok_or(NO_DOCUMENT)))
     }
 
-    /// Its bytes.
+    /// Returns the size of the reply in bytes.
     pub fn size(&self) -> usize {
         self.0.len()
     }
 
-    /// A document of this reply, which it keeps alive.
+    /// Returns a document of this reply as a slice, which keeps the reply alive.
     pub fn cut(&self, document: &RawDocument) -> Bytes {
         let (start, whole) = (document.as_bytes().as_ptr().addr(), self.0.as_ptr().addr());
         match start.checked_sub(whole) {
             Some(offset) if offset + document.as_bytes().len() <= self.0.len() => {
                 self.0.slice(offset..offset + document.as_bytes().len())
             }
-            // Not a part of this reply, so that keeping it alive would not keep the document.
+            // The document is not part of this reply, so keeping the reply alive would not keep the document.
             _ => Bytes::copy_from_slice(document.as_bytes()),
         }
     }
@@ -83,12 +83,15 @@ impl Reply {
 
 const NO_DOCUMENT: Malformed = Malformed::Missing("fields: it is no document");
 
-/// The document that a value of an array is.
+/// Returns the document that an element of an array is.
+///
+/// # Errors
+/// The element is not a document.
 pub fn document(value: RawBsonRef<'_>) -> Result<&RawDocument, Malformed> {
     value.as_document().ok_or(NO_DOCUMENT)
 }
 
-/// `{_id}` of a document.
+/// Returns the `{_id}` of a document. None: it has no `_id`.
 pub fn id_of(document: &RawDocument) -> Option<RawDocumentBuf> {
     let id = document.get("_id").ok()??;
     let mut key = RawDocumentBuf::new();

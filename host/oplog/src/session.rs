@@ -1,19 +1,20 @@
-//! Sessions, and the transactions in them.
+//! The ids of transactions, made from their sessions.
 
 use std::sync::Arc;
 
 use bson::RawDocument;
 
 use super::value::integer;
-use crate::hexadecimal::hexadecimal;
 
-/// A session (`lsid`) and its transaction (`txnNumber`), in words: the same whatever the source.
-/// Transactions that the server makes for itself, within one of a client's, have the client's session and
-/// something more in it (`txnUUID`, `txnNumber`).
+/// Returns the id of a session's (`lsid`) transaction (`txnNumber`), which is the same for every source. None: the
+/// session has no id.
+///
+/// A transaction that the server starts itself, within one of a client's, has the client's session with further fields
+/// (`txnUUID`, `txnNumber`).
 pub(super) fn transaction_id(session: &RawDocument, number: i64) -> Option<Arc<str>> {
-    let mut id = hexadecimal(session.get_binary("id").ok()?.bytes);
+    let mut id = hex::encode(session.get_binary("id").ok()?.bytes);
     if let Ok(inner) = session.get_binary("txnUUID") {
-        id = format!("{id}.{}", hexadecimal(inner.bytes));
+        id = format!("{id}.{}", hex::encode(inner.bytes));
     }
     if let Some(inner) = session.get("txnNumber").ok().flatten().and_then(integer) {
         id = format!("{id}.{inner}");

@@ -1,61 +1,61 @@
-//! Why what was read gives no op, or not all of it.
+//! The reasons why an entry or event produces no op, or an incomplete one.
 
 use std::collections::BTreeMap;
 
-/// How much was skipped, by reason.
+/// The number of skipped entries and events, by reason.
 pub type Skipped = BTreeMap<Skip, u64>;
 
-/// The names of each reason, and how much was skipped for it.
+/// Returns the singular and plural name of each reason, with its number.
 pub fn skipped_by_name(skipped: &Skipped) -> impl Iterator<Item = ((&'static str, &'static str), u64)> {
     skipped.iter().map(|(skip, count)| (skip.names(), *count))
 }
 
-/// Counts one more. Gives back how many there are now.
+/// Counts one more, and returns the new number.
 pub(super) fn count(skipped: &mut Skipped, skip: Skip) -> u64 {
     let count = skipped.entry(skip).or_default();
     *count += 1;
     *count
 }
 
-/// Why an entry of the oplog, or an event of a change stream, gives no op.
+/// The reason why an oplog entry or a change event produces no op, or an incomplete one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Skip {
-    /// The server notes the time, an image of a document, or the end of a transaction.
+    /// The server recorded the time, an image of a document, or the end of a transaction.
     Noop,
     /// A copy made by the balancer.
     Migration,
-    /// The start or the end in vain of an index build.
+    /// The start or the failed end of an index build.
     IndexBuild,
-    /// A transaction is delivered without its first operations, which the oplog has no more.
+    /// A transaction is delivered without its first operations, which the oplog does not have anymore.
     LostPiece,
-    /// A fragment of a change event whose other fragments were not seen.
+    /// A fragment of a change event whose other fragments did not arrive.
     Fragment,
-    /// A change event that is larger than what is put together of fragments.
+    /// A change event that is larger than the limit for joined fragments.
     TooLarge,
-    /// Not skipped, but out of order: its timestamp is before that of the entry before it.
+    /// Not skipped, but out of order: its timestamp is before that of the previous entry.
     Backwards,
-    /// Not skipped, but delivered without its description: an update whose delta cannot be read.
+    /// Not skipped, but delivered without a description: an update whose delta cannot be read.
     BadDelta,
-    /// Not skipped, but delivered as it is: one of its documents cannot be decoded.
+    /// Not skipped, but delivered unchanged: one of its documents cannot be decoded.
     BrokenDocument,
-    /// Of a kind that this host does not know.
+    /// An entry of an unknown kind.
     UnknownKind,
-    /// It lacks what its kind must have.
+    /// An entry or event without a field that its kind requires.
     Malformed,
 }
 
 impl Skip {
-    /// Whether it means that the bytes that were read are damaged, and not only that they are nothing for plugins.
+    /// Returns whether the reason means that the bytes are damaged, instead of merely irrelevant for plugins.
     pub fn is_damage(self) -> bool {
         matches!(self, Self::BrokenDocument | Self::Malformed)
     }
 
-    /// Its name in logs and counts.
+    /// Returns the name in logs and counts.
     pub fn name(self) -> &'static str {
         self.names().1
     }
 
-    /// What one is called, and what several are.
+    /// Returns the singular and the plural name.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Noop => ("no-op", "no-ops"),

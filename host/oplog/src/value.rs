@@ -1,4 +1,4 @@
-//! Values of BSON documents as what they should be; of another type, they are not there.
+//! Converts BSON values to the type that they should have. A value of another type counts as missing.
 
 use bson::{RawBsonRef, RawDocument};
 
@@ -16,7 +16,7 @@ pub(super) fn subdocument(value: RawBsonRef<'_>) -> Option<&RawDocument> {
     }
 }
 
-/// Servers and tools differ in the width of their numbers.
+/// Returns a whole number of any numeric type but decimal. Servers and tools differ in the width of their numbers.
 pub fn integer(value: RawBsonRef<'_>) -> Option<i64> {
     match value {
         RawBsonRef::Int32(number) => Some(number.into()),
@@ -27,7 +27,7 @@ pub fn integer(value: RawBsonRef<'_>) -> Option<i64> {
     }
 }
 
-/// Milliseconds since 1970-01-01 UTC.
+/// Returns a date in milliseconds since 1970-01-01 UTC. None: the value is not a date, or is before 1970.
 pub fn milliseconds(value: RawBsonRef<'_>) -> Option<u64> {
     u64::try_from(value.as_datetime()?.timestamp_millis()).ok()
 }

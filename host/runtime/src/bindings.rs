@@ -72,7 +72,7 @@ pub(super) use filter_batch::{BatchFilter, BatchFilterPre};
 pub use generated::gtm::plugin::types::{Failure, OperationType};
 pub(super) use generated::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state, types};
 pub(super) use generated::{Hosted, HostedPre};
-use gtm_oplog::op;
+use gtm_oplog as op;
 
 /// The contract's `subscription`. By hand, as the macro takes every export of a world for required,
 /// and `subscriptions` is optional.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use gtm_oplog::hexadecimal::hexadecimal;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -25,7 +24,7 @@ pub struct NoDigest;
 impl ComponentDigest {
     /// Returns the digest of these bytes.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(hexadecimal(&Sha256::digest(bytes)))
+        Self(hex::encode(Sha256::digest(bytes)))
     }
 
     /// As hexadecimal digits in lower case.

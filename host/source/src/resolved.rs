@@ -82,7 +82,7 @@ async fn may_read(client: &Client, deployment: &Deployment, oplog: &Namespace) -
         Err(error) if command_code(&error) == Some(UNAUTHORIZED) => {
             Err(ConnectError::NoCredential { hosts: deployment.hosts.clone() })
         }
-        Err(error) => Err(deployment.failed(&error)),
+        Err(error) => Err(deployment.explain(&error)),
     }
 }
 

@@ -78,7 +78,7 @@ fn stem(pipeline: &str) -> String {
         return pipeline.to_owned();
     }
     let plain: String = pipeline.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
-    let digest = gtm_oplog::hexadecimal::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(pipeline));
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(pipeline));
     format!("{plain}-{}", digest.get(..16).unwrap_or_default())
 }
 

@@ -202,7 +202,7 @@ fn ready(control: &HostControl, grace: Duration) -> Response {
     let standing = control.standing();
     let works = matches!(standing, HostActivity::Active | HostActivity::Standby);
     let source = control.source();
-    if let Some(away) = source.away().filter(|away| works && *away > grace) {
+    if let Some(away) = source.unavailable_for().filter(|away| works && *away > grace) {
         // Anybody may ask, so the error, which names servers, is in the status only.
         let state = source.status().state.name();
         let says = format!("{}: {state} for {} s\n", standing.name(), away.as_secs());

@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use gtm_oplog::hexadecimal::hexadecimal;
 use gtm_store::own_files::read_secret;
 
 use super::{TcpAddress, place};
@@ -46,7 +45,7 @@ impl TokenFile {
     pub(super) fn make(address: SocketAddr) -> io::Result<Self> {
         let mut random = [0; RANDOM];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
-        let token = hexadecimal(&random);
+        let token = hex::encode(random);
         let mut failed = None;
         for directory in place::directories() {
             let path = directory.join(name(address));

@@ -9,7 +9,7 @@ use gtm_delivery::{EmittedOps, Summary};
 use gtm_oplog::Skipped;
 use gtm_oplog::skip::skipped_by_name;
 use gtm_source::{FileContents, FileSourceReport};
-use gtm_text::Names;
+use gtm_text::SingularPlural;
 use gtm_text::sanitize::{counted, line, listed};
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,7 @@ impl ReadSummary {
         self.report.iter().flat_map(|report| &report.files).any(|file| file.documents > 0)
     }
 
-    fn passed_over(&self) -> Vec<(Names, u64)> {
+    fn passed_over(&self) -> Vec<(SingularPlural, u64)> {
         let server = skipped_by_name(&self.skipped);
         let files = self.report.iter().flat_map(|report| report.totals.named());
         server.chain(files).collect()

@@ -7,7 +7,7 @@ use bson::raw::cstr;
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures_util::TryStreamExt;
-use gtm_mongo::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable, sentence};
 use gtm_mongo::wire::timed;
 use gtm_oplog::own_database::own_database;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
@@ -426,7 +426,7 @@ fn error(error: Error) -> StoreError {
     let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
     match code(&error) {
         Some(UNAUTHORIZED) => StoreError::Unauthorized { reason },
-        _ if unsure || may_pass(&error) || error.contains_label("RetryableWriteError") => {
+        _ if unsure || is_retryable(&error) || error.contains_label("RetryableWriteError") => {
             StoreError::Unreachable { reason }
         }
         _ => StoreError::Refused { reason },

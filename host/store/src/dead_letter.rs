@@ -1,6 +1,5 @@
 //! Ops that a plugin did not handle, kept for later.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use gtm_oplog::{Op, OperationType, Pattern, PatternError};
@@ -128,13 +127,10 @@ impl DeadLetter {
     /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
     /// the changes: the timestamp in hexadecimal, then a digest.
     pub fn id_of(pipeline: &str, plugin: &str, op: &Op) -> String {
-        let mut id = format!("{:08x}{:08x}-", op.timestamp.time, op.timestamp.increment);
         // By length, as names have any signs in them.
         let said = format!("{} {pipeline}{} {plugin}{}", pipeline.len(), plugin.len(), op.id());
-        Sha256::digest(said).iter().take(8).for_each(|byte| {
-            let _ = write!(id, "{byte:02x}");
-        });
-        id
+        let digest = hex::encode(Sha256::digest(said).get(..8).unwrap_or_default());
+        format!("{:08x}{:08x}-{digest}", op.timestamp.time, op.timestamp.increment)
     }
 }
 

@@ -25,7 +25,7 @@ fn read(reply: &Reply) -> (Vec<Op>, Skipped) {
     let document = document.as_document().unwrap();
     match OplogEntry::parse(document) {
         Ok(entry) => reader.read(reply, document, &entry, &mut ops).unwrap(),
-        Err(malformed) => reader.malformed(&malformed),
+        Err(malformed) => reader.report_malformed(&malformed),
     }
     (ops, reader.into_skipped())
 }
@@ -100,7 +100,7 @@ fn whatever_is_printed_is_read_again() {
             let Ok(entry) = OplogEntry::parse(document) else { continue };
             let mut ops: Vec<Op> = Vec::new();
             OplogDecoder::new(Selection::everything())
-                .of_file()
+                .for_file()
                 .read(&reply, document, &entry, &mut ops)
                 .unwrap();
             for op in ops {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
-use gtm_oplog::{Missing, Op, OplogDecoder, OplogEntry, Reply, Selection, Skipped};
+use gtm_oplog::{MissingEntry, Op, OplogDecoder, OplogEntry, Reply, Selection, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;
@@ -22,7 +22,7 @@ fn read(mut reader: OplogDecoder, entries: &[Document], history: &[Document]) ->
         let document = value.unwrap().as_document().unwrap();
         let entry = OplogEntry::parse(document).unwrap();
         while let Err(missing) = reader.read(&reply, document, &entry, &mut ops) {
-            let Missing(timestamp) = missing;
+            let MissingEntry(timestamp) = missing;
             let at = |entry: &&Document| entry.get_timestamp("ts").unwrap() == timestamp.into();
             let earlier = history.iter().chain(entries).find(at);
             let earlier =
@@ -37,7 +37,7 @@ fn read(mut reader: OplogDecoder, entries: &[Document], history: &[Document]) ->
 fn all_cases(bytes: usize) {
     check_cases("oplog", 18, |case| {
         let [entries, history] = ["entries.jsonl", "history.jsonl"].map(|file| documents(&case.join(file)));
-        read(OplogDecoder::new(Selection::everything()).holding(bytes), &entries, &history)
+        read(OplogDecoder::new(Selection::everything()).with_max_held_bytes(bytes), &entries, &history)
     });
 }
 
@@ -68,7 +68,7 @@ fn no_bytes_make_the_reader_panic_or_go_round_for_ever() {
         std::fs::read_dir(folder).unwrap().map(|case| documents(&case.unwrap().path().join("entries.jsonl")));
     let entries: Vec<_> =
         cases.flatten().map(|entry| RawDocumentBuf::try_from(entry).unwrap().into_bytes()).collect();
-    let mut reader = OplogDecoder::new(Selection::everything()).holding(4096);
+    let mut reader = OplogDecoder::new(Selection::everything()).with_max_held_bytes(4096);
     let (mut state, mut read) = (7, 0);
     for _ in 0..50_000 {
         let mut bytes = entries[random(&mut state) % entries.len()].clone();

@@ -1,11 +1,14 @@
 //! Text as people read it on a terminal and in a log, and as they write it in settings.
 //!
-//! [`sanitize`] makes a stranger's text safe to print, `progress` shows how far long work has come, and [`units`] parses sizes and
-//! times. This crate knows nothing of MongoDB or plugins.
+//! [`sanitize`] makes text from strangers safe to print, [`ProgressDisplay`] shows the progress of long work, and
+//! [`units`] parses sizes and times.
+//!
+//! This crate exists because every crate of the host prints and parses such text, the pure decoder excepted. It must
+//! not know MongoDB, plugins, settings or commands: whatever depends on those belongs in the crate that owns them.
 
 mod progress;
 pub mod sanitize;
 pub mod units;
 
 pub use progress::{LogWriter, ProgressDisplay};
-pub use sanitize::Names;
+pub use sanitize::SingularPlural;

@@ -1,4 +1,4 @@
-//! Shows how far long work is: a bar on a terminal, a line in the log now and then elsewhere.
+//! Shows the progress of long work: a bar on a terminal, or a log line at an interval elsewhere.
 
 use std::fmt;
 use std::io::{self, Stderr, Write};
@@ -9,46 +9,50 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::sanitize::line;
 
-/// Between two lines in the log.
-const PAUSE: Duration = Duration::from_secs(10);
-const BAR: &str = "{prefix}: [{bar:30}] {msg}";
+/// The interval between two log lines about the same work.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+const BAR_TEMPLATE: &str = "{prefix}: [{bar:30}] {msg}";
 
-/// All bars of the process, on standard error.
+/// The progress bars of the whole process, drawn on standard error.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// One piece of work, shown.
+/// The progress display of one piece of work.
 #[derive(Debug)]
 pub struct ProgressDisplay {
     what: String,
     bar: Option<ProgressBar>,
-    said: Instant,
+    logged: Instant,
 }
 
 impl ProgressDisplay {
-    /// `what` each line begins with: `snapshot`, say, and of what.
+    /// Creates a display whose lines begin with `what`, such as `snapshot of shop.orders`.
     pub fn new(what: impl Into<String>) -> Self {
         let what = line(&what.into()).into_owned();
         let bar = (!BARS.is_hidden()).then(|| {
             let bar = BARS.add(ProgressBar::new(0)).with_prefix(what.clone());
-            bar.with_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()))
+            bar.with_style(
+                ProgressStyle::with_template(BAR_TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            )
         });
-        Self { what, bar, said: Instant::now() }
+        Self { what, bar, logged: Instant::now() }
     }
 
-    /// Shows that so much of it is `done`, in some unit, and the rest in words; no more often than a reader can follow, so
-    /// that it can be called for every batch. Where it is not known how much there is, `all` is 0.
+    /// Shows that `done` of `all` units are complete, with further details in `words`. Pass 0 as `all` if the total is
+    /// unknown.
+    ///
+    /// It updates no more often than a reader can follow, so it can be called for every batch.
     pub fn show(&mut self, done: u64, all: u64, words: impl fmt::Display) {
         if let Some(bar) = &self.bar {
             bar.set_length(all.max(done));
             bar.set_position(if all == 0 { 0 } else { done });
             bar.set_message(line(&words.to_string()).into_owned());
-        } else if self.said.elapsed() >= PAUSE {
-            self.said = Instant::now();
+        } else if self.logged.elapsed() >= LOG_INTERVAL {
+            self.logged = Instant::now();
             tracing::info!("{}: {words}", self.what);
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -56,7 +60,7 @@ impl ProgressDisplay {
     }
 }
 
-/// Standard error for the log (`with_writer(LogWriter::default)`): a line goes above the bars, not into them.
+/// Writes the log to standard error, above the bars instead of into them. Pass it as `with_writer(LogWriter::default)`.
 #[derive(Debug)]
 pub struct LogWriter(Stderr);
 

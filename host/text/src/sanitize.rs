@@ -1,13 +1,14 @@
-//! Text as people may see it on a terminal and in a text log.
+//! Makes text safe to print on a terminal and in a text log.
 //!
-//! Names, errors and documents are often a stranger's words. Escape sequences in them would steer the terminal, and characters
-//! that end a line or turn its direction would forge what the host says. JSON needs none of this and stays exact.
+//! Names, errors and documents often contain text from strangers. Escape sequences in it could control the terminal,
+//! and characters that end a line or change its direction could forge the host's messages. JSON output needs none of
+//! this and stays exact.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character does something else than to stand in its line: control characters, separators of lines, marks and
-/// overrides of direction, and characters that nobody sees.
+/// Returns whether a character does more than occupy its place in a line: control characters, line separators,
+/// direction marks and overrides, and invisible characters.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -26,22 +27,22 @@ fn is_unsafe(character: char) -> bool {
         )
 }
 
-/// Returns the text on one line, with what is not to be shown as it is escaped as JSON does: `\n`, `\u001b`.
+/// Returns the text on one line, with unsafe characters escaped as in JSON: `\n`, `\u001b`.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// Returns the text with what is not to be shown as it is escaped, but for the ends of its lines.
+/// Returns the text with unsafe characters escaped, except line breaks.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| character == '\n')
 }
 
-/// Returns the text on lines of which each but the first begins with so many spaces, so that none looks like one of the host's.
+/// Returns the text with every line but the first indented by `spaces`, so that no line looks like one of the host's.
 pub fn indented(text: &str, spaces: usize) -> String {
     lines(text).replace('\n', &format!("\n{:spaces$}", ""))
 }
 
-/// Returns how many of something there are: `1 dead letter`, `2 retries`. `one` is what one of them is called.
+/// Returns a count with its noun: `1 dead letter`, `2 retries`. `one` is the noun's singular.
 pub fn counted(count: u64, one: &str) -> String {
     let ends_with = |ends: &[&str]| ends.iter().any(|end| one.ends_with(end));
     match one.strip_suffix('y') {
@@ -52,16 +53,16 @@ pub fn counted(count: u64, one: &str) -> String {
     }
 }
 
-/// What one of something is called, and what several are, where that is more than a word.
-pub type Names = (&'static str, &'static str);
+/// The singular and the plural of a name that consists of several words.
+pub type SingularPlural = (&'static str, &'static str);
 
-/// Lists how many of each there are: `1 entry of a migration, 2 no-ops`.
-pub fn listed(counts: impl Iterator<Item = (Names, u64)>) -> String {
+/// Returns a list of counts with their names: `1 entry of a migration, 2 no-ops`.
+pub fn listed(counts: impl Iterator<Item = (SingularPlural, u64)>) -> String {
     let words = |((one, several), count)| format!("{count} {}", if count == 1 { one } else { several });
     counts.map(words).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a size in the largest unit in which it is a whole number: `64 KiB`, and `65537 B` for one byte more.
+/// Returns a size in bytes, written in the largest unit that divides it: `64 KiB`, but `65537 B` for one byte more.
 pub fn size(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
@@ -69,12 +70,12 @@ pub fn size(bytes: u64) -> String {
     format!("{} {unit}", bytes >> shift)
 }
 
-/// The same of a size in memory.
+/// Returns a size in memory, in bytes, written as [`size`] writes it.
 pub fn size_in_memory(bytes: usize) -> String {
     size(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
-/// Returns the text as a shell takes it for one word.
+/// Returns the text quoted so that a shell reads it as one word.
 pub fn quoted(text: &str) -> Cow<'_, str> {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,+@%".contains(character);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -97,7 +98,7 @@ fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
             '\t' => safe.push_str("\\t"),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    // A string takes all that is written.
+                    // Writing to a string cannot fail.
                     let _ = write!(safe, "\\u{unit:04x}");
                 }
             }
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 
-    /// Random texts, of which each third character is a dangerous one.
+    /// Uses random texts in which every third character is an unsafe one.
     #[test]
     fn no_text_gets_through_that_does_something() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -190,7 +191,7 @@ mod tests {
                 several.lines().count(),
                 text.split('\n').count() - usize::from(text.ends_with('\n') || text.is_empty())
             );
-            // In a JSON string it is the same text still.
+            // A JSON string keeps its value.
             let json = serde_json::to_string(&text).unwrap();
             assert_eq!(serde_json::from_str::<String>(&lines(&json)).unwrap(), text);
         }

@@ -1,11 +1,14 @@
-//! Values as they are written in a settings file, and what is said of one that is not clear.
+//! Parses counts, sizes and times from settings, and explains values that are ambiguous.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
-/// A count of which there is at least one.
+/// Deserializes an optional count of at least 1.
+///
+/// # Errors
+/// The value is 0 or not a number.
 pub fn at_least_one<'de, D, N>(number: D) -> Result<Option<N>, D::Error>
 where
     D: Deserializer<'de>,
@@ -14,7 +17,10 @@ where
     positive(number).map(Some)
 }
 
-/// The same, where there is a default.
+/// Deserializes a count of at least 1 for a key that has a default.
+///
+/// # Errors
+/// The value is 0 or not a number.
 pub fn positive<'de, D, N>(number: D) -> Result<N, D::Error>
 where
     D: Deserializer<'de>,
@@ -43,12 +49,18 @@ impl Written {
     }
 }
 
-/// A size above zero, with its unit. A number alone would be bytes, which nobody means.
+/// Deserializes a size above zero with its unit. A number alone is refused: it would mean bytes, which nobody intends.
+///
+/// # Errors
+/// The value is not a size, has no unit, or is zero.
 pub fn size<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
     Written::deserialize(text)?.size().and_then(not_zero_bytes).map_err(de::Error::custom)
 }
 
-/// The same, where 0 stands for any size.
+/// Deserializes a size with its unit, or 0, which means any size.
+///
+/// # Errors
+/// The value is not a size, or has no unit and is not 0.
 pub fn size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::Error> {
     match Written::deserialize(text)? {
         Written::Number(0) => Ok(ByteSize::b(0)),
@@ -56,30 +68,42 @@ pub fn size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<ByteSize, D::E
     }
 }
 
-/// The same, where nothing need be said.
+/// Deserializes an optional size above zero with its unit. See [`size`].
+///
+/// # Errors
+/// The value is not a size, has no unit, or is zero.
 pub fn maybe_size<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
     size(text).map(Some)
 }
 
-/// The same, where 0 stands for any size.
+/// Deserializes an optional size with its unit, or 0, which means any size. See [`size_or_zero`].
+///
+/// # Errors
+/// The value is not a size, or has no unit and is not 0.
 pub fn maybe_size_or_zero<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ByteSize>, D::Error> {
     size_or_zero(text).map(Some)
 }
 
-/// A time above zero, with its unit.
+/// Deserializes a time above zero with its unit.
+///
+/// # Errors
+/// The value is not a time, has no unit, or is zero.
 pub fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
     humantime_serde::deserialize(text).and_then(|time| not_zero_time(time).map_err(de::Error::custom))
 }
 
-/// The same, where nothing need be said.
+/// Deserializes an optional time above zero with its unit.
+///
+/// # Errors
+/// The value is not a time, has no unit, or is zero.
 pub fn maybe_time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Duration>, D::Error> {
     time(text).map(Some)
 }
 
-/// A size above zero, with its unit, as in `256MiB`.
+/// Parses a size above zero with its unit, such as `256MiB`.
 ///
 /// # Errors
-/// It is not a size, has no unit, or is zero.
+/// The text is not a size, has no unit, or is zero.
 pub fn parse_size(text: &str) -> Result<ByteSize, String> {
     any_size(text).and_then(not_zero_bytes)
 }
@@ -92,19 +116,20 @@ fn any_size(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| format!("\"{text}\" is not a size: write a number and a unit, like \"256 MiB\""))
 }
 
-/// A time with its unit, as in `30s`.
+/// Parses a time with its unit, such as `30s`. Zero is allowed.
 ///
 /// # Errors
-/// It is not a time, or has no unit.
+/// The text is not a time, or has no unit.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| format!("\"{text}\" is not a time: write a number and a unit, like 30s, 500ms or 2m"))
 }
 
-/// A time above zero, with its unit: for what would never happen, or always fail, within no time at all.
+/// Parses a time above zero with its unit, for settings that would never take effect, or always fail, with no time at
+/// all.
 ///
 /// # Errors
-/// It is not a time, has no unit, or is zero.
+/// The text is not a time, has no unit, or is zero.
 pub fn parse_time_above_zero(text: &str) -> Result<Duration, String> {
     parse_time(text).and_then(not_zero_time)
 }

@@ -118,6 +118,6 @@ fn index(settings: &Settings, collection: &Collection) -> String {
     if plain == name && !name.is_empty() {
         return name;
     }
-    let digest: String = Sha256::digest(name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(name).get(..4).unwrap_or_default());
     format!("{plain}-{digest}").trim_start_matches('-').to_owned()
 }

@@ -1,4 +1,4 @@
-//! What an entry changed: its namespace, document key and document, still slices of the entry. Pure.
+//! Finds what an entry changed: its namespace, document key and document, all still slices of the entry.
 
 use bson::RawDocument;
 
@@ -9,7 +9,12 @@ use crate::skip::Skip;
 use crate::value::string;
 
 impl<'a> OplogEntry<'a> {
-    /// What the entry changed, or why it is no change. Of an `applyOps` its parts are to be asked.
+    /// Returns the change of this entry.
+    ///
+    /// For an `applyOps`, ask its parts instead.
+    ///
+    /// # Errors
+    /// The reason why the entry is not a change.
     pub fn change(&self) -> Result<EntryChange<'a>, Skip> {
         if self.from_migrate {
             return Err(Skip::Migration);
@@ -70,7 +75,7 @@ impl<'a> OplogEntry<'a> {
             "dropIndexes" | "deleteIndexes" => OperationType::DropIndexes,
             "collMod" => OperationType::Modify,
             "startIndexBuild" | "abortIndexBuild" => return Err(Skip::IndexBuild),
-            // Part of a transaction, which these alone are not.
+            // These belong to a transaction and are nothing by themselves.
             "applyOps" | "commitTransaction" | "abortTransaction" => return Err(Skip::Malformed),
             _ => OperationType::Other,
         };
@@ -80,24 +85,24 @@ impl<'a> OplogEntry<'a> {
     }
 }
 
-/// A change as an entry tells it, still slices of the entry.
+/// The change that an entry describes, as slices of the entry.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryChange<'a> {
-    /// What was done.
+    /// The operation.
     pub operation: OperationType,
-    /// In which database.
+    /// The database.
     pub database: &'a str,
-    /// To which collection; empty where it is the whole database.
+    /// The collection. Empty if the change affects the whole database.
     pub collection: &'a str,
-    /// To which document.
+    /// The key of the changed document.
     pub key: Option<KeyLocation<'a>>,
     /// The document after an insert or a replacement.
     pub document: Option<&'a RawDocument>,
-    /// What is no change to a document.
+    /// The command, if the change is not to a document.
     pub command: Option<&'a RawDocument>,
 }
 
-/// Where the document key stands.
+/// The location of the document key in an entry.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyLocation<'a> {
     /// This document is the key.
@@ -106,13 +111,15 @@ pub enum KeyLocation<'a> {
     IdOf(&'a RawDocument),
 }
 
-/// Whether the `o` of an update says what changed (`{$v: 2, diff}` from 5.0 on, `{$v: 1, $set, $unset}`
-/// before, `$v` missing in the oldest) and is not the new document. The rule is the server's: a new document has an
-/// `_id` at its top level, a delta has none. A document keeps its client's order of fields, so the `_id` can stand
-/// after fields that are named like a delta's. A delta has two or three fields, so looking at all of them is cheap.
+/// Returns whether the `o` of an update describes a difference instead of the new document: `{$v: 2, diff}` since 5.0,
+/// `{$v: 1, $set, $unset}` before, without `$v` in the oldest servers.
+///
+/// The rule is the server's: a new document has an `_id` at its top level, a difference has none. A document keeps its
+/// client's order of fields, so the `_id` can follow fields with the names of a difference. A difference has two or
+/// three fields, so looking at all of them is cheap.
 fn is_delta(object: &RawDocument) -> bool {
     let mut marked = false;
-    for field in Fields::of(object).map_while(Result::ok) {
+    for field in Fields::new(object).map_while(Result::ok) {
         match field.name {
             b"_id" => return false,
             b"$v" | b"diff" | b"$set" | b"$unset" => marked = true,
@@ -122,8 +129,9 @@ fn is_delta(object: &RawDocument) -> bool {
     marked
 }
 
-/// The namespace that a command names by its first value. Most give the collection alone, in the database that they
-/// run in; `renameCollection`, `importCollection`, `dbCheck` and others of the server's own give the database before it.
+/// Returns the database and collection that a command names by its first value. Most commands name the collection
+/// alone, in the database that they run in. `renameCollection`, `importCollection`, `dbCheck` and other commands of the
+/// server name the database, too.
 fn subject<'a>(
     operation: OperationType,
     command: &str,
@@ -133,7 +141,7 @@ fn subject<'a>(
     let in_full = match operation {
         OperationType::DropDatabase => return (database, ""),
         OperationType::Rename => true,
-        // Of an unknown command, the database that it runs in says it. `admin` has no collections of users.
+        // For an unknown command, the database that it runs in decides. `admin` has no collections of users.
         OperationType::Other if !matches!(command, "convertToCapped" | "emptycapped") => {
             let before = named.split_once('.').map(|(before, _)| before);
             before.is_some_and(|before| before == database || database == "admin")

@@ -1,4 +1,4 @@
-//! Makes ops of entries: one, none, or the many of a transaction. Pure: bytes in, ops out.
+//! Decodes entries into ops: one, none, or the many of a transaction.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::change::{EntryChange, KeyLocation};
 use super::delta::update_description;
-use super::transaction::{Committed, Missing, TransactionRole, Transactions, announced};
+use super::transaction::{Committed, MissingEntry, TransactionRole, Transactions, announced};
 use crate::entry::OplogEntry;
 use crate::op::{Op, OpPlace, OperationType, Origin, Timestamp, Transaction};
 use crate::reply::{Malformed, Reply, document, id_of};
@@ -15,14 +15,14 @@ use crate::selection::Selection;
 use crate::session;
 use crate::skip::{Skip, Skipped, count};
 
-/// Bytes that are held of transactions whose end is not known. (One that is committed is in memory whole
-/// until its ops are given out.)
-const HELD: usize = 64 << 20;
+/// The maximum size of the held pieces of open transactions, in bytes. A committed transaction is in memory as a whole
+/// until its ops are returned.
+const MAX_HELD_BYTES: usize = 64 << 20;
 
-/// How deep an `applyOps` may stand in others. Servers before 4.0 nest, to a few levels.
-const DEPTH: usize = 32;
+/// The maximum nesting of one `applyOps` in another. Servers before 4.0 nest them a few levels deep.
+const MAX_NESTING: usize = 32;
 
-/// Makes ops of the entries of one oplog, in their order.
+/// Decodes the entries of one oplog into ops, in their order.
 #[derive(Debug)]
 pub struct OplogDecoder {
     selection: Selection,
@@ -33,50 +33,51 @@ pub struct OplogDecoder {
 }
 
 impl OplogDecoder {
-    /// Makes ops of what `selection` wants.
+    /// Creates a decoder that returns the ops that `selection` wants.
     pub fn new(selection: Selection) -> Self {
         Self {
             selection,
             origin: Origin::Oplog,
             skipped: Skipped::new(),
             unwanted: 0,
-            transactions: Transactions::new(HELD),
+            transactions: Transactions::new(MAX_HELD_BYTES),
         }
     }
 
-    /// The same, holding no more than `bytes` of open transactions.
+    /// Limits the held pieces of open transactions to `bytes`. Pieces beyond that are read again through
+    /// [`MissingEntry`].
     #[must_use]
-    pub fn holding(mut self, bytes: usize) -> Self {
+    pub fn with_max_held_bytes(mut self, bytes: usize) -> Self {
         self.transactions = Transactions::new(bytes);
         self
     }
 
-    /// The same, of entries that stand in a file.
+    /// Marks the ops as read from a file.
     #[must_use]
-    pub fn of_file(mut self) -> Self {
+    pub fn for_file(mut self) -> Self {
         self.origin = Origin::Replay;
         self
     }
 
-    /// From now on, makes ops of what this selection wants.
+    /// Replaces the selection for the entries that follow.
     pub fn reselect(&mut self, selection: Selection) {
         self.selection = selection;
     }
 
-    /// Makes ops of `entry`, which is `document` in `reply`.
+    /// Appends the wanted ops of `entry` to `ops`. The entry is `document` in `reply`.
     ///
     /// # Errors
-    /// An earlier entry has to be read first: give it to [`supply`](Self::supply), then read this one
-    /// again. Nothing was added to `ops`.
+    /// An earlier entry is needed first: pass it to [`supply`](Self::supply), then read this entry again. Nothing was
+    /// added to `ops`.
     pub fn read(
         &mut self,
         reply: &Reply,
         document: &RawDocument,
         entry: &OplogEntry<'_>,
         ops: &mut impl Extend<Op>,
-    ) -> Result<(), Missing> {
+    ) -> Result<(), MissingEntry> {
         match TransactionRole::of(entry) {
-            None => self.read_alone(reply, entry, ops),
+            None => self.read_single(reply, entry, ops),
             Some(TransactionRole::Piece) => self.transactions.hold(entry, document),
             Some(TransactionRole::Abort) => self.transactions.abort(entry),
             Some(TransactionRole::Commit) => {
@@ -91,14 +92,13 @@ impl OplogDecoder {
         Ok(())
     }
 
-    /// Gives the entry that [`read`](Self::read) found missing, or none where there is no such entry
-    /// any more.
-    pub fn supply(&mut self, to: &OplogEntry<'_>, missing: Missing, entry: Option<Bytes>) {
+    /// Supplies the entry that [`read`](Self::read) asked for, or none if it does not exist anymore.
+    pub fn supply(&mut self, to: &OplogEntry<'_>, missing: MissingEntry, entry: Option<Bytes>) {
         self.transactions.supply(to, missing, entry);
     }
 
-    /// Counts and reports an entry that is older than one before it.
-    pub fn backwards(&mut self, before: Timestamp, timestamp: Timestamp) {
+    /// Counts an entry that is older than the one before it, and logs the first such entry.
+    pub fn report_out_of_order(&mut self, before: Timestamp, timestamp: Timestamp) {
         if count(&mut self.skipped, Skip::Backwards) == 1 {
             tracing::warn!(
                 "the oplog goes back in time: after the entry at {before} comes one at {timestamp}. It is delivered where it \
@@ -107,14 +107,14 @@ impl OplogDecoder {
         }
     }
 
-    /// Counts and reports an entry that is none.
-    pub fn malformed(&mut self, malformed: &Malformed) {
+    /// Counts and logs an entry that cannot be read.
+    pub fn report_malformed(&mut self, malformed: &Malformed) {
         tracing::error!("skipped an oplog entry that cannot be read: {malformed}");
         count(&mut self.skipped, Skip::Malformed);
     }
 
-    /// Takes note of an entry of which no op is wanted: it may be a piece of a transaction that is committed later.
-    pub fn pass_over(&mut self, document: &RawDocument, entry: &OplogEntry<'_>) {
+    /// Records an entry without wanted ops: it may be a piece of a transaction that is committed later.
+    pub fn skip_entry(&mut self, document: &RawDocument, entry: &OplogEntry<'_>) {
         match TransactionRole::of(entry) {
             None => {}
             Some(TransactionRole::Piece) => self.transactions.hold(entry, document),
@@ -122,40 +122,40 @@ impl OplogDecoder {
         }
     }
 
-    /// How many entries were skipped so far, by reason.
+    /// Returns how many entries were skipped so far, by reason.
     pub fn skipped(&self) -> &Skipped {
         &self.skipped
     }
 
-    /// How many ops the selection did not want so far.
+    /// Returns how many ops the selection did not want so far.
     pub fn unwanted(&self) -> u64 {
         self.unwanted
     }
 
-    /// How many transactions were aborted so far, or given up for another one of their session.
+    /// Returns how many transactions were aborted so far, or abandoned for another one of their session.
     pub fn aborted_transactions(&self) -> u64 {
         self.transactions.aborted()
     }
 
-    /// How many transactions have begun and not ended so far.
+    /// Returns how many transactions have begun and not ended so far.
     pub fn open_transactions(&self) -> u64 {
         self.transactions.open().try_into().unwrap_or(u64::MAX)
     }
 
-    /// How many entries were skipped, by reason.
+    /// Returns how many entries were skipped, by reason.
     pub fn into_skipped(self) -> Skipped {
         self.skipped
     }
 
-    fn read_alone(&mut self, reply: &Reply, entry: &OplogEntry<'_>, ops: &mut impl Extend<Op>) {
-        let mut within = Within::default();
+    fn read_single(&mut self, reply: &Reply, entry: &OplogEntry<'_>, ops: &mut impl Extend<Op>) {
+        let mut sequence = OpSequence::default();
         if let Some(parts) = apply_ops(entry) {
-            // In 4.0 a transaction was one entry, with nothing before it.
+            // In 4.0, a transaction was one entry without a predecessor.
             let alone = entry.previous.is_none() && !entry.vectored;
-            within.transaction = transaction_id(entry).filter(|_| alone);
-            self.read_parts(reply, parts, entry, &mut within, ops);
+            sequence.transaction = transaction_id(entry).filter(|_| alone);
+            self.read_parts(reply, parts, entry, &mut sequence, ops);
         } else {
-            self.read_change(reply, entry, &mut within, ops);
+            self.read_change(reply, entry, &mut sequence, ops);
         }
     }
 
@@ -166,26 +166,26 @@ impl OplogDecoder {
         entry: &OplogEntry<'_>,
         ops: &mut impl Extend<Op>,
     ) {
-        let mut within = Within { transaction: transaction_id(entry), index: 0 };
+        let mut sequence = OpSequence { transaction: transaction_id(entry), index: 0 };
         for piece in committed.pieces {
             let reply = Reply::new(piece.clone());
             let earlier =
                 RawDocument::from_bytes(&piece).map_err(Malformed::from).and_then(OplogEntry::parse);
-            // It counts where and when it is committed.
+            // A piece takes effect at the place and time of the commit.
             let earlier = earlier.map(|earlier| OplogEntry {
                 timestamp: entry.timestamp,
                 wall_time: entry.wall_time,
                 ..earlier
             });
             match earlier.as_ref().map(|earlier| (earlier, apply_ops(earlier))) {
-                Ok((earlier, Some(parts))) => self.read_parts(&reply, parts, earlier, &mut within, ops),
+                Ok((earlier, Some(parts))) => self.read_parts(&reply, parts, earlier, &mut sequence, ops),
                 _ => self.skip(entry, Skip::Malformed),
             }
         }
         if let (Some(reply), Some(parts)) = (last, apply_ops(entry)) {
-            self.read_parts(reply, parts, entry, &mut within, ops);
+            self.read_parts(reply, parts, entry, &mut sequence, ops);
         }
-        let announced = announced(entry).filter(|announced| *announced != u64::from(within.index));
+        let announced = announced(entry).filter(|announced| *announced != u64::from(sequence.index));
         if committed.gap {
             self.skip(entry, Skip::LostPiece);
         } else if let Some(announced) = announced {
@@ -194,18 +194,18 @@ impl OplogDecoder {
                 "the transaction committed at {} should have {announced} operations, but {} were found: these are \
                  delivered",
                 entry.timestamp,
-                within.index
+                sequence.index
             );
         }
     }
 
-    /// The ops of an `applyOps`, and of those that stand in it.
+    /// Reads the operations of an `applyOps`, including nested ones.
     fn read_parts(
         &mut self,
         reply: &Reply,
         parts: &RawArray,
         at: &OplogEntry<'_>,
-        within: &mut Within,
+        sequence: &mut OpSequence,
         ops: &mut impl Extend<Op>,
     ) {
         let mut open = vec![(*at, parts.into_iter())];
@@ -220,12 +220,12 @@ impl OplogDecoder {
             };
             match part {
                 Ok(part) => match apply_ops(&part) {
-                    Some(nested) if open.len() < DEPTH => open.push((part, nested.into_iter())),
-                    _ => self.read_change(reply, &part, within, ops),
+                    Some(nested) if open.len() < MAX_NESTING => open.push((part, nested.into_iter())),
+                    _ => self.read_change(reply, &part, sequence, ops),
                 },
                 Err(malformed) => {
-                    within.index += 1;
-                    self.malformed(&malformed);
+                    sequence.index += 1;
+                    self.report_malformed(&malformed);
                 }
             }
         }
@@ -235,14 +235,14 @@ impl OplogDecoder {
         &mut self,
         reply: &Reply,
         entry: &OplogEntry<'_>,
-        within: &mut Within,
+        sequence: &mut OpSequence,
         ops: &mut impl Extend<Op>,
     ) {
-        // Counted whether it is wanted or not, so that an op has the same id for everybody.
-        let index = within.index;
-        within.index += 1;
+        // The index counts unwanted ops too, so that an op has the same id for every reader.
+        let index = sequence.index;
+        sequence.index += 1;
         match entry.change() {
-            Ok(change) => ops.extend(self.op(reply, entry, &change, within, index)),
+            Ok(change) => ops.extend(self.op(reply, entry, &change, sequence, index)),
             Err(skip) => self.skip(entry, skip),
         }
     }
@@ -252,7 +252,7 @@ impl OplogDecoder {
         reply: &Reply,
         entry: &OplogEntry<'_>,
         change: &EntryChange<'_>,
-        within: &Within,
+        sequence: &OpSequence,
         index: u32,
     ) -> Option<Op> {
         let EntryChange { database, collection, operation, command, .. } = *change;
@@ -277,7 +277,7 @@ impl OplogDecoder {
             full_document_before_change: None,
             update_description: None,
             command: change.command.map(|command| reply.cut(command)),
-            transaction: within.transaction.clone().map(|id| Transaction { id, index }),
+            transaction: sequence.transaction.clone().map(|id| Transaction { id, index }),
         };
         if let (OperationType::Update, Some(object)) = (op.operation_type, entry.object) {
             match update_description(object) {
@@ -318,14 +318,14 @@ impl OplogDecoder {
     }
 }
 
-/// Where the next op stands.
+/// The sequence of ops in one entry or transaction.
 #[derive(Default)]
-struct Within {
+struct OpSequence {
     index: u32,
     transaction: Option<Arc<str>>,
 }
 
-/// The operations of an `applyOps`.
+/// Returns the operations of an `applyOps`. None: the entry is something else.
 fn apply_ops<'a>(entry: &OplogEntry<'a>) -> Option<&'a RawArray> {
     if entry.kind != "c" {
         return None;

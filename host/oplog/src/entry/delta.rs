@@ -1,35 +1,50 @@
-//! What an update changed, in the words of a change event. Pure.
+//! Converts the description of an update into that of a change event.
 //!
-//! The oplog says it in two ways: as a delta (`{$v: 2, diff}`, from 5.0 on), which nests as the document
-//! does, and as modifiers (`{$set, $unset}`, before) with dotted paths. Both become
-//! `{updatedFields, removedFields, truncatedArrays}` with dotted paths.
+//! The oplog describes an update in two ways: as a delta (`{$v: 2, diff}`, since 5.0), which nests like the document,
+//! and as modifiers (`{$set, $unset}`, before) with dotted paths. Both become `{updatedFields, removedFields,
+//! truncatedArrays}` with dotted paths.
 
 use bson::raw::{CString, RawElement};
 use bson::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf};
 
 use crate::value::integer;
 
-/// A delta that is not written as deltas are.
+/// The reason why a delta cannot be converted.
 #[derive(Debug, thiserror::Error)]
 pub enum BadDelta {
-    /// Not BSON.
+    /// The delta is not valid BSON.
     #[error("{0}")]
     Bson(#[from] bson::error::Error),
-    /// A part of it stands where none of its name can.
+    /// The delta contains a name that is not valid at its place.
     #[error("\"{0}\" is not known there")]
     Unknown(String),
-    /// Written out, it would be larger than any document: every path is repeated whole.
+    /// The description would be larger than any document, because it repeats every path in full.
     #[error("its description would be larger than 16 MB")]
     TooLarge,
 }
 
-/// As much as a document may have.
-const LARGEST: usize = 16 << 20;
+/// The maximum size of a description in bytes, which is that of a document.
+const MAX_DESCRIPTION_BYTES: usize = 16 << 20;
 
-/// The update description of the `o` of an update.
+/// Returns the update description of an update entry, whose field `o` is `object`.
+///
+/// ```
+/// use bson::{Document, RawDocumentBuf, doc};
+/// use gtm_oplog::entry::delta::update_description;
+///
+/// // The update `{$set: {"address.city": "Ulm"}, $unset: {age: ""}}`, as the oplog of a server since 5.0 records it.
+/// let diff = doc! { "d": { "age": false }, "saddress": { "u": { "city": "Ulm" } } };
+/// let object = RawDocumentBuf::try_from(doc! { "$v": 2, "diff": diff })?;
+/// let description = Document::try_from(update_description(&object)?)?;
+/// let expected = doc! {
+///     "updatedFields": { "address.city": "Ulm" }, "removedFields": ["age"], "truncatedArrays": [],
+/// };
+/// assert_eq!(description, expected);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// It is neither a delta nor modifiers.
+/// The object is neither a delta nor modifiers, or its description would be larger than 16 MB.
 pub fn update_description(object: &RawDocument) -> Result<RawDocumentBuf, BadDelta> {
     let mut description = Description::default();
     match object.get("diff")? {
@@ -41,19 +56,19 @@ pub fn update_description(object: &RawDocument) -> Result<RawDocumentBuf, BadDel
     Ok(description.finish())
 }
 
-/// The test server writes the description itself. In a delta, no name is longer than a letter but
-/// those that begin with `s`.
+/// Returns whether the diff is already a description, as the test server writes it. In a delta, every name is one
+/// letter, except those that begin with `s`.
 fn is_description(diff: &RawDocument) -> bool {
     diff.iter_elements().next().and_then(Result::ok).is_some_and(|first| first.key() == "updatedFields")
 }
 
 #[derive(Default)]
 struct Description {
-    /// A list, as a path may stand in it twice: a field `a.b` and a field `b` of `a` have the same.
+    /// A list, because a path can occur twice: a field `a.b` and a field `b` of `a` have the same path.
     updated: RawDocumentBuf,
     removed: RawArrayBuf,
     truncated: RawArrayBuf,
-    /// Bytes written, about.
+    /// The approximate number of bytes written.
     written: usize,
 }
 
@@ -71,8 +86,8 @@ impl Description {
         Ok(())
     }
 
-    /// Nesting goes beyond a hundred levels, so what is still to be read stands on a list, not on the
-    /// stack.
+    /// Reads a delta. Deltas can nest more than a hundred levels deep, so the open levels are kept in a list instead of
+    /// on the stack.
     fn delta(&mut self, diff: &RawDocument) -> Result<(), BadDelta> {
         let mut open = vec![(String::new(), diff.iter_elements(), is_array(diff))];
         while let Some((path, elements, array)) = open.last_mut() {
@@ -89,7 +104,8 @@ impl Description {
         Ok(())
     }
 
-    /// A section of a document's diff: `d{f: false} u{f: v} i{f: v} b{f: …} s<field>: {diff}`.
+    /// Reads a section of a document's diff: `d{f: false} u{f: v} i{f: v} b{f: …} s<field>: {diff}`. Returns the nested
+    /// diff, if it is one.
     fn document<'a>(
         &mut self,
         path: &str,
@@ -109,7 +125,8 @@ impl Description {
         Ok(None)
     }
 
-    /// A section of an array's diff: `a: true`, `l: <length>`, `u<index>: v`, `s<index>: {diff}`.
+    /// Reads a section of an array's diff: `a: true`, `l: <length>`, `u<index>: v`, `s<index>: {diff}`. Returns the
+    /// nested diff, if it is one.
     fn array<'a>(
         &mut self,
         path: &str,
@@ -156,12 +173,12 @@ impl Description {
 
     fn set(&mut self, path: &str, field: &str, element: &RawElement<'_>) -> Result<(), BadDelta> {
         let path = self.path(path, field, element.size())?;
-        // It cannot hold a zero byte, as none of its parts could.
+        // The path contains no zero byte, because none of its parts could.
         self.updated.append(CString::try_from(path)?, element.value()?);
         Ok(())
     }
 
-    /// The path of a field, counted with `more` bytes that are to be written beside it.
+    /// Returns the path of a field, and counts its bytes together with `more` bytes that will be written beside it.
     fn path(&mut self, path: &str, field: &str, more: usize) -> Result<String, BadDelta> {
         self.count(path.len() + field.len() + more)?;
         Ok(if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") })
@@ -169,7 +186,7 @@ impl Description {
 
     fn count(&mut self, more: usize) -> Result<(), BadDelta> {
         self.written += more;
-        if self.written > LARGEST { Err(BadDelta::TooLarge) } else { Ok(()) }
+        if self.written > MAX_DESCRIPTION_BYTES { Err(BadDelta::TooLarge) } else { Ok(()) }
     }
 
     fn finish(self) -> RawDocumentBuf {
@@ -181,7 +198,7 @@ impl Description {
     }
 }
 
-/// A diff is an array's if and only if its first name is `a`.
+/// Returns whether a diff belongs to an array: if and only if its first name is `a`.
 fn is_array(diff: &RawDocument) -> bool {
     diff.iter_elements().next().and_then(Result::ok).is_some_and(|first| first.key() == "a")
 }

@@ -1,7 +1,6 @@
-//! One entry of the oplog, read from its bytes. Pure: bytes in, a borrowed view out, no I/O, no
-//! copy of a document.
+//! Reads one oplog entry from its bytes into a borrowed view, without copying a document.
 //!
-//! Fields are found by name, as their order varies by server version; those not known are passed over.
+//! Fields are found by name, because their order varies by server version. Unknown fields are ignored.
 
 use bson::RawDocument;
 
@@ -10,14 +9,14 @@ use crate::op::Timestamp;
 use crate::reply::Malformed;
 use crate::value::integer;
 
-/// The fields of an entry that say what it is. Its documents are not looked into.
+/// The fields that identify an entry. Its documents are not decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct OplogEntry<'a> {
     /// `ts`
     pub timestamp: Timestamp,
     /// `op`
     pub kind: &'a str,
-    /// `ns`. Empty where there is none: some need none.
+    /// `ns`. Empty if there is none: some entries need none.
     pub namespace: &'a str,
     /// `o`
     pub object: Option<&'a RawDocument>,
@@ -27,13 +26,13 @@ pub struct OplogEntry<'a> {
     pub wall_time: Option<u64>,
     /// `fromMigrate`: a copy made by the balancer, which changes nothing that a client can see.
     pub from_migrate: bool,
-    /// `lsid`: the session that wrote it.
+    /// `lsid`: the session that wrote the entry.
     pub session: Option<&'a RawDocument>,
-    /// `txnNumber`: which of the session's transactions or retryable writes it was part of.
+    /// `txnNumber`: the number of the transaction or retryable write in its session.
     pub transaction_number: Option<i64>,
-    /// `prevOpTime`: where the entry before it of the same transaction stands.
+    /// `prevOpTime`: the position of the previous entry of the same transaction.
     pub previous: Option<&'a RawDocument>,
-    /// `multiOpType` is 1: a batch of writes by one command, chained as a transaction is, but none.
+    /// `multiOpType` is 1: a batch of writes by one command, chained like a transaction but not one.
     pub vectored: bool,
 }
 
@@ -41,7 +40,7 @@ impl<'a> OplogEntry<'a> {
     /// Reads the fields of one entry.
     ///
     /// # Errors
-    /// It is not BSON, or lacks `ts` or `op`.
+    /// The document is not valid BSON, or lacks `ts` or `op`.
     pub fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
         let mut at = None;
         let mut entry = Self::fields(document, |field| at = timestamp(field))?;
@@ -49,12 +48,12 @@ impl<'a> OplogEntry<'a> {
         Ok(entry)
     }
 
-    /// Reads one of the operations inside an `applyOps`. It stands where the entry around it does; a
-    /// `ts` of its own is from another server, and may not even be a timestamp.
+    /// Reads one of the operations inside an `applyOps`. Its position is that of the enclosing entry: a `ts` of its own
+    /// comes from another server, and may not even be a timestamp.
     ///
     /// # Errors
-    /// It is not BSON, or lacks `op`.
-    pub fn parse_inner(&self, document: &'a RawDocument) -> Result<Self, Malformed> {
+    /// The document is not valid BSON, or lacks `op`.
+    pub(super) fn parse_inner(&self, document: &'a RawDocument) -> Result<Self, Malformed> {
         let inner = Self::fields(document, |_| {})?;
         Ok(Self {
             timestamp: self.timestamp,
@@ -79,9 +78,9 @@ impl<'a> OplogEntry<'a> {
             previous: None,
             vectored: false,
         };
-        for field in Fields::of(document) {
+        for field in Fields::new(document) {
             let field = field?;
-            // Byte by byte where names are short, as these are compared without a call.
+            // Short names are matched byte by byte, because that compares them without a function call.
             match field.name {
                 [b't', b's'] => ts(&field),
                 [b'o', b'p'] => kind = field.text(),
@@ -102,7 +101,7 @@ impl<'a> OplogEntry<'a> {
     }
 }
 
-/// Dumps of old tools have it as a document `{t, i}`.
+/// Returns the timestamp in a field. Dumps of old tools write it as a document `{t, i}`.
 fn timestamp(field: &Field<'_>) -> Option<Timestamp> {
     let part = |name| u32::try_from(integer(field.document()?.get(name).ok()??)?).ok();
     field.timestamp().or_else(|| Some(Timestamp { time: part("t")?, increment: part("i")? }))

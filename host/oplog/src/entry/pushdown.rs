@@ -1,12 +1,12 @@
-//! Which entries the server need not send. Pure.
+//! Writes a selection as a filter, so that the server does not send unwanted entries.
 
 use bson::{Bson, Document, Regex, doc};
 
 use crate::op::OperationType;
 use crate::selection::Selection;
 
-/// A filter on entries that holds for each that has a wanted op in it, and for no-ops, commands and whatever
-/// else is no change to one document: a transaction is a command, and so is what ends it. None: all.
+/// Returns a filter that matches every entry with a wanted op, and also no-ops, commands and whatever else is not a
+/// change to one document: a transaction is a command, and so is its end. None: the server must send all entries.
 pub fn wanted_entries(selection: &Selection) -> Option<Document> {
     let mut any = vec![doc! { "op": { "$nin": ["i", "u", "d"] } }];
     for (pattern, wanted) in selection.globs()? {
@@ -36,7 +36,7 @@ fn namespace(pattern: &str) -> Option<Bson> {
     }
     let parts: Vec<_> = pattern.split('*').map(regex::escape).collect();
     let pattern = format!("^{}$", parts.join(".*")).try_into().ok()?;
-    // `s`: a dot stands for a line break too, which the name of a collection may have.
+    // With `s`, a dot also matches a line break, which the name of a collection may contain.
     Some(Bson::RegularExpression(Regex { pattern, options: "s".try_into().ok()? }))
 }
 

@@ -1,8 +1,8 @@
-//! Transactions, which the oplog tells in pieces: held until it is known how they end. Pure.
+//! Holds the pieces of transactions until their end is known.
 //!
-//! A large transaction is a chain of entries with `partialTxn`, each naming the one before it; a
-//! prepared one ends with a `commitTransaction` or `abortTransaction` of its own. Only what is
-//! committed is a change, at the place of the entry that commits it.
+//! A large transaction is a chain of entries with `partialTxn`, each naming the one before it. A prepared transaction
+//! ends with its own `commitTransaction` or `abortTransaction`. Only committed operations are changes, at the position
+//! of the committing entry.
 
 use std::collections::HashMap;
 
@@ -13,21 +13,21 @@ use crate::entry::OplogEntry;
 use crate::op::Timestamp;
 use crate::value::integer;
 
-/// What an entry means for a transaction.
+/// The role of an entry in a transaction of several entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TransactionRole {
-    /// A piece of it, or a piece that is prepared: nothing is known yet.
+    /// A piece, prepared or not: the outcome is not known yet.
     Piece,
-    /// The last piece, which commits it.
+    /// The last piece, which commits the transaction.
     LastPiece,
-    /// Commits what was prepared.
+    /// Commits a prepared transaction.
     Commit,
-    /// Ends it without effect.
+    /// Ends the transaction without effect.
     Abort,
 }
 
 impl TransactionRole {
-    /// None: the entry has no part in a transaction of several entries.
+    /// Returns the role of an entry. None: the entry does not belong to a transaction of several entries.
     pub(super) fn of(entry: &OplogEntry<'_>) -> Option<Self> {
         let linked =
             entry.session.is_some() && entry.transaction_number.is_some() && entry.previous.is_some();
@@ -47,18 +47,19 @@ impl TransactionRole {
     }
 }
 
-/// An earlier entry of a transaction is needed: it was before the start, or too large to be held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing(pub Timestamp);
+/// The timestamp of an earlier entry that a transaction needs. The entry is before the start, or was too large to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the entry at {0} is needed first")]
+pub struct MissingEntry(pub Timestamp);
 
 /// The transactions that have begun and not ended.
 #[derive(Debug)]
 pub(super) struct Transactions {
-    /// By session: a session has one transaction at a time.
+    /// The open transactions by session: a session has one transaction at a time.
     open: HashMap<Box<[u8]>, OpenTransaction>,
     bytes: usize,
-    bound: usize,
-    /// Transactions that ended without effect.
+    max_bytes: usize,
+    /// The number of transactions that ended without effect.
     aborted: u64,
 }
 
@@ -66,31 +67,31 @@ pub(super) struct Transactions {
 struct OpenTransaction {
     number: i64,
     pieces: Vec<Piece>,
-    /// Where the piece before the first one held stands. Null: there is none.
+    /// The position of the piece before the first held one. Null: there is none.
     before: Timestamp,
-    /// An earlier piece cannot be had any more.
+    /// Whether an earlier piece is lost.
     gap: bool,
 }
 
 #[derive(Debug)]
 struct Piece {
     timestamp: Timestamp,
-    /// None: past the bound. To be read again.
+    /// The entry. None: it did not fit into the limit, and must be read again.
     entry: Option<Bytes>,
 }
 
-/// A transaction that was committed: its pieces before the committing entry, in order.
+/// A committed transaction: its pieces before the committing entry, in order.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
     pub(super) pieces: Vec<Bytes>,
-    /// It had more, which cannot be had any more.
+    /// Whether earlier pieces are lost.
     pub(super) gap: bool,
 }
 
 impl Transactions {
-    /// Holds up to `bound` bytes of entries; of what is beyond, positions only.
-    pub(super) fn new(bound: usize) -> Self {
-        Self { open: HashMap::new(), bytes: 0, bound, aborted: 0 }
+    /// Creates an empty set that holds up to `max_bytes` bytes of entries, and only the positions of further ones.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { open: HashMap::new(), bytes: 0, max_bytes, aborted: 0 }
     }
 
     /// Holds a piece.
@@ -98,28 +99,28 @@ impl Transactions {
         let Some((session, number)) = key(entry) else { return };
         self.forget_other(session, number);
         let bytes = document.as_bytes();
-        // A copy, so that a piece does not keep the whole reply that it came in.
-        let held = (self.bytes + bytes.len() <= self.bound).then(|| Bytes::copy_from_slice(bytes));
+        // The copy keeps a piece from holding the whole reply that it came in.
+        let held = (self.bytes + bytes.len() <= self.max_bytes).then(|| Bytes::copy_from_slice(bytes));
         self.bytes += held.as_ref().map_or(0, Bytes::len);
         let open =
             self.open.entry(session.into()).or_insert_with(|| OpenTransaction::new(number, previous(entry)));
         open.pieces.push(Piece { timestamp: entry.timestamp, entry: held });
     }
 
-    /// Takes out the transaction that `entry` commits.
+    /// Removes and returns the transaction that `entry` commits.
     ///
     /// # Errors
-    /// An earlier piece is missing: [`supply`](Self::supply) it and ask again.
-    pub(super) fn commit(&mut self, entry: &OplogEntry<'_>) -> Result<Committed, Missing> {
+    /// An earlier piece is missing: [`supply`](Self::supply) it and try again.
+    pub(super) fn commit(&mut self, entry: &OplogEntry<'_>) -> Result<Committed, MissingEntry> {
         let Some((session, number)) = key(entry) else { return Ok(Committed::default()) };
         self.forget_other(session, number);
         let before = previous(entry);
         let open = self.open.entry(session.into()).or_insert_with(|| OpenTransaction::new(number, before));
         if open.before != Timestamp::default() {
-            return Err(Missing(open.before));
+            return Err(MissingEntry(open.before));
         }
         if let Some(piece) = open.pieces.iter().find(|piece| piece.entry.is_none()) {
-            return Err(Missing(piece.timestamp));
+            return Err(MissingEntry(piece.timestamp));
         }
         Ok(self.forget(session).map_or_else(Committed::default, |open| Committed {
             gap: open.gap,
@@ -127,12 +128,17 @@ impl Transactions {
         }))
     }
 
-    /// Gives what [`Missing`] asked for, or none where the oplog has no such entry any more.
-    pub(super) fn supply(&mut self, of: &OplogEntry<'_>, Missing(timestamp): Missing, entry: Option<Bytes>) {
+    /// Supplies the entry that [`MissingEntry`] asked for, or none if the oplog does not have it anymore.
+    pub(super) fn supply(
+        &mut self,
+        of: &OplogEntry<'_>,
+        MissingEntry(timestamp): MissingEntry,
+        entry: Option<Bytes>,
+    ) {
         let Some(open) = key(of).and_then(|(session, _)| self.open.get_mut(session)) else { return };
         let earlier =
             entry.as_ref().and_then(|bytes| OplogEntry::parse(RawDocument::from_bytes(bytes).ok()?).ok());
-        // Another entry than was asked for would be asked for again, without end.
+        // A different entry than the requested one would be requested again, forever.
         let earlier = earlier.filter(|earlier| earlier.timestamp == timestamp);
         let before = earlier.as_ref().map(previous);
         open.gap |= before.is_none();
@@ -155,7 +161,7 @@ impl Transactions {
         }
     }
 
-    /// Drops the transaction that `entry` aborts.
+    /// Drops the transaction that `entry` aborts, and counts it.
     pub(super) fn abort(&mut self, entry: &OplogEntry<'_>) {
         self.aborted += 1;
         self.end(entry);
@@ -168,17 +174,17 @@ impl Transactions {
         }
     }
 
-    /// How many transactions have ended without effect.
+    /// Returns how many transactions have ended without effect.
     pub(super) fn aborted(&self) -> u64 {
         self.aborted
     }
 
-    /// How many transactions have begun and not ended.
+    /// Returns how many transactions have begun and not ended.
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// A session that has gone on to another transaction has left the one before it without effect.
+    /// Drops a session's previous transaction: a session that continues with another one has abandoned it.
     fn forget_other(&mut self, session: &[u8], number: i64) {
         if self.open.get(session).is_some_and(|open| open.number != number) {
             self.aborted += 1;
@@ -204,13 +210,14 @@ fn key<'a>(entry: &OplogEntry<'a>) -> Option<(&'a [u8], i64)> {
     Some((entry.session?.as_bytes(), entry.transaction_number?))
 }
 
-/// Null for the first of a chain. A chain goes back in time: one that does not would be followed for ever.
+/// Returns the position of the previous piece, or null for the first of a chain. A chain goes back in time: one that
+/// does not would be followed forever.
 fn previous(entry: &OplogEntry<'_>) -> Timestamp {
     let previous = entry.previous.and_then(|previous| previous.get_timestamp("ts").ok());
     previous.map(Timestamp::from).filter(|previous| *previous < entry.timestamp).unwrap_or_default()
 }
 
-/// The number of ops that the last piece says the transaction has.
+/// Returns the number of operations in the transaction, according to its last piece.
 pub(super) fn announced(entry: &OplogEntry<'_>) -> Option<u64> {
     u64::try_from(integer(entry.object?.get("count").ok()??)?).ok()
 }

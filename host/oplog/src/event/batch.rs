@@ -1,26 +1,47 @@
-//! What a reply of the server brings: ops, and the place after it. Pure: bytes in, ops out.
+//! Decodes a reply of a change stream into ops and the position after them.
 
 use super::token::{ResumeToken, StreamStart};
 use crate::event::decoder::{ChangeEventDecoder, EventEffect};
 use crate::op::Op;
 use crate::reply::{Malformed, Reply, document};
 
-/// What a reply brings.
+/// The ops and the position in one reply.
 #[derive(Debug)]
 pub struct ChangeEventBatch {
     /// The wanted ops, in the order of the stream.
     pub ops: Vec<Op>,
-    /// Where the stream goes on after it. None: where it was.
+    /// The position at which the stream resumes after the reply. None: the position has not changed.
     pub position: Option<StreamStart>,
-    /// It ends the stream, which can be opened again at that place.
+    /// Whether the reply ends the stream, which can be opened again at the position.
     pub invalidated: bool,
 }
 
 impl ChangeEventDecoder {
-    /// Makes ops of the events of a reply.
+    /// Decodes the events of a reply.
+    ///
+    /// ```
+    /// use bson::{doc, serialize_to_vec};
+    /// use gtm_oplog::{ChangeEventDecoder, OperationType, Reply, Selection};
+    ///
+    /// let event = doc! {
+    ///     "_id": { "_data": "8263501A0A000000012B0429296E1404" },
+    ///     "operationType": "insert",
+    ///     "clusterTime": bson::Timestamp { time: 7, increment: 1 },
+    ///     "ns": { "db": "shop", "coll": "orders" },
+    ///     "documentKey": { "_id": 1 },
+    ///     "fullDocument": { "_id": 1, "total": 30 },
+    /// };
+    /// let reply = doc! { "cursor": { "id": 0_i64, "ns": "shop.orders", "nextBatch": [event] }, "ok": 1 };
+    /// let reply = Reply::new(serialize_to_vec(&reply)?.into());
+    ///
+    /// let batch = ChangeEventDecoder::new(Selection::everything()).read(&reply)?;
+    /// let [op] = &batch.ops[..] else { return Err("expected one op".into()) };
+    /// assert_eq!((op.operation_type, op.namespace.to_string()), (OperationType::Insert, "shop.orders".to_owned()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// It is not the reply of a cursor.
+    /// The bytes are not the reply of a cursor.
     pub fn read(&mut self, reply: &Reply) -> Result<ChangeEventBatch, Malformed> {
         let mut batch = ChangeEventBatch { ops: Vec::new(), position: None, invalidated: false };
         let mut last = None;
@@ -34,12 +55,12 @@ impl ChangeEventDecoder {
                     batch.invalidated |= read == EventEffect::Invalidate;
                 }
                 Err(malformed) => {
-                    self.malformed(&malformed);
+                    self.report_malformed(&malformed);
                 }
             }
         }
         batch.position = last.map(|token| StreamStart::After(ResumeToken::new(token)));
-        // Amid the fragments of an event, the place after the batch is amid them too.
+        // Between the fragments of an event, the server's position after the batch also lies between them.
         if !batch.invalidated && !self.is_amid_fragments() {
             batch.position = place_after(reply)?.or(batch.position);
         }
@@ -47,7 +68,7 @@ impl ChangeEventDecoder {
     }
 }
 
-/// The place after a reply, as the server says it. It moves on while nothing comes, too.
+/// Returns the server's position after a reply. It advances even if no events arrive.
 fn place_after(reply: &Reply) -> Result<Option<StreamStart>, Malformed> {
     let reply = reply.as_document()?;
     let token = reply.get_document("cursor").and_then(|cursor| cursor.get_document("postBatchResumeToken"));

@@ -1,5 +1,5 @@
-//! The command behind an event that is no change to a document, in the shape that it has in the oplog, as far
-//! as the event tells it. Pure.
+//! Rebuilds the command behind an event that is not a change to a document, in the form that it has in the oplog, as
+//! far as the event describes it.
 //!
 //! | event | command |
 //! |---|---|
@@ -7,8 +7,8 @@
 //! | `drop` | `{drop: COLLECTION}` |
 //! | `dropDatabase` | `{dropDatabase: 1}` |
 //! | `rename` | `{renameCollection: "DB.COLLECTION", to: "DB.COLLECTION", …operationDescription}` |
-//! | `createIndexes` | of one index `{createIndexes: COLLECTION, v, key, name, …}`, of several `{createIndexes: COLLECTION, indexes: […]}` |
-//! | `dropIndexes` | of one index `{dropIndexes: COLLECTION, index: NAME}`, of several `{dropIndexes: COLLECTION, indexes: […]}` |
+//! | `createIndexes` | for one index `{createIndexes: COLLECTION, v, key, name, …}`, for several `{createIndexes: COLLECTION, indexes: […]}` |
+//! | `dropIndexes` | for one index `{dropIndexes: COLLECTION, index: NAME}`, for several `{dropIndexes: COLLECTION, indexes: […]}` |
 //! | `modify` | `{collMod: COLLECTION, …operationDescription}` |
 
 use bson::raw::{CStr, cstr};
@@ -19,10 +19,10 @@ use crate::op::OperationType;
 use crate::reply::Malformed;
 use crate::value::subdocument;
 
-/// The command of `event`. None: it is a change to a document, or of a kind that is not known.
+/// Returns the command of `event`. None: the event is a change to a document, or of an unknown kind.
 ///
 /// # Errors
-/// Its description is not BSON.
+/// The event's description is not valid BSON.
 pub(super) fn command(
     operation: OperationType,
     event: &ChangeEvent<'_>,
@@ -61,7 +61,7 @@ pub(super) fn command(
     Ok(Some(command))
 }
 
-/// Appends the fields of `details` but one.
+/// Appends the fields of `details`, except the one named `but`.
 fn append(
     command: &mut RawDocumentBuf,
     details: Option<&RawDocument>,
@@ -77,7 +77,7 @@ fn append(
     Ok(())
 }
 
-/// The one index that a description has.
+/// Returns the index of a description that has exactly one.
 fn only_index(details: Option<&RawDocument>) -> Option<&RawDocument> {
     let mut indexes = details?.get_array("indexes").ok()?.into_iter();
     let index = subdocument(indexes.next()?.ok()?)?;

@@ -1,4 +1,4 @@
-//! Makes ops of change events. Pure: bytes in, ops out.
+//! Decodes change events into ops.
 
 use std::sync::Arc;
 
@@ -16,22 +16,22 @@ use crate::selection::Selection;
 use crate::session::transaction_id;
 use crate::skip::{Skip, Skipped, count};
 
-/// How large an event may be that is put together of fragments. It has three documents at the most, before,
+/// The maximum size of an event that is joined from fragments, in bytes. An event has at most three documents, before,
 /// after and the difference, each of up to 16 MB.
-const LARGEST: usize = 64 << 20;
+const MAX_HELD_BYTES: usize = 64 << 20;
 
-/// What an event means for the stream.
+/// The effect of an event on the position of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventEffect {
-    /// It is a fragment of an event, of which more are to come: the stream cannot go on after it.
+    /// The event is a fragment that others follow: the stream cannot resume after it.
     Fragment,
-    /// The stream can go on after it.
+    /// The stream can resume after the event.
     Whole,
-    /// It ends the stream, which can be opened again after it.
+    /// The event ends the stream, which can be opened again after it.
     Invalidate,
 }
 
-/// Makes ops of the events of one change stream, in their order.
+/// Decodes the events of one change stream into ops, in their order.
 #[derive(Debug)]
 pub struct ChangeEventDecoder {
     selection: Selection,
@@ -42,7 +42,7 @@ pub struct ChangeEventDecoder {
     transaction: Option<RunningTransaction>,
 }
 
-/// The transaction whose events come.
+/// The transaction whose events are arriving.
 #[derive(Debug)]
 struct RunningTransaction {
     session: Box<[u8]>,
@@ -52,37 +52,38 @@ struct RunningTransaction {
 }
 
 impl ChangeEventDecoder {
-    /// Makes ops of what `selection` wants.
+    /// Creates a decoder that returns the ops that `selection` wants.
     pub fn new(selection: Selection) -> Self {
         Self {
             selection,
             origin: Origin::ChangeStream,
             skipped: Skipped::new(),
             unwanted: 0,
-            fragments: Fragments::new(LARGEST),
+            fragments: Fragments::new(MAX_HELD_BYTES),
             transaction: None,
         }
     }
 
-    /// The same, putting together no more than `bytes` of an event.
+    /// Limits an event that is joined from fragments to `bytes`.
     #[must_use]
-    pub fn holding(mut self, bytes: usize) -> Self {
+    pub fn with_max_held_bytes(mut self, bytes: usize) -> Self {
         self.fragments = Fragments::new(bytes);
         self
     }
 
-    /// The same, of events that stand in a file: they may lack their token and their time.
+    /// Reads events from a file: they may lack their token and their time, and their ops are marked as read from a
+    /// file.
     #[must_use]
-    pub fn of_file(mut self) -> Self {
+    pub fn for_file(mut self) -> Self {
         self.origin = Origin::Replay;
         self
     }
 
-    /// Adds the op of an event to `ops`, if it is one that is wanted. The event is `document` in `reply`.
+    /// Appends the op of an event to `ops` if it is wanted. The event is `document` in `reply`.
     pub fn read_event(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> EventEffect {
         let event = match self.parse(document) {
             Ok(event) => event,
-            Err(malformed) => return self.malformed(&malformed),
+            Err(malformed) => return self.report_malformed(&malformed),
         };
         match event.split {
             Some(split) if split.of > 1 => self.join(document, &event, split, ops),
@@ -95,40 +96,41 @@ impl ChangeEventDecoder {
 
     fn parse<'a>(&self, document: &'a RawDocument) -> Result<ChangeEvent<'a>, Malformed> {
         match self.origin {
-            Origin::Replay => ChangeEvent::parse_of_file(document),
+            Origin::Replay => ChangeEvent::parse_from_file(document),
             _ => ChangeEvent::parse(document),
         }
     }
 
-    /// Counts and reports an event that is none: of a file, which may have any number of them, the first.
-    pub(super) fn malformed(&mut self, malformed: &Malformed) -> EventEffect {
+    /// Counts and logs an event that cannot be read. A file may contain any number of those, so only its first is
+    /// logged.
+    pub(super) fn report_malformed(&mut self, malformed: &Malformed) -> EventEffect {
         if count(&mut self.skipped, Skip::Malformed) == 1 || self.origin != Origin::Replay {
             tracing::error!("skipped a change event that cannot be read: {malformed}");
         }
         EventEffect::Whole
     }
 
-    /// Whether more fragments of an event are to come.
+    /// Returns whether further fragments of an event are expected.
     pub(super) fn is_amid_fragments(&self) -> bool {
         self.fragments.are_open()
     }
 
-    /// The stream is opened again, where the event whose fragments are held will come again.
+    /// Prepares for a stream that was opened again, in which the event whose fragments are held arrives again.
     pub fn reopened(&mut self) {
         self.fragments.forget();
     }
 
-    /// How much was skipped so far, by reason.
+    /// Returns how many events were skipped so far, by reason.
     pub fn skipped(&self) -> &Skipped {
         &self.skipped
     }
 
-    /// How many ops the selection did not want so far.
+    /// Returns how many ops the selection did not want so far.
     pub fn unwanted(&self) -> u64 {
         self.unwanted
     }
 
-    /// How much was skipped, by reason.
+    /// Returns how many events were skipped, by reason.
     pub fn into_skipped(self) -> Skipped {
         self.skipped
     }
@@ -150,7 +152,7 @@ impl ChangeEventDecoder {
                 let whole = reply.as_document().and_then(|event| Ok((event, self.parse(event)?)));
                 return match whole {
                     Ok((document, event)) => self.event(&reply, document, &event, ops),
-                    Err(malformed) => self.malformed(&malformed),
+                    Err(malformed) => self.report_malformed(&malformed),
                 };
             }
             JoinedFragments::TooLarge => {
@@ -163,9 +165,9 @@ impl ChangeEventDecoder {
                 );
             }
             JoinedFragments::Unreadable => {
-                return self.malformed(&Malformed::Missing("fields that can be read"));
+                return self.report_malformed(&Malformed::Missing("fields that can be read"));
             }
-            JoinedFragments::Lone => self.lone(1, fragment.token),
+            JoinedFragments::Lone => self.report_lone(1, fragment.token),
         }
         if split.fragment < split.of { EventEffect::Fragment } else { EventEffect::Whole }
     }
@@ -173,11 +175,11 @@ impl ChangeEventDecoder {
     fn forget_fragments(&mut self) {
         match self.fragments.forget() {
             0 => {}
-            count => self.lone(count, "before another event"),
+            count => self.report_lone(count, "before another event"),
         }
     }
 
-    fn lone(&mut self, count: u64, place: &str) {
+    fn report_lone(&mut self, count: u64, place: &str) {
         *self.skipped.entry(Skip::Fragment).or_default() += count;
         tracing::error!(
             "skipped {count} of the fragments of a change event ({place}), as the others were not seen. \
@@ -200,13 +202,13 @@ impl ChangeEventDecoder {
             }
             _ => {}
         }
-        let whole = if self.origin == Origin::Replay { event.named() } else { event.whole() };
+        let whole = if self.origin == Origin::Replay { event.named() } else { event.complete() };
         match whole.and_then(|event| self.op(reply, document, &event)) {
             Ok(op) => {
                 ops.extend(op);
                 EventEffect::Whole
             }
-            Err(malformed) => self.malformed(&malformed),
+            Err(malformed) => self.report_malformed(&malformed),
         }
     }
 
@@ -216,8 +218,8 @@ impl ChangeEventDecoder {
         document: &RawDocument,
         event: &ChangeEvent<'_>,
     ) -> Result<Option<Op>, Malformed> {
-        // Counted whether it is wanted or not. (What the server does not send is not counted, but where tokens say the
-        // place.)
+        // The place counts unwanted ops too. Without tokens that contain the place, events that the server does not
+        // send are not counted.
         let transaction = self.place_in_transaction(event);
         let operation = event.operation();
         let (database, collection) = (event.database, event.collection);
@@ -276,8 +278,8 @@ impl ChangeEventDecoder {
         }
     }
 
-    /// The events of a transaction come one after the other. Where their tokens do not say their places, they
-    /// are counted, from where this stream began to read.
+    /// Returns the place of an event in its transaction. The events of a transaction arrive one after the other. If
+    /// their tokens do not contain their places, they are counted from where this stream began to read.
     fn place_in_transaction(&mut self, event: &ChangeEvent<'_>) -> Option<Transaction> {
         let (session, number) = (event.session?, event.transaction_number?);
         let same = |running: &RunningTransaction| {

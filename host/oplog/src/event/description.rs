@@ -1,4 +1,4 @@
-//! What an update changed, in exactly the form that the oplog source gives. Pure.
+//! Converts the description of an update into exactly the form that the oplog source produces.
 
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf};
@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use crate::reply::{Malformed, Reply};
 
-/// `{updatedFields, removedFields, truncatedArrays}` of an `updateDescription` in `reply`. It is copied where
-/// the server left something out (`truncatedArrays` before 4.7) or added something (`disambiguatedPaths`,
+/// Returns the `{updatedFields, removedFields, truncatedArrays}` of an `updateDescription` in `reply`. It copies the
+/// description only if the server omitted a part (`truncatedArrays` before 4.7) or added one (`disambiguatedPaths`,
 /// with expanded events).
 ///
 /// # Errors
-/// It is not BSON, or what was updated or removed is of another type.
+/// The description is not valid BSON, or its updated or removed fields have another type.
 pub(super) fn update_description(reply: &Reply, description: &RawDocument) -> Result<Bytes, Malformed> {
     let (mut updated, mut removed, mut truncated) = (None, None, None);
     let mut exact = true;

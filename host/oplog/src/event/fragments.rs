@@ -1,4 +1,4 @@
-//! Events over 16 MB, which the server splits by their fields: put together again. Pure.
+//! Joins events over 16 MB, which the server splits by their fields.
 
 use std::collections::HashSet;
 
@@ -6,55 +6,55 @@ use bson::{RawDocument, RawDocumentBuf};
 
 use crate::event::header::Split;
 
-/// The fragments of an event that have come so far.
+/// The fragments of an event that have arrived so far.
 #[derive(Debug)]
 pub(super) struct Fragments {
     open: Option<OpenEvent>,
-    bound: usize,
+    max_bytes: usize,
 }
 
 #[derive(Debug)]
 struct OpenEvent {
     last: Split,
-    /// None: it is larger than what is held, or a fragment of it could not be read.
+    /// The fields so far. None: the event is larger than the limit, or a fragment of it could not be read.
     event: Option<RawDocumentBuf>,
-    /// The fields of `event`.
+    /// The names of the fields of `event`.
     names: HashSet<Box<str>>,
     too_large: bool,
 }
 
-/// What a fragment makes of those before it.
+/// The result of adding a fragment.
 #[derive(Debug, PartialEq)]
 pub(super) enum JoinedFragments {
-    /// More are to come.
+    /// Further fragments are expected.
     More,
-    /// This was the last one: the event.
+    /// The fragment was the last one. This is the event.
     Event(RawDocumentBuf),
-    /// This was the last one, and the event is larger than what is held.
+    /// The fragment was the last one, and the event is larger than the limit.
     TooLarge,
-    /// This was the last one, and one of them cannot be read.
+    /// The fragment was the last one, and one of them cannot be read.
     Unreadable,
-    /// The fragments before it were not seen.
+    /// The previous fragments did not arrive.
     Lone,
 }
 
 impl Fragments {
-    /// Holds events of up to `bound` bytes.
-    pub(super) fn new(bound: usize) -> Self {
-        Self { open: None, bound }
+    /// Creates a joiner for events of up to `max_bytes` bytes.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { open: None, max_bytes }
     }
 
-    /// Whether more fragments of an event are to come.
+    /// Returns whether further fragments of an event are expected.
     pub(super) fn are_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Forgets the event of which more were to come. Gives back how many fragments of it had come.
+    /// Drops the incomplete event. Returns how many of its fragments had arrived.
     pub(super) fn forget(&mut self) -> u64 {
         self.open.take().map_or(0, |open| open.last.fragment.unsigned_abs())
     }
 
-    /// Whether it is the one after those that have come.
+    /// Returns whether a fragment is the next one.
     pub(super) fn expect(&self, split: Split) -> bool {
         match &self.open {
             None => split.fragment == 1,
@@ -69,7 +69,7 @@ impl Fragments {
         }
         let mut open = self.open.take().unwrap_or_else(|| OpenEvent::new(split));
         open.last = split;
-        open.join(fragment, self.bound);
+        open.join(fragment, self.max_bytes);
         if split.fragment < split.of {
             self.open = Some(open);
             return JoinedFragments::More;
@@ -87,11 +87,11 @@ impl OpenEvent {
         Self { last: first, event: Some(RawDocumentBuf::new()), names: HashSet::new(), too_large: false }
     }
 
-    /// Adds the fields of a fragment that the event does not have yet. (Each has an `_id`: the event's is
-    /// that of the first.)
-    fn join(&mut self, fragment: &RawDocument, bound: usize) {
+    /// Adds the fields of a fragment that the event does not have yet. Each fragment has an `_id`: that of the first is
+    /// the event's.
+    fn join(&mut self, fragment: &RawDocument, max_bytes: usize) {
         let Some(mut event) = self.event.take() else { return };
-        if event.as_bytes().len() + fragment.as_bytes().len() > bound {
+        if event.as_bytes().len() + fragment.as_bytes().len() > max_bytes {
             self.too_large = true;
             return;
         }

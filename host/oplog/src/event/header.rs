@@ -1,4 +1,4 @@
-//! One change event, read from its bytes. Pure: bytes in, a borrowed view out, no copy of a document.
+//! Reads one change event from its bytes into a borrowed view, without copying a document.
 //!
 //! Fields are found by name: servers differ in their order, and a `rename` does not begin with `_id`.
 
@@ -8,8 +8,8 @@ use crate::op::{OperationType, Timestamp};
 use crate::reply::Malformed;
 use crate::value::{integer, milliseconds, string, subdocument};
 
-/// The fields of an event that say what it is. Its documents are not looked into. Of an event that the
-/// server split, each fragment has some of them.
+/// The fields that identify an event. Its documents are not decoded. If the server split an event, each fragment has
+/// some of the fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ChangeEvent<'a> {
     /// `_id._data`
@@ -22,7 +22,7 @@ pub(super) struct ChangeEvent<'a> {
     pub(super) wall_time: Option<u64>,
     /// `ns.db`
     pub(super) database: &'a str,
-    /// `ns.coll`. Empty where it is the whole database.
+    /// `ns.coll`. Empty if the event affects the whole database.
     pub(super) collection: &'a str,
     /// `to`: the new name of a collection.
     pub(super) to: Option<&'a RawDocument>,
@@ -34,17 +34,17 @@ pub(super) struct ChangeEvent<'a> {
     pub(super) full_document_before_change: Option<&'a RawDocument>,
     /// `updateDescription`
     pub(super) update_description: Option<&'a RawDocument>,
-    /// `operationDescription`: of what is no change to a document.
+    /// `operationDescription`, of an event that is not a change to a document.
     pub(super) operation_description: Option<&'a RawDocument>,
-    /// `lsid`: the session whose transaction it was part of.
+    /// `lsid`: the session of the event's transaction.
     pub(super) session: Option<&'a RawDocument>,
-    /// `txnNumber`: which of the session's transactions.
+    /// `txnNumber`: the number of the transaction in its session.
     pub(super) transaction_number: Option<i64>,
     /// `splitEvent`
     pub(super) split: Option<Split>,
 }
 
-/// Which fragment of an event, from 1, of how many.
+/// The number of a fragment, from 1, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Split {
     /// `fragment`
@@ -54,26 +54,26 @@ pub(super) struct Split {
 }
 
 impl<'a> ChangeEvent<'a> {
-    /// `database.collection`: what a collection is called from now on.
+    /// Returns `database.collection`, the new name of a renamed collection.
     pub(super) fn renamed_to(&self) -> Option<String> {
         let to = self.to?;
         Some(format!("{}.{}", to.get_str("db").ok()?, to.get_str("coll").ok()?))
     }
 
-    /// Reads the fields of one event, or of a fragment of one.
+    /// Reads the fields of one event or of a fragment.
     ///
     /// # Errors
-    /// It is not BSON, or lacks `_id._data`.
+    /// The document is not valid BSON, or lacks `_id._data`.
     pub(super) fn parse(document: &'a RawDocument) -> Result<Self, Malformed> {
-        let event = Self::parse_of_file(document)?;
+        let event = Self::parse_from_file(document)?;
         if event.token.is_empty() { Err(Malformed::Missing("_id._data")) } else { Ok(event) }
     }
 
-    /// The same, of an event in a file, which may have lost its token.
+    /// Reads the fields of an event in a file, which may have lost its token.
     ///
     /// # Errors
-    /// It is not BSON.
-    pub(super) fn parse_of_file(document: &'a RawDocument) -> Result<Self, Malformed> {
+    /// The document is not valid BSON.
+    pub(super) fn parse_from_file(document: &'a RawDocument) -> Result<Self, Malformed> {
         let mut event = Self::default();
         for element in document.iter_elements() {
             let element = element?;
@@ -89,7 +89,7 @@ impl<'a> ChangeEvent<'a> {
                 | "operationDescription"
                 | "lsid"
                 | "splitEvent" => {
-                    // Null where there is none.
+                    // Servers write null for a missing value.
                     if let Some(value) = subdocument(element.value()?) {
                         event.set(name, value);
                     }
@@ -128,8 +128,11 @@ impl<'a> ChangeEvent<'a> {
         }
     }
 
-    /// Makes sure that it is a whole event, by what every event has that a server sends.
-    pub(super) fn whole(self) -> Result<Self, Malformed> {
+    /// Checks that the event has what every event from a server has.
+    ///
+    /// # Errors
+    /// It lacks `clusterTime`, `operationType` or `ns.db`.
+    pub(super) fn complete(self) -> Result<Self, Malformed> {
         if self.timestamp == Timestamp::default() {
             Err(Malformed::Missing("clusterTime"))
         } else {
@@ -137,7 +140,10 @@ impl<'a> ChangeEvent<'a> {
         }
     }
 
-    /// Makes sure that it says what was done, and to what.
+    /// Checks that the event names its operation and its database.
+    ///
+    /// # Errors
+    /// It lacks `operationType` or `ns.db`.
     pub(super) fn named(self) -> Result<Self, Malformed> {
         if self.kind.is_empty() {
             Err(Malformed::Missing("operationType"))
@@ -148,8 +154,8 @@ impl<'a> ChangeEvent<'a> {
         }
     }
 
-    /// What was done. `shardCollection`, `reshardCollection`, `refineCollectionShardKey` and what later servers
-    /// bring is [`OperationType::Other`].
+    /// Returns the operation. `shardCollection`, `reshardCollection`, `refineCollectionShardKey` and the operations of
+    /// later servers are [`OperationType::Other`].
     pub(super) fn operation(&self) -> OperationType {
         match self.kind {
             "insert" => OperationType::Insert,

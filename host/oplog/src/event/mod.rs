@@ -1,9 +1,11 @@
 //! Decodes the events of a change stream.
 //!
-//! `header` reads the fields of one event. `description` and `command` bring what it changed into the form that oplog entries
-//! have, and `fragments` joins an event that the server split. [`ChangeEventDecoder`] makes ops of all that, one
-//! `ChangeEventBatch` per reply. [`pushdown`] writes a [`Selection`](crate::Selection) as stages that
-//! the server runs.
+//! `header` reads the fields of one event. `description` and `command` convert what it changed into the form of oplog
+//! entries, and `fragments` joins an event that the server split. [`ChangeEventDecoder`] makes ops of all that, one
+//! [`ChangeEventBatch`] per reply. [`pushdown`] writes a [`Selection`](crate::Selection) as stages that the server
+//! runs.
+//!
+//! This module knows bytes only: it must not know how a stream is opened, nor who receives the ops.
 
 mod batch;
 mod command;
@@ -14,5 +16,6 @@ mod header;
 pub mod pushdown;
 mod token;
 
+pub use batch::ChangeEventBatch;
 pub use decoder::{ChangeEventDecoder, EventEffect};
-pub use token::{NoToken, ResumeToken, StreamStart};
+pub use token::{ParseResumeTokenError, ResumeToken, StreamStart};

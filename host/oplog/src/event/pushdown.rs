@@ -1,12 +1,12 @@
-//! Which events the server need not send. Pure.
+//! Writes a selection as pipeline stages, so that the server does not send unwanted events.
 
 use bson::{Document, doc};
 
 use crate::op::OperationType;
 use crate::selection::Selection;
 
-/// Stages after which each event that is wanted is still there, and the end of a stream that was invalidated.
-/// None are sent where that cannot be said to the server.
+/// Returns stages that keep every wanted event, and the end of a stream that was invalidated. There are none if the
+/// selection cannot be written as stages.
 pub fn wanted_events(selection: &Selection) -> Vec<Document> {
     let Some(rules) = selection.globs() else { return Vec::new() };
     let mut any = vec![doc! { "operationType": "invalidate" }];
@@ -25,7 +25,7 @@ pub fn wanted_events(selection: &Selection) -> Vec<Document> {
                 any.push(renamed);
             }
         }
-        // Of the other operations, one cannot say what they are called.
+        // The names of other operations are not known.
         if !wanted(OperationType::Other) {
             let names = OperationType::ALL.into_iter().filter(|operation| wanted(*operation));
             let names: Vec<_> = names.map(OperationType::name).collect();

@@ -1,4 +1,4 @@
-//! Places in a change stream.
+//! Positions in a change stream.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,37 +7,46 @@ use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 
 use crate::op::Timestamp;
 
-/// Where a change stream goes on: the server's own words for a place in it.
+/// A resume token: the server's description of a position in a change stream.
 ///
-/// Displayed it is the hexadecimal `_data` where that is all of it, else the document as relaxed Extended
-/// JSON; both can be parsed.
+/// It is displayed as the hexadecimal `_data` if that is its only field, and otherwise as relaxed Extended JSON. Both
+/// forms can be parsed.
+///
+/// ```
+/// use gtm_oplog::ResumeToken;
+///
+/// let token: ResumeToken = "82635019A0000000012B0429296E1404".parse()?;
+/// assert_eq!(token.to_string(), "82635019A0000000012B0429296E1404");
+/// assert_eq!(token.cluster_time().map(|time| time.increment), Some(1));
+/// # Ok::<(), gtm_oplog::event::ParseResumeTokenError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResumeToken(RawDocumentBuf);
 
-/// Not a resume token.
+/// The error of a text that is not a resume token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a resume token: the hexadecimal _data of one, or the document {{\"_data\": …}} as JSON")]
-pub struct NoToken;
+pub struct ParseResumeTokenError;
 
 impl ResumeToken {
-    /// The token that this document is, as the `_id` of an event is.
+    /// Creates a token from a document, such as the `_id` of an event.
     pub(super) fn new(token: &RawDocument) -> Self {
         Self(token.to_owned())
     }
 
-    /// As the server wrote it.
+    /// Returns the token as the server wrote it.
     pub fn as_document(&self) -> &RawDocument {
         &self.0
     }
 
-    /// Returns the cluster time of the place, which mongod writes into its tokens: everything before it was given out. None:
-    /// another server's token.
+    /// Returns the cluster time of the position, which mongod writes into its tokens: the stream has returned
+    /// everything before it. None: another server wrote the token.
     pub fn cluster_time(&self) -> Option<Timestamp> {
         cluster_time(&mut bytes(self.0.get_str("_data").ok()?))
     }
 
-    /// The token decoded. None: it is not BSON, or has documents in it, which may nest without end.
-    fn flat(&self) -> Option<Document> {
+    /// Returns the decoded token. None: it is not valid BSON, or contains documents, which could nest without end.
+    fn to_flat_document(&self) -> Option<Document> {
         let mut flat = Document::new();
         for element in self.0.iter_elements() {
             let element = element.ok()?;
@@ -58,37 +67,38 @@ impl fmt::Display for ResumeToken {
         if let (1, Ok(data)) = (self.0.iter_elements().count(), self.0.get_str("_data")) {
             return f.write_str(data);
         }
-        match self.flat() {
+        match self.to_flat_document() {
             Some(document) => Bson::Document(document).into_relaxed_extjson().fmt(f),
-            // No server's, and cannot be parsed.
+            // No server writes such a token, and it cannot be parsed.
             None => write!(f, "{:?}", self.0),
         }
     }
 }
 
 impl FromStr for ResumeToken {
-    type Err = NoToken;
+    type Err = ParseResumeTokenError;
 
-    fn from_str(text: &str) -> Result<Self, NoToken> {
+    fn from_str(text: &str) -> Result<Self, ParseResumeTokenError> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(Self(rawdoc! { "_data": text }));
         }
-        let json: serde_json::Value = serde_json::from_str(text).map_err(|_| NoToken)?;
-        let token = Bson::try_from(json).map_err(|_| NoToken)?;
-        let token = token.as_document().filter(|token| token.contains_key("_data")).ok_or(NoToken)?;
-        RawDocumentBuf::try_from(token).map(Self).map_err(|_| NoToken)
+        let json: serde_json::Value = serde_json::from_str(text).map_err(|_| ParseResumeTokenError)?;
+        let token = Bson::try_from(json).map_err(|_| ParseResumeTokenError)?;
+        let token =
+            token.as_document().filter(|token| token.contains_key("_data")).ok_or(ParseResumeTokenError)?;
+        RawDocumentBuf::try_from(token).map(Self).map_err(|_| ParseResumeTokenError)
     }
 }
 
-/// Where a change stream begins.
+/// The start of a change stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum StreamStart {
-    /// With what changes from now on.
+    /// Starts with the changes from now on.
     #[default]
     Now,
-    /// With the first event of this time or later.
+    /// Starts with the first event at this time or later.
     At(Timestamp),
-    /// With the event after this one, even where that ended a stream.
+    /// Starts with the event after this one, even if this one ended a stream.
     After(ResumeToken),
 }
 
@@ -102,11 +112,11 @@ impl fmt::Display for StreamStart {
     }
 }
 
-/// The place of an event in its transaction, which mongod writes into its tokens; other servers write other
-/// tokens. `at` is the event's time, which such a token has to have.
+/// Returns the place of an event in its transaction, which mongod writes into its tokens; other servers write other
+/// tokens. `at` is the event's time, which the token must contain.
 ///
-/// A token is a key string: each value after a byte for its type. The first values are the time, a version (from 1
-/// on, with what follows), the type of the token, and the place.
+/// A token is a key string: each value follows a byte for its type. The first values are the time, a version (at least
+/// 1, if the rest follows), the type of the token, and the place.
 pub(super) fn transaction_index(data: &str, at: Timestamp) -> Option<u32> {
     let mut bytes = bytes(data);
     if cluster_time(&mut bytes)? != at || number(&mut bytes)? == 0 {
@@ -116,13 +126,13 @@ pub(super) fn transaction_index(data: &str, at: Timestamp) -> Option<u32> {
     u32::try_from(number(&mut bytes)?).ok()
 }
 
-/// The bytes that are written as hexadecimal digits.
+/// Returns the bytes of hexadecimal digits, up to the first character that is not one.
 fn bytes(data: &str) -> impl Iterator<Item = u8> {
     let mut digits = data.chars().map_while(|digit| digit.to_digit(16));
     std::iter::from_fn(move || u8::try_from(digits.next()? << 4 | digits.next()?).ok())
 }
 
-/// The time that a key string begins with.
+/// Returns the time at the start of a key string.
 fn cluster_time(bytes: &mut impl Iterator<Item = u8>) -> Option<Timestamp> {
     const TIMESTAMP: u8 = 0x82;
     (bytes.next()? == TIMESTAMP).then_some(())?;
@@ -133,7 +143,8 @@ fn u32_of(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
     (0..4).try_fold(0, |number, _| Some(number << 8 | u32::from(bytes.next()?)))
 }
 
-/// A number of a key string that is whole and not negative. The lowest bit says whether a fraction follows.
+/// Returns the next number of a key string if it is whole and not negative. The lowest bit tells whether a fraction
+/// follows.
 fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
     const ZERO: u8 = 0x29;
     const ONE_BYTE: u8 = 0x2b;
@@ -167,7 +178,7 @@ mod tests {
         }
         assert_eq!(r#"{"_data": "82AB"}"#.parse::<ResumeToken>().unwrap().to_string(), "82AB");
         for none in ["", "now", "8Z", "{}", r#"{"data":"82"}"#, "[1]", r#""82""#, "{"] {
-            assert_eq!(none.parse::<ResumeToken>(), Err(NoToken), "{none}");
+            assert_eq!(none.parse::<ResumeToken>(), Err(ParseResumeTokenError), "{none}");
         }
     }
 
@@ -197,7 +208,7 @@ mod tests {
     fn the_place_in_a_transaction_is_read_from_a_token_of_mongod() {
         let at = Timestamp { time: 0x6350_19a0, increment: 1 };
         let token = |rest: &str| format!("82635019A000000001{rest}");
-        // Of an insert: version 2, an event, 0, not from an invalidate event, and so on.
+        // An insert: version 2, an event, place 0, not after an invalidate event, and so on.
         let whole = "2B042C0100296E5A1004AB1154ACACD849A48C61756D70D3B21F463C";
         assert_eq!(transaction_index(&token(whole), at), Some(0));
         assert_eq!(transaction_index(&token("2B022C01002B026E"), at), Some(1));

@@ -1,5 +1,5 @@
-//! Which changes are wanted. Most changes of a busy server end here, so the answer for a namespace
-//! is worked out once and remembered.
+//! Decides which changes are wanted. Most changes of a busy server end here, so the decision for a namespace is made
+//! once and cached.
 
 mod pattern;
 
@@ -10,34 +10,45 @@ use foldhash::HashMap;
 pub use pattern::{Pattern, PatternError, is_system};
 use sha2::{Digest, Sha256};
 
-use crate::hexadecimal::hexadecimal;
 use crate::op::{Namespace, Op, OperationType};
 use crate::own_database::own_database;
 
-/// Namespaces remembered before the memory is cleared: bounds it where namespaces are made without end.
-const REMEMBERED: usize = 10_000;
-/// A longer name, which no server takes but a file may have, is not remembered beside others.
-const LONGEST: usize = 1 << 10;
+/// The number of cached namespaces at which the cache is cleared. It bounds the memory if new namespaces keep
+/// appearing.
+const MAX_CACHED: usize = 10_000;
+/// A longer name, in bytes, clears the cache. No server accepts such a name, but a file may contain it.
+const MAX_CACHED_LENGTH: usize = 1 << 10;
 
-/// With more rules than this, comparing each change with them costs a server more than sending it.
-const SAID: usize = 64;
+/// The maximum number of rules to push down to a server. With more, comparing each change with the rules costs the
+/// server more than sending it.
+const MAX_PUSHED_DOWN_RULES: usize = 64;
 
-/// A set of operation types, a bit each.
+/// A set of operation types, one bit each.
 type Operations = u16;
 
 /// The changes that a plugin subscribed to.
+///
+/// ```
+/// use gtm_oplog::{OperationType, Selection};
+///
+/// let mut selection = Selection::default();
+/// selection.add("shop.*", &[OperationType::Insert])?;
+/// assert!(selection.select("shop", "orders", OperationType::Insert).is_some());
+/// assert!(selection.select("shop", "orders", OperationType::Delete).is_none());
+/// # Ok::<(), gtm_oplog::PatternError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     rules: Vec<Rule>,
     everything: bool,
-    /// What is wanted in the namespaces so far, and where it stands there.
-    worked_out: Vec<(Arc<Namespace>, Operations)>,
-    remembered: HashMap<Box<str>, usize>,
-    /// Where the key of a look-up is put together, so that one that is remembered allocates nothing.
+    /// The cached namespaces with the operations wanted in each.
+    cached: Vec<(Arc<Namespace>, Operations)>,
+    index: HashMap<Box<str>, usize>,
+    /// A buffer for the key of a lookup, so that a cached lookup allocates nothing.
     key: String,
 }
 
-/// Namespaces, and the operations wanted there.
+/// A pattern of namespaces, and the operations wanted there.
 #[derive(Clone, Debug)]
 struct Rule {
     pattern: Pattern,
@@ -45,38 +56,38 @@ struct Rule {
 }
 
 impl Selection {
-    /// Every change that is not the server's own.
+    /// Returns a selection of all changes except those in databases and collections of the server and the host.
     pub fn everything() -> Self {
         Self { everything: true, ..Self::default() }
     }
 
-    /// Adds the changes in namespaces like `pattern`, in which `*` stands for any characters; between two
-    /// slashes it is a regular expression. No operation types means all.
+    /// Adds the changes in namespaces that match `pattern`. In it, `*` stands for any characters; between two slashes,
+    /// it is a regular expression. An empty list of operations means all.
     ///
     /// # Errors
-    /// The pattern is none, or no change can be in a namespace like it: what it names is skipped.
+    /// The pattern is not valid, or matches only namespaces whose changes are skipped.
     pub fn add(&mut self, pattern: &str, operations: &[OperationType]) -> Result<(), PatternError> {
         let pattern = Pattern::new(pattern)?;
         pattern.check(own_database())?;
         let operations = operations.iter().fold(0, |set, operation| set | bit(*operation));
         let operations = if operations == 0 { Operations::MAX } else { operations };
         self.rules.push(Rule { pattern, operations });
-        self.forget();
+        self.clear_cache();
         Ok(())
     }
 
-    /// Adds what another selection wants.
+    /// Adds everything that another selection wants.
     pub fn add_all(&mut self, other: &Self) {
         self.everything |= other.everything;
         self.rules.extend(other.rules.iter().cloned());
-        self.forget();
+        self.clear_cache();
     }
 
-    /// What it selects, where that can be said to a server, by few globs: each with the operations wanted there. None:
-    /// everything, or by regular expressions, as the server's are of another dialect.
+    /// Returns the globs of the selection, each with the operations wanted there. None: it wants everything, has too
+    /// many rules for a server, or uses regular expressions, whose dialect differs from the server's.
     pub fn globs(&self) -> Option<impl Iterator<Item = (&str, impl Fn(OperationType) -> bool)>> {
         let by_globs = !self.everything
-            && self.rules.len() <= SAID
+            && self.rules.len() <= MAX_PUSHED_DOWN_RULES
             && self.rules.iter().all(|rule| rule.pattern.glob().is_some());
         by_globs.then(|| {
             self.rules.iter().filter_map(|rule| {
@@ -86,29 +97,29 @@ impl Selection {
         })
     }
 
-    /// Whether such an operation can be wanted in some collection of the database.
+    /// Returns whether the operation may be wanted in some collection of the database.
     pub fn may_want(&self, database: &str, operation: OperationType) -> bool {
         let may = |rule: &Rule| rule.operations & bit(operation) != 0 && rule.pattern.may_match_in(database);
         !is_internal(database, "") && (self.everything || self.rules.iter().any(may))
     }
 
-    /// The namespaces that are named and not only fit a pattern, where such an operation is wanted.
+    /// Returns the namespaces that rules for this operation name in full, without a wildcard.
     pub fn named(&self, operation: OperationType) -> impl Iterator<Item = &str> {
         let wanting = self.rules.iter().filter(move |rule| rule.operations & bit(operation) != 0);
         wanting.filter_map(|rule| rule.pattern.name())
     }
 
-    /// A digest of what is wanted: the same for the same rules in any order.
+    /// Returns a digest of the rules, which does not depend on their order.
     pub fn digest(&self) -> String {
         let mut rules: Vec<_> =
             self.rules.iter().map(|rule| format!("{} {}\0", rule.pattern, rule.operations)).collect();
         rules.sort_unstable();
         rules.dedup();
         let rules = if self.everything { "everything".to_owned() } else { rules.concat() };
-        hexadecimal(&Sha256::digest(rules))
+        hex::encode(Sha256::digest(rules))
     }
 
-    /// The namespace, where the change is wanted.
+    /// Returns the namespace if the operation is wanted there.
     pub fn select(
         &mut self,
         database: &str,
@@ -119,14 +130,14 @@ impl Selection {
         (operations & bit(operation) != 0).then(|| Arc::clone(namespace))
     }
 
-    /// Whether an op that was read for somebody is wanted.
+    /// Returns whether an op that was read for several selections is wanted by this one.
     pub fn wants(&mut self, op: &Op) -> bool {
         let (database, collection) = (&op.namespace.database, &op.namespace.collection);
         let wanted = self.select(database, collection, op.operation_type).is_some();
         if wanted || op.operation_type != OperationType::Rename {
             return wanted;
         }
-        // Under its new name: as the oplog has it, or as a change event does.
+        // The new name, as the oplog or a change event writes it.
         let command = op.command.as_deref().and_then(|command| RawDocument::from_bytes(command).ok());
         let to = command.and_then(|command| match command.get("to").ok()?? {
             RawBsonRef::String(to) => Some(to.to_owned()),
@@ -138,8 +149,13 @@ impl Selection {
         to.is_some_and(|to| self.select_rename(database, collection, &to).is_some())
     }
 
-    /// The namespace of a collection that is renamed `to` another, where that is wanted under either name.
-    pub fn select_rename(&mut self, database: &str, collection: &str, to: &str) -> Option<Arc<Namespace>> {
+    /// Returns the namespace of a collection that is renamed `to` another if either name is wanted.
+    pub(crate) fn select_rename(
+        &mut self,
+        database: &str,
+        collection: &str,
+        to: &str,
+    ) -> Option<Arc<Namespace>> {
         let by_source = self.select(database, collection, OperationType::Rename);
         if by_source.is_some() {
             return by_source;
@@ -149,32 +165,33 @@ impl Selection {
         self.look_up(database, collection).map(|(namespace, _)| Arc::clone(namespace))
     }
 
-    /// The namespace, and the operations that are wanted in it: there are always such.
+    /// Returns the namespace and the operations wanted there, from the cache if possible. The set of operations may be
+    /// empty.
     fn look_up(&mut self, database: &str, collection: &str) -> Option<&(Arc<Namespace>, Operations)> {
         self.key.clear();
         self.key.push_str(database);
         self.key.push('.');
         self.key.push_str(collection);
-        let index = match self.remembered.get(self.key.as_str()) {
+        let index = match self.index.get(self.key.as_str()) {
             Some(index) => *index,
             None => {
-                if self.worked_out.len() >= REMEMBERED || self.key.len() > LONGEST {
-                    self.forget();
+                if self.cached.len() >= MAX_CACHED || self.key.len() > MAX_CACHED_LENGTH {
+                    self.clear_cache();
                 }
                 let operations = self.operations(database, collection);
                 let namespace = Namespace { database: database.into(), collection: collection.into() };
-                let index = self.worked_out.len();
-                self.worked_out.push((Arc::new(namespace), operations));
-                self.remembered.insert(self.key.as_str().into(), index);
+                let index = self.cached.len();
+                self.cached.push((Arc::new(namespace), operations));
+                self.index.insert(self.key.as_str().into(), index);
                 index
             }
         };
-        self.worked_out.get(index)
+        self.cached.get(index)
     }
 
-    fn forget(&mut self) {
-        self.worked_out.clear();
-        self.remembered.clear();
+    fn clear_cache(&mut self) {
+        self.cached.clear();
+        self.index.clear();
     }
 
     fn operations(&self, database: &str, collection: &str) -> Operations {
@@ -191,14 +208,14 @@ impl Selection {
     }
 }
 
-/// The server's own namespaces, and the host's.
+/// Returns whether a namespace belongs to the server or the host.
 fn is_internal(database: &str, collection: &str) -> bool {
-    is_own(database) || is_system(collection)
+    is_reserved_database(database) || is_system(collection)
 }
 
-/// Whether a database is the server's own, or the host's.
-pub fn is_own(database: &str) -> bool {
-    pattern::is_servers(database) || database == own_database()
+/// Returns whether a database belongs to the server or the host.
+pub fn is_reserved_database(database: &str) -> bool {
+    pattern::is_server_database(database) || database == own_database()
 }
 
 fn bit(operation: OperationType) -> Operations {
@@ -262,7 +279,7 @@ mod tests {
             let error = said(pattern).unwrap_err();
             assert!(error.contains(what), "{pattern}: {error}");
         }
-        // These can: names have dots, commas and bars in them, and a star stands for any characters.
+        // These match something: names can contain dots, commas and bars, and a star stands for any characters.
         for pattern in [
             "*",
             "*.*",
@@ -345,9 +362,9 @@ mod tests {
     #[test]
     fn the_memory_of_namespaces_is_bounded() {
         let mut selection = Selection::everything();
-        for n in 0..=REMEMBERED {
+        for n in 0..=MAX_CACHED {
             selection.select("a", &n.to_string(), OperationType::Insert);
         }
-        assert!(selection.remembered.len() <= REMEMBERED);
+        assert!(selection.index.len() <= MAX_CACHED);
     }
 }

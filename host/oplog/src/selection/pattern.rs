@@ -1,4 +1,4 @@
-//! Patterns of namespaces: globs of one sign, and regular expressions.
+//! Patterns of namespaces: globs whose only wildcard is `*`, and regular expressions.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fmt;
 use globset::{GlobBuilder, GlobMatcher};
 use regex::{Regex, RegexBuilder};
 
-/// Bytes that a regular expression takes; and again while it is matched.
-const EXPRESSION: usize = 1 << 20;
+/// The maximum size of a compiled regular expression in bytes, and again of its state while it matches.
+const MAX_EXPRESSION_BYTES: usize = 1 << 20;
 
-/// Namespaces: those that it names, or that are like it.
+/// A pattern of namespaces.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: Box<str>,
@@ -22,94 +22,94 @@ enum PatternMatcher {
     Regex(Regex),
 }
 
-/// A pattern that no namespace can be compared with.
+/// The reason why a pattern is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
-    /// A regular expression that is none.
+    /// The regular expression is not valid.
     #[error("\"{pattern}\" is not a valid regular expression: {reason}")]
     Regex {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
-        /// In one line.
+        /// The reason in one line.
         reason: String,
     },
-    /// Too large, or otherwise not for the library.
+    /// The library refuses the pattern, for example because it is too large.
     #[error("\"{pattern}\" cannot be matched: {reason}")]
     Glob {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
-        /// What the library says.
+        /// The library's reason.
         reason: String,
     },
-    /// The name of a database alone, which no change has for its namespace.
+    /// The pattern is the name of a database alone, which is no change's namespace.
     #[error("no change is in \"{pattern}\": a namespace is DATABASE.COLLECTION, as in shop.orders or shop.*")]
     NoCollection {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
     },
-    /// Two namespaces in one text.
+    /// The pattern contains several namespaces.
     #[error(
         "\"{pattern}\" is one namespace, as the name of a collection may have a {separator} in it. \
          help: give each namespace by itself; for a collection that has this name, write {escaped}"
     )]
     Several {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
-        /// What stands between them.
+        /// The character between the namespaces.
         separator: char,
-        /// The regular expression that fits this one name.
+        /// The regular expression that matches exactly this name.
         escaped: String,
     },
-    /// A database that no server has.
+    /// The pattern names a database that no server can have.
     #[error(
         "\"{pattern}\" matches no change, as the name of a database cannot have {found:?} in it. \
          help: write DATABASE.COLLECTION, as in shop.orders or shop.*, or a regular expression between two slashes"
     )]
     NoDatabase {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
-        /// What it cannot have.
+        /// The invalid character.
         found: char,
     },
-    /// Databases of the server's own.
+    /// The pattern names a database of the server.
     #[error(
         "\"{pattern}\" matches no change, as the databases admin, config and local are the server's own and are skipped. \
          help: leave it out, or name a database of your own"
     )]
     OfServer {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
     },
-    /// Collections of the server's own.
+    /// The pattern names collections of the server.
     #[error(
         "\"{pattern}\" matches no change, as the collections system.* are the server's own and are skipped. \
          help: leave it out, or name a collection of your own"
     )]
     OfSystem {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
     },
-    /// The host's own database.
+    /// The pattern names the host's own database.
     #[error(
         "\"{pattern}\" matches no change, as the host keeps its checkpoints in the database {database} and skips it. \
          help: if {database} is a database of your own, give the host another one (--store-database NAME)"
     )]
     OfHost {
-        /// As it was given.
+        /// The pattern, unchanged.
         pattern: String,
-        /// Which it is.
+        /// The database.
         database: String,
     },
 }
 
-/// What stands between namespaces where somebody means several of them.
+/// The characters that people write between several namespaces.
 const SEPARATORS: [char; 3] = [',', '|', ';'];
 
-/// What the name of a database cannot have in it.
-const NOT_IN_DATABASES: [char; 5] = ['/', '\\', ' ', '"', '$'];
+/// The characters that a database name cannot contain.
+const INVALID_IN_DATABASE_NAMES: [char; 5] = ['/', '\\', ' ', '"', '$'];
 
 impl Pattern {
-    /// Between two slashes stands a regular expression; anywhere else `*` stands for any characters.
+    /// Parses a pattern: a regular expression between two slashes, or a glob in which `*` stands for any characters.
     ///
     /// # Errors
     /// See [`PatternError`].
@@ -119,7 +119,7 @@ impl Pattern {
         Ok(Self { text: pattern.into(), matcher })
     }
 
-    /// Whether `database.collection` is one of them.
+    /// Returns whether `database.collection` matches.
     pub fn is_match(&self, namespace: &str) -> bool {
         match &self.matcher {
             PatternMatcher::Glob(glob) => glob.is_match(namespace),
@@ -127,17 +127,21 @@ impl Pattern {
         }
     }
 
-    /// The pattern, where it is no regular expression.
+    /// Returns the glob. None: the pattern is a regular expression.
     pub(super) fn glob(&self) -> Option<&str> {
         matches!(self.matcher, PatternMatcher::Glob(_)).then_some(&self.text)
     }
 
-    /// Why no change can be in a namespace like this, where that can be seen; `own` is the host's own database.
+    /// Checks that a change can be in a namespace like this, as far as the pattern tells. `own` is the host's own
+    /// database.
+    ///
+    /// # Errors
+    /// Every namespace that matches is skipped.
     pub(super) fn check(&self, own: &str) -> Result<(), PatternError> {
-        let beginning = self.beginning();
+        let beginning = self.prefix_glob();
         let Some((database, collection)) = beginning.split_once('.') else { return Ok(()) };
         let pattern = || self.text.as_ref().to_owned();
-        if is_servers(database) {
+        if is_server_database(database) {
             Err(PatternError::OfServer { pattern: pattern() })
         } else if database == own {
             Err(PatternError::OfHost { pattern: pattern(), database: own.to_owned() })
@@ -148,20 +152,21 @@ impl Pattern {
         }
     }
 
-    /// The glob; of a regular expression, one that fits all that it fits: what it begins with, and any more.
-    fn beginning(&self) -> Cow<'_, str> {
+    /// Returns the glob. For a regular expression, it returns a glob that matches at least as much: its literal prefix,
+    /// followed by anything.
+    fn prefix_glob(&self) -> Cow<'_, str> {
         match self.glob() {
             Some(glob) => glob.into(),
             None => format!("{}*", literal(self.text.trim_matches('/'))).into(),
         }
     }
 
-    /// The namespace, where it names one.
+    /// Returns the namespace, if the pattern is exactly one.
     pub fn name(&self) -> Option<&str> {
         self.glob().filter(|glob| !glob.contains('*'))
     }
 
-    /// Whether a collection of the database can fit.
+    /// Returns whether a collection of the database can match.
     pub(super) fn may_match_in(&self, database: &str) -> bool {
         let start = format!("{database}.");
         match self.glob().map(|glob| (glob, glob.split_once('*'))) {
@@ -179,10 +184,13 @@ impl fmt::Display for Pattern {
 }
 
 fn regex(pattern: &str, expression: &str) -> Result<PatternMatcher, PatternError> {
-    let built = RegexBuilder::new(expression).size_limit(EXPRESSION).dfa_size_limit(EXPRESSION).build();
+    let built = RegexBuilder::new(expression)
+        .size_limit(MAX_EXPRESSION_BYTES)
+        .dfa_size_limit(MAX_EXPRESSION_BYTES)
+        .build();
     built.map(PatternMatcher::Regex).map_err(|error| PatternError::Regex {
         pattern: pattern.to_owned(),
-        // The last line says it; those before it draw where.
+        // The last line contains the reason; those before it show the position.
         reason: error
             .to_string()
             .lines()
@@ -194,7 +202,7 @@ fn regex(pattern: &str, expression: &str) -> Result<PatternMatcher, PatternError
     })
 }
 
-/// The characters that everything that fits the expression begins with.
+/// Returns the literal characters that every match of the expression begins with.
 fn literal(expression: &str) -> String {
     let mut literal = String::new();
     let Some(rest) = expression.strip_prefix('^').filter(|rest| !rest.contains('|')) else { return literal };
@@ -203,7 +211,7 @@ fn literal(expression: &str) -> String {
         match rest.next() {
             Some('\\') if rest.clone().next() == Some('.') => literal.extend(rest.next()),
             Some(plain) if plain.is_alphanumeric() || matches!(plain, '_' | '-') => literal.push(plain),
-            // The character before it need not be there.
+            // The preceding character is optional.
             Some('?' | '*' | '{') => {
                 literal.pop();
                 return literal;
@@ -213,12 +221,12 @@ fn literal(expression: &str) -> String {
     }
 }
 
-/// Whether a database is the server's own.
-pub(super) fn is_servers(database: &str) -> bool {
+/// Returns whether a database belongs to the server.
+pub(super) fn is_server_database(database: &str) -> bool {
     matches!(database, "admin" | "config" | "local")
 }
 
-/// Whether a collection is the server's own, of any database.
+/// Returns whether a collection belongs to the server, in any database.
 pub fn is_system(collection: &str) -> bool {
     collection.starts_with("system.")
 }
@@ -235,12 +243,13 @@ fn glob(pattern: &str) -> Result<PatternMatcher, PatternError> {
     if !pattern.contains(['.', '*']) {
         return Err(PatternError::NoCollection { pattern: pattern.to_owned() });
     }
-    // Up to a star, which may stand for the dot too.
+    // The database name ends at a star, because that can stand for the dot, too.
     let database = pattern.split(['.', '*']).next().unwrap_or_default();
-    if let Some(found) = database.chars().find(|found| NOT_IN_DATABASES.contains(found)) {
+    if let Some(found) = database.chars().find(|found| INVALID_IN_DATABASE_NAMES.contains(found)) {
         return Err(PatternError::NoDatabase { pattern: pattern.to_owned(), found });
     }
-    // The other characters of a glob may stand in the name of a collection, a backslash too, so here they mean themselves.
+    // The other characters of a glob can occur in the name of a collection, even a backslash, so they stand for
+    // themselves.
     let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
     let glob = GlobBuilder::new(&escaped.join("*")).backslash_escape(false).build();
     let glob = glob.map_err(|error| PatternError::Glob {

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use gtm_oplog::Pattern;
-use gtm_oplog::selection::{is_own, is_system};
+use gtm_oplog::selection::{is_reserved_database, is_system};
 pub(super) use http::address;
 pub use http::{HttpGrant, NoHttpGrant};
 pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
@@ -66,7 +66,7 @@ impl NamespaceGrant {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
         let begins_with = |start: &str| self.0.to_string().starts_with(start);
         self.0.is_match(namespace)
-            && (!is_own(database) || begins_with(&format!("{database}.")))
+            && (!is_reserved_database(database) || begins_with(&format!("{database}.")))
             && (!is_system(collection) || begins_with(&format!("{database}.system.")))
     }
 }

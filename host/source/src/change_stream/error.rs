@@ -1,6 +1,6 @@
 //! Why a change stream ends.
 
-use gtm_mongo::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable, sentence};
 use gtm_oplog::{Malformed, StreamStart};
 use mongodb::error::Error;
 
@@ -111,7 +111,7 @@ impl StreamError {
     pub(super) fn of(error: &Error, scope: &Scope, position: &StreamStart) -> Option<Self> {
         // What is not an answer of the server is from the way to it.
         let code = command_code(error)?;
-        if may_pass(error) || error.contains_label("ResumableChangeStreamError") {
+        if is_retryable(error) || error.contains_label("ResumableChangeStreamError") {
             return None;
         }
         let (scope, position, reason) = (scope.clone(), position.clone(), sentence(error));

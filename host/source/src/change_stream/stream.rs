@@ -1,7 +1,7 @@
 //! Follows a change stream, and comes back after a failure where it was.
 
 use futures_util::StreamExt;
-use gtm_mongo::wire::{AWAIT, reply, timed_for};
+use gtm_mongo::wire::{MAX_AWAIT_TIME, reply, timed_for};
 use gtm_mongo::{Backoff, SourceHealth, Wait};
 use gtm_oplog::{ChangeEventDecoder, Malformed, Op, Reply, ResumeToken, Selection, Skipped, StreamStart};
 use mongodb::Client;
@@ -136,7 +136,7 @@ impl ChangeStream {
     async fn aggregate(&mut self) -> mongodb::error::Result<RawBatchCursor> {
         let database = self.client.database(self.request.scope().database());
         let command = database.run_raw_cursor_command(self.request.command(&self.position));
-        timed_for(self.patience.limit(), command.max_time(AWAIT).batch()).await
+        timed_for(self.patience.limit(), command.max_time(MAX_AWAIT_TIME).batch()).await
     }
 
     /// Waits after what a further attempt may mend. A cursor is of no use after any error.

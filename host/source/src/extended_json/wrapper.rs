@@ -44,7 +44,7 @@ pub(super) fn is_wrapper(name: &[u8]) -> bool {
 
 /// Whether a document would be read as a value, or not at all, if it were written as it is.
 pub(super) fn is_ambiguous(document: &RawDocument) -> bool {
-    Fields::of(document).map_while(Result::ok).any(|field| is_wrapper(field.name))
+    Fields::new(document).map_while(Result::ok).any(|field| is_wrapper(field.name))
 }
 
 /// The type and the bytes of the value that an object stands for. `object` holds the object's fields. None: it does

@@ -50,8 +50,8 @@ impl Decoder {
     pub(super) fn new(selection: Selection, options: FileOptions, sender: Sender<DecodedMessage>) -> Self {
         Self {
             // A dump cannot be gone back in, so all of an open transaction is held.
-            reader: OplogDecoder::new(selection.clone()).of_file().holding(usize::MAX),
-            events: ChangeEventDecoder::new(selection.clone()).of_file(),
+            reader: OplogDecoder::new(selection.clone()).for_file().with_max_held_bytes(usize::MAX),
+            events: ChangeEventDecoder::new(selection.clone()).for_file(),
             selection,
             options,
             totals: FileTotals::default(),
@@ -252,7 +252,7 @@ impl Decoder {
         offset: u64,
     ) -> Result<(), FileStop> {
         if !self.advance(file, entry.timestamp, offset)? {
-            self.reader.pass_over(document, entry);
+            self.reader.skip_entry(document, entry);
             return Ok(());
         }
         while let Err(missing) = self.reader.read(reply, document, entry, &mut self.decoded) {
@@ -374,7 +374,7 @@ impl Decoder {
             return Ok(());
         };
         let key = id_of(document).map(|key| key.into_bytes().into());
-        let op = Op::found(Origin::Replay, Timestamp::default(), namespace, key, reply.cut(document));
+        let op = Op::from_document(Origin::Replay, Timestamp::default(), namespace, key, reply.cut(document));
         self.give(file, op)
     }
 

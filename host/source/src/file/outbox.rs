@@ -1,7 +1,7 @@
 //! Batches of ops, on their way from the thread that decodes to the one who wants them.
 
 use gtm_oplog::Op;
-use gtm_oplog::compact::keep_apart;
+use gtm_oplog::compact::compact_documents;
 use tokio::sync::mpsc::Sender;
 
 use super::error::FileError;
@@ -47,7 +47,7 @@ impl Outbox {
 
     /// Copies the documents of the ops, where these are few beside the `read` bytes that they would keep.
     pub(super) fn let_go_of(&mut self, read: usize) {
-        keep_apart(&mut self.ops, read);
+        compact_documents(&mut self.ops, read);
     }
 
     /// Sends the ops, and waits while those before them are not taken.

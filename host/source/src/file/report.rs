@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gtm_oplog::skip::skipped_by_name;
 use gtm_oplog::{Namespace, Skipped, Timestamp};
-use gtm_text::Names;
+use gtm_text::SingularPlural;
 
 /// What was read, and what was left out.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +82,7 @@ impl FileTotals {
     }
 
     /// The same, with what one of them is called, and what several are.
-    pub fn named(&self) -> impl Iterator<Item = (Names, u64)> {
+    pub fn named(&self) -> impl Iterator<Item = (SingularPlural, u64)> {
         let skipped = skipped_by_name(&self.skipped);
         let counts = [
             (("corrupt document", "corrupt documents"), self.corrupt),

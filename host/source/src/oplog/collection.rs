@@ -4,7 +4,7 @@ use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use bytes::Bytes;
 use gtm_mongo::Backoff;
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, sentence};
-use gtm_mongo::wire::{AWAIT, timed, timed_for};
+use gtm_mongo::wire::{MAX_AWAIT_TIME, timed, timed_for};
 use gtm_oplog::{OplogEntry, Timestamp};
 use mongodb::error::Error;
 use mongodb::options::{CollectionOptions, CursorType, Hint, ReadConcern, ReadPreference, SelectionCriteria};
@@ -54,7 +54,11 @@ impl Oplog {
             // The entry at the position must come, wanted or not, as the sign that it is still there.
             filter.insert("$or", vec![doc! { "ts": ts }, wanted.clone()]);
         }
-        let find = self.collection.find(filter).cursor_type(CursorType::TailableAwait).max_await_time(AWAIT);
+        let find = self
+            .collection
+            .find(filter)
+            .cursor_type(CursorType::TailableAwait)
+            .max_await_time(MAX_AWAIT_TIME);
         let find = find.batch_size(batch_size);
         timed_for(self.patience.limit(), find.read_concern(ReadConcern::majority()).batch()).await
     }

@@ -7,7 +7,7 @@ use bson::Document;
 use gtm_mongo::server_error::is_timeout;
 use gtm_mongo::wire::timed;
 use gtm_mongo::{SourceHealth, Wait};
-use gtm_oplog::compact::keep_apart;
+use gtm_oplog::compact::compact_documents;
 use gtm_oplog::entry::pushdown::wanted_entries;
 use gtm_oplog::{Malformed, Op, OpPlace, OplogDecoder, OplogEntry, Reply, Selection, Skipped, Timestamp};
 use mongodb::{Client, Namespace};
@@ -201,7 +201,7 @@ impl OplogTailer {
             self.set_decoding(true);
             let entries = self.decode(&reply).await?;
             self.set_decoding(false);
-            self.kept = keep_apart(self.decoded.make_contiguous(), reply.size());
+            self.kept = compact_documents(self.decoded.make_contiguous(), reply.size());
             // A cursor keeps the number that it was opened with. Where nothing new has come, it is kept.
             let moved = self.anchored && self.cursor.as_ref().is_some_and(|cursor| !cursor.fresh);
             if moved && self.batch_size.adjust(entries, reply.size()) {
@@ -309,7 +309,7 @@ impl OplogTailer {
             let (document, entry) = match entry {
                 Ok(entry) => entry,
                 Err(malformed) => {
-                    self.reader.malformed(&malformed);
+                    self.reader.report_malformed(&malformed);
                     continue;
                 }
             };
@@ -331,7 +331,7 @@ impl OplogTailer {
             }
             self.given_out = None;
             if entry.timestamp < self.position {
-                self.reader.backwards(self.position, entry.timestamp);
+                self.reader.report_out_of_order(self.position, entry.timestamp);
             }
             self.position = self.position.max(entry.timestamp);
             self.anchored = true;

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use bson::{RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, sentence};
-use gtm_oplog::hexadecimal::hexadecimal;
 use gtm_oplog::{Namespace, OperationType, Selection};
 use mongodb::Client;
 
@@ -127,6 +126,6 @@ fn listed_as(one: &bson::RawDocument) -> Option<Listed> {
     Some(Listed {
         name: one.get_str("name").ok()?.to_owned(),
         kind: one.get_str("type").unwrap_or("collection").to_owned(),
-        uuid: uuid.ok().map(|uuid| hexadecimal(uuid.bytes)),
+        uuid: uuid.ok().map(|uuid| hex::encode(uuid.bytes)),
     })
 }

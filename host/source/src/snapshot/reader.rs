@@ -7,7 +7,7 @@ use bson::{RawDocument, RawDocumentBuf, cstr, rawdoc};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use gtm_mongo::Backoff;
-use gtm_mongo::server_error::may_pass;
+use gtm_mongo::server_error::is_retryable;
 use gtm_mongo::wire::{reply, timed};
 use gtm_oplog::reply::{document, id_of};
 use gtm_oplog::{Malformed, Namespace, Op, Origin, Reply, Timestamp};
@@ -110,7 +110,7 @@ impl CollectionReader {
             match self.read_on(&mut job, &mut patience).await {
                 Ok(ended) => return Some(CollectionEvent::End(job.place, ended)),
                 Err(RangeStop::Unwanted) => return None,
-                Err(RangeStop::Error(error)) if may_pass(&error) => {
+                Err(RangeStop::Error(error)) if is_retryable(&error) => {
                     patience.pause(&format!("{} cannot be read", job.namespace), &error).await;
                 }
                 Err(RangeStop::Error(error)) => return Some(self.refused(&job, &error).await),
@@ -185,7 +185,7 @@ impl CollectionReader {
             let again = !std::mem::replace(&mut found, true) && key.is_some() && key == job.last;
             if !again {
                 let namespace = Arc::clone(&job.namespace);
-                ops.push(Op::found(Origin::Snapshot, self.at, namespace, key, reply.cut(document)));
+                ops.push(Op::from_document(Origin::Snapshot, self.at, namespace, key, reply.cut(document)));
             }
         }
         Ok((ops, found))

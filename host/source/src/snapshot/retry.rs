@@ -1,7 +1,7 @@
 //! Questions that are asked again until there is an answer.
 
 use gtm_mongo::Backoff;
-use gtm_mongo::server_error::may_pass;
+use gtm_mongo::server_error::is_retryable;
 use gtm_mongo::wire::timed;
 use mongodb::error::Result;
 
@@ -13,7 +13,7 @@ where
     let mut patience = Backoff::default();
     loop {
         match timed(ask()).await {
-            Err(error) if may_pass(&error) => patience.pause(what, &error).await,
+            Err(error) if is_retryable(&error) => patience.pause(what, &error).await,
             answer => return answer,
         }
     }

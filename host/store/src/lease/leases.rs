@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::{DateTime, Document, RawDocumentBuf, doc};
-use gtm_mongo::server_error::{UNAUTHORIZED, command_code, may_pass, sentence};
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable, sentence};
 use gtm_mongo::wire::timed_for;
 use gtm_oplog::own_database::own_database;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
@@ -120,7 +120,7 @@ impl Leases {
     fn failed(&self, error: Error) -> Failed {
         // Written, but not by a majority yet, or never.
         let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
-        if unsure || may_pass(&error) || error.contains_label("RetryableWriteError") {
+        if unsure || is_retryable(&error) || error.contains_label("RetryableWriteError") {
             return Failed::Now(error);
         }
         let reason = sentence(&error);

@@ -20,7 +20,6 @@ use std::fs;
 use std::path::Path;
 
 use bson::{Document, RawDocument, doc};
-use gtm_oplog::hexadecimal::hexadecimal;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use sha2::{Digest, Sha256};
@@ -85,7 +84,7 @@ fn place() -> Option<String> {
     let times = fs::read_link("/proc/self/ns/time").unwrap_or_default();
     // A machine id is not to be shown to others.
     let place = format!("gtm-host lease\n{machine}\n{boot}\n{}\n{}", namespace.display(), times.display());
-    Some(hexadecimal(Sha256::digest(place).get(..16)?))
+    Some(hex::encode(Sha256::digest(place).get(..16)?))
 }
 
 /// What the kernel says of a process.

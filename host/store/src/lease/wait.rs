@@ -48,7 +48,7 @@ pub(super) async fn wait(
     ttl: Duration,
     mut on_wait: impl FnMut(LeaseWait<'_>),
 ) -> Result<Held, LeaseError> {
-    let mut patience = Backoff::with_pauses_up_to(LONGEST_PAUSE);
+    let mut patience = Backoff::with_max_pause(LONGEST_PAUSE);
     let mut seen = SeenLease::default();
     let mut other = None;
     let look = LOOK.min(ttl / 8);

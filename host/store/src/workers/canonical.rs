@@ -17,7 +17,7 @@ const NUMBER: u8 = 0;
 
 /// Hashes the `_id` of a document key. Without one, nothing: a shard key may change, and says nothing of the document.
 pub(super) fn hash_id<H: Hasher>(key: &RawDocument, state: &mut H) {
-    let Some(id) = Fields::of(key).map_while(Result::ok).find(|field| field.name == b"_id") else { return };
+    let Some(id) = Fields::new(key).map_while(Result::ok).find(|field| field.name == b"_id") else { return };
     let Some(fields) = hash_value(&id, state) else { return };
     // A document is compared field by field, and so are those in it. They may lie as deep as they like.
     let mut open = vec![fields];
@@ -49,7 +49,7 @@ fn hash_value<'a, H: Hasher>(field: &Field<'a>, state: &mut H) -> Option<Fields<
     match field.kind {
         DOCUMENT | ARRAY => {
             state.write(&[field.kind]);
-            return RawDocument::from_bytes(field.value).ok().map(Fields::of);
+            return RawDocument::from_bytes(field.value).ok().map(Fields::new);
         }
         // The same text is the same `_id`.
         STRING | SYMBOL => state.write(&[STRING]),

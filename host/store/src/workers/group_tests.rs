@@ -11,7 +11,7 @@ fn op(namespace: (&str, &str), key: Option<Document>) -> Op {
     let (database, collection) = namespace;
     let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
     let key = key.map(|key| bson::serialize_to_vec(&key).unwrap().into());
-    Op::found(Origin::Oplog, Timestamp::default(), namespace, key, bytes::Bytes::new())
+    Op::from_document(Origin::Oplog, Timestamp::default(), namespace, key, bytes::Bytes::new())
 }
 
 fn of(id: impl Into<Bson>) -> Op {

@@ -89,7 +89,7 @@ mod tests {
 
     fn number(value: impl Into<Bson>) -> Option<Number> {
         let document = RawDocumentBuf::try_from(doc! { "_id": value.into() }).unwrap();
-        Number::of(&Fields::of(&document).next().unwrap().unwrap())
+        Number::of(&Fields::new(&document).next().unwrap().unwrap())
     }
 
     #[test]

@@ -95,7 +95,8 @@ fn of_events_before_the_fragments_of_one_the_last_is_the_place() {
 
 #[test]
 fn an_event_that_is_too_large_is_counted_and_the_next_one_comes() {
-    let (read, skipped) = one_by_one(ChangeEventDecoder::new(Selection::everything()).holding(500), "split");
+    let (read, skipped) =
+        one_by_one(ChangeEventDecoder::new(Selection::everything()).with_max_held_bytes(500), "split");
     assert_eq!(skipped, Skipped::from([(Skip::TooLarge, 1)]));
     assert_eq!(read.iter().map(|(ops, _)| *ops).collect::<Vec<_>>(), [1, 0, 0, 0, 1]);
     assert_eq!(read[3].1, "after the reply");
@@ -121,7 +122,7 @@ fn no_bytes_make_the_reader_panic() {
     let events = cases.map(|case| documents(&case.unwrap().path().join("events.jsonl")));
     let events: Vec<_> =
         events.flatten().map(|event| RawDocumentBuf::try_from(event).unwrap().into_bytes()).collect();
-    let mut reader = ChangeEventDecoder::new(Selection::everything()).holding(4096);
+    let mut reader = ChangeEventDecoder::new(Selection::everything()).with_max_held_bytes(4096);
     let (mut state, mut read) = (7, 0);
     for _ in 0..50_000 {
         let mut bytes = events[random(&mut state) % events.len()].clone();

@@ -26,7 +26,7 @@ pub fn ops(count: u32) -> Vec<Arc<Op>> {
     let op = |increment| {
         let timestamp = Timestamp { time: 1, increment };
         let document = bson::rawdoc! { "_id": i64::from(increment) }.into_bytes();
-        Arc::new(Op::found(Origin::Oplog, timestamp, Arc::clone(&namespace), None, document.into()))
+        Arc::new(Op::from_document(Origin::Oplog, timestamp, Arc::clone(&namespace), None, document.into()))
     };
     (0..count).map(op).collect()
 }

@@ -147,7 +147,7 @@ fn insert(database: &str, collection: &str, document: Option<Vec<u8>>) -> Op {
     let timestamp = Timestamp { time: 1_700_000_000, increment: 1 };
     let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
     let key = Some(bytes(&bson::doc! { "_id": 1 }).into());
-    let mut op = Op::found(Origin::Oplog, timestamp, namespace, key, Vec::new().into());
+    let mut op = Op::from_document(Origin::Oplog, timestamp, namespace, key, Vec::new().into());
     op.full_document = document.map(Into::into);
     op
 }

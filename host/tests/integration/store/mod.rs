@@ -53,7 +53,7 @@ fn op(increment: u32, document: impl Into<Bytes>) -> Op {
     let namespace = Arc::new(Namespace { database: "shop".into(), collection: "orders".into() });
     let timestamp = Timestamp { time: 1_700_000_000, increment };
     let key = bson::serialize_to_vec(&bson::doc! { "_id": increment }).unwrap();
-    let mut op = Op::found(Origin::Oplog, timestamp, namespace, Some(key.into()), document.into());
+    let mut op = Op::from_document(Origin::Oplog, timestamp, namespace, Some(key.into()), document.into());
     op.operation_type = OperationType::Update;
     op.place = OpPlace::Index(0);
     op

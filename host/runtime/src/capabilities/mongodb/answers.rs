@@ -1,7 +1,7 @@
 //! What a server answers to a write, and what an error of the driver means to a plugin.
 
 use bson::{Bson, Document, RawDocument, doc};
-use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_code_that_passes, sentence};
+use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable_code, sentence};
 use mongodb::error::{Error as DriverError, ErrorKind};
 
 use crate::bindings::mongodb::{Error, UpdateResult};
@@ -48,7 +48,7 @@ fn of_code(code: i32, reason: String) -> Error {
         DUPLICATE_KEY => Error::DuplicateKey(reason),
         UNAUTHORIZED => not_allowed(&reason),
         code if LOGIN.contains(&code) => not_allowed(&reason),
-        code if PASSING.contains(&code) || is_code_that_passes(code) => Error::Unavailable(reason),
+        code if PASSING.contains(&code) || is_retryable_code(code) => Error::Unavailable(reason),
         _ => Error::Rejected(reason),
     }
 }
