@@ -91,13 +91,13 @@ fn an_sdk_outside_of_the_project_is_named_by_a_relative_path() {
     let directory = tempfile::tempdir().unwrap();
     let sdk = directory.path().join("clone/plugin-sdk");
     for (folder, manifest) in
-        [("", "Cargo.toml"), ("javascript", "package.json"), ("python", "pyproject.toml")]
+        [("rust", "Cargo.toml"), ("javascript", "package.json"), ("python", "pyproject.toml")]
     {
         std::fs::create_dir_all(sdk.join(folder)).unwrap();
         std::fs::write(sdk.join(folder).join(manifest), "").unwrap();
     }
     for (language, file, location) in [
-        ("rust", "Cargo.toml", "{ path = \"./../clone/plugin-sdk\" }"),
+        ("rust", "Cargo.toml", "{ path = \"./../clone/plugin-sdk/rust\" }"),
         ("ts", "package.json", "\"file:./../clone/plugin-sdk/javascript\""),
         ("python", "requirements.txt", "./../clone/plugin-sdk/python"),
     ] {
