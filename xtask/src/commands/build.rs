@@ -17,7 +17,7 @@ pub(super) fn plugins(names: &[&str]) -> anyhow::Result<()> {
     let libraries = PathBuf::from(String::from_utf8_lossy(&libraries).trim());
     if !libraries.is_dir() {
         let mut rustup = Command::new("rustup");
-        rustup.current_dir(xtask::root()).args(["target", "add", TARGET]);
+        rustup.current_dir(gtm_test_support::root()).args(["target", "add", TARGET]);
         succeed(&mut rustup)
             .with_context(|| format!("the target {TARGET} is missing and cannot be added"))?;
     }

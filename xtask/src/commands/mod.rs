@@ -36,7 +36,7 @@ fn cargo(arguments: &[&str]) -> Command {
             command.env_remove(&name);
         }
     }
-    command.current_dir(xtask::root()).args(arguments);
+    command.current_dir(gtm_test_support::root()).args(arguments);
     command
 }
 

@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-use xtask::python::Venv;
-use xtask::testbed::Server;
+use gtm_test_support::{Server, Venv};
 
 use super::{bindings, build, cargo, dependencies, languages, step, succeed};
 

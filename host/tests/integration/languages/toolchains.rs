@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use xtask::languages::LANGUAGES;
+use gtm_test_support::languages::LANGUAGES;
 
 use crate::support::run;
 
@@ -62,7 +62,7 @@ fn files(directory: &Path) -> Vec<(String, String)> {
 #[test]
 fn a_project_holds_all_that_it_is_built_of_and_no_path_of_this_machine() {
     let directory = tempfile::tempdir().unwrap();
-    let root = xtask::root().canonicalize().unwrap();
+    let root = gtm_test_support::root().canonicalize().unwrap();
     let foreign = [root.to_str().unwrap(), directory.path().to_str().unwrap(), "plugin-sdk\"", "../.."];
     for language in LANGUAGES {
         let project = directory.path().join(language.name);
