@@ -3,11 +3,14 @@
 pub(crate) mod bench;
 pub(crate) mod bindings;
 mod build;
+pub(crate) mod check;
+pub(crate) mod ci;
 pub(crate) mod demo;
 pub(crate) mod dependencies;
 pub(crate) mod fuzz;
 pub(crate) mod languages;
 pub(crate) mod test;
+mod test_program;
 
 use std::process::Command;
 use std::time::Instant;
