@@ -11,10 +11,10 @@ const SDKS: [(&str, &[(&str, &str)]); 3] = [
     (
         "RUST_SDK",
         &[
-            ("plugin-sdk/Cargo.toml", "Cargo.toml"),
-            ("plugin-sdk/src", "src"),
-            ("plugin-sdk/macros/Cargo.toml", "macros/Cargo.toml"),
-            ("plugin-sdk/macros/src", "macros/src"),
+            ("plugin-sdk/rust/Cargo.toml", "Cargo.toml"),
+            ("plugin-sdk/rust/src", "src"),
+            ("plugin-sdk/rust-macros/Cargo.toml", "macros/Cargo.toml"),
+            ("plugin-sdk/rust-macros/src", "macros/src"),
             ("wit", "wit"),
         ],
     ),

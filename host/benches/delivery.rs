@@ -34,8 +34,8 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
-    let path = xtask::plugin("trivial");
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
+    let path = gtm_test_support::plugin("trivial");
     let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
     let plugin = PluginHandle::new(plugin, Services::default());
     let runtime =

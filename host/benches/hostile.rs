@@ -19,9 +19,8 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Document, doc};
+use gtm_test_support::{Process, Server, free_port};
 use mongodb::{Client, Collection};
-use xtask::process::{Process, free_port};
-use xtask::testbed::Server;
 
 /// Ops, at most, and how long they are written.
 const OPS: usize = 200;
@@ -204,10 +203,10 @@ impl Host {
             "1",
         ]);
         command.args(["--shutdown-grace", "0s", "--memory", "64MiB"]);
-        command.arg("--plugin").arg(format!("good={}", xtask::plugin("print_ops").display()));
+        command.arg("--plugin").arg(format!("good={}", gtm_test_support::plugin("print_ops").display()));
         command.args(["--set", &format!("good:namespaces={database}.things")]);
         if let Some(plugin) = attack.plugin {
-            command.arg("--plugin").arg(format!("hostile={}", xtask::plugin(plugin).display()));
+            command.arg("--plugin").arg(format!("hostile={}", gtm_test_support::plugin(plugin).display()));
             command.args(["--set", &format!("hostile:database={database}")]);
             if plugin == "misbehave" {
                 command.args(["--set", &format!("hostile:namespace={database}.orders")]);
@@ -218,7 +217,7 @@ impl Host {
             command.args(["--grant", "hostile:mail", "--grant", "hostile:http=http://localhost:1"]);
             command.args(["--smtp", "smtp://127.0.0.1:1"]);
         }
-        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
         let mut process = Process::start("gtm-host", command.stderr(Stdio::piped())).unwrap();
         let out = process.child().stderr.take().unwrap();
         let (tails, tailing) = mpsc::channel();

@@ -15,9 +15,8 @@ use std::time::{Duration, Instant};
 use bson::{Timestamp, doc};
 use gtm_delivery::{PluginStatus, ReaderState};
 use gtm_host::admin::AdminClient;
+use gtm_test_support::{Process, Server};
 use mongodb::Client;
-use xtask::process::Process;
-use xtask::testbed::Server;
 
 const BACKLOG: u32 = 5_000_000;
 /// Of which some are read while it is looked at.
@@ -54,7 +53,7 @@ async fn main() {
 
 fn host() -> Command {
     let mut host = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
-    host.env("GTM_LOG", "error").env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+    host.env("GTM_LOG", "error").env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
     host.stdout(Stdio::null());
     host
 }
@@ -64,7 +63,7 @@ fn memory(folder: &std::path::Path, ops: u32) -> f64 {
     let file = folder.join(ops.to_string());
     entries::write(&file, "i", ops);
     let mut command = host();
-    command.arg("replay").arg(&file).arg("--plugin").arg(xtask::plugin("misbehave"));
+    command.arg("replay").arg(&file).arg("--plugin").arg(gtm_test_support::plugin("misbehave"));
     command.args(["--set", "handle=nap", "--shutdown-grace", "1ms"]);
     let mut process = Process::start("gtm-host", &mut command).unwrap();
     std::thread::sleep(Duration::from_secs(10));
@@ -85,10 +84,10 @@ async fn rate(server: &Server, with_stuck: bool) -> f64 {
     };
     let mut command = host();
     for n in 0..9 {
-        command.arg("--plugin").arg(format!("p{n}={}", xtask::plugin("trivial").display()));
+        command.arg("--plugin").arg(format!("p{n}={}", gtm_test_support::plugin("trivial").display()));
     }
     if with_stuck {
-        command.arg("--plugin").arg(format!("stuck={}", xtask::plugin("misbehave").display()));
+        command.arg("--plugin").arg(format!("stuck={}", gtm_test_support::plugin("misbehave").display()));
         command.args(["--set", "stuck:handle=sleep", "--handle-timeout", "1h"]);
     }
     command.args([

@@ -99,9 +99,9 @@ fn descriptions(criterion: &mut Criterion) {
 }
 
 fn calls(criterion: &mut Criterion) {
-    let cache = xtask::target_dir().join("testbed/cache");
+    let cache = gtm_test_support::target_dir().join("testbed/cache");
     let engine = Engine::new(&cache).unwrap();
-    let path = xtask::plugin("trivial");
+    let path = gtm_test_support::plugin("trivial");
     let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
     let plugin = PluginHandle::new(plugin, Services::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -118,11 +118,11 @@ fn calls(criterion: &mut Criterion) {
         group.bench_function("handle", |bencher| {
             bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());
         });
-        let mut bare = bare::Bare::new(&xtask::plugin("trivial"));
+        let mut bare = bare::Bare::new(&gtm_test_support::plugin("trivial"));
         group.bench_function("baseline: filter, by wasmtime alone", |bencher| {
             bencher.iter(|| bare.filter(black_box(&op)))
         });
-        let mut bare = runtime.block_on(bare::BareAsync::new(&xtask::plugin("trivial")));
+        let mut bare = runtime.block_on(bare::BareAsync::new(&gtm_test_support::plugin("trivial")));
         group.bench_function("baseline: handle, by wasmtime alone", |bencher| {
             bencher.iter(|| runtime.block_on(bare.handle(black_box(&op))));
         });

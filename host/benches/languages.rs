@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use bson::{RawDocumentBuf, doc};
 use gtm_oplog::{Namespace, Op, Origin, Timestamp};
 use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_test_support::languages::LANGUAGES;
 use serde_json::json;
-use xtask::languages::LANGUAGES;
 
 const ROUNDS: usize = 7;
 const CALLS: u32 = 5000;
@@ -80,7 +80,7 @@ fn main() {
             })
         })
         .collect();
-    let file = xtask::target_dir().join("languages.json");
+    let file = gtm_test_support::target_dir().join("languages.json");
     std::fs::write(&file, serde_json::to_vec_pretty(&json).unwrap()).unwrap();
     println!("the same as JSON: {}", file.display());
 }

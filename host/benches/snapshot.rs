@@ -18,12 +18,12 @@ use futures_util::StreamExt;
 use gtm_oplog::{Selection, Timestamp};
 use gtm_source::{KeptProgress, Snapshot, SnapshotOptions};
 use gtm_store::{CheckpointKey, Store, StoreKind};
+use gtm_test_support::Server;
 use mongodb::Client;
 use mongodb::action::Action;
 use mongodb::options::{Hint, ReadConcern};
 use serde_json::Value;
 use tokio::task::JoinSet;
-use xtask::testbed::Server;
 
 const DOCUMENTS: i32 = 40_000;
 const ROUNDS: usize = 5;

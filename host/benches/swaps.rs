@@ -21,10 +21,9 @@ use bson::oid::ObjectId;
 use bson::{Document, doc};
 use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
 use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
+use gtm_test_support::{Process, Server};
 use mongodb::Client;
 use serde_json::Value;
-use xtask::process::Process;
-use xtask::testbed::Server;
 
 const SWAPS: usize = 200;
 /// Ops a second.
@@ -63,7 +62,7 @@ fn op(n: u32) -> Op {
 }
 
 fn load(path: &Path) -> Plugin {
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
     Plugin::load(&engine, path, &PluginSetup::new("trivial", Limits::default())).unwrap()
 }
 
@@ -123,7 +122,7 @@ async fn drive(slot: &PluginHandle, versions: Option<&[PathBuf]>) -> (Vec<f64>, 
 fn memory() {
     const PLUGINS: usize = 20;
     let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut kept = Vec::new();
     let mut start = |n: usize| {
@@ -164,7 +163,7 @@ impl Host {
     fn start(server: &Server, arguments: &[String]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
         command.args(arguments).args(["--uri", server.uri(), "--store", "none", "--log-format", "json"]);
-        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
         let mut process = Process::start("gtm-host", command.stderr(Stdio::piped())).unwrap();
         let out = process.child().stderr.take().unwrap();
         let (sender, lines) = mpsc::channel();
@@ -245,7 +244,8 @@ async fn neighbours(server: &Server) {
     for way in ways {
         let things = collection(server).await;
         let namespace = format!("namespace={}", things.namespace());
-        let mut arguments = vec!["--plugin".to_owned(), xtask::plugin("print_ops").display().to_string()];
+        let mut arguments =
+            vec!["--plugin".to_owned(), gtm_test_support::plugin("print_ops").display().to_string()];
         arguments.extend([
             "--set".to_owned(),
             namespace,
@@ -253,7 +253,8 @@ async fn neighbours(server: &Server) {
             "--shutdown-grace=0s".to_owned(),
         ]);
         if way != "none" {
-            arguments.extend(["--plugin".to_owned(), xtask::plugin("misbehave").display().to_string()]);
+            arguments
+                .extend(["--plugin".to_owned(), gtm_test_support::plugin("misbehave").display().to_string()]);
             arguments.extend([
                 "--set".to_owned(),
                 format!("misbehave:{way}"),
@@ -323,7 +324,7 @@ fn at(sorted: &[f64], part: f64) -> f64 {
 fn another(of: &str, number: usize, folder: &Path) -> PathBuf {
     let name = format!("v{number:04}");
     let length = u8::try_from(name.len()).unwrap();
-    let mut bytes = std::fs::read(xtask::plugin(of)).unwrap();
+    let mut bytes = std::fs::read(gtm_test_support::plugin(of)).unwrap();
     bytes.extend([0, length + 1, length]);
     bytes.extend(name.bytes());
     let path = folder.join(format!("{of}{number}.wasm"));

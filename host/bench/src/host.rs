@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use gtm_test_support::Process;
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
-use xtask::process::Process;
 
 use crate::expected::{Ops, Said};
 
@@ -77,7 +77,7 @@ pub(crate) struct Host {
 
 /// Where the program is.
 pub(crate) fn program() -> PathBuf {
-    xtask::target_dir().join("release/gtm-host")
+    gtm_test_support::target_dir().join("release/gtm-host")
 }
 
 impl Host {
@@ -89,14 +89,14 @@ impl Host {
         std::fs::write(&settings, "[limits]\nrecycle_calls = 4000000000\n")?;
         let mut command = Command::new(program());
         command.arg("--config").arg(&settings);
-        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
         command.args(["--log-format", "json", "--uri", uri]);
         if !more.contains(&"--start") {
             command.args(["--start", "oldest"]);
         }
         command.arg("--store").arg(format!("file:{}", store.path().join("store").display()));
         for Plugin { component, name, config } in plugins {
-            command.arg("--plugin").arg(format!("{name}={}", xtask::plugin(component).display()));
+            command.arg("--plugin").arg(format!("{name}={}", gtm_test_support::plugin(component).display()));
             for value in config {
                 command.arg("--set").arg(format!("{name}:{value}"));
             }

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use bson::doc;
+use gtm_test_support::Server;
 use serde_json::{Value, json};
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, LIMIT, error_of, eventually, plugin, run, usage_error_of};
 

@@ -1,10 +1,9 @@
 //! A server that cannot be followed: one sentence, with the remedy.
 
 use bson::doc;
+use gtm_test_support::{Server, ServerOptions, free_port};
 use mongodb::Client;
 use nix::sys::signal::Signal;
-use xtask::process::free_port;
-use xtask::testbed::{Server, ServerOptions};
 
 use crate::support::{Host, error_of, message, plugin, usage_error_of};
 

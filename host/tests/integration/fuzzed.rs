@@ -13,8 +13,8 @@ const LEAST: usize = 50;
 
 /// Tries what is true of any bytes with the seeds in a file, one on a line, and with what becomes of them.
 fn tried(name: &str, property: fn(&[u8])) {
-    let path = xtask::root().join("host/fuzz/seeds").join(name).with_extension("txt");
-    let seeds = xtask::seeds(&std::fs::read(path).unwrap());
+    let path = gtm_test_support::root().join("host/fuzz/seeds").join(name).with_extension("txt");
+    let seeds = gtm_test_support::seeds(&std::fs::read(path).unwrap());
     seeds.iter().for_each(|seed| property(seed));
     let (mut state, started) = (1, Instant::now());
     for n in 0.. {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bson::oid::ObjectId;
 use bson::{Document, doc};
 use gtm_store::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
+use gtm_test_support::Server;
 use mongodb::{Client, Collection};
-use xtask::testbed::Server;
 
 use crate::proxy::Proxy;
 

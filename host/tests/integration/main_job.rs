@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::doc;
-use xtask::testbed::{Server, SmtpSink};
+use gtm_test_support::{Server, SmtpSink};
 
 use crate::support::{Database, Host, LIMIT, message, plugin};
 
@@ -93,7 +93,7 @@ async fn a_mail_that_is_put_off_is_sent_again_and_one_that_is_refused_is_not() {
 #[tokio::test]
 async fn a_mail_server_that_is_away_is_waited_for() {
     let server = Server::start(Default::default()).unwrap();
-    let port = xtask::process::free_port().unwrap();
+    let port = gtm_test_support::free_port().unwrap();
     let (plugin, smtp) = (plugin("send_welcome_email"), format!("smtp://127.0.0.1:{port}"));
     let arguments = [
         "--plugin",

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bson::doc;
 use gtm_delivery::{HostActivity, HostControl};
 use gtm_host::admin::{Admin, AdminAddress, AdminClient};
+use gtm_test_support::Server;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use xtask::testbed::Server;
 
 use crate::proxy::Proxy;
 use crate::support::{Database, Host, LIMIT, create_oplog, plugin, run};
@@ -355,7 +355,7 @@ async fn a_number_that_is_not_finite_breaks_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_and_requests_are_counted_by_whether_they_arrived() {
-    let smtp = xtask::testbed::SmtpSink::start().unwrap();
+    let smtp = gtm_test_support::SmtpSink::start().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async { axum::serve(listener, axum::Router::new()).await });

@@ -36,7 +36,7 @@ fn insert(namespace: &str, document: Document) -> Document {
 }
 
 fn audit_log() -> PluginHandle {
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
     let setup = PluginSetup::new("audit_log", patient());
     let loaded = Plugin::load(&engine, plugin("audit_log").as_ref(), &setup).unwrap();
     PluginHandle::new(loaded, Services::default())

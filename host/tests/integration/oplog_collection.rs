@@ -2,7 +2,7 @@
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, Timestamp, doc};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use crate::support::{Database, Host, create_oplog, error_of, message, plugin};
 

@@ -1,8 +1,8 @@
 //! A server that goes away, stumbles or loses its history.
 
 use bson::{Timestamp, doc};
+use gtm_test_support::Server;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, message, plugin};
 

@@ -10,9 +10,9 @@ use std::time::Instant;
 use bson::oid::ObjectId;
 use gtm_delivery::HostControl;
 use gtm_host::admin::{Admin, Serving};
+use gtm_test_support::Server;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use xtask::testbed::Server;
 
 use crate::support::{Host, LIMIT, error_of, message, plugin, run};
 use crate::swapping::{put, put_another};

@@ -1,9 +1,9 @@
 //! A stop is clean: what is in flight is finished, and what is not is said.
 
 use bson::doc;
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, Scene, message, plugin};
 

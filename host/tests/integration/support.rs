@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use gtm_runtime::Limits;
+use gtm_test_support::{Process, Server};
 use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::process::Process;
-use xtask::testbed::Server;
 
 /// The limit of every wait: far more than anything takes, also on a machine that is slow or busy with something else.
 pub const LIMIT: Duration = Duration::from_secs(300);
@@ -79,7 +78,7 @@ impl Host {
         command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
         // What is read in order is then printed in order.
         command.env("GTM_ORDERING", "oplog");
-        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+        command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
         command.env("XDG_RUNTIME_DIR", runtime_dir());
         // Tests share a server, not their checkpoints.
         command.env("GTM_NAME", ObjectId::new().to_hex());
@@ -253,7 +252,7 @@ impl Drop for Host {
 
 /// Where the hosts of the tests have their sockets and tokens.
 pub fn runtime_dir() -> PathBuf {
-    let directory = xtask::target_dir().join("testbed/run");
+    let directory = gtm_test_support::target_dir().join("testbed/run");
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }
@@ -322,8 +321,8 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 /// The path of a built plugin.
 pub fn plugin(name: &str) -> String {
-    let path = xtask::plugin(name);
-    assert!(path.exists(), "{} is not built: run cargo xtask test", path.display());
+    let path = gtm_test_support::plugin(name);
+    assert!(path.exists(), "{} is not built: cargo xtask test NAME builds it", path.display());
     path.to_str().unwrap().to_owned()
 }
 

@@ -3,7 +3,7 @@
 use bson::oid::ObjectId;
 use bson::{Bson, doc};
 use gtm_store::{Group, ListDocument};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use crate::support::Database;
 

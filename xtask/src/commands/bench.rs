@@ -38,8 +38,8 @@ fn table(plot: bool, arguments: &[String]) -> anyhow::Result<()> {
         succeed(&mut cargo(&["build", "--release", "--package", "gtm-host", "--package", "gtm-bench"]))
     })?;
     step("table", || {
-        let mut bench = std::process::Command::new(xtask::target_dir().join("release/gtm-bench"));
-        bench.current_dir(xtask::root()).arg("run");
+        let mut bench = std::process::Command::new(gtm_test_support::target_dir().join("release/gtm-bench"));
+        bench.current_dir(gtm_test_support::root()).arg("run");
         if plot {
             bench.arg("--plot");
         }

@@ -11,7 +11,7 @@ use wit_parser::Resolve;
 /// Writes the bindings. With `check`, only says whether they are those of the contract.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(xtask::root().join("wit"))?;
+    let (package, _) = resolve.push_dir(gtm_test_support::root().join("wit"))?;
     let world = resolve.select_world(&[package], Some("sdk"))?;
     let options = Opts { no_object_file: true, rename_world: Some("gtm".to_owned()), ..Opts::default() };
     let mut files = Files::default();
@@ -20,7 +20,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         // The last lines want an object file with the type of the component, in place of which gtm-host componentize is.
         let text = String::from_utf8_lossy(text);
         let text = text.split("\n// Ensure that the *_component_type.o").next().unwrap_or_default();
-        let path = xtask::root().join("plugin-sdk/c").join(name);
+        let path = gtm_test_support::root().join("plugin-sdk/c").join(name);
         if !check {
             fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         } else if fs::read_to_string(&path).ok().as_deref() != Some(text) {
@@ -28,7 +28,11 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         }
     }
     // A package of npm holds what is in its own folder only.
-    copy(&xtask::root().join("wit"), &xtask::root().join("plugin-sdk/javascript/wit"), check)
+    copy(
+        &gtm_test_support::root().join("wit"),
+        &gtm_test_support::root().join("plugin-sdk/javascript/wit"),
+        check,
+    )
 }
 
 fn copy(from: &Path, to: &Path, check: bool) -> anyhow::Result<()> {

@@ -8,6 +8,18 @@ use anyhow::Context;
 use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
+/// The plugins that tests run: those that ship, and those that only tests need.
+pub(super) const TESTED: [&str; 9] = [
+    "audit_log",
+    "errand",
+    "every_call",
+    "index_documents",
+    "misbehave",
+    "print_ops",
+    "send_welcome_email",
+    "trivial",
+    "webhook",
+];
 
 /// Builds plugins of this workspace. Adds the target for them if the toolchain lacks it, since
 /// rust-toolchain.toml adds none to a toolchain that is installed already.
@@ -17,7 +29,7 @@ pub(super) fn plugins(names: &[&str]) -> anyhow::Result<()> {
     let libraries = PathBuf::from(String::from_utf8_lossy(&libraries).trim());
     if !libraries.is_dir() {
         let mut rustup = Command::new("rustup");
-        rustup.current_dir(xtask::root()).args(["target", "add", TARGET]);
+        rustup.current_dir(gtm_test_support::root()).args(["target", "add", TARGET]);
         succeed(&mut rustup)
             .with_context(|| format!("the target {TARGET} is missing and cannot be added"))?;
     }

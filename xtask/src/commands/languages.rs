@@ -7,9 +7,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use xtask::languages::{LANGUAGES, Language};
-use xtask::python::Venv;
-use xtask::target_dir;
+use gtm_test_support::languages::{LANGUAGES, Language};
+use gtm_test_support::{Venv, target_dir};
 
 use super::{cargo, succeed};
 
@@ -76,7 +75,7 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     documented(language, lines, &project, compilers)?;
     again(language, lines, &project, compilers)?;
     // Where an SDK offers more than the example uses, a plugin of the tests does.
-    let tests = xtask::root().join("host/tests/plugins");
+    let tests = gtm_test_support::root().join("host/tests/plugins");
     match language.name {
         "js" => {
             let copy = format!("cp '{}' src/errand.js", tests.join("errand_js/src/plugin.js").display());
@@ -107,7 +106,7 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
 /// Builds the plugin that the documents show in a language, in a project that was just made: nothing may be missing there.
 fn documented(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
     let shown = |page: &str, fence: &str| -> anyhow::Result<String> {
-        let text = fs::read_to_string(xtask::root().join(page))?;
+        let text = fs::read_to_string(gtm_test_support::root().join(page))?;
         let block = text.split_once(&format!("```{fence}\n")).and_then(|(_, rest)| rest.split_once("```"));
         Ok(block.with_context(|| format!("{page} shows no plugin in {fence}"))?.0.to_owned())
     };

@@ -3,12 +3,15 @@
 pub(crate) mod bench;
 pub(crate) mod bindings;
 mod build;
+pub(crate) mod check;
+pub(crate) mod ci;
 pub(crate) mod demo;
 pub(crate) mod dependencies;
 pub(crate) mod docs;
 pub(crate) mod fuzz;
 pub(crate) mod languages;
 pub(crate) mod test;
+mod test_program;
 
 use std::process::Command;
 use std::time::Instant;
@@ -37,7 +40,7 @@ fn cargo(arguments: &[&str]) -> Command {
             command.env_remove(&name);
         }
     }
-    command.current_dir(xtask::root()).args(arguments);
+    command.current_dir(gtm_test_support::root()).args(arguments);
     command
 }
 

@@ -1,49 +1,72 @@
-//! Everything that CI runs.
+//! `cargo xtask test NAME`: the tests whose path contains a name, and what they need.
 
-use std::process::Command;
+use std::process::Stdio;
 
-use xtask::python::Venv;
-use xtask::testbed::Server;
+use anyhow::{Context, bail};
+use gtm_test_support::Server;
 
-use super::{bindings, build, cargo, dependencies, languages, step, succeed};
+use super::test_program::{Suite, TestProgram};
+use super::{build, cargo, languages, step};
 
-/// As `cargo clippy` hands its arguments on.
-const DENY_WARNINGS: &str = "--deny__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__";
-/// Those that ship, and those that tests need.
-const PLUGINS: [&str; 9] = [
-    "audit_log",
-    "errand",
-    "every_call",
-    "index_documents",
-    "misbehave",
-    "print_ops",
-    "send_welcome_email",
-    "trivial",
-    "webhook",
-];
+/// The name that also stands for the plugins in each language, which take minutes to build.
+const LANGUAGES: &str = "languages";
 
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    step("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])))?;
-    step("features of dependencies", dependencies::check_features)?;
-    step("dependencies", dependencies::check_allowed)?;
-    step("bindings", || bindings::run(true))?;
-    step("plugins", || build::plugins(&PLUGINS))?;
-    step("Python environment", Venv::ready)?;
-    step("languages", || languages::run(&[]))?;
-    step("lints, and a build of the tests", || {
-        succeed(&mut linted(&["--all-targets", "--no-run", "--quiet"]))
-    })?;
-    // One server for all tests but those that need one of their own.
-    let server = step("server", Server::ready)?;
-    step("tests", || {
-        let mut test = linted(&["--no-fail-fast", "--"]);
-        succeed(test.args(arguments).env("MONGODB_URI", server.uri()))
-    })
+/// The command of Cargo that builds the unit and integration tests. Selecting the whole workspace gives dependencies the features
+/// that they have in every other build, so nothing is compiled again.
+pub(super) const BUILD: [&str; 7] =
+    ["test", "--workspace", "--lib", "--bins", "--test", "integration", "--no-run"];
+
+/// Runs the tests whose path contains `name`. `arguments` are for the test programs.
+pub(crate) fn run(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+    let programs = step("build the tests", programs)?;
+    let mut selected = Vec::new();
+    for program in programs {
+        let tests = program.select(name)?;
+        if !tests.is_empty() {
+            selected.push((program, tests));
+        }
+    }
+    if selected.is_empty() {
+        bail!(
+            "no path of a test contains \"{name}\"\n\
+             help: a path is PROGRAM::MODULES::TEST, such as integration::delivery::takeover or gtm_oplog::fields; \
+             cargo xtask test --help shows more"
+        );
+    }
+    let server = if selected.iter().any(|(program, _)| program.suite() == Suite::Integration) {
+        step("plugins", || build::plugins(&build::TESTED))?;
+        if name == LANGUAGES {
+            step("languages", || languages::run(&[]))?;
+        }
+        // One server for all tests but those that need one of their own.
+        Some(step("server", Server::ready)?)
+    } else {
+        None
+    };
+    let uri = server.as_ref().map(Server::uri);
+    let mut failed = Vec::new();
+    for (program, tests) in &selected {
+        let what = format!("{}: {} tests", program.name(), tests.len());
+        if !step(&what, || program.run(tests, uri, arguments))? {
+            failed.push(program.name());
+        }
+    }
+    if !failed.is_empty() {
+        bail!("tests failed in {}", failed.join(", "));
+    }
+    Ok(())
 }
 
-/// `cargo test`, with Clippy as the compiler of this workspace: `cargo clippy` would have Cargo check each dependency once more.
-fn linted(arguments: &[&str]) -> Command {
-    let mut test = cargo(&["test", "--workspace"]);
-    test.args(arguments).env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", DENY_WARNINGS);
-    test
+/// Builds the unit and integration tests of the workspace.
+fn programs() -> anyhow::Result<Vec<TestProgram>> {
+    let mut build = cargo(&BUILD);
+    build.args(["--quiet", "--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+    let output = build.output().context("cargo cannot be started")?;
+    if !output.status.success() {
+        bail!("the tests do not compile");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| TestProgram::of(line).transpose())
+        .collect()
 }

@@ -26,7 +26,8 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(rows: Vec<Row>) -> Self {
         let mut git = Command::new("git");
-        let described = git.current_dir(xtask::root()).args(["describe", "--always", "--dirty"]).output();
+        let described =
+            git.current_dir(gtm_test_support::root()).args(["describe", "--always", "--dirty"]).output();
         let revision = described.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
         Self {
             at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
@@ -43,7 +44,7 @@ pub(crate) struct History(PathBuf);
 impl History {
     /// Beside what is built.
     pub(crate) fn of_this_machine() -> Self {
-        Self(xtask::target_dir().join("bench/history.jsonl"))
+        Self(gtm_test_support::target_dir().join("bench/history.jsonl"))
     }
 
     pub(crate) fn path(&self) -> &Path {

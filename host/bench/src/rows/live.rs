@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::StreamExt;
+use gtm_test_support::Server;
 use mongodb::options::CursorType;
 use mongodb::{Client, Collection};
 use tokio::sync::mpsc;
-use xtask::testbed::Server;
 
 use crate::host::{Host, Plugin};
 

@@ -8,11 +8,11 @@ use anyhow::ensure;
 use bson::{Document, Timestamp, doc};
 use gtm_oplog::{Namespace, Selection};
 use gtm_source::{OplogStart, OplogTailer};
+use gtm_test_support::Server;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Collection};
-use xtask::testbed::Server;
 
 const UPDATES: u32 = 1000;
 const DOCUMENTS: u32 = 200;

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use drain::{Backlog, Handled, Reader};
-use xtask::testbed;
+use gtm_test_support::Server;
 
 use crate::host::Plugin;
 use crate::report::{Goal, Row};
@@ -237,7 +237,7 @@ fn looked_up(
     runtime: &tokio::runtime::Runtime,
     add: &mut dyn FnMut(Row),
 ) -> anyhow::Result<()> {
-    let server = testbed::Server::ready()?;
+    let server = Server::ready()?;
     let updates = runtime.block_on(lookups::Updates::write(&server))?;
     let mut times = Vec::new();
     for _ in 0..extent.rounds {
@@ -262,7 +262,7 @@ fn live_server(
     runtime: &tokio::runtime::Runtime,
     add: &mut dyn FnMut(Row),
 ) -> anyhow::Result<()> {
-    let server = testbed::Server::ready()?;
+    let server = Server::ready()?;
     let (mut medians, mut added) = (Vec::new(), Vec::new());
     for _ in 0..extent.rounds {
         let took = runtime.block_on(live::wake_ups(&server))?;

@@ -21,7 +21,7 @@ pub(super) const FOLDER: &str = "gtm";
 pub(super) fn copy(package: &Package) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let text = |path: &str, text: &str| match path {
         // In the repository the contract is beside the SDK, in the copy it is in it.
-        "src/bindings.rs" => Ok(text.replace("\"../wit\"", "\"wit\"")),
+        "src/bindings.rs" => Ok(text.replace("\"../../wit\"", "\"wit\"")),
         "Cargo.toml" | "macros/Cargo.toml" => manifest(text),
         _ => Ok(text.to_owned()),
     };
@@ -37,7 +37,7 @@ fn manifest(text: &str) -> anyhow::Result<String> {
                 let inherited = WORKSPACE.lines().find(|line| line.starts_with(&format!("{key} = ")));
                 let inherited = inherited.with_context(|| format!("the workspace has no line for {key}"))?;
                 // Of its own crates, a path is from the workspace.
-                alone.push_str(&inherited.replace("\"plugin-sdk/", "\""));
+                alone.push_str(&inherited.replace("\"plugin-sdk/rust-macros\"", "\"macros\""));
             }
             None => alone.push_str(line),
         }

@@ -50,7 +50,7 @@ pub(super) fn of(language: Language) -> Template {
 }
 
 pub(super) const CRATE: Package =
-    Package { files: RUST_SDK, folder: "", manifest: "Cargo.toml", relative: "../../plugin-sdk" };
+    Package { files: RUST_SDK, folder: "rust", manifest: "Cargo.toml", relative: "../../plugin-sdk/rust" };
 
 const RUST: Template = Template {
     files: &[

@@ -1,10 +1,9 @@
 //! A plugin that something is in the way of, whatever the op: it waits, nothing is given up, and what must end ends.
 
 use bson::{Timestamp, doc};
+use gtm_test_support::{Server, SmtpSink, free_port};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::process::free_port;
-use xtask::testbed::{Server, SmtpSink};
 
 use crate::support::{Database, Host, LIMIT, message, plugin};
 

@@ -284,7 +284,7 @@ async fn headers_without_end_are_refused_and_the_plugin_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_cannot_steer_its_own_host() {
     let sink = Sink::start().await;
-    let admin = format!("127.0.0.1:{}", xtask::process::free_port().unwrap());
+    let admin = format!("127.0.0.1:{}", gtm_test_support::free_port().unwrap());
     let port = admin.rsplit(':').next().unwrap();
     let grants = [
         format!("http=http://{admin}"),

@@ -1,8 +1,7 @@
 //! Addresses that not every mail server takes, what a grant and the host allow, and what is said of a server.
 
 use bson::doc;
-use xtask::process::free_port;
-use xtask::testbed::SmtpSink;
+use gtm_test_support::{SmtpSink, free_port};
 
 use super::Errands;
 use crate::support::LIMIT;

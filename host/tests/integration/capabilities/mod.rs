@@ -8,7 +8,7 @@ mod mongodb;
 mod state;
 
 use bson::{Document, doc};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use crate::support::{Database, Host, message, plugin};
 

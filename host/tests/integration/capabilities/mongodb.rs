@@ -1,7 +1,7 @@
 //! Reads and writes on the cluster.
 
 use bson::doc;
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::Errands;
 use crate::proxy::Proxy;

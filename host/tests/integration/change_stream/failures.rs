@@ -5,8 +5,8 @@ use std::time::Duration;
 use bson::doc;
 use gtm_oplog::{Selection, StreamStart};
 use gtm_source::{ChangeStream, Scope, StreamError, StreamOptions};
+use gtm_test_support::{Server, ServerOptions};
 use mongodb::Client;
-use xtask::testbed::{Server, ServerOptions};
 
 use super::{create, ids, insert, open, ops, seen, things};
 use crate::support::{Database, LIMIT};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bson::doc;
 use gtm_oplog::{OperationType, StreamStart};
 use gtm_source::Scope;
+use gtm_test_support::{Server, ServerOptions};
 use mongodb::Namespace;
-use xtask::testbed::{Server, ServerOptions};
 
 use super::{create, ids, insert, open, ops, seen, things};
 use crate::support::{Database, LIMIT};

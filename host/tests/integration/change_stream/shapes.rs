@@ -3,7 +3,7 @@
 use bson::{Document, doc};
 use gtm_oplog::{OpPlace, OperationType, Origin, Selection, Skipped, StreamStart, Timestamp};
 use gtm_source::{ChangeStream, Scope, StreamOptions};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::{brief, ids, insert, open, ops, seen, things};
 use crate::support::Database;

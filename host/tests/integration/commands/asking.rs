@@ -6,19 +6,17 @@ use std::sync::mpsc;
 
 use bson::doc;
 use bson::oid::ObjectId;
+use gtm_test_support::{Process, Server, SmtpSink, Venv};
 use serde_json::json;
-use xtask::process::Process;
-use xtask::python::Venv;
-use xtask::testbed::{Server, SmtpSink};
 
 use crate::support::{Database, Host, LIMIT, message, plugin, runtime_dir};
 
 /// A host at a terminal, at which this is typed. Gives back its process and what the terminal shows.
 fn at_a_terminal(answers: &serde_json::Value, arguments: &[&str]) -> (Process, mpsc::Receiver<String>) {
-    let mut command: Command = Venv::ready().unwrap().script("at_a_terminal.py");
+    let mut command: Command = Venv::ready().unwrap().script("host/tests/support/python/at_a_terminal.py");
     command.arg(answers.to_string()).arg(env!("CARGO_BIN_EXE_gtm-host")).args(arguments);
     command.env_remove("MONGODB_URI").env("GTM_NAME", ObjectId::new().to_hex());
-    command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+    command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
     command.env("XDG_RUNTIME_DIR", runtime_dir());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut process = Process::start("gtm-host at a terminal", &mut command).unwrap();

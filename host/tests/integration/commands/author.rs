@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use bson::doc;
+use gtm_test_support::{Server, SmtpSink};
 use serde_json::Value;
-use xtask::testbed::{Server, SmtpSink};
 
 use crate::support::{Database, Host, LIMIT, message, plugin, run};
 
@@ -23,7 +23,7 @@ fn cargo(project: &Path, arguments: &[&str]) {
 }
 
 fn target() -> std::path::PathBuf {
-    xtask::target_dir().join("newcomer")
+    gtm_test_support::target_dir().join("newcomer")
 }
 
 #[tokio::test]

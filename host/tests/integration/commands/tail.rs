@@ -1,9 +1,9 @@
 //! `gtm-host tail`.
 
 use bson::{Timestamp, doc};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, error_of, message, plugin, usage_error_of};
 

@@ -10,10 +10,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::Method;
 use bson::doc;
+use gtm_test_support::{Process, Server};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use xtask::process::Process;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, LIMIT, message, plugin, run};
 
@@ -39,7 +38,7 @@ fn a_signal_ends_what_waits_for_the_standard_input() {
         [&["try", &print_ops, "--op", "-"][..], &["tail", "-"], &["replay", "-", "--plugin", &print_ops]]
     {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
-        command.env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache")).args(arguments);
+        command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache")).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process::start("gtm-host", &mut command).unwrap();
         // It stays open, as a terminal does.

@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use bson::{Timestamp, doc};
+use gtm_test_support::{Process, Server};
 use serde_json::Value;
-use xtask::process::Process;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, LIMIT, message, plugin, run};
 

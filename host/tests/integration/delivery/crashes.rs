@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gtm_store::{CheckpointKey, Store, StoreKind};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use super::ledger::{Ledger, SECOND, Writer};
 use crate::support::{Host, plugin};

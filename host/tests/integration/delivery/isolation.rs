@@ -1,8 +1,8 @@
 //! A plugin in trouble troubles nobody else.
 
 use bson::doc;
+use gtm_test_support::Server;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, message, plugin};
 

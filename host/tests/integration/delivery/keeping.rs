@@ -3,8 +3,8 @@
 use bson::{Timestamp, doc};
 use gtm_source::Position;
 use gtm_store::{Checkpoint, CheckpointKey, Store, StoreKind};
+use gtm_test_support::Server;
 use tempfile::TempDir;
-use xtask::testbed::Server;
 
 use super::ledger::{SECOND, Writer};
 use crate::support::{Host, error_of, eventually, message, plugin, run};

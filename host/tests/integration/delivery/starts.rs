@@ -2,11 +2,11 @@
 
 use bson::doc;
 use bson::oid::ObjectId;
+use gtm_test_support::Server;
 use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask::testbed::Server;
 
 use super::ledger::Writer;
 use crate::support::{Database, Host, eventually, message, plugin, run};

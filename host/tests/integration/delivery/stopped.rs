@@ -2,9 +2,9 @@
 
 use bson::oid::ObjectId;
 use bson::{Timestamp, doc};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, message, plugin, run};
 use crate::swapping::{put, says};

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 use bson::oid::ObjectId;
+use gtm_test_support::{Process, Server};
 use nix::sys::signal::Signal;
-use xtask::process::Process;
-use xtask::testbed::Server;
 
 use crate::support::{Database, LIMIT, create_oplog, plugin};
 use crate::swapping::put;
@@ -46,7 +45,9 @@ impl Drop for Noise {
 /// A host whose log is beside its plugin.
 fn start(directory: &Path, arguments: &[&str], log: &Path) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
-    command.env_remove("MONGODB_URI").env("GTM_CACHE_DIR", xtask::target_dir().join("testbed/cache"));
+    command
+        .env_remove("MONGODB_URI")
+        .env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
     command.args(["--log", "debug", "--plugin"]).arg(directory.join("print_ops.wasm")).args(arguments);
     command.stdout(Stdio::null()).stderr(File::create(log).unwrap());
     Process::start("gtm-host", &mut command).unwrap()

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bson::doc;
 use bson::oid::ObjectId;
 use gtm_store::{Checkpoint, CheckpointKey, Store, StoreKind};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use super::ledger::{Ledger, Writer};
 use crate::proxy::Proxy;

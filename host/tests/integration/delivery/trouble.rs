@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use super::ledger::{Ledger, Writer};
 use crate::proxy::Proxy;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bson::oid::ObjectId;
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::ledger::{Ledger, Writer};
 use crate::support::{Host, plugin};

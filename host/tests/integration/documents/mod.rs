@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The repository.
 fn root() -> PathBuf {
-    xtask::root()
+    gtm_test_support::root()
 }
 
 fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -46,14 +46,14 @@ fn tests_in(directory: &Path) -> HashSet<String> {
 
 #[test]
 fn each_promise_names_a_test_that_exists() {
-    let host = xtask::root().join("host");
+    let host = gtm_test_support::root().join("host");
     let mut tests = tests_in(&host.join("tests/integration"));
     for name in ["text", "oplog", "mongo", "source", "store", "runtime", "delivery"] {
         let of_crate = tests_in(&host.join(name).join("src"));
         tests.extend(of_crate.into_iter().map(|test| format!("gtm_{name}::{test}")));
     }
     tests.extend(tests_in(&host.join("src")));
-    let document = fs::read_to_string(xtask::root().join("docs/threat-model.md")).unwrap();
+    let document = fs::read_to_string(gtm_test_support::root().join("docs/threat-model.md")).unwrap();
     let named: Vec<_> = document.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
     assert!(named.len() >= 40, "{named:?}");
     let missing: Vec<_> = named.iter().filter(|name| !tests.contains(**name)).collect();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, Timestamp, doc};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, random};
 

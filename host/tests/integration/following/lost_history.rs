@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
+use gtm_test_support::Server;
 use mongodb::Collection;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog, plugin};
 

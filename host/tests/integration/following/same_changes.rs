@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, Timestamp, doc};
+use gtm_test_support::Server;
 use serde_json::{Value, json};
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, create_oplog};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bson::doc;
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, plugin};
 

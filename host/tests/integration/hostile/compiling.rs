@@ -112,7 +112,7 @@ fn peak(pid: u32) -> u64 {
 /// Compiled by the host itself, the large one takes some hundred MB.
 #[tokio::test]
 async fn a_swap_is_said_from_the_first_and_compiled_apart_from_the_host() {
-    let server = xtask::testbed::Server::ready().unwrap();
+    let server = gtm_test_support::Server::ready().unwrap();
     let workshop = Workshop::new();
     let (good, large) = (workshop.make("good", &GOOD.wat()), workshop.make("large", &large()));
     let file = workshop.path("p.wasm");

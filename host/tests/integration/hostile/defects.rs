@@ -21,9 +21,9 @@ use crate::support::patient;
 const PANIC: &str = "a host function panicked on purpose";
 
 fn slot(name: &str, services: Services) -> PluginHandle {
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
     let setup = PluginSetup { grants: Grants::everything(), ..PluginSetup::new(name, patient()) };
-    PluginHandle::new(Plugin::load(&engine, &xtask::plugin(name), &setup).unwrap(), services)
+    PluginHandle::new(Plugin::load(&engine, &gtm_test_support::plugin(name), &setup).unwrap(), services)
 }
 
 /// A file with an insert of each of these documents into `a.errands`.

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use bson::doc;
+use gtm_test_support::{Server, ServerOptions, SmtpSink};
 use nix::sys::signal::Signal;
-use xtask::testbed::{Server, ServerOptions, SmtpSink};
 
 use crate::capabilities::http::Sink;
 use crate::support::{Database, Host, LIMIT, message, plugin};

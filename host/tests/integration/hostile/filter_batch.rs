@@ -35,7 +35,7 @@ pub fn ops(count: u32) -> Vec<Arc<Op>> {
 async fn wanted(name: &str, batch: &str, filter: &str) -> (usize, bool) {
     let workshop = Workshop::new();
     let path = workshop.make(name, &Parts { fields: batch, filter, ..GOOD }.wat());
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
     let limits = Limits { filter_timeout: Duration::from_millis(scaled(100)), ..Limits::default() };
     let setup = PluginSetup::new(name, limits);
     let plugin = Plugin::load(&engine, path.as_ref(), &setup).unwrap();
@@ -85,7 +85,7 @@ fn a_module_may_have_each_optional_export() {
         ("both", format!("{handle_batch} {filter_batch}")),
     ] {
         let path = workshop.make(name, &Parts { fields: &fields, ..GOOD }.wat());
-        let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+        let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
         let plugin =
             Plugin::load(&engine, path.as_ref(), &PluginSetup::new(name, Limits::default())).unwrap();
         assert_eq!(plugin.handles_batches(), name != "filter_batch");

@@ -1,7 +1,7 @@
 //! A plugin that sends a pipeline which two readers understand in two ways.
 
 use bson::{RawDocumentBuf, rawdoc};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::{GOOD, Parts, Workshop};
 use crate::support::run;

@@ -1,7 +1,7 @@
 //! All of them in one host, and beside them one that does nothing wrong.
 
 use bson::doc;
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::{GOOD, Parts, Workshop};
 use crate::support::{Database, Host, message, plugin, scaled};

@@ -5,8 +5,8 @@ use std::path::Path;
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, DbPointer, Decimal128, Document, JavaScriptCodeWithScope, Regex, doc};
 use gtm_runtime::{Secret, Services};
+use gtm_test_support::SmtpSink;
 use serde_json::Value;
-use xtask::testbed::SmtpSink;
 
 use super::{Running, in_each_language, insert};
 use crate::support::LIMIT;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bson::doc;
 use gtm_runtime::{Failure, Grants, Mailer, Services};
-use xtask::testbed::SmtpSink;
+use gtm_test_support::SmtpSink;
 
 use super::{Running, bytes, in_each_language, insert};
 use crate::support::random;

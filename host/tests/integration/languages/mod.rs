@@ -16,9 +16,9 @@ use gtm_runtime::{
     CallError, Effect, Engine, Failure, Filter, Grant, Handler, Limits, Plugin, PluginHandle, PluginSetup,
     Recorder, Services,
 };
+use gtm_test_support::languages::LANGUAGES;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use xtask::languages::LANGUAGES;
 
 use crate::support::patient;
 
@@ -57,7 +57,7 @@ static COMPILING: Mutex<()> = Mutex::new(());
 
 fn load(path: &std::path::Path, setup: &PluginSetup) -> Plugin {
     let _one = COMPILING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let engine = Engine::new(&xtask::target_dir().join("testbed/cache")).unwrap();
+    let engine = Engine::new(&gtm_test_support::target_dir().join("testbed/cache")).unwrap();
     Plugin::load(&engine, path, setup).unwrap()
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use bson::doc;
-use xtask::languages::LANGUAGES;
-use xtask::testbed::{Server, SmtpSink};
+use gtm_test_support::languages::LANGUAGES;
+use gtm_test_support::{Server, SmtpSink};
 
 use super::built;
 use crate::support::{Database, Host, LIMIT};

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use xtask::languages::LANGUAGES;
+use gtm_test_support::languages::LANGUAGES;
 
 use crate::support::run;
 
@@ -62,7 +62,7 @@ fn files(directory: &Path) -> Vec<(String, String)> {
 #[test]
 fn a_project_holds_all_that_it_is_built_of_and_no_path_of_this_machine() {
     let directory = tempfile::tempdir().unwrap();
-    let root = xtask::root().canonicalize().unwrap();
+    let root = gtm_test_support::root().canonicalize().unwrap();
     let foreign = [root.to_str().unwrap(), directory.path().to_str().unwrap(), "plugin-sdk\"", "../.."];
     for language in LANGUAGES {
         let project = directory.path().join(language.name);
@@ -91,13 +91,13 @@ fn an_sdk_outside_of_the_project_is_named_by_a_relative_path() {
     let directory = tempfile::tempdir().unwrap();
     let sdk = directory.path().join("clone/plugin-sdk");
     for (folder, manifest) in
-        [("", "Cargo.toml"), ("javascript", "package.json"), ("python", "pyproject.toml")]
+        [("rust", "Cargo.toml"), ("javascript", "package.json"), ("python", "pyproject.toml")]
     {
         std::fs::create_dir_all(sdk.join(folder)).unwrap();
         std::fs::write(sdk.join(folder).join(manifest), "").unwrap();
     }
     for (language, file, location) in [
-        ("rust", "Cargo.toml", "{ path = \"./../clone/plugin-sdk\" }"),
+        ("rust", "Cargo.toml", "{ path = \"./../clone/plugin-sdk/rust\" }"),
         ("ts", "package.json", "\"file:./../clone/plugin-sdk/javascript\""),
         ("python", "requirements.txt", "./../clone/plugin-sdk/python"),
     ] {

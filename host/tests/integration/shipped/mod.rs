@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
+use gtm_test_support::Server;
 use serde_json::Value;
 use sinks::Sink;
-use xtask::testbed::Server;
 
 use crate::support::{Database, Host, LIMIT, plugin};
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bson::doc;
 use gtm_source::{Snapshot, SnapshotOptions};
+use gtm_test_support::Server;
 use mongodb::Client;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
-use xtask::testbed::Server;
 
 use super::{AT, all, document, fill, fill_large, inserts, plan};
 use crate::support::Database;

@@ -3,7 +3,7 @@
 use gtm_oplog::Timestamp;
 use gtm_source::{KeptProgress, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding};
 use gtm_store::{Store, StoreKind};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::failing::fail_next;
 use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, plan, progress, progress_key};

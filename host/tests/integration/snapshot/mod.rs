@@ -11,9 +11,9 @@ use bson::{Bson, Document, RawDocument, doc};
 use gtm_oplog::{Op, OperationType, Selection, Timestamp};
 use gtm_source::{KeptProgress, Snapshot, SnapshotOptions};
 use gtm_store::{CheckpointKey, Store, StoreKind};
+use gtm_test_support::Server;
 use mongodb::Client;
 use tempfile::TempDir;
-use xtask::testbed::Server;
 
 use crate::support::Database;
 

@@ -3,7 +3,7 @@
 use bson::{Bson, doc};
 use gtm_oplog::{OpPlace, OperationType, Origin};
 use gtm_source::{Snapshot, SnapshotOptions};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::{AT, all, counted, document, fill, inserts, key, mixed, plan, progress, progress_key};
 use crate::support::Database;

@@ -2,8 +2,8 @@
 
 use bson::{Document, doc};
 use gtm_store::{CheckpointKey, Store, StoreError, StoreKind};
+use gtm_test_support::Server;
 use mongodb::Client;
-use xtask::testbed::Server;
 
 use super::{both, checkpoint, in_directory, key};
 use crate::support::{Host, plugin};

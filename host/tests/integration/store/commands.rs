@@ -12,13 +12,13 @@ struct Scene {
     directory: tempfile::TempDir,
     store: String,
     letters: Vec<DeadLetter>,
-    _server: xtask::testbed::Server,
+    _server: gtm_test_support::Server,
 }
 
 impl Scene {
     /// A store in a directory with five letters, of the plugin `mail`.
     async fn new() -> Self {
-        let server = xtask::testbed::Server::ready().unwrap();
+        let server = gtm_test_support::Server::ready().unwrap();
         let own = Database::new(server.uri()).await;
         let directory = tempfile::tempdir().unwrap();
         let store = in_directory(&directory, &own).await;

@@ -2,7 +2,7 @@
 
 use bson::{Document, doc};
 use gtm_store::{Store, StoreError, StoreKind};
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::{both, checkpoint, key, letter, op};
 use crate::snapshot::failing::fail_next;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use gtm_store::{Store, StoreError, StoreKind};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use super::{checkpoint, in_directory, key};
 use crate::support::{Database, Host, error_of, plugin};

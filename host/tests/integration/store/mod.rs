@@ -14,8 +14,8 @@ use bytes::Bytes;
 use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Timestamp};
 use gtm_source::Position;
 use gtm_store::{Checkpoint, CheckpointKey, DeadLetter, DeadLetterKind, Store, StoreKind};
+use gtm_test_support::Server;
 use tempfile::TempDir;
-use xtask::testbed::Server;
 
 use crate::support::Database;
 

@@ -1,7 +1,7 @@
 //! A directory of plugins.
 
 use bson::doc;
-use xtask::testbed::Server;
+use gtm_test_support::Server;
 
 use super::{path_in, put, put_another, says};
 use crate::support::{Database, Host, error_of, message, plugin};

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bson::doc;
 use gtm_runtime::{Engine, Handler, Limits, Plugin, PluginHandle, PluginSetup, Secret, Services};
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use super::{path_in, put_another, says};
 use crate::hostile::filter_batch::ops;

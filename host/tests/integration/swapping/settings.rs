@@ -1,8 +1,8 @@
 //! Settings that are read anew.
 
 use bson::doc;
+use gtm_test_support::Server;
 use nix::sys::signal::Signal;
-use xtask::testbed::Server;
 
 use super::{path_in, says};
 use crate::support::{Database, Host, message, plugin};

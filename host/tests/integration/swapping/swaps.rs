@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bson::doc;
+use gtm_test_support::Server;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use super::{path_in, put, put_another};
 use crate::support::{Database, Host, LIMIT, message, plugin};

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bson::doc;
+use gtm_test_support::Server;
 use serde_json::Value;
-use xtask::testbed::Server;
 
 use super::{another, path_in, put, put_another, says};
 use crate::support::{Database, Host, LIMIT, message, plugin, run, scaled};

@@ -89,10 +89,10 @@ impl Venv {
         &self.bin
     }
 
-    /// A script of this crate, to be run in the environment.
-    pub fn script(&self, name: &str) -> Command {
+    /// Returns a command that runs a script in the environment. The script's path starts at the top folder of the workspace.
+    pub fn script(&self, path: &str) -> Command {
         let mut command = Command::new(self.program("python"));
-        command.arg("-u").arg(root().join("xtask/python").join(name));
+        command.arg("-u").arg(root().join(path));
         command
     }
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde::Deserialize;
 
-use crate::process::{Process, free_port};
-use crate::python::Venv;
+use crate::{Process, Venv, free_port};
 
 const START: Duration = Duration::from_secs(300);
 
@@ -58,7 +57,7 @@ impl SmtpSink {
     /// # Errors
     /// It cannot be started.
     pub fn start_with(port: u16, options: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Venv::ready()?.script("smtp_sink.py");
+        let mut command = Venv::ready()?.script("host/tests/support/python/smtp_sink.py");
         command.arg(port.to_string()).args(options).stdout(Stdio::piped());
         let mut process = Process::start("the mail server", &mut command)?;
         process.wait_for_port(port, START)?;

@@ -10,9 +10,7 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port};
-use crate::python::Venv;
-use crate::target_dir;
+use crate::{Process, Venv, free_port, target_dir};
 
 const START: Duration = Duration::from_secs(300);
 
@@ -174,7 +172,8 @@ impl Own {
 }
 
 fn initiate(port: u16) -> anyhow::Result<()> {
-    let status = Venv::ready()?.script("initiate.py").arg(port.to_string()).status()?;
+    let status =
+        Venv::ready()?.script("host/tests/support/python/initiate.py").arg(port.to_string()).status()?;
     if !status.success() {
         bail!("the replica set could not be initiated");
     }

@@ -1,21 +1,30 @@
-//! What the demonstration and the tests stand on: real servers, started and ended here.
+//! What tests, benchmarks and the demonstration run beside the host: a real MongoDB server, a real mail server, and the plugins that
+//! were built.
+//!
+//! It knows nothing of the host's crates, and needs few dependencies, because `cargo xtask` waits for it at its first start.
 
 #![forbid(unsafe_code)]
 
 pub mod languages;
-pub mod process;
-pub mod python;
-pub mod testbed;
+mod process;
+mod python;
+mod server;
+mod smtp;
 
 use std::path::{Path, PathBuf};
 
-/// The top folder of the workspace.
+pub use process::{Process, free_port};
+pub use python::Venv;
+pub use server::{Server, ServerOptions};
+pub use smtp::{Mail, SmtpSink};
+
+/// Returns the top folder of the workspace.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    here.ancestors().nth(3).unwrap_or(here).to_owned()
 }
 
-/// The folder that all builds share.
+/// Returns the folder that all builds share.
 pub fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => root().join(directory),
@@ -23,12 +32,12 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// Where the build of a plugin of this workspace ends up.
+/// Returns the path of a plugin of this workspace, once it is built.
 pub fn plugin(name: &str) -> PathBuf {
     target_dir().join("wasm32-wasip2/release").join(name).with_extension("wasm")
 }
 
-/// The seeds of a fuzz target in a file of `host/fuzz/seeds`: one on a line, in which `\r\n` stands for the end of a line.
+/// Returns the seeds of a fuzz target in a file of `host/fuzz/seeds`: one on a line, in which `\r\n` stands for the end of a line.
 pub fn seeds(file: &[u8]) -> Vec<Vec<u8>> {
     const WRITTEN: &[u8] = br"\r\n";
     let seed = |line: &[u8]| {

@@ -1,7 +1,7 @@
 //! The contract as `wit-bindgen` turns it into Rust. No plugin author needs to look here.
 
 wit_bindgen::generate!({
-    path: "../wit",
+    path: "../../wit",
     world: "batch-filter",
     pub_export_macro: true,
     export_macro_name: "export",
@@ -12,7 +12,7 @@ wit_bindgen::generate!({
 /// Of a plugin that handles several ops at once.
 pub mod batch {
     wit_bindgen::generate!({
-        path: "../wit",
+        path: "../../wit",
         world: "batch-filter-and-handler",
         pub_export_macro: true,
         export_macro_name: "export_batch",

@@ -104,5 +104,5 @@ pub trait Plugin {
 
 /// The plugin in the README is compiled by `cargo test`.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../../README.md")]
 struct Readme;
