@@ -100,7 +100,7 @@ impl CallError {
             return Self::TimedOut { call, limit: time };
         }
         if error.root_cause().to_string().contains(MUCH_HANDED_OVER) {
-            return Self::OutOfHostMemory { call, limit: state.budget.limit() };
+            return Self::OutOfHostMemory { call, limit: state.call.budget.limit() };
         }
         let printed = one_line(&state.output.take());
         let reason = match error.downcast_ref::<Trap>() {

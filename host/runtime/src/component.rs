@@ -15,6 +15,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
+use super::capabilities::{ALWAYS, GRANTED, without_version};
 use super::compiled::ComponentSource;
 use super::contract::{self, Fit};
 use super::digest::ComponentDigest;
@@ -23,6 +24,7 @@ use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::handle::{OnTrial, PluginContext};
 use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
 use super::load_error::LoadError;
+use super::obstacle::Notes;
 use super::pool::{self, Pool, Taken};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
@@ -70,18 +72,8 @@ const WASI: [&str; 8] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
-/// The interfaces of the contract.
-const CONTRACT_INTERFACES: [&str; 9] = [
-    "gtm:plugin/extended-json@",
-    "gtm:plugin/http@",
-    "gtm:plugin/log@",
-    "gtm:plugin/mail@",
-    "gtm:plugin/metrics@",
-    "gtm:plugin/mongodb@",
-    "gtm:plugin/state@",
-    "gtm:plugin/subscriptions@",
-    "gtm:plugin/types@",
-];
+/// The interfaces of the contract that have types only, beside those of the capabilities.
+const TYPES: [&str; 2] = ["gtm:plugin/subscriptions", "gtm:plugin/types"];
 
 impl Plugin {
     /// Reads, checks and compiles the component at `path`; from the engine's cache, if it was
@@ -254,6 +246,7 @@ impl Plugin {
                 &self.setup,
                 &Arc::new(PluginContext::new(&self.setup.name, Services::default())),
                 InstanceRole::Filter,
+                &Notes::default(),
             )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
             at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
@@ -270,8 +263,9 @@ pub(super) fn store(
     setup: &Arc<Setup>,
     shared: &Arc<PluginContext>,
     role: InstanceRole,
+    notes: &Notes,
 ) -> Result<Store<InstanceState>, CallError> {
-    let state = InstanceState::new(setup, shared, role).map_err(|error| CallError::Trapped {
+    let state = InstanceState::new(setup, shared, role, notes).map_err(|error| CallError::Trapped {
         call: "the start",
         reason: format!("a directory that is granted cannot be opened: {error:#}"),
     })?;
@@ -283,7 +277,7 @@ pub(super) fn store(
 
 /// Bounds what the instance can hand to the host, in a call or as its answer, by what its account has left.
 pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, InstanceState>) {
-    let left = store.data().budget.left();
+    let left = store.data().call.budget.left();
     store.set_hostcall_fuel(left);
 }
 
@@ -299,6 +293,7 @@ fn ask_subscriptions(
             setup,
             &Arc::new(PluginContext::new(&setup.name, Services::default())),
             InstanceRole::Filter,
+            &Notes::default(),
         )?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
@@ -417,8 +412,12 @@ fn check_imports(
     if imports.iter().any(|import| is_newer_wasi(import)) {
         return Err(LoadError::Unsupported { path, what: WASI_0_3 });
     }
-    let known =
-        |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));
+    let capabilities = ALWAYS.iter().map(|capability| capability.imports);
+    let capabilities = capabilities.chain(GRANTED.iter().map(|capability| capability.imports));
+    let contract: Vec<_> = capabilities.flatten().copied().chain(TYPES).collect();
+    let known = |import: &str| {
+        WASI.iter().any(|known| import.starts_with(known)) || contract.contains(&without_version(import))
+    };
     match imports.iter().find(|import| !known(import)) {
         Some(import) => Err(LoadError::UnknownImport { path, import: import.clone() }),
         None => Ok(imports),

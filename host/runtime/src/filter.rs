@@ -14,6 +14,7 @@ use super::call::{CallError, guarded};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;
 use super::handler::deadline;
+use super::obstacle::Notes;
 use super::state::{InstanceRole, InstanceState};
 
 /// Ops that are asked of at once: enough that the way into the plugin and back does not count (a third of what it takes for one).
@@ -237,7 +238,8 @@ impl FilterInstance {
 
 async fn start(slot: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
     let places = plugin.take_places("filter")?;
-    let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), InstanceRole::Filter)?;
+    let mut store =
+        store(&plugin.filter, &plugin.setup, slot.shared(), InstanceRole::Filter, &Notes::default())?;
     store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);
@@ -274,13 +276,13 @@ async fn within<T>(started: Instant, limit: Duration, call: impl Future<Output =
 
 fn failed(error: &wasmtime::Error, store: &Store<InstanceState>) -> CallError {
     let state = store.data();
-    CallError::new("filter", error, state, state.setup.limits.filter_timeout)
+    CallError::new("filter", error, state, state.call.setup.limits.filter_timeout)
 }
 
 /// Each tick, other work on this thread has its turn, and a call that has had its time ends. That of others is not its own.
 fn tick(mut store: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
-    Ok(if state.running.time() >= state.setup.limits.filter_timeout {
+    Ok(if state.running.time() >= state.call.setup.limits.filter_timeout {
         UpdateDeadline::Interrupt
     } else {
         UpdateDeadline::YieldCustom(1, Box::pin(state.running.pause(tokio::task::yield_now())))

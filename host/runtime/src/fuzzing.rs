@@ -3,8 +3,7 @@
 use bson::RawDocument;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
-use super::capabilities::{http as requests, mongodb};
-use super::grants::{HttpGrant, NamespaceGrant};
+use super::capabilities::{HttpGrant, NamespaceGrant, http as requests, mongodb};
 
 /// The other namespaces that a command of a plugin reads. None: it is refused.
 pub fn reads(command: &RawDocument, database: &str) -> Option<Vec<String>> {

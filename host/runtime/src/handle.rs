@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gtm_store::Room;
 use gtm_text::sanitize::size;
 use tokio::sync::watch;
 
 use super::call::CallError;
+use super::capabilities::SharedContexts;
 use super::component::Plugin;
 use super::limits::Limits;
 use super::metrics::{PluginMetricStore, PluginMetrics};
@@ -59,13 +59,10 @@ pub(super) struct PluginContext {
     /// For the lines that are logged for it, and for their bytes.
     lines: Throttle,
     bytes: Throttle,
-    /// For the mail that it sends.
-    pub(super) mail: Throttle,
-    pub(super) said_that_it_is_fed: AtomicBool,
+    /// What its capabilities share.
+    pub(super) contexts: SharedContexts,
     /// An instance of it waits for room.
     waits: AtomicBool,
-    /// For what it keeps as its state.
-    pub(super) room: Room,
     /// Ops that were handled by a capability.
     pub(super) handled: HandledCounts,
     /// The last obstacle that the plugin got round by itself.
@@ -81,10 +78,8 @@ impl PluginContext {
             usage: PluginUsage::default(),
             lines: Throttle::new(Duration::from_secs(1)),
             bytes: Throttle::new(LOG_BURST),
-            mail: Throttle::new(Duration::from_secs(60)),
-            said_that_it_is_fed: AtomicBool::new(false),
+            contexts: SharedContexts::default(),
             waits: AtomicBool::new(false),
-            room: Room::default(),
             handled: HandledCounts::default(),
             got_round: Mutex::default(),
         }

@@ -253,9 +253,8 @@ fn tidy(failure: Failure) -> Failure {
 
 async fn start(slot: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
     let places = plugin.take_places("handle")?;
-    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), InstanceRole::Handler)?;
-    store.data_mut().selection = Some(plugin.shared_selection());
-    store.data_mut().note_in(notes);
+    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), InstanceRole::Handler, notes)?;
+    store.data_mut().call.selection = Some(plugin.shared_selection());
     store.data_mut().places = Some(places);
     // Each tick, let the time-out and the other work on this thread have their turn; and, by tokio's way to yield, what has come
     // over the network, which a thread that always has something to do would look at every 61 turns only.

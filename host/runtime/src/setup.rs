@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gtm_text::sanitize::size_in_memory;
 
 use super::Grants;
-use super::capabilities::http::HttpClient;
+use super::capabilities::Prepared;
 use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
@@ -41,9 +41,8 @@ pub(super) struct Setup {
     pub(super) limits: Limits,
     pub(super) grants: Grants,
     pub(super) config: BTreeMap<String, String>,
-    /// The variables of the environment that are granted, as they are set.
-    pub(super) env: Vec<(String, String)>,
-    pub(super) http: HttpClient,
+    /// What the capabilities make of the grants.
+    pub(super) prepared: Prepared,
     pub(super) sha256: Option<ComponentDigest>,
 }
 
@@ -57,21 +56,13 @@ impl Setup {
             Ok((key.clone(), value))
         };
         let config = config.iter().map(read).collect::<Result<_, _>>()?;
-        let env = grants.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
-        let env = env.collect();
-        for dir in &grants.dirs {
-            if !dir.host.is_dir() {
-                return Err(SetupError::NoDirectory { plugin: name.clone(), path: dir.host.clone() });
-            }
-        }
-        let http = HttpClient::new(name, &grants.http, limits)?;
+        let prepared = Prepared::new(name, grants, limits)?;
         Ok(Self {
             name: name.as_str().into(),
             limits: *limits,
             grants: grants.clone(),
             config,
-            env,
-            http,
+            prepared,
             sha256: sha256.clone(),
         })
     }

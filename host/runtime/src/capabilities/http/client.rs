@@ -17,11 +17,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::addresses::is_public;
 use super::connector::Connector;
+use super::grant::{HttpGrant, address};
 use super::request::Invalid;
 use super::resolver::{Prohibited, Resolver};
-use crate::grants::address;
+use crate::Limits;
 use crate::load_error::SetupError;
-use crate::{HttpGrant, Limits};
 
 /// To a server that is there, this takes milliseconds.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);

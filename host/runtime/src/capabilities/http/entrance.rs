@@ -124,9 +124,9 @@ fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::R
 }
 
 /// Charges for the headers that the instance has by now, and for so many sets more.
-pub(crate) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
+pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
     let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
-    state.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
+    state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
 }
 
 fn has_headers(resource: &(dyn Any + Send)) -> bool {
@@ -142,7 +142,7 @@ fn open_body(
     request: &Resource<OutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
     let state = store.data_mut();
-    let charge = state.budget.charge(2 * PART)?;
+    let charge = state.call.budget.charge(2 * PART)?;
     let mut http = state.http();
     let body = http.body(Resource::new_borrow(request.rep()))?;
     if body.is_ok() {
@@ -160,7 +160,7 @@ fn open_body(
 }
 
 /// Has a component that asks for `wasi:http` load, and each call of it end with the sentence that says how http is granted.
-pub(crate) fn link_nothing(
+pub(super) fn link_nothing(
     engine: &Engine,
     component: &Component,
     linker: &mut Linker<InstanceState>,
@@ -185,6 +185,6 @@ pub(crate) fn link_nothing(
 }
 
 fn refusal(state: &InstanceState) -> wasmtime::Error {
-    let sentence = how_to_grant(&state.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
-    wasmtime::Error::msg(state.notes.blocked(sentence, None))
+    let sentence = how_to_grant(&state.call.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
+    wasmtime::Error::msg(state.call.notes.blocked(sentence, None))
 }

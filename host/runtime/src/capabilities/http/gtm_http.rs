@@ -4,23 +4,16 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
-use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 
 use super::client::{CONNECT, HttpRefusal};
+use super::contract::{Error, Host, Request, Response};
 use super::request::{Body, RequestHead};
-use super::{Exchange, count, words};
-use crate::bindings::http::{self as contract, Error, Host, Request, Response};
+use super::{Exchange, HttpView, count, words};
 use crate::budget::Overdrawn;
 use crate::setup::Setup;
-use crate::state::InstanceState;
 
-/// For `handle`.
-pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    contract::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
-}
-
-impl Host for InstanceState {
+impl Host for HttpView<'_> {
     async fn send(&mut self, request: Request) -> Result<Response, Error> {
         if self.op.is_empty() {
             return Err(Error::NotGranted("requests can be sent in handle only".to_owned()));

@@ -4,7 +4,7 @@ use bson::{Bson, Document, RawDocument, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_code_that_passes, sentence};
 use mongodb::error::{Error as DriverError, ErrorKind};
 
-use crate::bindings::mongodb::{Error, UpdateResult};
+use super::contract::{Error, UpdateResult};
 
 const DUPLICATE_KEY: i32 = 11000;
 /// The host's user or password is not that of the cluster: AuthenticationFailed, AtlasError.

@@ -39,7 +39,7 @@ struct Listing {
 }
 
 /// Takes the place of the library's listings, in a linker that has them.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     types.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, listing| {
@@ -65,7 +65,7 @@ async fn open(
         Descriptor::Dir(directory) => Arc::clone(&directory.dir),
         Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
     };
-    let charge = state.budget.charge(BYTES)?;
+    let charge = state.call.budget.charge(BYTES)?;
     let opened = Arc::clone(&directory);
     let rest = match blocking(move || listed(&opened)).await {
         Ok(rest) => rest,

@@ -54,7 +54,7 @@ impl fmt::Display for MailGrant {
 }
 
 /// Reads `true`, `false`, or a table of what is granted.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailGrant>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailGrant>, D::Error> {
     #[derive(Deserialize)]
     #[serde(default, deny_unknown_fields)]
     #[derive(Default)]

@@ -1,11 +1,11 @@
-//! `gtm:plugin/state`: what a plugin keeps, in the store of the checkpoints.
+//! The functions of `gtm:plugin/state`.
 
 use gtm_store::{StateKey, Store, StoreError, StoreFull, StoredTotal};
 use serde_json::json;
-use wasmtime::component::{HasSelf, Linker};
 
-use crate::bindings::state::{self, Error, Host};
-use crate::state::{InstanceState, timed};
+use super::contract::{Error, Host};
+use super::{Capability, State, StateView};
+use crate::state::timed;
 
 /// Bytes of a key.
 const KEY: usize = 512;
@@ -15,12 +15,7 @@ const VALUE: usize = 1 << 20;
 /// What a plugin hears that may keep values, where there is nothing to keep them in.
 const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
 
-/// For `handle`.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    state::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
-}
-
-impl InstanceState {
+impl StateView<'_> {
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
         if !self.setup.grants.state {
             let reason = self.not_granted("state", "state", "state = true", None);
@@ -53,7 +48,7 @@ impl InstanceState {
         let limits = &self.setup.limits;
         let most = StoredTotal { entries: limits.state_keys, bytes: limits.state_bytes };
         let bytes = |value: &[u8]| u64::try_from(of.key.len() + value.len()).unwrap_or(u64::MAX);
-        let room = self.shared.room.clone();
+        let room = self.shared_context().clone();
         let count = store.state_kept(&of.pipeline, &of.plugin);
         let asked = async {
             match room.take(most, bytes(value), count).await {
@@ -92,7 +87,7 @@ impl InstanceState {
     }
 }
 
-impl Host for InstanceState {
+impl Host for StateView<'_> {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
         let (store, key) = self.kept(&key, None)?;
         let value = self.ask(store.state(&key)).await?;
@@ -103,7 +98,7 @@ impl Host for InstanceState {
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let (store, of) = self.kept(&key, Some(&value))?;
-        if self.record("state", || json!({ "set": key, "bytes": value.len() })) {
+        if self.record(State::NAME, || json!({ "set": key, "bytes": value.len() })) {
             self.notes.made_up();
             return Ok(());
         }
@@ -113,12 +108,12 @@ impl Host for InstanceState {
 
     async fn delete(&mut self, key: String) -> Result<(), Error> {
         let (store, of) = self.kept(&key, None)?;
-        if self.record("state", || json!({ "delete": key })) {
+        if self.record(State::NAME, || json!({ "delete": key })) {
             self.notes.made_up();
             return Ok(());
         }
         self.ask(store.set_state(&of, None)).await?;
-        self.shared.room.forget().await;
+        self.shared_context().forget().await;
         Ok(())
     }
 
@@ -132,7 +127,7 @@ impl Host for InstanceState {
         if self.recorder().is_some() {
             let is_expected = self.ask(store.state(&of)).await? == expected;
             self.record(
-                "state",
+                State::NAME,
                 || json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_expected }),
             );
             self.notes.made_up();

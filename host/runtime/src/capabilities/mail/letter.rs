@@ -4,7 +4,7 @@ use lettre::message::header::{Bcc, Cc, Header, HeaderValue, Headers, To};
 use lettre::message::{Mailbox, Mailboxes, MessageBuilder, MultiPart, SinglePart};
 use lettre::{Address, Message as Letter};
 
-use crate::bindings::mail::{Error, Message};
+use super::contract::{Error, Message};
 
 /// Where neither the plugin nor the host names a sender.
 pub(super) const SENDER: &str = "gtm-host@localhost";
