@@ -67,7 +67,7 @@ pub(super) struct Subscription {
     pub(super) operation_types: Vec<OperationType>,
 }
 
-/// An op as the contract has it. Documents and names are lent, not copied: they go from the batch
+/// Converts an op to the contract's. Documents and names are borrowed, not copied: they go from the batch
 /// straight into the memory of the plugin.
 pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<'a> {
     types::Op {

@@ -88,7 +88,7 @@ impl Plugin {
         Self::load_with(engine, open(path)?, path, setup)
     }
 
-    /// The plugin as it is in another file, or in the same one by now; set up as this one.
+    /// Loads the plugin from another file, or again from the same one; set up as this one.
     ///
     /// It is started once, so that one that cannot start is no successor. That blocks as long as it may take.
     ///
@@ -98,7 +98,7 @@ impl Plugin {
         self.succeeded_by(open(path)?, path)
     }
 
-    /// The same, of a file that somebody names who may take one from these directories only.
+    /// Does the same with a file that somebody names who may take one from these directories only.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -167,23 +167,23 @@ impl Plugin {
         Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
     }
 
-    /// What it is called in logs.
+    /// Returns its name, as in logs.
     pub fn name(&self) -> &str {
         &self.setup.name
     }
 
-    /// The name of the file that it was loaded from, without the ending.
+    /// Returns the name of the file that it was loaded from, without the ending.
     pub fn stem(&self) -> &str {
         &self.about.stem
     }
 
-    /// The version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
+    /// Returns the version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
     /// component: `1.2.3+0a1b2c3d4e5f`. Another file, another version.
     pub fn version(&self) -> &str {
         &self.about.version
     }
 
-    /// The digest of the component.
+    /// Returns the digest of the component.
     pub fn digest(&self) -> &ComponentDigest {
         &self.about.digest
     }
@@ -194,7 +194,7 @@ impl Plugin {
         &self.about.subscriptions
     }
 
-    /// What it subscribes to.
+    /// Returns what it subscribes to.
     pub fn selection(&self) -> &Selection {
         &self.about.selection
     }
@@ -203,22 +203,22 @@ impl Plugin {
         Arc::clone(&self.about.selection)
     }
 
-    /// The interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
+    /// Returns the interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.about.imports
     }
 
-    /// The contract that it was built against. None: it asks for nothing of it.
+    /// Returns the contract that it was built against. None: it asks for nothing of it.
     pub fn contract(&self) -> Option<&Version> {
         self.about.contract.as_ref()
     }
 
-    /// Whether it takes several ops at once.
+    /// Returns whether it handles several ops per call.
     pub fn handles_batches(&self) -> bool {
         self.about.handles_batches
     }
 
-    /// Whether it is asked of several ops at once.
+    /// Returns whether it filters several ops per call.
     pub(super) fn filters_batches(&self) -> bool {
         self.about.filters_batches
     }
@@ -314,7 +314,7 @@ fn call_subscriptions(
     Ok(subscriptions)
 }
 
-/// What an instance for filters gives, which has nothing to wait for, and yields to nobody unless it is told to.
+/// Runs a call of an instance for filters, which has nothing to wait for.
 fn at_once<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it waited for something")))
 }
@@ -389,7 +389,7 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     }
 }
 
-/// Gives back what it asks for.
+/// Checks the imports of a component, and returns them.
 fn check_imports(
     engine: &Engine,
     component: &Component,

@@ -3,8 +3,10 @@
 //! No attempt mends that, so a call that failed in such a way is not counted as one. An instance notes what it met in [`Notes`], which
 //! outlive it: the handler asks them after a call that trapped, too.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::capabilities::{COUNT, CapabilityId};
 
@@ -55,33 +57,33 @@ struct Noted {
 
 impl Notes {
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
-    /// A call begins.
+    /// Forgets what the call before met.
     pub(super) fn clear(&self) {
         *self.lock() = Noted::default();
     }
 
-    /// Something is in the way; `part`: only of one server or namespace. Gives back the reason.
+    /// Notes that something is in the way; `part`: only of one server or namespace. Returns the reason.
     pub(super) fn blocked(&self, reason: String, part: Option<CapabilityId>) -> String {
         self.lock().obstacle.get_or_insert_with(|| (reason.clone(), part));
         reason
     }
 
-    /// The plugin may do what it asked for.
+    /// Notes that the plugin may do what it asked for.
     pub(super) fn permitted(&self, part: CapabilityId) {
         if let Some(used) = self.lock().used.get_mut(part as usize) {
             *used = true;
         }
     }
 
-    /// The plugin is given an answer that nobody gave.
+    /// Notes that the plugin gets an answer that no server gave.
     pub(super) fn made_up(&self) {
         self.lock().made_up = true;
     }
 
-    /// What the call met; `handled` by the plugin so far.
+    /// Returns what the call met; `handled` by the plugin so far.
     pub(super) fn met(&self, handled: &HandledCounts) -> MetObstacle {
         let noted = self.lock();
         let obstacle = noted
@@ -91,7 +93,7 @@ impl Notes {
         MetObstacle { obstacle, made_up: noted.made_up, is_dry: false }
     }
 
-    /// The call handled its op.
+    /// Counts a call that handled its op.
     pub(super) fn count(&self, handled: &HandledCounts) {
         for (count, used) in handled.0.iter().zip(self.lock().used) {
             if used {

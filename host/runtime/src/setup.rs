@@ -28,14 +28,14 @@ pub struct PluginSetup {
 }
 
 impl PluginSetup {
-    /// Of a plugin that is granted nothing.
+    /// Makes the setup of a plugin that is granted nothing.
     pub fn new(name: &str, limits: Limits) -> Self {
         let (grants, config) = (Grants::default(), BTreeMap::new());
         Self { name: name.to_owned(), limits, grants, config, sha256: None }
     }
 }
 
-/// The same, ready for use.
+/// The setup of a plugin, ready for use.
 pub(super) struct Setup {
     pub(super) name: Arc<str>,
     pub(super) limits: Limits,
@@ -67,7 +67,7 @@ impl Setup {
         })
     }
 
-    /// How long an answer is waited for, and where that is set.
+    /// Returns the time limit of a call, and how it is set, in words.
     pub(super) fn call_timeout_in_words(&self) -> String {
         format!(
             "{}, the limit of one call (--call-timeout, or [plugins.{}.limits] call_timeout in gtm.toml)",
@@ -76,7 +76,7 @@ impl Setup {
         )
     }
 
-    /// How large a body may be, and where that is set.
+    /// Returns the size limit of a body, and how it is set, in words.
     pub(super) fn http_bytes_in_words(&self) -> String {
         let most = size_in_memory(self.limits.http_bytes);
         format!("{most} ([plugins.{}.limits] http_bytes in gtm.toml)", self.name)

@@ -153,7 +153,7 @@ impl CallContext {
     }
 }
 
-/// What is not granted, and how it is granted.
+/// Describes what is not granted, and how it is granted.
 pub(super) fn how_to_grant(plugin: &str, what: &str, said: &str, written: &str) -> String {
     format!(
         "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"

@@ -4,6 +4,9 @@ use super::Grants;
 use super::linking::Linking;
 use crate::services::Services;
 
+/// What a form of `--grant` grants, or why it is not valid.
+type ParsedGrants = Result<Grants, String>;
+
 /// A capability that every plugin has.
 pub(crate) struct AlwaysGranted {
     pub(crate) imports: &'static [&'static str],
@@ -19,7 +22,7 @@ pub(crate) struct Entry {
     pub(crate) proposed: &'static [&'static str],
     pub(crate) link: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
     pub(crate) link_in_filter: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
-    pub(crate) parse: fn(&str, Option<&str>) -> Option<Result<Grants, String>>,
+    pub(crate) parse: fn(&str, Option<&str>) -> Option<ParsedGrants>,
     pub(crate) describe: fn(&Grants) -> String,
     pub(crate) lacks: fn(&Services, bool) -> Option<&'static str>,
 }

@@ -136,7 +136,7 @@ fn has_headers(resource: &(dyn Any + Send)) -> bool {
         || resource.is::<IncomingResponse>()
 }
 
-/// The body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
+/// Opens the body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
 fn open_body(
     mut store: StoreContextMut<'_, InstanceState>,
     request: &Resource<OutgoingRequest>,

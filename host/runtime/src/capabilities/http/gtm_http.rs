@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 
-use super::client::{CONNECT, HttpRefusal};
+use super::client::{CONNECT_TIMEOUT, HttpRefusal};
 use super::contract::{Error, Host, Request, Response};
 use super::request::{Body, RequestHead};
 use super::{Exchange, HttpView, count, words};
@@ -61,7 +61,7 @@ impl Host for HttpView<'_> {
     }
 }
 
-/// What the plugin hears. `own`: the time that it gave the server itself.
+/// Converts a refusal to the error that the plugin gets. `own`: the time that it gave the server itself.
 fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
         let limit = setup.http_bytes_in_words();
@@ -78,7 +78,7 @@ fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setu
             Failure::InternalError(Some(reason)) => unavailable(&format!("cannot be asked: {reason}")),
             Failure::ConnectionRefused => unavailable("refuses the connection"),
             Failure::ConnectionTimeout => {
-                unavailable(&format!("does not take the connection within {} s", CONNECT.as_secs()))
+                unavailable(&format!("does not take the connection within {} s", CONNECT_TIMEOUT.as_secs()))
             }
             Failure::HttpResponseTimeout => match own {
                 Some(own) => unavailable(&format!(

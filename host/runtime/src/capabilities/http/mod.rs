@@ -151,7 +151,7 @@ fn link_wasi(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
     entrance::bound(&mut linking.linker)
 }
 
-/// The head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
+/// Returns the head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
 pub(crate) fn built(
     method: &str,
     url: &str,
@@ -178,7 +178,7 @@ pub(crate) struct Hooks {
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Hooks {
-    /// What is kept of a response is charged to the account.
+    /// Makes the hooks of an instance. What is kept of a response is charged to its account.
     fn new(call: &CallContext) -> Self {
         Self {
             setup: Arc::clone(&call.setup),
@@ -350,14 +350,14 @@ fn not_granted(plugin: &str, server: &str) -> String {
     how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
 }
 
-/// The path is not said: it may hold what is nobody's business.
+/// Describes the grant that is missing, without the path, which may hold a secret.
 fn restricted(plugin: &str, method: &str, server: &str) -> String {
     let (what, said) =
         (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
     how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
 }
 
-/// The path is not said, either.
+/// Describes why the path is not granted, without the path.
 fn ambiguous(plugin: &str, server: &str) -> String {
     format!(
         "the plugin {plugin} may send requests to some paths of {server} only, and this path may be taken for another one: it has a \
@@ -433,7 +433,7 @@ async fn record(
     })
 }
 
-/// The value of a header, without a password.
+/// Returns the value of a header, without a password.
 fn shown(name: &HeaderName, value: &str) -> String {
     match value.split_once(' ') {
         Some((scheme, _)) if name == AUTHORIZATION => format!("{scheme} …"),

@@ -5,13 +5,13 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
 
-use super::letter::{SENDER, for_any_server, unsendable_without_utf8};
+use super::letter::{DEFAULT_SENDER, for_any_server, unsendable_without_utf8};
 use crate::secret::{Password, server};
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
-const CHECK: Duration = Duration::from_secs(20);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a server that has just refused a letter is asked whether it takes any.
-const ASKED_AGAIN: Duration = Duration::from_secs(5);
+const RECHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Replies for good that are about the connection, not about the message: the server takes no mail, or
 /// wants another login. RFC 7504, RFC 4954.
 const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
@@ -65,7 +65,7 @@ impl Mailer {
     /// # Errors
     /// See [`MailerError`]. The server is not asked.
     pub fn new(url: &str, sender: Option<&str>) -> Result<Self, MailerError> {
-        let address = sender.unwrap_or(SENDER);
+        let address = sender.unwrap_or(DEFAULT_SENDER);
         let sender =
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
@@ -85,11 +85,11 @@ impl Mailer {
     /// Why it is not, in words.
     pub async fn check(&self) -> Result<(), String> {
         let server = &self.server;
-        match tokio::time::timeout(CHECK, self.transport.test_connection()).await {
+        match tokio::time::timeout(CHECK_TIMEOUT, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(format!("{server} does not answer as a mail server does")),
             Ok(Err(error)) => Err(self.words(&error)),
-            Err(_) => Err(format!("{server} did not answer within {} s", CHECK.as_secs())),
+            Err(_) => Err(format!("{server} did not answer within {} s", CHECK_TIMEOUT.as_secs())),
         }
     }
 
@@ -110,13 +110,13 @@ impl Mailer {
         }
     }
 
-    /// Whether the server refuses every connection for good, whatever the letter.
+    /// Returns whether the server refuses every connection for good, whatever the letter.
     async fn takes_none(&self) -> bool {
-        let asked = tokio::time::timeout(ASKED_AGAIN, self.transport.test_connection()).await;
+        let asked = tokio::time::timeout(RECHECK_TIMEOUT, self.transport.test_connection()).await;
         matches!(asked, Ok(Err(error)) if error.is_permanent())
     }
 
-    /// What an error means. `unsendable`: an address that only servers with SMTPUTF8 take.
+    /// Returns what an error means. `unsendable`: an address that only servers with SMTPUTF8 take.
     fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> Unsent {
         let words = self.words(error);
         if error.is_permanent() {
@@ -144,7 +144,7 @@ impl Mailer {
         ))
     }
 
-    /// An SMTP error with its server and its causes, of which the last says most.
+    /// Returns an SMTP error with its server and its causes, of which the last says most.
     fn words(&self, error: &lettre::transport::smtp::Error) -> String {
         let mut words = format!("the mail server {}: {error}", self.server);
         let mut cause = std::error::Error::source(error);
@@ -159,7 +159,7 @@ impl Mailer {
     }
 }
 
-/// The last cause of an error, which says most.
+/// Returns the last cause of an error, which says most.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that refuses each login, and repeats it.
+    /// Starts a server that refuses each login, and repeats it.
     async fn repeating() -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -22,7 +22,7 @@ pub struct MongodbGrants {
 pub struct NamespaceGrant(Pattern);
 
 impl NamespaceGrant {
-    /// The namespaces like `pattern`.
+    /// Returns the namespaces like `pattern`.
     ///
     /// # Errors
     /// The pattern is none.
@@ -30,7 +30,7 @@ impl NamespaceGrant {
         Pattern::new(pattern).map(Self)
     }
 
-    /// Whether `database.collection` is among them. The server's own databases and collections, and those of the host, are so only
+    /// Returns whether `database.collection` is among them. The server's own databases and collections, and those of the host, are so only
     /// where they are named: `shop.*` does not cover `shop.system.views`, and `shop.system.*` does.
     pub(crate) fn covers(&self, namespace: &str) -> bool {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));

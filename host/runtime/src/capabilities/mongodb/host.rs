@@ -24,17 +24,17 @@ use crate::state::timed;
 const NO_CLUSTER: &str = "there is no cluster here, as the ops come from files: run the plugin on a host that follows one, or by \
                           gtm-host try --uri URI, which only reads";
 /// The code of a query that took longer than it may.
-const MAX_TIME: i32 = 50;
+const MAX_TIME_EXPIRED: i32 = 50;
 /// Documents that one call gives back.
-const MOST: usize = 10_000;
+const MAX_DOCUMENTS: usize = 10_000;
 /// Bytes that one call takes or gives back, as many as the largest document has.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// Bytes of a namespace, as many as a server takes.
-const NAMESPACE: usize = 255;
+const MAX_NAMESPACE_BYTES: usize = 255;
 /// Documents that one call inserts.
-const INSERTED: usize = 1000;
+const MAX_INSERTED: usize = 1000;
 /// Bytes of a command that is looked through on a thread that runs plugins, in less than a millisecond.
-const BRIEF: usize = 64 << 10;
+const MAX_INLINE_BYTES: usize = 64 << 10;
 
 impl From<CommandRefusal> for Error {
     fn from(refusal: CommandRefusal) -> Self {
@@ -54,16 +54,16 @@ enum NamespaceAccess {
 }
 
 impl MongodbView<'_> {
-    /// The namespace, if this may be done there, and who is asked.
+    /// Returns the cluster and the namespace, if the plugin may do this there.
     fn access(
         &self,
         access: NamespaceAccess,
         namespace: &str,
     ) -> Result<(Option<Cluster>, Namespace), Error> {
         // The sentence that says what is not granted repeats it.
-        if namespace.len() > NAMESPACE {
+        if namespace.len() > MAX_NAMESPACE_BYTES {
             return Err(Error::Invalid(format!(
-                "a namespace has at most {NAMESPACE} bytes, and this one has {}",
+                "a namespace has at most {MAX_NAMESPACE_BYTES} bytes, and this one has {}",
                 namespace.len()
             )));
         }
@@ -82,7 +82,9 @@ impl MongodbView<'_> {
         }
         self.permitted();
         let parsed = namespace.parse().map_err(|_| {
-            Error::Invalid(format!("\"{namespace}\" is no namespace: that is DATABASE.COLLECTION"))
+            Error::Invalid(format!(
+                "\"{namespace}\" is not a valid namespace. help: write DATABASE.COLLECTION"
+            ))
         })?;
         match &self.shared.services.client {
             Some(cluster) => Ok((Some(cluster.clone()), parsed)),
@@ -100,14 +102,16 @@ impl MongodbView<'_> {
         cluster.ok_or_else(|| self.no_cluster())
     }
 
-    /// What an error of the server or the driver means to the plugin.
+    /// Returns what an error of the server or the driver means to the plugin.
     fn failed(&self, cluster: &Cluster, error: &DriverError) -> Error {
         match answers::error(error) {
             Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(self.id()))),
             Error::Unavailable(reason) => {
                 // The limit is sent along with a command.
                 let limit = match command_code(error) {
-                    Some(MAX_TIME) => format!(". The limit is {}", self.setup.call_timeout_in_words()),
+                    Some(MAX_TIME_EXPIRED) => {
+                        format!(". The limit is {}", self.setup.call_timeout_in_words())
+                    }
                     _ => String::new(),
                 };
                 Error::Unavailable(format!("{}: {reason}{limit}", cluster.words()))
@@ -120,15 +124,15 @@ impl MongodbView<'_> {
     async fn look(&mut self, command: RawDocumentBuf, database: &str) -> Result<RawDocumentBuf, Error> {
         let bytes = command.as_bytes().len();
         // The names in a command take some bytes beside the documents.
-        if bytes > MOST_BYTES + BRIEF {
+        if bytes > MAX_BYTES + MAX_INLINE_BYTES {
             return Err(Error::Invalid(format!(
                 "a call takes {} MiB together, and this one has {bytes} bytes",
-                MOST_BYTES >> 20
+                MAX_BYTES >> 20
             )));
         }
         let database = database.to_owned();
         let look = move || reads::look(&command, &database).map(|reads| (reads, command));
-        let looked = match bytes > BRIEF {
+        let looked = match bytes > MAX_INLINE_BYTES {
             true => tokio::task::spawn_blocking(look)
                 .await
                 .map_err(|_| Error::Unavailable("the host stops".to_owned()))?,
@@ -146,7 +150,7 @@ impl MongodbView<'_> {
         command.append(cstr!("maxTimeMS"), i32::try_from(limit).unwrap_or(i32::MAX).max(1));
     }
 
-    /// The documents that a command gives.
+    /// Runs a command, and returns its documents.
     async fn query(
         &mut self,
         cluster: &Option<Cluster>,
@@ -164,10 +168,10 @@ impl MongodbView<'_> {
             while cursor.advance().await? {
                 let document = cursor.current().as_bytes();
                 bytes += document.len();
-                if documents.len() == MOST || bytes > MOST_BYTES {
+                if documents.len() == MAX_DOCUMENTS || bytes > MAX_BYTES {
                     return Ok(Err(Error::Invalid(format!(
-                        "there are more than {MOST} documents, or {} MiB: ask for fewer at once",
-                        MOST_BYTES >> 20
+                        "there are more than {MAX_DOCUMENTS} documents, or {} MiB: ask for fewer at once",
+                        MAX_BYTES >> 20
                     ))));
                 }
                 if let Err(error) = charge.add(document.len()) {
@@ -202,7 +206,7 @@ impl MongodbView<'_> {
         }
         let cluster = self.needed(cluster.as_ref())?;
         if !self.shared_context().is_reported.load(Ordering::Relaxed) {
-            self.say_if_fed(namespace, operation);
+            self.warn_if_fed_back(namespace, operation);
         }
         command.append(cstr!("writeConcern"), rawdoc! { "w": "majority" });
         self.limit(&mut command);
@@ -218,7 +222,7 @@ impl MongodbView<'_> {
 
     /// Says, once, that the plugin writes where the op in hand is, and so is handed its own writes, and what it writes then, too. A
     /// plugin whose filter passes over them never has such an op in hand.
-    fn say_if_fed(&self, namespace: &str, operations: &[OperationType]) {
+    fn warn_if_fed_back(&self, namespace: &str, operations: &[OperationType]) {
         let Some((database, collection)) = namespace.split_once('.') else { return };
         let Some(selection) = &self.selection else { return };
         let is_there = |op: &OpNamespace| *op.database == *database && *op.collection == *collection;
@@ -239,7 +243,7 @@ impl MongodbView<'_> {
     }
 }
 
-/// A command as Extended JSON.
+/// Returns a command as Extended JSON.
 fn shown(command: &RawDocument) -> Value {
     let mut json = Vec::new();
     let written = write(command, Form::Relaxed, &mut json).ok();
@@ -274,7 +278,7 @@ impl Host for MongodbView<'_> {
             command.append(cstr!("skip"), i64::try_from(*skip).unwrap_or(i64::MAX));
         }
         // One more than are given, so that it is known that there are more. 0 would be no limit.
-        let most = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
+        let most = i64::try_from(MAX_DOCUMENTS + 1).unwrap_or(i64::MAX);
         let limit = limit.filter(|limit| *limit > 0).map_or(most, i64::from).min(most);
         command.append(cstr!("limit"), limit);
         self.query(&cluster, &db, command).await
@@ -290,10 +294,10 @@ impl Host for MongodbView<'_> {
     async fn insert(&mut self, namespace: String, documents: Vec<Vec<u8>>) -> Result<(), Error> {
         let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let bytes: usize = documents.iter().map(Vec::len).sum();
-        if documents.is_empty() || documents.len() > INSERTED || bytes > MOST_BYTES {
+        if documents.is_empty() || documents.len() > MAX_INSERTED || bytes > MAX_BYTES {
             return Err(Error::Invalid(format!(
-                "1 to {INSERTED} documents of {} MiB together are inserted at once, and these are {} of {bytes} bytes",
-                MOST_BYTES >> 20,
+                "1 to {MAX_INSERTED} documents of {} MiB together are inserted at once, and these are {} of {bytes} bytes",
+                MAX_BYTES >> 20,
                 documents.len()
             )));
         }

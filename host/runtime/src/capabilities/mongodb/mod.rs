@@ -37,7 +37,7 @@ pub(crate) struct OpInHand {
 
 type MongodbView<'a> = CapabilityView<'a, Mongodb>;
 
-/// The other namespaces that a command reads, for the fuzzers. None: it is refused.
+/// Returns the other namespaces that a command reads, for the fuzzers. None: it is refused.
 pub(crate) fn reads_of(command: &RawDocument, database: &str) -> Option<Vec<String>> {
     reads::look(command, database).ok()
 }

@@ -8,9 +8,9 @@ use super::{Capability, State, StateView};
 use crate::state::timed;
 
 /// Bytes of a key.
-const KEY: usize = 512;
+const MAX_KEY_BYTES: usize = 512;
 /// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
-const VALUE: usize = 1 << 20;
+const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// What a plugin hears that may keep values, where there is nothing to keep them in.
 const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
@@ -21,12 +21,15 @@ impl StateView<'_> {
             let reason = self.not_granted("state", "state", "state = true", None);
             return Err(Error::NotGranted(reason));
         }
-        if key.is_empty() || key.len() > KEY {
-            return Err(Error::Invalid(format!("a key has 1 to {KEY} bytes, and this one {}", key.len())));
-        }
-        if let Some(value) = value.filter(|value| value.len() > VALUE) {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Err(Error::Invalid(format!(
-                "a value has at most {VALUE} bytes, and this one {}",
+                "a key has 1 to {MAX_KEY_BYTES} bytes, and this one {}",
+                key.len()
+            )));
+        }
+        if let Some(value) = value.filter(|value| value.len() > MAX_VALUE_BYTES) {
+            return Err(Error::Invalid(format!(
+                "a value has at most {MAX_VALUE_BYTES} bytes, and this one {}",
                 value.len()
             )));
         }
