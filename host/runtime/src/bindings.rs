@@ -1,4 +1,5 @@
-//! The contract as wasmtime turns it into Rust, and an op as it crosses the border.
+//! The contract as wasmtime turns it into Rust, but for the interfaces of capabilities that are granted; and an op as a plugin is
+//! handed it.
 
 #[allow(
     missing_docs,
@@ -16,26 +17,8 @@ mod generated {
 
             world hosted {
                 include gtm:plugin/plugin@0.1.0;
-                import gtm:plugin/http@0.1.0;
-                import gtm:plugin/mail@0.1.0;
-                import gtm:plugin/mongodb@0.1.0;
-                import gtm:plugin/state@0.1.0;
             }
         ",
-        imports: {
-            "gtm:plugin/http.send": async,
-            "gtm:plugin/mail.send": async,
-            "gtm:plugin/mongodb.find": async,
-            "gtm:plugin/mongodb.aggregate": async,
-            "gtm:plugin/mongodb.insert": async,
-            "gtm:plugin/mongodb.update": async,
-            "gtm:plugin/mongodb.replace": async,
-            "gtm:plugin/mongodb.delete": async,
-            "gtm:plugin/state.get": async,
-            "gtm:plugin/state.set": async,
-            "gtm:plugin/state.delete": async,
-            "gtm:plugin/state.compare-and-swap": async,
-        },
         exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
     });
@@ -70,7 +53,7 @@ mod filter_batch {
 
 pub(super) use filter_batch::{BatchFilter, BatchFilterPre};
 pub use generated::gtm::plugin::types::{Failure, OperationType};
-pub(super) use generated::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state, types};
+pub(super) use generated::gtm::plugin::{extended_json, log, metrics, types};
 pub(super) use generated::{Hosted, HostedPre};
 use gtm_oplog as op;
 
@@ -84,7 +67,7 @@ pub(super) struct Subscription {
     pub(super) operation_types: Vec<OperationType>,
 }
 
-/// An op as the contract has it. Documents and names are lent, not copied: they go from the batch
+/// Converts an op to the contract's. Documents and names are borrowed, not copied: they go from the batch
 /// straight into the memory of the plugin.
 pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<'a> {
     types::Op {

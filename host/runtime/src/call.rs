@@ -75,13 +75,13 @@ pub enum CallError {
 /// What wasmtime says of arguments that take more than they may; its error has no public type.
 const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// The flag that says how long a call may take.
+/// Returns the flag that says how long a call may take.
 fn timeout_flag(call: &str) -> &'static str {
     if call.starts_with("handle") { "--handle-timeout" } else { "--filter-timeout" }
 }
 
 impl CallError {
-    /// What the error of a call means; `time` is what the call had.
+    /// Returns what the error of a call means; `time` is what the call had.
     pub(super) fn new(
         call: &'static str,
         error: &wasmtime::Error,
@@ -100,7 +100,7 @@ impl CallError {
             return Self::TimedOut { call, limit: time };
         }
         if error.root_cause().to_string().contains(MUCH_HANDED_OVER) {
-            return Self::OutOfHostMemory { call, limit: state.budget.limit() };
+            return Self::OutOfHostMemory { call, limit: state.call.budget.limit() };
         }
         let printed = one_line(&state.output.take());
         let reason = match error.downcast_ref::<Trap>() {
@@ -126,7 +126,7 @@ pub(super) async fn guarded<T>(
     answer.unwrap_or_else(|panic| Err(defect(call, &*panic)))
 }
 
-/// The same for a call that is made on the spot.
+/// Does the same for a call that is synchronous.
 pub(super) fn guarded_now<T>(
     call: &'static str,
     answer: impl FnOnce() -> Result<T, CallError>,
@@ -149,7 +149,7 @@ pub(super) fn one_line(printed: &str) -> String {
             joined.push(' ');
         }
         let more = cut(line);
-        if joined.len() + more.len() > LONGEST + SAID {
+        if joined.len() + more.len() > MAX_MESSAGE_BYTES + SAID {
             return format!("{joined}… ({} bytes more)", printed.len().saturating_sub(joined.len()));
         }
         joined.push_str(&more);
@@ -161,14 +161,14 @@ pub(super) fn one_line(printed: &str) -> String {
 const SAID: usize = 64;
 
 /// The longest text of a plugin that the host repeats.
-const LONGEST: usize = 16 * 1024;
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// A text, but for what is past the bound.
+/// Returns the text up to the bound.
 pub(super) fn cut(text: &str) -> Cow<'_, str> {
-    if text.len() <= LONGEST {
+    if text.len() <= MAX_MESSAGE_BYTES {
         return text.into();
     }
-    let end = text.floor_char_boundary(LONGEST);
+    let end = text.floor_char_boundary(MAX_MESSAGE_BYTES);
     format!("{} … ({} bytes more)", text.get(..end).unwrap_or_default(), text.len() - end).into()
 }
 
@@ -178,9 +178,9 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_letters() {
-        let text = "ä".repeat(LONGEST);
+        let text = "ä".repeat(MAX_MESSAGE_BYTES);
         let cut = cut(&text);
-        assert!(cut.len() < LONGEST + 40);
+        assert!(cut.len() < MAX_MESSAGE_BYTES + 40);
         assert!(cut.ends_with("ä … (16384 bytes more)"));
         assert_eq!(super::cut("short"), "short");
     }

@@ -1,7 +1,9 @@
 //! For how long a call has run, without the pauses in which others had their turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A clock that stands still in pauses.
 #[derive(Debug)]
@@ -20,15 +22,15 @@ impl Default for PausableClock {
 }
 
 impl PausableClock {
-    /// From now on.
+    /// Starts the clock again at zero.
     pub(super) fn restart(&mut self) {
         self.before = Duration::ZERO;
-        go_on(&self.since);
+        resume(&self.since);
     }
 
-    /// So far.
+    /// Returns the time that it has run so far.
     pub(super) fn time(&self) -> Duration {
-        self.before + self.since.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.before + self.since.lock().elapsed()
     }
 
     /// Stands still until this pause has ended.
@@ -37,13 +39,13 @@ impl PausableClock {
         let since = Arc::clone(&self.since);
         async move {
             pause.await;
-            go_on(&since);
+            resume(&since);
         }
     }
 }
 
-fn go_on(since: &Mutex<Instant>) {
-    *since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+fn resume(since: &Mutex<Instant>) {
+    *since.lock() = Instant::now();
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
+use super::capabilities::{ALWAYS, GRANTED, without_version};
 use super::compiled::ComponentSource;
 use super::contract::{self, Fit};
 use super::digest::ComponentDigest;
@@ -23,6 +24,7 @@ use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::handle::{OnTrial, PluginContext};
 use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
 use super::load_error::LoadError;
+use super::obstacle::Notes;
 use super::pool::{self, Pool, Taken};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
@@ -70,18 +72,8 @@ const WASI: [&str; 8] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
-/// The interfaces of the contract.
-const CONTRACT_INTERFACES: [&str; 9] = [
-    "gtm:plugin/extended-json@",
-    "gtm:plugin/http@",
-    "gtm:plugin/log@",
-    "gtm:plugin/mail@",
-    "gtm:plugin/metrics@",
-    "gtm:plugin/mongodb@",
-    "gtm:plugin/state@",
-    "gtm:plugin/subscriptions@",
-    "gtm:plugin/types@",
-];
+/// The interfaces of the contract that have types only, beside those of the capabilities.
+const TYPES: [&str; 2] = ["gtm:plugin/subscriptions", "gtm:plugin/types"];
 
 impl Plugin {
     /// Reads, checks and compiles the component at `path`; from the engine's cache, if it was
@@ -96,7 +88,7 @@ impl Plugin {
         Self::load_with(engine, open(path)?, path, setup)
     }
 
-    /// The plugin as it is in another file, or in the same one by now; set up as this one.
+    /// Loads the plugin from another file, or again from the same one; set up as this one.
     ///
     /// It is started once, so that one that cannot start is no successor. That blocks as long as it may take.
     ///
@@ -106,7 +98,7 @@ impl Plugin {
         self.succeeded_by(open(path)?, path)
     }
 
-    /// The same, of a file that somebody names who may take one from these directories only.
+    /// Does the same with a file that somebody names who may take one from these directories only.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -175,23 +167,23 @@ impl Plugin {
         Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
     }
 
-    /// What it is called in logs.
+    /// Returns its name, as in logs.
     pub fn name(&self) -> &str {
         &self.setup.name
     }
 
-    /// The name of the file that it was loaded from, without the ending.
+    /// Returns the name of the file that it was loaded from, without the ending.
     pub fn stem(&self) -> &str {
         &self.about.stem
     }
 
-    /// The version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
+    /// Returns the version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
     /// component: `1.2.3+0a1b2c3d4e5f`. Another file, another version.
     pub fn version(&self) -> &str {
         &self.about.version
     }
 
-    /// The digest of the component.
+    /// Returns the digest of the component.
     pub fn digest(&self) -> &ComponentDigest {
         &self.about.digest
     }
@@ -202,7 +194,7 @@ impl Plugin {
         &self.about.subscriptions
     }
 
-    /// What it subscribes to.
+    /// Returns what it subscribes to.
     pub fn selection(&self) -> &Selection {
         &self.about.selection
     }
@@ -211,22 +203,22 @@ impl Plugin {
         Arc::clone(&self.about.selection)
     }
 
-    /// The interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
+    /// Returns the interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.about.imports
     }
 
-    /// The contract that it was built against. None: it asks for nothing of it.
+    /// Returns the contract that it was built against. None: it asks for nothing of it.
     pub fn contract(&self) -> Option<&Version> {
         self.about.contract.as_ref()
     }
 
-    /// Whether it takes several ops at once.
+    /// Returns whether it handles several ops per call.
     pub fn handles_batches(&self) -> bool {
         self.about.handles_batches
     }
 
-    /// Whether it is asked of several ops at once.
+    /// Returns whether it filters several ops per call.
     pub(super) fn filters_batches(&self) -> bool {
         self.about.filters_batches
     }
@@ -254,6 +246,7 @@ impl Plugin {
                 &self.setup,
                 &Arc::new(PluginContext::new(&self.setup.name, Services::default())),
                 InstanceRole::Filter,
+                &Notes::default(),
             )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
             at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
@@ -270,8 +263,9 @@ pub(super) fn store(
     setup: &Arc<Setup>,
     shared: &Arc<PluginContext>,
     role: InstanceRole,
+    notes: &Notes,
 ) -> Result<Store<InstanceState>, CallError> {
-    let state = InstanceState::new(setup, shared, role).map_err(|error| CallError::Trapped {
+    let state = InstanceState::new(setup, shared, role, notes).map_err(|error| CallError::Trapped {
         call: "the start",
         reason: format!("a directory that is granted cannot be opened: {error:#}"),
     })?;
@@ -283,7 +277,7 @@ pub(super) fn store(
 
 /// Bounds what the instance can hand to the host, in a call or as its answer, by what its account has left.
 pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, InstanceState>) {
-    let left = store.data().budget.left();
+    let left = store.data().call.budget.left();
     store.set_hostcall_fuel(left);
 }
 
@@ -299,6 +293,7 @@ fn ask_subscriptions(
             setup,
             &Arc::new(PluginContext::new(&setup.name, Services::default())),
             InstanceRole::Filter,
+            &Notes::default(),
         )?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
@@ -319,7 +314,7 @@ fn call_subscriptions(
     Ok(subscriptions)
 }
 
-/// What an instance for filters gives, which has nothing to wait for, and yields to nobody unless it is told to.
+/// Runs a call of an instance for filters, which has nothing to wait for.
 fn at_once<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it waited for something")))
 }
@@ -394,7 +389,7 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     }
 }
 
-/// Gives back what it asks for.
+/// Checks the imports of a component, and returns them.
 fn check_imports(
     engine: &Engine,
     component: &Component,
@@ -417,8 +412,12 @@ fn check_imports(
     if imports.iter().any(|import| is_newer_wasi(import)) {
         return Err(LoadError::Unsupported { path, what: WASI_0_3 });
     }
-    let known =
-        |import: &String| WASI.iter().chain(&CONTRACT_INTERFACES).any(|known| import.starts_with(known));
+    let capabilities = ALWAYS.iter().map(|capability| capability.imports);
+    let capabilities = capabilities.chain(GRANTED.iter().map(|capability| capability.imports));
+    let contract: Vec<_> = capabilities.flatten().copied().chain(TYPES).collect();
+    let known = |import: &str| {
+        WASI.iter().any(|known| import.starts_with(known)) || contract.contains(&without_version(import))
+    };
     match imports.iter().find(|import| !known(import)) {
         Some(import) => Err(LoadError::UnknownImport { path, import: import.clone() }),
         None => Ok(imports),

@@ -19,7 +19,7 @@ pub(super) enum Fit {
     Older(Version),
 }
 
-/// The version of the contract behind one import. None: it is of another package.
+/// Returns the version of the contract behind one import. None: it is of another package.
 pub(super) fn version(import: &str) -> Option<Version> {
     let (_, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
     Version::parse(version).ok()

@@ -2,13 +2,15 @@
 //! those that run too long.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compiled::{Compilation, Compiled};
-use super::pool::{Pool, TRIAL, places};
+use super::pool::{Pool, TRIAL_PLACES, places};
 
 /// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
 /// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
@@ -20,7 +22,7 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
 
 /// Bytes that describe an instance: some dozen for each function.
-const METADATA: usize = 16 << 20;
+const MAX_METADATA_BYTES: usize = 16 << 20;
 
 /// Runs plugins and interrupts them.
 #[derive(Clone)]
@@ -59,7 +61,7 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// An engine that compiles plugins in this process, and keeps what it compiled in `cache`, which is made if need be. Nothing
+    /// Returns an engine that compiles plugins in this process, and keeps what it compiled in `cache`, which is made if need be. Nothing
     /// limits the compilation of a plugin, so this is for plugins that are trusted; a host uses [`Engine::compiling`].
     ///
     /// # Errors
@@ -68,7 +70,7 @@ impl Engine {
         Self::compiling(cache, Compilation::Here)
     }
 
-    /// An engine that has plugins compiled like this, and keeps what was compiled in `cache`, which is made if need be.
+    /// Returns an engine that has plugins compiled like this, and keeps what was compiled in `cache`, which is made if need be.
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -76,14 +78,14 @@ impl Engine {
         Self::sized(cache, compilation, places([]))
     }
 
-    /// The same, with so many places for memories and tables of the plugins' instances: see [`places`].
+    /// Does the same with so many places for memories and tables of the plugins' instances: see [`places`].
     ///
     /// # Errors
     /// See [`EngineError`].
     pub fn sized(cache: &Path, compilation: Compilation, places: usize) -> Result<Self, EngineError> {
         let compiled = Compiled::new(cache, compilation)?;
         let mut config = compiler_config();
-        config.allocation_strategy(pooling(places.saturating_add(TRIAL)));
+        config.allocation_strategy(pooling(places.saturating_add(TRIAL_PLACES)));
         // The pool reserves addresses, of which a machine may have few (`ulimit -v`); each instance then gets its own memory.
         let wasmtime = wasmtime::Engine::new(&config).or_else(|_| {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -111,7 +113,7 @@ impl Engine {
 
     /// Waits for the places in which a plugin is tried. That takes no longer than others are tried, whose time is bounded.
     pub(super) fn trial(&self) -> MutexGuard<'_, ()> {
-        self.trial.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trial.lock()
     }
 
     pub(super) fn compiled(&self) -> &Compiled {
@@ -140,7 +142,7 @@ fn pooling(places: usize) -> InstanceAllocationStrategy {
         .total_stacks(places)
         .max_memory_size(1 << 32)
         .table_elements(TABLE_ELEMENTS)
-        .max_component_instance_size(METADATA)
-        .max_core_instance_size(METADATA);
+        .max_component_instance_size(MAX_METADATA_BYTES)
+        .max_core_instance_size(MAX_METADATA_BYTES);
     InstanceAllocationStrategy::Pooling(pool)
 }

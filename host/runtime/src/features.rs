@@ -35,7 +35,7 @@ const THREADS: &str = "uses threads, and a plugin has one thread. Compile it wit
 /// Also of a component that only names the interfaces of 0.3.
 pub(super) const WASI_0_3: &str = "is built for WASI 0.3, and this gtm-host offers WASI 0.2. Build it for 0.2 (in Rust: --target wasm32-wasip2)";
 
-/// What is to be said of a module or component that is well made, and needs more than this host has. None: it is not well made, or
+/// Describes what a valid module or component needs and this host does not have. None: it is not valid, or
 /// needs nothing of the kind.
 pub fn unsupported(wasm: &[u8]) -> Option<&'static str> {
     let is_valid = |features| Validator::new_with_features(features).validate_all(wasm).is_ok();
@@ -46,7 +46,7 @@ pub fn unsupported(wasm: &[u8]) -> Option<&'static str> {
     UNSUPPORTED.iter().find(|(feature, _)| !is_valid(all.difference(*feature))).map(|(_, said)| *said)
 }
 
-/// Whether a core module imports functions of WASI 0.1, as `wasm32-wasip1` and older compilers give it.
+/// Returns whether a core module imports functions of WASI 0.1, as `wasm32-wasip1` and older compilers give it.
 pub(super) fn is_wasi_0_1(module: &[u8]) -> bool {
     let payloads = Parser::new(0).parse_all(module).map_while(Result::ok);
     payloads
@@ -59,7 +59,7 @@ pub(super) fn is_wasi_0_1(module: &[u8]) -> bool {
         .any(|import| matches!(import.module, "wasi_snapshot_preview1" | "wasi_unstable"))
 }
 
-/// Whether an import is an interface of WASI that is newer than 0.2.
+/// Returns whether an import is an interface of WASI that is newer than 0.2.
 pub(super) fn is_newer_wasi(import: &str) -> bool {
     let version =
         import.strip_prefix("wasi:").and_then(|import| import.split_once('@')).map(|(_, version)| version);

@@ -1,5 +1,5 @@
-//! Calls `filter`: in an instance that has no effect on anything, and waits for nothing. It is asked where the ops are, on the thread
-//! of whoever wants to know: the way to another one and back takes longer than most filters.
+//! Calls `filter`, in an instance that has no effect on anything, and waits for nothing. The call is made on the caller's thread: the
+//! way to another thread and back takes longer than most filters.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -14,23 +14,24 @@ use super::call::{CallError, guarded};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;
 use super::handler::deadline;
+use super::obstacle::Notes;
 use super::state::{InstanceRole, InstanceState};
 
-/// Ops that are asked of at once: enough that the way into the plugin and back does not count (a third of what it takes for one).
-const AT_ONCE: usize = 64;
-/// Bytes of their documents, beyond which none is added: the plugin holds them all.
-const BYTES_AT_ONCE: usize = 256 * 1024;
+/// Ops per call: enough that the way into the plugin and back does not count (a third of what it takes for one).
+const MAX_BATCH_OPS: usize = 64;
+/// Bytes of their documents, after which no op is added: the plugin holds them all.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 
-/// After it failed on several ops at once, so many are asked of alone.
-const ALONE: u32 = 1024;
+/// After the plugin failed on several ops in a call, the number of ops that have a call each.
+const SINGLE_CALLS_AFTER_FAILURE: u32 = 1024;
 /// Its time is what it runs. What waits in the host runs not, and has nothing to wait for; so many times as long it may take with all
 /// that others do on the same thread.
-const WAITING: u32 = 10;
+const WALL_TIME_FACTOR: u32 = 10;
 
-/// Asks a plugin which ops it wants. Makes its instance when first asked, and anew after a failure, where a new version is
-/// current, and when it was used for long.
+/// Asks a plugin which ops it wants. Makes its instance for the first call, and a new one after a failure, for a new version, and after
+/// many calls.
 pub struct Filter {
-    slot: PluginHandle,
+    handle: PluginHandle,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<FilterInstance>,
@@ -50,11 +51,19 @@ struct FilterInstance {
 }
 
 impl Filter {
-    /// For a plugin.
-    pub fn new(slot: &PluginHandle) -> Self {
-        let mut versions = slot.versions();
+    /// Makes a filter for a plugin.
+    pub fn new(handle: &PluginHandle) -> Self {
+        let mut versions = handle.versions();
         let plugin = versions.borrow_and_update().clone();
-        Self { slot: slot.clone(), versions, plugin, instance: None, begun: false, ids: Vec::new(), alone: 0 }
+        Self {
+            handle: handle.clone(),
+            versions,
+            plugin,
+            instance: None,
+            begun: false,
+            ids: Vec::new(),
+            alone: 0,
+        }
     }
 
     /// Bytes of linear memory that its instance has taken. 0: there is none now.
@@ -62,7 +71,7 @@ impl Filter {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// Whether the plugin wants this op.
+    /// Returns whether the plugin wants this op.
     ///
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
@@ -70,15 +79,14 @@ impl Filter {
         self.call_from(op, attempt, &mut Instant::now()).await
     }
 
-    /// The same; it began when `clock` says, which says at the end when that was: of calls one after another, the clock is read
-    /// once for each.
+    /// Does the same for a call that began at `clock`, which is then set to its end: the clock is read once per call.
     async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
         self.take_up_version();
         let answer = guarded("filter", self.ask(op, attempt, *clock)).await;
         self.settle(answer, clock)
     }
 
-    /// Which of these ops the plugin wants: of the first ones, up to the first that it fails on.
+    /// Returns which of these ops the plugin wants, up to the first op that it fails on.
     pub async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
         let mut clock = Instant::now();
@@ -123,8 +131,8 @@ impl Filter {
         clock: &mut Instant,
     ) -> Result<T, CallError> {
         let started = std::mem::replace(clock, Instant::now());
-        self.slot.shared().usage.filter.record(clock.saturating_duration_since(started));
-        self.slot.judge(&self.plugin, asked.as_ref().err());
+        self.handle.shared().usage.filter.record(clock.saturating_duration_since(started));
+        self.handle.record_call(&self.plugin, asked.as_ref().err());
         let (answer, instance) = asked?;
         self.instance = Some(instance).filter(|instance| !instance.is_used_up(&self.plugin));
         Ok(answer)
@@ -136,10 +144,10 @@ impl Filter {
             Some(instance) => Ok(instance),
             None => {
                 if std::mem::replace(&mut self.begun, true) {
-                    self.slot.shared().usage.restarted();
+                    self.handle.shared().usage.restarted();
                 }
-                let Self { slot, plugin, .. } = self;
-                slot.shared().make_instance(plugin.name(), || start(slot, plugin)).await
+                let Self { handle, plugin, .. } = self;
+                handle.shared().make_instance(plugin.name(), || start(handle, plugin)).await
             }
         }
     }
@@ -173,11 +181,11 @@ impl Filter {
         guarded("filter", async { Ok(self.ask_batch(ops, clock).await) }).await
     }
 
-    /// The answers, in the time that one has. None: the plugin cannot be asked so, or failed, and is to be asked of each alone, which
+    /// Returns the answers, within the time of one op. None: the plugin does not filter batches, or failed, and gets each op alone, which
     /// tells on which.
     async fn ask_batch(&mut self, ops: &[Arc<Op>], clock: &mut Instant) -> Option<Vec<bool>> {
         // If it goes wrong. Why it does not start, the call for one says.
-        self.alone = ALONE;
+        self.alone = SINGLE_CALLS_AFTER_FAILURE;
         let limit = self.plugin.limits().filter_timeout;
         let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await.ok()?;
@@ -198,7 +206,7 @@ impl Filter {
             // The words of a panic come again with the op that it is of: they go with this instance.
             _ => {
                 tracing::debug!(
-                    plugin = self.slot.name(),
+                    plugin = self.handle.name(),
                     "filter failed on {} ops at once: each is asked of alone",
                     ops.len()
                 );
@@ -208,19 +216,19 @@ impl Filter {
     }
 }
 
-/// The ops that are asked of at once.
+/// Returns the ops of the next call.
 fn together(ops: &[Arc<Op>]) -> &[Arc<Op>] {
-    let mut room = BYTES_AT_ONCE;
+    let mut room = MAX_BATCH_BYTES;
     let fits = |op: &&Arc<Op>| {
         let fits = room > 0;
         room = room.saturating_sub(op.size());
         fits
     };
-    let count = ops.iter().take(AT_ONCE).take_while(fits).count();
+    let count = ops.iter().take(MAX_BATCH_OPS).take_while(fits).count();
     ops.get(..count).unwrap_or(ops)
 }
 
-/// The ids of these ops, written where those of others were.
+/// Returns the ids of these ops, written where those of others were.
 fn ids<'a>(ids: &'a mut Vec<String>, ops: &[impl Borrow<Op>]) -> &'a [String] {
     if ids.len() < ops.len() {
         ids.resize_with(ops.len(), String::new);
@@ -235,9 +243,10 @@ impl FilterInstance {
     }
 }
 
-async fn start(slot: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
+async fn start(handle: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
     let places = plugin.take_places("filter")?;
-    let mut store = store(&plugin.filter, &plugin.setup, slot.shared(), InstanceRole::Filter)?;
+    let mut store =
+        store(&plugin.filter, &plugin.setup, handle.shared(), InstanceRole::Filter, &Notes::default())?;
     store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);
@@ -265,22 +274,22 @@ fn begin(store: &mut Store<InstanceState>, id: &str, op: &Op) {
     bound_arguments(&mut store.as_context_mut());
 }
 
-/// What it gives, if it does not wait for ever, from when it started on.
+/// Runs a call that started then, and fails if it takes too long.
 async fn within<T>(started: Instant, limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
     let given_up = |_| CallError::TimedOut { call: "filter", limit };
-    let deadline = deadline(started, limit.saturating_mul(WAITING));
+    let deadline = deadline(started, limit.saturating_mul(WALL_TIME_FACTOR));
     tokio::time::timeout_at(deadline, call).await.map_err(given_up)
 }
 
 fn failed(error: &wasmtime::Error, store: &Store<InstanceState>) -> CallError {
     let state = store.data();
-    CallError::new("filter", error, state, state.setup.limits.filter_timeout)
+    CallError::new("filter", error, state, state.call.setup.limits.filter_timeout)
 }
 
 /// Each tick, other work on this thread has its turn, and a call that has had its time ends. That of others is not its own.
 fn tick(mut store: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
-    Ok(if state.running.time() >= state.setup.limits.filter_timeout {
+    Ok(if state.running.time() >= state.call.setup.limits.filter_timeout {
         UpdateDeadline::Interrupt
     } else {
         UpdateDeadline::YieldCustom(1, Box::pin(state.running.pause(tokio::task::yield_now())))

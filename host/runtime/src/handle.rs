@@ -1,15 +1,17 @@
 //! A plugin at work, of which one version after the other may be current.
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gtm_store::Room;
+use parking_lot::Mutex;
+
 use gtm_text::sanitize::size;
 use tokio::sync::watch;
 
 use super::call::CallError;
+use super::capabilities::SharedContexts;
 use super::component::Plugin;
 use super::limits::Limits;
 use super::metrics::{PluginMetricStore, PluginMetrics};
@@ -21,15 +23,15 @@ use crate::audit::Actor;
 use crate::throttle::{LeftOut, Throttle};
 
 /// Calls that a new version has to survive before the one before it is let go.
-const TRIAL: u32 = 10;
+const TRIAL_CALLS: u32 = 10;
 
 /// The time for which the bytes of log lines are bounded: in a part of it, a plugin may log what it may log in all of it.
 const LOG_BURST: Duration = Duration::from_secs(10);
 /// Bytes of a line of the log around what the plugin says: the time, the plugin, the op.
-const AROUND: usize = 100;
+const LOG_LINE_OVERHEAD: usize = 100;
 
 /// How long an instance for which there is no room waits before it is made again.
-const ASKED_AGAIN: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A plugin at work. Clones are of the same one.
 ///
@@ -59,17 +61,14 @@ pub(super) struct PluginContext {
     /// For the lines that are logged for it, and for their bytes.
     lines: Throttle,
     bytes: Throttle,
-    /// For the mail that it sends.
-    pub(super) mail: Throttle,
-    pub(super) said_that_it_is_fed: AtomicBool,
+    /// What its capabilities share.
+    pub(super) contexts: SharedContexts,
     /// An instance of it waits for room.
     waits: AtomicBool,
-    /// For what it keeps as its state.
-    pub(super) room: Room,
     /// Ops that were handled by a capability.
     pub(super) handled: HandledCounts,
     /// The last obstacle that the plugin got round by itself.
-    got_round: Mutex<Option<String>>,
+    worked_around: Mutex<Option<String>>,
 }
 
 impl PluginContext {
@@ -81,18 +80,16 @@ impl PluginContext {
             usage: PluginUsage::default(),
             lines: Throttle::new(Duration::from_secs(1)),
             bytes: Throttle::new(LOG_BURST),
-            mail: Throttle::new(Duration::from_secs(60)),
-            said_that_it_is_fed: AtomicBool::new(false),
+            contexts: SharedContexts::default(),
             waits: AtomicBool::new(false),
-            room: Room::default(),
             handled: HandledCounts::default(),
-            got_round: Mutex::default(),
+            worked_around: Mutex::default(),
         }
     }
 
     /// Returns whether a line with so many bytes of the plugin's may be logged. One that may not is counted.
     pub(super) fn may_log(&self, now: Instant, limits: &Limits, bytes: usize) -> bool {
-        let bytes = u64::try_from(bytes.saturating_add(AROUND)).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(bytes.saturating_add(LOG_LINE_OVERHEAD)).unwrap_or(u64::MAX);
         let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
         let may = self.lines.passes(now, 1, limits.log_lines.into()) && self.bytes.passes(now, bytes, burst);
         if !may {
@@ -103,10 +100,10 @@ impl PluginContext {
 
     /// Logs how many lines were left out, if that is due. Whether the plugin logs another line does not matter.
     fn report_left_out(&self, now: Instant) {
-        self.say_left_out(|throttle| throttle.due(now));
+        self.log_left_out(|throttle| throttle.due(now));
     }
 
-    fn say_left_out(&self, of: impl Fn(&Throttle) -> Option<LeftOut>) {
+    fn log_left_out(&self, of: impl Fn(&Throttle) -> Option<LeftOut>) {
         let say = |left_out: u64, bound: &dyn Display| {
             tracing::warn!(
                 plugin = &*self.plugin,
@@ -140,7 +137,7 @@ impl PluginContext {
                             "waiting for room: all places for instances of plugins are taken"
                         );
                     }
-                    tokio::time::sleep(ASKED_AGAIN).await;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 made => {
                     self.waits.store(false, Ordering::Relaxed);
@@ -150,14 +147,14 @@ impl PluginContext {
         }
     }
 
-    /// Whether the plugin has handled an op in spite of this obstacle.
-    pub(super) fn gets_round(&self, obstacle: &str) -> bool {
-        self.got_round.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(obstacle)
+    /// Returns whether the plugin has handled an op in spite of this obstacle.
+    pub(super) fn works_around(&self, obstacle: &str) -> bool {
+        self.worked_around.lock().as_deref() == Some(obstacle)
     }
 
-    /// Whether this is another obstacle than the last time.
+    /// Returns whether this is another obstacle than the last time.
     pub(super) fn is_new(&self, obstacle: &str) -> bool {
-        let mut last = self.got_round.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.worked_around.lock();
         let is_new = last.as_deref() != Some(obstacle);
         if is_new {
             *last = Some(obstacle.to_owned());
@@ -168,7 +165,7 @@ impl PluginContext {
 
 impl Drop for PluginContext {
     fn drop(&mut self) {
-        self.say_left_out(Throttle::rest);
+        self.log_left_out(Throttle::rest);
     }
 }
 
@@ -202,12 +199,12 @@ pub(super) struct OnTrial(Arc<AtomicBool>);
 
 impl fmt::Debug for PluginHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Slot").field(&self.0.name).finish()
+        f.debug_tuple("PluginHandle").field(&self.0.name).finish()
     }
 }
 
 impl PluginHandle {
-    /// With this as its first version, which is not on trial: there is nothing to go back to.
+    /// Makes a plugin with its first version, which is not on trial: there is no version to return to.
     pub fn new(plugin: Plugin, services: Services) -> Self {
         let shared = Arc::new(PluginContext::new(&plugin.setup.name, services));
         Self(Arc::new(PluginHandleInner {
@@ -219,27 +216,27 @@ impl PluginHandle {
         }))
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The version that is current.
+    /// Returns the version that is current.
     pub fn current(&self) -> Plugin {
         self.0.current.borrow().clone()
     }
 
-    /// The version that is current, and those that come after it.
+    /// Returns the version that is current, and those that come after it.
     pub fn versions(&self) -> watch::Receiver<Plugin> {
         self.0.current.subscribe()
     }
 
-    /// The numbers that it counted.
+    /// Returns the plugin's own metrics.
     pub fn metrics(&self) -> PluginMetrics {
         self.0.shared.metrics.all()
     }
 
-    /// What its calls took, and what it reached by them.
+    /// Returns what its calls took, and what it reached by them.
     pub fn usage(&self) -> UsageStatus {
         self.0.shared.usage.status()
     }
@@ -251,10 +248,10 @@ impl PluginHandle {
 
     /// Logs how many of the plugin's lines were left out of the log since it was last reported.
     pub fn report_rest(&self) {
-        self.0.shared.say_left_out(Throttle::rest);
+        self.0.shared.log_left_out(Throttle::rest);
     }
 
-    /// Why the last new version was not kept, if the current one came back for it.
+    /// Returns why the last new version was not kept, if the current one came back for it.
     pub fn rolled_back(&self) -> Option<String> {
         self.trial().failed.clone()
     }
@@ -264,7 +261,7 @@ impl PluginHandle {
     /// # Errors
     /// There is too little.
     pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
-        let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut share = self.0.share.lock();
         let trial = self.trial();
         let current = self.current();
         let ((each, pool), instances) = (current.places(), instances(lanes));
@@ -300,7 +297,7 @@ impl PluginHandle {
     }
 
     fn replace(&self, plugin: Plugin, is_tried: bool) -> Result<(), SwapError> {
-        let mut share = self.0.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut share = self.0.share.lock();
         let mut trial = self.trial();
         let before = self.current();
         if is_tried && !Arc::ptr_eq(&before.setup, &plugin.setup) {
@@ -322,22 +319,22 @@ impl PluginHandle {
         plugin.on_trial.0.store(is_tried, Ordering::Relaxed);
         // One that is on trial itself is nothing to go back to.
         let previous = trial.previous.take().map_or(before, |(previous, _)| previous);
-        *trial = Trial { previous: is_tried.then_some((previous, TRIAL)), failed: None };
+        *trial = Trial { previous: is_tried.then_some((previous, TRIAL_CALLS)), failed: None };
         self.0.current.send_replace(plugin);
         Ok(())
     }
 
-    /// Takes note of how a call went.
-    pub(super) fn judge(&self, plugin: &Plugin, error: Option<&CallError>) {
+    /// Counts a call, and decides on a version that is on trial.
+    pub(super) fn record_call(&self, plugin: &Plugin, error: Option<&CallError>) {
         if let Some(error) = error {
             self.0.shared.usage.trapped(error);
         }
         if plugin.on_trial.0.load(Ordering::Relaxed) {
-            self.judge_trial(plugin, error);
+            self.record_trial_call(plugin, error);
         }
     }
 
-    fn judge_trial(&self, plugin: &Plugin, error: Option<&CallError>) {
+    fn record_trial_call(&self, plugin: &Plugin, error: Option<&CallError>) {
         let mut trial = self.trial();
         // It may be over meanwhile.
         if !plugin.on_trial.0.load(Ordering::Relaxed) {
@@ -353,7 +350,8 @@ impl PluginHandle {
             }
             Some(error) => {
                 let (version, previous) = (plugin.version(), previous.clone());
-                let reason = format!("version {version} failed one of its first {TRIAL} calls: {error}");
+                let reason =
+                    format!("version {version} failed one of its first {TRIAL_CALLS} calls: {error}");
                 tracing::error!(plugin = plugin.name(), "{reason}. {} goes on", previous.version());
                 plugin.on_trial.0.store(false, Ordering::Relaxed);
                 let back = format!("{} (from {version})", previous.version());
@@ -368,8 +366,8 @@ impl PluginHandle {
         &self.0.shared
     }
 
-    fn trial(&self) -> std::sync::MutexGuard<'_, Trial> {
-        self.0.trial.lock().unwrap_or_else(PoisonError::into_inner)
+    fn trial(&self) -> parking_lot::MutexGuard<'_, Trial> {
+        self.0.trial.lock()
     }
 }
 

@@ -14,13 +14,13 @@ use super::handle::PluginHandle;
 use super::obstacle::{MetObstacle, Notes, Obstacle};
 use super::state::{InstanceRole, InstanceState};
 
-/// What a plugin says of an op.
+/// The outcome of an op.
 type HandleOutcome = Result<(), Failure>;
 
-/// Has a plugin handle ops. Makes its instance when first needed, and anew after a failure, where a new version is current,
-/// and when it was used for long.
+/// Has a plugin handle ops. Makes its instance for the first call, and a new one after a failure, for a new version, and after many
+/// calls.
 pub struct Handler {
-    slot: PluginHandle,
+    handle: PluginHandle,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<HandlerInstance>,
@@ -38,12 +38,12 @@ struct HandlerInstance {
 }
 
 impl Handler {
-    /// For a plugin.
-    pub fn new(slot: &PluginHandle) -> Self {
-        let mut versions = slot.versions();
+    /// Makes a handler for a plugin.
+    pub fn new(handle: &PluginHandle) -> Self {
+        let mut versions = handle.versions();
         let plugin = versions.borrow_and_update().clone();
         Self {
-            slot: slot.clone(),
+            handle: handle.clone(),
             versions,
             plugin,
             instance: None,
@@ -53,7 +53,7 @@ impl Handler {
         }
     }
 
-    /// The version that was called last.
+    /// Returns the version that was called last.
     pub fn plugin(&self) -> &Plugin {
         &self.plugin
     }
@@ -63,12 +63,12 @@ impl Handler {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// What the last call met.
+    /// Returns what the last call met.
     pub fn met(&self) -> MetObstacle {
-        let shared = self.slot.shared();
+        let shared = self.handle.shared();
         let mut met = self.notes.met(&shared.handled);
         // What the plugin gets round by itself is not why a call failed.
-        met.obstacle.take_if(|obstacle| shared.gets_round(&obstacle.reason));
+        met.obstacle.take_if(|obstacle| shared.works_around(&obstacle.reason));
         met.is_dry = shared.services.recorder.is_some();
         met
     }
@@ -83,13 +83,13 @@ impl Handler {
         }
     }
 
-    /// Whether the version that is called next takes several ops at once.
+    /// Returns whether the version that is called next handles several ops per call.
     pub fn handles_batches(&mut self) -> bool {
         self.take_up_version();
         self.plugin.handles_batches()
     }
 
-    /// Has the plugin handle this op, and gives back what it says of it.
+    /// Has the plugin handle this op, and returns its outcome.
     ///
     /// # Errors
     /// The plugin trapped, or went beyond a limit.
@@ -113,10 +113,10 @@ impl Handler {
         if outcome.is_ok() {
             self.handled();
         }
-        Ok(outcome.map_err(tidy))
+        Ok(outcome.map_err(on_one_line))
     }
 
-    /// Has the plugin handle these ops at once, each with the number of its attempt, and gives back what it says of each.
+    /// Has the plugin handle these ops in one call, each with the number of its attempt, and returns the outcome of each.
     ///
     /// # Errors
     /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
@@ -154,12 +154,12 @@ impl Handler {
         if outcomes.iter().all(Result::is_ok) {
             self.handled();
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.map_err(tidy)).collect())
+        Ok(outcomes.into_iter().map(|outcome| outcome.map_err(on_one_line)).collect())
     }
 
-    /// The plugin handled what it was given. Where something was in its way, it got round it by itself, which is said once.
+    /// Counts a call that succeeded. If something was in its way, the plugin worked around it, which is logged once.
     fn handled(&self) {
-        let shared = self.slot.shared();
+        let shared = self.handle.shared();
         match self.met().obstacle {
             None => self.notes.count(&shared.handled),
             Some(Obstacle { reason, .. })
@@ -190,16 +190,16 @@ impl Handler {
             return Ok(instance);
         }
         if std::mem::replace(&mut self.begun, true) {
-            self.slot.shared().usage.restarted();
+            self.handle.shared().usage.restarted();
         }
-        let Self { slot, plugin, notes, .. } = self;
+        let Self { handle, plugin, notes, .. } = self;
         let limit = plugin.limits().handle_timeout;
         let make = async || {
-            let started = guarded("handle", start(slot, plugin, notes));
+            let started = guarded("handle", start(handle, plugin, notes));
             let started = tokio::time::timeout_at(deadline(Instant::now(), limit), started).await;
             started.unwrap_or(Err(CallError::TimedOut { call: "handle", limit }))
         };
-        slot.shared().make_instance(plugin.name(), make).await
+        handle.shared().make_instance(plugin.name(), make).await
     }
 
     /// Keeps the instance for the next call, where it is good for one.
@@ -208,8 +208,8 @@ impl Handler {
         called: Result<(T, HandlerInstance), CallError>,
         started: Instant,
     ) -> Result<T, CallError> {
-        self.slot.shared().usage.handle.record(started.elapsed());
-        self.slot.judge(&self.plugin, called.as_ref().err());
+        self.handle.shared().usage.handle.record(started.elapsed());
+        self.handle.record_call(&self.plugin, called.as_ref().err());
         let (answer, instance) = called?;
         let is_used_up =
             instance.calls >= self.plugin.limits().recycle_calls || instance.store.data().quota.has_grown();
@@ -220,8 +220,8 @@ impl Handler {
 
 /// When a call that started then has had its time. The clock is read once for this and for how long it took.
 pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    tokio::time::Instant::from_std(started) + limit.min(FAR)
+    const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    tokio::time::Instant::from_std(started) + limit.min(MAX_TIMEOUT)
 }
 
 /// Gets ready for a call with the op of this id.
@@ -243,19 +243,18 @@ fn end<T>(
     Ok((answer?, instance))
 }
 
-/// A reason is logged by the host, as one line.
-fn tidy(failure: Failure) -> Failure {
+/// Puts the reason on one line, as the host logs it.
+fn on_one_line(failure: Failure) -> Failure {
     match failure {
         Failure::Retry(reason) => Failure::Retry(one_line(&reason)),
         Failure::Reject(reason) => Failure::Reject(one_line(&reason)),
     }
 }
 
-async fn start(slot: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
+async fn start(handle: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
     let places = plugin.take_places("handle")?;
-    let mut store = store(&plugin.handler, &plugin.setup, slot.shared(), InstanceRole::Handler)?;
-    store.data_mut().selection = Some(plugin.shared_selection());
-    store.data_mut().note_in(notes);
+    let mut store = store(&plugin.handler, &plugin.setup, handle.shared(), InstanceRole::Handler, notes)?;
+    store.data_mut().call.selection = Some(plugin.shared_selection());
     store.data_mut().places = Some(places);
     // Each tick, let the time-out and the other work on this thread have their turn; and, by tokio's way to yield, what has come
     // over the network, which a thread that always has something to do would look at every 61 turns only.

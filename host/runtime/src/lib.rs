@@ -46,6 +46,10 @@ pub use audit::Actor;
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
 pub use capabilities::mail::{Mailer, MailerError};
+pub use capabilities::{
+    AddressPattern, DirGrant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant, NoAddressPattern,
+    NoHttpGrant, NoPathPattern, PathPattern, contract_interfaces,
+};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use digest::{ComponentDigest, NoDigest};
@@ -53,10 +57,7 @@ pub use engine::{Engine, EngineError, Uncached};
 pub use features::unsupported;
 pub use filter::Filter;
 pub use gaps::MissingGrant;
-pub use grants::{
-    AddressPattern, DirGrant, Grant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant,
-    NoAddressPattern, NoHttpGrant, NoPathPattern, PathPattern,
-};
+pub use grants::Grant;
 pub use handle::{PluginHandle, SwapError};
 pub use handler::Handler;
 pub use limits::Limits;

@@ -77,7 +77,7 @@ impl Default for Limits {
     }
 }
 
-/// A time as ticks of the epoch clock, at least what it says.
+/// Converts a time to ticks of the epoch clock, rounded up.
 pub(super) fn ticks(time: Duration) -> u64 {
     let ticks = time.as_nanos().div_ceil(TICK.as_nanos()) + 1;
     u64::try_from(ticks).unwrap_or(u64::MAX)
@@ -107,7 +107,7 @@ impl Quota {
         }
     }
 
-    /// The instance has started: what it has taken so far it takes at least.
+    /// Notes that the instance has started: what it has taken so far is the least that it takes.
     pub(super) fn started(&mut self) {
         self.ready = self.taken();
     }

@@ -1,9 +1,10 @@
 //! The addresses at which this host listens itself. No plugin may reach them, whatever it is granted: it would steer its own host.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{PoisonError, RwLock};
 
-/// Of this process, whichever part of it listens.
+use parking_lot::RwLock;
+
+/// The addresses of this process, whichever part of it listens.
 static ADDRESSES: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
 
 /// Keeps plugins from an address, as long as it lives.
@@ -11,25 +12,25 @@ static ADDRESSES: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
 pub struct Listening(SocketAddr);
 
 impl Listening {
-    /// The host listens there from now on.
+    /// Notes that the host listens at this address from now on.
     pub fn at(address: SocketAddr) -> Self {
-        ADDRESSES.write().unwrap_or_else(PoisonError::into_inner).push(address);
+        ADDRESSES.write().push(address);
         Self(address)
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        let mut all = ADDRESSES.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = ADDRESSES.write();
         if let Some(index) = all.iter().position(|address| *address == self.0) {
             all.swap_remove(index);
         }
     }
 }
 
-/// Whether a connection from `local` to `peer` leads to this host itself.
+/// Returns whether a connection from `local` to `peer` leads to this host itself.
 pub(super) fn is_own(local: SocketAddr, peer: SocketAddr) -> bool {
-    let all = ADDRESSES.read().unwrap_or_else(PoisonError::into_inner);
+    let all = ADDRESSES.read();
     all.iter().any(|own| leads_to(local.ip().to_canonical(), peer, *own))
 }
 

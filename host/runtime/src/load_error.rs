@@ -146,7 +146,9 @@ impl LoadError {
 pub enum SetupError {
     #[error("{what} of the plugin {plugin} is not there: {reason}")]
     Secret { plugin: String, what: String, reason: NoSecret },
-    #[error("the value of {header}, which the plugin {plugin} sends to {server}, is none of a header")]
+    #[error(
+        "the value of {header}, which the plugin {plugin} sends to {server}, is not a valid header value"
+    )]
     Header { plugin: String, header: String, server: String },
     #[error("the plugin {plugin} is granted the directory {}, which is none", path.display())]
     NoDirectory { plugin: String, path: PathBuf },

@@ -1,14 +1,15 @@
 //! The numbers that a plugin counts itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names of each kind that a plugin may use. More would make a monitoring system slow.
 const NAMES: usize = 100;
 /// Bytes of a name.
-const LONGEST: usize = 100;
+const MAX_NAME_BYTES: usize = 100;
 /// Upper bounds of the buckets of a histogram; the last one holds the rest.
 const BUCKETS: [f64; 21] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
@@ -51,7 +52,7 @@ pub struct Histogram {
 }
 
 impl PluginMetrics {
-    /// Whether nothing was counted.
+    /// Returns whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.counters.is_empty() && self.gauges.is_empty() && self.histograms.is_empty()
     }
@@ -111,9 +112,9 @@ impl PluginMetricStore {
         of: impl FnOnce(&mut PluginMetrics) -> &mut BTreeMap<String, T>,
         change: impl FnOnce(&mut T) -> Result<(), NotKept>,
     ) -> Result<(), NotKept> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         let of = of(&mut kept.metrics);
-        let is_room = of.len() < NAMES && !name.is_empty() && name.len() <= LONGEST;
+        let is_room = of.len() < NAMES && !name.is_empty() && name.len() <= MAX_NAME_BYTES;
         let changed = match of.get_mut(name) {
             Some(one) => change(one),
             None if !is_room => Err(NotKept::Name),
@@ -132,7 +133,7 @@ impl PluginMetricStore {
     }
 
     pub(super) fn all(&self) -> PluginMetrics {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).metrics.clone()
+        self.0.lock().metrics.clone()
     }
 }
 

@@ -3,8 +3,12 @@
 //! No attempt mends that, so a call that failed in such a way is not counted as one. An instance notes what it met in [`Notes`], which
 //! outlive it: the handler asks them after a call that trapped, too.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::capabilities::{COUNT, CapabilityId};
 
 /// What was in the way of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,29 +31,14 @@ pub struct MetObstacle {
     pub is_dry: bool,
 }
 
-/// Capabilities of which a plugin may be granted a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PartialCapability {
-    /// Some servers.
-    Http,
-    /// Some namespaces.
-    Mongodb,
-    /// Some addresses.
-    Mail,
-}
-
-/// How many ops were handled by each of these capabilities, over all instances and versions of a plugin.
+/// How many ops were handled by each capability, over all instances and versions of a plugin.
 #[derive(Debug, Default)]
-pub(super) struct HandledCounts([AtomicU64; 3]);
+pub(super) struct HandledCounts([AtomicU64; COUNT]);
 
 impl HandledCounts {
-    fn of(&self, part: PartialCapability) -> &AtomicU64 {
-        let [http, mongodb, mail] = &self.0;
-        match part {
-            PartialCapability::Http => http,
-            PartialCapability::Mongodb => mongodb,
-            PartialCapability::Mail => mail,
-        }
+    /// Returns the count of a capability.
+    fn of(&self, capability: CapabilityId) -> u64 {
+        self.0.get(capability as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -60,64 +49,55 @@ pub(super) struct Notes(Arc<Mutex<Noted>>);
 #[derive(Debug, Default)]
 struct Noted {
     /// The first obstacle, and of what it is a part.
-    obstacle: Option<(String, Option<PartialCapability>)>,
-    http: bool,
-    mongodb: bool,
-    mail: bool,
+    obstacle: Option<(String, Option<CapabilityId>)>,
+    /// By capability, whether the plugin used what it is granted of it.
+    used: [bool; COUNT],
     made_up: bool,
 }
 
 impl Notes {
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
-    /// A call begins.
+    /// Forgets what the call before met.
     pub(super) fn clear(&self) {
         *self.lock() = Noted::default();
     }
 
-    /// Something is in the way; `part`: only of one server or namespace. Gives back the reason.
-    pub(super) fn blocked(&self, reason: String, part: Option<PartialCapability>) -> String {
+    /// Notes that something is in the way; `part`: only of one server or namespace. Returns the reason.
+    pub(super) fn blocked(&self, reason: String, part: Option<CapabilityId>) -> String {
         self.lock().obstacle.get_or_insert_with(|| (reason.clone(), part));
         reason
     }
 
-    /// The plugin may do what it asked for.
-    pub(super) fn permitted(&self, part: PartialCapability) {
-        let mut met = self.lock();
-        match part {
-            PartialCapability::Http => met.http = true,
-            PartialCapability::Mongodb => met.mongodb = true,
-            PartialCapability::Mail => met.mail = true,
+    /// Notes that the plugin may do what it asked for.
+    pub(super) fn permitted(&self, part: CapabilityId) {
+        if let Some(used) = self.lock().used.get_mut(part as usize) {
+            *used = true;
         }
     }
 
-    /// The plugin is given an answer that nobody gave.
+    /// Notes that the plugin gets an answer that no server gave.
     pub(super) fn made_up(&self) {
         self.lock().made_up = true;
     }
 
-    /// What the call met; `handled` by the plugin so far.
+    /// Returns what the call met; `handled` by the plugin so far.
     pub(super) fn met(&self, handled: &HandledCounts) -> MetObstacle {
         let noted = self.lock();
-        let obstacle = noted.obstacle.clone().map(|(reason, part)| Obstacle {
-            reason,
-            handled: part.map(|part| handled.of(part).load(Ordering::Relaxed)),
-        });
+        let obstacle = noted
+            .obstacle
+            .clone()
+            .map(|(reason, part)| Obstacle { reason, handled: part.map(|part| handled.of(part)) });
         MetObstacle { obstacle, made_up: noted.made_up, is_dry: false }
     }
 
-    /// The call handled its op.
+    /// Counts a call that handled its op.
     pub(super) fn count(&self, handled: &HandledCounts) {
-        let met = self.lock();
-        for (part, used) in [
-            (PartialCapability::Http, met.http),
-            (PartialCapability::Mongodb, met.mongodb),
-            (PartialCapability::Mail, met.mail),
-        ] {
+        for (count, used) in handled.0.iter().zip(self.lock().used) {
             if used {
-                handled.of(part).fetch_add(1, Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -132,7 +112,7 @@ mod tests {
         let (notes, handled) = (Notes::default(), HandledCounts::default());
         assert_eq!(notes.met(&handled), MetObstacle::default());
         notes.blocked("no grant".to_owned(), None);
-        notes.blocked("no server".to_owned(), Some(PartialCapability::Http));
+        notes.blocked("no server".to_owned(), Some(CapabilityId::Http));
         let obstacle = Obstacle { reason: "no grant".to_owned(), handled: None };
         assert_eq!(notes.met(&handled).obstacle, Some(obstacle));
         notes.clear();
@@ -142,10 +122,10 @@ mod tests {
     #[test]
     fn of_a_part_it_is_known_how_many_ops_were_handled_by_the_rest() {
         let (notes, handled) = (Notes::default(), HandledCounts::default());
-        notes.permitted(PartialCapability::Http);
+        notes.permitted(CapabilityId::Http);
         notes.count(&handled);
         notes.clear();
-        for (part, count) in [(PartialCapability::Http, 1), (PartialCapability::Mongodb, 0)] {
+        for (part, count) in [(CapabilityId::Http, 1), (CapabilityId::Mongodb, 0)] {
             notes.clear();
             notes.blocked("there".to_owned(), Some(part));
             assert_eq!(notes.met(&handled).obstacle.unwrap().handled, Some(count));

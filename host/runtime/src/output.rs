@@ -1,7 +1,9 @@
 //! What a plugin writes to standard output and standard error: its language's `print`, and the words
 //! of a panic. Kept until the end of the call, then logged.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -12,7 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use super::budget::{Budget, Charge};
 
 /// What is kept of one call's output; a plugin that prints without end costs no more.
-const KEPT: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Collects output. Clones write to the same place.
 #[derive(Clone, Debug)]
@@ -28,14 +30,14 @@ struct PartialLine {
 }
 
 impl Output {
-    /// What is kept is charged to this account.
+    /// Makes an output whose bytes are charged to this account.
     pub(super) fn new(budget: &Budget) -> Self {
         Self { kept: Arc::default(), budget: budget.clone() }
     }
 
-    /// What was written since the last call, but for what is past the bound.
+    /// Returns what was written since the last call, up to the bound.
     pub(super) fn take(&self) -> String {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.bytes.is_empty() {
             return String::new();
         }
@@ -45,8 +47,8 @@ impl Output {
     }
 
     fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT.saturating_sub(kept.bytes.len()).min(bytes.len());
+        let mut kept = self.kept.lock();
+        let room = MAX_BYTES.saturating_sub(kept.bytes.len()).min(bytes.len());
         let charged = match &mut kept.charge {
             Some(charge) => charge.add(room).is_ok(),
             none => self.budget.charge(room).map(|charge| *none = Some(charge)).is_ok(),
@@ -90,6 +92,6 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(KEPT)
+        Ok(MAX_BYTES)
     }
 }

@@ -17,11 +17,11 @@ use super::limits::{FILE, INSTANCES};
 
 /// Places beside those of the plugins that are there at the start: for plugins that come later, and versions that need more than those
 /// before them.
-const SPARE: usize = 1000;
+const SPARE_PLACES: usize = 1000;
 /// Places for an instance by which a plugin is tried, of which there is one at a time: as many as an instance may take.
-pub(super) const TRIAL: usize = INSTANCES;
+pub(super) const TRIAL_PLACES: usize = INSTANCES;
 /// Places of all plugins at most. At 6 GiB of addresses for each memory, this takes half of what a 64-bit machine has.
-const MOST: usize = 10_000 - TRIAL;
+const MAX_PLACES: usize = 10_000 - TRIAL_PLACES;
 
 /// The places of an engine. Clones are of the same.
 #[derive(Clone, Debug)]
@@ -60,19 +60,19 @@ pub struct PoolFull {
     all: usize,
 }
 
-/// What to do where there are too few of so many places.
+/// Returns what to do if there are too few of so many places.
 fn help(all: usize) -> &'static str {
-    if all < MOST {
+    if all < MAX_PLACES {
         "restart the host, which then makes as many as its plugins need, or give plugins fewer lanes"
     } else {
         "give plugins fewer lanes, or run some of them in another host: this one has as many places as a host can have"
     }
 }
 
-/// How many places there are for plugins that are to run: each the file of one, with the number of its lanes.
+/// Returns how many places there are for plugins that are to run: each the file of one, with the number of its lanes.
 pub fn places<'a>(plugins: impl IntoIterator<Item = (&'a Path, usize)>) -> usize {
     let needed = plugins.into_iter().map(|(path, lanes)| in_file(path).saturating_mul(instances(lanes)));
-    needed.fold(SPARE, usize::saturating_add).min(MOST)
+    needed.fold(SPARE_PLACES, usize::saturating_add).min(MAX_PLACES)
 }
 
 /// Instances that a plugin has at the same time: one that filters, and for each lane one that handles, and one that filters again
@@ -89,7 +89,8 @@ pub(super) fn of(component: &Component) -> usize {
     })
 }
 
-/// The same by the file of one, as it is before there is an engine to load it. What is wrong with it is said when it is loaded.
+/// Does the same with the file of a plugin, before there is an engine to load it. A file that is not valid is reported when it is
+/// loaded.
 fn in_file(path: &Path) -> usize {
     let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= FILE);
     let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return 1 };
@@ -189,8 +190,10 @@ mod tests {
     #[test]
     fn a_restart_is_advised_where_it_helps() {
         let said = |all| Pool::new(all).reserve(all + 1).unwrap_err().to_string();
-        assert!(said(MOST - 1).contains("help: restart the host"), "{}", said(MOST - 1));
-        assert!(said(MOST).contains("help: give plugins fewer lanes, or run some of them in another host"));
+        assert!(said(MAX_PLACES - 1).contains("help: restart the host"), "{}", said(MAX_PLACES - 1));
+        assert!(
+            said(MAX_PLACES).contains("help: give plugins fewer lanes, or run some of them in another host")
+        );
     }
 
     #[test]
@@ -230,8 +233,8 @@ mod tests {
             wat::parse_str(format!("(component (core module (memory 1) {tables}))")).unwrap(),
         )
         .unwrap();
-        assert_eq!(places([(&*path, 4)]), SPARE + 7 * 9);
-        assert_eq!(places([(Path::new("/nowhere"), 4), (&*path, 1)]), SPARE + 9 + 7 * 3);
-        assert_eq!(places((0..1000).map(|_| (&*path, 4))), MOST);
+        assert_eq!(places([(&*path, 4)]), SPARE_PLACES + 7 * 9);
+        assert_eq!(places([(Path::new("/nowhere"), 4), (&*path, 1)]), SPARE_PLACES + 9 + 7 * 3);
+        assert_eq!(places((0..1000).map(|_| (&*path, 4))), MAX_PLACES);
     }
 }

@@ -48,7 +48,7 @@ pub enum NoSecret {
 }
 
 impl Secret {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     /// It is not where it should be.
@@ -66,7 +66,7 @@ impl Secret {
         }
     }
 
-    /// The same, where a file is meant from this directory on.
+    /// Resolves the path of a file against this directory.
     pub fn resolve(&mut self, directory: &Path) {
         if let Self::File { file } = self {
             *file = directory.join(&*file);
@@ -93,7 +93,7 @@ impl Password {
     /// The shortest that is taken out of a text: a shorter one would be found in any word.
     const SHORTEST: usize = 4;
 
-    /// The password of this URL: as it stands there, decoded, and as SMTP sends it, in base64 (RFC 4616, RFC 4954). A URL without one has
+    /// Returns the password of this URL: as it stands there, decoded, and as SMTP sends it, in base64 (RFC 4616, RFC 4954). A URL without one has
     /// none that could be repeated.
     pub fn of_url(url: &str) -> Self {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -148,7 +148,7 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// Whether what is before an `@` is a user of a URL. In the value of an option without a scheme, it is one with a password:
+/// Returns whether what is before an `@` is a user of a URL. In the value of an option without a scheme, it is one with a password:
 /// `ada@mail.example` is an address, and `gtm:plugin@0.1.0` an interface.
 fn is_user(before: &str, user: &str) -> bool {
     let has_password = || user.split_once(':').is_some_and(|(user, _)| !user.contains('/'));

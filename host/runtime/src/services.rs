@@ -20,7 +20,7 @@ pub struct Services {
     pub client: Option<Cluster>,
     /// Where plugins keep their state, and under which pipeline.
     pub store: Option<(Store, Arc<str>)>,
-    /// Who is told of each effect instead of its being done.
+    /// Records each effect, if effects are not performed.
     pub recorder: Option<Recorder>,
 }
 
@@ -39,7 +39,7 @@ impl Cluster {
     }
 }
 
-/// Takes down what plugins want done.
+/// Records effects instead of performing them.
 #[derive(Clone)]
 pub struct Recorder {
     take: Arc<dyn Fn(Effect) + Send + Sync>,
@@ -59,7 +59,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// An answer to `METHOD URL`, or `METHOD URL STATUS`.
+    /// Returns an answer to `METHOD URL`, or `METHOD URL STATUS`.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -113,13 +113,13 @@ pub struct Effect {
 }
 
 impl Recorder {
-    /// Tells each effect to `take`.
+    /// Makes a recorder that passes each effect to `take`.
     pub fn new(take: impl Fn(Effect) + Send + Sync + 'static) -> Self {
         Self { take: Arc::new(take), answers: Arc::new([]), reads: false }
     }
 
-    /// With these answers to HTTP requests. Of several to the same request, each is given once, in their order; the last again and
-    /// again. `reads`: requests by GET and HEAD without one are sent.
+    /// Adds answers to HTTP requests. If several fit a request, each is given once, in their order, and then the last one. `reads`:
+    /// GET and HEAD requests without an answer are sent.
     pub fn answering(self, answers: Vec<HttpAnswer>, reads: bool) -> Self {
         Self { answers: answers.into(), reads, ..self }
     }
@@ -128,7 +128,7 @@ impl Recorder {
         (self.take)(effect);
     }
 
-    /// The answer to a request, if there is one: its status and body.
+    /// Returns the answer to a request, if there is one: its status and body.
     pub(super) fn answer(&self, method: &str, url: &str) -> Option<(u16, Bytes)> {
         let fitting = || self.answers.iter().filter(|answer| answer.fits(method, url));
         let fresh = fitting().find(|answer| !answer.given.swap(true, Ordering::Relaxed));
@@ -136,7 +136,7 @@ impl Recorder {
         Some((answer.status, answer.body.clone()))
     }
 
-    /// Whether a request is sent that only reads.
+    /// Returns whether a request is sent that only reads.
     pub(super) fn lets_through(&self, method: &str) -> bool {
         self.reads && matches!(method, "GET" | "HEAD")
     }

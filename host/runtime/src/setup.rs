@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gtm_text::sanitize::size_in_memory;
 
 use super::Grants;
-use super::capabilities::http::HttpClient;
+use super::capabilities::Prepared;
 use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
@@ -28,22 +28,21 @@ pub struct PluginSetup {
 }
 
 impl PluginSetup {
-    /// Of a plugin that is granted nothing.
+    /// Makes the setup of a plugin that is granted nothing.
     pub fn new(name: &str, limits: Limits) -> Self {
         let (grants, config) = (Grants::default(), BTreeMap::new());
         Self { name: name.to_owned(), limits, grants, config, sha256: None }
     }
 }
 
-/// The same, ready for use.
+/// The setup of a plugin, ready for use.
 pub(super) struct Setup {
     pub(super) name: Arc<str>,
     pub(super) limits: Limits,
     pub(super) grants: Grants,
     pub(super) config: BTreeMap<String, String>,
-    /// The variables of the environment that are granted, as they are set.
-    pub(super) env: Vec<(String, String)>,
-    pub(super) http: HttpClient,
+    /// What the capabilities make of the grants.
+    pub(super) prepared: Prepared,
     pub(super) sha256: Option<ComponentDigest>,
 }
 
@@ -57,26 +56,18 @@ impl Setup {
             Ok((key.clone(), value))
         };
         let config = config.iter().map(read).collect::<Result<_, _>>()?;
-        let env = grants.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
-        let env = env.collect();
-        for dir in &grants.dirs {
-            if !dir.host.is_dir() {
-                return Err(SetupError::NoDirectory { plugin: name.clone(), path: dir.host.clone() });
-            }
-        }
-        let http = HttpClient::new(name, &grants.http, limits)?;
+        let prepared = Prepared::new(name, grants, limits)?;
         Ok(Self {
             name: name.as_str().into(),
             limits: *limits,
             grants: grants.clone(),
             config,
-            env,
-            http,
+            prepared,
             sha256: sha256.clone(),
         })
     }
 
-    /// How long an answer is waited for, and where that is set.
+    /// Returns the time limit of a call, and how it is set, in words.
     pub(super) fn call_timeout_in_words(&self) -> String {
         format!(
             "{}, the limit of one call (--call-timeout, or [plugins.{}.limits] call_timeout in gtm.toml)",
@@ -85,7 +76,7 @@ impl Setup {
         )
     }
 
-    /// How large a body may be, and where that is set.
+    /// Returns the size limit of a body, and how it is set, in words.
     pub(super) fn http_bytes_in_words(&self) -> String {
         let most = size_in_memory(self.limits.http_bytes);
         format!("{most} ([plugins.{}.limits] http_bytes in gtm.toml)", self.name)

@@ -35,7 +35,7 @@ impl Stamp {
 mod tests {
     use super::*;
 
-    /// A component with one custom section.
+    /// Makes a component with one custom section.
     fn component(name: &str, data: &str) -> Vec<u8> {
         let byte = |length: usize| u8::try_from(length).unwrap();
         let mut bytes = b"\0asm\x0d\0\x01\0\0".to_vec();

@@ -1,29 +1,28 @@
-//! What the host keeps beside an instance: all that its imports can reach.
+//! What the host keeps beside an instance: everything that its imports can reach.
 
 use std::sync::Arc;
 
 use gtm_oplog::{Namespace, Selection};
 use serde_json::Value;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
-use super::budget::{Budget, Charge};
-use super::capabilities::http::{self, FIELDS, Hooks};
+use super::budget::Budget;
+use super::capabilities::{self, CapabilityId, InstanceContexts};
 use super::clock::PausableClock;
 use super::handle::PluginContext;
 use super::limits::Quota;
-use super::obstacle::{Notes, PartialCapability};
+use super::obstacle::Notes;
 use super::output::Output;
 use super::pool::Taken;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
 
-/// Random bytes given at once. They are made on the plugin's thread, where nothing interrupts it.
-const RANDOM: u64 = 64 * 1024;
+/// Random bytes per call. They are made on the plugin's thread, on which nothing interrupts it.
+const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
 /// What an instance is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,45 +33,46 @@ pub(super) enum InstanceRole {
     Handler,
 }
 
-/// The host's side of one instance.
-pub(super) struct InstanceState {
+/// What every capability knows of an instance, and of the call in hand.
+pub(super) struct CallContext {
     pub(super) setup: Arc<Setup>,
     pub(super) shared: Arc<PluginContext>,
     pub(super) role: InstanceRole,
-    wasi: WasiCtx,
-    table: ResourceTable,
-    http: WasiHttpCtx,
-    hooks: Hooks,
-    pub(super) quota: Quota,
-    /// What the host keeps for it.
+    /// The bytes that the host keeps for the instance.
     pub(super) budget: Budget,
-    /// For the headers that it had when it last made some, by `wasi:http`.
-    pub(super) headers: Charge,
-    pub(super) output: Output,
-    pub(super) config: WasiConfigVariables,
     /// The id of the op in hand. Empty while the instance starts.
     pub(super) op: String,
-    /// Where that op is, if the plugin may write somewhere.
-    pub(super) namespace: Option<Arc<Namespace>>,
-    /// What the plugin subscribes to, where that is known.
+    /// What the plugin subscribes to, if that is known.
     pub(super) selection: Option<Arc<Selection>>,
-    /// Mails sent for the op in hand, in this attempt.
-    pub(super) mails: u32,
+    /// What was in the way of the call.
+    pub(super) notes: Notes,
+}
+
+/// The host's side of one instance.
+pub(super) struct InstanceState {
+    pub(super) call: CallContext,
+    pub(super) contexts: InstanceContexts,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(super) quota: Quota,
+    pub(super) output: Output,
+    pub(super) config: WasiConfigVariables,
     /// For how long a filter has run in the call in hand.
     pub(super) running: PausableClock,
-    /// What was in the way of the call in hand.
-    pub(super) notes: Notes,
-    /// The places of the instance. None: a plugin is tried by it.
+    /// The places of the instance. None: it is made to try the plugin.
     pub(super) places: Option<Taken>,
 }
 
 impl InstanceState {
+    /// Makes the state of an instance; what is in the way of its calls is noted in `notes`.
+    ///
     /// # Errors
     /// A directory that is granted cannot be opened.
     pub(super) fn new(
         setup: &Arc<Setup>,
         shared: &Arc<PluginContext>,
         role: InstanceRole,
+        notes: &Notes,
     ) -> wasmtime::Result<Self> {
         let budget = Budget::new(&setup.name, &setup.limits);
         let output = Output::new(&budget);
@@ -83,71 +83,52 @@ impl InstanceState {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM);
+            .max_random_size(MAX_RANDOM_BYTES);
         if role == InstanceRole::Handler {
-            wasi.envs(&setup.env);
-            for dir in &setup.grants.dirs {
-                let access = if dir.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-                wasi.preopened_dir(&dir.host, &dir.guest, access)?;
-            }
+            capabilities::open(setup, &mut wasi)?;
         }
-        let mut http_context = WasiHttpCtx::new();
-        http_context.set_field_size_limit(FIELDS);
         let mut table = ResourceTable::new();
         table.set_max_capacity(Budget::resources(&setup.limits));
-        Ok(Self {
+        let call = CallContext {
             setup: Arc::clone(setup),
             shared: Arc::clone(shared),
             role,
+            budget,
+            op: String::new(),
+            selection: None,
+            notes: notes.clone(),
+        };
+        Ok(Self {
+            contexts: InstanceContexts::new(&call),
+            call,
             wasi: wasi.build(),
             table,
-            http: http_context,
-            hooks: Hooks::new(setup, shared, role, &budget),
             quota: Quota::new(&setup.limits),
-            headers: budget.nothing(),
-            budget,
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            op: String::new(),
-            namespace: None,
-            selection: None,
-            mails: 0,
             running: PausableClock::default(),
-            notes: Notes::default(),
             places: None,
         })
     }
 
-    /// Has what is in the way of a call noted there.
-    pub(super) fn note_in(&mut self, notes: &Notes) {
-        self.notes = notes.clone();
-        self.hooks.note_in(notes);
-    }
-
-    /// Gets ready for a call with the op of this id, in this namespace.
+    /// Prepares for a call with the op of this id, in this namespace.
     pub(super) fn begin(&mut self, op: &str, namespace: &Arc<Namespace>) {
-        self.op.clear();
-        self.op.push_str(op);
-        if !self.setup.grants.mongodb.write.is_empty() {
-            self.namespace = Some(Arc::clone(namespace));
-        }
+        self.call.op.clear();
+        self.call.op.push_str(op);
         self.quota.exceeded = false;
-        self.mails = 0;
-        self.hooks.begin(op);
-        if !self.setup.grants.http.is_empty() {
-            // What it dropped is returned. It has nothing that was not charged when it was made.
-            let _ = http::charge_sets(self, 0);
-        }
+        capabilities::begin(self, op, namespace);
     }
+}
 
-    /// Notes that the plugin tried what it may not, and gives back the sentence: what it is, and how it is granted on the command
-    /// line and in a settings file. `part`: something else of that kind is granted.
+impl CallContext {
+    /// Notes that the plugin tried what it may not. Returns the sentence: what it is, and how it is granted on the command line and in
+    /// a settings file. `part`: something else of that kind is granted.
     pub(super) fn not_granted(
         &self,
         what: &str,
         said: &str,
         written: &str,
-        part: Option<PartialCapability>,
+        part: Option<CapabilityId>,
     ) -> String {
         self.notes.blocked(how_to_grant(&self.setup.name, what, said, written), part)
     }
@@ -160,7 +141,7 @@ impl InstanceState {
         Effect { plugin: Arc::clone(&self.setup.name), op: self.op.clone(), capability, what }
     }
 
-    /// Takes down an effect, where effects are taken down and not done. Gives back whether it was.
+    /// Records an effect, if effects are recorded and not performed. Returns whether it was.
     pub(super) fn record(&self, capability: &'static str, what: impl FnOnce() -> Value) -> bool {
         match self.recorder() {
             Some(recorder) => {
@@ -172,14 +153,14 @@ impl InstanceState {
     }
 }
 
-/// What is not granted, and how it is granted.
+/// Describes what is not granted, and how it is granted.
 pub(super) fn how_to_grant(plugin: &str, what: &str, said: &str, written: &str) -> String {
     format!(
         "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"
     )
 }
 
-/// What `who` answers within the time of one call; an epoch does not stop what waits outside of the plugin.
+/// Returns what `who` answers within the time of one call: an epoch does not stop a call that waits outside of the plugin.
 pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output = T>) -> Result<T, String> {
     let late = |_| format!("{who} did not answer within {}", setup.call_timeout_in_words());
     tokio::time::timeout(setup.limits.call_timeout, call).await.map_err(late)
@@ -193,7 +174,8 @@ impl WasiView for InstanceState {
 
 impl WasiHttpView for InstanceState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+        let http = &mut self.contexts.http;
+        WasiHttpCtxView { ctx: &mut http.wasi, table: &mut self.table, hooks: &mut http.hooks }
     }
 }
 

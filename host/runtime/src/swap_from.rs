@@ -39,7 +39,7 @@ impl SwapFrom {
         handle::readable(file).map_err(unreadable)
     }
 
-    /// From where a plugin takes files.
+    /// Describes from where a plugin takes files.
     fn in_words(&self, plugin: &str) -> String {
         let direct = self.own.get(plugin).into_iter().chain(&self.directories);
         let direct = direct.map(|directory| directory.display().to_string());

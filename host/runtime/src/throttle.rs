@@ -1,7 +1,8 @@
 //! How many lines and bytes a plugin may log, how many messages it may send, and how many refusals are recorded.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Parts of a time for which something is bounded.
 const PARTS: u32 = 60;
@@ -35,7 +36,7 @@ pub struct LeftOut {
 }
 
 impl Throttle {
-    /// `length`: of the time for which something is bounded. What is left out is reported once in it.
+    /// Makes a throttle over a time of this length. What is left out is reported once in that time.
     pub fn new(length: Duration) -> Self {
         Self(Mutex::new(ThrottleWindow {
             length,
@@ -83,7 +84,7 @@ impl Throttle {
     }
 
     fn lock(&self) -> MutexGuard<'_, ThrottleWindow> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -100,7 +100,7 @@ pub struct SentCounts {
 }
 
 impl PluginUsage {
-    /// A call failed, and its instance is gone.
+    /// Counts a call that failed and ended its instance.
     pub(super) fn trapped(&self, error: &CallError) {
         let count = match error {
             CallError::TimedOut { .. } => &self.timeouts,
@@ -111,22 +111,22 @@ impl PluginUsage {
         count.fetch_add(1, Relaxed);
     }
 
-    /// An instance took the place of another.
+    /// Counts an instance that took the place of another.
     pub(super) fn restarted(&self) {
         self.restarts.fetch_add(1, Relaxed);
     }
 
-    /// The mail server was given a message, and took it or did not.
+    /// Counts a message, by whether the mail server took it.
     pub(super) fn mail(&self, sent: bool) {
         self.mails.count(sent);
     }
 
-    /// A request was sent, and answered or not.
+    /// Counts a request that was sent, by whether it was answered.
     pub(super) fn request(&self, sent: bool) {
         self.requests.count(sent);
     }
 
-    /// A line with so many bytes was not logged.
+    /// Counts a line with so many bytes that was not logged.
     pub(super) fn left_out(&self, bytes: u64) {
         self.lines_left_out.fetch_add(1, Relaxed);
         self.bytes_left_out.fetch_add(bytes, Relaxed);

@@ -55,7 +55,7 @@ async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Option<
     let gaps = plugin.gaps(&Services::default());
     let lacks = |capability| gaps.contains(&MissingGrant::Grant(capability));
     let wanted: Vec<_> = ["mail", "state"].into_iter().filter(|capability| lacks(capability)).collect();
-    let needs_server = (lacks("mail") || gaps.contains(&MissingGrant::MailServer))
+    let needs_server = (lacks("mail") || gaps.contains(&MissingGrant::Service("mail")))
         && !settings.has_mail_server()
         && !settings.dry_run;
     let question = match (wanted.as_slice(), needs_server) {

@@ -67,11 +67,8 @@ fn check(engine: &Engine, path: &Path, name: &str, settings: &Settings) -> anyho
             Some((package, _)) => drop(wasi.insert(package.to_owned())),
         }
     }
-    // Each program links these, whether it uses them or not.
-    for capability in ["dirs", "env"] {
-        if let Some(what) = granted.of(capability) {
-            asks.insert(capability.to_owned(), Some(what));
-        }
+    for (capability, what) in granted.unasked() {
+        asks.insert(capability.to_owned(), Some(what));
     }
     Ok(CheckedPlugin { size, plugin, asks, wasi })
 }

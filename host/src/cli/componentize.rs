@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use gtm_runtime::unsupported;
+use gtm_runtime::{contract_interfaces, unsupported};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -107,8 +107,8 @@ fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)
          use gtm:plugin/types@0.1.0.{{op as one-of-several, failure as failure-of-one}};\n\
          include gtm:plugin/{base}@0.1.0;\n"
     );
-    for capability in ["http", "mail", "mongodb", "state"] {
-        writeln!(world, "import gtm:plugin/{capability}@0.1.0;")?;
+    for interface in contract_interfaces() {
+        writeln!(world, "import {interface}@0.1.0;")?;
     }
     // As in the worlds `batch-handler` and `batch-filter`, which have exports beside that a module may be without.
     for (name, outcome) in [("handle-batch", "result<_, failure-of-one>"), ("filter-batch", "bool")] {

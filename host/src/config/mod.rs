@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn what_is_granted_for_a_run_is_so_when_the_settings_are_read_anew() {
         let mut settings = Settings::default();
-        settings.grant_for_this_run("x", Grant::Mail);
+        settings.grant_for_this_run("x", Grant::parse("mail", None).unwrap());
         for _ in 0..2 {
             settings.take_over_plugins(Settings::default());
             assert!(settings.plugins["x"].grants.mail.is_some());

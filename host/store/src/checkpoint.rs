@@ -46,7 +46,7 @@ impl std::fmt::Display for CheckpointKey {
 }
 
 impl CheckpointKey {
-    /// The `_id`.
+    /// Returns the `_id`.
     pub(super) fn document(&self) -> RawDocumentBuf {
         let mut id = rawdoc! { "pipeline": self.pipeline.as_str(), "plugin": self.plugin.as_str() };
         if let Some(worker) = &self.worker {
@@ -59,7 +59,7 @@ impl CheckpointKey {
         format!("the checkpoint of {self}")
     }
 
-    /// The key of a checkpoint that was found.
+    /// Returns the key of a checkpoint that was found.
     pub(super) fn of(document: &RawDocument, store: &str) -> Result<Self, StoreError> {
         let what = || "a checkpoint".to_owned();
         let id = StoredFields { document, what: what(), store, lost: LOST };

@@ -25,9 +25,9 @@ use super::{
 const NAME: &str = "the store on the cluster";
 const DUPLICATE_KEY: i32 = 11000;
 /// An op with more bytes is kept in pieces of so many: a document has room for 16 MiB, and the letter is around it.
-const PART: usize = 12 << 20;
+const MAX_PART_BYTES: usize = 12 << 20;
 /// Two hosts may both write a first checkpoint; the one that comes later looks again.
-const ATTEMPTS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 #[derive(Clone, Debug)]
 pub(super) struct ClusterStore {
@@ -121,7 +121,7 @@ impl ClusterStore {
                         let (stored, mine) = (stored.epoch, checkpoint.epoch);
                         return Err(StoreError::Fenced { what: key.checkpoint(), stored, mine });
                     }
-                    if attempt == ATTEMPTS {
+                    if attempt == MAX_ATTEMPTS {
                         return Err(error(failed));
                     }
                     attempt += 1;
@@ -133,7 +133,7 @@ impl ClusterStore {
 
     pub(super) async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
         let op = op_document::encode(&letter.op);
-        if op.as_bytes().len() > PART {
+        if op.as_bytes().len() > MAX_PART_BYTES {
             return self.add_in_parts(letter, &op).await;
         }
         match self.replace_letter(letter, &letter_document::whole(letter, &op)).await {
@@ -148,7 +148,7 @@ impl ClusterStore {
     async fn add_in_parts(&self, letter: &DeadLetter, op: &RawDocument) -> Result<(), StoreError> {
         let write = ObjectId::new();
         let mut count = 0;
-        for bytes in op.as_bytes().chunks(PART) {
+        for bytes in op.as_bytes().chunks(MAX_PART_BYTES) {
             let bytes = RawBinaryRef { subtype: BinarySubtype::Generic, bytes };
             let id = part_id(&letter.id, LetterParts { write, count });
             let mut part = rawdoc! { "_id": id };
@@ -391,7 +391,7 @@ async fn find(
     timed(async { collection.find_one(filter).await }).await.map_err(error)
 }
 
-/// What of a filter the server can say, so that letters that are not wanted stay there.
+/// Returns the part of a filter that the server can apply, so that other letters stay there.
 fn query(filter: &DeadLetterFilter, after: Option<&str>) -> Document {
     let DeadLetterFilter { pipeline, plugin, operation, kind, since, until, op, .. } = filter;
     let mut query = doc! {};

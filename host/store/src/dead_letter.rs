@@ -44,7 +44,7 @@ pub struct LetterPage {
 }
 
 impl LetterPage {
-    /// How many letters there are on it.
+    /// Returns how many letters there are on it.
     pub(super) fn len(&self) -> usize {
         self.letters.len() + self.unreadable.len()
     }
@@ -80,7 +80,7 @@ pub enum DeadLetterKind {
 }
 
 impl DeadLetterKind {
-    /// As it is stored and shown.
+    /// Returns its name, as it is stored and shown.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
@@ -123,7 +123,7 @@ impl DeadLetter {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    /// The id of the letter that this op of a plugin is: the same whenever and wherever it fails. Ids are in the order of the
+    /// Returns the id of the dead letter of this op for a plugin: the same whenever and wherever it fails. Ids are in the order of the
     /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
     /// the changes: the timestamp in hexadecimal, then a digest.
     pub fn id_of(pipeline: &str, plugin: &str, op: &Op) -> String {

@@ -96,7 +96,7 @@ impl DirectoryStore {
         Ok(Self { database, file, name })
     }
 
-    /// Whether there is a store in this directory.
+    /// Returns whether there is a store in this directory.
     pub(super) fn is_in(directory: &Path) -> bool {
         directory.join(FILE).exists()
     }
@@ -105,7 +105,7 @@ impl DirectoryStore {
         self.file.parent()
     }
 
-    /// What `work` does with the database, on a thread for blocking work.
+    /// Runs `work` with the database, on a thread for blocking work.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database, &str) -> Result<T, RedbFailure> + Send + 'static,

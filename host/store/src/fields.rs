@@ -40,7 +40,7 @@ impl<'a> StoredFields<'a> {
         }
     }
 
-    /// None: there is no such field, or it is null.
+    /// Finds a field. None: there is no such field, or it is null.
     pub(super) fn find(&self, name: &str) -> Result<Option<RawBsonRef<'a>>, StoreError> {
         let value = self.document.get(name).map_err(|error| self.damaged(error))?;
         Ok(value.filter(|value| !matches!(value, RawBsonRef::Null)))
@@ -58,7 +58,7 @@ impl<'a> StoredFields<'a> {
         self.value(name)?.as_str().ok_or_else(|| self.wrong(name, "a string"))
     }
 
-    /// A number, which mongosh writes as a double or a short one.
+    /// Reads an integer, which mongosh writes as a double or an int32.
     pub(super) fn integer(&self, name: &str) -> Result<i64, StoreError> {
         integer(self.value(name)?).ok_or_else(|| self.wrong(name, "a whole number"))
     }

@@ -18,7 +18,7 @@ pub(super) struct LetterParts {
     pub(super) count: u32,
 }
 
-/// A letter but for its op.
+/// Returns a letter but for its op.
 pub(super) fn encode(letter: &DeadLetter) -> RawDocumentBuf {
     rawdoc! {
         "_id": letter.id.as_str(),
@@ -39,14 +39,14 @@ pub(super) fn encode(letter: &DeadLetter) -> RawDocumentBuf {
     }
 }
 
-/// A letter with its op in it.
+/// Returns a letter with its op in it.
 pub(super) fn whole(letter: &DeadLetter, op: &RawDocument) -> RawDocumentBuf {
     let mut document = encode(letter);
     document.append(cstr!("op"), op);
     document
 }
 
-/// A letter whose op is in pieces.
+/// Returns a letter whose op is in pieces.
 pub(super) fn in_parts(letter: &DeadLetter, LetterParts { write, count }: LetterParts) -> RawDocumentBuf {
     let mut document = encode(letter);
     document.append(cstr!("parts"), rawdoc! { "write": write, "count": i64::from(count) });
@@ -103,7 +103,7 @@ impl<'a> Count<'a> {
     }
 }
 
-/// The document of a letter that is stored as bytes.
+/// Returns the document of a letter that is stored as bytes.
 pub(super) fn parse<'a>(id: &str, letter: &'a [u8], store: &str) -> Result<&'a RawDocument, StoreError> {
     RawDocument::from_bytes(letter).map_err(|error| StoreError::Damaged {
         what: format!("the dead letter {id}"),
@@ -117,7 +117,7 @@ pub(super) fn parse<'a>(id: &str, letter: &'a [u8], store: &str) -> Result<&'a R
 pub(super) struct FoundLetter<'a>(StoredFields<'a>);
 
 impl<'a> FoundLetter<'a> {
-    /// Of which plugin it is.
+    /// Returns the plugin that it is of.
     pub(super) fn known(&self) -> Result<KnownPlugin, StoreError> {
         let text = |key| self.0.text(key).map(str::to_owned);
         Ok(KnownPlugin { pipeline: text("pipeline")?, plugin: text("plugin")?, has_letters: true })
@@ -145,7 +145,7 @@ impl<'a> FoundLetter<'a> {
         }))
     }
 
-    /// What it holds, where it is of this plugin. A letter that was stored before that was counted holds nothing.
+    /// Returns how many bytes it holds, if it is of this plugin. A letter that was stored before that was counted holds nothing.
     fn size_of(&self, pipeline: &str, plugin: &str) -> Result<Option<u64>, StoreError> {
         let Self(fields) = self;
         if (fields.text("pipeline")?, fields.text("plugin")?) != (pipeline, plugin) {
@@ -155,7 +155,7 @@ impl<'a> FoundLetter<'a> {
         Ok(Some(bytes.unwrap_or_default()))
     }
 
-    /// Where its op is, if not in it.
+    /// Returns where its op is, if not in it.
     pub(super) fn parts(&self) -> Result<Option<LetterParts>, StoreError> {
         let Self(fields) = self;
         let Some(value) = fields.find("parts")? else { return Ok(None) };
@@ -166,7 +166,7 @@ impl<'a> FoundLetter<'a> {
         Ok(Some(LetterParts { write, count: op_document::u32_of(&fields, "count")? }))
     }
 
-    /// `parts`: its op as a document, if that is not in it.
+    /// Decodes the letter. `parts`: its op as a document, if that is not in it.
     pub(super) fn decode(&self, parts: Option<&[u8]>) -> Result<DeadLetter, StoreError> {
         let Self(fields) = self;
         let op = match parts {

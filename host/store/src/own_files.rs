@@ -9,7 +9,8 @@ use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// The bits of a mode by which a group, and all others, may write or read.
 const GROUP_WRITES: u32 = 0o020;
@@ -147,7 +148,7 @@ fn writers(metadata: &Metadata, own: Option<u32>) -> Option<OtherUsers> {
     others(metadata, own, GROUP_WRITES, OTHERS_WRITE).filter(|_| !is_sticky)
 }
 
-/// The owner, where that is another user.
+/// Returns the owner, if that is another user.
 fn stranger(metadata: &Metadata, own: Option<u32>) -> Option<OtherUsers> {
     let owner = metadata.uid();
     // Root may do everything in any case.
@@ -166,17 +167,17 @@ fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) 
     (mode & of_group != 0 && !is_own).then_some(OtherUsers::Group(group))
 }
 
-/// The number of the user that this process acts as. None: the system does not say it there.
+/// Returns the number of the user that this process acts as. None: the system does not tell.
 fn own_user() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     users.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Whether nothing was said of this path before.
+/// Returns whether nothing was logged about this path before.
 fn is_first(path: &Path) -> bool {
     static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned())
+    SAID.lock().insert(path.to_owned())
 }
 
 #[cfg(test)]

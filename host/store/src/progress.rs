@@ -13,7 +13,7 @@ struct StoredProgress {
 }
 
 impl Store {
-    /// Where the progress of this plugin's snapshot is kept.
+    /// Returns where the progress of this plugin's snapshot is kept.
     pub fn progress(&self, key: CheckpointKey) -> Arc<dyn ProgressStore> {
         Arc::new(StoredProgress { store: self.clone(), key })
     }

@@ -12,8 +12,8 @@ use super::StoreError;
 
 /// What is full is counted again after this, as somebody may have made room; and where counting takes long, after so many times
 /// as long.
-const LOOK: Duration = Duration::from_secs(2);
-const TIMES: u32 = 20;
+const MAX_COUNT_AGE: Duration = Duration::from_secs(2);
+const MAX_COUNT_USES: u32 = 20;
 
 /// What a plugin keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,17 +31,17 @@ impl fmt::Display for StoredTotal {
 }
 
 impl StoredTotal {
-    /// What there is with one more entry of so many bytes.
+    /// Returns the total with one more entry of so many bytes.
     fn and(self, bytes: u64) -> Self {
         Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
     }
 
-    /// What there is without an entry of so many bytes.
+    /// Returns the total without an entry of so many bytes.
     pub fn without(self, bytes: u64) -> Self {
         Self { entries: self.entries.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
     }
 
-    /// Whether one more entry of so many bytes fits into `most`, of which 0 is any number. The first fits in any case.
+    /// Returns whether one more entry of so many bytes fits into `most`, of which 0 is any number. The first fits in any case.
     pub fn has_room(self, most: Self, bytes: u64) -> bool {
         let fits = |kept: u64, most: u64| most == 0 || kept <= most;
         let next = self.and(bytes);
@@ -101,7 +101,7 @@ impl Room {
             None => {
                 let started = Instant::now();
                 let kept = count.await?;
-                let pause = started.elapsed().saturating_mul(TIMES).max(LOOK);
+                let pause = started.elapsed().saturating_mul(MAX_COUNT_USES).max(MAX_COUNT_AGE);
                 Counted { kept, again: Instant::now() + pause, is_exact: true }
             }
         };

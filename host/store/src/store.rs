@@ -75,12 +75,12 @@ impl Store {
         }
     }
 
-    /// One that keeps nothing.
+    /// Makes a store that keeps nothing.
     pub fn none() -> Self {
         Self { backend: Backend::None }
     }
 
-    /// Whether what it is given is there later. False of [`StoreKind::None`], which takes everything and has nothing.
+    /// Returns whether the store keeps anything. False for [`StoreKind::None`], which accepts everything and keeps nothing.
     pub fn keeps(&self) -> bool {
         !matches!(self.backend, Backend::None)
     }
@@ -102,7 +102,7 @@ impl Store {
         }
     }
 
-    /// The checkpoint, if there is one.
+    /// Returns the checkpoint, if there is one.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -187,7 +187,7 @@ impl Store {
         ask!(self, dead_letters_kept(pipeline, plugin), StoredTotal::default())
     }
 
-    /// At most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
+    /// Returns at most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
     /// id. One that cannot be read holds up no other.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ impl Store {
         ask!(self, dead_letters(filter, after, limit), LetterPage::default())
     }
 
-    /// The dead letter with this id.
+    /// Returns the dead letter with this id.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -218,7 +218,7 @@ impl Store {
         ask!(self, drop_dead_letter(id), false)
     }
 
-    /// How far a snapshot came, as it was saved.
+    /// Returns the saved progress of a snapshot.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -242,7 +242,7 @@ impl Store {
         ask!(self, remove_snapshot_progress(key), ())
     }
 
-    /// What a plugin keeps under this key.
+    /// Returns the value that a plugin keeps under this key.
     ///
     /// # Errors
     /// See [`StoreError`].

@@ -1,11 +1,21 @@
 //! `wasi:config/store`: the plugin's own settings.
 
-use wasmtime::component::Linker;
 use wasmtime_wasi_config::WasiConfig;
 
-use crate::state::InstanceState;
+use super::{Capability, Linking};
 
-/// Always granted.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::from(&state.config))
+/// Every plugin has it.
+pub(crate) struct Config;
+
+impl Capability for Config {
+    const NAME: &'static str = "config";
+    const IMPORTS: &'static [&'static str] = &["wasi:config/store"];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        wasmtime_wasi_config::add_to_linker(&mut linking.linker, |state| WasiConfig::from(&state.config))
+    }
+
+    fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        Self::link(linking)
+    }
 }

@@ -3,28 +3,42 @@
 use bson::RawDocument;
 use gtm_source::extended_json::{read_document, write_within};
 use gtm_source::{Form, Unwritten};
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::HasSelf;
 
+use super::{Capability, Linking};
 use crate::bindings::extended_json::{self, Host};
 use crate::budget::Budget;
 use crate::state::InstanceState;
 
-/// Always granted: it touches nothing but its argument.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
+/// Every plugin has it.
+pub(crate) struct ExtendedJson;
+
+impl Capability for ExtendedJson {
+    const NAME: &'static str = "extended-json";
+    const IMPORTS: &'static [&'static str] = &["gtm:plugin/extended-json"];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| {
+            state
+        })
+    }
+
+    fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        Self::link(linking)
+    }
 }
 
 impl Host for InstanceState {
     fn encode(&mut self, document: Vec<u8>) -> Result<String, String> {
-        encode(&document, Form::Relaxed, &self.budget)
+        encode(&document, Form::Relaxed, &self.call.budget)
     }
 
     fn encode_canonical(&mut self, document: Vec<u8>) -> Result<String, String> {
-        encode(&document, Form::Canonical, &self.budget)
+        encode(&document, Form::Canonical, &self.call.budget)
     }
 
     fn decode(&mut self, json: String) -> Result<Vec<u8>, String> {
-        decode(&json, &self.budget)
+        decode(&json, &self.call.budget)
     }
 }
 

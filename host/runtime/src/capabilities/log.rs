@@ -2,15 +2,27 @@
 
 use std::time::Instant;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::HasSelf;
 
+use super::{Capability, Linking};
 use crate::bindings::log::{self, Host, Level};
 use crate::call::cut;
 use crate::state::InstanceState;
 
-/// Always granted.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
+/// Every plugin has it.
+pub(crate) struct Log;
+
+impl Capability for Log {
+    const NAME: &'static str = "log";
+    const IMPORTS: &'static [&'static str] = &["gtm:plugin/log"];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| state)
+    }
+
+    fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        Self::link(linking)
+    }
 }
 
 impl Host for InstanceState {
@@ -36,11 +48,11 @@ impl InstanceState {
     }
 
     fn write_log(&self, level: Level, message: &str) {
-        if !self.shared.may_log(Instant::now(), &self.setup.limits, message.len()) {
+        if !self.call.shared.may_log(Instant::now(), &self.call.setup.limits, message.len()) {
             return;
         }
-        let plugin = &*self.setup.name;
-        let op = (!self.op.is_empty()).then_some(self.op.as_str());
+        let plugin = &*self.call.setup.name;
+        let op = (!self.call.op.is_empty()).then_some(self.call.op.as_str());
         match level {
             Level::Trace => tracing::trace!(target: "plugin", plugin, op, "{message}"),
             Level::Debug => tracing::debug!(target: "plugin", plugin, op, "{message}"),

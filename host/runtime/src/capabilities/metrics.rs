@@ -1,24 +1,36 @@
 //! `gtm:plugin/metrics`: the plugin's own numbers.
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::HasSelf;
 
+use super::{Capability, Linking};
 use crate::bindings::metrics::{self, Host};
 use crate::metrics::NotKept;
 use crate::state::{InstanceRole, InstanceState};
 
-/// Always granted.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    metrics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
+/// Every plugin has it.
+pub(crate) struct Metrics;
+
+impl Capability for Metrics {
+    const NAME: &'static str = "metrics";
+    const IMPORTS: &'static [&'static str] = &["gtm:plugin/metrics"];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        metrics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| state)
+    }
+
+    fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        Self::link(linking)
+    }
 }
 
 impl InstanceState {
     /// In a filter, which may see an op more than once, nothing is counted.
     fn counts(&self) -> bool {
-        self.role == InstanceRole::Handler
+        self.call.role == InstanceRole::Handler
     }
 
     fn say(&self, kept: Result<(), NotKept>) {
-        let plugin = &*self.setup.name;
+        let plugin = &*self.call.setup.name;
         match kept {
             Ok(()) => {}
             Err(NotKept::Name) => tracing::warn!(
@@ -28,7 +40,7 @@ impl InstanceState {
             ),
             Err(NotKept::NotFinite) => tracing::warn!(
                 plugin,
-                op = self.op,
+                op = self.call.op,
                 "the plugin set or recorded a number that is not finite (NaN or infinity): the host does not keep such numbers"
             ),
         }
@@ -38,19 +50,19 @@ impl InstanceState {
 impl Host for InstanceState {
     fn count(&mut self, name: String, by: u64) {
         if self.counts() {
-            self.say(self.shared.metrics.count(&name, by));
+            self.say(self.call.shared.metrics.count(&name, by));
         }
     }
 
     fn gauge(&mut self, name: String, value: f64) {
         if self.counts() {
-            self.say(self.shared.metrics.gauge(&name, value));
+            self.say(self.call.shared.metrics.gauge(&name, value));
         }
     }
 
     fn record_value(&mut self, name: String, value: f64) {
         if self.counts() {
-            self.say(self.shared.metrics.record(&name, value));
+            self.say(self.call.shared.metrics.record(&name, value));
         }
     }
 }

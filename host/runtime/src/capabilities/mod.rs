@@ -1,12 +1,100 @@
-//! What a plugin can do beyond computing: one file, or folder, per host interface.
+//! What a plugin can do beyond computing: one folder per capability, with its grant, its contexts and its functions.
+//!
+//! To add one: a folder with a type that implements [`Capability`] and, if it is granted, [`GrantedCapability`]; and a line in the list
+//! below. The settings, `--grant`, the linker, the checks of imports and of missing grants, and `gtm-host check` read that list.
 
-pub(super) mod config;
-pub(super) mod extended_json;
+mod capability;
+mod config;
+mod dirs;
+mod env;
+mod extended_json;
 pub(super) mod http;
-mod letter;
-pub(super) mod listing;
+mod linking;
+mod list;
 pub(super) mod log;
 pub(super) mod mail;
-pub(super) mod metrics;
+mod metrics;
 pub(super) mod mongodb;
-pub(super) mod state;
+mod state;
+
+pub(crate) use capability::{Capability, CapabilityView, GrantedCapability, Listed, ViewOf};
+pub use dirs::DirGrant;
+pub use http::{HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
+pub(crate) use linking::{Linking, without_version};
+pub(crate) use list::{AlwaysGranted, Entry};
+pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
+pub use mongodb::{MongodbGrants, NamespaceGrant};
+
+list::capabilities! {
+    always: [log::Log, config::Config, extended_json::ExtendedJson, metrics::Metrics],
+    granted: [
+        /// Send mail through the host's mail server.
+        #[serde(deserialize_with = "mail::deserialize")]
+        mail: Option<MailGrant> = mail::Mail,
+        /// Keep values in the store of the checkpoints.
+        state: bool = state::State,
+        /// Send requests to these servers.
+        http: Vec<HttpGrant> = http::Http,
+        /// Use the cluster.
+        mongodb: MongodbGrants = mongodb::Mongodb,
+        /// See these variables of the host's environment.
+        env: Vec<String> = env::Env,
+        /// Use these directories.
+        dirs: Vec<DirGrant> = dirs::Dirs,
+    ],
+}
+
+/// Returns the interfaces of the contract, without version, behind which the host has capabilities that are granted.
+pub fn contract_interfaces() -> impl Iterator<Item = &'static str> {
+    let imports = GRANTED.iter().flat_map(|capability| capability.imports).copied();
+    imports.filter(|import| import.starts_with("gtm:plugin/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_capability_in_the_list_is_granted_described_and_found_by_its_own_names() {
+        let (mut names, mut forms, mut imports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for capability in GRANTED {
+            assert!(names.insert(capability.name), "{}", capability.name);
+            assert!(capability.imports.iter().all(|import| imports.insert(*import)), "{}", capability.name);
+            assert!(!capability.forms.is_empty() && !capability.proposed.is_empty(), "{}", capability.name);
+            for form in capability.forms {
+                let name = form.split('=').next().unwrap();
+                assert!(forms.insert(name), "{name}");
+                // A value that some form takes: what is wrong with it, the capability says itself.
+                let value = form.contains('=').then_some("");
+                let parsers = GRANTED.iter().filter(|other| (other.parse)(name, value).is_some());
+                assert_eq!(
+                    parsers.map(|parser| parser.name).collect::<Vec<_>>(),
+                    [capability.name],
+                    "{form}"
+                );
+            }
+        }
+        assert_eq!(
+            ALWAYS.iter().flat_map(|always| always.imports).find(|import| imports.contains(*import)),
+            None
+        );
+        let world = include_str!("../../../../wit/world.wit");
+        let (_, sdk) = world.split_once("world sdk {").unwrap();
+        let (sdk, _) = sdk.split_once('}').unwrap();
+        for interface in contract_interfaces() {
+            let name = interface.strip_prefix("gtm:plugin/").unwrap();
+            assert!(sdk.contains(&format!("import {name};")), "{interface}");
+        }
+        assert_eq!(sdk.matches("import ").count(), contract_interfaces().count());
+    }
+
+    #[test]
+    fn everything_is_all_but_files_and_the_environment() {
+        let everything = Grants::everything();
+        let granted = |capability: &&Entry| everything.of(capability.name).is_some();
+        let granted: Vec<_> = GRANTED.iter().filter(granted).map(|capability| capability.name).collect();
+        assert_eq!(granted, ["mail", "state", "http", "mongodb"]);
+    }
+}

@@ -19,13 +19,13 @@ use super::invalid;
 use crate::engine::compiler_config;
 
 /// Threads that compile. Each takes memory of its own, whatever the number of processors.
-const THREADS: usize = 8;
+const MAX_THREADS: usize = 8;
 /// Bytes of native code. A plugin with a Python interpreter makes 35 MB.
-const NATIVE: u64 = 1 << 30;
+const MAX_NATIVE_BYTES: u64 = 1 << 30;
 /// Bytes of what the child says that are read.
-const SAID: u64 = 16 << 10;
+const MAX_MESSAGE_BYTES: u64 = 16 << 10;
 /// Between two looks whether the child has ended.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Exit codes of the child.
 const INVALID: u8 = 3;
@@ -83,7 +83,7 @@ impl ChildCompiler {
     pub(super) fn compile(&self, component: &[u8], to: &Path) -> Result<(), NotCompiled> {
         let failed = |error: std::io::Error| NotCompiled::Failed(error.to_string());
         let CompileLimits { memory, processor_time, time } = self.limits;
-        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS));
+        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(MAX_THREADS));
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(to);
         command.args([memory.to_string(), processor_time.as_secs().max(1).to_string()]);
@@ -105,12 +105,12 @@ impl ChildCompiler {
         });
         let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
         match ended.map_err(failed)? {
-            Some(status) => self.judge(status, said.trim()),
+            Some(status) => self.check_exit(status, said.trim()),
             None => Err(NotCompiled::Slow(format!("it was not done after {} s", time.as_secs()))),
         }
     }
 
-    fn judge(&self, status: ExitStatus, said: &str) -> Result<(), NotCompiled> {
+    fn check_exit(&self, status: ExitStatus, said: &str) -> Result<(), NotCompiled> {
         let CompileLimits { memory, processor_time, .. } = self.limits;
         let no_memory = || {
             let memory = size(memory);
@@ -140,12 +140,12 @@ fn send(stdin: &mut impl Write, component: &[u8]) -> std::io::Result<()> {
     stdin.write_all(component)
 }
 
-/// What the child says, up to a bound. It ends with the child.
+/// Reads what the child writes, up to a bound, until the child ends.
 fn said(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut said = Vec::new();
         // What could be read is better than nothing.
-        let _ = from.by_ref().take(SAID).read_to_end(&mut said);
+        let _ = from.by_ref().take(MAX_MESSAGE_BYTES).read_to_end(&mut said);
         let _ = std::io::copy(&mut from, &mut std::io::sink());
         String::from_utf8_lossy(&said).into_owned()
     })
@@ -158,7 +158,7 @@ fn wait(child: &mut Child, longest: Duration) -> std::io::Result<Option<ExitStat
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
     child.kill()?;
     child.wait().map(|_| None)
@@ -180,7 +180,7 @@ fn limit(memory: u64, processor_seconds: u64) -> std::io::Result<()> {
     let both = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
     // The memory that it may write to, and not the addresses that it reserves.
     setrlimit(Resource::Data, both(memory))?;
-    setrlimit(Resource::Fsize, both(NATIVE))?;
+    setrlimit(Resource::Fsize, both(MAX_NATIVE_BYTES))?;
     setrlimit(Resource::Core, both(0))?;
     // At the first it is told by a signal of its own.
     let maximum = Some(processor_seconds.saturating_add(10));

@@ -15,15 +15,15 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::engine::{EngineError, Uncached};
 
 /// Bytes that are kept: some hundred plugins, or a few dozen of languages that bring their runtime.
-const KEPT: u64 = 2 << 30;
+const MAX_BYTES: u64 = 2 << 30;
 /// Of so many that are added, one has the others looked at.
-const TIDY_EACH: u64 = 64;
+const TIDY_INTERVAL: u64 = 64;
 /// What was not finished after so long never will be.
-const FORSAKEN: Duration = Duration::from_secs(3600);
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 /// For so long, what took too much is not tried again.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+const REFUSAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Between two looks whether another has finished.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The ending of a file that is whole.
 const WHOLE: &str = "native";
@@ -37,7 +37,7 @@ const REFUSED: &str = "refused";
 pub(super) struct CompiledDirectory(PathBuf);
 
 impl CompiledDirectory {
-    /// Made if need be.
+    /// Opens the directory, and makes it if it does not exist.
     pub(super) fn open(cache: &Path) -> Result<Self, EngineError> {
         let directory = cache.join("compiled");
         let failed = |reason: String| EngineError::from(Uncached { directory: directory.clone(), reason });
@@ -56,7 +56,7 @@ impl CompiledDirectory {
         self.0.clone()
     }
 
-    /// The file of this name, if it is there and may be loaded. It counts as used.
+    /// Returns the file of this name, if it is there and may be loaded. It counts as used.
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
         let path = self.0.join(name).with_extension(WHOLE);
         let file = File::open(&path).ok()?;
@@ -70,7 +70,7 @@ impl CompiledDirectory {
         Some(path)
     }
 
-    /// A place to write what will have this name.
+    /// Returns a place to write the file that will have this name.
     pub(super) fn part(&self, name: &str) -> PartialFile {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -88,11 +88,11 @@ impl CompiledDirectory {
         }
     }
 
-    /// Why what would have this name is not made, if that was found out of late.
+    /// Returns why the file of this name is not made, if that was found out recently.
     pub(super) fn refused(&self, name: &str) -> Option<String> {
         let path = self.0.join(name).with_extension(REFUSED);
         let age = SystemTime::now().duration_since(fs::metadata(&path).ok()?.modified().ok()?).ok()?;
-        let reason = fs::read_to_string(&path).ok().filter(|_| age < REMEMBERED)?;
+        let reason = fs::read_to_string(&path).ok().filter(|_| age < REFUSAL_LIFETIME)?;
         let minutes = age.as_secs() / 60;
         Some(format!(
             "{reason}, as was found out {minutes} min ago; remove {} to try it again",
@@ -110,7 +110,7 @@ impl CompiledDirectory {
         while started.elapsed() < longest {
             match lock.try_lock() {
                 Ok(()) => return Some(lock),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(POLL_INTERVAL),
                 Err(TryLockError::Error(_)) => return None,
             }
         }
@@ -121,7 +121,7 @@ impl CompiledDirectory {
     /// looks.
     pub(super) fn tidy(&self) {
         static ADDED: AtomicU64 = AtomicU64::new(0);
-        if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_EACH) {
+        if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_INTERVAL) {
             return;
         }
         let Ok(entries) = fs::read_dir(&self.0) else { return };
@@ -131,8 +131,12 @@ impl CompiledDirectory {
             let used = metadata.modified().unwrap_or(now);
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some(WHOLE) => whole.push((used, metadata.len(), path)),
-                Some(PART) if now.duration_since(used).is_ok_and(|age| age > FORSAKEN) => remove(&path),
-                Some(REFUSED) if now.duration_since(used).is_ok_and(|age| age > REMEMBERED) => remove(&path),
+                Some(PART) if now.duration_since(used).is_ok_and(|age| age > ABANDONED_AFTER) => {
+                    remove(&path)
+                }
+                Some(REFUSED) if now.duration_since(used).is_ok_and(|age| age > REFUSAL_LIFETIME) => {
+                    remove(&path)
+                }
                 _ => {}
             }
         }
@@ -141,7 +145,7 @@ impl CompiledDirectory {
         // Not the last, which was just made, however large it is.
         whole.pop();
         for (_, size, path) in whole {
-            if kept <= KEPT {
+            if kept <= MAX_BYTES {
                 return;
             }
             remove(&path);
@@ -161,7 +165,7 @@ impl PartialFile {
         &self.part
     }
 
-    /// It is whole.
+    /// Keeps the file: it is complete.
     pub(super) fn keep(self) -> std::io::Result<()> {
         fs::rename(&self.part, &self.whole)
     }
@@ -180,7 +184,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Whether only this user, or root, may write it.
+/// Returns whether only this user, or root, may write it.
 fn is_ours(metadata: &fs::Metadata) -> bool {
     let owner = metadata.uid();
     (owner == rustix::process::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0

@@ -30,7 +30,7 @@ use super::features::unsupported;
 use super::load_error::LoadError;
 
 /// What takes longer than this to be compiled is worth a word.
-const WORTH_A_WORD: Duration = Duration::from_millis(500);
+const LOGGED_AFTER: Duration = Duration::from_millis(500);
 
 /// Where components are compiled.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Compiled {
         Ok(Self { directory: CompiledDirectory::open(directory)?, compilation })
     }
 
-    /// The component: from the directory, or compiled if it is not there.
+    /// Loads the component from the directory, or compiles it if it is not there.
     pub(super) fn load(
         &self,
         engine: &wasmtime::Engine,
@@ -133,7 +133,7 @@ impl Compiled {
         };
         match compiled {
             Ok(()) => {
-                if started.elapsed() >= WORTH_A_WORD {
+                if started.elapsed() >= LOGGED_AFTER {
                     tracing::info!(plugin, "compiled in {:.1} s", started.elapsed().as_secs_f64());
                 }
                 Ok(())
@@ -153,7 +153,7 @@ impl Compiled {
 }
 
 impl Compilation {
-    /// What decides whether a component is too much, in the name of a file.
+    /// Returns what decides whether a component is too much, in the name of a file.
     fn bounds(&self) -> String {
         match self {
             Self::Here => String::new(),
@@ -163,7 +163,7 @@ impl Compilation {
         }
     }
 
-    /// How long one may take.
+    /// Returns how long one compilation may take.
     fn longest(&self) -> Duration {
         match self {
             Self::Here => CompileLimits::default().time,
@@ -177,7 +177,7 @@ fn compile_here(engine: &wasmtime::Engine, bytes: &[u8], part: &PartialFile) -> 
     directory::write(part.path(), &native).map_err(|error| NotCompiled::Failed(error.to_string()))
 }
 
-/// What is wrong with the component.
+/// Returns what is wrong with the component.
 fn invalid(error: &wasmtime::Error) -> NotCompiled {
     NotCompiled::Invalid(one_line(&error.root_cause().to_string()))
 }

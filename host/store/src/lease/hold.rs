@@ -50,7 +50,7 @@ impl Lease {
         Ok(Self { leases, epoch, ttl, lost, renewing })
     }
 
-    /// The fencing token: greater than that of every holder before.
+    /// Returns the fencing token: greater than that of every holder before.
     pub fn epoch(&self) -> u64 {
         self.epoch.unsigned_abs()
     }
@@ -122,7 +122,7 @@ async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> 
     }
 }
 
-/// Why a lease is this host's no more.
+/// Returns why this host no longer holds the lease.
 async fn whose(leases: &Leases, ttl: Duration) -> LeaseError {
     let key = leases.key.to_string();
     match leases.read(ttl / 4).await {
@@ -141,7 +141,7 @@ pub struct LeaseHolder {
 }
 
 impl LeaseHolder {
-    /// Of this process. No other holder is equal to it, not even one that is made here later.
+    /// Makes a holder for this process. No other holder equals it, not even one that is made here later.
     pub fn new() -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();

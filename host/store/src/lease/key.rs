@@ -16,7 +16,7 @@ pub struct LeaseKey {
 }
 
 impl LeaseKey {
-    /// The `_id` of the lease.
+    /// Returns the `_id` of the lease.
     pub(super) fn id(&self) -> Document {
         let mut id = doc! { "pipeline": &self.pipeline };
         if let Some(worker) = &self.worker {
@@ -34,7 +34,7 @@ impl fmt::Display for LeaseKey {
 }
 
 /// A shorter one would be lost whenever a server is busy: each renewal has a quarter of it.
-const SHORTEST: Duration = Duration::from_secs(1);
+const MIN_TTL: Duration = Duration::from_secs(1);
 
 /// No time that a lease can live.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -47,11 +47,11 @@ pub enum NoTtl {
     Short,
 }
 
-/// A time to live as people write it: `10s`.
+/// Parses a time to live, such as `10s`.
 ///
 /// # Errors
 /// It is no time, or less than a second.
 pub fn parse_ttl(text: &str) -> Result<Duration, NoTtl> {
     let ttl = parse_time(text).map_err(NoTtl::Time)?;
-    if ttl < SHORTEST { Err(NoTtl::Short) } else { Ok(ttl) }
+    if ttl < MIN_TTL { Err(NoTtl::Short) } else { Ok(ttl) }
 }

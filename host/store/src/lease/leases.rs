@@ -34,7 +34,7 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// In words.
+    /// Describes the reason.
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Now(error) => sentence(error),
@@ -56,7 +56,7 @@ impl Leases {
         Self { collection, key, holder }
     }
 
-    /// The lease as it is now.
+    /// Returns the lease as it is now.
     pub(super) async fn read(&self, limit: Duration) -> Result<Option<Stored>, Failed> {
         let find = self.collection.find_one(doc! { "_id": self.key.id() });
         let document = timed_for(limit, find.into_future()).await.map_err(|error| self.failed(error))?;
@@ -110,7 +110,7 @@ impl Leases {
         Ok(done.matched_count == 1)
     }
 
-    /// What a lease of this host has in it.
+    /// Returns the document of a lease that this host holds.
     fn held(&self, LeaseState { epoch, renewals }: LeaseState) -> Document {
         let (holder, time) = (self.holder.name(), DateTime::now());
         let process = self.holder.process();

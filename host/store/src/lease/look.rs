@@ -13,7 +13,7 @@ use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 
 /// Between two looks, at most.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Returns who works under a lease: who renews it within `ttl`, as a host does several times. `on_wait` is told who held it last,
 /// before that is waited for. None: nobody does, as far as can be seen, or the process that held it is known to have ended.
@@ -32,7 +32,7 @@ pub async fn holder(
     on_wait(&first.holder);
     let since = Instant::now();
     while since.elapsed() < ttl {
-        sleep(LOOK.min(ttl / 8)).await;
+        sleep(POLL_INTERVAL.min(ttl / 8)).await;
         match held(&leases, ttl).await? {
             None => return Ok(None),
             Some(now) if has_ended(&now) => return Ok(None),
@@ -43,7 +43,7 @@ pub async fn holder(
     Ok(None)
 }
 
-/// The lease, if it was not given up.
+/// Returns the lease, if it was not given up.
 async fn held(leases: &Leases, ttl: Duration) -> Result<Option<Stored>, LeaseError> {
     match leases.read(ttl).await {
         Ok(stored) => Ok(stored.filter(|stored| !stored.released)),

@@ -35,14 +35,14 @@ pub(super) struct HolderProcess {
 }
 
 impl HolderProcess {
-    /// This process. None: nobody could know whether it has ended.
+    /// Returns this process. None: nobody could know whether it has ended.
     pub(super) fn this() -> Option<Self> {
         let pid = i32::try_from(std::process::id()).ok()?;
         let Stat { started, .. } = Stat::of(pid)?;
         Some(Self { place: place()?, pid, started })
     }
 
-    /// Whether it is known that it has ended.
+    /// Returns whether the process has certainly ended.
     pub(super) fn has_ended(&self) -> bool {
         // 0 and less are groups of processes.
         let Some(pid) = Pid::from_raw(self.pid.max(0)) else { return false };
@@ -58,13 +58,13 @@ impl HolderProcess {
         }
     }
 
-    /// As it is stored; `holder` says whose it is, as a host that knows nothing of processes leaves it as it was.
+    /// Returns it as it is stored; `holder` says whose it is, as a host that knows nothing of processes leaves it as it was.
     pub(super) fn stored(&self, holder: &str) -> Document {
         let Self { place, pid, started } = self;
         doc! { "holder": holder, "place": place, "pid": pid, "started": started }
     }
 
-    /// The process of this holder. None: it is not known, or not as it is written.
+    /// Returns the process of this holder. None: it is not known, or not as it is written.
     pub(super) fn read(stored: &RawDocument, holder: &str) -> Option<Self> {
         (stored.get_str("holder").ok()? == holder).then_some(())?;
         let (place, pid) = (stored.get_str("place").ok()?.to_owned(), stored.get_i32("pid").ok()?);
@@ -72,7 +72,7 @@ impl HolderProcess {
     }
 }
 
-/// Where process ids mean the same processes as here, as long as the machine runs.
+/// Identifies where process ids mean the same processes as here, until the machine restarts.
 fn place() -> Option<String> {
     // It may be mounted from elsewhere, and tell of other processes.
     let own = fs::read_link("/proc/self").ok()?;

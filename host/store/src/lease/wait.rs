@@ -11,11 +11,11 @@ use super::document::{LeaseState, Stored};
 use super::leases::{Failed, Leases};
 
 /// A lease that was given up is noticed after this at the latest.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// An attempt that no server answers takes as long as a lease lives, so that the pauses between need not grow to be long: a lease
 /// that is this host's own is to be had soon after the server is back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whom a host waits for, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +48,10 @@ pub(super) async fn wait(
     ttl: Duration,
     mut on_wait: impl FnMut(LeaseWait<'_>),
 ) -> Result<Held, LeaseError> {
-    let mut patience = Backoff::with_max_pause(LONGEST_PAUSE);
+    let mut patience = Backoff::with_max_pause(MAX_POLL_INTERVAL);
     let mut seen = SeenLease::default();
     let mut other = None;
-    let look = LOOK.min(ttl / 8);
+    let look = POLL_INTERVAL.min(ttl / 8);
     loop {
         match attempt(leases, ttl, &mut seen).await {
             Ok(LeaseAttempt::Held(held)) => return Ok(held),

@@ -11,10 +11,10 @@ use super::WorkersError;
 use super::canonical::hash_id;
 
 /// On the ring, for each worker. With so many, the share of each is within a few per cent of a fair one.
-const POINTS: u32 = 256;
+const POINTS_PER_WORKER: u32 = 256;
 
 /// More would be a mistake, and a ring for them large.
-const MOST: usize = 1000;
+const MAX_WORKERS: usize = 1000;
 
 /// The workers of a group, and which of them this host is. Clones share what they know.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ struct Point {
 }
 
 impl Hash for Point {
-    /// Of bytes only, as those of numbers and lengths differ between machines.
+    /// Hashes bytes only, as those of numbers and lengths differ between machines.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.worker.as_bytes());
         // What no name has in it.
@@ -43,7 +43,7 @@ impl Hash for Point {
 }
 
 impl Group {
-    /// The group of the workers `names`, in any order, in which this host is `me`.
+    /// Returns the group of the workers `names`, in any order, in which this host is `me`.
     ///
     /// # Errors
     /// There are no names, an empty one, one twice or too many of them, or `me` is none of them.
@@ -52,8 +52,8 @@ impl Group {
         if names.is_empty() {
             return Err(WorkersError::NoWorkers);
         }
-        if names.len() > MOST {
-            return Err(WorkersError::TooMany { count: names.len(), most: MOST });
+        if names.len() > MAX_WORKERS {
+            return Err(WorkersError::TooMany { count: names.len(), most: MAX_WORKERS });
         }
         if names.iter().any(String::is_empty) {
             return Err(WorkersError::NoName);
@@ -66,19 +66,23 @@ impl Group {
         }
         let points = names.iter().flat_map(|name| {
             let worker: Arc<str> = name.as_str().into();
-            (0..POINTS).map(move |number| Point { mine: *worker == *me, worker: worker.clone(), number })
+            (0..POINTS_PER_WORKER).map(move |number| Point {
+                mine: *worker == *me,
+                worker: worker.clone(),
+                number,
+            })
         });
         let mut ring = HashRing::new();
         ring.batch_add(points.collect());
         Ok(Self { names: names.into(), name: me.into(), ring: ring.into() })
     }
 
-    /// Whether an op is this host's. Takes no memory, but for an `_id` that is a document.
+    /// Returns whether an op belongs to this host. Allocates no memory unless the `_id` is a document.
     pub fn is_mine(&self, op: &Op) -> bool {
         self.point(op).is_some_and(|point| point.mine)
     }
 
-    /// The name of the worker that an op belongs to.
+    /// Returns the name of the worker that an op belongs to.
     #[cfg(test)]
     fn worker_of(&self, op: &Op) -> &str {
         self.point(op).map(|point| &*point.worker).unwrap()
@@ -88,12 +92,12 @@ impl Group {
         self.ring.get(&RingKey { namespace: &op.namespace, document_key: op.document_key.as_deref() })
     }
 
-    /// All workers, sorted.
+    /// Returns the names of all workers, sorted.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The one that this host is.
+    /// Returns the name of the worker that this host is.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -22,7 +22,7 @@ fn group(names: &[&str]) -> Group {
     Group::new(names.iter().map(|name| (*name).to_owned()).collect(), names[0]).unwrap()
 }
 
-/// Which worker each of many ops belongs to.
+/// Returns which worker each of many ops belongs to.
 fn places(group: &Group) -> Vec<String> {
     (0..20_000).map(|n| group.worker_of(&of(n)).to_owned()).collect()
 }

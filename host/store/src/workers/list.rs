@@ -62,7 +62,7 @@ struct List {
 }
 
 impl Group {
-    /// The group that a file lists: TOML where its name ends so, else JSON.
+    /// Reads the group that a file lists: TOML if its name ends in `.toml`, otherwise JSON.
     ///
     /// # Errors
     /// The file cannot be read, or is no such list; or see [`Group::new`].
@@ -76,7 +76,7 @@ impl Group {
         Self::new(list.map_err(none)?.workers, me)
     }
 
-    /// The group that a document on the cluster lists. A server that does not answer is waited for.
+    /// Reads the group that a document on the cluster lists. Waits for a server that does not answer.
     ///
     /// # Errors
     /// There is no such document, it cannot be read, or is no such list; or see [`Group::new`].
@@ -92,7 +92,7 @@ impl Group {
 }
 
 impl ListDocument {
-    /// What the `_id` can be, as it is looked for.
+    /// Returns the values to look for in `_id`.
     fn ids(&self) -> impl Iterator<Item = Bson> {
         let text = Some(Bson::from(self.id.as_str()));
         let object_id = ObjectId::from_str(&self.id).ok().map(Bson::from);
@@ -115,7 +115,7 @@ impl ListDocument {
     }
 }
 
-/// The names in a document, or what is wrong with it.
+/// Returns the names in a document, or why it is not valid.
 fn names(document: &RawDocument) -> Result<Vec<String>, &'static str> {
     let workers = document.get("workers").map_err(|_| "it is no BSON")?.ok_or("it has no field workers")?;
     let workers = workers.as_array().ok_or("its field workers is no array")?;

@@ -19,7 +19,7 @@ pub(super) enum Number {
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 impl Number {
-    /// Of a field that is a number.
+    /// Reads a field that is a number.
     pub(super) fn of(field: &Field<'_>) -> Option<Self> {
         if field.kind == ElementType::Decimal128 as u8 {
             return field.value.first_chunk().map(|bytes| decimal(u128::from_le_bytes(*bytes)));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is one of the public internet. Of IPv6 forms that stand for an address of IPv4, that one decides.
+/// Returns whether an address is one of the public internet. Of IPv6 forms that stand for an address of IPv4, that one decides.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),

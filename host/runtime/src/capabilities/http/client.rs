@@ -17,16 +17,16 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::addresses::is_public;
 use super::connector::Connector;
+use super::grant::{HttpGrant, address};
 use super::request::Invalid;
 use super::resolver::{Prohibited, Resolver};
-use crate::grants::address;
+use crate::Limits;
 use crate::load_error::SetupError;
-use crate::{HttpGrant, Limits};
 
 /// To a server that is there, this takes milliseconds.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that is not used is closed; servers keep theirs for a minute or so.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes that a connection reads before somebody takes them: the head of a response has this much at most.
 const READ_AHEAD: usize = 128 * 1024;
@@ -97,7 +97,7 @@ impl HttpClient {
         })
     }
 
-    /// Whether a request to this URI by this method may be sent.
+    /// Returns whether a request to this URI by this method may be sent.
     pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, Unpermitted> {
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(method, uri));
         let is_ambiguous = || self.grants.iter().any(|grant| grant.refuses_path(method, uri));
@@ -118,7 +118,7 @@ impl HttpClient {
         }
     }
 
-    /// What is added to a request that is permitted.
+    /// Returns what is added to a request that is permitted.
     pub(super) fn added(&self, permit: Permit) -> &[(HeaderName, HeaderValue)] {
         self.headers.get(permit.grant).map(Vec::as_slice).unwrap_or_default()
     }
@@ -152,7 +152,7 @@ impl HttpClient {
 fn connections(private_too: bool) -> HttpConnections {
     let mut connector = HttpConnector::new_with_resolver(Resolver { private_too });
     connector.enforce_http(false);
-    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_nodelay(true);
     let connector = Connector(connector);
     let connector = match HttpsConnectorBuilder::new().with_native_roots() {
@@ -165,7 +165,7 @@ fn connections(private_too: bool) -> HttpConnections {
             .wrap_connector(connector),
     };
     Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .http1_max_buf_size(READ_AHEAD)
         .build(connector)
 }
@@ -200,7 +200,7 @@ fn headers(plugin: &str, grant: &HttpGrant) -> Result<Vec<(HeaderName, HeaderVal
     grant.headers.iter().map(header).collect()
 }
 
-/// What an error of the client means, by what it came of.
+/// Returns what an error of the client means, by what it came of.
 fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> HttpRefusal {
     let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = causes {
@@ -225,7 +225,7 @@ fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> HttpRefusa
     HttpRefusal::Failed(Error::InternalError(Some(words(error))))
 }
 
-/// An error with what it came of.
+/// Returns an error with what it came of.
 pub(super) fn words(error: &dyn StdError) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

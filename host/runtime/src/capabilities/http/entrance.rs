@@ -124,9 +124,9 @@ fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::R
 }
 
 /// Charges for the headers that the instance has by now, and for so many sets more.
-pub(crate) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
+pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
     let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
-    state.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
+    state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
 }
 
 fn has_headers(resource: &(dyn Any + Send)) -> bool {
@@ -136,13 +136,13 @@ fn has_headers(resource: &(dyn Any + Send)) -> bool {
         || resource.is::<IncomingResponse>()
 }
 
-/// The body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
+/// Opens the body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
 fn open_body(
     mut store: StoreContextMut<'_, InstanceState>,
     request: &Resource<OutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
     let state = store.data_mut();
-    let charge = state.budget.charge(2 * PART)?;
+    let charge = state.call.budget.charge(2 * PART)?;
     let mut http = state.http();
     let body = http.body(Resource::new_borrow(request.rep()))?;
     if body.is_ok() {
@@ -160,7 +160,7 @@ fn open_body(
 }
 
 /// Has a component that asks for `wasi:http` load, and each call of it end with the sentence that says how http is granted.
-pub(crate) fn link_nothing(
+pub(super) fn link_nothing(
     engine: &Engine,
     component: &Component,
     linker: &mut Linker<InstanceState>,
@@ -185,6 +185,6 @@ pub(crate) fn link_nothing(
 }
 
 fn refusal(state: &InstanceState) -> wasmtime::Error {
-    let sentence = how_to_grant(&state.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
-    wasmtime::Error::msg(state.notes.blocked(sentence, None))
+    let sentence = how_to_grant(&state.call.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
+    wasmtime::Error::msg(state.call.notes.blocked(sentence, None))
 }

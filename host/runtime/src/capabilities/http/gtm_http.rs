@@ -4,23 +4,16 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
-use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 
-use super::client::{CONNECT, HttpRefusal};
+use super::client::{CONNECT_TIMEOUT, HttpRefusal};
+use super::contract::{Error, Host, Request, Response};
 use super::request::{Body, RequestHead};
-use super::{Exchange, count, words};
-use crate::bindings::http::{self as contract, Error, Host, Request, Response};
+use super::{Exchange, HttpView, count, words};
 use crate::budget::Overdrawn;
 use crate::setup::Setup;
-use crate::state::InstanceState;
 
-/// For `handle`.
-pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    contract::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
-}
-
-impl Host for InstanceState {
+impl Host for HttpView<'_> {
     async fn send(&mut self, request: Request) -> Result<Response, Error> {
         if self.op.is_empty() {
             return Err(Error::NotGranted("requests can be sent in handle only".to_owned()));
@@ -68,7 +61,7 @@ impl Host for InstanceState {
     }
 }
 
-/// What the plugin hears. `own`: the time that it gave the server itself.
+/// Converts a refusal to the error that the plugin gets. `own`: the time that it gave the server itself.
 fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
         let limit = setup.http_bytes_in_words();
@@ -85,7 +78,7 @@ fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setu
             Failure::InternalError(Some(reason)) => unavailable(&format!("cannot be asked: {reason}")),
             Failure::ConnectionRefused => unavailable("refuses the connection"),
             Failure::ConnectionTimeout => {
-                unavailable(&format!("does not take the connection within {} s", CONNECT.as_secs()))
+                unavailable(&format!("does not take the connection within {} s", CONNECT_TIMEOUT.as_secs()))
             }
             Failure::HttpResponseTimeout => match own {
                 Some(own) => unavailable(&format!(

@@ -7,7 +7,9 @@ mod addresses;
 mod client;
 mod connector;
 mod entrance;
+mod grant;
 mod gtm_http;
+mod path;
 mod request;
 mod resolver;
 
@@ -17,42 +19,139 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub(crate) use client::HttpClient;
 use client::{HttpRefusal, Permit, Unpermitted, words};
-pub(crate) use entrance::{charge_sets, link_nothing};
+pub use grant::{HttpGrant, NoHttpGrant};
+use gtm_oplog::Namespace;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_length};
 use serde_json::json;
-use wasmtime::component::Linker;
-use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime::component::Val;
+use wasmtime_wasi_http::{
+    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks,
+};
 
-use crate::budget::Budget;
+pub use self::path::{NoPathPattern, PathPattern};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use crate::Limits;
+use crate::budget::{Budget, Charge};
 use crate::call::cut;
 use crate::handle::PluginContext;
-use crate::obstacle::{Notes, PartialCapability};
+use crate::load_error::SetupError;
+use crate::obstacle::Notes;
 use crate::secret::without_passwords;
 use crate::services::{Effect, Recorder};
 use crate::setup::Setup;
-use crate::state::{InstanceRole, InstanceState, how_to_grant};
+use crate::state::{CallContext, InstanceRole, InstanceState, how_to_grant};
 
 /// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
-pub(crate) const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
+const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
+
+/// The interface of the contract, and that of WASI.
+const CONTRACT: &str = "gtm:plugin/http";
+const WASI: &str = "wasi:http/outgoing-handler";
 
 /// Bytes that are charged for a response that comes in parts: more than hyper reads ahead of who takes it.
 const RESPONSE: usize = 512 * 1024;
 
-/// For `handle`.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    gtm_http::link(linker)
+/// For `handle`; sets of headers by `wasi:http` can be made in `filter`, too.
+pub(crate) struct Http;
+
+/// What an instance has for its requests.
+pub(crate) struct HttpContext {
+    pub(crate) wasi: WasiHttpCtx,
+    pub(crate) hooks: Hooks,
+    /// For the headers that it had when it last made some, by `wasi:http`.
+    headers: Charge,
 }
 
-/// What requests by WASI are made of. To send one in `filter` is refused by the linker.
-pub(crate) fn link_wasi(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    entrance::bound(linker)
+type HttpView<'a> = CapabilityView<'a, Http>;
+
+impl Capability for Http {
+    const NAME: &'static str = "http";
+    const IMPORTS: &'static [&'static str] = &[CONTRACT, WASI];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        link_wasi(linking)?;
+        contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
+    }
+
+    fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        link_wasi(linking)?;
+        linking.refuse(Self::NAME, &[CONTRACT])?;
+        match linking.setup.grants.http.is_empty() {
+            true => Ok(()),
+            false => linking.refuse_with(WASI, &Val::Variant("HTTP-request-denied".to_owned(), None)),
+        }
+    }
 }
 
-/// The head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
+impl GrantedCapability for Http {
+    type Grant = Vec<HttpGrant>;
+    type Prepared = HttpClient;
+    type Shared = ();
+    type Instance = HttpContext;
+
+    const FORMS: &'static [&'static str] =
+        &["http=SERVER", "http-private=SERVER (or http=GET,POST SERVER/PATH)"];
+    const PROPOSED: &'static [&'static str] = &["http=SERVER"];
+
+    fn parse(name: &str, value: Option<&str>) -> Option<Result<Vec<HttpGrant>, String>> {
+        let private = match name {
+            "http" => false,
+            "http-private" => true,
+            _ => return None,
+        };
+        let private = |mut grant: HttpGrant| {
+            grant.private = private;
+            vec![grant]
+        };
+        let parsed = value?.parse::<HttpGrant>();
+        Some(parsed.map(private).map_err(|error| error.to_string()))
+    }
+
+    fn merge(granted: &mut Vec<HttpGrant>, more: Vec<HttpGrant>) {
+        granted.extend(more);
+    }
+
+    fn everything() -> Vec<HttpGrant> {
+        vec![HttpGrant::anything()]
+    }
+
+    fn describe(granted: &Vec<HttpGrant>) -> String {
+        granted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    fn prepare(plugin: &str, granted: &Vec<HttpGrant>, limits: &Limits) -> Result<HttpClient, SetupError> {
+        HttpClient::new(plugin, granted, limits)
+    }
+
+    fn instance(call: &CallContext) -> HttpContext {
+        let mut wasi = WasiHttpCtx::new();
+        wasi.set_field_size_limit(FIELDS);
+        HttpContext { wasi, hooks: Hooks::new(call), headers: call.budget.nothing() }
+    }
+
+    fn begin(state: &mut InstanceState, op: &str, _: &Arc<Namespace>) {
+        // Most plugins send none, and none need be given a copy.
+        if !state.call.setup.grants.http.is_empty() {
+            state.contexts.http.hooks.op = op.into();
+            // What it dropped is returned. It has nothing that was not charged when it was made.
+            let _ = entrance::charge_sets(state, 0);
+        }
+    }
+}
+
+/// Links what requests by WASI are made of, if some server is granted.
+fn link_wasi(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+    if linking.setup.grants.http.is_empty() {
+        return entrance::link_nothing(linking.engine.wasmtime(), linking.component, &mut linking.linker);
+    }
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linking.linker)?;
+    entrance::bound(&mut linking.linker)
+}
+
+/// Returns the head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
 pub(crate) fn built(
     method: &str,
     url: &str,
@@ -79,28 +178,16 @@ pub(crate) struct Hooks {
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Hooks {
-    /// What is kept of a response is charged to the account.
-    pub(crate) fn new(
-        setup: &Arc<Setup>,
-        shared: &Arc<PluginContext>,
-        role: InstanceRole,
-        budget: &Budget,
-    ) -> Self {
-        let (recorder, shared) = (shared.services.recorder.clone(), Arc::clone(shared));
-        let (setup, budget) = (Arc::clone(setup), budget.clone());
-        Self { setup, shared, recorder, role, op: "".into(), notes: Notes::default(), budget }
-    }
-
-    /// Has what is in the way of requests noted there.
-    pub(crate) fn note_in(&mut self, notes: &Notes) {
-        self.notes = notes.clone();
-    }
-
-    /// The next requests are of the op with this id.
-    pub(crate) fn begin(&mut self, op: &str) {
-        // Most plugins send none, and none need be given a copy.
-        if !self.setup.grants.http.is_empty() {
-            self.op = op.into();
+    /// Makes the hooks of an instance. What is kept of a response is charged to its account.
+    fn new(call: &CallContext) -> Self {
+        Self {
+            setup: Arc::clone(&call.setup),
+            shared: Arc::clone(&call.shared),
+            recorder: call.recorder().cloned(),
+            role: call.role,
+            op: "".into(),
+            notes: call.notes.clone(),
+            budget: call.budget.clone(),
         }
     }
 }
@@ -194,7 +281,7 @@ impl Exchange {
         let what = format!("{} {}", cut(head.method.as_str()), head.server());
         let permitted = self.permit(&head);
         let built = permitted.and_then(|permit| {
-            let added = self.setup.http.added(permit);
+            let added = self.setup.prepared.http.added(permit);
             let request = head.build(headers, body, added).map_err(HttpRefusal::Invalid)?;
             Ok((permit, request))
         });
@@ -213,10 +300,12 @@ impl Exchange {
                             notes.made_up();
                             Ok(response)
                         }
-                        Recorded::LetThrough(request) => setup.http.send(request, permit, options).await,
+                        Recorded::LetThrough(request) => {
+                            setup.prepared.http.send(request, permit, options).await
+                        }
                     }
                 }
-                None => setup.http.send(request, permit, options).await,
+                None => setup.prepared.http.send(request, permit, options).await,
             }
         };
         let sent = sent.await;
@@ -224,11 +313,11 @@ impl Exchange {
         match &sent {
             Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
             Err(HttpRefusal::NotGranted(reason)) => {
-                let part = (!setup.grants.http.is_empty()).then_some(PartialCapability::Http);
+                let part = (!setup.grants.http.is_empty()).then_some(Http::ID);
                 notes.blocked(reason.clone(), part);
             }
             Err(HttpRefusal::Prohibited(prohibited)) => {
-                notes.blocked(format!("{what} is not sent: {prohibited}"), Some(PartialCapability::Http));
+                notes.blocked(format!("{what} is not sent: {prohibited}"), Some(Http::ID));
             }
             Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
             Err(HttpRefusal::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
@@ -237,20 +326,21 @@ impl Exchange {
     }
 
     fn permit(&self, head: &RequestHead) -> Result<Permit, HttpRefusal> {
-        let permit = self.setup.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
-            Unpermitted::NotGranted => {
-                HttpRefusal::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
-            }
-            Unpermitted::Restricted => {
-                let method = cut(head.method.as_str());
-                HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
-            }
-            Unpermitted::AmbiguousPath => {
-                HttpRefusal::NotGranted(ambiguous(&self.setup.name, &head.server().to_string()))
-            }
-            Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
-        })?;
-        self.notes.permitted(PartialCapability::Http);
+        let permit =
+            self.setup.prepared.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
+                Unpermitted::NotGranted => {
+                    HttpRefusal::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
+                }
+                Unpermitted::Restricted => {
+                    let method = cut(head.method.as_str());
+                    HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
+                }
+                Unpermitted::AmbiguousPath => {
+                    HttpRefusal::NotGranted(ambiguous(&self.setup.name, &head.server().to_string()))
+                }
+                Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
+            })?;
+        self.notes.permitted(Http::ID);
         Ok(permit)
     }
 }
@@ -260,14 +350,14 @@ fn not_granted(plugin: &str, server: &str) -> String {
     how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
 }
 
-/// The path is not said: it may hold what is nobody's business.
+/// Describes the grant that is missing, without the path, which may hold a secret.
 fn restricted(plugin: &str, method: &str, server: &str) -> String {
     let (what, said) =
         (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
     how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
 }
 
-/// The path is not said, either.
+/// Describes why the path is not granted, without the path.
 fn ambiguous(plugin: &str, server: &str) -> String {
     format!(
         "the plugin {plugin} may send requests to some paths of {server} only, and this path may be taken for another one: it has a \
@@ -319,7 +409,7 @@ async fn record(
     recorder.record(Effect {
         plugin: Arc::clone(plugin),
         op: op.to_owned(),
-        capability: "http",
+        capability: Http::NAME,
         what: json!({
             "method": method,
             "url": &*without_passwords(&url),
@@ -343,7 +433,7 @@ async fn record(
     })
 }
 
-/// The value of a header, without a password.
+/// Returns the value of a header, without a password.
 fn shown(name: &HeaderName, value: &str) -> String {
     match value.split_once(' ') {
         Some((scheme, _)) if name == AUTHORIZATION => format!("{scheme} …"),
@@ -354,4 +444,28 @@ fn shown(name: &HeaderName, value: &str) -> String {
 
 fn whole(body: Bytes) -> WasiBody {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+use generated::gtm::plugin::http as contract;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gtm:host;
+
+            world http {
+                import gtm:plugin/http@0.1.0;
+            }
+        ",
+        imports: { default: async },
+    });
 }

@@ -20,7 +20,7 @@ pub(super) const HEADER_BYTES: usize = 64 * 1024;
 /// Bytes of the name of a method. The longest that is registered has 17.
 pub(super) const METHOD_BYTES: usize = 32;
 
-/// Whether a header says where a request ends, for which server it is, or how its connection is used. The host alone says that: else
+/// Returns whether a header says where a request ends, for which server it is, or how its connection is used. The host alone says that: else
 /// a server takes a part of one request for another, or answers for another virtual host than the one that is granted.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name) || [CONTENT_LENGTH, EXPECT, TE, TRAILER].contains(name)
@@ -85,12 +85,12 @@ impl RequestHead {
         Ok(Self { method, uri })
     }
 
-    /// The server. What else is in a URI, a name and a password above all, may be secret.
+    /// Returns the server. The rest of a URI, a name and a password above all, may be secret.
     pub(super) fn server(&self) -> GrantedServer<'_> {
         GrantedServer(&self.uri)
     }
 
-    /// The request, to which the host will add `added`. Its `Host` is made of the URI when it is sent.
+    /// Builds the request, to which the host will add `added`. Its `Host` is made of the URI when it is sent.
     pub(super) fn build<'a>(
         self,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,

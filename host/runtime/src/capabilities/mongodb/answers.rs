@@ -4,7 +4,7 @@ use bson::{Bson, Document, RawDocument, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable_code, sentence};
 use mongodb::error::{Error as DriverError, ErrorKind};
 
-use crate::bindings::mongodb::{Error, UpdateResult};
+use super::contract::{Error, UpdateResult};
 
 const DUPLICATE_KEY: i32 = 11000;
 /// The host's user or password is not that of the cluster: AuthenticationFailed, AtlasError.
@@ -14,7 +14,7 @@ const LOGIN: [i32; 2] = [18, 8000];
 /// LockBusy, ObjectIsBusy, TemporarilyUnavailable, IngressRequestRateLimitExceeded, OutOfDiskSpace.
 const PASSING: [i32; 12] = [24, 50, 64, 112, 117, 202, 246, 46, 314, 365, 462, 14031];
 
-/// What an error of the driver means to a plugin.
+/// Returns what an error of the driver means to a plugin.
 pub(super) fn error(error: &DriverError) -> Error {
     let reason = sentence(error);
     match (command_code(error), &*error.kind) {
@@ -53,7 +53,7 @@ fn of_code(code: i32, reason: String) -> Error {
     }
 }
 
-/// The first error in the answer to a write, which is no error of the command.
+/// Fails with the first error in the answer to a write, which is not an error of the command.
 pub(super) fn check(answer: &Document) -> Result<(), Error> {
     let one = match (answer.get("writeErrors"), answer.get("writeConcernError")) {
         (Some(Bson::Array(errors)), _) => errors.first().and_then(Bson::as_document),
@@ -70,7 +70,7 @@ pub(super) fn check(answer: &Document) -> Result<(), Error> {
     Err(of_code(code.unwrap_or_default(), reason))
 }
 
-/// What became of an update.
+/// Returns what became of an update.
 pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     let count = |name| answer.get(name).and_then(number).unwrap_or_default();
     let upserted = match answer.get_array("upserted").ok().and_then(|all| all.first()) {
@@ -90,7 +90,7 @@ pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     })
 }
 
-/// How many were deleted.
+/// Returns how many documents were deleted.
 pub(super) fn deleted(answer: &Document) -> u64 {
     answer.get("n").and_then(number).unwrap_or_default()
 }
@@ -105,7 +105,7 @@ fn number(value: &Bson) -> Option<u64> {
     }
 }
 
-/// The bytes of a plugin as a document.
+/// Parses the bytes of a plugin as a document.
 pub(super) fn parse(bytes: &[u8]) -> Result<&RawDocument, Error> {
     RawDocument::from_bytes(bytes).map_err(|error| Error::Invalid(format!("no BSON: {error}")))
 }

@@ -7,11 +7,11 @@
 use bson::{RawBsonRef, RawDocument};
 
 /// Levels of a command; a server takes no more than 180 itself.
-const DEEPEST: usize = 200;
+const MAX_DEPTH: usize = 200;
 /// Fields of one document. They are sorted, to see whether one occurs twice.
-const FIELDS: usize = 100_000;
+const MAX_FIELDS: usize = 100_000;
 /// Characters of a name that are shown.
-const SHOWN: usize = 100;
+const MAX_SHOWN_CHARACTERS: usize = 100;
 
 /// Stages that read nothing but the documents that come from the stage before. `$documents` brings its own; `$search`,
 /// `$searchMeta` and `$vectorSearch` read an index of the collection.
@@ -126,8 +126,8 @@ fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
 }
 
 fn check_depth(levels: usize) -> Result<(), CommandRefusal> {
-    match levels > DEEPEST {
-        true => Err(CommandRefusal::Invalid(format!("it has more than {DEEPEST} levels"))),
+    match levels > MAX_DEPTH {
+        true => Err(CommandRefusal::Invalid(format!("it has more than {MAX_DEPTH} levels"))),
         false => Ok(()),
     }
 }
@@ -137,8 +137,10 @@ fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Resul
     names.clear();
     for element in document.iter_elements() {
         names.push(element.map_err(no_bson)?.key().as_str());
-        if names.len() > FIELDS {
-            return Err(CommandRefusal::Invalid(format!("a document in it has more than {FIELDS} fields")));
+        if names.len() > MAX_FIELDS {
+            return Err(CommandRefusal::Invalid(format!(
+                "a document in it has more than {MAX_FIELDS} fields"
+            )));
         }
     }
     names.sort_unstable();
@@ -152,7 +154,7 @@ fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Resul
     }
 }
 
-/// A change to documents: its filter, and its operators. A replacement, which has none, is a document to be kept.
+/// Looks through a change to documents: its filter, and its operators. A replacement, which has none, is a document to be kept.
 fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Document(one) = one else { return Ok(()) };
     for (name, value) in fields(one)? {
@@ -167,7 +169,7 @@ fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     Ok(())
 }
 
-/// Whether an update is a document of operators. As for a server, its first field tells.
+/// Returns whether an update is a document of operators. As for a server, its first field tells.
 pub(super) fn has_operators(update: &RawDocument) -> bool {
     update
         .iter_elements()
@@ -214,7 +216,7 @@ fn stage(
     }
 }
 
-/// A stage that reads another collection, and in its own pipeline perhaps more of the same database.
+/// Looks through a stage that reads another collection, and in its own pipeline perhaps more of the same database.
 fn reading(
     stage: &str,
     options: &[&str],
@@ -257,7 +259,7 @@ fn reading(
     Ok(())
 }
 
-/// The fields of a document that has only these.
+/// Returns the fields of a document that has only these.
 fn known<'a>(
     stage: &str,
     document: &'a RawDocument,
@@ -304,9 +306,9 @@ fn no_bson(error: bson::error::Error) -> CommandRefusal {
     CommandRefusal::Invalid(format!("no BSON: {error}"))
 }
 
-/// A name, cut.
+/// Shortens a name.
 fn shown(name: &str) -> String {
-    name.chars().take(SHOWN).collect()
+    name.chars().take(MAX_SHOWN_CHARACTERS).collect()
 }
 
 #[cfg(test)]
@@ -410,7 +412,7 @@ mod tests {
         let bytes = b"\x0c\0\0\0\x02a\0\xff\xff\xff\xff\0";
         let broken = RawDocument::from_bytes(bytes).unwrap();
         assert!(matches!(look(broken, "shop"), Err(CommandRefusal::Invalid(_))));
-        let wide: Document = (0..=FIELDS).map(|n| (n.to_string(), 1.into())).collect();
+        let wide: Document = (0..=MAX_FIELDS).map(|n| (n.to_string(), 1.into())).collect();
         let wide = doc! { "insert": "a", "documents": [wide] };
         assert!(matches!(looked(wide), Err(CommandRefusal::Invalid(said)) if said.contains("100000 fields")));
     }

@@ -21,10 +21,10 @@ use crate::component::bound_arguments;
 use crate::state::InstanceState;
 
 /// Entries that are read at a time, away from the threads that plugins run on.
-const ENTRIES: usize = 128;
+const READ_AHEAD_ENTRIES: usize = 128;
 /// Bytes that are charged for a listing: its entries, each with the longest name that there is (255 bytes), and the buffer that the
 /// system writes into.
-const BYTES: usize = 64 * 1024;
+const LISTING_BYTES: usize = 64 * 1024;
 
 /// What a component asks for.
 const TYPES: &str = "wasi:filesystem/types@0.2.12";
@@ -39,7 +39,7 @@ struct Listing {
 }
 
 /// Takes the place of the library's listings, in a linker that has them.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     types.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, listing| {
@@ -65,7 +65,7 @@ async fn open(
         Descriptor::Dir(directory) => Arc::clone(&directory.dir),
         Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
     };
-    let charge = state.budget.charge(BYTES)?;
+    let charge = state.call.budget.charge(LISTING_BYTES)?;
     let opened = Arc::clone(&directory);
     let rest = match blocking(move || listed(&opened)).await {
         Ok(rest) => rest,
@@ -89,8 +89,8 @@ async fn next(
         let directory = Arc::clone(directory);
         (*rest, *read) = blocking(move || {
             let read: VecDeque<_> =
-                std::iter::from_fn(|| entry(&mut from, &directory)).take(ENTRIES).collect();
-            let is_over = read.len() < ENTRIES;
+                std::iter::from_fn(|| entry(&mut from, &directory)).take(READ_AHEAD_ENTRIES).collect();
+            let is_over = read.len() < READ_AHEAD_ENTRIES;
             ((!is_over).then_some(from), read)
         })
         .await;
@@ -98,13 +98,13 @@ async fn next(
     Ok(read.pop_front().transpose())
 }
 
-/// A directory from its first entry on, whoever else reads it.
+/// Opens a directory at its first entry, whoever else reads it.
 fn listed(directory: &File) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(Dir::new(openat(directory, ".", flags, Mode::empty())?)?)
 }
 
-/// The next entry. None: there are no more.
+/// Returns the next entry. None: there are no more.
 fn entry(from: &mut Dir, directory: &File) -> Option<Result<DirectoryEntry, ErrorCode>> {
     let found = loop {
         match from.read()? {

@@ -62,7 +62,7 @@ impl FromStr for HttpGrant {
 }
 
 impl HttpGrant {
-    /// Every server there may be.
+    /// Returns the grant of every server.
     pub(super) fn anything() -> Self {
         Self {
             scheme: None,
@@ -124,21 +124,21 @@ impl HttpGrant {
         Some(Self { scheme, host, port, private: false, methods, paths, headers: Vec::new() })
     }
 
-    /// Whether a request to this URI by this method is granted.
+    /// Returns whether a request to this URI by this method is granted.
     pub(crate) fn covers(&self, method: &Method, uri: &Uri) -> bool {
         let is_method = self.methods.is_empty() || self.methods.contains(method);
         let is_path = self.paths.is_empty() || self.paths.iter().any(|path| path.is_match(uri.path()));
         is_method && is_path && self.covers_server(uri)
     }
 
-    /// Whether a request to this URI by this method is refused as servers may take its path for another one: no grant of paths
+    /// Returns whether a request to this URI by this method is refused as servers may take its path for another one: no grant of paths
     /// covers such a path.
     pub(crate) fn refuses_path(&self, method: &Method, uri: &Uri) -> bool {
         let is_method = self.methods.is_empty() || self.methods.contains(method);
         is_method && !self.paths.is_empty() && is_ambiguous(uri.path()) && self.covers_server(uri)
     }
 
-    /// Whether some request to the server of this URI may be granted.
+    /// Returns whether some request to the server of this URI may be granted.
     pub(crate) fn covers_server(&self, uri: &Uri) -> bool {
         if self.host == HostPattern::Anything {
             return true;
@@ -160,7 +160,7 @@ impl HttpGrant {
         }
     }
 
-    /// Whether the host may be at an address that is not public.
+    /// Returns whether the host may be at an address that is not public.
     pub(crate) fn allows_private(&self) -> bool {
         self.private
             || match &self.host {
@@ -171,24 +171,24 @@ impl HttpGrant {
     }
 }
 
-/// A method, as it is registered: in upper case.
+/// Parses a method, as it is registered: in upper case.
 fn method(name: &str) -> Option<Method> {
     let is_usual = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     name.parse().ok().filter(|_| is_usual)
 }
 
-/// A host's name as it is compared: in small letters, without the dot of the root.
+/// Returns a host's name as it is compared: in lowercase, without the dot of the root.
 fn canonical(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// The address that a host of a URI is, if it is one in the usual form. IPv6 stands in brackets there.
+/// Returns the address that a host of a URI is, if it is one in the usual form. IPv6 stands in brackets there.
 pub(crate) fn address(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Whether this is a name of a server: labels of letters, digits, hyphens and underscores.
+/// Returns whether this is a name of a server: labels of letters, digits, hyphens and underscores.
 fn is_name(host: &str) -> bool {
     let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label))
@@ -282,11 +282,13 @@ impl<'de> Deserialize<'de> for HttpGrant {
                 let header = |(name, value): (String, Secret)| {
                     let name = name
                         .parse::<HeaderName>()
-                        .map_err(|_| de::Error::custom(format!("\"{name}\" is no name of a header")))?;
+                        .map_err(|_| de::Error::custom(format!("\"{name}\" is not a valid header name")))?;
                     if let Secret::Value(value) = &value
                         && HeaderValue::from_str(value).is_err()
                     {
-                        return Err(de::Error::custom(format!("the value of {name} is none of a header")));
+                        return Err(de::Error::custom(format!(
+                            "the value of {name} is not a valid header value"
+                        )));
                     }
                     Ok((name, value))
                 };

@@ -4,16 +4,16 @@ use lettre::message::header::{Bcc, Cc, Header, HeaderValue, Headers, To};
 use lettre::message::{Mailbox, Mailboxes, MessageBuilder, MultiPart, SinglePart};
 use lettre::{Address, Message as Letter};
 
-use crate::bindings::mail::{Error, Message};
+use super::contract::{Error, Message};
 
 /// Where neither the plugin nor the host names a sender.
-pub(super) const SENDER: &str = "gtm-host@localhost";
+pub(super) const DEFAULT_SENDER: &str = "gtm-host@localhost";
 /// Recipients of one message, as many as each mail server takes (RFC 5321).
-const RECIPIENTS: usize = 100;
+const MAX_RECIPIENTS: usize = 100;
 /// Bytes of the text and the HTML of a message together.
-const TEXT: usize = 1 << 20;
+const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Bytes of the subject, and of each address: as many as a line of a letter may have.
-const LINE: usize = 998;
+const MAX_LINE_BYTES: usize = 998;
 
 /// The same for the same op, plugin and number of the mail among those for the op.
 pub(super) fn message_id(op: &str, number: u32, plugin: &str, from: &Mailbox) -> String {
@@ -22,7 +22,7 @@ pub(super) fn message_id(op: &str, number: u32, plugin: &str, from: &Mailbox) ->
     format!("<{op}.{number}.{plugin}@{}>", from.email.domain())
 }
 
-/// The letter, and its id; by `sender`, where the message names none.
+/// Returns the letter and its id. `sender`: for a message that names none.
 pub(super) fn compose_as(
     message: Message,
     sender: Option<&Mailbox>,
@@ -32,7 +32,7 @@ pub(super) fn compose_as(
     let from = match (&message.from, sender) {
         (Some(from), _) => mailbox(from)?,
         (None, Some(sender)) => sender.clone(),
-        (None, None) => mailbox(SENDER)?,
+        (None, None) => mailbox(DEFAULT_SENDER)?,
     };
     let id = id(&from);
     Ok((compose(message, from, id.clone())?, id))
@@ -47,22 +47,22 @@ pub(super) fn text_of(letter: &Letter) -> String {
 fn check(message: &Message) -> Result<(), Error> {
     let Message { from, to, cc, bcc, reply_to, subject, text, html } = message;
     let recipients = to.len() + cc.len() + bcc.len();
-    if recipients > RECIPIENTS {
+    if recipients > MAX_RECIPIENTS {
         return Err(Error::Invalid(format!(
-            "a message has at most {RECIPIENTS} recipients, and this one has {recipients}. help: send several messages"
+            "a message has at most {MAX_RECIPIENTS} recipients, and this one has {recipients}. help: send several messages"
         )));
     }
     let bytes = [text, html].into_iter().flatten().map(String::len).sum::<usize>();
-    if bytes > TEXT {
+    if bytes > MAX_TEXT_BYTES {
         return Err(Error::Invalid(format!(
             "text and html of a message have at most {} MiB together, and these have {bytes} bytes",
-            TEXT >> 20
+            MAX_TEXT_BYTES >> 20
         )));
     }
     let addresses = [to, cc, bcc].into_iter().flatten().chain(from).chain(reply_to);
-    if addresses.chain([subject]).any(|line| line.len() > LINE) {
+    if addresses.chain([subject]).any(|line| line.len() > MAX_LINE_BYTES) {
         return Err(Error::Invalid(format!(
-            "the subject and each address of a message have at most {LINE} bytes"
+            "the subject and each address of a message have at most {MAX_LINE_BYTES} bytes"
         )));
     }
     Ok(())
@@ -86,12 +86,12 @@ fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error>
     letter.map_err(|error| Error::Invalid(format!("the message cannot be sent: {error}")))
 }
 
-/// The text with CRLF at the end of each line. A CR or an LF alone is read in one way by one server, and in another by the next.
+/// Returns the text with CRLF at the end of each line. A CR or an LF alone is read in one way by one server, and in another by the next.
 fn with_crlf(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
 
-/// A header with these addresses, each on a line of its own: lettre writes all on one, and a server takes 998 bytes on a line.
+/// Returns a header with these addresses, each on a line of its own: lettre writes all on one, and a server takes 998 bytes on a line.
 fn folded<H: Header + From<Mailboxes>>(addresses: &[String]) -> Result<Option<HeaderValue>, Error> {
     if addresses.is_empty() {
         return Ok(None);
@@ -132,7 +132,7 @@ pub(super) fn for_any_server(mailbox: Mailbox) -> Mailbox {
     }
 }
 
-/// The first address of a letter that only a server with SMTPUTF8 takes (RFC 6531).
+/// Returns the first address of a letter that only a server with SMTPUTF8 takes (RFC 6531).
 pub(super) fn unsendable_without_utf8(letter: &Letter) -> Option<Address> {
     let envelope = letter.envelope();
     envelope.from().into_iter().chain(envelope.to()).find(|address| !address.user().is_ascii()).cloned()
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_invalid() {
-        let from: Mailbox = SENDER.parse().unwrap();
+        let from: Mailbox = DEFAULT_SENDER.parse().unwrap();
         assert!(matches!(compose(message("nobody"), from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
         let empty = Message { text: None, ..message("ada@example.com") };
         assert!(matches!(compose(empty, from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
@@ -187,7 +187,7 @@ mod tests {
             ("zoë@example.com", "zoë@example.com"),
         ] {
             assert_eq!(mailbox(given).unwrap().email.to_string(), to);
-            let letter = compose(message(given), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
+            let letter = compose(message(given), DEFAULT_SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
             assert_eq!(letter.envelope().to()[0].to_string(), to);
             assert_eq!(unsendable_without_utf8(&letter).is_some(), to.starts_with("zoë"));
         }
@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn a_letter_carries_its_id_and_encodes_its_subject() {
         let letter =
-            compose(message("Ada <ada@example.com>"), SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
+            compose(message("Ada <ada@example.com>"), DEFAULT_SENDER.parse().unwrap(), "<1@x>".into())
+                .unwrap();
         let text = String::from_utf8(letter.formatted()).unwrap();
         assert!(text.contains("Message-ID: <1@x>\r\n"), "{text}");
         assert!(text.contains("=?utf-8?"), "{text}");
@@ -217,12 +218,12 @@ mod tests {
         assert!(text.contains("a59@example.com") && !text.contains("Bcc"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 998), "{text}");
         let large = |bytes| Message { text: Some("x".repeat(bytes)), ..message("ada@example.com") };
-        assert!(compose(large(TEXT)).is_ok());
+        assert!(compose(large(MAX_TEXT_BYTES)).is_ok());
         for (message, said) in [
             (Message { bcc: many(11), ..all }, "at most 100 recipients, and this one has 101"),
             (Message { to: many(6000), ..message("") }, "at most 100 recipients, and this one has 6000"),
-            (large(TEXT + 1), "at most 1 MiB together, and these have 1048577 bytes"),
-            (Message { html: Some("x".to_owned()), ..large(TEXT) }, "at most 1 MiB"),
+            (large(MAX_TEXT_BYTES + 1), "at most 1 MiB together, and these have 1048577 bytes"),
+            (Message { html: Some("x".to_owned()), ..large(MAX_TEXT_BYTES) }, "at most 1 MiB"),
             (message(&format!("{}@example.com", "x".repeat(998))), "at most 998 bytes"),
             (Message { subject: "x".repeat(999), ..message("ada@example.com") }, "at most 998 bytes"),
         ] {
@@ -242,7 +243,7 @@ mod tests {
                 subject: "a\rBcc: eve@example.com\r\nb".to_owned(),
                 ..message("ada@example.com")
             };
-            let letter = compose(odd, SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
+            let letter = compose(odd, DEFAULT_SENDER.parse().unwrap(), "<1@x>".into()).unwrap();
             let sent = text_of(&letter).replace("\r\n", "");
             assert!(!sent.contains(['\r', '\n']), "{sent}");
             assert_eq!(letter.envelope().to().len(), 1);

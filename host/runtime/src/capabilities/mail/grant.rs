@@ -20,12 +20,12 @@ pub struct MailGrant {
 
 /// How many messages a plugin may send in a minute, where its grant does not say it: more than most shops have new users, and
 /// few enough that one that runs wild is noticed before its mail server is on every list.
-const PER_MINUTE: u32 = 600;
+const DEFAULT_PER_MINUTE: u32 = 600;
 
 impl MailGrant {
     /// Returns how many messages the plugin may send in any minute.
     pub(crate) fn per_minute(&self) -> u32 {
-        self.per_minute.map_or(PER_MINUTE, NonZeroU32::get)
+        self.per_minute.map_or(DEFAULT_PER_MINUTE, NonZeroU32::get)
     }
 
     /// Returns whether the plugin may name this sender.
@@ -54,7 +54,7 @@ impl fmt::Display for MailGrant {
 }
 
 /// Reads `true`, `false`, or a table of what is granted.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailGrant>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailGrant>, D::Error> {
     #[derive(Deserialize)]
     #[serde(default, deny_unknown_fields)]
     #[derive(Default)]

@@ -36,13 +36,13 @@ impl PathPattern {
         Ok(Self { text: text.to_owned(), regex })
     }
 
-    /// Whether a path is one of them. One that servers may take for another is none.
+    /// Returns whether a path is one of them. A path that servers may take for another is not.
     pub(super) fn is_match(&self, path: &str) -> bool {
         !is_ambiguous(path) && self.regex.is_match(path)
     }
 }
 
-/// Whether a server may take a path for another one: if it has a segment `.` or `..`, an empty one, or a slash or
+/// Returns whether a server may take a path for another one: if it has a segment `.` or `..`, an empty one, or a slash or
 /// semicolon that is hidden from whoever does not decode it.
 pub(crate) fn is_ambiguous(path: &str) -> bool {
     let decoded = path.to_ascii_lowercase().replace("%2e", ".");

@@ -1,37 +1,35 @@
-//! `gtm:plugin/state`: what a plugin keeps, in the store of the checkpoints.
+//! The functions of `gtm:plugin/state`.
 
 use gtm_store::{StateKey, Store, StoreError, StoreFull, StoredTotal};
 use serde_json::json;
-use wasmtime::component::{HasSelf, Linker};
 
-use crate::bindings::state::{self, Error, Host};
-use crate::state::{InstanceState, timed};
+use super::contract::{Error, Host};
+use super::{Capability, State, StateView};
+use crate::state::timed;
 
 /// Bytes of a key.
-const KEY: usize = 512;
+const MAX_KEY_BYTES: usize = 512;
 /// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
-const VALUE: usize = 1 << 20;
+const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// What a plugin hears that may keep values, where there is nothing to keep them in.
 const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
 
-/// For `handle`.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    state::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
-}
-
-impl InstanceState {
+impl StateView<'_> {
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
         if !self.setup.grants.state {
             let reason = self.not_granted("state", "state", "state = true", None);
             return Err(Error::NotGranted(reason));
         }
-        if key.is_empty() || key.len() > KEY {
-            return Err(Error::Invalid(format!("a key has 1 to {KEY} bytes, and this one {}", key.len())));
-        }
-        if let Some(value) = value.filter(|value| value.len() > VALUE) {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Err(Error::Invalid(format!(
-                "a value has at most {VALUE} bytes, and this one {}",
+                "a key has 1 to {MAX_KEY_BYTES} bytes, and this one {}",
+                key.len()
+            )));
+        }
+        if let Some(value) = value.filter(|value| value.len() > MAX_VALUE_BYTES) {
+            return Err(Error::Invalid(format!(
+                "a value has at most {MAX_VALUE_BYTES} bytes, and this one {}",
                 value.len()
             )));
         }
@@ -53,7 +51,7 @@ impl InstanceState {
         let limits = &self.setup.limits;
         let most = StoredTotal { entries: limits.state_keys, bytes: limits.state_bytes };
         let bytes = |value: &[u8]| u64::try_from(of.key.len() + value.len()).unwrap_or(u64::MAX);
-        let room = self.shared.room.clone();
+        let room = self.shared_context().clone();
         let count = store.state_kept(&of.pipeline, &of.plugin);
         let asked = async {
             match room.take(most, bytes(value), count).await {
@@ -92,7 +90,7 @@ impl InstanceState {
     }
 }
 
-impl Host for InstanceState {
+impl Host for StateView<'_> {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
         let (store, key) = self.kept(&key, None)?;
         let value = self.ask(store.state(&key)).await?;
@@ -103,7 +101,7 @@ impl Host for InstanceState {
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let (store, of) = self.kept(&key, Some(&value))?;
-        if self.record("state", || json!({ "set": key, "bytes": value.len() })) {
+        if self.record(State::NAME, || json!({ "set": key, "bytes": value.len() })) {
             self.notes.made_up();
             return Ok(());
         }
@@ -113,12 +111,12 @@ impl Host for InstanceState {
 
     async fn delete(&mut self, key: String) -> Result<(), Error> {
         let (store, of) = self.kept(&key, None)?;
-        if self.record("state", || json!({ "delete": key })) {
+        if self.record(State::NAME, || json!({ "delete": key })) {
             self.notes.made_up();
             return Ok(());
         }
         self.ask(store.set_state(&of, None)).await?;
-        self.shared.room.forget().await;
+        self.shared_context().forget().await;
         Ok(())
     }
 
@@ -132,7 +130,7 @@ impl Host for InstanceState {
         if self.recorder().is_some() {
             let is_expected = self.ask(store.state(&of)).await? == expected;
             self.record(
-                "state",
+                State::NAME,
                 || json!({ "compareAndSwap": key, "bytes": value.len(), "done": is_expected }),
             );
             self.notes.made_up();

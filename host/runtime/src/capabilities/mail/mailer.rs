@@ -1,38 +1,27 @@
-//! `gtm:plugin/mail`: e-mail through the mail server that the host is set up with. The plugin sees
-//! no password of it.
+//! The mail server that the host is set up with.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
-use serde_json::json;
-use wasmtime::component::{HasSelf, Linker};
 
-use super::letter::{SENDER, compose_as, for_any_server, message_id, text_of, unsendable_without_utf8};
-use crate::bindings::mail::{self, Error, Host, Message};
-use crate::grants::MailGrant;
-use crate::obstacle::PartialCapability;
+use super::letter::{DEFAULT_SENDER, for_any_server, unsendable_without_utf8};
 use crate::secret::{Password, server};
-use crate::state::InstanceState;
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
-const CHECK: Duration = Duration::from_secs(20);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a server that has just refused a letter is asked whether it takes any.
-const ASKED_AGAIN: Duration = Duration::from_secs(5);
+const RECHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Replies for good that are about the connection, not about the message: the server takes no mail, or
 /// wants another login. RFC 7504, RFC 4954.
 const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
-/// What a plugin hears that may send mail, where there is nothing to send it through.
-pub(crate) const NO_SERVER: &str =
-    "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml";
 
 /// A way to a mail server. Each message has a connection of its own: one that was given up in the
 /// middle of a dialogue must not be used again, as its replies would be taken for those to the next message.
 #[derive(Clone, Debug)]
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
-    sender: Mailbox,
+    pub(super) sender: Mailbox,
     /// The URL, without user and password.
     server: String,
     /// What a server may repeat in its replies, and nobody is to see.
@@ -41,7 +30,7 @@ pub struct Mailer {
 
 /// Why a letter was not sent.
 #[derive(Debug)]
-enum Unsent {
+pub(super) enum Unsent {
     /// The server will never take this letter.
     Rejected(String),
     /// It takes none from this host, as the host is set up.
@@ -76,7 +65,7 @@ impl Mailer {
     /// # Errors
     /// See [`MailerError`]. The server is not asked.
     pub fn new(url: &str, sender: Option<&str>) -> Result<Self, MailerError> {
-        let address = sender.unwrap_or(SENDER);
+        let address = sender.unwrap_or(DEFAULT_SENDER);
         let sender =
             address.parse().map_err(|reason| MailerError::Sender { address: address.to_owned(), reason })?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
@@ -96,16 +85,16 @@ impl Mailer {
     /// Why it is not, in words.
     pub async fn check(&self) -> Result<(), String> {
         let server = &self.server;
-        match tokio::time::timeout(CHECK, self.transport.test_connection()).await {
+        match tokio::time::timeout(CHECK_TIMEOUT, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(format!("{server} does not answer as a mail server does")),
             Ok(Err(error)) => Err(self.words(&error)),
-            Err(_) => Err(format!("{server} did not answer within {} s", CHECK.as_secs())),
+            Err(_) => Err(format!("{server} did not answer within {} s", CHECK_TIMEOUT.as_secs())),
         }
     }
 
     /// `limit`: for the whole dialogue, in words too.
-    async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), Unsent> {
+    pub(super) async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), Unsent> {
         let (time, set_by) = limit;
         let unsendable = unsendable_without_utf8(&letter);
         match tokio::time::timeout(time, self.transport.send(letter)).await {
@@ -121,13 +110,13 @@ impl Mailer {
         }
     }
 
-    /// Whether the server refuses every connection for good, whatever the letter.
+    /// Returns whether the server refuses every connection for good, whatever the letter.
     async fn takes_none(&self) -> bool {
-        let asked = tokio::time::timeout(ASKED_AGAIN, self.transport.test_connection()).await;
+        let asked = tokio::time::timeout(RECHECK_TIMEOUT, self.transport.test_connection()).await;
         matches!(asked, Ok(Err(error)) if error.is_permanent())
     }
 
-    /// What an error means. `unsendable`: an address that only servers with SMTPUTF8 take.
+    /// Returns what an error means. `unsendable`: an address that only servers with SMTPUTF8 take.
     fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> Unsent {
         let words = self.words(error);
         if error.is_permanent() {
@@ -155,7 +144,7 @@ impl Mailer {
         ))
     }
 
-    /// An SMTP error with its server and its causes, of which the last says most.
+    /// Returns an SMTP error with its server and its causes, of which the last says most.
     fn words(&self, error: &lettre::transport::smtp::Error) -> String {
         let mut words = format!("the mail server {}: {error}", self.server);
         let mut cause = std::error::Error::source(error);
@@ -170,100 +159,13 @@ impl Mailer {
     }
 }
 
-/// The last cause of an error, which says most.
+/// Returns the last cause of an error, which says most.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;
     }
     last.to_string()
-}
-
-/// For `handle`.
-pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    mail::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
-}
-
-impl Host for InstanceState {
-    async fn send(&mut self, message: Message) -> Result<String, Error> {
-        let setup = Arc::clone(&self.setup);
-        let Some(grant) = &setup.grants.mail else {
-            return Err(Error::NotGranted(self.not_granted("mail", "mail", "mail = true", None)));
-        };
-        if self.op.is_empty() {
-            return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
-        }
-        // Counted whether it is sent or not, so that each mail has the same number at each attempt.
-        let number = self.mails;
-        self.mails += 1;
-        let id = |from: &Mailbox| message_id(&self.op, number, &self.setup.name, from);
-        let services = &self.shared.services;
-        let (sender, names_sender) =
-            (services.mailer.as_ref().map(|mailer| &mailer.sender), message.from.is_some());
-        if let Some(recorder) = &services.recorder {
-            let (letter, id) = compose_as(message, sender, id)?;
-            self.permit(grant, &letter, names_sender)?;
-            recorder.record(self.effect("mail", json!({ "messageId": id, "text": text_of(&letter) })));
-            return Ok(id);
-        }
-        let Some(mailer) = &services.mailer else {
-            return Err(Error::NotGranted(self.notes.blocked(NO_SERVER.to_owned(), None)));
-        };
-        let (letter, id) = compose_as(message, sender, id)?;
-        self.permit(grant, &letter, names_sender)?;
-        self.throttle(grant)?;
-        let limit = (self.setup.limits.call_timeout, &*self.setup.call_timeout_in_words());
-        let sent = mailer.send(letter, limit).await;
-        self.shared.usage.mail(sent.is_ok());
-        match sent {
-            Ok(()) => Ok(id),
-            Err(Unsent::Rejected(reason)) => Err(Error::Rejected(reason)),
-            Err(Unsent::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),
-            Err(Unsent::Unavailable(reason)) => Err(Error::Unavailable(reason)),
-        }
-    }
-}
-
-impl InstanceState {
-    /// Fails where the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is.
-    fn permit(&self, grant: &MailGrant, letter: &Letter, names_sender: bool) -> Result<(), Error> {
-        let envelope = letter.envelope();
-        let refused = |verb: &str, address: &str| {
-            Err(Error::NotGranted(self.not_granted(
-                &format!("mail: to send {verb} {address}"),
-                &format!("mail-{verb}={address}"),
-                &format!("mail.{verb} = [\"{address}\"]"),
-                Some(PartialCapability::Mail),
-            )))
-        };
-        if let Some(from) = envelope.from().filter(|from| names_sender && !grant.covers_sender(from.as_ref()))
-        {
-            return refused("from", from.as_ref());
-        }
-        match envelope.to().iter().find(|to| !grant.covers_recipient(to.as_ref())) {
-            Some(to) => refused("to", to.as_ref()),
-            None => {
-                self.notes.permitted(PartialCapability::Mail);
-                Ok(())
-            }
-        }
-    }
-
-    /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
-    fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
-        let count = grant.per_minute();
-        if self.shared.mail.passes(Instant::now(), 1, count.into()) {
-            return Ok(());
-        }
-        Err(Error::Unavailable(self.notes.blocked(
-            format!(
-                "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it more with \
-                 --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
-                plugin = self.setup.name
-            ),
-            None,
-        )))
-    }
 }
 
 #[cfg(test)]
@@ -273,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that refuses each login, and repeats it.
+    /// Starts a server that refuses each login, and repeats it.
     async fn repeating() -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

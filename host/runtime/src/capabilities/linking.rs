@@ -1,0 +1,62 @@
+//! The linker that capabilities add their functions to.
+
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::{Component, Linker, Val};
+
+use crate::engine::Engine;
+use crate::setup::Setup;
+use crate::state::InstanceState;
+
+/// What is linked for the instances of a component in one role.
+pub(crate) struct Linking<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) component: &'a Component,
+    pub(crate) setup: &'a Setup,
+    pub(crate) linker: Linker<InstanceState>,
+}
+
+impl Linking<'_> {
+    /// Has each function of these interfaces of the contract return the error `not-granted`: the capability is for `handle` only.
+    pub(crate) fn refuse(&mut self, capability: &str, imports: &[&str]) -> wasmtime::Result<()> {
+        let reason = format!("{capability} can be used in handle only, not in filter");
+        let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
+        imports.iter().try_for_each(|import| self.refuse_with(import, &error))
+    }
+
+    /// Has each function of an interface return this error. All functions of it return a result.
+    pub(crate) fn refuse_with(&mut self, import: &str, error: &Val) -> wasmtime::Result<()> {
+        let Self { engine, component, linker, .. } = self;
+        let Some((name, interface)) = interface(engine, component, import) else { return Ok(()) };
+        linker.allow_shadowing(true);
+        let mut linked = linker.instance(&name)?;
+        for (function, export) in interface.exports(engine.wasmtime()) {
+            if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
+                let error = error.clone();
+                linked.func_new(function, move |_, _, _, results| {
+                    if let [result] = results {
+                        *result = Val::Result(Err(Some(Box::new(error.clone()))));
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        linker.allow_shadowing(false);
+        Ok(())
+    }
+}
+
+/// Returns the interface that the component imports by this name, and the name with its version.
+fn interface(engine: &Engine, component: &Component, import: &str) -> Option<(String, ComponentInstance)> {
+    let component_type = component.component_type();
+    let mut imports = component_type.imports(engine.wasmtime());
+    let (name, found) = imports.find(|(name, _)| without_version(name) == import)?;
+    match found.ty {
+        ComponentItem::ComponentInstance(interface) => Some((name.to_owned(), interface)),
+        _ => None,
+    }
+}
+
+/// Returns the name of an import without its version.
+pub(crate) fn without_version(import: &str) -> &str {
+    import.split_once('@').map_or(import, |(name, _)| name)
+}

@@ -1,0 +1,153 @@
+//! Makes the types that hold something of each capability, and the tables of all, from one list.
+
+use super::Grants;
+use super::linking::Linking;
+use crate::services::Services;
+
+/// What a form of `--grant` grants, or why it is not valid.
+type ParsedGrants = Result<Grants, String>;
+
+/// A capability that every plugin has.
+pub(crate) struct AlwaysGranted {
+    pub(crate) imports: &'static [&'static str],
+    pub(crate) link: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
+    pub(crate) link_in_filter: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
+}
+
+/// A capability that is granted, whatever its types.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) imports: &'static [&'static str],
+    pub(crate) forms: &'static [&'static str],
+    pub(crate) proposed: &'static [&'static str],
+    pub(crate) link: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
+    pub(crate) link_in_filter: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
+    pub(crate) parse: fn(&str, Option<&str>) -> Option<ParsedGrants>,
+    pub(crate) describe: fn(&Grants) -> String,
+    pub(crate) lacks: fn(&Services, bool) -> Option<&'static str>,
+}
+
+/// Makes, of the list of capabilities: [`Grants`], [`CapabilityId`], the contexts, and the tables.
+macro_rules! capabilities {
+    (
+        always: [$($always:path),+ $(,)?],
+        granted: [$($(#[$attribute:meta])* $key:ident: $grant:ty = $module:ident :: $capability:ident),+ $(,)?] $(,)?
+    ) => {
+        /// What a plugin may do. By default nothing.
+        #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Grants {
+            $($(#[$attribute])* pub $key: $grant,)+
+        }
+
+        /// Which capability, of those that are granted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum CapabilityId {
+            $($capability,)+
+        }
+
+        /// The number of capabilities that are granted.
+        pub(crate) const COUNT: usize = GRANTED.len();
+
+        /// The capabilities that every plugin has.
+        pub(crate) const ALWAYS: &[AlwaysGranted] = &[$(AlwaysGranted {
+            imports: <$always as Capability>::IMPORTS,
+            link: <$always as Capability>::link,
+            link_in_filter: <$always as Capability>::link_in_filter,
+        },)+];
+
+        /// The capabilities that are granted, in the order in which they are named.
+        pub(crate) const GRANTED: &[Entry] = &[$(Entry {
+            name: <$module::$capability as Capability>::NAME,
+            imports: <$module::$capability as Capability>::IMPORTS,
+            forms: <$module::$capability as GrantedCapability>::FORMS,
+            proposed: <$module::$capability as GrantedCapability>::PROPOSED,
+            link: <$module::$capability as Capability>::link,
+            link_in_filter: <$module::$capability as Capability>::link_in_filter,
+            parse: |name, value| {
+                let parsed = <$module::$capability as GrantedCapability>::parse(name, value)?;
+                Some(parsed.map(|granted| Grants { $key: granted, ..Grants::default() }))
+            },
+            describe: |grants| <$module::$capability as GrantedCapability>::describe(&grants.$key),
+            lacks: <$module::$capability as GrantedCapability>::lacks,
+        },)+];
+
+        /// What the capabilities make of the grants.
+        #[allow(dead_code, reason = "some make nothing of their grant")]
+        pub(crate) struct Prepared {
+            $(pub(crate) $key: <$module::$capability as GrantedCapability>::Prepared,)+
+        }
+
+        /// What all versions and instances of a plugin share, by capability.
+        #[derive(Default)]
+        pub(crate) struct SharedContexts {
+            $(pub(crate) $key: <$module::$capability as GrantedCapability>::Shared,)+
+        }
+
+        /// What one instance has, by capability.
+        pub(crate) struct InstanceContexts {
+            $(pub(crate) $key: <$module::$capability as GrantedCapability>::Instance,)+
+        }
+
+        impl Grants {
+            /// Returns grants of everything but files and the environment, for a trial in which effects are only recorded.
+            pub fn everything() -> Self {
+                Self { $($key: <$module::$capability as GrantedCapability>::everything(),)+ }
+            }
+
+            pub(crate) fn merge(&mut self, more: Self) {
+                $(<$module::$capability as GrantedCapability>::merge(&mut self.$key, more.$key);)+
+            }
+        }
+
+        impl Prepared {
+            pub(crate) fn new(
+                plugin: &str,
+                grants: &Grants,
+                limits: &crate::Limits,
+            ) -> Result<Self, crate::load_error::SetupError> {
+                Ok(Self {
+                    $($key: <$module::$capability as GrantedCapability>::prepare(plugin, &grants.$key, limits)?,)+
+                })
+            }
+        }
+
+        impl InstanceContexts {
+            pub(crate) fn new(call: &crate::state::CallContext) -> Self {
+                Self { $($key: <$module::$capability as GrantedCapability>::instance(call),)+ }
+            }
+        }
+
+        /// Adds what is granted to the WASI of an instance for `handle`.
+        pub(crate) fn open(
+            setup: &crate::setup::Setup,
+            wasi: &mut wasmtime_wasi::WasiCtxBuilder,
+        ) -> wasmtime::Result<()> {
+            $(<$module::$capability as GrantedCapability>::open(setup, wasi)?;)+
+            Ok(())
+        }
+
+        /// Prepares the capabilities of an instance for a call with the op of this id, in this namespace.
+        pub(crate) fn begin(
+            state: &mut crate::state::InstanceState,
+            op: &str,
+            namespace: &std::sync::Arc<gtm_oplog::Namespace>,
+        ) {
+            $(<$module::$capability as GrantedCapability>::begin(state, op, namespace);)+
+        }
+
+        $(impl Listed for $module::$capability {
+            const ID: CapabilityId = CapabilityId::$capability;
+
+            fn of_instance(contexts: &mut InstanceContexts) -> &mut Self::Instance {
+                &mut contexts.$key
+            }
+
+            fn of_shared(contexts: &SharedContexts) -> &Self::Shared {
+                &contexts.$key
+            }
+        })+
+    };
+}
+
+pub(super) use capabilities;

@@ -1,0 +1,139 @@
+//! `gtm:plugin/mail`: e-mail through the mail server that the host is set up with. The plugin does not see its password.
+
+mod grant;
+mod host;
+mod letter;
+mod mailer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use grant::deserialize;
+pub use grant::{AddressPattern, MailGrant, NoAddressPattern};
+use gtm_oplog::Namespace;
+pub use mailer::{Mailer, MailerError};
+
+use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use crate::Limits;
+use crate::load_error::SetupError;
+use crate::services::Services;
+use crate::state::{CallContext, InstanceState};
+use crate::throttle::Throttle;
+
+/// What a plugin is told that may send mail, if the host has no mail server.
+const NO_SERVER: &str = "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml";
+
+/// For `handle`.
+pub(crate) struct Mail;
+
+/// Bounds the mail that a plugin sends, over all its instances.
+pub(crate) struct MailRate(Throttle);
+
+/// The mail of one call.
+#[derive(Default)]
+pub(crate) struct MailCount {
+    /// Messages sent for the op in hand, in this attempt.
+    sent: u32,
+}
+
+type MailView<'a> = CapabilityView<'a, Mail>;
+
+impl Default for MailRate {
+    fn default() -> Self {
+        Self(Throttle::new(Duration::from_secs(60)))
+    }
+}
+
+impl Capability for Mail {
+    const NAME: &'static str = "mail";
+    const IMPORTS: &'static [&'static str] = &["gtm:plugin/mail"];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
+    }
+}
+
+impl GrantedCapability for Mail {
+    type Grant = Option<MailGrant>;
+    type Prepared = ();
+    type Shared = MailRate;
+    type Instance = MailCount;
+
+    const FORMS: &'static [&'static str] =
+        &["mail", "mail-from=ADDRESS", "mail-to=ADDRESS", "mail-per-minute=COUNT"];
+
+    fn parse(name: &str, value: Option<&str>) -> Option<Result<Option<MailGrant>, String>> {
+        let parsed = match (name, value) {
+            ("mail", None) => Ok(MailGrant::default()),
+            ("mail-from", Some(address)) => AddressPattern::new(address)
+                .map(|from| MailGrant { from: vec![from], ..MailGrant::default() })
+                .map_err(|error| error.to_string()),
+            ("mail-to", Some(address)) => AddressPattern::new(address)
+                .map(|to| MailGrant { to: vec![to], ..MailGrant::default() })
+                .map_err(|error| error.to_string()),
+            ("mail-per-minute", Some(count)) => count
+                .parse()
+                .map(|count| MailGrant { per_minute: Some(count), ..MailGrant::default() })
+                .map_err(|_| format!("\"{count}\" is not a valid number of messages: it is 1 or more")),
+            _ => return None,
+        };
+        Some(parsed.map(Some))
+    }
+
+    fn merge(granted: &mut Option<MailGrant>, more: Option<MailGrant>) {
+        let Some(MailGrant { from, to, per_minute }) = more else { return };
+        let granted = granted.get_or_insert_default();
+        granted.from.extend(from);
+        granted.to.extend(to);
+        granted.per_minute = per_minute.or(granted.per_minute);
+    }
+
+    fn everything() -> Option<MailGrant> {
+        Some(MailGrant::default())
+    }
+
+    fn describe(granted: &Option<MailGrant>) -> String {
+        granted.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// To grant mail is of no use without a server, so that the sentence is for whoever grants it, too.
+    fn lacks(services: &Services, _: bool) -> Option<&'static str> {
+        services.mailer.is_none().then_some(NO_SERVER)
+    }
+
+    fn prepare(_: &str, _: &Option<MailGrant>, _: &Limits) -> Result<(), SetupError> {
+        Ok(())
+    }
+
+    fn instance(_: &CallContext) -> MailCount {
+        MailCount::default()
+    }
+
+    fn begin(state: &mut InstanceState, _: &str, _: &Arc<Namespace>) {
+        state.contexts.mail.sent = 0;
+    }
+}
+
+use generated::gtm::plugin::mail as contract;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gtm:host;
+
+            world mail {
+                import gtm:plugin/mail@0.1.0;
+            }
+        ",
+        imports: { default: async },
+    });
+}

@@ -1,0 +1,88 @@
+//! `gtm:plugin/state`: what a plugin keeps, in the store of the checkpoints.
+
+mod host;
+
+use gtm_store::Room;
+
+use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use crate::Limits;
+use crate::load_error::SetupError;
+use crate::services::Services;
+use crate::state::CallContext;
+
+/// For `handle`, if the host has a store.
+pub(crate) struct State;
+
+type StateView<'a> = CapabilityView<'a, State>;
+
+impl Capability for State {
+    const NAME: &'static str = "state";
+    const IMPORTS: &'static [&'static str] = &["gtm:plugin/state"];
+
+    fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
+    }
+}
+
+impl GrantedCapability for State {
+    type Grant = bool;
+    type Prepared = ();
+    /// For what the plugin keeps.
+    type Shared = Room;
+    type Instance = ();
+
+    const FORMS: &'static [&'static str] = &["state"];
+
+    fn parse(name: &str, value: Option<&str>) -> Option<Result<bool, String>> {
+        (name == "state" && value.is_none()).then_some(Ok(true))
+    }
+
+    fn merge(granted: &mut bool, more: bool) {
+        *granted |= more;
+    }
+
+    fn everything() -> bool {
+        true
+    }
+
+    fn describe(is_granted: &bool) -> String {
+        if *is_granted { "granted".to_owned() } else { String::new() }
+    }
+
+    fn lacks(services: &Services, is_granted: bool) -> Option<&'static str> {
+        let has_store = services.store.as_ref().is_some_and(|(store, _)| store.keeps());
+        (is_granted && !has_store).then_some(
+            "it may keep values, and this host keeps nothing: say --store mongodb or --store file:DIR",
+        )
+    }
+
+    fn prepare(_: &str, _: &bool, _: &Limits) -> Result<(), SetupError> {
+        Ok(())
+    }
+
+    fn instance(_: &CallContext) {}
+}
+
+use generated::gtm::plugin::state as contract;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::restriction,
+    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gtm:host;
+
+            world state {
+                import gtm:plugin/state@0.1.0;
+            }
+        ",
+        imports: { default: async },
+    });
+}

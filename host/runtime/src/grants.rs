@@ -1,0 +1,135 @@
+//! What a plugin may do beside computing. By default nothing: each capability that reaches out of the sandbox has a grant of its own,
+//! and a call without it returns an error that says how to grant it.
+
+use super::capabilities::{Entry, GRANTED, Grants};
+
+/// One more grant, as the command line specifies it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    name: String,
+    granted: Grants,
+}
+
+impl Grant {
+    /// Returns the name of what is granted: `mail`, `http-private`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Parses `NAME` or `NAME=VALUE`.
+    ///
+    /// # Errors
+    /// It is not a valid grant; the sentence says what is.
+    pub fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
+        let parsed = GRANTED.iter().find_map(|capability| (capability.parse)(name, value));
+        let granted = parsed.unwrap_or_else(|| Err(format!("what can be granted is {}", forms())))?;
+        Ok(Self { name: name.to_owned(), granted })
+    }
+}
+
+/// Lists all forms of grants, those without a value first.
+fn forms() -> String {
+    let forms = || GRANTED.iter().flat_map(|capability| capability.forms).copied();
+    let mut all: Vec<_> = forms().filter(|form| !form.contains('=')).collect();
+    all.extend(forms().filter(|form| form.contains('=')));
+    let last = all.pop().unwrap_or_default();
+    format!("{} and {last}", all.join(", "))
+}
+
+impl Grants {
+    /// Adds a grant.
+    pub fn add(&mut self, grant: Grant) {
+        self.merge(grant.granted);
+    }
+
+    /// Describes everything that is granted. None: nothing.
+    pub fn in_words(&self) -> Option<String> {
+        let granted =
+            |capability: &Entry| Some(format!("{}: {}", capability.name, self.of(capability.name)?));
+        let all: Vec<_> = GRANTED.iter().filter_map(granted).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Describes what is granted of a capability. None: nothing.
+    pub fn of(&self, capability: &str) -> Option<String> {
+        let capability = GRANTED.iter().find(|granted| granted.name == capability)?;
+        Some((capability.describe)(self)).filter(|granted| !granted.is_empty())
+    }
+
+    /// Returns the capabilities that no import asks for, as every program has their imports, and what is granted of each.
+    pub fn unasked(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let unasked = GRANTED.iter().filter(|capability| capability.imports.is_empty());
+        unasked.filter_map(|capability| Some((capability.name, self.of(capability.name)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DirGrant;
+
+    fn toml(text: &str) -> Result<Grants, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn nothing_is_granted_until_it_is_said() {
+        assert_eq!(toml("").unwrap(), Grants::default());
+        let all = toml(
+            "mail = true\nstate = true\nenv = [\"HOME\"]\nhttp = [\"https://a.example\"]\n\
+             mongodb = { read = [\"shop.*\"], write = [\"audit.log\"] }\n\
+             dirs = [{ host = \"t\", guest = \"/t\", write = true }]",
+        )
+        .unwrap();
+        for (capability, granted) in [
+            ("mail", "granted, from any address, to any address, at most 600 a minute"),
+            ("http", "https://a.example"),
+            ("mongodb", "read shop.*, write audit.log"),
+            ("env", "HOME"),
+            ("dirs", "t as /t, to write"),
+        ] {
+            assert_eq!(all.of(capability).unwrap(), granted);
+            assert_eq!(Grants::default().of(capability), None);
+        }
+        let mail =
+            toml("mail = { from = [\"shop@a.example\"], to = [\"*@a.example\"], per_minute = 5 }").unwrap();
+        assert_eq!(
+            mail.of("mail").unwrap(),
+            "granted, from shop@a.example, to *@a.example, at most 5 a minute"
+        );
+        assert_eq!(toml("mail = false").unwrap(), Grants::default());
+        assert!(toml("mail = 1").unwrap_err().contains("expected true, or a table like"));
+        assert!(toml("mail = { for = [] }").unwrap_err().contains("unknown field `for`"));
+        assert!(toml("mail.to = [\"a.example\"]").unwrap_err().contains("*@example.com"));
+        assert!(toml("mail.per_minute = 0").is_err());
+        assert!(toml("mails = true").unwrap_err().contains("unknown field `mails`"));
+        assert!(toml("mongodb.read = [\"shop\"]").unwrap_err().contains("DATABASE.COLLECTION"));
+    }
+
+    #[test]
+    fn what_is_said_is_the_same_as_what_is_written() {
+        let mut said = Grants::default();
+        for (name, value) in [
+            ("mail", None),
+            ("mail-from", Some("a@a.example")),
+            ("mail-to", Some("*@a.example")),
+            ("mail-per-minute", Some("5")),
+            ("mongodb-write", Some("audit.log")),
+            ("http-private", Some("http://solr:8983")),
+            ("dir", Some("t:/t")),
+        ] {
+            said.add(Grant::parse(name, value).unwrap());
+        }
+        let written = toml(
+            "mail = { from = [\"a@a.example\"], to = [\"*@a.example\"], per_minute = 5 }\n\
+             mongodb.write = [\"audit.log\"]\nhttp = [{ url = \"http://solr:8983\", private = true }]\n\
+             dirs = [{ host = \"t\", guest = \"/t\" }]",
+        );
+        assert_eq!(said, written.unwrap());
+        assert!(Grant::parse("everything", None).unwrap_err().contains("what can be granted is mail, state"));
+        assert!(Grant::parse("dir", Some("t")).unwrap_err().contains("HOST:GUEST"));
+        let with_colon = Grant::parse("dir", Some("/srv/a:b:/t"));
+        let dir = DirGrant { host: "/srv/a:b".into(), guest: "/t".to_owned(), write: false };
+        assert_eq!(with_colon.unwrap().granted.dirs, [dir]);
+    }
+}
