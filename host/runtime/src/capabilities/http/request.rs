@@ -3,7 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, InvalidHeaderName, InvalidHeaderValue, MaxSizeReached, TE, TRAILER};
+use http::header::{
+    CONTENT_LENGTH, EXPECT, InvalidHeaderName, InvalidHeaderValue, MaxSizeReached, TE, TRAILER,
+};
 use http::method::InvalidMethod;
 use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
