@@ -53,7 +53,7 @@ pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
 fn with_all_crates(filter: &str) -> String {
     let directives =
         filter.split(',').map(str::trim).map(|directive| match directive.strip_prefix("gtm_host") {
-            Some(rest) if !rest.starts_with(|next: char| next == ':' || next == '_') => format!("gtm{rest}"),
+            Some(rest) if !rest.starts_with([':', '_']) => format!("gtm{rest}"),
             _ => directive.to_owned(),
         });
     directives.collect::<Vec<_>>().join(",")
