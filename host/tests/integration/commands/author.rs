@@ -88,7 +88,7 @@ fn what_cannot_be_begun_is_said() {
         ),
         (
             vec!["new", "orders", "--dir", "/tmp/no", "--sdk", "/no/such"],
-            "there is no Cargo.toml in /no/such",
+            "there is no rust/Cargo.toml in /no/such",
         ),
     ] {
         let (code, _, said) = run(&arguments);
