@@ -72,6 +72,9 @@ enum Command {
         languages: Vec<String>,
     },
     /// Build the book in docs/ as HTML, into target/book
+    ///
+    /// The first run downloads mdBook into a virtual environment of Python. The integration tests check the links, commands and
+    /// snippets of the pages; this command shows the pages as readers see them.
     Docs,
     /// Write the bindings of the contract, after a change to wit/
     ///
