@@ -145,6 +145,8 @@ impl Scene {
             "mail".to_owned(),
             "state".to_owned(),
             sink.grant(),
+            // It speaks no TLS: without the grant, a call that fails after such a request would have the plugin wait.
+            sink.grant().replace("http://", "https://"),
             format!("mongodb-read={things}"),
             format!("mongodb-write={things}"),
             format!("dir-write={}:/data", data.display()),
