@@ -285,7 +285,7 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// Whether `print_ops` logged an op.
 fn is_printed_op(line: &Value) -> bool {
-    line["plugin"] == "print_ops" && line["target"] == "plugin"
+    line["plugin"] == "print_ops" && line["target"] == "plugin" && message(line).starts_with('{')
 }
 
 /// What a line says.
