@@ -89,7 +89,7 @@ async fn listings_of_a_large_directory_are_read_as_they_are_asked_for() {
     let config = place.path().join("gtm.toml");
     std::fs::write(&config, "[limits]\nhost_memory = \"4 MiB\"\n").unwrap();
     let more = ["--grant", &grant, "--config", config.to_str().unwrap()];
-    let said = " of its 4.0 MiB are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
+    let said = " of its 4 MiB are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
     fails("handle=list-many", &more, said).await;
 }
 
