@@ -1,5 +1,5 @@
 //! Does what a plugin should not, where its config says: `filter` or `handle` set to one of the
-//! names in [`misbehave`]. `namespace` limits it to one, as other tests use the same server.
+//! names in `misbehave`. `namespace` limits it to one, as other tests use the same server.
 #![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "that is its purpose")]
 
 use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, plugin};
