@@ -1,55 +1,54 @@
 //! The contract as wasmtime turns it into Rust, but for the interfaces of capabilities that are granted; and an op as a plugin is
 //! handed it.
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    clippy::all,
-    clippy::restriction,
-    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
-)]
-mod generated {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        inline: "
-            package gtm:host;
-
-            world hosted {
-                include gtm:plugin/plugin@0.1.0;
-            }
-        ",
-        exports: { default: async },
-        ownership: Borrowing { duplicate_if_necessary: true },
-    });
+/// Has wasmtime's macro write a module, which the lints of this crate do not look at.
+macro_rules! generate {
+    ($name:ident, $options:tt) => {
+        #[allow(
+            dead_code,
+            missing_docs,
+            unreachable_pub,
+            unsafe_code,
+            clippy::all,
+            clippy::restriction,
+            reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
+        )]
+        mod $name {
+            wasmtime::component::bindgen!($options);
+        }
+    };
 }
+pub(super) use generate;
 
-/// An export that not every plugin has, by itself: the macro takes every export of a world for required.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    clippy::all,
-    clippy::restriction,
-    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
-)]
-mod filter_batch {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        inline: "
-            package gtm:host;
+generate!(generated, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
 
-            world batch-filter {
-                use gtm:plugin/types@0.1.0.{op};
+        world hosted {
+            include gtm:plugin/plugin@0.1.0;
+        }
+    ",
+    exports: { default: async },
+    ownership: Borrowing { duplicate_if_necessary: true },
+});
 
-                export filter-batch: func(ops: list<op>) -> list<bool>;
-            }
-        ",
-        with: { "gtm:plugin/types": super::generated::gtm::plugin::types },
-        exports: { default: async },
-        ownership: Borrowing { duplicate_if_necessary: true },
-    });
-}
+// An export that not every plugin has, by itself: the macro takes every export of a world for required.
+generate!(filter_batch, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
+
+        world batch-filter {
+            use gtm:plugin/types@0.1.0.{op};
+
+            export filter-batch: func(ops: list<op>) -> list<bool>;
+        }
+    ",
+    with: { "gtm:plugin/types": super::generated::gtm::plugin::types },
+    exports: { default: async },
+    ownership: Borrowing { duplicate_if_necessary: true },
+});
 
 pub(super) use filter_batch::{BatchFilter, BatchFilterPre};
 pub use generated::gtm::plugin::types::{Failure, OperationType};

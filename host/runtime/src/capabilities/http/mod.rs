@@ -34,6 +34,7 @@ use wasmtime_wasi_http::{
 pub use self::path::{NoPathPattern, PathPattern};
 use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
 use crate::Limits;
+use crate::bindings::generate;
 use crate::budget::{Budget, Charge};
 use crate::call::cut;
 use crate::handle::PluginContext;
@@ -448,24 +449,14 @@ fn whole(body: Bytes) -> WasiBody {
 
 use generated::gtm::plugin::http as contract;
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    clippy::all,
-    clippy::restriction,
-    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
-)]
-mod generated {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        inline: "
-            package gtm:host;
+generate!(generated, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
 
-            world http {
-                import gtm:plugin/http@0.1.0;
-            }
-        ",
-        imports: { default: async },
-    });
-}
+        world http {
+            import gtm:plugin/http@0.1.0;
+        }
+    ",
+    imports: { default: async },
+});

@@ -15,6 +15,7 @@ pub use mailer::{Mailer, MailerError};
 
 use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
 use crate::Limits;
+use crate::bindings::generate;
 use crate::load_error::SetupError;
 use crate::services::Services;
 use crate::state::{CallContext, InstanceState};
@@ -116,24 +117,14 @@ impl GrantedCapability for Mail {
 
 use generated::gtm::plugin::mail as contract;
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    clippy::all,
-    clippy::restriction,
-    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
-)]
-mod generated {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        inline: "
-            package gtm:host;
+generate!(generated, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
 
-            world mail {
-                import gtm:plugin/mail@0.1.0;
-            }
-        ",
-        imports: { default: async },
-    });
-}
+        world mail {
+            import gtm:plugin/mail@0.1.0;
+        }
+    ",
+    imports: { default: async },
+});

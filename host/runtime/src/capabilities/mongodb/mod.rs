@@ -16,6 +16,7 @@ use gtm_oplog::Namespace;
 
 use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
 use crate::Limits;
+use crate::bindings::generate;
 use crate::load_error::SetupError;
 use crate::state::{CallContext, InstanceState};
 
@@ -102,25 +103,14 @@ impl GrantedCapability for Mongodb {
 
 use generated::gtm::plugin::mongodb as contract;
 
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    clippy::all,
-    clippy::restriction,
-    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
-)]
-mod generated {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        inline: "
-            package gtm:host;
+generate!(generated, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
 
-            world mongodb {
-                import gtm:plugin/mongodb@0.1.0;
-            }
-        ",
-        imports: { default: async },
-    });
-}
+        world mongodb {
+            import gtm:plugin/mongodb@0.1.0;
+        }
+    ",
+    imports: { default: async },
+});

@@ -6,6 +6,7 @@ use gtm_store::Room;
 
 use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
 use crate::Limits;
+use crate::bindings::generate;
 use crate::load_error::SetupError;
 use crate::services::Services;
 use crate::state::CallContext;
@@ -65,24 +66,14 @@ impl GrantedCapability for State {
 
 use generated::gtm::plugin::state as contract;
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    clippy::all,
-    clippy::restriction,
-    reason = "the macro of wasmtime writes it, with the unsafe code that reads and writes the memory of a component"
-)]
-mod generated {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        inline: "
-            package gtm:host;
+generate!(generated, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
 
-            world state {
-                import gtm:plugin/state@0.1.0;
-            }
-        ",
-        imports: { default: async },
-    });
-}
+        world state {
+            import gtm:plugin/state@0.1.0;
+        }
+    ",
+    imports: { default: async },
+});
