@@ -221,11 +221,9 @@ fn date(millis: i64, out: &mut Vec<u8>) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod whole_tests;
-
-#[cfg(test)]
 mod tests {
-    use bson::{RawDocumentBuf, doc};
+    use bson::{Document, RawDocumentBuf, doc};
+    use gtm_oplog::fields::check;
 
     use super::*;
 
@@ -235,9 +233,9 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    #[test]
-    fn every_type_is_as_the_library_writes_it() {
-        let document = doc! {
+    /// Returns a document with a field of each type.
+    fn of_all_types() -> Document {
+        doc! {
             "int": 1, "long": 2_i64, "double": 0.5, "nan": f64::NAN, "text": "a\"b\\\n\u{1}é", "null": Bson::Null,
             "nested": { "array": [1, [2, {}], {}, []] }, "oid": bson::oid::ObjectId::from_bytes([1; 12]),
             "date": bson::DateTime::from_millis(1_700_000_000_123), "old": bson::DateTime::from_millis(-1),
@@ -246,13 +244,38 @@ mod tests {
             "code": Bson::JavaScriptCode("f()".into()), "min": Bson::MinKey, "max": Bson::MaxKey,
             "scope": Bson::JavaScriptCodeWithScope(bson::JavaScriptCodeWithScope { code: "f".into(), scope: doc! { "x": [1] } }),
             "decimal": "1.5".parse::<bson::Decimal128>().unwrap(), "symbol": Bson::Symbol("s".into()),
-            "undefined": Bson::Undefined,
-        };
+            "undefined": Bson::Undefined, "true": true,
+        }
+    }
+
+    #[test]
+    fn every_type_is_as_the_library_writes_it() {
+        let document = of_all_types();
         let raw = RawDocumentBuf::try_from(document.clone()).unwrap();
         let expected = Bson::Document(document.clone()).into_relaxed_extjson().to_string();
         assert_eq!(line(&raw, Form::Relaxed), expected);
         let expected = Bson::Document(document).into_canonical_extjson().to_string();
         assert_eq!(line(&raw, Form::Canonical), expected);
+    }
+
+    /// As the decoder checks it.
+    #[test]
+    fn what_is_whole_can_be_written_and_nothing_else() {
+        let all = of_all_types;
+        let nested = doc! { "deep": [all(), { "scope": all() }], "last": 1 };
+        let bytes = RawDocumentBuf::try_from(nested).unwrap().into_bytes();
+        let (mut whole, mut broken) = (0, 0);
+        for at in 4..bytes.len() {
+            for value in [0, 1, 2, 4, 5, 0x7f, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] = value;
+                let Ok(document) = RawDocument::from_bytes(&bytes) else { continue };
+                let written = write(document, Form::Relaxed, &mut Vec::new());
+                assert_eq!(check(document).is_ok(), written.is_ok(), "byte {at} as {value}: {written:?}");
+                *(if written.is_ok() { &mut whole } else { &mut broken }) += 1;
+            }
+        }
+        assert!(whole > 1000 && broken > 1000, "{whole} whole, {broken} broken");
     }
 
     #[test]
