@@ -1,0 +1,88 @@
+//! The settings, as a file says them.
+
+use super::*;
+
+#[test]
+fn the_example_sets_everything_there_is() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/gtm.toml");
+    let settings = Settings::read(&path).unwrap();
+    // What it shows are the defaults.
+    assert_eq!(settings.limits(), Limits::default());
+    assert_eq!(settings.delivery, DeliverySettings::default());
+    let welcome = &settings.plugins["send_welcome_email"];
+    assert!(welcome.path.as_ref().unwrap().ends_with("send_welcome_email.wasm"));
+    assert!(welcome.config.contains_key("subject"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gtm.toml");
+    std::fs::write(&path, "[source]\nurl = \"mongodb://user:secret@localhost\"\n").unwrap();
+    let message = Settings::read(&path).unwrap_err().to_string();
+    assert!(message.contains("line 2"), "{message}");
+    assert!(message.contains("unknown field `url`, expected one of `uri`"), "{message}");
+    assert!(message.ends_with("Did you mean `uri`?"), "{message}");
+    assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
+fn what_is_granted_for_a_run_is_so_when_the_settings_are_read_anew() {
+    let mut settings = Settings::default();
+    settings.grant_for_this_run("x", Grant::parse("mail", None).unwrap());
+    for _ in 0..2 {
+        settings.take_over_plugins(Settings::default());
+        assert!(settings.plugins["x"].grants.mail.is_some());
+    }
+    assert_eq!(settings.for_this_run.grants.len(), 1);
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("uri");
+    std::fs::write(&file, "mongodb://u:p@h\n").unwrap();
+    assert_eq!(secret(None, Some(&file)).unwrap().as_deref(), Some("mongodb://u:p@h"));
+    assert_eq!(secret(Some("given"), Some(&file)).unwrap().as_deref(), Some("given"));
+    assert!(secret(None, Some(&directory.path().join("none"))).is_err());
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let refused = secret(None, Some(&file)).unwrap_err().to_string();
+    assert!(refused.contains("uri may be changed by every user of this machine"), "{refused}");
+}
+
+#[test]
+fn no_time_and_no_room_are_refused_where_nothing_could_be_done_within_them() {
+    let short = "0s is too short: write a longer time, or leave it out for the default";
+    let small = "0 B is too small: write a larger size, or leave it out for the default";
+    let few = "0 is too few: write 1 or more, or leave the key out for the default";
+    assert_eq!(parse_time_above_zero("0s").unwrap_err(), short);
+    assert_eq!(parse_time_above_zero("1ms"), Ok(Duration::from_millis(1)));
+    assert_eq!(parse_size("0 MiB").unwrap_err(), small);
+    for (table, key, value, said) in [
+        ("limits", "filter_timeout", "\"0s\"", short),
+        ("limits", "handle_timeout", "\"0ms\"", short),
+        ("limits", "call_timeout", "\"0s\"", short),
+        ("limits", "memory", "\"0 B\"", small),
+        ("limits", "host_memory", "\"0 MiB\"", small),
+        ("limits", "http_bytes", "\"0 B\"", small),
+        ("limits", "log_bytes", "\"0 B\"", small),
+        ("limits", "log_lines", "0", few),
+        ("limits", "http_requests", "0", few),
+        ("limits", "recycle_calls", "0", few),
+        ("delivery", "max_bytes", "\"0 B\"", small),
+        ("delivery", "max_ops", "0", few),
+        ("delivery", "batch_ops", "0", few),
+        ("delivery", "checkpoint_interval", "\"0s\"", short),
+        ("retry", "max_age", "\"0s\"", short),
+        ("retry", "max_delay", "\"0s\"", short),
+        ("breaker", "initial_delay", "\"0s\"", short),
+        ("breaker", "max_delay", "\"0s\"", short),
+    ] {
+        let refused = toml::from_str::<Settings>(&format!("[{table}]\n{key} = {value}\n"));
+        assert_eq!(refused.unwrap_err().message(), said, "{table}.{key}");
+    }
+    // These mean something, and sizes of 0 that stand for any size do.
+    let none = "shutdown_grace = \"0s\"\n[delivery]\nbatch_wait = \"0s\"\n[admin]\nready_grace = \"0s\"\n[retry]\n\
+                initial_delay = \"0s\"\ndead_letter_bytes = \"0 B\"\n[limits]\nstate_bytes = 0\n";
+    toml::from_str::<Settings>(none).unwrap();
+}
