@@ -136,9 +136,9 @@ impl PluginReader {
         Ok(Box::new(live))
     }
 
-    /// Keeps where a plugin begins that has no checkpoint, before anything is read from there: a host that ends now, or loses its
-    /// lease, goes on from there. A store that cannot keep it is asked until it can, of which the checkpointer tells. Before the
-    /// first entry of an oplog there is no such position: it begins there again.
+    /// Stores the position at which a plugin without a checkpoint starts, before the plugin reads from there, so that a host that
+    /// ends or loses its lease resumes at this position. Retries until the store accepts it; the checkpointer logs the failure. A
+    /// start before the first entry of an oplog has no position to store, and the next start is the same.
     async fn begin(&mut self, at: &Position) {
         if at.is_before_all() {
             return;
