@@ -334,9 +334,9 @@ impl PluginReader {
 /// is what that one wants.
 async fn other_selection(versions: &mut watch::Receiver<Plugin>, selection: &mut Selection) {
     while versions.changed().await.is_ok() {
-        let wanted = versions.borrow_and_update().selection().clone();
-        if wanted.digest() != selection.digest() {
-            *selection = wanted;
+        let version = versions.borrow_and_update();
+        if version.selection() != selection {
+            *selection = version.selection().clone();
             return;
         }
     }

@@ -22,6 +22,13 @@ enum PatternMatcher {
     Regex(Regex),
 }
 
+/// Equal if they are written alike.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
 /// A pattern that no namespace can be compared with.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
