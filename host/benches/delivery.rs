@@ -82,8 +82,8 @@ fn open(file: &Path) -> FileSource {
 fn call(file: &Path, plugin: &PluginHandle, runtime: &Runtime) {
     let (mut files, mut filter, mut handler) = (open(file), Filter::new(plugin), Handler::new(plugin));
     runtime.block_on(async {
-        while let Some(ops) = files.next().await.unwrap() {
-            for op in ops {
+        while let Some(batch) = files.next().await.unwrap() {
+            for op in batch.ops {
                 if filter.call(&op, 1).await.unwrap() {
                     handler.call(&op, 1).await.unwrap().unwrap();
                 }

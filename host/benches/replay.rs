@@ -56,7 +56,7 @@ fn replay(path: &Path, selection: Selection, ops: usize) -> Duration {
     let mut files = FileSource::open(vec![path.to_owned()], selection, FileOptions::default()).unwrap();
     let mut given = 0;
     while let Some(batch) = runtime.block_on(files.next()).unwrap() {
-        given += batch.len();
+        given += batch.ops.len();
     }
     assert_eq!((files.position().increment, given), (ENTRIES, ops));
     started.elapsed()

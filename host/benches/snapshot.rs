@@ -122,8 +122,9 @@ async fn take(client: &Client, namespace: &str) -> i32 {
     let mut snapshot =
         Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap();
     let mut taken = 0;
-    while let Some(ops) = snapshot.next().await.unwrap() {
-        taken += i32::try_from(ops.len()).unwrap();
+    while let Some(batch) = snapshot.next().await.unwrap() {
+        taken += i32::try_from(batch.ops.len()).unwrap();
+        batch.ack.done();
     }
     taken
 }

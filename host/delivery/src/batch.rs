@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use gtm_oplog::Op;
-use gtm_source::Position;
-use tokio::sync::oneshot;
+use gtm_source::{Ack, Position};
 
 /// Ops on their way to a plugin, in their order.
 #[derive(Debug, Default)]
@@ -14,6 +13,6 @@ pub(super) struct PluginBatch {
     pub(super) read: Option<Position>,
     /// What they keep in memory.
     pub(super) bytes: usize,
-    /// Who waits until all of them are done; one that is dropped says that not all are.
-    pub(super) done: Option<oneshot::Sender<()>>,
+    /// Tells the source when all of them are done.
+    pub(super) ack: Ack,
 }

@@ -63,7 +63,7 @@ impl<S: OpFilter> Dispatcher<S> {
 
     /// Works until there are no more batches.
     pub(super) async fn run(mut self, mut batches: Receiver<PluginBatch>) {
-        while let Some(PluginBatch { ops, read, mut bytes, done }) = batches.recv().await {
+        while let Some(PluginBatch { ops, read, mut bytes, ack }) = batches.recv().await {
             let mut ops = ops.into_iter();
             let mut next: Vec<_> = ops.by_ref().take(FILTERED_AT_ONCE).collect();
             while !next.is_empty() {
@@ -76,10 +76,9 @@ impl<S: OpFilter> Dispatcher<S> {
             if let Some(read) = read {
                 self.progress.read(read);
             }
-            if let Some(done) = done {
+            if ack.is_awaited() {
                 self.progress.idle().await;
-                // Nobody waits for it any more, then.
-                let _ = done.send(());
+                ack.done();
             }
         }
     }

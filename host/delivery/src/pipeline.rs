@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use gtm_oplog::Skipped;
+use gtm_oplog::{Selection, Skipped};
 use gtm_runtime::PluginHandle;
 use gtm_source::{ResolvedSource, SourceConfig};
 use gtm_store::StoreError;
@@ -70,8 +70,8 @@ pub struct PipelineEnd {
 /// A pipeline that runs.
 struct RunningDelivery {
     handle: Arc<dyn ControlledPlugin>,
-    /// A digest of what it selects.
-    selection: String,
+    /// What it selected when it was added.
+    selection: Selection,
     /// Ends it alone.
     stop: CancellationToken,
     removed: Option<oneshot::Sender<DeliveryEnd>>,
@@ -97,7 +97,7 @@ impl Pipeline<'_> {
         let prepared = PreparedDelivery::new(pipeline, self.joins.clone());
         let handle = prepared.steered();
         let stop = StopSignal { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
-        let selection = handle.slot().current().selection().digest();
+        let selection = handle.slot().current().selection().clone();
         let running = RunningDelivery { handle, selection, stop: stop.shutdown.clone(), removed: None };
         self.running.insert(running.handle.name().to_owned(), running);
         self.tasks.spawn(prepared.run(stop));
@@ -150,7 +150,7 @@ impl Pipeline<'_> {
     }
 
     /// Each plugin, with what it was added for.
-    fn selections(&self) -> Vec<(PluginHandle, String)> {
+    fn selections(&self) -> Vec<(PluginHandle, Selection)> {
         let selection =
             |running: &RunningDelivery| (running.handle.slot().clone(), running.selection.clone());
         self.running.values().map(selection).collect()
@@ -158,7 +158,7 @@ impl Pipeline<'_> {
 }
 
 /// Waits until one of these plugins wants something else.
-async fn reselected(plugins: Vec<(PluginHandle, String)>) {
+async fn reselected(plugins: Vec<(PluginHandle, Selection)>) {
     if plugins.is_empty() {
         return std::future::pending().await;
     }
@@ -166,7 +166,7 @@ async fn reselected(plugins: Vec<(PluginHandle, String)>) {
         Box::pin(async move {
             let mut versions = plugin.versions();
             // A slot outlives who waits here.
-            drop(versions.wait_for(|plugin| plugin.selection().digest() != before).await);
+            drop(versions.wait_for(|plugin| *plugin.selection() != before).await);
         })
     });
     select_all(each).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gtm_oplog::{Op, Selection};
 use gtm_runtime::PluginHandle;
-use gtm_source::{FileError, FileSource, FileSourceReport};
+use gtm_source::{FileError, FileSource, FileSourceReport, SourceBatch};
 use gtm_store::Store;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
@@ -141,12 +141,12 @@ async fn read(
     mut progress: impl FnMut(&FileSourceReport),
 ) -> Result<(), FileError> {
     loop {
-        let ops = tokio::select! {
+        let batch = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(()),
-            ops = files.next() => ops?,
+            batch = files.next() => batch?,
         };
-        let Some(ops) = ops else { return Ok(()) };
+        let Some(SourceBatch { ops, .. }) = batch else { return Ok(()) };
         progress(files.report());
         emitted.add(&ops);
         let mut ops: Vec<_> = ops.into_iter().map(Arc::new).collect();

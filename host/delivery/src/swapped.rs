@@ -19,7 +19,7 @@ impl Swapped {
     pub(super) fn new(before: &Plugin, successor: &Plugin) -> Self {
         let file = successor.stem();
         let is_named = [before.name(), before.stem()].into_iter().any(|name| is_named(file, name));
-        let subscribes = successor.selection().digest() == before.selection().digest();
+        let subscribes = successor.selection() == before.selection();
         let warning = warning(before.name(), (!is_named).then_some(file), !subscribes);
         Self { version: successor.version().to_owned(), warning }
     }

@@ -27,8 +27,8 @@ async fn read(path: PathBuf) -> usize {
     let options = FileOptions { namespace, ..FileOptions::default() };
     let mut files = FileSource::open(vec![path], Selection::everything(), options).expect("it is there");
     let mut count = 0;
-    while let Ok(Some(ops)) = files.next().await {
-        count += ops.len();
+    while let Ok(Some(batch)) = files.next().await {
+        count += batch.ops.len();
     }
     count
 }

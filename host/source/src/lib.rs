@@ -4,6 +4,7 @@
 //! documents that exist before. [`FileSource`] reads dumps and exports. [`extended_json`] converts between BSON and Extended JSON.
 //! This crate knows neither plugins nor what becomes of an op.
 
+mod batch;
 pub mod change_stream;
 pub mod extended_json;
 pub mod file;
@@ -15,6 +16,7 @@ pub mod resolved;
 pub mod snapshot;
 mod start;
 
+pub use batch::{Ack, SourceBatch};
 pub use change_stream::{ChangeStream, Scope, StreamError, StreamOptions};
 pub use extended_json::{Form, Unwritten};
 pub use file::{FileContents, FileError, FileOptions, FilePlace, FileSource, FileSourceReport};

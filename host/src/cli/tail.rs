@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::Context;
 use gtm_host::config::Settings;
-use gtm_oplog::{Op, Selection};
+use gtm_oplog::Selection;
 use gtm_source::extended_json::write_op;
-use gtm_source::{FileSource, Form, LiveSource, Position, Start};
+use gtm_source::{FileSource, Form, LiveSource, Position, SourceBatch, Start};
 use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
 
@@ -78,19 +78,19 @@ impl TailInput {
         Ok(Self::Live(Box::new(live)))
     }
 
-    /// The next ops. None: all was read.
-    async fn next(&mut self) -> anyhow::Result<Option<Vec<Op>>> {
+    /// Returns the next ops. None: all was read.
+    async fn next(&mut self) -> anyhow::Result<Option<SourceBatch>> {
         match self {
             Self::Live(live) => Ok(Some(live.next().await?)),
             Self::Files(files) => Ok(files.next().await?),
         }
     }
 
-    /// Some of what was read and not given out.
-    async fn buffered(&mut self) -> Option<Vec<Op>> {
+    /// Returns the next of the ops that are already read. None: there are no such ops.
+    async fn next_left(&mut self) -> anyhow::Result<Option<SourceBatch>> {
         match self {
-            Self::Live(live) => live.buffered().await,
-            Self::Files(_) => None,
+            Self::Live(live) if live.left() > 0 => Ok(Some(live.next().await?)),
+            Self::Live(_) | Self::Files(_) => Ok(None),
         }
     }
 
@@ -129,14 +129,14 @@ async fn print(
     let mut lines = Vec::new();
     let mut unread = pin!(output::unread());
     loop {
-        let ops = tokio::select! {
+        let batch = tokio::select! {
             biased;
-            () = shutdown.cancelled() => input.buffered().await,
+            () = shutdown.cancelled() => input.next_left().await?,
             // Where no more changes come, nothing would be written that fails.
             () = &mut unread => return Ok(false),
-            ops = input.next() => ops?,
+            batch = input.next() => batch?,
         };
-        let Some(ops) = ops else { return Ok(true) };
+        let Some(SourceBatch { ops, ack, .. }) = batch else { return Ok(true) };
         summary.emitted.add(&ops);
         for op in &ops {
             write_op(op, form, &mut lines);
@@ -148,6 +148,7 @@ async fn print(
         if !write(&mut lines)? {
             return Ok(false);
         }
+        ack.done();
     }
 }
 

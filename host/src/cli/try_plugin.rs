@@ -245,7 +245,7 @@ impl TryOps {
     async fn next(&mut self) -> anyhow::Result<Option<Vec<Op>>> {
         let Some(files) = &mut self.files else { return Ok(self.said.take()) };
         match files.next().await {
-            Ok(Some(ops)) => Ok(Some(ops)),
+            Ok(Some(batch)) => Ok(Some(batch.ops)),
             Ok(None) => match files.report().totals.corrupt {
                 0 => {
                     self.files = None;

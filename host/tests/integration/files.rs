@@ -36,7 +36,7 @@ pub async fn read_with(paths: Vec<PathBuf>, selection: Selection, options: FileO
     let (mut ops, mut error) = (Vec::new(), None);
     loop {
         match files.next().await {
-            Ok(Some(batch)) => ops.extend(batch),
+            Ok(Some(batch)) => ops.extend(batch.ops),
             Ok(None) => break,
             Err(failed) => error = Some(failed),
         }
@@ -328,8 +328,8 @@ async fn what_nobody_wants_is_counted_and_what_is_wanted_is_given_in_batches() {
         // Cancelled again and again, it loses nothing.
         let Ok(batch) = tokio::time::timeout(Duration::from_micros(20), files.next()).await else { continue };
         let Some(batch) = batch.unwrap() else { break };
-        assert!(batch.len() <= 1000, "{}", batch.len());
-        count += batch.len();
+        assert!(batch.ops.len() <= 1000, "{}", batch.ops.len());
+        count += batch.ops.len();
     }
     assert_eq!(count, 2500 + 19_999);
 

@@ -79,7 +79,7 @@ impl Updates {
             OplogTailer::open(&self.client, &oplog, Selection::everything(), OplogStart::Oldest).await?;
         let mut found = 0;
         while found < UPDATES {
-            for op in tail.next().await? {
+            for op in tail.next().await?.ops {
                 let Namespace { collection, .. } = &*op.namespace;
                 ensure!(
                     &**collection == "documents" && op.full_document.is_some(),

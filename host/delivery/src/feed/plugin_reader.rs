@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtm_oplog::{Op, Origin, Selection, Skipped, Timestamp};
+use gtm_oplog::{Op, Selection, Skipped, Timestamp};
 use gtm_runtime::Plugin;
-use gtm_source::{LiveSource, Position, SourceConfig, SourceError, Start};
-use tokio::sync::{mpsc, oneshot, watch};
+use gtm_source::{Ack, LiveSource, Position, SourceBatch, SourceConfig, SourceError, Start};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -202,31 +202,33 @@ impl PluginReader {
         // What it joins, once it has read as far.
         let mut joined: Option<Subscription> = None;
         loop {
-            let ops = tokio::select! {
+            let batch = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {
-                    let confirmed = live.confirm().await;
+                    let settled = live.settle().await;
                     take(skipped, *live);
-                    return confirmed.map(|()| None);
+                    return settled.map(|()| None);
                 }
                 () = progress.until_paused(true) => {
-                    live.confirm().await?;
+                    live.settle().await?;
+                    // While it waited, the plugin was resumed.
+                    if !progress.is_paused() {
+                        continue;
+                    }
                     take(skipped, *live);
                     return Ok(Some(Reading::None));
                 }
                 () = other_selection(&mut self.versions, &mut self.follow.selection) => {
-                    live.confirm().await?;
+                    live.settle().await?;
                     take(skipped, *live);
                     return Ok(Some(Reading::None));
                 }
-                ops = live.next() => ops?,
+                batch = live.next() => batch?,
             };
-            let nothing = live.is_at_end();
+            let SourceBatch { ops, position: read, bytes, is_at_end: nothing, ack } = batch;
             self.progress.set_caught_up(nothing, self.follow.health.newest());
-            let read = if live.left() == 0 && !live.in_snapshot() { live.position() } else { None };
-            let bytes = live.take_bytes();
             let ops = ops.into_iter().map(Arc::new).collect();
-            if self.hand_on(ops, read.clone(), bytes).await.is_err() {
+            if self.hand_on(ops, read.clone(), bytes, ack).await.is_err() {
                 take(skipped, *live);
                 return Ok(None);
             }
@@ -280,7 +282,7 @@ impl PluginReader {
             if let Some(passed) = passed {
                 ops.retain(|op| op.timestamp > passed);
             }
-            self.hand_on(ops, read, bytes).await?;
+            self.hand_on(ops, read, bytes, Ack::default()).await?;
         }
     }
 
@@ -289,9 +291,10 @@ impl PluginReader {
         mut ops: Vec<Arc<Op>>,
         read: Option<Position>,
         bytes: usize,
+        ack: Ack,
     ) -> Result<(), DispatcherGone> {
-        // A snapshot is told what is done, as it is not read again.
-        let of_snapshot = ops.iter().any(|op| op.origin == Origin::Snapshot);
+        // Only a snapshot waits, as it is not read again.
+        let of_snapshot = ack.is_awaited();
         match (&read, ops.last()) {
             (Some(read), _) => self.follow.start = read.clone().into(),
             (None, Some(last)) => {
@@ -309,20 +312,19 @@ impl PluginReader {
             // What was handed on is done in its order: from then on, it is what says how far all is done.
             _ if !ops.is_empty() => self.beginning = None,
             Some(read) => self.begin(read).await,
-            None => return Ok(()),
+            None => {
+                ack.done();
+                return Ok(());
+            }
         }
         // A change stream says where it stands with its first reply.
         self.say(read.as_ref().filter(|_| ops.is_empty()));
-        let (done, answer) = oneshot::channel();
-        let batch = PluginBatch { ops, read, bytes, done: of_snapshot.then_some(done) };
+        let batch = PluginBatch { ops, read, bytes, ack };
         // What nobody takes any more is read again, the next time.
         tokio::select! {
             biased;
             sent = self.batches.send(batch) => sent.map_err(|_| DispatcherGone)?,
             () = self.shutdown.cancelled() => return Err(DispatcherGone),
-        }
-        if of_snapshot {
-            answer.await.map_err(|_| DispatcherGone)?;
         }
         Ok(())
     }
@@ -332,9 +334,9 @@ impl PluginReader {
 /// is what that one wants.
 async fn other_selection(versions: &mut watch::Receiver<Plugin>, selection: &mut Selection) {
     while versions.changed().await.is_ok() {
-        let wanted = versions.borrow_and_update().selection().clone();
-        if wanted.digest() != selection.digest() {
-            *selection = wanted;
+        let version = versions.borrow_and_update();
+        if version.selection() != selection {
+            *selection = version.selection().clone();
             return;
         }
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use gtm_oplog::{Namespace, Op, OperationType, Selection, Skipped, Timestamp};
-use gtm_source::{HistoryLost, LiveSource, Position, ResolvedSource, SourceConfig, SourceError, Start};
+use gtm_source::{
+    HistoryLost, LiveSource, Position, ResolvedSource, SourceBatch, SourceConfig, SourceError, Start,
+};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -164,7 +166,7 @@ pub(crate) struct SharedReader {
 }
 
 /// The next ops, where there is a reader.
-async fn next(live: &mut Option<LiveSource>) -> Option<Result<Vec<Op>, SourceError>> {
+async fn next(live: &mut Option<LiveSource>) -> Option<Result<SourceBatch, SourceError>> {
     match live {
         Some(live) => Some(live.next().await),
         None => None,
@@ -225,13 +227,10 @@ impl SharedReader {
                 },
                 Some(read) = next(&mut self.live) => read,
             };
-            let Some(live) = &mut self.live else { continue };
             match read {
-                Ok(ops) => {
-                    let read = if live.left() == 0 { live.position() } else { None };
-                    let (bytes, is_idle) = (live.take_bytes(), live.is_at_end());
-                    self.note(read.as_ref());
-                    self.hand_out(ops, read, bytes, is_idle).await;
+                Ok(batch) => {
+                    self.note(batch.position.as_ref());
+                    self.hand_out(batch).await;
                 }
                 Err(error) => self.fail(&error),
             }
@@ -313,7 +312,9 @@ impl SharedReader {
         }
     }
 
-    async fn hand_out(&mut self, ops: Vec<Op>, read: Option<Position>, bytes: usize, is_idle: bool) {
+    /// The ack is of no account: only a snapshot waits for it, and none is taken here.
+    async fn hand_out(&mut self, batch: SourceBatch) {
+        let SourceBatch { ops, position: read, bytes, is_at_end: is_idle, ack: _ } = batch;
         self.opened_at = None;
         for op in ops {
             self.routes.route(op, &mut self.members);

@@ -49,10 +49,19 @@ pub struct Selection {
 }
 
 /// A pattern of namespaces, and the operations wanted there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Rule {
     pattern: Pattern,
     operations: Operations,
+}
+
+/// Equal if they want the same by the same rules, in any order.
+impl PartialEq for Selection {
+    fn eq(&self, other: &Self) -> bool {
+        let has_all = |one: &Self, other: &Self| other.rules.iter().all(|rule| one.rules.contains(rule));
+        self.everything == other.everything
+            && (self.everything || (has_all(self, other) && has_all(other, self)))
+    }
 }
 
 impl Selection {
@@ -109,7 +118,7 @@ impl Selection {
         wanting.filter_map(|rule| rule.pattern.name())
     }
 
-    /// Returns a digest of the rules, which does not depend on their order.
+    /// Returns a digest of the rules to store. It does not depend on their order.
     pub fn digest(&self) -> String {
         let mut rules: Vec<_> =
             self.rules.iter().map(|rule| format!("{} {}\0", rule.pattern, rule.operations)).collect();
@@ -348,15 +357,29 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_of_the_rules_and_not_of_their_order() {
-        let digest = |patterns: &[&str]| {
+    fn selections_are_equal_if_their_rules_are_in_any_order() {
+        let selection = |patterns: &[&str], operations: &[OperationType]| {
             let mut selection = Selection::default();
-            patterns.iter().for_each(|pattern| selection.add(pattern, &[]).unwrap());
-            selection.digest()
+            patterns.iter().for_each(|pattern| selection.add(pattern, operations).unwrap());
+            selection
         };
-        assert_eq!(digest(&["a.b", "c.*"]), digest(&["c.*", "a.b", "a.b"]));
-        assert_ne!(digest(&["a.b"]), digest(&["a.*"]));
-        assert_ne!(digest(&[]), Selection::everything().digest());
+        let of = |patterns: &[&str]| selection(patterns, &[]);
+        let mut used = of(&["a.b", "c.*"]);
+        used.select("a", "b", OperationType::Insert);
+        let mut more = Selection::everything();
+        more.add_all(&of(&["a.b"]));
+        for (one, other, equal) in [
+            (&used, &of(&["c.*", "a.b", "a.b"]), true),
+            (&Selection::everything(), &more, true),
+            (&of(&["a.b"]), &of(&["a.*"]), false),
+            (&of(&["a.b"]), &of(&["a.b", "a.c"]), false),
+            (&of(&["a.b"]), &selection(&["a.b"], &[OperationType::Insert]), false),
+            (&of(&[]), &Selection::everything(), false),
+        ] {
+            assert_eq!(one == other, equal, "{one:?} {other:?}");
+            assert_eq!(other == one, equal, "{other:?} {one:?}");
+            assert_eq!(one.digest() == other.digest(), equal, "the digest says the same");
+        }
     }
 
     #[test]

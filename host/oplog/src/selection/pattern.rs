@@ -22,6 +22,13 @@ enum PatternMatcher {
     Regex(Regex),
 }
 
+/// Equal if they are written alike.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
 /// The reason why a pattern is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {

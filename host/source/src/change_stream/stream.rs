@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use gtm_mongo::wire::{MAX_AWAIT_TIME, reply, timed_for};
 use gtm_mongo::{Backoff, SourceHealth, Wait};
-use gtm_oplog::{ChangeEventDecoder, Malformed, Op, Reply, ResumeToken, Selection, Skipped, StreamStart};
+use gtm_oplog::{ChangeEventDecoder, Malformed, Reply, ResumeToken, Selection, Skipped, StreamStart};
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatchCursor;
@@ -11,6 +11,8 @@ use mongodb::raw_batch_cursor::RawBatchCursor;
 use super::error::StreamError;
 use super::request::{ChangeStreamRequest, StreamOptions};
 use super::scope::Scope;
+use crate::batch::SourceBatch;
+use crate::position::Position;
 
 /// A reader of a change stream, from a position on, without end.
 pub struct ChangeStream {
@@ -21,10 +23,6 @@ pub struct ChangeStream {
     position: StreamStart,
     cursor: Option<ChangeStreamCursor>,
     patience: Backoff,
-    /// The last reply was empty, and not the one that opened the cursor, which is empty always.
-    at_end: bool,
-    /// Of the replies since they were last asked for.
-    bytes: usize,
 }
 
 struct ChangeStreamCursor {
@@ -61,20 +59,17 @@ impl ChangeStream {
             position: start,
             cursor: None,
             patience: Backoff::default(),
-            at_end: false,
-            bytes: 0,
         };
         stream.cursor().await?;
         Ok(stream)
     }
 
-    /// The next wanted ops, in the order of the stream; where there are none for about a second, no ops. A
-    /// server that does not answer is waited for, without end. Nothing that was read is lost, or given twice,
-    /// when this is dropped before it is done.
+    /// Returns the next wanted ops, in the order of the stream; no ops if there are none for about a second. Waits without
+    /// end for a server that does not answer. This can be cancelled: nothing is lost, or given out twice.
     ///
     /// # Errors
     /// See [`StreamError`]. The stream is of no more use then.
-    pub async fn next(&mut self) -> Result<Vec<Op>, StreamError> {
+    pub async fn next(&mut self) -> Result<SourceBatch, StreamError> {
         loop {
             let limit = self.patience.limit();
             let cursor = self.cursor().await?;
@@ -100,16 +95,6 @@ impl ChangeStream {
     /// From now on, reports there whether the stream can be read.
     pub fn report_to(&mut self, health: &SourceHealth) {
         self.patience.report_to(health.reader());
-    }
-
-    /// Whether the last read found nothing: every event that there is was read.
-    pub fn is_at_end(&self) -> bool {
-        self.at_end
-    }
-
-    /// The bytes of the replies since this was last asked: what the ops given out since keep in memory.
-    pub fn take_bytes(&mut self) -> usize {
-        std::mem::take(&mut self.bytes)
     }
 
     /// How much was skipped, by reason.
@@ -153,11 +138,11 @@ impl ChangeStream {
     }
 
     /// The ops of a reply.
-    fn read(&mut self, reply: &Reply) -> Result<Vec<Op>, StreamError> {
-        self.bytes += reply.size();
+    fn read(&mut self, reply: &Reply) -> Result<SourceBatch, StreamError> {
         let batch = self.reader.read(reply)?;
         let opened = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
-        self.at_end = !opened && reply.documents()?.is_empty();
+        // The reply that opened the cursor is always empty.
+        let is_at_end = !opened && reply.documents()?.is_empty();
         match batch.position {
             Some(position) => self.position = position,
             // A server that gives no token for the place where nothing has come yet: then its time.
@@ -174,7 +159,13 @@ impl ChangeStream {
         if !opened && self.patience.recovered() {
             tracing::info!("reading the change stream again, from {} on", self.position);
         }
-        Ok(batch.ops)
+        Ok(SourceBatch {
+            ops: batch.ops,
+            position: self.position().map(Position::ChangeStream),
+            bytes: reply.size(),
+            is_at_end,
+            ..SourceBatch::default()
+        })
     }
 }
 

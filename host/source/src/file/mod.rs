@@ -24,10 +24,12 @@ use std::time::{Duration, Instant};
 
 use decode::Decoder;
 pub use error::{FileError, FilePlace};
-use gtm_oplog::{Namespace, Op, Selection, Timestamp};
+use gtm_oplog::{Namespace, Selection, Timestamp};
 use outbox::DecodedMessage;
 pub use report::{FileContents, FileReport, FileSourceReport, FileTotals};
 use tokio::sync::mpsc;
+
+use crate::batch::SourceBatch;
 
 /// Batches of ops that are decoded ahead.
 const BATCHES: usize = 2;
@@ -77,18 +79,19 @@ impl FileSource {
         Ok(Self { messages, report, ended: false, given: Instant::now() })
     }
 
-    /// The next wanted ops; for a while nothing was wanted: no ops; all was read: none. May be cancelled.
+    /// Returns the next wanted ops; no ops if nothing was wanted for a while. None: all was read. A file has no position to
+    /// resume from. This can be cancelled: nothing is lost.
     ///
     /// # Errors
     /// See [`FileError`]. Everything before was given out, and there is nothing more.
-    pub async fn next(&mut self) -> Result<Option<Vec<Op>>, FileError> {
+    pub async fn next(&mut self) -> Result<Option<SourceBatch>, FileError> {
         while !self.ended {
             match self.messages.recv().await.unwrap_or(DecodedMessage::Failed(FileError::Ended)) {
-                DecodedMessage::Read { ops, file, report, totals } => {
+                DecodedMessage::Read { ops, bytes, file, report, totals } => {
                     self.report.update(file, report, totals);
                     if !ops.is_empty() || self.given.elapsed() > QUIET {
                         self.given = Instant::now();
-                        return Ok(Some(ops));
+                        return Ok(Some(SourceBatch { ops, bytes, ..SourceBatch::default() }));
                     }
                 }
                 DecodedMessage::Done => self.ended = true,

@@ -15,7 +15,7 @@ const BYTES: usize = 4 << 20;
 /// What the decoding thread says.
 pub(super) enum DecodedMessage {
     /// What was read, and what came of it.
-    Read { ops: Vec<Op>, file: usize, report: FileReport, totals: FileTotals },
+    Read { ops: Vec<Op>, bytes: usize, file: usize, report: FileReport, totals: FileTotals },
     /// All was read.
     Done,
     /// Reading has failed.
@@ -57,9 +57,9 @@ impl Outbox {
         report: FileReport,
         totals: FileTotals,
     ) -> Result<(), ReceiverGone> {
-        self.bytes = 0;
+        let bytes = std::mem::take(&mut self.bytes);
         let ops = std::mem::take(&mut self.ops);
-        self.say(DecodedMessage::Read { ops, file, report, totals })
+        self.say(DecodedMessage::Read { ops, bytes, file, report, totals })
     }
 
     /// Sends a last word.

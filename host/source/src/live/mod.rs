@@ -6,7 +6,7 @@ mod stream;
 
 use gtm_mongo::SourceHealth;
 use gtm_oplog::broken::count_broken;
-use gtm_oplog::{Op, Selection, Skipped};
+use gtm_oplog::{Selection, Skipped};
 use mongodb::Client;
 use serde::Deserialize;
 use snapshot_phase::{Taking, begin};
@@ -15,6 +15,7 @@ use stream::LiveStream;
 
 use super::resolved::ResolvedSource;
 use super::snapshot::{KeptProgress, SnapshotError};
+use crate::batch::SourceBatch;
 pub(crate) use crate::change_stream::error::StreamError;
 pub(crate) use crate::oplog::error::OplogError;
 use crate::position::Position;
@@ -155,18 +156,18 @@ impl LiveSource {
         Ok(Self { follow, snapshot, stream, skipped: Skipped::new() })
     }
 
-    /// The next wanted ops: those of the snapshot first, where there is one, in no order; then the changes, in
-    /// theirs. Where there are none for about a second, no ops.
+    /// Returns the next wanted ops: those of the snapshot first, if there is one, in no order; then the changes, in
+    /// theirs. No ops come if there are none for about a second.
     ///
-    /// To ask for more says that the ops of a snapshot given out before are done.
+    /// After a batch of a snapshot, it waits until that is acknowledged. This can be cancelled: nothing is lost.
     ///
     /// # Errors
     /// See [`SourceError`]. The source is of no more use then.
-    pub async fn next(&mut self) -> Result<Vec<Op>, SourceError> {
+    pub async fn next(&mut self) -> Result<SourceBatch, SourceError> {
         loop {
             if let Some(taking) = &mut self.snapshot {
                 match taking.next().await? {
-                    Some(ops) => return Ok(self.counted(ops)),
+                    Some(batch) => return Ok(self.counted(batch)),
                     None => {
                         self.snapshot = None;
                         self.follow.snapshot = false;
@@ -179,41 +180,30 @@ impl LiveSource {
                     let before = std::mem::replace(self, next);
                     self.skipped = before.into_skipped();
                 }
-                ops => return Ok(self.counted(ops?)),
+                batch => return Ok(self.counted(batch?)),
             }
         }
     }
 
-    /// The ops of a snapshot given out before are done, and no more are wanted now.
+    /// Waits until the last batch of a snapshot is acknowledged or dropped, and stores how far the snapshot came.
     ///
     /// # Errors
-    /// That cannot be kept.
-    pub async fn confirm(&mut self) -> Result<(), SourceError> {
+    /// It cannot be stored.
+    pub async fn settle(&mut self) -> Result<(), SourceError> {
         match &mut self.snapshot {
-            Some(taking) => taking.confirm().await,
+            Some(taking) => taking.settle().await,
             None => Ok(()),
         }
     }
 
-    /// Some of the ops that were read and not yet given out. None: there are no such ops.
-    pub async fn buffered(&mut self) -> Option<Vec<Op>> {
-        let ops = self.stream.buffered().await?;
-        Some(self.counted(ops))
+    fn counted(&mut self, batch: SourceBatch) -> SourceBatch {
+        count_broken(&batch.ops, &mut self.skipped);
+        batch
     }
 
-    fn counted(&mut self, ops: Vec<Op>) -> Vec<Op> {
-        count_broken(&ops, &mut self.skipped);
-        ops
-    }
-
-    /// How many ops were read and not given out.
+    /// Returns how many ops were read and not given out. The next of them come without asking the server.
     pub fn left(&self) -> usize {
         self.stream.left()
-    }
-
-    /// Whether everything that there is was read and given out, as far as the last read says.
-    pub fn is_at_end(&self) -> bool {
-        self.snapshot.is_none() && self.stream.is_at_end()
     }
 
     /// Whether the documents that are there are still to come.
@@ -231,12 +221,8 @@ impl LiveSource {
         self.stream.reselect(selection).await
     }
 
-    /// What the ops that were given out since this was last asked keep in memory.
-    pub fn take_bytes(&mut self) -> usize {
-        self.stream.take_bytes()
-    }
-
-    /// Everything up to here was read. None: a change stream that has not said yet where it stands.
+    /// Returns the position up to which the changes were read. None: a change stream that has not said yet where it
+    /// stands, or ops are [left](Self::left).
     pub fn position(&self) -> Option<Position> {
         self.stream.position()
     }

@@ -2,11 +2,12 @@
 
 use gtm_mongo::server_error::sentence;
 use gtm_mongo::wire::timed;
-use gtm_oplog::{Op, Timestamp};
+use gtm_oplog::Timestamp;
 use gtm_text::ProgressDisplay;
 use mongodb::Client;
 
 use super::{SourceConfig, SourceError};
+use crate::batch::SourceBatch;
 use crate::oplog::tailer::OplogTailer;
 use crate::resolved::ResolvedSource;
 use crate::snapshot::{Snapshot, SnapshotOptions, SnapshotStanding};
@@ -25,18 +26,17 @@ impl Taking {
         Ok(Box::new(Self { snapshot, display: ProgressDisplay::new("snapshot") }))
     }
 
-    /// The ops given out before are done, and no more are wanted now.
-    pub(super) async fn confirm(&mut self) -> Result<(), SourceError> {
-        Ok(self.snapshot.confirm().await?)
+    pub(super) async fn settle(&mut self) -> Result<(), SourceError> {
+        Ok(self.snapshot.settle().await?)
     }
 
-    /// The next ops. None: all was read.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Op>>, SourceError> {
-        let ops = self.snapshot.next().await?;
+    /// Returns the next ops. None: all was read.
+    pub(super) async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        let batch = self.snapshot.next().await?;
         let progress = self.snapshot.progress();
-        if ops.is_some() {
+        if batch.is_some() {
             self.display.show(progress.documents, progress.estimated, progress);
-            return Ok(ops);
+            return Ok(batch);
         }
         self.display.clear();
         if progress.refused > 0 {
@@ -44,7 +44,7 @@ impl Taking {
         } else {
             tracing::info!("snapshot: {progress}");
         }
-        Ok(ops)
+        Ok(batch)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The changes of a deployment, by its oplog or a change stream.
 
 use gtm_oplog::event::pushdown::wanted_events;
-use gtm_oplog::{Op, Selection, Skipped, StreamStart, Timestamp};
+use gtm_oplog::{Selection, Skipped, StreamStart, Timestamp};
 
 use super::{SourceConfig, SourceError};
+use crate::batch::SourceBatch;
 use crate::change_stream::Scope;
 use crate::change_stream::request::StreamOptions;
 use crate::change_stream::stream::ChangeStream;
@@ -73,17 +74,10 @@ impl LiveStream {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Vec<Op>, SourceError> {
+    pub(super) async fn next(&mut self) -> Result<SourceBatch, SourceError> {
         match self {
             Self::Oplog(tail) => Ok(tail.next().await?),
             Self::ChangeStream(stream) => Ok(stream.next().await?),
-        }
-    }
-
-    pub(super) async fn buffered(&mut self) -> Option<Vec<Op>> {
-        match self {
-            Self::Oplog(tail) => tail.buffered().await,
-            Self::ChangeStream(_) => None,
         }
     }
 
@@ -91,13 +85,6 @@ impl LiveStream {
         match self {
             Self::Oplog(tail) => tail.left(),
             Self::ChangeStream(_) => 0,
-        }
-    }
-
-    pub(super) fn is_at_end(&self) -> bool {
-        match self {
-            Self::Oplog(tail) => tail.is_at_end(),
-            Self::ChangeStream(stream) => stream.is_at_end(),
         }
     }
 
@@ -109,17 +96,9 @@ impl LiveStream {
         }
     }
 
-    pub(super) fn take_bytes(&mut self) -> usize {
-        match self {
-            Self::Oplog(tail) => tail.take_bytes(),
-            Self::ChangeStream(stream) => stream.take_bytes(),
-        }
-    }
-
     pub(super) fn position(&self) -> Option<Position> {
         match self {
-            Self::Oplog(tail) if tail.is_anchored() => Some(Position::Oplog(tail.position())),
-            Self::Oplog(tail) => Some(Position::OplogTime(tail.position())),
+            Self::Oplog(tail) => tail.position(),
             Self::ChangeStream(stream) => stream.position().map(Position::ChangeStream),
         }
     }

@@ -17,6 +17,8 @@ use super::collection::Oplog;
 use super::error::OplogError;
 use super::lookup::{self, RefusedNamespaces};
 use super::read_ahead::ReadAhead;
+use crate::batch::SourceBatch;
+use crate::position::Position;
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
@@ -61,9 +63,8 @@ pub struct OplogTailer {
     /// When the cursor next finds nothing, everything up to here was read.
     probe: Option<Timestamp>,
     said_empty: bool,
-    /// What those of `decoded` keep in memory, and what those do that were given out since that was last asked.
+    /// The memory that those of `decoded` keep in use: each part of a reply keeps all of it.
     kept: usize,
-    bytes: usize,
     /// Whose documents may not be looked up.
     refused: RefusedNamespaces,
 }
@@ -118,7 +119,6 @@ impl OplogTailer {
             probe: None,
             said_empty: false,
             kept: 0,
-            bytes: 0,
             refused: RefusedNamespaces::default(),
         };
         tail.cursor().await?;
@@ -150,14 +150,10 @@ impl OplogTailer {
         self.oplog.patience.report_to(health.reader());
     }
 
-    /// Whether the last read found nothing: everything that there is was read.
-    pub fn is_at_end(&self) -> bool {
-        self.decoded.is_empty() && self.empty > 0
-    }
-
-    /// Everything up to here was read.
-    pub fn position(&self) -> Timestamp {
-        self.position
+    /// Returns the position up to which everything was read. None while ops are [left](Self::left).
+    pub fn position(&self) -> Option<Position> {
+        let position = if self.anchored { Position::Oplog } else { Position::OplogTime };
+        self.decoded.is_empty().then(|| position(self.position))
     }
 
     /// From now on, reads what this selection wants. To be called when nothing is [left](Self::left). The cursor is open
@@ -174,27 +170,18 @@ impl OplogTailer {
         self.cursor().await.map(drop)
     }
 
-    /// What the ops that were given out since this was last asked keep in memory. Each part of a reply keeps all of it.
-    pub fn take_bytes(&mut self) -> usize {
-        std::mem::take(&mut self.bytes)
-    }
-
-    /// Whether an entry was read at the position.
-    pub fn is_anchored(&self) -> bool {
-        self.anchored
-    }
-
     /// How many entries were skipped, by reason.
     pub fn into_skipped(self) -> Skipped {
         self.reader.into_skipped()
     }
 
-    /// The next wanted ops, in the order of the oplog; where there are none for about a second, no ops. A
-    /// server that does not answer is waited for, without end. This can be cancelled: nothing is lost.
+    /// Returns the next wanted ops, in the order of the oplog; no ops if there are none for about a second. A batch has a
+    /// position if no ops are [left](Self::left) after it. Waits without end for a server that does not answer. This can
+    /// be cancelled: nothing is lost.
     ///
     /// # Errors
     /// See [`OplogError`]. The tail is of no more use then.
-    pub async fn next(&mut self) -> Result<Vec<Op>, OplogError> {
+    pub async fn next(&mut self) -> Result<SourceBatch, OplogError> {
         if self.decoded.is_empty() {
             let reply = self.reply().await?;
             self.kept = reply.size();
@@ -211,12 +198,7 @@ impl OplogTailer {
         Ok(self.look_up().await)
     }
 
-    /// Some of the ops that were read and not yet given out. None: there are no such ops.
-    pub async fn buffered(&mut self) -> Option<Vec<Op>> {
-        if self.decoded.is_empty() { None } else { Some(self.look_up().await) }
-    }
-
-    /// How many ops were read and not given out.
+    /// Returns how many ops were read and not given out. The next of them come without asking the server.
     pub fn left(&self) -> usize {
         self.decoded.len()
     }
@@ -368,17 +350,23 @@ impl OplogTailer {
     }
 
     /// Takes some of the decoded ops, with their full documents: as many as the documents have room for.
-    async fn look_up(&mut self) -> Vec<Op> {
+    async fn look_up(&mut self) -> SourceBatch {
         loop {
             let count = self.decoded.len().min(self.at_once);
-            let Some(ops) = self.decoded.make_contiguous().get_mut(..count) else { return Vec::new() };
+            let Some(ops) = self.decoded.make_contiguous().get_mut(..count) else {
+                return SourceBatch::default();
+            };
             match timed(lookup::full_documents(&self.oplog.client, ops, &mut self.refused)).await {
                 Ok(Some(looked_up)) => {
                     self.at_once = (self.at_once * 2).min(lookup::MOST);
-                    if count > 0 {
-                        self.bytes += self.kept + looked_up;
-                    }
-                    return self.decoded.drain(..count).collect();
+                    let ops = self.decoded.drain(..count).collect();
+                    return SourceBatch {
+                        ops,
+                        position: self.position(),
+                        bytes: if count > 0 { self.kept + looked_up } else { 0 },
+                        is_at_end: self.decoded.is_empty() && self.empty > 0,
+                        ..SourceBatch::default()
+                    };
                 }
                 Ok(None) => self.at_once = (count / 2).max(1),
                 Err(error) if is_timeout(&error) && count > 1 => self.at_once = count / 2,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use gtm_oplog::{Op, Selection, Timestamp};
 use mongodb::Client;
 use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::error::SnapshotError;
@@ -18,6 +19,7 @@ use super::progress::SnapshotProgress;
 use super::reader::{CollectionEvent, CollectionReader, Job};
 use super::state::{Range, RangeEnd, RangePlace, SnapshotState};
 use super::stored::{Keeper, KeptProgress, SnapshotStanding};
+use crate::batch::{Ack, SourceBatch};
 
 /// Readers at the same time, where nothing is said: each keeps a connection, and a thread of the server, busy.
 const PARALLEL: usize = 4;
@@ -63,6 +65,7 @@ struct Given {
     documents: u64,
     /// `{_id}` of the last document.
     last: Option<Bytes>,
+    acked: oneshot::Receiver<()>,
 }
 
 impl Snapshot {
@@ -140,15 +143,15 @@ impl Snapshot {
         self.state.at.into()
     }
 
-    /// The next ops, within a range in the order of `_id`, and in none across ranges. None: all was read.
+    /// Returns the next ops, within a range in the order of `_id`, and in none across ranges. None: all was read.
     ///
-    /// To call it says that the ops given out before are done: they are not read again after a crash. It may be
-    /// cancelled, and loses nothing by that.
+    /// Waits until the batch before is acknowledged: its ops are not read again after a crash. If its ack is dropped, no
+    /// more progress is kept, so that a later snapshot reads its ops again. This can be cancelled: nothing is lost.
     ///
     /// # Errors
     /// The progress cannot be written, or a reader has a defect.
-    pub async fn next(&mut self) -> Result<Option<Vec<Op>>, SnapshotError> {
-        self.done();
+    pub async fn next(&mut self) -> Result<Option<SourceBatch>, SnapshotError> {
+        self.acked().await;
         loop {
             if let Some(keeper) = &mut self.keeper {
                 keeper.save_if_due(&self.state).await?;
@@ -166,12 +169,12 @@ impl Snapshot {
         }
     }
 
-    /// The ops given out are done, and no more are wanted now. What was done is in the store when this returns.
+    /// Waits until the last batch is acknowledged or its ack is dropped. What was done is in the store when this returns.
     ///
     /// # Errors
     /// The progress cannot be written.
-    pub async fn confirm(&mut self) -> Result<(), SnapshotError> {
-        self.done();
+    pub async fn settle(&mut self) -> Result<(), SnapshotError> {
+        self.acked().await;
         self.save().await
     }
 
@@ -180,18 +183,31 @@ impl Snapshot {
         SnapshotProgress { elapsed: self.started.elapsed(), ..self.progress }
     }
 
-    fn give(&mut self, place: RangePlace, ops: Vec<Op>) -> Vec<Op> {
+    fn give(&mut self, place: RangePlace, ops: Vec<Op>) -> SourceBatch {
         let documents = u64::try_from(ops.len()).unwrap_or(u64::MAX);
         self.progress.documents += documents;
         let bytes: usize = ops.iter().filter_map(|op| op.full_document.as_ref()).map(Bytes::len).sum();
         self.progress.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         let last = ops.last().and_then(|op| op.document_key.clone());
-        self.given = Some(Given { place, documents, last });
-        ops
+        let (ack, acked) = Ack::awaited();
+        self.given = Some(Given { place, documents, last, acked });
+        SourceBatch { ops, bytes, ack, ..SourceBatch::default() }
+    }
+
+    /// Waits until it is known whether what was given out is done, and takes note of it.
+    async fn acked(&mut self) {
+        let Some(given) = &mut self.given else { return };
+        let acked = (&mut given.acked).await;
+        if acked.is_ok() {
+            self.done();
+        } else {
+            // Progress past these ops would say that they are done.
+            (self.given, self.keeper) = (None, None);
+        }
     }
 
     fn done(&mut self) {
-        let Some(Given { place, documents, last }) = self.given.take() else { return };
+        let Some(Given { place, documents, last, .. }) = self.given.take() else { return };
         let Some(collection) = self.state.collections.get_mut(place.collection) else { return };
         let view = collection.view;
         let Some(range) = collection.ranges.get_mut(place.range) else { return };

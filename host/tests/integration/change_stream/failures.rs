@@ -36,7 +36,7 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
         assert!(!matches!(down, Ok(Err(_))), "it is waited for");
         server.restart().unwrap();
         if let Ok(Ok(next)) = down {
-            read.extend(next.into_iter().filter(|op| *op.namespace.database == *own.name));
+            read.extend(next.ops.into_iter().filter(|op| *op.namespace.database == *own.name));
         }
         let missing = usize::try_from(round * 5 + 5).unwrap() - read.len();
         read.extend(ops(&mut stream, &own, missing).await);

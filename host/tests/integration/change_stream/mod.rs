@@ -22,7 +22,7 @@ async fn ops(stream: &mut ChangeStream, own: &Database, count: usize) -> Vec<Op>
     let mut ops = Vec::new();
     let reading = async {
         while ops.len() < count {
-            let next = stream.next().await.unwrap();
+            let next = stream.next().await.unwrap().ops;
             ops.extend(next.into_iter().filter(|op| *op.namespace.database == *own.name));
         }
     };

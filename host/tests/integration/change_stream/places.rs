@@ -19,7 +19,7 @@ async fn another_stream_goes_on_from_the_position_of_the_first() {
     let scope = Scope::Database(own.name.clone());
     let mut stream = open(&own.client, scope.clone(), StreamStart::Now).await.unwrap();
     // The server says where the stream stands before anything has come.
-    assert!(stream.next().await.unwrap().is_empty());
+    assert!(stream.next().await.unwrap().ops.is_empty());
     let mut read = Vec::new();
     for round in 0..3 {
         let token = stream.position().unwrap();
@@ -44,12 +44,12 @@ async fn an_idle_stream_moves_on() {
     let own = Database::new(server.uri()).await;
     let scope = Scope::Collection(Namespace { db: own.name.clone(), coll: "others".to_owned() });
     let mut stream = open(&own.client, scope, StreamStart::Now).await.unwrap();
-    assert!(stream.next().await.unwrap().is_empty());
+    assert!(stream.next().await.unwrap().ops.is_empty());
     let before = stream.position();
     insert(&own, [1]).await;
     let moved = async {
         while stream.position() == before {
-            assert!(stream.next().await.unwrap().is_empty());
+            assert!(stream.next().await.unwrap().ops.is_empty());
         }
     };
     tokio::time::timeout(LIMIT, moved).await.unwrap();
@@ -67,7 +67,7 @@ async fn what_was_read_is_given_once_though_reads_are_dropped() {
         insert(&own, [id]).await;
         for _ in 0..3 {
             match tokio::time::timeout(Duration::from_micros(300), stream.next()).await {
-                Ok(next) => read.extend(next.unwrap()),
+                Ok(next) => read.extend(next.unwrap().ops),
                 Err(_) => dropped += 1,
             }
         }
@@ -83,7 +83,7 @@ async fn a_collection_that_does_not_exist_yet_is_waited_for() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
-    assert!(stream.next().await.unwrap().is_empty());
+    assert!(stream.next().await.unwrap().ops.is_empty());
     create(&own).await;
     insert(&own, [1]).await;
     let seen = ops(&mut stream, &own, 2).await;

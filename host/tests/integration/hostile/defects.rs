@@ -99,7 +99,7 @@ async fn a_panic_of_the_host_is_one_failed_call_of_filter_and_of_handle() {
     let (mut filter, mut handler) = (Filter::new(&errand), Handler::new(&errand));
     let (_directory, mut files) =
         inserts(&[doc! { "_id": 1, "do": "count", "in_filter": true }, doc! { "_id": 2, "do": "count" }]);
-    let ops = files.next().await.unwrap().unwrap();
+    let ops = files.next().await.unwrap().unwrap().ops;
     let [logs_in_filter, logs_in_handle]: [Op; 2] = ops.try_into().unwrap();
     let defect = |call| CallError::Defect { call, reason: PANIC.to_owned() };
     let silent = tracing::subscriber::set_default(NoLog);

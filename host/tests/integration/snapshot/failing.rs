@@ -12,7 +12,7 @@ use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
 
-use super::{AT, all, document, fill, fill_large, inserts, plan};
+use super::{AT, all, document, fill, fill_large, inserts, next, plan};
 use crate::support::Database;
 
 pub async fn fail_next(own: &Database, command: &str, code: i32) {
@@ -75,7 +75,7 @@ async fn a_collection_dropped_while_it_is_read_ends() {
     let options = SnapshotOptions { parallel: 1, kept: None };
     let selection = &mut inserts(&[&format!("{}.things", own.name)]);
     let mut snapshot = Snapshot::plan(&own.client, selection, AT, options).await.unwrap();
-    let first = snapshot.next().await.unwrap().unwrap();
+    let first = next(&mut snapshot).await.unwrap();
     own.collection("things").drop().await.unwrap();
     assert!(first.len() + all(&mut snapshot).await.len() < 80);
     let progress = snapshot.progress();
@@ -108,7 +108,7 @@ async fn no_more_is_read_ahead_than_there_is_room_for() {
     let options = SnapshotOptions { parallel: 1, kept: None };
     let selection = &mut inserts(&[&format!("{}.things", own.name)]);
     let mut snapshot = Snapshot::plan(&client, selection, AT, options).await.unwrap();
-    let first = snapshot.next().await.unwrap().unwrap();
+    let first = next(&mut snapshot).await.unwrap();
     // Until the readers ask for nothing more.
     let mut before = usize::MAX;
     while std::mem::replace(&mut before, asked.load(Ordering::SeqCst)) != asked.load(Ordering::SeqCst) {

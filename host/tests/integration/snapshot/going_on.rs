@@ -6,7 +6,7 @@ use gtm_store::{Store, StoreKind};
 use gtm_test_support::Server;
 
 use super::failing::fail_next;
-use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, plan, progress, progress_key};
+use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, next, plan, progress, progress_key};
 use crate::support::{Database, random};
 
 #[tokio::test]
@@ -25,12 +25,12 @@ async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
         let earlier = u64::try_from(confirmed.len()).unwrap();
         assert_eq!((snapshot.progress().documents, snapshot.progress().earlier), (earlier, earlier));
         for _ in 0..random(&mut state) % 6 {
-            confirmed.extend(snapshot.next().await.unwrap().unwrap_or_default());
+            confirmed.extend(next(&mut snapshot).await.unwrap_or_default());
         }
-        snapshot.confirm().await.unwrap();
+        snapshot.settle().await.unwrap();
         // A crash comes while these are in work.
         match snapshot.next().await.unwrap() {
-            Some(ops) => given_up.extend(ops),
+            Some(batch) => given_up.extend(batch.ops),
             None => break,
         }
     }
@@ -141,7 +141,10 @@ async fn a_cancelled_call_loses_nothing() {
         tokio::select! {
             biased;
             more = snapshot.next() => match more.unwrap() {
-                Some(more) => ops.extend(more),
+                Some(more) => {
+                    ops.extend(more.ops);
+                    more.ack.done();
+                }
                 None => break,
             },
             () = tokio::task::yield_now() => {}
@@ -149,4 +152,22 @@ async fn a_cancelled_call_loses_nothing() {
     }
     let counts = counted(&ops);
     assert_eq!((counts.len(), ops.len()), (40, 40));
+}
+
+#[tokio::test]
+async fn a_batch_whose_ack_is_dropped_is_read_again_with_all_after_it() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    fill_large(&own, "things", 40).await;
+    let (_directory, _store, kept) = progress(&own.client).await;
+    let pattern = format!("{}.things", own.name);
+    let mut snapshot = plan(&own.client, &pattern, Some(kept.clone())).await;
+    let done = next(&mut snapshot).await.unwrap();
+    let dropped = snapshot.next().await.unwrap().unwrap().ops;
+    let after = all(&mut snapshot).await;
+    assert_eq!(done.len() + dropped.len() + after.len(), 40, "it reads on");
+    let mut again = plan(&own.client, &pattern, Some(kept)).await;
+    let given = all(&mut again).await;
+    let counts = counted(&given);
+    assert!(dropped.iter().chain(&after).all(|op| counts.contains_key(op.document_key.as_deref().unwrap())));
 }

@@ -42,9 +42,16 @@ fn progress_key() -> CheckpointKey {
     CheckpointKey { pipeline: "p".to_owned(), plugin: "x".to_owned(), worker: None }
 }
 
+/// The next ops, which are done at once.
+async fn next(snapshot: &mut Snapshot) -> Option<Vec<Op>> {
+    let batch = snapshot.next().await.unwrap()?;
+    batch.ack.done();
+    Some(batch.ops)
+}
+
 async fn all(snapshot: &mut Snapshot) -> Vec<Op> {
     let mut ops = Vec::new();
-    while let Some(more) = snapshot.next().await.unwrap() {
+    while let Some(more) = next(snapshot).await {
         ops.extend(more);
     }
     ops
