@@ -23,6 +23,11 @@ const ORDERINGS: super::Kind = Choice(&[
 /// All settings.
 #[rustfmt::skip]
 pub const SETTINGS: &[Setting] = &[
+    new("store.kind", Text, "Where the host keeps checkpoints, dead letters and the progress of snapshots: mongodb (the database of the cluster \
+        that store.database names), file:DIR (a directory of one host alone), or none").value("STORE").named("store").default("mongodb"),
+    new("store.database", Text, "The host's own database of the cluster, for checkpoints, dead letters and leases. Plugins get no changes of it. \
+        All hosts of one cluster use the same").value("NAME").default("gtm"),
+
     new("name", Name, "The name of the pipeline: hosts with the same name share checkpoints and dead letters").default("gtm-host"),
     new("cache_dir", Path, "The directory for compiled plugins. No other user may write there").value("DIR")
         .otherwise("gtm-host in the user's cache directory"),
@@ -31,11 +36,6 @@ pub const SETTINGS: &[Setting] = &[
         in any case").default("true"),
     new("shutdown_grace", Time, "After a signal, how long the host still handles ops that it has read. A second signal, a second later or more, \
         stops it immediately").default("30s"),
-
-    new("store.kind", Text, "Where the host keeps checkpoints, dead letters and the progress of snapshots: mongodb (the database of the cluster \
-        that store.database names), file:DIR (a directory of one host alone), or none").value("STORE").named("store").default("mongodb"),
-    new("store.database", Text, "The host's own database of the cluster, for checkpoints, dead letters and leases. Plugins get no changes of it. \
-        All hosts of one cluster use the same").value("NAME").default("gtm"),
 
     new("source.uri", Secret, "The MongoDB to follow: a replica set or a sharded cluster").value("URI").named("uri").short('u')
         .variable("MONGODB_URI").instead_of(&["source.uri_file"]).default("mongodb://localhost:27017"),
