@@ -8,13 +8,12 @@ use gtm_runtime::{PluginHandle, Services};
 use gtm_text::sanitize::{indented, line};
 use serde_json::json;
 
-use super::arguments::{ConfigArguments, ConfigCommand, Format};
+use super::arguments::{ConfigCheckArguments, Format};
 use super::load::{Loader, reserve};
 use super::output::{print_json, print_text};
 use super::{starting, usage};
 
-pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let ConfigCommand::Check(check) = &arguments.command;
+pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut problems = starting::problems(settings);
     let plugins = plugins(settings, &mut problems);
     let status = usage::status_of_all(&problems);

@@ -8,6 +8,7 @@ mod compile;
 mod compile_component;
 mod componentize;
 mod config_check;
+mod config_show;
 mod control;
 mod dead_letters;
 mod directories;
@@ -83,7 +84,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         // These may be ended by a signal at any time.
         Command::New(arguments) => new::run(arguments),
         Command::Componentize(arguments) => componentize::run(arguments),
-        Command::Config(arguments) => config_check::run(arguments, &settings),
+        Command::Config(arguments) => config_show::run(arguments, &settings),
         Command::Check(arguments) => check::run(arguments, &settings),
         Command::Compile(arguments) => compile::run(arguments, &settings),
         Command::CompileComponent(arguments) => Ok(compile_component::run(arguments)),

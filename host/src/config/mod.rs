@@ -1,16 +1,20 @@
 //! The settings of the host: one type, filled from `gtm.toml`, the environment and the command line.
 //!
-//! The file is read here. What the environment and the command line say is laid over it by the
-//! program, which knows them.
+//! [`SETTINGS`] defines each. The program reads the environment and the command line by that definition, and [`Settings::layered`] lays
+//! their values over those of the file.
 
+mod definition;
 mod hint;
+mod layers;
 mod plugins;
+mod reference;
 mod store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use definition::{Kind, SETTINGS, Setting};
 use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
 use gtm_runtime::{Grant, Limits};
 use gtm_source::{HistoryLost, Restart, SourceKind, Start};
@@ -19,7 +23,9 @@ use gtm_store::own_files::read_secret;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
 pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
 use hint::with_hint;
+pub use layers::{GivenValue, Origin, Origins};
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
+pub use reference::{reference, schema};
 use serde::{Deserialize, Deserializer, de};
 pub use store::StoreSettings;
 
@@ -76,6 +82,9 @@ pub struct Settings {
     /// What was said for every plugin, on the command line: for those of the directory that have no settings.
     #[serde(skip)]
     pub every_plugin: PluginSettings,
+    /// Where the values that are not defaults come from.
+    #[serde(skip)]
+    pub origins: Origins,
 }
 
 /// What was said when the host was started at a terminal.
@@ -228,6 +237,12 @@ pub enum ConfigError {
         /// What was expected there. Not the line itself: it may hold a password.
         reason: String,
     },
+    /// Values that are valid alone are not valid together.
+    #[error("the settings are not valid together: {reason}")]
+    Combined {
+        /// Why they are not.
+        reason: String,
+    },
     /// A plugin has no file.
     #[error("the plugin {name} has no path: set path under [plugins.{name}], or plugin_dir")]
     NoPath {
@@ -344,35 +359,7 @@ impl Settings {
     /// # Errors
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path)?;
-        let mut settings: Self = toml::from_str(&text).map_err(|error| {
-            let span = error.span().unwrap_or_default();
-            ConfigError::Invalid {
-                path: path.to_owned(),
-                line: line(&text, span.start),
-                key: key(&text, span.start),
-                reason: with_hint(error.message(), text.get(span).unwrap_or_default()),
-            }
-        })?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        settings.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
-        let files = [
-            &mut settings.source.uri_file,
-            &mut settings.mail.url_file,
-            &mut settings.workers.file,
-            &mut settings.admin.token_file,
-            &mut settings.cache_dir,
-            &mut settings.plugin_dir,
-        ];
-        for path in files.into_iter().flatten() {
-            *path = directory.join(&*path);
-        }
-        settings.admin.swap_from.iter_mut().for_each(|path| *path = directory.join(&*path));
-        settings.admin.listen = settings.admin.listen.take().map(|listen| listen.resolved(directory));
-        if let StoreKind::File(path) = &mut settings.store.kind {
-            *path = directory.join(&*path);
-        }
-        Ok(settings)
+        Self::layered(Some(path), &[])
     }
 }
 
@@ -391,6 +378,17 @@ pub fn secret(value: Option<&str>, file: Option<&Path>) -> Result<Option<String>
             Ok(Some(read_secret(file).map_err(refused)?.trim_end().to_owned()))
         }
         (None, None) => Ok(None),
+    }
+}
+
+/// The error of a settings file that is not understood.
+fn invalid(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let span = error.span().unwrap_or_default();
+    ConfigError::Invalid {
+        path: path.to_owned(),
+        line: line(text, span.start),
+        key: key(text, span.start),
+        reason: with_hint(error.message(), text.get(span).unwrap_or_default()),
     }
 }
 

@@ -1,76 +1,13 @@
 //! How a running host is seen and steered.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use gtm_host::admin::AdminAddress;
-use gtm_host::config::{AdminSettings, Settings};
+use gtm_host::config::Settings;
 use gtm_source::{NoStart, Start};
-use gtm_text::units::parse_time;
 
 use super::common::{CommonArguments, Format};
-use super::{Typed, overlay};
-
-/// Where a host is seen and steered.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Admin API")]
-pub(in crate::cli) struct AdminArguments {
-    /// Where a running host is seen and steered over HTTP. Each host has a Unix socket, by which status, pause, resume, seek and
-    /// swap of the same user find it. HOST:PORT, like 127.0.0.1:9797, adds TCP, with a token; the path of a socket takes the place
-    /// of the usual one; none: no API at all
-    #[arg(long, env = "GTM_ADMIN", value_name = "HOST:PORT|PATH|none")]
-    admin: Option<AdminAddress>,
-
-    /// The token that is wanted by TCP, for GET /status and all that steers. By default the host makes one in a file, where commands of the same user find it
-    #[arg(long, env = "GTM_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    admin_token: Option<String>,
-
-    /// A file that holds the token
-    #[arg(long, env = "GTM_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-}
-
-impl AdminArguments {
-    /// A file that was typed goes before a value of the environment.
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        if typed("admin_token_file") && !typed("admin_token") {
-            self.admin_token = None;
-        }
-    }
-
-    pub(super) fn lay_over(&self, settings: &mut Settings) {
-        let AdminSettings { listen, token, token_file, .. } = &mut settings.admin;
-        // A file that is named here goes before a value in the settings file.
-        if self.admin_token_file.is_some() {
-            *token = None;
-        }
-        overlay(listen, &self.admin);
-        overlay(token, &self.admin_token);
-        overlay(token_file, &self.admin_token_file);
-    }
-}
-
-/// How a host says whether it is ready, and what it takes from whoever steers it.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Admin API")]
-pub(in crate::cli) struct ReadyArguments {
-    /// How long MongoDB may not answer before GET /ready returns 503, like 30s or 2m [default: 30s]
-    #[arg(long, env = "GTM_READY_GRACE", value_name = "TIME", value_parser = parse_time)]
-    ready_grace: Option<Duration>,
-
-    /// A directory from which gtm-host swap may take files, with those in it; beside that of the plugin's own file, and
-    /// --plugin-dir. May be given more than once; in the variable, a directory a line
-    #[arg(long, env = "GTM_SWAP_FROM", value_name = "DIR")]
-    swap_from: Vec<PathBuf>,
-}
-
-impl ReadyArguments {
-    pub(super) fn lay_over(&self, settings: &mut Settings) {
-        settings.admin.swap_from.extend(self.swap_from.iter().cloned());
-        overlay(&mut settings.admin.ready_grace, &self.ready_grace);
-    }
-}
+use super::setting::{AdminGroup, NameGroup, SettingArguments};
 
 /// What a running host does.
 #[derive(Debug, Args)]
@@ -129,18 +66,17 @@ pub(in crate::cli) struct AskedArguments {
     pub(in crate::cli) output: Format,
     #[command(flatten)]
     pub(super) common: CommonArguments,
-    /// The name of the pipeline of the host. By default the only one that this user runs here
-    #[arg(long, env = "GTM_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    name: Option<String>,
     #[command(flatten)]
-    pub(super) admin: AdminArguments,
+    name: SettingArguments<NameGroup>,
+    #[command(flatten)]
+    admin: SettingArguments<AdminGroup>,
 }
 
 impl AskedArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
-        overlay(&mut settings.name, &self.name);
-        self.admin.lay_over(&mut settings);
-        Ok(settings)
+        self.common.settings_with(|given| {
+            self.name.add_to(given);
+            self.admin.add_to(given);
+        })
     }
 }

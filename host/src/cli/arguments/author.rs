@@ -9,7 +9,7 @@ use super::common::{CommonArguments, Format};
 use super::help::CONFIG;
 use super::plugins::{PluginGrant, PluginValue};
 use super::run::RunArguments;
-use super::{Typed, overlay};
+use super::setting::{CacheGroup, SettingArguments};
 
 /// A plugin that is tried.
 #[derive(Debug, Args)]
@@ -57,9 +57,8 @@ pub(in crate::cli) struct TryArguments {
     /// What is printed: text for people, or JSON objects, one a line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
-    /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
-    #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    cache: SettingArguments<CacheGroup>,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -81,8 +80,7 @@ impl TryArguments {
     }
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
-        overlay(&mut settings.cache_dir, &self.cache_dir);
+        let mut settings = self.common.settings_with(|given| self.cache.add_to(given))?;
         let plugin = settings.plugins.entry(self.name(&settings)).or_insert_with(PluginSettings::default);
         for value in &self.values {
             plugin.config.insert(value.key.clone(), value.value.clone().into());
@@ -155,6 +153,12 @@ pub(in crate::cli) enum ConfigCommand {
     /// Look whether a host could start with it: all keys, the files and secrets that it names, and its plugins
     #[command(after_help = CONFIG)]
     Check(ConfigCheckArguments),
+    /// Show the settings that a host would have, as dotted keys of TOML. Secrets are hidden
+    Show(ConfigShowArguments),
+    /// Print the reference of all settings, in Markdown
+    Reference,
+    /// Print a JSON schema of the settings file, by which an editor checks it
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -169,18 +173,47 @@ pub(in crate::cli) struct ConfigCheckArguments {
     run: RunArguments,
 }
 
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ConfigShowArguments {
+    /// The settings file [default: that of --config]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Add where each value comes from: the default, a line of the settings file, a variable or an option
+    #[arg(long)]
+    pub(in crate::cli) origin: bool,
+    /// What is printed: text for people, or JSON objects, one a line, always with the origin
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(in crate::cli) output: Format,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+impl ConfigShowArguments {
+    /// Returns the grants of the command line as they are written, with the plugin that has each, or none for all.
+    pub(in crate::cli) fn written_grants(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        self.run.written_grants()
+    }
+}
+
 impl ConfigArguments {
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        let ConfigCommand::Check(check) = &mut self.command;
-        if let Some(file) = &check.file {
-            check.run.read_from(file);
+    /// Takes the file that is named.
+    pub(super) fn take_file(&mut self) {
+        let (file, run) = match &mut self.command {
+            ConfigCommand::Check(ConfigCheckArguments { file, run, .. })
+            | ConfigCommand::Show(ConfigShowArguments { file, run, .. }) => (file, run),
+            ConfigCommand::Reference | ConfigCommand::Schema => return,
+        };
+        if let Some(file) = file {
+            run.read_from(file);
         }
-        check.run.prefer_typed(typed);
     }
 
     /// Those of a host that is started with the same file, arguments and environment.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let ConfigCommand::Check(check) = &self.command;
-        check.run.settings()
+        match &self.command {
+            ConfigCommand::Check(check) => check.run.settings(),
+            ConfigCommand::Show(show) => show.run.settings_to_show(),
+            ConfigCommand::Reference | ConfigCommand::Schema => Ok(Settings::default()),
+        }
     }
 }

@@ -9,12 +9,12 @@ const FEW: usize = 9;
 /// Those of a command with more that most people need first.
 const SHOWN: [&str; 18] = [
     "config",
-    "uri",
+    "source.uri",
     "plugin",
     "plugins",
     "values",
     "grants",
-    "smtp",
+    "mail.url",
     "dry_run",
     "output",
     "namespaces",
@@ -29,17 +29,17 @@ const SHOWN: [&str; 18] = [
 ];
 
 /// The same of a command that is about a host that runs, or about what one has kept, or that prints.
-const SHOWN_OF_HOSTS: [&str; 6] = ["admin", "all", "name", "new", "start", "store"];
+const SHOWN_OF_HOSTS: [&str; 6] = ["admin.listen", "all", "name", "new", "source.start", "store.kind"];
 /// Where a command that looks at what was kept would begin is of no account.
-const HIDDEN_OF_STORES: &str = "start";
+const HIDDEN_OF_STORES: &str = "source.start";
 /// An argument of the commands that are hosts themselves, which have most options.
-const OF_DELIVERY: &str = "ordering";
+const OF_DELIVERY: &str = "delivery.ordering";
 
 /// The command, with a short help. `path`: what is typed to call it.
 pub(super) fn brief(command: Command, path: &str) -> Command {
     let hides = command.get_arguments().filter(|argument| !argument.is_hide_set()).count() > FEW;
     let has = |name: &str| command.get_arguments().any(|argument| argument.get_id() == name);
-    let (delivers, looks_at_store) = (has(OF_DELIVERY), has("store"));
+    let (delivers, looks_at_store) = (has(OF_DELIVERY), has("store.kind"));
     let command = command.mut_args(|argument| {
         let name = argument.get_id().as_str();
         let is_shown = !hides
@@ -194,12 +194,12 @@ mod tests {
             let argument = command.get_arguments().find(|argument| argument.get_id() == name).unwrap();
             argument.get_help_heading().map(str::to_owned)
         };
-        for name in ["config", "log", "dry_run", "no_watch"] {
+        for name in ["config", "log.filter", "dry_run", "watch"] {
             assert_eq!(heading(&command, name), None, "{name}");
         }
-        assert_eq!(heading(&command, "admin").as_deref(), Some("Admin API"));
+        assert_eq!(heading(&command, "admin.listen").as_deref(), Some("Admin API"));
         let letters = command.find_subcommand("dead-letters").unwrap();
-        for name in ["config", "log", "output"] {
+        for name in ["config", "log.filter", "output"] {
             let list = letters.find_subcommand("list").unwrap();
             assert_eq!(heading(list, name), None, "{name}");
         }

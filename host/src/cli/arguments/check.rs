@@ -6,8 +6,8 @@ use clap::Args;
 use gtm_host::config::Settings;
 
 use super::common::{CommonArguments, Format};
-use super::overlay;
 use super::plugins::{PluginGrant, PluginValue};
+use super::setting::{CacheGroup, SettingArguments};
 
 /// Which plugins are compiled.
 #[derive(Debug, Args)]
@@ -18,9 +18,8 @@ pub(in crate::cli) struct CompileArguments {
     /// What is printed: text for people, or JSON objects, one a line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
-    /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
-    #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    cache: SettingArguments<CacheGroup>,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -40,9 +39,7 @@ pub(in crate::cli) struct CheckArguments {
 
 impl CompileArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
-        overlay(&mut settings.cache_dir, &self.cache_dir);
-        Ok(settings)
+        self.common.settings_with(|given| self.cache.add_to(given))
     }
 }
 

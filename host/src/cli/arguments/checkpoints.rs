@@ -1,14 +1,11 @@
 //! Which checkpoints, and what is done with them.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use gtm_host::config::Settings;
 use gtm_source::Start;
-use gtm_store::lease::parse_ttl;
 
-use super::Typed;
 use super::dead_letters::WhereArguments;
+use super::setting::{LeaseGroup, SettingArguments};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckpointsArguments {
@@ -85,31 +82,20 @@ pub(in crate::cli) struct ChangeArguments {
     /// Do it though a host works on the pipeline. That host does not notice it, and overwrites it with its next checkpoint
     #[arg(long)]
     pub(in crate::cli) force: bool,
-    /// How long a host that works may show no sign of life, as its own --lease-ttl says [default: 10s]
-    #[arg(long, env = "GTM_LEASE_TTL", value_name = "TIME", value_parser = parse_ttl)]
-    lease_ttl: Option<Duration>,
+    // As that of the host.
+    #[command(flatten)]
+    lease: SettingArguments<LeaseGroup>,
     #[command(flatten)]
     pub(in crate::cli) place: WhereArguments,
 }
 
 impl CheckpointsArguments {
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        let place = match &mut self.command {
-            CheckpointsCommand::List(look) | CheckpointsCommand::Show(look) => &mut look.place,
-            CheckpointsCommand::Set(SetArguments { change, .. })
-            | CheckpointsCommand::Reset(ResetArguments { change }) => &mut change.place,
-        };
-        place.prefer_typed(typed);
-    }
-
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         match &self.command {
             CheckpointsCommand::List(look) | CheckpointsCommand::Show(look) => look.place.settings(),
             CheckpointsCommand::Set(SetArguments { change, .. })
             | CheckpointsCommand::Reset(ResetArguments { change }) => {
-                let mut settings = change.place.settings()?;
-                settings.lease.ttl = change.lease_ttl.unwrap_or(settings.lease.ttl);
-                Ok(settings)
+                change.place.settings_with(|given| change.lease.add_to(given))
             }
         }
     }

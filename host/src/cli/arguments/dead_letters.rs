@@ -4,15 +4,13 @@ use std::time::SystemTime;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use gtm_host::config::Settings;
+use gtm_host::config::{GivenValue, Settings};
 use gtm_oplog::OperationType;
 use gtm_store::{DeadLetterFilter, DeadLetterKind};
 
-use super::Typed;
 use super::common::{CommonArguments, Format};
 use super::plugins::PluginArguments;
-use super::server::ServerArguments;
-use super::store::StoreArguments;
+use super::setting::{ServerGroup, SettingArguments, StoreGroup};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DeadLettersArguments {
@@ -42,21 +40,23 @@ pub(in crate::cli) struct WhereArguments {
     #[command(flatten)]
     pub(super) common: CommonArguments,
     #[command(flatten)]
-    pub(super) server: ServerArguments,
+    server: SettingArguments<ServerGroup>,
     #[command(flatten)]
-    pub(super) store: StoreArguments,
+    store: SettingArguments<StoreGroup>,
 }
 
 impl WhereArguments {
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        self.server.prefer_typed(typed);
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        self.settings_with(|_| {})
     }
 
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
-        self.server.lay_over(&mut settings);
-        self.store.lay_over(&mut settings);
-        Ok(settings)
+    /// The same, with those that a command adds.
+    pub(super) fn settings_with(&self, add: impl FnOnce(&mut Vec<GivenValue>)) -> anyhow::Result<Settings> {
+        self.common.settings_with(|given| {
+            self.server.add_to(given);
+            self.store.add_to(given);
+            add(given);
+        })
     }
 }
 
@@ -218,18 +218,11 @@ impl FilterArguments {
 }
 
 impl DeadLettersArguments {
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        let place = match &mut self.command {
-            DeadLettersCommand::List(list) => &mut list.place,
-            DeadLettersCommand::Show(show) => &mut show.place,
-            DeadLettersCommand::Drop(drop) => &mut drop.place,
-            DeadLettersCommand::Retry(retry) => {
-                retry.sort(typed("plugins"));
-                retry.plugins.prefer_typed(typed);
-                &mut retry.place
-            }
-        };
-        place.prefer_typed(typed);
+    /// `typed`: whether an argument was typed, and is not of the environment.
+    pub(super) fn sort(&mut self, typed: &dyn Fn(&str) -> bool) {
+        if let DeadLettersCommand::Retry(retry) = &mut self.command {
+            retry.sort(typed("plugins"));
+        }
     }
 
     fn place(&self) -> &WhereArguments {
@@ -242,16 +235,15 @@ impl DeadLettersArguments {
     }
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.place().settings()?;
-        if let DeadLettersCommand::Retry(retry) = &self.command {
-            if retry.plugins.is_empty() && settings.plugins.is_empty() && settings.plugin_dir.is_none() {
-                bail!(
-                    "the file of the plugin is not known. help: pass --file [NAME=]FILE, or --config FILE with the settings of the \
-                     host"
-                );
-            }
-            retry.plugins.lay_over(&mut settings)?;
+        let DeadLettersCommand::Retry(retry) = &self.command else { return self.place().settings() };
+        let mut settings = retry.place.settings_with(|given| retry.plugins.add_to(given))?;
+        if retry.plugins.is_empty() && settings.plugins.is_empty() && settings.plugin_dir.is_none() {
+            bail!(
+                "the file of the plugin is not known. help: pass --file [NAME=]FILE, or --config FILE with the settings of the \
+                 host"
+            );
         }
+        retry.plugins.lay_over(&mut settings)?;
         Ok(settings)
     }
 }

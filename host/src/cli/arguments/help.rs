@@ -131,6 +131,7 @@ the store.
 Examples:
   gtm-host config check gtm.toml
   gtm-host config check --plugin print_ops.wasm --uri \"$MONGODB_URI\"
+  gtm-host config show gtm.toml --origin
 
 Exit status: 0 a host can start with it, 1 it cannot, or not with each plugin, 2 the command line, the environment or the settings file \
 was not understood: a value such as a URI, too.";

@@ -7,7 +7,6 @@ mod check;
 mod checkpoints;
 mod common;
 mod dead_letters;
-mod delivery;
 mod environment;
 mod files;
 mod help;
@@ -15,8 +14,7 @@ mod plugins;
 mod replay;
 mod restart;
 mod run;
-mod server;
-mod store;
+mod setting;
 mod tail;
 mod workers;
 
@@ -25,7 +23,8 @@ use std::path::PathBuf;
 
 pub(super) use admin::{SeekArguments, StatusArguments, SteerArguments, SwapArguments};
 pub(super) use author::{
-    ComponentizeArguments, ConfigArguments, ConfigCommand, Language, NewArguments, TryArguments,
+    ComponentizeArguments, ConfigArguments, ConfigCheckArguments, ConfigCommand, ConfigShowArguments,
+    Language, NewArguments, TryArguments,
 };
 pub(super) use check::{CheckArguments, CompileArguments};
 pub(super) use checkpoints::{
@@ -126,16 +125,6 @@ pub(super) struct CompileComponentArguments {
     pub(super) processor_seconds: u64,
 }
 
-/// Whether an argument was typed, and is not of the environment.
-type Typed<'a> = &'a dyn Fn(&str) -> bool;
-
-/// Lays what was said over a setting.
-fn overlay<T: Clone>(setting: &mut Option<T>, said: &Option<T>) {
-    if said.is_some() {
-        setting.clone_from(said);
-    }
-}
-
 impl Arguments {
     /// Reads the command line and the environment.
     ///
@@ -155,36 +144,13 @@ impl Arguments {
         let Self { command, run } = Self::from_arg_matches(&matches)?;
         let mut command = command.unwrap_or(Command::Run(run));
         let said: &ArgMatches = matches.subcommand().map_or(&matches, |(_, said)| said);
-        let typed = |name: &str| said.value_source(name) == Some(ValueSource::CommandLine);
         match &mut command {
-            Command::Run(arguments) => arguments.prefer_typed(&typed),
-            Command::Replay(arguments) => arguments.prefer_typed(&typed),
-            Command::Tail(arguments) => arguments.prefer_typed(&typed),
             Command::DeadLetters(arguments) => {
                 let said = said.subcommand().map_or(said, |(_, said)| said);
-                arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
+                arguments.sort(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
             }
-            Command::Checkpoints(arguments) => {
-                let said = said.subcommand().map_or(said, |(_, said)| said);
-                arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
-            }
-            Command::Config(arguments) => {
-                let said = said.subcommand().map_or(said, |(_, said)| said);
-                arguments.prefer_typed(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
-            }
-            Command::Check(_)
-            | Command::Compile(_)
-            | Command::CompileComponent(_)
-            | Command::Try(_)
-            | Command::New(_)
-            | Command::Componentize(_) => {}
-            Command::Status(StatusArguments { asked, .. })
-            | Command::Swap(SwapArguments { asked, .. })
-            | Command::Pause(SteerArguments { asked, .. })
-            | Command::Resume(SteerArguments { asked, .. })
-            | Command::Seek(SeekArguments { steer: SteerArguments { asked, .. }, .. }) => {
-                asked.admin.prefer_typed(&typed);
-            }
+            Command::Config(arguments) => arguments.take_file(),
+            _ => {}
         }
         Ok(command)
     }

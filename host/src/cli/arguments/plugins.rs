@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytesize::ByteSize;
 use clap::Args;
-use gtm_host::config::{PluginSettings, Settings, file_name, parse_size, parse_time_above_zero};
+use gtm_host::config::{GivenValue, PluginSettings, Settings, file_name};
 use gtm_runtime::{ComponentDigest, Grant};
 
-use super::{Typed, overlay};
+use super::setting::{PluginGroup, SettingArguments};
 
 /// Which plugins run, and what each may take.
 #[derive(Debug, Args)]
@@ -31,10 +29,6 @@ pub(in crate::cli) struct PluginArguments {
     )]
     values: Vec<PluginValue>,
 
-    /// A directory whose .wasm files are plugins, each under the name of its file, as they come, change and go
-    #[arg(long, env = "GTM_PLUGIN_DIR", value_name = "DIR")]
-    plugin_dir: Option<PathBuf>,
-
     /// What a plugin may do beside computing: mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
     /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
     /// 'http=GET,POST SERVER/PATH' grants these methods or this path only, in which * stands for any characters.
@@ -42,52 +36,14 @@ pub(in crate::cli) struct PluginArguments {
     #[arg(short, long = "grant", env = "GTM_GRANT", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
 
-    /// The mail server that plugins send through, if they are granted it. smtp://, smtps://, or
-    /// smtp://…?tls=required for STARTTLS
-    #[arg(long, env = "GTM_SMTP", hide_env_values = true, value_name = "URL")]
-    smtp: Option<String>,
-
-    /// A file that holds the URL of the mail server, with its password
-    #[arg(long, env = "GTM_SMTP_FILE", value_name = "FILE")]
-    smtp_file: Option<PathBuf>,
-
-    /// The sender of messages that name none [default: gtm-host@localhost]
-    #[arg(long, env = "GTM_MAIL_FROM", value_name = "ADDRESS")]
-    mail_from: Option<String>,
-
-    /// Memory that each instance of a plugin may take [default: 256 MiB]
-    #[arg(long, env = "GTM_MEMORY", value_name = "SIZE", value_parser = parse_size)]
-    memory: Option<ByteSize>,
-
-    /// Time for one call of a plugin's filter [default: 1s]
-    #[arg(long, env = "GTM_FILTER_TIMEOUT", value_name = "TIME", value_parser = parse_time_above_zero)]
-    filter_timeout: Option<Duration>,
-
-    /// Time for one call of a plugin's handle, with all that it waits for [default: 30s]
-    #[arg(long, env = "GTM_HANDLE_TIMEOUT", value_name = "TIME", value_parser = parse_time_above_zero)]
-    handle_timeout: Option<Duration>,
-
-    /// Time for one answer of the cluster, the store, the mail server or an HTTP server to a plugin [default: 20s]
-    #[arg(long, env = "GTM_CALL_TIMEOUT", value_name = "TIME", value_parser = parse_time_above_zero)]
-    call_timeout: Option<Duration>,
-
-    /// Lines that a plugin may log in a second; more are counted and left out [default: 10000]
-    #[arg(long, env = "GTM_LOG_LINES", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
-    log_lines: Option<u32>,
-
-    /// Bytes that a plugin may log in a second, on average over ten; more are counted and left out [default: 8 MiB]
-    #[arg(long, env = "GTM_LOG_BYTES", value_name = "SIZE", value_parser = parse_size)]
-    log_bytes: Option<ByteSize>,
-
-    /// Where compiled plugins are kept [default: gtm-host in the user's cache directory]
-    #[arg(long, env = "GTM_CACHE_DIR", value_name = "DIR")]
-    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArguments<PluginGroup>,
 }
 
 impl PluginArguments {
     /// Whether no plugin is named, nor a directory of them.
     pub(super) fn is_empty(&self) -> bool {
-        self.plugins.is_empty() && self.plugin_dir.is_none()
+        self.plugins.is_empty() && !self.settings.has("plugin_dir")
     }
 
     /// Names no plugin.
@@ -110,32 +66,19 @@ impl PluginArguments {
         }
     }
 
-    /// A file that was typed goes before a value of the environment.
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        if typed("smtp_file") && !typed("smtp") {
-            self.smtp = None;
-        }
+    /// Returns the grants as they are written, with the plugin that has each, or none for all.
+    pub(super) fn written_grants(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        self.grants.iter().map(|grant| (grant.plugin.as_deref(), grant.written.as_str()))
     }
 
+    /// Adds the settings that are not of one plugin.
+    pub(super) fn add_to(&self, given: &mut Vec<GivenValue>) {
+        self.settings.add_to(given);
+    }
+
+    /// Adds the plugins, with what is said of each, to the settings.
     pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
-        overlay(&mut settings.plugin_dir, &self.plugin_dir);
-        self.set_plugins(settings)?;
-        let Settings { mail, limits, .. } = settings;
-        // A file that is named here goes before a value in the settings file.
-        if self.smtp_file.is_some() {
-            mail.url = None;
-        }
-        overlay(&mut mail.url, &self.smtp);
-        overlay(&mut mail.url_file, &self.smtp_file);
-        overlay(&mut mail.from, &self.mail_from);
-        overlay(&mut limits.memory, &self.memory);
-        overlay(&mut limits.filter_timeout, &self.filter_timeout);
-        overlay(&mut limits.handle_timeout, &self.handle_timeout);
-        overlay(&mut limits.call_timeout, &self.call_timeout);
-        overlay(&mut limits.log_lines, &self.log_lines);
-        overlay(&mut limits.log_bytes, &self.log_bytes);
-        overlay(&mut settings.cache_dir, &self.cache_dir);
-        Ok(())
+        self.set_plugins(settings)
     }
 }
 
@@ -203,6 +146,7 @@ fn named(what: &str) -> (Option<String>, &str) {
 pub(super) struct PluginGrant {
     plugin: Option<String>,
     pub(super) grant: Grant,
+    written: String,
 }
 
 impl FromStr for PluginGrant {
@@ -214,7 +158,8 @@ impl FromStr for PluginGrant {
             None => (argument, None),
         };
         let (plugin, name) = named(name);
-        Ok(Self { plugin, grant: Grant::parse(name, value)? })
+        let written = value.map_or_else(|| name.to_owned(), |value| format!("{name}={value}"));
+        Ok(Self { plugin, grant: Grant::parse(name, value)?, written })
     }
 }
 
@@ -232,7 +177,7 @@ impl PluginValue {
 impl PluginGrant {
     /// To be called when the plugins are known.
     pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
-        let Self { plugin, grant } = self;
+        let Self { plugin, grant, .. } = self;
         let what = || format!("--grant {}:…", plugin.as_deref().unwrap_or_default());
         change(settings, plugin.as_deref(), what, |plugin| plugin.grants.add(grant.clone()))
     }
@@ -248,7 +193,9 @@ impl PluginArguments {
             }
             let plugin = plugins.entry(name.clone()).or_default();
             plugin.path = Some(path.clone());
-            overlay(&mut plugin.sha256, sha256);
+            if let Some(sha256) = sha256 {
+                plugin.sha256 = Some(sha256.clone());
+            }
             said.push(name);
         }
         if plugins.is_empty() && settings.plugin_dir.is_none() {

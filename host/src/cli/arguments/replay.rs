@@ -6,11 +6,10 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use gtm_host::config::Settings;
 
-use super::Typed;
 use super::common::{CommonArguments, Format};
-use super::delivery::DeliveryArguments;
 use super::files::FileArguments;
 use super::plugins::PluginArguments;
+use super::setting::{DeliveryGroup, SettingArguments};
 
 /// Plugins that run over files.
 #[derive(Debug, Args)]
@@ -32,19 +31,17 @@ pub(in crate::cli) struct ReplayArguments {
     #[command(flatten)]
     plugins: PluginArguments,
     #[command(flatten)]
-    delivery: DeliveryArguments,
+    delivery: SettingArguments<DeliveryGroup>,
 }
 
 impl ReplayArguments {
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        self.plugins.prefer_typed(typed);
-    }
-
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
+        let mut settings = self.common.settings_with(|given| {
+            self.plugins.add_to(given);
+            self.delivery.add_to(given);
+        })?;
         settings.dry_run = self.dry_run;
         self.plugins.lay_over(&mut settings)?;
-        self.delivery.lay_over(&mut settings);
         Ok(settings)
     }
 }

@@ -4,17 +4,15 @@ use std::path::Path;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use gtm_host::config::Settings;
+use gtm_host::config::{GivenValue, Origin, Setting, Settings};
 
-use super::Typed;
-use super::admin::{AdminArguments, ReadyArguments};
 use super::common::CommonArguments;
-use super::delivery::DeliveryArguments;
 use super::plugins::PluginArguments;
 use super::restart::RestartArguments;
-use super::server::ServerArguments;
-use super::store::StoreArguments;
-use super::workers::WorkerArguments;
+use super::setting::{
+    AdminGroup, DeliveryGroup, ReadyGroup, ServerGroup, SettingArguments, StoreGroup, WatchGroup, WorkerGroup,
+};
+use super::workers;
 
 /// A host that brings changes to plugins until it is stopped.
 #[derive(Debug, Args)]
@@ -30,21 +28,23 @@ pub(in crate::cli) struct RunArguments {
     #[command(flatten)]
     common: CommonArguments,
     #[command(flatten)]
-    server: ServerArguments,
+    watch: SettingArguments<WatchGroup>,
+    #[command(flatten)]
+    server: SettingArguments<ServerGroup>,
     #[command(flatten)]
     restart: RestartArguments,
     #[command(flatten)]
-    store: StoreArguments,
+    store: SettingArguments<StoreGroup>,
     #[command(flatten)]
     plugins: PluginArguments,
     #[command(flatten)]
-    delivery: DeliveryArguments,
+    delivery: SettingArguments<DeliveryGroup>,
     #[command(flatten)]
-    workers: WorkerArguments,
+    workers: SettingArguments<WorkerGroup>,
     #[command(flatten)]
-    admin: AdminArguments,
+    admin: SettingArguments<AdminGroup>,
     #[command(flatten)]
-    ready: ReadyArguments,
+    ready: SettingArguments<ReadyGroup>,
 }
 
 impl RunArguments {
@@ -53,27 +53,43 @@ impl RunArguments {
         self.common.config = Some(file.to_owned());
     }
 
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        self.server.prefer_typed(typed);
-        self.admin.prefer_typed(typed);
-        self.plugins.prefer_typed(typed);
-        self.workers.prefer_typed(typed);
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.settings_of_host()?;
+        self.plugins.lay_over(&mut settings)?;
+        workers::check(&settings)?;
+        self.restart.lay_over(&mut settings)?;
+        Ok(settings)
     }
 
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
-        self.server.lay_over(&mut settings);
-        self.store.lay_over(&mut settings);
-        self.admin.lay_over(&mut settings);
-        self.ready.lay_over(&mut settings);
+    /// The same, also if there is no plugin yet.
+    pub(super) fn settings_to_show(&self) -> anyhow::Result<Settings> {
+        let settings = self.settings_of_host()?;
+        let is_empty =
+            self.plugins.is_empty() && settings.plugins.is_empty() && settings.plugin_dir.is_none();
+        if is_empty { Ok(settings) } else { self.settings() }
+    }
+
+    /// Returns the grants of the command line as they are written, with the plugin that has each, or none for all.
+    pub(super) fn written_grants(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        self.plugins.written_grants()
+    }
+
+    fn settings_of_host(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.common.settings_with(|given| {
+            self.watch.add_to(given);
+            if let Some(setting) = Setting::find("watch").filter(|_| self.no_watch) {
+                let origin = Origin::Option("no-watch".to_owned());
+                given.push(GivenValue { setting, value: false.into(), origin });
+            }
+            self.server.add_to(given);
+            self.store.add_to(given);
+            self.plugins.add_to(given);
+            self.delivery.add_to(given);
+            self.workers.add_to(given);
+            self.admin.add_to(given);
+            self.ready.add_to(given);
+        })?;
         settings.dry_run = self.dry_run;
-        if self.no_watch {
-            settings.watch = Some(false);
-        }
-        self.plugins.lay_over(&mut settings)?;
-        self.delivery.lay_over(&mut settings);
-        self.workers.lay_over(&mut settings)?;
-        self.restart.lay_over(&mut settings)?;
         Ok(settings)
     }
 }

@@ -6,10 +6,9 @@ use clap::Args;
 use gtm_host::config::Settings;
 use gtm_oplog::OperationType;
 
-use super::Typed;
 use super::common::{CommonArguments, Format};
 use super::files::FileArguments;
-use super::server::ServerArguments;
+use super::setting::{ServerGroup, SettingArguments};
 
 /// What is printed, of a server or of files.
 #[derive(Debug, Args)]
@@ -36,17 +35,11 @@ pub(in crate::cli) struct TailArguments {
     #[command(flatten)]
     pub(in crate::cli) files: FileArguments,
     #[command(flatten)]
-    server: ServerArguments,
+    server: SettingArguments<ServerGroup>,
 }
 
 impl TailArguments {
-    pub(super) fn prefer_typed(&mut self, typed: Typed<'_>) {
-        self.server.prefer_typed(typed);
-    }
-
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = self.common.settings()?;
-        self.server.lay_over(&mut settings);
-        Ok(settings)
+        self.common.settings_with(|given| self.server.add_to(given))
     }
 }

@@ -1,6 +1,6 @@
 //! What makes the plugins of a running host others: files that change, and SIGHUP.
 
-use gtm_host::config::Settings;
+use gtm_host::config::{SETTINGS, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ActiveHost;
@@ -49,22 +49,25 @@ impl<'a> HostEvents<'a> {
     }
 }
 
+/// The table of a key, as it is written, or a key of none.
+fn section(key: &str) -> String {
+    match key.split_once('.') {
+        // It may be a word.
+        Some(("store", _)) => "store".to_owned(),
+        Some((table, _)) => format!("[{table}]"),
+        None => key.to_owned(),
+    }
+}
+
 /// Says which of the settings that are others now are taken up with the next start only.
 pub(super) fn say_unchanged(before: &Settings, now: &Settings) {
-    let differs = [
-        ("name", before.name != now.name),
-        ("store", before.store != now.store),
-        ("cache_dir", before.cache_dir != now.cache_dir),
-        ("watch", before.watch != now.watch),
-        ("shutdown_grace", before.shutdown_grace != now.shutdown_grace),
-        ("[source]", before.source != now.source),
-        ("[mail]", before.mail != now.mail),
-        ("[workers]", before.workers != now.workers),
-        ("[lease]", before.lease != now.lease),
-        ("[admin]", before.admin != now.admin),
-        ("[log]", before.log != now.log),
-    ];
-    let differs: Vec<_> = differs.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+    // By what is written: a start such as -10m is another time whenever it is read.
+    let value = |settings: &Settings, key| settings.origins.get(key).map(|(value, _)| value.clone());
+    let changed = SETTINGS
+        .iter()
+        .filter(|setting| !setting.is_taken_up() && value(before, setting.key) != value(now, setting.key));
+    let mut differs: Vec<_> = changed.map(|setting| section(setting.key)).collect();
+    differs.dedup();
     if !differs.is_empty() {
         tracing::warn!("changed, and taken up with the next start only: {}", differs.join(", "));
     }

@@ -1,0 +1,226 @@
+//! `gtm-host config`: the settings that a host would have, and the definitions of all settings.
+
+use std::process::ExitCode;
+
+use gtm_host::config::{SETTINGS, Setting, Settings, reference, schema};
+use gtm_runtime::secret::without_passwords;
+use gtm_text::sanitize::line;
+use serde_json::json;
+use toml::Value;
+
+use super::arguments::{ConfigArguments, ConfigCommand, ConfigShowArguments, Format};
+use super::config_check;
+use super::output::{print, print_json, print_text};
+
+/// Stands in place of a secret.
+const HIDDEN: &str = "(hidden)";
+/// The origin of a value that nobody set.
+const DEFAULT: &str = "default";
+
+/// Runs the commands about settings.
+pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        ConfigCommand::Check(check) => return config_check::run(check, settings),
+        ConfigCommand::Show(arguments) => show(arguments, settings)?,
+        ConfigCommand::Reference => drop(print(reference().trim_end().as_bytes())?),
+        ConfigCommand::Schema => drop(print(serde_json::to_string_pretty(&schema())?.as_bytes())?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A setting with its value.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    key: String,
+    value: Option<Value>,
+    origin: String,
+}
+
+fn show(arguments: &ConfigShowArguments, settings: &Settings) -> anyhow::Result<()> {
+    let mut shown = of_host(settings);
+    shown.extend(of_plugins(settings));
+    for (plugin, grant) in arguments.written_grants() {
+        let key = format!("plugins.{}.grants", plugin.unwrap_or("*"));
+        shown.push(Shown { key, value: Some(text(grant)), origin: "--grant".to_owned() });
+    }
+    for Shown { key, value, origin } in shown {
+        let is_read = match arguments.output {
+            Format::Json => print_json(&json!({ "key": key, "value": value, "origin": origin }))?,
+            Format::Text => {
+                let key = line(&key);
+                let setting = match value {
+                    Some(value) => format!("{key} = {value}"),
+                    None => format!("# {key} is not set"),
+                };
+                let origin = match arguments.origin {
+                    true => format!("  # {}", line(&origin)),
+                    false => String::new(),
+                };
+                print_text(&format!("{setting}{origin}"))?
+            }
+        };
+        if !is_read {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn of_host(settings: &Settings) -> Vec<Shown> {
+    let own = SETTINGS.iter().filter(|setting| !setting.is_of_plugin());
+    let shown = own.map(|setting| {
+        let (value, origin) = match settings.origins.get(setting.key) {
+            Some((value, origin)) => (Some(of_setting(setting, value)), origin.to_string()),
+            None => (default(setting, settings), DEFAULT.to_owned()),
+        };
+        Shown { key: setting.key.to_owned(), value, origin }
+    });
+    shown.collect()
+}
+
+/// The default of a setting. It does not hold if the setting is given in another way.
+fn default(setting: &Setting, settings: &Settings) -> Option<Value> {
+    let is_replaced = setting.instead_of.iter().any(|key| settings.origins.get(key).is_some());
+    setting.default.filter(|_| !is_replaced).and_then(|default| setting.parse(default).ok())
+}
+
+fn of_setting(setting: &Setting, value: &Value) -> Value {
+    match value {
+        Value::String(secret) if setting.is_secret() && !secret.contains("://") => text(HIDDEN),
+        value => without_secrets(value),
+    }
+}
+
+/// What the settings file has of plugins, and what the command line has of them.
+fn of_plugins(settings: &Settings) -> Vec<Shown> {
+    let mut shown = Vec::new();
+    for (key, value, origin) in settings.origins.of_plugins() {
+        let is_config = key.splitn(3, '.').nth(2).is_some_and(|key| key.starts_with("config."));
+        // A header that is written as a table of its own.
+        let value =
+            if is_config || key.contains(".headers.") { text(HIDDEN) } else { without_secrets(value) };
+        shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
+    }
+    for (name, plugin) in &settings.plugins {
+        let own = [
+            ("path", plugin.path.as_ref().map(|path| path.display().to_string()), "--plugin"),
+            ("sha256", plugin.sha256.as_ref().map(ToString::to_string), "--plugin"),
+            (
+                "restart_from",
+                plugin.restart_from.as_ref().map(|start| start.words().to_owned()),
+                "--restart-from",
+            ),
+        ];
+        let own = own.into_iter().filter_map(|(key, value, option)| Some((key.to_owned(), value?, option)));
+        let config = plugin.config.keys().map(|key| (format!("config.{key}"), HIDDEN.to_owned(), "--set"));
+        for (key, value, option) in own.chain(config) {
+            let key = format!("plugins.{name}.{key}");
+            let new = Shown { key, value: Some(text(&value)), origin: option.to_owned() };
+            let found = shown.iter_mut().find(|shown| shown.key == new.key);
+            match found {
+                // A path of the file is relative to it.
+                Some(found) if !is_same(found.value.as_ref(), &value) => *found = new,
+                Some(_) => {}
+                None => shown.push(new),
+            }
+        }
+    }
+    shown
+}
+
+fn is_same(written: Option<&Value>, value: &str) -> bool {
+    written
+        .and_then(Value::as_str)
+        .is_some_and(|written| std::path::Path::new(value).ends_with(written.trim_start_matches("./")))
+}
+
+/// The value, without passwords of URLs and without the headers that the host adds to requests.
+fn without_secrets(value: &Value) -> Value {
+    match value {
+        Value::String(words) => text(words),
+        Value::Array(items) => Value::Array(items.iter().map(without_secrets).collect()),
+        Value::Table(table) => Value::Table(
+            table
+                .iter()
+                .map(|(key, value)| {
+                    let value = if key == "headers" { text(HIDDEN) } else { without_secrets(value) };
+                    (key.clone(), value)
+                })
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+fn text(words: &str) -> Value {
+    Value::String(without_passwords(words).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use gtm_host::config::{GivenValue, Origin};
+
+    use super::*;
+
+    const FILE: &str = "name = \"shop\"\n[source]\nuri = \"mongodb://ada:s3cret@h\"\n[admin]\ntoken = \"s3cret\"\n\
+        [limits]\nmemory = \"1 MiB\"\n[plugins.x]\npath = \"x.wasm\"\nconfig.key = \"s3cret\"\n\
+        grants.http = [{ url = \"https://h\", headers = { authorization = \"s3cret\" } }]\n";
+
+    fn settings(given: &[(&str, &str, Origin)]) -> (tempfile::TempDir, Settings) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gtm.toml");
+        std::fs::write(&file, FILE).unwrap();
+        let given: Vec<_> = given
+            .iter()
+            .map(|(key, text, origin)| {
+                let setting = Setting::find(key).unwrap();
+                GivenValue { setting, value: setting.parse(text).unwrap(), origin: origin.clone() }
+            })
+            .collect();
+        let settings = Settings::layered(Some(&file), &given).unwrap();
+        (directory, settings)
+    }
+
+    fn origin(settings: &Settings, key: &str) -> String {
+        let found = of_host(settings).into_iter().chain(of_plugins(settings)).find(|shown| shown.key == key);
+        found.unwrap().origin
+    }
+
+    #[test]
+    fn the_origin_of_each_value_is_known() {
+        let (variable, option) = (Origin::Variable("GTM_X".into()), Origin::Option("x".into()));
+        let given = [
+            ("delivery.lanes", "2", variable.clone()),
+            ("retry.max_attempts", "3", option.clone()),
+            ("retry.max_attempts", "4", variable),
+            ("limits.memory", "2 MiB", option),
+        ];
+        let (_directory, settings) = settings(&given);
+        assert!(origin(&settings, "name").ends_with("gtm.toml, line 1"), "{}", origin(&settings, "name"));
+        assert!(origin(&settings, "source.uri").ends_with("gtm.toml, line 3"));
+        assert!(origin(&settings, "plugins.x.path").ends_with("gtm.toml, line 9"));
+        assert_eq!(origin(&settings, "delivery.lanes"), "the variable GTM_X");
+        assert_eq!(origin(&settings, "limits.memory"), "--x");
+        assert_eq!(origin(&settings, "retry.max_delay"), DEFAULT);
+        assert_eq!((settings.retry.max_attempts, settings.delivery.lanes), (3, 2));
+        assert_eq!(settings.limits().memory, 2 << 20);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let (_directory, settings) = settings(&[]);
+        let shown = format!("{:?}{:?}", of_host(&settings), of_plugins(&settings));
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("plugins.x.config.key"), "{shown}");
+    }
+
+    #[test]
+    fn a_file_for_a_secret_replaces_a_secret_of_a_lower_layer_only() {
+        let option = Origin::Option("uri-file".into());
+        let (_directory, typed) = settings(&[("source.uri_file", "uri", option.clone())]);
+        assert_eq!((typed.source.uri, typed.source.uri_file), (None, Some("uri".into())));
+        let (_directory, both) =
+            settings(&[("source.uri_file", "uri", option.clone()), ("source.uri", "mongodb://h", option)]);
+        assert!(both.source.uri.is_some() && both.source.uri_file.is_some());
+    }
+}

@@ -1,0 +1,243 @@
+//! The layers that settings come from: the settings file, the environment over it, and the command line over both. Of each value it is
+//! known which layer it is of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::definition::Setting;
+use super::{ConfigError, SETTINGS, Settings, StoreKind};
+
+/// The origin of a value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The settings file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The variable of the environment with this name.
+    Variable(String),
+    /// The option of the command line with this name.
+    Option(String),
+}
+
+impl Origin {
+    fn layer(&self) -> u8 {
+        match self {
+            Self::File { .. } => 0,
+            Self::Variable(_) => 1,
+            Self::Option(_) => 2,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::Option(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// A value that the environment or the command line has for a setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GivenValue {
+    /// The setting.
+    pub setting: &'static Setting,
+    /// Its value, which it can have.
+    pub value: Value,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// The values of all settings that have one, as they were written, with their origins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origins(BTreeMap<String, (Value, Origin)>);
+
+impl Origins {
+    /// Returns the value of the setting with this key, and its origin, if any layer has one.
+    pub fn get(&self, key: &str) -> Option<(&Value, &Origin)> {
+        self.0.get(key).map(|(value, origin)| (value, origin))
+    }
+
+    /// Returns the values of plugins that the settings file has, by their keys.
+    pub fn of_plugins(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
+        let all = self.0.iter().filter(|(key, _)| key.starts_with("plugins."));
+        all.map(|(key, (value, origin))| (key.as_str(), value, origin))
+    }
+
+    fn is_of_file(&self, key: &str) -> bool {
+        matches!(self.get(key), Some((_, Origin::File { .. })))
+    }
+
+    /// Lays a value over those of lower layers. Lists add up.
+    fn lay(&mut self, setting: &'static Setting, mut value: Value, origin: Origin) {
+        for key in setting.instead_of {
+            if self.0.get(*key).is_some_and(|(_, other)| other.layer() < origin.layer()) {
+                self.0.remove(*key);
+            }
+        }
+        if let (Value::Array(more), Some((Value::Array(list), _))) = (&value, self.0.get(setting.key)) {
+            value = Value::Array(list.iter().chain(more).cloned().collect());
+        }
+        self.0.insert(setting.key.to_owned(), (value, origin));
+    }
+}
+
+impl Settings {
+    /// Reads the settings file, if there is one, and lays the other values over it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not valid.
+    pub fn layered(file: Option<&Path>, given: &[GivenValue]) -> Result<Self, ConfigError> {
+        let mut origins = Origins::default();
+        let mut tree = Table::new();
+        let mut listed = 0;
+        if let Some(path) = file {
+            let text = super::read(path)?;
+            tree = parsed(path, &text)?;
+            lay_file(&mut origins, &tree, path, &text);
+            listed =
+                origins.get("admin.swap_from").map_or(0, |(list, _)| list.as_array().map_or(0, Vec::len));
+        }
+        let mut given: Vec<_> = given.iter().collect();
+        given.sort_by_key(|given| given.origin.layer());
+        for GivenValue { setting, value, origin } in given {
+            origins.lay(setting, value.clone(), origin.clone());
+        }
+        for setting in SETTINGS.iter().filter(|setting| !setting.is_of_plugin()) {
+            match origins.get(setting.key) {
+                Some((value, _)) => insert(&mut tree, setting.key, value.clone()),
+                None => remove(&mut tree, setting.key),
+            }
+        }
+        let mut settings = Self::deserialize(tree).map_err(|error| ConfigError::Combined {
+            // Each was found valid alone. The text may hold a password.
+            reason: error.message().to_owned(),
+        })?;
+        let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        settings.resolve(directory, &origins, listed);
+        settings.origins = origins;
+        Ok(settings)
+    }
+
+    /// Makes paths of the settings file relative to its directory. `listed`: so many of `swap_from` are of the file.
+    fn resolve(&mut self, directory: &Path, origins: &Origins, listed: usize) {
+        self.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
+        let files = [
+            ("source.uri_file", &mut self.source.uri_file),
+            ("mail.url_file", &mut self.mail.url_file),
+            ("workers.file", &mut self.workers.file),
+            ("admin.token_file", &mut self.admin.token_file),
+            ("cache_dir", &mut self.cache_dir),
+            ("plugin_dir", &mut self.plugin_dir),
+        ];
+        for (key, path) in files {
+            if let Some(path) = path.as_mut().filter(|_| origins.is_of_file(key)) {
+                *path = directory.join(&*path);
+            }
+        }
+        self.admin.swap_from.iter_mut().take(listed).for_each(|path| *path = directory.join(&*path));
+        if origins.is_of_file("admin.listen") {
+            self.admin.listen = self.admin.listen.take().map(|listen| listen.resolved(directory));
+        }
+        if let StoreKind::File(path) = &mut self.store.kind
+            && origins.is_of_file("store.kind")
+        {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+/// The keys of a file, whose settings are valid.
+fn parsed(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    let invalid = |error: &toml::de::Error| super::invalid(path, text, error);
+    drop(toml::from_str::<Settings>(text).map_err(|error| invalid(&error))?);
+    let mut tree: Table = toml::from_str(text).map_err(|error| invalid(&error))?;
+    // The store may be a word alone.
+    if let Some(store @ Value::String(_)) = tree.get("store") {
+        let kind = store.clone();
+        tree.insert("store".to_owned(), Value::Table(Table::from_iter([("kind".to_owned(), kind)])));
+    }
+    Ok(tree)
+}
+
+fn lay_file(origins: &mut Origins, tree: &Table, path: &Path, text: &str) {
+    let lines = toml::de::DeTable::parse(text).ok();
+    let mut of_plugins = Vec::new();
+    if let Some(Value::Table(plugins)) = tree.get("plugins") {
+        flatten("plugins", plugins, &mut of_plugins);
+    }
+    for (key, value) in of_plugins {
+        let line = lines.as_ref().and_then(|lines| offset(lines.get_ref(), &key)).unwrap_or_default();
+        let origin = Origin::File { path: path.to_owned(), line: super::line(text, line) };
+        origins.0.insert(key, (value, origin));
+    }
+    for setting in SETTINGS.iter().filter(|setting| !setting.is_of_plugin()) {
+        if let Some(value) = find(tree, setting.key) {
+            let line = lines.as_ref().and_then(|lines| offset(lines.get_ref(), setting.key));
+            let line = super::line(text, line.unwrap_or_default());
+            origins.lay(setting, value.clone(), Origin::File { path: path.to_owned(), line });
+        }
+    }
+}
+
+/// The values of a table by the paths of their keys.
+fn flatten(place: &str, table: &Table, values: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        let key = format!("{place}.{key}");
+        match value {
+            // A value of a plugin's config may be a table: that of a secret.
+            Value::Table(table) if !place.ends_with(".config") => flatten(&key, table, values),
+            value => values.push((key, value.clone())),
+        }
+    }
+}
+
+/// Where the value of a key begins in the text.
+fn offset(table: &toml::de::DeTable<'_>, key: &str) -> Option<usize> {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    let (name, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == first)?;
+    match (rest, value.get_ref().as_table()) {
+        (Some(rest), Some(table)) => offset(table, rest),
+        _ => Some(name.span().start),
+    }
+}
+
+fn find<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+    match key.split_once('.') {
+        Some((first, rest)) => find(table.get(first)?.as_table()?, rest),
+        None => table.get(key),
+    }
+}
+
+/// Sets the value of a key.
+pub(super) fn insert(table: &mut Table, key: &str, value: Value) {
+    let Some((first, rest)) = key.split_once('.') else {
+        table.insert(key.to_owned(), value);
+        return;
+    };
+    let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(inner) = inner {
+        insert(inner, rest, value);
+    }
+}
+
+fn remove(table: &mut Table, key: &str) {
+    match key.split_once('.') {
+        Some((first, rest)) => {
+            if let Some(Value::Table(inner)) = table.get_mut(first) {
+                remove(inner, rest);
+            }
+        }
+        None => drop(table.remove(key)),
+    }
+}
