@@ -7,7 +7,6 @@ use serde_json::Value;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
 use super::budget::Budget;
@@ -53,7 +52,7 @@ pub(super) struct InstanceState {
     pub(super) call: CallContext,
     pub(super) contexts: InstanceContexts,
     wasi: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
     pub(super) quota: Quota,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
@@ -169,13 +168,6 @@ pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output 
 impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for InstanceState {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let http = &mut self.contexts.http;
-        WasiHttpCtxView { ctx: &mut http.wasi, table: &mut self.table, hooks: &mut http.hooks }
     }
 }
 

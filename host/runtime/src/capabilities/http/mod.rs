@@ -4,6 +4,7 @@
 //! otherwise. A redirect is not followed here: the plugin that follows it sends a request of its own, which is looked at anew.
 
 mod addresses;
+mod answers;
 mod client;
 mod connector;
 mod entrance;
@@ -16,6 +17,8 @@ mod resolver;
 use std::future::Future;
 use std::sync::Arc;
 
+pub use answers::HttpAnswer;
+pub(crate) use answers::HttpAnswers;
 use bytes::Bytes;
 pub(crate) use client::HttpClient;
 use client::{HttpRefusal, Permit, Unpermitted, words};
@@ -28,7 +31,8 @@ use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_lengt
 use serde_json::json;
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{
-    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks,
+    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    WasiHttpView,
 };
 
 pub use self::path::{NoPathPattern, PathPattern};
@@ -140,6 +144,13 @@ impl GrantedCapability for Http {
             // What it dropped is returned. It has nothing that was not charged when it was made.
             let _ = entrance::charge_sets(state, 0);
         }
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let http = &mut self.contexts.http;
+        WasiHttpCtxView { ctx: &mut http.wasi, table: &mut self.table, hooks: &mut http.hooks }
     }
 }
 
@@ -400,8 +411,8 @@ async fn record(
         })
         .collect();
     let (method, url) = (parts.method.as_str(), parts.uri.to_string());
-    let answer = recorder.answer(method, &url);
-    let is_sent = answer.is_none() && recorder.lets_through(method);
+    let answer = recorder.http.next(method, &url);
+    let is_sent = answer.is_none() && recorder.http.sends(method);
     let answered = match &answer {
         Some((status, _)) => json!(status),
         None if is_sent => json!("by the server"),
