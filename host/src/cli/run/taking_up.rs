@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use gtm_delivery::PipelineChange;
 use gtm_host::config::Settings;
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, PluginHandle};
 use tokio::sync::oneshot;
 
@@ -26,12 +27,13 @@ impl FileSignatures {
 impl HostTurns<'_> {
     /// A plugin does not run in this turn, and the others do.
     pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
+        let error = WithRemedy(error.as_ref());
         tracing::error!(
             plugin = plugin.name(),
             "not begun, until its file or the settings change again: {error:#}"
         );
         // Where the turn has ended, there is nothing to be seen.
-        let _ = self.changes.send(PipelineChange::Stopped(plugin, format!("{error:#}"))).await;
+        let _ = self.changes.send(PipelineChange::Stopped(plugin, error.to_string())).await;
     }
 }
 
@@ -91,6 +93,7 @@ impl ActiveHost {
                 && let Ok(ended) = ended.await
                 && let Err(error) = finish(vec![ended])
             {
+                let error = WithRemedy(error.as_ref());
                 tracing::error!(plugin = name, "{error:#}");
             }
         }
