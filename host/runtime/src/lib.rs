@@ -49,6 +49,7 @@ mod metrics;
 mod obstacle;
 mod output;
 mod pool;
+mod remedy;
 pub mod secret;
 mod services;
 mod setup;
@@ -86,6 +87,7 @@ pub use load_error::{LoadError, SetupError};
 pub use metrics::{Histogram, PluginMetrics};
 pub use obstacle::{MetObstacle, Obstacle};
 pub use pool::{PoolFull, places};
+pub use remedy::PluginRemedy;
 pub use secret::Secret;
 #[cfg(feature = "mongodb")]
 pub use services::Cluster;

@@ -17,6 +17,7 @@ use super::limits::Quota;
 use super::obstacle::Notes;
 use super::output::Output;
 use super::pool::Taken;
+use super::remedy::PluginRemedy;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
 
@@ -120,16 +121,16 @@ impl InstanceState {
 }
 
 impl CallContext {
-    /// Notes that the plugin tried what it may not. Returns the sentence: what it is, and how it is granted on the command line and in
-    /// a settings file. `part`: something else of that kind is granted.
+    /// Notes that the plugin tried something that it is not granted, and returns the sentence. `form` and `toml`: the grant, in both
+    /// ways to write it. `part`: something else of that kind is granted.
     pub(super) fn not_granted(
         &self,
         what: &str,
-        said: &str,
-        written: &str,
+        form: &str,
+        toml: &str,
         part: Option<CapabilityId>,
     ) -> String {
-        self.notes.blocked(how_to_grant(&self.setup.name, what, said, written), part)
+        self.notes.blocked(not_granted(&self.setup.name, what, form, toml), part)
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -152,11 +153,9 @@ impl CallContext {
     }
 }
 
-/// Describes what is not granted, and how it is granted.
-pub(super) fn how_to_grant(plugin: &str, what: &str, said: &str, written: &str) -> String {
-    format!(
-        "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"
-    )
+/// Returns the sentence about something that is not granted.
+pub(super) fn not_granted(plugin: &str, what: &str, form: &str, toml: &str) -> String {
+    format!("{what} is not granted to the plugin {plugin}{}", PluginRemedy::Grant { plugin, form, toml })
 }
 
 /// Returns what `who` answers within the time of one call: an epoch does not stop a call that waits outside of the plugin.

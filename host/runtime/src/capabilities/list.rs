@@ -4,7 +4,7 @@ use super::Grants;
 use super::linking::Linking;
 use crate::services::Services;
 
-/// What a form of `--grant` grants, or why it is not valid.
+/// What a grant in one of the forms grants, or why it is not valid.
 type ParsedGrants = Result<Grants, String>;
 
 /// A capability that every plugin has.
@@ -24,7 +24,7 @@ pub(crate) struct Entry {
     pub(crate) link_in_filter: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
     pub(crate) parse: fn(&str, Option<&str>) -> Option<ParsedGrants>,
     pub(crate) describe: fn(&Grants) -> String,
-    pub(crate) lacks: fn(&Services, bool) -> Option<&'static str>,
+    pub(crate) lacks: fn(&Services, bool) -> Option<String>,
 }
 
 /// Makes, of the list of capabilities: [`Grants`], [`CapabilityId`], the contexts, and the tables. A capability that is granted is

@@ -44,10 +44,11 @@ use crate::call::cut;
 use crate::handle::PluginContext;
 use crate::load_error::SetupError;
 use crate::obstacle::Notes;
+use crate::remedy::PluginRemedy;
 use crate::secret::without_passwords;
 use crate::services::{Effect, Recorder};
 use crate::setup::Setup;
-use crate::state::{CallContext, InstanceRole, InstanceState, how_to_grant};
+use crate::state::{self, CallContext, InstanceRole, InstanceState};
 
 /// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
 const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
@@ -358,23 +359,22 @@ impl Exchange {
 }
 
 fn not_granted(plugin: &str, server: &str) -> String {
-    let (what, said) = (format!("http to {server}"), format!("http={server}"));
-    how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
+    let (what, form) = (format!("http to {server}"), format!("http={server}"));
+    state::not_granted(plugin, &what, &form, &format!("http = [\"{server}\"]"))
 }
 
-/// Describes the grant that is missing, without the path, which may hold a secret.
+/// Returns the sentence about a request whose path is not granted, without the path, which may hold a secret.
 fn restricted(plugin: &str, method: &str, server: &str) -> String {
-    let (what, said) =
-        (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
-    how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
+    let (what, form) = (format!("{method} at this path of {server}"), format!("http={method} {server}/PATH"));
+    state::not_granted(plugin, &what, &form, &format!("http = [\"{method} {server}/PATH\"]"))
 }
 
-/// Describes why the path is not granted, without the path.
+/// Returns the sentence about a path that may be taken for another one, without the path.
 fn ambiguous(plugin: &str, server: &str) -> String {
     format!(
         "the plugin {plugin} may send requests to some paths of {server} only, and this path may be taken for another one: it has a \
-         segment . or .., two slashes in a row, a backslash, or one of %2f, %5c, %3b, %25 and %00. help: send the path in its plain \
-         form; or grant all paths with --grant {plugin}:http={server}"
+         segment . or .., two slashes in a row, a backslash, or one of %2f, %5c, %3b, %25 and %00{}",
+        PluginRemedy::AllPaths { plugin, server }
     )
 }
 
