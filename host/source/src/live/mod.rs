@@ -141,11 +141,11 @@ impl LiveSource {
     async fn past(mut follow: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match follow.history_lost {
             HistoryLost::Stop => return Err(lost),
-            HistoryLost::RestartFromOldest => (Start::Oldest, "from the oldest change there is"),
-            HistoryLost::RestartFromNow => (Start::Now, "from now"),
-            HistoryLost::Snapshot => (Start::Now, "with a snapshot"),
+            HistoryLost::RestartFromOldest => (Start::Oldest, "oldest"),
+            HistoryLost::RestartFromNow => (Start::Now, "now"),
+            HistoryLost::Snapshot => (Start::Now, "snapshot"),
         };
-        tracing::error!("going on {from}, as asked for: {lost}");
+        tracing::error!(event = "source.restart", from, error = %lost, "history is lost; restarting, as the settings ask");
         follow.start = start;
         // One that was not complete is of before the loss, too.
         follow.snapshot |= follow.history_lost == HistoryLost::Snapshot;
