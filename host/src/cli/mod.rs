@@ -16,6 +16,7 @@ mod files;
 mod going_on;
 mod known;
 mod load;
+mod log_format;
 mod logging;
 mod new;
 mod output;
