@@ -196,7 +196,7 @@ impl ChangeStream {
         match StreamError::of(error, self.request.scope(), &self.position) {
             Some(error) => Err(error),
             None => {
-                self.backoff.pause("the change stream cannot be read", error).await;
+                self.backoff.pause("source.read_failed", "the change stream cannot be read", error).await;
                 Ok(())
             }
         }
@@ -217,12 +217,12 @@ impl ChangeStream {
         if batch.invalidated {
             self.cursor = None;
             tracing::info!(
-                "the change stream of {} has ended, as what it watched was dropped or renamed: it is opened again",
-                self.request.scope()
+                event = "change_stream.reopen", scope = %self.request.scope(),
+                "what the change stream watched was dropped or renamed; opening it again"
             );
         }
         if !opened && self.backoff.recovered() {
-            tracing::info!("reading the change stream again, from {} on", self.position);
+            tracing::info!(event = "source.recover", position = %self.position, "reading the change stream again");
         }
         Ok(SourceBatch {
             ops: batch.ops,

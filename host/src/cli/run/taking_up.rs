@@ -29,8 +29,10 @@ impl HostTurns<'_> {
     pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
         let error = WithRemedy(error.as_ref());
         tracing::error!(
+            event = "plugin.start_failed",
             plugin = plugin.name(),
-            "not begun, until its file or the settings change again: {error:#}"
+            error = format!("{error:#}"),
+            "not started until its file or the settings change again"
         );
         // Where the turn has ended, there is nothing to be seen.
         let _ = self.changes.send(PipelineChange::Stopped(plugin, error.to_string())).await;
@@ -52,7 +54,7 @@ impl ActiveHost {
             match events.next().await {
                 HostEvent::Files => {}
                 HostEvent::Settings(settings) => {
-                    tracing::info!("the settings were read anew");
+                    tracing::info!(event = "settings.read", "read the settings again");
                     say_unchanged(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
                     self.looked = None;
@@ -94,7 +96,12 @@ impl ActiveHost {
                 && let Err(error) = finish(vec![ended])
             {
                 let error = WithRemedy(error.as_ref());
-                tracing::error!(plugin = name, "{error:#}");
+                tracing::error!(
+                    event = "plugin.stop_failed",
+                    plugin = name,
+                    error = format!("{error:#}"),
+                    "the removed plugin ended with an error"
+                );
             }
         }
         for name in steps.begin {
