@@ -1,7 +1,6 @@
-//! The contract as wasmtime turns it into Rust, but for the interfaces of capabilities that are granted; and an op as a plugin is
-//! handed it.
+//! The Rust types that wasmtime generates of the contract, without the interfaces of granted capabilities; and the conversion of ops.
 
-/// Has wasmtime's macro write a module, which the lints of this crate do not look at.
+/// Generates a module with wasmtime's macro, exempt from the lints of this crate.
 macro_rules! generate {
     ($name:ident, $options:tt) => {
         #[allow(
@@ -33,7 +32,7 @@ generate!(generated, {
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-// An export that not every plugin has, by itself: the macro takes every export of a world for required.
+// An optional export, in a world of its own: the macro requires every export of a world.
 generate!(filter_batch, {
     path: "../../wit",
     inline: "
@@ -56,8 +55,7 @@ pub(super) use generated::gtm::plugin::{extended_json, log, metrics, types};
 pub(super) use generated::{Hosted, HostedPre};
 use gtm_oplog as op;
 
-/// The contract's `subscription`. By hand, as the macro takes every export of a world for required,
-/// and `subscriptions` is optional.
+/// The contract's `subscription`. Written by hand, as the macro requires every export of a world, and `subscriptions` is optional.
 #[derive(Debug, wasmtime::component::ComponentType, wasmtime::component::Lift)]
 #[component(record)]
 pub(super) struct Subscription {
@@ -66,8 +64,8 @@ pub(super) struct Subscription {
     pub(super) operation_types: Vec<OperationType>,
 }
 
-/// Converts an op to the contract's. Documents and names are borrowed, not copied: they go from the batch
-/// straight into the memory of the plugin.
+/// Converts an op to the contract's type. Documents and names are borrowed: they are copied once, from the batch into the memory of
+/// the plugin.
 pub(super) fn lower<'a>(op: &'a op::Op, id: &'a str, attempt: u32) -> types::Op<'a> {
     types::Op {
         id,

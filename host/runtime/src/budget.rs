@@ -1,7 +1,7 @@
-//! The bytes that the host keeps for an instance, beside its own memory: one account for all of them.
+//! Limits the bytes that the host keeps for an instance, in addition to the memory of the instance.
 //!
-//! Arguments that are lifted out of the instance are bounded by wasmtime, by what is left of the account. What a host function keeps
-//! beside them it charges first: an answer, the output, a body that is open. A charge ends with what it is for.
+//! wasmtime bounds the arguments that it lifts out of the instance by the rest of the budget. A host function charges what it keeps in
+//! addition before it keeps it: an answer, output, an open body. A charge is released with the value that it is for.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -12,14 +12,14 @@ use gtm_text::sanitize::size_in_memory;
 use super::limits::Limits;
 use super::remedy::PluginRemedy;
 
-/// Resources that an instance may hold at a time: streams, requests, files.
+/// Resources that an instance may hold at the same time: streams, requests, files.
 pub(super) const RESOURCES: usize = 256;
-/// Bytes that are charged for each of them, whether it is held or not: for what is of about the same size with each, such as a
-/// buffer of a file. What may be larger is charged when it is made: bodies, responses, listings of
-/// directories, and headers with the request that they are of.
+/// Bytes that are charged for each possible resource in advance, for what has about the same size in all of them, such as the buffer
+/// of a file. Larger things are charged when they are made: bodies, responses, listings of directories, and headers with their
+/// request.
 const RESOURCE_BYTES: usize = 4 * 1024;
 
-/// The account of one instance. Clones are of the same one.
+/// The budget of one instance. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<Account>);
 
@@ -30,14 +30,14 @@ struct Account {
     charged: AtomicUsize,
 }
 
-/// Bytes that are charged. They are returned when this is dropped.
+/// Bytes that are charged to a budget, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Budget,
     bytes: usize,
 }
 
-/// The account has too little left.
+/// The budget has too few bytes left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the host would keep {needed} bytes more for an instance of the plugin {plugin}, and {left} of its {} are left{}",
@@ -61,7 +61,7 @@ impl Budget {
         }))
     }
 
-    /// Returns how many resources the instance may hold, which are charged already.
+    /// Returns how many resources the instance may hold, which are charged in advance.
     pub(super) fn resources(limits: &Limits) -> usize {
         RESOURCES.min(limits.host_memory / 2 / RESOURCE_BYTES).max(1)
     }
@@ -75,12 +75,12 @@ impl Budget {
         self.0.limit.saturating_sub(self.0.charged.load(Relaxed))
     }
 
-    /// Charges nothing yet.
+    /// Returns a charge of 0 bytes.
     pub(super) fn nothing(&self) -> Charge {
         Charge { budget: self.clone(), bytes: 0 }
     }
 
-    /// Charges so many bytes.
+    /// Charges this many bytes.
     pub(super) fn charge(&self, bytes: usize) -> Result<Charge, Overdrawn> {
         let mut charge = self.nothing();
         charge.add(bytes)?;
@@ -89,7 +89,7 @@ impl Budget {
 }
 
 impl Charge {
-    /// Charges more, for the same thing.
+    /// Charges more bytes for the same value.
     pub(super) fn add(&mut self, bytes: usize) -> Result<(), Overdrawn> {
         let Account { plugin, limit, charged } = &*self.budget.0;
         let more = |charged: usize| charged.checked_add(bytes).filter(|charged| charged <= limit);
@@ -107,7 +107,7 @@ impl Charge {
         }
     }
 
-    /// Makes it so many bytes. If there are too few, it stays as it is.
+    /// Changes the charge to this many bytes. If too few are left, it stays unchanged.
     pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Overdrawn> {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.add(more),

@@ -1,4 +1,4 @@
-//! Why a call of a plugin gave no answer.
+//! Why a call of a plugin failed.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -15,23 +15,23 @@ use super::budget::RESOURCES;
 use super::remedy::PluginRemedy;
 use super::state::InstanceState;
 
-/// Why a call of a plugin gave no answer. Its instance is gone.
+/// Why a call of a plugin failed. Its instance was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// It ran, or waited, too long.
     #[error("{call} took longer than {} and was stopped{}", format_duration(*limit), raise(&[timeout(call)]))]
     TimedOut {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// The time it had.
+        /// Its time limit.
         limit: Duration,
     },
-    /// It asked for more memory than it may have.
+    /// It asked for more memory than its limit.
     #[error("{call} needs more memory than its limit of {}, or too large a table{}", size_in_memory(*limit), raise(&["memory"]))]
     OutOfMemory {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// Bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// It passed more to the host than the host keeps for an instance.
@@ -41,23 +41,23 @@ pub enum CallError {
         raise(&["host_memory"])
     )]
     OutOfHostMemory {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// Bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// It panicked, or did what WebAssembly does not allow.
+    /// It panicked, or did something that WebAssembly does not allow.
     #[error("{call} trapped: {reason}")]
     Trapped {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// What it said, or else the kind of trap.
+        /// The message of the panic, or else the kind of trap.
         reason: String,
     },
-    /// All places for instances are taken. This is nobody's failure: it is made when there is one.
+    /// All places for instances are taken. It is not a failure of the plugin: the instance is made when a place is free.
     #[error("{call} waits for room: all places for instances of plugins are taken")]
     Busy {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
     },
     /// The host panicked while it served the call.
@@ -66,14 +66,14 @@ pub enum CallError {
          lines before it"
     )]
     Defect {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// What the panic said.
+        /// The message of the panic.
         reason: String,
     },
 }
 
-/// What wasmtime says of arguments that take more than they may; its error has no public type.
+/// The message of wasmtime for arguments over the limit. Its error has no public type.
 const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// Returns the limit of the time of a call.
@@ -86,7 +86,7 @@ fn raise<'a>(limits: &'a [&'static str]) -> PluginRemedy<'a> {
 }
 
 impl CallError {
-    /// Returns what the error of a call means; `time` is what the call had.
+    /// Converts the error of a call. `time` is its time limit.
     pub(super) fn new(
         call: &'static str,
         error: &wasmtime::Error,
@@ -109,7 +109,7 @@ impl CallError {
         }
         let printed = one_line(&state.output.take());
         let reason = match error.downcast_ref::<Trap>() {
-            // What a panic comes down to; its words say more.
+            // A panic ends in this trap; its message says more.
             Some(Trap::UnreachableCodeReached) if !printed.is_empty() => printed,
             _ if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => format!(
                 "it holds {RESOURCES} streams, requests and files of the host, as many as it may. help: drop those that it does not need"
@@ -121,8 +121,8 @@ impl CallError {
     }
 }
 
-/// Makes a panic of the host the failure of this call alone: whoever awaits it works on with the next call. All that the panic may
-/// have left half done is the call's own, as its instance is thrown away.
+/// Turns a panic of the host into the failure of this call alone, so that the caller continues with the next call. Whatever the panic
+/// left incomplete belongs to this call, whose instance is dropped.
 pub(super) async fn guarded<T>(
     call: &'static str,
     answer: impl Future<Output = Result<T, CallError>>,
@@ -131,7 +131,7 @@ pub(super) async fn guarded<T>(
     answer.unwrap_or_else(|panic| Err(defect(call, &*panic)))
 }
 
-/// Does the same for a call that is synchronous.
+/// Does the same for a synchronous call.
 pub(super) fn guarded_now<T>(
     call: &'static str,
     answer: impl FnOnce() -> Result<T, CallError>,
@@ -145,7 +145,7 @@ fn defect(call: &'static str, panic: &(dyn Any + Send)) -> CallError {
     CallError::Defect { call, reason: one_line(words.unwrap_or("it said nothing")) }
 }
 
-/// Words over several lines as one: those of a panic, say, without the advice that Rust adds to them.
+/// Joins lines, such as those of a panic, without the notes that Rust adds to them.
 pub(super) fn one_line(printed: &str) -> String {
     let mut joined = String::new();
     let lines = printed.lines().map(str::trim);
@@ -162,13 +162,13 @@ pub(super) fn one_line(printed: &str) -> String {
     joined
 }
 
-/// Bytes of what [`cut`] adds to a text, at most.
+/// The most bytes that [`cut`] adds to a text.
 const SAID: usize = 64;
 
-/// The longest text of a plugin that the host repeats.
+/// The longest text of a plugin that the host repeats, in bytes.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// Returns the text up to the bound.
+/// Returns the text, cut at [`MAX_MESSAGE_BYTES`].
 pub(super) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_MESSAGE_BYTES {
         return text.into();

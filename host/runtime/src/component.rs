@@ -33,7 +33,7 @@ use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
 use super::{ContractOperationType, linker};
 
-/// One version of a plugin, which was checked and can be called. Clones are of the same version.
+/// One version of a plugin that was checked and can be called. Clones share it.
 #[derive(Clone)]
 pub struct Plugin {
     engine: Engine,
@@ -44,7 +44,7 @@ pub struct Plugin {
     about: Arc<About>,
 }
 
-/// What a component says of itself.
+/// The properties of a component.
 struct About {
     /// The name of the file that it was loaded from, without the ending.
     stem: String,
@@ -56,12 +56,12 @@ struct About {
     digest: ComponentDigest,
     handles_batches: bool,
     filters_batches: bool,
-    /// Places that an instance of it takes.
+    /// The places that an instance takes.
     places: usize,
 }
 
-/// What every plugin can import, granted or not, beside the contract itself: WASI, with nothing
-/// behind it that reaches out of the sandbox without a grant.
+/// The interfaces that every plugin can import in addition to the contract: WASI, which reaches nothing outside of the sandbox without
+/// a grant.
 const WASI: &[&str] = &[
     "wasi:cli/",
     "wasi:clocks/",
@@ -73,14 +73,13 @@ const WASI: &[&str] = &[
     "wasi:random/",
     "wasi:sockets/",
 ];
-/// The interfaces of the contract that have types only, beside those of the capabilities.
+/// The interfaces of the contract that have only types.
 const TYPES: [&str; 2] = ["gtm:plugin/subscriptions", "gtm:plugin/types"];
 
 impl Plugin {
-    /// Reads, checks and compiles the component at `path`; from the engine's cache, if it was
-    /// compiled before.
+    /// Reads and checks the component at `path`, and compiles it unless the engine's cache has it.
     ///
-    /// Calls `subscriptions` if the component has it, so it blocks as long as that may take.
+    /// It calls `subscriptions` if the component exports it, and blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -89,9 +88,9 @@ impl Plugin {
         Self::load_with(engine, open(path)?, path, setup)
     }
 
-    /// Loads the plugin from another file, or again from the same one; set up as this one.
+    /// Loads another version of the plugin from a file, with the same setup.
     ///
-    /// It is started once, so that one that cannot start is no successor. That blocks as long as it may take.
+    /// It starts the new version once, so that a version that cannot start is refused, and blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -99,7 +98,7 @@ impl Plugin {
         self.succeeded_by(open(path)?, path)
     }
 
-    /// Does the same with a file that somebody names who may take one from these directories only.
+    /// Does the same with a file that must be in one of these directories.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -168,7 +167,7 @@ impl Plugin {
         Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
     }
 
-    /// Returns its name, as in logs.
+    /// Returns the name of the plugin.
     pub fn name(&self) -> &str {
         &self.setup.name
     }
@@ -178,8 +177,8 @@ impl Plugin {
         &self.about.stem
     }
 
-    /// Returns the version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
-    /// component: `1.2.3+0a1b2c3d4e5f`. Another file, another version.
+    /// Returns the author's version, if the component has it, and the first twelve hexadecimal digits of the SHA-256 of the component:
+    /// `1.2.3+0a1b2c3d4e5f`. Each file has a version of its own.
     pub fn version(&self) -> &str {
         &self.about.version
     }
@@ -189,13 +188,13 @@ impl Plugin {
         &self.about.digest
     }
 
-    /// Patterns of namespaces, each with the operations wanted there; none means all. No pattern
-    /// means everything.
+    /// Returns the patterns of namespaces that it subscribes to, each with the operations there (none: all). Without a pattern, it
+    /// subscribes to everything.
     pub fn subscriptions(&self) -> &[(String, Vec<ContractOperationType>)] {
         &self.about.subscriptions
     }
 
-    /// Returns what it subscribes to.
+    /// Returns its subscriptions as a selection.
     pub fn selection(&self) -> &Selection {
         &self.about.selection
     }
@@ -204,12 +203,12 @@ impl Plugin {
         Arc::clone(&self.about.selection)
     }
 
-    /// Returns the interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
+    /// Returns the interfaces that it imports, with their versions: `wasi:cli/stdout@0.2.6`.
     pub fn imports(&self) -> &[String] {
         &self.about.imports
     }
 
-    /// Returns the contract that it was built against. None: it asks for nothing of it.
+    /// Returns the version of the contract that it was built against. None: it imports nothing of the contract.
     pub fn contract(&self) -> Option<&Version> {
         self.about.contract.as_ref()
     }
@@ -224,7 +223,7 @@ impl Plugin {
         self.about.filters_batches
     }
 
-    /// Places that an instance of it takes, and where they are.
+    /// Returns how many places an instance takes, and the pool that has them.
     pub(super) fn places(&self) -> (usize, &Pool) {
         (self.about.places, self.engine.pool())
     }
@@ -240,7 +239,7 @@ impl Plugin {
 
     fn try_start(&self, path: &Path) -> Result<(), LoadError> {
         let _tried = self.engine.trial();
-        // A filter's instance starts as a handler's does, and needs nobody to wait for it.
+        // An instance for filters starts as one for handle does, without waiting.
         let started = || {
             let mut store = store(
                 &self.filter,
@@ -258,7 +257,7 @@ impl Plugin {
     }
 }
 
-/// For one instance.
+/// Makes the store of one instance.
 pub(super) fn store(
     of: &HostedPre<InstanceState>,
     setup: &Arc<Setup>,
@@ -276,7 +275,7 @@ pub(super) fn store(
     Ok(store)
 }
 
-/// Bounds what the instance can hand to the host, in a call or as its answer, by what its account has left.
+/// Bounds what the instance can pass to the host, in a call or as its answer, by the rest of its budget.
 pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, InstanceState>) {
     let left = store.data().call.budget.left();
     store.set_hostcall_fuel(left);
@@ -315,7 +314,7 @@ fn call_subscriptions(
     Ok(subscriptions)
 }
 
-/// Runs a call of an instance for filters, which has nothing to wait for.
+/// Runs a call of an instance for filters, which never waits.
 fn at_once<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it waited for something")))
 }
@@ -351,7 +350,7 @@ fn selection(
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {
-    // To open a pipe must not wait for who writes into it; and what is looked at is what is read.
+    // Opening a pipe must not wait for a writer; and the file that is checked must be the one that is read.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
     opened.map(File::from).map_err(|reason| match reason.kind() {
@@ -371,7 +370,7 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
         return Err(LoadError::TooLarge { path: path() });
     }
     let mut bytes = Vec::new();
-    // It may grow.
+    // The file may grow.
     file.take(FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE) {
         return Err(LoadError::TooLarge { path: path() });
@@ -380,7 +379,7 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     match bytes.as_slice() {
         [] => Err(LoadError::Empty { path: path() }),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(match unsupported(&bytes) {
-            // To make a component of it would not help.
+            // Converting it into a component would not help.
             Some(what) => LoadError::Unsupported { path: path(), what },
             None if is_wasi_0_1(&bytes) => LoadError::Wasi01 { path: path() },
             None => LoadError::CoreModule { path: path() },
@@ -390,7 +389,7 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     }
 }
 
-/// Checks the imports of a component, and returns them.
+/// Checks the imports of a component and returns them.
 fn check_imports(
     engine: &Engine,
     component: &Component,
@@ -401,7 +400,7 @@ fn check_imports(
     let component_type = component.component_type();
     let imports: Vec<_> =
         component_type.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-    // The contract first: a newer one explains an import that is not known.
+    // The contract first: a newer one explains an unknown import.
     let versions = imports.iter().filter_map(|import| contract::version(import));
     for version in stamp.contract.clone().into_iter().chain(versions) {
         match contract::fit(version) {

@@ -1,9 +1,9 @@
-//! What a plugin may do beside computing. By default nothing: each capability that reaches out of the sandbox has a grant of its own,
-//! and a call without it returns an error that says how to grant it.
+//! What a plugin may do outside of its sandbox: by default nothing. Each capability has a grant of its own, and a call without it
+//! returns an error.
 
 use super::capabilities::{Entry, GRANTED, Grants};
 
-/// One more grant, as the command line specifies it.
+/// One more grant, in the form `NAME` or `NAME=VALUE`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     name: String,
@@ -19,7 +19,7 @@ impl Grant {
     /// Parses `NAME` or `NAME=VALUE`.
     ///
     /// # Errors
-    /// It is not a valid grant; the sentence says what is.
+    /// It is not a valid grant; the sentence lists the valid ones.
     pub fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
         let parsed = GRANTED.iter().find_map(|capability| (capability.parse)(name, value));
         let granted = parsed.unwrap_or_else(|| Err(format!("what can be granted is {}", forms())))?;
@@ -42,7 +42,7 @@ impl Grants {
         self.merge(grant.granted);
     }
 
-    /// Describes everything that is granted. None: nothing.
+    /// Describes everything that is granted. None: nothing is.
     pub fn in_words(&self) -> Option<String> {
         let granted =
             |capability: &Entry| Some(format!("{}: {}", capability.name, self.of(capability.name)?));
@@ -50,13 +50,13 @@ impl Grants {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Describes what is granted of a capability. None: nothing.
+    /// Describes what is granted of a capability. None: nothing is.
     pub fn of(&self, capability: &str) -> Option<String> {
         let capability = GRANTED.iter().find(|granted| granted.name == capability)?;
         Some((capability.describe)(self)).filter(|granted| !granted.is_empty())
     }
 
-    /// Returns the capabilities that no import asks for, as every program has their imports, and what is granted of each.
+    /// Returns the capabilities that cannot be recognized by an import, as every program has it, and what is granted of each.
     pub fn unasked(&self) -> impl Iterator<Item = (&'static str, String)> {
         let unasked = GRANTED.iter().filter(|capability| capability.imports.is_empty());
         unasked.filter_map(|capability| Some((capability.name, self.of(capability.name)?)))

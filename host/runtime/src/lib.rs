@@ -1,15 +1,14 @@
-//! What runs ops: WebAssembly components in a sandbox.
+//! Runs plugins: WebAssembly components in a sandbox.
 //!
-//! [`Engine`] is shared by all plugins. [`Plugin::load`] checks a component against the contract
-//! (`wit/`) and says in one sentence what is wrong with it. A [`PluginHandle`] holds the version that is current, and what the host
-//! has for it. A [`Filter`] and a [`Handler`] call it: each has an instance of its own, limited in memory and time, that can do
-//! what is granted ([`Grants`]) and is thrown away after a failure. Nothing here knows where ops come from or what becomes of
-//! one that fails.
+//! All plugins share an [`Engine`]. [`Plugin::load`] checks a component against the contract (`wit/`) and reports a mismatch in one
+//! sentence. A [`PluginHandle`] holds the current version, and the services that the host has for it. A [`Filter`] and a [`Handler`] call
+//! it: each has its own instance, limited in memory and time, with the granted capabilities ([`Grants`]). A failed instance is dropped.
+//! This crate does not know where ops come from, or what happens to an op that fails.
 //!
-//! Each capability that is granted has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
-//! there. A plugin that imports an interface whose capability was left out does not load.
+//! Each capability that needs a grant has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
+//! on. A plugin that imports an interface of a capability that was left out does not load.
 
-// What only some capabilities use.
+// Some items are used by only some capabilities.
 #![cfg_attr(
     not(all(
         feature = "dirs",

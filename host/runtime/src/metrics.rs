@@ -1,4 +1,4 @@
-//! The numbers that a plugin counts itself.
+//! The metrics that a plugin records.
 
 use std::collections::BTreeMap;
 
@@ -6,53 +6,53 @@ use parking_lot::Mutex;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Names of each kind that a plugin may use. More would make a monitoring system slow.
+/// Names of each kind of metric that a plugin may use. More would slow a monitoring system down.
 const NAMES: usize = 100;
-/// Bytes of a name.
+/// Bytes of the name of a metric.
 const MAX_NAME_BYTES: usize = 100;
-/// Upper bounds of the buckets of a histogram; the last one holds the rest.
+/// The upper bounds of the buckets of a histogram.
 const BUCKETS: [f64; 21] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
     32.768, 65.536, 131.072, 262.144, 524.288, 1048.576,
 ];
 
-/// The numbers of one plugin, over all its instances and versions.
+/// The metrics of one plugin, over all its instances and versions.
 #[derive(Debug, Default)]
 pub(super) struct PluginMetricStore(Mutex<MetricValues>);
 
 #[derive(Debug, Default)]
 struct MetricValues {
     metrics: PluginMetrics,
-    /// What was refused and said already.
+    /// The reasons that were returned already.
     said: Vec<NotKept>,
 }
 
-/// The numbers that a plugin counts itself, by name.
+/// The metrics that a plugin records, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PluginMetrics {
-    /// What it counted.
+    /// Its counters.
     pub counters: BTreeMap<String, u64>,
-    /// What it set: finite numbers only, as JSON has no others.
+    /// Its gauges: finite numbers only, as JSON has no others.
     #[serde(deserialize_with = "finite")]
     pub gauges: BTreeMap<String, f64>,
-    /// How what it recorded is distributed.
+    /// Its histograms.
     pub histograms: BTreeMap<String, Histogram>,
 }
 
-/// How values are distributed.
+/// A distribution of values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Their sum.
+    /// The sum of the values.
     #[serde(deserialize_with = "sum")]
     pub sum: f64,
-    /// How many there are.
+    /// The number of values.
     pub count: u64,
-    /// How many are in each bucket, by its upper bound; those beyond the last bound are in none.
+    /// The number of values in each bucket, by its upper bound. Values over the last bound are in no bucket.
     pub buckets: Vec<(f64, u64)>,
 }
 
 impl PluginMetrics {
-    /// Returns whether nothing was counted.
+    /// Returns whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.counters.is_empty() && self.gauges.is_empty() && self.histograms.is_empty()
     }
@@ -69,7 +69,7 @@ fn sum<'de, D: Deserializer<'de>>(sum: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(sum)?.unwrap_or(f64::NAN))
 }
 
-/// Why a number is not kept. Each reason is returned once.
+/// Why a value is not recorded. Each reason is returned once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotKept {
     /// The name is empty or too long, or there are too many names.
@@ -105,7 +105,7 @@ impl PluginMetricStore {
         self.with(name, |metrics| &mut metrics.histograms, |histogram| histogram.record(value))
     }
 
-    /// Changes the number of this name. One that is refused leaves no name behind.
+    /// Changes the metric with this name. A refused value leaves no name behind.
     fn with<T: Default>(
         &self,
         name: &str,

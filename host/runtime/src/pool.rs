@@ -1,9 +1,9 @@
-//! Places for the instances of all plugins: their memories and tables, which wasmtime reserves once, as many as the host's plugins
-//! need when it starts.
+//! Places for the instances of all plugins: memories and tables, which wasmtime reserves once, as many as the host's plugins need when
+//! it starts.
 //!
-//! Each plugin reserves what all its instances need at the same time, so that none takes the place of another. A plugin that needs
-//! more than is left does not run. Whoever reserves nothing waits until there is room. Instances by which plugins are tried have places
-//! of their own, of which nobody else takes one.
+//! Each plugin reserves the places that all its instances need at the same time, so that no plugin takes those of another. A plugin
+//! that needs more than are left does not run. An instance without a reservation waits for a place. Plugins are tried in places of their
+//! own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,15 +15,14 @@ use wasmtime::component::Component;
 
 use super::limits::{FILE, INSTANCES};
 
-/// Places beside those of the plugins that are there at the start: for plugins that come later, and versions that need more than those
-/// before them.
+/// Places in addition to those of the plugins at the start: for plugins that are added later, and for versions that need more places.
 const SPARE_PLACES: usize = 1000;
-/// Places for an instance by which a plugin is tried, of which there is one at a time: as many as an instance may take.
+/// Places for the one instance in which a plugin is tried: the most that an instance may take.
 pub(super) const TRIAL_PLACES: usize = INSTANCES;
-/// Places of all plugins at most. At 6 GiB of addresses for each memory, this takes half of what a 64-bit machine has.
+/// Places of all plugins. With 6 GiB of addresses per memory, they take half of the address space of a 64-bit machine.
 const MAX_PLACES: usize = 10_000 - TRIAL_PLACES;
 
-/// The places of an engine. Clones are of the same.
+/// The places of an engine. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Pool(Arc<Places>);
 
@@ -35,14 +34,14 @@ struct Places {
     taken: AtomicUsize,
 }
 
-/// Places that an instance takes, until this is dropped.
+/// The places of an instance, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
     pool: Pool,
     count: usize,
 }
 
-/// Places that are a plugin's own, until this is dropped.
+/// The reserved places of a plugin, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Reserved {
     pool: Pool,
@@ -60,7 +59,7 @@ pub struct PoolFull {
     all: usize,
 }
 
-/// Returns what to do if there are too few of so many places.
+/// Returns the remedy if this many places are too few.
 fn help(all: usize) -> &'static str {
     if all < MAX_PLACES {
         "restart the host, which then makes as many as its plugins need, or give plugins fewer lanes"
@@ -69,19 +68,19 @@ fn help(all: usize) -> &'static str {
     }
 }
 
-/// Returns how many places there are for plugins that are to run: each the file of one, with the number of its lanes.
+/// Returns how many places an engine needs for these plugins: the file of each, with the number of its lanes.
 pub fn places<'a>(plugins: impl IntoIterator<Item = (&'a Path, usize)>) -> usize {
     let needed = plugins.into_iter().map(|(path, lanes)| in_file(path).saturating_mul(instances(lanes)));
     needed.fold(SPARE_PLACES, usize::saturating_add).min(MAX_PLACES)
 }
 
-/// Instances that a plugin has at the same time: one that filters, and for each lane one that handles, and one that filters again
-/// where the filter failed.
+/// Returns how many instances a plugin has at the same time: one that filters, and for each lane one that handles and one that repeats
+/// a failed filter.
 pub(super) fn instances(lanes: usize) -> usize {
     1 + lanes.saturating_mul(2)
 }
 
-/// Places that an instance of a component takes.
+/// Returns the places of an instance of a component.
 pub(super) fn of(component: &Component) -> usize {
     component.resources_required().map_or(INSTANCES, |needed| {
         let count = needed.num_memories.max(needed.num_tables);
@@ -89,8 +88,7 @@ pub(super) fn of(component: &Component) -> usize {
     })
 }
 
-/// Does the same with the file of a plugin, before there is an engine to load it. A file that is not valid is reported when it is
-/// loaded.
+/// Does the same for the file of a plugin, before there is an engine to load it. An invalid file is reported when it is loaded.
 fn in_file(path: &Path) -> usize {
     let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= FILE);
     let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return 1 };
@@ -110,7 +108,7 @@ impl Pool {
         Self(Arc::new(Places { all: places, reserved: 0.into(), taken: 0.into() }))
     }
 
-    /// Takes so many places for an instance. None: so many are not free now.
+    /// Takes this many places for an instance. None: not enough are free now.
     pub(super) fn take(&self, count: usize) -> Option<Taken> {
         let Places { all, taken, .. } = &*self.0;
         let more = |taken: usize| taken.checked_add(count).filter(|taken| taken <= all);
@@ -118,7 +116,7 @@ impl Pool {
         Some(Taken { pool: self.clone(), count })
     }
 
-    /// Reserves so many places.
+    /// Reserves this many places.
     pub(super) fn reserve(&self, count: usize) -> Result<Reserved, PoolFull> {
         let mut reserved = Reserved { pool: self.clone(), count: 0 };
         reserved.resize(count)?;
@@ -131,7 +129,7 @@ impl Reserved {
         self.count
     }
 
-    /// Makes it so many places. Where there are too few, it stays as it is.
+    /// Changes the reservation to this many places. If there are too few, it stays unchanged.
     pub(super) fn resize(&mut self, count: usize) -> Result<(), PoolFull> {
         let Places { all, reserved, .. } = &*self.pool.0;
         let others = |reserved: usize| reserved.saturating_sub(self.count);
@@ -208,7 +206,7 @@ mod tests {
         assert!(pool.take(usize::MAX).is_none());
     }
 
-    /// Each section says that it has 4,294,967,295 memories or tables.
+    /// Each section claims to have 4,294,967,295 memories or tables.
     #[test]
     fn counts_that_a_file_only_claims_are_no_defect() {
         let directory = tempfile::tempdir().unwrap();

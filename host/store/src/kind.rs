@@ -1,11 +1,11 @@
-//! Which store.
+//! The kinds of stores.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where the host keeps what it has to know after a restart.
+/// Where the host stores what it needs after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum StoreKind {
@@ -18,7 +18,7 @@ pub enum StoreKind {
     None,
 }
 
-/// Not a store.
+/// The text does not name a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected mongodb, file:DIR or none")]
 pub struct NoStoreKind;

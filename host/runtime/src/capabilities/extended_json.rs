@@ -10,7 +10,7 @@ use crate::bindings::extended_json::{self, Host};
 use crate::budget::Budget;
 use crate::state::InstanceState;
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct ExtendedJson;
 
 impl Capability for ExtendedJson {
@@ -42,7 +42,7 @@ impl Host for InstanceState {
     }
 }
 
-/// The text may be many times as long as the document: what is left of the account bounds it.
+/// Encodes a document. The text may be many times as long as the document, so the rest of the budget limits it.
 fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, String> {
     let mut charge = budget.charge(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
     let document = RawDocument::from_bytes(document).map_err(|error| format!("no BSON: {error}"))?;
@@ -54,11 +54,11 @@ fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, String
         },
         Unwritten::Malformed(malformed) => malformed.to_string(),
     })?;
-    // What is written is UTF-8.
+    // The encoder writes UTF-8.
     String::from_utf8(json).map_err(|error| error.to_string())
 }
 
-/// Neither the text nor the document is larger than a document may be.
+/// Decodes a document. Neither the text nor the document may be larger than the largest document.
 fn decode(json: &str, budget: &Budget) -> Result<Vec<u8>, String> {
     let mut charge = budget.charge(json.len()).map_err(|overdrawn| overdrawn.to_string())?;
     let document = read_document(json).map_err(|error| error.to_string())?.into_bytes();

@@ -1,4 +1,4 @@
-//! `gtm:plugin/log`: lines in the host's log, under the plugin's name and beside the id of the op in hand.
+//! `gtm:plugin/log`: lines in the host's log, with the name of the plugin and the id of the current op.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::bindings::log::{self, Host, Level};
 use crate::call::cut;
 use crate::state::InstanceState;
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct Log;
 
 impl Capability for Log {
@@ -33,14 +33,14 @@ impl Host for InstanceState {
     }
 }
 
-/// A message of several lines, such as a stack trace, is one event. Its lines after the first are indented, so that a plugin's
-/// cannot look like one of the host's.
+/// Indents all lines but the first. A message with several lines, such as a stack trace, is one event, and none of its lines may look
+/// like one of the host's.
 fn indented(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join("\n    ")
 }
 
 impl InstanceState {
-    /// Writes what the plugin printed in the call that is over.
+    /// Logs what the plugin printed in the call that has ended.
     pub(crate) fn log_output(&self) {
         for line in self.output.take().lines().filter(|line| !line.trim().is_empty()) {
             self.write_log(Level::Info, line);

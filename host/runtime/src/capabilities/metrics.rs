@@ -1,4 +1,4 @@
-//! `gtm:plugin/metrics`: the plugin's own numbers.
+//! `gtm:plugin/metrics`: metrics that the plugin records.
 
 use wasmtime::component::HasSelf;
 
@@ -7,7 +7,7 @@ use crate::bindings::metrics::{self, Host};
 use crate::metrics::NotKept;
 use crate::state::{InstanceRole, InstanceState};
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct Metrics;
 
 impl Capability for Metrics {
@@ -24,7 +24,7 @@ impl Capability for Metrics {
 }
 
 impl InstanceState {
-    /// In a filter, which may see an op more than once, nothing is counted.
+    /// Returns whether metrics are recorded: not in a filter, which may see an op more than once.
     fn counts(&self) -> bool {
         self.call.role == InstanceRole::Handler
     }

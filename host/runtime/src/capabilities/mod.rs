@@ -55,7 +55,7 @@ list::capabilities! {
     ],
 }
 
-/// Returns the interfaces of the contract, without version, behind which the host has capabilities that are granted.
+/// Returns the interfaces of the contract whose capabilities need a grant, without versions.
 pub fn contract_interfaces() -> impl Iterator<Item = &'static str> {
     let imports = GRANTED.iter().flat_map(|capability| capability.imports).copied();
     imports.filter(|import| import.starts_with("gtm:plugin/"))
@@ -77,7 +77,7 @@ mod tests {
             for form in capability.forms {
                 let name = form.split('=').next().unwrap();
                 assert!(forms.insert(name), "{name}");
-                // A value that some form takes: what is wrong with it, the capability says itself.
+                // Only the capability with this form recognizes the name; whether the value is valid does not matter.
                 let value = form.contains('=').then_some("");
                 let parsers = GRANTED.iter().filter(|other| (other.parse)(name, value).is_some());
                 assert_eq!(

@@ -1,9 +1,8 @@
-//! The directory in which native code is kept.
+//! The directory that stores native code.
 //!
-//! It is `compiled` in the cache directory, made with mode 0700. What is loaded from there runs with all rights of the host, so the host
-//! refuses a directory and files that are neither its user's nor root's, or that others may write to. Who may write to
-//! the directories above it could put another directory in its place; that they are the user's own is the user's to see to, as
-//! it is for the program itself.
+//! It is `compiled` in the cache directory, made with mode 0700. Native code runs with all rights of the host, so the host refuses a
+//! directory or file that belongs to another user than its own and root, or that others may write to. A user who may write to the
+//! directories above could replace the directory; the operator must prevent that, as for the program itself.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -14,22 +13,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{EngineError, Uncached};
 
-/// Bytes that are kept: some hundred plugins, or a few dozen of languages that bring their runtime.
+/// Bytes that are stored: some hundred plugins, or a few dozen in languages that bring their runtime.
 const MAX_BYTES: u64 = 2 << 30;
-/// Of so many that are added, one has the others looked at.
+/// The number of added files after which old ones are removed.
 const TIDY_INTERVAL: u64 = 64;
-/// What was not finished after so long never will be.
+/// The age at which an incomplete file is abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
-/// For so long, what took too much is not tried again.
+/// How long a refused component is not compiled again.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// Between two looks whether another has finished.
+/// The interval at which the end of another compilation is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The ending of a file that is whole.
+/// The extension of a complete file.
 const WHOLE: &str = "native";
-/// Of one that is not yet.
+/// The extension of an incomplete file.
 const PART: &str = "part";
-/// Of a note why there is none.
+/// The extension of a file with the reason why there is no native code.
 const REFUSED: &str = "refused";
 
 /// A directory of native code.
@@ -37,7 +36,7 @@ const REFUSED: &str = "refused";
 pub(super) struct CompiledDirectory(PathBuf);
 
 impl CompiledDirectory {
-    /// Opens the directory, and makes it if it does not exist.
+    /// Opens the directory, and makes it if necessary.
     pub(super) fn open(cache: &Path) -> Result<Self, EngineError> {
         let directory = cache.join("compiled");
         let failed = |reason: String| EngineError::from(Uncached { directory: directory.clone(), reason });
@@ -56,7 +55,7 @@ impl CompiledDirectory {
         self.0.clone()
     }
 
-    /// Returns the file of this name, if it is there and may be loaded. It counts as used.
+    /// Returns the file with this name, if it exists and may be loaded, and marks it as used now.
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
         let path = self.0.join(name).with_extension(WHOLE);
         let file = File::open(&path).ok()?;
@@ -65,12 +64,12 @@ impl CompiledDirectory {
             tracing::warn!("{} is not used: other users may write it", path.display());
             return None;
         }
-        // Where it is root's, this may not be done.
+        // This fails if root owns the file.
         let _ = file.set_modified(SystemTime::now());
         Some(path)
     }
 
-    /// Returns a place to write the file that will have this name.
+    /// Returns an incomplete file that will get this name.
     pub(super) fn part(&self, name: &str) -> PartialFile {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -79,16 +78,16 @@ impl CompiledDirectory {
         PartialFile { part, whole }
     }
 
-    /// Notes why what would have this name is not made.
+    /// Records why the file with this name is not made.
     pub(super) fn refuse(&self, name: &str, reason: &str) {
         let part = self.part(name);
-        // Where it cannot be noted, it is found out again.
+        // If this fails, the component is compiled again.
         if write(&part.part, reason.as_bytes()).is_ok() {
             let _ = fs::rename(&part.part, self.0.join(name).with_extension(REFUSED));
         }
     }
 
-    /// Returns why the file of this name is not made, if that was found out recently.
+    /// Returns why the file with this name is not made, if that was recorded recently.
     pub(super) fn refused(&self, name: &str) -> Option<String> {
         let path = self.0.join(name).with_extension(REFUSED);
         let age = SystemTime::now().duration_since(fs::metadata(&path).ok()?.modified().ok()?).ok()?;
@@ -100,8 +99,8 @@ impl CompiledDirectory {
         ))
     }
 
-    /// Waits until nobody else compiles into this directory. One who takes longer than it may, or stands still, is not waited for; and
-    /// where files cannot be locked, nobody is.
+    /// Waits until nobody else compiles into this directory, but no longer than a compilation may take. If files cannot be locked, it
+    /// does not wait.
     pub(super) fn turn(&self, longest: Duration) -> Option<File> {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.0.join("lock"));
@@ -117,8 +116,8 @@ impl CompiledDirectory {
         None
     }
 
-    /// Removes what has not been used for longest, where there is too much. To be called when something was added: now and then, it
-    /// looks.
+    /// Removes the least recently used files if there are too many bytes. To be called after each added file: every
+    /// [`CLEANUP_INTERVAL`] calls, it checks.
     pub(super) fn tidy(&self) {
         static ADDED: AtomicU64 = AtomicU64::new(0);
         if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_INTERVAL) {
@@ -142,7 +141,7 @@ impl CompiledDirectory {
         }
         whole.sort_unstable();
         let mut kept: u64 = whole.iter().map(|(_, size, _)| size).sum();
-        // Not the last, which was just made, however large it is.
+        // The newest file stays, however large it is.
         whole.pop();
         for (_, size, path) in whole {
             if kept <= MAX_BYTES {
@@ -154,7 +153,7 @@ impl CompiledDirectory {
     }
 }
 
-/// A file that is not whole yet. Dropped, it is gone.
+/// An incomplete file. It is removed when this is dropped.
 pub(super) struct PartialFile {
     part: PathBuf,
     whole: PathBuf,
@@ -177,20 +176,20 @@ impl Drop for PartialFile {
     }
 }
 
-/// Writes a file that was not there, and that is on the disk when this returns.
+/// Writes a new file, which is on the disk when this returns.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Returns whether only this user, or root, may write it.
+/// Returns whether only this user and root may write it.
 fn is_ours(metadata: &fs::Metadata) -> bool {
     let owner = metadata.uid();
     (owner == rustix::process::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0
 }
 
-/// Another may have been faster.
+/// Treats a file that another process has removed as removed.
 fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }

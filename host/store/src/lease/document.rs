@@ -1,4 +1,4 @@
-//! A lease as it is stored.
+//! A stored lease.
 
 use bson::{RawBsonRef, RawDocument};
 use gtm_oplog::value::integer;
@@ -6,23 +6,23 @@ use gtm_oplog::value::integer;
 use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 
-/// Of the form of the document.
+/// The version of the document's format.
 pub(super) const VERSION: i64 = 1;
 
-/// What a lease says.
+/// The content of a stored lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) holder: String,
     pub(super) released: bool,
-    /// The process of the holder, where it can be known whether it has ended.
+    /// The process of the holder, if others can find out whether it has ended.
     pub(super) process: Option<HolderProcess>,
     pub(super) state: LeaseState,
 }
 
-/// What changes with everything that is done to a lease, but never back.
+/// The part that changes with each write of a lease, and never returns to an earlier value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseState {
-    /// From 1.
+    /// The epoch, from 1.
     pub(super) epoch: i64,
     pub(super) renewals: i64,
 }

@@ -1,4 +1,4 @@
-//! Looking whether a host works, without taking its lease.
+//! Checks whether a host is active, without taking its lease.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use super::leases::{Failed, Leases};
 use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 
-/// Between two looks, at most.
+/// The interval at which the lease is read, unless the time to live is short.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Returns who works under a lease: who renews it within `ttl`, as a host does several times. `on_wait` is told who held it last,
-/// before that is waited for. None: nobody does, as far as can be seen, or the process that held it is known to have ended.
+/// Returns the holder of a lease who renews it within `ttl`, as a host does several times. Calls `on_wait` with the last holder before it
+/// waits. None: nobody renews it, or the process that held it is known to have ended.
 ///
 /// # Errors
 /// The lease cannot be read.
@@ -43,7 +43,7 @@ pub async fn holder(
     Ok(None)
 }
 
-/// Returns the lease, if it was not given up.
+/// Returns the lease, unless it was released.
 async fn held(leases: &Leases, ttl: Duration) -> Result<Option<Stored>, LeaseError> {
     match leases.read(ttl).await {
         Ok(stored) => Ok(stored.filter(|stored| !stored.released)),

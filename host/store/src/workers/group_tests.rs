@@ -1,4 +1,4 @@
-//! Whose ops are whose.
+//! Tests which worker an op belongs to.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn group(names: &[&str]) -> Group {
     Group::new(names.iter().map(|name| (*name).to_owned()).collect(), names[0]).unwrap()
 }
 
-/// Returns which worker each of many ops belongs to.
+/// Returns the worker of each of many ops.
 fn places(group: &Group) -> Vec<String> {
     (0..20_000).map(|n| group.worker_of(&of(n)).to_owned()).collect()
 }
@@ -85,7 +85,7 @@ fn shares_are_fair() {
 
 #[test]
 fn ids_that_mongodb_takes_for_one_are_one() {
-    // With this many workers, two ids share one by chance once in a hundred times, and five at a time almost never.
+    // With this many workers, two ids share a worker by chance once in a hundred cases, and five almost never.
     let names: Vec<_> = (0..100).map(|n| format!("w{n}")).collect();
     let group = Group::new(names, "w0").unwrap();
     let worker = |id: Bson| group.worker_of(&of(id)).to_owned();
@@ -99,7 +99,7 @@ fn ids_that_mongodb_takes_for_one_are_one() {
         }
     }
     assert_eq!(worker(Bson::Symbol("a".into())), worker("a".into()));
-    // What is beside the `_id` does not count; another namespace, another type and another structure do.
+    // Other fields than `_id` do not count; the namespace, the type and the structure do.
     let sharded = op(("shop", "orders"), Some(doc! { "country": "at", "_id": 1 }));
     assert_eq!(group.worker_of(&sharded), group.worker_of(&of(1)));
     let differ =

@@ -1,4 +1,4 @@
-//! `wasi:http` as plugins get it: bounded if they are granted some server, and not there otherwise.
+//! Links `wasi:http`: with limits if a server is granted, and to an error otherwise.
 
 use std::any::Any;
 
@@ -19,30 +19,30 @@ use crate::component::bound_arguments;
 use crate::state::{InstanceState, not_granted};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
-/// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
+/// Bytes of a body that the host takes from the plugin per call. It keeps up to two such parts until the server reads them.
 pub(super) const PART: usize = 64 * 1024;
 
-/// Bytes of the server that a request names: a host name has 253.
+/// Bytes of the authority of a request. A host name has at most 253.
 const AUTHORITY_BYTES: usize = 1024;
-/// Bytes of the path that it names, with the query.
+/// Bytes of the path of a request, with the query.
 const PATH_BYTES: usize = 16 * 1024;
-/// Bytes that are charged for each set of headers, with the request or the response that it is of. A map of as many headers as
-/// [`FIELDS`] allows takes twice to three times what it counts.
+/// Bytes that are charged for each set of headers, with its request or response. A map with as many headers as [`FIELDS`] allows takes
+/// up to three times its counted size.
 const HEADERS_KEPT: usize = 3 * FIELDS + AUTHORITY_BYTES + PATH_BYTES;
 
-/// Resources that `wasi:http` takes from `wasi:io`, which is linked in any case.
+/// Resources that `wasi:http` uses from `wasi:io`, which is always linked.
 const OF_IO: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
 
 /// A resource of `wasi:http` that is never made.
 struct NotGranted;
 
-/// Bounds what is linked by WASI.
+/// Adds limits to the linked functions of `wasi:http`.
 pub(super) fn bound(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     bound_fields(&mut types)?;
     bound_requests(&mut types)?;
-    // Plugins answer no requests.
+    // Plugins do not serve requests.
     types.func_wrap(
         "[method]outgoing-response.body",
         |_: StoreContextMut<'_, InstanceState>, (_,): (Resource<OutgoingResponse>,)| {
@@ -79,7 +79,7 @@ fn bound_fields(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Resu
     )
 }
 
-/// Bounds the texts of a request, which the host keeps as long as the request, and charges for its body.
+/// Limits the texts of a request, which the host keeps with the request, and charges for its body.
 fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
     types
         .func_wrap("[method]outgoing-request.body", |store, (request,)| Ok((open_body(store, &request)?,)))?;
@@ -115,15 +115,15 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
     )
 }
 
-/// Charges for all headers that the instance has, and for one set more. Only what is called here makes sets of them; the others of
-/// `wasi:http` share them, or hand them on.
+/// Charges for all headers that the instance holds, and for one more set. Only the callers of this function make sets; other functions
+/// of `wasi:http` share or move them.
 fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::Result<()> {
     charge_sets(store.data_mut(), 1)?;
     bound_arguments(store);
     Ok(())
 }
 
-/// Charges for the headers that the instance has by now, and for so many sets more.
+/// Charges for the headers that the instance holds now, and for this many more sets.
 pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
     let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
     state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
@@ -136,7 +136,7 @@ fn has_headers(resource: &(dyn Any + Send)) -> bool {
         || resource.is::<IncomingResponse>()
 }
 
-/// Opens the body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
+/// Opens the body of a request. It is charged as long as the host may keep a part of it: until it is sent or dropped.
 fn open_body(
     mut store: StoreContextMut<'_, InstanceState>,
     request: &Resource<OutgoingRequest>,
@@ -159,7 +159,7 @@ fn open_body(
     Ok(body)
 }
 
-/// Has a component that asks for `wasi:http` load, and each call of it end with the sentence that says how http is granted.
+/// Links each function of `wasi:http` to a trap with the sentence that http is not granted, so that a component that imports it loads.
 pub(super) fn link_nothing(
     engine: &Engine,
     component: &Component,

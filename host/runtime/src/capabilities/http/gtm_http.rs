@@ -62,7 +62,7 @@ impl Host for HttpView<'_> {
     }
 }
 
-/// Converts a refusal to the error that the plugin gets. `own`: the time that it gave the server itself.
+/// Converts a refusal to the error that the plugin gets. `own`: the time limit that the plugin set itself.
 fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
         let (limit, remedy) = (size_in_memory(setup.limits.http_bytes), setup.raise(&["http_bytes"]));

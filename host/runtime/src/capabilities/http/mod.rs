@@ -1,7 +1,7 @@
-//! `wasi:http/outgoing-handler` and `gtm:plugin/http`: requests to the servers that are granted, with what the host adds to them.
+//! `wasi:http/outgoing-handler` and `gtm:plugin/http`: requests to granted servers, with headers that the host adds.
 //!
-//! The name of the server is compared with the grants, and each address that it resolves to must be public, unless the grant says
-//! otherwise. A redirect is not followed here: the plugin that follows it sends a request of its own, which is looked at anew.
+//! The name of the server is compared with the grants, and its resolved addresses must be public, unless the grant says otherwise. The
+//! host follows no redirects: a plugin that follows one sends another request, which is checked again.
 
 mod addresses;
 mod answers;
@@ -50,24 +50,24 @@ use crate::services::{Effect, Recorder};
 use crate::setup::Setup;
 use crate::state::{self, CallContext, InstanceRole, InstanceState};
 
-/// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
+/// Bytes of the headers that an instance sets for one request, with the host's overhead for each.
 const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
 
-/// The interface of the contract, and that of WASI.
+/// The interface of the contract, and the one of WASI.
 const CONTRACT: &str = "gtm:plugin/http";
 const WASI: &str = "wasi:http/outgoing-handler";
 
-/// Bytes that are charged for a response that comes in parts: more than hyper reads ahead of who takes it.
+/// Bytes that are charged for a streamed response: more than hyper reads ahead.
 const RESPONSE: usize = 512 * 1024;
 
-/// For `handle`; sets of headers by `wasi:http` can be made in `filter`, too.
+/// The capability, for `handle` only, except that `filter` can make sets of headers with `wasi:http`.
 pub(crate) struct Http;
 
-/// What an instance has for its requests.
+/// The state of an instance for its requests.
 pub(crate) struct HttpContext {
     pub(crate) wasi: WasiHttpCtx,
     pub(crate) hooks: Hooks,
-    /// For the headers that it had when it last made some, by `wasi:http`.
+    /// The charge for the headers that it held when it last made some with `wasi:http`.
     headers: Charge,
 }
 
@@ -139,10 +139,10 @@ impl GrantedCapability for Http {
     }
 
     fn begin(state: &mut InstanceState, op: &str, _: &Arc<Namespace>) {
-        // Most plugins send none, and none need be given a copy.
+        // Most plugins send no requests, so they need no copy of the id.
         if !state.call.setup.grants.http.is_empty() {
             state.contexts.http.hooks.op = op.into();
-            // What it dropped is returned. It has nothing that was not charged when it was made.
+            // This releases the charge for dropped headers. All others were charged when they were made.
             let _ = entrance::charge_sets(state, 0);
         }
     }
@@ -155,7 +155,7 @@ impl WasiHttpView for InstanceState {
     }
 }
 
-/// Links what requests by WASI are made of, if some server is granted.
+/// Links `wasi:http`, if a server is granted.
 fn link_wasi(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
     if linking.setup.grants.http.is_empty() {
         return entrance::link_nothing(linking.engine.wasmtime(), linking.component, &mut linking.linker);
@@ -164,7 +164,7 @@ fn link_wasi(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
     entrance::bound(&mut linking.linker)
 }
 
-/// Returns the head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
+/// Returns the head of a request as it would be sent, and the server as shown in messages, for the fuzzers. None: it is refused.
 pub(crate) fn built(
     method: &str,
     url: &str,
@@ -177,7 +177,7 @@ pub(crate) fn built(
     Some((request.map(|_| ()), server))
 }
 
-/// What becomes of the requests of an instance.
+/// Sends the requests that an instance makes with `wasi:http`.
 pub(crate) struct Hooks {
     setup: Arc<Setup>,
     shared: Arc<PluginContext>,
@@ -191,7 +191,7 @@ pub(crate) struct Hooks {
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Hooks {
-    /// Makes the hooks of an instance. What is kept of a response is charged to its account.
+    /// Makes the hooks of an instance. Responses are charged to its budget.
     fn new(call: &CallContext) -> Self {
         Self {
             setup: Arc::clone(&call.setup),
@@ -206,8 +206,8 @@ impl Hooks {
 }
 
 impl WasiHttpHooks for Hooks {
-    /// Libraries over `wasi:http` declare the length of a body, to which WASI holds who writes it. It is taken out of the headers
-    /// before the request is built, as the host alone writes that header.
+    /// Allows the header of the length. Libraries over `wasi:http` declare the length of a body, and WASI enforces it. It is removed before
+    /// the request is built, as only the host writes that header.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name: &HeaderName| is_forbidden(name) && name != CONTENT_LENGTH)
     }
@@ -262,14 +262,14 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// Counts a request that was sent, and whether it was answered. One that is not granted, or recorded only, was not sent.
+/// Counts a request that was sent, and whether it was answered. A refused or recorded request was not sent.
 fn count(shared: &PluginContext, sent: &Result<Response<WasiBody>, HttpRefusal>) {
     if shared.services.recorder.is_none() && matches!(sent, Ok(_) | Err(HttpRefusal::Failed(_))) {
         shared.usage.request(sent.is_ok());
     }
 }
 
-/// What it takes to send a request of a plugin, for an op.
+/// Sends one request of a plugin, for an op.
 struct Exchange {
     setup: Arc<Setup>,
     recorder: Option<Recorder>,
@@ -283,7 +283,7 @@ impl Exchange {
         Self { setup: Arc::clone(setup), recorder, op: Arc::clone(op), notes }
     }
 
-    /// Sends a request that is granted, and notes what is not.
+    /// Sends a granted request, and records an obstacle for one that is not granted.
     async fn send<'a>(
         self,
         head: RequestHead,
@@ -378,17 +378,17 @@ fn ambiguous(plugin: &str, server: &str) -> String {
     )
 }
 
-/// A request that was taken down.
+/// A recorded request.
 enum Recorded {
-    /// It was said what the server answers.
+    /// The answer was set in advance.
     Answered(Response<WasiBody>),
-    /// It is answered as a server does that has nothing to say.
+    /// The answer is made up: an empty object.
     MadeUp(Response<WasiBody>),
-    /// It is to be sent, as it only reads.
+    /// It is sent, as it only reads.
     LetThrough(Request<WasiBody>),
 }
 
-/// Takes a request down, and finds its answer.
+/// Records a request, and finds its answer.
 async fn record(
     recorder: &Recorder,
     plugin: &Arc<str>,

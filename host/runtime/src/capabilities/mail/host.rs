@@ -22,7 +22,7 @@ impl Host for MailView<'_> {
         if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
         }
-        // Counted whether it is sent or not, so that each mail has the same number at each attempt.
+        // Counted whether it is sent or not, so that each mail has the same number in each attempt.
         let number = self.own.sent;
         self.own.sent += 1;
         let id = |from: &Mailbox| message_id(&self.op, number, &self.setup.name, from);
@@ -54,7 +54,7 @@ impl Host for MailView<'_> {
 }
 
 impl MailView<'_> {
-    /// Fails where the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is.
+    /// Fails if the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is always granted.
     fn permit(&self, grant: &MailGrant, letter: &Letter, names_sender: bool) -> Result<(), Error> {
         let envelope = letter.envelope();
         let refused = |verb: &str, address: &str| {
@@ -78,7 +78,7 @@ impl MailView<'_> {
         }
     }
 
-    /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
+    /// Fails if the plugin has sent as many messages as it may in a minute. Its ops wait then.
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
         let (plugin, count) = (&*self.setup.name, grant.per_minute());
         if self.shared_context().0.passes(Instant::now(), 1, count.into()) {

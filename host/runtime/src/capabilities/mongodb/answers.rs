@@ -1,4 +1,4 @@
-//! What a server answers to a write, and what an error of the driver means to a plugin.
+//! Interprets the server's reply to a write, and errors of the driver.
 
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable_code, sentence};
@@ -7,14 +7,14 @@ use mongodb::error::{Error as DriverError, ErrorKind};
 use super::contract::{Error, UpdateResult};
 
 const DUPLICATE_KEY: i32 = 11000;
-/// The host's user or password is not that of the cluster: AuthenticationFailed, AtlasError.
+/// The cluster refuses the host's user or password: AuthenticationFailed, AtlasError.
 const LOGIN: [i32; 2] = [18, 8000];
-/// Codes of failures of a plugin's own reads and writes that pass, beside those of any read: LockTimeout, MaxTimeMSExpired,
+/// Codes of transient failures of a plugin's reads and writes, in addition to the retryable ones: LockTimeout, MaxTimeMSExpired,
 /// WriteConcernFailed, WriteConflict, ConflictingOperationInProgress, NetworkInterfaceExceededTimeLimit, SnapshotUnavailable,
 /// LockBusy, ObjectIsBusy, TemporarilyUnavailable, IngressRequestRateLimitExceeded, OutOfDiskSpace.
 const PASSING: [i32; 12] = [24, 50, 64, 112, 117, 202, 246, 46, 314, 365, 462, 14031];
 
-/// Returns what an error of the driver means to a plugin.
+/// Converts an error of the driver to one of the contract.
 pub(super) fn error(error: &DriverError) -> Error {
     let reason = sentence(error);
     match (command_code(error), &*error.kind) {
@@ -22,17 +22,17 @@ pub(super) fn error(error: &DriverError) -> Error {
             Error::Unavailable(reason)
         }
         (Some(code), _) => of_code(code, reason),
-        // What the driver itself finds wrong with what it is given.
+        // The driver itself refuses the arguments.
         (None, ErrorKind::InvalidArgument { .. } | ErrorKind::IncompatibleServer { .. }) => {
             Error::Rejected(reason)
         }
         (None, ErrorKind::Authentication { .. }) => not_allowed(&reason),
-        // No server has refused it.
+        // No server has refused the command.
         (None, _) => Error::Unavailable(reason),
     }
 }
 
-/// The server says of some errors that the same may work later.
+/// Returns whether the server labels the error as transient.
 fn is_marked_as_passing(error: &DriverError) -> bool {
     ["RetryableWriteError", "RetryableReadError", "TransientTransactionError", "SystemOverloadedError"]
         .iter()
@@ -53,7 +53,7 @@ fn of_code(code: i32, reason: String) -> Error {
     }
 }
 
-/// Fails with the first error in the answer to a write, which is not an error of the command.
+/// Fails with the first error in the reply to a write. The command itself succeeded.
 pub(super) fn check(answer: &Document) -> Result<(), Error> {
     let one = match (answer.get("writeErrors"), answer.get("writeConcernError")) {
         (Some(Bson::Array(errors)), _) => errors.first().and_then(Bson::as_document),
@@ -62,7 +62,7 @@ pub(super) fn check(answer: &Document) -> Result<(), Error> {
     };
     let Some(one) = one else { return Ok(()) };
     let reason = one.get_str("errmsg").unwrap_or("the server gives no reason").to_owned();
-    // Written, but not yet by a majority.
+    // The write has not reached a majority yet.
     if !answer.contains_key("writeErrors") {
         return Err(Error::Unavailable(reason));
     }
@@ -70,7 +70,7 @@ pub(super) fn check(answer: &Document) -> Result<(), Error> {
     Err(of_code(code.unwrap_or_default(), reason))
 }
 
-/// Returns what became of an update.
+/// Returns the result of an update.
 pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     let count = |name| answer.get(name).and_then(number).unwrap_or_default();
     let upserted = match answer.get_array("upserted").ok().and_then(|all| all.first()) {
@@ -83,7 +83,7 @@ pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     };
     let inserted = u64::from(upserted.is_some());
     Ok(UpdateResult {
-        // The server counts what it inserted among what it found.
+        // The server counts an inserted document as matched.
         matched: count("n").saturating_sub(inserted),
         modified: count("nModified"),
         upserted,

@@ -21,30 +21,30 @@ use crate::remedy::PluginRemedy;
 use crate::services::Cluster;
 use crate::state::timed;
 
-/// The code of a query that took longer than it may.
+/// The code of a query that exceeded its time limit.
 const MAX_TIME_EXPIRED: i32 = 50;
-/// Documents that one call gives back.
+/// Documents that one call returns.
 const MAX_DOCUMENTS: usize = 10_000;
-/// Bytes that one call takes or gives back, as many as the largest document has.
+/// Bytes that one call takes or returns: as many as the largest document has.
 const MAX_BYTES: usize = 16 << 20;
-/// Bytes of a namespace, as many as a server takes.
+/// Bytes of a namespace: as many as a server accepts.
 const MAX_NAMESPACE_BYTES: usize = 255;
 /// Documents that one call inserts.
 const MAX_INSERTED: usize = 1000;
-/// Bytes of a command that is looked through on a thread that runs plugins, in less than a millisecond.
+/// Bytes of a command that is checked on a thread that runs plugins, within less than a millisecond.
 const MAX_INLINE_BYTES: usize = 64 << 10;
 
 impl From<CommandRefusal> for Error {
     fn from(refusal: CommandRefusal) -> Self {
         match refusal {
             CommandRefusal::Invalid(reason) => Self::Invalid(reason),
-            // No grant changes that, and no attempt.
+            // No grant and no retry changes that.
             CommandRefusal::Never(reason) => Self::Invalid(reason),
         }
     }
 }
 
-/// What is done with a namespace.
+/// How a call uses a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NamespaceAccess {
     Read,
@@ -52,13 +52,13 @@ enum NamespaceAccess {
 }
 
 impl MongodbView<'_> {
-    /// Returns the cluster and the namespace, if the plugin may do this there.
+    /// Returns the cluster and the namespace, if the plugin has this access.
     fn access(
         &self,
         access: NamespaceAccess,
         namespace: &str,
     ) -> Result<(Option<Cluster>, Namespace), Error> {
-        // The sentence that says what is not granted repeats it.
+        // The sentence of a refusal repeats the namespace.
         if namespace.len() > MAX_NAMESPACE_BYTES {
             return Err(Error::Invalid(format!(
                 "a namespace has at most {MAX_NAMESPACE_BYTES} bytes, and this one has {}",
@@ -86,7 +86,7 @@ impl MongodbView<'_> {
         })?;
         match &self.shared.services.client {
             Some(cluster) => Ok((Some(cluster.clone()), parsed)),
-            // What is only taken down needs none.
+            // A recorded write needs no cluster.
             None if access == NamespaceAccess::Write && self.recorder().is_some() => Ok((None, parsed)),
             None => Err(self.no_cluster()),
         }
@@ -101,12 +101,12 @@ impl MongodbView<'_> {
         cluster.ok_or_else(|| self.no_cluster())
     }
 
-    /// Returns what an error of the server or the driver means to the plugin.
+    /// Converts an error of the server or the driver.
     fn failed(&self, cluster: &Cluster, error: &DriverError) -> Error {
         match answers::error(error) {
             Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(self.id()))),
             Error::Unavailable(reason) => {
-                // The limit is sent along with a command.
+                // The limit is sent with the command.
                 let limit = match command_code(error) {
                     Some(MAX_TIME_EXPIRED) => {
                         format!(". The limit is {}", self.setup.call_timeout_in_words())
@@ -119,10 +119,10 @@ impl MongodbView<'_> {
         }
     }
 
-    /// Looks through a command before it is sent, and at what it reads beside its collection.
+    /// Checks a command, and the access to the other namespaces that it reads, before it is sent.
     async fn look(&mut self, command: RawDocumentBuf, database: &str) -> Result<RawDocumentBuf, Error> {
         let bytes = command.as_bytes().len();
-        // The names in a command take some bytes beside the documents.
+        // The names in a command take some bytes in addition to the documents.
         if bytes > MAX_BYTES + MAX_INLINE_BYTES {
             return Err(Error::Invalid(format!(
                 "a call takes {} MiB together, and this one has {bytes} bytes",
@@ -142,14 +142,14 @@ impl MongodbView<'_> {
         Ok(command)
     }
 
-    /// Has the server end a command itself when the time of a call is over.
+    /// Has the server end a command when the time limit of a call is over.
     fn limit(&self, command: &mut RawDocumentBuf) {
         let limit = self.setup.limits.call_timeout.as_millis();
-        // 0 would be no limit, and a server takes no more than this.
+        // 0 would mean no limit, and a server accepts at most this.
         command.append(cstr!("maxTimeMS"), i32::try_from(limit).unwrap_or(i32::MAX).max(1));
     }
 
-    /// Runs a command, and returns its documents.
+    /// Runs a command and returns its documents.
     async fn query(
         &mut self,
         cluster: &Option<Cluster>,
@@ -187,7 +187,7 @@ impl MongodbView<'_> {
         }
     }
 
-    /// Has a command that writes done, unless it is only taken down.
+    /// Runs a command that writes, unless effects are only recorded.
     async fn write(
         &mut self,
         namespace: &str,
@@ -219,8 +219,8 @@ impl MongodbView<'_> {
         Ok(Some(answer))
     }
 
-    /// Says, once, that the plugin writes where the op in hand is, and so is handed its own writes, and what it writes then, too. A
-    /// plugin whose filter passes over them never has such an op in hand.
+    /// Logs, once, that the plugin writes to the namespace of the current op, and so gets its own writes as ops. A plugin whose filter
+    /// skips them never has such an op.
     fn warn_if_fed_back(&self, namespace: &str, operations: &[OperationType]) {
         let Some((database, collection)) = namespace.split_once('.') else { return };
         let Some(selection) = &self.selection else { return };
@@ -276,7 +276,7 @@ impl Host for MongodbView<'_> {
         if let Some(skip) = skip {
             command.append(cstr!("skip"), i64::try_from(*skip).unwrap_or(i64::MAX));
         }
-        // One more than are given, so that it is known that there are more. 0 would be no limit.
+        // One more than are returned shows that there are too many. 0 would mean no limit.
         let most = i64::try_from(MAX_DOCUMENTS + 1).unwrap_or(i64::MAX);
         let limit = limit.filter(|limit| *limit > 0).map_or(most, i64::from).min(most);
         command.append(cstr!("limit"), limit);

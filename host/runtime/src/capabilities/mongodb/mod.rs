@@ -1,4 +1,4 @@
-//! `gtm:plugin/mongodb`: reads and writes on the cluster that the host follows, in the namespaces that are granted.
+//! `gtm:plugin/mongodb`: reads and writes on the cluster that the host follows, in the granted namespaces.
 
 mod answers;
 mod grant;
@@ -20,19 +20,19 @@ use crate::bindings::generate;
 use crate::load_error::SetupError;
 use crate::state::{CallContext, InstanceState};
 
-/// For `handle`.
+/// The capability, for `handle` only.
 pub(crate) struct Mongodb;
 
-/// Whether it is logged that the plugin is handed its own writes, which is logged once.
+/// Whether the host has logged that the plugin gets its own writes as ops, which it logs once.
 #[derive(Default)]
 pub(crate) struct FedBack {
     is_reported: AtomicBool,
 }
 
-/// The op in hand, as far as the functions need it.
+/// What the functions need of the current op.
 #[derive(Default)]
 pub(crate) struct OpInHand {
-    /// The namespace of the op, if the plugin may write somewhere.
+    /// Its namespace, if the plugin is granted any write.
     namespace: Option<Arc<Namespace>>,
 }
 

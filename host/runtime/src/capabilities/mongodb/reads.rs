@@ -1,20 +1,20 @@
-//! What a command of a plugin reads beside its collection, and what it may not do.
+//! Finds the other namespaces that a plugin's command reads, and refuses what no plugin may do.
 //!
-//! A command is looked at as it is sent. The server must understand it in the same way: so a field that occurs twice, of which one
-//! reader takes the first and another the last, is refused at any level, and so is a stage, or an option of a stage that reads, that is
-//! not listed here.
+//! The command is checked as it will be sent, and the server must understand it in the same way. So a duplicate field is refused at any
+//! level, as one reader would take the first value and another the last; and so is an unlisted stage, or an unlisted option of a stage
+//! that reads.
 
 use bson::{RawBsonRef, RawDocument};
 
-/// Levels of a command; a server takes no more than 180 itself.
+/// Levels of a command. A server itself accepts at most 180.
 const MAX_DEPTH: usize = 200;
-/// Fields of one document. They are sorted, to see whether one occurs twice.
+/// Fields of one document. They are sorted to find duplicates.
 const MAX_FIELDS: usize = 100_000;
 /// Characters of a name that are shown.
 const MAX_SHOWN_CHARACTERS: usize = 100;
 
-/// Stages that read nothing but the documents that come from the stage before. `$documents` brings its own; `$search`,
-/// `$searchMeta` and `$vectorSearch` read an index of the collection.
+/// Stages that read only the documents of the previous stage. `$documents` has its own; `$search`, `$searchMeta` and `$vectorSearch`
+/// read an index of the collection.
 const STAGES: [&str; 27] = [
     "$addFields",
     "$bucket",
@@ -42,10 +42,10 @@ const STAGES: [&str; 27] = [
     "$unset",
     "$unwind",
     "$vectorSearch",
-    // Its pipelines are looked at.
+    // Its pipelines are checked.
     "$facet",
 ];
-/// Stages that read another collection, each with its options.
+/// Stages that read another collection, with their options.
 const READING: [(&str, &[&str]); 3] = [
     ("$lookup", &["from", "localField", "foreignField", "let", "pipeline", "as"]),
     (
@@ -67,16 +67,16 @@ const READING: [(&str, &[&str]); 3] = [
 /// Why a command is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CommandRefusal {
-    /// It is no BSON, too deep, or can be understood in two ways.
+    /// It is not valid BSON, too deep, or ambiguous.
     Invalid(String),
-    /// It does what is granted to nobody.
+    /// It does something that no grant allows.
     Never(String),
 }
 
 /// Returns the other namespaces that a command for a collection of this database reads.
 ///
 /// # Errors
-/// What is wrong with the command.
+/// The command is refused.
 pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>, CommandRefusal> {
     check(command)?;
     let mut reads = Vec::new();
@@ -89,14 +89,14 @@ pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>,
                     update(one.map_err(no_bson)?)?;
                 }
             }
-            // Documents to be kept: nothing in them is done.
+            // Documents to store: nothing in them is executed.
             _ => {}
         }
     }
     Ok(reads)
 }
 
-/// Fails where the command is no BSON, has more levels than a server takes, or a field twice.
+/// Fails if the command is not valid BSON, has too many levels, or a duplicate field.
 fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
     let mut names = Vec::new();
     check_names(command, &mut names)?;
@@ -111,7 +111,7 @@ fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
             RawBsonRef::Document(inner) => inner,
             RawBsonRef::JavaScriptCodeWithScope(code) => code.scope,
             RawBsonRef::Array(inner) => {
-                // A server goes by the order of the elements, whatever their names are.
+                // A server goes by the order of the elements, not by their names.
                 open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(no_bson)?.iter());
                 check_depth(open.len())?;
                 continue;
@@ -132,7 +132,7 @@ fn check_depth(levels: usize) -> Result<(), CommandRefusal> {
     }
 }
 
-/// Fails where a field occurs twice. `names` is room that is used again.
+/// Fails if a field occurs twice. `names` is a buffer that is reused.
 fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Result<(), CommandRefusal> {
     names.clear();
     for element in document.iter_elements() {
@@ -154,7 +154,7 @@ fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Resul
     }
 }
 
-/// Looks through a change to documents: its filter, and its operators. A replacement, which has none, is a document to be kept.
+/// Checks an update: its filter and its operators. A replacement, which has no operators, is a document to store.
 fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Document(one) = one else { return Ok(()) };
     for (name, value) in fields(one)? {
@@ -169,7 +169,7 @@ fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     Ok(())
 }
 
-/// Returns whether an update is a document of operators. As for a server, its first field tells.
+/// Returns whether an update is a document of operators. The first field decides, as in a server.
 pub(super) fn has_operators(update: &RawDocument) -> bool {
     update
         .iter_elements()
@@ -216,7 +216,7 @@ fn stage(
     }
 }
 
-/// Looks through a stage that reads another collection, and in its own pipeline perhaps more of the same database.
+/// Checks a stage that reads another collection, and with its own pipeline perhaps more of the same database.
 fn reading(
     stage: &str,
     options: &[&str],
@@ -246,7 +246,7 @@ fn reading(
         _ => (None, get(value, "from")?),
     };
     let database = other.as_deref().unwrap_or(database);
-    // Without a collection it has documents of its own.
+    // Without a collection, it has documents of its own.
     if let Some(collection) = collection {
         reads.push(format!("{database}.{collection}"));
     }
@@ -259,7 +259,7 @@ fn reading(
     Ok(())
 }
 
-/// Returns the fields of a document that has only these.
+/// Returns the fields of a document, which may only have these names.
 fn known<'a>(
     stage: &str,
     document: &'a RawDocument,
@@ -276,7 +276,7 @@ fn known<'a>(
     }
 }
 
-/// Fails where something runs JavaScript, or is meant for servers among themselves, at any level.
+/// Fails if an expression runs JavaScript, or is internal to servers, at any level.
 fn expression(value: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     match value {
         RawBsonRef::Document(document) => fields(document)?.into_iter().try_for_each(|(name, value)| {
@@ -306,7 +306,7 @@ fn no_bson(error: bson::error::Error) -> CommandRefusal {
     CommandRefusal::Invalid(format!("no BSON: {error}"))
 }
 
-/// Shortens a name.
+/// Shortens a name for a message.
 fn shown(name: &str) -> String {
     name.chars().take(MAX_SHOWN_CHARACTERS).collect()
 }
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(aggregate(doc! { "$unionWith": "old" }).unwrap(), ["shop.old"]);
         let nested = doc! { "$facet": { "a": [ { "$lookup": {
             "as": "x",
-            // Whatever stands first, this is the database of the stages in it.
+            // In any order, this is the database of the stages in it.
             "pipeline": [ { "$unionWith": { "coll": "x", "pipeline": [ { "$graphLookup": { "from": "tree" } } ] } } ],
             "from": { "db": "hr", "coll": "people" },
         } } ], "b": [ { "$unionWith": "old" } ] } };
