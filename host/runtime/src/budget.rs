@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::remedy::PluginRemedy;
 
 /// Resources that an instance may hold at the same time: streams, requests, files.
-pub(super) const RESOURCES: usize = 256;
+pub(super) const MAX_RESOURCES: usize = 256;
 /// Bytes that are charged for each possible resource in advance, for what has about the same size in all of them, such as the buffer
 /// of a file. Larger things are charged when they are made: bodies, responses, listings of directories, and headers with their
 /// request.
@@ -44,7 +44,7 @@ pub(super) struct Charge {
     size_in_memory(*limit),
     PluginRemedy::Limits { plugin: Some(plugin), limits: &["host_memory"] }
 )]
-pub(super) struct Overdrawn {
+pub(super) struct BudgetExceeded {
     plugin: Arc<str>,
     needed: usize,
     left: usize,
@@ -53,7 +53,7 @@ pub(super) struct Overdrawn {
 
 impl Budget {
     pub(super) fn new(plugin: &Arc<str>, limits: &Limits) -> Self {
-        let resources = (RESOURCES * RESOURCE_BYTES).min(limits.host_memory / 2);
+        let resources = (MAX_RESOURCES * RESOURCE_BYTES).min(limits.host_memory / 2);
         Self(Arc::new(Account {
             plugin: Arc::clone(plugin),
             limit: limits.host_memory,
@@ -63,7 +63,7 @@ impl Budget {
 
     /// Returns how many resources the instance may hold, which are charged in advance.
     pub(super) fn resources(limits: &Limits) -> usize {
-        RESOURCES.min(limits.host_memory / 2 / RESOURCE_BYTES).max(1)
+        MAX_RESOURCES.min(limits.host_memory / 2 / RESOURCE_BYTES).max(1)
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -81,7 +81,7 @@ impl Budget {
     }
 
     /// Charges this many bytes.
-    pub(super) fn charge(&self, bytes: usize) -> Result<Charge, Overdrawn> {
+    pub(super) fn charge(&self, bytes: usize) -> Result<Charge, BudgetExceeded> {
         let mut charge = self.nothing();
         charge.add(bytes)?;
         Ok(charge)
@@ -90,7 +90,7 @@ impl Budget {
 
 impl Charge {
     /// Charges more bytes for the same value.
-    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let Account { plugin, limit, charged } = &*self.budget.0;
         let more = |charged: usize| charged.checked_add(bytes).filter(|charged| charged <= limit);
         match charged.try_update(Relaxed, Relaxed, more) {
@@ -98,7 +98,7 @@ impl Charge {
                 self.bytes += bytes;
                 Ok(())
             }
-            Err(charged) => Err(Overdrawn {
+            Err(charged) => Err(BudgetExceeded {
                 plugin: Arc::clone(plugin),
                 needed: bytes,
                 left: limit.saturating_sub(charged),
@@ -108,7 +108,7 @@ impl Charge {
     }
 
     /// Changes the charge to this many bytes. If too few are left, it stays unchanged.
-    pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+    pub(super) fn resize(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.add(more),
             None => {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_charged_is_returned_and_what_is_too_much_is_said() {
+    fn charges_are_released_and_an_excess_is_refused() {
         let limits = Limits { host_memory: 4 << 20, ..Limits::default() };
         let budget = Budget::new(&"p".into(), &limits);
         let at_first = budget.left();
@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn a_small_account_has_room_for_fewer_resources() {
+    fn a_small_budget_allows_fewer_resources() {
         let limits = |host_memory| Limits { host_memory, ..Limits::default() };
-        assert_eq!(Budget::resources(&Limits::default()), RESOURCES);
+        assert_eq!(Budget::resources(&Limits::default()), MAX_RESOURCES);
         assert_eq!(Budget::resources(&limits(1 << 20)), 128);
         assert_eq!(Budget::resources(&limits(0)), 1);
         assert_eq!(Budget::new(&"p".into(), &limits(1 << 20)).left(), 512 << 10);

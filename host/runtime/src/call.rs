@@ -11,7 +11,7 @@ use humantime::format_duration;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use super::budget::RESOURCES;
+use super::budget::MAX_RESOURCES;
 use super::remedy::PluginRemedy;
 use super::state::InstanceState;
 
@@ -55,14 +55,14 @@ pub enum CallError {
         reason: String,
     },
     /// All places for instances are taken. It is not a failure of the plugin: the instance is made when a place is free.
-    #[error("{call} waits for room: all places for instances of plugins are taken")]
+    #[error("{call} waits for a place: all places for instances of plugins are taken")]
     Busy {
         /// The function: `filter`, `handle`, …
         call: &'static str,
     },
     /// The host panicked while it served the call.
     #[error(
-        "{call} ended by a defect of the host, which is not the plugin's fault: {reason}. help: report it with this line and the \
+        "{call} ended because of a defect of the host, not of the plugin: {reason}. help: report it with this line and the \
          lines before it"
     )]
     Defect {
@@ -74,7 +74,7 @@ pub enum CallError {
 }
 
 /// The message of wasmtime for arguments over the limit. Its error has no public type.
-const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
+const ARGUMENTS_TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// Returns the limit of the time of a call.
 fn timeout(call: &str) -> &'static str {
@@ -104,7 +104,7 @@ impl CallError {
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return Self::TimedOut { call, limit: time };
         }
-        if error.root_cause().to_string().contains(MUCH_HANDED_OVER) {
+        if error.root_cause().to_string().contains(ARGUMENTS_TOO_LARGE) {
             return Self::OutOfHostMemory { call, limit: state.call.budget.limit() };
         }
         let printed = one_line(&state.output.take());
@@ -112,7 +112,7 @@ impl CallError {
             // A panic ends in this trap; its message says more.
             Some(Trap::UnreachableCodeReached) if !printed.is_empty() => printed,
             _ if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => format!(
-                "it holds {RESOURCES} streams, requests and files of the host, as many as it may. help: drop those that it does not need"
+                "it holds {MAX_RESOURCES} streams, requests and files of the host, the maximum. help: drop those that it does not need"
             ),
             _ if printed.is_empty() => one_line(&error.root_cause().to_string()),
             _ => format!("{} ({printed})", error.root_cause()),
@@ -142,7 +142,7 @@ pub(super) fn guarded_now<T>(
 fn defect(call: &'static str, panic: &(dyn Any + Send)) -> CallError {
     let words = panic.downcast_ref::<&str>().copied();
     let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    CallError::Defect { call, reason: one_line(words.unwrap_or("it said nothing")) }
+    CallError::Defect { call, reason: one_line(words.unwrap_or("it has no message")) }
 }
 
 /// Joins lines, such as those of a panic, without the notes that Rust adds to them.
@@ -154,7 +154,7 @@ pub(super) fn one_line(printed: &str) -> String {
             joined.push(' ');
         }
         let more = cut(line);
-        if joined.len() + more.len() > MAX_MESSAGE_BYTES + SAID {
+        if joined.len() + more.len() > MAX_MESSAGE_BYTES + CUT_NOTE_BYTES {
             return format!("{joined}… ({} bytes more)", printed.len().saturating_sub(joined.len()));
         }
         joined.push_str(&more);
@@ -163,7 +163,7 @@ pub(super) fn one_line(printed: &str) -> String {
 }
 
 /// The most bytes that [`cut`] adds to a text.
-const SAID: usize = 64;
+const CUT_NOTE_BYTES: usize = 64;
 
 /// The longest text of a plugin that the host repeats, in bytes.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_between_letters() {
+    fn a_long_text_is_cut_between_characters() {
         let text = "ä".repeat(MAX_MESSAGE_BYTES);
         let cut = cut(&text);
         assert!(cut.len() < MAX_MESSAGE_BYTES + 40);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_many_lines_cannot_look_like_many_log_lines() {
+    fn many_lines_are_joined_into_one() {
         assert_eq!(one_line("panicked:\n  boom\n\nnote: run with …"), "panicked: boom");
     }
 }

@@ -17,15 +17,15 @@ use super::bindings::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
 use super::capabilities::{ALWAYS, GRANTED, without_version};
 use super::compiled::ComponentSource;
-use super::contract::{self, Fit};
+use super::contract::{self, ContractFit};
 use super::digest::ComponentDigest;
 use super::engine::Engine;
 use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::handle::{OnTrial, PluginContext};
-use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
+use super::limits::{Limits, MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks};
 use super::load_error::LoadError;
-use super::obstacle::Notes;
-use super::pool::{self, Pool, Taken};
+use super::obstacle::CallNotes;
+use super::pool::{self, HeldPlaces, Pool};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
 use super::stamp::Stamp;
@@ -41,11 +41,11 @@ pub struct Plugin {
     pub(super) filter: HostedPre<InstanceState>,
     pub(super) handler: HostedPre<InstanceState>,
     pub(super) on_trial: OnTrial,
-    about: Arc<About>,
+    info: Arc<ComponentInfo>,
 }
 
 /// The properties of a component.
-struct About {
+struct ComponentInfo {
     /// The name of the file that it was loaded from, without the ending.
     stem: String,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
@@ -151,7 +151,7 @@ impl Plugin {
             None => Vec::new(),
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
-        let about = About {
+        let info = ComponentInfo {
             stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             selection: Arc::new(selection(&subscriptions, path)?),
             subscriptions,
@@ -163,8 +163,8 @@ impl Plugin {
             filters_batches,
             places,
         };
-        let (engine, about) = (engine.clone(), Arc::new(about));
-        Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
+        let (engine, info) = (engine.clone(), Arc::new(info));
+        Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), info })
     }
 
     /// Returns the name of the plugin.
@@ -174,63 +174,63 @@ impl Plugin {
 
     /// Returns the name of the file that it was loaded from, without the ending.
     pub fn stem(&self) -> &str {
-        &self.about.stem
+        &self.info.stem
     }
 
     /// Returns the author's version, if the component has it, and the first twelve hexadecimal digits of the SHA-256 of the component:
     /// `1.2.3+0a1b2c3d4e5f`. Each file has a version of its own.
     pub fn version(&self) -> &str {
-        &self.about.version
+        &self.info.version
     }
 
     /// Returns the digest of the component.
     pub fn digest(&self) -> &ComponentDigest {
-        &self.about.digest
+        &self.info.digest
     }
 
     /// Returns the patterns of namespaces that it subscribes to, each with the operations there (none: all). Without a pattern, it
     /// subscribes to everything.
     pub fn subscriptions(&self) -> &[(String, Vec<ContractOperationType>)] {
-        &self.about.subscriptions
+        &self.info.subscriptions
     }
 
     /// Returns its subscriptions as a selection.
     pub fn selection(&self) -> &Selection {
-        &self.about.selection
+        &self.info.selection
     }
 
     pub(super) fn shared_selection(&self) -> Arc<Selection> {
-        Arc::clone(&self.about.selection)
+        Arc::clone(&self.info.selection)
     }
 
     /// Returns the interfaces that it imports, with their versions: `wasi:cli/stdout@0.2.6`.
     pub fn imports(&self) -> &[String] {
-        &self.about.imports
+        &self.info.imports
     }
 
     /// Returns the version of the contract that it was built against. None: it imports nothing of the contract.
     pub fn contract(&self) -> Option<&Version> {
-        self.about.contract.as_ref()
+        self.info.contract.as_ref()
     }
 
     /// Returns whether it handles several ops per call.
     pub fn handles_batches(&self) -> bool {
-        self.about.handles_batches
+        self.info.handles_batches
     }
 
     /// Returns whether it filters several ops per call.
     pub(super) fn filters_batches(&self) -> bool {
-        self.about.filters_batches
+        self.info.filters_batches
     }
 
     /// Returns how many places an instance takes, and the pool that has them.
     pub(super) fn places(&self) -> (usize, &Pool) {
-        (self.about.places, self.engine.pool())
+        (self.info.places, self.engine.pool())
     }
 
     /// Takes the places of an instance for this call.
-    pub(super) fn take_places(&self, call: &'static str) -> Result<Taken, CallError> {
-        self.engine.pool().take(self.about.places).ok_or(CallError::Busy { call })
+    pub(super) fn take_places(&self, call: &'static str) -> Result<HeldPlaces, CallError> {
+        self.engine.pool().take(self.info.places).ok_or(CallError::Busy { call })
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -246,10 +246,10 @@ impl Plugin {
                 &self.setup,
                 &Arc::new(PluginContext::new(&self.setup.name, Services::default())),
                 InstanceRole::Filter,
-                &Notes::default(),
+                &CallNotes::default(),
             )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
-            at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
+            run_now(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
             })
         };
@@ -263,11 +263,11 @@ pub(super) fn store(
     setup: &Arc<Setup>,
     shared: &Arc<PluginContext>,
     role: InstanceRole,
-    notes: &Notes,
+    notes: &CallNotes,
 ) -> Result<Store<InstanceState>, CallError> {
     let state = InstanceState::new(setup, shared, role, notes).map_err(|error| CallError::Trapped {
         call: "the start",
-        reason: format!("a directory that is granted cannot be opened: {error:#}"),
+        reason: format!("a granted directory cannot be opened: {error:#}"),
     })?;
     let mut store = Store::new(of.engine(), state);
     store.limiter(|state| &mut state.quota);
@@ -293,7 +293,7 @@ fn ask_subscriptions(
             setup,
             &Arc::new(PluginContext::new(&setup.name, Services::default())),
             InstanceRole::Filter,
-            &Notes::default(),
+            &CallNotes::default(),
         )?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
@@ -308,15 +308,15 @@ fn call_subscriptions(
     plugin: &InstancePre<InstanceState>,
     store: &mut Store<InstanceState>,
 ) -> wasmtime::Result<Vec<Subscription>> {
-    let instance = at_once(plugin.instantiate_async(&mut *store))?;
+    let instance = run_now(plugin.instantiate_async(&mut *store))?;
     let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;
-    let (subscriptions,) = at_once(function.call_async(store, ()))?;
+    let (subscriptions,) = run_now(function.call_async(store, ()))?;
     Ok(subscriptions)
 }
 
 /// Runs a call of an instance for filters, which never waits.
-fn at_once<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it waited for something")))
+fn run_now<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it tried to wait")))
 }
 
 fn selection(
@@ -326,15 +326,15 @@ fn selection(
     if subscriptions.is_empty() {
         return Ok(Selection::everything());
     }
-    if subscriptions.len() > SUBSCRIPTIONS {
+    if subscriptions.len() > MAX_SUBSCRIPTIONS {
         return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
     }
     let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
-    if length > PATTERN {
+    if length > MAX_PATTERN_BYTES {
         return Err(LoadError::LongSubscription { path: path.to_owned(), length });
     }
     let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
-    if expressions > EXPRESSIONS {
+    if expressions > MAX_EXPRESSIONS {
         return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
     }
     let mut selection = Selection::default();
@@ -366,13 +366,13 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     if !metadata.is_file() {
         return Err(LoadError::NoFile { path: path() });
     }
-    if metadata.len() > FILE {
+    if metadata.len() > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge { path: path() });
     }
     let mut bytes = Vec::new();
     // The file may grow.
-    file.take(FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE) {
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err(LoadError::TooLarge { path: path() });
     }
     // The magic number, then a version: 1 is a core module, 13 with layer 1 a component.
@@ -404,9 +404,9 @@ fn check_imports(
     let versions = imports.iter().filter_map(|import| contract::version(import));
     for version in stamp.contract.clone().into_iter().chain(versions) {
         match contract::fit(version) {
-            Fit::Same => {}
-            Fit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
-            Fit::Older(built) => return Err(LoadError::OlderContract { path, built }),
+            ContractFit::Same => {}
+            ContractFit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
+            ContractFit::Older(built) => return Err(LoadError::OlderContract { path, built }),
         }
     }
     if imports.iter().any(|import| is_newer_wasi(import)) {

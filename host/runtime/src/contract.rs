@@ -10,7 +10,7 @@ const PACKAGE: &str = "gtm:plugin/";
 
 /// How a component's contract compares to the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(super) enum ContractFit {
     /// They are compatible.
     Same,
     /// The component's is newer: it may need something that this host does not have.
@@ -26,15 +26,15 @@ pub(super) fn version(import: &str) -> Option<Version> {
 }
 
 /// Compares the contract that a component was built against with the host's.
-pub(super) fn fit(version: Version) -> Fit {
+pub(super) fn fit(version: Version) -> ContractFit {
     if version > CONTRACT {
-        return Fit::Newer(version);
+        return ContractFit::Newer(version);
     }
     // Before 1.0, a minor version may break what the one before it promised.
     if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) {
-        return Fit::Older(version);
+        return ContractFit::Older(version);
     }
-    Fit::Same
+    ContractFit::Same
 }
 
 #[cfg(test)]
@@ -44,10 +44,10 @@ mod tests {
     #[test]
     fn versions_are_compared_by_what_they_promise() {
         let of = |import| version(import).map(fit);
-        assert_eq!(of("gtm:plugin/log@0.1.0"), Some(Fit::Same));
-        assert_eq!(of("gtm:plugin/log@0.1.1"), Some(Fit::Newer(Version::new(0, 1, 1))));
-        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(Fit::Newer(Version::new(0, 2, 0))));
-        assert_eq!(of("gtm:plugin/log@0.0.9"), Some(Fit::Older(Version::new(0, 0, 9))));
+        assert_eq!(of("gtm:plugin/log@0.1.0"), Some(ContractFit::Same));
+        assert_eq!(of("gtm:plugin/log@0.1.1"), Some(ContractFit::Newer(Version::new(0, 1, 1))));
+        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(ContractFit::Newer(Version::new(0, 2, 0))));
+        assert_eq!(of("gtm:plugin/log@0.0.9"), Some(ContractFit::Older(Version::new(0, 0, 9))));
         assert_eq!(of("wasi:cli/stdout@9.0.0"), None);
     }
 

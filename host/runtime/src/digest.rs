@@ -18,8 +18,8 @@ pub struct ComponentDigest(String);
 
 /// The text is not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a SHA-256 as 64 hexadecimal digits, as gtm-host check prints it")]
-pub struct NoDigest;
+#[error("expected a SHA-256: 64 hexadecimal digits")]
+pub struct InvalidDigest;
 
 impl ComponentDigest {
     /// Returns the digest of these bytes.
@@ -37,7 +37,7 @@ impl ComponentDigest {
     ///
     /// # Errors
     /// The text after `@sha256:` is not a digest.
-    pub fn split(path: &str) -> Result<(&str, Option<Self>), NoDigest> {
+    pub fn split(path: &str) -> Result<(&str, Option<Self>), InvalidDigest> {
         match path.rsplit_once(MARK) {
             Some((path, digest)) if !digest.contains('/') => Ok((path, Some(digest.parse()?))),
             _ => Ok((path, None)),
@@ -46,18 +46,18 @@ impl ComponentDigest {
 }
 
 impl FromStr for ComponentDigest {
-    type Err = NoDigest;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, NoDigest> {
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let is_digest = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_digest { Ok(Self(text.to_ascii_lowercase())) } else { Err(NoDigest) }
+        if is_digest { Ok(Self(text.to_ascii_lowercase())) } else { Err(InvalidDigest) }
     }
 }
 
 impl TryFrom<String> for ComponentDigest {
-    type Error = NoDigest;
+    type Error = InvalidDigest;
 
-    fn try_from(text: String) -> Result<Self, NoDigest> {
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         text.parse()
     }
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_split_from_a_path_and_a_path_may_look_like_one() {
+    fn a_digest_is_split_from_its_path() {
         let digest = "Ab".repeat(32);
         let same: ComponentDigest = "ab".repeat(32).parse().unwrap();
         let split = |path: &str| ComponentDigest::split(path).map(|(path, digest)| (path.to_owned(), digest));
@@ -87,7 +87,7 @@ mod tests {
         let odd = format!("x@sha256:{digest}");
         assert_eq!(split(&format!("{odd}@sha256:{digest}")), Ok((odd, Some(same))));
         for short in ["x.wasm@sha256:", "x.wasm@sha256:ab", &format!("x@sha256:{}", "g".repeat(64))] {
-            assert_eq!(split(short), Err(NoDigest), "{short}");
+            assert_eq!(split(short), Err(InvalidDigest), "{short}");
         }
     }
 }

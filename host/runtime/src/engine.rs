@@ -13,7 +13,7 @@ use super::pool::{Pool, TRIAL_PLACES, places};
 
 /// The interval at which running plugins are interrupted. A deadline is met to within one tick, and a plugin that computes lets other
 /// work on its thread run this often.
-pub(super) const TICK: Duration = Duration::from_millis(1);
+pub(super) const EPOCH_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Elements in all tables of an instance. A table of this size takes 8 MB; the tables of real plugins have some thousand functions.
 pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
@@ -95,7 +95,7 @@ impl Engine {
             while let Some(engine) = weak.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                std::thread::sleep(TICK);
+                std::thread::sleep(EPOCH_INTERVAL);
             }
         })?;
         Ok(Self { wasmtime, pool: Pool::new(places), trial: Arc::default(), compiled })

@@ -10,16 +10,16 @@ const UNSUPPORTED: [(WasmFeatures, &str); 9] = [
     (WasmFeatures::CM_ASYNC, WASI_0_3),
     (
         WasmFeatures::LEGACY_EXCEPTIONS,
-        "throws exceptions by the old proposal for WebAssembly, which gtm-host does not run. Compile it without them (in C++: \
+        "throws exceptions by the old proposal for WebAssembly, which gtm-host does not support. Compile it without them (in C++: \
          -fno-exceptions)",
     ),
     (
         WasmFeatures::EXCEPTIONS,
-        "throws exceptions of WebAssembly, which gtm-host does not run. Compile it without them (in C++: -fno-exceptions)",
+        "throws exceptions of WebAssembly, which gtm-host does not support. Compile it without them (in C++: -fno-exceptions)",
     ),
     (
         WasmFeatures::GC,
-        "uses the garbage collector of WebAssembly (GC), which gtm-host does not run. Compile it with a collector of its own, or write \
+        "uses the garbage collector of WebAssembly (GC), which gtm-host does not support. Compile it with a collector of its own, or write \
          it in a language that brings one",
     ),
     (
@@ -28,7 +28,7 @@ const UNSUPPORTED: [(WasmFeatures, &str); 9] = [
     ),
     (
         WasmFeatures::STACK_SWITCHING,
-        "switches stacks, which is a proposal for WebAssembly that gtm-host does not run. Compile it without",
+        "switches stacks, which is a proposal for WebAssembly that gtm-host does not support. Compile it without",
     ),
 ];
 const THREADS: &str = "uses threads, and a plugin has one thread. Compile it without them (in Rust: --target wasm32-wasip2; in C: no -pthread)";
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_module_needs_is_named() {
+    fn the_unsupported_feature_is_named() {
         for (part, wat) in [
             ("threads", r#"(module (memory 1 1 shared))"#),
             ("exceptions of WebAssembly", "(module (tag $t) (func (throw $t)))"),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_wasi_are_told_apart() {
+    fn versions_of_wasi_are_distinguished() {
         assert!(
             is_newer_wasi("wasi:cli/stdout@0.3.0") && is_newer_wasi("wasi:http/types@0.3.0-rc-2026-01-06")
         );

@@ -14,7 +14,7 @@ use super::call::{CallError, guarded};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;
 use super::handler::deadline;
-use super::obstacle::Notes;
+use super::obstacle::CallNotes;
 use super::state::{InstanceRole, InstanceState};
 
 /// Ops per call: enough that entering and leaving the plugin hardly counts.
@@ -81,7 +81,7 @@ impl Filter {
 
     /// Does the same for a call that began at `clock`, and sets `clock` to its end, so that the clock is read once per call.
     async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
-        self.take_up_version();
+        self.update_version();
         let answer = guarded("filter", self.ask(op, attempt, *clock)).await;
         self.settle(answer, clock)
     }
@@ -91,7 +91,7 @@ impl Filter {
         let mut answers = Vec::with_capacity(ops.len());
         let mut clock = Instant::now();
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
-            self.take_up_version();
+            self.update_version();
             let together = together(rest);
             if together.len() > 1
                 && self.alone == 0
@@ -116,7 +116,7 @@ impl Filter {
         answers
     }
 
-    fn take_up_version(&mut self) {
+    fn update_version(&mut self) {
         if self.versions.has_changed().unwrap_or(false) {
             self.plugin = self.versions.borrow_and_update().clone();
             self.instance = None;
@@ -246,7 +246,7 @@ impl FilterInstance {
 async fn start(handle: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
     let places = plugin.take_places("filter")?;
     let mut store =
-        store(&plugin.filter, &plugin.setup, handle.shared(), InstanceRole::Filter, &Notes::default())?;
+        store(&plugin.filter, &plugin.setup, handle.shared(), InstanceRole::Filter, &CallNotes::default())?;
     store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);

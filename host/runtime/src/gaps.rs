@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::capabilities::{Entry, GRANTED, without_version};
+use super::capabilities::{CapabilityEntry, GRANTED, without_version};
 use super::component::Plugin;
 use super::remedy::PluginRemedy;
 use super::services::Services;
@@ -22,8 +22,8 @@ impl Plugin {
         self.asked().map(|capability| capability.name).collect()
     }
 
-    fn asked(&self) -> impl Iterator<Item = &'static Entry> {
-        let imports = |capability: &&Entry| {
+    fn asked(&self) -> impl Iterator<Item = &'static CapabilityEntry> {
+        let imports = |capability: &&CapabilityEntry| {
             self.imports().iter().any(|import| capability.imports.contains(&without_version(import)))
         };
         GRANTED.iter().filter(imports)
@@ -31,12 +31,12 @@ impl Plugin {
 
     /// Returns what it imports and lacks. A dry run has no effects, so it needs no server.
     pub fn gaps(&self, services: &Services) -> Vec<MissingGrant> {
-        let is_granted = |capability: &Entry| self.setup.grants.of(capability.name).is_some();
+        let is_granted = |capability: &CapabilityEntry| self.setup.grants.of(capability.name).is_some();
         let is_dry = services.recorder.is_some();
         let can_be_asked = GRANTED.iter().filter(|capability| !capability.imports.is_empty()).count();
         // In some languages, a plugin imports all capabilities whether it uses them or not. If some are granted, the others are not missing.
         let asks_by_default = self.asked().count() == can_be_asked && self.asked().any(is_granted);
-        let gap = |capability: &Entry| match is_granted(capability) {
+        let gap = |capability: &CapabilityEntry| match is_granted(capability) {
             false => (!asks_by_default).then_some(MissingGrant::Grant(capability.name)),
             true if is_dry => None,
             true => (capability.lacks)(services, true).map(|_| MissingGrant::Service(capability.name)),
@@ -63,7 +63,7 @@ impl Plugin {
             ));
         }
         if services.recorder.is_none() {
-            let lacks = |(gap, capability): &(MissingGrant, &Entry)| {
+            let lacks = |(gap, capability): &(MissingGrant, &CapabilityEntry)| {
                 (capability.lacks)(services, matches!(gap, MissingGrant::Service(_)))
             };
             sentences.extend(gaps.iter().filter_map(lacks));
@@ -81,6 +81,6 @@ impl MissingGrant {
     }
 }
 
-fn entry(capability: &str) -> Option<&'static Entry> {
+fn entry(capability: &str) -> Option<&'static CapabilityEntry> {
     GRANTED.iter().find(|granted| granted.name == capability)
 }

@@ -16,7 +16,7 @@ use super::component::Plugin;
 use super::limits::Limits;
 use super::metrics::{PluginMetricStore, PluginMetrics};
 use super::obstacle::HandledCounts;
-use super::pool::{PoolFull, Reserved, instances};
+use super::pool::{PoolFull, ReservedPlaces, instances};
 use super::services::Services;
 use super::usage::{PluginUsage, UsageStatus};
 use crate::audit::Actor;
@@ -45,7 +45,7 @@ pub struct PluginHandle(Arc<PluginHandleInner>);
 struct PluginHandleInner {
     name: String,
     /// The places reserved for its instances, and the number of instances.
-    share: Mutex<Option<(Reserved, usize)>>,
+    share: Mutex<Option<(ReservedPlaces, usize)>>,
     shared: Arc<PluginContext>,
     current: watch::Sender<Plugin>,
     trial: Mutex<Trial>,
@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_left_out_as_there_are_too_many_or_as_it_is_too_large() {
+    fn a_line_over_the_count_or_the_bytes_is_left_out() {
         let shared = PluginContext::new(&"p".into(), Services::default());
         let limits = Limits { log_lines: 1, log_bytes: 100, ..Limits::default() };
         let now = Instant::now();

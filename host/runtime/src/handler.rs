@@ -11,7 +11,7 @@ use super::bindings::{Failure, Hosted, lower, types};
 use super::call::{CallError, guarded, one_line};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;
-use super::obstacle::{MetObstacle, Notes, Obstacle};
+use super::obstacle::{CallNotes, MetObstacle, Obstacle};
 use super::state::{InstanceRole, InstanceState};
 
 /// The outcome of an op.
@@ -27,7 +27,7 @@ pub struct Handler {
     /// Whether it had an instance before.
     begun: bool,
     id: String,
-    notes: Notes,
+    notes: CallNotes,
 }
 
 struct HandlerInstance {
@@ -49,7 +49,7 @@ impl Handler {
             instance: None,
             begun: false,
             id: String::new(),
-            notes: Notes::default(),
+            notes: CallNotes::default(),
         }
     }
 
@@ -85,7 +85,7 @@ impl Handler {
 
     /// Returns whether the version that is called next handles several ops per call.
     pub fn handles_batches(&mut self) -> bool {
-        self.take_up_version();
+        self.update_version();
         self.plugin.handles_batches()
     }
 
@@ -94,7 +94,7 @@ impl Handler {
     /// # Errors
     /// The plugin trapped, or exceeded a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<HandleOutcome, CallError> {
-        self.take_up_version();
+        self.update_version();
         let taken = self.ready().await;
         // Starting an instance has its own time limit.
         let started = Instant::now();
@@ -122,7 +122,7 @@ impl Handler {
     /// The plugin trapped, exceeded a limit, or did not return one outcome per op.
     pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<HandleOutcome>, CallError> {
         const CALL: &str = "handle-batch";
-        self.take_up_version();
+        self.update_version();
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
         let taken = self.ready().await;
         let started = Instant::now();
@@ -176,7 +176,7 @@ impl Handler {
         }
     }
 
-    fn take_up_version(&mut self) {
+    fn update_version(&mut self) {
         if self.versions.has_changed().unwrap_or(false) {
             self.plugin = self.versions.borrow_and_update().clone();
             self.instance = None;
@@ -251,7 +251,11 @@ fn on_one_line(failure: Failure) -> Failure {
     }
 }
 
-async fn start(handle: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
+async fn start(
+    handle: &PluginHandle,
+    plugin: &Plugin,
+    notes: &CallNotes,
+) -> Result<HandlerInstance, CallError> {
     let places = plugin.take_places("handle")?;
     let mut store = store(&plugin.handler, &plugin.setup, handle.shared(), InstanceRole::Handler, notes)?;
     store.data_mut().call.selection = Some(plugin.shared_selection());

@@ -64,15 +64,15 @@ pub use call::CallError;
 #[cfg(feature = "dirs")]
 pub use capabilities::DirGrant;
 #[cfg(feature = "mail")]
-pub use capabilities::{AddressPattern, MailGrant, Mailer, MailerError, NoAddressPattern};
+pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 pub use capabilities::{Grants, contract_interfaces};
 #[cfg(feature = "http")]
-pub use capabilities::{HttpAnswer, HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
+pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 #[cfg(feature = "mongodb")]
 pub use capabilities::{MongodbGrants, NamespaceGrant};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
-pub use digest::{ComponentDigest, NoDigest};
+pub use digest::{ComponentDigest, InvalidDigest};
 pub use engine::{Engine, EngineError, Uncached};
 pub use features::unsupported;
 pub use filter::Filter;

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::engine::{TABLE_ELEMENTS, TICK};
+use super::engine::{EPOCH_INTERVAL, TABLE_ELEMENTS};
 
 /// The core instances of a component, and also its tables and its memories. A component in Python, which consists of shared libraries,
 /// has about twenty.
-pub(super) const INSTANCES: usize = 200;
+pub(super) const MAX_INSTANCES: usize = 200;
 
 /// Bytes of the file of a plugin. One with a Python interpreter and many libraries has half as many.
-pub(super) const FILE: u64 = 64 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Subscriptions of a plugin. Each is compared with each namespace, once.
-pub(super) const SUBSCRIPTIONS: usize = 1000;
+pub(super) const MAX_SUBSCRIPTIONS: usize = 1000;
 /// Subscriptions with a regular expression, which may take some MiB each: see `selection`.
-pub(super) const EXPRESSIONS: usize = 64;
+pub(super) const MAX_EXPRESSIONS: usize = 64;
 /// Bytes of the pattern of a subscription. A namespace has at most 255.
-pub(super) const PATTERN: usize = 4096;
+pub(super) const MAX_PATTERN_BYTES: usize = 4096;
 
 /// The limits of each instance of a plugin, or of all its instances together where noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +79,13 @@ impl Default for Limits {
 
 /// Converts a time to ticks of the epoch clock, rounded up.
 pub(super) fn ticks(time: Duration) -> u64 {
-    let ticks = time.as_nanos().div_ceil(TICK.as_nanos()) + 1;
+    let ticks = time.as_nanos().div_ceil(EPOCH_INTERVAL.as_nanos()) + 1;
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 /// Counts the memory of an instance, over all its memories and tables.
 #[derive(Debug)]
-pub(super) struct Quota {
+pub(super) struct MemoryQuota {
     /// The limit, in bytes.
     pub(super) limit: usize,
     memory: usize,
@@ -96,7 +96,7 @@ pub(super) struct Quota {
     pub(super) exceeded: bool,
 }
 
-impl Quota {
+impl MemoryQuota {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             limit: limits.memory,
@@ -134,21 +134,21 @@ impl Quota {
     }
 }
 
-impl ResourceLimiter for Quota {
+impl ResourceLimiter for MemoryQuota {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(Self::take(&mut self.memory, &mut self.exceeded, current, desired))
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        INSTANCES
+        MAX_INSTANCES
     }
 
     fn memories(&self) -> usize {
-        INSTANCES
+        MAX_INSTANCES
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -163,14 +163,14 @@ mod tests {
     #[test]
     fn a_deadline_is_never_early() {
         // The current tick may end immediately, so one is added.
-        assert_eq!(ticks(TICK), 2);
-        assert_eq!(ticks(TICK + Duration::from_nanos(1)), 3);
+        assert_eq!(ticks(EPOCH_INTERVAL), 2);
+        assert_eq!(ticks(EPOCH_INTERVAL + Duration::from_nanos(1)), 3);
         assert_eq!(ticks(Duration::MAX), u64::MAX);
     }
 
     #[test]
     fn all_memories_of_an_instance_share_its_limit() {
-        let mut quota = Quota::new(&Limits { memory: 100, ..Limits::default() });
+        let mut quota = MemoryQuota::new(&Limits { memory: 100, ..Limits::default() });
         assert!(quota.memory_growing(0, 60, None).unwrap());
         assert!(quota.memory_growing(60, 80, None).unwrap());
         assert!(!quota.exceeded);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_instance_has_grown_when_it_took_much_more_than_it_started_with() {
-        let mut quota = Quota::new(&Limits { memory: 100, ..Limits::default() });
+        let mut quota = MemoryQuota::new(&Limits { memory: 100, ..Limits::default() });
         assert!(quota.memory_growing(0, 30, None).unwrap());
         quota.started();
         assert!(quota.memory_growing(30, 60, None).unwrap());

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_to_the_host_itself_is_seen_by_its_address() {
+    fn a_connection_to_the_host_itself_is_recognized_by_its_address() {
         let leads_to = |local: &str, peer: &str, own: &str| {
             leads_to(local.parse().unwrap(), peer.parse().unwrap(), own.parse().unwrap())
         };

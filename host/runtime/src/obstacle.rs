@@ -1,7 +1,7 @@
 //! Obstacles that do not depend on the op: a missing grant, or a server that is not configured.
 //!
 //! No retry helps, so a call that failed because of an obstacle is not counted as an attempt. An instance records its obstacles in
-//! [`Notes`], which outlive it: the handler reads them after a call that trapped, too.
+//! [`CallNotes`], which outlive it: the handler reads them after a call that trapped, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,10 +44,10 @@ impl HandledCounts {
 
 /// What an instance records during the current call.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes(Arc<Mutex<Noted>>);
+pub(super) struct CallNotes(Arc<Mutex<CallRecord>>);
 
 #[derive(Debug, Default)]
-struct Noted {
+struct CallRecord {
     /// The first obstacle, and the capability if only a part of it is refused.
     obstacle: Option<(String, Option<CapabilityId>)>,
     /// For each capability, whether the plugin used what it is granted.
@@ -55,14 +55,14 @@ struct Noted {
     made_up: bool,
 }
 
-impl Notes {
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+impl CallNotes {
+    fn lock(&self) -> MutexGuard<'_, CallRecord> {
         self.0.lock()
     }
 
     /// Forgets the previous call.
     pub(super) fn clear(&self) {
-        *self.lock() = Noted::default();
+        *self.lock() = CallRecord::default();
     }
 
     /// Records an obstacle and returns its sentence. `part`: only one server or namespace of this capability is refused.
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_first_obstacle_of_a_call_is_kept_until_the_next_call() {
-        let (notes, handled) = (Notes::default(), HandledCounts::default());
+        let (notes, handled) = (CallNotes::default(), HandledCounts::default());
         assert_eq!(notes.met(&handled), MetObstacle::default());
         notes.blocked("no grant".to_owned(), None);
         notes.blocked("no server".to_owned(), Some(CapabilityId::Http));
@@ -120,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn of_a_part_it_is_known_how_many_ops_were_handled_by_the_rest() {
-        let (notes, handled) = (Notes::default(), HandledCounts::default());
+    fn an_obstacle_in_a_part_has_the_count_of_handled_ops() {
+        let (notes, handled) = (CallNotes::default(), HandledCounts::default());
         notes.permitted(CapabilityId::Http);
         notes.count(&handled);
         notes.clear();

@@ -13,12 +13,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 
-use super::limits::{FILE, INSTANCES};
+use super::limits::{MAX_FILE_BYTES, MAX_INSTANCES};
 
 /// Places in addition to those of the plugins at the start: for plugins that are added later, and for versions that need more places.
 const SPARE_PLACES: usize = 1000;
 /// Places for the one instance in which a plugin is tried: the most that an instance may take.
-pub(super) const TRIAL_PLACES: usize = INSTANCES;
+pub(super) const TRIAL_PLACES: usize = MAX_INSTANCES;
 /// Places of all plugins. With 6 GiB of addresses per memory, they take half of the address space of a 64-bit machine.
 const MAX_PLACES: usize = 10_000 - TRIAL_PLACES;
 
@@ -36,14 +36,14 @@ struct Places {
 
 /// The places of an instance, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct HeldPlaces {
     pool: Pool,
     count: usize,
 }
 
 /// The reserved places of a plugin, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub(super) struct ReservedPlaces {
     pool: Pool,
     count: usize,
 }
@@ -82,15 +82,16 @@ pub(super) fn instances(lanes: usize) -> usize {
 
 /// Returns the places of an instance of a component.
 pub(super) fn of(component: &Component) -> usize {
-    component.resources_required().map_or(INSTANCES, |needed| {
+    component.resources_required().map_or(MAX_INSTANCES, |needed| {
         let count = needed.num_memories.max(needed.num_tables);
-        usize::try_from(count).unwrap_or(INSTANCES).max(1)
+        usize::try_from(count).unwrap_or(MAX_INSTANCES).max(1)
     })
 }
 
 /// Does the same for the file of a plugin, before there is an engine to load it. An invalid file is reported when it is loaded.
 fn in_file(path: &Path) -> usize {
-    let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= FILE);
+    let is_small =
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_BYTES);
     let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return 1 };
     let (mut memories, mut tables) = (0_u32, 0_u32);
     for payload in Parser::new(0).parse_all(&bytes).map_while(Result::ok) {
@@ -100,7 +101,7 @@ fn in_file(path: &Path) -> usize {
             _ => {}
         }
     }
-    usize::try_from(memories.max(tables)).unwrap_or(INSTANCES).clamp(1, INSTANCES)
+    usize::try_from(memories.max(tables)).unwrap_or(MAX_INSTANCES).clamp(1, MAX_INSTANCES)
 }
 
 impl Pool {
@@ -109,22 +110,22 @@ impl Pool {
     }
 
     /// Takes this many places for an instance. None: not enough are free now.
-    pub(super) fn take(&self, count: usize) -> Option<Taken> {
+    pub(super) fn take(&self, count: usize) -> Option<HeldPlaces> {
         let Places { all, taken, .. } = &*self.0;
         let more = |taken: usize| taken.checked_add(count).filter(|taken| taken <= all);
         taken.try_update(Relaxed, Relaxed, more).ok()?;
-        Some(Taken { pool: self.clone(), count })
+        Some(HeldPlaces { pool: self.clone(), count })
     }
 
     /// Reserves this many places.
-    pub(super) fn reserve(&self, count: usize) -> Result<Reserved, PoolFull> {
-        let mut reserved = Reserved { pool: self.clone(), count: 0 };
+    pub(super) fn reserve(&self, count: usize) -> Result<ReservedPlaces, PoolFull> {
+        let mut reserved = ReservedPlaces { pool: self.clone(), count: 0 };
         reserved.resize(count)?;
         Ok(reserved)
     }
 }
 
-impl Reserved {
+impl ReservedPlaces {
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -148,13 +149,13 @@ impl Reserved {
     }
 }
 
-impl Drop for Taken {
+impl Drop for HeldPlaces {
     fn drop(&mut self) {
         self.pool.0.taken.fetch_sub(self.count, Relaxed);
     }
 }
 
-impl Drop for Reserved {
+impl Drop for ReservedPlaces {
     fn drop(&mut self) {
         self.pool.0.reserved.fetch_sub(self.count, Relaxed);
     }
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_own_places_and_one_that_needs_more_is_told() {
+    fn each_plugin_reserves_its_own_places() {
         let pool = Pool::new(100);
         let mut one = pool.reserve(60).unwrap();
         let said = pool.reserve(41).unwrap_err().to_string();
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_is_advised_where_it_helps() {
+    fn a_restart_is_advised_if_it_helps() {
         let said = |all| Pool::new(all).reserve(all + 1).unwrap_err().to_string();
         assert!(said(MAX_PLACES - 1).contains("help: restart the host"), "{}", said(MAX_PLACES - 1));
         assert!(
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn places_of_instances_are_taken_up_to_all() {
+    fn instances_take_places_until_none_is_left() {
         let pool = Pool::new(3);
         let two = pool.take(2).unwrap();
         assert!(pool.take(2).is_none());
@@ -208,7 +209,7 @@ mod tests {
 
     /// Each section claims to have 4,294,967,295 memories or tables.
     #[test]
-    fn counts_that_a_file_only_claims_are_no_defect() {
+    fn false_counts_in_a_file_are_harmless() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.wasm");
         for section in [5, 4] {
@@ -217,12 +218,12 @@ mod tests {
                 bytes.extend([section, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]);
             }
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(in_file(&path), INSTANCES, "section {section}");
+            assert_eq!(in_file(&path), MAX_INSTANCES, "section {section}");
         }
     }
 
     #[test]
-    fn places_are_counted_in_files_before_there_is_an_engine() {
+    fn places_are_counted_from_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.wasm");
         let tables = "(table 1 funcref)".repeat(7);

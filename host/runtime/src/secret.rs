@@ -30,7 +30,7 @@ pub enum Secret {
 
 /// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum NoSecret {
+pub enum SecretError {
     /// The variable is not set.
     #[error("the variable {0} is not set in the environment of gtm-host")]
     Env(String),
@@ -52,15 +52,15 @@ impl Secret {
     ///
     /// # Errors
     /// The variable is not set, or the file cannot be read or is not safe.
-    pub fn read(&self) -> Result<String, NoSecret> {
+    pub fn read(&self) -> Result<String, SecretError> {
         match self {
             Self::Value(value) => Ok(value.clone()),
-            Self::Env { env } => std::env::var(env).map_err(|_| NoSecret::Env(env.clone())),
+            Self::Env { env } => std::env::var(env).map_err(|_| SecretError::Env(env.clone())),
             Self::File { file } => match read_secret(file) {
                 Ok(value) => Ok(value.trim_end().to_owned()),
                 Err(reason) => Err(match reason.downcast::<ExposedFile>() {
-                    Ok(exposed) => NoSecret::Exposed(exposed),
-                    Err(reason) => NoSecret::File { path: file.clone(), reason },
+                    Ok(exposed) => SecretError::Exposed(exposed),
+                    Err(reason) => SecretError::File { path: file.clone(), reason },
                 }),
             },
         }
@@ -91,7 +91,7 @@ pub struct Password(Vec<String>);
 
 impl Password {
     /// The shortest form that is hidden, in bytes: a shorter one could be a part of any word.
-    const SHORTEST: usize = 4;
+    const MIN_HIDDEN_BYTES: usize = 4;
 
     /// Returns the password of this URL, if it has one: as written there, decoded, and in base64 as SMTP sends it (RFC 4616, RFC 4954).
     pub fn of_url(url: &str) -> Self {
@@ -103,7 +103,7 @@ impl Password {
         let (user, as_sent) = (decoded(user), decoded(password));
         let plain = STANDARD.encode(format!("\0{user}\0{as_sent}"));
         let mut forms = vec![password.to_owned(), STANDARD.encode(&as_sent), plain, as_sent];
-        forms.retain(|form| form.len() >= Self::SHORTEST);
+        forms.retain(|form| form.len() >= Self::MIN_HIDDEN_BYTES);
         // One form may be a part of another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         Self(forms)

@@ -9,7 +9,7 @@ use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
 use super::remedy::PluginRemedy;
-use crate::secret::{NoSecret, Secret};
+use crate::secret::{Secret, SecretError};
 
 /// The setup of a plugin, which its versions share.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,10 +48,11 @@ pub(super) struct Setup {
 impl Setup {
     pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
         let PluginSetup { name, limits, grants, config, sha256 } = setup;
-        let told =
-            |what: String| move |reason: NoSecret| SetupError::Secret { plugin: name.clone(), what, reason };
+        let unreadable = |what: String| {
+            move |reason: SecretError| SetupError::Secret { plugin: name.clone(), what, reason }
+        };
         let read = |(key, value): (&String, &Secret)| {
-            let value = value.read().map_err(told(format!("the value of {key} in its config")))?;
+            let value = value.read().map_err(unreadable(format!("the value of {key} in its config")))?;
             Ok((key.clone(), value))
         };
         let config = config.iter().map(read).collect::<Result<_, _>>()?;

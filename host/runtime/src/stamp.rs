@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_read_where_there_is_one() {
+    fn a_stamp_is_read_if_there_is_one() {
         let stamp = Stamp::read(&component(SECTION, r#"{"contract":"0.1.0","version":"1.2.3","sdk":"x"}"#));
         assert_eq!(stamp.contract, Some(Version::new(0, 1, 0)));
         assert_eq!(stamp.version.as_deref(), Some("1.2.3"));

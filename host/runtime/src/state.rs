@@ -13,10 +13,10 @@ use super::budget::Budget;
 use super::capabilities::{self, CapabilityId, InstanceContexts};
 use super::clock::PausableClock;
 use super::handle::PluginContext;
-use super::limits::Quota;
-use super::obstacle::Notes;
+use super::limits::MemoryQuota;
+use super::obstacle::CallNotes;
 use super::output::Output;
-use super::pool::Taken;
+use super::pool::HeldPlaces;
 use super::remedy::PluginRemedy;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
@@ -45,7 +45,7 @@ pub(super) struct CallContext {
     /// The subscriptions of the plugin, if they are known.
     pub(super) selection: Option<Arc<Selection>>,
     /// Records the obstacles of the call.
-    pub(super) notes: Notes,
+    pub(super) notes: CallNotes,
 }
 
 /// The host's side of one instance.
@@ -54,13 +54,13 @@ pub(super) struct InstanceState {
     pub(super) contexts: InstanceContexts,
     wasi: WasiCtx,
     pub(super) table: ResourceTable,
-    pub(super) quota: Quota,
+    pub(super) quota: MemoryQuota,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
     /// How long the filter has run in the current call.
     pub(super) running: PausableClock,
     /// The places of the instance. None: the plugin is tried in it.
-    pub(super) places: Option<Taken>,
+    pub(super) places: Option<HeldPlaces>,
 }
 
 impl InstanceState {
@@ -72,7 +72,7 @@ impl InstanceState {
         setup: &Arc<Setup>,
         shared: &Arc<PluginContext>,
         role: InstanceRole,
-        notes: &Notes,
+        notes: &CallNotes,
     ) -> wasmtime::Result<Self> {
         let budget = Budget::new(&setup.name, &setup.limits);
         let output = Output::new(&budget);
@@ -103,7 +103,7 @@ impl InstanceState {
             call,
             wasi: wasi.build(),
             table,
-            quota: Quota::new(&setup.limits),
+            quota: MemoryQuota::new(&setup.limits),
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             running: PausableClock::default(),

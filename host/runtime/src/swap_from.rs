@@ -43,7 +43,7 @@ impl SwapFrom {
     fn in_words(&self, plugin: &str) -> String {
         let direct = self.own.get(plugin).into_iter().chain(&self.directories);
         let direct = direct.map(|directory| directory.display().to_string());
-        let trees = self.trees.iter().map(|tree| format!("{} (with the directories in it)", tree.display()));
+        let trees = self.trees.iter().map(|tree| format!("{} (with its subdirectories)", tree.display()));
         let all: Vec<_> = direct.chain(trees).collect();
         match all.split_last() {
             Some((last, [])) => last.clone(),
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_taken_where_it_is_and_not_where_a_link_to_it_is() {
+    fn a_file_is_judged_by_its_own_path_and_not_by_a_link() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         for directory in ["own/below", "named/below", "elsewhere"] {
@@ -164,7 +164,7 @@ mod tests {
         let refused = taken("p", "elsewhere/a").unwrap_err().to_string();
         let (own, link) = (at("own"), at("link"));
         let said = format!(
-            "swaps take files only from {} and {} (with the directories in it). help: ",
+            "swaps take files only from {} and {} (with its subdirectories)",
             own.display(),
             link.display()
         );
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_file_that_is_not_at_its_path_here_is_not_taken() {
+    fn a_file_that_is_not_at_its_path_is_refused() {
         use std::os::fd::AsRawFd;
 
         let place = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_at_is_what_is_read() {
+    fn the_checked_file_is_the_one_that_is_read() {
         let place = tempfile::tempdir().unwrap();
         let (own, other) = (place.path().join("own"), place.path().join("other"));
         std::fs::write(&own, "own").unwrap();

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 /// The number of parts into which the time of a limit is divided.
 const PARTS: u32 = 60;
 /// The number of parts that count: all that ended less than the time ago, and the current one.
-const COUNTED: usize = PARTS as usize + 1;
+const COUNTED_PARTS: usize = PARTS as usize + 1;
 
 /// Limits the lines, bytes or messages of all instances of a plugin together, in any period of one length.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ struct ThrottleWindow {
     /// The number of the current part, counted from `began`.
     part: u64,
     /// The amounts of the last parts. Part n is at n modulo their count.
-    counts: [u64; COUNTED],
+    counts: [u64; COUNTED_PARTS],
     left_out: Option<LeftOut>,
     /// When the amount left out was last reported.
     reported: Option<Instant>,
@@ -42,7 +42,7 @@ impl Throttle {
             length,
             began: Instant::now(),
             part: 0,
-            counts: [0; COUNTED],
+            counts: [0; COUNTED_PARTS],
             left_out: None,
             reported: None,
         }))
@@ -90,7 +90,7 @@ impl Throttle {
 
 impl ThrottleWindow {
     fn index(&self, part: u64) -> usize {
-        let count = u64::try_from(COUNTED).unwrap_or(u64::MAX);
+        let count = u64::try_from(COUNTED_PARTS).unwrap_or(u64::MAX);
         usize::try_from(part % count).unwrap_or_default()
     }
 
@@ -99,7 +99,7 @@ impl ThrottleWindow {
         let passed = now.saturating_duration_since(self.began).as_nanos();
         let part = passed / (self.length / PARTS).as_nanos().max(1);
         let part = u64::try_from(part).unwrap_or(u64::MAX).max(self.part);
-        let over = usize::try_from(part - self.part).unwrap_or(COUNTED).min(COUNTED);
+        let over = usize::try_from(part - self.part).unwrap_or(COUNTED_PARTS).min(COUNTED_PARTS);
         for number in (0..=part).rev().take(over) {
             let index = self.index(number);
             if let Some(count) = self.counts.get_mut(index) {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_the_bound_is_counted_and_reported_without_another_line() {
+    fn an_excess_is_counted_and_reported_without_another_line() {
         let throttle = Throttle::new(Duration::from_secs(1));
         let now = Instant::now();
         let after = |millis: u64| now + Duration::from_millis(millis);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_any_minute() {
+    fn the_limit_holds_in_any_minute() {
         let throttle = Throttle::new(Duration::from_secs(60));
         let now = Instant::now();
         // Two per second, of which 60 per minute may pass.
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_pass_up_to_the_bound_after_a_long_time_too() {
+    fn bytes_pass_up_to_the_limit_after_a_long_time() {
         let throttle = Throttle::new(Duration::from_secs(10));
         let now = Instant::now();
         for day in 0..3 {

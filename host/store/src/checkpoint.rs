@@ -127,7 +127,7 @@ impl Checkpoint {
         Ok(Self {
             deployment: fields.text("deployment")?.to_owned(),
             position: position.parse().map_err(|_| {
-                fields.damaged(format!("its position, \"{position}\", is no place to go on from"))
+                fields.damaged(format!("its position, \"{position}\", is not a valid position"))
             })?,
             timestamp: timestamp.transpose()?.map(Timestamp::from),
             workers: workers.transpose()?,

@@ -243,7 +243,7 @@ impl ClusterStore {
                 let current = find(&self.letters, rawdoc! { "_id": id }).await?;
                 return match current {
                     Some(current) if FoundLetter::new(&current, NAME)?.parts()? == Some(parts) => {
-                        Err(found.damaged(format!("piece {count} of its op is missing in dead_letter_parts")))
+                        Err(found.damaged(format!("part {count} of its op is missing in dead_letter_parts")))
                     }
                     Some(_) => Err(StoreError::Unreachable {
                         reason: format!("the dead letter {id} was just replaced"),
@@ -314,7 +314,7 @@ impl ClusterStore {
         let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
         let mut kept = StoredTotal::default();
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
-            let what = "a state of a plugin".to_owned();
+            let what = "the state of a plugin".to_owned();
             let fields = StoredFields {
                 document: &document,
                 what,

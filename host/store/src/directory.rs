@@ -22,9 +22,9 @@ use super::{
 };
 use crate::own_files;
 
-const FILE: &str = "gtm-host.redb";
+const FILE_NAME: &str = "gtm-host.redb";
 /// The version of the file's format. A host that knows only older versions refuses the file.
-const FORMAT: u64 = 1;
+const FORMAT_VERSION: u64 = 1;
 
 type TableKey = (&'static str, &'static str, Option<&'static str>);
 
@@ -68,7 +68,7 @@ fn parse(bytes: &[u8]) -> Result<&RawDocument, RedbFailure> {
 impl DirectoryStore {
     pub(super) async fn open(directory: &Path) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
-        let file = directory.join(FILE);
+        let file = directory.join(FILE_NAME);
         let name: Arc<str> = format!("the store {}", file.display()).into();
         let file: Arc<Path> = file.into();
         let opened = Arc::clone(&file);
@@ -98,7 +98,7 @@ impl DirectoryStore {
 
     /// Returns whether there is a store in this directory.
     pub(super) fn is_in(directory: &Path) -> bool {
-        directory.join(FILE).exists()
+        directory.join(FILE_NAME).exists()
     }
 
     pub(super) fn directory(&self) -> Option<&Path> {
@@ -412,9 +412,9 @@ fn prepare(database: &Database, file: &Path) -> Result<(), RedbFailure> {
         let mut meta = write.open_table(META)?;
         let format = meta.get("format")?.map(|format| format.value());
         match format {
-            Some(FORMAT) => {}
+            Some(FORMAT_VERSION) => {}
             Some(version) => return Err(StoreError::OtherFormat { file: file.to_owned(), version }.into()),
-            None => drop(meta.insert("format", FORMAT)?),
+            None => drop(meta.insert("format", FORMAT_VERSION)?),
         }
         write.open_table(CHECKPOINTS)?;
         write.open_table(SNAPSHOTS)?;
@@ -435,7 +435,7 @@ async fn blocking<T: Send + 'static>(
         Ok(Err(RedbFailure::Redb(error))) => Err(told(file, &error)),
         // redb trusts the content of its file, and may panic if something else is in it.
         Err(error) if error.is_panic() => {
-            Err(StoreError::DamagedFile { file, reason: "redb cannot make sense of it".to_owned() })
+            Err(StoreError::DamagedFile { file, reason: "redb cannot read it".to_owned() })
         }
         Err(error) => Err(StoreError::Defect(error.to_string())),
     }

@@ -36,7 +36,7 @@ impl<'a> StoredFields<'a> {
                 version,
                 known: VERSION,
             }),
-            version => Err(self.damaged(format!("there is no version {version}"))),
+            version => Err(self.damaged(format!("it has the unknown version {version}"))),
         }
     }
 
@@ -64,7 +64,7 @@ impl<'a> StoredFields<'a> {
     }
 
     pub(super) fn unsigned(&self, name: &str) -> Result<u64, StoreError> {
-        u64::try_from(self.integer(name)?).map_err(|_| self.wrong(name, "a whole number from 0 on"))
+        u64::try_from(self.integer(name)?).map_err(|_| self.wrong(name, "a whole number of at least 0"))
     }
 
     pub(super) fn date(&self, name: &str) -> Result<bson::DateTime, StoreError> {

@@ -21,25 +21,25 @@ pub enum StoreKind {
 /// The text does not name a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected mongodb, file:DIR or none")]
-pub struct NoStoreKind;
+pub struct InvalidStoreKind;
 
 impl FromStr for StoreKind {
-    type Err = NoStoreKind;
+    type Err = InvalidStoreKind;
 
-    fn from_str(text: &str) -> Result<Self, NoStoreKind> {
+    fn from_str(text: &str) -> Result<Self, InvalidStoreKind> {
         match (text, text.strip_prefix("file:")) {
             ("mongodb", _) => Ok(Self::Mongodb),
             ("none", _) => Ok(Self::None),
             (_, Some(directory)) if !directory.is_empty() => Ok(Self::File(directory.into())),
-            _ => Err(NoStoreKind),
+            _ => Err(InvalidStoreKind),
         }
     }
 }
 
 impl TryFrom<String> for StoreKind {
-    type Error = NoStoreKind;
+    type Error = InvalidStoreKind;
 
-    fn try_from(text: String) -> Result<Self, NoStoreKind> {
+    fn try_from(text: String) -> Result<Self, InvalidStoreKind> {
         text.parse()
     }
 }
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!("none".parse(), Ok(StoreKind::None));
         assert_eq!("file:/var/lib/gtm".parse(), Ok(StoreKind::File("/var/lib/gtm".into())));
         for none in ["", "file:", "file", "redis", "MongoDB"] {
-            assert_eq!(none.parse::<StoreKind>(), Err(NoStoreKind), "{none}");
+            assert_eq!(none.parse::<StoreKind>(), Err(InvalidStoreKind), "{none}");
         }
     }
 }

@@ -25,7 +25,7 @@ mod workers;
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind, LetterPage};
 pub use error::StoreError;
-pub use kind::{NoStoreKind, StoreKind};
+pub use kind::{InvalidStoreKind, StoreKind};
 pub use lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
 pub use own_files::ExposedFile;
 pub use room::{Room, StoreFull, StoredTotal};

@@ -20,7 +20,7 @@ const OTHERS_READ: u32 = 0o004;
 
 /// Other users may change a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} may be changed by {who}, so gtm-host does not rely on it. help: {}", path.display(), who.remedy(path))]
+#[error("{} may be changed by {who}, so gtm-host does not use it. help: {}", path.display(), who.remedy(path))]
 pub struct ExposedFile {
     /// The path.
     pub path: PathBuf,
@@ -54,7 +54,7 @@ impl OtherUsers {
         match self {
             Self::Owner(user) => {
                 format!(
-                    "run gtm-host as the user {user}, or chown {} to the user that runs it",
+                    "run gtm-host as the user {user}, or chown {} to the user who runs it",
                     path.display()
                 )
             }
@@ -175,8 +175,8 @@ fn own_user() -> Option<u32> {
 
 /// Returns whether this path was never logged before, and remembers it.
 fn is_first(path: &Path) -> bool {
-    static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    SAID.lock().insert(path.to_owned())
+    static REPORTED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    REPORTED.lock().insert(path.to_owned())
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_change_is_refused_with_the_remedy() {
+    fn a_file_that_others_may_change_is_refused_with_the_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("uri");
         std::fs::write(&file, "mongodb://u:p@h\n").unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_user_is_that_users() {
+    fn a_file_of_another_user_is_recognized() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = with_mode(file.path(), 0o600);
         assert_eq!(writers(&metadata, Some(metadata.uid())), None);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_which_all_may_make_files_is_told_from_one_of_this_user() {
+    fn a_shared_directory_is_distinguished_from_a_private_one() {
         let directory = tempfile::tempdir().unwrap();
         for mode in [0o700, 0o755, 0o1755] {
             refuse_makers(directory.path(), &with_mode(directory.path(), mode)).unwrap();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_no_file() {
+    fn a_pipe_is_not_a_regular_file() {
         check(Path::new("/dev/null"), &std::fs::metadata("/dev/null").unwrap()).unwrap();
     }
 }

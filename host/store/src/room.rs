@@ -52,11 +52,11 @@ impl StoredTotal {
 /// between, each entry is added to it, even if it replaces another. Hosts that share the work may together keep a little more.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
-    counted: Arc<Mutex<Option<Counted>>>,
+    counted: Arc<Mutex<Option<CountedTotal>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+struct CountedTotal {
     kept: StoredTotal,
     /// When to count again if there is no room.
     again: Instant,
@@ -68,7 +68,7 @@ struct Counted {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFull {
     /// The total has reached the limit.
-    #[error("as much is kept as may be: {0}")]
+    #[error("the limit is reached: {0}")]
     Full(StoredTotal),
     /// The total cannot be counted.
     #[error(transparent)]
@@ -92,23 +92,23 @@ impl Room {
         count: impl Future<Output = Result<StoredTotal, StoreError>>,
     ) -> Result<(), StoreFull> {
         let mut counted = self.counted.lock().await;
-        let is_right = |counted: &Counted| {
+        let is_right = |counted: &CountedTotal| {
             counted.kept.has_room(most, bytes) || (counted.is_exact && Instant::now() < counted.again)
         };
-        let Counted { kept, again, .. } = match counted.filter(is_right) {
+        let CountedTotal { kept, again, .. } = match counted.filter(is_right) {
             Some(known) => known,
             None => {
                 let started = Instant::now();
                 let kept = count.await?;
                 let pause = started.elapsed().saturating_mul(MAX_COUNT_USES).max(MAX_COUNT_AGE);
-                Counted { kept, again: Instant::now() + pause, is_exact: true }
+                CountedTotal { kept, again: Instant::now() + pause, is_exact: true }
             }
         };
         if kept.has_room(most, bytes) {
-            *counted = Some(Counted { kept: kept.and(bytes), again, is_exact: false });
+            *counted = Some(CountedTotal { kept: kept.and(bytes), again, is_exact: false });
             Ok(())
         } else {
-            *counted = Some(Counted { kept, again, is_exact: true });
+            *counted = Some(CountedTotal { kept, again, is_exact: true });
             Err(StoreFull::Full(kept))
         }
     }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_room_for_so_many_entries_and_bytes_and_for_one_in_any_case() {
+    fn room_is_limited_by_entries_and_bytes_and_one_entry_always_fits() {
         let most = StoredTotal { entries: 3, bytes: 100 };
         let has = |entries, bytes, more| StoredTotal { entries, bytes }.has_room(most, more);
         assert!(has(2, 50, 50) && has(0, 0, 1000));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_counted_again_only_where_there_seems_to_be_no_room() {
+    async fn the_total_is_counted_again_only_if_there_seems_to_be_no_room() {
         let (room, most) = (Room::default(), StoredTotal { entries: 10, bytes: 100 });
         let never = async || -> Result<StoredTotal, StoreError> { panic!("it is counted") };
         room.take(most, 40, async { Ok(StoredTotal { entries: 1, bytes: 20 }) }).await.unwrap();

@@ -187,5 +187,5 @@ fn a_mail_server_that_is_no_url() {
         "--mail-from",
         "me",
     ]);
-    assert!(said.contains(r#"the sender "me" is no e-mail address"#), "{said}");
+    assert!(said.contains(r#"the sender "me" is not an e-mail address"#), "{said}");
 }

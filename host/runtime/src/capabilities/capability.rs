@@ -90,7 +90,7 @@ pub(crate) trait GrantedCapability: Capability + Sized + 'static {
 }
 
 /// A capability in the list, which gives access to its own contexts among all.
-pub(crate) trait Listed: GrantedCapability {
+pub(crate) trait ListedCapability: GrantedCapability {
     /// Its id.
     const ID: CapabilityId;
 
@@ -119,7 +119,7 @@ impl<C: GrantedCapability> HasData for ViewOf<C> {
     type Data<'a> = CapabilityView<'a, C>;
 }
 
-impl<C: Listed> CapabilityView<'_, C> {
+impl<C: ListedCapability> CapabilityView<'_, C> {
     /// Returns the context that all instances of the plugin share.
     pub(crate) fn shared_context(&self) -> &C::Shared {
         C::of_shared(&self.call.shared.contexts)

@@ -15,7 +15,7 @@ pub(crate) struct AlwaysGranted {
 }
 
 /// A capability that needs a grant, without its types.
-pub(crate) struct Entry {
+pub(crate) struct CapabilityEntry {
     pub(crate) name: &'static str,
     pub(crate) imports: &'static [&'static str],
     pub(crate) forms: &'static [&'static str],
@@ -65,7 +65,7 @@ macro_rules! capabilities {
         },)+];
 
         /// The capabilities that need a grant, in the order of messages.
-        pub(crate) const GRANTED: &[Entry] = &[$(#[cfg(feature = $feature)] Entry {
+        pub(crate) const GRANTED: &[CapabilityEntry] = &[$(#[cfg(feature = $feature)] CapabilityEntry {
             name: <$module::$capability as Capability>::NAME,
             imports: <$module::$capability as Capability>::IMPORTS,
             forms: <$module::$capability as GrantedCapability>::FORMS,
@@ -144,7 +144,7 @@ macro_rules! capabilities {
             $(#[cfg(feature = $feature)] <$module::$capability as GrantedCapability>::begin(state, op, namespace);)+
         }
 
-        $(#[cfg(feature = $feature)] impl Listed for $module::$capability {
+        $(#[cfg(feature = $feature)] impl ListedCapability for $module::$capability {
             const ID: CapabilityId = CapabilityId::$capability;
 
             fn of_instance(contexts: &mut InstanceContexts) -> &mut Self::Instance {

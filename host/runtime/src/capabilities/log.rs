@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_line_of_a_message_is_at_the_margin() {
+    fn all_lines_but_the_first_are_indented() {
         assert_eq!(indented("one line"), "one line");
         assert_eq!(
             indented("KeyError: 'email'\r\n  File \"a.py\"\n2026-01-01T00:00:00Z ERROR fake\n"),

@@ -4,7 +4,7 @@ use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
 use crate::bindings::metrics::{self, Host};
-use crate::metrics::NotKept;
+use crate::metrics::MetricRefusal;
 use crate::state::{InstanceRole, InstanceState};
 
 /// The capability, which every plugin has.
@@ -29,16 +29,16 @@ impl InstanceState {
         self.call.role == InstanceRole::Handler
     }
 
-    fn say(&self, kept: Result<(), NotKept>) {
+    fn report(&self, kept: Result<(), MetricRefusal>) {
         let plugin = &*self.call.setup.name;
         match kept {
             Ok(()) => {}
-            Err(NotKept::Name) => tracing::warn!(
+            Err(MetricRefusal::Name) => tracing::warn!(
                 plugin,
                 "it counts under more than 100 names, or one that is empty or longer than 100 bytes: what is too much is \
                  not kept"
             ),
-            Err(NotKept::NotFinite) => tracing::warn!(
+            Err(MetricRefusal::NotFinite) => tracing::warn!(
                 plugin,
                 op = self.call.op,
                 "the plugin set or recorded a number that is not finite (NaN or infinity): the host does not keep such numbers"
@@ -50,19 +50,19 @@ impl InstanceState {
 impl Host for InstanceState {
     fn count(&mut self, name: String, by: u64) {
         if self.counts() {
-            self.say(self.call.shared.metrics.count(&name, by));
+            self.report(self.call.shared.metrics.count(&name, by));
         }
     }
 
     fn gauge(&mut self, name: String, value: f64) {
         if self.counts() {
-            self.say(self.call.shared.metrics.gauge(&name, value));
+            self.report(self.call.shared.metrics.gauge(&name, value));
         }
     }
 
     fn record_value(&mut self, name: String, value: f64) {
         if self.counts() {
-            self.say(self.call.shared.metrics.record(&name, value));
+            self.report(self.call.shared.metrics.record(&name, value));
         }
     }
 }

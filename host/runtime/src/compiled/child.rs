@@ -106,7 +106,7 @@ impl ChildCompiler {
         let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
         match ended.map_err(failed)? {
             Some(status) => self.check_exit(status, said.trim()),
-            None => Err(NotCompiled::Slow(format!("it was not done after {} s", time.as_secs()))),
+            None => Err(NotCompiled::Slow(format!("it was not compiled after {} s", time.as_secs()))),
         }
     }
 
@@ -126,9 +126,9 @@ impl ChildCompiler {
                 Err(NotCompiled::Limits(format!("it takes more than {seconds} s of processor time")))
             }
             _ if is(Signal::ABORT) && said.contains("memory allocation of ") => no_memory(),
-            _ if is(Signal::KILL) => {
-                Err(NotCompiled::Failed(format!("the compiler was killed; is there enough memory? {said}")))
-            }
+            _ if is(Signal::KILL) => Err(NotCompiled::Failed(format!(
+                "the compiler was killed: {said}. help: check that there is enough memory"
+            ))),
             _ => Err(NotCompiled::Failed(format!("the compiler ended with {status}: {said}"))),
         }
     }

@@ -16,7 +16,7 @@ use crate::engine::{EngineError, Uncached};
 /// Bytes that are stored: some hundred plugins, or a few dozen in languages that bring their runtime.
 const MAX_BYTES: u64 = 2 << 30;
 /// The number of added files after which old ones are removed.
-const TIDY_INTERVAL: u64 = 64;
+const CLEANUP_INTERVAL: u64 = 64;
 /// The age at which an incomplete file is abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 /// How long a refused component is not compiled again.
@@ -25,9 +25,9 @@ const REFUSAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The extension of a complete file.
-const WHOLE: &str = "native";
+const COMPLETE: &str = "native";
 /// The extension of an incomplete file.
-const PART: &str = "part";
+const INCOMPLETE: &str = "part";
 /// The extension of a file with the reason why there is no native code.
 const REFUSED: &str = "refused";
 
@@ -44,8 +44,8 @@ impl CompiledDirectory {
         make.map_err(|error| failed(error.to_string()))?;
         let directory = directory.canonicalize().map_err(|error| failed(error.to_string()))?;
         let metadata = fs::metadata(&directory).map_err(|error| failed(error.to_string()))?;
-        if !is_ours(&metadata) {
-            let reason = "other users may write there, and the host runs what it finds there".to_owned();
+        if !is_trusted(&metadata) {
+            let reason = "other users may write there, and the host runs the code in it".to_owned();
             return Err(Uncached { directory, reason }.into());
         }
         Ok(Self(directory))
@@ -57,10 +57,10 @@ impl CompiledDirectory {
 
     /// Returns the file with this name, if it exists and may be loaded, and marks it as used now.
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
-        let path = self.0.join(name).with_extension(WHOLE);
+        let path = self.0.join(name).with_extension(COMPLETE);
         let file = File::open(&path).ok()?;
         let metadata = file.metadata().ok()?;
-        if !metadata.is_file() || !is_ours(&metadata) {
+        if !metadata.is_file() || !is_trusted(&metadata) {
             tracing::warn!("{} is not used: other users may write it", path.display());
             return None;
         }
@@ -73,8 +73,8 @@ impl CompiledDirectory {
     pub(super) fn part(&self, name: &str) -> PartialFile {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let whole = self.0.join(name).with_extension(WHOLE);
-        let part = self.0.join(format!("{name}-{}-{number}", std::process::id())).with_extension(PART);
+        let whole = self.0.join(name).with_extension(COMPLETE);
+        let part = self.0.join(format!("{name}-{}-{number}", std::process::id())).with_extension(INCOMPLETE);
         PartialFile { part, whole }
     }
 
@@ -93,10 +93,7 @@ impl CompiledDirectory {
         let age = SystemTime::now().duration_since(fs::metadata(&path).ok()?.modified().ok()?).ok()?;
         let reason = fs::read_to_string(&path).ok().filter(|_| age < REFUSAL_LIFETIME)?;
         let minutes = age.as_secs() / 60;
-        Some(format!(
-            "{reason}, as was found out {minutes} min ago; remove {} to try it again",
-            path.display()
-        ))
+        Some(format!("{reason}, found {minutes} min ago; remove {} to try again", path.display()))
     }
 
     /// Waits until nobody else compiles into this directory, but no longer than a compilation may take. If files cannot be locked, it
@@ -118,9 +115,9 @@ impl CompiledDirectory {
 
     /// Removes the least recently used files if there are too many bytes. To be called after each added file: every
     /// [`CLEANUP_INTERVAL`] calls, it checks.
-    pub(super) fn tidy(&self) {
+    pub(super) fn clean_up(&self) {
         static ADDED: AtomicU64 = AtomicU64::new(0);
-        if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_INTERVAL) {
+        if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(CLEANUP_INTERVAL) {
             return;
         }
         let Ok(entries) = fs::read_dir(&self.0) else { return };
@@ -129,8 +126,8 @@ impl CompiledDirectory {
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let used = metadata.modified().unwrap_or(now);
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some(WHOLE) => whole.push((used, metadata.len(), path)),
-                Some(PART) if now.duration_since(used).is_ok_and(|age| age > ABANDONED_AFTER) => {
+                Some(COMPLETE) => whole.push((used, metadata.len(), path)),
+                Some(INCOMPLETE) if now.duration_since(used).is_ok_and(|age| age > ABANDONED_AFTER) => {
                     remove(&path)
                 }
                 Some(REFUSED) if now.duration_since(used).is_ok_and(|age| age > REFUSAL_LIFETIME) => {
@@ -184,7 +181,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Returns whether only this user and root may write it.
-fn is_ours(metadata: &fs::Metadata) -> bool {
+fn is_trusted(metadata: &fs::Metadata) -> bool {
     let owner = metadata.uid();
     (owner == rustix::process::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0
 }
@@ -205,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_is_not_loaded() {
+    fn a_file_that_others_may_write_is_not_loaded() {
         let cache = tempfile::tempdir().unwrap();
         let directory = CompiledDirectory::open(cache.path()).unwrap();
         assert_eq!(fs::metadata(&directory.0).unwrap().mode() & 0o777, 0o700);
@@ -226,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_has_its_turn_and_one_who_stands_still_is_not_waited_for() {
+    fn one_compilation_runs_at_a_time_and_a_stalled_one_is_passed() {
         let cache = tempfile::tempdir().unwrap();
         let directory = CompiledDirectory::open(cache.path()).unwrap();
         let first = directory.turn(Duration::from_secs(60)).unwrap();
@@ -236,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_leaves_nothing() {
+    fn an_abandoned_file_is_removed() {
         let cache = tempfile::tempdir().unwrap();
         let directory = CompiledDirectory::open(cache.path()).unwrap();
         let part = directory.part("a");

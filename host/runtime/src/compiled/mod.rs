@@ -88,22 +88,22 @@ impl Compiled {
         let part = self.directory.part(&name);
         self.compile(engine, source, &part, &refusal)?;
         part.keep().map_err(|error| unkept(error.to_string()))?;
-        self.directory.tidy();
+        self.directory.clean_up();
         self.open(engine, &name)
-            .ok_or_else(|| unkept("what was just written there cannot be loaded".to_owned()))
+            .ok_or_else(|| unkept("the code that was just written there cannot be loaded".to_owned()))
     }
 
     /// Returns the component from the directory. None: it is not there, or cannot be used.
     fn open(&self, engine: &wasmtime::Engine, name: &str) -> Option<Component> {
         let file = self.directory.find(name)?;
         // SAFETY: this module has written the file, and nobody has changed it: see above.
-        #[allow(unsafe_code, reason = "native code can be loaded in no other way")]
+        #[allow(unsafe_code, reason = "there is no safe way to load native code")]
         let mapped = unsafe { Component::deserialize_file(engine, &file) };
         // On a file system without programs (noexec), files cannot be mapped as code, but they can be copied.
         let component = mapped.or_else(|error| {
             let Ok(native) = std::fs::read(&file) else { return Err(error) };
             // SAFETY: as above.
-            #[allow(unsafe_code, reason = "native code can be loaded in no other way")]
+            #[allow(unsafe_code, reason = "there is no safe way to load native code")]
             unsafe {
                 Component::deserialize(engine, native)
             }

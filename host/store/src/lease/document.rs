@@ -11,7 +11,7 @@ pub(super) const VERSION: i64 = 1;
 
 /// The content of a stored lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(super) struct StoredLease {
     pub(super) holder: String,
     pub(super) released: bool,
     /// The process of the holder, if others can find out whether it has ended.
@@ -27,13 +27,13 @@ pub(super) struct LeaseState {
     pub(super) renewals: i64,
 }
 
-impl Stored {
+impl StoredLease {
     /// Reads a lease.
     pub(super) fn read(document: &RawDocument, key: &LeaseKey) -> Result<Self, LeaseError> {
         let value = |name: &str| document.get(name).ok().flatten();
         let invalid = |name: &str| LeaseError::Invalid {
             key: key.to_string(),
-            reason: format!("its field {name} is not there, or not what it should be"),
+            reason: format!("its field {name} is missing or not valid"),
         };
         let number = |name: &str, least: i64| {
             let number = value(name).and_then(integer).filter(|number| *number >= least);

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::leases::{Failed, Leases};
+use super::leases::{CommandFailure, Leases};
 use super::process::HolderProcess;
-use super::wait::{Held, LeaseWait, wait};
+use super::wait::{HeldLease, LeaseWait, wait};
 use super::{LeaseError, LeaseKey};
 
 /// A lease that this host holds. After it is dropped, it is no longer renewed, and free after its time to live.
@@ -61,7 +61,7 @@ impl Lease {
         let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
         lost.unwrap_or_else(|| LeaseError::Server {
             key: self.leases.key.to_string(),
-            reason: "it is renewed no more".to_owned(),
+            reason: "it is no longer renewed".to_owned(),
         })
     }
 
@@ -81,8 +81,8 @@ impl Lease {
 }
 
 /// Renews the lease until it is lost.
-async fn keep(leases: Leases, held: Held, ttl: Duration, lost: watch::Sender<Option<LeaseError>>) {
-    let Held { epoch, mut since } = held;
+async fn keep(leases: Leases, held: HeldLease, ttl: Duration, lost: watch::Sender<Option<LeaseError>>) {
+    let HeldLease { epoch, mut since } = held;
     let error = loop {
         match renewed(&leases, epoch, since, ttl).await {
             Ok(again) => since = again,
@@ -109,8 +109,8 @@ async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> 
         match attempt.filter(|_| Instant::now() < deadline) {
             Some(Ok(true)) => return Ok(began),
             Some(Ok(false)) => return Err(whose(leases, ttl).await),
-            Some(Err(Failed::Always(error))) => return Err(error),
-            Some(Err(Failed::Now(error))) => {
+            Some(Err(CommandFailure::Always(error))) => return Err(error),
+            Some(Err(CommandFailure::Now(error))) => {
                 reason = sentence(&error);
                 tracing::warn!("the lease of {} could not be renewed, trying again: {reason}", leases.key);
             }
@@ -129,8 +129,8 @@ async fn whose(leases: &Leases, ttl: Duration) -> LeaseError {
     match leases.read(ttl / 4).await {
         Ok(Some(stored)) => LeaseError::Taken { key, holder: stored.holder },
         Ok(None) => LeaseError::Removed { key },
-        Err(Failed::Always(error)) => error,
-        Err(Failed::Now(_)) => LeaseError::Taken { key, holder: "another host".to_owned() },
+        Err(CommandFailure::Always(error)) => error,
+        Err(CommandFailure::Now(_)) => LeaseError::Taken { key, holder: "another host".to_owned() },
     }
 }
 

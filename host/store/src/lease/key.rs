@@ -38,7 +38,7 @@ const MIN_TTL: Duration = Duration::from_secs(1);
 
 /// Why a text is not a valid time to live.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum NoTtl {
+pub enum InvalidTtl {
     /// It is not a time.
     #[error("{0}")]
     Time(String),
@@ -51,7 +51,7 @@ pub enum NoTtl {
 ///
 /// # Errors
 /// It is not a time, or less than a second.
-pub fn parse_ttl(text: &str) -> Result<Duration, NoTtl> {
-    let ttl = parse_time(text).map_err(NoTtl::Time)?;
-    if ttl < MIN_TTL { Err(NoTtl::Short) } else { Ok(ttl) }
+pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
+    let ttl = parse_time(text).map_err(InvalidTtl::Time)?;
+    if ttl < MIN_TTL { Err(InvalidTtl::Short) } else { Ok(ttl) }
 }

@@ -10,7 +10,7 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
 
-use super::document::{LeaseState, Stored, VERSION};
+use super::document::{LeaseState, StoredLease, VERSION};
 use super::hold::LeaseHolder;
 use super::{LeaseError, LeaseKey};
 
@@ -26,14 +26,14 @@ pub(super) struct Leases {
 }
 
 /// How a command failed.
-pub(super) enum Failed {
+pub(super) enum CommandFailure {
     /// A retry may succeed. It is not known whether the command was executed.
     Now(Error),
     /// No retry succeeds.
     Always(LeaseError),
 }
 
-impl Failed {
+impl CommandFailure {
     /// Describes the reason.
     pub(super) fn reason(&self) -> String {
         match self {
@@ -57,14 +57,17 @@ impl Leases {
     }
 
     /// Reads the lease.
-    pub(super) async fn read(&self, limit: Duration) -> Result<Option<Stored>, Failed> {
+    pub(super) async fn read(&self, limit: Duration) -> Result<Option<StoredLease>, CommandFailure> {
         let find = self.collection.find_one(doc! { "_id": self.key.id() });
         let document = timed_for(limit, find.into_future()).await.map_err(|error| self.failed(error))?;
-        document.map(|document| Stored::read(&document, &self.key)).transpose().map_err(Failed::Always)
+        document
+            .map(|document| StoredLease::read(&document, &self.key))
+            .transpose()
+            .map_err(CommandFailure::Always)
     }
 
     /// Creates the lease, held by this host. Returns false if it exists.
-    pub(super) async fn create(&self, limit: Duration) -> Result<bool, Failed> {
+    pub(super) async fn create(&self, limit: Duration) -> Result<bool, CommandFailure> {
         let mut lease = doc! { "_id": self.key.id(), "version": VERSION };
         lease.extend(self.held(LeaseState { epoch: 1, renewals: 0 }));
         let lease = RawDocumentBuf::try_from(lease).map_err(|error| self.failed(Error::custom(error)))?;
@@ -76,10 +79,14 @@ impl Leases {
     }
 
     /// Takes the lease if it is unchanged since it was `seen`. Returns the new epoch.
-    pub(super) async fn take(&self, seen: LeaseState, limit: Duration) -> Result<Option<i64>, Failed> {
+    pub(super) async fn take(
+        &self,
+        seen: LeaseState,
+        limit: Duration,
+    ) -> Result<Option<i64>, CommandFailure> {
         let epoch = seen.epoch.checked_add(1).ok_or_else(|| {
-            let reason = "its epoch is the last that there is".to_owned();
-            Failed::Always(LeaseError::Invalid { key: self.key.to_string(), reason })
+            let reason = "its epoch is the last possible one".to_owned();
+            CommandFailure::Always(LeaseError::Invalid { key: self.key.to_string(), reason })
         })?;
         let held = self.held(LeaseState { epoch, renewals: 0 });
         let seen = doc! { "epoch": seen.epoch, "renewals": seen.renewals };
@@ -88,21 +95,26 @@ impl Leases {
     }
 
     /// Renews the lease. Returns false if this host no longer holds it.
-    pub(super) async fn renew(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
+    pub(super) async fn renew(&self, epoch: i64, limit: Duration) -> Result<bool, CommandFailure> {
         let mine = doc! { "holder": self.holder.name(), "epoch": epoch, "released": false };
         let update = doc! { "$inc": { "renewals": 1_i64 }, "$set": { "time": DateTime::now() } };
         self.update(mine, update, limit).await
     }
 
     /// Releases the lease.
-    pub(super) async fn release(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
+    pub(super) async fn release(&self, epoch: i64, limit: Duration) -> Result<bool, CommandFailure> {
         let mine = doc! { "holder": self.holder.name(), "epoch": epoch };
         let released = doc! { "released": true, "time": DateTime::now() };
         self.update(mine, doc! { "$inc": { "renewals": 1_i64 }, "$set": released }, limit).await
     }
 
     /// Updates the lease if it is as `expected`.
-    async fn update(&self, expected: Document, update: Document, limit: Duration) -> Result<bool, Failed> {
+    async fn update(
+        &self,
+        expected: Document,
+        update: Document,
+        limit: Duration,
+    ) -> Result<bool, CommandFailure> {
         let mut query = doc! { "_id": self.key.id(), "version": VERSION };
         query.extend(expected);
         let update = self.collection.update_one(query, update);
@@ -117,14 +129,14 @@ impl Leases {
         doc! { "holder": holder, "process": process, "epoch": epoch, "renewals": renewals, "released": false, "time": time }
     }
 
-    fn failed(&self, error: Error) -> Failed {
+    fn failed(&self, error: Error) -> CommandFailure {
         // The write has not reached a majority, and perhaps never will.
         let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
         if unsure || is_retryable(&error) || error.contains_label("RetryableWriteError") {
-            return Failed::Now(error);
+            return CommandFailure::Now(error);
         }
         let reason = sentence(&error);
-        Failed::Always(match command_code(&error) {
+        CommandFailure::Always(match command_code(&error) {
             Some(UNAUTHORIZED) => LeaseError::Unauthorized { reason },
             _ => LeaseError::Server { key: self.key.to_string(), reason },
         })

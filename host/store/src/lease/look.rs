@@ -6,9 +6,9 @@ use gtm_mongo::server_error::sentence;
 use mongodb::Client;
 use tokio::time::{Instant, sleep};
 
-use super::document::Stored;
+use super::document::StoredLease;
 use super::hold::LeaseHolder;
-use super::leases::{Failed, Leases};
+use super::leases::{CommandFailure, Leases};
 use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 
@@ -27,7 +27,7 @@ pub async fn holder(
     mut on_wait: impl FnMut(&str),
 ) -> Result<Option<String>, LeaseError> {
     let leases = Leases::new(client, key.clone(), LeaseHolder::new());
-    let has_ended = |held: &Stored| held.process.as_ref().is_some_and(HolderProcess::has_ended);
+    let has_ended = |held: &StoredLease| held.process.as_ref().is_some_and(HolderProcess::has_ended);
     let Some(first) = held(&leases, ttl).await?.filter(|held| !has_ended(held)) else { return Ok(None) };
     on_wait(&first.holder);
     let since = Instant::now();
@@ -44,11 +44,11 @@ pub async fn holder(
 }
 
 /// Returns the lease, unless it was released.
-async fn held(leases: &Leases, ttl: Duration) -> Result<Option<Stored>, LeaseError> {
+async fn held(leases: &Leases, ttl: Duration) -> Result<Option<StoredLease>, LeaseError> {
     match leases.read(ttl).await {
         Ok(stored) => Ok(stored.filter(|stored| !stored.released)),
-        Err(Failed::Always(error)) => Err(error),
-        Err(Failed::Now(error)) => {
+        Err(CommandFailure::Always(error)) => Err(error),
+        Err(CommandFailure::Now(error)) => {
             Err(LeaseError::Server { key: leases.key.to_string(), reason: sentence(&error) })
         }
     }

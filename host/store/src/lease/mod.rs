@@ -34,6 +34,6 @@ mod wait;
 
 pub use error::LeaseError;
 pub use hold::{Lease, LeaseHolder};
-pub use key::{LeaseKey, NoTtl, parse_ttl};
+pub use key::{InvalidTtl, LeaseKey, parse_ttl};
 pub use look::holder;
 pub use wait::LeaseWait;

@@ -38,7 +38,7 @@ impl HolderProcess {
     /// Returns this process. None: others could not find out whether it has ended.
     pub(super) fn this() -> Option<Self> {
         let pid = i32::try_from(std::process::id()).ok()?;
-        let Stat { started, .. } = Stat::of(pid)?;
+        let ProcessStat { started, .. } = ProcessStat::of(pid)?;
         Some(Self { place: place()?, pid, started })
     }
 
@@ -52,7 +52,7 @@ impl HolderProcess {
         match test_kill_process(pid) {
             Err(Errno::SRCH) => true,
             Ok(()) | Err(Errno::PERM) => {
-                Stat::of(self.pid).is_some_and(|now| now.started != self.started || now.is_dead)
+                ProcessStat::of(self.pid).is_some_and(|now| now.started != self.started || now.is_dead)
             }
             Err(_) => false,
         }
@@ -88,12 +88,12 @@ fn place() -> Option<String> {
 }
 
 /// The kernel's status of a process.
-struct Stat {
+struct ProcessStat {
     is_dead: bool,
     started: i64,
 }
 
-impl Stat {
+impl ProcessStat {
     fn of(pid: i32) -> Option<Self> {
         Self::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
@@ -120,7 +120,11 @@ mod tests {
 
     fn of(pid: u32) -> HolderProcess {
         let pid = i32::try_from(pid).unwrap();
-        HolderProcess { pid, started: Stat::of(pid).unwrap().started, ..HolderProcess::this().unwrap() }
+        HolderProcess {
+            pid,
+            started: ProcessStat::of(pid).unwrap().started,
+            ..HolderProcess::this().unwrap()
+        }
     }
 
     #[test]
@@ -143,7 +147,7 @@ mod tests {
         child.kill().unwrap();
         // Nobody has waited for it yet.
         while !process.has_ended() {
-            assert!(Stat::of(process.pid).is_some());
+            assert!(ProcessStat::of(process.pid).is_some());
             std::thread::yield_now();
         }
         child.wait().unwrap();
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_of_another_place() {
+    fn a_process_at_another_place_is_unknown() {
         let mut child = Command::new("true").spawn().unwrap();
         let ended =
             HolderProcess { pid: i32::try_from(child.id()).unwrap(), ..HolderProcess::this().unwrap() };
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_as_it_was_stored_where_it_is_of_the_holder() {
+    fn the_process_of_the_holder_is_read_as_stored() {
         let process = HolderProcess::this().unwrap();
         let stored = RawDocumentBuf::try_from(process.stored("me")).unwrap();
         assert_eq!(HolderProcess::read(&stored, "me"), Some(process));
@@ -178,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_have_anything_in_it() {
+    fn a_process_name_may_contain_any_character() {
         let fields: Vec<_> = (4..=52).map(|field| field.to_string()).collect();
-        let stat = Stat::read(&format!("1 (a) Z (b)) S {}", fields.join(" "))).unwrap();
+        let stat = ProcessStat::read(&format!("1 (a) Z (b)) S {}", fields.join(" "))).unwrap();
         assert_eq!((stat.is_dead, stat.started), (false, 22));
     }
 }

@@ -7,8 +7,8 @@ use gtm_mongo::Backoff;
 use tokio::time::{Instant, sleep};
 
 use super::LeaseError;
-use super::document::{LeaseState, Stored};
-use super::leases::{Failed, Leases};
+use super::document::{LeaseState, StoredLease};
+use super::leases::{CommandFailure, Leases};
 
 /// The interval at which a held lease is read, unless the time to live is short.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ pub struct LeaseWait<'a> {
 }
 
 /// A held lease.
-pub(super) struct Held {
+pub(super) struct HeldLease {
     pub(super) epoch: i64,
     /// When the command began that last confirmed it.
     pub(super) since: Instant,
@@ -47,8 +47,8 @@ pub(super) async fn wait(
     leases: &Leases,
     ttl: Duration,
     mut on_wait: impl FnMut(LeaseWait<'_>),
-) -> Result<Held, LeaseError> {
-    let mut patience = Backoff::with_max_pause(MAX_POLL_INTERVAL);
+) -> Result<HeldLease, LeaseError> {
+    let mut backoff = Backoff::with_max_pause(MAX_POLL_INTERVAL);
     let mut seen = SeenLease::default();
     let mut other = None;
     let look = POLL_INTERVAL.min(ttl / 8);
@@ -63,44 +63,48 @@ pub(super) async fn wait(
                 }
                 sleep(look).await;
             }
-            Err(Failed::Now(error)) => {
-                patience.pause("the lease cannot be read or taken", &error).await;
+            Err(CommandFailure::Now(error)) => {
+                backoff.pause("the lease cannot be read or taken", &error).await;
                 continue;
             }
-            Err(Failed::Always(error)) => return Err(error),
+            Err(CommandFailure::Always(error)) => return Err(error),
         }
-        patience.recovered();
+        backoff.recovered();
     }
 }
 
 /// The result of one attempt to get the lease.
 enum LeaseAttempt {
-    Held(Held),
+    Held(HeldLease),
     /// Another holder has it.
     Other(String),
     /// It changed between the read and the write.
     Changed,
 }
 
-async fn attempt(leases: &Leases, ttl: Duration, seen: &mut SeenLease) -> Result<LeaseAttempt, Failed> {
+async fn attempt(
+    leases: &Leases,
+    ttl: Duration,
+    seen: &mut SeenLease,
+) -> Result<LeaseAttempt, CommandFailure> {
     let Some(stored) = leases.read(ttl).await? else {
         let since = Instant::now();
         seen.tried = Some(1);
         let created = leases.create(ttl).await?;
         return Ok(if created {
-            LeaseAttempt::Held(Held { epoch: 1, since })
+            LeaseAttempt::Held(HeldLease { epoch: 1, since })
         } else {
             LeaseAttempt::Changed
         });
     };
-    let Stored { holder, released, process, state } = stored;
+    let StoredLease { holder, released, process, state } = stored;
     let since = Instant::now();
     let is_mine = holder == leases.holder.name();
     if is_mine && !released && seen.tried == Some(state.epoch) {
         // An earlier write worked although its reply was lost, or the majority was slow: a renewal confirms it.
         let renewed = leases.renew(state.epoch, ttl).await?;
         return Ok(if renewed {
-            LeaseAttempt::Held(Held { epoch: state.epoch, since })
+            LeaseAttempt::Held(HeldLease { epoch: state.epoch, since })
         } else {
             LeaseAttempt::Changed
         });
@@ -123,5 +127,5 @@ async fn attempt(leases: &Leases, ttl: Duration, seen: &mut SeenLease) -> Result
     }
     seen.tried = state.epoch.checked_add(1);
     let taken = leases.take(state, ttl).await?;
-    Ok(taken.map_or(LeaseAttempt::Changed, |epoch| LeaseAttempt::Held(Held { epoch, since })))
+    Ok(taken.map_or(LeaseAttempt::Changed, |epoch| LeaseAttempt::Held(HeldLease { epoch, since })))
 }

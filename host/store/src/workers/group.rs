@@ -21,18 +21,18 @@ const MAX_WORKERS: usize = 1000;
 pub struct Group {
     names: Arc<[String]>,
     name: Arc<str>,
-    ring: Arc<HashRing<Point>>,
+    ring: Arc<HashRing<RingPoint>>,
 }
 
 /// A point on the ring, and its worker.
 #[derive(Clone, Debug)]
-struct Point {
+struct RingPoint {
     worker: Arc<str>,
     number: u32,
-    mine: bool,
+    is_own: bool,
 }
 
-impl Hash for Point {
+impl Hash for RingPoint {
     /// Hashes only bytes, as the bytes of numbers and lengths differ between machines.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.worker.as_bytes());
@@ -66,8 +66,8 @@ impl Group {
         }
         let points = names.iter().flat_map(|name| {
             let worker: Arc<str> = name.as_str().into();
-            (0..POINTS_PER_WORKER).map(move |number| Point {
-                mine: *worker == *me,
+            (0..POINTS_PER_WORKER).map(move |number| RingPoint {
+                is_own: *worker == *me,
                 worker: worker.clone(),
                 number,
             })
@@ -78,8 +78,8 @@ impl Group {
     }
 
     /// Returns whether an op belongs to this host. Allocates no memory unless the `_id` is a document.
-    pub fn is_mine(&self, op: &Op) -> bool {
-        self.point(op).is_some_and(|point| point.mine)
+    pub fn owns(&self, op: &Op) -> bool {
+        self.point(op).is_some_and(|point| point.is_own)
     }
 
     /// Returns the name of the worker that an op belongs to.
@@ -88,7 +88,7 @@ impl Group {
         self.point(op).map(|point| &*point.worker).unwrap()
     }
 
-    fn point(&self, op: &Op) -> Option<&Point> {
+    fn point(&self, op: &Op) -> Option<&RingPoint> {
         self.ring.get(&RingKey { namespace: &op.namespace, document_key: op.document_key.as_deref() })
     }
 

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_for_everybody_is_not_public() {
+    fn special_addresses_are_not_public() {
         for address in [
             "127.0.0.1",
             "127.255.255.255",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_everybody_is() {
+    fn public_addresses_are_public() {
         for address in [
             "1.1.1.1",
             "8.8.8.8",

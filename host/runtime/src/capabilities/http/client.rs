@@ -29,7 +29,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes that a connection reads ahead: the most that the head of a response may have.
-const READ_AHEAD: usize = 128 * 1024;
+const READ_AHEAD_BYTES: usize = 128 * 1024;
 
 /// Sends the requests of one plugin, over connections of its own.
 pub(crate) struct HttpClient {
@@ -39,7 +39,7 @@ pub(crate) struct HttpClient {
     /// Connections to public addresses, and those that may lead to private addresses, too. They share no connection.
     public: LazyLock<HttpConnections>,
     private: LazyLock<HttpConnections>,
-    at_once: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
     most_bytes: usize,
     timeout: Duration,
 }
@@ -57,7 +57,7 @@ pub(super) struct Permit {
 
 /// Why a request may not be sent.
 #[derive(Debug)]
-pub(super) enum Unpermitted {
+pub(super) enum PermitRefusal {
     /// No grant covers it.
     NotGranted,
     /// A grant covers its server, but not its method or its path.
@@ -91,28 +91,28 @@ impl HttpClient {
             // Made when needed: reading the certificates of the machine takes a while.
             public: LazyLock::new(|| connections(false)),
             private: LazyLock::new(|| connections(true)),
-            at_once: Arc::new(Semaphore::new(limits.http_requests)),
+            in_flight: Arc::new(Semaphore::new(limits.http_requests)),
             most_bytes: limits.http_bytes,
             timeout: limits.call_timeout,
         })
     }
 
     /// Checks whether a request to this URI with this method may be sent.
-    pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, Unpermitted> {
+    pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, PermitRefusal> {
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(method, uri));
         let is_ambiguous = || self.grants.iter().any(|grant| grant.refuses_path(method, uri));
         let is_server = || self.grants.iter().any(|grant| grant.covers_server(uri));
         let (grant, _) = covering().next().ok_or_else(|| match (is_ambiguous(), is_server()) {
-            (true, _) => Unpermitted::AmbiguousPath,
-            (_, true) => Unpermitted::Restricted,
-            _ => Unpermitted::NotGranted,
+            (true, _) => PermitRefusal::AmbiguousPath,
+            (_, true) => PermitRefusal::Restricted,
+            _ => PermitRefusal::NotGranted,
         })?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
         // A name is resolved when the connection is made; an address is checked here.
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(Unpermitted::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
+                Err(PermitRefusal::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
             }
             _ => Ok(Permit { grant, private_too }),
         }
@@ -138,7 +138,7 @@ impl HttpClient {
         let request = request.map(|body| Limited::new(body, most));
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
         let sending = async {
-            let under_way = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            let under_way = Arc::clone(&self.in_flight).acquire_owned().await.ok();
             let connections = if permit.private_too { &self.private } else { &self.public };
             (under_way, connections.request(request).await)
         };
@@ -166,7 +166,7 @@ fn connections(private_too: bool) -> HttpConnections {
     };
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .http1_max_buf_size(READ_AHEAD)
+        .http1_max_buf_size(READ_AHEAD_BYTES)
         .build(connector)
 }
 

@@ -12,26 +12,26 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 };
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
-use super::FIELDS;
-use super::request::METHOD_BYTES;
-use crate::budget::Overdrawn;
+use super::MAX_FIELD_BYTES;
+use super::request::MAX_METHOD_BYTES;
+use crate::budget::BudgetExceeded;
 use crate::component::bound_arguments;
 use crate::state::{InstanceState, not_granted};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
 /// Bytes of a body that the host takes from the plugin per call. It keeps up to two such parts until the server reads them.
-pub(super) const PART: usize = 64 * 1024;
+pub(super) const MAX_CHUNK_BYTES: usize = 64 * 1024;
 
 /// Bytes of the authority of a request. A host name has at most 253.
-const AUTHORITY_BYTES: usize = 1024;
+const MAX_AUTHORITY_BYTES: usize = 1024;
 /// Bytes of the path of a request, with the query.
-const PATH_BYTES: usize = 16 * 1024;
-/// Bytes that are charged for each set of headers, with its request or response. A map with as many headers as [`FIELDS`] allows takes
+const MAX_PATH_BYTES: usize = 16 * 1024;
+/// Bytes that are charged for each set of headers, with its request or response. A map with as many headers as [`MAX_FIELD_BYTES`] allows takes
 /// up to three times its counted size.
-const HEADERS_KEPT: usize = 3 * FIELDS + AUTHORITY_BYTES + PATH_BYTES;
+const HEADERS_CHARGE: usize = 3 * MAX_FIELD_BYTES + MAX_AUTHORITY_BYTES + MAX_PATH_BYTES;
 
 /// Resources that `wasi:http` uses from `wasi:io`, which is always linked.
-const OF_IO: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
+const IO_RESOURCES: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
 
 /// A resource of `wasi:http` that is never made.
 struct NotGranted;
@@ -88,7 +88,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
         |mut store: StoreContextMut<'_, InstanceState>,
          (request, method): (Resource<OutgoingRequest>, Method)| {
             match &method {
-                Method::Other(name) if name.len() > METHOD_BYTES => Ok((Err(()),)),
+                Method::Other(name) if name.len() > MAX_METHOD_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_method(request, method)?,)),
             }
         },
@@ -98,7 +98,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
         |mut store: StoreContextMut<'_, InstanceState>,
          (request, text): (Resource<OutgoingRequest>, Option<String>)| {
             match &text {
-                Some(text) if text.len() > AUTHORITY_BYTES => Ok((Err(()),)),
+                Some(text) if text.len() > MAX_AUTHORITY_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_authority(request, text)?,)),
             }
         },
@@ -108,7 +108,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
         |mut store: StoreContextMut<'_, InstanceState>,
          (request, text): (Resource<OutgoingRequest>, Option<String>)| {
             match &text {
-                Some(text) if text.len() > PATH_BYTES => Ok((Err(()),)),
+                Some(text) if text.len() > MAX_PATH_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_path_with_query(request, text)?,)),
             }
         },
@@ -124,9 +124,9 @@ fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::R
 }
 
 /// Charges for the headers that the instance holds now, and for this many more sets.
-pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
+pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), BudgetExceeded> {
     let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
-    state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
+    state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_CHARGE))
 }
 
 fn has_headers(resource: &(dyn Any + Send)) -> bool {
@@ -142,7 +142,7 @@ fn open_body(
     request: &Resource<OutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
     let state = store.data_mut();
-    let charge = state.call.budget.charge(2 * PART)?;
+    let charge = state.call.budget.charge(2 * MAX_CHUNK_BYTES)?;
     let mut http = state.http();
     let body = http.body(Resource::new_borrow(request.rep()))?;
     if body.is_ok() {
@@ -174,7 +174,7 @@ pub(super) fn link_nothing(
                 ComponentItem::ComponentFunc(_) => {
                     linked.func_new(name, |store, _, _, _| Err(refusal(store.data())))?;
                 }
-                ComponentItem::Resource(_) if !OF_IO.contains(&name) => {
+                ComponentItem::Resource(_) if !IO_RESOURCES.contains(&name) => {
                     linked.resource(name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
                 }
                 _ => {}

@@ -51,13 +51,13 @@ enum HostPattern {
      GET,POST https://api.example.com/orders/*",
     shown = server(.0)
 )]
-pub struct NoHttpGrant(String);
+pub struct InvalidHttpGrant(String);
 
 impl FromStr for HttpGrant {
-    type Err = NoHttpGrant;
+    type Err = InvalidHttpGrant;
 
-    fn from_str(text: &str) -> Result<Self, NoHttpGrant> {
-        Self::parse(text).ok_or_else(|| NoHttpGrant(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, InvalidHttpGrant> {
+        Self::parse(text).ok_or_else(|| InvalidHttpGrant(text.to_owned()))
     }
 }
 
@@ -273,7 +273,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
                 for name in methods.into_iter().flatten() {
                     let invalid = || {
                         de::Error::custom(format!(
-                            "\"{name}\" is not a method: write it in upper case, like GET"
+                            "\"{name}\" is not a method: write it in uppercase, like GET"
                         ))
                     };
                     grant.methods.push(method(&name).ok_or_else(invalid)?);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn scheme_host_and_port_are_to_fit() {
+    fn scheme_host_and_port_must_match() {
         assert!(covers("api.example.com", "https://API.example.com./orders?x=1"));
         assert!(covers("https://api.example.com/", "https://api.example.com:443/"));
         assert!(covers("http://localhost:8983", "http://localhost:8983/solr"));
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_server_is_refused() {
+    fn a_grant_without_a_server_is_refused() {
         for text in [
             "",
             "ftp://a.example",
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_and_paths_restrict_a_grant_however_they_are_written() {
+    fn methods_and_paths_restrict_a_grant_in_both_notations() {
         let text: HttpGrant = "GET,HEAD https://a.example/orders/*".parse().unwrap();
         #[derive(Deserialize)]
         struct HttpGrantRule {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_itself_is_private_without_a_word() {
+    fn a_named_address_may_be_private() {
         let private = |grant: &str| grant.parse::<HttpGrant>().unwrap().allows_private();
         assert!(private("http://localhost:1") && private("http://10.0.0.1") && private("http://[::1]"));
         assert!(!private("*") && !private("http://solr.internal") && !private("http://*.localhost"));

@@ -21,13 +21,13 @@ pub use answers::HttpAnswer;
 pub(crate) use answers::HttpAnswers;
 use bytes::Bytes;
 pub(crate) use client::HttpClient;
-use client::{HttpRefusal, Permit, Unpermitted, words};
-pub use grant::{HttpGrant, NoHttpGrant};
+use client::{HttpRefusal, Permit, PermitRefusal, words};
+pub use grant::{HttpGrant, InvalidHttpGrant};
 use gtm_oplog::Namespace;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_length};
+use request::{Body, MAX_HEADER_BYTES, MAX_HEADERS, RequestHead, is_forbidden, take_length};
 use serde_json::json;
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{
@@ -35,15 +35,15 @@ use wasmtime_wasi_http::{
     WasiHttpView,
 };
 
-pub use self::path::{NoPathPattern, PathPattern};
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+pub use self::path::{InvalidPathPattern, PathPattern};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
 use crate::bindings::generate;
 use crate::budget::{Budget, Charge};
 use crate::call::cut;
 use crate::handle::PluginContext;
 use crate::load_error::SetupError;
-use crate::obstacle::Notes;
+use crate::obstacle::CallNotes;
 use crate::remedy::PluginRemedy;
 use crate::secret::without_passwords;
 use crate::services::{Effect, Recorder};
@@ -51,14 +51,14 @@ use crate::setup::Setup;
 use crate::state::{self, CallContext, InstanceRole, InstanceState};
 
 /// Bytes of the headers that an instance sets for one request, with the host's overhead for each.
-const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
+const MAX_FIELD_BYTES: usize = MAX_HEADER_BYTES + 128 * MAX_HEADERS;
 
 /// The interface of the contract, and the one of WASI.
 const CONTRACT: &str = "gtm:plugin/http";
 const WASI: &str = "wasi:http/outgoing-handler";
 
 /// Bytes that are charged for a streamed response: more than hyper reads ahead.
-const RESPONSE: usize = 512 * 1024;
+const RESPONSE_CHARGE: usize = 512 * 1024;
 
 /// The capability, for `handle` only, except that `filter` can make sets of headers with `wasi:http`.
 pub(crate) struct Http;
@@ -66,7 +66,7 @@ pub(crate) struct Http;
 /// The state of an instance for its requests.
 pub(crate) struct HttpContext {
     pub(crate) wasi: WasiHttpCtx,
-    pub(crate) hooks: Hooks,
+    pub(crate) hooks: HttpHooks,
     /// The charge for the headers that it held when it last made some with `wasi:http`.
     headers: Charge,
 }
@@ -134,8 +134,8 @@ impl GrantedCapability for Http {
 
     fn instance(call: &CallContext) -> HttpContext {
         let mut wasi = WasiHttpCtx::new();
-        wasi.set_field_size_limit(FIELDS);
-        HttpContext { wasi, hooks: Hooks::new(call), headers: call.budget.nothing() }
+        wasi.set_field_size_limit(MAX_FIELD_BYTES);
+        HttpContext { wasi, hooks: HttpHooks::new(call), headers: call.budget.nothing() }
     }
 
     fn begin(state: &mut InstanceState, op: &str, _: &Arc<Namespace>) {
@@ -178,19 +178,19 @@ pub(crate) fn built(
 }
 
 /// Sends the requests that an instance makes with `wasi:http`.
-pub(crate) struct Hooks {
+pub(crate) struct HttpHooks {
     setup: Arc<Setup>,
     shared: Arc<PluginContext>,
     recorder: Option<Recorder>,
     role: InstanceRole,
     op: Arc<str>,
-    notes: Notes,
+    notes: CallNotes,
     budget: Budget,
 }
 
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
-impl Hooks {
+impl HttpHooks {
     /// Makes the hooks of an instance. Responses are charged to its budget.
     fn new(call: &CallContext) -> Self {
         Self {
@@ -205,7 +205,7 @@ impl Hooks {
     }
 }
 
-impl WasiHttpHooks for Hooks {
+impl WasiHttpHooks for HttpHooks {
     /// Allows the header of the length. Libraries over `wasi:http` declare the length of a body, and WASI enforces it. It is removed before
     /// the request is built, as only the host writes that header.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
@@ -217,7 +217,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        entrance::PART
+        entrance::MAX_CHUNK_BYTES
     }
 
     fn send_request(
@@ -229,14 +229,14 @@ impl WasiHttpHooks for Hooks {
         let permitted = match self.role {
             InstanceRole::Filter => Err(Error::HttpRequestDenied),
             InstanceRole::Handler => {
-                Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
+                Ok(HttpExchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
             }
         };
         let shared = Arc::clone(&self.shared);
-        let charge = self.budget.charge(RESPONSE);
+        let charge = self.budget.charge(RESPONSE_CHARGE);
         Box::new(async move {
             let exchange = permitted?;
-            let charge = charge.map_err(|overdrawn| Error::InternalError(Some(overdrawn.to_string())))?;
+            let charge = charge.map_err(|exceeded| Error::InternalError(Some(exceeded.to_string())))?;
             let (mut parts, body) = request.into_parts();
             let length = take_length(&mut parts.headers)
                 .map_err(|invalid| Error::InternalError(Some(invalid.to_string())))?;
@@ -270,15 +270,15 @@ fn count(shared: &PluginContext, sent: &Result<Response<WasiBody>, HttpRefusal>)
 }
 
 /// Sends one request of a plugin, for an op.
-struct Exchange {
+struct HttpExchange {
     setup: Arc<Setup>,
     recorder: Option<Recorder>,
     op: Arc<str>,
-    notes: Notes,
+    notes: CallNotes,
 }
 
-impl Exchange {
-    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>, notes: &Notes) -> Self {
+impl HttpExchange {
+    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>, notes: &CallNotes) -> Self {
         let (recorder, notes) = (recorder.cloned(), notes.clone());
         Self { setup: Arc::clone(setup), recorder, op: Arc::clone(op), notes }
     }
@@ -308,12 +308,12 @@ impl Exchange {
                         .await
                         .map_err(HttpRefusal::Failed)?;
                     match request {
-                        Recorded::Answered(response) => Ok(response),
-                        Recorded::MadeUp(response) => {
+                        RecordedRequest::Answered(response) => Ok(response),
+                        RecordedRequest::MadeUp(response) => {
                             notes.made_up();
                             Ok(response)
                         }
-                        Recorded::LetThrough(request) => {
+                        RecordedRequest::LetThrough(request) => {
                             setup.prepared.http.send(request, permit, options).await
                         }
                     }
@@ -341,17 +341,17 @@ impl Exchange {
     fn permit(&self, head: &RequestHead) -> Result<Permit, HttpRefusal> {
         let permit =
             self.setup.prepared.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
-                Unpermitted::NotGranted => {
+                PermitRefusal::NotGranted => {
                     HttpRefusal::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
                 }
-                Unpermitted::Restricted => {
+                PermitRefusal::Restricted => {
                     let method = cut(head.method.as_str());
                     HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
                 }
-                Unpermitted::AmbiguousPath => {
+                PermitRefusal::AmbiguousPath => {
                     HttpRefusal::NotGranted(ambiguous(&self.setup.name, &head.server().to_string()))
                 }
-                Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
+                PermitRefusal::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
             })?;
         self.notes.permitted(Http::ID);
         Ok(permit)
@@ -379,7 +379,7 @@ fn ambiguous(plugin: &str, server: &str) -> String {
 }
 
 /// A recorded request.
-enum Recorded {
+enum RecordedRequest {
     /// The answer was set in advance.
     Answered(Response<WasiBody>),
     /// The answer is made up: an empty object.
@@ -395,7 +395,7 @@ async fn record(
     op: &str,
     request: Request<WasiBody>,
     most: usize,
-) -> Result<Recorded, Error> {
+) -> Result<RecordedRequest, Error> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, most).collect().await.map_err(|error| match error.downcast::<Error>() {
         Ok(error) => *error,
@@ -431,7 +431,7 @@ async fn record(
         }),
     });
     if is_sent {
-        return Ok(Recorded::LetThrough(Request::from_parts(parts, whole(body))));
+        return Ok(RecordedRequest::LetThrough(Request::from_parts(parts, whole(body))));
     }
     Ok(match answer {
         Some((status, body)) => {
@@ -439,9 +439,9 @@ async fn record(
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
             let json = HeaderValue::from_static("application/json");
             *response.headers_mut() = [(CONTENT_TYPE, json)].into_iter().collect();
-            Recorded::Answered(response)
+            RecordedRequest::Answered(response)
         }
-        None => Recorded::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
+        None => RecordedRequest::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
     })
 }
 

@@ -19,15 +19,15 @@ pub struct PathPattern {
     "\"{0}\" is not a path that can be granted: it begins with /, as in /orders/*, and has no query, no . or .. between slashes, and no \
      slash, backslash or semicolon as %2f, %5c or %3b"
 )]
-pub struct NoPathPattern(String);
+pub struct InvalidPathPattern(String);
 
 impl PathPattern {
     /// Parses a pattern.
     ///
     /// # Errors
     /// The text is not a pattern of paths.
-    pub fn new(text: &str) -> Result<Self, NoPathPattern> {
-        let invalid = || NoPathPattern(text.to_owned());
+    pub fn new(text: &str) -> Result<Self, InvalidPathPattern> {
+        let invalid = || InvalidPathPattern(text.to_owned());
         if !text.starts_with('/') || text.contains(['?', '#']) || is_ambiguous(text) {
             return Err(invalid());
         }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_covers_whole_paths_and_none_that_lead_elsewhere() {
+    fn a_pattern_covers_whole_paths_and_no_ambiguous_ones() {
         let covers = |pattern: &str, path| PathPattern::new(pattern).unwrap().is_match(path);
         assert!(covers("/orders/*", "/orders/1/lines") && covers("/orders", "/orders") && covers("/*", "/"));
         assert!(covers("/*/lines", "/orders/1/lines") && covers("/a.b", "/a.b"));

@@ -16,11 +16,11 @@ use crate::call::cut;
 use crate::secret::server;
 
 /// Headers of a request of a plugin.
-pub(super) const HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 /// Bytes of their names and values.
-pub(super) const HEADER_BYTES: usize = 64 * 1024;
+pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Bytes of the name of a method. The longest registered one has 17.
-pub(super) const METHOD_BYTES: usize = 32;
+pub(super) const MAX_METHOD_BYTES: usize = 32;
 
 /// Returns whether a header sets where a request ends, its server, or the use of its connection. Only the host may set that: otherwise, a
 /// server could take a part of a request for another request, or answer for another virtual host than the granted one.
@@ -61,13 +61,11 @@ pub(super) enum Invalid {
     HeaderValue(HeaderName, InvalidHeaderValue),
     #[error("the header {0} is set by the host. help: leave it out of the request")]
     ForbiddenHeader(HeaderName),
-    #[error(
-        "the length of the body is declared by something else than one number. help: leave the header content-length out"
-    )]
+    #[error("the header content-length is not one number. help: leave it out")]
     Length,
-    #[error("the request has too many headers: at most {HEADERS} can be sent")]
+    #[error("the request has too many headers: at most {MAX_HEADERS} can be sent")]
     ManyHeaders,
-    #[error("the headers of the request are too large: at most {} KiB can be sent", HEADER_BYTES >> 10)]
+    #[error("the headers of the request are too large: at most {} KiB can be sent", MAX_HEADER_BYTES >> 10)]
     LargeHeaders,
 }
 
@@ -101,15 +99,15 @@ impl RequestHead {
     ) -> Result<Request<WasiBody>, Invalid> {
         let Self { method, uri } = self;
         // CONNECT turns the connection into a tunnel, and the response to TRACE repeats the headers that the host added.
-        if [Method::CONNECT, Method::TRACE].contains(&method) || method.as_str().len() > METHOD_BYTES {
+        if [Method::CONNECT, Method::TRACE].contains(&method) || method.as_str().len() > MAX_METHOD_BYTES {
             return Err(Invalid::ForbiddenMethod(cut(method.as_str()).into_owned()));
         }
         let is_added = |name: &HeaderName| added.iter().any(|(added, _)| added == name);
         let mut map = HeaderMap::new();
-        let (mut count, mut room) = (0, HEADER_BYTES);
+        let (mut count, mut room) = (0, MAX_HEADER_BYTES);
         for (name, value) in headers {
             count += 1;
-            if count > HEADERS {
+            if count > MAX_HEADERS {
                 return Err(Invalid::ManyHeaders);
             }
             room = room.checked_sub(name.len() + value.len()).ok_or(Invalid::LargeHeaders)?;
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
+    fn only_the_host_sets_the_length_and_the_server_of_a_request() {
         for name in [
             "Host",
             "Connection",
@@ -238,15 +236,15 @@ mod tests {
             let names: Vec<_> = (0..count).map(|n| format!("x-{n}")).collect();
             built(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>())
         };
-        assert_eq!(many(HEADERS).unwrap().headers().len(), HEADERS);
+        assert_eq!(many(MAX_HEADERS).unwrap().headers().len(), MAX_HEADERS);
         // A map with more than 32,768 headers panics.
-        for count in [HEADERS + 1, 40_000] {
+        for count in [MAX_HEADERS + 1, 40_000] {
             assert_eq!(many(count).unwrap_err(), "the request has too many headers: at most 100 can be sent");
         }
         let large = |bytes: usize| built(&[("x", &vec![b'v'; bytes - 1])]);
-        assert!(large(HEADER_BYTES).is_ok());
+        assert!(large(MAX_HEADER_BYTES).is_ok());
         assert_eq!(
-            large(HEADER_BYTES + 1).unwrap_err(),
+            large(MAX_HEADER_BYTES + 1).unwrap_err(),
             "the headers of the request are too large: at most 64 KiB can be sent"
         );
         // The same name each time.
@@ -254,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_two_is_refused() {
+    fn a_header_that_would_be_two_is_refused() {
         for (name, value) in [("a: b\r\nc", &b"d"[..]), ("a", b"b\r\nhost: evil"), ("a", b"b\0"), ("", b"")] {
             assert!(built(&[(name, value)]).unwrap_err().contains("cannot be sent: "), "{name}");
         }

@@ -99,15 +99,15 @@ pub struct AddressPattern {
 #[error(
     "\"{0}\" is not a valid pattern of addresses. help: write shop@example.com, *@example.com, or * for all"
 )]
-pub struct NoAddressPattern(String);
+pub struct InvalidAddressPattern(String);
 
 impl AddressPattern {
     /// Parses a pattern, in which `*` stands for any characters except `@`.
     ///
     /// # Errors
     /// The text is not a pattern of addresses.
-    pub fn new(text: &str) -> Result<Self, NoAddressPattern> {
-        let invalid = || NoAddressPattern(text.to_owned());
+    pub fn new(text: &str) -> Result<Self, InvalidAddressPattern> {
+        let invalid = || InvalidAddressPattern(text.to_owned());
         let expression = match text.rsplit_once('@') {
             None if text == "*" => ".*".to_owned(),
             Some((user, domain)) if !user.is_empty() && !domain.is_empty() => {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::contract::{Error, Host, Message};
 use super::letter::{compose_as, message_id, text_of};
-use super::mailer::Unsent;
+use super::mailer::UnsentLetter;
 use super::{Capability, Mail, MailGrant, MailView, no_server};
 use crate::remedy::PluginRemedy;
 
@@ -46,9 +46,9 @@ impl Host for MailView<'_> {
         self.shared.usage.mail(sent.is_ok());
         match sent {
             Ok(()) => Ok(id),
-            Err(Unsent::Rejected(reason)) => Err(Error::Rejected(reason)),
-            Err(Unsent::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),
-            Err(Unsent::Unavailable(reason)) => Err(Error::Unavailable(reason)),
+            Err(UnsentLetter::Rejected(reason)) => Err(Error::Rejected(reason)),
+            Err(UnsentLetter::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),
+            Err(UnsentLetter::Unavailable(reason)) => Err(Error::Unavailable(reason)),
         }
     }
 }

@@ -112,10 +112,10 @@ fn folded<H: Header + From<Mailboxes>>(addresses: &[String]) -> Result<Option<He
 fn mailbox(address: &str) -> Result<Mailbox, Error> {
     // In a name, control characters could forge a header, and lettre panics on some.
     if address.contains(char::is_control) {
-        return Err(Error::Invalid("an address cannot have control characters in it".to_owned()));
+        return Err(Error::Invalid("an address may not contain control characters".to_owned()));
     }
     let parsed = address.parse().map(for_any_server);
-    parsed.map_err(|error| Error::Invalid(format!("\"{address}\" is no e-mail address: {error}")))
+    parsed.map_err(|error| Error::Invalid(format!("\"{address}\" is not an e-mail address: {error}")))
 }
 
 /// Returns the mailbox with its domain in ASCII, which every server accepts: `müller.de` becomes `xn--mller-kva.de`. The local part has
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_invalid() {
+    fn an_unsendable_message_is_invalid() {
         let from: Mailbox = DEFAULT_SENDER.parse().unwrap();
         assert!(matches!(compose(message("nobody"), from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
         let empty = Message { text: None, ..message("ada@example.com") };

@@ -15,7 +15,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 const RECHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Permanent replies about the connection, not about the message: the server accepts no mail, or requires another login (RFC 7504, RFC
 /// 4954).
-const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
+const CONNECTION_REPLIES: [u16; 5] = [521, 530, 534, 535, 538];
 
 /// A client of a mail server. Each message has its own connection: after an abandoned dialogue, replies on the same connection would be
 /// taken for those to the next message.
@@ -31,7 +31,7 @@ pub struct Mailer {
 
 /// Why a letter was not sent.
 #[derive(Debug)]
-pub(super) enum Unsent {
+pub(super) enum UnsentLetter {
     /// The server will never accept this letter.
     Rejected(String),
     /// The server accepts no letter with the host's settings.
@@ -50,7 +50,7 @@ pub enum MailerError {
     )]
     Url(String),
     /// The sender is not an address.
-    #[error("the sender \"{address}\" is no e-mail address: {reason}")]
+    #[error("the sender \"{address}\" is not an e-mail address: {reason}")]
     Sender {
         /// The setting.
         address: String,
@@ -88,14 +88,14 @@ impl Mailer {
         let server = &self.server;
         match tokio::time::timeout(CHECK_TIMEOUT, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(format!("{server} does not answer as a mail server does")),
+            Ok(Ok(false)) => Err(format!("{server} does not reply like a mail server")),
             Ok(Err(error)) => Err(self.words(&error)),
             Err(_) => Err(format!("{server} did not answer within {} s", CHECK_TIMEOUT.as_secs())),
         }
     }
 
     /// Sends a letter. `limit`: the time limit of the whole dialogue, and the same in words.
-    pub(super) async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), Unsent> {
+    pub(super) async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), UnsentLetter> {
         let (time, set_by) = limit;
         let unsendable = unsendable_without_utf8(&letter);
         match tokio::time::timeout(time, self.transport.send(letter)).await {
@@ -104,8 +104,8 @@ impl Mailer {
                 Err(self.not_set_up(&self.words(&error)))
             }
             Ok(Err(error)) => Err(self.unsent(&error, unsendable)),
-            Err(_) => Err(Unsent::Unavailable(format!(
-                "the mail server {} did not take the message within {set_by}",
+            Err(_) => Err(UnsentLetter::Unavailable(format!(
+                "the mail server {} did not accept the message within {set_by}",
                 self.server
             ))),
         }
@@ -118,29 +118,30 @@ impl Mailer {
     }
 
     /// Converts an error. `unsendable`: an address that only servers with SMTPUTF8 accept.
-    fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> Unsent {
+    fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> UnsentLetter {
         let words = self.words(error);
         if error.is_permanent() {
-            let is_of_connection = error.status().is_some_and(|code| NOT_THE_MESSAGE.contains(&code.into()));
-            return if is_of_connection { self.not_set_up(&words) } else { Unsent::Rejected(words) };
+            let is_of_connection =
+                error.status().is_some_and(|code| CONNECTION_REPLIES.contains(&code.into()));
+            return if is_of_connection { self.not_set_up(&words) } else { UnsentLetter::Rejected(words) };
         }
         if !error.is_client() {
-            return Unsent::Unavailable(words);
+            return UnsentLetter::Unavailable(words);
         }
         // lettre itself refuses letters that the server's greeting excludes, without a code.
         match unsendable {
-            Some(address) if words.contains("SMTPUTF8") => Unsent::Rejected(format!(
-                "\"{address}\" cannot be sent to: the mail server {} takes only ASCII before the @ (it offers no SMTPUTF8)",
+            Some(address) if words.contains("SMTPUTF8") => UnsentLetter::Rejected(format!(
+                "\"{address}\" cannot be sent to: the mail server {} accepts only ASCII before the @ (it does not support SMTPUTF8)",
                 self.server
             )),
-            _ if words.contains("8BITMIME") => Unsent::Rejected(words),
+            _ if words.contains("8BITMIME") => UnsentLetter::Rejected(words),
             // The server requires TLS or a login in another way than the host's URL says.
             _ => self.not_set_up(&words),
         }
     }
 
-    fn not_set_up(&self, words: &str) -> Unsent {
-        Unsent::NotSetUp(format!("{words}{}", PluginRemedy::MailServerUrl))
+    fn not_set_up(&self, words: &str) -> UnsentLetter {
+        UnsentLetter::NotSetUp(format!("{words}{}", PluginRemedy::MailServerUrl))
     }
 
     /// Returns an SMTP error with its server and its causes. The last cause says most.

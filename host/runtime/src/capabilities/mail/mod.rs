@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use grant::deserialize;
-pub use grant::{AddressPattern, MailGrant, NoAddressPattern};
+pub use grant::{AddressPattern, InvalidAddressPattern, MailGrant};
 use gtm_oplog::Namespace;
 pub use mailer::{Mailer, MailerError};
 
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
 use crate::bindings::generate;
 use crate::load_error::SetupError;

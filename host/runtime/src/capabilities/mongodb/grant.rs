@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_and_the_hosts_own_namespaces_are_covered_by_no_wildcard() {
+    fn no_wildcard_covers_namespaces_of_the_server_or_the_host() {
         let covers = |pattern: &str, namespace| NamespaceGrant::new(pattern).unwrap().covers(namespace);
         assert!(covers("*", "shop.orders") && covers("shop.*", "shop.orders.2026"));
         assert!(!covers("shop.*", "shops.orders"));

@@ -16,7 +16,7 @@ use super::answers::{self, parse};
 use super::contract::{Error, FindOptions, Host, UpdateOptions, UpdateResult};
 use super::reads::{self, CommandRefusal};
 use super::{Capability, Mongodb, MongodbView, NamespaceGrant};
-use crate::budget::Overdrawn;
+use crate::budget::BudgetExceeded;
 use crate::remedy::PluginRemedy;
 use crate::services::Cluster;
 use crate::state::timed;
@@ -120,22 +120,26 @@ impl MongodbView<'_> {
     }
 
     /// Checks a command, and the access to the other namespaces that it reads, before it is sent.
-    async fn look(&mut self, command: RawDocumentBuf, database: &str) -> Result<RawDocumentBuf, Error> {
+    async fn check_reads(
+        &mut self,
+        command: RawDocumentBuf,
+        database: &str,
+    ) -> Result<RawDocumentBuf, Error> {
         let bytes = command.as_bytes().len();
         // The names in a command take some bytes in addition to the documents.
         if bytes > MAX_BYTES + MAX_INLINE_BYTES {
             return Err(Error::Invalid(format!(
-                "a call takes {} MiB together, and this one has {bytes} bytes",
+                "a call has at most {} MiB, and this one has {bytes} bytes",
                 MAX_BYTES >> 20
             )));
         }
         let database = database.to_owned();
-        let look = move || reads::look(&command, &database).map(|reads| (reads, command));
+        let read = move || reads::other_reads(&command, &database).map(|reads| (reads, command));
         let looked = match bytes > MAX_INLINE_BYTES {
-            true => tokio::task::spawn_blocking(look)
+            true => tokio::task::spawn_blocking(read)
                 .await
-                .map_err(|_| Error::Unavailable("the host stops".to_owned()))?,
-            false => look(),
+                .map_err(|_| Error::Unavailable("the host is shutting down".to_owned()))?,
+            false => read(),
         };
         let (reads, command) = looked?;
         reads.iter().try_for_each(|namespace| self.access(NamespaceAccess::Read, namespace).map(drop))?;
@@ -156,9 +160,9 @@ impl MongodbView<'_> {
         database: &str,
         command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let overdrawn = |overdrawn: Overdrawn| Error::Invalid(overdrawn.to_string());
-        let mut charge = self.budget.charge(command.as_bytes().len()).map_err(overdrawn)?;
-        let mut command = self.look(command, database).await?;
+        let exceeded = |exceeded: BudgetExceeded| Error::Invalid(exceeded.to_string());
+        let mut charge = self.budget.charge(command.as_bytes().len()).map_err(exceeded)?;
+        let mut command = self.check_reads(command, database).await?;
         let cluster = self.needed(cluster.as_ref())?;
         self.limit(&mut command);
         let query = async {
@@ -169,12 +173,12 @@ impl MongodbView<'_> {
                 bytes += document.len();
                 if documents.len() == MAX_DOCUMENTS || bytes > MAX_BYTES {
                     return Ok(Err(Error::Invalid(format!(
-                        "there are more than {MAX_DOCUMENTS} documents, or {} MiB: ask for fewer at once",
+                        "the result has more than {MAX_DOCUMENTS} documents or {} MiB. help: ask for fewer documents per call",
                         MAX_BYTES >> 20
                     ))));
                 }
                 if let Err(error) = charge.add(document.len()) {
-                    return Ok(Err(overdrawn(error)));
+                    return Ok(Err(exceeded(error)));
                 }
                 documents.push(document.to_vec());
             }
@@ -197,8 +201,8 @@ impl MongodbView<'_> {
         command: RawDocumentBuf,
     ) -> Result<Option<Document>, Error> {
         let charge = self.budget.charge(command.as_bytes().len());
-        let _charge = charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
-        let mut command = self.look(command, database).await?;
+        let _charge = charge.map_err(|exceeded| Error::Invalid(exceeded.to_string()))?;
+        let mut command = self.check_reads(command, database).await?;
         if self.record(Mongodb::NAME, || shown(&command)) {
             self.notes.made_up();
             return Ok(None);
@@ -246,7 +250,7 @@ impl MongodbView<'_> {
 fn shown(command: &RawDocument) -> Value {
     let mut json = Vec::new();
     let written = write(command, Form::Relaxed, &mut json).ok();
-    written.and_then(|()| serde_json::from_slice(&json).ok()).unwrap_or_else(|| json!("no BSON"))
+    written.and_then(|()| serde_json::from_slice(&json).ok()).unwrap_or_else(|| json!("not valid BSON"))
 }
 
 fn array<'a>(documents: impl IntoIterator<Item = &'a RawDocument>) -> RawArrayBuf {
@@ -295,7 +299,7 @@ impl Host for MongodbView<'_> {
         let bytes: usize = documents.iter().map(Vec::len).sum();
         if documents.is_empty() || documents.len() > MAX_INSERTED || bytes > MAX_BYTES {
             return Err(Error::Invalid(format!(
-                "1 to {MAX_INSERTED} documents of {} MiB together are inserted at once, and these are {} of {bytes} bytes",
+                "a call inserts 1 to {MAX_INSERTED} documents of at most {} MiB together, and this one has {} of {bytes} bytes",
                 MAX_BYTES >> 20,
                 documents.len()
             )));
@@ -317,7 +321,7 @@ impl Host for MongodbView<'_> {
         let (filter, update) = (parse(&filter)?, parse(&update)?);
         if !reads::has_operators(update) {
             return Err(Error::Invalid(
-                "an update is a document of operators, like {$set: …}; a whole document is set by replace"
+                "an update must be a document of operators, like {$set: …}. help: use replace to set a whole document"
                     .to_owned(),
             ));
         }
@@ -336,7 +340,7 @@ impl Host for MongodbView<'_> {
         let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let (filter, replacement) = (parse(&filter)?, parse(&replacement)?);
         if reads::has_operators(replacement) {
-            return Err(Error::Invalid("a replacement is a document, and has no operators".to_owned()));
+            return Err(Error::Invalid("a replacement must be a document without operators".to_owned()));
         }
         let one =
             rawdoc! { "q": filter.to_owned(), "u": replacement.to_owned(), "multi": false, "upsert": upsert };

@@ -14,7 +14,7 @@ use bson::RawDocument;
 pub use grant::{MongodbGrants, NamespaceGrant};
 use gtm_oplog::Namespace;
 
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
 use crate::bindings::generate;
 use crate::load_error::SetupError;
@@ -40,7 +40,7 @@ type MongodbView<'a> = CapabilityView<'a, Mongodb>;
 
 /// Returns the other namespaces that a command reads, for the fuzzers. None: it is refused.
 pub(crate) fn reads_of(command: &RawDocument, database: &str) -> Option<Vec<String>> {
-    reads::look(command, database).ok()
+    reads::other_reads(command, database).ok()
 }
 
 impl Capability for Mongodb {

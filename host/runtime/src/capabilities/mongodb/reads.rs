@@ -15,7 +15,7 @@ const MAX_SHOWN_CHARACTERS: usize = 100;
 
 /// Stages that read only the documents of the previous stage. `$documents` has its own; `$search`, `$searchMeta` and `$vectorSearch`
 /// read an index of the collection.
-const STAGES: [&str; 27] = [
+const ALLOWED_STAGES: [&str; 27] = [
     "$addFields",
     "$bucket",
     "$bucketAuto",
@@ -46,7 +46,7 @@ const STAGES: [&str; 27] = [
     "$facet",
 ];
 /// Stages that read another collection, with their options.
-const READING: [(&str, &[&str]); 3] = [
+const READING_STAGES: [(&str, &[&str]); 3] = [
     ("$lookup", &["from", "localField", "foreignField", "let", "pipeline", "as"]),
     (
         "$graphLookup",
@@ -77,7 +77,7 @@ pub(super) enum CommandRefusal {
 ///
 /// # Errors
 /// The command is refused.
-pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>, CommandRefusal> {
+pub(super) fn other_reads(command: &RawDocument, database: &str) -> Result<Vec<String>, CommandRefusal> {
     check(command)?;
     let mut reads = Vec::new();
     for (name, value) in fields(command)? {
@@ -86,7 +86,7 @@ pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>,
             ("filter" | "projection" | "sort" | "deletes", value) => expression(value)?,
             ("updates", RawBsonRef::Array(updates)) => {
                 for one in updates {
-                    update(one.map_err(no_bson)?)?;
+                    update(one.map_err(malformed)?)?;
                 }
             }
             // Documents to store: nothing in them is executed.
@@ -106,13 +106,13 @@ fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
             open.pop();
             continue;
         };
-        let (_, value) = element.map_err(no_bson)?;
+        let (_, value) = element.map_err(malformed)?;
         let inner = match value {
             RawBsonRef::Document(inner) => inner,
             RawBsonRef::JavaScriptCodeWithScope(code) => code.scope,
             RawBsonRef::Array(inner) => {
                 // A server goes by the order of the elements, not by their names.
-                open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(no_bson)?.iter());
+                open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(malformed)?.iter());
                 check_depth(open.len())?;
                 continue;
             }
@@ -136,7 +136,7 @@ fn check_depth(levels: usize) -> Result<(), CommandRefusal> {
 fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Result<(), CommandRefusal> {
     names.clear();
     for element in document.iter_elements() {
-        names.push(element.map_err(no_bson)?.key().as_str());
+        names.push(element.map_err(malformed)?.key().as_str());
         if names.len() > MAX_FIELDS {
             return Err(CommandRefusal::Invalid(format!(
                 "a document in it has more than {MAX_FIELDS} fields"
@@ -179,15 +179,19 @@ pub(super) fn has_operators(update: &RawDocument) -> bool {
 
 fn pipeline(stages: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Array(stages) = stages else {
-        return Err(CommandRefusal::Invalid("a pipeline is an array of stages".to_owned()));
+        return Err(CommandRefusal::Invalid("a pipeline must be an array of stages".to_owned()));
     };
     for one in stages {
-        match one.map_err(no_bson)? {
+        match one.map_err(malformed)? {
             RawBsonRef::Document(one) => match fields(one)?.as_slice() {
                 [(name, value)] => stage(name, *value, database, reads)?,
-                _ => return Err(CommandRefusal::Invalid("a stage is a document of one field".to_owned())),
+                _ => {
+                    return Err(CommandRefusal::Invalid(
+                        "a stage must be a document with one field".to_owned(),
+                    ));
+                }
             },
-            _ => return Err(CommandRefusal::Invalid("a stage is a document".to_owned())),
+            _ => return Err(CommandRefusal::Invalid("a stage must be a document".to_owned())),
         }
     }
     Ok(())
@@ -199,19 +203,25 @@ fn stage(
     database: &str,
     reads: &mut Vec<String>,
 ) -> Result<(), CommandRefusal> {
-    if let Some((_, options)) = READING.iter().find(|(reading, _)| *reading == name) {
+    if let Some((_, options)) = READING_STAGES.iter().find(|(reading, _)| *reading == name) {
         return reading(name, options, value, database, reads);
     }
     match (name, value) {
-        ("$out" | "$merge", _) => Err(CommandRefusal::Never(format!("an aggregation reads: {name} writes"))),
+        ("$out" | "$merge", _) => {
+            Err(CommandRefusal::Never(format!("an aggregation may only read, and {name} writes")))
+        }
         ("$facet", RawBsonRef::Document(facets)) => {
             fields(facets)?.into_iter().try_for_each(|(_, stages)| pipeline(stages, database, reads))
         }
-        _ if STAGES.contains(&name) => expression(value),
+        _ if ALLOWED_STAGES.contains(&name) => expression(value),
         _ => Err(CommandRefusal::Never(format!(
             "a plugin may not use the stage {}. help: use these: {}",
             shown(name),
-            STAGES.into_iter().chain(READING.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
+            ALLOWED_STAGES
+                .into_iter()
+                .chain(READING_STAGES.iter().map(|(name, _)| *name))
+                .collect::<Vec<_>>()
+                .join(", ")
         ))),
     }
 }
@@ -230,14 +240,14 @@ fn reading(
             reads.push(format!("{database}.{collection}"));
             return Ok(());
         }
-        _ => return Err(CommandRefusal::Invalid(format!("{stage} is a document"))),
+        _ => return Err(CommandRefusal::Invalid(format!("{stage} must be a document"))),
     };
-    let get = |document: &RawDocument, name| match document.get(name).map_err(no_bson)? {
+    let get = |document: &RawDocument, name| match document.get(name).map_err(malformed)? {
         Some(RawBsonRef::String(text)) => Ok(Some(text.to_owned())),
         None => Ok(None),
-        Some(_) => Err(CommandRefusal::Invalid(format!("the {name} of {stage} is a text"))),
+        Some(_) => Err(CommandRefusal::Invalid(format!("the {name} of {stage} must be a string"))),
     };
-    let (other, collection) = match value.get("from").map_err(no_bson)? {
+    let (other, collection) = match value.get("from").map_err(malformed)? {
         Some(RawBsonRef::Document(from)) => {
             known(stage, from, &["db", "coll"])?;
             (get(from, "db")?, Some(get(from, "coll")?.unwrap_or_default()))
@@ -285,25 +295,28 @@ fn expression(value: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
                     return Err(CommandRefusal::Never(format!("{name} runs JavaScript on the server")));
                 }
                 _ if name.starts_with("$_") => {
-                    return Err(CommandRefusal::Never(format!("{} is for the server itself", shown(name))));
+                    return Err(CommandRefusal::Never(format!("{} is internal to the server", shown(name))));
                 }
                 _ => {}
             }
             expression(value)
         }),
         RawBsonRef::Array(values) => {
-            values.into_iter().try_for_each(|value| expression(value.map_err(no_bson)?))
+            values.into_iter().try_for_each(|value| expression(value.map_err(malformed)?))
         }
         _ => Ok(()),
     }
 }
 
 fn fields(document: &RawDocument) -> Result<Vec<(&str, RawBsonRef<'_>)>, CommandRefusal> {
-    document.iter().map(|field| field.map(|(name, value)| (name.as_str(), value)).map_err(no_bson)).collect()
+    document
+        .iter()
+        .map(|field| field.map(|(name, value)| (name.as_str(), value)).map_err(malformed))
+        .collect()
 }
 
-fn no_bson(error: bson::error::Error) -> CommandRefusal {
-    CommandRefusal::Invalid(format!("no BSON: {error}"))
+fn malformed(error: bson::error::Error) -> CommandRefusal {
+    CommandRefusal::Invalid(format!("not valid BSON: {error}"))
 }
 
 /// Shortens a name for a message.
@@ -317,16 +330,16 @@ mod tests {
 
     use super::*;
 
-    fn looked(command: Document) -> Result<Vec<String>, CommandRefusal> {
-        look(&RawDocumentBuf::try_from(&command).unwrap(), "shop")
+    fn reads_of(command: Document) -> Result<Vec<String>, CommandRefusal> {
+        other_reads(&RawDocumentBuf::try_from(&command).unwrap(), "shop")
     }
 
     fn aggregate(stage: Document) -> Result<Vec<String>, CommandRefusal> {
-        looked(doc! { "aggregate": "orders", "pipeline": [stage] })
+        reads_of(doc! { "aggregate": "orders", "pipeline": [stage] })
     }
 
     #[test]
-    fn what_is_read_beside_is_found_at_any_level() {
+    fn other_namespaces_are_found_at_any_level() {
         assert_eq!(aggregate(doc! { "$match": { "a": 1 } }).unwrap(), Vec::<String>::new());
         assert_eq!(aggregate(doc! { "$lookup": { "from": "users", "as": "u" } }).unwrap(), ["shop.users"]);
         assert_eq!(aggregate(doc! { "$unionWith": "old" }).unwrap(), ["shop.old"]);
@@ -344,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_is_not_listed_is_refused_at_any_level() {
+    fn an_unlisted_stage_is_refused_at_any_level() {
         let nested = |stage: Document| doc! { "$facet": { "a": [ { "$lookup": { "from": "b", "pipeline": [stage] } } ] } };
         for (stage, said) in [
             (doc! { "$out": "x" }, "$out writes"),
@@ -364,10 +377,10 @@ mod tests {
             }
         }
         for (stage, said) in [
-            (doc! { "$match": {}, "$lookup": { "from": "x" } }, "a document of one field"),
-            (doc! { "$unionWith": { "coll": 1 } }, "the coll of $unionWith is a text"),
-            (doc! { "$lookup": { "from": ["x"] } }, "the from of $lookup is a text"),
-            (doc! { "$lookup": { "from": "b", "pipeline": {} } }, "a pipeline is an array"),
+            (doc! { "$match": {}, "$lookup": { "from": "x" } }, "a document with one field"),
+            (doc! { "$unionWith": { "coll": 1 } }, "the coll of $unionWith must be a string"),
+            (doc! { "$lookup": { "from": ["x"] } }, "the from of $lookup must be a string"),
+            (doc! { "$lookup": { "from": "b", "pipeline": {} } }, "a pipeline must be an array"),
         ] {
             for stage in [nested(stage.clone()), stage] {
                 assert!(
@@ -379,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_javascript_is_refused_at_any_level_and_may_be_kept() {
+    fn javascript_is_refused_at_any_level_unless_it_is_stored() {
         let script = || doc! { "$function": { "body": "f", "args": [], "lang": "js" } };
         for command in [
             doc! { "find": "a", "filter": { "$or": [ { "$where": "while (true) {}" } ] } },
@@ -391,7 +404,7 @@ mod tests {
             doc! { "aggregate": "a", "pipeline": [ { "$graphLookup": { "from": "a", "startWith": script() } } ] },
         ] {
             assert!(
-                matches!(looked(command.clone()), Err(CommandRefusal::Never(said)) if said.contains("JavaScript")),
+                matches!(reads_of(command.clone()), Err(CommandRefusal::Never(said)) if said.contains("JavaScript")),
                 "{command}"
             );
         }
@@ -399,21 +412,23 @@ mod tests {
             doc! { "insert": "a", "documents": [ script() ] },
             doc! { "update": "a", "updates": [ { "q": {}, "u": { "x": script() } } ] },
         ] {
-            assert_eq!(looked(command.clone()), Ok(vec![]), "{command}");
+            assert_eq!(reads_of(command.clone()), Ok(vec![]), "{command}");
         }
     }
 
     #[test]
-    fn what_is_too_deep_or_no_bson_is_refused() {
+    fn deep_and_malformed_commands_are_refused() {
         let mut deep = doc! {};
         (0..250).for_each(|_| deep = doc! { "a": std::mem::take(&mut deep) });
         let deep = doc! { "insert": "a", "documents": [deep] };
-        assert!(matches!(looked(deep), Err(CommandRefusal::Invalid(said)) if said.contains("200 levels")));
+        assert!(matches!(reads_of(deep), Err(CommandRefusal::Invalid(said)) if said.contains("200 levels")));
         let bytes = b"\x0c\0\0\0\x02a\0\xff\xff\xff\xff\0";
         let broken = RawDocument::from_bytes(bytes).unwrap();
-        assert!(matches!(look(broken, "shop"), Err(CommandRefusal::Invalid(_))));
+        assert!(matches!(other_reads(broken, "shop"), Err(CommandRefusal::Invalid(_))));
         let wide: Document = (0..=MAX_FIELDS).map(|n| (n.to_string(), 1.into())).collect();
         let wide = doc! { "insert": "a", "documents": [wide] };
-        assert!(matches!(looked(wide), Err(CommandRefusal::Invalid(said)) if said.contains("100000 fields")));
+        assert!(
+            matches!(reads_of(wide), Err(CommandRefusal::Invalid(said)) if said.contains("100000 fields"))
+        );
     }
 }

@@ -3,7 +3,7 @@
 use bson::raw::CString;
 use bson::{Bson, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::reads::look;
+use super::reads::other_reads;
 
 struct Random {
     state: u64,
@@ -134,14 +134,14 @@ fn kept(value: RawBsonRef<'_>, keep: fn(&RawDocument) -> Bson) -> Bson {
 }
 
 #[test]
-fn every_reader_of_what_is_sent_reads_the_same() {
+fn every_reader_of_a_request_reads_the_same() {
     let mut random = Random { state: 0x9e37_79b9_7f4a_7c15, twice: 0 };
     let (mut sent, mut refused) = (0, 0);
     for _ in 0..20_000 {
         random.twice = 0;
         let pipeline = random.pipeline(3);
         let command = random.document(vec![("pipeline", pipeline)]);
-        let Ok(mut reads) = look(&command, "shop") else {
+        let Ok(mut reads) = other_reads(&command, "shop") else {
             assert!(random.twice > 0, "{command:?}");
             refused += 1;
             continue;

@@ -96,7 +96,7 @@ impl Host for StateView<'_> {
         let (store, key) = self.kept(&key, None)?;
         let value = self.ask(store.state(&key)).await?;
         let charge = self.budget.charge(value.as_ref().map_or(0, Vec::len));
-        charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
+        charge.map_err(|exceeded| Error::Invalid(exceeded.to_string()))?;
         Ok(value)
     }
 

@@ -4,7 +4,7 @@ mod host;
 
 use gtm_store::Room;
 
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
 use crate::bindings::generate;
 use crate::load_error::SetupError;
