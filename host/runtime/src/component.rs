@@ -13,7 +13,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
-use super::bindings::{BatchFilterPre, HostedPre, Subscription};
+use super::abi::v0_1::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
 use super::capabilities::{ALWAYS, GRANTED, without_version};
 use super::compiled::ComponentSource;

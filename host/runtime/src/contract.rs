@@ -3,8 +3,10 @@
 
 use semver::Version;
 
+use super::abi;
+
 /// The contract that this host supports: the version of the package in `wit/`.
-pub(super) const CONTRACT: Version = Version::new(0, 1, 0);
+pub(super) const CONTRACT: Version = abi::v0_1::VERSION;
 
 const PACKAGE: &str = "gtm:plugin/";
 

@@ -9,7 +9,7 @@ use gtm_oplog::Op;
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, StoreContextMut, UpdateDeadline};
 
-use super::bindings::{BatchFilter, Hosted, lower};
+use super::abi::v0_1::{BatchFilter, Hosted, lower};
 use super::call::{CallError, guarded};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;

@@ -7,7 +7,7 @@ use gtm_oplog::{Namespace, Op};
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
-use super::bindings::{Failure, Hosted, lower, types};
+use super::abi::v0_1::{Failure, Hosted, lower, types};
 use super::call::{CallError, guarded, one_line};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;

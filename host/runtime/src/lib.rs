@@ -21,8 +21,8 @@
     allow(unused)
 )]
 
+mod abi;
 pub mod audit;
-mod bindings;
 mod budget;
 mod call;
 mod capabilities;
@@ -58,8 +58,8 @@ mod swap_from;
 pub mod throttle;
 mod usage;
 
+pub use abi::v0_1::{Failure, OperationType as ContractOperationType};
 pub use audit::Actor;
-pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
 #[cfg(feature = "dirs")]
 pub use capabilities::DirGrant;

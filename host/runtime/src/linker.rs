@@ -1,11 +1,10 @@
 //! Links the imports of a plugin: one set of functions for `filter`, another for `handle`.
 
-use wasmtime::component::{Component, HasSelf, Linker, Resource};
+use wasmtime::component::{Component, Linker, Resource};
 use wasmtime_wasi::p2::DynPollable;
 
-use super::bindings::types;
+use super::abi;
 use super::capabilities::{ALWAYS, GRANTED, Linking};
-use super::contract::CONTRACT;
 use super::engine::Engine;
 use super::setup::Setup;
 use super::state::{InstanceRole, InstanceState};
@@ -18,9 +17,7 @@ pub(super) fn link(
     role: InstanceRole,
 ) -> wasmtime::Result<Linker<InstanceState>> {
     let mut linker = Linker::new(engine.wasmtime());
-    types::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    // It has only types, but is an import.
-    linker.instance(&format!("gtm:plugin/subscriptions@{CONTRACT}"))?;
+    abi::v0_1::link(&mut linker)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     let mut linking = Linking { engine, component, setup, linker };
     let always = ALWAYS.iter().map(|capability| (capability.link, capability.link_in_filter));

@@ -8,7 +8,6 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 
-use super::bindings::types;
 use super::budget::Budget;
 use super::capabilities::{self, CapabilityId, InstanceContexts};
 use super::clock::PausableClock;
@@ -169,5 +168,3 @@ impl WasiView for InstanceState {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
-
-impl types::Host for InstanceState {}

@@ -6,7 +6,7 @@ use gtm_source::{Form, Unwritten};
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::bindings::extended_json::{self, Host};
+use crate::abi::v0_1::extended_json::{self, Host};
 use crate::budget::Budget;
 use crate::state::InstanceState;
 

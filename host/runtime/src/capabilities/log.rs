@@ -5,7 +5,7 @@ use std::time::Instant;
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::bindings::log::{self, Host, Level};
+use crate::abi::v0_1::log::{self, Host, Level};
 use crate::call::cut;
 use crate::state::InstanceState;
 

@@ -3,7 +3,7 @@
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::bindings::metrics::{self, Host};
+use crate::abi::v0_1::metrics::{self, Host};
 use crate::metrics::MetricRefusal;
 use crate::state::{InstanceRole, InstanceState};
 

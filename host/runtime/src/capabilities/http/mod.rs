@@ -38,7 +38,7 @@ use wasmtime_wasi_http::{
 pub use self::path::{InvalidPathPattern, PathPattern};
 use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::budget::{Budget, Charge};
 use crate::call::cut;
 use crate::handle::PluginContext;

@@ -15,7 +15,7 @@ pub use mailer::{Mailer, MailerError};
 
 use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::load_error::SetupError;
 use crate::remedy::PluginRemedy;
 use crate::services::Services;

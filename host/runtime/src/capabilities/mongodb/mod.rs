@@ -16,7 +16,7 @@ use gtm_oplog::Namespace;
 
 use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::load_error::SetupError;
 use crate::state::{CallContext, InstanceState};
 

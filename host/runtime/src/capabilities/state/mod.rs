@@ -6,7 +6,7 @@ use gtm_store::Room;
 
 use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::load_error::SetupError;
 use crate::remedy::PluginRemedy;
 use crate::services::Services;
