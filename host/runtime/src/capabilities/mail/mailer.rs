@@ -45,7 +45,7 @@ pub(super) enum UnsentLetter {
 pub enum MailerError {
     /// The URL is not valid.
     #[error(
-        "the mail server's URL cannot be understood: {0}. It should look like smtp://localhost:1025, \
+        "the mail server's URL cannot be understood: {0}. help: write it like smtp://localhost:1025, \
          smtps://USER:PASSWORD@HOST or smtp://USER:PASSWORD@HOST:587?tls=required"
     )]
     Url(String),
