@@ -177,7 +177,7 @@ fn a_mail_server_that_is_no_url() {
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "localhost:25"]);
     assert!(said.starts_with("the mail server's URL cannot be understood: "), "{said}");
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "foo"]);
-    assert!(said.contains("understood: relative URL without a base. It should look like"), "{said}");
+    assert!(said.contains("understood: relative URL without a base. help: write it like"), "{said}");
     assert!(said.contains("smtp://localhost:1025"), "{said}");
     let said = usage_error_of(&[
         "--plugin",
@@ -187,5 +187,5 @@ fn a_mail_server_that_is_no_url() {
         "--mail-from",
         "me",
     ]);
-    assert!(said.contains(r#"the sender "me" is no e-mail address"#), "{said}");
+    assert!(said.contains(r#"the sender "me" is not an e-mail address"#), "{said}");
 }

@@ -360,7 +360,7 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
     let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
     let (code, _, said) = swap(&other);
     let places = format!(
-        "is at {}, and swaps take files only from {} and {} (with the directories in it). help: ",
+        "is at {}, and swaps take files only from {} and {} (with its subdirectories). help: ",
         other.canonicalize().unwrap().display(),
         own.path().display(),
         named.path().display()

@@ -15,7 +15,7 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
     for (edit, said) in [
         (
             doc! { "$set": { "position": "yesterday" } },
-            "its position, \"yesterday\", is no place to go on from",
+            "its position, \"yesterday\", is not a valid position",
         ),
         (doc! { "$set": { "version": 2 } }, "was written by a newer gtm-host (version 2; this one knows 1)"),
         (doc! { "$set": { "epoch": "x" } }, "its field epoch is not a whole number"),
@@ -80,7 +80,7 @@ async fn a_letter_that_the_server_refuses_as_a_document_is_kept_in_pieces() {
     // A piece that is missing is said.
     parts.delete_many(its).await.unwrap();
     let error = store.dead_letter(&letter.id).await.unwrap_err().to_string();
-    assert!(error.contains("piece 0 of its op is missing") && error.contains(&letter.id), "{error}");
+    assert!(error.contains("part 0 of its op is missing") && error.contains(&letter.id), "{error}");
 }
 
 #[tokio::test]
