@@ -32,7 +32,7 @@ type Find = fn(&(dyn Error + 'static)) -> Option<Cow<'static, str>>;
 
 /// One entry per type. An error that another one shows as its own (`#[error(transparent)]`) is not among the causes of that one, so
 /// the remedy of the outer error asks the inner error.
-const FINDS: [Find; 14] = [
+const FINDS: [Find; 15] = [
     find::<CallError>,
     find::<ConnectError>,
     find::<ControlError>,
@@ -46,6 +46,7 @@ const FINDS: [Find; 14] = [
     find::<SourceError>,
     find::<StoreError>,
     find::<StreamError>,
+    find::<Uncached>,
     find::<WorkersError>,
 ];
 
@@ -59,7 +60,7 @@ pub fn remedy(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |error| error.source())
+    successors(Some(error), |&error| error.source())
 }
 
 /// Displays an error with its causes, and `help: ` with the remedy if there is one.
