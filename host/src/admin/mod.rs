@@ -187,9 +187,9 @@ impl Admin {
     /// Fails if the system has no thread for it.
     pub fn serve(self, control: HostControl, ready_grace: Duration) -> io::Result<Serving> {
         let refusals = Arc::new(Refusals::default());
-        let steering = self.access.guard(routes::steering(control.clone()), &refusals);
+        let commands = self.access.guard(routes::commands(control.clone()), &refusals);
         let metrics = self.metrics.guard(routes::metrics(control.clone()), &refusals);
-        let routes = steering.merge(metrics).merge(routes::probes(control, ready_grace));
+        let routes = commands.merge(metrics).merge(routes::probes(control, ready_grace));
         let routes = routes::with_fallbacks(routes);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();

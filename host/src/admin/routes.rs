@@ -26,7 +26,7 @@ use crate::remedy::WithRemedy;
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
 
 /// Returns the routes for the status and the commands.
-pub(super) fn steering(control: HostControl) -> Router {
+pub(super) fn commands(control: HostControl) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -149,8 +149,8 @@ async fn swap(
             Err(error) => {
                 actor.was_refused("swap", &plugin, Some(&file.display()), &error);
                 // A client at the socket is the host's own user, who may see the files, or root.
-                let said = if let Peer::At(_) = peer { error.withheld() } else { error };
-                Err(said.into())
+                let error = if let Peer::At(_) = peer { error.withheld() } else { error };
+                Err(error.into())
             }
         }
     })

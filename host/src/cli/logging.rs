@@ -1,4 +1,4 @@
-//! The host's log, on standard error.
+//! Sets up the log of the host on standard error.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -13,29 +13,28 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-/// What is logged where nothing is said: the host's and the plugins' own words, and of the
-/// libraries' only what is wrong.
+/// The default filter: events of the host and of plugins, and only warnings of libraries.
 const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
-/// Who did what is logged whatever else is, unless a filter names it itself.
+/// The directive that keeps the audit log, unless the filter names its target.
 const AUDIT: &str = "gtm_host::audit=info";
 
 pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
     if filter.split(',').all(|directive| directive.trim().is_empty()) {
         bail!(
-            "the log filter is empty, which would log nothing. help: leave --log out for the default, or pass --log off"
+            "the log filter is empty. help: leave --log out for the default, or pass --log off to log nothing"
         );
     }
     let names_audit = filter.contains(audit::TARGET);
     let filter = EnvFilter::try_new(with_all_crates(filter)).with_context(|| {
-        format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")
+        format!("the log filter \"{filter}\" is not valid. help: pass --log with a level such as debug, or with directives such as info,plugin=debug")
     })?;
     let filter = match names_audit {
         true => filter,
         false => filter.add_directive(AUDIT.parse()?),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter::default);
-    // A reader that is gone (`2>&1 | head`) is no reason to stop.
+    // The host continues without a reader of its log (`2>&1 | head`).
     let log = log.log_internal_errors(false);
     match settings.format.unwrap_or_default() {
         LogFormat::Text => {
@@ -49,7 +48,7 @@ pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the filter with `gtm_host` standing for all crates of the host, whose targets begin with `gtm`.
+/// Returns the filter in which `gtm_host` means all crates of the host, whose targets begin with `gtm`.
 fn with_all_crates(filter: &str) -> String {
     let directives =
         filter.split(',').map(str::trim).map(|directive| match directive.strip_prefix("gtm_host") {
@@ -59,8 +58,8 @@ fn with_all_crates(filter: &str) -> String {
     directives.collect::<Vec<_>>().join(",")
 }
 
-/// The fields of an event in a line of text: the message, then `name=value`. An event is one line, whatever is in it, and a
-/// value that has spaces or quotes in it is quoted, with its backslashes and quotes escaped.
+/// Formats an event as one line: the message, then `name=value` for each field. A value with spaces or quotes is quoted, and its backslashes
+/// and quotes are escaped.
 #[derive(Debug)]
 struct TextFields;
 
@@ -80,7 +79,7 @@ struct LogLine<'writer> {
 
 impl LogLine<'_> {
     fn write(&mut self, field: &Field, value: &str) -> fmt::Result {
-        // Of an event of the crate log, where it comes from: the line has that already.
+        // An event of the crate log has its origin as fields; the line has it already.
         if field.name().starts_with("log.") {
             return Ok(());
         }
@@ -121,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// What was logged.
+    /// The captured log.
     #[derive(Clone, Default)]
     struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
@@ -135,7 +134,7 @@ mod tests {
         }
     }
 
-    /// The fields of a line, as one who knows how values are quoted reads them.
+    /// Parses the fields of a line.
     fn fields(line: &str) -> Vec<(String, String)> {
         let (mut fields, mut rest) = (Vec::new(), line);
         while let Some((name, after)) = rest.split_once('=') {

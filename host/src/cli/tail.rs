@@ -19,8 +19,8 @@ use super::summary::ReadSummary;
 use super::usage::OrUsage;
 use super::{INTERRUPTED, files, output};
 
-/// Bytes of lines that are put together before they are written.
-const WRITTEN_AT_ONCE: usize = 64 * 1024;
+/// The size of a write in bytes, from which on buffered lines are written.
+const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) async fn run(
     arguments: &TailArguments,
@@ -39,7 +39,7 @@ pub(super) async fn run(
     let in_part = matches!(input, TailInput::Files(_)) && shutdown.is_cancelled();
     input.end(&mut summary);
     summary.position = summary.position.filter(|_| matches!(result, Ok(true)));
-    // Where nobody reads it, there is nobody to tell.
+    // If nobody reads standard error, nobody can be told.
     let _ = match arguments.output {
         Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
         Format::Text => write!(io::stderr(), "{}", lines(&summary.to_string())),
@@ -52,7 +52,7 @@ pub(super) async fn run(
     })
 }
 
-/// What is printed.
+/// The input that is printed.
 enum TailInput {
     Live(Box<LiveSource>),
     Files(Box<FileSource>),
@@ -68,7 +68,7 @@ impl TailInput {
         }
         let server = FollowedServer::find(settings, 1).await?;
         let live = LiveSource::open(server.follow(settings, selection)).await?;
-        // The position before the oldest entry is not one that anybody knows.
+        // Nobody recognizes the position before the oldest entry.
         let from = match (&settings.source.start, live.position()) {
             (Some(Start::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
             (_, Some(position)) => format!(", from {position} on"),
@@ -78,7 +78,7 @@ impl TailInput {
         Ok(Self::Live(Box::new(live)))
     }
 
-    /// Returns the next ops. None: all was read.
+    /// Returns the next ops. None: the input has ended.
     async fn next(&mut self) -> anyhow::Result<Option<SourceBatch>> {
         match self {
             Self::Live(live) => Ok(Some(live.next().await?)),
@@ -86,7 +86,7 @@ impl TailInput {
         }
     }
 
-    /// Returns the next of the ops that are already read. None: there are no such ops.
+    /// Returns the next ops that have already been read. None: there are none.
     async fn next_left(&mut self) -> anyhow::Result<Option<SourceBatch>> {
         match self {
             Self::Live(live) if live.left() > 0 => Ok(Some(live.next().await?)),
@@ -118,8 +118,8 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
     Ok(selection)
 }
 
-/// Prints until the input ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
-/// is printed.
+/// Prints until the input ends, `shutdown` is cancelled, or the reader of standard output is gone. Returns whether all ops that were read
+/// are printed.
 async fn print(
     input: &mut TailInput,
     form: Form,
@@ -132,7 +132,7 @@ async fn print(
         let batch = tokio::select! {
             biased;
             () = shutdown.cancelled() => input.next_left().await?,
-            // Where no more changes come, nothing would be written that fails.
+            // Without further changes, no write would fail.
             () = &mut unread => return Ok(false),
             batch = input.next() => batch?,
         };
@@ -141,7 +141,7 @@ async fn print(
         for op in &ops {
             write_op(op, form, &mut lines);
             lines.push(b'\n');
-            if lines.len() >= WRITTEN_AT_ONCE && !write(&mut lines)? {
+            if lines.len() >= WRITE_BUFFER_BYTES && !write(&mut lines)? {
                 return Ok(false);
             }
         }
@@ -152,13 +152,13 @@ async fn print(
     }
 }
 
-/// Writes what was put together. Gives back whether somebody reads it: `gtm-host tail | head` is no error.
+/// Writes the buffered lines. Returns whether the output still has a reader: `gtm-host tail | head` is not an error.
 fn write(lines: &mut Vec<u8>) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(lines).and_then(|()| out.flush()) {
         Ok(()) => lines.clear(),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
-        Err(error) => return Err(error).context("the standard output cannot be written to"),
+        Err(error) => return Err(error).context("cannot write to standard output"),
     }
     Ok(true)
 }
