@@ -169,7 +169,7 @@ async fn a_login_from_the_environment_or_a_file() {
 #[test]
 fn an_oplog_that_is_no_namespace() {
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--oplog", "oplog"]);
-    assert_eq!(said, r#""oplog" is not a namespace: --oplog takes DATABASE.COLLECTION"#);
+    assert_eq!(said, r#""oplog" is not a valid namespace. help: pass --oplog DATABASE.COLLECTION"#);
 }
 
 #[test]
