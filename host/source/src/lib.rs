@@ -16,7 +16,7 @@ mod position;
 pub mod resolved;
 pub mod snapshot;
 mod source;
-mod start;
+mod start_at;
 
 pub use batch::{Ack, SourceBatch};
 pub use change_stream::{ChangeStream, Scope, StreamError, StreamOptions, WatchedScope};
@@ -25,11 +25,11 @@ pub use extended_json::{Form, Unwritten};
 pub use file::{FileContents, FileError, FileOptions, FilePlace, FileSource, FileSourceReport};
 pub use live::{HistoryLost, LiveSource, SourceConfig, now, rolled_off};
 pub use newest::newest_change;
-pub use oplog::{OplogStart, OplogTailer};
-pub use position::Position;
+pub use oplog::OplogTailer;
+pub use position::{ParsePositionError, Position};
 pub use resolved::{ResolvedSource, SourceKind, choose};
 pub use snapshot::{
     KeptProgress, KeptSnapshot, ProgressStore, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding,
 };
 pub use source::{Source, SourceEnd};
-pub use start::{NoStart, Restart, Start};
+pub use start_at::{ParseStartError, Restart, StartAt};

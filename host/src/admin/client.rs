@@ -195,7 +195,7 @@ impl AdminClient {
         self.tell("resume", plugin, None)
     }
 
-    /// Tells a plugin, or the only one, to go on from there: a [`Start`](gtm_source::Start), as text.
+    /// Tells a plugin, or the only one, to go on from there: a [`StartAt`](gtm_source::StartAt), as text.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -10,7 +10,7 @@ use gtm_host::config::Settings;
 use gtm_oplog::Selection;
 use gtm_source::extended_json::write_op;
 use gtm_source::{
-    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, Start,
+    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, StartAt,
 };
 use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     let live = LiveSource::open(server.follow(settings, selection)).await?;
     // The position before the oldest entry is not one that anybody knows.
     let from = match (&settings.source.start, live.position()) {
-        (Some(Start::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
+        (Some(StartAt::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
         (_, Some(position)) => format!(", from {position} on"),
         (_, None) => String::new(),
     };

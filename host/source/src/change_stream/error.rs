@@ -1,10 +1,12 @@
 //! Why a change stream ends.
 
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable, sentence};
-use gtm_oplog::{Malformed, StreamStart};
+use gtm_oplog::Malformed;
 use mongodb::error::Error;
 
 use super::scope::Scope;
+use crate::position::Position;
+use crate::start_at::StartAt;
 
 /// Why a change stream ends.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +21,7 @@ pub enum StreamError {
         /// What was watched.
         scope: Scope,
         /// Up to which all was read, or where it was to begin.
-        position: StreamStart,
+        position: StartAt,
         /// What the server says.
         reason: String,
     },
@@ -32,7 +34,7 @@ pub enum StreamError {
         /// What was to be watched.
         scope: Scope,
         /// The token.
-        position: StreamStart,
+        position: StartAt,
         /// What the server says.
         reason: String,
     },
@@ -44,7 +46,7 @@ pub enum StreamError {
         /// What was watched.
         scope: Scope,
         /// Up to which all was read.
-        position: StreamStart,
+        position: StartAt,
         /// What the server says.
         reason: String,
     },
@@ -57,7 +59,7 @@ pub enum StreamError {
         /// What was watched.
         scope: Scope,
         /// Up to which all was read.
-        position: StreamStart,
+        position: StartAt,
         /// What the server says.
         reason: String,
     },
@@ -84,10 +86,17 @@ pub enum StreamError {
         /// What was to be watched.
         scope: Scope,
         /// From where on.
-        position: StreamStart,
+        position: StartAt,
         /// What the server says.
         reason: String,
     },
+    /// A start that only an oplog has.
+    #[error(
+        "a change stream cannot be read from its oldest change on, at the start or when history is lost: only the server \
+         knows it. Give a time that its oplog still has, or --on-history-lost restart-from-now; or read the oplog (--source \
+         oplog)"
+    )]
+    NoOldest,
     /// The server answers in a way that is no MongoDB's.
     #[error("the server's reply cannot be read: {0}")]
     Reply(#[from] Malformed),
@@ -108,14 +117,14 @@ impl StreamError {
     }
 
     /// Why no further attempt at `position` mends `error`. None: one may.
-    pub(super) fn of(error: &Error, scope: &Scope, position: &StreamStart) -> Option<Self> {
+    pub(super) fn of(error: &Error, scope: &Scope, position: &StartAt) -> Option<Self> {
         // What is not an answer of the server is from the way to it.
         let code = command_code(error)?;
         if is_retryable(error) || error.contains_label("ResumableChangeStreamError") {
             return None;
         }
         let (scope, position, reason) = (scope.clone(), position.clone(), sentence(error));
-        let from_token = matches!(position, StreamStart::After(_));
+        let from_token = matches!(position, StartAt::After(Position::ChangeStream(_)));
         Some(match code {
             HISTORY_LOST => Self::HistoryLost { scope, position, reason },
             OBJECT_TOO_LARGE => Self::TooLarge { scope, position, reason },

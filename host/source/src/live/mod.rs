@@ -14,13 +14,13 @@ use snapshot_phase::{SnapshotPhase, begin};
 pub use snapshot_phase::{now, rolled_off};
 
 use crate::batch::SourceBatch;
-use crate::change_stream::WatchedScope;
+use crate::change_stream::{StreamError, WatchedScope};
 use crate::error::SourceError;
 use crate::position::Position;
 use crate::resolved::ResolvedSource;
 use crate::snapshot::KeptProgress;
 use crate::source::{Source, SourceEnd};
-use crate::start::Start;
+use crate::start_at::StartAt;
 
 /// What is done when changes cannot be read any more: the server has rolled them off, or was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -49,7 +49,7 @@ pub struct SourceConfig {
     /// The part of the deployment that the host's change streams watch. All sources of a host share it.
     pub watched: WatchedScope,
     /// Where reading begins.
-    pub start: Start,
+    pub start: StartAt,
     /// What is done when that, or what follows it, is lost.
     pub history_lost: HistoryLost,
     /// Whether the documents that are there come first.
@@ -78,7 +78,7 @@ impl LiveSource {
     pub async fn open(mut config: SourceConfig) -> Result<Self, SourceError> {
         let of_stream = matches!(config.choice, ResolvedSource::ChangeStream(_));
         if of_stream && config.history_lost == HistoryLost::RestartFromOldest {
-            return Err(SourceError::NoOldest);
+            return Err(StreamError::NoOldest.into());
         }
         match Self::start(&mut config).await {
             Err(error) if error.is_history_lost() => Self::restart(config, error).await,
@@ -103,9 +103,9 @@ impl LiveSource {
     async fn restart(mut config: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match config.history_lost {
             HistoryLost::Stop => return Err(lost),
-            HistoryLost::RestartFromOldest => (Start::Oldest, "from the oldest change there is"),
-            HistoryLost::RestartFromNow => (Start::Now, "from now"),
-            HistoryLost::Snapshot => (Start::Now, "with a snapshot"),
+            HistoryLost::RestartFromOldest => (StartAt::Oldest, "from the oldest change there is"),
+            HistoryLost::RestartFromNow => (StartAt::Now, "from now"),
+            HistoryLost::Snapshot => (StartAt::Now, "with a snapshot"),
         };
         tracing::error!("going on {from}, as asked for: {lost}");
         config.start = start;

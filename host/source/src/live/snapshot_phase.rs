@@ -12,7 +12,7 @@ use crate::error::SourceError;
 use crate::oplog::tailer::OplogTailer;
 use crate::resolved::ResolvedSource;
 use crate::snapshot::{Snapshot, SnapshotOptions, SnapshotStanding};
-use crate::start::Start;
+use crate::start_at::StartAt;
 
 /// A snapshot that is being taken, with a display of its progress.
 pub(super) struct SnapshotPhase {
@@ -70,8 +70,8 @@ pub(super) async fn begin(config: &mut SourceConfig) -> Result<Option<Timestamp>
         }
         (false, _) => return Ok(None),
     };
-    if config.start == Start::Now {
-        config.start = Start::After(at);
+    if config.start == StartAt::Now {
+        config.start = StartAt::Time(at);
     }
     Ok(config.snapshot.then_some(at))
 }

@@ -74,6 +74,35 @@ impl Oplog {
         }
     }
 
+    /// Checks that the entry at `position`, which was read before, has not been lost.
+    pub(super) async fn check_entry(&mut self, position: Timestamp) -> Result<(), OplogError> {
+        match self.first_from(position).await? {
+            Some(found) if found != position => Err(self.history_error(position, found).await),
+            // A primary that was just elected may not have come to it yet.
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the reason why the next entry from `position` on is `found`, and not the entry that was read there.
+    pub(super) async fn history_error(&mut self, position: Timestamp, found: Timestamp) -> OplogError {
+        match self.oldest().await {
+            Ok(Some(oldest)) if oldest <= position => OplogError::Diverged { position, found },
+            Ok(oldest) => OplogError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
+            Err(error) => error,
+        }
+    }
+
+    /// Returns the time of the first entry at a position or after it.
+    async fn first_from(&mut self, position: Timestamp) -> Result<Option<Timestamp>, OplogError> {
+        loop {
+            let find = self.collection.find_one(doc! { "ts": { "$gte": bson::Timestamp::from(position) } });
+            match timed(async { find.read_concern(ReadConcern::majority()).await }).await {
+                Ok(entry) => return Ok(entry.and_then(|entry| time(&entry))),
+                Err(error) => self.again("an entry of the oplog cannot be read", &error).await?,
+            }
+        }
+    }
+
     /// The oldest entry.
     pub(super) async fn oldest(&mut self) -> Result<Option<Timestamp>, OplogError> {
         self.edge(1).await
@@ -132,7 +161,7 @@ impl Oplog {
         let natural = Hint::Keys(doc! { "$natural": direction });
         let find = self.collection.find_one(doc! {}).hint(natural);
         let entry = find.projection(doc! { "ts": 1 }).read_concern(ReadConcern::majority()).await?;
-        Ok(entry.and_then(|entry| entry.get_timestamp("ts").ok()).map(Timestamp::from))
+        Ok(entry.and_then(|entry| time(&entry)))
     }
 
     /// Waits before `what` is tried again.
@@ -155,6 +184,10 @@ impl Oplog {
         };
         OplogError::Refused { oplog: self.namespace(), reason: sentence(error), remedy }
     }
+}
+
+fn time(entry: &RawDocument) -> Option<Timestamp> {
+    entry.get_timestamp("ts").ok().map(Timestamp::from)
 }
 
 /// Returns up to where a majority has this oplog, without a second try. None: it is empty.

@@ -62,6 +62,12 @@ pub enum OplogError {
         /// What stands in its place.
         found: Timestamp,
     },
+    /// A start in a change stream whose server writes no time into its resume tokens.
+    #[error(
+        "the oplog cannot be read from this resume token on: this server writes no time into its tokens. help: read a change \
+         stream (--source change-stream), or give a time or SECONDS.INCREMENT instead of the token"
+    )]
+    TokenWithoutTime,
     /// The server answers in a way that is no MongoDB's.
     #[error("the server's reply cannot be read: {0}")]
     Reply(#[from] Malformed),

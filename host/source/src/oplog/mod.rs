@@ -13,4 +13,4 @@ pub mod tailer;
 
 pub(super) use collection::{majority, newest_entry};
 pub use error::OplogError;
-pub use tailer::{OplogStart, OplogTailer};
+pub use tailer::OplogTailer;

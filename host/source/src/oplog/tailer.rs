@@ -21,29 +21,14 @@ use super::read_ahead::ReadAhead;
 use crate::batch::SourceBatch;
 use crate::error::SourceError;
 use crate::live::SourceConfig;
-use crate::position::Position;
+use crate::position::{Position, just_before};
 use crate::source::{Source, SourceEnd};
-use crate::start::Start;
+use crate::start_at::StartAt;
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
 /// Of so many replies without an entry, one makes the position move on: five seconds' worth.
 const IDLE: u32 = 5;
-
-/// Where in the oplog reading begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OplogStart {
-    /// After the last entry that a majority has.
-    Now,
-    /// With the oldest entry.
-    Oldest,
-    /// After the entry at this place, or where it would stand.
-    After(Timestamp),
-    /// After this op of the entry at this place.
-    AfterOp(Timestamp, u32),
-    /// After the entry at this place, or this op of it. It was read before, so it must be there still.
-    Resume(Timestamp, Option<u32>),
-}
 
 /// A reader of the oplog, from a position on, without end.
 pub struct OplogTailer {
@@ -95,19 +80,27 @@ impl OplogTailer {
         client: &Client,
         oplog: &Namespace,
         selection: Selection,
-        start: OplogStart,
+        start: StartAt,
     ) -> Result<Self, OplogError> {
         let mut oplog = Oplog::new(client, oplog);
-        let (position, given_out) = match start {
-            OplogStart::Now => (oplog.newest().await?.unwrap_or_default(), None),
-            OplogStart::Oldest => (Timestamp::default(), None),
-            OplogStart::After(position) => (position, None),
-            OplogStart::AfterOp(position, index) => (position, Some(index)),
-            OplogStart::Resume(position, index) => (position, index),
+        let (position, given_out, was_read) = match start {
+            StartAt::Now => (oplog.newest().await?.unwrap_or_default(), None, false),
+            StartAt::Oldest => (Timestamp::default(), None, false),
+            StartAt::Time(time) | StartAt::After(Position::OplogTime(time)) => (time, None, false),
+            StartAt::After(Position::Oplog(time)) => (time, None, true),
+            StartAt::After(Position::OplogOp(time, index)) => (time, Some(index), true),
+            // The ops of that time may be repeated, as a token does not contain the index of an op.
+            StartAt::After(Position::ChangeStream(token)) => {
+                let time = token.cluster_time().ok_or(OplogError::TokenWithoutTime)?;
+                (just_before(time), None, false)
+            }
         };
-        // Where an entry stands at the position, it must still be there when the oplog is next opened.
-        // (The test server's time of the last write is that of no entry.)
-        let was_read = matches!(start, OplogStart::Resume(..));
+        if given_out.is_some() {
+            // People type ids of ops, so a missing entry is reported before anything changes.
+            oplog.check_entry(position).await?;
+        }
+        // If an entry is at the position, it must still be there when the oplog is opened again. (The test server's time of
+        // the last write is that of no entry.)
         let anchored = was_read || oplog.entry_at(position).await?.is_some();
         let mut tail = Self {
             oplog,
@@ -116,7 +109,7 @@ impl OplogTailer {
             decoded: VecDeque::new(),
             at_once: lookup::MOST,
             position,
-            given_out: given_out.filter(|_| anchored),
+            given_out,
             anchored,
             cursor: None,
             batch_size: BatchSize::default(),
@@ -132,24 +125,9 @@ impl OplogTailer {
 
     /// Opens the oplog of a deployment that is followed.
     pub(crate) async fn follow(config: &SourceConfig, oplog: &Namespace) -> Result<Self, SourceError> {
-        let start = match &config.start {
-            Start::Now => OplogStart::Now,
-            Start::Oldest => OplogStart::Oldest,
-            Start::After(timestamp) => OplogStart::After(*timestamp),
-            Start::AfterOp(timestamp, index) => OplogStart::AfterOp(*timestamp, *index),
-            Start::Resume(Position::Oplog(timestamp)) => OplogStart::Resume(*timestamp, None),
-            Start::Resume(Position::OplogTime(timestamp)) => OplogStart::After(*timestamp),
-            Start::Resume(Position::OplogOp(timestamp, index)) => {
-                OplogStart::Resume(*timestamp, Some(*index))
-            }
-            // The ops of one timestamp may be repeated, as the token's place among them is not that of an entry.
-            Start::AfterToken(token) | Start::Resume(Position::ChangeStream(token)) => {
-                let time = token.cluster_time().ok_or(SourceError::TokenForOplog)?;
-                OplogStart::After(Position::before(time).timestamp().unwrap_or_default())
-            }
-        };
-        let mut tailer = Self::open(&config.client, oplog, config.selection.clone(), start).await?;
-        tailer.oplog.patience.report_to(config.health.reader());
+        let SourceConfig { client, selection, start, health, .. } = config;
+        let mut tailer = Self::open(client, oplog, selection.clone(), start.clone()).await?;
+        tailer.oplog.patience.report_to(health.reader());
         Ok(tailer)
     }
 
@@ -299,7 +277,7 @@ impl OplogTailer {
             if let (false, Some(first)) = (cursor.confirmed, first_timestamp(reply)?) {
                 cursor.confirmed = true;
                 if first != position {
-                    return Err(self.history_error(first).await);
+                    return Err(self.oplog.history_error(position, first).await);
                 }
             }
         }
@@ -397,16 +375,6 @@ impl OplogTailer {
                     self.oplog.patience.pause("the documents of updates cannot be read", &error).await
                 }
             }
-        }
-    }
-
-    /// Why the anchor is not there.
-    async fn history_error(&mut self, found: Timestamp) -> OplogError {
-        let position = self.position;
-        match self.oplog.oldest().await {
-            Ok(Some(oldest)) if oldest <= position => OplogError::Diverged { position, found },
-            Ok(oldest) => OplogError::HistoryLost { position, oldest: oldest.unwrap_or(found) },
-            Err(error) => error,
         }
     }
 

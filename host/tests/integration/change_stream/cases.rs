@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use gtm_oplog::{ChangeEventDecoder, Op, Origin, Reply, Selection, Skip, Skipped, StreamStart};
+use gtm_oplog::{ChangeEventDecoder, Op, Origin, Reply, Selection, Skip, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;
@@ -60,8 +60,8 @@ fn one_by_one(mut reader: ChangeEventDecoder, case: &str) -> (Vec<(usize, String
         let batch = reader.read(&reply(&[event])).unwrap();
         let place = match batch.position {
             None => "where it was",
-            Some(StreamStart::After(place)) if place.to_string() == "ff1" => "after the reply",
-            Some(StreamStart::After(place)) if place.to_string() == token => "after the event",
+            Some(place) if place.to_string() == "ff1" => "after the reply",
+            Some(place) if place.to_string() == token => "after the event",
             Some(other) => panic!("{other}"),
         };
         let invalidated = if batch.invalidated { ", opened again" } else { "" };
@@ -88,9 +88,9 @@ fn of_events_before_the_fragments_of_one_the_last_is_the_place() {
     let mut reader = ChangeEventDecoder::new(Selection::everything());
     let batch = reader.read(&reply(&events[..3])).unwrap();
     let first = events[0].get_document("_id").unwrap().get_str("_data").unwrap().parse().unwrap();
-    assert_eq!((batch.ops.len(), batch.position), (1, Some(StreamStart::After(first))));
+    assert_eq!((batch.ops.len(), batch.position), (1, Some(first)));
     let batch = reader.read(&reply(&events[3..])).unwrap();
-    assert_eq!((batch.ops.len(), batch.position), (2, Some(StreamStart::After("ff2".parse().unwrap()))));
+    assert_eq!((batch.ops.len(), batch.position), (2, Some("ff2".parse().unwrap())));
 }
 
 #[test]

@@ -13,10 +13,8 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
     let (_server, own, _directory, [store, _]) = both().await;
     let checkpoints = own.client.database("gtm").collection::<Document>("checkpoints");
     for (edit, said) in [
-        (
-            doc! { "$set": { "position": "yesterday" } },
-            "its position, \"yesterday\", is no place to go on from",
-        ),
+        (doc! { "$set": { "position": "yesterday" } }, "\"yesterday\" is not a valid position"),
+        (doc! { "$set": { "position.kind": "kafka" } }, "\"kafka\" is not a known kind of position"),
         (doc! { "$set": { "version": 2 } }, "was written by a newer gtm-host (version 2; this one knows 1)"),
         (doc! { "$set": { "epoch": "x" } }, "its field epoch is not a whole number"),
         (doc! { "$unset": { "epoch": 1 } }, "it has no field epoch"),
