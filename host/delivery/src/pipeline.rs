@@ -11,10 +11,12 @@ use gtm_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::control::{ControlledPlugin, HostControl, StoppedPlugin};
 use super::feed::{SharedReader, SharedReaderHandle};
 use super::plugin_delivery::{DeliveryEnd, DeliveryError, PluginDelivery, PreparedDelivery};
+use super::spans;
 
 /// How what runs is told to end.
 #[derive(Clone, Debug)]
@@ -92,9 +94,10 @@ impl Pipeline<'_> {
         let prepared = PreparedDelivery::new(pipeline, self.joins.clone());
         let handle = prepared.steered();
         let stop = StopSignal { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
+        let span = spans::plugin(handle.name());
         let running = RunningDelivery { handle, stop: stop.shutdown.clone(), removed: None };
         self.running.insert(running.handle.name().to_owned(), running);
-        self.tasks.spawn(prepared.run(stop));
+        self.tasks.spawn(prepared.run(stop).instrument(span));
         self.show();
     }
 
@@ -187,9 +190,11 @@ pub async fn run_all(
                     _ if fenced => stop.shutdown.cancel(),
                     Some(_) if turn.none_left => stop.shutdown.cancel(),
                     Some(error) => tracing::error!(
+                        event = "plugin.fail",
                         plugin = ended.plugin,
-                        "the plugin has stopped, and the others run on; it begins again when its file or the settings change, or \
-                         the host is started again: {error}"
+                        error,
+                        "the plugin stopped, and the others continue; it starts again when its file or the settings change, or with \
+                         the host"
                     ),
                     // There is nothing more to read for any.
                     None => may_change = false,

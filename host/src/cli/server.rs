@@ -39,7 +39,7 @@ impl FollowedServer {
             connect(uri.as_deref().unwrap_or(URI), connections).await.map_err(failed)?;
         let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
         if let ResolvedSource::ChangeStream(Some(reason)) = &choice {
-            tracing::info!("reading change streams, not the oplog: {reason}");
+            tracing::info!(event = "source.choose", reason, "reading change streams, not the oplog");
         }
         Ok(Self {
             client,

@@ -66,11 +66,11 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     let live = LiveSource::open(server.follow(settings, selection)).await?;
     // The position before the oldest entry is not one that anybody knows.
     let from = match (&settings.source.start, live.position()) {
-        (Some(StartAt::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
-        (_, Some(position)) => format!(", from {position} on"),
-        (_, None) => String::new(),
+        (Some(StartAt::Oldest), Some(_)) => Some("oldest".to_owned()),
+        (_, Some(position)) => Some(position.to_string()),
+        (_, None) => None,
     };
-    tracing::info!("tailing {}{from}", server.describe());
+    tracing::info!(event = "source.tail", source = server.describe(), from, "tailing");
     Ok(Box::new(live))
 }
 

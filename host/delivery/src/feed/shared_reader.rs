@@ -236,7 +236,7 @@ impl SharedReader {
 
     /// Each member finds out for itself what is wrong, and does what it was told to do then.
     fn fail(&mut self, error: &SourceError) {
-        tracing::debug!("the shared reader has ended: {error}");
+        tracing::debug!(event = "reader.end", %error, "the shared reader has ended");
         self.members.clear();
         self.routes.forget();
         self.close();
@@ -350,8 +350,9 @@ impl SharedReader {
                 let sent = tokio::time::timeout_at(deadline, member.batches.send(batch)).await;
                 if sent.is_err() {
                     tracing::info!(
+                        event = "reader.leave",
                         plugin = &*member.plugin,
-                        "does not keep up with the others: it reads on by a reader of its own"
+                        "the plugin does not keep up with the others; it continues with a reader of its own"
                     );
                 }
                 sent.is_ok_and(|sent| sent.is_ok())

@@ -114,8 +114,8 @@ impl ChangeStreamRequest {
         if self.split && (code == UNKNOWN_STAGE || message.contains("$changeStreamSplitLargeEvent")) {
             self.split = false;
             tracing::info!(
-                "this server does not split change events: one over 16 MB will end the stream of {scope}. Servers do from \
-                 6.0.9 and 7.0 on"
+                event = "change_stream.drop_option", option = "splitLargeEvent", %scope,
+                "this server does not split change events: one over 16 MB will end the stream. Servers do from 6.0.9 and 7.0 on"
             );
             return true;
         }
@@ -124,8 +124,9 @@ impl ChangeStreamRequest {
         if self.expanded && (code == UNKNOWN_FIELD || named) {
             self.expanded = false;
             tracing::info!(
-                "this server has no expanded change events: the stream of {scope} comes without create, createIndexes, \
-                 dropIndexes, modify and documents before the change. Servers have them from 6.0 on"
+                event = "change_stream.drop_option", option = "showExpandedEvents", %scope,
+                "this server has no expanded change events: the stream comes without create, createIndexes, dropIndexes, modify \
+                 and documents before the change. Servers have them from 6.0 on"
             );
             return true;
         }

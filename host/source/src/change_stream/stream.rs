@@ -183,7 +183,7 @@ impl ChangeStream {
         match StreamError::of(error, self.request.scope(), &self.position) {
             Some(error) => Err(error),
             None => {
-                self.backoff.pause("the change stream cannot be read", error).await;
+                self.backoff.pause("source.read_failed", "the change stream cannot be read", error).await;
                 Ok(())
             }
         }
@@ -193,9 +193,12 @@ impl ChangeStream {
     /// about the next one.
     fn decode(&mut self, reply: &Reply, opened: bool) -> Result<SourceBatch, StreamError> {
         let batch = self.decoder.read(reply)?;
-        // The request asks for no events in the reply that opens the cursor.
-        let is_at_end = !opened && reply.documents()?.is_empty();
+        let is_empty = reply.documents()?.is_empty();
+        // The request asks for no events in the reply that opens the cursor, so an empty one says nothing of the stream.
+        let is_at_end = !opened && is_empty;
+        let has_token = matches!(self.position, StartAt::After(Position::ChangeStream(_)));
         match batch.position {
+            Some(_) if opened && is_empty && has_token => {}
             Some(token) => self.position = StartAt::After(Position::ChangeStream(token)),
             // This server sends no token before the first event: then its time.
             None if opened && self.position == StartAt::Now => self.position = time_of(reply)?,
@@ -204,12 +207,12 @@ impl ChangeStream {
         if batch.invalidated {
             self.cursor = None;
             tracing::info!(
-                "the change stream of {} has ended, as what it watched was dropped or renamed: it is opened again",
-                self.request.scope()
+                event = "change_stream.reopen", scope = %self.request.scope(),
+                "what the change stream watched was dropped or renamed; opening it again"
             );
         }
         if !opened && self.backoff.recovered() {
-            tracing::info!("reading the change stream again, from {} on", self.position);
+            tracing::info!(event = "source.recover", position = %self.position, "reading the change stream again");
         }
         Ok(SourceBatch {
             ops: batch.ops,

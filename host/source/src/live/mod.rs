@@ -103,11 +103,11 @@ impl LiveSource {
     async fn restart(mut config: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match config.history_lost {
             HistoryLost::Stop => return Err(lost),
-            HistoryLost::RestartFromOldest => (StartAt::Oldest, "from the oldest change there is"),
-            HistoryLost::RestartFromNow => (StartAt::Now, "from now"),
-            HistoryLost::Snapshot => (StartAt::Now, "with a snapshot"),
+            HistoryLost::RestartFromOldest => (StartAt::Oldest, "oldest"),
+            HistoryLost::RestartFromNow => (StartAt::Now, "now"),
+            HistoryLost::Snapshot => (StartAt::Now, "snapshot"),
         };
-        tracing::error!("going on {from}, as asked for: {lost}");
+        tracing::error!(event = "source.restart", from, error = %lost, "history is lost; restarting, as the settings ask");
         config.start = start;
         // A snapshot that was not complete began before the loss, too.
         config.snapshot |= config.history_lost == HistoryLost::Snapshot;

@@ -41,9 +41,15 @@ impl SnapshotPhase {
         }
         self.display.clear();
         if progress.refused > 0 {
-            tracing::warn!("snapshot: {progress}");
+            tracing::warn!(
+                event = "snapshot.complete", documents = progress.documents, refused = progress.refused,
+                elapsed_ms = progress.elapsed.as_millis(), summary = %progress, "the snapshot is complete"
+            );
         } else {
-            tracing::info!("snapshot: {progress}");
+            tracing::info!(
+                event = "snapshot.complete", documents = progress.documents,
+                elapsed_ms = progress.elapsed.as_millis(), summary = %progress, "the snapshot is complete"
+            );
         }
         Ok(batch)
     }
@@ -58,13 +64,13 @@ pub(super) async fn begin(config: &mut SourceConfig) -> Result<Option<Timestamp>
     };
     let at = match (config.snapshot, standing) {
         (_, SnapshotStanding::Unfinished(at)) => {
-            tracing::info!("going on with the snapshot that was begun at {at}");
+            tracing::info!(event = "snapshot.resume", began_at = %at, "continuing the snapshot that was begun");
             config.snapshot = true;
             at
         }
         (true, SnapshotStanding::None) => now(&config.client, &config.choice).await?,
         (true, SnapshotStanding::Complete(at)) => {
-            tracing::info!("the snapshot that was begun at {at} is complete");
+            tracing::info!(event = "snapshot.skip", began_at = %at, "the snapshot is complete already");
             config.snapshot = false;
             at
         }

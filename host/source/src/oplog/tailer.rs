@@ -219,8 +219,8 @@ impl OplogTailer {
                     self.cursor = None;
                     if !std::mem::replace(&mut self.said_empty, true) {
                         tracing::warn!(
-                            "{} is empty or does not exist: waiting for its first entry",
-                            self.oplog.namespace()
+                            event = "source.wait", namespace = %self.oplog.namespace(),
+                            "the oplog is empty or does not exist; waiting for its first entry"
                         );
                     }
                     tokio::time::sleep(EMPTY).await;
@@ -336,7 +336,7 @@ impl OplogTailer {
             // It was there before the cursor looked, and the cursor found nothing up to its end.
             self.position = self.position.max(probe);
             self.anchored = true;
-            tracing::debug!("idle, at {}", self.position);
+            tracing::debug!(event = "source.idle", position = %self.position, "nothing to read");
         }
         self.empty += 1;
         if self.wanted.is_some() && self.empty.is_multiple_of(IDLE) {
@@ -372,7 +372,8 @@ impl OplogTailer {
                 Ok(None) => self.at_once = (count / 2).max(1),
                 Err(error) if is_timeout(&error) && count > 1 => self.at_once = count / 2,
                 Err(error) => {
-                    self.oplog.patience.pause("the documents of updates cannot be read", &error).await
+                    let what = "the documents of updates cannot be read";
+                    self.oplog.patience.pause("lookup.read_failed", what, &error).await
                 }
             }
         }
@@ -380,7 +381,7 @@ impl OplogTailer {
 
     fn recovered(&mut self) {
         if self.oplog.patience.recovered() {
-            tracing::info!("reading the oplog again, from {} on", self.position);
+            tracing::info!(event = "source.recover", position = %self.position, "reading the oplog again");
         }
     }
 }

@@ -234,8 +234,8 @@ impl Snapshot {
                 RangeEnd::Gone => {
                     self.progress.gone += 1;
                     tracing::warn!(
-                        "{} was dropped or renamed while it was read: what was left of it is not in the snapshot",
-                        collection.namespace()
+                        event = "snapshot.cut", namespace = %collection.namespace(),
+                        "the collection was dropped or renamed while it was read; the rest of it is not in the snapshot"
                     );
                 }
                 RangeEnd::Refused => self.progress.refused += 1,
@@ -250,7 +250,8 @@ impl Snapshot {
         if let Some(collection) = collection.filter(|collection| !collection.ranges.iter().any(refused)) {
             let namespace = collection.namespace();
             tracing::warn!(
-                "the snapshot leaves out what is left of {namespace}, which cannot be read: {reason}"
+                event = "snapshot.leave_out", %namespace, error = reason,
+                "the rest of the collection cannot be read; it is not in the snapshot"
             );
         }
         self.end(place, RangeEnd::Refused);
