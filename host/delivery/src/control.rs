@@ -297,7 +297,11 @@ impl HostControl {
     ///
     /// # Errors
     /// See [`ControlError`]. The plugin was not told, then. Where it cannot be read from there, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &StartAt) -> Result<Vec<CommandOutcome>, ControlError> {
+    pub async fn seek(
+        &self,
+        plugin: Option<&str>,
+        to: &StartAt,
+    ) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
         // One of them might go there, and another not.
         if plugins.len() > 1 {

@@ -271,7 +271,10 @@ mod tests {
         for (document, reason) in [
             (bson::doc! {}, "the field kind of the position is not a string"),
             (bson::doc! { "kind": "kafka" }, "\"kafka\" is not a known kind of position"),
-            (bson::doc! { "kind": "oplogTime", "time": 7 }, "the field time of the position is not a timestamp"),
+            (
+                bson::doc! { "kind": "oplogTime", "time": 7 },
+                "the field time of the position is not a timestamp",
+            ),
             (
                 bson::doc! { "kind": "oplogOp", "time": &time, "index": -1 },
                 "the field index of the position is not a whole number",

@@ -93,8 +93,7 @@ impl TypedPlace {
             return Some(Self::Position(Position::ChangeStream(token)));
         }
         // As an op's id begins, and as mongosh prints it.
-        let inner =
-            text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
+        let inner = text.strip_prefix("Timestamp(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text);
         let number = |text: &str| text.trim().parse().ok();
         let mut parts = inner.split(['.', ',']);
         let (time, increment, index) = (parts.next().unwrap_or_default(), parts.next(), parts.next());

@@ -106,7 +106,7 @@ async fn cut_off_anywhere_what_is_before_is_read_and_the_rest_is_missed() {
     let part = [prelude(&[("shop", "orders")]), block("shop", "orders", &documents(&[1]))].concat();
     let said = read_bytes(&part).await.said();
     assert!(
-        said.contains(&format!("at byte {orders} the archive ends before the rest of shop.orders")),
+        said.contains(&format!("at byte {orders}, the archive ends before the rest of shop.orders")),
         "{said}"
     );
 }

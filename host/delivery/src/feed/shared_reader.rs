@@ -262,7 +262,8 @@ impl SharedReader {
         // Positions in a change stream cannot be compared: a plugin that is elsewhere cannot wait here, and each selection
         // more opens the stream again. Without an answer, it reads on by its own reader.
         let is_comparable = at.as_ref().is_none_or(|at| at.timestamp().is_some());
-        let is_here = at_start || start == StartAt::Now || at.clone().map(StartAt::from).as_ref() == Some(&start);
+        let is_here =
+            at_start || start == StartAt::Now || at.clone().map(StartAt::from).as_ref() == Some(&start);
         if !is_comparable && !is_here {
             return;
         }

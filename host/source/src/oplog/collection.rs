@@ -177,12 +177,12 @@ impl Oplog {
     }
 
     fn refusal(&self, error: &Error) -> OplogError {
-        let remedy = match command_code(error) {
-            Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
-            Some(UNAUTHORIZED) => "Give the user the role read on that database",
-            _ => "Is the server well? Then this is for its log to say",
-        };
-        OplogError::Refused { oplog: self.namespace(), reason: sentence(error), remedy }
+        let (oplog, reason) = (self.namespace(), sentence(error));
+        match command_code(error) {
+            Some(BAD_VALUE) => OplogError::NotTailable { oplog, reason },
+            Some(UNAUTHORIZED) => OplogError::Unauthorized { oplog, reason },
+            _ => OplogError::Refused { oplog, reason },
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_oplog::{Selection};
+use gtm_oplog::Selection;
 use gtm_source::{ChangeStream, Position, Scope, StartAt, StreamError, StreamOptions};
 use gtm_test_support::{Server, ServerOptions};
 use mongodb::Client;
@@ -83,11 +83,11 @@ async fn an_end_that_no_second_try_mends_is_told_with_its_remedy() {
     assert!(matches!(&error, StreamError::HistoryLost { position: StartAt::After(_), .. }), "{error:?}");
     let said = error.to_string();
     assert!(said.starts_with("history is lost: the change stream of the collection gtm_test_"), "{said}");
-    assert!(said.contains("cannot go on from the resume token "), "{said}");
+    assert!(said.contains("cannot resume from the resume token "), "{said}");
     assert!(matches!(ended_by(&own, "getMore", 280).await, StreamError::Fatal { .. }));
     assert!(matches!(ended_by(&own, "getMore", 260).await, StreamError::InvalidToken { .. }));
     let said = ended_by(&own, "getMore", 10334).await.to_string();
-    assert!(said.contains("is larger than 16 MB") && said.contains("From 6.0.9 and 7.0 on"), "{said}");
+    assert!(said.contains("is larger than 16 MB") && said.contains("from 6.0.9 and 7.0 on"), "{said}");
     assert!(matches!(ended_by(&own, "getMore", 2).await, StreamError::Refused { .. }));
     let said = ended_by(&own, "aggregate", 13).await.to_string();
     assert!(said.contains(r#"grantRolesToUser("USER", [{role: "read", db: "gtm_test_"#), "{said}");
@@ -139,7 +139,7 @@ async fn a_token_that_is_none_is_refused() {
         Err(error) => error,
     };
     assert!(matches!(error, StreamError::InvalidToken { .. }), "{error:?}");
-    assert!(error.to_string().contains("cannot go on from the resume token 82abcd"), "{error}");
+    assert!(error.to_string().contains("cannot resume from the resume token 82abcd"), "{error}");
 }
 
 #[tokio::test]

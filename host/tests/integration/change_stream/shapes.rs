@@ -116,8 +116,7 @@ async fn a_selection_gets_what_it_wants_and_the_pipeline_runs_on_the_server() {
     selection.add("*.things", &[OperationType::Insert]).unwrap();
     let options = StreamOptions { pipeline: vec![doc! { "$match": { "documentKey._id": { "$ne": 2 } } }] };
     let scope = Scope::Database(own.name.clone());
-    let mut stream =
-        ChangeStream::open(&own.client, scope, selection, StartAt::Now, options).await.unwrap();
+    let mut stream = ChangeStream::open(&own.client, scope, selection, StartAt::Now, options).await.unwrap();
     own.collection("others").insert_one(doc! { "_id": 9 }).await.unwrap();
     insert(&own, [1, 2, 3]).await;
     own.collection("things").delete_one(doc! { "_id": 1 }).await.unwrap();
