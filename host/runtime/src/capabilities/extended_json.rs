@@ -126,7 +126,7 @@ mod tests {
         assert!(decode("{\"a\":{\"$oid\":\"x\"}}").unwrap_err().contains("not valid Extended JSON"));
         let deep = format!("{}1{}", "{\"a\":".repeat(1_000_000), "}".repeat(1_000_000));
         assert!(decode(&deep).unwrap_err().contains("stand in each other"));
-        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::LARGEST));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::MAX_SIZE));
         assert!(decode(&large).unwrap_err().contains("more than"));
     }
 }

@@ -100,7 +100,7 @@ impl ChangeStreamRequest {
 
     /// Removes from the request what the server does not support, according to its error. Returns false if the error has
     /// another reason.
-    pub(super) fn lower(&mut self, error: &Error) -> bool {
+    pub(super) fn drop_unsupported(&mut self, error: &Error) -> bool {
         let ErrorKind::Command(error) = &*error.kind else { return false };
         self.refused(error.code, &error.message)
     }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_does_not_know_is_left_out() {
+    fn a_request_leaves_out_what_the_server_does_not_support() {
         let own = bson::doc! { "$match": { "operationType": "insert" } };
         let options = StreamOptions { pipeline: vec![own.clone()] };
         let mut request =
@@ -172,7 +172,7 @@ mod tests {
         assert!(spec.get_bool("allChangesForCluster").unwrap());
         assert_eq!(stages[1..], [own.clone(), bson::doc! { "$changeStreamSplitLargeEvent": {} }]);
 
-        assert!(!request.refused(189, "PrimarySteppedDown"), "not about that");
+        assert!(!request.refused(189, "PrimarySteppedDown"), "another reason");
         assert!(request.refused(40324, "Unrecognized pipeline stage name: '$changeStreamSplitLargeEvent'"));
         assert!(request.refused(40415, "BSON field '$changeStream.showExpandedEvents' is an unknown field."));
         assert!(!request.refused(40324, "Unrecognized pipeline stage name: '$own'"), "left out already");

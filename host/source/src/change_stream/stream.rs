@@ -155,7 +155,7 @@ impl ChangeStream {
                     self.opening = Some(self.decode(&opening, true)?);
                     return Ok(());
                 }
-                Err(error) if self.request.lower(&error) => {}
+                Err(error) if self.request.drop_unsupported(&error) => {}
                 Err(error) => self.failed(&error).await?,
             }
         }

@@ -18,7 +18,7 @@ use super::FileOptions;
 use super::archive::{Archive, ArchivePart, MAGIC, TERMINATOR};
 use super::current::{Current, Documents, FileStop};
 use super::error::FileError;
-use super::events::{self, Shape};
+use super::events::{self, EventForm};
 use super::frames::{Frames, Misframed};
 use super::input::FileInput;
 use super::kind::{DocumentFormat, WEB_ASSEMBLY, recognize};
@@ -301,7 +301,7 @@ impl Decoder {
         event: &RawDocument,
         offset: u64,
     ) -> Result<Option<String>, FileStop> {
-        let Some(shape) = events::shape(event) else {
+        let Some(form) = events::form(event) else {
             return Ok(Some("it is not a change event".to_owned()));
         };
         if let Err(broken) = check(event) {
@@ -314,12 +314,12 @@ impl Decoder {
         {
             return Ok(None);
         }
-        match shape {
-            Shape::Event => {
+        match form {
+            EventForm::Event => {
                 self.events.read_event(reply, event, &mut self.decoded);
                 self.send_decoded(file)?;
             }
-            Shape::Line => match op_of(reply, event) {
+            EventForm::Line => match op_of(reply, event) {
                 Ok(op) if self.selection.wants(&op) => self.add(file, op)?,
                 Ok(_) => self.totals.unwanted += 1,
                 Err(unreadable) => return Ok(Some(unreadable.to_string())),

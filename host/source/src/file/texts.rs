@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::frames::Misframed;
 use super::kind::BYTE_ORDER_MARK;
-use crate::extended_json::{LARGEST_OP, read};
+use crate::extended_json::{MAX_OP_SIZE, read};
 
 /// The maximum size of the text of a document, in bytes. Each byte of a document takes up to six of its text.
 const MAX_TEXT_SIZE: usize = 128 << 20;
@@ -90,5 +90,5 @@ fn document(text: &[u8]) -> Result<Bytes, String> {
         }
         false => text,
     };
-    read(text, LARGEST_OP).map(Bytes::from).map_err(|error| error.to_string())
+    read(text, MAX_OP_SIZE).map(Bytes::from).map_err(|error| error.to_string())
 }
