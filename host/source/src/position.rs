@@ -134,7 +134,7 @@ impl Position {
 
     fn from_document(document: &RawDocument) -> Result<Self, ParsePositionError> {
         let wrong = |field, expected| ParsePositionError::Field { field, expected };
-        let field = |name| document.get(name).ok().flatten();
+        let field = |name: &str| document.get(name).ok().flatten();
         let kind = field("kind").and_then(|kind| kind.as_str()).ok_or(wrong("kind", "a string"))?;
         let time = || {
             let time = field("time").and_then(|time| time.as_timestamp());

@@ -28,17 +28,15 @@ pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::
                 let time = humantime::format_duration(Duration::from_millis(time));
                 print_text(&format!("{}: ready after {time}, in {}", line(&shown), cache.display()))?
             }
-            (Format::Text, Err(error)) => print_text(&format!(
-                "{}: no plugin\n  {}",
-                line(&shown),
-                indented(&WithRemedy(&error).to_string(), 4)
-            ))?,
+            (Format::Text, Err(error)) => {
+                print_text(&format!("{}: no plugin\n  {}", line(&shown), indented(&WithRemedy(&error).to_string(), 4)))?
+            }
             (Format::Json, Ok(time)) => {
                 print_json(&json!({ "path": shown, "plugin": true, "milliseconds": time, "cache": cache }))?
             }
-            (Format::Json, Err(error)) => print_json(
-                &json!({ "path": shown, "plugin": false, "error": WithRemedy(&error).to_string() }),
-            )?,
+            (Format::Json, Err(error)) => {
+                print_json(&json!({ "path": shown, "plugin": false, "error": WithRemedy(&error).to_string() }))?
+            }
         };
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -10,7 +10,10 @@ use super::arguments::Arguments;
 const LIBRARIES: [&str; 7] = ["text", "oplog", "mongo", "source", "store", "runtime", "delivery"];
 
 /// Files that still name some.
-const EXPECTED: [&str; 2] = ["delivery/src/letters.rs", "delivery/src/swapped.rs"];
+const EXPECTED: [&str; 2] = [
+    "delivery/src/letters.rs",
+    "delivery/src/swapped.rs",
+];
 
 #[test]
 fn libraries_name_no_option_or_command_of_the_program() {
@@ -41,10 +44,7 @@ fn options_commands_and_the_file_are_found_outside_of_comments_and_tests() {
     assert_eq!(named("\"run gtm-host checkpoints list\""), ["gtm-host checkpoints"]);
     assert_eq!(named("\"set it in gtm.toml\""), ["gtm.toml"]);
     assert_eq!(named("\"cargo build --release\"; \"a gtm-host of this version\""), Vec::<String>::new());
-    assert_eq!(
-        named("  /// As `--store` says.\n#[cfg(test)]\nmod tests { \"--store\" }"),
-        Vec::<String>::new()
-    );
+    assert_eq!(named("  /// As `--store` says.\n#[cfg(test)]\nmod tests { \"--store\" }"), Vec::<String>::new());
 }
 
 /// What only the program knows.
@@ -61,8 +61,7 @@ impl Words {
     }
 
     fn add(&mut self, command: &clap::Command) {
-        self.options
-            .extend(command.get_arguments().filter_map(|option| option.get_long()).map(str::to_owned));
+        self.options.extend(command.get_arguments().filter_map(|option| option.get_long()).map(str::to_owned));
         for command in command.get_subcommands() {
             self.commands.insert(command.get_name().to_owned());
             self.add(command);
