@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hello_tells_what_a_server_is() {
+    fn hello_describes_the_kind_of_server() {
         let tell = |hello| topology(&hello, "db:27017").map_err(|error| error.to_string());
         let replica_set = Topology::ReplicaSet("rs0".to_owned());
         assert_eq!(tell(doc! { "isWritablePrimary": true, "setName": "rs0" }), Ok(replica_set));

@@ -25,7 +25,7 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_server_that_stumbles_is_asked_again() {
+async fn a_temporary_error_of_the_server_is_retried() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);

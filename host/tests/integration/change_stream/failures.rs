@@ -45,7 +45,7 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_server_that_stumbles_is_asked_again() {
+async fn a_temporary_error_of_the_server_is_retried() {
     let server = Server::start(ServerOptions::default()).unwrap();
     // The driver looks again at a server that is not the primary after this time, by default 10 seconds.
     let own = Database::new(&format!("{}&heartbeatFrequencyMS=500", server.uri())).await;
@@ -76,7 +76,7 @@ async fn ended_by(own: &Database, command: &str, code: i32) -> StreamError {
 }
 
 #[tokio::test]
-async fn an_end_that_no_second_try_mends_is_told_with_its_remedy() {
+async fn a_permanent_error_is_returned_with_its_reason() {
     let server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let error = ended_by(&own, "getMore", 286).await;
@@ -98,7 +98,7 @@ async fn an_end_that_no_second_try_mends_is_told_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_know_is_done_without() {
+async fn a_feature_that_the_server_lacks_is_left_out() {
     let server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     // An unknown field of $changeStream: there are no expanded events.
@@ -125,7 +125,7 @@ async fn a_stage_that_no_server_knows_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_is_refused() {
+async fn an_invalid_token_is_refused() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let start = StartAt::After(Position::ChangeStream("82abcd".parse().unwrap()));

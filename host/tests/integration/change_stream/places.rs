@@ -12,7 +12,7 @@ use super::{create, ids, insert, open, ops, seen, things};
 use crate::support::{Database, LIMIT};
 
 #[tokio::test]
-async fn another_stream_goes_on_from_the_position_of_the_first() {
+async fn another_stream_resumes_at_the_position_of_the_first() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     create(&own).await;
@@ -39,7 +39,7 @@ async fn another_stream_goes_on_from_the_position_of_the_first() {
 }
 
 #[tokio::test]
-async fn an_idle_stream_moves_on() {
+async fn the_position_of_an_idle_stream_advances() {
     let server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let scope = Scope::Collection(Namespace { db: own.name.clone(), coll: "others".to_owned() });
@@ -56,7 +56,7 @@ async fn an_idle_stream_moves_on() {
 }
 
 #[tokio::test]
-async fn what_was_read_is_given_once_though_reads_are_dropped() {
+async fn each_op_is_returned_once_even_if_reads_are_dropped() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     create(&own).await;
@@ -79,7 +79,7 @@ async fn what_was_read_is_given_once_though_reads_are_dropped() {
 }
 
 #[tokio::test]
-async fn a_collection_that_does_not_exist_yet_is_waited_for() {
+async fn a_collection_that_does_not_exist_yet_can_be_watched() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();

@@ -40,7 +40,7 @@ async fn lost_cursors_and_elections_are_survived() {
 }
 
 #[tokio::test]
-async fn a_collection_that_may_not_be_read_is_counted_and_the_others_go_on() {
+async fn a_collection_that_may_not_be_read_is_counted_and_the_others_are_read() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, "secret", 0..10).await;
@@ -68,7 +68,7 @@ async fn a_database_that_may_not_be_listed_is_counted() {
 }
 
 #[tokio::test]
-async fn a_collection_dropped_while_it_is_read_ends() {
+async fn a_collection_that_is_dropped_while_it_is_read_ends() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 80).await;
@@ -100,7 +100,7 @@ async fn counting(uri: &str) -> (Client, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn no_more_is_read_ahead_than_there_is_room_for() {
+async fn reading_ahead_is_bounded() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 100).await;

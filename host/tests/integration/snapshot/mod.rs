@@ -1,8 +1,8 @@
 //! The snapshot source, over the wire, as a library: what all its tests need.
 
 pub mod failing;
-mod going_on;
 mod reading;
+mod resuming;
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;

@@ -10,7 +10,7 @@ use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, next, plan,
 use crate::support::{Database, random};
 
 #[tokio::test]
-async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
+async fn a_snapshot_that_is_dropped_at_any_point_resumes_there() {
     let (_server, own, ids) = mixed().await;
     fill(&own, "few", -10..0).await;
     let (_directory, _store, kept) = progress(&own.client).await;
@@ -52,7 +52,7 @@ async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn one_that_goes_on_keeps_its_time_and_leaves_what_was_made_since_to_the_stream() {
+async fn a_snapshot_that_resumes_keeps_its_time_and_leaves_new_collections_to_the_stream() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, "stays", 0..20).await;
@@ -117,7 +117,7 @@ async fn progress_that_does_not_fit_is_refused() {
 }
 
 #[tokio::test]
-async fn progress_that_cannot_be_kept_is_an_error() {
+async fn progress_that_cannot_be_stored_is_an_error() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let store = Store::open(&StoreKind::Mongodb, &own.client).await.unwrap();
@@ -130,7 +130,7 @@ async fn progress_that_cannot_be_kept_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_loses_nothing() {
+async fn a_dropped_call_loses_nothing() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 40).await;
