@@ -10,7 +10,7 @@ use gtm_host::config::Settings;
 use gtm_oplog::Selection;
 use gtm_source::extended_json::write_op;
 use gtm_source::{
-    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, Start,
+    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, StartAt,
 };
 use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
@@ -38,18 +38,11 @@ pub(super) async fn run(
     let started = Instant::now();
     let result = print(&mut *source, form, &mut summary, &shutdown).await;
     summary.elapsed = started.elapsed();
-<<<<<<< HEAD
     let in_part = !arguments.paths.is_empty() && shutdown.is_cancelled();
     let position = source.position().filter(|_| matches!(result, Ok(true)));
     summary.position = position.as_ref().map(Position::to_string);
     SourceEnd { skipped: summary.skipped, files: summary.report } = source.end();
-    // Where nobody reads it, there is nobody to tell.
-=======
-    let in_part = matches!(input, TailInput::Files(_)) && shutdown.is_cancelled();
-    input.end(&mut summary);
-    summary.position = summary.position.filter(|_| matches!(result, Ok(true)));
     // If nobody reads standard error, nobody can be told.
->>>>>>> hcli
     let _ = match arguments.output {
         Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
         Format::Text => write!(io::stderr(), "{}", lines(&summary.to_string())),
@@ -62,8 +55,7 @@ pub(super) async fn run(
     })
 }
 
-<<<<<<< HEAD
-/// Opens what is printed: the files, or a deployment.
+/// Opens the input that is printed: the files, or a deployment.
 async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Box<dyn Source>> {
     let selection = selection(arguments)?;
     if !arguments.paths.is_empty() {
@@ -72,9 +64,9 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     }
     let server = FollowedServer::find(settings, 1).await?;
     let live = LiveSource::open(server.follow(settings, selection)).await?;
-    // The position before the oldest entry is not one that anybody knows.
+    // Nobody recognizes the position before the oldest entry.
     let from = match (&settings.source.start, live.position()) {
-        (Some(Start::Oldest), Some(_)) => Some("oldest".to_owned()),
+        (Some(StartAt::Oldest), Some(_)) => Some("oldest".to_owned()),
         (_, Some(position)) => Some(position.to_string()),
         (_, None) => None,
     };
@@ -82,62 +74,9 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     Ok(Box::new(live))
 }
 
-/// Returns the next of the ops that are already read. None: there are no such ops.
+/// Returns the next ops that have already been read. None: there are none.
 async fn next_left(source: &mut dyn Source) -> Result<Option<SourceBatch>, SourceError> {
     if source.left() > 0 { source.next().await } else { Ok(None) }
-=======
-/// The input that is printed.
-enum TailInput {
-    Live(Box<LiveSource>),
-    Files(Box<FileSource>),
-}
-
-impl TailInput {
-    async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Self> {
-        let selection = selection(arguments)?;
-        if !arguments.paths.is_empty() {
-            let files =
-                FileSource::open(arguments.paths.clone(), selection, files::options(&arguments.files)?)?;
-            return Ok(Self::Files(Box::new(files)));
-        }
-        let server = FollowedServer::find(settings, 1).await?;
-        let live = LiveSource::open(server.follow(settings, selection)).await?;
-        // Nobody recognizes the position before the oldest entry.
-        let from = match (&settings.source.start, live.position()) {
-            (Some(Start::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
-            (_, Some(position)) => format!(", from {position} on"),
-            (_, None) => String::new(),
-        };
-        tracing::info!("tailing {}{from}", server.describe());
-        Ok(Self::Live(Box::new(live)))
-    }
-
-    /// Returns the next ops. None: the input has ended.
-    async fn next(&mut self) -> anyhow::Result<Option<SourceBatch>> {
-        match self {
-            Self::Live(live) => Ok(Some(live.next().await?)),
-            Self::Files(files) => Ok(files.next().await?),
-        }
-    }
-
-    /// Returns the next ops that have already been read. None: there are none.
-    async fn next_left(&mut self) -> anyhow::Result<Option<SourceBatch>> {
-        match self {
-            Self::Live(live) if live.left() > 0 => Ok(Some(live.next().await?)),
-            Self::Live(_) | Self::Files(_) => Ok(None),
-        }
-    }
-
-    fn end(self, summary: &mut ReadSummary) {
-        match self {
-            Self::Live(live) => {
-                summary.position = live.position().as_ref().map(Position::to_string);
-                summary.skipped = live.into_skipped();
-            }
-            Self::Files(files) => summary.report = Some(files.into_report()),
-        }
-    }
->>>>>>> hcli
 }
 
 fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
@@ -153,13 +92,8 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
     Ok(selection)
 }
 
-<<<<<<< HEAD
-/// Prints until the source ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
-/// is printed.
-=======
-/// Prints until the input ends, `shutdown` is cancelled, or the reader of standard output is gone. Returns whether all ops that were read
+/// Prints until the source ends, `shutdown` is cancelled, or the reader of standard output is gone. Returns whether all ops that were read
 /// are printed.
->>>>>>> hcli
 async fn print(
     source: &mut dyn Source,
     form: Form,
@@ -171,13 +105,8 @@ async fn print(
     loop {
         let batch = tokio::select! {
             biased;
-<<<<<<< HEAD
             () = shutdown.cancelled() => next_left(source).await?,
-            // Where no more changes come, nothing would be written that fails.
-=======
-            () = shutdown.cancelled() => input.next_left().await?,
             // Without further changes, no write would fail.
->>>>>>> hcli
             () = &mut unread => return Ok(false),
             batch = source.next() => batch?,
         };

@@ -95,7 +95,7 @@ fn a_wrong_password() {
 fn no_password_where_one_is_wanted() {
     let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
     let said = error_at(server.uri());
-    assert!(said.contains("wants a login: put user and password into --uri or MONGODB_URI"), "{said}");
+    assert!(said.contains("requires a login. help: add user and password to --uri or MONGODB_URI"), "{said}");
 }
 
 #[test]

@@ -213,18 +213,13 @@ impl PluginSet {
             // Not earlier: this future may be dropped, and the next call has to do it again.
             hosted.seen = now;
             match loaded {
-<<<<<<< HEAD:host/src/cli/run/members.rs
-                Ok(Ok(successor)) if successor.version() == member.slot.current().version() => {
+                Ok(Ok(successor)) if successor.version() == hosted.handle.current().version() => {
                     tracing::info!(
                         event = "plugin.swap_skip",
                         plugin = name,
                         version = successor.version(),
                         "the file was written and holds the same version"
                     );
-=======
-                Ok(Ok(successor)) if successor.version() == hosted.handle.current().version() => {
-                    tracing::info!(plugin = name, "its file was written, and is the same version");
->>>>>>> hcli:host/src/cli/run/plugin_set.rs
                 }
                 Ok(Ok(successor)) => {
                     let took = started.elapsed().as_millis();
@@ -256,16 +251,11 @@ impl PluginSet {
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
-<<<<<<< HEAD:host/src/cli/run/members.rs
                 tracing::error!(event = "plugin.list_failed", %error, "the plugins cannot be listed; they stay as they are");
-                return Steps { changed: self.take_up_files(actor, |_, _| true).await, ..Steps::default() };
-=======
-                tracing::error!("the plugins stay as they are: {error}");
                 return PluginChanges {
                     swapped: self.swap_changed_files(actor, |_, _| true).await,
                     ..PluginChanges::default()
                 };
->>>>>>> hcli:host/src/cli/run/plugin_set.rs
             }
         };
         // Plugins whose setup changed are loaded below, and those that are gone are not loaded.
