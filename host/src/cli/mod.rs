@@ -15,6 +15,8 @@ mod directories;
 mod files;
 mod going_on;
 mod known;
+#[cfg(test)]
+mod library_flags;
 mod load;
 mod log_format;
 mod logging;
@@ -39,6 +41,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arguments::{Arguments, Command};
 use gtm_host::config::{LogFormat, Settings};
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::secret::without_passwords;
 use gtm_text::sanitize;
 use tokio_util::sync::CancellationToken;
@@ -116,7 +119,7 @@ where
 
 /// The last word of a program that fails, in the form of its log.
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
-    let words = format!("{error:#}");
+    let words = WithRemedy(error.as_ref()).to_string();
     // An argument that was mistaken for another is repeated in the sentence.
     let words = without_passwords(&words);
     match format {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use gtm_delivery::{DeliveryPolicy, ReachedPosition};
 use gtm_host::config::{PluginSettings, Settings};
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PluginSetup, Services, SwapFrom};
 use gtm_source::Restart;
 
@@ -105,7 +106,7 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
         tracing::error!(
             event = "plugin.load_failed",
             plugin = name,
-            error = format!("{error:#}"),
+            error = &*error,
             "not loaded until its file or the settings change"
         );
         unloaded.insert(name);
@@ -234,10 +235,10 @@ impl PluginSet {
                             actor.did("swap", name, Some(&version));
                             changed.insert(name.clone());
                         }
-                        Err(error) => refuse(name, member, actor, &error.to_string()),
+                        Err(error) => refuse(name, member, actor, &WithRemedy(&error).to_string()),
                     }
                 }
-                Ok(Err(error)) => refuse(name, member, actor, &error.to_string()),
+                Ok(Err(error)) => refuse(name, member, actor, &WithRemedy(&error).to_string()),
                 Err(error) => refuse(name, member, actor, &error.to_string()),
             }
         }
@@ -281,7 +282,7 @@ impl PluginSet {
                         tracing::error!(
                             event = "plugin.add_failed",
                             plugin = name,
-                            error = format!("{error:#}"),
+                            error = &*error,
                             "not added"
                         );
                         self.unloaded.insert(name);
@@ -319,7 +320,7 @@ impl PluginSet {
                     say_gaps(&plugin, &self.services, WAITS);
                     let taken = if is_set_up { member.slot.swap(plugin) } else { member.slot.set_up(plugin) };
                     if let Err(error) = taken {
-                        return refuse(name, member, actor, &error.to_string());
+                        return refuse(name, member, actor, &WithRemedy(&error).to_string());
                     }
                     if is_another {
                         actor.did("swap", name, Some(&version));
@@ -328,7 +329,7 @@ impl PluginSet {
                     grant(actor, name, Some(&member.setup.grants), &setup.grants);
                     (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
                 }
-                Err(error) => return refuse(name, member, actor, &format!("{error:#}")),
+                Err(error) => return refuse(name, member, actor, &WithRemedy(error.as_ref()).to_string()),
             }
         }
         member.settings = own;

@@ -19,6 +19,7 @@ use gtm_delivery::{
 use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
 use gtm_host::config::Settings;
 use gtm_host::memory;
+use gtm_host::remedy::WithRemedy;
 use gtm_oplog::skip::skipped_by_name;
 use gtm_oplog::{Selection, Skipped};
 use gtm_runtime::{PluginHandle, Services};
@@ -406,7 +407,7 @@ async fn acquire(wanted: Option<LeaseRequest>, control: &HostControl) -> anyhow:
 /// Waits until the lease is lost, if there is one, and says why.
 async fn lost(lease: &mut Option<Lease>) -> String {
     match lease {
-        Some(lease) => lease.lost().await.to_string(),
+        Some(lease) => WithRemedy(&lease.lost().await).to_string(),
         None => std::future::pending().await,
     }
 }

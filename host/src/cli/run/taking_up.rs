@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use gtm_delivery::PipelineChange;
 use gtm_host::config::Settings;
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, PluginHandle};
 use tokio::sync::oneshot;
 
@@ -29,11 +30,12 @@ impl HostTurns<'_> {
         tracing::error!(
             event = "plugin.start_failed",
             plugin = plugin.name(),
-            error = format!("{error:#}"),
+            error = &**error,
             "not started until its file or the settings change again"
         );
         // Where the turn has ended, there is nothing to be seen.
-        let _ = self.changes.send(PipelineChange::Stopped(plugin, format!("{error:#}"))).await;
+        let reason = WithRemedy(error.as_ref()).to_string();
+        let _ = self.changes.send(PipelineChange::Stopped(plugin, reason)).await;
     }
 }
 
@@ -96,7 +98,7 @@ impl ActiveHost {
                 tracing::error!(
                     event = "plugin.stop_failed",
                     plugin = name,
-                    error = format!("{error:#}"),
+                    error = &*error,
                     "the removed plugin ended with an error"
                 );
             }
