@@ -145,7 +145,12 @@ impl LiveSource {
             HistoryLost::RestartFromNow => (Start::Now, "now"),
             HistoryLost::Snapshot => (Start::Now, "snapshot"),
         };
-        tracing::error!(event = "source.restart", from, error = %lost, "history is lost; restarting, as the settings ask");
+        tracing::error!(
+            event = "source.restart",
+            from,
+            error = &lost as &(dyn std::error::Error + 'static),
+            "history is lost; restarting, as the settings ask"
+        );
         follow.start = start;
         // One that was not complete is of before the loss, too.
         follow.snapshot |= follow.history_lost == HistoryLost::Snapshot;
