@@ -13,6 +13,15 @@ use super::settings::DeliveryPolicy;
 /// Between two attempts to store a letter.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Returns the arguments by which a command finds this pipeline in this store, but for the server, quoted for a shell.
+pub fn store_arguments(store: &Store, pipeline: &str) -> String {
+    let name = format!("--name {}", quoted(pipeline));
+    match store.directory() {
+        Some(directory) => format!("{name} --store {}", quoted(&format!("file:{}", directory.display()))),
+        None => name,
+    }
+}
+
 /// The dead letters of one plugin.
 #[derive(Clone)]
 pub(super) struct DeadLetters {
@@ -52,7 +61,7 @@ impl DeadLetters {
 
     /// The command that shows a letter, but for the server.
     fn command(&self, letter: &str) -> String {
-        format!("gtm-host dead-letters show {letter} {}", self.store.arguments(&self.pipeline))
+        format!("gtm-host dead-letters show {letter} {}", store_arguments(&self.store, &self.pipeline))
     }
 
     /// Logs and stores it; retries until it is stored, or `shutdown` or `dropped` is cancelled. Returns whether it is stored: if

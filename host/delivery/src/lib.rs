@@ -37,6 +37,7 @@ mod window;
 pub use breaker::BreakerPolicy;
 pub use checkpoint::CheckpointLike;
 pub use control::{CommandOutcome, ControlError, HostControl};
+pub use letters::store_arguments;
 pub use ordering::Ordering;
 pub use pipeline::{PipelineChange, PipelineEnd, StopSignal, run_all};
 pub use plugin_delivery::{DeliveryEnd, DeliveryError, OwnsOp, PluginDelivery, ReachedPosition};

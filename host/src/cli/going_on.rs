@@ -1,6 +1,7 @@
 //! Where each plugin begins: at its checkpoint, or where a start was asked for in its place.
 
 use anyhow::bail;
+use gtm_delivery::store_arguments;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_oplog::Timestamp;
 use gtm_source::{Position, ResolvedSource, Restart, SourceConfig};
@@ -65,7 +66,7 @@ pub(super) async fn begin(
                 "to restart again, stop the host, run gtm-host checkpoints set {} --plugin {} {}, and start it",
                 quoted(restart.words()),
                 quoted(plugin),
-                store.arguments(&key.pipeline)
+                store_arguments(store, &key.pipeline)
             ),
             "resuming from the checkpoint: --restart-from was done before"
         ),

@@ -54,6 +54,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program: 0 when it did what it should, 1 when it failed, 2 when what was said to it was not understood.
 pub(crate) fn main() -> ExitCode {
+    gtm_host::remedy::install();
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Command::CompileComponent(arguments) = &command {
         return compile_component::run(arguments);

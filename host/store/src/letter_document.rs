@@ -8,7 +8,7 @@ use super::dead_letter::{LetterHead, LetterMatcher};
 use super::fields::{StoredFields, VERSION};
 use super::{DeadLetter, DeadLetterKind, KnownPlugin, StoreError, StoredTotal, op_document};
 
-const LOST: &str = "the op that it holds is handled by nobody";
+const LOST: &str = "nobody handles the op that it holds";
 
 /// Where the op of a letter is that does not fit into its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,6 +79,11 @@ impl ChangeEventDecoder {
         self
     }
 
+    /// Replaces the selection for the events that follow.
+    pub fn reselect(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
     /// Appends the op of an event to `ops` if it is wanted. The event is `document` in `reply`.
     pub fn read_event(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> EventEffect {
         let event = match self.parse(document) {

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use async_trait::async_trait;
 use bson::RawDocument;
 use bytes::Bytes;
 use gtm_oplog::{Op, Selection, Timestamp};
+use gtm_text::sanitize::counted;
 use mongodb::Client;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
@@ -20,6 +22,9 @@ use super::reader::{CollectionEvent, CollectionReader, Job};
 use super::state::{Range, RangeEnd, RangePlace, SnapshotState};
 use super::stored::{Keeper, KeptProgress, SnapshotStanding};
 use crate::batch::{Ack, SourceBatch};
+use crate::error::SourceError;
+use crate::position::Position;
+use crate::source::{Source, SourceEnd};
 
 /// Readers at the same time, where nothing is said: each keeps a connection, and a thread of the server, busy.
 const PARALLEL: usize = 4;
@@ -289,5 +294,29 @@ impl Snapshot {
             refused: refused + unlisted.len(),
             ..SnapshotProgress::default()
         }
+    }
+}
+
+#[async_trait]
+impl Source for Snapshot {
+    fn describe(&self) -> String {
+        format!("the snapshot of {}", counted(self.state.collections.len() as u64, "collection"))
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        Ok(Self::next(self).await?)
+    }
+
+    /// A snapshot stores its own progress.
+    fn position(&self) -> Option<Position> {
+        None
+    }
+
+    async fn settle(&mut self) -> Result<(), SourceError> {
+        Ok(Self::settle(self).await?)
+    }
+
+    fn end(self: Box<Self>) -> SourceEnd {
+        SourceEnd::default()
     }
 }

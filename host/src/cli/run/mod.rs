@@ -275,13 +275,6 @@ impl ActiveHost {
             finished?;
         }
         self.stopped = turn.stopped;
-        if turn.begin_anew {
-            tracing::info!(
-                event = "host.restart_plugins",
-                "all plugins restart from their checkpoints: the change stream has to watch something else"
-            );
-            return Ok(());
-        }
         // They ended by themselves: there is nothing left to do.
         shutdown.cancel();
         Ok(())
@@ -317,10 +310,11 @@ impl ActiveHost {
         &self,
         epoch: u64,
     ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
-        let all = self.selection();
+        // Each plugin may have stopped where a stream of what all of them want was.
+        self.server.watched().add(&self.selection());
         let (mut pipelines, mut unfit) = (Vec::new(), Vec::new());
         for member in self.members.all() {
-            match self.pipeline(member, &all, epoch).await {
+            match self.pipeline(member, epoch).await {
                 Ok(pipeline) => pipelines.push(pipeline),
                 Err(error) if is_of_store(&error) => return Err(error),
                 Err(error) => unfit.push((member.slot.clone(), error)),
@@ -335,13 +329,8 @@ impl ActiveHost {
         }
     }
 
-    /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
-    async fn pipeline(
-        &self,
-        member: &HostedPlugin,
-        all: &Selection,
-        epoch: u64,
-    ) -> anyhow::Result<PluginDelivery> {
+    /// What a plugin is to be brought, from its checkpoint on.
+    async fn pipeline(&self, member: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
         let HostedPlugin { slot, settings: own, reached, .. } = member;
         reserve(slot, own, settings)?;
@@ -351,7 +340,6 @@ impl ActiveHost {
             worker: self.worker(),
         };
         let mut follow = server.follow(settings, slot.current().selection().clone());
-        follow.watched = Some(all.clone());
         follow.snapshot = own.snapshot.unwrap_or(settings.source.snapshot);
         if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
             follow.progress = store.keeps().then(|| server.progress(store.progress(key.clone())));

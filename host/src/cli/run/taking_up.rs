@@ -105,7 +105,7 @@ impl ActiveHost {
         }
         for name in steps.begin {
             let Some(member) = self.members.get(&name) else { continue };
-            match self.pipeline(member, &self.selection(), turns.epoch).await {
+            match self.pipeline(member, turns.epoch).await {
                 Ok(pipeline) => drop(turns.changes.send(PipelineChange::Add(Box::new(pipeline))).await),
                 Err(error) => turns.stopped(member.slot.clone(), &error).await,
             }

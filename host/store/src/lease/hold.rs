@@ -144,9 +144,8 @@ pub struct LeaseHolder {
 impl LeaseHolder {
     /// Makes a holder for this process. No other holder equals it, not even one that is made here later.
     pub fn new() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-        let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+        let host = hostname::get().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
+        let host = if host.is_empty() { "localhost" } else { &host };
         let name = format!("{host}, process {}, {}", std::process::id(), ObjectId::new());
         Self { name: name.into(), process: HolderProcess::this() }
     }

@@ -167,7 +167,7 @@ async fn a_dry_run_of_a_host_waits_for_no_grant() {
     own.collection("errands").insert_one(mail).await.unwrap();
     let line = host.wait_for("dry_run.give_up", &[("cause", "something is in its way")]);
     let error = log::field(&line, "error");
-    assert!(error.starts_with("mail is not granted") && error.contains("say --grant errand:mail"), "{line}");
+    assert!(error.starts_with("mail is not granted") && error.contains("pass --grant errand:mail"), "{line}");
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
     assert_eq!(log::count(&log, "plugin.stop", &[("unknown", "1")]), 1, "{log:?}");
