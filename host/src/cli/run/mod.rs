@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::Context;
 use events::HostEvents;
 use gtm_delivery::{
-    CheckpointLike, DeliveryEnd, DeliveryError, HostControl, OwnsOp, PipelineChange, PluginDelivery,
-    StopSignal, run_all,
+    CheckpointContext, DeadLetterHelp, DeliveryEnd, DeliveryError, HostControl, OwnsOp, PipelineChange,
+    PluginDelivery, StopSignal, run_pipeline,
 };
 use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
 use gtm_host::config::Settings;
@@ -26,7 +26,7 @@ use gtm_source::HistoryLost;
 use gtm_store::{
     CheckpointKey, Group, Lease, LeaseHolder, LeaseKey, LeaseWait, Store, StoreError, StoreKind,
 };
-use gtm_text::sanitize::listed;
+use gtm_text::sanitize::{listed, quoted};
 use members::{HostedPlugin, PluginSet, complete, load};
 use mongodb::Client;
 use taking_up::FileSignatures;
@@ -199,12 +199,12 @@ impl ActiveHost {
         let stop = StopSignal {
             shutdown: shutdown.child_token(),
             grace: self.settings.shutdown_grace.unwrap_or(GRACE),
-            at_once: CancellationToken::new(),
+            lease_lost: CancellationToken::new(),
         };
         let epoch = lease.as_ref().map_or(0, Lease::epoch);
         let (changes, mut changed) = mpsc::channel(16);
-        let (pipelines, unfit) = match self.pipelines(epoch).await {
-            Ok(pipelines) => pipelines,
+        let (deliveries, unfit) = match self.deliveries(epoch).await {
+            Ok(deliveries) => deliveries,
             Err(error) => {
                 if let Some(lease) = lease {
                     lease.release().await;
@@ -215,10 +215,10 @@ impl ActiveHost {
         let shared = self.server.follow(&self.settings, self.selection());
         let mut turn = AbortOnDropHandle::new(tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
-            async move { run_all(pipelines, shared, &control, &stop, &mut changed).await }
+            async move { run_pipeline(deliveries, shared, &control, &stop, &mut changed).await }
         }));
         let turns = HostTurns { control, changes: &changes, epoch };
-        control.take_swaps_from(self.members.swap_from(&self.settings));
+        control.allow_swaps_from(self.members.swap_from(&self.settings));
         // As long as something is taken up, the turn and the lease are still watched.
         let keeping_up = async {
             for (plugin, error) in unfit {
@@ -231,7 +231,7 @@ impl ActiveHost {
             never = keeping_up => match never {},
             why = lost(&mut lease) => {
                 tracing::error!("standing by, as another host may work now: {why}");
-                stop.at_once.cancel();
+                stop.lease_lost.cancel();
                 stop.shutdown.cancel();
                 if let Ok(Ok(Ok(turn))) = tokio::time::timeout(ENDING, turn).await {
                     // What is wrong will be said when it is this host's turn again.
@@ -256,11 +256,11 @@ impl ActiveHost {
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Ok(());
         }
-        if turn.none_left {
+        if turn.all_failed {
             finished?;
         }
         self.stopped = turn.stopped;
-        if turn.begin_anew {
+        if turn.must_restart {
             tracing::info!("all plugins begin anew, as the change stream has to watch something else");
             return Ok(());
         }
@@ -295,30 +295,30 @@ impl ActiveHost {
     ///
     /// # Errors
     /// It can be said for none of them, or the store cannot be used, which is not the fault of one.
-    async fn pipelines(
+    async fn deliveries(
         &self,
         epoch: u64,
     ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
         let all = self.selection();
-        let (mut pipelines, mut unfit) = (Vec::new(), Vec::new());
+        let (mut deliveries, mut unfit) = (Vec::new(), Vec::new());
         for member in self.members.all() {
-            match self.pipeline(member, &all, epoch).await {
-                Ok(pipeline) => pipelines.push(pipeline),
+            match self.delivery(member, &all, epoch).await {
+                Ok(delivery) => deliveries.push(delivery),
                 Err(error) if is_of_store(&error) => return Err(error),
                 Err(error) => unfit.push((member.slot.clone(), error)),
             }
         }
         match unfit.pop() {
-            Some((_, error)) if pipelines.is_empty() => Err(error),
+            Some((_, error)) if deliveries.is_empty() => Err(error),
             last => {
                 unfit.extend(last);
-                Ok((pipelines, unfit))
+                Ok((deliveries, unfit))
             }
         }
     }
 
     /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
-    async fn pipeline(
+    async fn delivery(
         &self,
         member: &HostedPlugin,
         all: &Selection,
@@ -343,7 +343,7 @@ impl ActiveHost {
         if let (None, Some(position)) = (&begun.from, reached.position()) {
             follow.start = position.into();
         }
-        let mine: OwnsOp = match group.clone() {
+        let owns: OwnsOp = match group.clone() {
             Some(group) => Arc::new(move |op| group.is_mine(op)),
             None => Arc::new(|_| true),
         };
@@ -351,15 +351,30 @@ impl ActiveHost {
         Ok(PluginDelivery {
             plugin: slot.clone(),
             source: server.describe(),
-            follow,
+            config: follow,
             from: begun.from,
             policy: own.policy(settings.policy()),
-            mine,
+            owns,
             store: store.clone(),
             key,
-            like: CheckpointLike { deployment, workers, epoch, restarted: begun.restarted },
+            checkpoint_context: CheckpointContext { deployment, workers, epoch, restarted: begun.restarted },
             reached: reached.clone(),
+            letter_help: letter_help(store, settings.name(), slot.name()),
         })
+    }
+}
+
+/// Returns what a user can do about the dead letters of a plugin.
+fn letter_help(store: &Store, pipeline: &str, plugin: &str) -> DeadLetterHelp {
+    let (arguments, plugin) = (store.arguments(pipeline), quoted(plugin));
+    // A running host keeps its store directory open.
+    let stop = store.directory().map_or("", |_| "stop the host, then ");
+    DeadLetterHelp {
+        make_room: format!(
+            "{stop}look at them with gtm-host dead-letters list --plugin {plugin} {arguments}, and retry or drop some; or raise dead_letters \
+             or dead_letter_bytes under [retry]"
+        ),
+        show: Arc::new(move |letter| format!("gtm-host dead-letters show {letter} {arguments}")),
     }
 }
 

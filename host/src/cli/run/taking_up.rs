@@ -79,7 +79,7 @@ impl ActiveHost {
         self.looked = Some(look);
         // Without a turn, they begin with the next.
         let Some(turns) = turn else { return };
-        turns.control.take_swaps_from(self.members.swap_from(&self.settings));
+        turns.control.allow_swaps_from(self.members.swap_from(&self.settings));
         // What had stopped is tried again with another file, or other settings.
         let names = self.members.all().map(|member| member.slot.name());
         let again = names.filter(|name| anew || steps.changed.contains(*name));
@@ -96,8 +96,8 @@ impl ActiveHost {
         }
         for name in steps.begin {
             let Some(member) = self.members.get(&name) else { continue };
-            match self.pipeline(member, &self.selection(), turns.epoch).await {
-                Ok(pipeline) => drop(turns.changes.send(PipelineChange::Add(Box::new(pipeline))).await),
+            match self.delivery(member, &self.selection(), turns.epoch).await {
+                Ok(delivery) => drop(turns.changes.send(PipelineChange::Add(Box::new(delivery))).await),
                 Err(error) => turns.stopped(member.slot.clone(), &error).await,
             }
         }
