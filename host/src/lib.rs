@@ -5,10 +5,12 @@
 //!
 //! - [`config`]: the settings, as a file says them;
 //! - [`admin`]: the API by which a running host is observed and controlled;
-//! - [`memory`]: returns free memory to the system.
+//! - [`memory`]: returns free memory to the system;
+//! - [`remedy`]: the options and settings that help against errors of the libraries.
 //!
 //! The command line is in the binary.
 
 pub mod admin;
 pub mod config;
 pub mod memory;
+pub mod remedy;

@@ -113,8 +113,8 @@ impl BlockedOp {
         let is_new = self.record(reason);
         if is_new && !self.blocked.is_silent.load(Ordering::Relaxed) {
             tracing::error!(
-                plugin = &*self.plugin, op = %op.id(),
-                "the plugin waits, and nothing is counted as failed, until this is changed: {reason}"
+                event = "plugin.block", plugin = &*self.plugin, op = %op.id(), error = reason,
+                "the plugin waits, and the host counts nothing as failed, until this changes"
             );
         }
         self.delays.next().unwrap_or(self.blocked.policy.max_delay)
@@ -145,10 +145,7 @@ impl BlockedOp {
             state.logged.clear();
         });
         if was_announced {
-            tracing::info!(
-                plugin = &*self.plugin,
-                "nothing is in the way of the plugin any more: it works again"
-            );
+            tracing::info!(event = "plugin.unblock", plugin = &*self.plugin, "the plugin works again");
         }
     }
 

@@ -318,9 +318,10 @@ impl HostControl {
         let (handle, file) = (plugin.handle().clone(), file.to_owned());
         let name = plugin.name();
         tracing::info!(
+            event = "plugin.swap_start",
             plugin = name,
-            "told to swap: version {} works until the new one is ready",
-            handle.current().version()
+            version = handle.current().version(),
+            "loading another version, as requested; this version works until then"
         );
         let current = handle.current();
         let (path, before) = (file.clone(), current.clone());
@@ -334,12 +335,20 @@ impl HostControl {
             let swapped = Swapped::new(&before, &successor);
             handle.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
             if let Some(warning) = &swapped.warning {
-                tracing::warn!(plugin = name, "{warning}");
+                tracing::warn!(
+                    event = "plugin.swap_warn",
+                    plugin = name,
+                    warning,
+                    "this may not be the version that was meant"
+                );
             }
             Ok(swapped)
         });
         swapped.map_err(|reason| {
-            tracing::warn!(plugin = name, "not swapped: {reason}");
+            tracing::warn!(
+                event = "plugin.swap_failed", plugin = name, version, error = %reason,
+                "not swapped; this version continues"
+            );
             ControlError::Swap { current: version, reason: Box::new(reason) }
         })
     }

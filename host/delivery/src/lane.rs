@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use gtm_oplog::Op;
 use gtm_runtime::{CallError, Failure, MetObstacle, Obstacle};
 use gtm_store::DeadLetterKind;
-use gtm_text::sanitize::counted;
+use tracing::Instrument;
 
 use super::blocked::BlockedOp;
 use super::breaker::BreakerVerdict;
@@ -16,6 +16,7 @@ use super::lane_queue::{LaneQueue, QueuedOp};
 use super::last_error::ErrorSubject;
 use super::op_handler::OpHandler;
 use super::op_progress::OpOutcome;
+use super::spans;
 
 /// Why the outcome of an op is not known in a dry run.
 const MADE_UP: &str = "an answer was made up";
@@ -66,7 +67,9 @@ impl<H: OpHandler> Lane<H> {
                     false => Ok(None),
                 };
                 let handled = match (handled, ops.pop_front()) {
-                    (Ok(error), Some(queued)) => self.handle_op(&queued, error).await,
+                    (Ok(error), Some(queued)) => {
+                        self.handle_op(&queued, error).instrument(spans::op(&queued.op)).await
+                    }
                     (handled, _) => handled.map(drop),
                 };
                 if handled.is_err() {
@@ -96,15 +99,19 @@ impl<H: OpHandler> Lane<H> {
         if together.len() < 2 {
             return Ok(None);
         }
-        tracing::debug!(plugin = &*context.plugin, ops = together.len(), "handing over a batch");
+        tracing::debug!(
+            event = "batch.deliver",
+            plugin = &*context.plugin,
+            ops = together.len(),
+            "delivering a batch"
+        );
         let outcomes = match self.handler.handle_batch(&together).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 // Handling each op by itself shows which of them fails.
                 tracing::warn!(
-                    plugin = &*context.plugin,
-                    "a batch of {} failed, each is handled by itself: {error}",
-                    counted(together.len() as u64, "op")
+                    event = "batch.split", plugin = &*context.plugin, ops = together.len(), %error,
+                    "the batch failed; delivering each op by itself"
                 );
                 context.progress.last_error.set(ErrorSubject::Batch, &error.to_string());
                 return self.handle_each(ops).await;
@@ -135,7 +142,7 @@ impl<H: OpHandler> Lane<H> {
 
     async fn handle_each(&mut self, ops: &mut VecDeque<QueuedOp>) -> Result<Option<String>, LaneStopped> {
         while let Some(queued) = ops.pop_front() {
-            self.handle_op(&queued, None).await?;
+            self.handle_op(&queued, None).instrument(spans::op(&queued.op)).await?;
         }
         Ok(None)
     }
@@ -160,7 +167,7 @@ impl<H: OpHandler> Lane<H> {
             attempt += 1;
             let outcome = match error.take() {
                 Some(error) => AttemptOutcome::Failed(error),
-                None => self.attempt(op, attempt, &mut verdict).await,
+                None => self.attempt(op, attempt, &mut verdict).instrument(spans::attempt(attempt)).await,
             };
             let problem = match outcome {
                 AttemptOutcome::Done(outcome) => {
@@ -196,7 +203,10 @@ impl<H: OpHandler> Lane<H> {
             context.progress.attempt_failed(*number, attempt, &problem);
             let (plugin, id) = (&*context.plugin, op.id());
             if context.shutdown.is_cancelled() {
-                tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");
+                tracing::warn!(
+                    event = "op.leave", plugin, op = %id, attempt, error = problem,
+                    "the attempt failed while the host stops; the next start delivers the op again"
+                );
                 context.breaker.return_permit();
                 return Err(LaneStopped);
             }
@@ -207,16 +217,14 @@ impl<H: OpHandler> Lane<H> {
             match breaker {
                 BreakerVerdict::Closed => {}
                 BreakerVerdict::Opened => {
-                    let failing = counted(context.breaker.failing() as u64, "op");
                     tracing::error!(
-                        plugin, op = %id,
-                        "the plugin failed on {failing} and handled none: it is paused, and tried again now and then until it \
-                         works: {problem}"
+                        event = "breaker.open", plugin, op = %id, failing_ops = context.breaker.failing(), error = problem,
+                        "the plugin fails on one op after another; pausing it, with an attempt now and then until it works"
                     );
                     continue;
                 }
                 BreakerVerdict::StillOpen => {
-                    tracing::debug!(plugin, op = %id, "still failing: {problem}");
+                    tracing::debug!(event = "breaker.probe_failed", plugin, op = %id, error = problem, "the plugin still fails");
                     continue;
                 }
             }
@@ -224,8 +232,8 @@ impl<H: OpHandler> Lane<H> {
                 return self.give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             };
             tracing::warn!(
-                plugin, op = %id,
-                "attempt {attempt} failed, trying again in {} ms: {problem}", pause.as_millis()
+                event = "op.retry", plugin, op = %id, attempt, delay_ms = pause.as_millis(), error = problem,
+                "the attempt failed; retrying"
             );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -287,7 +295,7 @@ impl<H: OpHandler> Lane<H> {
             },
         }
         *verdict = FilterVerdict::Wanted;
-        tracing::debug!(plugin = &*self.context.plugin, op = %op.id(), attempt, "handing over");
+        tracing::debug!(event = "op.attempt", plugin = &*self.context.plugin, op = %op.id(), attempt, "delivering");
         match self.handler.handle(op, attempt).await {
             Ok(Ok(())) => AttemptOutcome::Done(OpOutcome::Handled),
             Ok(Err(Failure::Reject(reason))) => match self.handler.met() {
@@ -315,8 +323,8 @@ impl<H: OpHandler> Lane<H> {
     /// Returns the outcome of an op that failed in a dry run after a simulated answer, or because of an obstacle.
     fn outcome_unknown(&self, op: &Op, why: &str, reason: &str) -> AttemptOutcome {
         tracing::info!(
-            plugin = &*self.context.plugin, op = %op.id(),
-            "dry run, not known what becomes of the op, as {why}: {reason}"
+            event = "dry_run.give_up", plugin = &*self.context.plugin, op = %op.id(), cause = why, error = reason,
+            "what would become of the op is not known in a dry run"
         );
         AttemptOutcome::Done(OpOutcome::Unknown)
     }

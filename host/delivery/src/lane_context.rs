@@ -61,7 +61,12 @@ impl LaneContext {
     /// Records that the plugin handled or rejected an op, and logs it if the breaker was open.
     pub(super) fn succeeded(&self) {
         if let Some(pause) = self.breaker.succeeded() {
-            tracing::info!(plugin = &*self.plugin, "works again, after {} s", pause.as_secs());
+            tracing::info!(
+                event = "breaker.close",
+                plugin = &*self.plugin,
+                paused_ms = pause.as_millis(),
+                "the plugin works again"
+            );
         }
     }
 

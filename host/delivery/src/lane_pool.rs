@@ -6,6 +6,7 @@ use std::time::Duration;
 use gtm_runtime::{Filter, PluginHandle};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::blocked::BlockedPlugin;
 use super::breaker::Breaker;
@@ -30,7 +31,7 @@ pub(super) struct LanePool {
 }
 
 impl LanePool {
-    /// Starts the tasks. They end when the feed ends and all ops are done.
+    /// Starts the tasks, in the span of the caller. They end when the feed ends and all ops are done.
     pub(super) fn start(
         plugin: &PluginHandle,
         policy: DeliveryPolicy,
@@ -74,16 +75,17 @@ impl LanePool {
         for queue in queues.iter().cycle().take(count) {
             let lane = Lane::new(Arc::clone(&context), handler());
             let queue = queue.clone();
-            tasks.spawn(lane.run(queue, max_ops));
+            tasks.spawn(lane.run(queue, max_ops).in_current_span());
         }
         let dispatcher = Dispatcher::new(filter, ordering, Arc::clone(progress), queues);
         let dropped = context.dropped.clone();
-        tasks.spawn(async move {
+        let dispatch = async move {
             tokio::select! {
                 () = dispatcher.run(feed) => {}
                 () = dropped.cancelled() => {}
             }
-        });
+        };
+        tasks.spawn(dispatch.in_current_span());
         Self { tasks, context }
     }
 

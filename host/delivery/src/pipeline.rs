@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::select_all;
-use gtm_oplog::{Selection, Skipped};
+use gtm_oplog::Skipped;
 use gtm_runtime::PluginHandle;
-use gtm_source::{ResolvedSource, SourceConfig};
+use gtm_source::SourceConfig;
 use gtm_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::control::{ControlledPlugin, HostControl, StoppedPlugin};
 use super::feed::{SharedReader, SharedReaderHandle};
 use super::plugin_delivery::{DeliveryEnd, DeliveryError, PluginDelivery, PreparedDelivery};
+use super::spans;
 
 /// Stops a pipeline.
 #[derive(Clone, Debug)]
@@ -60,8 +61,6 @@ pub struct PipelineEnd {
     pub ended: Vec<DeliveryEnd>,
     /// The entries that the shared reader skipped, by reason.
     pub skipped: Skipped,
-    /// Whether it ended to be run again: a change stream has to watch another part of the deployment.
-    pub must_restart: bool,
     /// Whether it ended because the last plugin that ran failed.
     pub all_failed: bool,
     /// The plugins that did not run at the end, as they had failed or could not start.
@@ -71,8 +70,6 @@ pub struct PipelineEnd {
 /// A plugin of the pipeline that runs.
 struct RunningDelivery {
     plugin: Arc<dyn ControlledPlugin>,
-    /// Its selection when it was added.
-    selection: Selection,
     /// Stops this plugin.
     stop: CancellationToken,
     /// Who removed it, if somebody did.
@@ -99,10 +96,10 @@ impl Pipeline<'_> {
         let prepared = PreparedDelivery::new(delivery, self.shared_reader.clone());
         let plugin = prepared.controlled();
         let stop = StopSignal { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
-        let selection = plugin.handle().current().selection().clone();
-        let running = RunningDelivery { plugin, selection, stop: stop.shutdown.clone(), removed: None };
+        let span = spans::plugin(plugin.name());
+        let running = RunningDelivery { plugin, stop: stop.shutdown.clone(), removed: None };
         self.running.insert(running.plugin.name().to_owned(), running);
-        self.tasks.spawn(prepared.run(stop));
+        self.tasks.spawn(prepared.run(stop).instrument(span));
         self.show();
     }
 
@@ -150,28 +147,6 @@ impl Pipeline<'_> {
             None => Some(ended),
         }
     }
-
-    /// Returns each plugin with what it selected when it was added.
-    fn selections(&self) -> Vec<(PluginHandle, Selection)> {
-        let selection =
-            |running: &RunningDelivery| (running.plugin.handle().clone(), running.selection.clone());
-        self.running.values().map(selection).collect()
-    }
-}
-
-/// Waits until one of these plugins selects something else.
-async fn until_reselected(plugins: Vec<(PluginHandle, Selection)>) {
-    if plugins.is_empty() {
-        return std::future::pending().await;
-    }
-    let each = plugins.into_iter().map(|(plugin, before)| {
-        Box::pin(async move {
-            let mut versions = plugin.versions();
-            // The handle outlives this future, so this cannot fail.
-            drop(versions.wait_for(|plugin| *plugin.selection() != before).await);
-        })
-    });
-    select_all(each).await;
 }
 
 /// Runs the pipeline of a host until `stop` is signalled, or no plugin is left, while `control` shows and controls it.
@@ -179,8 +154,7 @@ async fn until_reselected(plugins: Vec<(PluginHandle, Selection)>) {
 /// A plugin that fails is shown as stopped, its checkpoint stays, and the others continue; when the last one fails, the pipeline ends.
 /// `changes` adds and removes plugins. As long as it is open, the pipeline may have none.
 ///
-/// `config` is the source that they share. A change stream selects what all plugins want: when they want something else, the pipeline
-/// ends and must be run again.
+/// `config` is the source that they share. Its start and selection are ignored.
 ///
 /// # Errors
 /// A task panicked.
@@ -191,7 +165,6 @@ pub async fn run_pipeline(
     stop: &StopSignal,
     changes: &mut mpsc::Receiver<PipelineChange>,
 ) -> Result<PipelineEnd, JoinError> {
-    let is_stream = matches!(config.choice, ResolvedSource::ChangeStream(_));
     let (reader, shared_reader) = SharedReader::new(config);
     let reader = tokio::spawn(reader.run(stop.shutdown.clone()));
     let mut pipeline = Pipeline {
@@ -208,7 +181,6 @@ pub async fn run_pipeline(
     let mut may_change = true;
     while !pipeline.tasks.is_empty() || (may_change && !stop.shutdown.is_cancelled()) {
         let is_stopping = stop.shutdown.is_cancelled();
-        let selections = pipeline.selections();
         tokio::select! {
             Some(ended) = pipeline.tasks.join_next() => {
                 let ended = ended?;
@@ -221,9 +193,11 @@ pub async fn run_pipeline(
                     _ if is_fenced => stop.shutdown.cancel(),
                     Some(_) if end.all_failed => stop.shutdown.cancel(),
                     Some(error) => tracing::error!(
+                        event = "plugin.fail",
                         plugin = ended.plugin,
-                        "the plugin has stopped, and the others run on; it begins again when its file or the settings change, or \
-                         the host is started again: {error}"
+                        error,
+                        "the plugin stopped, and the others continue; it starts again when its file or the settings change, or with \
+                         the host"
                     ),
                     // The source has ended, for all plugins.
                     None => may_change = false,
@@ -231,19 +205,9 @@ pub async fn run_pipeline(
                 end.ended.push(ended);
             }
             change = changes.recv(), if may_change && !is_stopping => match change {
-                Some(change) => {
-                    end.must_restart |= is_stream && matches!(change, PipelineChange::Add(_));
-                    match end.must_restart {
-                        true => stop.shutdown.cancel(),
-                        false => pipeline.apply(change),
-                    }
-                }
+                Some(change) => pipeline.apply(change),
                 None => may_change = false,
             },
-            () = until_reselected(selections), if is_stream && !is_stopping => {
-                end.must_restart = true;
-                stop.shutdown.cancel();
-            }
             () = stop.shutdown.cancelled(), if !is_stopping => {}
         }
     }

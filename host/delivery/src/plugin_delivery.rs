@@ -13,6 +13,7 @@ use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::Summary;
 use super::checkpoint::{CheckpointContext, Checkpointer};
@@ -158,7 +159,7 @@ impl PreparedDelivery {
         let stop_checkpoints = CancellationToken::new();
         let mut checkpoints = AbortOnDropHandle::new(tokio::spawn({
             let (checkpointer, stop) = (self.checkpointer.clone(), stop_checkpoints.clone());
-            async move { checkpointer.run(&stop).await }
+            async move { checkpointer.run(&stop).await }.in_current_span()
         }));
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
@@ -208,8 +209,8 @@ impl PreparedDelivery {
             let stored = self.checkpointer.store_now().await;
             if let Err(error) = &stored {
                 tracing::error!(
-                    plugin = self.handle.plugin.name(),
-                    "the checkpoint cannot be stored: {error}"
+                    event = "checkpoint.store_failed", plugin = self.handle.plugin.name(), %error,
+                    "the checkpoint cannot be stored"
                 );
             }
             fenced = stored.err().filter(|error| matches!(error, StoreError::Fenced { .. }));
@@ -260,7 +261,11 @@ impl PreparedDelivery {
             segments,
             stop.clone(),
         );
-        DeliveryRun { feed: AbortOnDropHandle::new(tokio::spawn(feed.run(first))), lanes, stop }
+        DeliveryRun {
+            feed: AbortOnDropHandle::new(tokio::spawn(feed.run(first).in_current_span())),
+            lanes,
+            stop,
+        }
     }
 
     /// Executes a command. If nobody waits for the answer any more, the command is executed all the same.
@@ -274,13 +279,13 @@ impl PreparedDelivery {
         let (plugin, pause) = (self.handle.plugin.name(), &self.handle.progress.pause);
         match command {
             DeliveryCommand::Pause(answer) => {
-                tracing::info!(plugin, "paused");
+                tracing::info!(event = "plugin.pause", plugin, "paused, as requested");
                 pause.pause();
                 let _ = answer.send(Ok(()));
                 run
             }
             DeliveryCommand::Resume(answer) => {
-                tracing::info!(plugin, "resumed");
+                tracing::info!(event = "plugin.resume", plugin, "resumed, as requested");
                 pause.resume();
                 let _ = answer.send(Ok(()));
                 run
@@ -295,16 +300,17 @@ impl PreparedDelivery {
                 };
                 let from = live.position();
                 tracing::info!(
+                    event = "plugin.seek",
                     plugin,
-                    "goes on from {}, as told",
-                    from.as_ref().map_or("now".to_owned(), ToString::to_string)
+                    from = from.as_ref().map_or("now".to_owned(), ToString::to_string),
+                    "continuing from another position, as requested"
                 );
                 run.stop.cancel();
                 run.lanes.drop_queued(grace).await;
                 let _ = run.feed.await;
                 self.handle.progress.restart(from.clone());
                 if let Err(error) = self.checkpointer.store_now().await {
-                    tracing::error!(plugin, "the checkpoint cannot be stored: {error}");
+                    tracing::error!(event = "checkpoint.store_failed", plugin, %error, "the checkpoint cannot be stored");
                 }
                 self.delivery.config.start = from.map_or(Start::Now, Start::from);
                 self.delivery.config.snapshot = false;

@@ -20,7 +20,7 @@ use super::letters::DeadLetters;
 use super::plugin_delivery::DeliveryError;
 use super::plugin_progress::PluginProgress;
 use super::settings::DeliveryPolicy;
-use super::{EmittedOps, Summary};
+use super::{EmittedOps, Summary, spans};
 
 /// The outcome of a replay.
 #[derive(Debug)]
@@ -67,7 +67,8 @@ pub async fn replay(
         let progress = PluginProgress::new(policy.delivery.into(), None, false);
         let (sender, batches) = mpsc::channel(MAX_READ_AHEAD_BATCHES);
         let feed = FeedReceiver::of_segment(FeedSegment::new(batches));
-        let lanes = LanePool::start(&plugin, policy, &progress, letters, feed, shutdown.clone());
+        let start = || LanePool::start(&plugin, policy, &progress, letters, feed, shutdown.clone());
+        let lanes = spans::plugin(plugin.name()).in_scope(start);
         lanes.context.breaker.give_up_after(policy.retry.total_delay());
         inboxes.push(ReplayInbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
         running.push(ReplayedPlugin { name: plugin.name().to_owned(), progress, lanes });
@@ -135,9 +136,11 @@ struct ReplayInbox {
 async fn drop_ops_when_given_up(plugin: String, lanes: Arc<LaneContext>) {
     let failing = lanes.breaker.given_up().await;
     tracing::error!(
+        event = "breaker.give_up",
         plugin,
-        "the plugin failed on every op for {} s and gets no more of them. help: see why in the log, and replay the files again",
-        failing.as_secs()
+        failing_ms = failing.as_millis(),
+        help = "see in the log why, then replay the files again",
+        "the plugin failed on every op for too long; it gets no more of them"
     );
     lanes.dropped.cancel();
 }
@@ -170,7 +173,7 @@ async fn read(
         }
         last.send(ops).await;
         if !inboxes.is_empty() && inboxes.iter().all(|inbox| inbox.sender.is_closed()) {
-            tracing::error!("no plugin works: the files are not read to their end");
+            tracing::error!(event = "replay.stop", "no plugin works; the files are not read to their end");
             return Ok(());
         }
     }

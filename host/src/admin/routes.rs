@@ -21,6 +21,7 @@ use serde_json::json;
 use super::access::Peer;
 use super::metrics::HostMetrics;
 use super::text_format::TextFormat;
+use crate::remedy::WithRemedy;
 
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
 
@@ -247,7 +248,11 @@ impl IntoResponse for RefusedRequest {
             ) => StatusCode::CONFLICT,
             Self::Control(ControlError::Starting | ControlError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        refusal(status, self.to_string())
+        let reason = match &self {
+            Self::Control(error) => WithRemedy(error).to_string(),
+            Self::Query(_) | Self::Start(_) => self.to_string(),
+        };
+        refusal(status, reason)
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::{Settings, file_name};
+use gtm_host::remedy::WithRemedy;
 use gtm_oplog::OperationType;
 use gtm_runtime::{Engine, Plugin};
 use gtm_text::sanitize::{indented, line};
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
             (Format::Text, Err(error)) => print_text(&no_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
             (Format::Json, Err(error)) => print_json(
-                &json!({ "path": path, "name": name, "plugin": false, "error": format!("{error:#}") }),
+                &json!({ "path": path, "name": name, "plugin": false, "error": WithRemedy(error.as_ref()).to_string() }),
             )?,
         };
     }
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 }
 
 fn no_plugin(path: &str, error: &anyhow::Error) -> String {
-    format!("{}: no plugin\n  {}", line(path), indented(&format!("{error:#}"), 4))
+    format!("{}: no plugin\n  {}", line(path), indented(&WithRemedy(error.as_ref()).to_string(), 4))
 }
 
 /// What is to be known of a plugin.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use gtm_host::config::{Settings, file_name};
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Engine, LoadError, Plugin, PluginSetup};
 use gtm_text::sanitize::{indented, line};
 use serde_json::json;
@@ -28,13 +29,13 @@ pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::
                 print_text(&format!("{}: ready after {time}, in {}", line(&shown), cache.display()))?
             }
             (Format::Text, Err(error)) => {
-                print_text(&format!("{}: no plugin\n  {}", line(&shown), indented(&error.to_string(), 4)))?
+                print_text(&format!("{}: no plugin\n  {}", line(&shown), indented(&WithRemedy(&error).to_string(), 4)))?
             }
             (Format::Json, Ok(time)) => {
                 print_json(&json!({ "path": shown, "plugin": true, "milliseconds": time, "cache": cache }))?
             }
             (Format::Json, Err(error)) => {
-                print_json(&json!({ "path": shown, "plugin": false, "error": error.to_string() }))?
+                print_json(&json!({ "path": shown, "plugin": false, "error": WithRemedy(&error).to_string() }))?
             }
         };
     }

@@ -78,7 +78,7 @@ impl Module {
         match bytes {
             [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {}
             [0, b'a', b's', b'm', ..] => bail!("{} is a component already", path.display()),
-            _ => bail!("{} is no WebAssembly", path.display()),
+            _ => bail!("{} is not WebAssembly", path.display()),
         }
         let mut module = Self { exports: Vec::new(), describes_itself: false };
         for payload in Parser::new(0).parse_all(bytes) {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use gtm_host::config::Settings;
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::secret::without_passwords;
 use gtm_runtime::{PluginHandle, Services};
 use gtm_text::sanitize::{indented, line};
@@ -17,7 +18,7 @@ pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::
     let mut problems = starting::problems(settings);
     let plugins = plugins(settings, &mut problems);
     let status = usage::status_of_all(&problems);
-    let problems: Vec<_> = problems.iter().map(|problem| format!("{problem:#}")).collect();
+    let problems: Vec<_> = problems.iter().map(|problem| WithRemedy(problem.as_ref()).to_string()).collect();
     let problems: Vec<_> = problems.iter().map(|problem| without_passwords(problem)).collect();
     match check.output {
         Format::Json => {

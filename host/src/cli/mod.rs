@@ -15,7 +15,10 @@ mod directories;
 mod files;
 mod going_on;
 mod known;
+#[cfg(test)]
+mod library_flags;
 mod load;
+mod log_format;
 mod logging;
 mod new;
 mod output;
@@ -24,6 +27,7 @@ mod run;
 mod server;
 mod signals;
 mod starting;
+mod store_help;
 mod summary;
 mod table;
 mod tail;
@@ -38,6 +42,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arguments::{Arguments, Command};
 use gtm_host::config::{LogFormat, Settings};
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::secret::without_passwords;
 use gtm_text::sanitize;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +55,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program: 0 when it did what it should, 1 when it failed, 2 when what was said to it was not understood.
 pub(crate) fn main() -> ExitCode {
+    gtm_host::remedy::install();
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Command::CompileComponent(arguments) = &command {
         return compile_component::run(arguments);
@@ -115,7 +121,7 @@ where
 
 /// The last word of a program that fails, in the form of its log.
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
-    let words = format!("{error:#}");
+    let words = WithRemedy(error.as_ref()).to_string();
     // An argument that was mistaken for another is repeated in the sentence.
     let words = without_passwords(&words);
     match format {

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawBson, RawDocumentBuf};
 use gtm_host::config::Settings;
+use gtm_host::remedy::WithRemedy;
 use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Selection, Timestamp};
 use gtm_runtime::{
     CallError, Effect, Engine, Failure, Filter, Grants, Handler, HttpAnswer, MetObstacle, Plugin,
@@ -183,7 +184,7 @@ impl TryOutcome {
         match self {
             Self::Unwanted | Self::Handled => None,
             Self::Failed(Failure::Retry(reason) | Failure::Reject(reason)) => Some(reason.clone()),
-            Self::Trapped(error) => Some(error.to_string()),
+            Self::Trapped(error) => Some(WithRemedy(error).to_string()),
             Self::Blocked(reason) | Self::Unknown(reason) => Some(reason.clone()),
         }
     }

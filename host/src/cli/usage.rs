@@ -5,6 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use gtm_host::config::ConfigError;
+use gtm_host::remedy::WithRemedy;
 
 /// The exit status where nothing was done, as it is not clear what is to be.
 const NOT_UNDERSTOOD: u8 = 2;
@@ -15,7 +16,7 @@ pub(super) struct UsageError(pub(super) anyhow::Error);
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.0)
+        WithRemedy(self.0.as_ref()).fmt(f)
     }
 }
 

@@ -88,8 +88,8 @@ impl Beginning {
     fn log(&mut self, at: Option<&Position>) {
         if let Some(source) = self.source.take() {
             let at = at.filter(|at| !at.is_before_all());
-            let from = at.map(|at| format!(", from {at} on")).unwrap_or_default();
-            tracing::info!(plugin = &*self.plugin, "tailing {source}{from}");
+            let from = at.map(tracing::field::display);
+            tracing::info!(event = "source.tail", plugin = &*self.plugin, source, from, "tailing");
         }
     }
 }

@@ -102,7 +102,11 @@ impl<'a> CatchUpReader<'a> {
         }
         let subscription = self.subscription.take().filter(|subscription| !subscription.end.is_ended())?;
         if has_reached(position, subscription.at.as_ref()) {
-            tracing::debug!(plugin = &*self.feed.plugin, "has caught up, and reads with the others");
+            tracing::debug!(
+                event = "reader.join",
+                plugin = &*self.feed.plugin,
+                "caught up; joining the shared reader"
+            );
             return Some(FeedState::Subscribed { subscription, read_to: position.timestamp() });
         }
         // Positions of a change stream cannot be compared. Another time they may be equal.

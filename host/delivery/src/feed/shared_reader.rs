@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gtm_oplog::{Selection, Skipped, Timestamp};
-use gtm_source::{
-    HistoryLost, LiveSource, Position, ResolvedSource, SourceBatch, SourceConfig, SourceError, Start,
-};
+use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, Start};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -97,8 +95,7 @@ async fn next_batch(live: &mut Option<LiveSource>) -> Option<Result<SourceBatch,
 }
 
 impl SharedReader {
-    /// Makes the reader of a source. It ignores the start in `config`; and the selection, unless the source is a change stream, which
-    /// then selects what all plugins want.
+    /// Makes the reader of a source. It ignores the start and the selection in `config`.
     pub(crate) fn new(mut config: SourceConfig) -> (Self, SharedReaderHandle) {
         // Each plugin decides for itself what to do when history is lost.
         (config.history_lost, config.snapshot, config.progress) = (HistoryLost::Stop, false, None);
@@ -162,7 +159,7 @@ impl SharedReader {
 
     /// Ends all subscriptions: each plugin then meets the error by itself, and does what its settings say.
     fn fail(&mut self, error: &SourceError) {
-        tracing::debug!("the shared reader has ended: {error}");
+        tracing::debug!(event = "reader.end", %error, "the shared reader has ended");
         self.subscribers.clear();
         self.routes.forget();
         self.close();
@@ -173,16 +170,24 @@ impl SharedReader {
         let opened = match &self.live {
             Some(_) => Ok(()),
             None => {
-                let mut config = SourceConfig { start: start.clone(), ..self.config.clone() };
                 self.opened_at = Some(start.clone());
-                if matches!(config.choice, ResolvedSource::Oplog(_)) {
-                    config.selection = selection.clone();
-                }
+                let selection = selection.clone();
+                let config = SourceConfig { start: start.clone(), selection, ..self.config.clone() };
                 LiveSource::open(config).await.map(|live| self.live = Some(live))
             }
         };
         if let Err(error) = opened {
             let _ = answer.send(Err(error));
+            return;
+        }
+        let is_at_start = self.opened_at.as_ref() == Some(&start);
+        let at = self.live.as_ref().and_then(LiveSource::position);
+        // Positions of a change stream cannot be compared: a plugin that is elsewhere cannot wait here, and each selection more opens the
+        // stream again. Without an answer, the plugin continues with a reader of its own.
+        let is_comparable = at.as_ref().is_none_or(|at| at.timestamp().is_some());
+        let is_here =
+            is_at_start || start == Start::Now || at.clone().map(Start::from).as_ref() == Some(&start);
+        if !is_comparable && !is_here {
             return;
         }
         let is_first = self.subscribers.is_empty();
@@ -194,7 +199,6 @@ impl SharedReader {
         }
         let at = self.live.as_ref().and_then(LiveSource::position);
         self.set_position(at.as_ref());
-        let is_at_start = self.opened_at.as_ref() == Some(&start);
         // If the plugin does not wait any more, the subscription is dropped and so ends.
         let _ = answer.send(Ok(Subscription { at, is_at_start, batches, end }));
     }
@@ -275,8 +279,9 @@ impl SharedReader {
                 let sent = tokio::time::timeout_at(now + SLOW_SUBSCRIBER_TIMEOUT, sent).await;
                 if sent.is_err() {
                     tracing::info!(
+                        event = "reader.leave",
                         plugin = &*subscriber.plugin,
-                        "does not keep up with the others: it reads on by a reader of its own"
+                        "the plugin does not keep up with the others; it continues with a reader of its own"
                     );
                 }
                 sent.unwrap_or(false)

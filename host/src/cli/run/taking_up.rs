@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use gtm_delivery::PipelineChange;
 use gtm_host::config::Settings;
+use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, PluginHandle};
 use tokio::sync::oneshot;
 
@@ -26,12 +27,15 @@ impl FileSignatures {
 impl HostTurns<'_> {
     /// A plugin does not run in this turn, and the others do.
     pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
+        let error = WithRemedy(error.as_ref());
         tracing::error!(
+            event = "plugin.start_failed",
             plugin = plugin.name(),
-            "not begun, until its file or the settings change again: {error:#}"
+            error = format!("{error:#}"),
+            "not started until its file or the settings change again"
         );
         // Where the turn has ended, there is nothing to be seen.
-        let _ = self.changes.send(PipelineChange::Stopped(plugin, format!("{error:#}"))).await;
+        let _ = self.changes.send(PipelineChange::Stopped(plugin, error.to_string())).await;
     }
 }
 
@@ -50,7 +54,7 @@ impl ActiveHost {
             match events.next().await {
                 HostEvent::Files => {}
                 HostEvent::Settings(settings) => {
-                    tracing::info!("the settings were read anew");
+                    tracing::info!(event = "settings.read", "read the settings again");
                     say_unchanged(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
                     self.looked = None;
@@ -91,12 +95,18 @@ impl ActiveHost {
                 && let Ok(ended) = ended.await
                 && let Err(error) = finish(vec![ended])
             {
-                tracing::error!(plugin = name, "{error:#}");
+                let error = WithRemedy(error.as_ref());
+                tracing::error!(
+                    event = "plugin.stop_failed",
+                    plugin = name,
+                    error = format!("{error:#}"),
+                    "the removed plugin ended with an error"
+                );
             }
         }
         for name in steps.begin {
             let Some(member) = self.members.get(&name) else { continue };
-            match self.delivery(member, &self.selection(), turns.epoch).await {
+            match self.delivery(member, turns.epoch).await {
                 Ok(delivery) => drop(turns.changes.send(PipelineChange::Add(Box::new(delivery))).await),
                 Err(error) => turns.stopped(member.slot.clone(), &error).await,
             }

@@ -213,7 +213,7 @@ fn a_core_module_becomes_a_plugin() {
     assert!(code == Some(1) && said.contains("is a component already"), "{said}");
     std::fs::write(&core, "text").unwrap();
     let (code, _, said) = run(&["componentize", &core, "-o", &component]);
-    assert!(code == Some(1) && said.contains("is no WebAssembly"), "{said}");
+    assert!(code == Some(1) && said.contains("is not WebAssembly"), "{said}");
     let other = CORE.replace("(export \"handle\")", "(export \"manage\")");
     std::fs::write(&core, wat::parse_str(other).unwrap()).unwrap();
     let (code, _, said) = run(&["componentize", &core, "-o", &component]);

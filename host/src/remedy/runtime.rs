@@ -1,0 +1,50 @@
+//! Remedies for errors that keep a plugin from being loaded.
+
+use std::borrow::Cow;
+
+use gtm_runtime::{EngineError, LoadError, Uncached};
+
+use super::Remedy;
+
+/// How a core module becomes a plugin.
+const COMPONENTIZE: &str = "in Rust, build it with --target wasm32-wasip2; with another compiler, convert it into a component: \
+                            gtm-host componentize CORE.wasm -o PLUGIN.wasm";
+
+impl Remedy for LoadError {
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::NotRead { .. } => {
+                "check the path as the host sees it, and its permissions, or start the host with --swap-from DIR; the event of \
+                 gtm_host::audit in the host's log names the reason"
+                    .into()
+            }
+            Self::Elsewhere { .. } => {
+                "put the file there, start the host with --swap-from DIR, or set swap_from under [admin] in gtm.toml".into()
+            }
+            Self::Pinned { name, .. } => format!(
+                "if the change is intended, set sha256 under [plugins.{name}] in gtm.toml, or the digest after @sha256: on the \
+                 command line, to the new digest"
+            )
+            .into(),
+            Self::CoreModule { .. } | Self::Wasi01 { .. } => COMPONENTIZE.into(),
+            Self::Uncached(error) => return error.remedy(),
+            Self::Subscription { reason, .. } => return reason.remedy(),
+            _ => return None,
+        })
+    }
+}
+
+impl Remedy for EngineError {
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Cache(error) => error.remedy(),
+            Self::Wasmtime(_) | Self::Thread(_) => None,
+        }
+    }
+}
+
+impl Remedy for Uncached {
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some("pass a directory of your own with --cache-dir".into())
+    }
+}
