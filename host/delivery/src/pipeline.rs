@@ -185,22 +185,22 @@ pub async fn run_pipeline(
             Some(ended) = pipeline.tasks.join_next() => {
                 let ended = ended?;
                 let is_fenced = matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })));
-                let failed = ended.result.as_ref().err().map(ToString::to_string);
+                let has_failed = ended.result.is_err();
                 let Some(ended) = pipeline.delivery_ended(ended) else { continue };
-                end.all_failed = failed.is_some() && pipeline.tasks.is_empty();
-                match failed {
+                end.all_failed = has_failed && pipeline.tasks.is_empty();
+                match has_failed {
                     // Another host is active, for all plugins.
                     _ if is_fenced => stop.shutdown.cancel(),
-                    Some(_) if end.all_failed => stop.shutdown.cancel(),
-                    Some(error) => tracing::error!(
+                    true if end.all_failed => stop.shutdown.cancel(),
+                    true => tracing::error!(
                         event = "plugin.fail",
                         plugin = ended.plugin,
-                        error,
+                        error = ended.result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static)),
                         "the plugin stopped, and the others continue; it starts again when its file or the settings change, or with \
                          the host"
                     ),
                     // The source has ended, for all plugins.
-                    None => may_change = false,
+                    false => may_change = false,
                 }
                 end.ended.push(ended);
             }

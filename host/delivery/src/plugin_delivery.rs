@@ -209,7 +209,9 @@ impl PreparedDelivery {
             let stored = self.checkpointer.store_now().await;
             if let Err(error) = &stored {
                 tracing::error!(
-                    event = "checkpoint.store_failed", plugin = self.handle.plugin.name(), %error,
+                    event = "checkpoint.store_failed",
+                    plugin = self.handle.plugin.name(),
+                    error = error as &(dyn std::error::Error + 'static),
                     "the checkpoint cannot be stored"
                 );
             }
@@ -310,7 +312,12 @@ impl PreparedDelivery {
                 let _ = run.feed.await;
                 self.handle.progress.restart(from.clone());
                 if let Err(error) = self.checkpointer.store_now().await {
-                    tracing::error!(event = "checkpoint.store_failed", plugin, %error, "the checkpoint cannot be stored");
+                    tracing::error!(
+                        event = "checkpoint.store_failed",
+                        plugin,
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "the checkpoint cannot be stored"
+                    );
                 }
                 self.delivery.config.start = from.map_or(Start::Now, Start::from);
                 self.delivery.config.snapshot = false;
