@@ -1,18 +1,29 @@
-//! Ops on their way from a source to a plugin.
+//! Ops on their way from a reader to a plugin's dispatcher.
 
 use std::sync::Arc;
 
-use gtm_oplog::Op;
+use gtm_oplog::{Op, Timestamp};
 use gtm_source::{Ack, Position};
 
-/// Ops on their way to a plugin, in their order.
+/// Ops for one plugin that were read together, in their order.
 #[derive(Debug, Default)]
 pub(super) struct PluginBatch {
     pub(super) ops: Vec<Arc<Op>>,
-    /// With these, everything up to here was read. None: the last of the ops says it.
-    pub(super) read: Option<Position>,
-    /// What they keep in memory.
+    /// With these ops, everything up to here was read. None: the last op says how far.
+    pub(super) position: Option<Position>,
+    /// The memory that the ops keep in use, in bytes.
     pub(super) bytes: usize,
-    /// Tells the source when all of them are done.
+    /// Whether everything that the source has was read.
+    pub(super) is_at_end: bool,
+    /// The newest change of the source that was known when the batch was read.
+    pub(super) newest: Option<Timestamp>,
+    /// Tells the source when all ops are done.
     pub(super) ack: Ack,
+}
+
+impl PluginBatch {
+    /// Returns the position up to which everything was read with this batch. None: the batch does not say, as that of a snapshot.
+    pub(super) fn end(&self) -> Option<Position> {
+        self.position.clone().or_else(|| self.ops.last().and_then(|op| Position::after(op)))
+    }
 }

@@ -1,7 +1,7 @@
-//! A plugin that something is in the way of, whatever op it handles: it waits, and nothing is counted as failed.
+//! A plugin that is blocked by an obstacle, such as a missing grant, mail server or right: it waits, and nothing counts as failed.
 //!
-//! A missing grant, mail server or right is not the op's fault. Each lane that meets one waits with its op; the others go on. It is
-//! said once for each reason, until the plugin changes or works again.
+//! The obstacle is not the op's fault. Each lane that meets one waits with its op, and the others continue. Each reason is logged once,
+//! until the plugin changes or works again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,148 +15,150 @@ use tokio::sync::watch;
 
 use super::breaker::BreakerPolicy;
 
-/// So many reasons are said: ops may each have one of their own, such as an address that is not granted.
-const REASONS: usize = 16;
+/// The maximum number of logged reasons: each op may have its own, such as an address that is not granted.
+const MAX_REASONS: usize = 16;
 
-/// What is in the way of a plugin, as its lanes see it.
+/// The obstacles of one plugin, shared by its lanes.
 #[derive(Clone, Debug)]
-pub(super) struct Blocked {
+pub(super) struct BlockedPlugin {
     policy: BreakerPolicy,
     state: Arc<watch::Sender<BlockedState>>,
-    /// Somebody else says it.
-    silent: Arc<AtomicBool>,
+    /// Whether somebody else logs the reasons.
+    is_silent: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
 struct BlockedState {
-    /// Lanes that wait.
-    waiting: usize,
-    /// What was met last.
+    /// The number of lanes that wait.
+    waiting_lanes: usize,
+    /// The last reason.
     reason: Option<String>,
-    /// What was said to be in the way, each reason once.
-    said: BTreeSet<String>,
-    /// It was said, and not yet that it is over.
+    /// The reasons that were logged.
+    logged: BTreeSet<String>,
+    /// Whether a reason was logged, and its end was not yet.
     is_announced: bool,
 }
 
-impl Blocked {
-    /// A lane tries again as often as one of a plugin that fails on op after op.
+impl BlockedPlugin {
+    /// Makes the state of a plugin that is not blocked. A lane that waits retries as often as a breaker that is open.
     pub(super) fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, state: Arc::default(), silent: Arc::default() }
+        Self { policy, state: Arc::default(), is_silent: Arc::default() }
     }
 
-    /// Whether some lane waits.
+    /// Returns whether a lane waits.
     pub(super) fn is_blocked(&self) -> bool {
-        self.state.borrow().waiting > 0
+        self.state.borrow().waiting_lanes > 0
     }
 
-    /// Waits until some lane waits, and gives back what for, which is not logged.
+    /// Waits until a lane waits, and returns the reason, which is not logged.
     pub(super) async fn until_blocked(&self) -> String {
-        self.silent.store(true, Ordering::Relaxed);
+        self.is_silent.store(true, Ordering::Relaxed);
         let mut state = self.state.subscribe();
-        // It cannot end while this lives.
-        let blocked = state.wait_for(|state| state.waiting > 0).await;
+        // The sender lives as long as `self`, so this cannot fail.
+        let blocked = state.wait_for(|state| state.waiting_lanes > 0).await;
         blocked.ok().and_then(|state| state.reason.clone()).unwrap_or_default()
     }
 
-    /// An op met an obstacle.
-    pub(super) fn begin(&self, plugin: &Arc<str>) -> Block {
-        let pauses = ExponentialBuilder::default()
+    /// Records that an op met its first obstacle.
+    pub(super) fn block_op(&self, plugin: &Arc<str>) -> BlockedOp {
+        let delays = ExponentialBuilder::default()
             .with_min_delay(self.policy.initial_delay)
             .with_max_delay(self.policy.max_delay.max(self.policy.initial_delay))
             .without_max_times()
             .with_jitter()
             .build();
-        Block {
+        BlockedOp {
             blocked: self.clone(),
             plugin: Arc::clone(plugin),
-            pauses,
+            delays,
             since: SystemTime::now(),
             handled: None,
-            waits: false,
+            is_waiting: false,
         }
     }
 }
 
-/// An op that met an obstacle, until it is dropped.
+/// An op that met an obstacle. Its lane waits until this is dropped.
 #[derive(Debug)]
-pub(super) struct Block {
-    blocked: Blocked,
+pub(super) struct BlockedOp {
+    blocked: BlockedPlugin,
     plugin: Arc<str>,
-    pauses: ExponentialBackoff,
-    /// When it met the first.
+    delays: ExponentialBackoff,
+    /// When the op met its first obstacle.
     since: SystemTime,
-    /// How many ops had been handled when it was first met, where that says something.
+    /// How many ops had been handled then by the same capability, if the obstacle counts them.
     handled: Option<u64>,
-    waits: bool,
+    is_waiting: bool,
 }
 
-impl Block {
-    /// Whether the obstacle is in the way of the plugin, as far as is seen. If others were handled meanwhile, it is this op's alone.
-    pub(super) fn is_of_the_plugin(&mut self, obstacle: &Obstacle) -> bool {
+impl BlockedOp {
+    /// Returns whether the obstacle blocks the whole plugin, as far as is known. If other ops were handled meanwhile, it blocks only this
+    /// one.
+    pub(super) fn blocks_plugin(&mut self, obstacle: &Obstacle) -> bool {
         match obstacle.handled {
             Some(handled) => *self.handled.get_or_insert(handled) == handled,
             None => true,
         }
     }
 
-    /// Returns since when the op waits for one server or namespace, which it may have named itself, if that is `longest` or longer.
-    pub(super) fn has_waited(&self, obstacle: &Obstacle, longest: Duration) -> Option<SystemTime> {
-        let is_long = obstacle.handled.is_some() && self.since.elapsed().is_ok_and(|age| age >= longest);
+    /// Returns when the op began to wait for one server or namespace, which it may have named itself, if it has waited for `max` or
+    /// longer.
+    pub(super) fn waited_too_long(&self, obstacle: &Obstacle, max: Duration) -> Option<SystemTime> {
+        let is_long = obstacle.handled.is_some() && self.since.elapsed().is_ok_and(|age| age >= max);
         is_long.then_some(self.since)
     }
 
-    /// Says it, where it was not said, and gives back how long to wait.
-    pub(super) fn meet(&mut self, reason: &str, op: &Op) -> Duration {
-        let is_new = self.wait(reason);
-        if is_new && !self.blocked.silent.load(Ordering::Relaxed) {
+    /// Records the reason for which the op waits, logs it if it is new, and returns the delay before the next attempt.
+    pub(super) fn wait_for(&mut self, reason: &str, op: &Op) -> Duration {
+        let is_new = self.record(reason);
+        if is_new && !self.blocked.is_silent.load(Ordering::Relaxed) {
             tracing::error!(
                 event = "plugin.block", plugin = &*self.plugin, op = %op.id(), error = reason,
                 "the plugin waits, and the host counts nothing as failed, until this changes"
             );
         }
-        self.pauses.next().unwrap_or(self.blocked.policy.max_delay)
+        self.delays.next().unwrap_or(self.blocked.policy.max_delay)
     }
 
-    /// Waits from now on. Returns whether the reason is to be said. Lanes may meet it in the same moment, so that it is seen in one step
-    /// whether it was said, and taken for said.
-    fn wait(&mut self, reason: &str) -> bool {
-        let waits = std::mem::replace(&mut self.waits, true);
+    /// Records the reason for which the op waits, and returns whether it is new. One step checks and records it, as several lanes may meet
+    /// it in the same moment.
+    fn record(&mut self, reason: &str) -> bool {
+        let was_waiting = std::mem::replace(&mut self.is_waiting, true);
         let mut is_new = false;
         self.blocked.state.send_modify(|state| {
-            state.waiting += usize::from(!waits);
+            state.waiting_lanes += usize::from(!was_waiting);
             state.reason = Some(reason.to_owned());
-            is_new = state.said.len() < REASONS && state.said.insert(reason.to_owned());
+            is_new = state.logged.len() < MAX_REASONS && state.logged.insert(reason.to_owned());
             state.is_announced |= is_new;
         });
         is_new
     }
 
-    /// The op was handled after all.
-    pub(super) fn over(&self) {
-        if !self.waits {
+    /// Records that the op was handled after all, and logs that nothing blocks the plugin any more.
+    pub(super) fn unblocked(&self) {
+        if !self.is_waiting {
             return;
         }
-        let mut is_news = false;
+        let mut was_announced = false;
         self.blocked.state.send_modify(|state| {
-            is_news = std::mem::take(&mut state.is_announced);
-            state.said.clear();
+            was_announced = std::mem::take(&mut state.is_announced);
+            state.logged.clear();
         });
-        if is_news {
+        if was_announced {
             tracing::info!(event = "plugin.unblock", plugin = &*self.plugin, "the plugin works again");
         }
     }
 
-    /// The plugin is another: what is in its way then is said.
-    pub(super) fn forget(&mut self) {
-        self.blocked.state.send_modify(|state| state.said.clear());
+    /// Forgets which reasons were logged, as the plugin has changed.
+    pub(super) fn plugin_changed(&mut self) {
+        self.blocked.state.send_modify(|state| state.logged.clear());
     }
 }
 
-impl Drop for Block {
+impl Drop for BlockedOp {
     fn drop(&mut self) {
-        if self.waits {
-            self.blocked.state.send_modify(|state| state.waiting -= 1);
+        if self.is_waiting {
+            self.blocked.state.send_modify(|state| state.waiting_lanes -= 1);
         }
     }
 }
@@ -171,14 +173,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plugin_is_blocked_while_an_op_of_it_waits() {
-        let blocked = Blocked::new(BreakerPolicy::default());
-        let mut one = blocked.begin(&"x".into());
-        let mut other = blocked.begin(&"x".into());
+    async fn a_plugin_is_blocked_while_one_of_its_ops_waits() {
+        let blocked = BlockedPlugin::new(BreakerPolicy::default());
+        let mut one = blocked.block_op(&"x".into());
+        let mut other = blocked.block_op(&"x".into());
         assert!(!blocked.is_blocked());
-        assert!(one.meet("no grant", &op(1)) > Duration::ZERO);
-        one.meet("no grant", &op(1));
-        other.meet("no grant", &op(2));
+        assert!(one.wait_for("no grant", &op(1)) > Duration::ZERO);
+        one.wait_for("no grant", &op(1));
+        other.wait_for("no grant", &op(2));
         assert_eq!(blocked.until_blocked().await, "no grant");
         drop(one);
         assert!(blocked.is_blocked());
@@ -187,36 +189,39 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_is_said_once_until_it_is_over() {
-        let blocked = Blocked::new(BreakerPolicy::default());
-        let (mut one, mut other) = (blocked.begin(&"x".into()), blocked.begin(&"x".into()));
+    fn each_reason_is_logged_once_until_the_plugin_works() {
+        let blocked = BlockedPlugin::new(BreakerPolicy::default());
+        let (mut one, mut other) = (blocked.block_op(&"x".into()), blocked.block_op(&"x".into()));
         for is_new in [true, false, false] {
-            assert_eq!((one.wait("to ada"), other.wait("to bob")), (is_new, is_new));
+            assert_eq!((one.record("to ada"), other.record("to bob")), (is_new, is_new));
         }
-        one.over();
-        assert!(other.wait("to bob") && !one.wait("to bob"));
-        other.forget();
-        assert!(one.wait("to bob"));
-        for n in 0..REASONS {
-            one.wait(&n.to_string());
+        one.unblocked();
+        assert!(other.record("to bob") && !one.record("to bob"));
+        other.plugin_changed();
+        assert!(one.record("to bob"));
+        for n in 0..MAX_REASONS {
+            one.record(&n.to_string());
         }
-        assert!(!one.wait("one of too many"));
+        assert!(!one.record("one of too many"));
     }
 
     #[test]
-    fn an_op_waits_for_what_it_named_itself_no_longer_than_it_would_be_tried() {
-        let op = Blocked::new(BreakerPolicy::default()).begin(&"x".into());
-        assert!(op.has_waited(&obstacle(Some(3)), Duration::ZERO).is_some());
-        assert!(op.has_waited(&obstacle(Some(3)), Duration::MAX).is_none());
-        assert!(op.has_waited(&obstacle(None), Duration::ZERO).is_none(), "the plugin's own waits");
+    fn an_op_waits_for_a_server_that_it_may_have_named_no_longer_than_it_would_be_tried() {
+        let op = BlockedPlugin::new(BreakerPolicy::default()).block_op(&"x".into());
+        assert!(op.waited_too_long(&obstacle(Some(3)), Duration::ZERO).is_some());
+        assert!(op.waited_too_long(&obstacle(Some(3)), Duration::MAX).is_none());
+        assert!(
+            op.waited_too_long(&obstacle(None), Duration::ZERO).is_none(),
+            "an obstacle of the whole plugin"
+        );
     }
 
     #[test]
-    fn what_others_get_past_is_in_the_way_of_an_op_alone() {
-        let blocked = Blocked::new(BreakerPolicy::default());
-        let mut op = blocked.begin(&"x".into());
-        assert!(op.is_of_the_plugin(&obstacle(Some(3))) && op.is_of_the_plugin(&obstacle(Some(3))));
-        assert!(!op.is_of_the_plugin(&obstacle(Some(4))));
-        assert!(op.is_of_the_plugin(&obstacle(None)));
+    fn an_obstacle_that_other_ops_pass_blocks_one_op() {
+        let blocked = BlockedPlugin::new(BreakerPolicy::default());
+        let mut op = blocked.block_op(&"x".into());
+        assert!(op.blocks_plugin(&obstacle(Some(3))) && op.blocks_plugin(&obstacle(Some(3))));
+        assert!(!op.blocks_plugin(&obstacle(Some(4))));
+        assert!(op.blocks_plugin(&obstacle(None)));
     }
 }

@@ -1,58 +1,75 @@
-//! Stores up to where a plugin has done everything.
+//! Stores the position up to which a plugin has done everything.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gtm_store::{Checkpoint, CheckpointKey, Store, StoreError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{DueCheckpoint, PluginProgress, Subject};
+use super::checkpoint_progress::DueCheckpoint;
+use super::last_error::ErrorSubject;
+use super::plugin_progress::PluginProgress;
 
 /// The minimum interval between stores if nothing was done and only the source moved on. The position of an idle source moves
 /// every five seconds, and a store on the cluster is itself a change there: more often would make work of nothing.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE_STORE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Stores the checkpoints of one plugin.
+/// Stores the checkpoints of one plugin. Clones store the same.
 #[derive(Clone)]
 pub(super) struct Checkpointer {
     pub(super) store: Store,
     pub(super) key: CheckpointKey,
-    /// What is the same in each of them.
-    pub(super) like: CheckpointLike,
+    pub(super) context: CheckpointContext,
     pub(super) progress: Arc<PluginProgress>,
     pub(super) interval: Duration,
+    /// Notifies [`run`](Self::run) that a checkpoint is awaited.
+    requested: Arc<Notify>,
 }
 
-/// What all checkpoints of a plugin in one run have in common.
+/// The part that is equal in all checkpoints of a plugin in one run.
 #[derive(Clone, Debug, Default)]
-pub struct CheckpointLike {
-    /// As a deployment is displayed.
+pub struct CheckpointContext {
+    /// The deployment, as it is displayed.
     pub deployment: String,
-    /// The workers that share the work, if any do.
+    /// The workers that share the documents, if any do.
     pub workers: Option<Vec<String>>,
     /// The fencing token of the lease.
     pub epoch: u64,
-    /// The start that was asked for in place of a checkpoint, in the words in which it was.
+    /// The start that was asked for in place of a checkpoint, as it was written.
     pub restarted: Option<String>,
 }
 
 impl Checkpointer {
-    /// Stores it at each interval at which something was done, until `stop` is cancelled. What fails is said once, and tried
-    /// again.
+    /// Makes the checkpointer of a plugin. It stores when [`run`](Self::run) runs.
+    pub(super) fn new(
+        store: Store,
+        key: CheckpointKey,
+        context: CheckpointContext,
+        progress: Arc<PluginProgress>,
+        interval: Duration,
+    ) -> Self {
+        Self { store, key, context, progress, interval, requested: Arc::default() }
+    }
+
+    /// Stores a checkpoint at each interval in which an op was done, until `stop` is cancelled. Logs the first failure, and retries.
     ///
     /// # Errors
-    /// Another host has taken over: nothing more is to be done.
+    /// Another host has taken over, so that nothing more must be done.
     pub(super) async fn run(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let mut failing = false;
         let mut stored = Instant::now();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
+                () = self.requested.notified() => {}
                 () = stop.cancelled() => return Ok(()),
             }
-            self.progress.measure();
-            let due = self.progress.to_store().filter(|due| due.worked || stored.elapsed() >= IDLE);
+            let PluginProgress { ops, rate, last_error, .. } = &*self.progress;
+            rate.measure(ops.summary().done());
+            let due = ops.due_checkpoint();
+            let due = due.filter(|due| due.has_news || stored.elapsed() >= IDLE_STORE_INTERVAL);
             let Some(due) = due.filter(|_| self.store.keeps()) else { continue };
             match self.store(due).await {
                 Ok(()) => {
@@ -67,8 +84,8 @@ impl Checkpointer {
                 }
                 Err(error @ StoreError::Fenced { .. }) => return Err(error),
                 Err(error) => {
-                    self.progress
-                        .problem(Subject::Checkpoint, &format!("the checkpoint cannot be stored: {error}"));
+                    last_error
+                        .set(ErrorSubject::Checkpoint, &format!("the checkpoint cannot be stored: {error}"));
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
                             event = "checkpoint.store_failed",
@@ -83,23 +100,28 @@ impl Checkpointer {
         }
     }
 
-    /// Stores it now, if there is anything to store.
+    /// Asks [`run`](Self::run) to store a checkpoint now, and not at the next interval.
+    pub(super) fn request(&self) {
+        self.requested.notify_one();
+    }
+
+    /// Stores a checkpoint now, if one is due.
     ///
     /// # Errors
     /// It cannot be stored.
     pub(super) async fn store_now(&self) -> Result<(), StoreError> {
-        match self.progress.to_store().filter(|_| self.store.keeps()) {
+        match self.progress.ops.due_checkpoint().filter(|_| self.store.keeps()) {
             Some(due) => self.store(due).await,
             None => Ok(()),
         }
     }
 
-    async fn store(&self, standing: DueCheckpoint) -> Result<(), StoreError> {
-        let DueCheckpoint { position, timestamp, number, done, .. } = standing;
-        let CheckpointLike { deployment, workers, epoch, restarted } = self.like.clone();
+    async fn store(&self, due: DueCheckpoint) -> Result<(), StoreError> {
+        let DueCheckpoint { position, timestamp, number, done, .. } = due;
+        let CheckpointContext { deployment, workers, epoch, restarted } = self.context.clone();
         let checkpoint = Checkpoint { deployment, position, timestamp, workers, epoch, restarted };
         self.store.save_checkpoint(&self.key, &checkpoint).await?;
-        self.progress.stored(checkpoint.position, number, done);
+        self.progress.checkpoint_stored(checkpoint.position, number, done);
         Ok(())
     }
 }

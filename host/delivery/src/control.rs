@@ -1,43 +1,44 @@
-//! What runs, seen and steered from outside while it runs.
+//! Shows and controls a host while it runs.
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
 use gtm_source::StartAt;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::progress::PluginProgress;
+use super::plugin_progress::PluginProgress;
 use super::settings::DeliverySettings;
 use super::status::{HostActivity, HostStatus, PluginState, PluginStatus, ReaderState};
 use super::swapped::Swapped;
 
-/// A host that runs: what it does, and how it is told to do something else. Clones are of the same host.
+/// Shows what a host does, and controls it. Clones control the same host.
 #[derive(Clone)]
 pub struct HostControl {
     host: Arc<Mutex<ControlledHost>>,
-    /// One swap at a time: each holds a file in memory, and waits for the compiler.
+    /// Permits one swap at a time: each holds a file in memory, and waits for the compiler.
     swapping: Arc<Semaphore>,
 }
 
-/// What became of a command, of one plugin.
+/// The outcome of a command for one plugin.
 #[derive(Debug)]
 pub struct CommandOutcome {
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// Whether it does as it was told, or why not.
+    /// Why the plugin does not follow the command, if it does not.
     pub done: Result<(), ControlError>,
 }
 
 struct ControlledHost {
     pipeline: String,
     worker: Option<String>,
-    standing: HostActivity,
+    activity: HostActivity,
     source: SourceHealth,
-    /// Those at work, while it is active.
+    /// The plugins, while the host is active.
     plugins: Vec<Arc<dyn ControlledPlugin>>,
     shutdown: CancellationToken,
     swap_from: SwapFrom,
@@ -45,38 +46,38 @@ struct ControlledHost {
 
 impl fmt::Debug for HostControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").finish_non_exhaustive()
+        f.debug_struct("HostControl").finish_non_exhaustive()
     }
 }
 
 impl ControlledHost {
-    fn standing(&self) -> HostActivity {
-        if self.shutdown.is_cancelled() { HostActivity::Stopping } else { self.standing }
+    fn activity(&self) -> HostActivity {
+        if self.shutdown.is_cancelled() { HostActivity::Stopping } else { self.activity }
     }
 
-    fn set(&mut self, standing: HostActivity, plugins: Vec<Arc<dyn ControlledPlugin>>) {
-        (self.standing, self.plugins) = (standing, plugins);
+    fn set(&mut self, activity: HostActivity, plugins: Vec<Arc<dyn ControlledPlugin>>) {
+        (self.activity, self.plugins) = (activity, plugins);
     }
 }
 
-/// A plugin at work, as it is steered.
+/// A plugin, as [`HostControl`] shows and controls it.
 pub(super) trait ControlledPlugin: Send + Sync {
     fn name(&self) -> &str;
     fn status(&self) -> PluginStatus;
     fn commands(&self) -> &mpsc::Sender<DeliveryCommand>;
-    fn slot(&self) -> &PluginHandle;
+    fn handle(&self) -> &PluginHandle;
 }
 
-/// A plugin that does not run, as it is seen.
+/// A plugin that has stopped.
 pub(super) struct StoppedPlugin {
     plugin: PluginHandle,
     status: PluginStatus,
-    /// Nobody listens.
+    /// Nobody receives them.
     commands: mpsc::Sender<DeliveryCommand>,
 }
 
 impl StoppedPlugin {
-    /// One that has not begun.
+    /// Returns a plugin that could not start.
     pub(super) fn new(plugin: PluginHandle, reason: &str) -> Self {
         let progress = PluginProgress::new(DeliverySettings::default().into(), None, false);
         let status =
@@ -84,9 +85,9 @@ impl StoppedPlugin {
         Self::with(plugin, status, reason)
     }
 
-    /// One that ran until now.
+    /// Returns a plugin that ran until now.
     pub(super) fn after(running: &dyn ControlledPlugin, reason: &str) -> Self {
-        Self::with(running.slot().clone(), running.status(), reason)
+        Self::with(running.handle().clone(), running.status(), reason)
     }
 
     fn with(plugin: PluginHandle, status: PluginStatus, reason: &str) -> Self {
@@ -114,79 +115,79 @@ impl ControlledPlugin for StoppedPlugin {
         &self.commands
     }
 
-    fn slot(&self) -> &PluginHandle {
+    fn handle(&self) -> &PluginHandle {
         &self.plugin
     }
 }
 
-/// What a plugin's delivery is told.
+/// A command for the delivery to a plugin.
 pub(super) enum DeliveryCommand {
     Pause(oneshot::Sender<Result<(), ControlError>>),
     Resume(oneshot::Sender<Result<(), ControlError>>),
     Seek(StartAt, oneshot::Sender<Result<(), ControlError>>),
 }
 
-/// Why a host does not do what it is told.
+/// Why a host does not follow a command.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// There is no such plugin.
+    /// The host has no plugin of this name.
     #[error("there is no plugin {name}; there are: {known}")]
     NoPlugin {
         /// The name.
         name: String,
-        /// Those that there are.
+        /// The names of its plugins.
         known: String,
     },
-    /// There are more, and it must be said which.
+    /// The host has several plugins, and the command must name one.
     #[error("which plugin? There are: {known}")]
     WhichPlugin {
-        /// Those that there are.
+        /// The names of its plugins.
         known: String,
     },
-    /// It has not begun yet.
-    #[error("this host is starting: ask again in a moment")]
+    /// The host has not started yet.
+    #[error("this host is starting. help: try again in a moment")]
     Starting,
     /// Another host is active.
-    #[error("this host stands by while another of the name {pipeline} is active: ask that one")]
+    #[error("this host stands by while another host named {pipeline} is active. help: ask the active host")]
     Standby {
         /// The name of the pipeline.
         pipeline: String,
     },
-    /// It cannot be read from there.
+    /// The source cannot be read from the start.
     #[error("{0}")]
     Seek(String),
-    /// The file is no version of it.
-    #[error("version {current} goes on: {reason}")]
+    /// The file does not hold a version of the plugin.
+    #[error("version {current} keeps running: {reason}")]
     Swap {
-        /// The version that is current.
+        /// The current version.
         current: String,
-        /// Why it stays so.
+        /// Why it stays current.
         reason: Box<LoadError>,
     },
-    /// One swap is carried out at a time.
-    #[error("another swap is under way. help: try again when it has ended, as the log of the host says")]
+    /// Another swap has not ended. The host does one at a time.
+    #[error("another swap is under way. help: try again when the log of the host shows its end")]
     SwapUnderWay,
-    /// Of several plugins, some do as they were told.
-    #[error("the plugin {plugin} does not: {reason}. These do: {done}")]
+    /// Some plugins follow the command, and others do not.
+    #[error("the plugin {plugin} does not follow: {reason}. These plugins do: {done}")]
     Partly {
-        /// The first that does not.
+        /// The first plugin that does not.
         plugin: String,
         /// Why.
         reason: Box<ControlError>,
-        /// Those that do.
+        /// The plugins that do.
         done: String,
     },
-    /// The plugin does not run.
+    /// The plugin has stopped.
     #[error(
-        "the plugin {name} has stopped: {reason}. It begins again when its file or the settings change (SIGHUP)"
+        "the plugin {name} has stopped: {reason}. help: it starts again when its file or the settings change"
     )]
     Stopped {
         /// The name.
         name: String,
-        /// Why.
+        /// Why it has stopped.
         reason: String,
     },
-    /// It ends, or the plugin has ended.
+    /// The host is stopping, or the plugin has ended.
     #[error("this host is stopping")]
     Stopping,
 }
@@ -203,12 +204,12 @@ impl ControlError {
 }
 
 impl HostControl {
-    /// Of a host that is starting, until `shutdown` is cancelled.
+    /// Makes the control of a host that is starting. The host is stopping once `shutdown` is cancelled.
     pub fn new(pipeline: &str, worker: Option<&str>, shutdown: CancellationToken) -> Self {
         let host = ControlledHost {
             pipeline: pipeline.to_owned(),
             worker: worker.map(str::to_owned),
-            standing: HostActivity::Starting,
+            activity: HostActivity::Starting,
             source: SourceHealth::default(),
             plugins: Vec::new(),
             shutdown,
@@ -217,131 +218,122 @@ impl HostControl {
         Self { host: Arc::new(Mutex::new(host)), swapping: Arc::new(Semaphore::new(1)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ControlledHost> {
-        self.host.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// From now on, shows what is known of this source.
+    /// Shows the health of this source from now on.
     pub fn watch_source(&self, source: SourceHealth) {
-        self.lock().source = source;
+        self.host.lock().source = source;
     }
 
-    /// From now on, swaps that it is told take files from these directories only. At first there are none.
-    pub fn take_swaps_from(&self, from: SwapFrom) {
-        self.lock().swap_from = from;
+    /// Allows swaps from these directories only. At first, none is allowed.
+    pub fn allow_swaps_from(&self, from: SwapFrom) {
+        self.host.lock().swap_from = from;
     }
 
-    /// What is known of the source.
+    /// Returns the health of the source.
     pub fn source(&self) -> SourceHealth {
-        self.lock().source.clone()
+        self.host.lock().source.clone()
     }
 
-    /// The host works, with these plugins.
+    /// Records that the host is active, with these plugins.
     pub(super) fn activate(&self, plugins: Vec<Arc<dyn ControlledPlugin>>) {
-        self.lock().set(HostActivity::Active, plugins);
+        self.host.lock().set(HostActivity::Active, plugins);
     }
 
-    /// The host works no more, and looks whether it is its turn.
+    /// Records that the host is not active any more, and waits to learn whether another is.
     pub(super) fn deactivate(&self) {
-        self.lock().set(HostActivity::Starting, Vec::new());
+        self.host.lock().set(HostActivity::Starting, Vec::new());
     }
 
-    /// The host stands by from now on.
+    /// Records that the host stands by.
     pub fn stand_by(&self) {
-        self.lock().set(HostActivity::Standby, Vec::new());
+        self.host.lock().set(HostActivity::Standby, Vec::new());
     }
 
-    /// What it is about.
-    pub fn standing(&self) -> HostActivity {
-        self.lock().standing()
+    /// Returns what the host does.
+    pub fn activity(&self) -> HostActivity {
+        self.host.lock().activity()
     }
 
-    /// What it does now.
+    /// Returns the status of the host and its plugins.
     pub fn status(&self) -> HostStatus {
-        let host = self.lock();
+        let host = self.host.lock();
         HostStatus {
             name: host.pipeline.clone(),
             worker: host.worker.clone(),
-            standing: host.standing(),
+            standing: host.activity(),
             source: Some(host.source.status()),
             plugins: host.plugins.iter().map(|plugin| plugin.status()).collect(),
         }
     }
 
-    /// Whether this plugin does not run, while others do.
+    /// Returns whether this plugin has stopped, or is not known.
     pub fn has_stopped(&self, plugin: &str) -> bool {
-        let host = self.lock();
+        let host = self.host.lock();
         let named = host.plugins.iter().find(|one| one.name() == plugin);
-        named.is_none_or(|plugin| stopped(&**plugin).is_some())
+        named.is_none_or(|plugin| stopped_error(&**plugin).is_some())
     }
 
-    /// Hands no more ops to this plugin; none: to any. The ops in work are finished. Returns what became of it, of each plugin
-    /// that was told.
+    /// Pauses this plugin, or all if it is none: they begin no more ops, and finish those that they are handling. Returns the outcome
+    /// for each plugin that received the command.
     ///
     /// # Errors
-    /// See [`ControlError`]. No plugin was told, then.
+    /// See [`ControlError`]. No plugin received the command then.
     pub async fn pause(&self, plugin: Option<&str>) -> Result<Vec<CommandOutcome>, ControlError> {
-        tell(self.named(plugin)?, DeliveryCommand::Pause).await
+        send_command(self.named(plugin)?, DeliveryCommand::Pause).await
     }
 
-    /// Resumes a plugin that was paused; none: all. Returns what became of it, of each plugin that was told.
+    /// Resumes this plugin, or all if it is none. Returns the outcome for each plugin that received the command.
     ///
     /// # Errors
-    /// See [`ControlError`]. No plugin was told, then.
+    /// See [`ControlError`]. No plugin received the command then.
     pub async fn resume(&self, plugin: Option<&str>) -> Result<Vec<CommandOutcome>, ControlError> {
-        tell(self.named(plugin)?, DeliveryCommand::Resume).await
+        send_command(self.named(plugin)?, DeliveryCommand::Resume).await
     }
 
-    /// Goes on with this plugin, or the only one there is, from `to` on, back or forth. The ops in work are finished,
-    /// those that are queued dropped. Returns what became of it.
+    /// Moves the position of this plugin, or of the only one, backward or forward to `to`. The plugin finishes the ops that it is
+    /// handling, and the queued ops are dropped. Returns the outcome.
     ///
     /// # Errors
-    /// See [`ControlError`]. The plugin was not told, then. Where it cannot be read from there, nothing has changed.
-    pub async fn seek(
-        &self,
-        plugin: Option<&str>,
-        to: &StartAt,
-    ) -> Result<Vec<CommandOutcome>, ControlError> {
+    /// See [`ControlError`]. The plugin did not receive the command then. If the source cannot be read from `to`, nothing has changed.
+    pub async fn seek(&self, plugin: Option<&str>, to: &StartAt) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
-        // One of them might go there, and another not.
+        // One of them might move there, and another not.
         if plugins.len() > 1 {
-            return Err(ControlError::WhichPlugin { known: listed(&plugins) });
+            return Err(ControlError::WhichPlugin { known: names(&plugins) });
         }
-        tell(plugins, |answer| DeliveryCommand::Seek(to.clone(), answer)).await
+        send_command(plugins, |answer| DeliveryCommand::Seek(to.clone(), answer)).await
     }
 
-    /// Has a plugin go on with the version that is in this file, which has to be in one of the directories that swaps may take files
-    /// from; in place, where nothing is said. The ops in work are finished by the version before it, the next begin on this one, and the
-    /// position stays.
+    /// Swaps a plugin for the version in this file, which must be in a directory that [`allow_swaps_from`](Self::allow_swaps_from)
+    /// allowed. The version before finishes the ops that it is handling, the new one handles those after them, and the position stays.
     ///
     /// # Errors
-    /// See [`ControlError`]. Where the file is no version of it, the current one goes on.
+    /// See [`ControlError`]. If the file does not hold a version of the plugin, the current one stays.
     pub async fn swap(&self, plugin: &str, file: &Path) -> Result<Swapped, ControlError> {
         let Some(plugin) = self.named(Some(plugin))?.pop() else { return Err(ControlError::Starting) };
-        if let Some(error) = stopped(&*plugin) {
+        if let Some(error) = stopped_error(&*plugin) {
             return Err(error);
         }
         let permit = Arc::clone(&self.swapping).try_acquire_owned();
         let permit = permit.map_err(|_| ControlError::SwapUnderWay)?;
-        let (slot, file) = (plugin.slot().clone(), file.to_owned());
+        let (handle, file) = (plugin.handle().clone(), file.to_owned());
         let name = plugin.name();
         tracing::info!(
             event = "plugin.swap_start",
             plugin = name,
-            version = slot.current().version(),
+            version = handle.current().version(),
             "loading another version, as requested; this version works until then"
         );
-        let current = slot.current();
+        let current = handle.current();
         let (path, before) = (file.clone(), current.clone());
-        let allowed = self.lock().swap_from.clone();
-        // It goes on although nobody waits for it any more, and so does the permit.
+        let allowed = self.host.lock().swap_from.clone();
+        // Loading continues when nobody waits for it any more, and keeps the permit.
         let load = move || (current.successor_from(&file, &allowed), permit);
         let loaded = tokio::task::spawn_blocking(load).await;
-        let version = slot.current().version().to_owned();
+        let version = handle.current().version().to_owned();
         let (successor, _permit) = loaded.map_err(|_| ControlError::Stopping)?;
         let swapped = successor.and_then(|successor| {
             let swapped = Swapped::new(&before, &successor);
-            slot.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
+            handle.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
             if let Some(warning) = &swapped.warning {
                 tracing::warn!(
                     event = "plugin.swap_warn",
@@ -365,8 +357,8 @@ impl HostControl {
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<Arc<dyn ControlledPlugin>>, ControlError> {
-        let host = self.lock();
-        match host.standing() {
+        let host = self.host.lock();
+        match host.activity() {
             HostActivity::Active => {}
             HostActivity::Starting => return Err(ControlError::Starting),
             HostActivity::Standby => return Err(ControlError::Standby { pipeline: host.pipeline.clone() }),
@@ -375,12 +367,12 @@ impl HostControl {
         let Some(name) = name else { return Ok(host.plugins.clone()) };
         match host.plugins.iter().find(|plugin| plugin.name() == name) {
             Some(plugin) => Ok(vec![Arc::clone(plugin)]),
-            None => Err(ControlError::NoPlugin { name: name.to_owned(), known: listed(&host.plugins) }),
+            None => Err(ControlError::NoPlugin { name: name.to_owned(), known: names(&host.plugins) }),
         }
     }
 }
 
-fn stopped(plugin: &dyn ControlledPlugin) -> Option<ControlError> {
+fn stopped_error(plugin: &dyn ControlledPlugin) -> Option<ControlError> {
     let status = plugin.status();
     (status.state == PluginState::Stopped).then(|| ControlError::Stopped {
         name: plugin.name().to_owned(),
@@ -388,20 +380,20 @@ fn stopped(plugin: &dyn ControlledPlugin) -> Option<ControlError> {
     })
 }
 
-fn listed(plugins: &[Arc<dyn ControlledPlugin>]) -> String {
+fn names(plugins: &[Arc<dyn ControlledPlugin>]) -> String {
     plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Tells them one after the other, also after one that does not do it.
-async fn tell(
+/// Sends a command to one plugin after another, and waits for each answer. The others receive it also after one that does not follow.
+async fn send_command(
     plugins: Vec<Arc<dyn ControlledPlugin>>,
     command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> DeliveryCommand,
 ) -> Result<Vec<CommandOutcome>, ControlError> {
     let mut all = Vec::new();
     let are_several = plugins.len() > 1;
     for plugin in plugins {
-        match stopped(&*plugin) {
-            // Where all are told, those that run are.
+        match stopped_error(&*plugin) {
+            // A command for all plugins concerns those that run.
             Some(_) if are_several => continue,
             Some(error) => return Err(error),
             None => {}

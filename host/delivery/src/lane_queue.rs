@@ -1,10 +1,11 @@
 //! Ops that are handled one after another.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use gtm_oplog::Op;
 use gtm_runtime::CallError;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -13,57 +14,62 @@ use super::settings::BatchPolicy;
 /// An op that waits to be handled.
 #[derive(Debug)]
 pub(super) struct QueuedOp {
-    /// In the window.
+    /// Its number in the window.
     pub(super) number: u64,
     pub(super) op: Arc<Op>,
-    /// What the filter did instead of an answer.
-    pub(super) filter_failed: Option<Box<CallError>>,
+    /// The error of the filter, if it failed for the op.
+    pub(super) filter_error: Option<Box<CallError>>,
 }
 
-/// The ops of one lane, or of all where there is no order. How many there are, the window bounds.
+/// The queue of one lane, or of all lanes if there is no order. The window bounds its length. Clones are the same queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LaneQueue(Arc<LaneQueueInner>);
 
 #[derive(Debug, Default)]
 struct LaneQueueInner {
-    waiting: Mutex<(VecDeque<QueuedOp>, bool)>,
+    state: Mutex<LaneQueueState>,
     changed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct LaneQueueState {
+    ops: VecDeque<QueuedOp>,
+    is_closed: bool,
+}
+
 impl LaneQueue {
-    /// Adds these, and leaves `ops` empty.
+    /// Adds ops, and leaves `ops` empty.
     pub(super) fn add(&self, ops: &mut Vec<QueuedOp>) {
         if ops.is_empty() {
             return;
         }
         let several = ops.len() > 1;
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).0.extend(ops.drain(..));
+        self.0.state.lock().ops.extend(ops.drain(..));
         if several {
             self.0.changed.notify_waiters();
         }
-        // Whoever comes next sees it, too.
+        // The next lane that looks is notified, too.
         self.0.changed.notify_one();
     }
 
-    /// No more will come.
+    /// Closes the queue: no more ops will be added.
     pub(super) fn close(&self) {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.0.state.lock().is_closed = true;
         self.0.changed.notify_waiters();
     }
 
-    /// Takes up to `count` ops, once there are any. None: all were taken, and no more will come.
+    /// Waits for ops, and takes up to `count`. None: the queue is closed and empty.
     pub(super) async fn take(&self, count: usize) -> Option<VecDeque<QueuedOp>> {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
             changed.as_mut().enable();
             {
-                let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                let (ops, closed) = &mut *waiting;
+                let LaneQueueState { ops, is_closed } = &mut *self.0.state.lock();
                 if !ops.is_empty() {
                     let count = count.min(ops.len());
                     return Some(ops.drain(..count).collect());
                 }
-                if *closed {
+                if *is_closed {
                     return None;
                 }
             }
@@ -71,7 +77,8 @@ impl LaneQueue {
         }
     }
 
-    /// Takes ops, once there are any, and waits a little for more where there are few. None: as of [`Self::take`].
+    /// Waits for ops, and takes up to a batch; waits for more, as long as the policy says, if there are fewer. None: the queue is closed
+    /// and empty.
     pub(super) async fn take_batch(&self, policy: BatchPolicy) -> Option<VecDeque<QueuedOp>> {
         let mut ops = self.take(policy.ops).await?;
         if policy.wait.is_zero() {

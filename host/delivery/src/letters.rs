@@ -1,24 +1,30 @@
-//! Where an op goes that a plugin will not handle.
+//! Stores the ops that a plugin does not handle as dead letters.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gtm_oplog::Op;
 use gtm_store::{DeadLetter, DeadLetterKind, Room, Store, StoreFull, StoredTotal};
-use gtm_text::sanitize::quoted;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::DeliveryPolicy;
 
-/// Between two attempts to store a letter.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The interval between two attempts to store a dead letter.
+const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Returns the arguments by which a command finds this pipeline in this store, but for the server, quoted for a shell.
-pub fn store_arguments(store: &Store, pipeline: &str) -> String {
-    let name = format!("--name {}", quoted(pipeline));
-    match store.directory() {
-        Some(directory) => format!("{name} --store {}", quoted(&format!("file:{}", directory.display()))),
-        None => name,
+/// Helps a user with dead letters, in terms of the program that runs the delivery.
+#[derive(Clone)]
+pub struct DeadLetterHelp {
+    /// Returns the command that shows the dead letter with this id.
+    pub show: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// Tells how to make room when a plugin has the maximum of dead letters, without a full stop.
+    pub make_room: String,
+}
+
+impl fmt::Debug for DeadLetterHelp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetterHelp").field("make_room", &self.make_room).finish_non_exhaustive()
     }
 }
 
@@ -28,15 +34,16 @@ pub(super) struct DeadLetters {
     store: Store,
     pipeline: Arc<str>,
     pub(super) plugin: Arc<str>,
-    most: StoredTotal,
+    max: StoredTotal,
     room: Room,
+    help: Option<DeadLetterHelp>,
 }
 
 /// An op that is given up, and why.
 #[derive(Debug)]
-pub(super) struct GivenUp<'a> {
+pub(super) struct GivenUpOp<'a> {
     pub(super) op: &'a Op,
-    /// Of the plugin.
+    /// The version of the plugin.
     pub(super) version: String,
     pub(super) kind: DeadLetterKind,
     pub(super) error: String,
@@ -45,39 +52,46 @@ pub(super) struct GivenUp<'a> {
     pub(super) time: SystemTime,
 }
 
-/// It could not be stored before the host stopped, or the plugin was told to read elsewhere.
+/// The host stopped, or the queued ops were dropped, before the dead letter could be stored.
 pub(super) struct LetterNotStored;
 
 impl DeadLetters {
-    pub(super) fn new(store: &Store, pipeline: &str, plugin: &str, policy: &DeliveryPolicy) -> Self {
+    /// Returns the dead letters of a plugin in `store`.
+    pub(super) fn new(
+        store: &Store,
+        pipeline: &str,
+        plugin: &str,
+        policy: &DeliveryPolicy,
+        help: Option<DeadLetterHelp>,
+    ) -> Self {
         Self {
             store: store.clone(),
             pipeline: pipeline.into(),
             plugin: plugin.into(),
-            most: policy.retry.most_letters(),
+            max: policy.retry.max_letters(),
             room: Room::default(),
+            help,
         }
     }
 
-    /// The command that shows a letter, but for the server.
-    fn command(&self, letter: &str) -> String {
-        format!("gtm-host dead-letters show {letter} {}", store_arguments(&self.store, &self.pipeline))
-    }
-
-    /// Logs and stores it; retries until it is stored, or `shutdown` or `dropped` is cancelled. Returns whether it is stored: if
-    /// no letters are kept, it is only logged.
-    pub(super) async fn keep(
+    /// Logs an op that is given up, and stores it as a dead letter. Retries until it is stored, or `shutdown` or `dropped` is
+    /// cancelled. Returns whether it is stored: if the store keeps nothing, it is only logged. `on_problem` is called with the first
+    /// reason why it cannot be stored.
+    ///
+    /// # Errors
+    /// It was cancelled before.
+    pub(super) async fn store(
         &self,
-        given_up: GivenUp<'_>,
+        given_up: GivenUpOp<'_>,
         shutdown: &CancellationToken,
         dropped: &CancellationToken,
         on_problem: impl Fn(&str),
     ) -> Result<bool, LetterNotStored> {
-        let GivenUp { op, version, kind, error, attempts, first_attempt, time } = given_up;
+        let GivenUpOp { op, version, kind, error, attempts, first_attempt, time } = given_up;
         let id = op.id().to_string();
         let plugin = &*self.plugin;
         let letter = self.store.keeps().then(|| DeadLetter::id_of(&self.pipeline, plugin, op));
-        let show = letter.as_deref().map(|letter| self.command(letter));
+        let show = letter.as_deref().zip(self.help.as_ref()).map(|(letter, help)| (help.show)(letter));
         match kind {
             DeadLetterKind::Rejected => tracing::error!(
                 event = "op.reject", plugin, op = id, namespace = %op.namespace, attempts, error,
@@ -101,10 +115,10 @@ impl DeadLetters {
             first_attempt,
             time,
         };
-        let mut said = false;
-        while let Err(problem) = self.store(&letter).await {
-            if !std::mem::replace(&mut said, true) {
-                let problem = self.told(&problem);
+        let mut has_failed = false;
+        while let Err(problem) = self.try_store(&letter).await {
+            if !std::mem::replace(&mut has_failed, true) {
+                let problem = self.explain(&problem);
                 on_problem(&problem);
                 tracing::error!(
                     event = "dead_letter.store_failed",
@@ -116,12 +130,12 @@ impl DeadLetters {
                 );
             }
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(STORE_RETRY_INTERVAL) => {}
                 () = shutdown.cancelled() => return Err(LetterNotStored),
                 () = dropped.cancelled() => return Err(LetterNotStored),
             }
         }
-        if said {
+        if has_failed {
             tracing::info!(
                 event = "dead_letter.store",
                 plugin,
@@ -133,24 +147,25 @@ impl DeadLetters {
         Ok(true)
     }
 
-    async fn store(&self, letter: &DeadLetter) -> Result<(), StoreFull> {
+    async fn try_store(&self, letter: &DeadLetter) -> Result<(), StoreFull> {
         let count = self.store.dead_letters_kept(&self.pipeline, &self.plugin);
-        self.room.take(self.most, letter.size(), count).await?;
+        self.room.take(self.max, letter.size(), count).await?;
         Ok(self.store.add_dead_letter(letter).await?)
     }
 
-    fn told(&self, problem: &StoreFull) -> String {
-        let StoreFull::Full(kept) = problem else {
-            return format!(
-                "it cannot be put among the dead letters, which is tried until it can: {problem}"
-            );
-        };
-        let (plugin, pipeline) = (quoted(&self.plugin), quoted(&self.pipeline));
-        // Its file is open here.
-        let stop = self.store.directory().map_or("", |_| "stop the host, then ");
-        format!(
-            "the plugin pauses, since as many dead letters are kept of it as may be: {kept}. help: {stop}look at them with gtm-host dead-letters \
-             list --plugin {plugin} --name {pipeline}, and retry or drop some; or raise dead_letters or dead_letter_bytes under [retry]"
-        )
+    fn explain(&self, problem: &StoreFull) -> String {
+        match (problem, &self.help) {
+            (StoreFull::Full(stored), Some(DeadLetterHelp { make_room, .. })) => {
+                format!(
+                    "the plugin waits, as it has the maximum of dead letters: {stored}. help: {make_room}"
+                )
+            }
+            (StoreFull::Full(stored), None) => {
+                format!("the plugin waits, as it has the maximum of dead letters: {stored}")
+            }
+            (StoreFull::Store(error), _) => {
+                format!("the dead letter cannot be stored: {error}")
+            }
+        }
     }
 }

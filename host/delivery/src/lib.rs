@@ -1,26 +1,34 @@
-//! From a source to a plugin: each op in its order, to every plugin for itself, again where it failed, and never
-//! lost.
+//! Delivers ops from a source to plugins: to each in order, at least once, and independently of the others.
 //!
-//! [`run_all`] brings what changes to all plugins of a host. They share one reader (`feed`) while they keep up. For each, a
-//! dispatcher filters batches and puts what is wanted into lanes, by the [`Ordering`]; the lanes have it handled; a window
-//! knows what is not done, so how much is read ahead and up to where the checkpoint may go. [`replay()`] brings files to
-//! plugins in the same way. Nothing here knows how an op is read, or how a plugin is run.
+//! [`run_pipeline`] delivers changes to all plugins of a host. Plugins that keep up share one reader (`feed`), which sends each its batches.
+//! Per plugin, a dispatcher filters a batch and queues the wanted ops in lanes, by the [`Ordering`]; the lanes have them handled; and a
+//! window knows which are not done, which bounds how far is read ahead and decides how far the checkpoint may go. [`replay()`] delivers
+//! files in the same way. This crate does not know how ops are read, or how a plugin is run.
 
 mod batch;
 mod blocked;
 mod breaker;
 mod checkpoint;
+mod checkpoint_progress;
 mod control;
+mod delivery_handle;
 mod dispatch;
 mod feed;
 mod lane;
+mod lane_context;
 mod lane_pool;
 mod lane_queue;
+mod last_error;
 mod letters;
+mod op_handler;
+mod op_progress;
+mod op_rate;
 mod ordering;
+mod pause;
 mod pipeline;
 mod plugin_delivery;
-mod progress;
+mod plugin_progress;
+mod reader_progress;
 pub mod replay;
 mod retry;
 mod settings;
@@ -35,15 +43,14 @@ mod testing;
 mod window;
 
 pub use breaker::BreakerPolicy;
-pub use checkpoint::CheckpointLike;
+pub use checkpoint::CheckpointContext;
 pub use control::{CommandOutcome, ControlError, HostControl};
-pub use letters::store_arguments;
+pub use letters::DeadLetterHelp;
 pub use ordering::Ordering;
-pub use pipeline::{PipelineChange, PipelineEnd, StopSignal, run_all};
+pub use pipeline::{PipelineChange, PipelineEnd, StopSignal, run_pipeline};
 pub use plugin_delivery::{DeliveryEnd, DeliveryError, OwnsOp, PluginDelivery, ReachedPosition};
 pub use replay::{Replayed, replay};
 pub use retry::RetryPolicy;
-use settings::Bounds;
 pub use settings::{DeliveryPolicy, DeliverySettings};
 pub use status::{HostActivity, HostStatus, PluginState, PluginStatus, ReaderState};
 pub use summary::{EmittedOps, Summary};

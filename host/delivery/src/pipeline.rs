@@ -1,4 +1,4 @@
-//! All plugins of a host, side by side over one reader.
+//! The pipeline of a host: all its plugins, over one shared reader.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,191 +18,194 @@ use super::feed::{SharedReader, SharedReaderHandle};
 use super::plugin_delivery::{DeliveryEnd, DeliveryError, PluginDelivery, PreparedDelivery};
 use super::spans;
 
-/// How what runs is told to end.
+/// Stops a pipeline.
 #[derive(Clone, Debug)]
 pub struct StopSignal {
-    /// Nothing more is read, and what was read is handled, each op once at most.
+    /// When this is cancelled, nothing more is read. The ops that were read are handled, each at most once.
     pub shutdown: CancellationToken,
-    /// How long that may take.
+    /// How long handling these may take.
     pub grace: Duration,
-    /// What is in work is not waited for, and nothing is stored: another host works now.
-    pub at_once: CancellationToken,
+    /// When this is cancelled, nothing more is waited for or stored, as another host is active.
+    pub lease_lost: CancellationToken,
 }
 
 impl StopSignal {
-    /// Waits until nothing more is to be waited for.
-    pub(super) async fn cut(self) {
-        let late = async {
+    /// Waits until nothing more must be waited for.
+    pub(super) async fn until_cut_off(self) {
+        let grace_is_over = async {
             self.shutdown.cancelled().await;
             tokio::time::sleep(self.grace).await;
         };
         tokio::select! {
-            () = late => {}
-            () = self.at_once.cancelled() => {}
+            () = grace_is_over => {}
+            () = self.lease_lost.cancelled() => {}
         }
     }
 }
 
-/// A change of what runs.
+/// A change of a pipeline that runs.
 pub enum PipelineChange {
-    /// One more plugin.
+    /// Adds a plugin.
     Add(Box<PluginDelivery>),
-    /// A plugin less. Who asked is told what became of it, when what it had read is handled and its checkpoint stored.
+    /// Removes the plugin with this name. The sender receives how it ended, once the ops that it had read are handled and its checkpoint
+    /// is stored.
     Remove(String, oneshot::Sender<DeliveryEnd>),
-    /// A plugin that cannot run now, and why: it is to be seen.
+    /// Shows a plugin that cannot start, and why.
     Stopped(PluginHandle, String),
 }
 
-/// How a turn of a host ended.
+/// How a pipeline ended.
 #[derive(Debug, Default)]
 pub struct PipelineEnd {
-    /// What became of each plugin.
+    /// How each plugin ended.
     pub ended: Vec<DeliveryEnd>,
-    /// How much the reader that they share skipped.
+    /// The entries that the shared reader skipped, by reason.
     pub skipped: Skipped,
-    /// It ended as the last plugin that ran has failed.
-    pub none_left: bool,
-    /// The plugins that did not run at the end, as they had failed or could not begin.
+    /// Whether it ended because the last plugin that ran failed.
+    pub all_failed: bool,
+    /// The plugins that did not run at the end, as they had failed or could not start.
     pub stopped: Vec<String>,
 }
 
-/// A pipeline that runs.
+/// A plugin of the pipeline that runs.
 struct RunningDelivery {
-    handle: Arc<dyn ControlledPlugin>,
-    /// Ends it alone.
+    plugin: Arc<dyn ControlledPlugin>,
+    /// Stops this plugin.
     stop: CancellationToken,
+    /// Who removed it, if somebody did.
     removed: Option<oneshot::Sender<DeliveryEnd>>,
 }
 
-/// The pipelines of a host.
+/// All plugins of a host.
 struct Pipeline<'a> {
     control: &'a HostControl,
     stop: &'a StopSignal,
-    joins: SharedReaderHandle,
+    shared_reader: SharedReaderHandle,
     tasks: JoinSet<DeliveryEnd>,
     running: BTreeMap<String, RunningDelivery>,
-    /// Those that have failed, or cannot begin.
+    /// The plugins that have failed, or could not start.
     stopped: BTreeMap<String, Arc<dyn ControlledPlugin>>,
 }
 
 impl Pipeline<'_> {
-    fn add(&mut self, pipeline: PluginDelivery) {
-        if self.running.contains_key(pipeline.plugin.name()) {
+    fn add(&mut self, delivery: PluginDelivery) {
+        if self.running.contains_key(delivery.plugin.name()) {
             return;
         }
-        self.stopped.remove(pipeline.plugin.name());
-        let prepared = PreparedDelivery::new(pipeline, self.joins.clone());
-        let handle = prepared.steered();
+        self.stopped.remove(delivery.plugin.name());
+        let prepared = PreparedDelivery::new(delivery, self.shared_reader.clone());
+        let plugin = prepared.controlled();
         let stop = StopSignal { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
-        let span = spans::plugin(handle.name());
-        let running = RunningDelivery { handle, stop: stop.shutdown.clone(), removed: None };
-        self.running.insert(running.handle.name().to_owned(), running);
+        let span = spans::plugin(plugin.name());
+        let running = RunningDelivery { plugin, stop: stop.shutdown.clone(), removed: None };
+        self.running.insert(running.plugin.name().to_owned(), running);
         self.tasks.spawn(prepared.run(stop).instrument(span));
         self.show();
     }
 
-    /// Has them be seen and steered.
+    /// Has the control show the plugins as they are now.
     fn show(&self) {
-        let running = self.running.values().map(|running| &running.handle);
+        let running = self.running.values().map(|running| &running.plugin);
         let mut all: Vec<_> = running.chain(self.stopped.values()).map(Arc::clone).collect();
         all.sort_by(|one, other| one.name().cmp(other.name()));
         self.control.activate(all);
     }
 
-    fn change(&mut self, change: PipelineChange) {
+    fn apply(&mut self, change: PipelineChange) {
         match change {
-            PipelineChange::Add(pipeline) => self.add(*pipeline),
+            PipelineChange::Add(delivery) => self.add(*delivery),
             PipelineChange::Stopped(plugin, reason) => {
                 let stopped = StoppedPlugin::new(plugin, &reason);
                 self.stopped.insert(stopped.name().to_owned(), Arc::new(stopped));
                 self.show();
             }
-            PipelineChange::Remove(name, told) => {
+            PipelineChange::Remove(name, removed) => {
                 if self.stopped.remove(&name).is_some() {
                     self.show();
                 }
                 if let Some(running) = self.running.get_mut(&name) {
                     running.stop.cancel();
-                    running.removed = Some(told);
+                    running.removed = Some(removed);
                 }
             }
         }
     }
 
-    /// Gives back what ended with the others, or by itself.
-    fn ended(&mut self, ended: DeliveryEnd) -> Option<DeliveryEnd> {
+    /// Records that a plugin ended. Returns it unless somebody removed it, who receives it then.
+    fn delivery_ended(&mut self, ended: DeliveryEnd) -> Option<DeliveryEnd> {
         let running = self.running.remove(&ended.plugin);
         if let (Some(running), Err(error)) = (&running, &ended.result)
             && running.removed.is_none()
         {
-            let stopped = StoppedPlugin::after(&*running.handle, &error.to_string());
+            let stopped = StoppedPlugin::after(&*running.plugin, &error.to_string());
             self.stopped.insert(ended.plugin.clone(), Arc::new(stopped));
         }
         self.show();
         match running.and_then(|running| running.removed) {
-            // Where nobody waits for it any more, it is as if nobody had.
-            Some(told) => told.send(ended).err(),
+            // If nobody receives it, it counts as if nobody had removed it.
+            Some(removed) => removed.send(ended).err(),
             None => Some(ended),
         }
     }
 }
 
-/// Runs all pipelines, which `control` steers, until they are told to `stop`, or none is left. One that fails is seen as stopped, and
-/// the others run on; its checkpoint stays where it was. Where the last one that ran fails, the turn ends. `changes` adds pipelines, and
-/// removes them, while the others run; as long as it is open, there need be none.
+/// Runs the pipeline of a host until `stop` is signalled, or no plugin is left, while `control` shows and controls it.
 ///
-/// `follow` is the source that they share, of which the start and the selection are of no account.
+/// A plugin that fails is shown as stopped, its checkpoint stays, and the others continue; when the last one fails, the pipeline ends.
+/// `changes` adds and removes plugins. As long as it is open, the pipeline may have none.
+///
+/// `config` is the source that they share. Its start and selection are ignored.
 ///
 /// # Errors
-/// A defect of the host.
-pub async fn run_all(
-    pipelines: Vec<PluginDelivery>,
-    follow: SourceConfig,
+/// A task panicked.
+pub async fn run_pipeline(
+    deliveries: Vec<PluginDelivery>,
+    config: SourceConfig,
     control: &HostControl,
     stop: &StopSignal,
     changes: &mut mpsc::Receiver<PipelineChange>,
 ) -> Result<PipelineEnd, JoinError> {
-    let (hub, joins) = SharedReader::new(follow);
-    let reader = tokio::spawn(hub.run(stop.shutdown.clone()));
-    let mut fleet = Pipeline {
+    let (reader, shared_reader) = SharedReader::new(config);
+    let reader = tokio::spawn(reader.run(stop.shutdown.clone()));
+    let mut pipeline = Pipeline {
         control,
         stop,
-        joins,
+        shared_reader,
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
         stopped: BTreeMap::new(),
     };
-    fleet.show();
-    pipelines.into_iter().for_each(|pipeline| fleet.add(pipeline));
-    let mut turn = PipelineEnd::default();
+    pipeline.show();
+    deliveries.into_iter().for_each(|delivery| pipeline.add(delivery));
+    let mut end = PipelineEnd::default();
     let mut may_change = true;
-    while !fleet.tasks.is_empty() || (may_change && !stop.shutdown.is_cancelled()) {
+    while !pipeline.tasks.is_empty() || (may_change && !stop.shutdown.is_cancelled()) {
         let is_stopping = stop.shutdown.is_cancelled();
         tokio::select! {
-            Some(ended) = fleet.tasks.join_next() => {
+            Some(ended) = pipeline.tasks.join_next() => {
                 let ended = ended?;
-                let fenced = matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })));
-                let failed = ended.result.as_ref().err().map(ToString::to_string);
-                let Some(ended) = fleet.ended(ended) else { continue };
-                turn.none_left = failed.is_some() && fleet.tasks.is_empty();
-                match failed {
-                    // Another host works now, on all of it.
-                    _ if fenced => stop.shutdown.cancel(),
-                    Some(_) if turn.none_left => stop.shutdown.cancel(),
-                    Some(_) => tracing::error!(
+                let is_fenced = matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })));
+                let has_failed = ended.result.is_err();
+                let Some(ended) = pipeline.delivery_ended(ended) else { continue };
+                end.all_failed = has_failed && pipeline.tasks.is_empty();
+                match has_failed {
+                    // Another host is active, for all plugins.
+                    _ if is_fenced => stop.shutdown.cancel(),
+                    true if end.all_failed => stop.shutdown.cancel(),
+                    true => tracing::error!(
                         event = "plugin.fail",
                         plugin = ended.plugin,
                         error = ended.result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static)),
                         "the plugin stopped, and the others continue; it starts again when its file or the settings change, or with \
                          the host"
                     ),
-                    // There is nothing more to read for any.
-                    None => may_change = false,
+                    // The source has ended, for all plugins.
+                    false => may_change = false,
                 }
-                turn.ended.push(ended);
+                end.ended.push(ended);
             }
             change = changes.recv(), if may_change && !is_stopping => match change {
-                Some(change) => fleet.change(change),
+                Some(change) => pipeline.apply(change),
                 None => may_change = false,
             },
             () = stop.shutdown.cancelled(), if !is_stopping => {}
@@ -210,8 +213,8 @@ pub async fn run_all(
     }
     control.deactivate();
     stop.shutdown.cancel();
-    turn.stopped = fleet.stopped.into_keys().collect();
-    turn.skipped = reader.await?;
-    turn.ended.sort_by(|one, other| one.plugin.cmp(&other.plugin));
-    Ok(turn)
+    end.stopped = pipeline.stopped.into_keys().collect();
+    end.skipped = reader.await?;
+    end.ended.sort_by(|one, other| one.plugin.cmp(&other.plugin));
+    Ok(end)
 }

@@ -1,13 +1,13 @@
-//! One plugin, from its reading to its checkpoints, steered while it runs.
+//! The delivery to one plugin: its feed, its lanes and its checkpointer, controlled while it runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
-use gtm_mongo::SourceHealth;
 use gtm_oplog::{Op, Skipped, Timestamp};
 use gtm_runtime::PluginHandle;
 use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, StartAt};
 use gtm_store::{CheckpointKey, Store, StoreError};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
@@ -16,230 +16,197 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::Summary;
-use super::checkpoint::{CheckpointLike, Checkpointer};
+use super::checkpoint::{CheckpointContext, Checkpointer};
 use super::control::{ControlError, ControlledPlugin, DeliveryCommand};
-use super::feed::{PluginReader, PluginReaderEnd, SharedReaderHandle};
-use super::lane::LaneContext;
+use super::delivery_handle::DeliveryHandle;
+use super::feed::{Beginning, FeedEnd, FeedReceiver, PluginFeed, SharedReaderHandle};
 use super::lane_pool::LanePool;
-use super::letters::DeadLetters;
+use super::letters::{DeadLetterHelp, DeadLetters};
 use super::pipeline::StopSignal;
-use super::progress::PluginProgress;
+use super::plugin_progress::PluginProgress;
 use super::settings::DeliveryPolicy;
-use super::status::PluginStatus;
 
-/// How long who seeks waits for the server.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a seek waits for the server.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often it is reported what was left out of a plugin's log.
-const REPORTED: Duration = Duration::from_secs(1);
+/// The interval at which the host reports how much was left out of a plugin's log.
+const LEFT_OUT_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Says which ops are this worker's.
+/// The maximum number of commands that wait.
+const MAX_QUEUED_COMMANDS: usize = 4;
+
+/// Returns whether an op belongs to this worker.
 pub type OwnsOp = Arc<dyn Fn(&Op) -> bool + Send + Sync>;
 
-/// A plugin that is to be brought what changes.
+/// A plugin, and all that its delivery needs.
 pub struct PluginDelivery {
     /// The plugin.
     pub plugin: PluginHandle,
-    /// What it reads, in words.
+    /// The source, in words.
     pub source: String,
-    /// What it reads by itself, and from where on.
-    pub follow: SourceConfig,
-    /// Everything up to here was done before, of which the cluster time may be known.
+    /// The source of the plugin's own readers, and where they begin.
+    pub config: SourceConfig,
+    /// The position up to which everything was done before, and its cluster time, if that is known.
     pub from: Option<(Position, Option<Timestamp>)>,
-    /// How it is delivered.
+    /// How ops are delivered.
     pub policy: DeliveryPolicy,
-    /// Which ops are this worker's.
-    pub mine: OwnsOp,
-    /// Where checkpoints and dead letters are kept.
+    /// Which ops belong to this worker.
+    pub owns: OwnsOp,
+    /// Where checkpoints and dead letters are stored.
     pub store: Store,
-    /// Under which name.
+    /// The key of the checkpoints.
     pub key: CheckpointKey,
-    /// What its checkpoints have in common.
-    pub like: CheckpointLike,
-    /// How far it came while this process runs.
+    /// The part that is equal in all checkpoints.
+    pub checkpoint_context: CheckpointContext,
+    /// The position that the plugin reached in this process.
     pub reached: ReachedPosition,
+    /// The help for dead letters.
+    pub letter_help: DeadLetterHelp,
 }
 
-/// How far a plugin came while this process runs, whether or not a checkpoint could be stored. Where there is no checkpoint, the
-/// next turn begins here and not at another "now", which would lose what changed in between.
+/// The position that a plugin reached in this process, whether or not a checkpoint could be stored. A plugin without a checkpoint resumes
+/// here when the host becomes active again: "now" would be another time then, and the changes in between would be lost.
 #[derive(Clone, Debug, Default)]
 pub struct ReachedPosition(Arc<Mutex<Option<Position>>>);
 
 impl ReachedPosition {
-    /// Returns the last position. None: nothing was read yet.
+    /// Returns the position up to which everything is done. None: nothing was read yet.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
-    /// Everything up to here is done.
+    /// Records that everything up to this position is done.
     pub(super) fn set(&self, position: Position) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+        *self.0.lock() = Some(position);
     }
 }
 
-/// Why a pipeline ended by itself.
+/// Why a delivery ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The source has no more to give.
+    /// The source cannot be read any more.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// Another host works now.
+    /// Another host is active.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A defect of the host.
+    /// A task panicked, which is a defect of the host.
     #[error("gtm-host has a defect, please report it: {0}")]
     Panicked(#[from] JoinError),
 }
 
-/// A pipeline that has ended.
+/// How a delivery ended.
 #[derive(Debug)]
 pub struct DeliveryEnd {
     /// The name of its plugin.
     pub plugin: String,
-    /// Up to where all is done: a start to go on from. None: nothing was done, or a change stream has not said where it
-    /// stands.
+    /// The position up to which everything is done, written as a start to resume from. None: nothing was done, or a change stream has no
+    /// position yet.
     pub position: Option<String>,
-    /// What became of the ops.
+    /// The counts of all ops.
     pub summary: Summary,
-    /// Which entries of the source were no ops.
+    /// The entries of the source that were skipped, by reason.
     pub skipped: Skipped,
-    /// Why it ended, if it was not told to.
+    /// Why it ended, if nobody stopped it.
     pub result: Result<(), DeliveryError>,
 }
 
-/// A plugin at work, as it is seen and steered.
-struct DeliveryHandle {
-    plugin: PluginHandle,
-    progress: Arc<PluginProgress>,
-    /// Of the lanes that work now.
-    shared: Mutex<Option<Arc<LaneContext>>>,
-    commands: mpsc::Sender<DeliveryCommand>,
-    source: SourceHealth,
-}
-
-impl ControlledPlugin for DeliveryHandle {
-    fn name(&self) -> &str {
-        self.plugin.name()
-    }
-
-    fn status(&self) -> PluginStatus {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let failing =
-            shared.as_ref().is_some_and(|shared| shared.breaker.is_open() || shared.blocked.is_blocked());
-        let (name, version) = (self.plugin.name(), self.plugin.current());
-        let mut status = self.progress.status(name, version.version(), failing, &self.source);
-        status.usage = self.plugin.usage();
-        status.metrics = self.plugin.metrics();
-        status.rolled_back = self.plugin.rolled_back();
-        // Of what it reads by itself nobody else is told.
-        if let Some(trouble) = self.source.plugin_trouble() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            status.last_error.get_or_insert(trouble);
-            status.last_error_seconds = Some(now.as_secs());
-        }
-        status
-    }
-
-    fn commands(&self) -> &mpsc::Sender<DeliveryCommand> {
-        &self.commands
-    }
-
-    fn slot(&self) -> &PluginHandle {
-        &self.plugin
-    }
-}
-
-/// A pipeline that is ready to run.
+/// A delivery that is ready to run.
 pub(super) struct PreparedDelivery {
-    pipeline: PluginDelivery,
-    hub: SharedReaderHandle,
+    delivery: PluginDelivery,
+    shared_reader: SharedReaderHandle,
     handle: Arc<DeliveryHandle>,
+    checkpointer: Checkpointer,
     commands: mpsc::Receiver<DeliveryCommand>,
 }
 
-/// From one seek to the next.
+/// The feed and the lanes from one seek to the next.
 struct DeliveryRun {
-    intake: AbortOnDropHandle<PluginReaderEnd>,
-    works: LanePool,
-    /// Ends the reading.
+    feed: AbortOnDropHandle<FeedEnd>,
+    lanes: LanePool,
+    /// Stops the feed.
     stop: CancellationToken,
 }
 
 impl PreparedDelivery {
-    pub(super) fn new(mut pipeline: PluginDelivery, hub: SharedReaderHandle) -> Self {
-        let bounds = pipeline.policy.delivery.into();
-        let progress = Arc::new(PluginProgress::new(bounds, pipeline.from.clone(), pipeline.store.keeps()));
-        let (sender, commands) = mpsc::channel(4);
-        let plugin = pipeline.plugin.clone();
-        let source = pipeline.follow.health.for_plugin();
-        pipeline.follow.health = source.clone();
-        let shared = Mutex::new(None);
-        let handle = Arc::new(DeliveryHandle { plugin, progress, shared, commands: sender, source });
-        Self { pipeline, hub, handle, commands }
+    pub(super) fn new(mut delivery: PluginDelivery, shared_reader: SharedReaderHandle) -> Self {
+        let bounds = delivery.policy.delivery.into();
+        let progress = PluginProgress::new(bounds, delivery.from.clone(), delivery.store.keeps());
+        let (sender, commands) = mpsc::channel(MAX_QUEUED_COMMANDS);
+        let source = delivery.config.health.for_plugin();
+        delivery.config.health = source.clone();
+        let checkpointer = Checkpointer::new(
+            delivery.store.clone(),
+            delivery.key.clone(),
+            delivery.checkpoint_context.clone(),
+            Arc::clone(&progress),
+            delivery.policy.delivery.checkpoint_interval,
+        );
+        let (plugin, lanes) = (delivery.plugin.clone(), Mutex::new(None));
+        let handle = Arc::new(DeliveryHandle { plugin, progress, lanes, commands: sender, source });
+        Self { delivery, shared_reader, handle, checkpointer, commands }
     }
 
-    pub(super) fn steered(&self) -> Arc<dyn ControlledPlugin> {
+    /// Returns the plugin as the host's control shows it.
+    pub(super) fn controlled(&self) -> Arc<dyn ControlledPlugin> {
         Arc::clone(&self.handle) as Arc<dyn ControlledPlugin>
     }
 
-    /// Runs until it is told to stop, or the source ends. Then nothing more is read, and what was read is handled.
-    pub(super) async fn run(mut self, told: StopSignal) -> DeliveryEnd {
-        let StopSignal { shutdown, grace, at_once } = told.clone();
-        let mut skipped = Skipped::new();
-        let checkpointer = self.checkpointer();
-        let stop = CancellationToken::new();
+    /// Runs until it is stopped, or the source ends. Then nothing more is read, and the ops that were read are handled.
+    pub(super) async fn run(mut self, signal: StopSignal) -> DeliveryEnd {
+        let StopSignal { shutdown, grace, lease_lost } = signal.clone();
+        let stop_checkpoints = CancellationToken::new();
         let mut checkpoints = AbortOnDropHandle::new(tokio::spawn({
-            let (checkpointer, stop) = (checkpointer.clone(), stop.clone());
+            let (checkpointer, stop) = (self.checkpointer.clone(), stop_checkpoints.clone());
             async move { checkpointer.run(&stop).await }.in_current_span()
         }));
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
-        let mut worked = Ok(());
-        let mut cut = std::pin::pin!(told.cut());
-        let mut is_cut = false;
-        let mut reports = tokio::time::interval(REPORTED);
+        let mut handled = Ok(());
+        let mut cut_off = std::pin::pin!(signal.until_cut_off());
+        let mut is_cut_off = false;
+        let mut reports = tokio::time::interval(LEFT_OUT_REPORT_INTERVAL);
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // What ends the reading, other than being told to.
-        let read = loop {
+        let fed = loop {
             tokio::select! {
-                read = &mut run.intake => break read,
+                fed = &mut run.feed => break fed,
                 stored = &mut checkpoints => {
                     fenced = stored.unwrap_or(Ok(())).err();
                     shutdown.cancel();
-                    run.works.shared.dropped.cancel();
-                    break (&mut run.intake).await;
+                    run.lanes.context.dropped.cancel();
+                    break (&mut run.feed).await;
                 }
-                () = &mut cut => {
-                    is_cut = true;
-                    run.works.shared.dropped.cancel();
-                    break (&mut run.intake).await;
+                () = &mut cut_off => {
+                    is_cut_off = true;
+                    run.lanes.context.dropped.cancel();
+                    break (&mut run.feed).await;
                 }
-                Err(defect) = run.works.ended() => {
-                    worked = Err(defect);
+                Err(panicked) = run.lanes.ended() => {
+                    handled = Err(panicked);
                     shutdown.cancel();
-                    run.works.shared.dropped.cancel();
-                    break (&mut run.intake).await;
+                    run.lanes.context.dropped.cancel();
+                    break (&mut run.feed).await;
                 }
                 _ = reports.tick() => self.handle.plugin.report_left_out(),
                 Some(command) = self.commands.recv() => {
-                    run = self.obey(command, run, &checkpointer, &shutdown, grace).await;
+                    run = self.execute(command, run, &shutdown, grace).await;
                 }
             }
         };
-        let dropped = run.works.shared.dropped.clone();
-        if !is_cut {
+        let dropped = run.lanes.context.dropped.clone();
+        if !is_cut_off {
             tokio::select! {
-                ended = run.works.ended() => worked = worked.and(ended),
-                () = &mut cut => dropped.cancel(),
+                ended = run.lanes.ended() => handled = handled.and(ended),
+                () = &mut cut_off => dropped.cancel(),
             }
         }
-        // Nothing is handled any more when another host begins.
-        run.works.drop_queued(Duration::ZERO).await;
+        // When another host starts, nothing is handled here any more.
+        run.lanes.drop_queued(Duration::ZERO).await;
         self.handle.plugin.report_rest();
-        stop.cancel();
-        if fenced.is_none() && !at_once.is_cancelled() {
-            let stored = checkpointer.store_now().await;
+        stop_checkpoints.cancel();
+        if fenced.is_none() && !lease_lost.is_cancelled() {
+            let stored = self.checkpointer.store_now().await;
             if let Err(error) = &stored {
                 tracing::error!(
                     event = "checkpoint.store_failed",
@@ -250,106 +217,83 @@ impl PreparedDelivery {
             }
             fenced = stored.err().filter(|error| matches!(error, StoreError::Fenced { .. }));
         }
-        let mut result = worked.map_err(DeliveryError::from);
-        match read {
+        let mut result = handled.map_err(DeliveryError::from);
+        let mut skipped = Skipped::new();
+        match fed {
             Ok(end) => {
-                skipped.extend(end.skipped);
+                skipped = end.skipped;
                 result = result.and(end.error.map_or(Ok(()), |error| Err(error.into())));
             }
             Err(error) => result = result.and(Err(error.into())),
         }
-        let progress = &self.handle.progress;
-        let position = progress.position();
-        position.iter().for_each(|position| self.pipeline.reached.set(position.clone()));
+        let ops = &self.handle.progress.ops;
+        let position = ops.position();
+        position.iter().for_each(|position| self.delivery.reached.set(position.clone()));
         DeliveryEnd {
             plugin: self.handle.plugin.name().to_owned(),
             position: position.map(|position| position.to_string()),
-            summary: progress.summary(),
+            summary: ops.summary(),
             skipped,
             result: fenced.map_or(result, |fenced| Err(fenced.into())),
         }
     }
 
-    fn checkpointer(&self) -> Checkpointer {
-        let PluginDelivery { store, key, like, policy, .. } = &self.pipeline;
-        Checkpointer {
-            store: store.clone(),
-            key: key.clone(),
-            like: like.clone(),
-            progress: Arc::clone(&self.handle.progress),
-            interval: policy.delivery.checkpoint_interval,
-        }
-    }
-
-    /// Begins, with what is read there if it is given.
+    /// Starts a feed and lanes. The feed begins with `first`, if that is given.
     fn start(&self, first: Option<LiveSource>, shutdown: &CancellationToken) -> DeliveryRun {
-        let PluginDelivery { plugin, source, follow, policy, mine, store, key, .. } = &self.pipeline;
+        let PluginDelivery { plugin, source, config, policy, owns, store, key, reached, letter_help, .. } =
+            &self.delivery;
         let progress = &self.handle.progress;
-        let letters = DeadLetters::new(store, &key.pipeline, plugin.name(), policy);
-        let (batches, works) = LanePool::start(plugin, *policy, progress, letters, shutdown.clone());
-        *self.handle.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&works.shared));
+        let letters =
+            DeadLetters::new(store, &key.pipeline, plugin.name(), policy, Some(letter_help.clone()));
         let stop = shutdown.child_token();
-        // In this order, so that no version is missed.
+        let beginning =
+            Beginning::new(source.clone(), self.checkpointer.clone(), reached.clone(), stop.clone());
+        let (segments, receiver) = FeedReceiver::new(Some(Arc::clone(owns)), Some(beginning));
+        let lanes = LanePool::start(plugin, *policy, progress, letters, receiver, shutdown.clone());
+        *self.handle.lanes.lock() = Some(Arc::clone(&lanes.context));
+        // The order matters: no version after this selection is missed.
         let mut versions = plugin.versions();
         let selection = versions.borrow_and_update().selection().clone();
-        let intake = PluginReader {
-            plugin: plugin.name().into(),
-            source: Some(source.clone()),
-            hub: self.hub.clone(),
-            follow: SourceConfig { selection, ..follow.clone() },
+        let feed = PluginFeed::new(
+            plugin.name(),
+            self.shared_reader.clone(),
+            SourceConfig { selection, ..config.clone() },
             versions,
-            mine: Arc::clone(mine),
-            progress: Arc::clone(progress),
-            beginning: Some((self.checkpointer(), self.pipeline.reached.clone())),
-            batches,
-            shutdown: stop.clone(),
-        };
+            Arc::clone(progress),
+            segments,
+            stop.clone(),
+        );
         DeliveryRun {
-            intake: AbortOnDropHandle::new(tokio::spawn(intake.run(first).in_current_span())),
-            works,
+            feed: AbortOnDropHandle::new(tokio::spawn(feed.run(first).in_current_span())),
+            lanes,
             stop,
         }
     }
 
-    async fn obey(
+    /// Executes a command. If nobody waits for the answer any more, the command is executed all the same.
+    async fn execute(
         &mut self,
         command: DeliveryCommand,
         run: DeliveryRun,
-        checkpointer: &Checkpointer,
         shutdown: &CancellationToken,
         grace: Duration,
     ) -> DeliveryRun {
-        let (plugin, paused) = (self.handle.plugin.name(), &self.handle.progress.paused);
-        // Nobody waits for the answer any more, then.
+        let (plugin, pause) = (self.handle.plugin.name(), &self.handle.progress.pause);
         match command {
             DeliveryCommand::Pause(answer) => {
                 tracing::info!(event = "plugin.pause", plugin, "paused, as requested");
-                paused.send_replace(true);
+                pause.pause();
                 let _ = answer.send(Ok(()));
                 run
             }
             DeliveryCommand::Resume(answer) => {
                 tracing::info!(event = "plugin.resume", plugin, "resumed, as requested");
-                paused.send_replace(false);
+                pause.resume();
                 let _ = answer.send(Ok(()));
                 run
             }
             DeliveryCommand::Seek(to, answer) => {
-                let follow = SourceConfig {
-                    start: to,
-                    history_lost: HistoryLost::Stop,
-                    snapshot: false,
-                    progress: None,
-                    ..self.pipeline.follow.clone()
-                };
-                let opened = tokio::select! {
-                    opened = LiveSource::open(follow) => opened.map_err(|error| ControlError::Seek(error.to_string())),
-                    () = tokio::time::sleep(PATIENCE) => {
-                        Err(ControlError::Seek("the server does not answer: nothing has changed".to_owned()))
-                    }
-                    () = shutdown.cancelled() => Err(ControlError::Stopping),
-                };
-                let live = match opened {
+                let live = match self.open(to, shutdown).await {
                     Ok(live) => live,
                     Err(error) => {
                         let _ = answer.send(Err(error));
@@ -364,12 +308,10 @@ impl PreparedDelivery {
                     "continuing from another position, as requested"
                 );
                 run.stop.cancel();
-                run.works.drop_queued(grace).await;
-                let _ = run.intake.await;
+                run.lanes.drop_queued(grace).await;
+                let _ = run.feed.await;
                 self.handle.progress.restart(from.clone());
-                self.pipeline.follow.start = from.map_or(StartAt::Now, StartAt::from);
-                self.pipeline.follow.snapshot = false;
-                if let Err(error) = checkpointer.store_now().await {
+                if let Err(error) = self.checkpointer.store_now().await {
                     tracing::error!(
                         event = "checkpoint.store_failed",
                         plugin,
@@ -377,9 +319,29 @@ impl PreparedDelivery {
                         "the checkpoint cannot be stored"
                     );
                 }
+                self.delivery.config.start = from.map_or(StartAt::Now, StartAt::from);
+                self.delivery.config.snapshot = false;
                 let _ = answer.send(Ok(()));
                 self.start(Some(live), shutdown)
             }
+        }
+    }
+
+    /// Opens the source at the start of a seek.
+    async fn open(&self, to: StartAt, shutdown: &CancellationToken) -> Result<LiveSource, ControlError> {
+        let config = SourceConfig {
+            start: to,
+            history_lost: HistoryLost::Stop,
+            snapshot: false,
+            progress: None,
+            ..self.delivery.config.clone()
+        };
+        tokio::select! {
+            opened = LiveSource::open(config) => opened.map_err(|error| ControlError::Seek(error.to_string())),
+            () = tokio::time::sleep(SEEK_TIMEOUT) => {
+                Err(ControlError::Seek("the server does not answer, and nothing has changed".to_owned()))
+            }
+            () = shutdown.cancelled() => Err(ControlError::Stopping),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plugins side by side over files, which are read once for all of them.
+//! Brings files to plugins. The files are read once for all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,42 +7,50 @@ use gtm_oplog::{Op, Selection};
 use gtm_runtime::PluginHandle;
 use gtm_source::{FileError, FileSource, FileSourceReport, SourceBatch};
 use gtm_store::Store;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::PluginBatch;
-use super::blocked::Blocked;
-use super::lane::LaneContext;
+use super::blocked::BlockedPlugin;
+use super::feed::{FeedReceiver, FeedSegment, MAX_READ_AHEAD_BATCHES};
+use super::lane_context::LaneContext;
 use super::lane_pool::LanePool;
 use super::letters::DeadLetters;
 use super::plugin_delivery::DeliveryError;
-use super::progress::PluginProgress;
+use super::plugin_progress::PluginProgress;
 use super::settings::DeliveryPolicy;
 use super::{EmittedOps, Summary, spans};
 
-/// What became of a replay.
+/// The outcome of a replay.
 #[derive(Debug)]
 pub struct Replayed {
-    /// The ops that some plugin selected.
+    /// The ops that at least one plugin selected.
     pub emitted: EmittedOps,
-    /// What became of them, by the name of each plugin.
+    /// The counts of each plugin, by name.
     pub plugins: Vec<(String, Summary)>,
-    /// Why the files were not read to their end, if they were not and nobody asked for it.
+    /// Why the files were not read to their end, if nobody stopped the replay.
     pub read: Result<(), FileError>,
     /// A defect of the host.
     pub worked: Result<(), DeliveryError>,
-    /// The plugin that something was in the way of which no attempt mends, and what. The replay ended there.
+    /// The plugin that an obstacle blocked, and the reason. The replay ended there.
     pub blocked: Option<(String, String)>,
 }
 
-/// Brings what `files` hold to each plugin that selects it, until all is handled, or `shutdown` is cancelled:
-/// then nothing more is read, and what was read is handled, each op once at most, for as long as `grace`.
+/// A plugin of a replay.
+struct ReplayedPlugin {
+    name: String,
+    progress: Arc<PluginProgress>,
+    lanes: LanePool,
+}
+
+/// Delivers the ops of `files` to each plugin that selects them, until all are handled, or `shutdown` is cancelled. Then nothing more is
+/// read, and the ops that were read are handled, each at most once, for as long as `grace`.
 ///
-/// The files are read as fast as the slowest plugin works. `progress` is told now and then what was read. What a plugin does
-/// not handle goes to `letters`' store. A plugin that fails on op after op, for as long as one op is tried, gets no more of
-/// them: a file does not change while somebody waits. When none is left that works, nothing more is read. What is in the way of
-/// a plugin, whatever the op, ends it all: nobody would change that.
+/// The files are read as fast as the slowest plugin handles them, and `on_read` is called with what was read. Ops that a plugin does not
+/// handle become dead letters in `store`. A plugin that fails on op after op, for as long as one op is tried, gets no more ops, as a file
+/// does not wait; when all have failed so, nothing more is read. An obstacle that blocks a plugin ends the replay, as nobody would remove
+/// it.
 pub async fn replay(
     files: &mut FileSource,
     plugins: Vec<(PluginHandle, DeliveryPolicy)>,
@@ -50,63 +58,64 @@ pub async fn replay(
     pipeline: &str,
     shutdown: &CancellationToken,
     grace: Duration,
-    progress: impl FnMut(&FileSourceReport),
+    on_read: impl FnMut(&FileSourceReport),
 ) -> Replayed {
     let mut inboxes = Vec::new();
-    let mut working = Vec::new();
+    let mut running = Vec::new();
     for (plugin, policy) in plugins {
-        let letters = DeadLetters::new(store, pipeline, plugin.name(), &policy);
-        let done = Arc::new(PluginProgress::new(policy.delivery.into(), None, false));
-        let start = || LanePool::start(&plugin, policy, &done, letters, shutdown.clone());
-        let (sender, works) = spans::plugin(plugin.name()).in_scope(start);
-        works.shared.breaker.give_up_after(policy.retry.patience());
-        inboxes.push(Inbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
-        working.push((plugin.name().to_owned(), done, works));
+        let letters = DeadLetters::new(store, pipeline, plugin.name(), &policy, None);
+        let progress = PluginProgress::new(policy.delivery.into(), None, false);
+        let (sender, batches) = mpsc::channel(MAX_READ_AHEAD_BATCHES);
+        let feed = FeedReceiver::of_segment(FeedSegment::new(batches));
+        let start = || LanePool::start(&plugin, policy, &progress, letters, feed, shutdown.clone());
+        let lanes = spans::plugin(plugin.name()).in_scope(start);
+        lanes.context.breaker.give_up_after(policy.retry.total_delay());
+        inboxes.push(ReplayInbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
+        running.push(ReplayedPlugin { name: plugin.name().to_owned(), progress, lanes });
     }
-    let mut ends = JoinSet::new();
-    for (name, _, works) in &working {
-        ends.spawn(end_when_given_up(name.clone(), Arc::clone(&works.shared)));
+    let mut give_ups = JoinSet::new();
+    for ReplayedPlugin { name, lanes, .. } in &running {
+        give_ups.spawn(drop_ops_when_given_up(name.clone(), Arc::clone(&lanes.context)));
     }
-    // In the order of the plugins.
+    // The number of ops of each plugin, in their order.
     let mut ops = vec![0; inboxes.len()];
-    let blocks =
-        working.iter().map(|(name, _, works)| (name.clone(), works.shared.blocked.clone())).collect();
+    let blocked =
+        running.iter().map(|plugin| (plugin.name.clone(), plugin.lanes.context.blocked.clone())).collect();
     let mut emitted = EmittedOps::default();
-    let cut = async {
+    let cut_off = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
     };
-    let (mut was_read, mut worked, mut blocked) = (Ok(()), Ok(()), None);
+    let (mut was_read, mut worked, mut first_blocked) = (Ok(()), Ok(()), None);
     let all = async {
-        was_read = read(files, &mut inboxes, &mut emitted, shutdown, progress).await;
+        was_read = read(files, &mut inboxes, &mut emitted, shutdown, on_read).await;
         ops = inboxes.into_iter().map(|inbox| inbox.ops).collect();
-        for (_, _, works) in &mut working {
-            worked =
-                std::mem::replace(&mut worked, Ok(())).and(works.ended().await.map_err(DeliveryError::from));
+        for plugin in &mut running {
+            let ended = plugin.lanes.ended().await.map_err(DeliveryError::from);
+            worked = std::mem::replace(&mut worked, Ok(())).and(ended);
         }
     };
     tokio::select! {
         () = all => {}
-        () = cut => {}
-        first = first_blocked(blocks) => blocked = Some(first),
+        () = cut_off => {}
+        first = until_blocked(blocked) => first_blocked = Some(first),
     }
-    let read = was_read;
-    let summary = |((name, done, works), ops): ((String, Arc<PluginProgress>, LanePool), u64)| {
-        let mut summary = done.summary();
-        // One that is given up has not taken all that was read for it.
-        if works.shared.breaker.is_given_up() {
+    let summary = |(ReplayedPlugin { name, progress, lanes }, ops): (ReplayedPlugin, u64)| {
+        let mut summary = progress.ops.summary();
+        // A plugin that is given up did not receive all ops that were read for it.
+        if lanes.context.breaker.is_given_up() {
             summary.unfinished += ops.saturating_sub(summary.read);
             summary.read = ops.max(summary.read);
         }
         (name, summary)
     };
-    let mut plugins: Vec<_> = working.into_iter().zip(ops).map(summary).collect();
+    let mut plugins: Vec<_> = running.into_iter().zip(ops).map(summary).collect();
     plugins.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Replayed { emitted, plugins, read, worked, blocked }
+    Replayed { emitted, plugins, read: was_read, worked, blocked: first_blocked }
 }
 
-/// Waits until a plugin can go on no more, and gives back its name and why.
-async fn first_blocked(all: Vec<(String, Blocked)>) -> (String, String) {
+/// Waits until one of these plugins is blocked. Returns its name and the reason.
+async fn until_blocked(all: Vec<(String, BlockedPlugin)>) -> (String, String) {
     if all.is_empty() {
         return std::future::pending().await;
     }
@@ -115,17 +124,17 @@ async fn first_blocked(all: Vec<(String, Blocked)>) -> (String, String) {
     futures_util::future::select_all(each).await.0
 }
 
-/// The way to a plugin.
-struct Inbox {
-    sender: Sender<PluginBatch>,
+/// Where the ops for one plugin are sent.
+struct ReplayInbox {
+    sender: mpsc::Sender<PluginBatch>,
     selection: Selection,
-    /// Ops that were read for it.
+    /// The number of ops that were read for the plugin.
     ops: u64,
 }
 
-/// Hands nothing more to a plugin that is given up.
-async fn end_when_given_up(plugin: String, shared: Arc<LaneContext>) {
-    let failing = shared.breaker.given_up().await;
+/// Drops the ops of a plugin when it is given up.
+async fn drop_ops_when_given_up(plugin: String, lanes: Arc<LaneContext>) {
+    let failing = lanes.breaker.given_up().await;
     tracing::error!(
         event = "breaker.give_up",
         plugin,
@@ -133,15 +142,15 @@ async fn end_when_given_up(plugin: String, shared: Arc<LaneContext>) {
         help = "see in the log why, then replay the files again",
         "the plugin failed on every op for too long; it gets no more of them"
     );
-    shared.dropped.cancel();
+    lanes.dropped.cancel();
 }
 
 async fn read(
     files: &mut FileSource,
-    inboxes: &mut [Inbox],
+    inboxes: &mut [ReplayInbox],
     emitted: &mut EmittedOps,
     shutdown: &CancellationToken,
-    mut progress: impl FnMut(&FileSourceReport),
+    mut on_read: impl FnMut(&FileSourceReport),
 ) -> Result<(), FileError> {
     loop {
         let batch = tokio::select! {
@@ -150,7 +159,7 @@ async fn read(
             batch = files.next() => batch?,
         };
         let Some(SourceBatch { ops, .. }) = batch else { return Ok(()) };
-        progress(files.report());
+        on_read(files.report());
         emitted.add(&ops);
         let mut ops: Vec<_> = ops.into_iter().map(Arc::new).collect();
         let Some((last, others)) = inboxes.split_last_mut() else { continue };
@@ -158,7 +167,7 @@ async fn read(
             let wanted = ops.iter().filter(|op| inbox.selection.wants(op)).cloned().collect();
             inbox.send(wanted).await;
         }
-        // What is read is what some plugin selects.
+        // A single plugin wants all ops, as the files are read for it alone.
         if !others.is_empty() {
             ops.retain(|op| last.selection.wants(op));
         }
@@ -170,12 +179,12 @@ async fn read(
     }
 }
 
-impl Inbox {
+impl ReplayInbox {
     async fn send(&mut self, ops: Vec<Arc<Op>>) {
         let (count, bytes) = (ops.len(), ops.iter().map(|op| op.size()).sum());
         self.ops += count as u64;
         if count > 0 {
-            // One whose work has ended was given up, or has failed, which is said when it is asked.
+            // A plugin that receives nothing more was given up, or its tasks panicked, which is found when they are awaited.
             let _ = self.sender.send(PluginBatch { ops, bytes, ..PluginBatch::default() }).await;
         }
     }

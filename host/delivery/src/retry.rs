@@ -1,4 +1,4 @@
-//! When an op that could not be handled is tried again.
+//! When an op that failed is retried.
 
 use std::time::Duration;
 
@@ -8,39 +8,39 @@ use gtm_store::StoredTotal;
 use gtm_text::units::{positive, size_or_zero, time};
 use serde::Deserialize;
 
-/// How often, and after which pauses, an op is tried again.
+/// How often, and after which delays, an op is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
-    /// All attempts, the first one too. At least 1.
+    /// The maximum number of attempts, including the first. At least 1.
     #[serde(deserialize_with = "positive")]
     pub max_attempts: u32,
-    /// Before the second attempt. It doubles from there, with jitter.
+    /// The delay before the second attempt. It doubles after each attempt, with jitter.
     #[serde(with = "humantime_serde")]
     pub initial_delay: Duration,
-    /// The longest pause.
+    /// The maximum delay.
     #[serde(deserialize_with = "time")]
     pub max_delay: Duration,
-    /// From the first attempt on. An op that is older is given up, even while the plugin is paused since nothing succeeds.
+    /// The maximum time from the first attempt on. An op is then given up, even while the breaker pauses the plugin.
     #[serde(deserialize_with = "time")]
     pub max_age: Duration,
-    /// Dead letters that are kept of each plugin. With more, the plugin pauses until there is room. 0: any number.
+    /// The maximum number of dead letters of each plugin. With more, the plugin waits until there is room. 0: any number.
     pub dead_letters: u64,
-    /// The same, by what they hold.
+    /// The maximum size of the dead letters of each plugin. 0: any size.
     #[serde(deserialize_with = "size_or_zero")]
     pub dead_letter_bytes: ByteSize,
 }
 
 impl Default for RetryPolicy {
-    /// About a minute in all: enough for a mail server to restart.
+    /// Retries for about a minute: enough for a mail server to restart.
     fn default() -> Self {
         Self {
             max_attempts: 8,
             initial_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(30),
-            // Longer than an outage over night.
+            // It is longer than an outage over night.
             max_age: Duration::from_secs(24 * 60 * 60),
-            // More than somebody will look at one by one, and less than a disk has.
+            // It is more than somebody will look at one by one, and less than a disk holds.
             dead_letters: 100_000,
             dead_letter_bytes: ByteSize::gib(1),
         }
@@ -48,13 +48,13 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The dead letters that are kept of a plugin, at most.
-    pub(super) fn most_letters(&self) -> StoredTotal {
+    /// Returns the maximum of dead letters of each plugin.
+    pub(super) fn max_letters(&self) -> StoredTotal {
         StoredTotal { entries: self.dead_letters, bytes: self.dead_letter_bytes.as_u64() }
     }
 
-    /// The pauses between the attempts for one op.
-    pub(super) fn pauses(&self) -> ExponentialBackoff {
+    /// Returns the delays between the attempts of one op.
+    pub(super) fn delays(&self) -> ExponentialBackoff {
         ExponentialBuilder::default()
             .with_min_delay(self.initial_delay)
             .with_max_delay(self.max_delay.max(self.initial_delay))
@@ -63,11 +63,11 @@ impl RetryPolicy {
             .build()
     }
 
-    /// How long one op is tried, about: all pauses between its attempts.
-    pub(super) fn patience(&self) -> Duration {
-        // Of very many attempts, the first ones say enough.
-        let pauses = self.pauses().take(10_000);
-        pauses.fold(Duration::ZERO, Duration::saturating_add).min(self.max_age)
+    /// Returns about how long one op is tried: the sum of the delays between its attempts.
+    pub(super) fn total_delay(&self) -> Duration {
+        // With very many attempts, the sum exceeds the maximum age long before.
+        let delays = self.delays().take(10_000);
+        delays.fold(Duration::ZERO, Duration::saturating_add).min(self.max_age)
     }
 }
 
@@ -76,35 +76,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_a_pause_between_two_attempts_and_none_after_the_last() {
+    fn there_is_a_delay_between_two_attempts_and_none_after_the_last() {
         let policy = RetryPolicy { max_attempts: 3, ..RetryPolicy::default() };
-        assert_eq!(policy.pauses().count(), 2);
+        assert_eq!(policy.delays().count(), 2);
         let once = RetryPolicy { max_attempts: 1, ..policy };
-        assert_eq!(once.pauses().count(), 0);
+        assert_eq!(once.delays().count(), 0);
         let never = RetryPolicy { max_attempts: 0, ..policy };
-        assert_eq!(never.pauses().count(), 0);
+        assert_eq!(never.delays().count(), 0);
     }
 
     #[test]
-    fn an_op_is_tried_for_the_pauses_between_its_attempts() {
-        let seconds = RetryPolicy::default().patience().as_secs();
+    fn an_op_is_tried_for_the_sum_of_the_delays_between_its_attempts() {
+        let seconds = RetryPolicy::default().total_delay().as_secs();
         assert!((60..=180).contains(&seconds), "{seconds} s");
-        assert_eq!(RetryPolicy { max_attempts: 1, ..RetryPolicy::default() }.patience(), Duration::ZERO);
+        assert_eq!(RetryPolicy { max_attempts: 1, ..RetryPolicy::default() }.total_delay(), Duration::ZERO);
         let endless =
             RetryPolicy { max_attempts: u32::MAX, max_delay: Duration::MAX, ..RetryPolicy::default() };
-        assert_eq!(endless.patience(), endless.max_age);
+        assert_eq!(endless.total_delay(), endless.max_age);
     }
 
     #[test]
-    fn pauses_grow_up_to_the_longest() {
+    fn delays_grow_up_to_the_maximum() {
         let policy = RetryPolicy {
             max_attempts: 10,
             initial_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(1),
             ..RetryPolicy::default()
         };
-        let pauses: Vec<_> = policy.pauses().collect();
-        assert!(pauses[0] < pauses[2]);
-        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(2)), "{pauses:?}");
+        let delays: Vec<_> = policy.delays().collect();
+        assert!(delays[0] < delays[2]);
+        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(2)), "{delays:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! How ops are delivered.
+//! The settings of a delivery.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use super::{BreakerPolicy, Ordering, RetryPolicy};
 pub struct DeliverySettings {
     /// Which ops are handled one after another.
     pub ordering: Ordering,
-    /// How many are handled at the same time, each by an instance of its own. At least 1.
+    /// The number of ops that are handled at the same time, each by an instance of its own. At least 1.
     #[serde(deserialize_with = "positive")]
     pub lanes: usize,
-    /// How many ops are given at once to a plugin that takes batches. At least 1.
+    /// The maximum number of ops per call, for a plugin that handles batches. At least 1.
     #[serde(deserialize_with = "positive")]
     pub batch_ops: usize,
-    /// How long more ops are waited for, once there is one, where there are fewer.
+    /// How long a lane waits for more ops to fill a batch, from the first on.
     #[serde(with = "humantime_serde")]
     pub batch_wait: Duration,
-    /// How many ops, from the first that is not done on, are read before it is waited for; about.
+    /// About how many ops may be read from the first that is not done on. Reading then waits.
     #[serde(deserialize_with = "positive")]
     pub max_ops: usize,
-    /// How much they may keep in memory; with what was read at once, of 16 MB at most, beyond.
+    /// The memory that these ops may keep in use. The last batch, of up to 16 MB, may exceed it.
     #[serde(deserialize_with = "size")]
     pub max_bytes: ByteSize,
-    /// Between two times that the checkpoint is stored, where there was something to do.
+    /// The interval at which the checkpoint is stored, if something was done.
     #[serde(deserialize_with = "time")]
     pub checkpoint_interval: Duration,
 }
@@ -38,13 +38,13 @@ impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
             ordering: Ordering::Document,
-            // Most plugins wait for a mail server or an index, and these take a few at a time.
+            // Most plugins wait for a mail server or an index, which serve a few requests at a time.
             lanes: 4,
-            // Enough that what a sink does per request does not count, and less than it takes at once.
+            // It is enough to make the cost per request small, and less than a sink accepts per request.
             batch_ops: 500,
-            // Under load ops come faster than they are handled, and are many without waiting.
+            // Under load, ops come faster than they are handled, and fill batches without waiting.
             batch_wait: Duration::ZERO,
-            // A few of what is filtered at once: lanes that are fast do not run dry, and a crash repeats no more.
+            // It is a few times the number that is filtered together: fast lanes do not run dry, and a crash repeats no more.
             max_ops: 4096,
             max_bytes: ByteSize::mib(64),
             checkpoint_interval: Duration::from_secs(1),
@@ -53,29 +53,29 @@ impl Default for DeliverySettings {
 }
 
 impl DeliverySettings {
-    /// Returns how many ops are handled at the same time: one, if each is handled after all before it.
-    pub fn lanes_at_work(&self) -> usize {
+    /// Returns how many ops are handled at the same time: one, if each waits for all before it.
+    pub fn active_lanes(&self) -> usize {
         if self.ordering == Ordering::Oplog { 1 } else { self.lanes.max(1) }
     }
 }
 
-/// How much may be read and not done.
+/// How far ops may be read ahead of those that are done.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Ops from the first that is not done on.
+pub(super) struct DeliveryBounds {
+    /// The maximum number of ops from the first that is not done on.
     pub(super) ops: usize,
-    /// What they keep in memory.
+    /// The maximum memory that they keep in use, in bytes.
     pub(super) bytes: usize,
-    /// Ops after the checkpoint that is stored, where checkpoints are: what a crash may repeat when the store is down.
+    /// The maximum number of ops after the stored checkpoint, if checkpoints are stored: a crash may repeat them while the store is down.
     pub(super) unstored_ops: u64,
 }
 
-/// How ops are put together for a plugin that takes batches.
+/// How a lane forms batches for a plugin that handles batches.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchPolicy {
-    /// At most so many.
+    /// The maximum number of ops.
     pub(super) ops: usize,
-    /// Once there is one, more are waited for so long.
+    /// How long it waits for more ops from the first on.
     pub(super) wait: Duration,
 }
 
@@ -85,27 +85,28 @@ impl From<DeliverySettings> for BatchPolicy {
     }
 }
 
-/// More than are done between two checkpoints, so that it is reached only when the store fails.
-const UNSTORED_OPS: u64 = 2_000_000;
+/// The maximum number of ops after the stored checkpoint. It is more than are done between two checkpoints, so that it is reached
+/// only when the store fails.
+const MAX_UNSTORED_OPS: u64 = 2_000_000;
 
-impl From<DeliverySettings> for Bounds {
+impl From<DeliverySettings> for DeliveryBounds {
     fn from(settings: DeliverySettings) -> Self {
         Self {
             ops: settings.max_ops.max(1),
             bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
-            unstored_ops: UNSTORED_OPS,
+            unstored_ops: MAX_UNSTORED_OPS,
         }
     }
 }
 
-/// All that says how a plugin's ops are delivered.
+/// All settings of the delivery to one plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DeliveryPolicy {
-    /// Lanes and bounds.
+    /// The lanes and bounds.
     pub delivery: DeliverySettings,
-    /// What becomes of an op that fails.
+    /// What happens to an op that fails.
     pub retry: RetryPolicy,
-    /// What becomes of a plugin that fails on op after op.
+    /// What happens to a plugin that fails on op after op.
     pub breaker: BreakerPolicy,
 }
 
@@ -114,12 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_lane_works_where_each_op_waits_for_the_one_before_it() {
-        let lanes_at_work = |ordering, lanes| {
-            DeliverySettings { ordering, lanes, ..DeliverySettings::default() }.lanes_at_work()
+    fn one_lane_is_active_if_each_op_waits_for_the_one_before_it() {
+        let active_lanes = |ordering, lanes| {
+            DeliverySettings { ordering, lanes, ..DeliverySettings::default() }.active_lanes()
         };
-        assert_eq!(lanes_at_work(Ordering::Oplog, 8), 1);
-        assert_eq!(lanes_at_work(Ordering::Document, 8), 8);
-        assert_eq!(lanes_at_work(Ordering::None, 0), 1);
+        assert_eq!(active_lanes(Ordering::Oplog, 8), 1);
+        assert_eq!(active_lanes(Ordering::Document, 8), 8);
+        assert_eq!(active_lanes(Ordering::None, 0), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What a host and its plugins do, as it is seen from outside.
+//! The status of a host and its plugins, as the admin API shows it.
 
 use gtm_mongo::SourceStatus;
 use gtm_runtime::{PluginMetrics, UsageStatus};
@@ -6,43 +6,43 @@ use serde::{Deserialize, Serialize};
 
 use super::Summary;
 
-/// What a host does.
+/// The status of a host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostStatus {
     /// The name of the pipeline.
     pub name: String,
-    /// Which of the workers it is, if the work is shared.
+    /// The name of the worker, if workers share the documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
-    /// Whether it works, or stands by while another host of the same name does.
+    /// What the host does.
     pub standing: HostActivity,
-    /// What is known of the source.
+    /// The health of the source.
     #[serde(default)]
     pub source: Option<SourceStatus>,
-    /// Its plugins, where it works.
+    /// Its plugins, if it is active.
     pub plugins: Vec<PluginStatus>,
 }
 
-/// What a host is about.
+/// What a host does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostActivity {
-    /// It connects, or looks whether it is its turn.
+    /// It connects, or waits to learn whether another host is active.
     Starting,
-    /// It works.
+    /// It is the active host.
     Active,
-    /// It waits until the host that works ends.
+    /// It waits until the active host ends.
     Standby,
-    /// It was told to stop, and handles what it has read.
+    /// It is stopping, and handles the ops that it has read.
     Stopping,
 }
 
 impl HostActivity {
-    /// All that there are.
+    /// All activities.
     pub const ALL: [Self; 4] = [Self::Starting, Self::Active, Self::Standby, Self::Stopping];
 
-    /// Its name, as it is serialized.
+    /// Returns its name, as it is serialized.
     pub fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -53,77 +53,77 @@ impl HostActivity {
     }
 }
 
-/// What a plugin does.
+/// The status of a plugin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
     /// Its name.
     pub plugin: String,
-    /// What its author calls it, if that is known, and a digest of the component: another file, another version.
+    /// The version that its author gave it, if there is one, and a digest of the component: each file is a version.
     pub version: String,
-    /// Whether it is at work.
+    /// Whether it runs.
     pub state: PluginState,
-    /// By which reader it gets its ops.
+    /// The reader that brings its ops.
     pub reader: ReaderState,
-    /// Everything up to here is done: a start to go on from. None: nothing is known yet.
+    /// The position up to which everything is done, written as a start to resume from. None: not known yet.
     pub position: Option<String>,
-    /// When the last change before that was made, in seconds since 1970. None: nothing is known yet.
+    /// The time of the last change before the position, in seconds since 1970. None: not known yet.
     pub position_seconds: Option<u32>,
-    /// The position as it was last stored.
+    /// The position of the stored checkpoint.
     pub checkpoint: Option<String>,
-    /// How long the stored checkpoint has been behind the position, in seconds. None: none are stored.
+    /// How long the stored checkpoint has been behind the position, in seconds. None: no checkpoints are stored.
     #[serde(default)]
     pub checkpoint_age_seconds: Option<f64>,
-    /// How far it is behind the source, in seconds: the age of the first change that is not done, whether it was read or not.
-    /// 0 if everything is done up to the newest change that is known; then, while the source does not answer, for how long it
-    /// has not. None: not known yet.
+    /// The lag behind the source, in seconds: the age of the first change that is not done, whether or not it was read. It is 0 if
+    /// everything is done up to the newest known change, and at least the time for which the source has not answered. None: not known
+    /// yet.
     pub lag_seconds: Option<f64>,
-    /// Ops that were read and are not done.
+    /// The number of ops that were read and are not done.
     pub queued_ops: u64,
-    /// The bytes that they hold.
+    /// The memory that they keep in use, in bytes.
     pub queued_bytes: u64,
-    /// Ops done in a second, of late.
+    /// The number of ops done per second, averaged over about ten seconds.
     pub ops_per_second: f64,
-    /// What became of all ops since the host began.
+    /// The counts of all ops since the host started.
     pub counts: Summary,
-    /// Ops that were put among the dead letters since the host began.
+    /// The number of dead letters that were stored since the host started.
     pub dead_letters: u64,
-    /// What was last wrong, until that is over.
+    /// The last error, until it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// When something was last wrong, in seconds since 1970. None: nothing was since the host began.
+    /// The time of the last error, in seconds since 1970. None: there was none since the host started.
     #[serde(default)]
     pub last_error_seconds: Option<u64>,
-    /// Why the last new version was not kept, where that is so.
+    /// Why the last new version was rolled back, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<String>,
-    /// What its calls took, and what it reached by them.
+    /// The resources that its calls used.
     #[serde(default)]
     pub usage: UsageStatus,
-    /// What the plugin counts itself.
+    /// The metrics that the plugin reports itself.
     #[serde(default, skip_serializing_if = "PluginMetrics::is_empty")]
     pub metrics: PluginMetrics,
 }
 
-/// Whether a plugin is at work.
+/// Whether a plugin runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// It is.
+    /// It runs.
     Running,
-    /// It was told to pause.
+    /// It was paused.
     Paused,
-    /// It failed on op after op: it is probed now and then, until it works.
+    /// Its breaker is open, or an obstacle blocks it: it is tried from time to time until it works.
     Failing,
-    /// It ended with an error, or could not begin: it begins again when its file or the settings change.
+    /// It ended with an error, or could not start: it starts again when its file or the settings change.
     Stopped,
 }
 
 impl PluginState {
-    /// All that there are.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Failing, Self::Stopped];
 
-    /// Its name, as it is serialized.
+    /// Returns its name, as it is serialized.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -134,20 +134,20 @@ impl PluginState {
     }
 }
 
-/// By which reader a plugin gets its ops.
+/// The reader that brings a plugin its ops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReaderState {
-    /// By the one that all plugins share which keep up.
+    /// The shared reader.
     Shared,
-    /// By its own, until it has caught up.
+    /// A reader of its own, until the plugin has caught up.
     Own,
-    /// By none: it is paused, or begins.
+    /// None: the plugin is paused, or starts.
     None,
 }
 
 impl ReaderState {
-    /// Its name, as it is serialized.
+    /// Returns its name, as it is serialized.
     pub fn name(self) -> &'static str {
         match self {
             Self::Shared => "shared",

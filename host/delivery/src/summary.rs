@@ -1,4 +1,4 @@
-//! What became of the ops that a plugin was given.
+//! Counts a plugin's ops by outcome.
 
 use std::fmt;
 
@@ -6,38 +6,38 @@ use gtm_oplog::{Op, OperationType};
 use gtm_text::sanitize::counted;
 use serde::{Deserialize, Serialize};
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_none(count: &u64) -> bool {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Counts of one plugin since the start.
+/// The counts of one plugin since the host started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Ops that the plugin subscribed to.
     pub read: u64,
-    /// Its filter did not want them.
+    /// Ops that its filter did not want.
     pub unwanted: u64,
-    /// It handled them.
+    /// Ops that it handled.
     pub handled: u64,
-    /// It will never handle them, as it says.
+    /// Ops that it rejected.
     pub rejected: u64,
-    /// No attempt succeeded.
+    /// Ops for which no attempt succeeded.
     pub failed: u64,
-    /// In a dry run, it failed after an answer that was made up.
-    #[serde(default, skip_serializing_if = "is_none")]
+    /// Ops that failed in a dry run after a simulated answer, so that their outcome is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unknown: u64,
-    /// Attempts that were made.
+    /// All attempts.
     #[serde(default)]
     pub attempts: u64,
     /// Attempts after the first.
     pub retries: u64,
-    /// The host was stopped before they were done.
+    /// Ops that are not done.
     pub unfinished: u64,
 }
 
 impl Summary {
-    /// Ops that need nothing more.
+    /// Returns the number of ops that are done.
     pub(super) fn done(&self) -> u64 {
         self.unwanted + self.handled + self.rejected + self.failed + self.unknown
     }
@@ -59,12 +59,12 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How many ops there were, by operation type.
+/// The number of ops by operation type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmittedOps([u64; OperationType::ALL.len()]);
 
 impl EmittedOps {
-    /// Counts these, too.
+    /// Adds these ops.
     pub fn add(&mut self, ops: &[Op]) {
         for op in ops {
             if let Some(count) = self.0.get_mut(op.operation_type as usize) {
@@ -73,7 +73,7 @@ impl EmittedOps {
         }
     }
 
-    /// The name of each operation type of which there was any, and how many.
+    /// Returns the name and the number of each operation type that occurred.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let all = OperationType::ALL.into_iter().map(OperationType::name).zip(self.0);
         all.filter(|(_, count)| *count > 0)

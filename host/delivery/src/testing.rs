@@ -1,16 +1,16 @@
-//! What the tests of this room share.
+//! Helpers that the tests share.
 
 use std::sync::Arc;
 
 use bson::rawdoc;
 use gtm_oplog::{Namespace, Op, Origin, Timestamp};
 
-/// An insert at this time.
+/// Returns an insert at this time.
 pub(super) fn op(time: u32) -> Op {
     keyed(time, "a.things", i64::from(time))
 }
 
-/// An insert at this time, of this document.
+/// Returns an insert of this document at this time.
 pub(super) fn keyed(time: u32, namespace: &str, id: i64) -> Op {
     let (database, collection) = namespace.split_once('.').unwrap();
     let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });

@@ -1,4 +1,4 @@
-//! The ops that were read and are not all done, and up to where everything is. Pure.
+//! The ops between the first that is not done and the last that was read, and the watermark. Pure.
 
 use std::collections::VecDeque;
 
@@ -7,15 +7,15 @@ use gtm_source::Position;
 
 /// The ops between the first that is not done and the last that was read, in their order.
 ///
-/// They may be done in any order. The watermark is behind the last before the first that is not.
+/// They may become done in any order. Everything up to the watermark is done.
 #[derive(Debug, Default)]
 pub(super) struct OpWindow {
     entries: VecDeque<WindowEntry>,
-    /// The number of the first entry.
+    /// The number of the first op.
     first: u64,
     bytes: usize,
     watermark: Option<Watermark>,
-    /// Of the watermark, as far as it is known: everything before this time is done.
+    /// The latest known time of the watermark: everything before it is done.
     time: Option<Timestamp>,
 }
 
@@ -24,21 +24,21 @@ struct WindowEntry {
     done: bool,
     bytes: usize,
     time: Timestamp,
-    /// When it is done, and all before it, everything up to here is.
+    /// The watermark once this op and all before it are done.
     through: Watermark,
 }
 
-/// Up to where everything is done.
+/// The place up to which everything is done.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Watermark {
-    /// This op.
+    /// Up to this op.
     Op(Timestamp, OpPlace),
-    /// Everything that was read.
+    /// Up to this position, as everything up to it was read.
     Read(Position),
 }
 
 impl Watermark {
-    /// As a place to go on from. None: a document that was found is none.
+    /// Returns the position to resume from. None: a document of a snapshot has none.
     pub(super) fn position(&self) -> Option<Position> {
         match self {
             Self::Op(timestamp, place) => Position::at(*timestamp, place),
@@ -61,22 +61,22 @@ impl From<&Op> for Watermark {
 }
 
 impl OpWindow {
-    /// With nothing in it, and everything up to here done; `time` is that of the place, if it is known.
+    /// Returns an empty window with this watermark, whose time may be known.
     pub(super) fn new(watermark: Option<Position>, time: Option<Timestamp>) -> Self {
         let time = time.or_else(|| watermark.as_ref().and_then(Position::cluster_time));
         Self { watermark: watermark.map(Watermark::Read), time, ..Self::default() }
     }
 
-    /// An op that is to be done, and what it keeps in memory. Gives back its number.
+    /// Adds an op, and the memory that it keeps in use, in bytes. Returns its number.
     pub(super) fn begin(&mut self, op: &Op, bytes: usize) -> u64 {
         self.entries.push_back(WindowEntry { done: false, bytes, time: op.timestamp, through: op.into() });
         self.bytes += bytes;
         self.next_number() - 1
     }
 
-    /// Up to here there was nothing more to do.
+    /// Records that up to here, no more op must be done.
     pub(super) fn pass(&mut self, through: Watermark) {
-        // Where a place says no time, that of the op before it is the latest that is known.
+        // A resume token may have no time: then the time of the op before it is the latest known.
         let time = through.time();
         match self.entries.back_mut() {
             Some(last) => (last.through, last.time) = (through, time.unwrap_or(last.time)),
@@ -84,7 +84,7 @@ impl OpWindow {
         }
     }
 
-    /// The op of this number is done.
+    /// Records that the op with this number is done.
     pub(super) fn done(&mut self, number: u64) {
         let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         if let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) {
@@ -97,24 +97,24 @@ impl OpWindow {
         }
     }
 
-    /// Returns the cluster time of the watermark, or the latest before it that is known: everything before this time is done.
+    /// Returns the cluster time of the watermark, or the latest known time before it: everything before this time is done.
     pub(super) fn time(&self) -> Option<Timestamp> {
         self.time
     }
 
-    /// Whether the op of this number is done.
+    /// Returns whether the op with this number is done.
     pub(super) fn is_done(&self, number: u64) -> bool {
         let Some(index) = number.checked_sub(self.first) else { return true };
         let entry = usize::try_from(index).ok().and_then(|index| self.entries.get(index));
         entry.is_some_and(|entry| entry.done)
     }
 
-    /// Everything up to here is done. None: nothing is known yet.
+    /// Returns the watermark. None: not known yet.
     pub(super) fn watermark(&self) -> Option<&Watermark> {
         self.watermark.as_ref()
     }
 
-    /// The first op that is not done was written then.
+    /// Returns the time of the first op that is not done.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         match &self.entries.front()?.through {
             Watermark::Op(timestamp, _) => Some(*timestamp),
@@ -122,22 +122,22 @@ impl OpWindow {
         }
     }
 
-    /// How many ops there are from the first that is not done on.
+    /// Returns the number of ops from the first that is not done on.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// How many of them are not done.
+    /// Returns the number of ops that are not done.
     pub(super) fn unfinished(&self) -> usize {
         self.entries.iter().filter(|entry| !entry.done).count()
     }
 
-    /// What they keep in memory.
+    /// Returns the memory that all of them keep in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The number of the next op.
+    /// Returns the number of the next op.
     pub(super) fn next_number(&self) -> u64 {
         self.first + u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
     }
@@ -152,7 +152,7 @@ mod tests {
         Watermark::Op(Timestamp { time: n, increment: 0 }, OpPlace::Index(0))
     }
 
-    /// Every order in which `n` can be done.
+    /// Returns every order in which `n` ops can become done.
     fn orders(n: u32) -> Vec<Vec<u32>> {
         if n == 0 {
             return vec![Vec::new()];
@@ -167,8 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn the_watermark_is_before_the_first_that_is_not_done_in_any_order() {
-        // Some ops are not wanted: those after an odd one.
+    fn the_watermark_is_before_the_first_op_that_is_not_done_whatever_the_order() {
+        // Some ops are not wanted: those after an op with an odd number.
         let place = |n: u32| 2 * n + 1;
         for order in orders(7) {
             let mut window = OpWindow::default();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_moves_the_watermark_only_when_all_before_is_done() {
+    fn unwanted_ops_move_the_watermark_only_when_all_before_them_are_done() {
         let mut window = OpWindow::default();
         let first = window.begin(&op(1), 0);
         window.pass(at(5));
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(window.watermark(), Some(&at(6)));
         window.done(first);
         window.done(99);
-        assert_eq!((window.len(), window.next_number()), (0, 1), "twice, or never begun: nothing");
+        assert_eq!((window.len(), window.next_number()), (0, 1), "an op that is done already, or unknown");
     }
 
     #[test]
@@ -217,14 +217,14 @@ mod tests {
         let at = |n| Some(Timestamp { time: n, increment: 0 });
         let token = || Watermark::Read(Position::ChangeStream("0a".parse().unwrap()));
         let mut window = OpWindow::new(Some(Position::ChangeStream("0a".parse().unwrap())), at(1));
-        assert_eq!(window.time(), at(1), "as it was before");
+        assert_eq!(window.time(), at(1), "the time it began with");
         window.pass(token());
-        assert_eq!(window.time(), at(1), "the token says none");
+        assert_eq!(window.time(), at(1), "the token has no time");
         let numbers: Vec<_> = (2..5).map(|n| window.begin(&op(n), 0)).collect();
         window.pass(token());
         window.done(numbers[1]);
         window.done(numbers[2]);
-        assert_eq!(window.time(), at(1), "later ops are done, but not the first");
+        assert_eq!(window.time(), at(1), "later ops are done, and the first is not");
         window.done(numbers[0]);
         assert_eq!(window.time(), at(4));
         let of_mongod = "82635019A0000000012B0429296E1404".parse().unwrap();

@@ -206,7 +206,7 @@ fn record_outcomes(
 }
 
 fn ready(control: &HostControl, grace: Duration) -> Response {
-    let standing = control.standing();
+    let standing = control.activity();
     let works = matches!(standing, HostActivity::Active | HostActivity::Standby);
     let source = control.source();
     if let Some(away) = source.unavailable_for().filter(|away| works && *away > grace) {
@@ -296,7 +296,10 @@ mod tests {
             record_outcomes(Peer::User(7), "pause", None, None, Ok(all))
         });
         let refused = answer.unwrap_err();
-        assert_eq!(refused.to_string(), "the plugin b does not: this host is stopping. These do: a, c");
+        assert_eq!(
+            refused.to_string(),
+            "the plugin b does not follow: this host is stopping. These plugins do: a, c"
+        );
         assert_eq!(refused.into_response().status(), StatusCode::CONFLICT);
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let outcomes: Vec<_> = log

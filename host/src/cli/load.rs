@@ -26,7 +26,7 @@ impl Loader {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         // Errors in the settings are reported when the plugins are loaded.
         let present = settings.present_plugins().unwrap_or_default();
-        let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.lanes_at_work();
+        let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.active_lanes();
         let places = places(present.values().map(|(path, own)| (path.as_path(), lanes(own))));
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }
@@ -74,7 +74,7 @@ pub(super) fn reserve(
     own: &PluginSettings,
     settings: &Settings,
 ) -> anyhow::Result<()> {
-    let lanes = own.policy(settings.policy()).delivery.lanes_at_work();
+    let lanes = own.policy(settings.policy()).delivery.active_lanes();
     plugin.reserve(lanes).with_context(|| format!("the plugin {} has no room in this host", plugin.name()))
 }
 

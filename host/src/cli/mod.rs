@@ -27,6 +27,7 @@ mod resume;
 mod run;
 mod server;
 mod signals;
+mod store_help;
 mod summary;
 mod table;
 mod tail;

@@ -33,7 +33,7 @@ pub(super) async fn run(
 
     let policy = settings.policy();
     let plugins: Vec<_> = plugins.into_iter().map(|(plugin, own)| (plugin, own.policy(policy))).collect();
-    plugins.iter().try_for_each(|(plugin, policy)| plugin.reserve(policy.delivery.lanes_at_work()))?;
+    plugins.iter().try_for_each(|(plugin, policy)| plugin.reserve(policy.delivery.active_lanes()))?;
     let mut display = ProgressDisplay::new("replay");
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();

@@ -1,12 +1,13 @@
 //! Decides where each plugin begins: at its checkpoint, or at a start that overrides it.
 
 use anyhow::bail;
-use gtm_delivery::store_arguments;
 use gtm_host::config::{PluginSettings, Settings};
 use gtm_oplog::Timestamp;
 use gtm_source::{Position, ResolvedSource, Restart, SourceConfig};
 use gtm_store::{Checkpoint, CheckpointKey, Group, Store};
 use gtm_text::sanitize::quoted;
+
+use super::store_help::store_arguments;
 
 /// Where a plugin begins, besides the start in its [`SourceConfig`].
 #[derive(Debug, Default)]

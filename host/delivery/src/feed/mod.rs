@@ -1,7 +1,19 @@
-//! Where a plugin gets its ops: from the reader that all plugins share which keep up, or from its own.
+//! Brings a plugin its ops: from the shared reader while the plugin keeps up with the others, else from a reader of its own until it
+//! has caught up.
+//!
+//! A reader sends batches straight to the plugin's dispatcher, through a channel of its own: one [`FeedSegment`]. When another reader
+//! continues, [`PluginFeed`] passes on the next segment; the [`FeedReceiver`] drains one segment before it begins the next, which keeps
+//! the order.
 
-mod plugin_reader;
+mod beginning;
+mod catch_up;
+mod plugin_feed;
+mod receiver;
+mod routes;
 mod shared_reader;
+mod subscription;
 
-pub(super) use plugin_reader::{PluginReader, PluginReaderEnd};
+pub(super) use beginning::Beginning;
+pub(super) use plugin_feed::{FeedEnd, PluginFeed};
+pub(super) use receiver::{FeedReceiver, FeedSegment, MAX_READ_AHEAD_BATCHES};
 pub(super) use shared_reader::{SharedReader, SharedReaderHandle};

@@ -194,12 +194,12 @@ fn nesting_is_bounded_and_needs_no_stack() {
                 assert_eq!(written, json.as_bytes());
             } else {
                 // Two objects for each.
-                assert!(open.starts_with("{\"$") && 2 * depth > DEEPEST);
+                assert!(open.starts_with("{\"$") && 2 * depth > MAX_NESTING);
             }
         }
     }
     for json in
-        [deep(DEEPEST, "[", "]"), "[".repeat(10_000_000), format!("{{\"a\":{}", "[".repeat(10_000_000))]
+        [deep(MAX_NESTING, "[", "]"), "[".repeat(10_000_000), format!("{{\"a\":{}", "[".repeat(10_000_000))]
     {
         assert!(read_document(&json).is_err());
     }

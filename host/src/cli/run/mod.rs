@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::Context;
 use events::HostEvents;
 use gtm_delivery::{
-    CheckpointLike, DeliveryEnd, DeliveryError, HostControl, OwnsOp, PipelineChange, PluginDelivery,
-    StopSignal, run_all,
+    CheckpointContext, DeliveryEnd, DeliveryError, HostControl, OwnsOp, PipelineChange, PluginDelivery,
+    StopSignal, run_pipeline,
 };
 use gtm_host::admin::{Admin, AdminAddress, READY_GRACE, Serving};
 use gtm_host::config::Settings;
@@ -37,6 +37,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::load::{Loader, reserve, services, with_store};
 use super::server::{FollowedServer, client_for_plugins};
+use super::store_help::dead_letter_help;
 use super::{DEFAULT_SHUTDOWN_GRACE, DEFECT, preflight, resume, workers};
 
 /// The least number of plugins for which the driver's pool has connections: plugins may be added while the host runs.
@@ -214,12 +215,12 @@ impl ActiveHost {
         let stop = StopSignal {
             shutdown: shutdown.child_token(),
             grace: self.settings.shutdown_grace.unwrap_or(DEFAULT_SHUTDOWN_GRACE),
-            at_once: CancellationToken::new(),
+            lease_lost: CancellationToken::new(),
         };
         let epoch = lease.as_ref().map_or(0, Lease::epoch);
         let (changes, mut changed) = mpsc::channel(16);
-        let (pipelines, failed) = match self.pipelines(epoch).await {
-            Ok(pipelines) => pipelines,
+        let (deliveries, failed) = match self.deliveries(epoch).await {
+            Ok(deliveries) => deliveries,
             Err(error) => {
                 if let Some(lease) = lease {
                     lease.release().await;
@@ -230,10 +231,10 @@ impl ActiveHost {
         let shared = self.server.follow(&self.settings, self.selection());
         let mut turn = AbortOnDropHandle::new(tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
-            async move { run_all(pipelines, shared, &control, &stop, &mut changed).await }
+            async move { run_pipeline(deliveries, shared, &control, &stop, &mut changed).await }
         }));
         let active = ActivePipelines { control, changes: &changes, epoch };
-        control.take_swaps_from(self.plugins.swap_from(&self.settings));
+        control.allow_swaps_from(self.plugins.swap_from(&self.settings));
         // During a reload, the pipelines and the lease are still watched.
         let keeping_up = async {
             for (plugin, error) in failed {
@@ -246,7 +247,7 @@ impl ActiveHost {
             never = keeping_up => match never {},
             why = lease_lost(&mut lease) => {
                 tracing::error!(event = "lease.lose", error = %why, "standing by: another host may work now");
-                stop.at_once.cancel();
+                stop.lease_lost.cancel();
                 stop.shutdown.cancel();
                 if let Ok(Ok(Ok(turn))) = tokio::time::timeout(STOP_TIMEOUT, turn).await {
                     // An error shows again when this host becomes active again.
@@ -271,7 +272,7 @@ impl ActiveHost {
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Ok(());
         }
-        if turn.none_left {
+        if turn.all_failed {
             finished?;
         }
         self.stopped = turn.stopped;
@@ -306,31 +307,31 @@ impl ActiveHost {
     ///
     /// # Errors
     /// Fails if no plugin can start, or the store cannot be used.
-    async fn pipelines(
+    async fn deliveries(
         &self,
         epoch: u64,
     ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
         // Each plugin may have stopped where a stream of what all of them want was.
         self.server.watched().add(&self.selection());
-        let (mut pipelines, mut failed) = (Vec::new(), Vec::new());
+        let (mut deliveries, mut failed) = (Vec::new(), Vec::new());
         for hosted in self.plugins.all() {
-            match self.pipeline(hosted, epoch).await {
-                Ok(pipeline) => pipelines.push(pipeline),
+            match self.delivery(hosted, epoch).await {
+                Ok(delivery) => deliveries.push(delivery),
                 Err(error) if is_store_failure(&error) => return Err(error),
                 Err(error) => failed.push((hosted.handle.clone(), error)),
             }
         }
         match failed.pop() {
-            Some((_, error)) if pipelines.is_empty() => Err(error),
+            Some((_, error)) if deliveries.is_empty() => Err(error),
             last => {
                 failed.extend(last);
-                Ok((pipelines, failed))
+                Ok((deliveries, failed))
             }
         }
     }
 
     /// Returns the delivery of a plugin, from its checkpoint on.
-    async fn pipeline(&self, hosted: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
+    async fn delivery(&self, hosted: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
         let HostedPlugin { handle, settings: own, reached, .. } = hosted;
         reserve(handle, own, settings)?;
@@ -350,7 +351,7 @@ impl ActiveHost {
         if let (None, Some(position)) = (&begun.from, reached.position()) {
             follow.start = position.into();
         }
-        let mine: OwnsOp = match group.clone() {
+        let owns: OwnsOp = match group.clone() {
             Some(group) => Arc::new(move |op| group.owns(op)),
             None => Arc::new(|_| true),
         };
@@ -358,14 +359,15 @@ impl ActiveHost {
         Ok(PluginDelivery {
             plugin: handle.clone(),
             source: server.describe(),
-            follow,
+            config: follow,
             from: begun.from,
             policy: own.policy(settings.policy()),
-            mine,
+            owns,
             store: store.clone(),
             key,
-            like: CheckpointLike { deployment, workers, epoch, restarted: begun.restarted },
+            checkpoint_context: CheckpointContext { deployment, workers, epoch, restarted: begun.restarted },
             reached: reached.clone(),
+            letter_help: dead_letter_help(store, settings.name(), handle.name()),
         })
     }
 }

@@ -83,7 +83,7 @@ impl ActiveHost {
         self.loaded_files = Some(files);
         // A standby host starts them when it becomes active.
         let Some(active) = active else { return };
-        active.control.take_swaps_from(self.plugins.swap_from(&self.settings));
+        active.control.allow_swaps_from(self.plugins.swap_from(&self.settings));
         // A plugin that had stopped is started again if its file or the settings changed.
         let names = self.plugins.all().map(|hosted| hosted.handle.name());
         let again = names.filter(|name| anew || changes.swapped.contains(*name));
@@ -105,8 +105,8 @@ impl ActiveHost {
         }
         for name in changes.start {
             let Some(hosted) = self.plugins.get(&name) else { continue };
-            match self.pipeline(hosted, active.epoch).await {
-                Ok(pipeline) => drop(active.changes.send(PipelineChange::Add(Box::new(pipeline))).await),
+            match self.delivery(hosted, active.epoch).await {
+                Ok(delivery) => drop(active.changes.send(PipelineChange::Add(Box::new(delivery))).await),
                 Err(error) => active.stopped(hosted.handle.clone(), &error).await,
             }
         }

@@ -161,11 +161,11 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
     scene.writer.write(4).await;
     let line = host.wait_for("dead_letter.store_failed", &[]);
     let error = log::field(&line, "error");
-    assert!(error.starts_with("the plugin pauses"), "{line}");
+    assert!(error.starts_with("the plugin waits"), "{line}");
     assert!(error.contains("dead_letter_bytes under [retry]"), "{line}");
     let status = host.status();
     assert_eq!(status["plugins"][0]["deadLetters"], 2, "{status}");
-    assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("pauses"), "{status}");
+    assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("the plugin waits"), "{status}");
     // Room is made twice, and nothing is lost.
     let at = ["--name", &name, "--uri", scene.server.uri()];
     let mut dropped = 0;

@@ -31,7 +31,7 @@ async fn one_that_takes_all_that_it_can_leaves_the_other_its_own() {
     let engine = engine(&workshop, 40);
     let normal = slot(&engine, "normal", &plugin("trivial"));
     let hungry = slot(&engine, "hungry", &workshop.make("hungry", &GOOD.wat()));
-    let lanes = DeliverySettings::default().lanes_at_work();
+    let lanes = DeliverySettings::default().active_lanes();
     normal.reserve(lanes).unwrap();
     let said = hungry.reserve(100).unwrap_err().to_string();
     assert!(

@@ -175,8 +175,7 @@ async fn a_swap_is_told_by_hand_too() {
     // One that has another name and wants something else may be another plugin.
     let (code, _, said) = run(&["swap", "p", &plugin("send_welcome_email"), "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");
-    let odd =
-        "the file is called send_welcome_email, and it subscribes to something else than the plugin p did";
+    let odd = "the file is called send_welcome_email, and it subscribes to other ops than the plugin p did";
     assert!(said.contains(odd), "{said}");
     let (code, out, said) = run(&["swap", "p", &print_ops, "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");
@@ -192,7 +191,7 @@ async fn a_swap_is_told_by_hand_too() {
     std::fs::write(&other, "text").unwrap();
     let (code, _, said) = run(&["swap", "p", other.to_str().unwrap(), "--admin", &address]);
     assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("version {version} goes on: the plugin ")), "{said}");
+    assert!(said.contains(&format!("version {version} keeps running: the plugin ")), "{said}");
     let (code, _, said) = run(&["swap", "q", &print_ops, "--admin", &address]);
     assert_eq!((code, said.contains("there is no plugin q; there are: p")), (Some(1), true), "{said}");
     let (code, _, said) = run(&["swap", "p", "/no/such.wasm", "--admin", &address]);
