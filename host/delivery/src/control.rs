@@ -354,7 +354,10 @@ impl HostControl {
         });
         swapped.map_err(|reason| {
             tracing::warn!(
-                event = "plugin.swap_failed", plugin = name, version, error = %reason,
+                event = "plugin.swap_failed",
+                plugin = name,
+                version,
+                error = &reason as &(dyn std::error::Error + 'static),
                 "not swapped; this version continues"
             );
             ControlError::Swap { current: version, reason: Box::new(reason) }

@@ -242,7 +242,9 @@ impl PreparedDelivery {
             let stored = checkpointer.store_now().await;
             if let Err(error) = &stored {
                 tracing::error!(
-                    event = "checkpoint.store_failed", plugin = self.handle.plugin.name(), %error,
+                    event = "checkpoint.store_failed",
+                    plugin = self.handle.plugin.name(),
+                    error = error as &(dyn std::error::Error + 'static),
                     "the checkpoint cannot be stored"
                 );
             }
@@ -368,7 +370,12 @@ impl PreparedDelivery {
                 self.pipeline.follow.start = from.map_or(StartAt::Now, StartAt::from);
                 self.pipeline.follow.snapshot = false;
                 if let Err(error) = checkpointer.store_now().await {
-                    tracing::error!(event = "checkpoint.store_failed", plugin, %error, "the checkpoint cannot be stored");
+                    tracing::error!(
+                        event = "checkpoint.store_failed",
+                        plugin,
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "the checkpoint cannot be stored"
+                    );
                 }
                 let _ = answer.send(Ok(()));
                 self.start(Some(live), shutdown)

@@ -1,4 +1,4 @@
-//! Up to where all is done, as a document.
+//! Checkpoints, and their documents.
 
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
@@ -8,31 +8,31 @@ use gtm_source::Position;
 use super::StoreError;
 use super::fields::{StoredFields, VERSION};
 
-/// Whose checkpoint, or whose progress of a snapshot.
+/// The key of a checkpoint, or of the progress of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckpointKey {
-    /// The name by which hosts share it.
+    /// The name of the pipeline.
     pub pipeline: String,
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// Which of the workers, where the work is shared.
+    /// The worker, if the work is shared.
     pub worker: Option<String>,
 }
 
-/// Up to where all is done.
+/// The position up to which a plugin has handled all changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Of which deployment, as it is displayed.
+    /// The name of the deployment.
     pub deployment: String,
-    /// Everything up to here is done.
+    /// All changes up to here are handled.
     pub position: Position,
-    /// The cluster time of the position, as far as it is known: everything before it is done.
+    /// The cluster time of the position, if it is known: all changes before it are handled.
     pub timestamp: Option<Timestamp>,
-    /// The workers that there were when it was made.
+    /// The workers when it was made.
     pub workers: Option<Vec<String>>,
     /// The fencing token of the lease under which it was made. Stored as a signed number.
     pub epoch: u64,
-    /// The start that its host was asked for in place of a checkpoint, in the words in which it was.
+    /// The start that was last requested in place of a checkpoint, as the user wrote it.
     pub restarted: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl CheckpointKey {
         format!("the checkpoint of {self}")
     }
 
-    /// Returns the key of a checkpoint that was found.
+    /// Reads the key of a stored checkpoint.
     pub(super) fn of(document: &RawDocument, store: &str) -> Result<Self, StoreError> {
         let what = || "a checkpoint".to_owned();
         let id = StoredFields { document, what: what(), store, lost: LOST };

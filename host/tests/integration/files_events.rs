@@ -274,7 +274,7 @@ fn what_is_not_an_op_cannot_be_tried() {
         assert_eq!(code, Some(1), "{said}");
         said
     };
-    assert!(attempt("{}\n").contains("ops.jsonl holds no ops. --op takes what gtm-host tail prints"));
+    assert!(attempt("{}\n").contains("ops.jsonl holds no ops. help: pass --op"));
     let line = r#"{"operationType":"insert","ns":"a.b","fullDocument":{"_id":1}}"#;
     let said =
         attempt(&format!("{line}\n{{\"operationType\":\"insert\",\"ns\":\"a.b\",\"fullDocument\":3}}\n"));

@@ -107,7 +107,12 @@ impl LiveSource {
             HistoryLost::RestartFromNow => (StartAt::Now, "now"),
             HistoryLost::Snapshot => (StartAt::Now, "snapshot"),
         };
-        tracing::error!(event = "source.restart", from, error = %lost, "history is lost; restarting, as the settings ask");
+        tracing::error!(
+            event = "source.restart",
+            from,
+            error = &lost as &(dyn std::error::Error + 'static),
+            "history is lost; restarting, as the settings ask"
+        );
         config.start = start;
         // A snapshot that was not complete began before the loss, too.
         config.snapshot |= config.history_lost == HistoryLost::Snapshot;

@@ -110,7 +110,7 @@ fn what_is_granted_is_said_of_one_plugin_or_of_all() {
     let unknown = super::tests::settings(&["-p", "x.wasm", "-g", "z:mail"]).unwrap_err();
     assert!(unknown.contains("--grant z:…: there is no plugin z; there are: x"), "{unknown}");
     let odd = super::tests::settings(&["-p", "x.wasm", "-g", "root"]).unwrap_err();
-    assert!(odd.contains("what can be granted is mail, state"), "{odd}");
+    assert!(odd.contains("use one of mail, state"), "{odd}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ async fn a_letter_that_the_server_refuses_as_a_document_is_kept_in_pieces() {
     // A piece that is missing is said.
     parts.delete_many(its).await.unwrap();
     let error = store.dead_letter(&letter.id).await.unwrap_err().to_string();
-    assert!(error.contains("piece 0 of its op is missing") && error.contains(&letter.id), "{error}");
+    assert!(error.contains("part 0 of its op is missing") && error.contains(&letter.id), "{error}");
 }
 
 #[tokio::test]
