@@ -26,6 +26,7 @@ mod retry;
 mod settings;
 #[cfg(test)]
 mod simulation;
+mod spans;
 mod status;
 mod summary;
 mod swapped;
@@ -36,6 +37,7 @@ mod window;
 pub use breaker::BreakerPolicy;
 pub use checkpoint::CheckpointLike;
 pub use control::{CommandOutcome, ControlError, HostControl};
+pub use letters::store_arguments;
 pub use ordering::Ordering;
 pub use pipeline::{PipelineChange, PipelineEnd, StopSignal, run_all};
 pub use plugin_delivery::{DeliveryEnd, DeliveryError, OwnsOp, PluginDelivery, ReachedPosition};

@@ -1,9 +1,10 @@
 //! Who did what to a running host, or to what it keeps: events of a tracing target of their own.
 //!
-//! An event has what was done as its message, and these fields: `outcome` (`done` or `refused`), `via` (how: [`Actor`]), `user` (the
-//! number of the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as the place or the version) and, of
-//! what was refused, `reason`. A request that is not let in is a `request` with its method and path as the `detail`, and no `plugin`;
-//! of these, a bounded number is recorded, and then how many more there were (`left_out`).
+//! An event has what was done as its message and in its name (`audit.roll_back`), and these fields: `outcome` (`done` or
+//! `refused`), `via` (how: [`Actor`]), `user` (the number of the user, if it is known), `peer` (the address, by TCP), `plugin`,
+//! `detail` (such as the place or the version) and, of what was refused, `reason`. A request that is not let in is a `request` with
+//! its method and path as the `detail`, and no `plugin`; of these, a bounded number is recorded, and then how many more there were
+//! (`left_out`).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -96,6 +97,7 @@ impl Actor {
         let outcome = if reason.is_some() { "refused" } else { "done" };
         let detail = detail.map(ToString::to_string);
         let (via, user, peer) = (self.via(), self.user(), self.peer());
-        tracing::info!(target: TARGET, outcome, via, user, peer, plugin, detail, reason, "{action}");
+        let event = format!("audit.{}", action.replace(' ', "_"));
+        tracing::info!(target: TARGET, event, outcome, via, user, peer, plugin, detail, reason, "{action}");
     }
 }

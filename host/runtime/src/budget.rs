@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use gtm_text::sanitize::size_in_memory;
 
 use super::limits::Limits;
+use super::remedy::PluginRemedy;
 
 /// Resources that an instance may hold at a time: streams, requests, files.
 pub(super) const RESOURCES: usize = 256;
@@ -39,9 +40,9 @@ pub(super) struct Charge {
 /// The account has too little left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{needed} bytes more would be kept by the host for an instance of the plugin {plugin}, and {left} of its {} are left. help: ask \
-     for less per call, or raise limits.host_memory under [plugins.{plugin}]",
-    size_in_memory(*limit)
+    "the host would keep {needed} bytes more for an instance of the plugin {plugin}, and {left} of its {} are left{}",
+    size_in_memory(*limit),
+    PluginRemedy::Limits { plugin: Some(plugin), limits: &["host_memory"] }
 )]
 pub(super) struct Overdrawn {
     plugin: Arc<str>,
@@ -141,8 +142,7 @@ mod tests {
         assert_eq!(budget.left(), 1 << 20);
         assert_eq!(
             charge.add((1 << 20) + 1).unwrap_err().to_string(),
-            "1048577 bytes more would be kept by the host for an instance of the plugin p, and 1048576 of its 4 MiB are left. \
-             help: ask for less per call, or raise limits.host_memory under [plugins.p]"
+            "the host would keep 1048577 bytes more for an instance of the plugin p, and 1048576 of its 4 MiB are left"
         );
         assert!(budget.charge(usize::MAX).is_err());
         charge.resize(1 << 19).unwrap();

@@ -12,13 +12,14 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::budget::RESOURCES;
+use super::remedy::PluginRemedy;
 use super::state::InstanceState;
 
 /// Why a call of a plugin gave no answer. Its instance is gone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// It ran, or waited, too long.
-    #[error("{call} took longer than {} and was stopped ({} sets the limit)", format_duration(*limit), timeout_flag(call))]
+    #[error("{call} took longer than {} and was stopped{}", format_duration(*limit), raise(&[timeout(call)]))]
     TimedOut {
         /// Which: `filter`, `handle`, …
         call: &'static str,
@@ -26,18 +27,18 @@ pub enum CallError {
         limit: Duration,
     },
     /// It asked for more memory than it may have.
-    #[error("{call} needs more memory than its limit of {} (--memory sets it), or too large a table", size_in_memory(*limit))]
+    #[error("{call} needs more memory than its limit of {}, or too large a table{}", size_in_memory(*limit), raise(&["memory"]))]
     OutOfMemory {
         /// Which: `filter`, `handle`, …
         call: &'static str,
         /// Bytes.
         limit: usize,
     },
-    /// It handed more to the host than the host keeps for an instance.
+    /// It passed more to the host than the host keeps for an instance.
     #[error(
-        "{call} handed more to the host than is left of the {} that the host keeps for an instance at a time. help: hand over less per \
-         call, or raise limits.host_memory in gtm.toml",
-        size_in_memory(*limit)
+        "{call} passed more to the host than is left of the {} that the host keeps for an instance at a time{}",
+        size_in_memory(*limit),
+        raise(&["host_memory"])
     )]
     OutOfHostMemory {
         /// Which: `filter`, `handle`, …
@@ -75,9 +76,13 @@ pub enum CallError {
 /// What wasmtime says of arguments that take more than they may; its error has no public type.
 const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// Returns the flag that says how long a call may take.
-fn timeout_flag(call: &str) -> &'static str {
-    if call.starts_with("handle") { "--handle-timeout" } else { "--filter-timeout" }
+/// Returns the limit of the time of a call.
+fn timeout(call: &str) -> &'static str {
+    if call.starts_with("handle") { "handle_timeout" } else { "filter_timeout" }
+}
+
+fn raise<'a>(limits: &'a [&'static str]) -> PluginRemedy<'a> {
+    PluginRemedy::Limits { plugin: None, limits }
 }
 
 impl CallError {
@@ -186,17 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_says_where_it_is_set() {
-        let late = |call| CallError::TimedOut { call, limit: Duration::from_secs(30) }.to_string();
-        assert_eq!(
-            late("handle-batch"),
-            "handle-batch took longer than 30s and was stopped (--handle-timeout sets the limit)"
-        );
-        assert!(late("filter").contains("--filter-timeout"));
-        let full = CallError::OutOfMemory { call: "handle", limit: 32 << 20 }.to_string();
-        assert!(full.contains("its limit of 32 MiB (--memory sets it)"), "{full}");
-        let small = CallError::OutOfMemory { call: "handle", limit: 64 << 10 }.to_string();
-        assert!(small.contains("its limit of 64 KiB (--memory sets it)"), "{small}");
+    fn an_error_names_the_limit_that_was_exceeded() {
+        let late = CallError::TimedOut { call: "handle-batch", limit: Duration::from_secs(30) };
+        assert_eq!(late.to_string(), "handle-batch took longer than 30s and was stopped");
+        assert_eq!((timeout("handle-batch"), timeout("filter")), ("handle_timeout", "filter_timeout"));
+        for (limit, words) in [(32 << 20, "32 MiB"), (64 << 10, "64 KiB")] {
+            let full = CallError::OutOfMemory { call: "handle", limit }.to_string();
+            assert!(full.contains(&format!("its limit of {words},")), "{full}");
+        }
     }
 
     #[test]

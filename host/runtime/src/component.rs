@@ -62,11 +62,12 @@ struct About {
 
 /// What every plugin can import, granted or not, beside the contract itself: WASI, with nothing
 /// behind it that reaches out of the sandbox without a grant.
-const WASI: [&str; 8] = [
+const WASI: &[&str] = &[
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:config/",
     "wasi:filesystem/",
+    #[cfg(feature = "http")]
     "wasi:http/",
     "wasi:io/",
     "wasi:random/",

@@ -37,7 +37,7 @@ pub struct Engine {
 /// Compiled plugins cannot be kept.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "compiled plugins cannot be kept in {}: {reason}. help: name a directory of your own with --cache-dir", directory.display()
+    "compiled plugins cannot be kept in {}: {reason}", directory.display()
 )]
 pub struct Uncached {
     /// In which directory.

@@ -20,7 +20,7 @@ const UNSUPPORTED: [(WasmFeatures, &str); 9] = [
     (
         WasmFeatures::GC,
         "uses the garbage collector of WebAssembly (GC), which gtm-host does not run. Compile it with a collector of its own, or write \
-         it in a language that brings one (gtm-host new --help)",
+         it in a language that brings one",
     ),
     (
         WasmFeatures::CM64,

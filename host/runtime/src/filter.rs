@@ -206,9 +206,10 @@ impl Filter {
             // The words of a panic come again with the op that it is of: they go with this instance.
             _ => {
                 tracing::debug!(
+                    event = "filter.split",
                     plugin = self.handle.name(),
-                    "filter failed on {} ops at once: each is asked of alone",
-                    ops.len()
+                    ops = ops.len(),
+                    "the filter failed on several ops together; calling it for each"
                 );
                 None
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::capabilities::{Entry, GRANTED, without_version};
 use super::component::Plugin;
+use super::remedy::PluginRemedy;
 use super::services::Services;
 
 /// Something that a plugin asks for and does not have.
@@ -46,7 +47,7 @@ impl Plugin {
         gaps
     }
 
-    /// Describes the gaps in one sentence, with the flags that close them. None: there are none.
+    /// Describes the gaps in one sentence, with what to do about them. None: there are none.
     pub fn gaps_in_words(&self, services: &Services) -> Option<String> {
         let gaps = self.gaps(services);
         let with_entry = |gap: &MissingGrant| Some((*gap, entry(gap.capability())?));
@@ -55,20 +56,18 @@ impl Plugin {
         let mut sentences = Vec::new();
         if missing().count() > 0 {
             let names: Vec<_> = missing().map(|(_, capability)| capability.name).collect();
-            let flag = |form: &&str| format!("--grant {}:{form}", self.name());
-            let flags: Vec<_> = missing().flat_map(|(_, capability)| capability.proposed).map(flag).collect();
+            let forms: Vec<_> = missing().flat_map(|(_, capability)| capability.proposed).copied().collect();
             sentences.push(format!(
-                "it asks for {}, which it is not granted: say {}, or set it under [plugins.{}.grants] in gtm.toml",
+                "it asks for {}, which it is not granted{}",
                 names.join(", "),
-                flags.join(" "),
-                self.name()
+                PluginRemedy::Grants { plugin: self.name(), forms: &forms }
             ));
         }
         if services.recorder.is_none() {
             let lacks = |(gap, capability): &(MissingGrant, &Entry)| {
                 (capability.lacks)(services, matches!(gap, MissingGrant::Service(_)))
             };
-            sentences.extend(gaps.iter().filter_map(lacks).map(str::to_owned));
+            sentences.extend(gaps.iter().filter_map(lacks));
         }
         (!sentences.is_empty()).then(|| sentences.join("; "))
     }

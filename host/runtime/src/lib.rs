@@ -5,6 +5,22 @@
 //! has for it. A [`Filter`] and a [`Handler`] call it: each has an instance of its own, limited in memory and time, that can do
 //! what is granted ([`Grants`]) and is thrown away after a failure. Nothing here knows where ops come from or what becomes of
 //! one that fails.
+//!
+//! Each capability that is granted has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
+//! there. A plugin that imports an interface whose capability was left out does not load.
+
+// What only some capabilities use.
+#![cfg_attr(
+    not(all(
+        feature = "dirs",
+        feature = "env",
+        feature = "http",
+        feature = "mail",
+        feature = "mongodb",
+        feature = "state"
+    )),
+    allow(unused)
+)]
 
 pub mod audit;
 mod bindings;
@@ -33,6 +49,7 @@ mod metrics;
 mod obstacle;
 mod output;
 mod pool;
+mod remedy;
 pub mod secret;
 mod services;
 mod setup;
@@ -45,11 +62,15 @@ mod usage;
 pub use audit::Actor;
 pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
-pub use capabilities::mail::{Mailer, MailerError};
-pub use capabilities::{
-    AddressPattern, DirGrant, Grants, HttpGrant, MailGrant, MongodbGrants, NamespaceGrant, NoAddressPattern,
-    NoHttpGrant, NoPathPattern, PathPattern, contract_interfaces,
-};
+#[cfg(feature = "dirs")]
+pub use capabilities::DirGrant;
+#[cfg(feature = "mail")]
+pub use capabilities::{AddressPattern, MailGrant, Mailer, MailerError, NoAddressPattern};
+pub use capabilities::{Grants, contract_interfaces};
+#[cfg(feature = "http")]
+pub use capabilities::{HttpAnswer, HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
+#[cfg(feature = "mongodb")]
+pub use capabilities::{MongodbGrants, NamespaceGrant};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use digest::{ComponentDigest, NoDigest};
@@ -66,8 +87,11 @@ pub use load_error::{LoadError, SetupError};
 pub use metrics::{Histogram, PluginMetrics};
 pub use obstacle::{MetObstacle, Obstacle};
 pub use pool::{PoolFull, places};
+pub use remedy::PluginRemedy;
 pub use secret::Secret;
-pub use services::{Cluster, Effect, HttpAnswer, Recorder, Services};
+#[cfg(feature = "mongodb")]
+pub use services::Cluster;
+pub use services::{Effect, Recorder, Services};
 pub use setup::PluginSetup;
 pub use swap_from::SwapFrom;
 pub use usage::{SentCounts, TrapCounts, UsageStatus};

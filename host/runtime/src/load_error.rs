@@ -1,4 +1,4 @@
-//! Why a plugin cannot be loaded: one sentence each, with the remedy.
+//! Why a plugin cannot be loaded: one sentence for each reason, with the remedy.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,8 @@ use crate::secret::NoSecret;
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum LoadError {
     #[error(
-        "the plugin {} does not exist. Is the path right, and was it built (cargo build --release --target wasm32-wasip2)?", path.display()
+        "the plugin {} does not exist. help: check the path, and whether the plugin was built (in Rust: cargo build --release --target \
+         wasm32-wasip2)", path.display()
     )]
     Missing { path: PathBuf },
     #[error("the plugin {} cannot be read: {reason}", path.display())]
@@ -28,27 +29,23 @@ pub enum LoadError {
     NoFile { path: PathBuf },
     #[error(
         "the plugin {} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not take files from \
-         its directory. help: check the path, as the host sees it, and the permissions, or start the host with --swap-from DIR; the \
-         event of gtm_host::audit in the host's log says which", path.display()
+         its directory", path.display()
     )]
     NotRead { path: PathBuf },
     #[error(
-        "the plugin {} is at {}, and swaps take files only from {from}. help: put it there, start the host with --swap-from DIR, or set \
-         swap_from under [admin]", path.display(), at.display()
+        "the plugin {} is at {}, and swaps take files only from {from}", path.display(), at.display()
     )]
     Elsewhere { path: PathBuf, at: PathBuf, from: String },
     #[error(
-        "the plugin {name} is pinned to the SHA-256 {pinned}, and that of {} is {found}. help: if the change is meant, set sha256 under \
-         [plugins.{name}], or the digest after @sha256: on the command line, to the new one", path.display()
+        "the plugin {name} is pinned to the SHA-256 {pinned}, and that of {} is {found}", path.display()
     )]
     Pinned { name: String, path: PathBuf, pinned: ComponentDigest, found: ComponentDigest },
-    #[error("the plugin {} is an empty file. Was its build interrupted? Build it again", path.display())]
+    #[error("the plugin {} is an empty file. help: build it again; perhaps its build was interrupted", path.display())]
     Empty { path: PathBuf },
-    #[error("the plugin {} is no WebAssembly. Name the .wasm file that the build made", path.display())]
+    #[error("the plugin {} is not WebAssembly. help: name the .wasm file that the build made", path.display())]
     NotWasm { path: PathBuf },
     #[error(
-        "the plugin {} is a core WebAssembly module, and a plugin is a component. In Rust, build it with --target \
-         wasm32-wasip2; of another compiler, make a component of it: gtm-host componentize CORE.wasm -o PLUGIN.wasm", path.display()
+        "the plugin {} is a core WebAssembly module, and a plugin is a component", path.display()
     )]
     CoreModule { path: PathBuf },
     #[error(
@@ -56,8 +53,8 @@ pub enum LoadError {
     )]
     TooLarge { path: PathBuf },
     #[error(
-        "the plugin {} is not compiled, as {reason}. help: build it without debug information, or make it of fewer and smaller \
-         functions", path.display()
+        "the plugin {} is not compiled: {reason}. help: build it without debug information, or with fewer and smaller functions",
+        path.display()
     )]
     Compile { path: PathBuf, reason: String },
     #[error("the plugin {} cannot be compiled now: {reason}", path.display())]
@@ -65,32 +62,31 @@ pub enum LoadError {
     #[error(transparent)]
     Uncached(#[from] Uncached),
     #[error(
-        "the plugin {} is a core WebAssembly module for WASI 0.1, and a plugin is a component for WASI 0.2. In Rust, build it with \
-         --target wasm32-wasip2; of another compiler, make a component of it: gtm-host componentize CORE.wasm -o PLUGIN.wasm", path.display()
+        "the plugin {} is a core WebAssembly module for WASI 0.1, and a plugin is a component for WASI 0.2", path.display()
     )]
     Wasi01 { path: PathBuf },
     #[error("the plugin {} {what}", path.display())]
     Unsupported { path: PathBuf, what: &'static str },
-    #[error("the plugin {} cannot be compiled: {reason}. Build it again", path.display())]
+    #[error("the plugin {} cannot be compiled: {reason}. help: build it again", path.display())]
     Invalid { path: PathBuf, reason: String },
     #[error(
-        "the plugin {} was built against contract {built}, and this gtm-host speaks {CONTRACT}. Update gtm-host, or \
-         build the plugin with gtm-plugin {CONTRACT}", path.display()
+        "the plugin {} was built against contract {built}, and this gtm-host supports {CONTRACT}. help: update gtm-host, \
+         or build the plugin with gtm-plugin {CONTRACT}", path.display()
     )]
     NewerContract { path: PathBuf, built: Version },
     #[error(
-        "the plugin {} was built against contract {built}, which this gtm-host does not speak any more. Build the plugin \
+        "the plugin {} was built against contract {built}, which this gtm-host no longer supports. help: build the plugin \
          again with gtm-plugin {CONTRACT}", path.display()
     )]
     OlderContract { path: PathBuf, built: Version },
     #[error(
-        "{} is a component of another world: it does not export {missing}. A plugin exports filter and handle, as \
-         wit/world.wit says; in Rust the attribute #[plugin] does that", path.display()
+        "{} is a component of another world: it does not export {missing}. help: export filter and handle, as wit/world.wit says; in \
+         Rust, the attribute #[plugin] does that", path.display()
     )]
     MissingExport { path: PathBuf, missing: &'static str },
     #[error("the plugin {} asks for {import}, which this gtm-host does not offer", path.display())]
     UnknownImport { path: PathBuf, import: String },
-    #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. Build it again with gtm-plugin {CONTRACT}", path.display())]
+    #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
     Mismatch { path: PathBuf, reason: String },
     #[error("the plugin {} cannot say what it subscribes to: {reason}", path.display())]
     Subscriptions { path: PathBuf, reason: CallError },
@@ -140,16 +136,16 @@ impl LoadError {
     }
 }
 
-/// Why a plugin cannot be set up as it is said.
+/// Why a plugin cannot be set up as its settings say.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum SetupError {
-    #[error("{what} of the plugin {plugin} is not there: {reason}")]
+    #[error("{what} of the plugin {plugin} is missing: {reason}")]
     Secret { plugin: String, what: String, reason: NoSecret },
     #[error(
         "the value of {header}, which the plugin {plugin} sends to {server}, is not a valid header value"
     )]
     Header { plugin: String, header: String, server: String },
-    #[error("the plugin {plugin} is granted the directory {}, which is none", path.display())]
+    #[error("the plugin {plugin} is granted {}, which is not a directory", path.display())]
     NoDirectory { plugin: String, path: PathBuf },
 }

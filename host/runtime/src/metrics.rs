@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names of each kind that a plugin may use. More would make a monitoring system slow.
-const NAMES: usize = 100;
+pub(crate) const NAMES: usize = 100;
 /// Bytes of a name.
-const MAX_NAME_BYTES: usize = 100;
+pub(crate) const MAX_NAME_BYTES: usize = 100;
 /// Upper bounds of the buckets of a histogram; the last one holds the rest.
 const BUCKETS: [f64; 21] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,

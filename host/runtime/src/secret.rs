@@ -40,7 +40,7 @@ pub enum NoSecret {
     /// The file cannot be read.
     #[error("{} cannot be read: {reason}", path.display())]
     File {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
         /// What the system says.
         reason: std::io::Error,

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gtm_text::sanitize::size_in_memory;
-
 use super::Grants;
 use super::capabilities::Prepared;
 use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
+use super::remedy::PluginRemedy;
 use crate::secret::{NoSecret, Secret};
 
 /// How a plugin is set up, whatever its version.
@@ -67,18 +66,14 @@ impl Setup {
         })
     }
 
-    /// Returns the time limit of a call, and how it is set, in words.
+    /// Returns the end of a sentence: the time limit of a call, and how to raise it.
     pub(super) fn call_timeout_in_words(&self) -> String {
-        format!(
-            "{}, the limit of one call (--call-timeout, or [plugins.{}.limits] call_timeout in gtm.toml)",
-            humantime::format_duration(self.limits.call_timeout),
-            self.name
-        )
+        let time = humantime::format_duration(self.limits.call_timeout);
+        format!("{time}, the limit of one call{}", self.raise(&["call_timeout"]))
     }
 
-    /// Returns the size limit of a body, and how it is set, in words.
-    pub(super) fn http_bytes_in_words(&self) -> String {
-        let most = size_in_memory(self.limits.http_bytes);
-        format!("{most} ([plugins.{}.limits] http_bytes in gtm.toml)", self.name)
+    /// Returns how to raise limits of this plugin.
+    pub(super) fn raise<'a>(&'a self, limits: &'a [&'static str]) -> PluginRemedy<'a> {
+        PluginRemedy::Limits { plugin: Some(&self.name), limits }
     }
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::types;
 use super::budget::Budget;
@@ -18,6 +17,7 @@ use super::limits::Quota;
 use super::obstacle::Notes;
 use super::output::Output;
 use super::pool::Taken;
+use super::remedy::PluginRemedy;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
 
@@ -53,7 +53,7 @@ pub(super) struct InstanceState {
     pub(super) call: CallContext,
     pub(super) contexts: InstanceContexts,
     wasi: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
     pub(super) quota: Quota,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
@@ -121,16 +121,16 @@ impl InstanceState {
 }
 
 impl CallContext {
-    /// Notes that the plugin tried what it may not. Returns the sentence: what it is, and how it is granted on the command line and in
-    /// a settings file. `part`: something else of that kind is granted.
+    /// Notes that the plugin tried something that it is not granted, and returns the sentence. `form` and `toml`: the grant, in both
+    /// ways to write it. `part`: something else of that kind is granted.
     pub(super) fn not_granted(
         &self,
         what: &str,
-        said: &str,
-        written: &str,
+        form: &str,
+        toml: &str,
         part: Option<CapabilityId>,
     ) -> String {
-        self.notes.blocked(how_to_grant(&self.setup.name, what, said, written), part)
+        self.notes.blocked(not_granted(&self.setup.name, what, form, toml), part)
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -153,11 +153,9 @@ impl CallContext {
     }
 }
 
-/// Describes what is not granted, and how it is granted.
-pub(super) fn how_to_grant(plugin: &str, what: &str, said: &str, written: &str) -> String {
-    format!(
-        "{what} is not granted to the plugin {plugin}: say --grant {plugin}:{said}, or [plugins.{plugin}.grants] {written} in gtm.toml"
-    )
+/// Returns the sentence about something that is not granted.
+pub(super) fn not_granted(plugin: &str, what: &str, form: &str, toml: &str) -> String {
+    format!("{what} is not granted to the plugin {plugin}{}", PluginRemedy::Grant { plugin, form, toml })
 }
 
 /// Returns what `who` answers within the time of one call: an epoch does not stop a call that waits outside of the plugin.
@@ -169,13 +167,6 @@ pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output 
 impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for InstanceState {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let http = &mut self.contexts.http;
-        WasiHttpCtxView { ctx: &mut http.wasi, table: &mut self.table, hooks: &mut http.hooks }
     }
 }
 

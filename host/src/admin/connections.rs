@@ -102,7 +102,11 @@ impl AdminConnections {
         I: AsyncRead + AsyncWrite + Peek + Unpin + Send + 'static,
     {
         if !self.make_room() {
-            tracing::debug!("the admin API has {MAX_CONNECTIONS} requests in work: one more is not taken");
+            tracing::debug!(
+                event = "admin.refuse",
+                limit = MAX_CONNECTIONS,
+                "too many requests are in work; refusing one"
+            );
             return;
         }
         let stage = Arc::new(Stage::default());
@@ -112,10 +116,14 @@ impl AdminConnections {
             tokio::select! {
                 () = talk => {}
                 () = unread.unread() => {
-                    tracing::debug!("a client of the admin API did not read its answer within {} s", READ_TIMEOUT.as_secs());
+                    tracing::debug!(
+                        event = "admin.time_out",
+                        limit_ms = READ_TIMEOUT.as_millis(),
+                        "a client did not read its response in time"
+                    );
                 }
                 () = tokio::time::sleep(CONNECTION_TIMEOUT) => {
-                    tracing::debug!("a client of the admin API took longer than {} s", CONNECTION_TIMEOUT.as_secs());
+                    tracing::debug!(event = "admin.time_out", limit_ms = CONNECTION_TIMEOUT.as_millis(), "a request took too long");
                 }
             }
         });
@@ -156,7 +164,7 @@ pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> 
 
 /// Waits after an error of one connection, or of a process with too many open files.
 async fn wait_after(error: &io::Error) {
-    tracing::debug!("the admin API cannot accept a connection: {error}");
+    tracing::debug!(event = "admin.accept_failed", %error, "a connection cannot be accepted");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
@@ -206,7 +214,7 @@ where
         .keep_alive(false)
         .max_buf_size(MAX_HEAD_BYTES);
     if let Err(error) = builder.serve_connection(TokioIo::new(io), service).await {
-        tracing::debug!("a client of the admin API: {error}");
+        tracing::debug!(event = "admin.serve_failed", %error, "a connection ended with an error");
     }
 }
 

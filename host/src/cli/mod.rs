@@ -17,6 +17,7 @@ mod known_names;
 #[cfg(test)]
 mod library_flags;
 mod load;
+mod log_format;
 mod logging;
 mod new;
 mod output;
@@ -53,6 +54,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program. Returns 0 after success, 1 after a failure, and 2 if the arguments, the environment or the settings are not valid.
 pub(crate) fn main() -> ExitCode {
+    gtm_host::remedy::install();
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Command::CompileComponent(arguments) = &command {
         return compile_component::run(arguments);

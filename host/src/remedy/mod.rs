@@ -5,6 +5,7 @@
 
 mod delivery;
 mod mongo;
+mod plugin;
 mod runtime;
 mod source;
 mod store;
@@ -17,9 +18,11 @@ use std::iter::successors;
 use gtm_delivery::{ControlError, DeliveryError};
 use gtm_mongo::ConnectError;
 use gtm_oplog::PatternError;
-use gtm_runtime::{CallError, EngineError, LoadError, Uncached};
+use gtm_runtime::{EngineError, LoadError, Uncached};
 use gtm_source::{FileError, SnapshotError, SourceError, StreamError};
 use gtm_store::{LeaseError, StoreError, WorkersError};
+
+pub use plugin::install;
 
 /// An error that this crate knows a remedy for.
 trait Remedy {
@@ -32,8 +35,7 @@ type Find = fn(&(dyn Error + 'static)) -> Option<Cow<'static, str>>;
 
 /// One entry per type. An error that another one shows as its own (`#[error(transparent)]`) is not among the causes of that one, so
 /// the remedy of the outer error asks the inner error.
-const FINDS: [Find; 15] = [
-    find::<CallError>,
+const FINDS: [Find; 14] = [
     find::<ConnectError>,
     find::<ControlError>,
     find::<DeliveryError>,

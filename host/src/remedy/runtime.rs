@@ -1,8 +1,8 @@
-//! Remedies for errors of plugins: loading, starting and calling them.
+//! Remedies for errors that keep a plugin from being loaded.
 
 use std::borrow::Cow;
 
-use gtm_runtime::{CallError, EngineError, LoadError, Uncached};
+use gtm_runtime::{EngineError, LoadError, Uncached};
 
 use super::Remedy;
 
@@ -28,7 +28,6 @@ impl Remedy for LoadError {
             .into(),
             Self::CoreModule { .. } | Self::Wasi01 { .. } => COMPONENTIZE.into(),
             Self::Uncached(error) => return error.remedy(),
-            Self::Subscriptions { reason, .. } | Self::Start { reason, .. } => return reason.remedy(),
             Self::Subscription { reason, .. } => return reason.remedy(),
             _ => return None,
         })
@@ -47,19 +46,5 @@ impl Remedy for EngineError {
 impl Remedy for Uncached {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some("pass a directory of your own with --cache-dir".into())
-    }
-}
-
-impl Remedy for CallError {
-    fn remedy(&self) -> Option<Cow<'static, str>> {
-        Some(match self {
-            Self::TimedOut { call, .. } if call.starts_with("handle") => {
-                "raise the limit with --handle-timeout".into()
-            }
-            Self::TimedOut { .. } => "raise the limit with --filter-timeout".into(),
-            Self::OutOfMemory { .. } => "raise the limit with --memory".into(),
-            Self::OutOfHostMemory { .. } => "raise the limit with --limits-host-memory".into(),
-            _ => return None,
-        })
     }
 }

@@ -26,6 +26,16 @@ fn an_error_shown_by_another_keeps_its_remedy() {
 }
 
 #[test]
+fn a_user_without_the_right_to_keep_leases_is_told_the_command() {
+    let error = LeaseError::Unauthorized { reason: "not authorized".to_owned() };
+    let said = remedy(&error).unwrap_or_default();
+    assert!(
+        said.contains(r#"{role: "readWrite", db: "gtm"}"#) && said.contains("--store file:DIR"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_error_without_a_remedy_is_shown_alone() {
     let error = StoreError::Defect("x".to_owned());
     assert_eq!(WithRemedy(&error).to_string(), error.to_string());

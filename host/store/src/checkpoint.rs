@@ -36,7 +36,7 @@ pub struct Checkpoint {
     pub restarted: Option<String>,
 }
 
-const LOST: &str = "the plugin would begin where --start says";
+const LOST: &str = "the plugin starts without a checkpoint";
 
 impl std::fmt::Display for CheckpointKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -270,7 +270,7 @@ impl ClusterStore {
             document: &document,
             what: format!("the progress of the snapshot of {key}"),
             store: NAME,
-            lost: "all documents would be read again",
+            lost: "all documents are read again",
         };
         fields.check_version()?;
         Ok(Some(fields.text("progress")?.as_bytes().to_vec()))
@@ -301,7 +301,7 @@ impl ClusterStore {
             document: &document,
             what: key.to_string(),
             store: NAME,
-            lost: "what the plugin kept there",
+            lost: "what the plugin kept there is lost",
         };
         fields.check_version()?;
         let value = document.get_binary("value").map_err(|error| fields.damaged(error))?;
@@ -315,8 +315,12 @@ impl ClusterStore {
         let mut kept = StoredTotal::default();
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
             let what = "a state of a plugin".to_owned();
-            let fields =
-                StoredFields { document: &document, what, store: NAME, lost: "what the plugin kept there" };
+            let fields = StoredFields {
+                document: &document,
+                what,
+                store: NAME,
+                lost: "what the plugin kept there is lost",
+            };
             // One that was stored before it was counted holds nothing.
             let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
             kept.entries += 1;

@@ -11,51 +11,46 @@ use crate::own_files::ExposedFile;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum StoreError {
-    #[error(
-        "this user may not use the store, the database {0} of the cluster: {reason}. Give the user the role readWrite on the \
-         database {0}, or keep the store in a directory (--store file:DIR)",
-        own_database()
-    )]
+    #[error("this user may not use the store, the database {} of the cluster: {reason}", own_database())]
     Unauthorized { reason: String },
     #[error("the store, the database {} of the cluster, cannot be reached now: {reason}", own_database())]
     Unreachable { reason: String },
     #[error("the store, the database {} of the cluster, refuses it: {reason}", own_database())]
     Refused { reason: String },
-    #[error("{} cannot be used as a store: {reason}. Name a directory that gtm-host may write to (--store file:DIR)", directory.display())]
+    #[error("{} cannot be used as a store: {reason}", directory.display())]
     Directory { directory: PathBuf, reason: String },
-    #[error("there is no store in {}. help: pass the store that the host uses (--store file:DIR)", directory.display())]
+    #[error("there is no store in {}", directory.display())]
     Absent { directory: PathBuf },
     #[error("the store cannot be used: {0}")]
     Exposed(#[from] ExposedFile),
     #[error(
-        "another gtm-host has the store {} open, and two hosts on one file store would overwrite each other's progress. Stop \
-         that one, give each its own directory, or share the store of the cluster (--store mongodb)",
+        "another gtm-host has the store {} open, and two hosts on one file store would overwrite each other's progress",
         file.display()
     )]
     InUse { file: PathBuf },
     #[error(
-        "the store {} cannot be read or written: {reason}. Is there room on the disk, and may gtm-host write there?",
+        "the store {} cannot be read or written: {reason}. help: check that the disk has room and that gtm-host may write there",
         file.display()
     )]
     File { file: PathBuf, reason: String },
     #[error(
-        "the store {} is damaged, or no store of gtm-host: {reason}. Restore it from a backup, or move it away to begin anew \
-         where --start says",
+        "the store {} is damaged, or not a store of gtm-host: {reason}",
         file.display()
     )]
     DamagedFile { file: PathBuf, reason: String },
-    #[error("the store {} was written by a newer gtm-host, or in another format (version {version}). Use that one", file.display())]
+    #[error("the store {} was written by a newer gtm-host, or in another format (version {version}). help: use the gtm-host \
+         that wrote it", file.display())]
     OtherFormat { file: PathBuf, version: u64 },
     #[error(
-        "{what} in {store} cannot be understood: {reason}. Correct it, or delete it, knowing what is lost: {lost}"
+        "{what} in {store} cannot be understood: {reason}. help: correct it, or delete it, after which {lost}"
     )]
     Damaged { what: String, store: String, reason: String, lost: &'static str },
     #[error(
-        "{what} in {store} was written by a newer gtm-host (version {version}; this one knows {known}). Use that one"
+        "{what} in {store} was written by a newer gtm-host (version {version}; this one knows {known}). help: use that one"
     )]
     Newer { what: String, store: String, version: i64, known: i64 },
     #[error(
-        "{what} was taken over by another host (epoch {stored}, and this host has {mine}): this one must not go on with it"
+        "{what} was taken over by another host (epoch {stored}, and this host has {mine}), so this host must not continue it"
     )]
     Fenced { what: String, stored: u64, mine: u64 },
     #[error("{what} cannot be stored: {reason}")]

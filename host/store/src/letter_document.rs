@@ -8,7 +8,7 @@ use super::dead_letter::{LetterHead, LetterMatcher};
 use super::fields::{StoredFields, VERSION};
 use super::{DeadLetter, DeadLetterKind, KnownPlugin, StoreError, StoredTotal, op_document};
 
-const LOST: &str = "the op that it holds is handled by nobody";
+const LOST: &str = "nobody handles the op that it holds";
 
 /// Where the op of a letter is that does not fit into its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +94,8 @@ impl<'a> Count<'a> {
     pub(super) fn kept(self) -> StoredTotal {
         if let Some((count, error)) = self.unreadable {
             tracing::warn!(
-                plugin = self.plugin,
-                count,
-                "{count} dead letters cannot be read, and are counted by their size: {error}"
+                event = "dead_letter.estimate", plugin = self.plugin, count, %error,
+                "some dead letters cannot be read; they count with their stored size"
             );
         }
         self.kept

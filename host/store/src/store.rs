@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gtm_text::sanitize::quoted;
 use mongodb::Client;
 
 use crate::cluster::ClusterStore;
@@ -90,15 +89,6 @@ impl Store {
         match &self.backend {
             Backend::Directory(store) => store.directory(),
             Backend::Cluster(_) | Backend::None => None,
-        }
-    }
-
-    /// Returns the arguments by which a command finds this pipeline in this store, but for the server, quoted for a shell.
-    pub fn arguments(&self, pipeline: &str) -> String {
-        let name = format!("--name {}", quoted(pipeline));
-        match self.directory() {
-            Some(directory) => format!("{name} --store {}", quoted(&format!("file:{}", directory.display()))),
-            None => name,
         }
     }
 

@@ -38,7 +38,10 @@ fn error_with_patch(old: &str, new: &str) -> String {
 #[test]
 fn missing() {
     let said = error_of(&["--plugin", "no/such/plugin.wasm"]);
-    assert!(said.starts_with("the plugin no/such/plugin.wasm does not exist. Is the path right"), "{said}");
+    assert!(
+        said.starts_with("the plugin no/such/plugin.wasm does not exist. help: check the path"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -52,12 +55,12 @@ fn unreadable() {
 
 #[test]
 fn empty() {
-    assert!(error_with_bytes(b"").contains("is an empty file. Was its build interrupted? Build it again"));
+    assert!(error_with_bytes(b"").contains("is an empty file. help: build it again"));
 }
 
 #[test]
 fn no_webassembly() {
-    assert!(error_with_bytes(b"#!/bin/sh\n").contains("is no WebAssembly. Name the .wasm file"));
+    assert!(error_with_bytes(b"#!/bin/sh\n").contains("is not WebAssembly. help: name the .wasm file"));
 }
 
 #[test]
@@ -129,7 +132,9 @@ fn a_component_of_another_world() {
 fn a_newer_contract() {
     let said = error_with_patch("@0.1.0", "@0.2.0");
     assert!(
-        said.contains("was built against contract 0.2.0, and this gtm-host speaks 0.1.0. Update gtm-host"),
+        said.contains(
+            "was built against contract 0.2.0, and this gtm-host supports 0.1.0. help: update gtm-host"
+        ),
         "{said}"
     );
 }
@@ -137,10 +142,7 @@ fn a_newer_contract() {
 #[test]
 fn an_older_contract() {
     let said = error_with_patch("@0.1.0", "@0.0.1");
-    assert!(
-        said.contains("built against contract 0.0.1, which this gtm-host does not speak any more"),
-        "{said}"
-    );
+    assert!(said.contains("built against contract 0.0.1, which this gtm-host no longer supports"), "{said}");
 }
 
 #[test]

@@ -334,11 +334,7 @@ async fn without_the_right_to_keep_leases_it_says_so_and_stumbling_is_waited_for
         fail(command, 1, 13).await;
         let error = acquire(&client, &scene.key).await.unwrap_err();
         assert!(matches!(error, LeaseError::Unauthorized { .. }), "{error}");
-        let said = error.to_string();
-        assert!(
-            said.contains(r#"{role: "readWrite", db: "gtm"}"#) && said.contains("--store file:DIR"),
-            "{said}"
-        );
+        assert!(error.to_string().starts_with("this user may not keep the lease in gtm.leases: "), "{error}");
     }
     // ReadConcernMajorityNotAvailableYet and ExceededTimeLimit. The driver itself tries twice.
     fail("find", 3, 134).await;

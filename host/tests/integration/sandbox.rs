@@ -103,7 +103,7 @@ async fn writing_what_nobody_reads_in_filter() {
 
 #[tokio::test]
 async fn wasi_http_without_a_grant_says_what_to_grant() {
-    let sentence = "http is not granted to the plugin misbehave: say --grant misbehave:http=SERVER";
+    let sentence = "http is not granted to the plugin misbehave. help: pass --grant misbehave:http=SERVER";
     each_op_fails(misbehaving("filter=stall", &[]).await, sentence).await;
     let mut scene = misbehaving("handle=stall", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();

@@ -35,13 +35,16 @@ async fn a_document_that_is_no_list_is_refused() {
     let own = Database::new(server.uri()).await;
     let said = group(&own, "none").await.unwrap_err();
     assert!(
-        said.starts_with(&format!("{}.lists/none gives no workers: there is no such document", own.name))
+        said.starts_with(&format!(
+            "{}.lists/none has no list of workers: there is no such document",
+            own.name
+        ))
     );
     for (workers, says) in [
-        (Bson::from("Tom"), "its field workers is no array"),
-        (Bson::from(vec![Bson::from("Tom"), Bson::from(1)]), "a worker in it is no string"),
+        (Bson::from("Tom"), "its field workers is not an array"),
+        (Bson::from(vec![Bson::from("Tom"), Bson::from(1)]), "a worker in it is not a string"),
         (Bson::from(Vec::<Bson>::new()), "the list of workers is empty"),
-        (Bson::from(vec!["Dick", "Harry"]), "there is no worker Tom; there are: Dick, Harry."),
+        (Bson::from(vec!["Dick", "Harry"]), "there is no worker Tom; there are: Dick, Harry"),
     ] {
         let list = doc! { "_id": "x", "workers": workers };
         own.collection("lists").replace_one(doc! { "_id": "x" }, list).upsert(true).await.unwrap();
@@ -60,5 +63,8 @@ async fn without_the_right_to_read_the_list_it_says_which() {
     let fail = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
     own.client.database("admin").run_command(fail).await.unwrap();
     let said = group(&own, "x").await.unwrap_err();
-    assert!(said.contains(&format!("grant the role read on the database {}", own.name)), "{said}");
+    assert!(
+        said.contains("may not read") && said.ends_with(&format!("in the database {}", own.name)),
+        "{said}"
+    );
 }

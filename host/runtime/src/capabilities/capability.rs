@@ -43,12 +43,12 @@ pub(crate) trait GrantedCapability: Capability + Sized + 'static {
     /// What one instance has.
     type Instance: Send + Sync;
 
-    /// The forms of `--grant PLUGIN:…` that grant some of it: `mail`, `mail-to=ADDRESS`.
+    /// The forms of a [`Grant`](crate::Grant) of some of it: `mail`, `mail-to=ADDRESS`.
     const FORMS: &'static [&'static str];
-    /// Those that are proposed to whoever grants none of it.
+    /// The forms that are proposed to a user who grants none of it.
     const PROPOSED: &'static [&'static str] = &[Self::NAME];
 
-    /// Parses what `--grant PLUGIN:NAME` or `--grant PLUGIN:NAME=VALUE` grants. None: it is not one of the forms.
+    /// Parses the grant `NAME` or `NAME=VALUE`. None: it is not one of the forms.
     fn parse(name: &str, value: Option<&str>) -> Option<Result<Self::Grant, String>>;
 
     /// Adds to what is granted.
@@ -62,9 +62,9 @@ pub(crate) trait GrantedCapability: Capability + Sized + 'static {
     /// Describes what is granted. Empty: nothing.
     fn describe(granted: &Self::Grant) -> String;
 
-    /// Returns what the host lacks, and how to add it, if the plugin cannot use the capability for that. `is_granted`: whether some of
-    /// it is granted. It is not asked of in a dry run.
-    fn lacks(_services: &Services, _is_granted: bool) -> Option<&'static str> {
+    /// Returns the sentence about what the host lacks, if the plugin therefore cannot use the capability. `is_granted`: whether some
+    /// of it is granted. Not called in a dry run.
+    fn lacks(_services: &Services, _is_granted: bool) -> Option<String> {
         None
     }
 

@@ -4,7 +4,7 @@ use super::Grants;
 use super::linking::Linking;
 use crate::services::Services;
 
-/// What a form of `--grant` grants, or why it is not valid.
+/// What a grant in one of the forms grants, or why it is not valid.
 type ParsedGrants = Result<Grants, String>;
 
 /// A capability that every plugin has.
@@ -24,26 +24,34 @@ pub(crate) struct Entry {
     pub(crate) link_in_filter: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
     pub(crate) parse: fn(&str, Option<&str>) -> Option<ParsedGrants>,
     pub(crate) describe: fn(&Grants) -> String,
-    pub(crate) lacks: fn(&Services, bool) -> Option<&'static str>,
+    pub(crate) lacks: fn(&Services, bool) -> Option<String>,
 }
 
-/// Makes, of the list of capabilities: [`Grants`], [`CapabilityId`], the contexts, and the tables.
+/// Makes, of the list of capabilities: [`Grants`], [`CapabilityId`], the contexts, and the tables. A capability that is granted is
+/// compiled only with the feature before its name.
 macro_rules! capabilities {
     (
         always: [$($always:path),+ $(,)?],
-        granted: [$($(#[$attribute:meta])* $key:ident: $grant:ty = $module:ident :: $capability:ident),+ $(,)?] $(,)?
+        granted: [$($(#[$attribute:meta])* $feature:literal $key:ident: $grant:ty = $module:ident :: $capability:ident),+ $(,)?] $(,)?
     ) => {
         /// What a plugin may do. By default nothing.
         #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Grants {
-            $($(#[$attribute])* pub $key: $grant,)+
+            $(
+                #[cfg(feature = $feature)]
+                $(#[$attribute])*
+                pub $key: $grant,
+            )+
         }
 
         /// Which capability, of those that are granted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum CapabilityId {
-            $($capability,)+
+            $(
+                #[cfg(feature = $feature)]
+                $capability,
+            )+
         }
 
         /// The number of capabilities that are granted.
@@ -57,7 +65,7 @@ macro_rules! capabilities {
         },)+];
 
         /// The capabilities that are granted, in the order in which they are named.
-        pub(crate) const GRANTED: &[Entry] = &[$(Entry {
+        pub(crate) const GRANTED: &[Entry] = &[$(#[cfg(feature = $feature)] Entry {
             name: <$module::$capability as Capability>::NAME,
             imports: <$module::$capability as Capability>::IMPORTS,
             forms: <$module::$capability as GrantedCapability>::FORMS,
@@ -75,28 +83,28 @@ macro_rules! capabilities {
         /// What the capabilities make of the grants.
         #[allow(dead_code, reason = "some make nothing of their grant")]
         pub(crate) struct Prepared {
-            $(pub(crate) $key: <$module::$capability as GrantedCapability>::Prepared,)+
+            $(#[cfg(feature = $feature)] pub(crate) $key: <$module::$capability as GrantedCapability>::Prepared,)+
         }
 
         /// What all versions and instances of a plugin share, by capability.
         #[derive(Default)]
         pub(crate) struct SharedContexts {
-            $(pub(crate) $key: <$module::$capability as GrantedCapability>::Shared,)+
+            $(#[cfg(feature = $feature)] pub(crate) $key: <$module::$capability as GrantedCapability>::Shared,)+
         }
 
         /// What one instance has, by capability.
         pub(crate) struct InstanceContexts {
-            $(pub(crate) $key: <$module::$capability as GrantedCapability>::Instance,)+
+            $(#[cfg(feature = $feature)] pub(crate) $key: <$module::$capability as GrantedCapability>::Instance,)+
         }
 
         impl Grants {
             /// Returns grants of everything but files and the environment, for a trial in which effects are only recorded.
             pub fn everything() -> Self {
-                Self { $($key: <$module::$capability as GrantedCapability>::everything(),)+ }
+                Self { $(#[cfg(feature = $feature)] $key: <$module::$capability as GrantedCapability>::everything(),)+ }
             }
 
             pub(crate) fn merge(&mut self, more: Self) {
-                $(<$module::$capability as GrantedCapability>::merge(&mut self.$key, more.$key);)+
+                $(#[cfg(feature = $feature)] <$module::$capability as GrantedCapability>::merge(&mut self.$key, more.$key);)+
             }
         }
 
@@ -107,14 +115,14 @@ macro_rules! capabilities {
                 limits: &crate::Limits,
             ) -> Result<Self, crate::load_error::SetupError> {
                 Ok(Self {
-                    $($key: <$module::$capability as GrantedCapability>::prepare(plugin, &grants.$key, limits)?,)+
+                    $(#[cfg(feature = $feature)] $key: <$module::$capability as GrantedCapability>::prepare(plugin, &grants.$key, limits)?,)+
                 })
             }
         }
 
         impl InstanceContexts {
             pub(crate) fn new(call: &crate::state::CallContext) -> Self {
-                Self { $($key: <$module::$capability as GrantedCapability>::instance(call),)+ }
+                Self { $(#[cfg(feature = $feature)] $key: <$module::$capability as GrantedCapability>::instance(call),)+ }
             }
         }
 
@@ -123,7 +131,7 @@ macro_rules! capabilities {
             setup: &crate::setup::Setup,
             wasi: &mut wasmtime_wasi::WasiCtxBuilder,
         ) -> wasmtime::Result<()> {
-            $(<$module::$capability as GrantedCapability>::open(setup, wasi)?;)+
+            $(#[cfg(feature = $feature)] <$module::$capability as GrantedCapability>::open(setup, wasi)?;)+
             Ok(())
         }
 
@@ -133,10 +141,10 @@ macro_rules! capabilities {
             op: &str,
             namespace: &std::sync::Arc<gtm_oplog::Namespace>,
         ) {
-            $(<$module::$capability as GrantedCapability>::begin(state, op, namespace);)+
+            $(#[cfg(feature = $feature)] <$module::$capability as GrantedCapability>::begin(state, op, namespace);)+
         }
 
-        $(impl Listed for $module::$capability {
+        $(#[cfg(feature = $feature)] impl Listed for $module::$capability {
             const ID: CapabilityId = CapabilityId::$capability;
 
             fn of_instance(contexts: &mut InstanceContexts) -> &mut Self::Instance {

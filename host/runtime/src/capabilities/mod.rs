@@ -1,28 +1,39 @@
 //! What a plugin can do beyond computing: one folder per capability, with its grant, its contexts and its functions.
 //!
-//! To add one: a folder with a type that implements [`Capability`] and, if it is granted, [`GrantedCapability`]; and a line in the list
-//! below. The settings, `--grant`, the linker, the checks of imports and of missing grants, and `gtm-host check` read that list.
+//! To add one: a folder with a type that implements [`Capability`] and, if it is granted, [`GrantedCapability`]; a line in the list
+//! below; and a feature of the crate, without which it is left out. Settings, grants, the linker, and the checks of imports and of
+//! missing grants read that list.
 
 mod capability;
 mod config;
+#[cfg(feature = "dirs")]
 mod dirs;
+#[cfg(feature = "env")]
 mod env;
 mod extended_json;
+#[cfg(feature = "http")]
 pub(super) mod http;
 mod linking;
 mod list;
 pub(super) mod log;
+#[cfg(feature = "mail")]
 pub(super) mod mail;
 mod metrics;
+#[cfg(feature = "mongodb")]
 pub(super) mod mongodb;
+#[cfg(feature = "state")]
 mod state;
 
 pub(crate) use capability::{Capability, CapabilityView, GrantedCapability, Listed, ViewOf};
+#[cfg(feature = "dirs")]
 pub use dirs::DirGrant;
-pub use http::{HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
+#[cfg(feature = "http")]
+pub use http::{HttpAnswer, HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
 pub(crate) use linking::{Linking, without_version};
 pub(crate) use list::{AlwaysGranted, Entry};
-pub use mail::{AddressPattern, MailGrant, NoAddressPattern};
+#[cfg(feature = "mail")]
+pub use mail::{AddressPattern, MailGrant, Mailer, MailerError, NoAddressPattern};
+#[cfg(feature = "mongodb")]
 pub use mongodb::{MongodbGrants, NamespaceGrant};
 
 list::capabilities! {
@@ -30,17 +41,17 @@ list::capabilities! {
     granted: [
         /// Send mail through the host's mail server.
         #[serde(deserialize_with = "mail::deserialize")]
-        mail: Option<MailGrant> = mail::Mail,
+        "mail" mail: Option<MailGrant> = mail::Mail,
         /// Keep values in the store of the checkpoints.
-        state: bool = state::State,
+        "state" state: bool = state::State,
         /// Send requests to these servers.
-        http: Vec<HttpGrant> = http::Http,
+        "http" http: Vec<HttpGrant> = http::Http,
         /// Use the cluster.
-        mongodb: MongodbGrants = mongodb::Mongodb,
+        "mongodb" mongodb: MongodbGrants = mongodb::Mongodb,
         /// See these variables of the host's environment.
-        env: Vec<String> = env::Env,
+        "env" env: Vec<String> = env::Env,
         /// Use these directories.
-        dirs: Vec<DirGrant> = dirs::Dirs,
+        "dirs" dirs: Vec<DirGrant> = dirs::Dirs,
     ],
 }
 

@@ -31,7 +31,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const INVALID: u8 = 3;
 const NO_MEMORY: u8 = 4;
 
-/// The limits of one compilation.
+/// What one compilation may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Bytes of memory.

@@ -62,7 +62,10 @@ impl CompiledDirectory {
         let file = File::open(&path).ok()?;
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || !is_ours(&metadata) {
-            tracing::warn!("{} is not used: other users may write it", path.display());
+            tracing::warn!(
+                event = "cache.refuse", path = %path.display(),
+                "a compiled plugin is not used: other users may write it"
+            );
             return None;
         }
         // Where it is root's, this may not be done.

@@ -104,7 +104,12 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     let mut unloaded = BTreeSet::new();
     for (name, error) in failed {
         let error = WithRemedy(error.as_ref());
-        tracing::error!(plugin = name, "not loaded, until its file or the settings change: {error:#}");
+        tracing::error!(
+            event = "plugin.load_failed",
+            plugin = name,
+            error = format!("{error:#}"),
+            "not loaded until its file or the settings change"
+        );
         unloaded.insert(name);
     }
     Ok((all, unloaded))
@@ -198,9 +203,10 @@ impl PluginSet {
             }
             let (current, path) = (hosted.handle.current(), hosted.path.clone());
             tracing::info!(
+                event = "plugin.swap_start",
                 plugin = name,
-                "its file has changed: version {} works until the new one is ready",
-                current.version()
+                version = current.version(),
+                "the file changed; this version works until the new one is ready"
             );
             let started = Instant::now();
             let loaded = tokio::task::spawn_blocking(move || current.successor(&path)).await;
@@ -208,11 +214,22 @@ impl PluginSet {
             hosted.seen = now;
             match loaded {
                 Ok(Ok(successor)) if successor.version() == hosted.handle.current().version() => {
-                    tracing::info!(plugin = name, "its file was written, and is the same version");
+                    tracing::info!(
+                        event = "plugin.swap_skip",
+                        plugin = name,
+                        version = successor.version(),
+                        "the file was written and holds the same version"
+                    );
                 }
                 Ok(Ok(successor)) => {
                     let took = started.elapsed().as_millis();
-                    tracing::info!(plugin = name, "loaded version {} in {took} ms", successor.version());
+                    tracing::info!(
+                        event = "plugin.load",
+                        plugin = name,
+                        version = successor.version(),
+                        elapsed_ms = took,
+                        "loaded"
+                    );
                     let version = successor.version().to_owned();
                     match hosted.handle.swap(successor) {
                         Ok(()) => {
@@ -234,7 +251,7 @@ impl PluginSet {
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
-                tracing::error!("the plugins stay as they are: {error}");
+                tracing::error!(event = "plugin.list_failed", %error, "the plugins cannot be listed; they stay as they are");
                 return PluginChanges {
                     swapped: self.swap_changed_files(actor, |_, _| true).await,
                     ..PluginChanges::default()
@@ -252,7 +269,7 @@ impl PluginSet {
         };
         let gone: Vec<_> = self.all.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         for name in gone {
-            tracing::info!(plugin = name, "removed");
+            tracing::info!(event = "plugin.remove", plugin = name, "removed");
             actor.did("remove", &name, None);
             self.all.remove(&name);
             changes.stop.insert(name);
@@ -270,7 +287,12 @@ impl PluginSet {
                     }
                     Err(error) => {
                         let error = WithRemedy(error.as_ref());
-                        tracing::error!(plugin = name, "not added: {error:#}");
+                        tracing::error!(
+                            event = "plugin.add_failed",
+                            plugin = name,
+                            error = format!("{error:#}"),
+                            "not added"
+                        );
                         self.unloaded.insert(name);
                     }
                 },
@@ -357,5 +379,11 @@ fn record_grants(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants
 fn refuse(name: &str, hosted: &HostedPlugin, actor: Actor, reason: &str) {
     let current = hosted.handle.current();
     actor.was_refused("swap", name, None, &reason);
-    tracing::error!(plugin = name, "not swapped, version {} goes on: {reason}", current.version());
+    tracing::error!(
+        event = "plugin.swap_failed",
+        plugin = name,
+        version = current.version(),
+        error = reason,
+        "not swapped; this version continues"
+    );
 }

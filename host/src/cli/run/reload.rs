@@ -29,8 +29,10 @@ impl ActivePipelines<'_> {
     pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
         let error = WithRemedy(error.as_ref());
         tracing::error!(
+            event = "plugin.start_failed",
             plugin = plugin.name(),
-            "not begun, until its file or the settings change again: {error:#}"
+            error = format!("{error:#}"),
+            "not started until its file or the settings change again"
         );
         // If the pipelines have ended, nobody needs the report.
         let _ = self.changes.send(PipelineChange::Stopped(plugin, error.to_string())).await;
@@ -52,7 +54,7 @@ impl ActiveHost {
             match events.next().await {
                 HostEvent::Files => {}
                 HostEvent::Settings(settings) => {
-                    tracing::info!("the settings were read anew");
+                    tracing::info!(event = "settings.read", "read the settings again");
                     warn_of_ignored_settings(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
                     self.loaded_files = None;
@@ -94,12 +96,17 @@ impl ActiveHost {
                 && let Err(error) = report_ends(vec![ended])
             {
                 let error = WithRemedy(error.as_ref());
-                tracing::error!(plugin = name, "{error:#}");
+                tracing::error!(
+                    event = "plugin.stop_failed",
+                    plugin = name,
+                    error = format!("{error:#}"),
+                    "the removed plugin ended with an error"
+                );
             }
         }
         for name in changes.start {
             let Some(hosted) = self.plugins.get(&name) else { continue };
-            match self.pipeline(hosted, &self.selection(), active.epoch).await {
+            match self.pipeline(hosted, active.epoch).await {
                 Ok(pipeline) => drop(active.changes.send(PipelineChange::Add(Box::new(pipeline))).await),
                 Err(error) => active.stopped(hosted.handle.clone(), &error).await,
             }

@@ -1,24 +1,20 @@
-//! Why a lease is not had, or not had any more.
+//! Why a host does not get a lease, or loses it.
 
 use gtm_oplog::own_database::own_database;
 
-/// Why a lease is not had, or not had any more.
+/// Why a host does not get a lease, or loses it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LeaseError {
-    /// The user has not the right to keep leases.
-    #[error(
-        "this user may not keep the lease in {0}.leases: {reason}. Let an administrator grant it, in mongosh: \
-         db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"readWrite\", db: \"{0}\"}}]), or keep everything on this \
-         machine, for one host only (--store file:DIR)",
-        own_database()
-    )]
+    /// The user may not write leases.
+    #[error("this user may not keep the lease in {}.leases: {reason}", own_database())]
     Unauthorized {
         /// What the server says.
         reason: String,
     },
     /// A newer gtm-host wrote it.
     #[error(
-        "the lease of {key} in {}.leases is of version {version}, and this host knows version 1: use the gtm-host that wrote it",
+        "the lease of {key} in {}.leases is of version {version}, and this host knows version 1. help: use the gtm-host that \
+         wrote it",
         own_database()
     )]
     Newer {
@@ -27,10 +23,10 @@ pub enum LeaseError {
         /// Its version.
         version: i64,
     },
-    /// It is not as gtm-host writes it.
+    /// Its document is not as gtm-host writes it.
     #[error(
-        "the lease of {key} in {}.leases is not as gtm-host writes it: {reason}. Was it edited? Stop all hosts of this name, \
-         mend or remove it, and start them again",
+        "the lease of {key} in {}.leases is not as gtm-host writes it: {reason}. help: stop all hosts of this name, correct or \
+         remove the lease, and start them again",
         own_database()
     )]
     Invalid {
@@ -39,7 +35,7 @@ pub enum LeaseError {
         /// What is wrong.
         reason: String,
     },
-    /// The server refuses.
+    /// The server refuses to write it.
     #[error("the lease of {key} cannot be kept in {}.leases: {reason}", own_database())]
     Server {
         /// Whose lease.
@@ -49,7 +45,7 @@ pub enum LeaseError {
     },
     /// Another host has it now.
     #[error(
-        "the lease of {key} is lost: {holder} has it now. Did this host, or its machine, stand still for a while?"
+        "the lease of {key} is lost: {holder} has it now. help: check whether this host or its machine was suspended"
     )]
     Taken {
         /// Whose lease.

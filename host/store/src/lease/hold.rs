@@ -70,10 +70,8 @@ impl Lease {
         drop(renewing);
         if let Err(error) = leases.release(epoch, ttl / 4).await {
             tracing::warn!(
-                "the lease of {} could not be given up, so that another host waits for {} s: {}",
-                leases.key,
-                ttl.as_secs_f64(),
-                error.reason()
+                event = "lease.release_failed", lease = %leases.key, ttl_ms = ttl.as_millis(), error = error.reason(),
+                "the lease could not be released; another host waits until it ends"
             );
         }
     }
@@ -111,7 +109,10 @@ async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> 
             Some(Err(Failed::Always(error))) => return Err(error),
             Some(Err(Failed::Now(error))) => {
                 reason = sentence(&error);
-                tracing::warn!("the lease of {} could not be renewed, trying again: {reason}", leases.key);
+                tracing::warn!(
+                    event = "lease.renew_failed", lease = %leases.key, error = reason,
+                    "the lease could not be renewed; retrying"
+                );
             }
             None => {
                 let (key, seconds) = (leases.key.to_string(), since.elapsed().as_secs_f64());
@@ -143,9 +144,8 @@ pub struct LeaseHolder {
 impl LeaseHolder {
     /// Makes a holder for this process. No other holder equals it, not even one that is made here later.
     pub fn new() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-        let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+        let host = hostname::get().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
+        let host = if host.is_empty() { "localhost" } else { &host };
         let name = format!("{host}, process {}, {}", std::process::id(), ObjectId::new());
         Self { name: name.into(), process: HolderProcess::this() }
     }

@@ -1,24 +1,24 @@
-//! Why there is no group.
+//! Why a list of workers cannot be used.
 
-/// Why there is no group.
+/// Why a list of workers cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkersError {
     /// The list is empty.
     #[error(
-        "the list of workers is empty: write the names of all workers into it, as in {{\"workers\": [\"Tom\", \"Dick\"]}}"
+        "the list of workers is empty. help: write the names of all workers into it, as in {{\"workers\": [\"Tom\", \"Dick\"]}}"
     )]
     NoWorkers,
     /// A name is empty.
-    #[error("a worker in the list has an empty name: give it another")]
+    #[error("a worker in the list has an empty name. help: give it a name")]
     NoName,
     /// Two workers share a name.
-    #[error("the list of workers has {name} twice: each needs a name of its own")]
+    #[error("the list of workers has {name} twice. help: give each worker a name of its own")]
     Twice {
         /// The name.
         name: String,
     },
     /// More workers than there can be.
-    #[error("the list has {count} workers, and there can be {most}")]
+    #[error("the list has {count} workers, and it may have at most {most}")]
     TooMany {
         /// So many are listed.
         count: usize,
@@ -26,24 +26,24 @@ pub enum WorkersError {
         most: usize,
     },
     /// This host is none of the workers.
-    #[error(
-        "there is no worker {name}; there are: {known}. Name one of them by --worker, or add {name} to the list, for all hosts"
-    )]
+    #[error("there is no worker {name}; there are: {known}")]
     NotListed {
         /// The name of this host.
         name: String,
-        /// Those that there are.
+        /// The workers in the list.
         known: String,
     },
-    /// The list cannot be read, or is none.
-    #[error("{place} gives no workers: {reason}. It should be like {{\"workers\": [\"Tom\", \"Dick\"]}}")]
+    /// The list cannot be read, or is not a list of workers.
+    #[error(
+        "{place} has no list of workers: {reason}. help: write one, as in {{\"workers\": [\"Tom\", \"Dick\"]}}"
+    )]
     NoList {
         /// The file or the document.
         place: String,
         /// What is wrong.
         reason: String,
     },
-    /// The server does not give the document.
+    /// The server does not return the document.
     #[error("{place} cannot be read: {reason}")]
     Server {
         /// The document.
@@ -51,10 +51,8 @@ pub enum WorkersError {
         /// What the server says.
         reason: String,
     },
-    /// The user has not the right to read it.
-    #[error(
-        "this user may not read {place}, the list of workers: grant the role read on the database {database}, or give the list as a file (--workers FILE)"
-    )]
+    /// The user may not read it.
+    #[error("this user may not read {place}, the list of workers, in the database {database}")]
     Unauthorized {
         /// The document.
         place: String,

@@ -1,4 +1,4 @@
-//! Where the list of workers stands: in a file, or in a document on the cluster.
+//! Reads the list of workers, from a file or from a document on the cluster.
 
 use std::fmt;
 use std::path::Path;
@@ -19,11 +19,11 @@ use super::{Group, WorkersError};
 pub struct ListDocument {
     /// Its collection.
     pub namespace: Namespace,
-    /// Its `_id`: a string or, if there is none such, the ObjectId or number that it looks like.
+    /// Its `_id`: a string or, if no document has that, the ObjectId or number that it looks like.
     pub id: String,
 }
 
-/// Not a place of a document.
+/// The text does not name a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected DB.COLL/ID: the namespace and the _id of a document on the cluster")]
 pub struct NoListDocument;
@@ -55,7 +55,7 @@ impl fmt::Display for ListDocument {
     }
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Deserialize)]
 struct List {
     workers: Vec<String>,
@@ -65,7 +65,7 @@ impl Group {
     /// Reads the group that a file lists: TOML if its name ends in `.toml`, otherwise JSON.
     ///
     /// # Errors
-    /// The file cannot be read, or is no such list; or see [`Group::new`].
+    /// The file cannot be read, or has no such list; or see [`Group::new`].
     pub fn from_file(path: &Path, me: &str) -> Result<Self, WorkersError> {
         let none = |reason: String| WorkersError::NoList { place: path.display().to_string(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| none(error.to_string()))?;
@@ -79,7 +79,7 @@ impl Group {
     /// Reads the group that a document on the cluster lists. Waits for a server that does not answer.
     ///
     /// # Errors
-    /// There is no such document, it cannot be read, or is no such list; or see [`Group::new`].
+    /// There is no such document, it cannot be read, or it has no such list; or see [`Group::new`].
     pub async fn from_cluster(client: &Client, list: &ListDocument, me: &str) -> Result<Self, WorkersError> {
         let none = |reason: &str| WorkersError::NoList { place: list.to_string(), reason: reason.to_owned() };
         for id in list.ids() {
@@ -117,10 +117,11 @@ impl ListDocument {
 
 /// Returns the names in a document, or why it is not valid.
 fn names(document: &RawDocument) -> Result<Vec<String>, &'static str> {
-    let workers = document.get("workers").map_err(|_| "it is no BSON")?.ok_or("it has no field workers")?;
-    let workers = workers.as_array().ok_or("its field workers is no array")?;
+    let workers =
+        document.get("workers").map_err(|_| "it is not valid BSON")?.ok_or("it has no field workers")?;
+    let workers = workers.as_array().ok_or("its field workers is not an array")?;
     let name = |worker: bson::error::Result<RawBsonRef<'_>>| Some(worker.ok()?.as_str()?.to_owned());
-    workers.into_iter().map(|worker| name(worker).ok_or("a worker in it is no string")).collect()
+    workers.into_iter().map(|worker| name(worker).ok_or("a worker in it is not a string")).collect()
 }
 
 #[cfg(test)]
@@ -135,36 +136,32 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_json_or_toml() {
+    fn a_list_is_read_from_json_and_toml() {
         let both = Ok(vec!["Dick".to_owned(), "Tom".to_owned()]);
         assert_eq!(from("workers.json", r#"{"workers": ["Tom", "Dick"]}"#), both);
         assert_eq!(from("workers.toml", r#"workers = ["Tom", "Dick"]"#), both);
     }
 
     #[test]
-    fn a_file_that_is_no_list_is_refused() {
+    fn a_file_without_a_list_of_workers_is_refused() {
         for (name, text, says) in [
             ("a.json", "", "EOF"),
             ("a.json", "{}", "missing field `workers`"),
-            ("a.json", r#"["Tom"]"#, "a.json gives no workers: "),
+            ("a.json", r#"["Tom"]"#, "a.json has no list of workers: "),
             ("a.json", r#"{"workers": ["Tom", 1]}"#, "invalid type: integer `1`, expected a string"),
             ("a.json", r#"workers = ["Tom"]"#, "expected value"),
-            ("a.toml", r#"{"workers": ["Tom"]}"#, "a.toml gives no workers: "),
+            ("a.toml", r#"{"workers": ["Tom"]}"#, "a.toml has no list of workers: "),
             ("a.toml", "worker = 1", "missing field `workers`"),
             ("a.json", r#"{"workers": []}"#, "the list of workers is empty"),
             ("a.json", r#"{"workers": ["Tom", ""]}"#, "an empty name"),
             ("a.json", r#"{"workers": ["Tom", "Dick", "Tom"]}"#, "has Tom twice"),
-            (
-                "a.json",
-                r#"{"workers": ["Harry", "Dick"]}"#,
-                "there is no worker Tom; there are: Dick, Harry.",
-            ),
+            ("a.json", r#"{"workers": ["Harry", "Dick"]}"#, "there is no worker Tom; there are: Dick, Harry"),
         ] {
             let said = from(name, text).unwrap_err();
             assert!(said.contains(says), "{text}: {said}");
         }
         let said = Group::from_file(Path::new("/no/such/file.json"), "Tom").unwrap_err().to_string();
-        assert!(said.starts_with("/no/such/file.json gives no workers: No such file"), "{said}");
+        assert!(said.starts_with("/no/such/file.json has no list of workers: No such file"), "{said}");
     }
 
     #[test]

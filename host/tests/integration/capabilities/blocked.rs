@@ -46,7 +46,7 @@ async fn a_missing_grant_is_said_once_and_no_op_is_lost_for_it() {
         own.collection("errands").insert_one(errand).await.unwrap();
     }
     let waits = host.wait_for("the plugin waits, and nothing is counted as failed");
-    assert!(message(&waits).contains("say --grant errand:state"), "{waits}");
+    assert!(message(&waits).contains("pass --grant errand:state"), "{waits}");
     assert_eq!(waits["level"], "ERROR");
     // Each lane tries again.
     for _ in 0..8 {
@@ -189,7 +189,7 @@ fn a_replay_and_a_try_end_with_the_sentence() {
     for (grants, reason) in [
         (
             &[][..],
-            "mongodb: to read shop.orders is not granted to the plugin errand: say --grant errand:mongodb-read=shop.orders",
+            "mongodb: to read shop.orders is not granted to the plugin errand. help: pass --grant errand:mongodb-read=shop.orders",
         ),
         (&["--grant", "mongodb-read=shop.*"][..], "there is no cluster here, as the ops come from files"),
     ] {
@@ -221,5 +221,5 @@ fn a_replay_and_a_try_end_with_the_sentence() {
         out.contains("\n  blocked: state is not granted") && out.matches("blocked").count() == 1,
         "{out}"
     );
-    assert!(said.ends_with("[plugins.errand.grants] state = true in gtm.toml"), "{said}");
+    assert!(said.ends_with("set state = true under [plugins.errand.grants] in gtm.toml"), "{said}");
 }

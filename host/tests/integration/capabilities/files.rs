@@ -60,5 +60,5 @@ fn a_directory_that_is_none_is_said_at_the_start() {
         "--grant",
         "dir=/no/such:/t",
     ]);
-    assert_eq!(said, "the plugin errand is granted the directory /no/such, which is none");
+    assert_eq!(said, "the plugin errand is granted /no/such, which is not a directory");
 }

@@ -104,7 +104,7 @@ async fn a_server_that_is_not_granted_is_never_asked() {
     ];
     // What the plugin is told says less by wasi:http, which has a code for it and no words.
     let told = [
-        (false, "which is no public address"),
+        (false, "which is not a public address"),
         (true, "the host does not let this plugin reach the address"),
     ];
     for (by_wasi, why) in told {
@@ -115,7 +115,7 @@ async fn a_server_that_is_not_granted_is_never_asked() {
         }
     }
     // Not by any grant at all.
-    let grant = "http to http://example.com is not granted to the plugin errand: say --grant errand:http=http://example.com";
+    let grant = "http to http://example.com is not granted to the plugin errand. help: pass --grant errand:http=http://example.com";
     let told = [(false, grant), (true, "the host does not let this plugin send the request")];
     for (by_wasi, why) in told {
         let said = errands.run(doc! { "do": "http", "url": "http://example.com/", "by_wasi": by_wasi }).await;
@@ -124,7 +124,7 @@ async fn a_server_that_is_not_granted_is_never_asked() {
     assert!(errands.host.logged().iter().any(|line| message(line).starts_with(grant)));
     assert_eq!((sink.asked(), granted.asked()), (0, 2));
     let said_by_host = |line: &&serde_json::Value| {
-        message(line).contains("which is no public address") && line["level"] == "WARN"
+        message(line).contains("which is not a public address") && line["level"] == "WARN"
     };
     assert_eq!(
         errands.host.logged().iter().filter(said_by_host).count(),
@@ -183,7 +183,7 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
     let said = errands.run(doc! { "do": "http", "url": sink.url("/huge") }).await;
     assert!(said.starts_with("error ") && said.contains("the body of the response is too large"), "{said}");
     let limit = format!(
-        "http://{}: the limit is 16 MiB ([plugins.errand.limits] http_bytes in gtm.toml)",
+        "http://{}: the limit is 16 MiB. help: raise --limits-http-bytes, or limits.http_bytes under [plugins.errand] in gtm.toml",
         sink.address
     );
     assert!(said.contains(&limit), "{said}");
@@ -192,8 +192,8 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
     assert!(said.starts_with("error ") && !said.contains("200"), "{said}");
     let said = errands.run(doc! { "do": "http", "url": sink.url("/slow?token=secret") }).await;
     let slow = format!(
-        "error http://{} did not answer within {}, the limit of one call (--call-timeout, or [plugins.errand.limits] \
-         call_timeout in gtm.toml)",
+        "error http://{} did not answer within {}, the limit of one call. help: raise --call-timeout, or limits.call_timeout under \
+         [plugins.errand] in gtm.toml",
         sink.address,
         humantime::format_duration(call_limit)
     );

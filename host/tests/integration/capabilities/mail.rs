@@ -64,8 +64,8 @@ async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set
     assert_eq!(
         said,
         format!(
-            "error the mail server {url} did not take the message within 300ms, the limit of one call (--call-timeout, or \
-             [plugins.errand.limits] call_timeout in gtm.toml)"
+            "error the mail server {url} did not take the message within 300ms, the limit of one call. help: raise \
+             --call-timeout, or limits.call_timeout under [plugins.errand] in gtm.toml"
         )
     );
 }
@@ -80,12 +80,12 @@ async fn a_letter_that_is_outside_of_the_grant_is_not_sent() {
         (
             "from",
             "ceo@bank.example",
-            "mail: to send from ceo@bank.example is not granted to the plugin errand: say --grant errand:mail-from=ceo@bank.example",
+            "mail: to send from ceo@bank.example is not granted to the plugin errand. help: pass --grant errand:mail-from=ceo@bank.example",
         ),
         (
             "to",
             "eve@evil.example",
-            "mail: to send to eve@evil.example is not granted to the plugin errand: say --grant errand:mail-to=eve@evil.example",
+            "mail: to send to eve@evil.example is not granted to the plugin errand. help: pass --grant errand:mail-to=eve@evil.example",
         ),
         ("bcc", "eve@evil.example", "mail: to send to eve@evil.example is not granted to the plugin errand"),
     ] {

@@ -159,7 +159,7 @@ async fn a_secret_of_the_config_stands_in_the_environment_or_a_file() {
     let said = crate::support::error_of(&arguments);
     assert!(
         said.starts_with(
-            "the value of a in its config of the plugin errand is not there: the variable GTM_TEST_SECRET"
+            "the value of a in its config of the plugin errand is missing: the variable GTM_TEST_SECRET"
         ),
         "{said}"
     );

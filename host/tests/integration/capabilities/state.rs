@@ -71,8 +71,8 @@ async fn what_is_kept_is_bounded_in_keys_and_bytes() {
 async fn without_a_grant_or_a_store_it_is_said_what_to_do() {
     let mut errands = Errands::granted(&[]).await;
     let said = errands.run(doc! { "do": "get", "key": "k" }).await;
-    let reason = "state is not granted to the plugin errand: say --grant errand:state, or [plugins.errand.grants] state = true \
-                  in gtm.toml";
+    let reason = "state is not granted to the plugin errand. help: pass --grant errand:state, or set state = true under \
+                  [plugins.errand.grants] in gtm.toml";
     assert_eq!(said, format!("error {reason}"));
     // That it was tried is in the host's log, once.
     let said_by_host =
@@ -84,5 +84,5 @@ async fn without_a_grant_or_a_store_it_is_said_what_to_do() {
 
     let mut errands = Errands::with(&["state"], &["--store", "none"], &[]).await;
     let said = errands.run(doc! { "do": "get", "key": "k" }).await;
-    assert!(said.starts_with("error this host keeps nothing: give it a store"), "{said}");
+    assert!(said.starts_with("error this host keeps nothing. help: give it a store"), "{said}");
 }

@@ -77,7 +77,7 @@ async fn a_no_is_a_no() {
     let welcome = plugin("send_welcome_email");
     let answers = json!([["for this run? [y/N] ", ""]]);
     let (_process, lines) = at_a_terminal(&answers, &["--plugin", &welcome, "--uri", server.uri()]);
-    wait_for(&lines, "say --grant send_welcome_email:mail");
+    wait_for(&lines, "pass --grant send_welcome_email:mail");
     wait_for(&lines, "tailing ");
 }
 
@@ -92,12 +92,12 @@ async fn without_a_terminal_what_is_missing_is_said_once_with_the_flags() {
     let of = |name: &str| said.iter().find(|line| line["plugin"] == name).map(|line| message(line)).unwrap();
     assert!(
         of("send_welcome_email").starts_with(
-            "it asks for mail, which it is not granted: say --grant send_welcome_email:mail, or set it under \
-             [plugins.send_welcome_email.grants] in gtm.toml; the host has no mail server: start it with --smtp URL"
+            "it asks for mail, which it is not granted. help: pass --grant send_welcome_email:mail, or set it under \
+             [plugins.send_welcome_email.grants] in gtm.toml; the host has no mail server. help: start it with --smtp URL"
         ),
         "{said:?}"
     );
-    assert!(of("index_documents").contains("say --grant index_documents:http=SERVER"), "{said:?}");
+    assert!(of("index_documents").contains("pass --grant index_documents:http=SERVER"), "{said:?}");
 
     // Granted, and without a server.
     let host = Host::tailing(&["--plugin", &welcome, "--uri", server.uri(), "--grant", "mail"]);

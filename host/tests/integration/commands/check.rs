@@ -44,5 +44,5 @@ fn what_is_no_plugin_is_said_and_the_rest_is_described() {
     assert_eq!(code, Some(1));
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(said["plugin"], false);
-    assert!(said["error"].as_str().unwrap().contains("is no WebAssembly"), "{said}");
+    assert!(said["error"].as_str().unwrap().contains("is not WebAssembly"), "{said}");
 }

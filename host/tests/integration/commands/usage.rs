@@ -161,7 +161,7 @@ async fn a_dry_run_of_a_host_waits_for_no_grant() {
     own.collection("errands").insert_one(mail).await.unwrap();
     let said =
         host.wait_for("not known what becomes of the op, as something is in its way: mail is not granted");
-    assert!(message(&said).contains("say --grant errand:mail"), "{said}");
+    assert!(message(&said).contains("pass --grant errand:mail"), "{said}");
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
     assert!(log.iter().any(|line| message(line).contains("1 not known, as it was a dry run")), "{log:?}");

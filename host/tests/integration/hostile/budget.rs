@@ -33,7 +33,7 @@ async fn fails(how: &str, more: &[&str], said: &str) {
 
 #[tokio::test]
 async fn what_is_handed_over_at_a_time_is_bounded() {
-    let said = "handle handed more to the host than is left of the 48 MiB that the host keeps for an instance at a time. help: ";
+    let said = "handle passed more to the host than is left of the 48 MiB that the host keeps for an instance at a time. help: ";
     for how in ["handle=log-too-much", "handle=say-too-much"] {
         fails(how, &[], said).await;
     }
@@ -49,7 +49,7 @@ async fn bodies_that_are_never_sent_are_bounded() {
     std::fs::write(&config, "[limits]\nhost_memory = \"4 MiB\"\n").unwrap();
     let more = [&granted[..], &["--config", config.to_str().unwrap()]].concat();
     // Headers are charged with each request, and there is too little left for the next.
-    let said = " of its 4 MiB are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
+    let said = " of its 4 MiB are left. help: ask for less per call, or raise --limits-host-memory, or limits.host_memory under [plugins.misbehave]";
     fails("handle=hoard-bodies", &more, said).await;
 }
 
@@ -89,14 +89,14 @@ async fn listings_of_a_large_directory_are_read_as_they_are_asked_for() {
     let config = place.path().join("gtm.toml");
     std::fs::write(&config, "[limits]\nhost_memory = \"4 MiB\"\n").unwrap();
     let more = ["--grant", &grant, "--config", config.to_str().unwrap()];
-    let said = " of its 4 MiB are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
+    let said = " of its 4 MiB are left. help: ask for less per call, or raise --limits-host-memory, or limits.host_memory under [plugins.misbehave]";
     fails("handle=list-many", &more, said).await;
 }
 
 #[tokio::test]
 async fn headers_that_are_never_sent_are_charged() {
     let granted = ["--grant", "http=https://api.example.com"];
-    let said = "are left. help: ask for less per call, or raise limits.host_memory under [plugins.misbehave]";
+    let said = "are left. help: ask for less per call, or raise --limits-host-memory, or limits.host_memory under [plugins.misbehave]";
     fails("handle=hoard-headers", &granted, said).await;
 }
 

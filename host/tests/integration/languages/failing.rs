@@ -96,7 +96,9 @@ async fn retry_and_reject(path: &Path) {
 async fn without_a_grant(path: &Path) {
     let mut running = Running::with(path, |setup| setup.grants = Grants::default(), None);
     match running.handle(&doc! { "_id": 1, "email": "ada@example.com" }).await {
-        Ok(Err(Failure::Retry(reason))) => assert!(reason.contains("say --grant welcome:mail"), "{reason}"),
+        Ok(Err(Failure::Retry(reason))) => {
+            assert!(reason.contains("mail is not granted to the plugin welcome"), "{reason}")
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -85,7 +85,7 @@ async fn what_is_no_version_leaves_the_old_one_running() {
     let bytes = std::fs::read(plugin("print_ops")).unwrap();
     let bad: [(&[u8], &str); 4] = [
         (b"", "is an empty file"),
-        (b"#!/bin/sh", "is no WebAssembly"),
+        (b"#!/bin/sh", "is not WebAssembly"),
         (&bytes[..bytes.len() / 2], "cannot be compiled"),
         (b"\0asm\x0d\0\x01\0", "does not export filter and handle"),
     ];

@@ -16,7 +16,7 @@ use super::FIELDS;
 use super::request::METHOD_BYTES;
 use crate::budget::Overdrawn;
 use crate::component::bound_arguments;
-use crate::state::{InstanceState, how_to_grant};
+use crate::state::{InstanceState, not_granted};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
 /// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
@@ -185,6 +185,6 @@ pub(super) fn link_nothing(
 }
 
 fn refusal(state: &InstanceState) -> wasmtime::Error {
-    let sentence = how_to_grant(&state.call.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
+    let sentence = not_granted(&state.call.setup.name, "http", "http=SERVER", "http = [\"SERVER\"]");
     wasmtime::Error::msg(state.call.notes.blocked(sentence, None))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gtm_text::sanitize::size_in_memory;
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
@@ -64,8 +65,8 @@ impl Host for HttpView<'_> {
 /// Converts a refusal to the error that the plugin gets. `own`: the time that it gave the server itself.
 fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
-        let limit = setup.http_bytes_in_words();
-        Error::Invalid(format!("the body of the {what} is too large, {server}: the limit is {limit}"))
+        let (limit, remedy) = (size_in_memory(setup.limits.http_bytes), setup.raise(&["http_bytes"]));
+        Error::Invalid(format!("the body of the {what} is too large, {server}: the limit is {limit}{remedy}"))
     };
     let unavailable = |why: &str| Error::Unavailable(format!("{server} {why}"));
     match refused {

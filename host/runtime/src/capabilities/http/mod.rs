@@ -4,6 +4,7 @@
 //! otherwise. A redirect is not followed here: the plugin that follows it sends a request of its own, which is looked at anew.
 
 mod addresses;
+mod answers;
 mod client;
 mod connector;
 mod entrance;
@@ -16,6 +17,8 @@ mod resolver;
 use std::future::Future;
 use std::sync::Arc;
 
+pub use answers::HttpAnswer;
+pub(crate) use answers::HttpAnswers;
 use bytes::Bytes;
 pub(crate) use client::HttpClient;
 use client::{HttpRefusal, Permit, Unpermitted, words};
@@ -28,7 +31,8 @@ use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_lengt
 use serde_json::json;
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{
-    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks,
+    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    WasiHttpView,
 };
 
 pub use self::path::{NoPathPattern, PathPattern};
@@ -40,10 +44,11 @@ use crate::call::cut;
 use crate::handle::PluginContext;
 use crate::load_error::SetupError;
 use crate::obstacle::Notes;
+use crate::remedy::PluginRemedy;
 use crate::secret::without_passwords;
 use crate::services::{Effect, Recorder};
 use crate::setup::Setup;
-use crate::state::{CallContext, InstanceRole, InstanceState, how_to_grant};
+use crate::state::{self, CallContext, InstanceRole, InstanceState};
 
 /// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
 const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
@@ -140,6 +145,13 @@ impl GrantedCapability for Http {
             // What it dropped is returned. It has nothing that was not charged when it was made.
             let _ = entrance::charge_sets(state, 0);
         }
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let http = &mut self.contexts.http;
+        WasiHttpCtxView { ctx: &mut http.wasi, table: &mut self.table, hooks: &mut http.hooks }
     }
 }
 
@@ -312,7 +324,14 @@ impl Exchange {
         let sent = sent.await;
         let (plugin, op) = (&*setup.name, &*op);
         match &sent {
-            Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
+            Ok(response) => tracing::debug!(
+                event = "http.respond",
+                plugin,
+                op,
+                request = what,
+                status = response.status().as_u16(),
+                "the server responded"
+            ),
             Err(HttpRefusal::NotGranted(reason)) => {
                 let part = (!setup.grants.http.is_empty()).then_some(Http::ID);
                 notes.blocked(reason.clone(), part);
@@ -320,8 +339,14 @@ impl Exchange {
             Err(HttpRefusal::Prohibited(prohibited)) => {
                 notes.blocked(format!("{what} is not sent: {prohibited}"), Some(Http::ID));
             }
-            Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
-            Err(HttpRefusal::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
+            Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(
+                event = "http.send_failed", plugin, op, request = what, error = %invalid,
+                "the request is not valid"
+            ),
+            Err(HttpRefusal::Failed(error)) => tracing::debug!(
+                event = "http.send_failed", plugin, op, request = what, %error,
+                "the request failed"
+            ),
         }
         sent
     }
@@ -347,23 +372,22 @@ impl Exchange {
 }
 
 fn not_granted(plugin: &str, server: &str) -> String {
-    let (what, said) = (format!("http to {server}"), format!("http={server}"));
-    how_to_grant(plugin, &what, &said, &format!("http = [\"{server}\"]"))
+    let (what, form) = (format!("http to {server}"), format!("http={server}"));
+    state::not_granted(plugin, &what, &form, &format!("http = [\"{server}\"]"))
 }
 
-/// Describes the grant that is missing, without the path, which may hold a secret.
+/// Returns the sentence about a request whose path is not granted, without the path, which may hold a secret.
 fn restricted(plugin: &str, method: &str, server: &str) -> String {
-    let (what, said) =
-        (format!("{method} at this path of {server}"), format!("'http={method} {server}/PATH'"));
-    how_to_grant(plugin, &what, &said, &format!("http = [\"{method} {server}/PATH\"]"))
+    let (what, form) = (format!("{method} at this path of {server}"), format!("http={method} {server}/PATH"));
+    state::not_granted(plugin, &what, &form, &format!("http = [\"{method} {server}/PATH\"]"))
 }
 
-/// Describes why the path is not granted, without the path.
+/// Returns the sentence about a path that may be taken for another one, without the path.
 fn ambiguous(plugin: &str, server: &str) -> String {
     format!(
         "the plugin {plugin} may send requests to some paths of {server} only, and this path may be taken for another one: it has a \
-         segment . or .., two slashes in a row, a backslash, or one of %2f, %5c, %3b, %25 and %00. help: send the path in its plain \
-         form; or grant all paths with --grant {plugin}:http={server}"
+         segment . or .., two slashes in a row, a backslash, or one of %2f, %5c, %3b, %25 and %00{}",
+        PluginRemedy::AllPaths { plugin, server }
     )
 }
 
@@ -400,8 +424,8 @@ async fn record(
         })
         .collect();
     let (method, url) = (parts.method.as_str(), parts.uri.to_string());
-    let answer = recorder.answer(method, &url);
-    let is_sent = answer.is_none() && recorder.lets_through(method);
+    let answer = recorder.http.next(method, &url);
+    let is_sent = answer.is_none() && recorder.http.sends(method);
     let answered = match &answer {
         Some((status, _)) => json!(status),
         None if is_sent => json!("by the server"),

@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
 use super::addresses::is_public;
+use crate::remedy::PluginRemedy;
 
 /// Resolves the names of servers to those of their addresses that are granted. As the connection is made to one of these, an
 /// answer that changes later changes nothing.
@@ -22,14 +23,12 @@ pub(super) struct Resolver {
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Prohibited {
     /// All its addresses are private, and the grant does not say that they may be.
-    #[error(
-        "{host} is at {address}, which is no public address: grant it by http-private, or with private = true in gtm.toml"
-    )]
+    #[error("{host} is at {address}, which is not a public address{}", PluginRemedy::PrivateAddress)]
     Private { host: String, address: IpAddr },
     /// It is this host, and no grant says that it may be.
     #[error(
-        "{host} is this gtm-host itself, which listens at {address}: a plugin cannot steer its host. help: name another server in \
-         the request, or move the admin API with --admin"
+        "{host} is this gtm-host itself, which listens at {address}: a plugin may not control its host{}",
+        PluginRemedy::OwnAddress
     )]
     Own { host: String, address: SocketAddr },
 }

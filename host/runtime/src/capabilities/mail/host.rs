@@ -10,7 +10,8 @@ use serde_json::json;
 use super::contract::{Error, Host, Message};
 use super::letter::{compose_as, message_id, text_of};
 use super::mailer::Unsent;
-use super::{Capability, Mail, MailGrant, MailView, NO_SERVER};
+use super::{Capability, Mail, MailGrant, MailView, no_server};
+use crate::remedy::PluginRemedy;
 
 impl Host for MailView<'_> {
     async fn send(&mut self, message: Message) -> Result<String, Error> {
@@ -35,7 +36,7 @@ impl Host for MailView<'_> {
             return Ok(id);
         }
         let Some(mailer) = &services.mailer else {
-            return Err(Error::NotGranted(self.notes.blocked(NO_SERVER.to_owned(), None)));
+            return Err(Error::NotGranted(self.notes.blocked(no_server(), None)));
         };
         let (letter, id) = compose_as(message, sender, id)?;
         self.permit(grant, &letter, names_sender)?;
@@ -79,15 +80,14 @@ impl MailView<'_> {
 
     /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
-        let count = grant.per_minute();
+        let (plugin, count) = (&*self.setup.name, grant.per_minute());
         if self.shared_context().0.passes(Instant::now(), 1, count.into()) {
             return Ok(());
         }
         Err(Error::Unavailable(self.notes.blocked(
             format!(
-                "the plugin {plugin} has sent {count} messages within a minute, as many as it may. help: wait, or grant it more with \
-                 --grant {plugin}:mail-per-minute=COUNT, or mail.per_minute in gtm.toml",
-                plugin = self.setup.name
+                "the plugin {plugin} has sent {count} messages within a minute, as many as it may{}",
+                PluginRemedy::MailRate { plugin },
             ),
             None,
         )))

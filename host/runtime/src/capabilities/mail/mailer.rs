@@ -6,6 +6,7 @@ use lettre::message::Mailbox;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
 
 use super::letter::{DEFAULT_SENDER, for_any_server, unsendable_without_utf8};
+use crate::remedy::PluginRemedy;
 use crate::secret::{Password, server};
 
 /// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
@@ -139,9 +140,7 @@ impl Mailer {
     }
 
     fn not_set_up(&self, words: &str) -> Unsent {
-        Unsent::NotSetUp(format!(
-            "{words}. Correct the URL of the mail server (--smtp, or mail.url in gtm.toml)"
-        ))
+        Unsent::NotSetUp(format!("{words}{}", PluginRemedy::MailServerUrl))
     }
 
     /// Returns an SMTP error with its server and its causes, of which the last says most.

@@ -17,12 +17,15 @@ use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, View
 use crate::Limits;
 use crate::bindings::generate;
 use crate::load_error::SetupError;
+use crate::remedy::PluginRemedy;
 use crate::services::Services;
 use crate::state::{CallContext, InstanceState};
 use crate::throttle::Throttle;
 
-/// What a plugin is told that may send mail, if the host has no mail server.
-const NO_SERVER: &str = "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml";
+/// Returns the sentence about a host without a mail server.
+fn no_server() -> String {
+    format!("the host has no mail server{}", PluginRemedy::MailServer)
+}
 
 /// For `handle`.
 pub(crate) struct Mail;
@@ -98,8 +101,8 @@ impl GrantedCapability for Mail {
     }
 
     /// To grant mail is of no use without a server, so that the sentence is for whoever grants it, too.
-    fn lacks(services: &Services, _: bool) -> Option<&'static str> {
-        services.mailer.is_none().then_some(NO_SERVER)
+    fn lacks(services: &Services, _: bool) -> Option<String> {
+        services.mailer.is_none().then(no_server)
     }
 
     fn prepare(_: &str, _: &Option<MailGrant>, _: &Limits) -> Result<(), SetupError> {

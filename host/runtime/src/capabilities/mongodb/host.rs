@@ -17,12 +17,10 @@ use super::contract::{Error, FindOptions, Host, UpdateOptions, UpdateResult};
 use super::reads::{self, CommandRefusal};
 use super::{Capability, Mongodb, MongodbView, NamespaceGrant};
 use crate::budget::Overdrawn;
+use crate::remedy::PluginRemedy;
 use crate::services::Cluster;
 use crate::state::timed;
 
-/// What a plugin hears that may use a cluster, where there is none.
-const NO_CLUSTER: &str = "there is no cluster here, as the ops come from files: run the plugin on a host that follows one, or by \
-                          gtm-host try --uri URI, which only reads";
 /// The code of a query that took longer than it may.
 const MAX_TIME_EXPIRED: i32 = 50;
 /// Documents that one call gives back.
@@ -95,7 +93,8 @@ impl MongodbView<'_> {
     }
 
     fn no_cluster(&self) -> Error {
-        Error::NotGranted(self.notes.blocked(NO_CLUSTER.to_owned(), None))
+        let reason = format!("there is no cluster here, as the ops come from files{}", PluginRemedy::Cluster);
+        Error::NotGranted(self.notes.blocked(reason, None))
     }
 
     fn needed<'a>(&self, cluster: Option<&'a Cluster>) -> Result<&'a Cluster, Error> {
@@ -234,10 +233,12 @@ impl MongodbView<'_> {
             operations.iter().any(|operation| selection.select(database, collection, *operation).is_some());
         if is_fed && !self.shared_context().is_reported.swap(true, Ordering::Relaxed) {
             tracing::warn!(
+                event = "plugin.feed_itself",
                 plugin = &*self.setup.name,
                 op = self.op,
-                "it writes to {namespace}, to which it subscribes: it is handed its own writes, for ever if it writes on each. Have its \
-                 filter pass over them, or subscribe to other namespaces or operations"
+                namespace,
+                help = "let its filter skip these ops, or subscribe to other namespaces or operations",
+                "the plugin writes to a namespace that it subscribes to; it receives its own writes, endlessly if it writes on each"
             );
         }
     }

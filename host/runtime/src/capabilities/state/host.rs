@@ -5,15 +5,13 @@ use serde_json::json;
 
 use super::contract::{Error, Host};
 use super::{Capability, State, StateView};
+use crate::remedy::PluginRemedy;
 use crate::state::timed;
 
 /// Bytes of a key.
 const MAX_KEY_BYTES: usize = 512;
 /// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
 const MAX_VALUE_BYTES: usize = 1 << 20;
-
-/// What a plugin hears that may keep values, where there is nothing to keep them in.
-const NO_STORE: &str = "this host keeps nothing: give it a store, as in --store mongodb or --store file:DIR";
 
 impl StateView<'_> {
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
@@ -42,7 +40,10 @@ impl StateView<'_> {
                 let plugin = self.setup.name.to_string();
                 Ok((store, StateKey { pipeline, plugin, key: key.to_owned() }))
             }
-            false => Err(Error::NotGranted(self.notes.blocked(NO_STORE.to_owned(), None))),
+            false => {
+                let reason = format!("this host keeps nothing{}", PluginRemedy::Store);
+                Err(Error::NotGranted(self.notes.blocked(reason, None)))
+            }
         }
     }
 
@@ -72,9 +73,9 @@ impl StateView<'_> {
         };
         let Some(kept) = self.ask(asked).await? else { return Ok(()) };
         Err(Error::Unavailable(format!(
-            "the plugin {} keeps as much state as it may: {kept}. help: delete keys, or raise limits.state_keys or \
-             limits.state_bytes under [plugins.{}]",
-            of.plugin, of.plugin
+            "the plugin {} keeps as much state as it may: {kept}{}",
+            of.plugin,
+            self.setup.raise(&["state_keys", "state_bytes"])
         )))
     }
 

@@ -8,6 +8,7 @@ use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, View
 use crate::Limits;
 use crate::bindings::generate;
 use crate::load_error::SetupError;
+use crate::remedy::PluginRemedy;
 use crate::services::Services;
 use crate::state::CallContext;
 
@@ -50,11 +51,10 @@ impl GrantedCapability for State {
         if *is_granted { "granted".to_owned() } else { String::new() }
     }
 
-    fn lacks(services: &Services, is_granted: bool) -> Option<&'static str> {
+    fn lacks(services: &Services, is_granted: bool) -> Option<String> {
         let has_store = services.store.as_ref().is_some_and(|(store, _)| store.keeps());
-        (is_granted && !has_store).then_some(
-            "it may keep values, and this host keeps nothing: say --store mongodb or --store file:DIR",
-        )
+        (is_granted && !has_store)
+            .then(|| format!("it may keep values, and this host keeps nothing{}", PluginRemedy::Store))
     }
 
     fn prepare(_: &str, _: &bool, _: &Limits) -> Result<(), SetupError> {

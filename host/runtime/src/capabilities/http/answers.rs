@@ -1,0 +1,128 @@
+//! Answers to requests that are recorded instead of sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use crate::services::Recorder;
+
+/// The answer of a server to a request that is recorded and not sent.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    method: String,
+    /// With a `*` at its end, all URLs that begin so.
+    url: String,
+    status: u16,
+    body: Bytes,
+    is_used: AtomicBool,
+}
+
+/// Answers to the requests of plugins whose effects are recorded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HttpAnswers {
+    answers: Arc<[HttpAnswer]>,
+    /// Whether GET and HEAD requests without an answer are sent.
+    sends_reads: bool,
+}
+
+impl HttpAnswer {
+    /// Returns an answer to `METHOD URL`, or `METHOD URL STATUS`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(request: &str, body: Vec<u8>) -> Result<Self, String> {
+        let mut words = request.split_whitespace();
+        let (Some(method), Some(url), status, None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(format!(
+                "\"{request}\" is not a request: write METHOD URL, as in 'GET https://api.example.com/x', and a \
+                                status after it if it is not 200"
+            ));
+        };
+        let status = status.unwrap_or("200");
+        let parsed = status.parse().ok().filter(|status| (200..1000).contains(status));
+        Ok(Self {
+            method: method.to_ascii_uppercase(),
+            url: url.to_owned(),
+            status: parsed
+                .ok_or_else(|| format!("\"{status}\" is not the status of an answer, like 200 or 404"))?,
+            body: body.into(),
+            is_used: AtomicBool::new(false),
+        })
+    }
+
+    fn matches(&self, method: &str, url: &str) -> bool {
+        self.method == method
+            && match self.url.strip_suffix('*') {
+                Some(start) => url.starts_with(start),
+                None => {
+                    // The root may be written without its slash.
+                    self.url == url
+                        || self.url.strip_suffix('/') == Some(url)
+                        || url.strip_suffix('/') == Some(&self.url)
+                }
+            }
+    }
+}
+
+impl Recorder {
+    /// Adds answers to HTTP requests. If several match a request, each is used once, in their order, and then the last one.
+    /// `sends_reads`: GET and HEAD requests without an answer are sent.
+    #[must_use]
+    pub fn answering(mut self, answers: Vec<HttpAnswer>, sends_reads: bool) -> Self {
+        self.http = HttpAnswers { answers: answers.into(), sends_reads };
+        self
+    }
+}
+
+impl HttpAnswers {
+    /// Returns the answer to a request, if there is one: its status and body.
+    pub(super) fn next(&self, method: &str, url: &str) -> Option<(u16, Bytes)> {
+        let matching = || self.answers.iter().filter(|answer| answer.matches(method, url));
+        let unused = matching().find(|answer| !answer.is_used.swap(true, Ordering::Relaxed));
+        let answer = unused.or_else(|| matching().last())?;
+        Some((answer.status, answer.body.clone()))
+    }
+
+    /// Returns whether a request without an answer is sent, as it only reads.
+    pub(super) fn sends(&self, method: &str) -> bool {
+        self.sends_reads && matches!(method, "GET" | "HEAD")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_used_in_order_and_the_last_one_repeats() {
+        let answer = |request: &str, body: &str| HttpAnswer::new(request, body.as_bytes().to_vec()).unwrap();
+        let answers = vec![
+            answer("GET https://a.example/x", "1"),
+            answer("get https://a.example/x 404", "2"),
+            answer("POST https://a.example/*", "3"),
+        ];
+        let answers = Recorder::new(drop).answering(answers, true).http;
+        let next = |method, url| {
+            answers
+                .next(method, url)
+                .map(|(status, body)| (status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        assert_eq!(next("GET", "https://a.example/x"), Some((200, "1".to_owned())));
+        for _ in 0..2 {
+            assert_eq!(next("GET", "https://a.example/x"), Some((404, "2".to_owned())));
+            assert_eq!(next("POST", "https://a.example/y?z=1"), Some((200, "3".to_owned())));
+        }
+        assert_eq!(next("GET", "https://a.example/y"), None);
+        assert!(answers.sends("GET") && !answers.sends("POST"));
+        for (request, reason) in [
+            ("GET", "is not a request"),
+            ("GET http://x 20", "is not the status"),
+            ("GET http://x 200 y", "not a"),
+        ] {
+            assert!(HttpAnswer::new(request, Vec::new()).unwrap_err().contains(reason), "{request}");
+        }
+    }
+}
