@@ -71,7 +71,9 @@ impl Checkpointer {
                         .problem(Subject::Checkpoint, &format!("the checkpoint cannot be stored: {error}"));
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
-                            event = "checkpoint.store_failed", plugin = self.key.plugin, %error,
+                            event = "checkpoint.store_failed",
+                            plugin = self.key.plugin,
+                            error = &error as &(dyn std::error::Error + 'static),
                             "the checkpoint cannot be stored; retrying. The plugin continues: after a crash, it would repeat \
                              what it does now"
                         );

@@ -189,10 +189,10 @@ pub async fn run_all(
                     // Another host works now, on all of it.
                     _ if fenced => stop.shutdown.cancel(),
                     Some(_) if turn.none_left => stop.shutdown.cancel(),
-                    Some(error) => tracing::error!(
+                    Some(_) => tracing::error!(
                         event = "plugin.fail",
                         plugin = ended.plugin,
-                        error,
+                        error = ended.result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static)),
                         "the plugin stopped, and the others continue; it starts again when its file or the settings change, or with \
                          the host"
                     ),

@@ -192,7 +192,7 @@ impl AdminClient {
         self.change("resume", plugin, None)
     }
 
-    /// Moves the position of a plugin, or of the only one, to a [`Start`](gtm_source::Start) as text. Returns its name.
+    /// Moves the position of a plugin, or of the only one, to a [`StartAt`](gtm_source::StartAt) as text. Returns its name.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use gtm_delivery::{CommandOutcome, ControlError, HostActivity, HostControl, HostStatus, Swapped};
 use gtm_runtime::Actor;
-use gtm_source::{NoStart, Start};
+use gtm_source::{ParseStartError, StartAt};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -124,7 +124,7 @@ async fn seek(
     seek: Result<Query<Seek>, QueryRejection>,
 ) -> Result<Response, RefusedRequest> {
     let Query(Seek { plugin, to }) = seek?;
-    let start = Start::parse(&to, SystemTime::now())?;
+    let start = StartAt::parse(&to, SystemTime::now())?;
     complete(async move {
         let outcomes = control.seek(plugin.as_deref(), &start).await;
         record_outcomes(peer, "seek", plugin.as_deref(), Some(&to), outcomes)
@@ -233,7 +233,7 @@ enum RefusedRequest {
     #[error("{}", .0.body_text())]
     Query(#[from] QueryRejection),
     #[error("to: {0}")]
-    Start(#[from] NoStart),
+    Start(#[from] ParseStartError),
     #[error(transparent)]
     Control(#[from] ControlError),
 }

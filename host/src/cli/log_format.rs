@@ -1,8 +1,11 @@
 //! The form of a log line: the fields of an event and of the spans around it, each once, as text or as JSON.
 
+use std::error::Error;
 use std::fmt;
+use std::iter::successors;
 
 use gtm_host::config::LogFormat;
+use gtm_host::remedy::remedy;
 use gtm_text::sanitize;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -76,6 +79,21 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.set(field.name(), value.into());
+    }
+
+    /// Sets the error with its causes, and the help for it, which only this program knows.
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut words = value.to_string();
+        for cause in successors(value.source(), |&error| error.source()).map(ToString::to_string) {
+            // Some errors name their cause themselves.
+            if !words.contains(&cause) {
+                words = format!("{words}: {cause}");
+            }
+        }
+        self.set(field.name(), words.into());
+        if let Some(help) = remedy(value) {
+            self.set(LAST_FIELD, help.into());
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -299,6 +317,17 @@ mod tests {
         let expected = r#""retrying","event":"op.retry","plugin":"a","op":"1.2","attempt":2,"delay_ms":100,"help":"wait"}"#;
         assert_eq!(rest, expected);
         assert!(serde_json::from_str::<Value>(&all[0]).unwrap()["timestamp"].is_string());
+    }
+
+    #[test]
+    fn an_error_of_a_library_is_logged_with_its_help() {
+        let error: &(dyn Error + 'static) = &gtm_source::SourceError::TokenForOplog;
+        let all = lines(LogFormat::Text, || tracing::error!(error, "cannot be read"));
+        let fields = fields(all[0].split_once("cannot be read ").unwrap().1);
+        let named =
+            |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        assert_eq!(named("error"), Some(error.to_string().as_str()));
+        assert!(named("help").is_some_and(|help| help.contains("--source change-stream")), "{all:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use gtm_mongo::{ConnectError, Deployment, SourceHealth};
 use gtm_oplog::{Selection, Timestamp};
 use gtm_runtime::Cluster;
 use gtm_source::resolved::choose;
-use gtm_source::{KeptProgress, ProgressStore, ResolvedSource, SourceConfig, WatchedScope, newest_change};
+use gtm_source::{ProgressStore, ResolvedSource, SourceConfig, StoredProgress, WatchedScope, newest_change};
 use gtm_store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 use tokio_util::task::AbortOnDropHandle;
@@ -92,8 +92,8 @@ impl FollowedServer {
     }
 
     /// Returns the stored progress of a snapshot of this deployment.
-    pub(super) fn progress(&self, store: Arc<dyn ProgressStore>) -> KeptProgress {
-        KeptProgress { store, deployment: self.deployment() }
+    pub(super) fn progress(&self, store: Arc<dyn ProgressStore>) -> StoredProgress {
+        StoredProgress { store, deployment: self.deployment() }
     }
 
     /// Returns a client that is connected to the deployment.

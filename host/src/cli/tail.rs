@@ -10,7 +10,7 @@ use gtm_host::config::Settings;
 use gtm_oplog::Selection;
 use gtm_source::extended_json::write_op;
 use gtm_source::{
-    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, Start,
+    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, StartAt,
 };
 use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     let live = LiveSource::open(server.follow(settings, selection)).await?;
     // Nobody recognizes the position before the oldest entry.
     let from = match (&settings.source.start, live.position()) {
-        (Some(Start::Oldest), Some(_)) => Some("oldest".to_owned()),
+        (Some(StartAt::Oldest), Some(_)) => Some("oldest".to_owned()),
         (_, Some(position)) => Some(position.to_string()),
         (_, None) => None,
     };

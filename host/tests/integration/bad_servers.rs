@@ -5,7 +5,8 @@ use gtm_test_support::{Server, ServerOptions, free_port};
 use mongodb::Client;
 use nix::sys::signal::Signal;
 
-use crate::support::{Host, error_of, message, plugin, usage_error_of};
+use crate::log;
+use crate::support::{Host, error_of, plugin, usage_error_of};
 
 fn error_at(uri: &str) -> String {
     error_of(&["--plugin", &plugin("print_ops"), "--uri", uri])
@@ -45,7 +46,7 @@ fn options_of_other_drivers_are_warned_of_and_ignored() {
     let sign = if server.uri().contains('?') { '&' } else { '?' };
     let uri = format!("{}{sign}uuidRepresentation=standard&socketTimeoutMS=1&replicaSett=x", server.uri());
     let mut tail = Host::start(&["tail", "--uri", &uri]);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     tail.signal(Signal::SIGTERM);
     let (code, log) = tail.all();
     assert_eq!(code, Some(0));
@@ -78,8 +79,7 @@ fn who_waits_for_a_server_is_told_for_which() {
     let port = free_port().unwrap();
     let uri = format!("mongodb://user:secret@127.0.0.1:{port}/?serverSelectionTimeoutMS=300000");
     let mut host = Host::start(&["--plugin", &plugin("print_ops"), "--uri", &uri]);
-    let said = host.wait_for("waiting for MongoDB at ");
-    assert_eq!(message(&said), format!("waiting for MongoDB at 127.0.0.1:{port}"));
+    host.wait_for("server.wait", &[("hosts", &format!("127.0.0.1:{port}"))]);
     assert_eq!(host.stop().0, Some(0));
 }
 
@@ -95,7 +95,7 @@ fn a_wrong_password() {
 fn no_password_where_one_is_wanted() {
     let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
     let said = error_at(server.uri());
-    assert!(said.contains("wants a login: put user and password into --uri or MONGODB_URI"), "{said}");
+    assert!(said.contains("requires a login. help: add user and password to --uri or MONGODB_URI"), "{said}");
 }
 
 #[test]
@@ -143,8 +143,10 @@ async fn no_right_to_read_the_oplog() {
 
     // Where nobody said which, a change stream is as good.
     let mut host = Host::start(&[&arguments[..], &["--store", "none"]].concat());
-    host.wait_for("reading change streams, not the oplog: this user may not read local.oplog.rs");
-    host.wait_for("tailing a change stream of the replica set");
+    let chosen = host.wait_for("source.choose", &[]);
+    assert!(log::field(&chosen, "reason").starts_with("this user may not read local.oplog.rs"), "{chosen}");
+    let tails = host.wait_for("source.tail", &[]);
+    assert!(log::field(&tails, "source").starts_with("a change stream of the replica set"), "{tails}");
 }
 
 #[tokio::test]
@@ -157,7 +159,7 @@ async fn a_login_from_the_environment_or_a_file() {
     let print_ops = plugin("print_ops");
     let tails = |arguments: &[&str], variable: (&str, &str)| {
         let mut host = Host::start_in(&[&["--plugin", &print_ops], arguments].concat(), &[variable]);
-        host.wait_for("tailing ");
+        host.wait_for("source.tail", &[]);
         assert_eq!(host.stop().0, Some(0));
     };
     tails(&[], ("MONGODB_URI", &uri));
@@ -177,7 +179,7 @@ fn a_mail_server_that_is_no_url() {
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "localhost:25"]);
     assert!(said.starts_with("the mail server's URL cannot be understood: "), "{said}");
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "foo"]);
-    assert!(said.contains("understood: relative URL without a base. It should look like"), "{said}");
+    assert!(said.contains("understood: relative URL without a base. help: write it like"), "{said}");
     assert!(said.contains("smtp://localhost:1025"), "{said}");
     let said = usage_error_of(&[
         "--plugin",
@@ -187,5 +189,5 @@ fn a_mail_server_that_is_no_url() {
         "--mail-from",
         "me",
     ]);
-    assert!(said.contains(r#"the sender "me" is no e-mail address"#), "{said}");
+    assert!(said.contains(r#"the sender "me" is not an e-mail address"#), "{said}");
 }

@@ -55,7 +55,7 @@ fn lines(ops: &[Op]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn however_they_are_written_they_are_the_same() {
+async fn every_format_of_events_has_the_same_ops() {
     let events = events();
     let texts =
         |write: fn(Bson) -> Value| events.iter().map(move |event| write(Bson::Document(event.clone())));
@@ -145,7 +145,7 @@ async fn a_part_of_the_time_and_what_is_wanted() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_among_events_is_counted() {
+async fn a_document_among_events_that_is_not_one_is_counted() {
     let event = Bson::Document(events().swap_remove(0)).into_relaxed_extjson().to_string();
     let text =
         [&event, "{\"_id\":1}", "{\"payload\":\"{\"}", "{\"payload\":null}", "\"{}\"", "\"{\"", &event]

@@ -8,7 +8,7 @@ use anyhow::bail;
 use gtm_host::config::Settings;
 use gtm_oplog::Timestamp;
 use gtm_runtime::Actor;
-use gtm_source::{Position, ResolvedSource, SourceError, Start};
+use gtm_source::{Position, ResolvedSource, StartAt, StreamError};
 use gtm_store::lease::holder;
 use gtm_store::{Checkpoint, CheckpointKey, LeaseKey, Store, StoreError, StoreKind};
 use gtm_text::sanitize;
@@ -56,7 +56,7 @@ pub(super) async fn set(
     }
     // A store in a directory can be changed while the server is down.
     let is_needed =
-        matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
+        matches!(to, StartAt::Now | StartAt::Oldest) || moves.iter().any(|(_, before)| before.is_none());
     let server = match is_needed {
         true => Some(FollowedServer::find(settings, 1).await?),
         false => timeout(OPTIONAL_SERVER_TIMEOUT, FollowedServer::find(settings, 1))
@@ -182,18 +182,16 @@ async fn refuse_if_live(
 }
 
 /// Returns the position for a start.
-async fn position(to: &Start, server: Option<&FollowedServer>) -> anyhow::Result<Position> {
+async fn position(to: &StartAt, server: Option<&FollowedServer>) -> anyhow::Result<Position> {
     Ok(match (to, server) {
-        (Start::After(timestamp), _) => Position::OplogTime(*timestamp),
-        (Start::AfterOp(timestamp, index), _) => Position::OplogOp(*timestamp, *index),
-        (Start::AfterToken(token), _) => Position::ChangeStream(token.clone()),
-        (Start::Resume(position), _) => position.clone(),
-        (Start::Now, Some(server)) => Position::OplogTime(server.now().await?),
-        (Start::Oldest, Some(server)) => match server.choice() {
+        (StartAt::Time(time), _) => Position::OplogTime(*time),
+        (StartAt::After(position), _) => position.clone(),
+        (StartAt::Now, Some(server)) => Position::OplogTime(server.now().await?),
+        (StartAt::Oldest, Some(server)) => match server.choice() {
             ResolvedSource::Oplog(_) => Position::before_all(),
-            ResolvedSource::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
+            ResolvedSource::ChangeStream(_) => return Err(StreamError::NoOldest.into()),
         },
-        (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),
+        (StartAt::Now | StartAt::Oldest, None) => bail!("{}", crate::cli::DEFECT),
     })
 }
 

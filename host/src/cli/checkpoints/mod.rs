@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use gtm_host::config::Settings;
 use gtm_oplog::Timestamp;
-use gtm_source::{Position, Start};
+use gtm_source::{Position, StartAt};
 use gtm_store::{Checkpoint, CheckpointKey};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ fn is_selected(key: &CheckpointKey, whose: &WhoseArguments) -> bool {
 
 /// Returns the position as a value for `--start`.
 fn start_text(position: &Position) -> String {
-    Start::from(position.clone()).to_string()
+    StartAt::from(position.clone()).to_string()
 }
 
 /// Returns the time of the checkpoint, if it is known.

@@ -43,7 +43,7 @@ impl<'a> HostEvents<'a> {
                 _ = self.hangup.recv() => match (self.read)() {
                     Ok(settings) => return HostEvent::Settings(Box::new(settings)),
                     Err(error) => tracing::error!(
-                        event = "settings.read_failed", error = format!("{error:#}"),
+                        event = "settings.read_failed", error = &*error,
                         "the settings cannot be used; everything stays as it is"
                     ),
                 },

@@ -351,7 +351,7 @@ impl ActiveHost {
             follow.start = position.into();
         }
         let mine: OwnsOp = match group.clone() {
-            Some(group) => Arc::new(move |op| group.is_mine(op)),
+            Some(group) => Arc::new(move |op| group.owns(op)),
             None => Arc::new(|_| true),
         };
         let workers = group.as_ref().map(|group| group.names().to_vec());

@@ -103,11 +103,10 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     }
     let mut unloaded = BTreeSet::new();
     for (name, error) in failed {
-        let error = WithRemedy(error.as_ref());
         tracing::error!(
             event = "plugin.load_failed",
             plugin = name,
-            error = format!("{error:#}"),
+            error = &*error,
             "not loaded until its file or the settings change"
         );
         unloaded.insert(name);
@@ -286,11 +285,10 @@ impl PluginSet {
                         changes.start.insert(name);
                     }
                     Err(error) => {
-                        let error = WithRemedy(error.as_ref());
                         tracing::error!(
                             event = "plugin.add_failed",
                             plugin = name,
-                            error = format!("{error:#}"),
+                            error = &*error,
                             "not added"
                         );
                         self.unloaded.insert(name);

@@ -27,15 +27,15 @@ impl FileSignatures {
 impl ActivePipelines<'_> {
     /// Reports that a plugin cannot run while the others do.
     pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
-        let error = WithRemedy(error.as_ref());
         tracing::error!(
             event = "plugin.start_failed",
             plugin = plugin.name(),
-            error = format!("{error:#}"),
+            error = &**error,
             "not started until its file or the settings change again"
         );
         // If the pipelines have ended, nobody needs the report.
-        let _ = self.changes.send(PipelineChange::Stopped(plugin, error.to_string())).await;
+        let reason = WithRemedy(error.as_ref()).to_string();
+        let _ = self.changes.send(PipelineChange::Stopped(plugin, reason)).await;
     }
 }
 
@@ -95,11 +95,10 @@ impl ActiveHost {
                 && let Ok(ended) = ended.await
                 && let Err(error) = report_ends(vec![ended])
             {
-                let error = WithRemedy(error.as_ref());
                 tracing::error!(
                     event = "plugin.stop_failed",
                     plugin = name,
-                    error = format!("{error:#}"),
+                    error = &*error,
                     "the removed plugin ended with an error"
                 );
             }

@@ -36,7 +36,7 @@ fn what_is_no_plugin_is_said_and_the_rest_is_described() {
     let (code, out, _) = run(&["check", text, &plugin("print_ops")]);
     assert_eq!(code, Some(1));
     assert!(
-        out.starts_with(&format!("{text}: not a plugin\n  the plugin {text} is no WebAssembly")),
+        out.starts_with(&format!("{text}: not a plugin\n  the plugin {text} is not WebAssembly")),
         "{out}"
     );
     assert!(out.contains("print_ops.wasm: a plugin\n"), "{out}");

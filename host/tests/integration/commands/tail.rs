@@ -14,7 +14,7 @@ async fn it_prints_what_a_plugin_gets() {
     let namespace = format!("{}.things", own.name);
     let mut tail =
         Host::start(&["tail", "--uri", server.uri(), "--namespace", &namespace, "--output", "json"]);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
     own.collection("others").insert_one(doc! { "_id": 0 }).await.unwrap();
     own.collection("things")
@@ -51,7 +51,7 @@ async fn operations_and_regular_expressions_choose() {
     let pattern = format!("/^{}[.](a|b)$/", own.name);
     let arguments = ["tail", "--uri", server.uri(), "--canonical", "-n", &pattern, "-O", "insert,drop"];
     let mut tail = Host::start(&arguments);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     for collection in ["c", "a", "b"] {
         own.collection(collection).insert_one(doc! { "_id": 1 }).await.unwrap();
         own.collection(collection).delete_one(doc! { "_id": 1 }).await.unwrap();
@@ -127,7 +127,7 @@ fn a_database_that_is_called_as_the_hosts_own_can_be_had() {
     std::fs::write(&config, "[store]\ndatabase = \"host\"\n").unwrap();
     assert_eq!(ns(&["--config", config.to_str().unwrap()], &[]), ["gtm.orders"]);
     let said = usage_error_of(&["tail", &file, "-n", "gtm.*"]);
-    assert!(said.contains("give the host another one (--store-database NAME)"), "{said}");
+    assert!(said.contains("give the host another one with --store-database NAME"), "{said}");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_rename_is_seen_under_both_names() {
         let [temporary, wanted] = ["temporary", "wanted"].map(|name| format!("{}.{name}", own.name));
         let pattern = format!("{}.{pattern}", own.name);
         let mut tail = Host::start(&["tail", "--uri", server.uri(), "--source", source, "-n", &pattern]);
-        tail.wait_for("tailing ");
+        tail.wait_for("source.tail", &[]);
         own.collection("temporary").insert_one(doc! { "_id": 1 }).await.unwrap();
         let rename = doc! { "renameCollection": &temporary, "to": &wanted };
         own.client.database("admin").run_command(rename).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_rename_is_seen_under_both_names() {
 }
 
 #[tokio::test]
-async fn an_op_is_a_place_to_go_on_from() {
+async fn an_op_is_a_start() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let inserts =
@@ -159,28 +159,36 @@ async fn an_op_is_a_place_to_go_on_from() {
     let entries = [
         doc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": inserts.to_vec() }, "ts": ts },
         doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 4 }, "ts": Timestamp { increment: 2, ..ts } },
+        doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 5 }, "ts": Timestamp { increment: 5, ..ts } },
     ];
     let oplog = create_oplog(&own, entries).await;
     // A resume token of mongod, of the time of the second entry.
     let token = "826553F100000000022B042C0100296E";
     for (start, expected) in [
-        ("oldest", &[1, 2, 3, 4][..]),
-        ("1700000000.1.0", &[2, 3, 4]),
-        ("1700000000.1.2", &[4]),
-        (token, &[4]),
+        ("oldest", &[1, 2, 3, 4, 5][..]),
+        ("1700000000.1.0", &[2, 3, 4, 5]),
+        ("1700000000.1.2", &[4, 5]),
+        ("1700000000.4", &[5]),
+        (token, &[4, 5]),
     ] {
         let tail = Host::start(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", start]);
         let ids: Vec<_> = expected.iter().map(|_| tail.op()["documentKey"]["_id"].clone()).collect();
         assert_eq!(ids, expected, "{start}");
     }
+    // An op that was printed was read before, so it must be there.
+    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "1700000000.4.0"]);
+    assert!(said.contains("another history: the change at 1700000000.4, which was read before"), "{said}");
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "2033-01-01"]);
-    assert!(said.contains("is in the future: the newest entry of the oplog is of 1700000000.2"), "{said}");
+    assert!(said.contains("is in the future: the newest entry of the oplog is at 1700000000.5"), "{said}");
     // One of another server.
     let token = "4f000000107300010000007400";
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", token]);
-    assert!(said.contains("this server writes no time into its tokens"), "{said}");
+    assert!(
+        said.contains("it contains no time. help: read a change stream with --source change-stream"),
+        "{said}"
+    );
     let stream = ["tail", "--uri", server.uri(), "--source", "change-stream", "--start", "oldest"];
-    assert!(error_of(&stream).contains("a change stream cannot be read from its oldest change on"));
+    assert!(error_of(&stream).contains("a change stream cannot start with its oldest change"));
     let policy = [
         "tail",
         "--uri",
@@ -190,7 +198,7 @@ async fn an_op_is_a_place_to_go_on_from() {
         "--on-history-lost",
         "restart-from-oldest",
     ];
-    assert!(error_of(&policy).contains("a change stream cannot be read from its oldest change on"));
+    assert!(error_of(&policy).contains("a change stream cannot start with its oldest change"));
 }
 
 #[test]
@@ -221,15 +229,15 @@ async fn an_idle_stream_moves_on_while_others_write() {
     let oplog = create_oplog(&own, [entry(1)]).await;
     let arguments = ["tail", "--uri", server.uri(), "--oplog", &oplog, "-n", "what.is_wanted"];
     let mut tail = Host::start(&[&arguments[..], &["--log", "debug", "--output", "json"]].concat());
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     own.collection("oplog").insert_one(entry(2)).await.unwrap();
-    tail.wait_for("idle, at 1700000000.2");
+    tail.wait_for("source.idle", &[("position", "1700000000.2")]);
     // What it moved on past may now roll off.
     own.collection("oplog").insert_one(entry(3)).await.unwrap();
-    tail.wait_for("idle, at 1700000000.3");
+    tail.wait_for("source.idle", &[("position", "1700000000.3")]);
     own.collection("oplog").drop().await.unwrap();
     create_oplog(&own, [entry(3), entry(4)]).await;
-    tail.wait_for("reading the oplog again, from 1700000000.3 on");
+    tail.wait_for("source.recover", &[("position", "1700000000.3")]);
     let (code, log) = tail.stop();
     assert_eq!(code, Some(0), "no history is lost: {:?}", log.iter().map(message).collect::<Vec<_>>());
 }
