@@ -70,7 +70,7 @@ impl FollowedServer {
         }
     }
 
-    /// Returns the part of it that change streams watch.
+    /// Returns the part of the deployment that change streams watch.
     pub(super) fn watched(&self) -> &WatchedScope {
         &self.watched
     }

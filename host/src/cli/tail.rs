@@ -55,7 +55,7 @@ pub(super) async fn run(
     })
 }
 
-/// Opens the input that is printed: the files, or a deployment.
+/// Opens the source to print: the files, or the deployment.
 async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Box<dyn Source>> {
     let selection = selection(arguments)?;
     if !arguments.paths.is_empty() {

@@ -1,13 +1,13 @@
 //! Remedies for what a plugin lacks while it runs: a grant, a higher limit, a server.
 //!
-//! Plugins get these sentences as errors, and the host logs them per op, far from this crate: so the runtime has them ask for the words.
+//! The runtime builds these sentences, which plugins get as errors and the host logs per op. So this crate installs the words there.
 
 use gtm_runtime::PluginRemedy;
 use gtm_text::sanitize::quoted;
 
 use crate::config::Setting;
 
-/// Has the sentences of the runtime end with the words of this crate.
+/// Makes the sentences of the runtime end with the remedies of this crate.
 pub fn install() {
     PluginRemedy::install_words(words);
 }

@@ -311,7 +311,7 @@ impl ActiveHost {
         &self,
         epoch: u64,
     ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
-        // Each plugin may have stopped where a stream of what all of them want was.
+        // A checkpoint may be a position in a change stream for all plugins together.
         self.server.watched().add(&self.selection());
         let (mut deliveries, mut failed) = (Vec::new(), Vec::new());
         for hosted in self.plugins.all() {

@@ -80,7 +80,8 @@ fn add_events(path: &str, code: &str, events: &mut LogEvents) {
     for found in Regex::new(r#"\.pause\(\s*"([a-z_.]+)""#).unwrap().captures_iter(code) {
         LogEvent::add(events, &found[1], ["warn"], ["delay_ms", "error"]);
     }
-    let audit = Regex::new(r#"(?:did|was_refused|recorded|self\.record)\(\s*(?:peer,\s*)?"([a-z ]+)""#).unwrap();
+    let audit =
+        Regex::new(r#"(?:did|was_refused|recorded|self\.record)\(\s*(?:peer,\s*)?"([a-z ]+)""#).unwrap();
     for found in audit.captures_iter(code) {
         LogEvent::add(events, &format!("audit.{}", found[1].replace(' ', "_")), [], []);
     }
