@@ -227,7 +227,7 @@ impl Host {
                 let at = Instant::now();
                 // Lines of the hostile one are many, and long.
                 let line = String::from_utf8_lossy(&line[..line.len().min(2000)]).into_owned();
-                if line.contains("\"tailing ") {
+                if line.contains("\"event\":\"source.tail\"") {
                     let _ = tails.send(());
                 }
                 let is_good = line.contains("\"plugin\":\"good\"") && line.contains("\"target\":\"plugin\"");

@@ -58,7 +58,7 @@ fn replay(path: &Path, selection: Selection, ops: usize) -> Duration {
     while let Some(batch) = runtime.block_on(files.next()).unwrap() {
         given += batch.ops.len();
     }
-    assert_eq!((files.position().increment, given), (ENTRIES, ops));
+    assert_eq!((files.report().totals.position.increment, given), (ENTRIES, ops));
     started.elapsed()
 }
 

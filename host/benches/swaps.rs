@@ -263,7 +263,7 @@ async fn neighbours(server: &Server) {
             arguments.extend(["--log-lines=1000".to_owned(), "--memory=64MiB".to_owned()]);
         }
         let host = Host::start(server, &arguments);
-        (0..if way == "none" { 1 } else { 2 }).for_each(|_| drop(host.wait_for("tailing ")));
+        (0..if way == "none" { 1 } else { 2 }).for_each(|_| drop(host.wait_for("\"event\":\"source.tail\"")));
         let mut waited = Vec::new();
         let mut became = None;
         for n in 0..200 {
@@ -272,13 +272,13 @@ async fn neighbours(server: &Server) {
             loop {
                 let (at, line) = host.lines.recv_timeout(Duration::from_secs(60)).unwrap();
                 let line: Value = serde_json::from_str(&line).unwrap_or_default();
-                let said = line["message"].as_str().unwrap_or_default();
+                let error = line["error"].as_str().unwrap_or_default();
                 if line["plugin"] == "print_ops" && line["target"] == "plugin" {
                     waited.push((at - written).as_secs_f64() * 1e3);
                     break;
                 }
                 if line["plugin"] == "misbehave" && line["level"] == "ERROR" {
-                    became.get_or_insert_with(|| last_words(said));
+                    became.get_or_insert_with(|| last_words(error));
                 }
             }
         }
@@ -288,7 +288,7 @@ async fn neighbours(server: &Server) {
         {
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if line["plugin"] == "misbehave" && line["level"] == "ERROR" {
-                became = Some(last_words(line["message"].as_str().unwrap_or_default()));
+                became = Some(last_words(line["error"].as_str().unwrap_or_default()));
             }
         }
         let became = became.unwrap_or_else(|| "handled".to_owned());

@@ -43,6 +43,8 @@ impl Plugin {
 pub(crate) struct Line {
     level: String,
     target: String,
+    event: String,
+    handled: Option<u64>,
     pub(crate) message: String,
 }
 
@@ -53,14 +55,12 @@ impl Line {
 
     /// How many ops a plugin has handled, where it is said at the end.
     fn handled(&self) -> Option<u64> {
-        let words: Vec<_> = self.message.strip_prefix("stopped at ")?.split([' ', ',']).collect();
-        let at = words.iter().position(|word| *word == "handled")?;
-        words.get(at.checked_sub(1)?)?.parse().ok()
+        self.handled.filter(|_| self.event == "plugin.stop")
     }
 
     /// A plugin is brought what changes from now on.
     pub(crate) fn says_that_it_tails(&self) -> bool {
-        self.message.starts_with("tailing ")
+        self.event == "source.tail"
     }
 }
 

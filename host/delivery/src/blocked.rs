@@ -111,8 +111,8 @@ impl Block {
         let is_new = self.wait(reason);
         if is_new && !self.blocked.silent.load(Ordering::Relaxed) {
             tracing::error!(
-                plugin = &*self.plugin, op = %op.id(),
-                "the plugin waits, and nothing is counted as failed, until this is changed: {reason}"
+                event = "plugin.block", plugin = &*self.plugin, op = %op.id(), error = reason,
+                "the plugin waits, and the host counts nothing as failed, until this changes"
             );
         }
         self.pauses.next().unwrap_or(self.blocked.policy.max_delay)
@@ -143,10 +143,7 @@ impl Block {
             state.said.clear();
         });
         if is_news {
-            tracing::info!(
-                plugin = &*self.plugin,
-                "nothing is in the way of the plugin any more: it works again"
-            );
+            tracing::info!(event = "plugin.unblock", plugin = &*self.plugin, "the plugin works again");
         }
     }
 

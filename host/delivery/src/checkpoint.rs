@@ -58,7 +58,11 @@ impl Checkpointer {
                 Ok(()) => {
                     stored = Instant::now();
                     if std::mem::take(&mut failing) {
-                        tracing::info!(plugin = self.key.plugin, "checkpoints are stored again");
+                        tracing::info!(
+                            event = "checkpoint.recover",
+                            plugin = self.key.plugin,
+                            "checkpoints are stored again"
+                        );
                     }
                 }
                 Err(error @ StoreError::Fenced { .. }) => return Err(error),
@@ -67,9 +71,11 @@ impl Checkpointer {
                         .problem(Subject::Checkpoint, &format!("the checkpoint cannot be stored: {error}"));
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(
+                            event = "checkpoint.store_failed",
                             plugin = self.key.plugin,
-                            "the checkpoint cannot be stored, which is tried until it can; until then the host goes on, and a crash \
-                             would repeat what it does: {error}"
+                            error = &error as &(dyn std::error::Error + 'static),
+                            "the checkpoint cannot be stored; retrying. The plugin continues: after a crash, it would repeat \
+                             what it does now"
                         );
                     }
                 }

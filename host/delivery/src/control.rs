@@ -322,9 +322,10 @@ impl HostControl {
         let (slot, file) = (plugin.slot().clone(), file.to_owned());
         let name = plugin.name();
         tracing::info!(
+            event = "plugin.swap_start",
             plugin = name,
-            "told to swap: version {} works until the new one is ready",
-            slot.current().version()
+            version = slot.current().version(),
+            "loading another version, as requested; this version works until then"
         );
         let current = slot.current();
         let (path, before) = (file.clone(), current.clone());
@@ -338,12 +339,23 @@ impl HostControl {
             let swapped = Swapped::new(&before, &successor);
             slot.swap(successor).map_err(|reason| LoadError::not_taken(path, reason))?;
             if let Some(warning) = &swapped.warning {
-                tracing::warn!(plugin = name, "{warning}");
+                tracing::warn!(
+                    event = "plugin.swap_warn",
+                    plugin = name,
+                    warning,
+                    "this may not be the version that was meant"
+                );
             }
             Ok(swapped)
         });
         swapped.map_err(|reason| {
-            tracing::warn!(plugin = name, "not swapped: {reason}");
+            tracing::warn!(
+                event = "plugin.swap_failed",
+                plugin = name,
+                version,
+                error = &reason as &(dyn std::error::Error + 'static),
+                "not swapped; this version continues"
+            );
             ControlError::Swap { current: version, reason: Box::new(reason) }
         })
     }

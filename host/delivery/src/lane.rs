@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use gtm_oplog::Op;
 use gtm_runtime::{CallError, Failure, Filter, Handler, MetObstacle, Obstacle, PluginHandle};
 use gtm_store::DeadLetterKind;
-use gtm_text::sanitize::counted;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::RetryPolicy;
 use super::blocked::{Block, Blocked};
@@ -18,6 +18,7 @@ use super::lane_queue::{LaneQueue, QueuedOp};
 use super::letters::{DeadLetters, GivenUp, LetterNotStored};
 use super::progress::{Done, PluginProgress, Subject};
 use super::settings::BatchPolicy;
+use super::spans;
 
 /// What a lane calls.
 pub(super) trait OpHandler: Send {
@@ -138,7 +139,12 @@ impl LaneContext {
     /// The plugin does what it should.
     fn works(&self) {
         if let Some(pause) = self.breaker.works() {
-            tracing::info!(plugin = &*self.plugin, "works again, after {} s", pause.as_secs());
+            tracing::info!(
+                event = "breaker.close",
+                plugin = &*self.plugin,
+                paused_ms = pause.as_millis(),
+                "the plugin works again"
+            );
         }
     }
 
@@ -208,7 +214,9 @@ impl<C: OpHandler> Lane<C> {
                     false => Ok(None),
                 };
                 let left = match (left, ops.pop_front()) {
-                    (Ok(problem), Some(waiting)) => self.deliver(&waiting, problem).await,
+                    (Ok(problem), Some(waiting)) => {
+                        self.deliver(&waiting, problem).instrument(spans::op(&waiting.op)).await
+                    }
                     (left, _) => left.map(drop),
                 };
                 if left.is_err() {
@@ -238,15 +246,19 @@ impl<C: OpHandler> Lane<C> {
         if together.len() < 2 {
             return Ok(None);
         }
-        tracing::debug!(plugin = &*shared.plugin, ops = together.len(), "handing over a batch");
+        tracing::debug!(
+            event = "batch.deliver",
+            plugin = &*shared.plugin,
+            ops = together.len(),
+            "delivering a batch"
+        );
         let outcomes = match self.callee.handle_batch(&together).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 // Which of them it is shows when each is handled by itself.
                 tracing::warn!(
-                    plugin = &*shared.plugin,
-                    "a batch of {} failed, each is handled by itself: {error}",
-                    counted(together.len() as u64, "op")
+                    event = "batch.split", plugin = &*shared.plugin, ops = together.len(), %error,
+                    "the batch failed; delivering each op by itself"
                 );
                 shared.progress.problem(Subject::Batch, &error.to_string());
                 return self.deliver_each(ops).await;
@@ -277,7 +289,7 @@ impl<C: OpHandler> Lane<C> {
 
     async fn deliver_each(&mut self, ops: &mut VecDeque<QueuedOp>) -> Result<Option<String>, LaneStopped> {
         while let Some(waiting) = ops.pop_front() {
-            self.deliver(&waiting, None).await?;
+            self.deliver(&waiting, None).instrument(spans::op(&waiting.op)).await?;
         }
         Ok(None)
     }
@@ -299,7 +311,7 @@ impl<C: OpHandler> Lane<C> {
             attempt += 1;
             let made = match problem.take() {
                 Some(problem) => Attempt::Failed(problem),
-                None => self.attempt(op, attempt, &mut wanted).await,
+                None => self.attempt(op, attempt, &mut wanted).instrument(spans::attempt(attempt)).await,
             };
             let problem = match made {
                 Attempt::Done(outcome) => {
@@ -335,7 +347,10 @@ impl<C: OpHandler> Lane<C> {
             shared.progress.attempt_failed(*number, attempt, &problem);
             let (plugin, id) = (&*shared.plugin, op.id());
             if shared.shutdown.is_cancelled() {
-                tracing::warn!(plugin, op = %id, "attempt {attempt} failed, and the host is stopping: {problem}");
+                tracing::warn!(
+                    event = "op.leave", plugin, op = %id, attempt, error = problem,
+                    "the attempt failed while the host stops; the next start delivers the op again"
+                );
                 shared.breaker.give_back();
                 return Err(LaneStopped);
             }
@@ -346,16 +361,14 @@ impl<C: OpHandler> Lane<C> {
             match verdict {
                 BreakerVerdict::OfTheOp => {}
                 BreakerVerdict::Opened => {
-                    let failing = counted(shared.breaker.failing() as u64, "op");
                     tracing::error!(
-                        plugin, op = %id,
-                        "the plugin failed on {failing} and handled none: it is paused, and tried again now and then until it \
-                         works: {problem}"
+                        event = "breaker.open", plugin, op = %id, failing_ops = shared.breaker.failing(), error = problem,
+                        "the plugin fails on one op after another; pausing it, with an attempt now and then until it works"
                     );
                     continue;
                 }
                 BreakerVerdict::StillOpen => {
-                    tracing::debug!(plugin, op = %id, "still failing: {problem}");
+                    tracing::debug!(event = "breaker.probe_failed", plugin, op = %id, error = problem, "the plugin still fails");
                     continue;
                 }
             }
@@ -363,8 +376,8 @@ impl<C: OpHandler> Lane<C> {
                 return self.give_up(waiting, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             };
             tracing::warn!(
-                plugin, op = %id,
-                "attempt {attempt} failed, trying again in {} ms: {problem}", pause.as_millis()
+                event = "op.retry", plugin, op = %id, attempt, delay_ms = pause.as_millis(), error = problem,
+                "the attempt failed; retrying"
             );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -421,7 +434,7 @@ impl<C: OpHandler> Lane<C> {
             },
         }
         *wanted = FilterVerdict::Yes;
-        tracing::debug!(plugin = &*self.shared.plugin, op = %op.id(), attempt, "handing over");
+        tracing::debug!(event = "op.attempt", plugin = &*self.shared.plugin, op = %op.id(), attempt, "delivering");
         match self.callee.handle(op, attempt).await {
             Ok(Ok(())) => Attempt::Done(Done::Handled),
             Ok(Err(Failure::Reject(reason))) => match self.callee.met() {
@@ -449,8 +462,8 @@ impl<C: OpHandler> Lane<C> {
     /// In a dry run, an op that failed after an answer that was made up, or as something was in its way.
     fn not_known(&self, op: &Op, why: &str, reason: &str) -> Attempt {
         tracing::info!(
-            plugin = &*self.shared.plugin, op = %op.id(),
-            "dry run, not known what becomes of the op, as {why}: {reason}"
+            event = "dry_run.give_up", plugin = &*self.shared.plugin, op = %op.id(), cause = why, error = reason,
+            "what would become of the op is not known in a dry run"
         );
         Attempt::Done(Done::Unknown)
     }

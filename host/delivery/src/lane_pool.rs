@@ -7,6 +7,7 @@ use gtm_runtime::{Filter, PluginHandle};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::batch::PluginBatch;
 use super::blocked::Blocked;
@@ -33,7 +34,7 @@ pub(super) struct LanePool {
 }
 
 impl LanePool {
-    /// Starts all of it. It ends when the sender is dropped, and all is done.
+    /// Starts all of it, in the span of the caller. It ends when the sender is dropped, and all is done.
     pub(super) fn start(
         plugin: &PluginHandle,
         policy: DeliveryPolicy,
@@ -75,17 +76,18 @@ impl LanePool {
         for queue in queues.iter().cycle().take(count) {
             let lane = Lane::new(Arc::clone(&shared), callee());
             let queue = queue.clone();
-            tasks.spawn(lane.run(queue, at_once));
+            tasks.spawn(lane.run(queue, at_once).in_current_span());
         }
         let (sender, batches) = mpsc::channel(READ_AHEAD);
         let dispatcher = Dispatcher::new(sieve, ordering, Arc::clone(progress), queues);
         let dropped = shared.dropped.clone();
-        tasks.spawn(async move {
+        let dispatch = async move {
             tokio::select! {
                 () = dispatcher.run(batches) => {}
                 () = dropped.cancelled() => {}
             }
-        });
+        };
+        tasks.spawn(dispatch.in_current_span());
         (sender, Self { tasks, shared })
     }
 

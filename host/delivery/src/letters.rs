@@ -80,12 +80,12 @@ impl DeadLetters {
         let show = letter.as_deref().map(|letter| self.command(letter));
         match kind {
             DeadLetterKind::Rejected => tracing::error!(
-                plugin, op = id, namespace = %op.namespace, dead_letter = letter, show,
-                "rejected by the plugin, the op is not handled: {error}"
+                event = "op.reject", plugin, op = id, namespace = %op.namespace, attempts, error,
+                dead_letter = letter, show, "the plugin rejected the op; it is not handled"
             ),
             DeadLetterKind::Failed => tracing::error!(
-                plugin, op = id, namespace = %op.namespace, dead_letter = letter, show,
-                "given up after attempt {attempts}, the op is not handled: {error}"
+                event = "op.give_up", plugin, op = id, namespace = %op.namespace, attempts, error,
+                dead_letter = letter, show, "no attempt succeeded; the op is not handled"
             ),
         }
         let Some(letter) = letter else { return Ok(false) };
@@ -106,7 +106,14 @@ impl DeadLetters {
             if !std::mem::replace(&mut said, true) {
                 let problem = self.told(&problem);
                 on_problem(&problem);
-                tracing::error!(plugin, op = id, "{problem}");
+                tracing::error!(
+                    event = "dead_letter.store_failed",
+                    plugin,
+                    op = id,
+                    dead_letter = letter.id,
+                    error = problem,
+                    "the dead letter cannot be stored; the op waits, and the host retries"
+                );
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
@@ -115,7 +122,13 @@ impl DeadLetters {
             }
         }
         if said {
-            tracing::info!(plugin, op = id, "it is among the dead letters now");
+            tracing::info!(
+                event = "dead_letter.store",
+                plugin,
+                op = id,
+                dead_letter = letter.id,
+                "the dead letter is stored"
+            );
         }
         Ok(true)
     }

@@ -26,6 +26,7 @@ mod retry;
 mod settings;
 #[cfg(test)]
 mod simulation;
+mod spans;
 mod status;
 mod summary;
 mod swapped;

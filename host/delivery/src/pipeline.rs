@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::select_all;
-use gtm_oplog::{Selection, Skipped};
+use gtm_oplog::Skipped;
 use gtm_runtime::PluginHandle;
-use gtm_source::{ResolvedSource, SourceConfig};
+use gtm_source::SourceConfig;
 use gtm_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::control::{ControlledPlugin, HostControl, StoppedPlugin};
 use super::feed::{SharedReader, SharedReaderHandle};
 use super::plugin_delivery::{DeliveryEnd, DeliveryError, PluginDelivery, PreparedDelivery};
+use super::spans;
 
 /// How what runs is told to end.
 #[derive(Clone, Debug)]
@@ -59,8 +60,6 @@ pub struct PipelineEnd {
     pub ended: Vec<DeliveryEnd>,
     /// How much the reader that they share skipped.
     pub skipped: Skipped,
-    /// It ended for others to begin: how much of the deployment a change stream watches has to be decided anew.
-    pub begin_anew: bool,
     /// It ended as the last plugin that ran has failed.
     pub none_left: bool,
     /// The plugins that did not run at the end, as they had failed or could not begin.
@@ -70,8 +69,6 @@ pub struct PipelineEnd {
 /// A pipeline that runs.
 struct RunningDelivery {
     handle: Arc<dyn ControlledPlugin>,
-    /// What it selected when it was added.
-    selection: Selection,
     /// Ends it alone.
     stop: CancellationToken,
     removed: Option<oneshot::Sender<DeliveryEnd>>,
@@ -97,10 +94,10 @@ impl Pipeline<'_> {
         let prepared = PreparedDelivery::new(pipeline, self.joins.clone());
         let handle = prepared.steered();
         let stop = StopSignal { shutdown: self.stop.shutdown.child_token(), ..self.stop.clone() };
-        let selection = handle.slot().current().selection().clone();
-        let running = RunningDelivery { handle, selection, stop: stop.shutdown.clone(), removed: None };
+        let span = spans::plugin(handle.name());
+        let running = RunningDelivery { handle, stop: stop.shutdown.clone(), removed: None };
         self.running.insert(running.handle.name().to_owned(), running);
-        self.tasks.spawn(prepared.run(stop));
+        self.tasks.spawn(prepared.run(stop).instrument(span));
         self.show();
     }
 
@@ -148,36 +145,13 @@ impl Pipeline<'_> {
             None => Some(ended),
         }
     }
-
-    /// Each plugin, with what it was added for.
-    fn selections(&self) -> Vec<(PluginHandle, Selection)> {
-        let selection =
-            |running: &RunningDelivery| (running.handle.slot().clone(), running.selection.clone());
-        self.running.values().map(selection).collect()
-    }
-}
-
-/// Waits until one of these plugins wants something else.
-async fn reselected(plugins: Vec<(PluginHandle, Selection)>) {
-    if plugins.is_empty() {
-        return std::future::pending().await;
-    }
-    let each = plugins.into_iter().map(|(plugin, before)| {
-        Box::pin(async move {
-            let mut versions = plugin.versions();
-            // A slot outlives who waits here.
-            drop(versions.wait_for(|plugin| *plugin.selection() != before).await);
-        })
-    });
-    select_all(each).await;
 }
 
 /// Runs all pipelines, which `control` steers, until they are told to `stop`, or none is left. One that fails is seen as stopped, and
 /// the others run on; its checkpoint stays where it was. Where the last one that ran fails, the turn ends. `changes` adds pipelines, and
 /// removes them, while the others run; as long as it is open, there need be none.
 ///
-/// `follow` is what they share: of a change stream, it selects what all of them want. Where that is not what they want any
-/// more, all of them end, and are to begin anew.
+/// `follow` is the source that they share, of which the start and the selection are of no account.
 ///
 /// # Errors
 /// A defect of the host.
@@ -188,7 +162,6 @@ pub async fn run_all(
     stop: &StopSignal,
     changes: &mut mpsc::Receiver<PipelineChange>,
 ) -> Result<PipelineEnd, JoinError> {
-    let of_stream = matches!(follow.choice, ResolvedSource::ChangeStream(_));
     let (hub, joins) = SharedReader::new(follow);
     let reader = tokio::spawn(hub.run(stop.shutdown.clone()));
     let mut fleet = Pipeline {
@@ -205,7 +178,6 @@ pub async fn run_all(
     let mut may_change = true;
     while !fleet.tasks.is_empty() || (may_change && !stop.shutdown.is_cancelled()) {
         let is_stopping = stop.shutdown.is_cancelled();
-        let selections = fleet.selections();
         tokio::select! {
             Some(ended) = fleet.tasks.join_next() => {
                 let ended = ended?;
@@ -217,10 +189,12 @@ pub async fn run_all(
                     // Another host works now, on all of it.
                     _ if fenced => stop.shutdown.cancel(),
                     Some(_) if turn.none_left => stop.shutdown.cancel(),
-                    Some(error) => tracing::error!(
+                    Some(_) => tracing::error!(
+                        event = "plugin.fail",
                         plugin = ended.plugin,
-                        "the plugin has stopped, and the others run on; it begins again when its file or the settings change, or \
-                         the host is started again: {error}"
+                        error = ended.result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static)),
+                        "the plugin stopped, and the others continue; it starts again when its file or the settings change, or with \
+                         the host"
                     ),
                     // There is nothing more to read for any.
                     None => may_change = false,
@@ -228,19 +202,9 @@ pub async fn run_all(
                 turn.ended.push(ended);
             }
             change = changes.recv(), if may_change && !is_stopping => match change {
-                Some(change) => {
-                    turn.begin_anew |= of_stream && matches!(change, PipelineChange::Add(_));
-                    match turn.begin_anew {
-                        true => stop.shutdown.cancel(),
-                        false => fleet.change(change),
-                    }
-                }
+                Some(change) => fleet.change(change),
                 None => may_change = false,
             },
-            () = reselected(selections), if of_stream && !is_stopping => {
-                turn.begin_anew = true;
-                stop.shutdown.cancel();
-            }
             () = stop.shutdown.cancelled(), if !is_stopping => {}
         }
     }

@@ -13,6 +13,7 @@ use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::Summary;
 use super::checkpoint::{CheckpointLike, Checkpointer};
@@ -190,7 +191,7 @@ impl PreparedDelivery {
         let stop = CancellationToken::new();
         let mut checkpoints = AbortOnDropHandle::new(tokio::spawn({
             let (checkpointer, stop) = (checkpointer.clone(), stop.clone());
-            async move { checkpointer.run(&stop).await }
+            async move { checkpointer.run(&stop).await }.in_current_span()
         }));
         let mut run = self.start(None, &shutdown);
         let mut fenced = None;
@@ -241,8 +242,10 @@ impl PreparedDelivery {
             let stored = checkpointer.store_now().await;
             if let Err(error) = &stored {
                 tracing::error!(
+                    event = "checkpoint.store_failed",
                     plugin = self.handle.plugin.name(),
-                    "the checkpoint cannot be stored: {error}"
+                    error = error as &(dyn std::error::Error + 'static),
+                    "the checkpoint cannot be stored"
                 );
             }
             fenced = stored.err().filter(|error| matches!(error, StoreError::Fenced { .. }));
@@ -301,7 +304,11 @@ impl PreparedDelivery {
             batches,
             shutdown: stop.clone(),
         };
-        DeliveryRun { intake: AbortOnDropHandle::new(tokio::spawn(intake.run(first))), works, stop }
+        DeliveryRun {
+            intake: AbortOnDropHandle::new(tokio::spawn(intake.run(first).in_current_span())),
+            works,
+            stop,
+        }
     }
 
     async fn obey(
@@ -316,13 +323,13 @@ impl PreparedDelivery {
         // Nobody waits for the answer any more, then.
         match command {
             DeliveryCommand::Pause(answer) => {
-                tracing::info!(plugin, "paused");
+                tracing::info!(event = "plugin.pause", plugin, "paused, as requested");
                 paused.send_replace(true);
                 let _ = answer.send(Ok(()));
                 run
             }
             DeliveryCommand::Resume(answer) => {
-                tracing::info!(plugin, "resumed");
+                tracing::info!(event = "plugin.resume", plugin, "resumed, as requested");
                 paused.send_replace(false);
                 let _ = answer.send(Ok(()));
                 run
@@ -351,9 +358,10 @@ impl PreparedDelivery {
                 };
                 let from = live.position();
                 tracing::info!(
+                    event = "plugin.seek",
                     plugin,
-                    "goes on from {}, as told",
-                    from.as_ref().map_or("now".to_owned(), ToString::to_string)
+                    from = from.as_ref().map_or("now".to_owned(), ToString::to_string),
+                    "continuing from another position, as requested"
                 );
                 run.stop.cancel();
                 run.works.drop_queued(grace).await;
@@ -362,7 +370,12 @@ impl PreparedDelivery {
                 self.pipeline.follow.start = from.map_or(Start::Now, Start::from);
                 self.pipeline.follow.snapshot = false;
                 if let Err(error) = checkpointer.store_now().await {
-                    tracing::error!(plugin, "the checkpoint cannot be stored: {error}");
+                    tracing::error!(
+                        event = "checkpoint.store_failed",
+                        plugin,
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "the checkpoint cannot be stored"
+                    );
                 }
                 let _ = answer.send(Ok(()));
                 self.start(Some(live), shutdown)

@@ -19,7 +19,7 @@ use super::letters::DeadLetters;
 use super::plugin_delivery::DeliveryError;
 use super::progress::PluginProgress;
 use super::settings::DeliveryPolicy;
-use super::{EmittedOps, Summary};
+use super::{EmittedOps, Summary, spans};
 
 /// What became of a replay.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ pub async fn replay(
     for (plugin, policy) in plugins {
         let letters = DeadLetters::new(store, pipeline, plugin.name(), &policy);
         let done = Arc::new(PluginProgress::new(policy.delivery.into(), None, false));
-        let (sender, works) = LanePool::start(&plugin, policy, &done, letters, shutdown.clone());
+        let start = || LanePool::start(&plugin, policy, &done, letters, shutdown.clone());
+        let (sender, works) = spans::plugin(plugin.name()).in_scope(start);
         works.shared.breaker.give_up_after(policy.retry.patience());
         inboxes.push(Inbox { sender, selection: plugin.current().selection().clone(), ops: 0 });
         working.push((plugin.name().to_owned(), done, works));
@@ -126,9 +127,11 @@ struct Inbox {
 async fn end_when_given_up(plugin: String, shared: Arc<LaneContext>) {
     let failing = shared.breaker.given_up().await;
     tracing::error!(
+        event = "breaker.give_up",
         plugin,
-        "the plugin failed on every op for {} s and gets no more of them. help: see why in the log, and replay the files again",
-        failing.as_secs()
+        failing_ms = failing.as_millis(),
+        help = "see in the log why, then replay the files again",
+        "the plugin failed on every op for too long; it gets no more of them"
     );
     shared.dropped.cancel();
 }
@@ -161,7 +164,7 @@ async fn read(
         }
         last.send(ops).await;
         if !inboxes.is_empty() && inboxes.iter().all(|inbox| inbox.sender.is_closed()) {
-            tracing::error!("no plugin works: the files are not read to their end");
+            tracing::error!(event = "replay.stop", "no plugin works; the files are not read to their end");
             return Ok(());
         }
     }

@@ -50,9 +50,9 @@ impl Backoff {
         self.health = Some(health);
     }
 
-    /// Logs that `what` failed, and waits before the next attempt. `what` is a clause, such as `the lease cannot be
-    /// read`.
-    pub async fn pause(&mut self, what: &str, error: &Error) {
+    /// Logs `event`, and waits before the next attempt. `what` says in a clause what failed, such as `the lease cannot
+    /// be read`.
+    pub async fn pause(&mut self, event: &'static str, what: &str, error: &Error) {
         let max_pause = self.max_pause;
         let pauses = self.pauses.get_or_insert_with(|| {
             ExponentialBuilder::default()
@@ -64,7 +64,7 @@ impl Backoff {
         });
         let delay = pauses.next().unwrap_or(max_pause);
         let reason = sentence(error);
-        tracing::warn!("{what}, trying again in {} ms: {reason}", delay.as_millis());
+        tracing::warn!(event, delay_ms = delay.as_millis(), error = reason, "{what}; retrying");
         if let Some(health) = &mut self.health {
             health.failed(format!("{what}: {reason}"));
         }

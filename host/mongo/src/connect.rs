@@ -185,7 +185,7 @@ async fn with_notice<T>(hosts: &str, asked: impl Future<Output = T>) -> T {
     match tokio::time::timeout(NOTICE_DELAY, &mut asked).await {
         Ok(answer) => answer,
         Err(_) => {
-            tracing::info!("waiting for MongoDB at {hosts}");
+            tracing::info!(event = "server.wait", hosts, "waiting for MongoDB");
             asked.await
         }
     }

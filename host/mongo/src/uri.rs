@@ -75,7 +75,12 @@ pub(super) fn check(uri: &str) -> mongodb::error::Result<()> {
 /// Logs a warning for each ignored option.
 pub(super) fn warn_of_ignored(uri: &str) {
     for option in without_unknown(uri).1 {
-        tracing::warn!(option, "ignored an option of the MongoDB URI: {}", reason(option));
+        tracing::warn!(
+            event = "server.ignore_option",
+            option,
+            reason = &*reason(option),
+            "ignored an option of the MongoDB URI"
+        );
     }
 }
 

@@ -12,10 +12,8 @@ pub fn count_broken<'a>(ops: impl IntoIterator<Item = &'a Op>, skipped: &mut Ski
         let Some((part, reason)) = broken_part(op) else { continue };
         if count(skipped, Skip::BrokenDocument) == 1 {
             tracing::error!(
-                "the op {} in {} is delivered as it is, but its {part} cannot be decoded: {reason}; more are counted, \
-                 not logged",
-                op.id(),
-                op.namespace
+                event = "op.deliver_broken", op = %op.id(), namespace = %op.namespace, part, error = reason,
+                "a part of the op cannot be decoded; it is delivered unchanged. Further such ops are counted, not logged"
             );
         }
     }

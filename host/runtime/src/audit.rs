@@ -1,9 +1,9 @@
 //! Records who did what to a running host or its store, as events of a tracing target of their own.
 //!
-//! The message of an event is the action. Its fields are `outcome` (`done` or `refused`), `via` (see [`Actor`]), `user` (the number of
-//! the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as the position or the version) and, if it was
-//! refused, `reason`. A request without access is a `request` with its method and path as the `detail`, and without `plugin`: a
-//! bounded number of them is recorded, and then how many more there were (`left_out`).
+//! The action is the message of an event and in its name (`audit.roll_back`). Its fields are `outcome` (`done` or `refused`), `via` (see
+//! [`Actor`]), `user` (the number of the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as the position or
+//! the version) and, if it was refused, `reason`. A request without access is a `request` with its method and path as the `detail`, and
+//! without `plugin`: a bounded number of them is recorded, and then how many more there were (`left_out`).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -96,6 +96,7 @@ impl Actor {
         let outcome = if reason.is_some() { "refused" } else { "done" };
         let detail = detail.map(ToString::to_string);
         let (via, user, peer) = (self.via(), self.user(), self.peer());
-        tracing::info!(target: TARGET, outcome, via, user, peer, plugin, detail, reason, "{action}");
+        let event = format!("audit.{}", action.replace(' ', "_"));
+        tracing::info!(target: TARGET, event, outcome, via, user, peer, plugin, detail, reason, "{action}");
     }
 }

@@ -206,9 +206,10 @@ impl Filter {
             // The message of a panic is dropped with this instance: the call for the one op repeats it.
             _ => {
                 tracing::debug!(
+                    event = "filter.split",
                     plugin = self.handle.name(),
-                    "filter failed on {} ops at once: each is asked of alone",
-                    ops.len()
+                    ops = ops.len(),
+                    "the filter failed on several ops together; calling it for each"
                 );
                 None
             }

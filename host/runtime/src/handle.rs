@@ -106,9 +106,8 @@ impl PluginContext {
     fn log_left_out(&self, of: impl Fn(&Throttle) -> Option<LeftOut>) {
         let say = |left_out: u64, bound: &dyn Display| {
             tracing::warn!(
-                plugin = &*self.plugin,
-                left_out,
-                "{left_out} lines of the plugin are left out: it logs more than {bound} in a second"
+                event = "log.leave_out", plugin = &*self.plugin, left_out, limit_per_second = %bound,
+                "left out lines of the plugin's log: it logs more than its limit"
             );
         };
         if let Some(many) = of(&self.lines) {
@@ -133,6 +132,7 @@ impl PluginContext {
                 Err(CallError::Busy { .. }) => {
                     if !self.waits.swap(true, Ordering::Relaxed) {
                         tracing::warn!(
+                            event = "instance.wait",
                             plugin,
                             "waiting for room: all places for instances of plugins are taken"
                         );
@@ -310,10 +310,11 @@ impl PluginHandle {
             reserved.resize(needed)?;
         }
         tracing::info!(
+            event = "plugin.swap",
             plugin = plugin.name(),
-            "version {} takes over from {}",
-            plugin.version(),
-            before.version()
+            version = plugin.version(),
+            previous = before.version(),
+            "another version takes over"
         );
         before.on_trial.0.store(false, Ordering::Relaxed);
         plugin.on_trial.0.store(is_tried, Ordering::Relaxed);
@@ -344,7 +345,12 @@ impl PluginHandle {
         match error {
             None if *left > 1 => *left -= 1,
             None => {
-                tracing::info!(plugin = plugin.name(), "version {} is kept", plugin.version());
+                tracing::info!(
+                    event = "plugin.keep",
+                    plugin = plugin.name(),
+                    version = plugin.version(),
+                    "the new version passed its trial"
+                );
                 plugin.on_trial.0.store(false, Ordering::Relaxed);
                 trial.previous = None;
             }
@@ -352,7 +358,14 @@ impl PluginHandle {
                 let (version, previous) = (plugin.version(), previous.clone());
                 let reason =
                     format!("version {version} failed one of its first {TRIAL_CALLS} calls: {error}");
-                tracing::error!(plugin = plugin.name(), "{reason}. {} goes on", previous.version());
+                tracing::error!(
+                    event = "plugin.roll_back",
+                    plugin = plugin.name(),
+                    version,
+                    previous = previous.version(),
+                    error = reason,
+                    "the new version failed its trial; the previous one continues"
+                );
                 plugin.on_trial.0.store(false, Ordering::Relaxed);
                 let back = format!("{} (from {version})", previous.version());
                 Actor::Trial.did("roll back", plugin.name(), Some(&back));

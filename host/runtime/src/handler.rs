@@ -167,9 +167,11 @@ impl Handler {
                     && shared.may_log(Instant::now(), &self.plugin.limits(), reason.len()) =>
             {
                 tracing::warn!(
+                    event = "op.work_around",
                     plugin = self.plugin.name(),
                     op = self.id,
-                    "{reason} (the op was handled without it)"
+                    error = reason,
+                    "the op was handled without a capability"
                 );
             }
             Some(_) => {}

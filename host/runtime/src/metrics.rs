@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names of each kind of metric that a plugin may use. More would slow a monitoring system down.
-const MAX_NAMES: usize = 100;
+pub(crate) const MAX_NAMES: usize = 100;
 /// Bytes of the name of a metric.
-const MAX_NAME_BYTES: usize = 100;
+pub(crate) const MAX_NAME_BYTES: usize = 100;
 /// The upper bounds of the buckets of a histogram.
 const BUCKET_BOUNDS: [f64; 21] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,

@@ -6,6 +6,7 @@
 
 mod batch;
 pub mod change_stream;
+mod error;
 pub mod extended_json;
 pub mod file;
 mod live;
@@ -14,13 +15,15 @@ pub mod oplog;
 mod position;
 pub mod resolved;
 pub mod snapshot;
+mod source;
 mod start;
 
 pub use batch::{Ack, SourceBatch};
-pub use change_stream::{ChangeStream, Scope, StreamError, StreamOptions};
+pub use change_stream::{ChangeStream, Scope, StreamError, StreamOptions, WatchedScope};
+pub use error::SourceError;
 pub use extended_json::{Form, Unwritten};
 pub use file::{FileContents, FileError, FileOptions, FilePlace, FileSource, FileSourceReport};
-pub use live::{HistoryLost, LiveSource, SourceConfig, SourceError, now, rolled_off};
+pub use live::{HistoryLost, LiveSource, SourceConfig, now, rolled_off};
 pub use newest::newest_change;
 pub use oplog::{OplogStart, OplogTailer};
 pub use position::Position;
@@ -28,4 +31,5 @@ pub use resolved::{ResolvedSource, SourceKind, choose};
 pub use snapshot::{
     KeptProgress, KeptSnapshot, ProgressStore, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding,
 };
+pub use source::{Source, SourceEnd};
 pub use start::{NoStart, Restart, Start};

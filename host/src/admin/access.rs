@@ -154,8 +154,10 @@ fn say(left_out: Option<LeftOut>) {
     if let Some(LeftOut { count, most }) = left_out {
         tracing::warn!(
             target: TARGET,
+            event = "audit.leave_out",
             left_out = count,
-            "{count} refused requests are left out: there were more than {most} in a minute"
+            limit_per_minute = most,
+            "left out refused requests: there were more than the log records"
         );
     }
 }

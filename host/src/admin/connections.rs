@@ -102,7 +102,11 @@ impl AdminConnections {
         I: AsyncRead + AsyncWrite + Peek + Unpin + Send + 'static,
     {
         if !self.make_room() {
-            tracing::debug!("the admin API has {MOST} requests in work: one more is not taken");
+            tracing::debug!(
+                event = "admin.refuse",
+                limit = MOST,
+                "too many requests are in work; refusing one"
+            );
             return;
         }
         let stage = Arc::new(Stage::default());
@@ -112,10 +116,14 @@ impl AdminConnections {
             tokio::select! {
                 () = talk => {}
                 () = unread.unread() => {
-                    tracing::debug!("a client of the admin API did not read its answer within {} s", READ.as_secs());
+                    tracing::debug!(
+                        event = "admin.time_out",
+                        limit_ms = READ.as_millis(),
+                        "a client did not read its response in time"
+                    );
                 }
                 () = tokio::time::sleep(WHOLE) => {
-                    tracing::debug!("a client of the admin API took longer than {} s", WHOLE.as_secs());
+                    tracing::debug!(event = "admin.time_out", limit_ms = WHOLE.as_millis(), "a request took too long");
                 }
             }
         });
@@ -156,7 +164,7 @@ pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> 
 
 /// An error of one connection, or of a process that has too many open files: it passes.
 async fn pass(error: &io::Error) {
-    tracing::debug!("the admin API cannot accept a connection: {error}");
+    tracing::debug!(event = "admin.accept_failed", %error, "a connection cannot be accepted");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
@@ -206,7 +214,7 @@ where
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES);
     if let Err(error) = builder.serve_connection(TokioIo::new(io), service).await {
-        tracing::debug!("a client of the admin API: {error}");
+        tracing::debug!(event = "admin.serve_failed", %error, "a connection ended with an error");
     }
 }
 

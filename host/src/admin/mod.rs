@@ -206,7 +206,7 @@ impl Admin {
             });
             refusals.report_rest();
             if let Err(error) = served {
-                tracing::error!("the admin API has ended: {error}");
+                tracing::error!(event = "admin.fail", %error, "the admin API has ended; the plugins continue");
             }
             // A swap that is being compiled is not waited for.
             runtime.shutdown_background();

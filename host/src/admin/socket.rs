@@ -59,7 +59,10 @@ impl Socket {
             match Self::within(&directory, pipeline) {
                 Ok(bound) => return Ok(bound),
                 Err(error) => {
-                    tracing::debug!("no socket in {}: {error}", directory.display());
+                    tracing::debug!(
+                        event = "admin.skip_directory", path = %directory.display(), %error,
+                        "no socket can be made in a directory"
+                    );
                     failed.get_or_insert(error);
                 }
             }

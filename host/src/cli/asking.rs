@@ -20,7 +20,13 @@ const SMTP: &str = "smtp://localhost:25";
 pub(super) fn say_gaps(plugin: &Plugin, services: &Services, then: &str) {
     if let Some(gaps) = plugin.gaps_in_words(services) {
         let then = if services.recorder.is_some() { "is counted as not known" } else { then };
-        tracing::warn!(plugin = plugin.name(), "{gaps}. An op that needs it {then}");
+        tracing::warn!(
+            event = "plugin.lack_grant",
+            plugin = plugin.name(),
+            missing = gaps,
+            affected_ops = then,
+            "the plugin asks for what it does not have"
+        );
     }
 }
 

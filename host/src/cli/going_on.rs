@@ -36,10 +36,11 @@ pub(super) async fn begin(
     if let Some(restart) = asked.filter(|restart| !is_taken(restart, kept.as_ref())) {
         let before = kept.map(|kept| kept.position.to_string());
         tracing::info!(
+            event = "plugin.restart",
             plugin,
             start = restart.words(),
             checkpoint = before,
-            "restarting where --restart-from says"
+            "restarting, as --restart-from says"
         );
         follow.start = restart.start.clone();
         // The snapshot of before is of no account: what is asked for is this place.
@@ -60,20 +61,19 @@ pub(super) async fn begin(
     let position = resumed(key, &kept, follow)?;
     match (asked, &settings.source.start) {
         (Some(restart), _) => tracing::info!(
-            plugin,
-            checkpoint = %kept.position,
-            "resuming from the checkpoint: --restart-from {} was done before. help: to do it again, stop the host, run gtm-host \
-             checkpoints set {} --plugin {} {}, and start it",
-            restart.words(),
-            quoted(restart.words()),
-            quoted(plugin),
-            store_arguments(store, &key.pipeline)
+            event = "checkpoint.resume", plugin, checkpoint = %kept.position, restart_from = restart.words(),
+            help = format!(
+                "to restart again, stop the host, run gtm-host checkpoints set {} --plugin {} {}, and start it",
+                quoted(restart.words()),
+                quoted(plugin),
+                store_arguments(store, &key.pipeline)
+            ),
+            "resuming from the checkpoint: --restart-from was done before"
         ),
         (None, Some(start)) => tracing::info!(
-            plugin,
-            checkpoint = %kept.position,
-            "resuming from the checkpoint: --start {start} is ignored. help: pass --restart-from {} to begin there",
-            quoted(&format!("{plugin}={start}"))
+            event = "checkpoint.resume", plugin, checkpoint = %kept.position, %start,
+            help = format!("to begin there, pass --restart-from {}", quoted(&format!("{plugin}={start}"))),
+            "resuming from the checkpoint: --start is ignored"
         ),
         (None, None) => {}
     }
@@ -105,22 +105,16 @@ fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &SourceConfig) -> any
             };
             let position = Position::before(time);
             tracing::warn!(
-                plugin,
-                %checkpoint,
-                %position,
-                "the checkpoint is of a change stream: resuming in the oplog at its time, so that ops of that time may repeat"
+                event = "checkpoint.convert", plugin, %checkpoint, %position, may_repeat = true,
+                "the checkpoint is of a change stream; resuming in the oplog at its time"
             );
             Ok(position)
         }
         ResolvedSource::ChangeStream(_) if !of_stream => {
-            let repeats = match &kept.position {
-                Position::OplogOp(..) => "ops of that time may repeat",
-                _ => "no op repeats",
-            };
+            let may_repeat = matches!(kept.position, Position::OplogOp(..));
             tracing::warn!(
-                plugin,
-                %checkpoint,
-                "the checkpoint is of an oplog: resuming in the change stream at its time, {repeats}"
+                event = "checkpoint.convert", plugin, %checkpoint, may_repeat,
+                "the checkpoint is of an oplog; resuming in the change stream at its time"
             );
             Ok(kept.position.clone())
         }
@@ -164,9 +158,8 @@ async fn oldest(
     let oldest = those.min_by_key(time);
     if let Some(oldest) = &oldest {
         tracing::info!(
-            plugin = key.plugin,
-            "the workers have changed: going on from {}, the oldest of their checkpoints; what the others did since may come again",
-            oldest.position
+            event = "workers.change", plugin = key.plugin, position = %oldest.position,
+            "the workers changed; resuming from the oldest of their checkpoints. Ops that the others did since then may repeat"
         );
     }
     Ok(oldest)

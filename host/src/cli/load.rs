@@ -55,10 +55,11 @@ impl Loader {
         let load = move || loader.load_now(&name, &path, &own, limits);
         let plugin = tokio::task::spawn_blocking(load).await.context(DEFECT)??;
         tracing::info!(
+            event = "plugin.load",
             plugin = plugin.name(),
-            "loaded version {} in {} ms",
-            plugin.version(),
-            started.elapsed().as_millis()
+            version = plugin.version(),
+            elapsed_ms = started.elapsed().as_millis(),
+            "loaded"
         );
         Ok(plugin)
     }
@@ -122,7 +123,10 @@ pub(super) fn with_store(services: Services, settings: &Settings, store: &Store)
 /// Says what would be done.
 fn say(effect: Effect) {
     let Effect { plugin, op, capability, what } = effect;
-    tracing::info!(plugin = &*plugin, op, "dry run, not done: {capability} {what}");
+    tracing::info!(
+        event = "dry_run.record", plugin = &*plugin, op, capability, effect = %what,
+        "not done in a dry run"
+    );
 }
 
 /// Makes sure that what is said of the mail server can be understood, before anything that takes long.
@@ -147,7 +151,10 @@ async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     }
     if let Err(reason) = mailer.check().await {
         let attempts = settings.retry.max_attempts;
-        tracing::warn!("the mail server cannot be used now; each mail is tried {attempts} times: {reason}");
+        tracing::warn!(
+            event = "mail.check_failed", max_attempts = attempts, error = %reason,
+            "the mail server cannot be used now; the host retries each mail"
+        );
     }
     Ok(Some(mailer))
 }

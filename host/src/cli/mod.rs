@@ -18,6 +18,7 @@ mod known;
 #[cfg(test)]
 mod library_flags;
 mod load;
+mod log_format;
 mod logging;
 mod new;
 mod output;

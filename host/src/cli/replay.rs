@@ -69,7 +69,9 @@ pub(super) async fn run(
         && !plugins.iter().any(|(_, summary)| is_wanted(summary))
     {
         tracing::warn!(
-            "no plugin wanted anything of these files. help: run gtm-host check on the file of a plugin to see what it subscribes to"
+            event = "replay.match_nothing",
+            help = "run gtm-host check on the file of a plugin to see what it subscribes to",
+            "no plugin wanted anything of these files"
         );
     }
     if let Some((plugin, reason)) = blocked {

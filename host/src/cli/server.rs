@@ -9,7 +9,7 @@ use gtm_mongo::{ConnectError, Deployment, SourceHealth};
 use gtm_oplog::{Selection, Timestamp};
 use gtm_runtime::Cluster;
 use gtm_source::resolved::choose;
-use gtm_source::{KeptProgress, ProgressStore, ResolvedSource, SourceConfig, newest_change};
+use gtm_source::{KeptProgress, ProgressStore, ResolvedSource, SourceConfig, WatchedScope, newest_change};
 use gtm_store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +23,7 @@ pub(super) struct FollowedServer {
     client: Client,
     deployment: Deployment,
     choice: ResolvedSource,
+    watched: WatchedScope,
     health: SourceHealth,
 }
 
@@ -38,9 +39,15 @@ impl FollowedServer {
             connect(uri.as_deref().unwrap_or(URI), connections).await.map_err(failed)?;
         let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
         if let ResolvedSource::ChangeStream(Some(reason)) = &choice {
-            tracing::info!("reading change streams, not the oplog: {reason}");
+            tracing::info!(event = "source.choose", reason, "reading change streams, not the oplog");
         }
-        Ok(Self { client, deployment, choice, health: SourceHealth::default() })
+        Ok(Self {
+            client,
+            deployment,
+            choice,
+            watched: WatchedScope::default(),
+            health: SourceHealth::default(),
+        })
     }
 
     /// The store that the settings name.
@@ -54,13 +61,18 @@ impl FollowedServer {
             client: self.client.clone(),
             choice: self.choice.clone(),
             selection,
-            watched: None,
+            watched: self.watched.clone(),
             start: settings.source.start.clone().unwrap_or_default(),
             history_lost: settings.source.on_history_lost,
             snapshot: settings.source.snapshot,
             progress: None,
             health: self.health.clone(),
         }
+    }
+
+    /// Returns the part of it that change streams watch.
+    pub(super) fn watched(&self) -> &WatchedScope {
+        &self.watched
     }
 
     /// What is known of it, as long as it is [watched](Self::watch).

@@ -28,13 +28,14 @@ pub(super) fn listen(shutdown: CancellationToken) -> std::io::Result<()> {
             match asked {
                 Some(asked) if asked.elapsed() < ONE_STOP => {}
                 Some(_) => {
-                    tracing::warn!("stopped at once");
+                    tracing::warn!(event = "host.abort", "stopped immediately");
                     std::process::exit(code);
                 }
                 None => {
                     asked = Some(Instant::now());
                     tracing::info!(
-                        "stopping: what was read is still handled; a second signal, after a second or later, stops at once"
+                        event = "host.stop",
+                        "stopping: what was read is still handled; a second signal, a second or more later, stops immediately"
                     );
                     shutdown.cancel();
                 }

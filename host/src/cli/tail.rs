@@ -9,7 +9,9 @@ use anyhow::Context;
 use gtm_host::config::Settings;
 use gtm_oplog::Selection;
 use gtm_source::extended_json::write_op;
-use gtm_source::{FileSource, Form, LiveSource, Position, SourceBatch, Start};
+use gtm_source::{
+    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, Start,
+};
 use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
 
@@ -27,18 +29,19 @@ pub(super) async fn run(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let mut input = tokio::select! {
-        input = TailInput::open(arguments, &settings) => input?,
+    let mut source = tokio::select! {
+        source = open(arguments, &settings) => source?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let form = if arguments.canonical { Form::Canonical } else { Form::Relaxed };
     let mut summary = ReadSummary::default();
     let started = Instant::now();
-    let result = print(&mut input, form, &mut summary, &shutdown).await;
+    let result = print(&mut *source, form, &mut summary, &shutdown).await;
     summary.elapsed = started.elapsed();
-    let in_part = matches!(input, TailInput::Files(_)) && shutdown.is_cancelled();
-    input.end(&mut summary);
-    summary.position = summary.position.filter(|_| matches!(result, Ok(true)));
+    let in_part = !arguments.paths.is_empty() && shutdown.is_cancelled();
+    let position = source.position().filter(|_| matches!(result, Ok(true)));
+    summary.position = position.as_ref().map(Position::to_string);
+    SourceEnd { skipped: summary.skipped, files: summary.report } = source.end();
     // Where nobody reads it, there is nobody to tell.
     let _ = match arguments.output {
         Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
@@ -52,57 +55,28 @@ pub(super) async fn run(
     })
 }
 
-/// What is printed.
-enum TailInput {
-    Live(Box<LiveSource>),
-    Files(Box<FileSource>),
+/// Opens what is printed: the files, or a deployment.
+async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Box<dyn Source>> {
+    let selection = selection(arguments)?;
+    if !arguments.paths.is_empty() {
+        let options = files::options(&arguments.files)?;
+        return Ok(Box::new(FileSource::open(arguments.paths.clone(), selection, options)?));
+    }
+    let server = FollowedServer::find(settings, 1).await?;
+    let live = LiveSource::open(server.follow(settings, selection)).await?;
+    // The position before the oldest entry is not one that anybody knows.
+    let from = match (&settings.source.start, live.position()) {
+        (Some(Start::Oldest), Some(_)) => Some("oldest".to_owned()),
+        (_, Some(position)) => Some(position.to_string()),
+        (_, None) => None,
+    };
+    tracing::info!(event = "source.tail", source = server.describe(), from, "tailing");
+    Ok(Box::new(live))
 }
 
-impl TailInput {
-    async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Self> {
-        let selection = selection(arguments)?;
-        if !arguments.paths.is_empty() {
-            let files =
-                FileSource::open(arguments.paths.clone(), selection, files::options(&arguments.files)?)?;
-            return Ok(Self::Files(Box::new(files)));
-        }
-        let server = FollowedServer::find(settings, 1).await?;
-        let live = LiveSource::open(server.follow(settings, selection)).await?;
-        // The position before the oldest entry is not one that anybody knows.
-        let from = match (&settings.source.start, live.position()) {
-            (Some(Start::Oldest), Some(_)) => ", from its oldest change on".to_owned(),
-            (_, Some(position)) => format!(", from {position} on"),
-            (_, None) => String::new(),
-        };
-        tracing::info!("tailing {}{from}", server.describe());
-        Ok(Self::Live(Box::new(live)))
-    }
-
-    /// Returns the next ops. None: all was read.
-    async fn next(&mut self) -> anyhow::Result<Option<SourceBatch>> {
-        match self {
-            Self::Live(live) => Ok(Some(live.next().await?)),
-            Self::Files(files) => Ok(files.next().await?),
-        }
-    }
-
-    /// Returns the next of the ops that are already read. None: there are no such ops.
-    async fn next_left(&mut self) -> anyhow::Result<Option<SourceBatch>> {
-        match self {
-            Self::Live(live) if live.left() > 0 => Ok(Some(live.next().await?)),
-            Self::Live(_) | Self::Files(_) => Ok(None),
-        }
-    }
-
-    fn end(self, summary: &mut ReadSummary) {
-        match self {
-            Self::Live(live) => {
-                summary.position = live.position().as_ref().map(Position::to_string);
-                summary.skipped = live.into_skipped();
-            }
-            Self::Files(files) => summary.report = Some(files.into_report()),
-        }
-    }
+/// Returns the next of the ops that are already read. None: there are no such ops.
+async fn next_left(source: &mut dyn Source) -> Result<Option<SourceBatch>, SourceError> {
+    if source.left() > 0 { source.next().await } else { Ok(None) }
 }
 
 fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
@@ -118,10 +92,10 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
     Ok(selection)
 }
 
-/// Prints until the input ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
+/// Prints until the source ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
 /// is printed.
 async fn print(
-    input: &mut TailInput,
+    source: &mut dyn Source,
     form: Form,
     summary: &mut ReadSummary,
     shutdown: &CancellationToken,
@@ -131,10 +105,10 @@ async fn print(
     loop {
         let batch = tokio::select! {
             biased;
-            () = shutdown.cancelled() => input.next_left().await?,
+            () = shutdown.cancelled() => next_left(source).await?,
             // Where no more changes come, nothing would be written that fails.
             () = &mut unread => return Ok(false),
-            batch = input.next() => batch?,
+            batch = source.next() => batch?,
         };
         let Some(SourceBatch { ops, ack, .. }) = batch else { return Ok(true) };
         summary.emitted.add(&ops);

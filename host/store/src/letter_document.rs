@@ -93,9 +93,8 @@ impl<'a> Count<'a> {
     pub(super) fn kept(self) -> StoredTotal {
         if let Some((count, error)) = self.unreadable {
             tracing::warn!(
-                plugin = self.plugin,
-                count,
-                "{count} dead letters cannot be read, and are counted by their size: {error}"
+                event = "dead_letter.estimate", plugin = self.plugin, count, %error,
+                "some dead letters cannot be read; they count with their stored size"
             );
         }
         self.kept

@@ -78,7 +78,10 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile> {
         && is_first(path)
     {
         let path = path.display();
-        tracing::warn!("{path} may be read by {who}. help: run chmod go-rwx {path}");
+        tracing::warn!(
+            event = "path.expose", %path, %who, help = format!("run chmod go-rwx {path}"),
+            "other users may read it"
+        );
     }
     Ok(())
 }

@@ -53,8 +53,8 @@ impl Scene {
         let arguments =
             ["-p", &one, "-p", &two, "--uri", server.uri(), "--oplog", &oplog, "--start", "oldest"];
         let mut host = Host::start(&[&arguments[..], &["--admin", "127.0.0.1:0"], more].concat());
-        host.wait_for("tailing");
-        host.wait_for("tailing");
+        host.wait_for("source.tail", &[]);
+        host.wait_for("source.tail", &[]);
         let address = host.address();
         Self { own, host, address, _server: server }
     }

@@ -5,7 +5,8 @@ use gtm_test_support::{Server, ServerOptions, free_port};
 use mongodb::Client;
 use nix::sys::signal::Signal;
 
-use crate::support::{Host, error_of, message, plugin, usage_error_of};
+use crate::log;
+use crate::support::{Host, error_of, plugin, usage_error_of};
 
 fn error_at(uri: &str) -> String {
     error_of(&["--plugin", &plugin("print_ops"), "--uri", uri])
@@ -45,7 +46,7 @@ fn options_of_other_drivers_are_warned_of_and_ignored() {
     let sign = if server.uri().contains('?') { '&' } else { '?' };
     let uri = format!("{}{sign}uuidRepresentation=standard&socketTimeoutMS=1&replicaSett=x", server.uri());
     let mut tail = Host::start(&["tail", "--uri", &uri]);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     tail.signal(Signal::SIGTERM);
     let (code, log) = tail.all();
     assert_eq!(code, Some(0));
@@ -78,8 +79,7 @@ fn who_waits_for_a_server_is_told_for_which() {
     let port = free_port().unwrap();
     let uri = format!("mongodb://user:secret@127.0.0.1:{port}/?serverSelectionTimeoutMS=300000");
     let mut host = Host::start(&["--plugin", &plugin("print_ops"), "--uri", &uri]);
-    let said = host.wait_for("waiting for MongoDB at ");
-    assert_eq!(message(&said), format!("waiting for MongoDB at 127.0.0.1:{port}"));
+    host.wait_for("server.wait", &[("hosts", &format!("127.0.0.1:{port}"))]);
     assert_eq!(host.stop().0, Some(0));
 }
 
@@ -143,8 +143,10 @@ async fn no_right_to_read_the_oplog() {
 
     // Where nobody said which, a change stream is as good.
     let mut host = Host::start(&[&arguments[..], &["--store", "none"]].concat());
-    host.wait_for("reading change streams, not the oplog: this user may not read local.oplog.rs");
-    host.wait_for("tailing a change stream of the replica set");
+    let chosen = host.wait_for("source.choose", &[]);
+    assert!(log::field(&chosen, "reason").starts_with("this user may not read local.oplog.rs"), "{chosen}");
+    let tails = host.wait_for("source.tail", &[]);
+    assert!(log::field(&tails, "source").starts_with("a change stream of the replica set"), "{tails}");
 }
 
 #[tokio::test]
@@ -157,7 +159,7 @@ async fn a_login_from_the_environment_or_a_file() {
     let print_ops = plugin("print_ops");
     let tails = |arguments: &[&str], variable: (&str, &str)| {
         let mut host = Host::start_in(&[&["--plugin", &print_ops], arguments].concat(), &[variable]);
-        host.wait_for("tailing ");
+        host.wait_for("source.tail", &[]);
         assert_eq!(host.stop().0, Some(0));
     };
     tails(&[], ("MONGODB_URI", &uri));

@@ -15,6 +15,7 @@
 
 mod capabilities;
 mod cases;
+mod log;
 mod proxy;
 mod support;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::doc;
 use gtm_test_support::{Server, SmtpSink};
 
+use crate::log;
 use crate::support::{Database, Host, LIMIT, message, plugin};
 
 /// `send_welcome_email` listens to `users.users`, which the tests that use it share: they look for
@@ -60,7 +61,8 @@ async fn each_new_user_gets_a_mail_and_nobody_else_does() {
 
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    assert!(log.iter().any(|line| message(line).contains(" 2 handled, 0 rejected, 0 failed")), "{log:?}");
+    let all = [("handled", "2"), ("rejected", "0"), ("failed", "0")];
+    assert_eq!(log::count(&log, "plugin.stop", &all), 1, "{log:?}");
     assert!(sink.next(Duration::from_millis(200)).is_none(), "nobody else gets a mail");
 }
 
@@ -74,14 +76,15 @@ async fn a_mail_that_is_put_off_is_sent_again_and_one_that_is_refused_is_not() {
         users.insert_one(doc! { "name": "x", "email": address }).await.unwrap();
     }
 
-    let again = host.wait_for("attempt 1 failed, trying again");
-    assert!(message(&again).contains("451"), "{again}");
+    let again = host.wait_for("op.retry", &[("attempt", "1")]);
+    assert!(log::field(&again, "error").contains("451"), "{again}");
     assert_eq!(again["plugin"], "send_welcome_email");
-    let refused = host.wait_for("rejected by the plugin");
-    assert!(message(&refused).contains("550") && message(&refused).contains("no such user"), "{refused}");
+    let refused = host.wait_for("op.reject", &[]);
+    let error = log::field(&refused, "error");
+    assert!(error.contains("550") && error.contains("no such user"), "{refused}");
     assert!(refused["op"].is_string());
-    let invalid = host.wait_for("rejected by the plugin");
-    assert!(message(&invalid).contains("\"no address\" is not an e-mail address"), "{invalid}");
+    let invalid = host.wait_for("op.reject", &[]);
+    assert!(log::field(&invalid, "error").contains("\"no address\" is not an e-mail address"), "{invalid}");
 
     let mails = sink.take(2, LIMIT);
     assert_eq!(mails[0].to, ["later@example.com"], "order is kept");
@@ -110,18 +113,18 @@ async fn a_mail_server_that_is_away_is_waited_for() {
         "50",
     ];
     let mut host = Host::start(&arguments);
-    let warned = host.wait_for("the mail server cannot be used now");
+    let warned = host.wait_for("mail.check_failed", &[]);
     assert_eq!(warned["level"], "WARN");
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
 
     let own = Database::new(server.uri()).await;
     let users = own.client.database("users").collection("users");
     users.insert_one(doc! { "name": "Ada", "email": "ada@example.com" }).await.unwrap();
-    let failed = host.wait_for("attempt 2 failed");
-    assert!(message(&failed).contains("Connection refused"), "{failed}");
+    let failed = host.wait_for("op.retry", &[("attempt", "2")]);
+    assert!(log::field(&failed, "error").contains("Connection refused"), "{failed}");
     let sink = SmtpSink::start_at(port).unwrap();
     assert_eq!(sink.next(LIMIT).unwrap().to, ["ada@example.com"]);
-    host.wait_for("welcomed ada@example.com");
+    host.wait_for_plugin_log("welcomed ada@example.com");
 }
 
 #[tokio::test]

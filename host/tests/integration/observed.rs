@@ -12,6 +12,7 @@ use gtm_test_support::Server;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::log;
 use crate::proxy::Proxy;
 use crate::support::{Database, Host, LIMIT, create_oplog, plugin, run};
 
@@ -66,8 +67,8 @@ async fn a_paused_plugin_lags_behind_what_is_written_and_an_idle_one_does_not() 
     let (one, two) = (plugin("print_ops"), format!("two={}", plugin("print_ops")));
     let arguments = ["-p", &one, "-p", &two, "--uri", server.uri(), "--oplog", &oplog, "--start", "oldest"];
     let mut host = Host::start(&[&arguments[..], &["--admin", "127.0.0.1:0"]].concat());
-    host.wait_for("tailing");
-    host.wait_for("tailing");
+    host.wait_for("source.tail", &[]);
+    host.wait_for("source.tail", &[]);
     write(&own, 0..10).await;
     let is_idle = |status: &Value| lag(status, 0) == 0.0 && lag(status, 1) == 0.0;
     let all_handled = |status: &Value, count: u64| {
@@ -181,7 +182,7 @@ async fn the_time_since_the_source_is_away_is_one_when_the_lease_is_lost() {
     let away = |status: &Value| status["source"]["state"] == "reconnecting";
     let since = status_until(&host, "the loss", away).await["source"]["sinceSeconds"].clone();
     // What reads ends with the lease. That does not show that the server answers.
-    host.wait_for("as another host may work now");
+    host.wait_for("lease.lose", &[]);
     let mut looks = 0;
     status_until(&host, "more looks", |status| {
         assert!(away(status) && status["source"]["sinceSeconds"] == since, "{since}: {status:#}");
@@ -192,7 +193,7 @@ async fn the_time_since_the_source_is_away_is_one_when_the_lease_is_lost() {
     assert_eq!(ready(&host).0, 503);
     proxy.resume();
     status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     assert_eq!(ready(&host), (200, "active\n".to_owned()));
     assert_eq!(host.stop().0, Some(0));
 }
@@ -349,8 +350,7 @@ async fn a_number_that_is_not_finite_breaks_nothing() {
     errands.host.signal(nix::sys::signal::Signal::SIGTERM);
     let log = errands.host.ended().1;
     let all = errands.host.logged().iter().chain(&log);
-    let said = all.filter(|line| crate::support::message(line).contains("is not finite")).count();
-    assert_eq!(said, 1, "once");
+    assert_eq!(log::count(all, "metric.drop_value", &[]), 1, "once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,8 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, Timestamp, doc};
 use gtm_test_support::Server;
 
-use crate::support::{Database, Host, create_oplog, error_of, message, plugin};
+use crate::log;
+use crate::support::{Database, Host, create_oplog, error_of, plugin};
 
 /// A capped collection that entries are written to, and a host that tails it.
 struct Scene {
@@ -150,27 +151,27 @@ async fn what_cannot_be_read_is_said_and_the_rest_goes_on() {
     let mut scene = Scene::new().await;
     let ns = scene.namespace();
     scene.write(doc! { "op": "xi", "ns": &ns, "o": {} }).await;
-    let line = scene.host.wait_for("is not known");
-    assert!(message(&line).contains(r#"op "xi""#), "{line}");
+    scene.host.wait_for("oplog.skip_unknown", &[("kind", "xi")]);
     for entry in [
         doc! { "op": "i", "ns": &ns },
         doc! { "op": "i", "ns": "no dot", "o": {} },
         doc! { "op": "c", "ns": &ns, "o": {} },
     ] {
         scene.write(entry).await;
-        let line = scene.host.wait_for("it is malformed");
+        let line = scene.host.wait_for("oplog.skip", &[]);
         assert_eq!(line["level"], "ERROR");
     }
     scene.write(doc! { "op": "i", "ns": Bson::Null, "o": {} }).await;
-    scene.host.wait_for("it is malformed");
+    scene.host.wait_for("oplog.skip", &[]);
     scene.write(doc! { "op": 7, "ns": &ns, "o": {} }).await;
-    scene.host.wait_for("skipped an oplog entry that cannot be read: it has no op");
+    let line = scene.host.wait_for("oplog.skip", &[]);
+    assert!(log::field(&line, "error").contains("it has no op"), "{line}");
     scene.write(doc! { "op": "i", "ns": &ns, "o": { "_id": "last" } }).await;
     assert_eq!(scene.host.printed(&scene.own.name, 1)[0]["documentKey"]["_id"], "last");
     let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
-    let counts = "passed over, or delivered in part: 1 entry of an unknown kind, 5 malformed entries";
-    assert!(log.iter().any(|line| message(line) == counts), "{log:?}");
+    let counts = [("skipped", "1 entry of an unknown kind, 5 malformed entries")];
+    assert_eq!(log::count(&log, "source.skip", &counts), 1, "{log:?}");
 }
 
 #[tokio::test]
@@ -238,8 +239,8 @@ async fn a_host_goes_on_where_another_stopped() {
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     first.printed(&own.name, 1);
     let (_, log) = first.stop();
-    let stopped = log.iter().map(message).find_map(|line| line.strip_prefix("stopped at ")).unwrap();
-    let position = stopped.split_once(": ").unwrap().0;
+    let stopped = log.iter().find(|line| line["event"] == "plugin.stop").unwrap();
+    let position = stopped["position"].as_str().unwrap();
     own.collection("things").insert_one(doc! { "_id": 2 }).await.unwrap();
     let mut second = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri(), "--start", position]);
     assert_eq!(second.printed(&own.name, 1)[0]["documentKey"]["_id"], 2);

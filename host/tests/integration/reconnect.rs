@@ -4,6 +4,7 @@ use bson::{Timestamp, doc};
 use gtm_test_support::Server;
 use serde_json::Value;
 
+use crate::log;
 use crate::support::{Database, Host, create_oplog, message, plugin};
 
 #[tokio::test]
@@ -16,10 +17,10 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
         own.collection("things").insert_many((0..5).map(|n| doc! { "_id": round * 5 + n })).await.unwrap();
         ids.extend(host.printed(&own.name, 5).iter().map(|op| op["documentKey"]["_id"].as_i64().unwrap()));
         server.kill().unwrap();
-        let line = host.wait_for("the oplog cannot be read, trying again in ");
+        let line = host.wait_for("source.read_failed", &[]);
         assert_eq!(line["level"], "WARN");
         server.restart().unwrap();
-        host.wait_for("reading the oplog again");
+        host.wait_for("source.recover", &[]);
     }
     assert_eq!(ids, (0..15).collect::<Vec<_>>(), "none missing, none twice");
 }
@@ -40,8 +41,8 @@ async fn a_server_that_stumbles_is_asked_again() {
             })
             .await
             .unwrap();
-        let line = host.wait_for("the oplog cannot be read, trying again in ");
-        assert!(message(&line).contains(&code.to_string()), "{line}");
+        let line = host.wait_for("source.read_failed", &[]);
+        assert!(log::field(&line, "error").contains(&code.to_string()), "{line}");
         let n = i32::try_from(n).unwrap();
         own.collection("things").insert_one(doc! { "_id": n }).await.unwrap();
         assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], n);
@@ -59,7 +60,7 @@ async fn documents_that_cannot_be_looked_up_now_are_looked_up_later() {
     // ReadConcernMajorityNotAvailableYet.
     fail_finds(&own, Some(134)).await;
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
-    host.wait_for("the documents of updates cannot be read, trying again in ");
+    host.wait_for("lookup.read_failed", &[]);
     fail_finds(&own, None).await;
     assert_eq!(host.printed(&own.name, 1)[0]["fullDocument"].to_string(), r#"{"_id":1,"a":1}"#);
 }
@@ -73,8 +74,8 @@ async fn without_the_right_to_read_a_collection_updates_come_without_their_docum
     host.printed(&own.name, 1);
     fail_finds(&own, Some(13)).await;
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 1 } }).await.unwrap();
-    let line = host.wait_for("are delivered without their full documents");
-    assert!(message(&line).contains(&own.name), "{line}");
+    let namespace = format!("{}.things", own.name);
+    host.wait_for("lookup.skip", &[("namespace", &namespace)]);
     assert_eq!(host.printed(&own.name, 1)[0].get("fullDocument"), None::<&Value>);
 }
 

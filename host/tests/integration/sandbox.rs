@@ -3,6 +3,7 @@
 use bson::doc;
 use serde_json::Value;
 
+use crate::log;
 use crate::support::{Scene, in_words, message, plugin, scaled};
 
 const GRANT: &str = "misbehave:http=https://api.example.com";
@@ -22,13 +23,13 @@ async fn each_op_fails(mut scene: Scene, reason: &str) {
     while failed.len() < 3 || seen.len() < 3 {
         let line = scene.host.wait_until(reason, |line| {
             line["plugin"] == "print_ops" && line["target"] == "plugin"
-                || message(line).contains("given up after attempt 2")
+                || log::is_event(line, "op.give_up", &[("attempts", "2")])
         });
         if line["plugin"] == "print_ops" {
             seen.push(op_id(&line));
         } else {
             assert_eq!(line["plugin"], "misbehave");
-            assert!(message(&line).contains(reason), "{line}");
+            assert!(log::field(&line, "error").contains(reason), "{line}");
             failed.push(op_id(&line));
         }
     }
@@ -107,25 +108,25 @@ async fn wasi_http_without_a_grant_says_what_to_grant() {
     each_op_fails(misbehaving("filter=stall", &[]).await, sentence).await;
     let mut scene = misbehaving("handle=stall", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("the plugin waits, and nothing is counted as failed");
-    assert!(message(&line).contains(sentence), "{line}");
+    let line = scene.host.wait_for("plugin.block", &[]);
+    assert!(log::field(&line, "error").contains(sentence), "{line}");
 }
 
 #[tokio::test]
 async fn a_mail_from_the_filter_is_refused() {
     let mut scene = misbehaving("filter=mail", &["--grant", "mail", "--smtp", "smtp://127.0.0.1:1"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("no mail: ");
+    let line = scene.host.wait_for_plugin_log("no mail: ");
     assert!(message(&line).contains("in handle only, not in filter"), "{line}");
-    scene.host.wait_for("handled at attempt 1");
+    scene.host.wait_for_plugin_log("handled at attempt 1");
 }
 
 #[tokio::test]
 async fn a_mail_without_a_mail_server_says_what_to_do() {
     let mut scene = misbehaving("handle=mail", &["--grant", "mail"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("the plugin waits, and nothing is counted as failed");
-    assert!(message(&line).contains("start it with --smtp URL"), "{line}");
+    let line = scene.host.wait_for("plugin.block", &[]);
+    assert!(log::field(&line, "error").contains("start it with --smtp URL"), "{line}");
 }
 
 #[tokio::test]
@@ -133,10 +134,21 @@ async fn what_fails_once_is_handled_the_second_time() {
     for how in ["handle=panic-once", "filter=panic-once"] {
         let mut scene = misbehaving(how, &[]).await;
         scene.things().insert_one(doc! {}).await.unwrap();
-        let first = scene.host.wait_for("attempt 1 failed, trying again");
-        assert!(message(&first).contains("only once"), "{first}");
-        let second = scene.host.wait_for("handled at attempt 2");
+        let first = scene.host.wait_for("op.retry", &[("attempt", "1")]);
+        assert!(log::field(&first, "error").contains("only once"), "{first}");
+        let second = scene.host.wait_for_plugin_log("handled at attempt 2");
         assert_eq!(op_id(&first), op_id(&second));
+    }
+}
+
+#[tokio::test]
+async fn what_is_logged_in_an_attempt_names_it_at_debug() {
+    for (filter, attempt) in [("debug", "2"), ("info", "")] {
+        let mut scene = misbehaving("handle=panic-once", &["--log", filter]).await;
+        scene.things().insert_one(doc! {}).await.unwrap();
+        let line = scene.host.wait_for_plugin_log("handled at attempt 2");
+        assert_eq!(log::field(&line, "attempt"), attempt, "{filter}: {line}");
+        assert_eq!((&line["plugin"], line["op"].is_string()), (&"misbehave".into(), true), "{line}");
     }
 }
 
@@ -144,13 +156,10 @@ async fn what_fails_once_is_handled_the_second_time() {
 async fn a_rejected_op_is_not_tried_again() {
     let mut scene = misbehaving("handle=reject", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("rejected by the plugin, the op is not handled: not this one");
-    assert_eq!(line["level"], "ERROR");
+    scene.host.wait_for("op.reject", &[("error", "not this one"), ("level", "ERROR")]);
     let (_, log) = scene.host.stop();
-    assert!(
-        log.iter().any(|line| message(line).contains("1 rejected, 0 failed, 0 left unfinished; 0 retries")),
-        "{log:?}"
-    );
+    let counts = [("rejected", "1"), ("failed", "0"), ("unfinished", "0"), ("retries", "0")];
+    assert_eq!(log::count(&log, "plugin.stop", &counts), 1, "{log:?}");
 }
 
 #[tokio::test]
@@ -158,7 +167,7 @@ async fn what_a_plugin_prints_is_logged_under_its_name() {
     let mut scene = misbehaving("handle=print", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     for text in ["printed by handle", "and to standard error"] {
-        let line = scene.host.wait_for(text);
+        let line = scene.host.wait_for_plugin_log(text);
         assert_eq!(line["plugin"], "misbehave");
         assert!(line["op"].is_string());
     }
@@ -168,7 +177,7 @@ async fn what_a_plugin_prints_is_logged_under_its_name() {
 async fn a_flood_of_words_is_cut() {
     let mut scene = misbehaving("handle=flood", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("bytes more)");
+    let line = scene.host.wait_for_plugin_log("bytes more)");
     assert!(message(&line).len() < 20_000);
 }
 
@@ -176,6 +185,6 @@ async fn a_flood_of_words_is_cut() {
 async fn nothing_outside_can_be_seen() {
     let mut scene = misbehaving("handle=spy", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("environment ");
+    let line = scene.host.wait_for_plugin_log("environment ");
     assert_eq!(message(&line), "file false, directory false, environment 0, arguments 0, network false");
 }

@@ -14,6 +14,7 @@ use gtm_test_support::Server;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::log;
 use crate::support::{Host, LIMIT, error_of, message, plugin, run};
 use crate::swapping::{put, put_another};
 
@@ -45,7 +46,7 @@ fn audit(lines: &[Value]) -> Vec<&Value> {
 /// Whether one of them is so.
 fn recorded(lines: &[Value], action: &str, fields: &Value) -> bool {
     let is_so = |line: &&&Value| {
-        message(line) == action
+        line["event"] == action
             && fields.as_object().unwrap().iter().all(|(name, value)| &line[name.as_str()] == value)
     };
     audit(lines).iter().any(|line| is_so(&line))
@@ -68,7 +69,7 @@ async fn commands_find_a_host_of_the_same_user_by_its_name() {
 
     // Another of the same name stands by: what is asked of the pipeline is asked of the one that works.
     let mut two = Host::start(&arguments);
-    two.wait_for("standing by");
+    two.wait_for("lease.standby", &[]);
     let other = two.socket();
     assert!(other.ends_with(&format!("/{name}.2.sock")), "{other}");
     let (code, out, said) = run(&["status", "--name", &name]);
@@ -78,14 +79,14 @@ async fn commands_find_a_host_of_the_same_user_by_its_name() {
     assert_eq!(paused(&["--admin", &other]).0, Some(1), "it stands by");
     one.signal(nix::sys::signal::Signal::SIGKILL);
     one.ended();
-    two.wait_for("tailing ");
+    two.wait_for("source.tail", &[]);
     assert_eq!(paused(&[]).0, Some(0));
     // What the dead one left is taken over.
     let mut three = Host::start(&arguments);
-    three.wait_for("standing by");
+    three.wait_for("lease.standby", &[]);
     assert_eq!(three.socket(), socket);
     assert_eq!(two.stop().0, Some(0));
-    three.wait_for("tailing ");
+    three.wait_for("source.tail", &[]);
     assert!(!Path::new(&other).exists(), "one that ends leaves nothing");
 
     let (code, _, said) = run(&["status", "--name", "nobody's"]);
@@ -105,7 +106,7 @@ async fn a_host_that_is_to_be_steered_by_nobody_is_not() {
     let host = Host::tailing(&arguments);
     let (code, _, said) = run(&["status", "--name", &name]);
     assert_eq!((code, said.contains("no host of the name")), (Some(1), true), "{said}");
-    assert!(host.logged().iter().all(|line| !message(line).contains("seen and steered")));
+    assert!(host.count("admin.listen", &[]) == 0);
     assert_eq!(host.stop().0, Some(0));
 }
 
@@ -221,28 +222,28 @@ async fn whoever_steers_a_host_is_recorded_whatever_is_logged() {
         assert!(Instant::now() < deadline, "no host answers");
     }
     let user = own_user();
-    let line = host.wait_until("the pause", |line| message(line) == "pause" && line["outcome"] == "done");
+    let line = host.wait_for("audit.pause", &[("outcome", "done")]);
     assert_eq!(
         (&line["target"], &line["level"], &line["via"], &line["user"], &line["plugin"]),
         (&json!("gtm_host::audit"), &json!("INFO"), &json!("socket"), &json!(user), &json!("p"))
     );
     run(&["resume", "--name", &name, "--plugin", "q"]);
     run(&["seek", "-1s", "--name", &name]);
-    host.wait_until("the seek", |line| message(line) == "seek" && line["outcome"] == "done");
+    host.wait_for("audit.seek", &[("outcome", "done")]);
     run(&["swap", "p", "/dev/null", "--name", &name]);
     put_another("print_ops", 1, &file);
-    host.wait_until("the swap", |line| message(line) == "swap" && line["outcome"] == "done");
+    host.wait_for("audit.swap", &[("outcome", "done")]);
     settings("mail = { to = [\"*@example.com\"] }");
     host.signal(nix::sys::signal::Signal::SIGHUP);
-    host.wait_until("the grant", |line| message(line) == "grant");
+    host.wait_for("audit.grant", &[]);
     let log = host.logged();
     for (action, fields) in [
-        ("resume", json!({ "outcome": "refused", "plugin": "q", "via": "socket", "user": user })),
-        ("seek", json!({ "detail": "-1s", "via": "socket" })),
-        ("swap", json!({ "outcome": "refused", "detail": "/dev/null", "via": "socket" })),
-        ("swap", json!({ "outcome": "done", "plugin": "p", "via": "file-watch" })),
+        ("audit.resume", json!({ "outcome": "refused", "plugin": "q", "via": "socket", "user": user })),
+        ("audit.seek", json!({ "detail": "-1s", "via": "socket" })),
+        ("audit.swap", json!({ "outcome": "refused", "detail": "/dev/null", "via": "socket" })),
+        ("audit.swap", json!({ "outcome": "done", "plugin": "p", "via": "file-watch" })),
         (
-            "grant",
+            "audit.grant",
             json!({ "plugin": "p", "via": "sighup", "detail": "mail: granted, from any address, to *@example.com, at most 600 a minute" }),
         ),
     ] {
@@ -269,15 +270,15 @@ async fn what_a_client_told_that_has_left_is_done_and_recorded_and_one_swap_at_a
     turn.lock().unwrap();
     let mut stream = UnixStream::connect(&socket).unwrap();
     stream.write_all(format!("{} HTTP/1.1\r\nHost: x\r\n\r\n", swap("other.wasm")).as_bytes()).unwrap();
-    host.wait_for("told to swap");
+    host.wait_for("plugin.swap_start", &[]);
     drop(stream);
     for _ in 0..3 {
         let (status, said) = ask(&socket, &swap("other.wasm"));
         assert_eq!((status, said.contains("another swap is under way")), (409, true), "{said}");
-        host.wait_until("the refusal", |line| message(line) == "swap" && line["outcome"] == "refused");
+        host.wait_for("audit.swap", &[("outcome", "refused")]);
     }
     turn.unlock().unwrap();
-    let done = host.wait_until("the swap", |line| message(line) == "swap" && line["outcome"] == "done");
+    let done = host.wait_for("audit.swap", &[("outcome", "done")]);
     assert_eq!((&done["plugin"], &done["via"]), (&json!("p"), &json!("socket")));
     let (status, said) = ask(&socket, &swap("p.wasm"));
     assert_eq!(status, 200, "{said}");
@@ -291,7 +292,11 @@ async fn whoever_steers_by_tcp_is_recorded_by_the_address() {
     let mut host = Host::tailing(&["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"]);
     assert_eq!(run(&["pause", "--admin", &host.address()]).0, Some(0));
     let line = host.wait_until("the pause", |line| line["target"] == "gtm_host::audit");
-    assert_eq!((message(&line), &line["via"], line.get("user")), ("pause", &json!("tcp"), None));
+    assert_eq!(
+        (&line["event"], &line["via"], line.get("user")),
+        (&json!("audit.pause"), &json!("tcp"), None)
+    );
+    assert_eq!(message(&line), "pause");
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
     assert_eq!(host.stop().0, Some(0));
     // A filter that names the target is believed.
@@ -318,7 +323,7 @@ async fn requests_that_are_not_let_in_are_recorded_and_a_flood_of_them_is_counte
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     };
-    let is_request = |line: &Value| message(line) == "request";
+    let is_request = |line: &Value| line["event"] == "audit.request";
     ask("POST /pause?plugin=s3cre", "");
     let line = host.wait_until("no token", is_request);
     assert_eq!(
@@ -332,7 +337,7 @@ async fn requests_that_are_not_let_in_are_recorded_and_a_flood_of_them_is_counte
         ask("GET /metrics", "Authorization: Bearer gu3ss\r\n");
     }
     let minutes = usize::try_from(started.elapsed().as_secs() / 60).unwrap() + 1;
-    host.wait_until("what is left out", |line| line["left_out"].is_u64());
+    host.wait_for("audit.leave_out", &[]);
     host.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, log) = host.all();
     let recorded = audit(&log).into_iter().filter(|line| is_request(line)).count();
@@ -356,7 +361,7 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
         &[&["--plugin", path, "--uri", server.uri(), "--name", &name, "--log", "info"], &swap_from[..]]
             .concat(),
     );
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
     let (code, _, said) = swap(&other);
     let places = format!(
@@ -400,7 +405,7 @@ async fn a_plugin_that_is_pinned_stays_the_version_that_it_is() {
 
     let name = ObjectId::new().to_hex();
     let mut host = Host::start(&["--plugin", &pinned, "--uri", server.uri(), "--name", &name]);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let version = || {
         let (_, out, said) = run(&["status", "--name", &name, "--output", "json"]);
         let status: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{said}"));
@@ -412,8 +417,8 @@ async fn a_plugin_that_is_pinned_stays_the_version_that_it_is() {
     let second = directory.path().join("second.wasm");
     put_another("print_ops", 1, &second);
     put_another("print_ops", 1, &file);
-    let line = host.wait_for("not swapped, version ");
-    assert!(message(&line).contains("is pinned to the SHA-256"), "{line}");
+    let line = host.wait_for("plugin.swap_failed", &[]);
+    assert!(log::field(&line, "error").contains("is pinned to the SHA-256"), "{line}");
     let (code, _, said) = run(&["swap", "p", second.to_str().unwrap(), "--name", &name]);
     assert_eq!((code, said.contains("is pinned to the SHA-256")), (Some(1), true), "{said}");
     assert_eq!(version(), before);
@@ -428,17 +433,17 @@ async fn a_plugin_that_is_pinned_stays_the_version_that_it_is() {
     set(&first);
     let config = config.to_str().unwrap().to_owned();
     let mut host = Host::start(&["--config", &config, "--uri", server.uri(), "--name", &name]);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let before = version();
     set(&other);
     host.signal(nix::sys::signal::Signal::SIGHUP);
-    host.wait_for("not swapped, version ");
+    host.wait_for("plugin.swap_failed", &[]);
     assert_eq!(version(), before);
     put(plugin("print_ops"), &file);
-    host.wait_for("not swapped, version ");
+    host.wait_for("plugin.swap_failed", &[]);
     set(&next);
     host.signal(nix::sys::signal::Signal::SIGHUP);
-    host.wait_for(" takes over from ");
+    host.wait_for("plugin.swap", &[]);
     assert!(version().ends_with(&next[..12]));
     assert_eq!(host.stop().0, Some(0));
 }

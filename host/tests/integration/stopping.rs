@@ -5,14 +5,11 @@ use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Database, Host, Scene, message, plugin};
+use crate::support::{Database, Host, Scene, plugin};
 
-/// The line that says what became of all ops.
-fn summary(log: &[Value]) -> &str {
-    log.iter()
-        .map(message)
-        .find(|message| message.starts_with("stopped at ") || message.starts_with("stopped: "))
-        .unwrap()
+/// Returns the event that says what became of all ops.
+fn summary(log: &[Value]) -> &Value {
+    log.iter().find(|line| line["event"] == "plugin.stop").unwrap()
 }
 
 #[tokio::test]
@@ -39,14 +36,11 @@ async fn what_was_read_is_handled_before_the_end() {
 
     let summary = summary(&log);
     let printed: Vec<_> = log.iter().filter(|line| line["target"] == "plugin").collect();
-    assert!(
-        summary
-            .contains(&format!(": {0} ops read, 0 not wanted by the filter, {0} handled", printed.len() + 1)),
-        "{summary}"
-    );
-    assert!(summary.contains(" 0 left unfinished"), "{summary}");
+    let count = printed.len() + 1;
+    assert_eq!((&summary["read"], &summary["handled"]), (&count.into(), &count.into()), "{summary}");
+    assert_eq!((&summary["unwanted"], &summary["unfinished"]), (&0.into(), &0.into()), "{summary}");
     let last = printed.last().unwrap()["op"].as_str().unwrap().split('.').collect::<Vec<_>>();
-    assert!(summary.starts_with(&format!("stopped at {}.{}: ", last[0], last[1])), "{summary}, {last:?}");
+    assert_eq!(summary["position"], format!("{}.{}", last[0], last[1]), "{last:?}");
 }
 
 #[tokio::test]
@@ -54,10 +48,10 @@ async fn what_cannot_be_finished_is_counted() {
     let mut scene =
         Scene::misbehaving("handle=sleep", &["--shutdown-grace", "300ms", "--log", "debug"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("handing over");
+    scene.host.wait_for("op.attempt", &[]);
     let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
-    assert!(summary(&log).contains(" 1 left unfinished"), "{log:?}");
+    assert_eq!(summary(&log)["unfinished"], 1, "{log:?}");
 }
 
 #[tokio::test]
@@ -65,10 +59,10 @@ async fn an_op_that_is_waiting_to_be_tried_again_does_not_hold_up_the_stop() {
     let mut scene =
         Scene::misbehaving("handle=retry", &["--retry-delay", "1h", "--shutdown-grace", "1h"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("attempt 1 failed, trying again");
+    scene.host.wait_for("op.retry", &[("attempt", "1")]);
     let (code, log) = scene.host.stop();
     assert_eq!(code, Some(0));
-    assert!(summary(&log).contains(" 1 left unfinished"), "{log:?}");
+    assert_eq!(summary(&log)["unfinished"], 1, "{log:?}");
 }
 
 #[tokio::test]
@@ -79,9 +73,9 @@ async fn a_second_signal_stops_at_once() {
     )
     .await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("handing over");
+    scene.host.wait_for("op.attempt", &[]);
     scene.host.signal(Signal::SIGINT);
-    scene.host.wait_for("a second signal, after a second or later, stops at once");
+    scene.host.wait_for("host.stop", &[]);
     std::thread::sleep(std::time::Duration::from_secs(4));
     scene.host.signal(Signal::SIGINT);
     assert_eq!(scene.host.ended().0, Some(130));
@@ -96,11 +90,11 @@ async fn signals_that_come_together_are_one_stop() {
     )
     .await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("handing over");
+    scene.host.wait_for("op.attempt", &[]);
     for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM] {
         scene.host.signal(signal);
     }
     let (code, log) = scene.host.ended();
     assert_eq!(code, Some(0), "{log:?}");
-    assert!(summary(&log).contains(" 1 left unfinished"), "{log:?}");
+    assert_eq!(summary(&log)["unfinished"], 1, "{log:?}");
 }

@@ -15,6 +15,8 @@ use mongodb::Client;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::log;
+
 /// The limit of every wait: far more than anything takes, also on a machine that is slow or busy with something else.
 pub const LIMIT: Duration = Duration::from_secs(300);
 
@@ -113,16 +115,26 @@ impl Host {
         let mut host = Self::start(arguments);
         let plugins = arguments.iter().filter(|argument| **argument == "--plugin").count();
         for _ in 0..plugins {
-            host.wait_for("tailing ");
+            host.wait_for("source.tail", &[]);
         }
         // One plugin may have ops before the other has said that it tails.
         host.early = host.log.iter().filter(|line| is_printed_op(line)).cloned().collect();
         host
     }
 
-    /// Waits for a line whose message has `part` in it, and gives it back. Lines before it are kept.
-    pub fn wait_for(&mut self, part: &str) -> Value {
-        self.wait_until(part, |line| message(line).contains(part))
+    /// Waits for an event with these fields. Lines before it are kept.
+    pub fn wait_for(&mut self, event: &str, fields: &[(&str, &str)]) -> Value {
+        self.wait_until(event, |line| log::is_event(line, event, fields))
+    }
+
+    /// Waits for a line of a plugin's own log with `part` in it.
+    pub fn wait_for_plugin_log(&mut self, part: &str) -> Value {
+        self.wait_until(part, |line| line["event"] == "plugin.log" && message(line).contains(part))
+    }
+
+    /// Counts the events with these fields, up to the last line that was waited for.
+    pub fn count(&self, event: &str, fields: &[(&str, &str)]) -> usize {
+        log::count(&self.log, event, fields)
     }
 
     /// Waits for a line that `wanted` accepts.
@@ -194,8 +206,8 @@ impl Host {
 
     /// Where a host that was started with `--admin 127.0.0.1:0` listens.
     pub fn address(&self) -> String {
-        let said = |line| message(line).strip_prefix("seen and steered at http://");
-        self.log.iter().find_map(said).expect("it listens").to_owned()
+        let url = self.log.iter().find_map(|line| line["url"].as_str()).expect("it listens");
+        url.strip_prefix("http://").unwrap().to_owned()
     }
 
     /// The token that such a host made.
@@ -206,8 +218,7 @@ impl Host {
 
     /// The path of its socket.
     pub fn socket(&self) -> String {
-        let said = |line| message(line).strip_prefix("seen and steered at /");
-        format!("/{}", self.log.iter().find_map(said).expect("it has a socket"))
+        self.log.iter().find_map(|line| line["socket"].as_str()).expect("it has a socket").to_owned()
     }
 
     /// What such a host says that it does.

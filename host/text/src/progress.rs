@@ -48,7 +48,10 @@ impl ProgressDisplay {
             bar.set_message(line(&words.to_string()).into_owned());
         } else if self.logged.elapsed() >= LOG_INTERVAL {
             self.logged = Instant::now();
-            tracing::info!("{}: {words}", self.what);
+            tracing::info!(
+                event = "progress.report", task = self.what, done, total = (all > 0).then_some(all), state = %words,
+                "in progress"
+            );
         }
     }
 

@@ -76,7 +76,7 @@ impl Host {
         let mut tailing = 0;
         while tailing < plugins {
             match self.log.recv_timeout(LIMIT) {
-                Ok(line) if message(&line).starts_with("tailing ") => tailing += 1,
+                Ok(line) if line.get("event").is_some_and(|event| event == "source.tail") => tailing += 1,
                 Ok(Value::String(line)) => bail!("{line}"),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {

@@ -151,7 +151,10 @@ impl PluginReader {
         reached.set(at.clone());
         let kept = async {
             while let Err(error) = checkpointer.store_now().await {
-                tracing::debug!(plugin = &*self.plugin, "where it begins cannot be stored yet: {error}");
+                tracing::debug!(
+                    event = "checkpoint.store_start_failed", plugin = &*self.plugin, %error,
+                    "the start position cannot be stored yet; retrying"
+                );
                 tokio::time::sleep(checkpointer.interval).await;
             }
         };
@@ -165,8 +168,8 @@ impl PluginReader {
     fn say(&mut self, at: Option<&Position>) {
         if let Some(source) = self.source.take() {
             let at = at.filter(|at| !at.is_before_all());
-            let from = at.map(|at| format!(", from {at} on")).unwrap_or_default();
-            tracing::info!(plugin = &*self.plugin, "tailing {source}{from}");
+            let from = at.map(tracing::field::display);
+            tracing::info!(event = "source.tail", plugin = &*self.plugin, source, from, "tailing");
         }
     }
 
@@ -243,7 +246,11 @@ impl PluginReader {
             }
             let Some(waiting) = joined.take().filter(|joined| !joined.batches.is_closed()) else { continue };
             if reached(&position, waiting.at.as_ref()) {
-                tracing::debug!(plugin = &*self.plugin, "has caught up, and reads with the others");
+                tracing::debug!(
+                    event = "reader.join",
+                    plugin = &*self.plugin,
+                    "caught up; joining the shared reader"
+                );
                 take(skipped, *live);
                 return Ok(Some(Reading::Shared { batches: waiting.batches, passed: position.timestamp() }));
             }

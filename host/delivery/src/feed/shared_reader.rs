@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use gtm_oplog::{Namespace, Op, OperationType, Selection, Skipped, Timestamp};
-use gtm_source::{
-    HistoryLost, LiveSource, Position, ResolvedSource, SourceBatch, SourceConfig, SourceError, Start,
-};
+use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, Start};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -174,8 +172,7 @@ async fn next(live: &mut Option<LiveSource>) -> Option<Result<SourceBatch, Sourc
 }
 
 impl SharedReader {
-    /// Of `follow`, of which the start and the selection are of no account: but for a change stream, for which it selects
-    /// what all plugins want.
+    /// Of `follow`, of which the start and the selection are of no account.
     pub(crate) fn new(mut follow: SourceConfig) -> (Self, SharedReaderHandle) {
         // A loss of history is for each plugin by itself.
         (follow.history_lost, follow.snapshot, follow.progress) = (HistoryLost::Stop, false, None);
@@ -239,7 +236,7 @@ impl SharedReader {
 
     /// Each member finds out for itself what is wrong, and does what it was told to do then.
     fn fail(&mut self, error: &SourceError) {
-        tracing::debug!("the shared reader has ended: {error}");
+        tracing::debug!(event = "reader.end", %error, "the shared reader has ended");
         self.members.clear();
         self.routes.forget();
         self.close();
@@ -250,16 +247,23 @@ impl SharedReader {
         let opened = match &self.live {
             Some(_) => Ok(()),
             None => {
-                let mut follow = SourceConfig { start: start.clone(), ..self.follow.clone() };
                 self.opened_at = Some(start.clone());
-                if matches!(follow.choice, ResolvedSource::Oplog(_)) {
-                    follow.selection = selection.clone();
-                }
+                let selection = selection.clone();
+                let follow = SourceConfig { start: start.clone(), selection, ..self.follow.clone() };
                 LiveSource::open(follow).await.map(|live| self.live = Some(live))
             }
         };
         if let Err(error) = opened {
             let _ = answer.send(Err(error));
+            return;
+        }
+        let at_start = self.opened_at.as_ref() == Some(&start);
+        let at = self.live.as_ref().and_then(LiveSource::position);
+        // Positions in a change stream cannot be compared: a plugin that is elsewhere cannot wait here, and each selection
+        // more opens the stream again. Without an answer, it reads on by its own reader.
+        let is_comparable = at.as_ref().is_none_or(|at| at.timestamp().is_some());
+        let is_here = at_start || start == Start::Now || at.clone().map(Start::from).as_ref() == Some(&start);
+        if !is_comparable && !is_here {
             return;
         }
         let (sender, batches) = mpsc::channel(AHEAD);
@@ -272,7 +276,6 @@ impl SharedReader {
         }
         let at = self.live.as_ref().and_then(LiveSource::position);
         self.note(at.as_ref());
-        let at_start = self.opened_at.as_ref() == Some(&start);
         let _ = answer.send(Ok(Subscription { at, at_start, batches }));
     }
 
@@ -347,8 +350,9 @@ impl SharedReader {
                 let sent = tokio::time::timeout_at(deadline, member.batches.send(batch)).await;
                 if sent.is_err() {
                     tracing::info!(
+                        event = "reader.leave",
                         plugin = &*member.plugin,
-                        "does not keep up with the others: it reads on by a reader of its own"
+                        "the plugin does not keep up with the others; it continues with a reader of its own"
                     );
                 }
                 sent.is_ok_and(|sent| sent.is_ok())

@@ -101,15 +101,15 @@ impl OplogDecoder {
     pub fn report_out_of_order(&mut self, before: Timestamp, timestamp: Timestamp) {
         if count(&mut self.skipped, Skip::Backwards) == 1 {
             tracing::warn!(
-                "the oplog goes back in time: after the entry at {before} comes one at {timestamp}. It is delivered where it \
-                 stands; more are counted, not logged"
+                event = "oplog.reorder", %timestamp, %before,
+                "the oplog goes back in time; the entry is delivered where it stands. Further such entries are counted, not logged"
             );
         }
     }
 
     /// Counts and logs an entry that cannot be read.
     pub fn report_malformed(&mut self, malformed: &Malformed) {
-        tracing::error!("skipped an oplog entry that cannot be read: {malformed}");
+        tracing::error!(event = "oplog.skip", error = %malformed, "skipped an oplog entry that cannot be read");
         count(&mut self.skipped, Skip::Malformed);
     }
 
@@ -191,10 +191,8 @@ impl OplogDecoder {
         } else if let Some(announced) = announced {
             count(&mut self.skipped, Skip::LostPiece);
             tracing::error!(
-                "the transaction committed at {} should have {announced} operations, but {} were found: these are \
-                 delivered",
-                entry.timestamp,
-                sequence.index
+                event = "transaction.mismatch", timestamp = %entry.timestamp, announced, found = sequence.index,
+                "the transaction has another number of operations than its commit announces; those found are delivered"
             );
         }
     }
@@ -286,9 +284,9 @@ impl OplogDecoder {
                     op.command = Some(reply.cut(object));
                     if count(&mut self.skipped, Skip::BadDelta) == 1 {
                         tracing::warn!(
-                            "the update {} is delivered without a description, as its delta cannot be read: {error}; \
-                             more are counted, not logged",
-                            op.id()
+                            event = "op.drop_description", op = %op.id(), %error,
+                            "the delta of the update cannot be read; it is delivered without a description. Further such updates \
+                             are counted, not logged"
                         );
                     }
                 }
@@ -303,15 +301,16 @@ impl OplogDecoder {
         match skip {
             Skip::Malformed => {
                 tracing::error!(
-                    "skipped the oplog entry at {timestamp}, op \"{kind}\", in {namespace}: it is malformed"
+                    event = "oplog.skip", %timestamp, kind, %namespace, "skipped a malformed oplog entry"
                 );
             }
             Skip::LostPiece => tracing::error!(
-                "of the transaction committed at {timestamp}, earlier operations are not in the oplog any more: \
-                 they are lost, the later ones are delivered"
+                event = "transaction.truncate", %timestamp,
+                "earlier operations of the transaction are not in the oplog any more: they are lost; the later ones are delivered"
             ),
             Skip::UnknownKind if count == 1 => tracing::warn!(
-                "skipped the oplog entry at {timestamp}: op \"{kind}\" is not known; more are counted, not logged"
+                event = "oplog.skip_unknown", %timestamp, kind,
+                "skipped an oplog entry of an unknown kind. Further such entries are counted, not logged"
             ),
             _ => {}
         }

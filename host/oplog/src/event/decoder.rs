@@ -79,6 +79,11 @@ impl ChangeEventDecoder {
         self
     }
 
+    /// Replaces the selection for the events that follow.
+    pub fn reselect(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
     /// Appends the op of an event to `ops` if it is wanted. The event is `document` in `reply`.
     pub fn read_event(&mut self, reply: &Reply, document: &RawDocument, ops: &mut Vec<Op>) -> EventEffect {
         let event = match self.parse(document) {
@@ -105,7 +110,7 @@ impl ChangeEventDecoder {
     /// logged.
     pub(super) fn report_malformed(&mut self, malformed: &Malformed) -> EventEffect {
         if count(&mut self.skipped, Skip::Malformed) == 1 || self.origin != Origin::Replay {
-            tracing::error!("skipped a change event that cannot be read: {malformed}");
+            tracing::error!(event = "change_event.skip", error = %malformed, "skipped a change event that cannot be read");
         }
         EventEffect::Whole
     }
@@ -158,10 +163,10 @@ impl ChangeEventDecoder {
             JoinedFragments::TooLarge => {
                 count(&mut self.skipped, Skip::TooLarge);
                 tracing::error!(
-                    "skipped the change event that ends at the resume token {}: its {} fragments are larger than \
-                     gtm-host holds of one event",
-                    fragment.token,
-                    split.of
+                    event = "change_event.skip_large",
+                    token = fragment.token,
+                    fragments = split.of,
+                    "skipped a change event: its fragments are larger than the host holds of one event"
                 );
             }
             JoinedFragments::Unreadable => {
@@ -182,8 +187,11 @@ impl ChangeEventDecoder {
     fn report_lone(&mut self, count: u64, place: &str) {
         *self.skipped.entry(Skip::Fragment).or_default() += count;
         tracing::error!(
-            "skipped {count} of the fragments of a change event ({place}), as the others were not seen. \
-             Did the stream begin in the middle of the event? Then start before it"
+            event = "change_event.skip_fragments",
+            fragments = count,
+            place,
+            help = "if the stream starts in the middle of the event, start before it",
+            "skipped fragments of a change event: the others were not seen"
         );
     }
 
@@ -269,9 +277,9 @@ impl ChangeEventDecoder {
                 op.command = description.map(|description| reply.cut(description));
                 if count(&mut self.skipped, Skip::BadDelta) == 1 {
                     tracing::warn!(
-                        "the update {} is delivered without a description, as the event's cannot be read: {error}; more \
-                         are counted, not logged",
-                        op.id()
+                        event = "op.drop_description", op = %op.id(), %error,
+                        "the description of the update cannot be read; it is delivered without one. Further such updates are \
+                         counted, not logged"
                     );
                 }
             }

@@ -54,11 +54,11 @@ impl InstanceState {
         let plugin = &*self.call.setup.name;
         let op = (!self.call.op.is_empty()).then_some(self.call.op.as_str());
         match level {
-            Level::Trace => tracing::trace!(target: "plugin", plugin, op, "{message}"),
-            Level::Debug => tracing::debug!(target: "plugin", plugin, op, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", plugin, op, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", plugin, op, "{message}"),
-            Level::Error => tracing::error!(target: "plugin", plugin, op, "{message}"),
+            Level::Trace => tracing::trace!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
+            Level::Debug => tracing::debug!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
         }
     }
 }

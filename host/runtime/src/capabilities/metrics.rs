@@ -4,7 +4,7 @@ use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
 use crate::abi::v0_1::metrics::{self, Host};
-use crate::metrics::MetricRefusal;
+use crate::metrics::{MAX_NAME_BYTES, MAX_NAMES, MetricRefusal};
 use crate::state::{InstanceRole, InstanceState};
 
 /// The capability, which every plugin has.
@@ -34,14 +34,17 @@ impl InstanceState {
         match kept {
             Ok(()) => {}
             Err(MetricRefusal::Name) => tracing::warn!(
+                event = "metric.drop_name",
                 plugin,
-                "it counts under more than 100 names, or one that is empty or longer than 100 bytes: what is too much is \
-                 not kept"
+                max_names = MAX_NAMES,
+                max_name_bytes = MAX_NAME_BYTES,
+                "the plugin uses too many metric names, or one that is empty or too long; the host does not keep those"
             ),
             Err(MetricRefusal::NotFinite) => tracing::warn!(
+                event = "metric.drop_value",
                 plugin,
                 op = self.call.op,
-                "the plugin set or recorded a number that is not finite (NaN or infinity): the host does not keep such numbers"
+                "the plugin set or recorded a number that is not finite (NaN or infinity); the host does not keep such numbers"
             ),
         }
     }

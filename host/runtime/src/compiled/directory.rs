@@ -61,7 +61,10 @@ impl CompiledDirectory {
         let file = File::open(&path).ok()?;
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || !is_trusted(&metadata) {
-            tracing::warn!("{} is not used: other users may write it", path.display());
+            tracing::warn!(
+                event = "cache.refuse", path = %path.display(),
+                "a compiled plugin is not used: other users may write it"
+            );
             return None;
         }
         // This fails if root owns the file.

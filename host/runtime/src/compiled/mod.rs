@@ -110,7 +110,10 @@ impl Compiled {
         });
         component
             .inspect_err(|error| {
-                tracing::warn!("{} is of no use, and compiled anew: {error:#}", file.display())
+                tracing::warn!(
+                    event = "cache.discard", path = %file.display(), error = format!("{error:#}"),
+                    "a compiled plugin cannot be used; compiling it again"
+                )
             })
             .ok()
     }
@@ -126,7 +129,10 @@ impl Compiled {
         let ComponentSource { plugin, bytes, .. } = source;
         let (path, started) = (source.path.to_owned(), Instant::now());
         let size = ByteSize::b(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).display().iec();
-        tracing::info!(plugin, "compiling its {size}; a large plugin takes up to a minute");
+        tracing::info!(
+            event = "plugin.compile_start", plugin, size = %size,
+            "compiling; a large plugin takes up to a minute"
+        );
         let compiled = match &self.compilation {
             Compilation::Here => compile_here(engine, bytes, part),
             Compilation::Child(compiler) => compiler.compile(bytes, part.path()),
@@ -134,7 +140,12 @@ impl Compiled {
         match compiled {
             Ok(()) => {
                 if started.elapsed() >= LOGGED_AFTER {
-                    tracing::info!(plugin, "compiled in {:.1} s", started.elapsed().as_secs_f64());
+                    tracing::info!(
+                        event = "plugin.compile",
+                        plugin,
+                        elapsed_ms = started.elapsed().as_millis(),
+                        "compiled"
+                    );
                 }
                 Ok(())
             }

@@ -13,5 +13,5 @@ pub mod stream;
 
 pub use error::StreamError;
 pub use request::StreamOptions;
-pub use scope::Scope;
+pub use scope::{Scope, WatchedScope};
 pub use stream::ChangeStream;

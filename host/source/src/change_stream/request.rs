@@ -2,7 +2,8 @@
 
 use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawDocumentBuf, rawdoc};
-use gtm_oplog::StreamStart;
+use gtm_oplog::event::pushdown::wanted_events;
+use gtm_oplog::{Selection, StreamStart};
 use mongodb::error::{Error, ErrorKind};
 
 use super::scope::Scope;
@@ -10,33 +11,51 @@ use super::scope::Scope;
 /// How a change stream is read.
 #[derive(Clone, Debug, Default)]
 pub struct StreamOptions {
-    /// Stages that the server runs on each event, so that not all are sent. They must leave the fields of an
-    /// event as they are.
+    /// Further stages that the server runs on each event. They must leave the fields of an event as they are.
     pub pipeline: Vec<Document>,
 }
 
-/// What opens the stream, but for the place.
+/// The command that opens a stream, except for the position.
 pub(super) struct ChangeStreamRequest {
     scope: Scope,
-    stages: Vec<RawDocumentBuf>,
-    /// The events that came with 6.0 (`create`, `createIndexes`, …), and documents before the change.
+    /// Keeps unwanted events on the server.
+    wanted: Vec<RawDocumentBuf>,
+    further: Vec<RawDocumentBuf>,
+    /// Whether to ask for the events that came with 6.0 (`create`, `createIndexes`, …) and for documents before the change.
     expanded: bool,
-    /// Events over 16 MB in fragments: from 6.0.9 and 7.0 on.
+    /// Whether to ask for events over 16 MB in fragments, which servers send from 6.0.9 and 7.0 on.
     split: bool,
 }
 
 impl ChangeStreamRequest {
-    /// Asks for all that a server may know.
+    /// Creates a request for everything that a server may support.
     ///
     /// # Errors
     /// A stage cannot be written as BSON.
-    pub(super) fn new(scope: Scope, options: StreamOptions) -> bson::error::Result<Self> {
-        let stages = options.pipeline.iter().map(RawDocumentBuf::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { scope, stages, expanded: true, split: true })
+    pub(super) fn new(
+        scope: Scope,
+        selection: &Selection,
+        options: StreamOptions,
+    ) -> bson::error::Result<Self> {
+        let (wanted, further) = (raw(&wanted_events(selection))?, raw(&options.pipeline)?);
+        Ok(Self { scope, wanted, further, expanded: true, split: true })
     }
 
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// Asks for what `selection` wants, in a scope that has all of it. Returns whether that is another request.
+    ///
+    /// # Errors
+    /// A stage cannot be written as BSON.
+    pub(super) fn reselect(&mut self, selection: &Selection) -> bson::error::Result<bool> {
+        let wanted = raw(&wanted_events(selection))?;
+        // The position may be that of an event which the new selection does not want.
+        let scope = self.scope.union(&Scope::of(selection));
+        let is_other = wanted != self.wanted || scope != self.scope;
+        (self.wanted, self.scope) = (wanted, scope);
+        Ok(is_other)
     }
 
     /// The command. Its first reply is to be empty, so that it comes at once: the server may have to read
@@ -60,7 +79,7 @@ impl ChangeStreamRequest {
         }
         let mut pipeline = RawArrayBuf::new();
         pipeline.push(rawdoc! { "$changeStream": spec });
-        for stage in &self.stages {
+        for stage in self.wanted.iter().chain(&self.further) {
             pipeline.push(&**stage);
         }
         if self.split {
@@ -89,8 +108,8 @@ impl ChangeStreamRequest {
         if self.split && (code == UNKNOWN_STAGE || message.contains("$changeStreamSplitLargeEvent")) {
             self.split = false;
             tracing::info!(
-                "this server does not split change events: one over 16 MB will end the stream of {scope}. Servers do from \
-                 6.0.9 and 7.0 on"
+                event = "change_stream.drop_option", option = "splitLargeEvent", %scope,
+                "this server does not split change events: one over 16 MB will end the stream. Servers do from 6.0.9 and 7.0 on"
             );
             return true;
         }
@@ -99,13 +118,18 @@ impl ChangeStreamRequest {
         if self.expanded && (code == UNKNOWN_FIELD || named) {
             self.expanded = false;
             tracing::info!(
-                "this server has no expanded change events: the stream of {scope} comes without create, createIndexes, \
-                 dropIndexes, modify and documents before the change. Servers have them from 6.0 on"
+                event = "change_stream.drop_option", option = "showExpandedEvents", %scope,
+                "this server has no expanded change events: the stream comes without create, createIndexes, dropIndexes, modify \
+                 and documents before the change. Servers have them from 6.0 on"
             );
             return true;
         }
         false
     }
+}
+
+fn raw(stages: &[Document]) -> bson::error::Result<Vec<RawDocumentBuf>> {
+    stages.iter().map(RawDocumentBuf::try_from).collect()
 }
 
 #[cfg(test)]
@@ -122,7 +146,8 @@ mod tests {
     fn what_a_server_does_not_know_is_left_out() {
         let own = bson::doc! { "$match": { "operationType": "insert" } };
         let options = StreamOptions { pipeline: vec![own.clone()] };
-        let mut request = ChangeStreamRequest::new(Scope::Deployment, options).unwrap();
+        let mut request =
+            ChangeStreamRequest::new(Scope::Deployment, &Selection::everything(), options).unwrap();
         let stages = pipeline(&request, &StreamStart::Now);
         let spec = stages[0].get_document("$changeStream").unwrap();
         assert!(spec.get_bool("showExpandedEvents").unwrap());

@@ -1,24 +1,26 @@
-//! What of a deployment a change stream watches.
+//! The part of a deployment that a change stream watches.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bson::RawBson;
 use gtm_oplog::Selection;
 use mongodb::Namespace;
+use parking_lot::Mutex;
 
-/// What of the deployment is watched.
+/// The part of a deployment that a change stream watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Every database but the server's own.
+    /// Every database except the server's own.
     Deployment,
     /// One database.
     Database(String),
-    /// One collection, which need not exist yet.
+    /// One collection, which may not exist yet.
     Collection(Namespace),
 }
 
 impl Scope {
-    /// The smallest that has all that is selected in it: it needs the fewest rights.
+    /// Returns the smallest scope with everything that `selection` wants: it needs the fewest rights.
     pub(crate) fn of(selection: &Selection) -> Self {
         let Some(rules) = selection.globs() else { return Self::Deployment };
         // A pattern without a dot has a star in its database.
@@ -36,7 +38,17 @@ impl Scope {
         }
     }
 
-    /// The database that the command is run on.
+    /// Returns the smallest scope with everything in both.
+    pub(super) fn union(&self, other: &Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one.clone(),
+            (Self::Deployment, _) | (_, Self::Deployment) => Self::Deployment,
+            (one, other) if one.database() == other.database() => Self::Database(one.database().to_owned()),
+            _ => Self::Deployment,
+        }
+    }
+
+    /// Returns the database on which the command runs.
     pub(super) fn database(&self) -> &str {
         match self {
             Self::Deployment => "admin",
@@ -45,7 +57,7 @@ impl Scope {
         }
     }
 
-    /// What the command names: a collection, or none.
+    /// Returns the command's target: the name of a collection, or 1.
     pub(super) fn target(&self) -> RawBson {
         match self {
             Self::Collection(namespace) => namespace.coll.clone().into(),
@@ -53,7 +65,7 @@ impl Scope {
         }
     }
 
-    /// The role that allows to watch it, as mongosh takes it.
+    /// Returns the role that allows to watch it, in the syntax of mongosh.
     pub(super) fn role(&self) -> String {
         match self {
             Self::Deployment => "{role: \"readAnyDatabase\", db: \"admin\"}".to_owned(),
@@ -69,6 +81,33 @@ impl fmt::Display for Scope {
             Self::Database(database) => write!(f, "the database {database}"),
             Self::Collection(namespace) => write!(f, "the collection {namespace}"),
         }
+    }
+}
+
+/// The part of a deployment that the change streams of one host watch. Clones share it.
+///
+/// It only grows. A server cannot resume a stream after an event outside of the stream's scope, and each reader of a host
+/// must be able to resume at the position of any other.
+#[derive(Clone, Debug, Default)]
+pub struct WatchedScope(Arc<Mutex<Option<Scope>>>);
+
+impl WatchedScope {
+    /// Adds everything that `selection` wants. Streams that are open stay as they are.
+    pub fn add(&self, selection: &Selection) {
+        if *selection != Selection::default() {
+            self.add_scope(&Scope::of(selection));
+        }
+    }
+
+    pub(super) fn add_scope(&self, scope: &Scope) {
+        let mut watched = self.0.lock();
+        *watched = Some(watched.as_ref().map_or_else(|| scope.clone(), |watched| watched.union(scope)));
+    }
+
+    /// Returns the scope of a stream that is to be opened for `selection`.
+    pub(super) fn with(&self, selection: &Selection) -> Scope {
+        let scope = Scope::of(selection);
+        self.0.lock().as_ref().map_or_else(|| scope.clone(), |watched| watched.union(&scope))
     }
 }
 
@@ -93,5 +132,25 @@ mod tests {
         for all in [&["a.b", "b.b"][..], &["*"], &["a*.b"], &["a.b", "*"], &["/a.b/"], &[]] {
             assert_eq!(scope(all), "the deployment", "{all:?}");
         }
+    }
+
+    #[test]
+    fn a_watched_scope_only_grows() {
+        let selection = |pattern: &str| {
+            let mut selection = Selection::default();
+            selection.add(pattern, &[]).unwrap();
+            selection
+        };
+        let watched = WatchedScope::default();
+        watched.add(&Selection::default());
+        assert_eq!(watched.with(&selection("a.b")).to_string(), "the collection a.b", "nothing was wanted");
+        let mut scopes = Vec::new();
+        for pattern in ["a.b", "a.b", "a.c", "a.b", "b.*", "a.b"] {
+            let scope = watched.with(&selection(pattern));
+            watched.clone().add_scope(&scope);
+            scopes.push(scope.to_string());
+        }
+        let (collection, database, all) = ("the collection a.b", "the database a", "the deployment");
+        assert_eq!(scopes, [collection, collection, database, database, all, all]);
     }
 }

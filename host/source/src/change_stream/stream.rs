@@ -1,41 +1,50 @@
-//! Follows a change stream, and comes back after a failure where it was.
+//! Reads a change stream, and resumes after a failure at its position.
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use gtm_mongo::wire::{MAX_AWAIT_TIME, reply, timed_for};
-use gtm_mongo::{Backoff, SourceHealth, Wait};
-use gtm_oplog::{ChangeEventDecoder, Malformed, Reply, ResumeToken, Selection, Skipped, StreamStart};
+use gtm_mongo::{Backoff, Wait};
+use gtm_oplog::{
+    ChangeEventDecoder, Malformed, Reply, ResumeToken, Selection, Skipped, StreamStart, Timestamp,
+};
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::error::StreamError;
 use super::request::{ChangeStreamRequest, StreamOptions};
-use super::scope::Scope;
+use super::scope::{Scope, WatchedScope};
 use crate::batch::SourceBatch;
+use crate::error::SourceError;
+use crate::live::SourceConfig;
 use crate::position::Position;
+use crate::source::{Source, SourceEnd};
+use crate::start::Start;
 
-/// A reader of a change stream, from a position on, without end.
+/// A change stream from a position on, without end.
 pub struct ChangeStream {
     client: Client,
     request: ChangeStreamRequest,
-    reader: ChangeEventDecoder,
-    /// Everything up to here was given out.
+    /// Grows to the scope of this stream when the server lets it be watched.
+    watched: WatchedScope,
+    decoder: ChangeEventDecoder,
+    /// The position after everything that was decoded.
     position: StreamStart,
     cursor: Option<ChangeStreamCursor>,
-    patience: Backoff,
+    /// What the reply that opened the cursor contained, until it is returned.
+    opening: Option<SourceBatch>,
+    backoff: Backoff,
 }
 
 struct ChangeStreamCursor {
     batches: RawBatchCursor,
     wait: Wait,
-    /// The reply to the command that opened it has not been read yet. It says nothing of the next one.
-    fresh: bool,
 }
 
 impl ChangeStream {
-    /// Reads what changes in `scope`, from `start` on. The cursor is open when this returns. A server that
-    /// cannot do it now is asked again, without end. Whether the place can still be read, it says at the first
-    /// [`next`](Self::next).
+    /// Opens a stream of the changes in `scope` that `selection` wants, from `start` on. The cursor is open when this
+    /// returns. A server that cannot open it now is asked again, without a limit. Whether the server can still read from
+    /// the start is known after the first [`next`](Self::next).
     ///
     /// # Errors
     /// See [`StreamError`].
@@ -46,36 +55,65 @@ impl ChangeStream {
         start: StreamStart,
         options: StreamOptions,
     ) -> Result<Self, StreamError> {
-        let request =
-            ChangeStreamRequest::new(scope.clone(), options).map_err(|error| StreamError::Refused {
-                scope,
-                position: start.clone(),
-                reason: format!("a stage of its pipeline is not BSON: {error}"),
-            })?;
+        let request = ChangeStreamRequest::new(scope.clone(), &selection, options)
+            .map_err(|error| not_bson(&scope, &start, &error))?;
         let mut stream = Self {
             client: client.clone(),
             request,
-            reader: ChangeEventDecoder::new(selection),
+            watched: WatchedScope::default(),
+            decoder: ChangeEventDecoder::new(selection),
             position: start,
             cursor: None,
-            patience: Backoff::default(),
+            opening: None,
+            backoff: Backoff::default(),
         };
-        stream.cursor().await?;
+        stream.open_cursor().await?;
         Ok(stream)
     }
 
-    /// Returns the next wanted ops, in the order of the stream; no ops if there are none for about a second. Waits without
-    /// end for a server that does not answer. This can be cancelled: nothing is lost, or given out twice.
+    /// Opens the stream of a deployment that is followed. Its scope has everything that the streams of the host watch.
+    pub(crate) async fn follow(config: &SourceConfig) -> Result<Self, SourceError> {
+        let start = match &config.start {
+            Start::Now => StreamStart::Now,
+            Start::Oldest => return Err(SourceError::NoOldest),
+            Start::After(Timestamp { time, increment })
+            | Start::Resume(
+                Position::Oplog(Timestamp { time, increment })
+                | Position::OplogTime(Timestamp { time, increment }),
+            ) => StreamStart::At(Timestamp { time: *time, increment: increment.saturating_add(1) }),
+            // The ops of one timestamp have no numbers there, so some of them may be repeated.
+            Start::AfterOp(timestamp, _) | Start::Resume(Position::OplogOp(timestamp, _)) => {
+                StreamStart::At(*timestamp)
+            }
+            Start::AfterToken(token) | Start::Resume(Position::ChangeStream(token)) => {
+                StreamStart::After(token.clone())
+            }
+        };
+        let SourceConfig { client, selection, watched, health, .. } = config;
+        let scope = watched.with(selection);
+        let mut stream =
+            Self::open(client, scope, selection.clone(), start, StreamOptions::default()).await?;
+        watched.add_scope(stream.request.scope());
+        stream.watched = watched.clone();
+        stream.backoff.report_to(health.reader());
+        Ok(stream)
+    }
+
+    /// Returns the next wanted ops, in the order of the stream; no ops if none came for about a second. Waits for a server
+    /// that does not answer, without a limit. The future can be dropped: nothing is lost, or returned twice.
     ///
     /// # Errors
-    /// See [`StreamError`]. The stream is of no more use then.
+    /// See [`StreamError`]. The stream must not be used again.
     pub async fn next(&mut self) -> Result<SourceBatch, StreamError> {
         loop {
-            let limit = self.patience.limit();
-            let cursor = self.cursor().await?;
+            self.open_cursor().await?;
+            if let Some(opening) = self.opening.take() {
+                return Ok(opening);
+            }
+            let Some(cursor) = &mut self.cursor else { continue };
             let read = async { cursor.batches.next().await.transpose() };
-            let error = match cursor.wait.timed_for(limit, read).await {
-                Ok(Some(batch)) => return self.read(&reply(batch)),
+            let error = match cursor.wait.timed_for(self.backoff.limit(), read).await {
+                Ok(Some(batch)) => return self.decode(&reply(batch), false),
                 Ok(None) => Error::custom("the server has closed its cursor"),
                 Err(error) => error,
             };
@@ -83,81 +121,108 @@ impl ChangeStream {
         }
     }
 
-    /// Everything up to here was given out. It moves on while nothing comes, too. None: the server has not said
-    /// yet where the stream stands.
+    /// Returns how many ops were read and not returned yet.
+    pub fn left(&self) -> usize {
+        self.opening.as_ref().map_or(0, |opening| opening.ops.len())
+    }
+
+    /// Returns the position after everything that was returned. It advances while no events come, too. None: the server
+    /// has not sent a position yet, or ops are [left](Self::left).
     pub fn position(&self) -> Option<ResumeToken> {
         match &self.position {
-            StreamStart::After(token) => Some(token.clone()),
+            StreamStart::After(token) if self.left() == 0 => Some(token.clone()),
             _ => None,
         }
     }
 
-    /// From now on, reports there whether the stream can be read.
-    pub fn report_to(&mut self, health: &SourceHealth) {
-        self.patience.report_to(health.reader());
+    /// Replaces the selection for the events that are not read yet. Must be called only if no ops are
+    /// [left](Self::left).
+    ///
+    /// If the server has to send other events, or to watch more, the cursor is opened again at the position; it is open
+    /// when this returns. The scope only grows.
+    ///
+    /// # Errors
+    /// See [`StreamError`]. The stream must not be used again.
+    pub async fn reselect(&mut self, selection: Selection) -> Result<(), StreamError> {
+        let is_other = self.request.reselect(&selection);
+        if is_other.map_err(|error| not_bson(self.request.scope(), &self.position, &error))? {
+            self.cursor = None;
+            self.decoder.reopened();
+        }
+        self.decoder.reselect(selection);
+        self.open_cursor().await
     }
 
-    /// How much was skipped, by reason.
+    /// Returns how many events were skipped, by reason.
     pub fn into_skipped(self) -> Skipped {
-        self.reader.into_skipped()
+        self.decoder.into_skipped()
     }
 
-    /// The open cursor, opened where there is none.
-    async fn cursor(&mut self) -> Result<&mut ChangeStreamCursor, StreamError> {
-        loop {
-            match self.cursor.take() {
-                Some(cursor) => return Ok(self.cursor.insert(cursor)),
-                None => match self.aggregate().await {
-                    Ok(batches) => {
-                        self.cursor = Some(ChangeStreamCursor { batches, wait: Wait::default(), fresh: true })
-                    }
-                    Err(error) if self.request.lower(&error) => {}
-                    Err(error) => self.failed(&error).await?,
-                },
+    /// Opens the cursor if it is not open.
+    async fn open_cursor(&mut self) -> Result<(), StreamError> {
+        while self.cursor.is_none() {
+            match self.aggregate().await {
+                Ok((batches, opening)) => {
+                    self.watched.add_scope(self.request.scope());
+                    self.cursor = Some(ChangeStreamCursor { batches, wait: Wait::default() });
+                    self.opening = Some(self.decode(&opening, true)?);
+                    return Ok(());
+                }
+                Err(error) if self.request.lower(&error) => {}
+                Err(error) => self.failed(&error).await?,
             }
         }
+        Ok(())
     }
 
-    async fn aggregate(&mut self) -> mongodb::error::Result<RawBatchCursor> {
+    /// Opens a cursor. Returns it with the reply that opened it.
+    async fn aggregate(&mut self) -> mongodb::error::Result<(RawBatchCursor, Reply)> {
         let database = self.client.database(self.request.scope().database());
         let command = database.run_raw_cursor_command(self.request.command(&self.position));
-        timed_for(self.patience.limit(), command.max_time(MAX_AWAIT_TIME).batch()).await
+        let opened = async {
+            let mut batches = command.max_time(MAX_AWAIT_TIME).batch().await?;
+            let opening = batches.next().await.transpose()?;
+            let opening =
+                opening.ok_or_else(|| Error::custom("the server opened a cursor without a reply"))?;
+            Ok((batches, reply(opening)))
+        };
+        timed_for(self.backoff.limit(), opened).await
     }
 
-    /// Waits after what a further attempt may mend. A cursor is of no use after any error.
+    /// Waits after an error that another attempt may not meet. A cursor is of no use after any error.
     async fn failed(&mut self, error: &Error) -> Result<(), StreamError> {
         self.cursor = None;
-        self.reader.reopened();
+        self.decoder.reopened();
         match StreamError::of(error, self.request.scope(), &self.position) {
             Some(error) => Err(error),
             None => {
-                self.patience.pause("the change stream cannot be read", error).await;
+                self.backoff.pause("source.read_failed", "the change stream cannot be read", error).await;
                 Ok(())
             }
         }
     }
 
-    /// The ops of a reply.
-    fn read(&mut self, reply: &Reply) -> Result<SourceBatch, StreamError> {
-        let batch = self.reader.read(reply)?;
-        let opened = self.cursor.as_mut().is_some_and(|cursor| std::mem::take(&mut cursor.fresh));
-        // The reply that opened the cursor is always empty.
+    /// Returns the ops of a reply, and advances the position. `opened`: the reply opened the cursor, so it says nothing
+    /// about the next one.
+    fn decode(&mut self, reply: &Reply, opened: bool) -> Result<SourceBatch, StreamError> {
+        let batch = self.decoder.read(reply)?;
+        // The request asks for no events in the reply that opens the cursor.
         let is_at_end = !opened && reply.documents()?.is_empty();
         match batch.position {
             Some(position) => self.position = position,
-            // A server that gives no token for the place where nothing has come yet: then its time.
+            // This server sends no token before the first event: then its time.
             None if opened && self.position == StreamStart::Now => self.position = time_of(reply)?,
             None => {}
         }
         if batch.invalidated {
             self.cursor = None;
             tracing::info!(
-                "the change stream of {} has ended, as what it watched was dropped or renamed: it is opened again",
-                self.request.scope()
+                event = "change_stream.reopen", scope = %self.request.scope(),
+                "what the change stream watched was dropped or renamed; opening it again"
             );
         }
-        if !opened && self.patience.recovered() {
-            tracing::info!("reading the change stream again, from {} on", self.position);
+        if !opened && self.backoff.recovered() {
+            tracing::info!(event = "source.recover", position = %self.position, "reading the change stream again");
         }
         Ok(SourceBatch {
             ops: batch.ops,
@@ -169,7 +234,39 @@ impl ChangeStream {
     }
 }
 
-/// From when on a stream goes on that began at "now": the time of the reply that opened it.
+#[async_trait]
+impl Source for ChangeStream {
+    fn describe(&self) -> String {
+        format!("the change stream of {}", self.request.scope())
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        Ok(Some(Self::next(self).await?))
+    }
+
+    fn left(&self) -> usize {
+        Self::left(self)
+    }
+
+    fn position(&self) -> Option<Position> {
+        Self::position(self).map(Position::ChangeStream)
+    }
+
+    async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
+        Ok(Self::reselect(self, selection).await?)
+    }
+
+    fn end(self: Box<Self>) -> SourceEnd {
+        SourceEnd { skipped: self.into_skipped(), files: None }
+    }
+}
+
+fn not_bson(scope: &Scope, position: &StreamStart, error: &bson::error::Error) -> StreamError {
+    let reason = format!("a stage of its pipeline is not BSON: {error}");
+    StreamError::Refused { scope: scope.clone(), position: position.clone(), reason }
+}
+
+/// Returns the position of a stream that began at "now": the time of the reply that opened it.
 fn time_of(reply: &Reply) -> Result<StreamStart, Malformed> {
     let time = reply.as_document()?.get_timestamp("operationTime");
     time.map(|time| StreamStart::At(time.into())).map_err(|_| Malformed::Missing("operationTime"))

@@ -92,7 +92,11 @@ impl Decoder {
         if is_metadata(path) {
             file.report.contents = FileContents::Metadata;
             if !std::mem::replace(&mut self.said_metadata, true) {
-                tracing::info!("skipped {}: it describes a dump; more like it are not named", file.name);
+                tracing::info!(
+                    event = "file.skip",
+                    file = &*file.name,
+                    "skipped: it describes a dump. Further such files are not logged"
+                );
             }
             return Ok(());
         }
@@ -192,7 +196,7 @@ impl Decoder {
             Ok(entry) => {
                 if file.report.contents == FileContents::Nothing {
                     file.report.contents = FileContents::Oplog;
-                    tracing::info!("{} holds entries of an oplog", file.name);
+                    tracing::info!(event = "file.detect", file = &*file.name, "it holds entries of an oplog");
                 }
                 self.entry(file, reply, document, &entry, offset)
             }
@@ -200,11 +204,11 @@ impl Decoder {
             Err(Malformed::Missing(_)) if file.report.contents == FileContents::Nothing => {
                 if self.options.namespace.is_none() && events::is_event(document, reply) {
                     file.report.contents = FileContents::Events;
-                    tracing::info!("{} holds change events", file.name);
+                    tracing::info!(event = "file.detect", file = &*file.name, "it holds change events");
                     return self.event(file, reply, document, offset);
                 }
                 let namespace = self.namespace(file)?;
-                tracing::info!("{} holds documents of {namespace}", file.name);
+                tracing::info!(event = "file.detect", file = &*file.name, %namespace, "it holds documents");
                 file.report.contents = FileContents::Collection(Arc::clone(&namespace));
                 self.found(file, &namespace, reply, document, offset)
             }
@@ -331,10 +335,9 @@ impl Decoder {
             self.totals.backwards += 1;
             if self.totals.backwards == 1 {
                 tracing::warn!(
-                    "{} stands an entry of {to}, after one of {}: is this the order of the files? It is delivered; more are \
-                     counted, not logged",
-                    file.at(offset),
-                    self.totals.position
+                    event = "file.reorder", place = %file.at(offset), timestamp = %to, before = %self.totals.position,
+                    "an entry is older than one before it: is this the order of the files? It is delivered. Further such entries are \
+                     counted, not logged"
                 );
             }
         }
@@ -388,8 +391,8 @@ impl Decoder {
         self.totals.corrupt += 1;
         if self.totals.corrupt == 1 {
             tracing::error!(
-                "{} stands a document that cannot be read, and is skipped: {reason}; more are counted, not logged",
-                file.at(offset)
+                event = "file.skip_document", place = %file.at(offset), error = reason,
+                "skipped a document that cannot be read. Further such documents are counted, not logged"
             );
         }
     }

@@ -22,7 +22,9 @@ mod texts;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use decode::Decoder;
+use error::name;
 pub use error::{FileError, FilePlace};
 use gtm_oplog::{Namespace, Selection, Timestamp};
 use outbox::DecodedMessage;
@@ -30,6 +32,9 @@ pub use report::{FileContents, FileReport, FileSourceReport, FileTotals};
 use tokio::sync::mpsc;
 
 use crate::batch::SourceBatch;
+use crate::error::SourceError;
+use crate::position::Position;
+use crate::source::{Source, SourceEnd};
 
 /// Batches of ops that are decoded ahead.
 const BATCHES: usize = 2;
@@ -104,11 +109,6 @@ impl FileSource {
         Ok(None)
     }
 
-    /// Where the last entry stands that was read for what was given out. Null: there was none.
-    pub fn position(&self) -> Timestamp {
-        self.report.totals.position
-    }
-
     /// What was read for what was given out.
     pub fn report(&self) -> &FileSourceReport {
         &self.report
@@ -117,5 +117,26 @@ impl FileSource {
     /// The same, at the end.
     pub fn into_report(self) -> FileSourceReport {
         self.report
+    }
+}
+
+#[async_trait]
+impl Source for FileSource {
+    fn describe(&self) -> String {
+        let files = self.report.files.iter().map(|file| name(&file.path).to_string());
+        files.collect::<Vec<_>>().join(", ")
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        Ok(Self::next(self).await?)
+    }
+
+    /// Files are read from their beginning.
+    fn position(&self) -> Option<Position> {
+        None
+    }
+
+    fn end(self: Box<Self>) -> SourceEnd {
+        SourceEnd { files: Some(self.into_report()), ..SourceEnd::default() }
     }
 }

@@ -4,21 +4,22 @@
 mod snapshot_phase;
 mod stream;
 
+use async_trait::async_trait;
 use gtm_mongo::SourceHealth;
 use gtm_oplog::broken::count_broken;
 use gtm_oplog::{Selection, Skipped};
 use mongodb::Client;
 use serde::Deserialize;
-use snapshot_phase::{Taking, begin};
+use snapshot_phase::{SnapshotPhase, begin};
 pub use snapshot_phase::{now, rolled_off};
-use stream::LiveStream;
 
-use super::resolved::ResolvedSource;
-use super::snapshot::{KeptProgress, SnapshotError};
 use crate::batch::SourceBatch;
-pub(crate) use crate::change_stream::error::StreamError;
-pub(crate) use crate::oplog::error::OplogError;
+use crate::change_stream::WatchedScope;
+use crate::error::SourceError;
 use crate::position::Position;
+use crate::resolved::ResolvedSource;
+use crate::snapshot::KeptProgress;
+use crate::source::{Source, SourceEnd};
 use crate::start::Start;
 
 /// What is done when changes cannot be read any more: the server has rolled them off, or was restored.
@@ -45,9 +46,8 @@ pub struct SourceConfig {
     pub choice: ResolvedSource,
     /// What is wanted of it.
     pub selection: Selection,
-    /// Of a change stream: what decides how much of the deployment is watched, as the tokens of a stream are those of its
-    /// scope only. None: the selection.
-    pub watched: Option<Selection>,
+    /// The part of the deployment that the host's change streams watch. All sources of a host share it.
+    pub watched: WatchedScope,
     /// Where reading begins.
     pub start: Start,
     /// What is done when that, or what follows it, is lost.
@@ -60,138 +60,107 @@ pub struct SourceConfig {
     pub health: SourceHealth,
 }
 
-/// Why a source ends.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The oplog cannot be read any more.
-    #[error(transparent)]
-    Oplog(#[from] OplogError),
-    /// The change stream cannot be read any more.
-    #[error(transparent)]
-    ChangeStream(#[from] StreamError),
-    /// The documents that are there cannot be read.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// The server does not say what time it is, which a snapshot needs to begin.
-    #[error("the server cannot be asked for its time, at which the snapshot would begin: {0}")]
-    NoTime(String),
-    /// A start that only a change stream has.
-    #[error(
-        "the oplog cannot be read from this resume token on: this server writes no time into its tokens. help: read a change \
-         stream (--source change-stream), or give a time or SECONDS.INCREMENT instead of the token"
-    )]
-    TokenForOplog,
-    /// A start that only an oplog has.
-    #[error(
-        "a change stream cannot be read from its oldest change on, at the start or when history is lost: only the server \
-         knows it. Give a time that its oplog still has, or --on-history-lost restart-from-now; or read the oplog (--source \
-         oplog)"
-    )]
-    NoOldest,
-}
-
-impl SourceError {
-    fn is_history_lost(&self) -> bool {
-        match self {
-            Self::Oplog(error) => error.is_history_lost(),
-            Self::ChangeStream(error) => error.is_history_lost(),
-            Self::Snapshot(_) | Self::NoTime(_) | Self::TokenForOplog | Self::NoOldest => false,
-        }
-    }
-}
-
-/// The changes of a deployment, without end.
+/// The changes of a deployment, without end: its documents first, if they are wanted, then its changes.
 pub struct LiveSource {
-    follow: SourceConfig,
-    /// What is still to be given out before the stream.
-    snapshot: Option<Box<Taking>>,
-    stream: LiveStream,
-    /// By the streams before this one.
+    config: SourceConfig,
+    /// The snapshot, until all of it was returned.
+    snapshot: Option<Box<SnapshotPhase>>,
+    changes: Box<dyn Source>,
+    /// What the sources before [`changes`](Self::changes) skipped, and ops with broken documents.
     skipped: Skipped,
 }
 
 impl LiveSource {
-    /// Begins to follow. The server is reading when this returns.
+    /// Opens the source. Every change from the start on is returned, even if it happens before the first read.
     ///
     /// # Errors
     /// See [`SourceError`].
-    pub async fn open(mut follow: SourceConfig) -> Result<Self, SourceError> {
-        let of_stream = matches!(follow.choice, ResolvedSource::ChangeStream(_));
-        if of_stream && follow.history_lost == HistoryLost::RestartFromOldest {
+    pub async fn open(mut config: SourceConfig) -> Result<Self, SourceError> {
+        let of_stream = matches!(config.choice, ResolvedSource::ChangeStream(_));
+        if of_stream && config.history_lost == HistoryLost::RestartFromOldest {
             return Err(SourceError::NoOldest);
         }
-        match Self::start(&mut follow).await {
-            Err(error) if error.is_history_lost() => Self::past(follow, error).await,
+        match Self::start(&mut config).await {
+            Err(error) if error.is_history_lost() => Self::restart(config, error).await,
             Err(error) => Err(error),
-            Ok((snapshot, stream)) => Ok(Self { follow, snapshot, stream, skipped: Skipped::new() }),
+            Ok((snapshot, changes)) => Ok(Self { config, snapshot, changes, skipped: Skipped::new() }),
         }
     }
 
-    async fn start(follow: &mut SourceConfig) -> Result<(Option<Box<Taking>>, LiveStream), SourceError> {
-        let at = begin(follow).await?;
-        let stream = LiveStream::open(follow).await?;
+    async fn start(
+        config: &mut SourceConfig,
+    ) -> Result<(Option<Box<SnapshotPhase>>, Box<dyn Source>), SourceError> {
+        let at = begin(config).await?;
+        let changes = stream::open(config).await?;
         let snapshot = match at {
-            Some(at) => Some(Taking::plan(follow, at).await?),
+            Some(at) => Some(SnapshotPhase::plan(config, at).await?),
             None => None,
         };
-        Ok((snapshot, stream))
+        Ok((snapshot, changes))
     }
 
-    /// Goes on past what is lost, if that is the policy.
-    async fn past(mut follow: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
-        let (start, from) = match follow.history_lost {
+    /// Restarts after lost history as the policy says, or returns the loss.
+    async fn restart(mut config: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
+        let (start, from) = match config.history_lost {
             HistoryLost::Stop => return Err(lost),
-            HistoryLost::RestartFromOldest => (Start::Oldest, "from the oldest change there is"),
-            HistoryLost::RestartFromNow => (Start::Now, "from now"),
-            HistoryLost::Snapshot => (Start::Now, "with a snapshot"),
+            HistoryLost::RestartFromOldest => (Start::Oldest, "oldest"),
+            HistoryLost::RestartFromNow => (Start::Now, "now"),
+            HistoryLost::Snapshot => (Start::Now, "snapshot"),
         };
-        tracing::error!("going on {from}, as asked for: {lost}");
-        follow.start = start;
-        // One that was not complete is of before the loss, too.
-        follow.snapshot |= follow.history_lost == HistoryLost::Snapshot;
-        if let (true, Some(kept)) = (follow.snapshot, &follow.progress) {
+        tracing::error!(
+            event = "source.restart",
+            from,
+            error = &lost as &(dyn std::error::Error + 'static),
+            "history is lost; restarting, as the settings ask"
+        );
+        config.start = start;
+        // A snapshot that was not complete began before the loss, too.
+        config.snapshot |= config.history_lost == HistoryLost::Snapshot;
+        if let (true, Some(kept)) = (config.snapshot, &config.progress) {
             kept.remove().await?;
         }
-        let (snapshot, stream) = Self::start(&mut follow).await?;
-        Ok(Self { follow, snapshot, stream, skipped: Skipped::new() })
+        let (snapshot, changes) = Self::start(&mut config).await?;
+        Ok(Self { config, snapshot, changes, skipped: Skipped::new() })
     }
 
     /// Returns the next wanted ops: those of the snapshot first, if there is one, in no order; then the changes, in
-    /// theirs. No ops come if there are none for about a second.
+    /// theirs. The batch has no ops if none came for about a second.
     ///
-    /// After a batch of a snapshot, it waits until that is acknowledged. This can be cancelled: nothing is lost.
+    /// After a batch of a snapshot, it waits until that is acknowledged. The future can be dropped: nothing is lost.
     ///
     /// # Errors
-    /// See [`SourceError`]. The source is of no more use then.
+    /// See [`SourceError`]. The source must not be used again.
     pub async fn next(&mut self) -> Result<SourceBatch, SourceError> {
         loop {
-            if let Some(taking) = &mut self.snapshot {
-                match taking.next().await? {
+            if let Some(snapshot) = &mut self.snapshot {
+                match snapshot.next().await? {
                     Some(batch) => return Ok(self.counted(batch)),
                     None => {
                         self.snapshot = None;
-                        self.follow.snapshot = false;
+                        self.config.snapshot = false;
                     }
                 }
             }
-            match self.stream.next().await {
+            match self.changes.next().await {
                 Err(error) if error.is_history_lost() => {
-                    let next = Self::past(self.follow.clone(), error).await?;
+                    let next = Self::restart(self.config.clone(), error).await?;
                     let before = std::mem::replace(self, next);
                     self.skipped = before.into_skipped();
                 }
-                batch => return Ok(self.counted(batch?)),
+                Ok(None) => return Err(SourceError::Ended { source_name: self.changes.describe() }),
+                Ok(Some(batch)) => return Ok(self.counted(batch)),
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Waits until the last batch of a snapshot is acknowledged or dropped, and stores how far the snapshot came.
+    /// Waits until the last batch of a snapshot is acknowledged or dropped, and stores the progress of the snapshot.
     ///
     /// # Errors
-    /// It cannot be stored.
+    /// The progress cannot be stored.
     pub async fn settle(&mut self) -> Result<(), SourceError> {
         match &mut self.snapshot {
-            Some(taking) => taking.settle().await,
+            Some(snapshot) => snapshot.settle().await,
             None => Ok(()),
         }
     }
@@ -201,37 +170,68 @@ impl LiveSource {
         batch
     }
 
-    /// Returns how many ops were read and not given out. The next of them come without asking the server.
+    /// Returns how many ops were read and not returned yet. The next batches have them without asking the server.
     pub fn left(&self) -> usize {
-        self.stream.left()
+        self.changes.left()
     }
 
-    /// Whether the documents that are there are still to come.
+    /// Returns whether the documents of a snapshot are still to come.
     pub fn in_snapshot(&self) -> bool {
         self.snapshot.is_some()
     }
 
-    /// From now on, gives out what this selection wants, too; of a change stream, which gives out what it was opened
-    /// for, nothing changes. To be called when nothing is [left](Self::left).
+    /// Replaces the selection for the changes that are not read yet; a snapshot keeps the one that it was planned for.
+    /// Must be called only if no ops are [left](Self::left).
     ///
     /// # Errors
-    /// See [`SourceError`]. The source is of no more use then.
+    /// See [`SourceError`]. The source must not be used again.
     pub async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
-        self.follow.selection = selection.clone();
-        self.stream.reselect(selection).await
+        self.config.selection = selection.clone();
+        self.changes.reselect(selection).await
     }
 
-    /// Returns the position up to which the changes were read. None: a change stream that has not said yet where it
-    /// stands, or ops are [left](Self::left).
+    /// Returns the position up to which the changes were returned. None: the server has not sent a position yet, or ops are
+    /// [left](Self::left).
     pub fn position(&self) -> Option<Position> {
-        self.stream.position()
+        self.changes.position()
     }
 
-    /// How much was skipped, by reason.
+    /// Returns how many entries or events were skipped, by reason.
     pub fn into_skipped(mut self) -> Skipped {
-        for (skip, count) in self.stream.into_skipped() {
+        for (skip, count) in self.changes.end().skipped {
             *self.skipped.entry(skip).or_default() += count;
         }
         self.skipped
+    }
+}
+
+#[async_trait]
+impl Source for LiveSource {
+    fn describe(&self) -> String {
+        self.changes.describe()
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        Self::next(self).await.map(Some)
+    }
+
+    fn left(&self) -> usize {
+        Self::left(self)
+    }
+
+    fn position(&self) -> Option<Position> {
+        Self::position(self)
+    }
+
+    async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
+        Self::reselect(self, selection).await
+    }
+
+    async fn settle(&mut self) -> Result<(), SourceError> {
+        Self::settle(self).await
+    }
+
+    fn end(self: Box<Self>) -> SourceEnd {
+        SourceEnd { skipped: self.into_skipped(), files: None }
     }
 }

@@ -6,23 +6,24 @@ use gtm_oplog::Timestamp;
 use gtm_text::ProgressDisplay;
 use mongodb::Client;
 
-use super::{SourceConfig, SourceError};
+use super::SourceConfig;
 use crate::batch::SourceBatch;
+use crate::error::SourceError;
 use crate::oplog::tailer::OplogTailer;
 use crate::resolved::ResolvedSource;
 use crate::snapshot::{Snapshot, SnapshotOptions, SnapshotStanding};
 use crate::start::Start;
 
-/// A snapshot that is being taken.
-pub(super) struct Taking {
+/// A snapshot that is being taken, with a display of its progress.
+pub(super) struct SnapshotPhase {
     snapshot: Snapshot,
     display: ProgressDisplay,
 }
 
-impl Taking {
-    pub(super) async fn plan(follow: &SourceConfig, at: Timestamp) -> Result<Box<Self>, SourceError> {
-        let options = SnapshotOptions { kept: follow.progress.clone(), ..SnapshotOptions::default() };
-        let snapshot = Snapshot::plan(&follow.client, &mut follow.selection.clone(), at, options).await?;
+impl SnapshotPhase {
+    pub(super) async fn plan(config: &SourceConfig, at: Timestamp) -> Result<Box<Self>, SourceError> {
+        let options = SnapshotOptions { kept: config.progress.clone(), ..SnapshotOptions::default() };
+        let snapshot = Snapshot::plan(&config.client, &mut config.selection.clone(), at, options).await?;
         Ok(Box::new(Self { snapshot, display: ProgressDisplay::new("snapshot") }))
     }
 
@@ -40,9 +41,15 @@ impl Taking {
         }
         self.display.clear();
         if progress.refused > 0 {
-            tracing::warn!("snapshot: {progress}");
+            tracing::warn!(
+                event = "snapshot.complete", documents = progress.documents, refused = progress.refused,
+                elapsed_ms = progress.elapsed.as_millis(), summary = %progress, "the snapshot is complete"
+            );
         } else {
-            tracing::info!("snapshot: {progress}");
+            tracing::info!(
+                event = "snapshot.complete", documents = progress.documents,
+                elapsed_ms = progress.elapsed.as_millis(), summary = %progress, "the snapshot is complete"
+            );
         }
         Ok(batch)
     }
@@ -50,29 +57,29 @@ impl Taking {
 
 /// Looks how far a snapshot came, and sets the start of the stream to where it began. One that was begun is ended,
 /// asked for or not. Gives back when it began; none: there is nothing to take.
-pub(super) async fn begin(follow: &mut SourceConfig) -> Result<Option<Timestamp>, SourceError> {
-    let standing = match &follow.progress {
-        Some(kept) => Snapshot::standing(kept, &follow.selection).await?,
+pub(super) async fn begin(config: &mut SourceConfig) -> Result<Option<Timestamp>, SourceError> {
+    let standing = match &config.progress {
+        Some(kept) => Snapshot::standing(kept, &config.selection).await?,
         None => SnapshotStanding::None,
     };
-    let at = match (follow.snapshot, standing) {
+    let at = match (config.snapshot, standing) {
         (_, SnapshotStanding::Unfinished(at)) => {
-            tracing::info!("going on with the snapshot that was begun at {at}");
-            follow.snapshot = true;
+            tracing::info!(event = "snapshot.resume", began_at = %at, "continuing the snapshot that was begun");
+            config.snapshot = true;
             at
         }
-        (true, SnapshotStanding::None) => now(&follow.client, &follow.choice).await?,
+        (true, SnapshotStanding::None) => now(&config.client, &config.choice).await?,
         (true, SnapshotStanding::Complete(at)) => {
-            tracing::info!("the snapshot that was begun at {at} is complete");
-            follow.snapshot = false;
+            tracing::info!(event = "snapshot.skip", began_at = %at, "the snapshot is complete already");
+            config.snapshot = false;
             at
         }
         (false, _) => return Ok(None),
     };
-    if follow.start == Start::Now {
-        follow.start = Start::After(at);
+    if config.start == Start::Now {
+        config.start = Start::After(at);
     }
-    Ok(follow.snapshot.then_some(at))
+    Ok(config.snapshot.then_some(at))
 }
 
 /// Returns the time of the oldest change that can be read, if changes after `start` cannot be read any more. None: they can, or only

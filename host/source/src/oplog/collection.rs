@@ -143,7 +143,7 @@ impl Oplog {
         if command_code(error).is_some_and(|code| FINAL.contains(&code)) {
             return Err(self.refusal(error));
         }
-        self.patience.pause(what, error).await;
+        self.patience.pause("source.read_failed", what, error).await;
         Ok(())
     }
 

@@ -49,9 +49,8 @@ pub(super) async fn full_documents(
             Err(error) => {
                 if refused.insert(Arc::clone(&namespace)) {
                     tracing::warn!(
-                        "updates in {namespace} are delivered without their full documents, as these cannot be \
-                         read: {}",
-                        sentence(&error)
+                        event = "lookup.skip", %namespace, error = sentence(&error),
+                        "full documents cannot be read; updates are delivered without them"
                     );
                 }
             }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bson::Document;
+use gtm_mongo::Wait;
 use gtm_mongo::server_error::is_timeout;
 use gtm_mongo::wire::timed;
-use gtm_mongo::{SourceHealth, Wait};
 use gtm_oplog::compact::compact_documents;
 use gtm_oplog::entry::pushdown::wanted_entries;
 use gtm_oplog::{Malformed, Op, OpPlace, OplogDecoder, OplogEntry, Reply, Selection, Skipped, Timestamp};
@@ -18,7 +19,11 @@ use super::error::OplogError;
 use super::lookup::{self, RefusedNamespaces};
 use super::read_ahead::ReadAhead;
 use crate::batch::SourceBatch;
+use crate::error::SourceError;
+use crate::live::SourceConfig;
 use crate::position::Position;
+use crate::source::{Source, SourceEnd};
+use crate::start::Start;
 
 /// Between reads of an oplog that is empty: the server closes a cursor on an empty capped collection.
 const EMPTY: Duration = Duration::from_millis(250);
@@ -125,6 +130,29 @@ impl OplogTailer {
         Ok(tail)
     }
 
+    /// Opens the oplog of a deployment that is followed.
+    pub(crate) async fn follow(config: &SourceConfig, oplog: &Namespace) -> Result<Self, SourceError> {
+        let start = match &config.start {
+            Start::Now => OplogStart::Now,
+            Start::Oldest => OplogStart::Oldest,
+            Start::After(timestamp) => OplogStart::After(*timestamp),
+            Start::AfterOp(timestamp, index) => OplogStart::AfterOp(*timestamp, *index),
+            Start::Resume(Position::Oplog(timestamp)) => OplogStart::Resume(*timestamp, None),
+            Start::Resume(Position::OplogTime(timestamp)) => OplogStart::After(*timestamp),
+            Start::Resume(Position::OplogOp(timestamp, index)) => {
+                OplogStart::Resume(*timestamp, Some(*index))
+            }
+            // The ops of one timestamp may be repeated, as the token's place among them is not that of an entry.
+            Start::AfterToken(token) | Start::Resume(Position::ChangeStream(token)) => {
+                let time = token.cluster_time().ok_or(SourceError::TokenForOplog)?;
+                OplogStart::After(Position::before(time).timestamp().unwrap_or_default())
+            }
+        };
+        let mut tailer = Self::open(&config.client, oplog, config.selection.clone(), start).await?;
+        tailer.oplog.patience.report_to(config.health.reader());
+        Ok(tailer)
+    }
+
     /// Where a majority has `oplog` now. None: it is empty.
     ///
     /// # Errors
@@ -143,11 +171,6 @@ impl OplogTailer {
         start: Timestamp,
     ) -> Result<Option<Timestamp>, OplogError> {
         Oplog::new(client, oplog).rolled_off(start).await
-    }
-
-    /// From now on, reports there whether the oplog can be read.
-    pub fn report_to(&mut self, health: &SourceHealth) {
-        self.oplog.patience.report_to(health.reader());
     }
 
     /// Returns the position up to which everything was read. None while ops are [left](Self::left).
@@ -218,8 +241,8 @@ impl OplogTailer {
                     self.cursor = None;
                     if !std::mem::replace(&mut self.said_empty, true) {
                         tracing::warn!(
-                            "{} is empty or does not exist: waiting for its first entry",
-                            self.oplog.namespace()
+                            event = "source.wait", namespace = %self.oplog.namespace(),
+                            "the oplog is empty or does not exist; waiting for its first entry"
                         );
                     }
                     tokio::time::sleep(EMPTY).await;
@@ -335,7 +358,7 @@ impl OplogTailer {
             // It was there before the cursor looked, and the cursor found nothing up to its end.
             self.position = self.position.max(probe);
             self.anchored = true;
-            tracing::debug!("idle, at {}", self.position);
+            tracing::debug!(event = "source.idle", position = %self.position, "nothing to read");
         }
         self.empty += 1;
         if self.wanted.is_some() && self.empty.is_multiple_of(IDLE) {
@@ -371,7 +394,8 @@ impl OplogTailer {
                 Ok(None) => self.at_once = (count / 2).max(1),
                 Err(error) if is_timeout(&error) && count > 1 => self.at_once = count / 2,
                 Err(error) => {
-                    self.oplog.patience.pause("the documents of updates cannot be read", &error).await
+                    let what = "the documents of updates cannot be read";
+                    self.oplog.patience.pause("lookup.read_failed", what, &error).await
                 }
             }
         }
@@ -389,8 +413,35 @@ impl OplogTailer {
 
     fn recovered(&mut self) {
         if self.oplog.patience.recovered() {
-            tracing::info!("reading the oplog again, from {} on", self.position);
+            tracing::info!(event = "source.recover", position = %self.position, "reading the oplog again");
         }
+    }
+}
+
+#[async_trait]
+impl Source for OplogTailer {
+    fn describe(&self) -> String {
+        self.oplog.namespace().to_string()
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        Ok(Some(Self::next(self).await?))
+    }
+
+    fn left(&self) -> usize {
+        Self::left(self)
+    }
+
+    fn position(&self) -> Option<Position> {
+        Self::position(self)
+    }
+
+    async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
+        Ok(Self::reselect(self, selection).await?)
+    }
+
+    fn end(self: Box<Self>) -> SourceEnd {
+        SourceEnd { skipped: self.into_skipped(), files: None }
     }
 }
 

@@ -40,8 +40,10 @@ pub(super) async fn find(
             Ok(listed) => listed,
             Err(error) => {
                 tracing::warn!(
-                    "the snapshot leaves out the database {database}, whose collections cannot be listed: {}",
-                    refusal(&error, &database)
+                    event = "snapshot.skip_database",
+                    database,
+                    error = refusal(&error, &database),
+                    "the snapshot leaves out a database: its collections cannot be listed"
                 );
                 found.unlisted.push(database);
                 continue;
@@ -64,15 +66,20 @@ pub(super) async fn find(
 fn say(found: &FoundCollections, views: &[String], selection: &Selection) {
     if let Some(view) = views.first() {
         tracing::info!(
-            "the snapshot passes over views and time series ({}, such as {view}): they are read only where a plugin \
-             subscribes to the very name",
-            views.len()
+            event = "snapshot.skip_views",
+            views = views.len(),
+            example = view,
+            "the snapshot skips views and time series: it reads them only if a plugin subscribes to the exact name"
         );
     }
     let names: HashSet<_> =
         found.collections.iter().map(|collection| collection.namespace().to_string()).collect();
     for named in selection.named(OperationType::Insert).filter(|named| !names.contains(*named)) {
-        tracing::info!("the snapshot finds no {named}: it does not exist, or this user may not see it");
+        tracing::info!(
+            event = "snapshot.skip_missing",
+            namespace = named,
+            "the snapshot does not find a collection: it does not exist, or this user may not see it"
+        );
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) async fn begin(
 ) -> Result<SnapshotState, SnapshotError> {
     let found = find(client, selection).await?;
     if found.collections.is_empty() {
-        tracing::info!("the snapshot has nothing to read: there is no collection that is subscribed to");
+        tracing::info!(
+            event = "snapshot.find_nothing",
+            "the snapshot has nothing to read: no collection is subscribed to"
+        );
     }
     let splits = found.collections.into_iter().map(|collection| split(client, collection, parallel));
     let collections = stream::iter(splits).buffered(parallel).collect().await;
@@ -44,7 +47,10 @@ pub(super) async fn go_on(
         if hidden || there.get(&namespace) == Some(&collection.uuid) {
             continue;
         }
-        tracing::info!("{namespace} was dropped or renamed since the snapshot was begun");
+        tracing::info!(
+            event = "snapshot.skip_dropped", %namespace,
+            "the collection was dropped or renamed since the snapshot began"
+        );
         for range in collection.ranges.iter_mut().filter(|range| range.ended.is_none()) {
             range.ended = Some(RangeEnd::Gone);
         }

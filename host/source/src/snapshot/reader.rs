@@ -111,7 +111,9 @@ impl CollectionReader {
                 Ok(ended) => return Some(CollectionEvent::End(job.place, ended)),
                 Err(RangeStop::Unwanted) => return None,
                 Err(RangeStop::Error(error)) if is_retryable(&error) => {
-                    patience.pause(&format!("{} cannot be read", job.namespace), &error).await;
+                    patience
+                        .pause("snapshot.read_failed", &format!("{} cannot be read", job.namespace), &error)
+                        .await;
                 }
                 Err(RangeStop::Error(error)) => return Some(self.refused(&job, &error).await),
             }
@@ -132,7 +134,10 @@ impl CollectionReader {
         let mut empty = true;
         while let Some(batch) = limited(job, next(&mut cursor)).await? {
             if patience.recovered() {
-                tracing::info!("reading {} again, from where it was", job.namespace);
+                tracing::info!(
+                    event = "snapshot.recover", namespace = %job.namespace,
+                    "reading the collection again, from where it was"
+                );
             }
             let reply = reply(batch);
             let (ops, found) = self.ops(job, &reply).map_err(Error::custom)?;

@@ -13,7 +13,7 @@ where
     let mut patience = Backoff::default();
     loop {
         match timed(ask()).await {
-            Err(error) if is_retryable(&error) => patience.pause(what, &error).await,
+            Err(error) if is_retryable(&error) => patience.pause("snapshot.read_failed", what, &error).await,
             answer => return answer,
         }
     }

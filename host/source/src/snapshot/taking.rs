@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use async_trait::async_trait;
 use bson::RawDocument;
 use bytes::Bytes;
 use gtm_oplog::{Op, Selection, Timestamp};
+use gtm_text::sanitize::counted;
 use mongodb::Client;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
@@ -20,6 +22,9 @@ use super::reader::{CollectionEvent, CollectionReader, Job};
 use super::state::{Range, RangeEnd, RangePlace, SnapshotState};
 use super::stored::{Keeper, KeptProgress, SnapshotStanding};
 use crate::batch::{Ack, SourceBatch};
+use crate::error::SourceError;
+use crate::position::Position;
+use crate::source::{Source, SourceEnd};
 
 /// Readers at the same time, where nothing is said: each keeps a connection, and a thread of the server, busy.
 const PARALLEL: usize = 4;
@@ -229,8 +234,8 @@ impl Snapshot {
                 RangeEnd::Gone => {
                     self.progress.gone += 1;
                     tracing::warn!(
-                        "{} was dropped or renamed while it was read: what was left of it is not in the snapshot",
-                        collection.namespace()
+                        event = "snapshot.cut", namespace = %collection.namespace(),
+                        "the collection was dropped or renamed while it was read; the rest of it is not in the snapshot"
                     );
                 }
                 RangeEnd::Refused => self.progress.refused += 1,
@@ -245,7 +250,8 @@ impl Snapshot {
         if let Some(collection) = collection.filter(|collection| !collection.ranges.iter().any(refused)) {
             let namespace = collection.namespace();
             tracing::warn!(
-                "the snapshot leaves out what is left of {namespace}, which cannot be read: {reason}"
+                event = "snapshot.leave_out", %namespace, error = reason,
+                "the rest of the collection cannot be read; it is not in the snapshot"
             );
         }
         self.end(place, RangeEnd::Refused);
@@ -288,5 +294,29 @@ impl Snapshot {
             refused: refused + unlisted.len(),
             ..SnapshotProgress::default()
         }
+    }
+}
+
+#[async_trait]
+impl Source for Snapshot {
+    fn describe(&self) -> String {
+        format!("the snapshot of {}", counted(self.state.collections.len() as u64, "collection"))
+    }
+
+    async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
+        Ok(Self::next(self).await?)
+    }
+
+    /// A snapshot stores its own progress.
+    fn position(&self) -> Option<Position> {
+        None
+    }
+
+    async fn settle(&mut self) -> Result<(), SourceError> {
+        Ok(Self::settle(self).await?)
+    }
+
+    fn end(self: Box<Self>) -> SourceEnd {
+        SourceEnd::default()
     }
 }

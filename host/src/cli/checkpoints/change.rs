@@ -162,9 +162,10 @@ async fn refuse_if_live(
         let ttl = settings.lease.ttl;
         let say = |holder: &str| {
             tracing::info!(
+                event = "lease.wait",
                 holder,
-                "waiting for {} s to see whether this host still works",
-                ttl.as_secs_f64()
+                ttl_ms = ttl.as_millis(),
+                "waiting to see whether this host still works"
             );
         };
         if let Some(holder) = holder(&client, &key, ttl, say).await? {
@@ -213,10 +214,11 @@ async fn warn_if_lost(position: &Position, server: &FollowedServer) {
     let Some(at) = position.cluster_time() else { return };
     if let Ok(Some(oldest)) = server.rolled_off(at).await {
         tracing::warn!(
-            "the oplog begins at {}: changes between {} and then cannot be read any more, and the host stops there. help: pass oldest, or \
-             start the host with --on-history-lost",
-            in_words(oldest),
-            in_words(at)
+            event = "checkpoint.set_before_oplog",
+            position = in_words(at),
+            oldest = in_words(oldest),
+            help = "pass oldest, or start the host with --on-history-lost",
+            "changes after the position are not in the oplog any more; the host stops there"
         );
     }
 }

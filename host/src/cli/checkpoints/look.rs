@@ -43,7 +43,7 @@ pub(super) async fn list(
             // It was removed meanwhile.
             Ok(None) => continue,
             Err(error) => {
-                tracing::error!(plugin = key.plugin, "{error}");
+                tracing::error!(event = "checkpoint.read_failed", plugin = key.plugin, %error, "a checkpoint cannot be read");
                 damaged += 1;
                 continue;
             }

@@ -38,7 +38,12 @@ pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Re
     let file = file.to_str().context("the path of the plugin is not UTF-8")?;
     let Swapped { version, warning } = client(settings)?.swap(plugin, file)?;
     if let Some(warning) = &warning {
-        tracing::warn!("{warning}");
+        tracing::warn!(
+            event = "plugin.swap_warn",
+            plugin,
+            warning,
+            "this may not be the version that was meant"
+        );
     }
     match asked.output {
         Format::Text => print_text(&line(&format!("going on with version {version}: {plugin}")))?,

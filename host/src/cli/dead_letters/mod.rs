@@ -115,7 +115,7 @@ impl<'a> Letters<'a> {
                 LetterChoice::Filter(filter, after) => {
                     let page = self.store.dead_letters(filter, after.as_deref(), PAGE).await?;
                     for error in page.unreadable {
-                        tracing::error!("{error}");
+                        tracing::error!(event = "dead_letter.read_failed", %error, "a dead letter cannot be read");
                         self.unreadable += 1;
                     }
                     let Some(last) = page.last else { return Ok(None) };
@@ -154,7 +154,9 @@ async fn find(
         ..DeadLetterFilter::default()
     };
     let page = store.dead_letters(&filter, None, PAGE).await?;
-    page.unreadable.iter().for_each(|error| tracing::error!("{error}"));
+    page.unreadable.iter().for_each(
+        |error| tracing::error!(event = "dead_letter.read_failed", %error, "a dead letter cannot be read"),
+    );
     let mut found = page.letters;
     if found.len() > 1 {
         let plugins = known::listed(found.iter().map(|letter| letter.plugin.as_str()));

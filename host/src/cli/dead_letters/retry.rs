@@ -27,7 +27,10 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     for file in &arguments.files_as_plugins {
         tracing::warn!(
-            "--plugin is the name of a plugin now, and {file} is taken for a file. help: pass it as --file {file}"
+            event = "command.rename_option",
+            option = "--plugin",
+            help = format!("pass it as --file {file}"),
+            "--plugin is the name of a plugin now; taking its value for a file"
         );
     }
     let plugin = arguments.plugin()?;
@@ -40,11 +43,14 @@ pub(super) async fn run(
     {
         let Some(handler) = handlers.of(&letter.plugin).await? else {
             tracing::warn!(
+                event = "dead_letter.skip",
                 plugin = letter.plugin,
-                "the dead letter {} is left: the file of its plugin is not known. help: pass --file {}=FILE, or --config FILE with \
-                 the settings of the host",
-                letter.id,
-                letter.plugin
+                dead_letter = letter.id,
+                help = format!(
+                    "pass --file {}=FILE, or --config FILE with the settings of the host",
+                    letter.plugin
+                ),
+                "the dead letter is left: the file of its plugin is not known"
             );
             left += 1;
             continue;
@@ -63,10 +69,11 @@ pub(super) async fn run(
             Err(letter) => {
                 record("which failed again");
                 tracing::warn!(
+                    event = "dead_letter.retry_failed",
                     plugin = letter.plugin,
-                    "the dead letter {} failed again: {}",
-                    letter.id,
-                    letter.error
+                    dead_letter = letter.id,
+                    error = letter.error,
+                    "the dead letter failed again"
                 );
                 store.add_dead_letter(&letter).await?;
                 failed += 1;

@@ -42,7 +42,10 @@ impl<'a> HostEvents<'a> {
                 () = self.watch.changed() => return HostEvent::Files,
                 _ = self.hangup.recv() => match (self.read)() {
                     Ok(settings) => return HostEvent::Settings(Box::new(settings)),
-                    Err(error) => tracing::error!("everything stays as it is: {error:#}"),
+                    Err(error) => tracing::error!(
+                        event = "settings.read_failed", error = &*error,
+                        "the settings cannot be used; everything stays as it is"
+                    ),
                 },
             }
         }
@@ -69,6 +72,10 @@ pub(super) fn say_unchanged(before: &Settings, now: &Settings) {
     let mut differs: Vec<_> = changed.map(|setting| section(setting.key)).collect();
     differs.dedup();
     if !differs.is_empty() {
-        tracing::warn!("changed, and taken up with the next start only: {}", differs.join(", "));
+        tracing::warn!(
+            event = "settings.defer",
+            settings = differs.join(", "),
+            "changed settings that take effect with the next start"
+        );
     }
 }

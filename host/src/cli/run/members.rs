@@ -103,8 +103,12 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     }
     let mut unloaded = BTreeSet::new();
     for (name, error) in failed {
-        let error = WithRemedy(error.as_ref());
-        tracing::error!(plugin = name, "not loaded, until its file or the settings change: {error:#}");
+        tracing::error!(
+            event = "plugin.load_failed",
+            plugin = name,
+            error = &*error,
+            "not loaded until its file or the settings change"
+        );
         unloaded.insert(name);
     }
     Ok((all, unloaded))
@@ -198,9 +202,10 @@ impl PluginSet {
             }
             let (current, path) = (member.slot.current(), member.path.clone());
             tracing::info!(
+                event = "plugin.swap_start",
                 plugin = name,
-                "its file has changed: version {} works until the new one is ready",
-                current.version()
+                version = current.version(),
+                "the file changed; this version works until the new one is ready"
             );
             let started = Instant::now();
             let loaded = tokio::task::spawn_blocking(move || current.successor(&path)).await;
@@ -208,11 +213,22 @@ impl PluginSet {
             member.seen = now;
             match loaded {
                 Ok(Ok(successor)) if successor.version() == member.slot.current().version() => {
-                    tracing::info!(plugin = name, "its file was written, and is the same version");
+                    tracing::info!(
+                        event = "plugin.swap_skip",
+                        plugin = name,
+                        version = successor.version(),
+                        "the file was written and holds the same version"
+                    );
                 }
                 Ok(Ok(successor)) => {
                     let took = started.elapsed().as_millis();
-                    tracing::info!(plugin = name, "loaded version {} in {took} ms", successor.version());
+                    tracing::info!(
+                        event = "plugin.load",
+                        plugin = name,
+                        version = successor.version(),
+                        elapsed_ms = took,
+                        "loaded"
+                    );
                     let version = successor.version().to_owned();
                     match member.slot.swap(successor) {
                         Ok(()) => {
@@ -234,7 +250,7 @@ impl PluginSet {
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
-                tracing::error!("the plugins stay as they are: {error}");
+                tracing::error!(event = "plugin.list_failed", %error, "the plugins cannot be listed; they stay as they are");
                 return Steps { changed: self.take_up_files(actor, |_, _| true).await, ..Steps::default() };
             }
         };
@@ -246,7 +262,7 @@ impl PluginSet {
         let mut steps = Steps { changed: self.take_up_files(actor, stays).await, ..Steps::default() };
         let gone: Vec<_> = self.all.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         for name in gone {
-            tracing::info!(plugin = name, "removed");
+            tracing::info!(event = "plugin.remove", plugin = name, "removed");
             actor.did("remove", &name, None);
             self.all.remove(&name);
             steps.end.insert(name);
@@ -263,8 +279,12 @@ impl PluginSet {
                         steps.begin.insert(name);
                     }
                     Err(error) => {
-                        let error = WithRemedy(error.as_ref());
-                        tracing::error!(plugin = name, "not added: {error:#}");
+                        tracing::error!(
+                            event = "plugin.add_failed",
+                            plugin = name,
+                            error = &*error,
+                            "not added"
+                        );
                         self.unloaded.insert(name);
                     }
                 },
@@ -350,5 +370,11 @@ fn grant(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants) {
 fn refuse(name: &str, member: &HostedPlugin, actor: Actor, reason: &str) {
     let current = member.slot.current();
     actor.was_refused("swap", name, None, &reason);
-    tracing::error!(plugin = name, "not swapped, version {} goes on: {reason}", current.version());
+    tracing::error!(
+        event = "plugin.swap_failed",
+        plugin = name,
+        version = current.version(),
+        error = reason,
+        "not swapped; this version continues"
+    );
 }

@@ -71,7 +71,11 @@ pub(super) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let stopped = stopped.into_iter().collect::<Vec<_>>().join(", ");
-    tracing::error!("these plugins did not run when the host was stopped, for the errors above: {stopped}");
+    tracing::error!(
+        event = "host.stop_without_plugins",
+        plugins = stopped,
+        "these plugins did not run when the host stopped, for the errors above"
+    );
     Ok(ExitCode::FAILURE)
 }
 
@@ -88,7 +92,10 @@ fn serve(settings: &Settings, control: &HostControl) -> anyhow::Result<Vec<Servi
             match Admin::of_pipeline(settings.name()) {
                 Ok(admin) => all.push(admin),
                 // Nobody has asked for it.
-                Err(error) => tracing::warn!("gtm-host status and the like do not find this host: {error}"),
+                Err(error) => tracing::warn!(
+                    event = "admin.listen_failed", %error,
+                    "commands such as gtm-host status do not find this host"
+                ),
             }
         }
     }
@@ -96,8 +103,15 @@ fn serve(settings: &Settings, control: &HostControl) -> anyhow::Result<Vec<Servi
     let serve = |admin: Admin| {
         let token_file = admin.token_file().map(|path| path.display().to_string());
         match (admin.local_addr(), admin.socket()) {
-            (Some(address), _) => tracing::info!(token_file, "seen and steered at http://{address}"),
-            (None, Some(socket)) => tracing::info!("seen and steered at {}", socket.display()),
+            (Some(address), _) => tracing::info!(
+                event = "admin.listen",
+                url = format!("http://{address}"),
+                token_file,
+                "the admin API listens"
+            ),
+            (None, Some(socket)) => {
+                tracing::info!(event = "admin.listen", socket = %socket.display(), "the admin API listens")
+            }
             (None, None) => {}
         }
         Ok(admin.serve(control.clone(), grace)?)
@@ -231,7 +245,7 @@ impl ActiveHost {
             turn = &mut turn => turn.context(DEFECT)?.context(DEFECT)?,
             never = keeping_up => match never {},
             why = lost(&mut lease) => {
-                tracing::error!("standing by, as another host may work now: {why}");
+                tracing::error!(event = "lease.lose", error = %why, "standing by: another host may work now");
                 stop.at_once.cancel();
                 stop.shutdown.cancel();
                 if let Ok(Ok(Ok(turn))) = tokio::time::timeout(ENDING, turn).await {
@@ -252,7 +266,7 @@ impl ActiveHost {
             lease.release().await;
         }
         if fenced && self.keeps_on_cluster() && !shutdown.is_cancelled() {
-            tracing::error!("standing by, as another host works now");
+            tracing::error!(event = "lease.lose", "standing by: another host works now");
             // It renews its lease, which takes this one a while to see.
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Ok(());
@@ -261,10 +275,6 @@ impl ActiveHost {
             finished?;
         }
         self.stopped = turn.stopped;
-        if turn.begin_anew {
-            tracing::info!("all plugins begin anew, as the change stream has to watch something else");
-            return Ok(());
-        }
         // They ended by themselves: there is nothing left to do.
         shutdown.cancel();
         Ok(())
@@ -300,10 +310,11 @@ impl ActiveHost {
         &self,
         epoch: u64,
     ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
-        let all = self.selection();
+        // Each plugin may have stopped where a stream of what all of them want was.
+        self.server.watched().add(&self.selection());
         let (mut pipelines, mut unfit) = (Vec::new(), Vec::new());
         for member in self.members.all() {
-            match self.pipeline(member, &all, epoch).await {
+            match self.pipeline(member, epoch).await {
                 Ok(pipeline) => pipelines.push(pipeline),
                 Err(error) if is_of_store(&error) => return Err(error),
                 Err(error) => unfit.push((member.slot.clone(), error)),
@@ -318,13 +329,8 @@ impl ActiveHost {
         }
     }
 
-    /// What a plugin is to be brought, from its checkpoint on. `all`: what all plugins want.
-    async fn pipeline(
-        &self,
-        member: &HostedPlugin,
-        all: &Selection,
-        epoch: u64,
-    ) -> anyhow::Result<PluginDelivery> {
+    /// What a plugin is to be brought, from its checkpoint on.
+    async fn pipeline(&self, member: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
         let HostedPlugin { slot, settings: own, reached, .. } = member;
         reserve(slot, own, settings)?;
@@ -334,7 +340,6 @@ impl ActiveHost {
             worker: self.worker(),
         };
         let mut follow = server.follow(settings, slot.current().selection().clone());
-        follow.watched = Some(all.clone());
         follow.snapshot = own.snapshot.unwrap_or(settings.source.snapshot);
         if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
             follow.progress = store.keeps().then(|| server.progress(store.progress(key.clone())));
@@ -377,10 +382,11 @@ async fn acquire(wanted: Option<LeaseRequest>, control: &HostControl) -> anyhow:
     let say = |LeaseWait { holder, at_most }: LeaseWait<'_>| {
         control.stand_by();
         tracing::info!(
-            "standing by: the pipeline {} is worked on by {holder}; this host takes over in at most {} if the other does not \
-             renew its lease",
-            key.pipeline,
-            humantime::format_duration(at_most)
+            event = "lease.standby",
+            pipeline = key.pipeline,
+            holder,
+            ttl_ms = at_most.as_millis(),
+            "standing by: another host works; this one takes over when the other has not renewed its lease for as long as it lives"
         );
     };
     Ok(Some(Lease::acquire(&client, &key, ttl, &holder, say).await?))
@@ -398,14 +404,37 @@ async fn lost(lease: &mut Option<Lease>) -> String {
 fn finish(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
     let mut failure = None;
     for DeliveryEnd { plugin, position, summary, skipped, result } in all {
-        let stopped = match position {
-            Some(position) => format!("stopped at {position}: {summary}"),
-            None => format!("stopped: {summary}"),
-        };
+        let unknown = (summary.unknown > 0).then_some(summary.unknown);
         if summary.unfinished == 0 {
-            tracing::info!(plugin, "{stopped}");
+            tracing::info!(
+                event = "plugin.stop",
+                plugin,
+                position,
+                read = summary.read,
+                unwanted = summary.unwanted,
+                handled = summary.handled,
+                rejected = summary.rejected,
+                failed = summary.failed,
+                unknown,
+                unfinished = summary.unfinished,
+                retries = summary.retries,
+                "stopped"
+            );
         } else {
-            tracing::warn!(plugin, "{stopped}");
+            tracing::warn!(
+                event = "plugin.stop",
+                plugin,
+                position,
+                read = summary.read,
+                unwanted = summary.unwanted,
+                handled = summary.handled,
+                rejected = summary.rejected,
+                failed = summary.failed,
+                unknown,
+                unfinished = summary.unfinished,
+                retries = summary.retries,
+                "stopped before all ops were done"
+            );
         }
         say_skipped(Some(&plugin), &skipped);
         if let Err(error) = result {
@@ -421,6 +450,11 @@ fn finish(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
 /// Says what a reader skipped: that of a plugin, or the one that all share.
 fn say_skipped(plugin: Option<&str>, skipped: &Skipped) {
     if !skipped.is_empty() {
-        tracing::info!(plugin, "passed over, or delivered in part: {}", listed(skipped_by_name(skipped)));
+        tracing::info!(
+            event = "source.skip",
+            plugin,
+            skipped = listed(skipped_by_name(skipped)),
+            "entries were skipped, or delivered in part"
+        );
     }
 }

@@ -27,13 +27,15 @@ impl FileSignatures {
 impl HostTurns<'_> {
     /// A plugin does not run in this turn, and the others do.
     pub(super) async fn stopped(&self, plugin: PluginHandle, error: &anyhow::Error) {
-        let error = WithRemedy(error.as_ref());
         tracing::error!(
+            event = "plugin.start_failed",
             plugin = plugin.name(),
-            "not begun, until its file or the settings change again: {error:#}"
+            error = &**error,
+            "not started until its file or the settings change again"
         );
         // Where the turn has ended, there is nothing to be seen.
-        let _ = self.changes.send(PipelineChange::Stopped(plugin, error.to_string())).await;
+        let reason = WithRemedy(error.as_ref()).to_string();
+        let _ = self.changes.send(PipelineChange::Stopped(plugin, reason)).await;
     }
 }
 
@@ -52,7 +54,7 @@ impl ActiveHost {
             match events.next().await {
                 HostEvent::Files => {}
                 HostEvent::Settings(settings) => {
-                    tracing::info!("the settings were read anew");
+                    tracing::info!(event = "settings.read", "read the settings again");
                     say_unchanged(&self.settings, &settings);
                     self.settings.take_over_plugins(*settings);
                     self.looked = None;
@@ -93,13 +95,17 @@ impl ActiveHost {
                 && let Ok(ended) = ended.await
                 && let Err(error) = finish(vec![ended])
             {
-                let error = WithRemedy(error.as_ref());
-                tracing::error!(plugin = name, "{error:#}");
+                tracing::error!(
+                    event = "plugin.stop_failed",
+                    plugin = name,
+                    error = &*error,
+                    "the removed plugin ended with an error"
+                );
             }
         }
         for name in steps.begin {
             let Some(member) = self.members.get(&name) else { continue };
-            match self.pipeline(member, &self.selection(), turns.epoch).await {
+            match self.pipeline(member, turns.epoch).await {
                 Ok(pipeline) => drop(turns.changes.send(PipelineChange::Add(Box::new(pipeline))).await),
                 Err(error) => turns.stopped(member.slot.clone(), &error).await,
             }

@@ -102,8 +102,9 @@ pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) -> T {
 
 fn say(directory: &Path, error: &notify::Error) {
     tracing::warn!(
-        "a change of the plugins in {} will not be seen: {error}. gtm-host swap does it by hand",
-        directory.display()
+        event = "plugin.watch_failed", path = %directory.display(), %error,
+        help = "after a change, run gtm-host swap",
+        "the host will not notice changes of the plugins in a directory"
     );
 }
 

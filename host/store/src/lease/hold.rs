@@ -71,10 +71,8 @@ impl Lease {
         drop(renewing);
         if let Err(error) = leases.release(epoch, ttl / 4).await {
             tracing::warn!(
-                "the lease of {} could not be given up, so that another host waits for {} s: {}",
-                leases.key,
-                ttl.as_secs_f64(),
-                error.reason()
+                event = "lease.release_failed", lease = %leases.key, ttl_ms = ttl.as_millis(), error = error.reason(),
+                "the lease could not be released; another host waits until it ends"
             );
         }
     }
@@ -112,7 +110,10 @@ async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> 
             Some(Err(CommandFailure::Always(error))) => return Err(error),
             Some(Err(CommandFailure::Now(error))) => {
                 reason = sentence(&error);
-                tracing::warn!("the lease of {} could not be renewed, trying again: {reason}", leases.key);
+                tracing::warn!(
+                    event = "lease.renew_failed", lease = %leases.key, error = reason,
+                    "the lease could not be renewed; retrying"
+                );
             }
             None => {
                 let (key, seconds) = (leases.key.to_string(), since.elapsed().as_secs_f64());

@@ -64,7 +64,7 @@ pub(super) async fn wait(
                 sleep(look).await;
             }
             Err(CommandFailure::Now(error)) => {
-                backoff.pause("the lease cannot be read or taken", &error).await;
+                backoff.pause("lease.take_failed", "the lease cannot be read or taken", &error).await;
                 continue;
             }
             Err(CommandFailure::Always(error)) => return Err(error),
@@ -120,10 +120,10 @@ async fn attempt(
         if !process.is_some_and(|process| process.has_ended()) {
             return Ok(LeaseAttempt::Other(holder));
         }
-        tracing::info!("the lease of {} is taken over: {holder} has ended", leases.key);
+        tracing::info!(event = "lease.take_over", lease = %leases.key, holder, "taking the lease over: its holder has ended");
     }
     if is_mine && !released {
-        tracing::info!("the lease of {} is this host's again: nobody took it meanwhile", leases.key);
+        tracing::info!(event = "lease.regain", lease = %leases.key, "the lease is this host's again: no other host took it");
     }
     seen.tried = state.epoch.checked_add(1);
     let taken = leases.take(state, ttl).await?;

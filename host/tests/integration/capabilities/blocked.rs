@@ -5,14 +5,11 @@ use gtm_test_support::{Server, SmtpSink, free_port};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::log;
 use crate::support::{Database, Host, LIMIT, message, plugin};
 
 fn counts(host: &Host) -> Value {
     host.status()["plugins"][0].clone()
-}
-
-fn count(host: &Host, part: &str) -> usize {
-    host.logged().iter().filter(|line| message(line).contains(part)).count()
 }
 
 /// A settings file with `errand`, granted this.
@@ -40,17 +37,17 @@ async fn a_missing_grant_is_said_once_and_no_op_is_lost_for_it() {
         "document",
     ];
     let mut host = Host::start(&arguments);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     for n in 0..10 {
         let errand = doc! { "_id": n, "do": "set", "key": "k", "value": "v", "strict": true };
         own.collection("errands").insert_one(errand).await.unwrap();
     }
-    let waits = host.wait_for("the plugin waits, and nothing is counted as failed");
-    assert!(message(&waits).contains("pass --grant errand:state"), "{waits}");
+    let waits = host.wait_for("plugin.block", &[]);
+    assert!(log::field(&waits, "error").contains("pass --grant errand:state"), "{waits}");
     assert_eq!(waits["level"], "ERROR");
     // Each lane tries again.
     for _ in 0..8 {
-        host.wait_for(" error state is not granted");
+        host.wait_for_plugin_log(" error state is not granted");
     }
     let status = counts(&host);
     assert_eq!(status["state"], "failing", "{status}");
@@ -58,20 +55,21 @@ async fn a_missing_grant_is_said_once_and_no_op_is_lost_for_it() {
         assert_eq!(status["counts"][name], 0, "{status}");
     }
     assert_eq!(status["deadLetters"], 0, "{status}");
-    assert_eq!(count(&host, "the plugin waits"), 1);
+    assert_eq!(host.count("plugin.block", &[]), 1);
 
     std::fs::write(&config, settings(&own, "grants.state = true")).unwrap();
     host.signal(Signal::SIGHUP);
-    host.wait_for("it works again");
+    host.wait_for("plugin.unblock", &[]);
     for n in 0..10 {
         let done = format!("{n} ok set");
-        if count(&host, &done) == 0 {
-            host.wait_for(&done);
+        if !host.logged().iter().any(|line| message(line).contains(&done)) {
+            host.wait_for_plugin_log(&done);
         }
     }
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    assert!(log.iter().any(|line| message(line).contains(" 10 handled, 0 rejected, 0 failed")), "{log:?}");
+    let all = [("handled", "10"), ("rejected", "0"), ("failed", "0")];
+    assert_eq!(log::count(&log, "plugin.stop", &all), 1, "{log:?}");
 }
 
 #[tokio::test]
@@ -97,20 +95,21 @@ async fn a_server_that_is_not_granted_is_in_the_way_of_an_op_where_others_are_ha
         "document",
     ];
     let mut host = Host::start(&arguments);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let find = |n: i32, collection: &str| {
         doc! { "_id": n, "do": "find", "ns": format!("{}.{collection}", own.name), "strict": true }
     };
     own.collection("errands").insert_one(find(1, "bad")).await.unwrap();
-    let waits = host.wait_for("the plugin waits");
-    assert!(message(&waits).contains(&format!("--grant errand:mongodb-read={}.bad", own.name)), "{waits}");
+    let waits = host.wait_for("plugin.block", &[]);
+    let grant = format!("--grant errand:mongodb-read={}.bad", own.name);
+    assert!(log::field(&waits, "error").contains(&grant), "{waits}");
     // Some of them are handled beside it.
     for n in 2..30 {
         own.collection("errands").insert_one(find(n, "good")).await.unwrap();
     }
-    host.wait_for(" ok 0 []");
-    let given_up = host.wait_for("given up after attempt 2");
-    assert!(message(&given_up).contains("mongodb: to read "), "{given_up}");
+    host.wait_for_plugin_log(" ok 0 []");
+    let given_up = host.wait_for("op.give_up", &[("attempts", "2")]);
+    assert!(log::field(&given_up, "error").contains("mongodb: to read "), "{given_up}");
 }
 
 #[tokio::test]
@@ -135,11 +134,11 @@ async fn a_login_that_the_mail_server_refuses_is_not_the_fault_of_the_mail() {
         "1",
     ];
     let mut host = Host::start(&arguments);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let errand = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
     own.collection("errands").insert_one(errand).await.unwrap();
-    let waits = host.wait_for("the plugin waits");
-    let said = message(&waits);
+    let waits = host.wait_for("plugin.block", &[]);
+    let said = log::field(&waits, "error");
     assert!(
         said.contains(&url) && said.contains("530") && said.contains("(--smtp, or mail.url in gtm.toml)"),
         "{said}"
@@ -160,10 +159,10 @@ async fn letters_stay_as_they_are_where_their_plugin_lacks_a_grant() {
     let run_with = ["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--max-attempts", "1"];
     let granted = ["--grant", "http=http://127.0.0.1:1"];
     let mut host = Host::start(&[&run_with[..], &granted, &kept].concat());
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let errand_of = doc! { "_id": 1, "do": "http", "url": "http://127.0.0.1:1/", "strict": true };
     own.collection("errands").insert_one(errand_of).await.unwrap();
-    host.wait_for("given up after attempt 1");
+    host.wait_for("op.give_up", &[("attempts", "1")]);
     assert_eq!(host.stop().0, Some(0));
     let retry = ["dead-letters", "retry", "--all", "--plugin", &errand, "--uri", server.uri()];
     let (code, _, said) = crate::support::run(&[&retry[..], &kept].concat());

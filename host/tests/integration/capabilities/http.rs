@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use bson::doc;
 
 use super::Errands;
-use crate::support::{message, scaled};
+use crate::log;
+use crate::support::scaled;
 
 /// A server that says what it was asked.
 pub struct Sink {
@@ -121,10 +122,11 @@ async fn a_server_that_is_not_granted_is_never_asked() {
         let said = errands.run(doc! { "do": "http", "url": "http://example.com/", "by_wasi": by_wasi }).await;
         assert!(said.starts_with(&format!("error {why}")), "{said}");
     }
-    assert!(errands.host.logged().iter().any(|line| message(line).starts_with(grant)));
+    let tried = |line: &serde_json::Value| log::field(line, "error").starts_with(grant);
+    assert!(errands.host.logged().iter().any(tried));
     assert_eq!((sink.asked(), granted.asked()), (0, 2));
     let said_by_host = |line: &&serde_json::Value| {
-        message(line).contains("which is not a public address") && line["level"] == "WARN"
+        log::field(line, "error").contains("which is not a public address") && line["level"] == "WARN"
     };
     assert_eq!(
         errands.host.logged().iter().filter(said_by_host).count(),
@@ -254,7 +256,7 @@ async fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
         let said = errands.run(doc! { "do": "http", "url": url, "by_wasi": by_wasi }).await;
         assert_eq!(said, format!("ok 200 GET / none {} 0", sink.address));
     }
-    assert!(!errands.host.logged().iter().any(|line| message(line).contains("password")));
+    assert!(!errands.host.logged().iter().any(|line| line.to_string().contains("password")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

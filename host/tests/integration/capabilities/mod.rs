@@ -9,7 +9,9 @@ mod state;
 
 use bson::{Document, doc};
 use gtm_test_support::Server;
+use serde_json::Value;
 
+use crate::log;
 use crate::support::{Database, Host, message, plugin};
 
 /// A host with the plugin `errand`, which does what is written in the documents that it is given.
@@ -39,7 +41,7 @@ impl Errands {
         let grants: Vec<_> = grants.iter().map(|grant| grant.replace("OWN", &own.name)).collect();
         grants.iter().for_each(|grant| arguments.extend(["--grant", grant]));
         let mut host = Host::start_in(&[&arguments[..], more].concat(), environment);
-        host.wait_for("tailing ");
+        host.wait_for("source.tail", &[]);
         Self { own, host, next: 0, _server: server }
     }
 
@@ -112,25 +114,27 @@ async fn what_a_plugin_counts_is_seen_beside_what_the_host_does() {
 async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let grants = ["mail", "state", "mongodb-write=OWN.things", "http=https://api.example.com"];
     let mut errands = Errands::with(&grants, &["--dry-run"], &[]).await;
-    for (errand, said, part) in [
-        (doc! { "do": "mail", "to": "ada@example.com" }, "ok <", "mail {\"messageId\""),
-        (doc! { "do": "set", "key": "k", "value": "v" }, "ok set", "state {\"set\":\"k\""),
+    for (errand, said, (capability, effect)) in [
+        (doc! { "do": "mail", "to": "ada@example.com" }, "ok <", ("mail", "{\"messageId\"")),
+        (doc! { "do": "set", "key": "k", "value": "v" }, "ok set", ("state", "{\"set\":\"k\"")),
         (
             doc! { "do": "insert", "ns": "OWN.things", "document": { "n": 1 } },
             "ok inserted",
-            "mongodb {\"insert\":\"things\"",
+            ("mongodb", "{\"insert\":\"things\""),
         ),
         (
             doc! { "do": "http", "method": "POST", "url": "https://api.example.com/x", "body": "b" },
             "ok 200 {}",
-            "http {\"method\":\"POST\",\"url\":\"https://api.example.com/x\"",
+            ("http", "{\"method\":\"POST\",\"url\":\"https://api.example.com/x\""),
         ),
     ] {
         let came = errands.run(errand).await;
         assert!(came.starts_with(said), "{came}");
-        let all = errands.host.logged();
-        let line = all.iter().find(|line| message(line).contains(part)).unwrap_or_else(|| panic!("{part}"));
-        assert!(message(line).starts_with("dry run, not done: "), "{line}");
+        let is_recorded = |line: &Value| {
+            log::is_event(line, "dry_run.record", &[("capability", capability)])
+                && log::field(line, "effect").starts_with(effect)
+        };
+        assert!(errands.host.logged().iter().any(is_recorded), "{effect}");
     }
     assert_eq!(errands.own.collection("things").count_documents(doc! {}).await.unwrap(), 0);
     assert_eq!(errands.run(doc! { "do": "get", "key": "k" }).await, "ok nothing");

@@ -97,11 +97,8 @@ async fn a_plugin_that_would_be_fed_its_own_writes_is_told_of() {
     // An errand that has an errand done, as it were.
     let errand = doc! { "do": "insert", "ns": "OWN.errands", "document": { "_id": "own", "do": "nothing" } };
     assert_eq!(errands.run(errand).await, "ok inserted");
-    let all = errands.host.logged();
-    let warned =
-        all.iter().filter(|line| message(line).contains("it is handed its own writes, for ever")).count();
-    assert_eq!(warned, 1);
-    errands.host.wait_for("\"own\" error nothing is no errand");
+    assert_eq!(errands.host.count("plugin.feed_itself", &[]), 1);
+    errands.host.wait_for_plugin_log("\"own\" error nothing is no errand");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +111,7 @@ async fn a_write_ends_on_the_server_when_the_time_of_a_call_is_over() {
     let arguments = ["--plugin", &errand, "--uri", proxy.uri(), "--set", &database, "--grant", &grant];
     // 0x4141, so that it can be looked for as a text.
     let mut host = Host::start(&[&arguments[..], &["--call-timeout", "16705ms"]].concat());
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     for (number, errand) in [
         doc! { "do": "insert", "document": {} },
         doc! { "do": "update", "many": true, "filter": {}, "update": { "$set": { "a": 1 } } },

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_oplog::{OperationType, StreamStart};
-use gtm_source::Scope;
+use gtm_oplog::{OperationType, Selection, StreamStart};
+use gtm_source::{ChangeStream, Scope, Source, StreamOptions};
 use gtm_test_support::{Server, ServerOptions};
 use mongodb::Namespace;
 
@@ -137,4 +137,46 @@ async fn the_stream_of_a_database_outlives_the_database() {
     let seen = seen(&mut stream, &own, 4).await;
     assert_eq!(seen[..2], [r#"drop own.things {"drop":"things"}"#, r#"dropDatabase own {"dropDatabase":1}"#]);
     assert_eq!(seen[3], r#"insert own.things {"_id":2} {"_id":2}"#);
+}
+
+#[tokio::test]
+async fn a_stream_for_another_selection_continues_at_its_position_and_watches_more() {
+    let server = Server::ready().unwrap();
+    let (own, other) = (Database::new(server.uri()).await, Database::new(server.uri()).await);
+    let selection = |databases: &[&Database]| {
+        let mut selection = Selection::default();
+        for database in databases {
+            selection.add(&format!("{}.things", database.name), &[OperationType::Insert]).unwrap();
+        }
+        selection
+    };
+    let read = async |stream: &mut ChangeStream, count: usize| {
+        let mut read = Vec::new();
+        let reading = async {
+            while read.len() < count {
+                read.extend(ids(&stream.next().await.unwrap().ops));
+            }
+        };
+        tokio::time::timeout(LIMIT, reading).await.unwrap();
+        read
+    };
+    create(&own).await;
+    create(&other).await;
+    let (start, options) = (StreamStart::Now, StreamOptions::default());
+    let opened = ChangeStream::open(&own.client, things(&own), selection(&[&own]), start, options);
+    let mut stream = opened.await.unwrap();
+    assert_eq!(stream.describe(), format!("the change stream of the collection {}.things", own.name));
+    // Nothing was read yet: the position is that of the opening.
+    insert(&own, [1]).await;
+    stream.reselect(selection(&[&own, &other])).await.unwrap();
+    assert_eq!(stream.describe(), "the change stream of the deployment");
+    insert(&own, [2]).await;
+    insert(&other, [3]).await;
+    assert_eq!(read(&mut stream, 3).await, [1, 2, 3]);
+    // With less to send, it still watches what its position is of.
+    stream.reselect(selection(&[&own])).await.unwrap();
+    assert_eq!(stream.describe(), "the change stream of the deployment");
+    insert(&other, [4]).await;
+    insert(&own, [5]).await;
+    assert_eq!(read(&mut stream, 1).await, [5]);
 }

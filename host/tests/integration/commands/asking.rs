@@ -9,7 +9,8 @@ use bson::oid::ObjectId;
 use gtm_test_support::{Process, Server, SmtpSink, Venv};
 use serde_json::json;
 
-use crate::support::{Database, Host, LIMIT, message, plugin, runtime_dir};
+use crate::log;
+use crate::support::{Database, Host, LIMIT, plugin, runtime_dir};
 
 /// A host at a terminal, at which this is typed. Gives back its process and what the terminal shows.
 fn at_a_terminal(answers: &serde_json::Value, arguments: &[&str]) -> (Process, mpsc::Receiver<String>) {
@@ -57,12 +58,12 @@ async fn what_is_missing_is_asked_for_at_a_terminal_and_granted_for_the_run() {
         ),
         "{asked}"
     );
-    let granted = wait_for(&lines, "gtm_host::audit");
+    let granted = wait_for(&lines, "audit.grant");
     assert!(
         granted.contains("via") && granted.contains("terminal") && granted.contains("detail"),
         "{granted}"
     );
-    wait_for(&lines, "tailing ");
+    wait_for(&lines, "source.tail");
     let own = Database::new(server.uri()).await;
     let users = own.client.database("users").collection("users");
     users.insert_one(doc! { "name": "Ada", "email": "asked@example.com" }).await.unwrap();
@@ -78,7 +79,7 @@ async fn a_no_is_a_no() {
     let answers = json!([["for this run? [y/N] ", ""]]);
     let (_process, lines) = at_a_terminal(&answers, &["--plugin", &welcome, "--uri", server.uri()]);
     wait_for(&lines, "pass --grant send_welcome_email:mail");
-    wait_for(&lines, "tailing ");
+    wait_for(&lines, "source.tail");
 }
 
 #[tokio::test]
@@ -87,9 +88,12 @@ async fn without_a_terminal_what_is_missing_is_said_once_with_the_flags() {
     let (welcome, index) = (plugin("send_welcome_email"), plugin("index_documents"));
     let arguments = ["--plugin", &welcome, "--plugin", &index, "--uri", server.uri()];
     let host = Host::tailing(&arguments);
-    let said: Vec<_> = host.logged().iter().filter(|line| message(line).contains("asks for")).collect();
+    let said: Vec<_> = host.logged().iter().filter(|line| line["event"] == "plugin.lack_grant").collect();
     assert_eq!(said.len(), 2, "{said:?}");
-    let of = |name: &str| said.iter().find(|line| line["plugin"] == name).map(|line| message(line)).unwrap();
+    let of = |name: &str| {
+        let line = said.iter().find(|line| line["plugin"] == name).unwrap();
+        line["missing"].as_str().unwrap()
+    };
     assert!(
         of("send_welcome_email").starts_with(
             "it asks for mail, which it is not granted. help: pass --grant send_welcome_email:mail, or set it under \
@@ -101,12 +105,12 @@ async fn without_a_terminal_what_is_missing_is_said_once_with_the_flags() {
 
     // Granted, and without a server.
     let host = Host::tailing(&["--plugin", &welcome, "--uri", server.uri(), "--grant", "mail"]);
-    let said: Vec<_> =
-        host.logged().iter().filter(|line| message(line).contains("the host has no mail server")).collect();
+    let said: Vec<_> = host.logged().iter().filter(|line| line["event"] == "plugin.lack_grant").collect();
     assert_eq!(said.len(), 1, "{said:?}");
+    assert!(log::field(said[0], "missing").contains("the host has no mail server"), "{said:?}");
     // And with all that it asks for, nothing.
     let all =
         ["--plugin", &welcome, "--uri", server.uri(), "--grant", "mail", "--smtp", "smtp://127.0.0.1:1"];
     let host = Host::tailing(&all);
-    assert!(!host.logged().iter().any(|line| message(line).contains("An op that needs it")));
+    assert_eq!(host.count("plugin.lack_grant", &[]), 0);
 }

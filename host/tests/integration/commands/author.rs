@@ -64,7 +64,7 @@ async fn a_newcomer_begins_builds_tries_runs_edits_and_swaps() {
     user("Ada").await;
     assert_eq!(sink.next(LIMIT).unwrap().text.trim_end(), "Hello Ada");
     edit("Hello {name}", "Good to see you, {name}");
-    host.wait_for(" takes over from ");
+    host.wait_for("plugin.swap", &[]);
     user("Grace").await;
     assert_eq!(sink.next(LIMIT).unwrap().text.trim_end(), "Good to see you, Grace");
 }
@@ -145,7 +145,7 @@ async fn ops_that_tail_prints_are_tried() {
     let own = Database::new(server.uri()).await;
     let namespace = format!("{}.things", own.name);
     let mut tail = Host::start(&["tail", "--uri", server.uri(), "--namespace", &namespace]);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     own.collection("things").insert_one(doc! { "_id": 1, "text": "Grüße" }).await.unwrap();
     own.collection("things").update_one(doc! { "_id": 1 }, doc! { "$set": { "n": 1 } }).await.unwrap();
     own.collection("things").delete_one(doc! { "_id": 1 }).await.unwrap();

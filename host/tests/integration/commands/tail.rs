@@ -14,7 +14,7 @@ async fn it_prints_what_a_plugin_gets() {
     let namespace = format!("{}.things", own.name);
     let mut tail =
         Host::start(&["tail", "--uri", server.uri(), "--namespace", &namespace, "--output", "json"]);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
     own.collection("others").insert_one(doc! { "_id": 0 }).await.unwrap();
     own.collection("things")
@@ -51,7 +51,7 @@ async fn operations_and_regular_expressions_choose() {
     let pattern = format!("/^{}[.](a|b)$/", own.name);
     let arguments = ["tail", "--uri", server.uri(), "--canonical", "-n", &pattern, "-O", "insert,drop"];
     let mut tail = Host::start(&arguments);
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     for collection in ["c", "a", "b"] {
         own.collection(collection).insert_one(doc! { "_id": 1 }).await.unwrap();
         own.collection(collection).delete_one(doc! { "_id": 1 }).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_rename_is_seen_under_both_names() {
         let [temporary, wanted] = ["temporary", "wanted"].map(|name| format!("{}.{name}", own.name));
         let pattern = format!("{}.{pattern}", own.name);
         let mut tail = Host::start(&["tail", "--uri", server.uri(), "--source", source, "-n", &pattern]);
-        tail.wait_for("tailing ");
+        tail.wait_for("source.tail", &[]);
         own.collection("temporary").insert_one(doc! { "_id": 1 }).await.unwrap();
         let rename = doc! { "renameCollection": &temporary, "to": &wanted };
         own.client.database("admin").run_command(rename).await.unwrap();
@@ -221,15 +221,15 @@ async fn an_idle_stream_moves_on_while_others_write() {
     let oplog = create_oplog(&own, [entry(1)]).await;
     let arguments = ["tail", "--uri", server.uri(), "--oplog", &oplog, "-n", "what.is_wanted"];
     let mut tail = Host::start(&[&arguments[..], &["--log", "debug", "--output", "json"]].concat());
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     own.collection("oplog").insert_one(entry(2)).await.unwrap();
-    tail.wait_for("idle, at 1700000000.2");
+    tail.wait_for("source.idle", &[("position", "1700000000.2")]);
     // What it moved on past may now roll off.
     own.collection("oplog").insert_one(entry(3)).await.unwrap();
-    tail.wait_for("idle, at 1700000000.3");
+    tail.wait_for("source.idle", &[("position", "1700000000.3")]);
     own.collection("oplog").drop().await.unwrap();
     create_oplog(&own, [entry(3), entry(4)]).await;
-    tail.wait_for("reading the oplog again, from 1700000000.3 on");
+    tail.wait_for("source.recover", &[("position", "1700000000.3")]);
     let (code, log) = tail.stop();
     assert_eq!(code, Some(0), "no history is lost: {:?}", log.iter().map(message).collect::<Vec<_>>());
 }

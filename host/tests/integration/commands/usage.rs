@@ -7,7 +7,8 @@ use bson::{Timestamp, doc};
 use gtm_test_support::{Process, Server};
 use serde_json::Value;
 
-use crate::support::{Database, Host, LIMIT, message, plugin, run};
+use crate::log;
+use crate::support::{Database, Host, LIMIT, plugin, run};
 
 #[test]
 fn what_is_not_understood_ends_with_2_whatever_finds_it() {
@@ -104,7 +105,7 @@ async fn a_tail_ends_when_nobody_reads_it_any_more() {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut tail = Process::start("gtm-host tail", &mut command).unwrap();
     let mut said = BufReader::new(tail.child().stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(said.any(|line| line.contains("tailing ")));
+    assert!(said.any(|line| log::has(&line, "source.tail", &[])));
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     let mut out = BufReader::new(tail.child().stdout.take().unwrap());
     let mut line = String::new();
@@ -119,8 +120,7 @@ async fn a_tail_ends_when_nobody_reads_it_any_more() {
 async fn the_oldest_change_is_not_called_by_a_number() {
     let server = Server::ready().unwrap();
     let mut tail = Host::start(&["tail", "--uri", server.uri(), "--start", "oldest"]);
-    let said = tail.wait_for("tailing ");
-    assert!(message(&said).ends_with(", from its oldest change on"), "{said}");
+    tail.wait_for("source.tail", &[("from", "oldest")]);
 }
 
 /// A dumped oplog with errands.
@@ -142,15 +142,18 @@ fn a_dry_run_waits_for_no_grant_and_does_nothing() {
     let replay = ["replay", &file, "--plugin", &errand, "--dry-run"];
     let (code, out, said) = run(&replay);
     assert_eq!(code, Some(1), "{out}{said}");
-    assert!(said.contains("An op that needs it is counted as not known"), "{said}");
-    assert!(
-        said.contains("not known what becomes of the op, as something is in its way: mail is not granted"),
-        "{said}"
-    );
+    let affected = [("affected_ops", "is counted as not known")];
+    assert!(log::has(&said, "plugin.lack_grant", &affected), "{said}");
+    let in_the_way = |line: &serde_json::Value| {
+        log::is_event(line, "dry_run.give_up", &[("cause", "something is in its way")])
+            && log::field(line, "error").starts_with("mail is not granted")
+    };
+    assert!(log::parse(&said).iter().any(in_the_way), "{said}");
     assert!(out.contains("errand: 1 op read") && out.contains("1 not known, as it was a dry run"), "{out}");
     let (code, out, said) = run(&[&replay[..], &["--grant", "mail"]].concat());
     assert_eq!(code, Some(0), "{out}{said}");
-    assert!(said.contains("dry run, not done: mail") && out.contains("1 handled"), "{out}{said}");
+    let mail = [("capability", "mail")];
+    assert!(log::has(&said, "dry_run.record", &mail) && out.contains("1 handled"), "{out}{said}");
 }
 
 #[tokio::test]
@@ -162,12 +165,12 @@ async fn a_dry_run_of_a_host_waits_for_no_grant() {
         Host::tailing(&["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--dry-run"]);
     let mail = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
     own.collection("errands").insert_one(mail).await.unwrap();
-    let said =
-        host.wait_for("not known what becomes of the op, as something is in its way: mail is not granted");
-    assert!(message(&said).contains("pass --grant errand:mail"), "{said}");
+    let line = host.wait_for("dry_run.give_up", &[("cause", "something is in its way")]);
+    let error = log::field(&line, "error");
+    assert!(error.starts_with("mail is not granted") && error.contains("pass --grant errand:mail"), "{line}");
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    assert!(log.iter().any(|line| message(line).contains("1 not known, as it was a dry run")), "{log:?}");
+    assert_eq!(log::count(&log, "plugin.stop", &[("unknown", "1")]), 1, "{log:?}");
 }
 
 #[test]
@@ -193,9 +196,10 @@ fn files_of_which_no_plugin_wants_anything_are_warned_of() {
     let replay = |plugin: &str| run(&["replay", &file, "--plugin", plugin]);
     let (code, out, said) = replay(&welcome);
     assert_eq!(code, Some(0), "{out}{said}");
-    assert!(said.contains("no plugin wanted anything of these files. help: run gtm-host check"), "{said}");
+    let warning = log::parse(&said).into_iter().find(|line| line["event"] == "replay.match_nothing").unwrap();
+    assert!(log::field(&warning, "help").starts_with("run gtm-host check"), "{said}");
     assert!(out.contains("oplog, 1 document, ") && out.contains("1 op that no plugin wanted"), "{out}");
-    assert!(!replay(&errand).2.contains("no plugin wanted anything"));
+    assert!(!log::has(&replay(&errand).2, "replay.match_nothing", &[]));
     // What comes by the standard input has no name.
     let shell = format!("cat {file} | {} replay - --plugin {errand}", env!("CARGO_BIN_EXE_gtm-host"));
     let piped = Command::new("sh").args(["-c", &shell]).output().unwrap();

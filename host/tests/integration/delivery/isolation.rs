@@ -4,7 +4,8 @@ use bson::doc;
 use gtm_test_support::Server;
 use serde_json::Value;
 
-use crate::support::{Database, Host, create_oplog, message, plugin};
+use crate::log;
+use crate::support::{Database, Host, create_oplog, plugin};
 
 #[tokio::test]
 async fn one_that_never_returns_lets_the_others_go_on() {
@@ -45,11 +46,10 @@ async fn one_that_never_returns_lets_the_others_go_on() {
     assert_eq!(seen, (0..i64::from(OPS)).collect::<Vec<_>>());
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    let stopped = |plugin: &str, part: &str| {
-        log.iter().any(|line| line["plugin"] == plugin && message(line).contains(part))
-    };
-    assert!(stopped("misbehave", " 0 handled"), "{log:?}");
-    assert!(stopped("print_ops", " 0 left unfinished"), "{log:?}");
+    let stopped =
+        |plugin: &str, count: &str| log::count(&log, "plugin.stop", &[("plugin", plugin), (count, "0")]);
+    assert_eq!(stopped("misbehave", "handled"), 1, "{log:?}");
+    assert_eq!(stopped("print_ops", "unfinished"), 1, "{log:?}");
 }
 
 #[tokio::test]
@@ -78,12 +78,12 @@ async fn one_that_fails_on_everything_is_paused_and_said_once() {
     ];
     let mut host = Host::tailing(&arguments);
     own.collection("things").insert_many((0..100).map(|n| doc! { "_id": n })).await.unwrap();
-    host.wait_for("it is paused");
+    host.wait_for("breaker.open", &[]);
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    assert!(!log.iter().any(|line| message(line).contains("it is paused")), "once: {log:?}");
-    assert!(log.iter().any(|line| message(line).contains(" 0 failed")), "none is given up: {log:?}");
+    assert_eq!(log::count(&log, "breaker.open", &[]), 0, "once: {log:?}");
+    assert_eq!(log::count(&log, "plugin.stop", &[("failed", "0")]), 1, "none is given up: {log:?}");
 }
 
 #[tokio::test]
@@ -112,8 +112,8 @@ async fn one_that_is_slow_reads_by_itself_until_it_has_caught_up() {
         "info,gtm_host=debug",
     ];
     let mut host = Host::start(&arguments);
-    host.wait_for("tailing");
-    host.wait_for("tailing");
+    host.wait_for("source.tail", &[]);
+    host.wait_for("source.tail", &[]);
     const OPS: u32 = 400;
     // In parts: each takes the server less time than the plugin, on any machine.
     for part in (1..=OPS).collect::<Vec<_>>().chunks(10) {
@@ -123,10 +123,8 @@ async fn one_that_is_slow_reads_by_itself_until_it_has_caught_up() {
         });
         own.collection("oplog").insert_many(entries).await.unwrap();
     }
-    let about_slow =
-        |part: &'static str| move |line: &Value| line["plugin"] == "slow" && message(line).contains(part);
-    host.wait_until("it is let go", about_slow("does not keep up with the others"));
-    host.wait_until("it is back", about_slow("has caught up, and reads with the others"));
+    host.wait_for("reader.leave", &[("plugin", "slow")]);
+    host.wait_for("reader.join", &[("plugin", "slow")]);
     host.wait_for_position(&OPS.to_string()).await;
     host.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, log) = host.all();

@@ -7,7 +7,8 @@ use gtm_test_support::Server;
 use tempfile::TempDir;
 
 use super::ledger::{SECOND, Writer};
-use crate::support::{Host, error_of, eventually, message, plugin, run};
+use crate::log;
+use crate::support::{Host, error_of, eventually, plugin, run};
 
 struct Scene {
     writer: Writer,
@@ -47,7 +48,7 @@ async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     let status = host.status();
     assert_eq!(status["plugins"][0]["deadLetters"], 3, "{status}");
     assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("not this one"), "{status}");
-    let line = host.wait_for("rejected by the plugin");
+    let line = host.wait_for("op.reject", &[]);
     let (id, show) = (line["dead_letter"].as_str().unwrap(), line["show"].as_str().unwrap());
     assert_eq!(host.stop().0, Some(0));
     // The command is there to be copied.
@@ -63,7 +64,7 @@ async fn what_is_given_up_is_a_dead_letter_which_the_checkpoint_passes() {
     // Nothing of it comes again.
     let how = ["-p", &misbehave, "--admin", "127.0.0.1:0"];
     let mut host = Host::start(&scene.arguments(&how));
-    host.wait_for("tailing");
+    host.wait_for("source.tail", &[]);
     scene.writer.write(1).await;
     host.wait_for_position(".4").await;
     assert_eq!(host.status()["plugins"][0]["counts"]["handled"], 1);
@@ -106,7 +107,7 @@ async fn a_checkpoint_that_cannot_be_stored_is_said_once_and_work_goes_on() {
     admin.run_command(fail).await.unwrap();
     scene.writer.write(10).await;
     host.wait_for_position(".10").await;
-    host.wait_for("the checkpoint cannot be stored");
+    host.wait_for("checkpoint.store_failed", &[]);
     scene.writer.write(10).await;
     host.wait_for_position(".20").await;
     // Time for more attempts.
@@ -117,8 +118,8 @@ async fn a_checkpoint_that_cannot_be_stored_is_said_once_and_work_goes_on() {
     admin.run_command(doc! { "configureFailPoint": "failCommand", "mode": "off" }).await.unwrap();
     let mut said = 0;
     host.wait_until("stored again", |line| {
-        said += usize::from(message(line).contains("the checkpoint cannot be stored"));
-        message(line).contains("checkpoints are stored again")
+        said += usize::from(line["event"] == "checkpoint.store_failed");
+        line["event"] == "checkpoint.recover"
     });
     assert_eq!(said, 0, "it was said before, once");
     assert_eq!(host.stop().0, Some(0));
@@ -158,8 +159,10 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
     let mut host =
         Host::tailing(&[&from[..], &how, &["--plugin", &misbehave, "--admin", "127.0.0.1:0"]].concat());
     scene.writer.write(4).await;
-    let line = host.wait_for("the plugin pauses, since as many dead letters");
-    assert!(message(&line).contains("dead_letter_bytes under [retry]"), "{line}");
+    let line = host.wait_for("dead_letter.store_failed", &[]);
+    let error = log::field(&line, "error");
+    assert!(error.starts_with("the plugin pauses"), "{line}");
+    assert!(error.contains("dead_letter_bytes under [retry]"), "{line}");
     let status = host.status();
     assert_eq!(status["plugins"][0]["deadLetters"], 2, "{status}");
     assert!(status["plugins"][0]["lastError"].as_str().unwrap().contains("pauses"), "{status}");
@@ -179,6 +182,6 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
     })
     .await;
     host.wait_for_position("4").await;
-    host.wait_for("it is among the dead letters now");
+    host.wait_for("dead_letter.store", &[]);
     assert_eq!(host.stop().0, Some(0));
 }

@@ -90,7 +90,7 @@ impl Ledger {
         let mut in_this_turn = HashMap::new();
         for line in lines {
             // What comes after it begins at a checkpoint again.
-            if message(line).starts_with("standing by") {
+            if line["event"] == "lease.lose" || line["event"] == "lease.standby" {
                 in_this_turn.clear();
             }
             let Some(Seen { place, key, n }) = seen(line) else { continue };

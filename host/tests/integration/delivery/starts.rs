@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::ledger::Writer;
-use crate::support::{Database, Host, eventually, message, plugin, run};
+use crate::log;
+use crate::support::{Database, Host, eventually, plugin, run};
 
 /// Waits until an insert of each of these documents was printed. Others may come before.
 fn wait_for_all(host: &mut Host, own: &Database, ids: std::ops::RangeInclusive<i64>) {
@@ -21,7 +22,7 @@ fn wait_for_all(host: &mut Host, own: &Database, ids: std::ops::RangeInclusive<i
 }
 
 /// A run under one source, a change while no host runs, and a run under the other.
-async fn goes_from_to(first: &str, second: &str, said: &str) {
+async fn goes_from_to(first: &str, second: &str) {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let (name, wanted) = (ObjectId::new().to_hex(), format!("namespace={}.things", own.name));
@@ -40,21 +41,19 @@ async fn goes_from_to(first: &str, second: &str, said: &str) {
     wait_for_all(&mut host, &own, 2..=3);
     own.collection("things").insert_one(doc! { "_id": 4_i64 }).await.unwrap();
     wait_for_all(&mut host, &own, 4..=4);
-    let line = host.logged().iter().find(|line| message(line).contains(said));
+    let line = host.logged().iter().find(|line| line["event"] == "checkpoint.convert");
     assert!(line.is_some_and(|line| line["plugin"] == "print_ops" || line["plugin"] == "late"), "{line:?}");
     assert_eq!(host.stop().0, Some(0));
 }
 
 #[tokio::test]
 async fn a_checkpoint_of_a_change_stream_starts_the_oplog() {
-    goes_from_to("change-stream", "oplog", "the checkpoint is of a change stream: resuming in the oplog")
-        .await;
+    goes_from_to("change-stream", "oplog").await;
 }
 
 #[tokio::test]
 async fn a_checkpoint_of_an_oplog_starts_a_change_stream() {
-    goes_from_to("oplog", "change-stream", "the checkpoint is of an oplog: resuming in the change stream")
-        .await;
+    goes_from_to("oplog", "change-stream").await;
 }
 
 /// A change after the first sign of life, while nobody runs.
@@ -94,10 +93,10 @@ async fn begins_once_that_is_kept(source: &str) {
     store.run_command(refusing).await.unwrap();
     let print_ops = plugin("print_ops");
     let mut host = Host::start(&["--uri", server.uri(), "--source", source, "--plugin", &print_ops]);
-    host.wait_for("the checkpoint cannot be stored");
-    assert!(!host.logged().iter().any(|line| message(line).contains("tailing")), "{:?}", host.logged());
+    host.wait_for("checkpoint.store_failed", &[]);
+    assert_eq!(host.count("source.tail", &[]), 0, "{:?}", host.logged());
     store.run_command(doc! { "collMod": "checkpoints", "validator": {} }).await.unwrap();
-    host.wait_for("tailing");
+    host.wait_for("source.tail", &[]);
     assert_eq!(host.stop().0, Some(0));
 }
 
@@ -192,8 +191,9 @@ impl Scene {
     }
 }
 
-fn said(log: &[Value], plugin: &str, what: &str) -> bool {
-    log.iter().any(|line| line["plugin"] == plugin && message(line).contains(what))
+/// Returns whether a plugin resumed from its checkpoint although it was to start elsewhere, with this field.
+fn resumed(log: &[Value], plugin: &str, field: (&str, &str)) -> bool {
+    log::count(log, "checkpoint.resume", &[("plugin", plugin), field]) == 1
 }
 
 #[tokio::test]
@@ -204,18 +204,19 @@ async fn a_restart_goes_before_a_checkpoint_once_and_a_start_does_not() {
 
     let (counts, log) = scene.handled(&["--start", "oldest"]).await;
     assert_eq!(counts, [0, 0], "they resume");
-    assert!(said(&log, "first", "--start oldest is ignored"), "{log:?}");
-    assert!(said(&log, "second", "pass --restart-from second=oldest"), "{log:?}");
+    assert!(resumed(&log, "first", ("start", "oldest")), "{log:?}");
+    let help = "to begin there, pass --restart-from second=oldest";
+    assert!(resumed(&log, "second", ("help", help)), "{log:?}");
     let (_, log) = scene.handled(&[]).await;
-    assert!(!said(&log, "first", "ignored"), "nothing was said: {log:?}");
+    assert_eq!(log::count(&log, "checkpoint.resume", &[]), 0, "nothing was said: {log:?}");
 
     let again = ["--restart-from", "second=oldest"];
     let (counts, log) = scene.handled(&again).await;
     assert_eq!(counts, [0, 10], "one of them restarts");
-    assert!(said(&log, "second", "restarting where --restart-from says"), "{log:?}");
+    assert_eq!(log::count(&log, "plugin.restart", &[("plugin", "second")]), 1, "{log:?}");
     let (counts, log) = scene.handled(&again).await;
     assert_eq!(counts, [0, 0], "once");
-    assert!(said(&log, "second", "--restart-from oldest was done before"), "{log:?}");
+    assert!(resumed(&log, "second", ("restart_from", "oldest")), "{log:?}");
     // In a settings file, too, and for a plugin that has another restart than the one of before.
     let settings = scene.directory.path().join("gtm.toml");
     let path = plugin("trivial");
@@ -238,12 +239,12 @@ async fn a_running_host_restarts_a_plugin_whose_settings_say_so() {
     let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
     let what = ["--store", &store, "--admin", "127.0.0.1:0", "--config", settings.to_str().unwrap()];
     let mut host = Host::start(&[&from[..], &what].concat());
-    host.wait_for("tailing");
+    host.wait_for("source.tail", &[]);
     host.wait_for_position("10").await;
     write("restart_from = \"1700000000.4\"\n");
     host.signal(nix::sys::signal::Signal::SIGHUP);
-    host.wait_for("restarting where --restart-from says");
-    host.wait_for("tailing");
+    host.wait_for("plugin.restart", &[]);
+    host.wait_for("source.tail", &[]);
     host.wait_for_position("10").await;
     let counts = &host.status()["plugins"][0]["counts"];
     assert_eq!(counts["handled"].as_u64().unwrap() + counts["unwanted"].as_u64().unwrap(), 6, "{counts}");
@@ -277,7 +278,7 @@ async fn checkpoints_are_listed_set_and_reset() {
     let (code, out, error) = scene.checkpoints(&["set", "1700000000.7", "--plugin", "first"]);
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("first") && out.contains("resumes after 1700000000.7"), "{out}");
-    assert!(!error.contains("cannot be read any more"), "{error}");
+    assert!(!log::has(&error, "checkpoint.set_before_oplog", &[]), "{error}");
     assert_eq!(scene.handled(&[]).await.0, [3, 0]);
     let (code, out, _) = scene.checkpoints(&["set", "oldest", "--all"]);
     assert_eq!(
@@ -297,8 +298,11 @@ async fn checkpoints_are_listed_set_and_reset() {
         assert!(error.contains(" is in the future. help: pass now, or a time that has passed"), "{error}");
     }
     let (code, _, error) = scene.checkpoints(&["set", "1600000000", "--plugin", "first"]);
-    let lost = "the oplog begins at 1700000000.1 (2023-11-14T22:13:20Z): changes between 1600000000.0 (2020-09-13T12:26:40Z) and then";
-    assert!(code == Some(0) && error.contains(lost), "{error}");
+    let lost = [
+        ("oldest", "1700000000.1 (2023-11-14T22:13:20Z)"),
+        ("position", "1600000000.0 (2020-09-13T12:26:40Z)"),
+    ];
+    assert!(code == Some(0) && log::has(&error, "checkpoint.set_before_oplog", &lost), "{error}");
     assert_eq!(scene.checkpoints(&["set", "oldest", "--all"]).0, Some(0));
     assert_eq!(scene.handled(&[]).await.0, [10, 10]);
     // One that has none yet.
@@ -339,6 +343,7 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
         async || host.status()["plugins"][0]["checkpoint"].as_str().is_some_and(|at| at.contains(".5"));
     eventually("the checkpoint is stored", is_stored).await;
     let change = |arguments: &[&str]| run(&[&["checkpoints"], arguments, &place].concat());
+    let done = [("outcome", "done"), ("via", "command")];
     for arguments in [&["set", "1700000000.1", "--plugin", "trivial"][..], &["reset", "--all"]] {
         let (code, _, error) = change(arguments);
         assert!(code == Some(1) && error.contains("a host works on the pipeline"), "{error}");
@@ -349,18 +354,18 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     // The lease was not given up, but its process is known to have ended, so that nobody is waited for.
     let (code, out, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
     assert!(code == Some(0) && out.contains("resumes after 1700000000.1"), "{error}");
-    assert!(!error.contains("to see whether this host still works"), "{error}");
-    assert!(error.contains("gtm_host::audit: set checkpoint outcome=done via=command user="), "{error}");
+    assert!(!log::has(&error, "lease.wait", &[]), "{error}");
+    assert!(log::has(&error, "audit.set_checkpoint", &done), "{error}");
     // On another machine nothing is known of it, and it is waited for; not before the name is looked at.
     let leases = scene.writer.own.client.database("gtm").collection::<bson::Document>("leases");
     let elsewhere = doc! { "$set": { "process.place": "elsewhere" } };
     leases.update_one(doc! { "_id.pipeline": &name }, elsewhere).await.unwrap();
     let (code, _, error) = change(&["set", "1700000000.1", "--plugin", "nosuch"]);
     assert!(code == Some(1) && error.contains("has no plugin nosuch"), "{error}");
-    assert!(!error.contains("to see whether this host still works"), "{error}");
+    assert!(!log::has(&error, "lease.wait", &[]), "{error}");
     let (code, _, error) = change(&["set", "1700000000.1", "--plugin", "trivial"]);
-    assert!(code == Some(0) && error.contains("to see whether this host still works"), "{error}");
+    assert!(code == Some(0) && log::has(&error, "lease.wait", &[]), "{error}");
     let (code, out, error) = change(&["reset", "--all", "--force"]);
     assert!(code == Some(0) && out.contains("1 checkpoint removed: its plugin begins"), "{error}");
-    assert!(error.contains("gtm_host::audit: reset checkpoint outcome=done via=command user="), "{error}");
+    assert!(log::has(&error, "audit.reset_checkpoint", &done), "{error}");
 }

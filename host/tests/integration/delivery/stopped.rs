@@ -6,8 +6,9 @@ use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::log;
 use crate::support::{Database, Host, create_oplog, message, plugin, run};
-use crate::swapping::{put, says};
+use crate::swapping::put;
 
 fn entry(n: u32) -> bson::Document {
     let ts = Timestamp { time: 1_700_000_000, increment: n };
@@ -55,7 +56,7 @@ async fn one_whose_history_is_lost_stops_and_the_other_runs_on() {
     create_oplog(&own, [entry(3), entry(4)]).await;
     host.wait_until("the op", |line| is_op(line, "b", 4));
     assert_eq!(run(&["resume", "--plugin", "a", "--admin", &address]).0, Some(0));
-    host.wait_until("a has stopped", |line| says(line, "a", "the plugin has stopped, and the others run on"));
+    host.wait_for("plugin.fail", &[("plugin", "a")]);
     let (state, error) = state(&host);
     assert_eq!(state, "stopped");
     assert!(error.contains("history is lost"), "{error}");
@@ -71,14 +72,13 @@ async fn one_whose_history_is_lost_stops_and_the_other_runs_on() {
     assert_eq!(run(&["resume", "--admin", &address]).0, Some(0));
     // It is tried again when it is asked for, and nothing has changed.
     host.signal(Signal::SIGHUP);
-    host.wait_until("a has stopped", |line| says(line, "a", "the plugin has stopped, and the others run on"));
+    host.wait_for("plugin.fail", &[("plugin", "a")]);
     own.collection("oplog").insert_one(entry(6)).await.unwrap();
     host.wait_until("the op", |line| is_op(line, "b", 6));
     // Whoever stops it is told that not all of it ran.
     let (code, log) = host.stop();
     assert_eq!(code, Some(1));
-    let end = "these plugins did not run when the host was stopped, for the errors above: a";
-    assert!(log.iter().any(|line| message(line) == end), "{log:?}");
+    assert_eq!(log::count(&log, "host.stop_without_plugins", &[("plugins", "a")]), 1, "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,9 +95,7 @@ async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
     let from = ["--uri", server.uri(), "--oplog", &oplog, "--start", "oldest", "--name", &pipeline];
     let arguments = [&["--plugin-dir", dir, "--admin", "127.0.0.1:0"][..], &from].concat();
     let mut host = Host::start(&arguments);
-    host.wait_until("c is said", |line| {
-        says(line, "c", "not loaded, until its file or the settings change: ")
-    });
+    host.wait_for("plugin.load_failed", &[("plugin", "c")]);
     host.wait_until("the op", |line| is_op(line, "b", 1));
     put(plugin("print_ops"), &path("c.wasm"));
     host.wait_until("c begins", |line| is_op(line, "c", 1));
@@ -114,7 +112,7 @@ async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
     };
     set("another").await;
     let mut host = Host::start(&arguments);
-    host.wait_until("a is said", |line| says(line, "a", "not begun, until its file or the settings change"));
+    host.wait_for("plugin.start_failed", &[("plugin", "a")]);
     own.collection("oplog").insert_one(entry(2)).await.unwrap();
     host.wait_until("the op", |line| is_op(line, "b", 2));
     let (state, error) = state(&host);

@@ -12,6 +12,7 @@ use bson::oid::ObjectId;
 use gtm_test_support::{Process, Server};
 use nix::sys::signal::Signal;
 
+use crate::log;
 use crate::support::{Database, LIMIT, create_oplog, plugin};
 use crate::swapping::put;
 
@@ -101,12 +102,12 @@ async fn who_is_killed_is_followed_however_often_files_beside_the_plugin_change(
         }
         let (killed, log) = (Instant::now(), directory.path().join(format!("host-{round}.log")));
         running = Some(start(directory.path(), &arguments, &log));
-        let text = wait_for("tailing ", &log);
+        let text = wait_for("event=source.tail ", &log);
         if round > 0 {
             took.push(killed.elapsed().as_millis());
-            let waited =
-                format!("this host takes over in at most {ttl} if the other does not renew its lease");
-            assert_eq!(text.matches(&waited).count(), 1, "{text}");
+            let ttl_ms = TTL.as_millis().to_string();
+            let waits = log::parse(&text);
+            assert_eq!(log::count(&waits, "lease.standby", &[("ttl_ms", &ttl_ms)]), 1, "{text}");
         }
         // It works, and takes the files beside its plugin for what they are.
         let ts = bson::Timestamp { time: 1_700_000_000, increment: u32::try_from(round).unwrap() + 1 };
@@ -115,7 +116,7 @@ async fn who_is_killed_is_followed_however_often_files_beside_the_plugin_change(
             .await
             .unwrap();
         let text = wait_for(&format!("round {round}"), &log);
-        assert!(!text.contains("its file has changed"), "{text}");
+        assert!(!log::has(&text, "plugin.swap_start", &[]), "{text}");
     }
     println!("with a lease of {} ms, the next one worked after {took:?} ms", TTL.as_millis());
 }

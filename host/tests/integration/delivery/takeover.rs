@@ -9,8 +9,9 @@ use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 
 use super::ledger::{Ledger, Writer};
+use crate::log;
 use crate::proxy::Proxy;
-use crate::support::{Host, eventually, message, plugin};
+use crate::support::{Host, eventually, plugin};
 
 struct Scene {
     writer: Writer,
@@ -42,9 +43,9 @@ impl Scene {
     /// One host that works, and one that stands by.
     fn start_both(&self) -> (Host, Host) {
         let mut first = self.start();
-        first.wait_for("tailing");
+        first.wait_for("source.tail", &[]);
         let mut second = self.start();
-        second.wait_for("standing by");
+        second.wait_for("lease.standby", &[]);
         (first, second)
     }
 
@@ -86,16 +87,16 @@ async fn who_is_killed_and_started_again_on_the_same_machine_waits_for_nobody() 
     first.wait_until("the last op", |line| scene.writer.is_last(line));
     // One that stands by there takes over immediately, too.
     let mut second = scene.start_with("1h");
-    second.wait_for("takes over in at most 1h if the other does not renew its lease");
+    second.wait_for("lease.standby", &[("ttl_ms", "3600000")]);
     first.signal(Signal::SIGKILL);
     assert_eq!(first.ended().0, None);
-    second.wait_for(" has ended");
+    second.wait_for("lease.take_over", &[]);
     scene.writer.write(10).await;
     second.wait_until("the last op", |line| scene.writer.is_last(line));
     second.signal(Signal::SIGKILL);
     assert_eq!(second.ended().0, None);
     let mut third = scene.start_with("1h");
-    third.wait_for(" has ended");
+    third.wait_for("lease.take_over", &[]);
     scene.writer.write(10).await;
     third.wait_until("the last op", |line| scene.writer.is_last(line));
     assert_eq!(third.stop().0, Some(0));
@@ -110,18 +111,18 @@ async fn a_lone_host_that_lost_its_lease_with_its_server_does_not_wait_for_itsel
     scene.writer.write(10).await;
     host.wait_until("the last op", |line| scene.writer.is_last(line));
     proxy.cut();
-    host.wait_for("standing by, as another host may work now");
-    host.wait_for("the lease cannot be read or taken");
+    host.wait_for("lease.lose", &[]);
+    host.wait_for("lease.take_failed", &[]);
     proxy.resume();
-    host.wait_for("is this host's again: nobody took it meanwhile");
+    host.wait_for("lease.regain", &[]);
     scene.writer.write(10).await;
     host.wait_until("the last op", |line| scene.writer.is_last(line));
     host.signal(Signal::SIGTERM);
     let (code, log) = host.all();
     assert_eq!(code, Some(0));
-    assert!(!log.iter().any(|line| message(line).contains("is worked on by")), "{log:?}");
+    assert_eq!(log::count(&log, "lease.standby", &[]), 0, "{log:?}");
     // A machine that stalls may lose it more than once.
-    let taken = log.iter().filter(|line| message(line).contains("is this host's again")).count();
+    let taken = log::count(&log, "lease.regain", &[]);
     assert_eq!(scene.checkpoint().await.epoch, 1 + u64::try_from(taken).unwrap());
 }
 
@@ -138,7 +139,7 @@ async fn who_lost_its_lease_before_its_first_checkpoint_goes_on_where_it_began()
     let removed = checkpoints.delete_one(doc! { "_id.pipeline": &scene.pipeline }).await.unwrap();
     assert_eq!(removed.deleted_count, 1, "it is stored before anything is read");
     proxy.cut();
-    host.wait_for("standing by, as another host may work now");
+    host.wait_for("lease.lose", &[]);
     scene.writer.write(1).await;
     proxy.resume();
     host.wait_until("the op that came meanwhile", |line| scene.writer.is_last(line));
@@ -155,8 +156,8 @@ async fn who_sleeps_past_its_lease_works_no_more_and_moves_no_checkpoint_back() 
     scene.writer.write(50).await;
     second.wait_until("the last op", |line| scene.writer.is_last(line));
     first.signal(Signal::SIGCONT);
-    first.wait_for("standing by, as another host may work now");
-    first.wait_for("is worked on by");
+    first.wait_for("lease.lose", &[]);
+    first.wait_for("lease.standby", &[]);
     scene.writer.write(50).await;
     second.wait_until("the last op", |line| scene.writer.is_last(line));
     // The one that stands by does not see it, however long it waits.
@@ -166,7 +167,7 @@ async fn who_sleeps_past_its_lease_works_no_more_and_moves_no_checkpoint_back() 
     assert!(!late.iter().any(|line| line["target"] == "plugin"), "{late:?}");
     second.signal(Signal::SIGTERM);
     let (_, lines) = second.all();
-    assert!(!lines.iter().any(|line| message(line).contains("standing by, as another host")), "{lines:?}");
+    assert_eq!(log::count(&lines, "lease.lose", &[]), 0, "{lines:?}");
     let checkpoint = scene.checkpoint().await;
     assert_eq!(checkpoint.epoch, 2);
     assert_eq!(checkpoint.position.timestamp().unwrap().increment, scene.writer.increment);

@@ -2,6 +2,7 @@
 
 mod commands;
 mod links;
+mod logs;
 mod pages;
 
 use std::collections::HashSet;

@@ -7,6 +7,7 @@ use gtm_test_support::Server;
 use mongodb::Collection;
 use nix::sys::signal::Signal;
 
+use crate::log;
 use crate::support::{Database, Host, create_oplog, plugin};
 
 fn entry(own: &Database, n: u32) -> Document {
@@ -16,7 +17,7 @@ fn entry(own: &Database, n: u32) -> Document {
 
 /// A host that has read the entries 1 and 2, after which the oplog is cut to 7: what it reads then, up to the
 /// first of those that are written from then on, which counts as 8.
-async fn cut(policy: &str, said: &str) -> Vec<i64> {
+async fn cut(policy: &str, from: &str) -> Vec<i64> {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     own.collection("things").insert_one(doc! { "_id": 5 }).await.unwrap();
@@ -29,8 +30,9 @@ async fn cut(policy: &str, said: &str) -> Vec<i64> {
     host.printed(&own.name, 1);
     own.collection("oplog").drop().await.unwrap();
     create_oplog(&own, [entry(&own, 7)]).await;
-    let line = host.wait_for(said);
-    assert!(line["message"].as_str().unwrap().contains("history is lost"), "{line}");
+    // The reader does not know its plugin: the span around it does.
+    let line = host.wait_for("source.restart", &[("from", from), ("plugin", "print_ops")]);
+    assert!(log::field(&line, "error").contains("history is lost"), "{line}");
 
     let name = own.name.clone();
     let reading = move || {
@@ -65,18 +67,17 @@ async fn while_written<T: Send + 'static>(
 
 #[tokio::test]
 async fn from_the_oldest_change() {
-    let said = "going on from the oldest change there is, as asked for";
-    assert_eq!(cut("restart-from-oldest", said).await, [7, 8]);
+    assert_eq!(cut("restart-from-oldest", "oldest").await, [7, 8]);
 }
 
 #[tokio::test]
 async fn from_now() {
-    assert_eq!(cut("restart-from-now", "going on from now, as asked for").await, [8]);
+    assert_eq!(cut("restart-from-now", "now").await, [8]);
 }
 
 #[tokio::test]
 async fn with_a_snapshot() {
-    assert_eq!(cut("snapshot", "going on with a snapshot, as asked for").await, [5, 8]);
+    assert_eq!(cut("snapshot", "snapshot").await, [5, 8]);
 }
 
 #[tokio::test]
@@ -85,13 +86,14 @@ async fn a_change_stream_goes_on_from_now() {
     let own = Database::new(server.uri()).await;
     let stream = ["tail", "--uri", server.uri(), "--source", "change-stream"];
     let mut tail = Host::start(&[&stream[..], &["--on-history-lost", "restart-from-now"]].concat());
-    tail.wait_for("tailing ");
+    tail.wait_for("source.tail", &[]);
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     assert_eq!(tail.op()["documentKey"]["_id"], 1);
     let data = doc! { "failCommands": ["getMore"], "errorCode": 286 };
     let fail = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
     own.client.database("admin").run_command(fail).await.unwrap();
-    tail.wait_for("going on from now, as asked for: history is lost");
+    let line = tail.wait_for("source.restart", &[("from", "now")]);
+    assert!(log::field(&line, "error").contains("history is lost"), "{line}");
     let later = (2..).map(|n| doc! { "_id": n });
     let id =
         while_written(own.collection("things"), later, move || tail.op()["documentKey"]["_id"].clone()).await;

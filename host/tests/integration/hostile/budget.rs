@@ -2,6 +2,7 @@
 
 use bson::doc;
 
+use crate::log;
 use crate::support::{Scene, message};
 
 /// Bytes by which an attack may change the memory of the host.
@@ -22,8 +23,8 @@ async fn fails(how: &str, more: &[&str], said: &str) {
     let before = memory(&mut scene, "VmRSS:");
     for n in 0..OPS {
         scene.things().insert_one(doc! {}).await.unwrap();
-        let line = scene.host.wait_for("given up after attempt 1");
-        assert!(message(&line).contains(said), "{how} {n}: {line}");
+        let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
+        assert!(log::field(&line, "error").contains(said), "{how} {n}: {line}");
     }
     let after = memory(&mut scene, "VmRSS:");
     assert!(after < before + MORE, "{how}: {before} bytes, then {after}");
@@ -60,8 +61,8 @@ async fn texts_of_requests_that_are_never_sent_are_bounded() {
     let mut scene = Scene::misbehaving("handle=hoard-texts", &more).await;
     let before = memory(&mut scene, "VmHWM:");
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("150 of 150 texts are refused");
-    scene.host.wait_for("handled at attempt 1");
+    scene.host.wait_for_plugin_log("150 of 150 texts are refused");
+    scene.host.wait_for_plugin_log("handled at attempt 1");
     let after = memory(&mut scene, "VmHWM:");
     assert!(after < before + MORE, "{before} bytes, then {after}");
 }
@@ -79,8 +80,8 @@ async fn listings_of_a_large_directory_are_read_as_they_are_asked_for() {
     let mut scene = Scene::misbehaving("handle=list", &granted).await;
     let before = memory(&mut scene, "VmHWM:");
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for(&format!("{ENTRIES} entries beside 100 listings"));
-    scene.host.wait_for("handled at attempt 1");
+    scene.host.wait_for_plugin_log(&format!("{ENTRIES} entries beside 100 listings"));
+    scene.host.wait_for_plugin_log("handled at attempt 1");
     let after = memory(&mut scene, "VmHWM:");
     assert!(after < before + MORE, "{before} bytes, then {after}");
     // How many may be open is bounded, by the number of resources, or by the account, where it is small.
@@ -107,9 +108,9 @@ async fn texts_that_are_many_times_as_long_as_their_documents_are_bounded() {
     let mut scene = Scene::misbehaving("handle=encode-much", &more).await;
     let before = memory(&mut scene, "VmHWM:");
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("10 of 10 texts are refused: ");
+    let line = scene.host.wait_for_plugin_log("10 of 10 texts are refused: ");
     assert!(message(&line).contains("limits.host_memory under [plugins.misbehave]"), "{line}");
-    scene.host.wait_for("handled at attempt 1");
+    scene.host.wait_for_plugin_log("handled at attempt 1");
     let after = memory(&mut scene, "VmHWM:");
     // The plugin has its own memory, in which the document is.
     assert!(after < before + MORE + (128 << 20), "{before} bytes, then {after}");

@@ -6,11 +6,11 @@ use std::time::Duration;
 use gtm_runtime::{
     ChildCompiler, Compilation, CompileLimits, Engine, Limits, LoadError, Plugin, PluginSetup,
 };
-use serde_json::Value;
 
 use super::{GOOD, Parts, Workshop};
-use crate::support::{Host, message, run};
-use crate::swapping::{put, says};
+use crate::log;
+use crate::support::{Host, run};
+use crate::swapping::put;
 
 /// Native code of some 20 MB, which takes some hundred MB of memory to be made.
 fn large() -> String {
@@ -120,21 +120,16 @@ async fn a_swap_is_said_from_the_first_and_compiled_apart_from_the_host() {
     let cache = workshop.path("cache");
     let arguments = ["--plugin", file.to_str().unwrap(), "--uri", server.uri()];
     let mut host = Host::start_in(&arguments, &[("GTM_CACHE_DIR", cache.to_str().unwrap())]);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let before = peak(host.pid());
     put(&large, &file);
-    for part in [
-        "its file has changed: version ",
-        "compiling its ",
-        "compiled in ",
-        "loaded version ",
-        " takes over from ",
-    ] {
-        host.wait_until(part, |line: &Value| says(line, "p", part));
+    for event in ["plugin.swap_start", "plugin.compile_start", "plugin.compile", "plugin.load", "plugin.swap"]
+    {
+        host.wait_for(event, &[("plugin", "p")]);
     }
     let more = peak(host.pid()) - before;
     assert!(more < 64 << 20, "{more} bytes");
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));
-    assert!(!log.iter().any(|line| message(line).contains("compiling")), "{log:?}");
+    assert_eq!(log::count(&log, "plugin.compile_start", &[]), 0, "{log:?}");
 }

@@ -155,7 +155,7 @@ impl Scene {
         }
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let mut host = Host::start(&arguments);
-        (0..3).for_each(|_| drop(host.wait_for("tailing ")));
+        (0..3).for_each(|_| drop(host.wait_for("source.tail", &[])));
         let address = host.address();
         Self { own, host, address, settings, _directory: directory, _smtp: smtp, _server: server }
     }
@@ -179,8 +179,9 @@ impl Scene {
         let mut next = BTreeMap::new();
         self.host.wait_until("the end of a round", |line| {
             let said = message(line);
-            assert!(!said.contains("panicked at host/") && !said.contains("defect of the host"), "{line}");
-            assert!(!said.starts_with("the plugin waits"), "{line}: {next:?}");
+            let whole = line.to_string();
+            assert!(!whole.contains("panicked at host/") && !whole.contains("defect of the host"), "{line}");
+            assert_ne!(line["event"], "plugin.block", "{line}: {next:?}");
             let Some(name) = line["plugin"].as_str() else { return false };
             if line["target"] == "plugin" {
                 if let Some(said) = said.strip_prefix("next ") {
@@ -193,7 +194,7 @@ impl Scene {
                     *open != name || !(said == mark || (name == "loading" && said.starts_with(&start)))
                 });
             } else {
-                assert!(!said.contains("took longer than"), "{line}: {:?}", next.get(name));
+                assert!(!whole.contains("took longer than"), "{line}: {:?}", next.get(name));
                 // One whose start failed stays as it was.
                 let failed = matches!(line["level"].as_str(), Some("WARN" | "ERROR"));
                 open.retain(|open| *open != name || name != "loading" || !failed);

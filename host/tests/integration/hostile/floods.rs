@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bson::doc;
 
+use crate::log;
 use crate::support::{Scene, eventually, in_words, message, scaled};
 
 #[tokio::test]
@@ -13,8 +14,8 @@ async fn lines_without_end_are_counted_and_left_out() {
     let started = Instant::now();
     let mut scene = Scene::misbehaving("handle=log", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("lines of the plugin are left out: it logs more than 50 in a second");
-    scene.host.wait_for("given up after attempt 1");
+    scene.host.wait_for("log.leave_out", &[("limit_per_second", "50")]);
+    scene.host.wait_for("op.give_up", &[("attempts", "1")]);
     let lines = scene.host.logged().iter().filter(|line| message(line) == "and another line").count();
     // In each second that began, however long it all took.
     let seconds = usize::try_from(started.elapsed().as_secs()).unwrap() + 1;
@@ -26,7 +27,7 @@ async fn lines_that_were_left_out_are_reported_though_no_other_line_follows() {
     let mut scene =
         Scene::misbehaving("handle=log-burst", &["--log-lines", "50", "--admin", "127.0.0.1:0"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("lines of the plugin are left out: it logs more than 50 in a second");
+    scene.host.wait_for("log.leave_out", &[("limit_per_second", "50")]);
     // A second burst, and the end before the next report is due.
     scene.things().insert_one(doc! {}).await.unwrap();
     eventually("both ops are handled", async || scene.host.status()["plugins"][0]["counts"]["handled"] == 2)
@@ -43,7 +44,7 @@ async fn lines_that_were_left_out_are_reported_though_no_other_line_follows() {
 async fn what_is_printed_is_kept_up_to_a_bound() {
     let mut scene = Scene::misbehaving("handle=print-much", &["--handle-timeout", "10m"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("handled at attempt 1");
+    scene.host.wait_for_plugin_log("handled at attempt 1");
     // It is logged when the call is over.
     let (_, log) = scene.host.stop();
     let printed = log.iter().filter(|line| message(line).ends_with("xxx")).count();
@@ -55,12 +56,9 @@ async fn an_error_of_40_mb_is_cut() {
     for how in ["handle=say-much", "handle=say-lines"] {
         let mut scene = Scene::misbehaving(how, &["--handle-timeout", "10m"]).await;
         scene.things().insert_one(doc! {}).await.unwrap();
-        let line = scene.host.wait_for("rejected by the plugin, the op is not handled: ");
-        assert!(
-            message(&line).len() < 20_000 && message(&line).contains("bytes more)"),
-            "{}",
-            message(&line).len()
-        );
+        let line = scene.host.wait_for("op.reject", &[]);
+        let error = log::field(&line, "error");
+        assert!(error.len() < 20_000 && error.contains("bytes more)"), "{}", error.len());
     }
 }
 
@@ -68,8 +66,9 @@ async fn an_error_of_40_mb_is_cut() {
 async fn resources_of_the_host_are_bounded() {
     let mut scene = Scene::misbehaving("handle=hoard", &["--max-attempts", "1"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("given up after attempt 1");
-    assert!(message(&line).contains("handle trapped: it holds 256 streams, requests and files"), "{line}");
+    let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
+    let reason = "handle trapped: it holds 256 streams, requests and files";
+    assert!(log::field(&line, "error").contains(reason), "{line}");
 }
 
 #[tokio::test]
@@ -80,7 +79,7 @@ async fn bytes_without_end_are_counted_and_left_out() {
     let started = Instant::now();
     let mut scene = Scene::misbehaving("handle=log-wide", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    scene.host.wait_for("given up after attempt 1");
+    scene.host.wait_for("op.give_up", &[("attempts", "1")]);
     let logged = scene.host.logged();
     let lines = logged.iter().filter(|line| message(line).starts_with("xxx")).count();
     // What ten seconds may have, in each ten seconds that began.
@@ -99,6 +98,7 @@ async fn waiting_for_ever_in_the_host_is_cut_off() {
     let how = ["--handle-timeout", &timeout, "--max-attempts", "1"];
     let mut scene = Scene::misbehaving("handle=wait", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
-    let line = scene.host.wait_for("given up after attempt 1");
-    assert!(message(&line).contains(&format!("handle took longer than {}", in_words(limit))), "{line}");
+    let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
+    let reason = format!("handle took longer than {}", in_words(limit));
+    assert!(log::field(&line, "error").contains(&reason), "{line}");
 }

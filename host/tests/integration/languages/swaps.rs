@@ -43,7 +43,7 @@ async fn from_one_language_to_another() {
     for plugin in languages.skip(1) {
         put(plugin);
         insert(3).await;
-        host.wait_for(" takes over from ");
+        host.wait_for("plugin.swap", &[]);
         insert(3).await;
     }
     let mails = sink.take(inserted.len(), LIMIT);

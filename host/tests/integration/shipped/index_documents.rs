@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::sinks::Sink;
 use super::{Shipped, dump, replay, until};
+use crate::log;
 use crate::support::message;
 
 /// What the collection holds, by id: the totals.
@@ -54,8 +55,8 @@ async fn follows(shipped: &mut Shipped, sink: &Sink) {
         .insert_many([doc! { "_id": 900 }, doc! { "_id": 901, "total": "no number" }, doc! { "_id": 902 }])
         .await
         .unwrap();
-    let line = shipped.host.wait_for("rejected by the plugin, the op is not handled: ");
-    assert!(message(&line).contains("total"), "{line}");
+    let line = shipped.host.wait_for("op.reject", &[]);
+    assert!(log::field(&line, "error").contains("total"), "{line}");
     until("the others are there", async || {
         let all = indexed(sink);
         all.contains_key("900") && all.contains_key("902") && !all.contains_key("901")
@@ -120,7 +121,7 @@ async fn a_collection_that_is_renamed_is_followed() {
         })
         .await;
         assert!(ids(&sink).contains(&"1".to_owned()) && ids(&sink).contains(&"\"1\"".to_owned()));
-        let line = shipped.host.wait_for("indexed 3000 documents");
+        let line = shipped.host.wait_for_plugin_log("indexed 3000 documents");
         assert_eq!(line["level"], "INFO");
         report.delete_many(doc! { "_id": { "$type": "string" } }).await.unwrap();
         until("changes after it are indexed", async || ids(&sink).len() == 1500).await;
@@ -142,10 +143,11 @@ async fn a_rename_that_cannot_be_followed_says_what_is_to_be_indexed_anew() {
         report.insert_one(doc! { "_id": 1 }).await.unwrap();
         shipped.own.collection("made").insert_one(doc! { "_id": 2 }).await.unwrap();
         shipped.rename("made", "report").await;
-        let line = shipped.host.wait_for("rejected by the plugin, the op is not handled: ");
+        let line = shipped.host.wait_for("op.reject", &[]);
         let incomplete = format!("{}.report is not complete in the index", shipped.own.name);
-        assert!(message(&line).contains(&incomplete), "{line}");
-        assert!(message(&line).contains(&format!("mongodb-read={}.report", shipped.own.name)), "{line}");
+        let error = log::field(&line, "error");
+        assert!(error.contains(&incomplete), "{line}");
+        assert!(error.contains(&format!("mongodb-read={}.report", shipped.own.name)), "{line}");
         report.insert_one(doc! { "_id": 3 }).await.unwrap();
         until("what comes after it is indexed, and nothing else is there", async || ids(&sink) == ["3"])
             .await;
@@ -157,8 +159,8 @@ async fn a_dump_with_renames_leaves_nothing_stale_and_says_what_is_missing() {
     for (sink, values) in engines().await {
         let (code, summary, log) = replay("index_documents", &dump("out_renames"), &sink, &values);
         assert_eq!(code, Some(1), "{summary}");
-        let said = |part: &str| log.iter().any(|line| message(line).contains(part));
-        assert!(said("sales.report_2026 is not complete in the index"), "{log:?}");
+        let said = "sales.report_2026 is not complete in the index";
+        assert!(log.iter().any(|line| log::field(line, "error").contains(said)), "{log:?}");
         assert_eq!(ids(&sink), Vec::<String>::new());
     }
 }

@@ -5,6 +5,7 @@ use gtm_store::{CheckpointKey, DeadLetter};
 use serde_json::Value;
 
 use super::{both, checkpoint, in_directory, key, letter, op};
+use crate::log;
 use crate::support::{Database, plugin, run};
 
 struct Scene {
@@ -233,8 +234,8 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
     let misbehave = plugin("misbehave");
     let mail = ["--plugin", "mail", "--file", &misbehave];
     let became = |said: &str, words: &str| {
-        let is_so = |line: &&str| line.contains("gtm_host::audit: retry dead letter") && line.contains(words);
-        said.lines().filter(is_so).count()
+        let is_so = |line: &&Value| log::field(line, "detail").contains(words);
+        log::count(log::parse(said).iter().filter(is_so), "audit.retry_dead_letter", &[])
     };
     let (lines, code, said) = scene.run(&[&["retry"], &mail[..], &["--set", "handle=reject"]].concat());
     assert_eq!((lines, code), (vec!["0 handled, 5 failed again, 0 left".to_owned()], Some(1)));
@@ -246,7 +247,8 @@ async fn a_retry_removes_what_is_handled_and_keeps_what_is_not() {
 
     let (lines, code, said) = scene.run(&["retry", "--all", "--file", &plugin("trivial")]);
     assert_eq!((lines, code), (vec!["0 handled, 0 failed again, 5 left".to_owned()], Some(1)));
-    assert!(said.contains("pass --file mail=FILE"), "{said}");
+    let skipped = log::parse(&said).into_iter().find(|line| line["event"] == "dead_letter.skip").unwrap();
+    assert!(log::field(&skipped, "help").starts_with("pass --file mail=FILE"), "{said}");
 
     // A name that is no plugin's is not given to the file.
     let (lines, code, said) = scene.run(&["retry", "--plugin", "nope", "--file", &misbehave]);
@@ -301,5 +303,6 @@ async fn a_file_as_the_plugin_of_a_retry_is_warned_of() {
     let mail = format!("mail={}", plugin("trivial"));
     let (lines, code, said) = scene.run(&["retry", "--all", "--plugin", &mail]);
     assert_eq!((lines, code), (vec!["5 handled, 0 failed again, 0 left".to_owned()], Some(0)), "{said}");
-    assert!(said.contains(&format!("help: pass it as --file {mail}")), "{said}");
+    let help = format!("pass it as --file {mail}");
+    assert!(log::has(&said, "command.rename_option", &[("help", &help)]), "{said}");
 }

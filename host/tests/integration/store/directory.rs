@@ -7,6 +7,7 @@ use gtm_test_support::Server;
 use nix::sys::signal::Signal;
 
 use super::{checkpoint, in_directory, key};
+use crate::log;
 use crate::support::{Database, Host, error_of, plugin};
 
 const FILE: &str = "gtm-host.redb";
@@ -70,8 +71,9 @@ async fn a_store_is_its_users_alone() {
     fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let store = format!("file:{}", directory.display());
     let (code, _, said) = crate::support::run(&["checkpoints", "list", "--store", &store]);
-    assert!(code == Some(0) && said.contains("may be read by every user of this machine"), "{said}");
-    assert!(said.contains("help: run chmod go-rwx"), "{said}");
+    let help = format!("run chmod go-rwx {}", file.display());
+    let exposed = [("who", "every user of this machine"), ("help", &help)];
+    assert!(code == Some(0) && log::has(&said, "path.expose", &exposed), "{said}");
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use bson::doc;
 use gtm_test_support::Server;
 
-use super::{path_in, put, put_another, says};
+use super::{path_in, put, put_another};
+use crate::log;
 use crate::support::{Database, Host, error_of, message, plugin};
 
 #[tokio::test]
@@ -25,7 +26,7 @@ async fn plugins_come_change_and_go_with_their_files() {
         "127.0.0.1:0",
     ];
     let mut host = Host::start(&arguments);
-    host.wait_for("tailing ");
+    host.wait_for("source.tail", &[]);
     let names = |host: &Host| {
         let status = host.status();
         let plugins = status["plugins"].as_array().unwrap().iter();
@@ -36,7 +37,7 @@ async fn plugins_come_change_and_go_with_their_files() {
     let insert = async |n: i32| own.collection("things").insert_one(doc! { "_id": n }).await.unwrap();
     // Came, and gets what changes from then on.
     put(plugin("print_ops"), &path_in(&directory, "second.wasm"));
-    host.wait_until("second is there", |line| says(line, "second", "tailing "));
+    host.wait_for("source.tail", &[("plugin", "second")]);
     assert_eq!(names(&host), ["first", "second"]);
     insert(1).await;
     for name in ["first", "second"] {
@@ -47,32 +48,30 @@ async fn plugins_come_change_and_go_with_their_files() {
     }
     // One that is none leaves the others as they are.
     std::fs::write(path_in(&directory, "third.wasm"), "text").unwrap();
-    host.wait_until("third is none", |line| says(line, "third", "not added: "));
+    host.wait_for("plugin.add_failed", &[("plugin", "third")]);
     // Changed.
     put_another("print_ops", 1, &path_in(&directory, "second.wasm"));
-    host.wait_until("second is another", |line| says(line, "second", " takes over from "));
+    host.wait_for("plugin.swap", &[("plugin", "second")]);
     // Gone, and its ops that were read are handled.
     std::fs::remove_file(path_in(&directory, "first.wasm")).unwrap();
-    host.wait_until("first is gone", |line| says(line, "first", "removed"));
+    host.wait_for("plugin.remove", &[("plugin", "first")]);
     insert(2).await;
     host.wait_until("the op", |line| line["plugin"] == "second" && message(line).contains("\"_id\":2"));
-    let has_ended = |line: &serde_json::Value| says(line, "first", "stopped at ");
-    if !host.logged().iter().any(has_ended) {
-        host.wait_until("first has ended", has_ended);
+    if host.count("plugin.stop", &[("plugin", "first")]) == 0 {
+        host.wait_for("plugin.stop", &[("plugin", "first")]);
     }
     assert_eq!(names(&host), ["second"]);
     // Even without any plugin, the host waits for the next.
     std::fs::remove_file(path_in(&directory, "second.wasm")).unwrap();
-    host.wait_until("second is gone", |line| says(line, "second", "removed"));
+    host.wait_for("plugin.remove", &[("plugin", "second")]);
     put(plugin("print_ops"), &path_in(&directory, "first.wasm"));
-    host.wait_until("first is back", |line| says(line, "first", "tailing "));
+    host.wait_for("source.tail", &[("plugin", "first")]);
     // It goes on where it was: what came meanwhile is not lost.
     host.wait_until("the op", |line| line["plugin"] == "first" && message(line).contains("\"_id\":2"));
     // One that was never loaded is what whoever stops the host is told of.
     let (code, log) = host.stop();
     assert_eq!(code, Some(1), "{log:?}");
-    let end = "these plugins did not run when the host was stopped, for the errors above: third";
-    assert!(log.iter().any(|line| message(line) == end), "{log:?}");
+    assert_eq!(log::count(&log, "host.stop_without_plugins", &[("plugins", "third")]), 1, "{log:?}");
 }
 
 #[test]

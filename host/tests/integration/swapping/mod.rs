@@ -8,9 +8,7 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::support::{message, plugin};
+use crate::support::plugin;
 
 /// Puts a file in the place of another at once, as a build does.
 pub fn put(from: impl AsRef<Path>, to: &Path) {
@@ -38,9 +36,4 @@ pub fn put_another(of: &str, number: usize, to: &Path) {
 
 pub fn path_in(directory: &tempfile::TempDir, name: &str) -> PathBuf {
     directory.path().join(name)
-}
-
-/// Whether a line is the host's own of a plugin, with this in it.
-pub fn says(line: &Value, plugin: &str, part: &str) -> bool {
-    line["plugin"] == plugin && line["target"] != "plugin" && message(line).contains(part)
 }

@@ -3,8 +3,10 @@
 use bson::doc;
 use gtm_test_support::Server;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use super::{path_in, says};
+use super::path_in;
+use crate::log;
 use crate::support::{Database, Host, message, plugin};
 
 #[tokio::test]
@@ -26,39 +28,89 @@ async fn sighup_takes_up_what_changed_and_leaves_the_rest() {
     write(&[printing("a", ""), printing("b", ""), errands("")]);
     let arguments = ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--admin", "127.0.0.1:0"];
     let mut host = Host::start(&arguments);
-    (0..3).for_each(|_| drop(host.wait_for("tailing ")));
+    (0..3).for_each(|_| drop(host.wait_for("source.tail", &[])));
     let errand = async |n: i32| {
         own.collection("errands").insert_one(doc! { "_id": n, "do": "get", "key": "k" }).await.unwrap();
     };
     errand(1).await;
-    host.wait_for("1 error state is not granted");
+    host.wait_for_plugin_log("1 error state is not granted");
 
     // b goes, c comes, errand is granted something, a stays; the store needs a start.
     let other = "store = \"none\"\nshutdown_grace = \"7s\"\n".to_owned();
     write(&[other, printing("a", ""), printing("c", ""), errands("grants.state = true")]);
     host.signal(Signal::SIGHUP);
-    let line = host.wait_for("taken up with the next start only: ");
-    assert!(message(&line).ends_with("store, shutdown_grace"), "{line}");
-    host.wait_until("b goes", |line| says(line, "b", "removed"));
-    host.wait_until("c comes", |line| says(line, "c", "tailing "));
+    host.wait_for("settings.defer", &[("settings", "store, shutdown_grace")]);
+    host.wait_for("plugin.remove", &[("plugin", "b")]);
+    host.wait_for("source.tail", &[("plugin", "c")]);
     errand(2).await;
-    host.wait_for("2 ok nothing");
-    assert!(!host.logged().iter().any(|line| says(line, "a", "stopped")), "a is not disturbed");
+    host.wait_for_plugin_log("2 ok nothing");
+    assert_eq!(host.count("plugin.stop", &[("plugin", "a")]), 0, "a is not disturbed");
 
     // In another order, a begins again, where it was.
     write(&[printing("a", "ordering = \"oplog\"\nlanes = 2"), printing("c", ""), errands("")]);
     host.signal(Signal::SIGHUP);
-    host.wait_until("a begins again", |line| says(line, "a", "tailing "));
+    host.wait_for("source.tail", &[("plugin", "a")]);
     errand(3).await;
-    host.wait_for("3 error state is not granted");
+    host.wait_for_plugin_log("3 error state is not granted");
 
     // What is wrong changes nothing.
     write(&["plugin = 3".to_owned()]);
     host.signal(Signal::SIGHUP);
-    let line = host.wait_for("everything stays as it is: ");
-    assert!(message(&line).ends_with("Did you mean `plugins`?"), "{line}");
+    let line = host.wait_for("settings.read_failed", &[]);
+    assert!(log::field(&line, "error").ends_with("Did you mean `plugins`?"), "{line}");
     own.collection("things").insert_one(doc! { "_id": 4 }).await.unwrap();
     host.wait_until("a goes on", |line| line["plugin"] == "a" && message(line).contains("\"_id\":4"));
     let (code, log) = host.stop();
     assert_eq!(code, Some(0), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_others_alone() {
+    let (server, directory) = (Server::ready().unwrap(), tempfile::tempdir().unwrap());
+    let (own, other) = (Database::new(server.uri()).await, Database::new(server.uri()).await);
+    let config = path_in(&directory, "gtm.toml");
+    let print_ops = plugin("print_ops");
+    let printing = |name: &str, database: &Database| {
+        let namespace = format!("{}.things", database.name);
+        format!("[plugins.{name}]\npath = \"{print_ops}\"\nconfig.namespaces = \"{namespace}\"\n")
+    };
+    let write = |texts: &[String]| std::fs::write(&config, texts.concat()).unwrap();
+    let insert = async |into: &Database, ids: std::ops::RangeInclusive<i64>| {
+        let documents: Vec<_> = ids.map(|id| doc! { "_id": id }).collect();
+        into.collection("things").insert_many(documents).await.unwrap();
+    };
+    let ids = |log: &[Value], plugin: &str| -> Vec<i64> {
+        let printed = log.iter().filter(|line| line["plugin"] == plugin && line["target"] == "plugin");
+        let ops = printed.filter_map(|line| serde_json::from_str::<Value>(message(line)).ok());
+        ops.filter_map(|op| op["documentKey"]["_id"].as_i64()).collect()
+    };
+    write(&[printing("a", &own)]);
+    let arguments =
+        ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--source", "change-stream"];
+    let mut host = Host::start(&arguments);
+    host.wait_until("a comes", |line| says(line, "a", "tailing "));
+    insert(&own, 1..=5).await;
+    write(&[printing("a", &own), printing("b", &other)]);
+    host.signal(Signal::SIGHUP);
+    insert(&own, 6..=10).await;
+    host.wait_until("b comes", |line| says(line, "b", "tailing "));
+    insert(&other, 1..=5).await;
+    insert(&own, 11..=15).await;
+    let mut of_b = Vec::new();
+    host.wait_until("b has all", |line| {
+        of_b.extend(ids(std::slice::from_ref(line), "b"));
+        of_b.len() == 5
+    });
+    // A plugin that goes takes its namespaces with it.
+    write(&[printing("a", &own)]);
+    host.signal(Signal::SIGHUP);
+    host.wait_until("b goes", |line| says(line, "b", "removed"));
+    insert(&own, 16..=20).await;
+    host.wait_until("a has all", |line| ids(std::slice::from_ref(line), "a") == [20]);
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0), "{log:?}");
+    assert_eq!(ids(&log, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
+    assert_eq!(ids(&log, "b"), (1..=5).collect::<Vec<_>>());
+    let begun = log.iter().filter(|line| says(line, "a", "tailing ")).count();
+    assert_eq!(begun, 1, "a was not begun again");
 }

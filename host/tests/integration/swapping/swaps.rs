@@ -56,7 +56,7 @@ async fn swaps_under_load_lose_and_repeat_nothing() {
             let op: Value = serde_json::from_str(message(&line)).unwrap();
             seen.push(op["documentKey"]["_id"].as_i64().unwrap());
             *handled_by.entry(swapped).or_default() += 1;
-        } else if message(&line).contains(" takes over from ") {
+        } else if line["event"] == "plugin.swap" {
             swapped += 1;
             if swapped < SWAPS {
                 put_another("print_ops", swapped, &file);

@@ -6,7 +6,8 @@ use bson::doc;
 use gtm_test_support::Server;
 use serde_json::Value;
 
-use super::{another, path_in, put, put_another, says};
+use super::{another, path_in, put, put_another};
+use crate::log;
 use crate::support::{Database, Host, LIMIT, message, plugin, run, scaled};
 
 struct Scene {
@@ -57,8 +58,8 @@ impl Scene {
         self.host.status()["plugins"][0]["version"].as_str().unwrap().to_owned()
     }
 
-    fn wait_for_host(&mut self, part: &str) -> Value {
-        self.host.wait_until(part, |line| says(line, "p", part))
+    fn wait_for(&mut self, event: &str) -> Value {
+        self.host.wait_for(event, &[("plugin", "p")])
     }
 }
 
@@ -67,10 +68,10 @@ async fn another_plugin_takes_over_where_the_one_before_was() {
     let mut scene = Scene::of("misbehave", &[]).await;
     let before = scene.version();
     scene.insert(1).await;
-    scene.host.wait_for("handled at attempt 1");
+    scene.host.wait_for_plugin_log("handled at attempt 1");
     put(plugin("print_ops"), &scene.file);
-    let line = scene.wait_for_host(" takes over from ");
-    assert!(message(&line).ends_with(&before), "{line}");
+    let line = scene.wait_for("plugin.swap");
+    assert_eq!(line["previous"], before);
     assert_ne!(scene.version(), before);
     scene.insert(2).await;
     let line =
@@ -91,8 +92,9 @@ async fn what_is_no_version_leaves_the_old_one_running() {
     ];
     for (n, (bytes, reason)) in bad.into_iter().enumerate() {
         std::fs::write(&scene.file, bytes).unwrap();
-        let line = scene.wait_for_host("not swapped, version ");
-        assert!(message(&line).contains(&before) && message(&line).contains(reason), "{line}");
+        let line = scene.wait_for("plugin.swap_failed");
+        assert_eq!(line["version"], before);
+        assert!(log::field(&line, "error").contains(reason), "{line}");
         scene.insert(i32::try_from(n).unwrap()).await;
         scene.host.wait_until("the op", |line| line["plugin"] == "p" && line["target"] == "plugin");
     }
@@ -103,7 +105,7 @@ async fn what_is_no_version_leaves_the_old_one_running() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(scene.version(), before);
     put_another("print_ops", 1, &scene.file);
-    scene.wait_for_host(" takes over from ");
+    scene.wait_for("plugin.swap");
     assert_ne!(scene.version(), before);
 }
 
@@ -117,7 +119,7 @@ async fn a_file_that_is_written_slowly_counts_when_it_is_whole() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // How long it is waited for the rest depends on the machine: see the unit test of `settled`.
-    scene.wait_for_host(" takes over from ");
+    scene.wait_for("plugin.swap");
 }
 
 #[tokio::test]
@@ -129,13 +131,12 @@ async fn one_that_fails_its_first_calls_is_rolled_back() {
         let mut scene = Scene::of("trivial", &arguments).await;
         let before = scene.version();
         put(plugin("misbehave"), &scene.file);
-        scene.wait_for_host(" takes over from ");
+        scene.wait_for("plugin.swap");
         scene.insert(1).await;
-        let line = scene.wait_for_host(" failed one of its first 10 calls: ");
-        assert!(message(&line).contains(&format!("{before} goes on")), "{line}");
-        let line = scene.host.wait_until("the record of it", |line| {
-            line["target"] == "gtm_host::audit" && message(line) == "roll back"
-        });
+        let line = scene.wait_for("plugin.roll_back");
+        assert_eq!(line["previous"], before);
+        assert!(log::field(&line, "error").contains(" failed one of its first 10 calls: "), "{line}");
+        let line = scene.wait_for("audit.roll_back");
         assert_eq!((&line["via"], &line["plugin"]), (&"trial".into(), &"p".into()));
         assert!(line["detail"].as_str().unwrap().starts_with(&before), "{line}");
         // The op is handled by the old one.
@@ -157,11 +158,11 @@ async fn one_that_fails_its_first_calls_is_rolled_back() {
 async fn one_that_survives_its_first_calls_is_kept() {
     let mut scene = Scene::of("print_ops", &[]).await;
     put_another("print_ops", 1, &scene.file);
-    scene.wait_for_host(" takes over from ");
+    scene.wait_for("plugin.swap");
     for n in 0..10 {
         scene.insert(n).await;
     }
-    scene.wait_for_host(" is kept");
+    scene.wait_for("plugin.keep");
 }
 
 #[tokio::test]
@@ -209,15 +210,15 @@ async fn what_another_version_subscribes_to_is_read_from_then_on() {
     let mut scene = Scene::of("errand", &[]).await;
     let errand = |n: i32| doc! { "_id": n, "do": "config", "key": "namespace" };
     scene.own.collection("errands").insert_one(errand(1)).await.unwrap();
-    scene.host.wait_for("1 ok ");
+    scene.host.wait_for_plugin_log("1 ok ");
     put(plugin("print_ops"), &scene.file);
-    scene.wait_for_host(" takes over from ");
+    scene.wait_for("plugin.swap");
     // Again and again, as the test server's cursors pass over what is written while they are opened (a real server's do not).
     let writing = keep_inserting(scene.own.collection("things"), |n| doc! { "_id": n });
     scene.host.wait_until("an op", |line| message(line).contains(".things\",\"documentKey\""));
     writing.abort();
     put(plugin("errand"), &scene.file);
-    scene.wait_for_host(" takes over from ");
+    scene.wait_for("plugin.swap");
     let writing = keep_inserting(scene.own.collection("errands"), move |n| errand(n + 2));
     scene.host.wait_until("an errand", |line| line["plugin"] == "p" && message(line).contains(" ok "));
     writing.abort();

@@ -324,7 +324,14 @@ impl HttpExchange {
         let sent = sent.await;
         let (plugin, op) = (&*setup.name, &*op);
         match &sent {
-            Ok(response) => tracing::debug!(plugin, op, status = response.status().as_u16(), "{what}"),
+            Ok(response) => tracing::debug!(
+                event = "http.respond",
+                plugin,
+                op,
+                request = what,
+                status = response.status().as_u16(),
+                "the server responded"
+            ),
             Err(HttpRefusal::NotGranted(reason)) => {
                 let part = (!setup.grants.http.is_empty()).then_some(Http::ID);
                 notes.blocked(reason.clone(), part);
@@ -332,8 +339,14 @@ impl HttpExchange {
             Err(HttpRefusal::Prohibited(prohibited)) => {
                 notes.blocked(format!("{what} is not sent: {prohibited}"), Some(Http::ID));
             }
-            Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(plugin, op, "{what}: {invalid}"),
-            Err(HttpRefusal::Failed(error)) => tracing::debug!(plugin, op, "{what}: {error}"),
+            Err(HttpRefusal::Invalid(invalid)) => tracing::debug!(
+                event = "http.send_failed", plugin, op, request = what, error = %invalid,
+                "the request is not valid"
+            ),
+            Err(HttpRefusal::Failed(error)) => tracing::debug!(
+                event = "http.send_failed", plugin, op, request = what, %error,
+                "the request failed"
+            ),
         }
         sent
     }

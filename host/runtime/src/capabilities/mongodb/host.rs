@@ -237,10 +237,12 @@ impl MongodbView<'_> {
             operations.iter().any(|operation| selection.select(database, collection, *operation).is_some());
         if is_fed && !self.shared_context().is_reported.swap(true, Ordering::Relaxed) {
             tracing::warn!(
+                event = "plugin.feed_itself",
                 plugin = &*self.setup.name,
                 op = self.op,
-                "it writes to {namespace}, to which it subscribes: it is handed its own writes, for ever if it writes on each. Have its \
-                 filter pass over them, or subscribe to other namespaces or operations"
+                namespace,
+                help = "let its filter skip these ops, or subscribe to other namespaces or operations",
+                "the plugin writes to a namespace that it subscribes to; it receives its own writes, endlessly if it writes on each"
             );
         }
     }
