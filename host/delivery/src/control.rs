@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
-use gtm_source::Start;
+use gtm_source::StartAt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -123,7 +123,7 @@ impl ControlledPlugin for StoppedPlugin {
 pub(super) enum DeliveryCommand {
     Pause(oneshot::Sender<Result<(), ControlError>>),
     Resume(oneshot::Sender<Result<(), ControlError>>),
-    Seek(Start, oneshot::Sender<Result<(), ControlError>>),
+    Seek(StartAt, oneshot::Sender<Result<(), ControlError>>),
 }
 
 /// Why a host does not do what it is told.
@@ -297,7 +297,11 @@ impl HostControl {
     ///
     /// # Errors
     /// See [`ControlError`]. The plugin was not told, then. Where it cannot be read from there, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<CommandOutcome>, ControlError> {
+    pub async fn seek(
+        &self,
+        plugin: Option<&str>,
+        to: &StartAt,
+    ) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
         // One of them might go there, and another not.
         if plugins.len() > 1 {

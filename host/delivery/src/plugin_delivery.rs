@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gtm_mongo::SourceHealth;
 use gtm_oplog::{Op, Skipped, Timestamp};
 use gtm_runtime::PluginHandle;
-use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, Start};
+use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, StartAt};
 use gtm_store::{CheckpointKey, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -367,7 +367,7 @@ impl PreparedDelivery {
                 run.works.drop_queued(grace).await;
                 let _ = run.intake.await;
                 self.handle.progress.restart(from.clone());
-                self.pipeline.follow.start = from.map_or(Start::Now, Start::from);
+                self.pipeline.follow.start = from.map_or(StartAt::Now, StartAt::from);
                 self.pipeline.follow.snapshot = false;
                 if let Err(error) = checkpointer.store_now().await {
                     tracing::error!(

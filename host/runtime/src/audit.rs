@@ -1,9 +1,9 @@
 //! Records who did what to a running host or its store, as events of a tracing target of their own.
 //!
-//! The action is the message of an event and in its name (`audit.roll_back`). Its fields are `outcome` (`done` or `refused`), `via` (see
-//! [`Actor`]), `user` (the number of the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as the position or
-//! the version) and, if it was refused, `reason`. A request without access is a `request` with its method and path as the `detail`, and
-//! without `plugin`: a bounded number of them is recorded, and then how many more there were (`left_out`).
+//! The message of an event is the action, which its name repeats (`audit.roll_back`). Its fields are `outcome` (`done` or `refused`),
+//! `via` (see [`Actor`]), `user` (the number of the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as
+//! the position or the version) and, if it was refused, `reason`. A request without access is a `request` with its method and path as
+//! the `detail`, and without `plugin`: a bounded number of them is recorded, and then how many more there were (`left_out`).
 
 use std::fmt;
 use std::net::SocketAddr;

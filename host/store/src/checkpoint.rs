@@ -78,17 +78,12 @@ impl Checkpoint {
     pub(super) fn encode(&self, key: &CheckpointKey) -> Result<RawDocumentBuf, StoreError> {
         let unstorable =
             |reason: &str| StoreError::Unstorable { what: key.checkpoint(), reason: reason.into() };
-        let position = self.position.stored();
-        // A resume token may have any content.
-        if position.parse().as_ref() != Ok(&self.position) {
-            return Err(unstorable("its position cannot be written as text"));
-        }
         let epoch = i64::try_from(self.epoch).map_err(|_| unstorable("its epoch is too large"))?;
         let mut document = rawdoc! {
             "_id": key.document(),
             "version": VERSION,
             "deployment": self.deployment.as_str(),
-            "position": position,
+            "position": self.position.to_document(),
         };
         if let Some(timestamp) = self.timestamp {
             document.append(cstr!("timestamp"), bson::Timestamp::from(timestamp));
@@ -112,7 +107,7 @@ impl Checkpoint {
     ) -> Result<Self, StoreError> {
         let fields = StoredFields { document, what: key.checkpoint(), store, lost: LOST };
         fields.check_version()?;
-        let position = fields.text("position")?;
+        let position = fields.value("position")?;
         let timestamp = fields.find("timestamp")?.map(|value| value.as_timestamp());
         let timestamp = timestamp.map(|value| value.ok_or_else(|| fields.wrong("timestamp", "a timestamp")));
         let not_workers = || fields.wrong("workers", "a list of strings");
@@ -126,9 +121,7 @@ impl Checkpoint {
         });
         Ok(Self {
             deployment: fields.text("deployment")?.to_owned(),
-            position: position.parse().map_err(|_| {
-                fields.damaged(format!("its position, \"{position}\", is not a valid position"))
-            })?,
+            position: Position::from_stored(position).map_err(|error| fields.damaged(error))?,
             timestamp: timestamp.transpose()?.map(Timestamp::from),
             workers: workers.transpose()?,
             epoch: fields.unsigned("epoch")?,

@@ -95,7 +95,7 @@ fn a_wrong_password() {
 fn no_password_where_one_is_wanted() {
     let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
     let said = error_at(server.uri());
-    assert!(said.contains("wants a login: put user and password into --uri or MONGODB_URI"), "{said}");
+    assert!(said.contains("requires a login. help: add user and password to --uri or MONGODB_URI"), "{said}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ async fn a_login_from_the_environment_or_a_file() {
 #[test]
 fn an_oplog_that_is_no_namespace() {
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--oplog", "oplog"]);
-    assert_eq!(said, r#""oplog" is not a namespace: --oplog takes DATABASE.COLLECTION"#);
+    assert_eq!(said, r#""oplog" is not a valid namespace. help: pass --oplog DATABASE.COLLECTION"#);
 }
 
 #[test]

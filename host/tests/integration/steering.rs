@@ -145,7 +145,7 @@ fn another_user_steers_nothing_by_the_socket() {
         let child = Command::new("python3").args(["-c", asked, &socket, request]).output().unwrap();
         let said = String::from_utf8(child.stdout).unwrap();
         assert!(said.starts_with(&format!("HTTP/1.1{status}")), "{request}: {said} {:?}", child.stderr);
-        let why = "this host takes orders from the user 0 and from root only";
+        let why = "only the user 0 and root may use this socket";
         assert_eq!(said.contains(why), status == " 403 ", "{said}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gtm_oplog::{Op, Selection, Skipped, Timestamp};
 use gtm_runtime::Plugin;
-use gtm_source::{Ack, LiveSource, Position, SourceBatch, SourceConfig, SourceError, Start};
+use gtm_source::{Ack, LiveSource, Position, SourceBatch, SourceConfig, SourceError, StartAt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -178,14 +178,14 @@ impl PluginReader {
         let joined = self.hub.join(&self.plugin, &self.follow.selection, start.clone()).await;
         match joined {
             Ok(Some(Subscription { at: Some(at), at_start, batches }))
-                if at_start || start == Start::Now || start == at.clone().into() =>
+                if at_start || start == StartAt::Now || start == at.clone().into() =>
             {
                 self.begin(&at).await;
                 self.say(Some(&at));
                 self.follow.start = at.into();
                 Reading::Shared { batches, passed: None }
             }
-            Ok(Some(Subscription { at: None, at_start, batches })) if at_start || start == Start::Now => {
+            Ok(Some(Subscription { at: None, at_start, batches })) if at_start || start == StartAt::Now => {
                 Reading::Shared { batches, passed: None }
             }
             // The others are elsewhere; or it cannot be read, of which it says by itself why.

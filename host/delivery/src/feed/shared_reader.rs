@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use gtm_oplog::{Namespace, Op, OperationType, Selection, Skipped, Timestamp};
-use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, Start};
+use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, StartAt};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ struct SubscribeRequest {
     plugin: Arc<str>,
     selection: Selection,
     /// From where it would go on, where nobody is a member.
-    start: Start,
+    start: StartAt,
     answer: oneshot::Sender<Result<Subscription, SourceError>>,
 }
 
@@ -65,7 +65,7 @@ impl SharedReaderHandle {
         &self,
         plugin: &Arc<str>,
         selection: &Selection,
-        start: Start,
+        start: StartAt,
     ) -> Result<Option<Subscription>, SourceError> {
         let (answer, joined) = oneshot::channel();
         let join =
@@ -156,7 +156,7 @@ pub(crate) struct SharedReader {
     position: Arc<AtomicU64>,
     live: Option<LiveSource>,
     /// Where the reader was opened, until it has read something.
-    opened_at: Option<Start>,
+    opened_at: Option<StartAt>,
     members: Vec<Subscriber>,
     routes: Routes,
     /// By the readers before this one.
@@ -262,7 +262,8 @@ impl SharedReader {
         // Positions in a change stream cannot be compared: a plugin that is elsewhere cannot wait here, and each selection
         // more opens the stream again. Without an answer, it reads on by its own reader.
         let is_comparable = at.as_ref().is_none_or(|at| at.timestamp().is_some());
-        let is_here = at_start || start == Start::Now || at.clone().map(Start::from).as_ref() == Some(&start);
+        let is_here =
+            at_start || start == StartAt::Now || at.clone().map(StartAt::from).as_ref() == Some(&start);
         if !is_comparable && !is_here {
             return;
         }

@@ -125,8 +125,8 @@ mod tests {
         assert!(decode("[1]").unwrap_err().contains("not a document"));
         assert!(decode("{\"a\":{\"$oid\":\"x\"}}").unwrap_err().contains("not valid Extended JSON"));
         let deep = format!("{}1{}", "{\"a\":".repeat(1_000_000), "}".repeat(1_000_000));
-        assert!(decode(&deep).unwrap_err().contains("stand in each other"));
-        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::LARGEST));
+        assert!(decode(&deep).unwrap_err().contains("nested objects and arrays"));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::MAX_SIZE));
         assert!(decode(&large).unwrap_err().contains("more than"));
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bson::oid::ObjectId;
 use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, sentence};
-use gtm_source::snapshot::patiently;
+use gtm_source::snapshot::with_retries;
 use mongodb::{Client, Namespace};
 use serde::Deserialize;
 
@@ -106,7 +106,7 @@ impl ListDocument {
         let collection =
             client.database(&self.namespace.db).collection::<RawDocumentBuf>(&self.namespace.coll);
         let find = || async { collection.find_one(doc! { "_id": id }).await };
-        let answer = patiently("the list of workers cannot be read", find).await;
+        let answer = with_retries("the list of workers cannot be read", find).await;
         answer.map_err(|error| match command_code(&error) {
             Some(UNAUTHORIZED) => {
                 WorkersError::Unauthorized { place: self.to_string(), database: self.namespace.db.clone() }
