@@ -222,7 +222,7 @@ mod tests {
         for odd in [&["5", "5"][..], &["5, 6"], &["+5"], &["-1"], &[""], &["0x5"], &["99999999999999999999"]]
         {
             let said = taken(odd).unwrap_err();
-            assert!(said.contains("declared by something else than one number"), "{odd:?}: {said}");
+            assert!(said.contains("is not one number"), "{odd:?}: {said}");
         }
         let head = RequestHead::parse("POST", "http://a.example/").unwrap();
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
