@@ -18,7 +18,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
 use child::NotCompiled;
 pub use child::{ChildCompiler, CompileLimits, compile_as_child};
 use directory::{CompiledDirectory, PartialFile};
@@ -128,9 +127,10 @@ impl Compiled {
     ) -> Result<(), LoadError> {
         let ComponentSource { plugin, bytes, .. } = source;
         let (path, started) = (source.path.to_owned(), Instant::now());
-        let size = ByteSize::b(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).display().iec();
         tracing::info!(
-            event = "plugin.compile_start", plugin, size = %size,
+            event = "plugin.compile_start",
+            plugin,
+            size_bytes = bytes.len(),
             "compiling; a large plugin takes up to a minute"
         );
         let compiled = match &self.compilation {
