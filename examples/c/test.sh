@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the plugin on a few ops, and looks at what becomes of them: sh test.sh PLUGIN
+# Runs the plugin on a few ops and checks the results: sh test.sh PLUGIN
 set -u
 plugin=$1
 failed=0

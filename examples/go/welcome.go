@@ -9,7 +9,7 @@ func main() {}
 
 func isNewUser(op *gtm.Op) bool { return op.IsInsert() && op.Collection == "users" }
 
-// An error is tried again, but for one that no attempt can mend: of a document, of a mail, or of gtm.Reject.
+// The host retries the op after an error, except after one that no retry can help: of a document, of a mail, or of gtm.Reject.
 func greet(op *gtm.Op) error {
 	user, err := op.Document()
 	if err != nil {

@@ -8,13 +8,13 @@ def is_new_user(op: Op) -> bool:
     return op.is_insert and op.collection == "users"
 
 
-# To be asked about some changes only: @handler(namespace="app.users", operation="insert")
+# To subscribe to some changes only: @handler(namespace="app.users", operation="insert")
 @handler
 def greet(op: Op) -> None:
     user = op.document()
     log.debug(f"document: {op.canonical_json()}")
 
-    # If it is missing or of another type, the op is rejected, and the reason names it.
+    # If it is missing or has another type, the host rejects the op with a reason that names the field.
     email = op.field("email", str)
     name = user.get("name")
     if not isinstance(name, str):

@@ -33,7 +33,7 @@ pub fn build(b: *std.Build) void {
     });
     core.entry = .disabled;
     core.wasi_exec_model = .reactor;
-    // It is memory of each instance, so it is small.
+    // The stack is memory of each instance, so it is small.
     core.stack_size = 256 * 1024;
 
     const componentize = b.addSystemCommand(&.{ gtm_host, "componentize" });

@@ -142,7 +142,7 @@ fn workers(criterion: &mut Criterion) {
         let names = (0..count).map(|n| format!("worker-{n}")).collect();
         let workers = Group::new(names, "worker-0").unwrap();
         group.bench_function(format!("of {count}"), |bencher| {
-            bencher.iter(|| workers.is_mine(black_box(&op)));
+            bencher.iter(|| workers.owns(black_box(&op)));
         });
     }
     group.bench_function("baseline: the op cloned", |bencher| bencher.iter(|| black_box(&op).clone()));

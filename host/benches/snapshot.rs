@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bson::{Document, doc};
 use futures_util::StreamExt;
 use gtm_oplog::{Selection, Timestamp};
-use gtm_source::{KeptProgress, Snapshot, SnapshotOptions};
+use gtm_source::{Snapshot, SnapshotOptions, StoredProgress};
 use gtm_store::{CheckpointKey, Store, StoreKind};
 use gtm_test_support::Server;
 use mongodb::Client;
@@ -80,7 +80,7 @@ async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Opti
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
     let key = CheckpointKey { pipeline: String::new(), plugin: String::new(), worker: None };
-    let kept = Some(KeptProgress { store: store.progress(key.clone()), deployment: String::new() });
+    let kept = Some(StoredProgress { store: store.progress(key.clone()), deployment: String::new() });
     let options = SnapshotOptions { parallel: PARALLEL, kept };
     drop(Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap());
     let state: Value =
@@ -118,7 +118,7 @@ async fn count(
 }
 
 async fn take(client: &Client, namespace: &str) -> i32 {
-    let options = SnapshotOptions { parallel: PARALLEL, kept: None };
+    let options = SnapshotOptions { parallel: PARALLEL, progress: None };
     let mut snapshot =
         Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap();
     let mut taken = 0;

@@ -1,10 +1,10 @@
 //! gtm-host: runs sandboxed WebAssembly plugins on every change in MongoDB.
 //!
-//! The work is done by crates, each of which depends only on those above it: [`gtm_text`], [`gtm_oplog`], [`gtm_mongo`],
-//! [`gtm_source`], [`gtm_store`], [`gtm_runtime`], [`gtm_delivery`]. This crate has what is left:
+//! Most of the code is in library crates, each of which depends only on those before it: [`gtm_text`], [`gtm_oplog`], [`gtm_mongo`],
+//! [`gtm_source`], [`gtm_store`], [`gtm_runtime`], [`gtm_delivery`]. This crate has the rest:
 //!
-//! - [`config`]: the settings, as a file says them;
-//! - [`admin`]: the API by which a running host is observed and controlled;
+//! - [`config`]: the settings;
+//! - [`admin`]: the API that observes and controls a running host;
 //! - [`memory`]: returns free memory to the system;
 //! - [`remedy`]: the options and settings that help against errors of the libraries.
 //!

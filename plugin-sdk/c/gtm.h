@@ -45,13 +45,13 @@ typedef struct gtm_plugin_http_request_t {
   // `https://api.example.com/users?active=1`
   gtm_string_t   url;
   gtm_list_tuple2_string_string_t   headers;
-  // None: a request without a body.
+  // The body. None: the request has none.
   gtm_option_list_u8_t   body;
-  // How many milliseconds an answer is waited for; in any case no longer than the host lets a plugin wait.
+  // The time to wait for an answer, in milliseconds. The host's own limit applies in any case.
   gtm_option_u32_t   timeout;
 } gtm_plugin_http_request_t;
 
-// The names of headers are in small letters. A redirect is not followed: it is a response like any other.
+// A response. The names of headers are in lowercase. The host does not follow redirects: a redirect is a response like any other.
 typedef struct gtm_plugin_http_response_t {
   uint16_t   status;
   gtm_list_tuple2_string_string_t   headers;
@@ -67,11 +67,11 @@ typedef struct gtm_plugin_http_error_t {
   } val;
 } gtm_plugin_http_error_t;
 
-// The host does not let this plugin send requests there.
+// The plugin is not allowed to send this request.
 #define GTM_PLUGIN_HTTP_ERROR_NOT_GRANTED 0
-// It cannot be asked like that: a URL, a method or a header that is none, a body that is too large, there or back.
+// The request or the response is not valid: the URL, the method or a header, or a body that is too large.
 #define GTM_PLUGIN_HTTP_ERROR_INVALID 1
-// The server cannot be reached, took too long, or answered with what is no HTTP.
+// The server cannot be reached, took too long, or did not answer with HTTP.
 #define GTM_PLUGIN_HTTP_ERROR_UNAVAILABLE 2
 
 typedef struct {
@@ -94,14 +94,14 @@ typedef struct {
 
 // An address is `ada@example.com` or `Ada Lovelace <ada@example.com>`.
 typedef struct gtm_plugin_mail_message_t {
-  // None: the sender that the host is set up with.
+  // The sender. None: the default sender of the host.
   gtm_option_string_t   from;
   gtm_list_string_t   to;
   gtm_list_string_t   cc;
   gtm_list_string_t   bcc;
   gtm_option_string_t   reply_to;
   gtm_string_t   subject;
-  // At least one of `text` and `html`; with both, readers choose.
+  // The body as text. A message has `text`, `html`, or both.
   gtm_option_string_t   text;
   gtm_option_string_t   html;
 } gtm_plugin_mail_message_t;
@@ -116,13 +116,13 @@ typedef struct gtm_plugin_mail_error_t {
   } val;
 } gtm_plugin_mail_error_t;
 
-// The host has no mail server, or does not let this plugin use it.
+// The host has no mail server, or the plugin is not allowed to send this mail.
 #define GTM_PLUGIN_MAIL_ERROR_NOT_GRANTED 0
-// The message cannot be sent as it is: an address that is none, no recipient, no body.
+// The message is not valid: an address is wrong, or it has no recipient or no body.
 #define GTM_PLUGIN_MAIL_ERROR_INVALID 1
 // The mail server refused the message for good (a 5xx reply).
 #define GTM_PLUGIN_MAIL_ERROR_REJECTED 2
-// The mail server cannot be reached or asks to be tried again later (a 4xx reply).
+// The mail server cannot be reached, or asks for another attempt later (a 4xx reply).
 #define GTM_PLUGIN_MAIL_ERROR_UNAVAILABLE 3
 
 typedef struct {
@@ -139,7 +139,7 @@ typedef struct gtm_plugin_types_bson_t {
   size_t len;
 } gtm_plugin_types_bson_t;
 
-// What was done.
+// The kind of a change.
 typedef uint8_t gtm_plugin_types_operation_type_t;
 
 // A new document.
@@ -148,17 +148,17 @@ typedef uint8_t gtm_plugin_types_operation_type_t;
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_UPDATE 1
 // A document was replaced by another with the same document key.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_REPLACE 2
-// A document was removed.
+// A document was deleted.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_DELETE 3
-// A collection was made.
+// A collection was created.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_CREATE 4
 // A collection was dropped.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_DROP 5
 // A collection was renamed.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_RENAME 6
-// A database was dropped. Each of its collections was dropped before, as a `drop` of its own.
+// A database was dropped. Before that, each of its collections was dropped, with a `drop` of its own.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_DROP_DATABASE 7
-// Indexes were made.
+// Indexes were created.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_CREATE_INDEXES 8
 // Indexes were dropped.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_DROP_INDEXES 9
@@ -167,7 +167,7 @@ typedef uint8_t gtm_plugin_types_operation_type_t;
 // Another command. `command` holds it.
 #define GTM_PLUGIN_TYPES_OPERATION_TYPE_OTHER 11
 
-// A BSON timestamp: where in the oplog an op stands.
+// A BSON timestamp: the position of an op in the oplog.
 typedef struct gtm_plugin_types_timestamp_t {
   // Seconds since 1970-01-01 UTC.
   uint32_t   time;
@@ -175,14 +175,14 @@ typedef struct gtm_plugin_types_timestamp_t {
   uint32_t   increment;
 } gtm_plugin_types_timestamp_t;
 
-// Where the host read an op.
+// The source of an op.
 typedef uint8_t gtm_plugin_types_origin_t;
 
 // The oplog of a replica set.
 #define GTM_PLUGIN_TYPES_ORIGIN_OPLOG 0
 // A change stream.
 #define GTM_PLUGIN_TYPES_ORIGIN_CHANGE_STREAM 1
-// A document that was there before the stream began.
+// A document that existed before the stream began.
 #define GTM_PLUGIN_TYPES_ORIGIN_SNAPSHOT 2
 // A file.
 #define GTM_PLUGIN_TYPES_ORIGIN_REPLAY 3
@@ -212,35 +212,34 @@ typedef struct {
 
 // One change.
 typedef struct gtm_plugin_types_op_t {
-  // The same each time this change is delivered, to whichever plugin: an idempotency key.
+  // The same each time this change is delivered, to any plugin: an idempotency key.
   gtm_string_t   id;
   gtm_plugin_types_operation_type_t   operation_type;
   gtm_string_t   database;
-  // Empty where the change is to a whole database.
+  // Empty if the change is of a whole database.
   gtm_string_t   collection;
   gtm_plugin_types_timestamp_t   timestamp;
-  // When the server wrote it: milliseconds since 1970-01-01 UTC. Old servers do not say.
+  // The time at which the server wrote it, in milliseconds since 1970-01-01 UTC. Old servers do not report it.
   gtm_option_u64_t   wall_time;
-  // `_id`, and the shard key where there is one. Of insert, update, replace, delete.
+  // `_id`, and the shard key if there is one. For insert, update, replace and delete.
   gtm_plugin_types_option_bson_t   document_key;
-  // The document after the change. Of insert and replace as it was written; of update as it was
-  // when the host looked, which can be later, and none where the document is gone by then.
+  // The document after the change. For insert and replace, it is as written. For update, it is as the host found it a little
+  // later, or none if the document no longer existed.
   gtm_plugin_types_option_bson_t   full_document;
-  // The document before the change, where the server keeps it: change streams only.
+  // The document before the change, if the server keeps it: change streams only.
   gtm_plugin_types_option_bson_t   full_document_before_change;
-  // Of update: `{updatedFields, removedFields, truncatedArrays}`, where the source gives it.
+  // For update: `{updatedFields, removedFields, truncatedArrays}`, if the source reports it.
   gtm_plugin_types_option_bson_t   update_description;
-  // Of everything that is no change to a document: the command as the server wrote it into its oplog; of a
-  // change stream, put together from the event in the same shape. Of an update whose description could not
-  // be made: what the server wrote instead.
+  // For an op that is not a change of a document: the command as the server wrote it into its oplog. For a change stream, the host
+  // builds it from the event in the same form. For an update whose description cannot be made: what the server wrote instead.
   gtm_plugin_types_option_bson_t   command;
   gtm_plugin_types_option_transaction_t   transaction;
   gtm_plugin_types_origin_t   origin;
-  // 1 at the first delivery, then 2, 3, …
+  // The number of the attempt: 1, then 2, 3, …
   uint32_t   attempt;
 } gtm_plugin_types_op_t;
 
-// Why an op could not be handled, and so what becomes of it.
+// The reason why an op could not be handled, which decides what the host does with it.
 typedef struct gtm_plugin_types_failure_t {
   uint8_t tag;
   union {
@@ -249,9 +248,9 @@ typedef struct gtm_plugin_types_failure_t {
   } val;
 } gtm_plugin_types_failure_t;
 
-// It may work later: the host tries again after a pause.
+// It may work later: the host tries the op again after a pause.
 #define GTM_PLUGIN_TYPES_FAILURE_RETRY 0
-// It will never work: the host does not try again.
+// It will never work: the op becomes a dead letter.
 #define GTM_PLUGIN_TYPES_FAILURE_REJECT 1
 
 typedef gtm_plugin_types_bson_t gtm_plugin_mongodb_bson_t;
@@ -267,13 +266,13 @@ typedef struct gtm_plugin_mongodb_error_t {
   } val;
 } gtm_plugin_mongodb_error_t;
 
-// The host does not let this plugin read, or write, there.
+// The plugin is not allowed to read, or write, this namespace.
 #define GTM_PLUGIN_MONGODB_ERROR_NOT_GRANTED 0
-// It cannot be asked like that: bytes that are no BSON, no namespace, too much at once.
+// The request is not valid: the bytes are not BSON, the namespace is wrong, or it is too large.
 #define GTM_PLUGIN_MONGODB_ERROR_INVALID 1
-// There is a document with this key already.
+// A document with this key already exists.
 #define GTM_PLUGIN_MONGODB_ERROR_DUPLICATE_KEY 2
-// The server refuses it for good.
+// The server refuses the request for good.
 #define GTM_PLUGIN_MONGODB_ERROR_REJECTED 3
 // The server cannot be reached now, or took too long.
 #define GTM_PLUGIN_MONGODB_ERROR_UNAVAILABLE 4
@@ -284,25 +283,25 @@ typedef struct {
 } gtm_plugin_mongodb_option_bson_t;
 
 typedef struct gtm_plugin_mongodb_find_options_t {
-  // Which fields are wanted.
+  // The fields to return.
   gtm_plugin_mongodb_option_bson_t   projection;
   gtm_plugin_mongodb_option_bson_t   sort;
   gtm_option_u64_t   skip;
-  // At most so many documents; at most 10,000 in any case.
+  // The maximum number of documents, at most 10,000.
   gtm_option_u32_t   limit;
 } gtm_plugin_mongodb_find_options_t;
 
 typedef struct gtm_plugin_mongodb_update_options_t {
-  // All that match, not the first only.
+  // Whether to update all matching documents instead of the first one.
   bool   many;
-  // Insert a document where none matches.
+  // Whether to insert a document if none matches.
   bool   upsert;
 } gtm_plugin_mongodb_update_options_t;
 
 typedef struct gtm_plugin_mongodb_update_result_t {
   uint64_t   matched;
   uint64_t   modified;
-  // `{_id}` of a document that was inserted.
+  // `{_id}` of the inserted document.
   gtm_plugin_mongodb_option_bson_t   upserted;
 } gtm_plugin_mongodb_update_result_t;
 
@@ -351,9 +350,9 @@ typedef struct gtm_plugin_state_error_t {
   } val;
 } gtm_plugin_state_error_t;
 
-// The host does not let this plugin use it.
+// The plugin is not allowed to use this.
 #define GTM_PLUGIN_STATE_ERROR_NOT_GRANTED 0
-// The key is empty or longer than 512 bytes, or the value longer than 1 MiB.
+// The key is empty or longer than 512 bytes, or the value is longer than 1 MiB.
 #define GTM_PLUGIN_STATE_ERROR_INVALID 1
 // The store cannot be reached now.
 #define GTM_PLUGIN_STATE_ERROR_UNAVAILABLE 2
@@ -451,13 +450,13 @@ typedef struct {
   size_t len;
 } gtm_plugin_subscriptions_list_operation_type_t;
 
-// Changes that a plugin wants to see.
+// A namespace pattern and operations that a plugin subscribes to.
 typedef struct gtm_plugin_subscriptions_subscription_t {
   // `database.collection`, in which `*` stands for any characters: `users.users`, `shop.*`, `*`. Between two
   // slashes it is a regular expression, in the syntax of Rust's crate `regex`: `/^shop[.](orders|users)$/`.
-  // A change to a whole database is matched as `database.`, so that `shop.*` gets it.
+  // A change of a whole database matches as `database.`, so that `shop.*` covers it.
   gtm_string_t   namespace_;
-  // Which operations; none named means all of them.
+  // The operations. An empty list means all of them.
   gtm_plugin_subscriptions_list_operation_type_t   operation_types;
 } gtm_plugin_subscriptions_subscription_t;
 
@@ -480,52 +479,52 @@ typedef struct {
 } gtm_result_void_failure_t;
 
 // Imported Functions from `gtm:plugin/http@0.1.0`
-// Sends a request and gives the response, whatever its status.
+// Sends a request and returns the response, regardless of its status.
 extern bool gtm_plugin_http_send(gtm_plugin_http_request_t *request, gtm_plugin_http_response_t *ret, gtm_plugin_http_error_t *err);
 
 // Imported Functions from `gtm:plugin/mail@0.1.0`
-// Sends a message and gives its Message-ID. That is made from the op's id, so a message that is
-// sent again because the op was delivered again has the same one.
+// Sends a message and returns its Message-ID. The host derives it from the op's id, so it is the same if the message is sent
+// again for the same op.
 extern bool gtm_plugin_mail_send(gtm_plugin_mail_message_t *message, gtm_string_t *ret, gtm_plugin_mail_error_t *err);
 
 // Imported Functions from `gtm:plugin/mongodb@0.1.0`
-// The documents that match. More than 16 MiB of them are an error.
+// Returns the matching documents. More than 16 MiB of them are an error.
 extern bool gtm_plugin_mongodb_find(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, gtm_plugin_mongodb_find_options_t *options, gtm_plugin_mongodb_list_bson_t *ret, gtm_plugin_mongodb_error_t *err);
-// What a pipeline gives. It may read from collections that the plugin is granted (`$lookup`), write nothing (`$out`,
-// `$merge`) and run no JavaScript. More than 10,000 documents, or 16 MiB, are an error. A stage that the host does not know is
-// an error, too.
+// Runs a pipeline and returns its documents. The pipeline may read granted collections (`$lookup`). It must not write (`$out`,
+// `$merge`), run JavaScript, or have a stage that the host does not know. More than 10,000 documents, or 16 MiB, are an error.
 extern bool gtm_plugin_mongodb_aggregate(gtm_string_t *namespace_, gtm_plugin_mongodb_list_bson_t *pipeline, gtm_plugin_mongodb_list_bson_t *ret, gtm_plugin_mongodb_error_t *err);
-// Inserts at most 1,000 documents, of 16 MiB together, in order, up to the first that fails.
+// Inserts at most 1,000 documents of at most 16 MiB together, in order. It stops at the first one that fails.
 extern bool gtm_plugin_mongodb_insert(gtm_string_t *namespace_, gtm_plugin_mongodb_list_bson_t *documents, gtm_plugin_mongodb_error_t *err);
-// Updates what matches. `update` is a document of operators (`{$set: …}`).
+// Updates the matching document, or all. `update` is a document of operators (`{$set: …}`).
 extern bool gtm_plugin_mongodb_update(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, gtm_plugin_mongodb_bson_t *update, gtm_plugin_mongodb_update_options_t *options, gtm_plugin_mongodb_update_result_t *ret, gtm_plugin_mongodb_error_t *err);
-// Replaces the document that matches, or inserts it where `upsert` says so.
+// Replaces the matching document. If none matches and `upsert` is true, it inserts the replacement.
 extern bool gtm_plugin_mongodb_replace(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, gtm_plugin_mongodb_bson_t *replacement, bool upsert, gtm_plugin_mongodb_update_result_t *ret, gtm_plugin_mongodb_error_t *err);
-// Deletes the document that matches, or all that do. Gives back how many.
+// Deletes the matching document, or all if `many` is true. Returns the number of deleted documents.
 extern bool gtm_plugin_mongodb_delete(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, bool many, uint64_t *ret, gtm_plugin_mongodb_error_t *err);
 
 // Imported Functions from `gtm:plugin/state@0.1.0`
-// The value, or none where there is none.
+// Returns the value, or none if the key has none.
 extern bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plugin_state_error_t *err);
-// Sets the value, whatever it was.
+// Sets the value, regardless of the former one.
 extern bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_state_error_t *err);
 // Removes the value, if there is one.
 extern bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err);
-// Sets the value if it is `expected` (none: if there is none), in one step. Gives back whether it was.
+// Sets the value if the current one is `expected` (none: if the key has no value), in one step. Returns whether it did.
 extern bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, bool *ret, gtm_plugin_state_error_t *err);
 
 // Imported Functions from `gtm:plugin/log@0.1.0`
-// Writes one event of the log. Lines after the first are indented. A message longer than 16 KiB is cut, and says so.
+// Logs one event. The host indents lines after the first. It cuts a message longer than 16 KiB, and marks the cut.
 extern void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *message);
 
 // Imported Functions from `gtm:plugin/extended-json@0.1.0`
-// A document as JSON on one line: `{"n":1,"at":{"$date":"2026-01-31T12:00:00Z"}}`.
-// A document that looks like such a value is written as `{"$document":{"$date":"today"}}`.
-// The error says what is wrong with the bytes.
+// Returns a document as JSON on one line: `{"n":1,"at":{"$date":"2026-01-31T12:00:00Z"}}`.
+// A document that looks like such a value becomes `{"$document":{"$date":"today"}}`.
+// The error describes what is wrong with the bytes.
 extern bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
-// The same, each value with its type: `{"n":{"$numberInt":"1"}}`. Nothing is lost on the way back.
+// Returns a document as canonical JSON, in which each value has its type: `{"n":{"$numberInt":"1"}}`. `decode` restores it
+// exactly.
 extern bool gtm_plugin_extended_json_encode_canonical(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
-// A document of JSON, in either form, of at most 16 MiB. The error says what is wrong with the text.
+// Returns the document for JSON in either form, of at most 16 MiB. The error describes what is wrong with the text.
 extern bool gtm_plugin_extended_json_decode(gtm_string_t *json, gtm_plugin_extended_json_bson_t *ret, gtm_string_t *err);
 
 // Imported Functions from `gtm:plugin/metrics@0.1.0`

@@ -1,4 +1,4 @@
-"""What the demonstration writes: demo_inserts.py URI. Prints how many mails should come of it."""
+"""Writes the documents of the demonstration: demo_inserts.py URI. Prints the number of mails that should follow."""
 
 import sys
 
@@ -13,7 +13,7 @@ new_users = [
 ]
 orders = client["shop"]["orders"]
 
-# It may be somebody's own server: only what is inserted here is changed and deleted.
+# The server may have other data: this script changes and deletes only its own documents.
 ada = users.insert_one(new_users[0]).inserted_id
 loom = orders.insert_one({"item": "loom", "for": "ada@example.com"}).inserted_id
 nobody = users.insert_one({"name": "no address"}).inserted_id

@@ -1,4 +1,4 @@
-//! `cargo xtask …`: what a person or CI runs. Test support that needs no terminal is in `host/tests/support`.
+//! `cargo xtask …`: the tasks that a person or CI runs. Test support that needs no terminal is in `host/tests/support`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 /// Tasks of the gtm-host workspace
 ///
-/// While you write, run `cargo xtask check` and `cargo xtask test NAME`. Before you hand a change in, run `cargo xtask ci`. Each task
+/// While you write, run `cargo xtask check` and `cargo xtask test NAME`. Before you propose a change, run `cargo xtask ci`. Each task
 /// installs what it needs under target/; `cargo xtask TASK --help` says what it does and how long it takes.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]

@@ -2,7 +2,7 @@
 
 import { config, extendedJson, log, mail } from "gtm-plugin";
 
-// To be asked about some changes only:
+// To subscribe to some changes only:
 // export const subscriptions = [{ namespace: "app.users", operationTypes: ["insert"] }];
 
 export function filter(op) {
@@ -13,7 +13,7 @@ export function handle(op) {
   const { name } = op.document();
   log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
 
-  // If it is missing or of another type, the op is rejected, and the reason names it.
+  // If it is missing or has another type, the host rejects the op with a reason that names the field.
   const email = op.field("email", "string");
   const who = typeof name === "string" ? name : "there";
 

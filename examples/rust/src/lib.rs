@@ -3,17 +3,17 @@
 use gtm_plugin::bson::{Bson, Document};
 use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, plugin};
 
-// To be asked about some changes only: #[plugin(namespace = "app.users", operation = insert)]
+// To subscribe to some changes only: #[plugin(namespace = "app.users", operation = insert)]
 #[plugin]
 struct Greeter;
 
 impl Plugin for Greeter {
-    /// Which changes it wants. Quick, and without effects.
+    /// Returns whether the plugin wants a change. It must be quick, and has no side effects.
     fn filter(op: &Op) -> bool {
         op.is_insert() && op.namespace().collection == "users"
     }
 
-    /// The work. With `?`, what cannot be decoded is rejected with the name of the field, and what may work later is tried again.
+    /// Handles a change. After an error with `?`, the host rejects a document that cannot be decoded, and retries what may work later.
     fn handle(op: &Op) -> Outcome {
         let user: Document = op.document()?;
         log::debug!("document: {}", Bson::from(user.clone()).into_canonical_extjson());

@@ -6,7 +6,7 @@ interface User {
   name?: unknown;
 }
 
-// To be asked about some changes only:
+// To subscribe to some changes only:
 // export const subscriptions = [{ namespace: "app.users", operationTypes: ["insert"] }];
 
 export function filter(op: Op): boolean {
@@ -17,7 +17,7 @@ export function handle(op: Op): void {
   const { name } = op.document<User>();
   log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
 
-  // If it is missing or of another type, the op is rejected, and the reason names it.
+  // If it is missing or has another type, the host rejects the op with a reason that names the field.
   const email = op.field("email", "string");
   const who = typeof name === "string" ? name : "there";
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
-use gtm_source::Start;
+use gtm_source::StartAt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -124,7 +124,7 @@ impl ControlledPlugin for StoppedPlugin {
 pub(super) enum DeliveryCommand {
     Pause(oneshot::Sender<Result<(), ControlError>>),
     Resume(oneshot::Sender<Result<(), ControlError>>),
-    Seek(Start, oneshot::Sender<Result<(), ControlError>>),
+    Seek(StartAt, oneshot::Sender<Result<(), ControlError>>),
 }
 
 /// Why a host does not follow a command.
@@ -294,7 +294,11 @@ impl HostControl {
     ///
     /// # Errors
     /// See [`ControlError`]. The plugin did not receive the command then. If the source cannot be read from `to`, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &Start) -> Result<Vec<CommandOutcome>, ControlError> {
+    pub async fn seek(
+        &self,
+        plugin: Option<&str>,
+        to: &StartAt,
+    ) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
         // One of them might move there, and another not.
         if plugins.len() > 1 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gtm_oplog::{Op, Skipped, Timestamp};
 use gtm_runtime::PluginHandle;
-use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, Start};
+use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, StartAt};
 use gtm_store::{CheckpointKey, Store, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -319,7 +319,7 @@ impl PreparedDelivery {
                         "the checkpoint cannot be stored"
                     );
                 }
-                self.delivery.config.start = from.map_or(Start::Now, Start::from);
+                self.delivery.config.start = from.map_or(StartAt::Now, StartAt::from);
                 self.delivery.config.snapshot = false;
                 let _ = answer.send(Ok(()));
                 self.start(Some(live), shutdown)
@@ -328,7 +328,7 @@ impl PreparedDelivery {
     }
 
     /// Opens the source at the start of a seek.
-    async fn open(&self, to: Start, shutdown: &CancellationToken) -> Result<LiveSource, ControlError> {
+    async fn open(&self, to: StartAt, shutdown: &CancellationToken) -> Result<LiveSource, ControlError> {
         let config = SourceConfig {
             start: to,
             history_lost: HistoryLost::Stop,

@@ -4,7 +4,7 @@
 use bson::RawDocument;
 use gtm_oplog::fields::check;
 use gtm_source::Form;
-use gtm_source::extended_json::{LARGEST, read_document, write};
+use gtm_source::extended_json::{MAX_SIZE, read_document, write};
 
 fn written(document: &RawDocument, form: Form) -> Option<String> {
     let mut json = Vec::new();
@@ -23,7 +23,7 @@ pub fn run(bytes: &[u8]) {
 
 fn read(text: &str) {
     let Ok(document) = read_document(text) else { return };
-    assert!(document.as_bytes().len() <= LARGEST, "it is larger than it may be");
+    assert!(document.as_bytes().len() <= MAX_SIZE, "it is larger than it may be");
     check(&document).expect("what is read is BSON");
     let canonical = written(&document, Form::Canonical).expect("what is read can be written");
     let again = read_document(&canonical).expect("what is written can be read");

@@ -32,24 +32,21 @@ const AUTHENTICATION_FAILED: i32 = 18;
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum ConnectError {
     #[error(
-        "the MongoDB URI cannot be understood: {reason}. It should look like mongodb://localhost:27017 or \
+        "the MongoDB URI cannot be understood: {reason}. help: write it like mongodb://localhost:27017 or \
          mongodb://USER:PASSWORD@HOST:PORT/?authSource=admin"
     )]
     Uri { reason: String },
     #[error(
-        "the MongoDB URI cannot be understood: user, password, host and port in it cannot be told apart. \
+        "the MongoDB URI cannot be understood: user, password, host and port in it cannot be distinguished. \
          help: escape special characters in the user name and the password: %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, \
          %25 for %"
     )]
     UserInfo,
-    #[error(
-        "no MongoDB answers at {hosts}: {reason}. Is mongod running there, do host and port (--uri or MONGODB_URI) fit, and \
-         does it want TLS (then add tls=true to the URI)?"
-    )]
+    #[error("no MongoDB answers at {hosts}: {reason}")]
     Unreachable { hosts: String, reason: String },
     #[error(
-        "MongoDB answers at {hosts}, but its replica set has no primary. If it is new, run rs.initiate() once in mongosh; if \
-         not, see rs.status() there, and whether replicaSet= in the URI has the set's name"
+        "MongoDB answers at {hosts}, but its replica set has no primary. help: if the set is new, run rs.initiate() once in \
+         mongosh; otherwise see rs.status() there, and check whether replicaSet= in the URI is the name of the set"
     )]
     NoPrimary { hosts: String },
     #[error(
@@ -57,36 +54,25 @@ pub enum ConnectError {
          help: leave readPreference out, or use secondaryPreferred"
     )]
     NoMember { hosts: String },
-    #[error(
-        "MongoDB at {hosts} wants a login: put user and password into --uri or MONGODB_URI, as in \
-         mongodb://USER:PASSWORD@HOST/?authSource=admin"
-    )]
+    #[error("MongoDB at {hosts} requires a login")]
     NoCredential { hosts: String },
-    #[error(
-        "MongoDB at {hosts} refuses the user name or password: {reason}. Check both, and authSource, in --uri or MONGODB_URI"
-    )]
+    #[error("MongoDB at {hosts} refuses the user name or password: {reason}")]
     Authentication { hosts: String, reason: String },
     #[error(
-        "no TLS connection with MongoDB at {hosts}: {reason}. Can it be reached there? If it uses no TLS, leave tls=true out of the URI; if its \
-         certificate is signed by an authority of your own, add tlsCAFile=FILE"
+        "no TLS connection with MongoDB at {hosts}: {reason}. help: check that the server can be reached; leave tls=true out of \
+         the URI if it uses no TLS; add tlsCAFile=FILE if an authority of your own signed its certificate"
     )]
     Tls { hosts: String, reason: String },
     #[error(
-        "the MongoDB at {hosts} is a standalone server, which keeps no oplog. Make it a replica set of one member: start \
+        "the MongoDB at {hosts} is a standalone server, which keeps no oplog. help: make it a replica set of one member: start \
          mongod with --replSet rs0, and run rs.initiate() once in mongosh"
     )]
     Standalone { hosts: String },
-    #[error(
-        "{hosts} is a mongos, the router of a sharded cluster, which has no oplog. Read its change stream (--source \
-         change-stream), or give the URI of a shard's replica set, one gtm-host for each shard"
-    )]
+    #[error("{hosts} is a mongos, the router of a sharded cluster, which has no oplog")]
     Mongos { hosts: String },
-    #[error(
-        "this user may not read {oplog}. Read a change stream (--source change-stream), or let an administrator grant it, in mongosh: \
-         db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{db}\"}}])", db = oplog.db
-    )]
+    #[error("this user may not read {oplog}")]
     Unauthorized { oplog: Namespace },
-    #[error("MongoDB at {hosts} cannot be asked what it is: {reason}")]
+    #[error("MongoDB at {hosts} does not say what kind of server it is: {reason}")]
     Other { hosts: String, reason: String },
 }
 
@@ -276,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hello_tells_what_a_server_is() {
+    fn hello_describes_the_kind_of_server() {
         let tell = |hello| topology(&hello, "db:27017").map_err(|error| error.to_string());
         let replica_set = Topology::ReplicaSet("rs0".to_owned());
         assert_eq!(tell(doc! { "isWritablePrimary": true, "setName": "rs0" }), Ok(replica_set));

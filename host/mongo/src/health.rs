@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_plugin_cannot_read_by_itself_is_its_own_trouble() {
+    fn a_failure_of_one_reader_is_reported_for_its_plugin_alone() {
         let health = SourceHealth::connected(None);
         let (one, two) = (health.for_plugin(), health.for_plugin());
         let mut reader = one.reader();

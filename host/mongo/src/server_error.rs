@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_report_on_server_selection_the_first_error_is_kept() {
+    fn the_first_error_of_a_server_selection_report_is_kept() {
         let report = "Kind: I/O error: Connection refused (os error 111), labels: {\"RetryableError\"}, source: None } ] }";
         assert_eq!(first_error(report), "I/O error: Connection refused (os error 111)");
     }

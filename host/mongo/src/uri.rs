@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_userinfo_is_at_fault_where_it_has_what_it_cannot_have() {
+    fn the_userinfo_is_at_fault_if_it_contains_reserved_characters() {
         for fault in [
             "u:p@ss@h",
             "u:p/ss@h:1",

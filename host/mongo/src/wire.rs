@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_time_in_which_nobody_waits_does_not_count() {
+    async fn time_without_a_wait_does_not_count() {
         let (mut wait, limit) = (Wait::default(), Duration::from_millis(500));
         let never = || std::future::pending::<mongodb::error::Result<()>>();
         assert!(tokio::time::timeout(Duration::ZERO, wait.timed_for(limit, never())).await.is_err());

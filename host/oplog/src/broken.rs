@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_part_is_counted_wherever_it_stands() {
+    fn a_broken_part_is_counted_anywhere() {
         let mut bytes = bson::serialize_to_vec(&doc! { "a": { "b": true } }).unwrap();
         let at = bytes.iter().position(|byte| *byte == b'b').unwrap();
         bytes[at + 2] = 7;

@@ -37,7 +37,7 @@ mod tests {
     use crate::op::{Namespace, Origin, Timestamp};
 
     #[test]
-    fn few_documents_do_not_keep_what_they_came_in_and_many_do() {
+    fn a_few_documents_are_copied_out_of_their_reply_and_many_are_not() {
         let reply = Bytes::from((0..=u8::MAX).cycle().take(2 * MIN_COMPACTED_BYTES).collect::<Vec<_>>());
         let namespace = Arc::new(Namespace { database: "a".into(), collection: "b".into() });
         let op = |at: usize, length: usize| {

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn it_sees_what_the_bson_crate_sees() {
+    fn fields_are_those_that_the_bson_crate_finds() {
         let document = of_all_types();
         let mut count = 0;
         for (field, element) in Fields::new(&document).zip(document.iter_elements()) {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_walks_the_bson_crate_walks_too() {
+    fn a_document_that_is_walked_is_valid_for_the_bson_crate() {
         let bytes = of_all_types().into_bytes();
         let mut broken = 0;
         for at in 0..bytes.len() {
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_broken_deep_inside_is_found_where_it_stands() {
+    fn a_broken_field_is_found_at_any_depth() {
         let document = RawDocumentBuf::try_from(doc! { "a": { "b": [{ "c": true }] } }).unwrap();
         let mut bytes = document.into_bytes();
         let at = bytes.iter().position(|byte| *byte == b'c').unwrap();
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_field_is_the_last_and_says_where_it_stands() {
+    fn a_broken_field_is_the_last_and_has_its_offset() {
         let mut bytes = RawDocumentBuf::try_from(doc! { "a": 1, "b": "text", "c": 2 }).unwrap().into_bytes();
         bytes[14] = 100;
         let fields: Vec<_> = Fields::new(RawDocument::from_bytes(&bytes).unwrap()).collect();

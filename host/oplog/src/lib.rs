@@ -14,7 +14,7 @@ pub mod skip;
 pub mod value;
 
 pub use entry::{MissingEntry, OplogDecoder, OplogEntry};
-pub use event::{ChangeEventDecoder, ResumeToken, StreamStart};
+pub use event::{ChangeEventDecoder, ResumeToken};
 pub use fields::{Field, Fields};
 pub use op::{
     Namespace, Op, OpId, OpPlace, OperationType, Origin, ParseOperationTypeError, Timestamp, Transaction,

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_a_server_takes_can_be_chosen() {
+    fn a_name_that_a_server_accepts_can_be_chosen() {
         for name in ["gtm", "gtm-host_2", "größe"] {
             assert!(name.parse::<OwnDatabase>().is_ok(), "{name}");
         }

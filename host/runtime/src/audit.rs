@@ -1,39 +1,38 @@
-//! Who did what to a running host, or to what it keeps: events of a tracing target of their own.
+//! Records who did what to a running host or its store, as events of a tracing target of their own.
 //!
-//! An event has what was done as its message and in its name (`audit.roll_back`), and these fields: `outcome` (`done` or
-//! `refused`), `via` (how: [`Actor`]), `user` (the number of the user, if it is known), `peer` (the address, by TCP), `plugin`,
-//! `detail` (such as the place or the version) and, of what was refused, `reason`. A request that is not let in is a `request` with
-//! its method and path as the `detail`, and no `plugin`; of these, a bounded number is recorded, and then how many more there were
-//! (`left_out`).
+//! The message of an event is the action, which its name repeats (`audit.roll_back`). Its fields are `outcome` (`done` or `refused`),
+//! `via` (see [`Actor`]), `user` (the number of the user, if it is known), `peer` (the address, by TCP), `plugin`, `detail` (such as
+//! the position or the version) and, if it was refused, `reason`. A request without access is a `request` with its method and path as
+//! the `detail`, and without `plugin`: a bounded number of them is recorded, and then how many more there were (`left_out`).
 
 use std::fmt;
 use std::net::SocketAddr;
 
-/// The target of the events. The program's log has them whatever its filter says, but for a filter that names this target.
+/// The target of the events. The program logs them whatever its filter is, unless the filter names this target.
 pub const TARGET: &str = "gtm_host::audit";
 
-/// Who does something.
+/// The actor of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// A user of this machine, by the host's socket.
+    /// A user of this machine, over the host's socket.
     Socket {
         /// The number of the user.
         user: u32,
     },
-    /// Who knows the token, by TCP, or was refused for want of it.
+    /// A client over TCP, with the token or refused without it.
     Tcp {
-        /// From where.
+        /// Its address.
         peer: SocketAddr,
     },
-    /// Whoever sent SIGHUP: the settings were read again.
+    /// The sender of SIGHUP: the settings were read again.
     Hangup,
-    /// Whoever wrote the file of a plugin.
+    /// The writer of a plugin's file.
     FileWatch,
-    /// The host, as a new version failed its trial.
+    /// The host, after a new version failed its trial.
     Trial,
-    /// Whoever answered at the terminal that the host was started from.
+    /// The user who answered at the terminal from which the host was started.
     Terminal,
-    /// Whoever ran a command that changes the store.
+    /// The user of a command that changes the store.
     Command,
 }
 
@@ -53,7 +52,7 @@ impl Actor {
     fn user(self) -> Option<u32> {
         match self {
             Self::Socket { user } => Some(user),
-            // The process is of the user that does it.
+            // The process runs as the user who acts.
             Self::Terminal | Self::Command => Some(rustix::process::getuid().as_raw()),
             Self::Tcp { .. } | Self::Hangup | Self::FileWatch | Self::Trial => None,
         }
@@ -66,12 +65,12 @@ impl Actor {
         }
     }
 
-    /// Records that this was done, to this plugin.
+    /// Records an action on this plugin.
     pub fn did(self, action: &str, plugin: &str, detail: Option<&dyn fmt::Display>) {
         self.record(action, Some(plugin), detail, None);
     }
 
-    /// Records that this was refused.
+    /// Records that an action was refused.
     pub fn was_refused(
         self,
         action: &str,
@@ -82,7 +81,7 @@ impl Actor {
         self.record(action, Some(plugin), detail, Some(reason.to_string()));
     }
 
-    /// Records that a request was refused, whatever it asks for.
+    /// Records that a request had no access, whatever it asks for.
     pub fn was_not_let_in(self, request: &dyn fmt::Display, reason: &dyn fmt::Display) {
         self.record("request", None, Some(request), Some(reason.to_string()));
     }

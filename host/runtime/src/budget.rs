@@ -1,7 +1,7 @@
-//! The bytes that the host keeps for an instance, beside its own memory: one account for all of them.
+//! Limits the bytes that the host keeps for an instance, in addition to the memory of the instance.
 //!
-//! Arguments that are lifted out of the instance are bounded by wasmtime, by what is left of the account. What a host function keeps
-//! beside them it charges first: an answer, the output, a body that is open. A charge ends with what it is for.
+//! wasmtime bounds the arguments that it lifts out of the instance by the rest of the budget. A host function charges what it keeps in
+//! addition before it keeps it: an answer, output, an open body. A charge is released with the value that it is for.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -12,14 +12,14 @@ use gtm_text::sanitize::size_in_memory;
 use super::limits::Limits;
 use super::remedy::PluginRemedy;
 
-/// Resources that an instance may hold at a time: streams, requests, files.
-pub(super) const RESOURCES: usize = 256;
-/// Bytes that are charged for each of them, whether it is held or not: for what is of about the same size with each, such as a
-/// buffer of a file. What may be larger is charged when it is made: bodies, responses, listings of
-/// directories, and headers with the request that they are of.
+/// Resources that an instance may hold at the same time: streams, requests, files.
+pub(super) const MAX_RESOURCES: usize = 256;
+/// Bytes that are charged for each possible resource in advance, for what has about the same size in all of them, such as the buffer
+/// of a file. Larger things are charged when they are made: bodies, responses, listings of directories, and headers with their
+/// request.
 const RESOURCE_BYTES: usize = 4 * 1024;
 
-/// The account of one instance. Clones are of the same one.
+/// The budget of one instance. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<Account>);
 
@@ -30,21 +30,21 @@ struct Account {
     charged: AtomicUsize,
 }
 
-/// Bytes that are charged. They are returned when this is dropped.
+/// Bytes that are charged to a budget, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Budget,
     bytes: usize,
 }
 
-/// The account has too little left.
+/// The budget has too few bytes left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the host would keep {needed} bytes more for an instance of the plugin {plugin}, and {left} of its {} are left{}",
     size_in_memory(*limit),
     PluginRemedy::Limits { plugin: Some(plugin), limits: &["host_memory"] }
 )]
-pub(super) struct Overdrawn {
+pub(super) struct BudgetExceeded {
     plugin: Arc<str>,
     needed: usize,
     left: usize,
@@ -53,7 +53,7 @@ pub(super) struct Overdrawn {
 
 impl Budget {
     pub(super) fn new(plugin: &Arc<str>, limits: &Limits) -> Self {
-        let resources = (RESOURCES * RESOURCE_BYTES).min(limits.host_memory / 2);
+        let resources = (MAX_RESOURCES * RESOURCE_BYTES).min(limits.host_memory / 2);
         Self(Arc::new(Account {
             plugin: Arc::clone(plugin),
             limit: limits.host_memory,
@@ -61,9 +61,9 @@ impl Budget {
         }))
     }
 
-    /// Returns how many resources the instance may hold, which are charged already.
+    /// Returns how many resources the instance may hold, which are charged in advance.
     pub(super) fn resources(limits: &Limits) -> usize {
-        RESOURCES.min(limits.host_memory / 2 / RESOURCE_BYTES).max(1)
+        MAX_RESOURCES.min(limits.host_memory / 2 / RESOURCE_BYTES).max(1)
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -75,13 +75,13 @@ impl Budget {
         self.0.limit.saturating_sub(self.0.charged.load(Relaxed))
     }
 
-    /// Charges nothing yet.
+    /// Returns a charge of 0 bytes.
     pub(super) fn nothing(&self) -> Charge {
         Charge { budget: self.clone(), bytes: 0 }
     }
 
-    /// Charges so many bytes.
-    pub(super) fn charge(&self, bytes: usize) -> Result<Charge, Overdrawn> {
+    /// Charges this many bytes.
+    pub(super) fn charge(&self, bytes: usize) -> Result<Charge, BudgetExceeded> {
         let mut charge = self.nothing();
         charge.add(bytes)?;
         Ok(charge)
@@ -89,8 +89,8 @@ impl Budget {
 }
 
 impl Charge {
-    /// Charges more, for the same thing.
-    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+    /// Charges more bytes for the same value.
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let Account { plugin, limit, charged } = &*self.budget.0;
         let more = |charged: usize| charged.checked_add(bytes).filter(|charged| charged <= limit);
         match charged.try_update(Relaxed, Relaxed, more) {
@@ -98,7 +98,7 @@ impl Charge {
                 self.bytes += bytes;
                 Ok(())
             }
-            Err(charged) => Err(Overdrawn {
+            Err(charged) => Err(BudgetExceeded {
                 plugin: Arc::clone(plugin),
                 needed: bytes,
                 left: limit.saturating_sub(charged),
@@ -107,8 +107,8 @@ impl Charge {
         }
     }
 
-    /// Makes it so many bytes. If there are too few, it stays as it is.
-    pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+    /// Changes the charge to this many bytes. If too few are left, it stays unchanged.
+    pub(super) fn resize(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.add(more),
             None => {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_charged_is_returned_and_what_is_too_much_is_said() {
+    fn charges_are_released_and_an_excess_is_refused() {
         let limits = Limits { host_memory: 4 << 20, ..Limits::default() };
         let budget = Budget::new(&"p".into(), &limits);
         let at_first = budget.left();
@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn a_small_account_has_room_for_fewer_resources() {
+    fn a_small_budget_allows_fewer_resources() {
         let limits = |host_memory| Limits { host_memory, ..Limits::default() };
-        assert_eq!(Budget::resources(&Limits::default()), RESOURCES);
+        assert_eq!(Budget::resources(&Limits::default()), MAX_RESOURCES);
         assert_eq!(Budget::resources(&limits(1 << 20)), 128);
         assert_eq!(Budget::resources(&limits(0)), 1);
         assert_eq!(Budget::new(&"p".into(), &limits(1 << 20)).left(), 512 << 10);

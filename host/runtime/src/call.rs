@@ -1,4 +1,4 @@
-//! Why a call of a plugin gave no answer.
+//! Why a call of a plugin failed.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -11,27 +11,27 @@ use humantime::format_duration;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use super::budget::RESOURCES;
+use super::budget::MAX_RESOURCES;
 use super::remedy::PluginRemedy;
 use super::state::InstanceState;
 
-/// Why a call of a plugin gave no answer. Its instance is gone.
+/// Why a call of a plugin failed. Its instance was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// It ran, or waited, too long.
     #[error("{call} took longer than {} and was stopped{}", format_duration(*limit), raise(&[timeout(call)]))]
     TimedOut {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// The time it had.
+        /// Its time limit.
         limit: Duration,
     },
-    /// It asked for more memory than it may have.
+    /// It asked for more memory than its limit.
     #[error("{call} needs more memory than its limit of {}, or too large a table{}", size_in_memory(*limit), raise(&["memory"]))]
     OutOfMemory {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// Bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// It passed more to the host than the host keeps for an instance.
@@ -41,40 +41,40 @@ pub enum CallError {
         raise(&["host_memory"])
     )]
     OutOfHostMemory {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// Bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// It panicked, or did what WebAssembly does not allow.
+    /// It panicked, or did something that WebAssembly does not allow.
     #[error("{call} trapped: {reason}")]
     Trapped {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// What it said, or else the kind of trap.
+        /// The message of the panic, or else the kind of trap.
         reason: String,
     },
-    /// All places for instances are taken. This is nobody's failure: it is made when there is one.
-    #[error("{call} waits for room: all places for instances of plugins are taken")]
+    /// All places for instances are taken. It is not a failure of the plugin: the instance is made when a place is free.
+    #[error("{call} waits for a place: all places for instances of plugins are taken")]
     Busy {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
     },
     /// The host panicked while it served the call.
     #[error(
-        "{call} ended by a defect of the host, which is not the plugin's fault: {reason}. help: report it with this line and the \
+        "{call} ended because of a defect of the host, not of the plugin: {reason}. help: report it with this line and the \
          lines before it"
     )]
     Defect {
-        /// Which: `filter`, `handle`, …
+        /// The function: `filter`, `handle`, …
         call: &'static str,
-        /// What the panic said.
+        /// The message of the panic.
         reason: String,
     },
 }
 
-/// What wasmtime says of arguments that take more than they may; its error has no public type.
-const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
+/// The message of wasmtime for arguments over the limit. Its error has no public type.
+const ARGUMENTS_TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// Returns the limit of the time of a call.
 fn timeout(call: &str) -> &'static str {
@@ -86,7 +86,7 @@ fn raise<'a>(limits: &'a [&'static str]) -> PluginRemedy<'a> {
 }
 
 impl CallError {
-    /// Returns what the error of a call means; `time` is what the call had.
+    /// Converts the error of a call. `time` is its time limit.
     pub(super) fn new(
         call: &'static str,
         error: &wasmtime::Error,
@@ -104,15 +104,15 @@ impl CallError {
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return Self::TimedOut { call, limit: time };
         }
-        if error.root_cause().to_string().contains(MUCH_HANDED_OVER) {
+        if error.root_cause().to_string().contains(ARGUMENTS_TOO_LARGE) {
             return Self::OutOfHostMemory { call, limit: state.call.budget.limit() };
         }
         let printed = one_line(&state.output.take());
         let reason = match error.downcast_ref::<Trap>() {
-            // What a panic comes down to; its words say more.
+            // A panic ends in this trap; its message says more.
             Some(Trap::UnreachableCodeReached) if !printed.is_empty() => printed,
             _ if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => format!(
-                "it holds {RESOURCES} streams, requests and files of the host, as many as it may. help: drop those that it does not need"
+                "it holds {MAX_RESOURCES} streams, requests and files of the host, the maximum. help: drop those that it does not need"
             ),
             _ if printed.is_empty() => one_line(&error.root_cause().to_string()),
             _ => format!("{} ({printed})", error.root_cause()),
@@ -121,8 +121,8 @@ impl CallError {
     }
 }
 
-/// Makes a panic of the host the failure of this call alone: whoever awaits it works on with the next call. All that the panic may
-/// have left half done is the call's own, as its instance is thrown away.
+/// Turns a panic of the host into the failure of this call alone, so that the caller continues with the next call. Whatever the panic
+/// left incomplete belongs to this call, whose instance is dropped.
 pub(super) async fn guarded<T>(
     call: &'static str,
     answer: impl Future<Output = Result<T, CallError>>,
@@ -131,7 +131,7 @@ pub(super) async fn guarded<T>(
     answer.unwrap_or_else(|panic| Err(defect(call, &*panic)))
 }
 
-/// Does the same for a call that is synchronous.
+/// Does the same for a synchronous call.
 pub(super) fn guarded_now<T>(
     call: &'static str,
     answer: impl FnOnce() -> Result<T, CallError>,
@@ -142,10 +142,10 @@ pub(super) fn guarded_now<T>(
 fn defect(call: &'static str, panic: &(dyn Any + Send)) -> CallError {
     let words = panic.downcast_ref::<&str>().copied();
     let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    CallError::Defect { call, reason: one_line(words.unwrap_or("it said nothing")) }
+    CallError::Defect { call, reason: one_line(words.unwrap_or("it has no message")) }
 }
 
-/// Words over several lines as one: those of a panic, say, without the advice that Rust adds to them.
+/// Joins lines, such as those of a panic, without the notes that Rust adds to them.
 pub(super) fn one_line(printed: &str) -> String {
     let mut joined = String::new();
     let lines = printed.lines().map(str::trim);
@@ -154,7 +154,7 @@ pub(super) fn one_line(printed: &str) -> String {
             joined.push(' ');
         }
         let more = cut(line);
-        if joined.len() + more.len() > MAX_MESSAGE_BYTES + SAID {
+        if joined.len() + more.len() > MAX_MESSAGE_BYTES + CUT_NOTE_BYTES {
             return format!("{joined}… ({} bytes more)", printed.len().saturating_sub(joined.len()));
         }
         joined.push_str(&more);
@@ -162,13 +162,13 @@ pub(super) fn one_line(printed: &str) -> String {
     joined
 }
 
-/// Bytes of what [`cut`] adds to a text, at most.
-const SAID: usize = 64;
+/// The most bytes that [`cut`] adds to a text.
+const CUT_NOTE_BYTES: usize = 64;
 
-/// The longest text of a plugin that the host repeats.
+/// The longest text of a plugin that the host repeats, in bytes.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// Returns the text up to the bound.
+/// Returns the text, cut at [`MAX_MESSAGE_BYTES`].
 pub(super) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_MESSAGE_BYTES {
         return text.into();
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_between_letters() {
+    fn a_long_text_is_cut_between_characters() {
         let text = "ä".repeat(MAX_MESSAGE_BYTES);
         let cut = cut(&text);
         assert!(cut.len() < MAX_MESSAGE_BYTES + 40);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_many_lines_cannot_look_like_many_log_lines() {
+    fn many_lines_are_joined_into_one() {
         assert_eq!(one_line("panicked:\n  boom\n\nnote: run with …"), "panicked: boom");
     }
 }

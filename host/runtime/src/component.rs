@@ -13,19 +13,19 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
-use super::bindings::{BatchFilterPre, HostedPre, Subscription};
+use super::abi::v0_1::{BatchFilterPre, HostedPre, Subscription};
 use super::call::{CallError, guarded_now};
 use super::capabilities::{ALWAYS, GRANTED, without_version};
 use super::compiled::ComponentSource;
-use super::contract::{self, Fit};
+use super::contract::{self, ContractFit};
 use super::digest::ComponentDigest;
 use super::engine::Engine;
 use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::handle::{OnTrial, PluginContext};
-use super::limits::{EXPRESSIONS, FILE, Limits, PATTERN, SUBSCRIPTIONS, ticks};
+use super::limits::{Limits, MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks};
 use super::load_error::LoadError;
-use super::obstacle::Notes;
-use super::pool::{self, Pool, Taken};
+use super::obstacle::CallNotes;
+use super::pool::{self, HeldPlaces, Pool};
 use super::services::Services;
 use super::setup::{PluginSetup, Setup};
 use super::stamp::Stamp;
@@ -33,7 +33,7 @@ use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
 use super::{ContractOperationType, linker};
 
-/// One version of a plugin, which was checked and can be called. Clones are of the same version.
+/// One version of a plugin that was checked and can be called. Clones share it.
 #[derive(Clone)]
 pub struct Plugin {
     engine: Engine,
@@ -41,11 +41,11 @@ pub struct Plugin {
     pub(super) filter: HostedPre<InstanceState>,
     pub(super) handler: HostedPre<InstanceState>,
     pub(super) on_trial: OnTrial,
-    about: Arc<About>,
+    info: Arc<ComponentInfo>,
 }
 
-/// What a component says of itself.
-struct About {
+/// The properties of a component.
+struct ComponentInfo {
     /// The name of the file that it was loaded from, without the ending.
     stem: String,
     subscriptions: Vec<(String, Vec<ContractOperationType>)>,
@@ -56,12 +56,12 @@ struct About {
     digest: ComponentDigest,
     handles_batches: bool,
     filters_batches: bool,
-    /// Places that an instance of it takes.
+    /// The places that an instance takes.
     places: usize,
 }
 
-/// What every plugin can import, granted or not, beside the contract itself: WASI, with nothing
-/// behind it that reaches out of the sandbox without a grant.
+/// The interfaces that every plugin can import in addition to the contract: WASI, which reaches nothing outside of the sandbox without
+/// a grant.
 const WASI: &[&str] = &[
     "wasi:cli/",
     "wasi:clocks/",
@@ -73,14 +73,13 @@ const WASI: &[&str] = &[
     "wasi:random/",
     "wasi:sockets/",
 ];
-/// The interfaces of the contract that have types only, beside those of the capabilities.
+/// The interfaces of the contract that have only types.
 const TYPES: [&str; 2] = ["gtm:plugin/subscriptions", "gtm:plugin/types"];
 
 impl Plugin {
-    /// Reads, checks and compiles the component at `path`; from the engine's cache, if it was
-    /// compiled before.
+    /// Reads and checks the component at `path`, and compiles it unless the engine's cache has it.
     ///
-    /// Calls `subscriptions` if the component has it, so it blocks as long as that may take.
+    /// It calls `subscriptions` if the component exports it, and blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -89,9 +88,9 @@ impl Plugin {
         Self::load_with(engine, open(path)?, path, setup)
     }
 
-    /// Loads the plugin from another file, or again from the same one; set up as this one.
+    /// Loads another version of the plugin from a file, with the same setup.
     ///
-    /// It is started once, so that one that cannot start is no successor. That blocks as long as it may take.
+    /// It starts the new version once, so that a version that cannot start is refused, and blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -99,7 +98,7 @@ impl Plugin {
         self.succeeded_by(open(path)?, path)
     }
 
-    /// Does the same with a file that somebody names who may take one from these directories only.
+    /// Does the same with a file that must be in one of these directories.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -152,7 +151,7 @@ impl Plugin {
             None => Vec::new(),
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
-        let about = About {
+        let info = ComponentInfo {
             stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             selection: Arc::new(selection(&subscriptions, path)?),
             subscriptions,
@@ -164,74 +163,74 @@ impl Plugin {
             filters_batches,
             places,
         };
-        let (engine, about) = (engine.clone(), Arc::new(about));
-        Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), about })
+        let (engine, info) = (engine.clone(), Arc::new(info));
+        Ok(Self { engine, setup, filter, handler, on_trial: OnTrial::default(), info })
     }
 
-    /// Returns its name, as in logs.
+    /// Returns the name of the plugin.
     pub fn name(&self) -> &str {
         &self.setup.name
     }
 
     /// Returns the name of the file that it was loaded from, without the ending.
     pub fn stem(&self) -> &str {
-        &self.about.stem
+        &self.info.stem
     }
 
-    /// Returns the version that its author gave it, if the component says it, and the first twelve hexadecimal digits of the SHA-256 of the
-    /// component: `1.2.3+0a1b2c3d4e5f`. Another file, another version.
+    /// Returns the author's version, if the component has it, and the first twelve hexadecimal digits of the SHA-256 of the component:
+    /// `1.2.3+0a1b2c3d4e5f`. Each file has a version of its own.
     pub fn version(&self) -> &str {
-        &self.about.version
+        &self.info.version
     }
 
     /// Returns the digest of the component.
     pub fn digest(&self) -> &ComponentDigest {
-        &self.about.digest
+        &self.info.digest
     }
 
-    /// Patterns of namespaces, each with the operations wanted there; none means all. No pattern
-    /// means everything.
+    /// Returns the patterns of namespaces that it subscribes to, each with the operations there (none: all). Without a pattern, it
+    /// subscribes to everything.
     pub fn subscriptions(&self) -> &[(String, Vec<ContractOperationType>)] {
-        &self.about.subscriptions
+        &self.info.subscriptions
     }
 
-    /// Returns what it subscribes to.
+    /// Returns its subscriptions as a selection.
     pub fn selection(&self) -> &Selection {
-        &self.about.selection
+        &self.info.selection
     }
 
     pub(super) fn shared_selection(&self) -> Arc<Selection> {
-        Arc::clone(&self.about.selection)
+        Arc::clone(&self.info.selection)
     }
 
-    /// Returns the interfaces that it asks for, each with its version: `wasi:cli/stdout@0.2.6`.
+    /// Returns the interfaces that it imports, with their versions: `wasi:cli/stdout@0.2.6`.
     pub fn imports(&self) -> &[String] {
-        &self.about.imports
+        &self.info.imports
     }
 
-    /// Returns the contract that it was built against. None: it asks for nothing of it.
+    /// Returns the version of the contract that it was built against. None: it imports nothing of the contract.
     pub fn contract(&self) -> Option<&Version> {
-        self.about.contract.as_ref()
+        self.info.contract.as_ref()
     }
 
     /// Returns whether it handles several ops per call.
     pub fn handles_batches(&self) -> bool {
-        self.about.handles_batches
+        self.info.handles_batches
     }
 
     /// Returns whether it filters several ops per call.
     pub(super) fn filters_batches(&self) -> bool {
-        self.about.filters_batches
+        self.info.filters_batches
     }
 
-    /// Places that an instance of it takes, and where they are.
+    /// Returns how many places an instance takes, and the pool that has them.
     pub(super) fn places(&self) -> (usize, &Pool) {
-        (self.about.places, self.engine.pool())
+        (self.info.places, self.engine.pool())
     }
 
     /// Takes the places of an instance for this call.
-    pub(super) fn take_places(&self, call: &'static str) -> Result<Taken, CallError> {
-        self.engine.pool().take(self.about.places).ok_or(CallError::Busy { call })
+    pub(super) fn take_places(&self, call: &'static str) -> Result<HeldPlaces, CallError> {
+        self.engine.pool().take(self.info.places).ok_or(CallError::Busy { call })
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -240,17 +239,17 @@ impl Plugin {
 
     fn try_start(&self, path: &Path) -> Result<(), LoadError> {
         let _tried = self.engine.trial();
-        // A filter's instance starts as a handler's does, and needs nobody to wait for it.
+        // An instance for filters starts as one for handle does, without waiting.
         let started = || {
             let mut store = store(
                 &self.filter,
                 &self.setup,
                 &Arc::new(PluginContext::new(&self.setup.name, Services::default())),
                 InstanceRole::Filter,
-                &Notes::default(),
+                &CallNotes::default(),
             )?;
             store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
-            at_once(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
+            run_now(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
                 CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
             })
         };
@@ -258,17 +257,17 @@ impl Plugin {
     }
 }
 
-/// For one instance.
+/// Makes the store of one instance.
 pub(super) fn store(
     of: &HostedPre<InstanceState>,
     setup: &Arc<Setup>,
     shared: &Arc<PluginContext>,
     role: InstanceRole,
-    notes: &Notes,
+    notes: &CallNotes,
 ) -> Result<Store<InstanceState>, CallError> {
     let state = InstanceState::new(setup, shared, role, notes).map_err(|error| CallError::Trapped {
         call: "the start",
-        reason: format!("a directory that is granted cannot be opened: {error:#}"),
+        reason: format!("a granted directory cannot be opened: {error:#}"),
     })?;
     let mut store = Store::new(of.engine(), state);
     store.limiter(|state| &mut state.quota);
@@ -276,7 +275,7 @@ pub(super) fn store(
     Ok(store)
 }
 
-/// Bounds what the instance can hand to the host, in a call or as its answer, by what its account has left.
+/// Bounds what the instance can pass to the host, in a call or as its answer, by the rest of its budget.
 pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, InstanceState>) {
     let left = store.data().call.budget.left();
     store.set_hostcall_fuel(left);
@@ -294,7 +293,7 @@ fn ask_subscriptions(
             setup,
             &Arc::new(PluginContext::new(&setup.name, Services::default())),
             InstanceRole::Filter,
-            &Notes::default(),
+            &CallNotes::default(),
         )?;
         store.set_epoch_deadline(ticks(limit));
         call_subscriptions(plugin.instance_pre(), &mut store)
@@ -309,15 +308,15 @@ fn call_subscriptions(
     plugin: &InstancePre<InstanceState>,
     store: &mut Store<InstanceState>,
 ) -> wasmtime::Result<Vec<Subscription>> {
-    let instance = at_once(plugin.instantiate_async(&mut *store))?;
+    let instance = run_now(plugin.instantiate_async(&mut *store))?;
     let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;
-    let (subscriptions,) = at_once(function.call_async(store, ()))?;
+    let (subscriptions,) = run_now(function.call_async(store, ()))?;
     Ok(subscriptions)
 }
 
-/// Runs a call of an instance for filters, which has nothing to wait for.
-fn at_once<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it waited for something")))
+/// Runs a call of an instance for filters, which never waits.
+fn run_now<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it tried to wait")))
 }
 
 fn selection(
@@ -327,15 +326,15 @@ fn selection(
     if subscriptions.is_empty() {
         return Ok(Selection::everything());
     }
-    if subscriptions.len() > SUBSCRIPTIONS {
+    if subscriptions.len() > MAX_SUBSCRIPTIONS {
         return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
     }
     let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
-    if length > PATTERN {
+    if length > MAX_PATTERN_BYTES {
         return Err(LoadError::LongSubscription { path: path.to_owned(), length });
     }
     let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
-    if expressions > EXPRESSIONS {
+    if expressions > MAX_EXPRESSIONS {
         return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
     }
     let mut selection = Selection::default();
@@ -351,7 +350,7 @@ fn selection(
 }
 
 fn open(path: &Path) -> Result<File, LoadError> {
-    // To open a pipe must not wait for who writes into it; and what is looked at is what is read.
+    // Opening a pipe must not wait for a writer; and the file that is checked must be the one that is read.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
     opened.map(File::from).map_err(|reason| match reason.kind() {
@@ -367,20 +366,20 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     if !metadata.is_file() {
         return Err(LoadError::NoFile { path: path() });
     }
-    if metadata.len() > FILE {
+    if metadata.len() > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge { path: path() });
     }
     let mut bytes = Vec::new();
-    // It may grow.
-    file.take(FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE) {
+    // The file may grow.
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err(LoadError::TooLarge { path: path() });
     }
     // The magic number, then a version: 1 is a core module, 13 with layer 1 a component.
     match bytes.as_slice() {
         [] => Err(LoadError::Empty { path: path() }),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(match unsupported(&bytes) {
-            // To make a component of it would not help.
+            // Converting it into a component would not help.
             Some(what) => LoadError::Unsupported { path: path(), what },
             None if is_wasi_0_1(&bytes) => LoadError::Wasi01 { path: path() },
             None => LoadError::CoreModule { path: path() },
@@ -390,7 +389,7 @@ fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     }
 }
 
-/// Checks the imports of a component, and returns them.
+/// Checks the imports of a component and returns them.
 fn check_imports(
     engine: &Engine,
     component: &Component,
@@ -401,13 +400,13 @@ fn check_imports(
     let component_type = component.component_type();
     let imports: Vec<_> =
         component_type.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-    // The contract first: a newer one explains an import that is not known.
+    // The contract first: a newer one explains an unknown import.
     let versions = imports.iter().filter_map(|import| contract::version(import));
     for version in stamp.contract.clone().into_iter().chain(versions) {
         match contract::fit(version) {
-            Fit::Same => {}
-            Fit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
-            Fit::Older(built) => return Err(LoadError::OlderContract { path, built }),
+            ContractFit::Same => {}
+            ContractFit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
+            ContractFit::Older(built) => return Err(LoadError::OlderContract { path, built }),
         }
     }
     if imports.iter().any(|import| is_newer_wasi(import)) {

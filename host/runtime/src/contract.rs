@@ -1,40 +1,42 @@
-//! Which version of the contract a component was built against. Read from what its SDK stamped into it, and from the names of its
-//! imports, before anything is linked, so that a mismatch is one sentence and no linker error.
+//! The version of the contract that a component was built against. It is read from the stamp of the SDK and from the names of the
+//! imports before linking, so that a mismatch is one sentence instead of a linker error.
 
 use semver::Version;
 
-/// The contract that this host speaks: the version of the package in `wit/`.
-pub(super) const CONTRACT: Version = Version::new(0, 1, 0);
+use super::abi;
+
+/// The contract that this host supports: the version of the package in `wit/`.
+pub(super) const CONTRACT: Version = abi::v0_1::VERSION;
 
 const PACKAGE: &str = "gtm:plugin/";
 
-/// How a component's contract relates to the host's.
+/// How a component's contract compares to the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// They speak alike.
+pub(super) enum ContractFit {
+    /// They are compatible.
     Same,
-    /// The component's is newer: it may need what this host does not have.
+    /// The component's is newer: it may need something that this host does not have.
     Newer(Version),
-    /// The component's is older, and this host does not speak it any more.
+    /// The component's is older, and this host no longer supports it.
     Older(Version),
 }
 
-/// Returns the version of the contract behind one import. None: it is of another package.
+/// Returns the version of the contract that an import names. None: the import belongs to another package.
 pub(super) fn version(import: &str) -> Option<Version> {
     let (_, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
     Version::parse(version).ok()
 }
 
 /// Compares the contract that a component was built against with the host's.
-pub(super) fn fit(version: Version) -> Fit {
+pub(super) fn fit(version: Version) -> ContractFit {
     if version > CONTRACT {
-        return Fit::Newer(version);
+        return ContractFit::Newer(version);
     }
     // Before 1.0, a minor version may break what the one before it promised.
     if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) {
-        return Fit::Older(version);
+        return ContractFit::Older(version);
     }
-    Fit::Same
+    ContractFit::Same
 }
 
 #[cfg(test)]
@@ -44,10 +46,10 @@ mod tests {
     #[test]
     fn versions_are_compared_by_what_they_promise() {
         let of = |import| version(import).map(fit);
-        assert_eq!(of("gtm:plugin/log@0.1.0"), Some(Fit::Same));
-        assert_eq!(of("gtm:plugin/log@0.1.1"), Some(Fit::Newer(Version::new(0, 1, 1))));
-        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(Fit::Newer(Version::new(0, 2, 0))));
-        assert_eq!(of("gtm:plugin/log@0.0.9"), Some(Fit::Older(Version::new(0, 0, 9))));
+        assert_eq!(of("gtm:plugin/log@0.1.0"), Some(ContractFit::Same));
+        assert_eq!(of("gtm:plugin/log@0.1.1"), Some(ContractFit::Newer(Version::new(0, 1, 1))));
+        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(ContractFit::Newer(Version::new(0, 2, 0))));
+        assert_eq!(of("gtm:plugin/log@0.0.9"), Some(ContractFit::Older(Version::new(0, 0, 9))));
         assert_eq!(of("wasi:cli/stdout@9.0.0"), None);
     }
 

@@ -1,4 +1,4 @@
-//! The digest of a component, by which a plugin is pinned to one version.
+//! The digest of a component, which pins a plugin to one version.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-/// What is between a path and a digest, as in references to images of containers.
+/// The text between a path and a digest, as in references to container images.
 const MARK: &str = "@sha256:";
-/// Hexadecimal digits.
+/// The number of hexadecimal digits.
 const DIGITS: usize = 64;
 
 /// The SHA-256 of a component.
@@ -16,10 +16,10 @@ const DIGITS: usize = 64;
 #[serde(try_from = "String")]
 pub struct ComponentDigest(String);
 
-/// Not a digest.
+/// The text is not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a SHA-256 as 64 hexadecimal digits, as gtm-host check prints it")]
-pub struct NoDigest;
+#[error("expected a SHA-256: 64 hexadecimal digits")]
+pub struct InvalidDigest;
 
 impl ComponentDigest {
     /// Returns the digest of these bytes.
@@ -27,17 +27,17 @@ impl ComponentDigest {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
-    /// As hexadecimal digits in lower case.
+    /// Returns the hexadecimal digits, in lowercase.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Splits `PATH@sha256:DIGEST` into both, and leaves any other path as it is. What follows the last mark is a digest unless it has
-    /// a slash: then it is part of the path.
+    /// Splits `PATH@sha256:DIGEST` into both, and leaves any other path unchanged. The text after the last `@sha256:` is a digest unless it
+    /// has a slash: then it is part of the path.
     ///
     /// # Errors
-    /// What follows the mark is not a digest.
-    pub fn split(path: &str) -> Result<(&str, Option<Self>), NoDigest> {
+    /// The text after `@sha256:` is not a digest.
+    pub fn split(path: &str) -> Result<(&str, Option<Self>), InvalidDigest> {
         match path.rsplit_once(MARK) {
             Some((path, digest)) if !digest.contains('/') => Ok((path, Some(digest.parse()?))),
             _ => Ok((path, None)),
@@ -46,18 +46,18 @@ impl ComponentDigest {
 }
 
 impl FromStr for ComponentDigest {
-    type Err = NoDigest;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, NoDigest> {
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let is_digest = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_digest { Ok(Self(text.to_ascii_lowercase())) } else { Err(NoDigest) }
+        if is_digest { Ok(Self(text.to_ascii_lowercase())) } else { Err(InvalidDigest) }
     }
 }
 
 impl TryFrom<String> for ComponentDigest {
-    type Error = NoDigest;
+    type Error = InvalidDigest;
 
-    fn try_from(text: String) -> Result<Self, NoDigest> {
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         text.parse()
     }
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_split_from_a_path_and_a_path_may_look_like_one() {
+    fn a_digest_is_split_from_its_path() {
         let digest = "Ab".repeat(32);
         let same: ComponentDigest = "ab".repeat(32).parse().unwrap();
         let split = |path: &str| ComponentDigest::split(path).map(|(path, digest)| (path.to_owned(), digest));
@@ -83,11 +83,11 @@ mod tests {
         );
         assert_eq!(split("a/x@sha256.wasm"), Ok(("a/x@sha256.wasm".to_owned(), None)));
         assert_eq!(split("a@sha256:b/x.wasm"), Ok(("a@sha256:b/x.wasm".to_owned(), None)));
-        // A file that is really called so: its own digest after it.
+        // A file with this name: its own digest follows the name.
         let odd = format!("x@sha256:{digest}");
         assert_eq!(split(&format!("{odd}@sha256:{digest}")), Ok((odd, Some(same))));
         for short in ["x.wasm@sha256:", "x.wasm@sha256:ab", &format!("x@sha256:{}", "g".repeat(64))] {
-            assert_eq!(split(short), Err(NoDigest), "{short}");
+            assert_eq!(split(short), Err(InvalidDigest), "{short}");
         }
     }
 }

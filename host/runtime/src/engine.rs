@@ -1,5 +1,4 @@
-//! The WebAssembly engine that all plugins share, with the components that are compiled for it, and the clock that interrupts
-//! those that run too long.
+//! The WebAssembly engine that all plugins share, with its compiled components and the clock that interrupts long calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +11,14 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use super::compiled::{Compilation, Compiled};
 use super::pool::{Pool, TRIAL_PLACES, places};
 
-/// How often running plugins are looked at. A deadline is met to within one tick, and a plugin that
-/// computes lets others on its thread run that often. There may be a few such plugins on a thread, and what others do takes a
-/// few turns.
-pub(super) const TICK: Duration = Duration::from_millis(1);
+/// The interval at which running plugins are interrupted. A deadline is met to within one tick, and a plugin that computes lets other
+/// work on its thread run this often.
+pub(super) const EPOCH_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Elements in all tables of an instance. A table of this size takes 8 MB; real plugins have some
-/// thousand functions in theirs.
+/// Elements in all tables of an instance. A table of this size takes 8 MB; the tables of real plugins have some thousand functions.
 pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
 
-/// Bytes that describe an instance: some dozen for each function.
+/// Bytes of metadata of an instance: a few dozen for each function.
 const MAX_METADATA_BYTES: usize = 16 << 20;
 
 /// Runs plugins and interrupts them.
@@ -29,40 +26,40 @@ const MAX_METADATA_BYTES: usize = 16 << 20;
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     pool: Pool,
-    /// Held while a plugin is tried.
+    /// Held while a plugin is tried before it is used.
     trial: Arc<Mutex<()>>,
     compiled: Compiled,
 }
 
-/// Compiled plugins cannot be kept.
+/// Compiled plugins cannot be stored in the cache.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "compiled plugins cannot be kept in {}: {reason}", directory.display()
 )]
 pub struct Uncached {
-    /// In which directory.
+    /// The directory of the cache.
     pub directory: PathBuf,
-    /// What the system says.
+    /// The error of the system.
     pub reason: String,
 }
 
-/// Why there is no engine.
+/// Why an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The cache directory is of no use.
+    /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] Uncached),
     /// This machine cannot run WebAssembly.
     #[error("WebAssembly cannot be run here: {0:#}")]
     Wasmtime(wasmtime::Error),
-    /// No thread for the clock.
+    /// The thread of the clock cannot be started.
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 
 impl Engine {
-    /// Returns an engine that compiles plugins in this process, and keeps what it compiled in `cache`, which is made if need be. Nothing
-    /// limits the compilation of a plugin, so this is for plugins that are trusted; a host uses [`Engine::compiling`].
+    /// Returns an engine that compiles plugins in this process and stores the native code in the directory `cache`, which is made if
+    /// necessary. Nothing limits the compilation, so this is for trusted plugins; a host uses [`Engine::compiling`].
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -70,7 +67,8 @@ impl Engine {
         Self::compiling(cache, Compilation::Here)
     }
 
-    /// Returns an engine that has plugins compiled like this, and keeps what was compiled in `cache`, which is made if need be.
+    /// Returns an engine that compiles plugins as `compilation` says and stores the native code in the directory `cache`, which is made if
+    /// necessary.
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -78,7 +76,7 @@ impl Engine {
         Self::sized(cache, compilation, places([]))
     }
 
-    /// Does the same with so many places for memories and tables of the plugins' instances: see [`places`].
+    /// Does the same with this many places for memories and tables of the plugins' instances: see [`places`].
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -86,18 +84,18 @@ impl Engine {
         let compiled = Compiled::new(cache, compilation)?;
         let mut config = compiler_config();
         config.allocation_strategy(pooling(places.saturating_add(TRIAL_PLACES)));
-        // The pool reserves addresses, of which a machine may have few (`ulimit -v`); each instance then gets its own memory.
+        // The pool reserves addresses, which may be limited (`ulimit -v`). Without it, each instance allocates its own memory.
         let wasmtime = wasmtime::Engine::new(&config).or_else(|_| {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
             wasmtime::Engine::new(&config).map_err(EngineError::Wasmtime)
         })?;
         let weak = wasmtime.weak();
-        // A thread of its own: a task could wait behind the very plugin that is to be interrupted.
+        // A thread of its own: a task could wait behind the plugin that it is to interrupt.
         std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
             while let Some(engine) = weak.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                std::thread::sleep(TICK);
+                std::thread::sleep(EPOCH_INTERVAL);
             }
         })?;
         Ok(Self { wasmtime, pool: Pool::new(places), trial: Arc::default(), compiled })
@@ -111,7 +109,7 @@ impl Engine {
         &self.pool
     }
 
-    /// Waits for the places in which a plugin is tried. That takes no longer than others are tried, whose time is bounded.
+    /// Waits for the places in which a plugin is tried. Each trial has a time limit, so the wait is bounded.
     pub(super) fn trial(&self) -> MutexGuard<'_, ()> {
         self.trial.lock()
     }
@@ -121,17 +119,17 @@ impl Engine {
     }
 }
 
-/// All that decides what native code is like. How memory is allocated does not.
+/// Returns all settings that affect native code. How memory is allocated does not.
 pub(super) fn compiler_config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config
 }
 
-/// Memories and tables that are reserved once and used again, which halves the time to start an instance. What is reserved takes
-/// addresses, not memory.
+/// Returns a strategy that reserves memories and tables once and reuses them, which halves the time to start an instance. The
+/// reservation takes addresses, not memory.
 ///
-/// Instances are only counted by the pool, and each has its limits by itself; an instance without a place is none.
+/// The pool only counts instances; each instance has its own limits.
 fn pooling(places: usize) -> InstanceAllocationStrategy {
     let places = u32::try_from(places).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();

@@ -1,8 +1,8 @@
-//! Which part of WebAssembly a component needs that this host does not run: one true sentence each.
+//! Finds the WebAssembly feature that a component needs and this host does not support.
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
-/// Each part, and the end of a sentence about what needs it. The first that is needed is the one that is said.
+/// Each feature, and the end of a sentence about a component that needs it. The first one that is needed is reported.
 const UNSUPPORTED: [(WasmFeatures, &str); 9] = [
     (WasmFeatures::SHARED_EVERYTHING_THREADS, THREADS),
     (WasmFeatures::THREADS, THREADS),
@@ -10,16 +10,16 @@ const UNSUPPORTED: [(WasmFeatures, &str); 9] = [
     (WasmFeatures::CM_ASYNC, WASI_0_3),
     (
         WasmFeatures::LEGACY_EXCEPTIONS,
-        "throws exceptions by the old proposal for WebAssembly, which gtm-host does not run. Compile it without them (in C++: \
+        "throws exceptions by the old proposal for WebAssembly, which gtm-host does not support. Compile it without them (in C++: \
          -fno-exceptions)",
     ),
     (
         WasmFeatures::EXCEPTIONS,
-        "throws exceptions of WebAssembly, which gtm-host does not run. Compile it without them (in C++: -fno-exceptions)",
+        "throws exceptions of WebAssembly, which gtm-host does not support. Compile it without them (in C++: -fno-exceptions)",
     ),
     (
         WasmFeatures::GC,
-        "uses the garbage collector of WebAssembly (GC), which gtm-host does not run. Compile it with a collector of its own, or write \
+        "uses the garbage collector of WebAssembly (GC), which gtm-host does not support. Compile it with a collector of its own, or write \
          it in a language that brings one",
     ),
     (
@@ -28,15 +28,15 @@ const UNSUPPORTED: [(WasmFeatures, &str); 9] = [
     ),
     (
         WasmFeatures::STACK_SWITCHING,
-        "switches stacks, which is a proposal for WebAssembly that gtm-host does not run. Compile it without",
+        "switches stacks, which is a proposal for WebAssembly that gtm-host does not support. Compile it without",
     ),
 ];
 const THREADS: &str = "uses threads, and a plugin has one thread. Compile it without them (in Rust: --target wasm32-wasip2; in C: no -pthread)";
-/// Also of a component that only names the interfaces of 0.3.
+/// Also for a component that only names the interfaces of 0.3.
 pub(super) const WASI_0_3: &str = "is built for WASI 0.3, and this gtm-host offers WASI 0.2. Build it for 0.2 (in Rust: --target wasm32-wasip2)";
 
-/// Describes what a valid module or component needs and this host does not have. None: it is not valid, or
-/// needs nothing of the kind.
+/// Describes the feature that a valid module or component needs and this host does not support. None: it is not valid, or needs no
+/// such feature.
 pub fn unsupported(wasm: &[u8]) -> Option<&'static str> {
     let is_valid = |features| Validator::new_with_features(features).validate_all(wasm).is_ok();
     let all = WasmFeatures::all();
@@ -46,7 +46,7 @@ pub fn unsupported(wasm: &[u8]) -> Option<&'static str> {
     UNSUPPORTED.iter().find(|(feature, _)| !is_valid(all.difference(*feature))).map(|(_, said)| *said)
 }
 
-/// Returns whether a core module imports functions of WASI 0.1, as `wasm32-wasip1` and older compilers give it.
+/// Returns whether a core module imports functions of WASI 0.1, as older compilers and the target `wasm32-wasip1` make it.
 pub(super) fn is_wasi_0_1(module: &[u8]) -> bool {
     let payloads = Parser::new(0).parse_all(module).map_while(Result::ok);
     payloads
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_module_needs_is_named() {
+    fn the_unsupported_feature_is_named() {
         for (part, wat) in [
             ("threads", r#"(module (memory 1 1 shared))"#),
             ("exceptions of WebAssembly", "(module (tag $t) (func (throw $t)))"),
@@ -86,7 +86,7 @@ mod tests {
         ] {
             assert!(said(wat).is_some_and(|said| said.contains(part)), "{wat}: {:?}", said(wat));
         }
-        // try, catch: today's tools do not write it any more.
+        // try, catch: current tools no longer write it.
         let old = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0d\x03\x01\0\0\x0a\x09\x01\x07\0\x06\x40\x07\0\x0b\x0b";
         assert!(unsupported(old).is_some_and(|said| said.contains("exceptions by the old")));
         assert_eq!(said("(module (func (export \"filter\")))"), None);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_wasi_are_told_apart() {
+    fn versions_of_wasi_are_distinguished() {
         assert!(
             is_newer_wasi("wasi:cli/stdout@0.3.0") && is_newer_wasi("wasi:http/types@0.3.0-rc-2026-01-06")
         );

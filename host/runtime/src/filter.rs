@@ -1,5 +1,5 @@
-//! Calls `filter`, in an instance that has no effect on anything, and waits for nothing. The call is made on the caller's thread: the
-//! way to another thread and back takes longer than most filters.
+//! Calls `filter` in an instance that has no effects and never waits. The call runs on the caller's thread: the way to another thread
+//! and back takes longer than most filters.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -9,43 +9,43 @@ use gtm_oplog::Op;
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, StoreContextMut, UpdateDeadline};
 
-use super::bindings::{BatchFilter, Hosted, lower};
+use super::abi::v0_1::{BatchFilter, Hosted, lower};
 use super::call::{CallError, guarded};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;
 use super::handler::deadline;
-use super::obstacle::Notes;
+use super::obstacle::CallNotes;
 use super::state::{InstanceRole, InstanceState};
 
-/// Ops per call: enough that the way into the plugin and back does not count (a third of what it takes for one).
+/// Ops per call: enough that entering and leaving the plugin hardly counts.
 const MAX_BATCH_OPS: usize = 64;
-/// Bytes of their documents, after which no op is added: the plugin holds them all.
+/// Bytes of documents per call, after which no op is added: the plugin holds all of them.
 const MAX_BATCH_BYTES: usize = 256 * 1024;
 
-/// After the plugin failed on several ops in a call, the number of ops that have a call each.
+/// The number of ops that get a call of their own after a call with several ops failed.
 const SINGLE_CALLS_AFTER_FAILURE: u32 = 1024;
-/// Its time is what it runs. What waits in the host runs not, and has nothing to wait for; so many times as long it may take with all
-/// that others do on the same thread.
+/// The elapsed time of a call is limited to this many times its time limit, which counts only the time that it runs: other work on the
+/// same thread may interrupt it.
 const WALL_TIME_FACTOR: u32 = 10;
 
-/// Asks a plugin which ops it wants. Makes its instance for the first call, and a new one after a failure, for a new version, and after
-/// many calls.
+/// Asks a plugin which ops it accepts. It makes its instance for the first call, and a new one after a failure, for a new version, and
+/// after many calls.
 pub struct Filter {
     handle: PluginHandle,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<FilterInstance>,
-    /// It has had an instance.
+    /// Whether it had an instance before.
     begun: bool,
     ids: Vec<String>,
-    /// So many ops are asked of alone before several are again.
+    /// The number of ops that still get a call of their own.
     alone: u32,
 }
 
 struct FilterInstance {
     store: Store<InstanceState>,
     exports: Hosted,
-    /// Where the plugin is asked of several ops at once.
+    /// The ids of the ops of one call.
     batches: Option<BatchFilter>,
     calls: u32,
 }
@@ -66,32 +66,32 @@ impl Filter {
         }
     }
 
-    /// Bytes of linear memory that its instance has taken. 0: there is none now.
+    /// Returns the bytes of linear memory of its instance. 0: it has no instance now.
     pub fn memory(&self) -> usize {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// Returns whether the plugin wants this op.
+    /// Returns whether the plugin accepts this op.
     ///
     /// # Errors
-    /// The plugin trapped, or went beyond a limit.
+    /// The plugin trapped, or exceeded a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<bool, CallError> {
         self.call_from(op, attempt, &mut Instant::now()).await
     }
 
-    /// Does the same for a call that began at `clock`, which is then set to its end: the clock is read once per call.
+    /// Does the same for a call that began at `clock`, and sets `clock` to its end, so that the clock is read once per call.
     async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
-        self.take_up_version();
+        self.update_version();
         let answer = guarded("filter", self.ask(op, attempt, *clock)).await;
         self.settle(answer, clock)
     }
 
-    /// Returns which of these ops the plugin wants, up to the first op that it fails on.
+    /// Returns which of these ops the plugin accepts, up to the first op on which it fails.
     pub async fn call_all(&mut self, ops: &[Arc<Op>]) -> Vec<Result<bool, CallError>> {
         let mut answers = Vec::with_capacity(ops.len());
         let mut clock = Instant::now();
         while let Some(rest) = ops.get(answers.len()..).filter(|rest| !rest.is_empty()) {
-            self.take_up_version();
+            self.update_version();
             let together = together(rest);
             if together.len() > 1
                 && self.alone == 0
@@ -101,7 +101,7 @@ impl Filter {
                 answers.extend(wanted.into_iter().map(Ok));
                 continue;
             }
-            // A call for several that failed had a time of its own.
+            // The failed call for several ops had its own time limit.
             clock = Instant::now();
             for op in together {
                 self.alone = self.alone.saturating_sub(1);
@@ -116,7 +116,7 @@ impl Filter {
         answers
     }
 
-    fn take_up_version(&mut self) {
+    fn update_version(&mut self) {
         if self.versions.has_changed().unwrap_or(false) {
             self.plugin = self.versions.borrow_and_update().clone();
             self.instance = None;
@@ -124,7 +124,7 @@ impl Filter {
         }
     }
 
-    /// Keeps the instance for the next call, where it is good for one.
+    /// Keeps the instance for the next call, unless it is used up.
     fn settle<T>(
         &mut self,
         asked: Result<(T, FilterInstance), CallError>,
@@ -138,7 +138,7 @@ impl Filter {
         Ok(answer)
     }
 
-    /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
+    /// Returns its instance, or a new one. The instance is taken out, so that an abandoned call never leaves one behind.
     async fn take_instance(&mut self) -> Result<FilterInstance, CallError> {
         match self.instance.take() {
             Some(instance) => Ok(instance),
@@ -161,7 +161,7 @@ impl Filter {
         let limit = self.plugin.limits().filter_timeout;
         let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await?;
-        // To start an instance takes a time of its own.
+        // Starting an instance has its own time limit.
         let started = if is_new { Instant::now() } else { started };
         let FilterInstance { store, exports, calls, .. } = &mut instance;
         *calls += 1;
@@ -181,10 +181,10 @@ impl Filter {
         guarded("filter", async { Ok(self.ask_batch(ops, clock).await) }).await
     }
 
-    /// Returns the answers, within the time of one op. None: the plugin does not filter batches, or failed, and gets each op alone, which
-    /// tells on which.
+    /// Returns the answers to all ops of one call, within the time limit of one op. None: the plugin does not filter batches, or failed, so
+    /// that each op gets its own call, which shows the op on which it fails.
     async fn ask_batch(&mut self, ops: &[Arc<Op>], clock: &mut Instant) -> Option<Vec<bool>> {
-        // If it goes wrong. Why it does not start, the call for one says.
+        // In case of a failure. The call for one op reports why the instance does not start.
         self.alone = SINGLE_CALLS_AFTER_FAILURE;
         let limit = self.plugin.limits().filter_timeout;
         let is_new = self.instance.is_none();
@@ -195,7 +195,7 @@ impl Filter {
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
         let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
-        // What it logs is of none of them more than of another.
+        // Its log lines belong to no single op.
         begin(store, "", ops.first()?);
         match within(started, limit, batches.call_filter_batch(&mut *store, &lowered)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
@@ -203,7 +203,7 @@ impl Filter {
                 self.alone = 0;
                 self.settle(Ok((wanted, instance)), clock).ok()
             }
-            // The words of a panic come again with the op that it is of: they go with this instance.
+            // The message of a panic is dropped with this instance: the call for the one op repeats it.
             _ => {
                 tracing::debug!(
                     event = "filter.split",
@@ -229,7 +229,7 @@ fn together(ops: &[Arc<Op>]) -> &[Arc<Op>] {
     ops.get(..count).unwrap_or(ops)
 }
 
-/// Returns the ids of these ops, written where those of others were.
+/// Returns the ids of these ops, in the buffers of earlier ids.
 fn ids<'a>(ids: &'a mut Vec<String>, ops: &[impl Borrow<Op>]) -> &'a [String] {
     if ids.len() < ops.len() {
         ids.resize_with(ops.len(), String::new);
@@ -247,7 +247,7 @@ impl FilterInstance {
 async fn start(handle: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
     let places = plugin.take_places("filter")?;
     let mut store =
-        store(&plugin.filter, &plugin.setup, handle.shared(), InstanceRole::Filter, &Notes::default())?;
+        store(&plugin.filter, &plugin.setup, handle.shared(), InstanceRole::Filter, &CallNotes::default())?;
     store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);
@@ -267,7 +267,7 @@ async fn start(handle: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance,
     }
 }
 
-/// Gets ready for a call with this op, or with several from this one on.
+/// Prepares a call with this op, or with a batch that begins with it.
 fn begin(store: &mut Store<InstanceState>, id: &str, op: &Op) {
     let state = store.data_mut();
     state.begin(id, &op.namespace);
@@ -275,7 +275,7 @@ fn begin(store: &mut Store<InstanceState>, id: &str, op: &Op) {
     bound_arguments(&mut store.as_context_mut());
 }
 
-/// Runs a call that started then, and fails if it takes too long.
+/// Runs a call that started at `started`, and fails after its time limit.
 async fn within<T>(started: Instant, limit: Duration, call: impl Future<Output = T>) -> Result<T, CallError> {
     let given_up = |_| CallError::TimedOut { call: "filter", limit };
     let deadline = deadline(started, limit.saturating_mul(WALL_TIME_FACTOR));
@@ -287,7 +287,8 @@ fn failed(error: &wasmtime::Error, store: &Store<InstanceState>) -> CallError {
     CallError::new("filter", error, state, state.call.setup.limits.filter_timeout)
 }
 
-/// Each tick, other work on this thread has its turn, and a call that has had its time ends. That of others is not its own.
+/// On each tick, yields to other work on this thread, and ends a call that has run for its time limit. The time of other work does not
+/// count.
 fn tick(mut store: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
     Ok(if state.running.time() >= state.call.setup.limits.filter_timeout {

@@ -1,43 +1,42 @@
-//! What a plugin asks for and does not have, as it is seen before its first op.
+//! Finds what a plugin imports and lacks, before its first op.
 
 use std::collections::BTreeSet;
 
-use super::capabilities::{Entry, GRANTED, without_version};
+use super::capabilities::{CapabilityEntry, GRANTED, without_version};
 use super::component::Plugin;
 use super::remedy::PluginRemedy;
 use super::services::Services;
 
-/// Something that a plugin asks for and does not have.
+/// Something that a plugin imports and lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingGrant {
-    /// A capability that it is not granted.
+    /// The plugin is not granted this capability.
     Grant(&'static str),
-    /// A capability that it is granted, and for which the host lacks a mail server, or a store.
+    /// The plugin is granted this capability, but the host lacks a mail server or a store for it.
     Service(&'static str),
 }
 
 impl Plugin {
-    /// Returns the capabilities that it imports and that are granted one by one: `http`, `mail`, `mongodb`, `state`.
+    /// Returns the names of the capabilities that it imports and that need a grant: `http`, `mail`, `mongodb`, `state`.
     pub fn asks(&self) -> BTreeSet<&'static str> {
         self.asked().map(|capability| capability.name).collect()
     }
 
-    fn asked(&self) -> impl Iterator<Item = &'static Entry> {
-        let imports = |capability: &&Entry| {
+    fn asked(&self) -> impl Iterator<Item = &'static CapabilityEntry> {
+        let imports = |capability: &&CapabilityEntry| {
             self.imports().iter().any(|import| capability.imports.contains(&without_version(import)))
         };
         GRANTED.iter().filter(imports)
     }
 
-    /// Returns what it asks for and does not have. In a dry run nothing is done, so that no server is needed.
+    /// Returns what it imports and lacks. A dry run has no effects, so it needs no server.
     pub fn gaps(&self, services: &Services) -> Vec<MissingGrant> {
-        let is_granted = |capability: &Entry| self.setup.grants.of(capability.name).is_some();
+        let is_granted = |capability: &CapabilityEntry| self.setup.grants.of(capability.name).is_some();
         let is_dry = services.recorder.is_some();
         let can_be_asked = GRANTED.iter().filter(|capability| !capability.imports.is_empty()).count();
-        // A plugin that asks for all, as what is written in some languages does whether it uses them or not, says nothing by it if it
-        // is granted some.
+        // In some languages, a plugin imports all capabilities whether it uses them or not. If some are granted, the others are not missing.
         let asks_by_default = self.asked().count() == can_be_asked && self.asked().any(is_granted);
-        let gap = |capability: &Entry| match is_granted(capability) {
+        let gap = |capability: &CapabilityEntry| match is_granted(capability) {
             false => (!asks_by_default).then_some(MissingGrant::Grant(capability.name)),
             true if is_dry => None,
             true => (capability.lacks)(services, true).map(|_| MissingGrant::Service(capability.name)),
@@ -47,7 +46,7 @@ impl Plugin {
         gaps
     }
 
-    /// Describes the gaps in one sentence, with what to do about them. None: there are none.
+    /// Describes in one sentence what it lacks, with the remedy. None: it lacks nothing.
     pub fn gaps_in_words(&self, services: &Services) -> Option<String> {
         let gaps = self.gaps(services);
         let with_entry = |gap: &MissingGrant| Some((*gap, entry(gap.capability())?));
@@ -64,7 +63,7 @@ impl Plugin {
             ));
         }
         if services.recorder.is_none() {
-            let lacks = |(gap, capability): &(MissingGrant, &Entry)| {
+            let lacks = |(gap, capability): &(MissingGrant, &CapabilityEntry)| {
                 (capability.lacks)(services, matches!(gap, MissingGrant::Service(_)))
             };
             sentences.extend(gaps.iter().filter_map(lacks));
@@ -82,6 +81,6 @@ impl MissingGrant {
     }
 }
 
-fn entry(capability: &str) -> Option<&'static Entry> {
+fn entry(capability: &str) -> Option<&'static CapabilityEntry> {
     GRANTED.iter().find(|granted| granted.name == capability)
 }

@@ -1,9 +1,9 @@
-//! What a plugin may do beside computing. By default nothing: each capability that reaches out of the sandbox has a grant of its own,
-//! and a call without it returns an error that says how to grant it.
+//! What a plugin may do outside of its sandbox: by default nothing. Each capability has a grant of its own, and a call without it
+//! returns an error.
 
-use super::capabilities::{Entry, GRANTED, Grants};
+use super::capabilities::{CapabilityEntry, GRANTED, Grants};
 
-/// One more grant, as the command line specifies it.
+/// One more grant, in the form `NAME` or `NAME=VALUE`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     name: String,
@@ -19,10 +19,10 @@ impl Grant {
     /// Parses `NAME` or `NAME=VALUE`.
     ///
     /// # Errors
-    /// It is not a valid grant; the sentence says what is.
+    /// It is not a valid grant; the sentence lists the valid ones.
     pub fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
         let parsed = GRANTED.iter().find_map(|capability| (capability.parse)(name, value));
-        let granted = parsed.unwrap_or_else(|| Err(format!("what can be granted is {}", forms())))?;
+        let granted = parsed.unwrap_or_else(|| Err(format!("not a grant. help: use one of {}", forms())))?;
         Ok(Self { name: name.to_owned(), granted })
     }
 }
@@ -33,7 +33,7 @@ fn forms() -> String {
     let mut all: Vec<_> = forms().filter(|form| !form.contains('=')).collect();
     all.extend(forms().filter(|form| form.contains('=')));
     let last = all.pop().unwrap_or_default();
-    format!("{} and {last}", all.join(", "))
+    format!("{} or {last}", all.join(", "))
 }
 
 impl Grants {
@@ -42,21 +42,22 @@ impl Grants {
         self.merge(grant.granted);
     }
 
-    /// Describes everything that is granted. None: nothing.
+    /// Describes everything that is granted. None: nothing is.
     pub fn in_words(&self) -> Option<String> {
-        let granted =
-            |capability: &Entry| Some(format!("{}: {}", capability.name, self.of(capability.name)?));
+        let granted = |capability: &CapabilityEntry| {
+            Some(format!("{}: {}", capability.name, self.of(capability.name)?))
+        };
         let all: Vec<_> = GRANTED.iter().filter_map(granted).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Describes what is granted of a capability. None: nothing.
+    /// Describes what is granted of a capability. None: nothing is.
     pub fn of(&self, capability: &str) -> Option<String> {
         let capability = GRANTED.iter().find(|granted| granted.name == capability)?;
         Some((capability.describe)(self)).filter(|granted| !granted.is_empty())
     }
 
-    /// Returns the capabilities that no import asks for, as every program has their imports, and what is granted of each.
+    /// Returns the capabilities that cannot be recognized by an import, as every program has it, and what is granted of each.
     pub fn unasked(&self) -> impl Iterator<Item = (&'static str, String)> {
         let unasked = GRANTED.iter().filter(|capability| capability.imports.is_empty());
         unasked.filter_map(|capability| Some((capability.name, self.of(capability.name)?)))
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_granted_until_it_is_said() {
+    fn nothing_is_granted_by_default() {
         assert_eq!(toml("").unwrap(), Grants::default());
         let all = toml(
             "mail = true\nstate = true\nenv = [\"HOME\"]\nhttp = [\"https://a.example\"]\n\
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_the_same_as_what_is_written() {
+    fn both_notations_grant_the_same() {
         let mut said = Grants::default();
         for (name, value) in [
             ("mail", None),
@@ -126,7 +127,7 @@ mod tests {
              dirs = [{ host = \"t\", guest = \"/t\" }]",
         );
         assert_eq!(said, written.unwrap());
-        assert!(Grant::parse("everything", None).unwrap_err().contains("what can be granted is mail, state"));
+        assert!(Grant::parse("everything", None).unwrap_err().contains("use one of mail, state"));
         assert!(Grant::parse("dir", Some("t")).unwrap_err().contains("HOST:GUEST"));
         let with_colon = Grant::parse("dir", Some("/srv/a:b:/t"));
         let dir = DirGrant { host: "/srv/a:b".into(), guest: "/t".to_owned(), write: false };

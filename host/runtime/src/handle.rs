@@ -1,4 +1,4 @@
-//! A plugin at work, of which one version after the other may be current.
+//! A running plugin, whose current version can be replaced.
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -16,58 +16,58 @@ use super::component::Plugin;
 use super::limits::Limits;
 use super::metrics::{PluginMetricStore, PluginMetrics};
 use super::obstacle::HandledCounts;
-use super::pool::{PoolFull, Reserved, instances};
+use super::pool::{PoolFull, ReservedPlaces, instances};
 use super::services::Services;
 use super::usage::{PluginUsage, UsageStatus};
 use crate::audit::Actor;
 use crate::throttle::{LeftOut, Throttle};
 
-/// Calls that a new version has to survive before the one before it is let go.
+/// Calls that a new version must survive before the previous version is dropped.
 const TRIAL_CALLS: u32 = 10;
 
-/// The time for which the bytes of log lines are bounded: in a part of it, a plugin may log what it may log in all of it.
+/// The time over which the bytes of log lines are averaged: a plugin may log all of its bytes in a part of it.
 const LOG_BURST: Duration = Duration::from_secs(10);
-/// Bytes of a line of the log around what the plugin says: the time, the plugin, the op.
+/// Bytes that the log adds to a line of a plugin: the time, the plugin, the op.
 const LOG_LINE_OVERHEAD: usize = 100;
 
-/// How long an instance for which there is no room waits before it is made again.
+/// The interval between two attempts to make an instance while all places are taken.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A plugin at work. Clones are of the same one.
+/// A running plugin. Clones share it.
 ///
-/// A new version takes the place of the current one by [`swap`](PluginHandle::swap): calls that are under way end on the old one, and
-/// the next begins on the new. Until it has survived its first calls it is on trial: if it traps, or goes beyond a limit, the
-/// version before it is current again. All versions from which one is chosen are set up in the same way: what is set up in another
-/// way takes its place by [`set_up`](PluginHandle::set_up), and nothing that comes later returns to how it was set up before.
+/// [`swap`](PluginHandle::swap) replaces the current version: calls in progress end on the old version, and the next ones begin on the
+/// new. The new version is on trial for its first calls: if it traps or exceeds a limit, the previous version becomes current again.
+/// Both have the same setup. [`set_up`](PluginHandle::set_up) replaces a version by one with another setup, which is never rolled back
+/// to the previous setup.
 #[derive(Clone)]
 pub struct PluginHandle(Arc<PluginHandleInner>);
 
 struct PluginHandleInner {
     name: String,
-    /// What its instances take, and how many there are.
-    share: Mutex<Option<(Reserved, usize)>>,
+    /// The places reserved for its instances, and the number of instances.
+    share: Mutex<Option<(ReservedPlaces, usize)>>,
     shared: Arc<PluginContext>,
     current: watch::Sender<Plugin>,
     trial: Mutex<Trial>,
 }
 
-/// What all versions and instances of a plugin have in common.
+/// What all versions and instances of a plugin share.
 pub(super) struct PluginContext {
     /// The plugin's name.
     plugin: Arc<str>,
     pub(super) services: Services,
     pub(super) metrics: PluginMetricStore,
     pub(super) usage: PluginUsage,
-    /// For the lines that are logged for it, and for their bytes.
+    /// Limits the log lines of the plugin, and their bytes.
     lines: Throttle,
     bytes: Throttle,
-    /// What its capabilities share.
+    /// The shared contexts of its capabilities.
     pub(super) contexts: SharedContexts,
-    /// An instance of it waits for room.
+    /// Whether an instance waits for a place.
     waits: AtomicBool,
-    /// Ops that were handled by a capability.
+    /// The number of ops handled with each capability.
     pub(super) handled: HandledCounts,
-    /// The last obstacle that the plugin got round by itself.
+    /// The last obstacle that the plugin worked around.
     worked_around: Mutex<Option<String>>,
 }
 
@@ -87,7 +87,7 @@ impl PluginContext {
         }
     }
 
-    /// Returns whether a line with so many bytes of the plugin's may be logged. One that may not is counted.
+    /// Returns whether a line with this many bytes may be logged. A line over the limits is counted.
     pub(super) fn may_log(&self, now: Instant, limits: &Limits, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes.saturating_add(LOG_LINE_OVERHEAD)).unwrap_or(u64::MAX);
         let burst = limits.log_bytes.saturating_mul(LOG_BURST.as_secs());
@@ -98,7 +98,7 @@ impl PluginContext {
         may
     }
 
-    /// Logs how many lines were left out, if that is due. Whether the plugin logs another line does not matter.
+    /// Logs how many lines were left out, if that is due, whether the plugin logs another line or not.
     fn report_left_out(&self, now: Instant) {
         self.log_left_out(|throttle| throttle.due(now));
     }
@@ -118,7 +118,7 @@ impl PluginContext {
         }
     }
 
-    /// Makes an instance, as soon as there is room for one. That the host is busy is logged once, and is no failure of the plugin.
+    /// Makes an instance as soon as there is a place for it. A busy host is logged once, and is not a failure of the plugin.
     pub(super) async fn make_instance<T, F>(
         &self,
         plugin: &str,
@@ -147,12 +147,12 @@ impl PluginContext {
         }
     }
 
-    /// Returns whether the plugin has handled an op in spite of this obstacle.
+    /// Returns whether the plugin has handled an op despite this obstacle.
     pub(super) fn works_around(&self, obstacle: &str) -> bool {
         self.worked_around.lock().as_deref() == Some(obstacle)
     }
 
-    /// Returns whether this is another obstacle than the last time.
+    /// Returns whether this obstacle differs from the last one, and remembers it.
     pub(super) fn is_new(&self, obstacle: &str) -> bool {
         let mut last = self.worked_around.lock();
         let is_new = last.as_deref() != Some(obstacle);
@@ -172,24 +172,24 @@ impl Drop for PluginContext {
 /// Why a version does not become current.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SwapError {
-    /// It was loaded with other settings than those that the plugin has by now.
+    /// It was loaded with other settings than the plugin has now.
     #[error(
         "the settings of the plugin {plugin} have changed since this version was loaded. help: swap it again"
     )]
     SetUpAnew {
-        /// Its name.
+        /// The name of the plugin.
         plugin: String,
     },
-    /// There is too little room.
+    /// Its instances need more places than there are.
     #[error(transparent)]
     NoRoom(#[from] PoolFull),
 }
 
 #[derive(Default)]
 struct Trial {
-    /// What is current again if the new version fails, and calls until it is not needed any more.
+    /// The version to return to if the new version fails, and the number of calls left on trial.
     previous: Option<(Plugin, u32)>,
-    /// Why the last version that failed its trial did.
+    /// Why the last version failed its trial, if one did.
     failed: Option<String>,
 }
 
@@ -204,7 +204,7 @@ impl fmt::Debug for PluginHandle {
 }
 
 impl PluginHandle {
-    /// Makes a plugin with its first version, which is not on trial: there is no version to return to.
+    /// Makes a plugin with its first version, which is not on trial.
     pub fn new(plugin: Plugin, services: Services) -> Self {
         let shared = Arc::new(PluginContext::new(&plugin.setup.name, services));
         Self(Arc::new(PluginHandleInner {
@@ -221,12 +221,12 @@ impl PluginHandle {
         &self.0.name
     }
 
-    /// Returns the version that is current.
+    /// Returns the current version.
     pub fn current(&self) -> Plugin {
         self.0.current.borrow().clone()
     }
 
-    /// Returns the version that is current, and those that come after it.
+    /// Returns a receiver of the current version and its successors.
     pub fn versions(&self) -> watch::Receiver<Plugin> {
         self.0.current.subscribe()
     }
@@ -236,36 +236,36 @@ impl PluginHandle {
         self.0.shared.metrics.all()
     }
 
-    /// Returns what its calls took, and what it reached by them.
+    /// Returns the times and results of its calls.
     pub fn usage(&self) -> UsageStatus {
         self.0.shared.usage.status()
     }
 
-    /// Logs how many of the plugin's lines were left out of the log, if that is due. To be called each second or so.
+    /// Logs how many of the plugin's lines were left out of the log, if that is due. To be called about once per second.
     pub fn report_left_out(&self) {
         self.0.shared.report_left_out(Instant::now());
     }
 
-    /// Logs how many of the plugin's lines were left out of the log since it was last reported.
+    /// Logs how many of the plugin's lines were left out of the log since the last report.
     pub fn report_rest(&self) {
         self.0.shared.log_left_out(Throttle::rest);
     }
 
-    /// Returns why the last new version was not kept, if the current one came back for it.
+    /// Returns why the last new version was rolled back, if it was.
     pub fn rolled_back(&self) -> Option<String> {
         self.trial().failed.clone()
     }
 
-    /// Reserves room for the instances of a plugin with so many lanes: in place of what was reserved before.
+    /// Reserves places for the instances of a plugin with this many lanes, in place of the previous reservation.
     ///
     /// # Errors
-    /// There is too little.
+    /// There are too few places.
     pub fn reserve(&self, lanes: usize) -> Result<(), PoolFull> {
         let mut share = self.0.share.lock();
         let trial = self.trial();
         let current = self.current();
         let ((each, pool), instances) = (current.places(), instances(lanes));
-        // The version before one that is on trial may be current again.
+        // The previous version may become current again.
         let previous = trial.previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
         let needed = each.max(previous).saturating_mul(instances);
         match &mut *share {
@@ -278,20 +278,20 @@ impl PluginHandle {
         Ok(())
     }
 
-    /// Makes a version current, from the next call on. It is on trial.
+    /// Makes a version current from the next call on. It is on trial.
     ///
     /// # Errors
-    /// The plugin is set up in another way than this version, by now; or its instances need more room than there is. The version
-    /// before it stays current.
+    /// The plugin has another setup than this version by now, or its instances need more places than there are. The previous version stays
+    /// current.
     pub fn swap(&self, plugin: Plugin) -> Result<(), SwapError> {
         self.replace(plugin, true)
     }
 
-    /// Makes a version current that is set up in another way, from the next call on. It is not on trial: the version before it has
-    /// what was granted before, and is not returned to.
+    /// Makes a version with another setup current from the next call on. It is not on trial: the previous version has the previous grants,
+    /// so the host does not return to it.
     ///
     /// # Errors
-    /// Its instances need more room than there is. The version before it stays current.
+    /// Its instances need more places than there are. The previous version stays current.
     pub fn set_up(&self, plugin: Plugin) -> Result<(), SwapError> {
         self.replace(plugin, false)
     }
@@ -304,7 +304,7 @@ impl PluginHandle {
             return Err(SwapError::SetUpAnew { plugin: self.0.name.clone() });
         }
         if let Some((reserved, count)) = &mut *share {
-            // Instances of the version before it may be there for a while, and all of them again.
+            // Instances of the previous version may exist for a while, and all of them may be made again.
             let (each, _) = plugin.places();
             let needed = each.saturating_mul(*count).max(reserved.count());
             reserved.resize(needed)?;
@@ -318,14 +318,14 @@ impl PluginHandle {
         );
         before.on_trial.0.store(false, Ordering::Relaxed);
         plugin.on_trial.0.store(is_tried, Ordering::Relaxed);
-        // One that is on trial itself is nothing to go back to.
+        // A version that is on trial itself is not one to return to.
         let previous = trial.previous.take().map_or(before, |(previous, _)| previous);
         *trial = Trial { previous: is_tried.then_some((previous, TRIAL_CALLS)), failed: None };
         self.0.current.send_replace(plugin);
         Ok(())
     }
 
-    /// Counts a call, and decides on a version that is on trial.
+    /// Counts a call, and ends the trial of its version if the call decides it.
     pub(super) fn record_call(&self, plugin: &Plugin, error: Option<&CallError>) {
         if let Some(error) = error {
             self.0.shared.usage.trapped(error);
@@ -337,7 +337,7 @@ impl PluginHandle {
 
     fn record_trial_call(&self, plugin: &Plugin, error: Option<&CallError>) {
         let mut trial = self.trial();
-        // It may be over meanwhile.
+        // The trial may have ended meanwhile.
         if !plugin.on_trial.0.load(Ordering::Relaxed) {
             return;
         }
@@ -389,7 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_left_out_as_there_are_too_many_or_as_it_is_too_large() {
+    fn a_line_over_the_count_or_the_bytes_is_left_out() {
         let shared = PluginContext::new(&"p".into(), Services::default());
         let limits = Limits { log_lines: 1, log_bytes: 100, ..Limits::default() };
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! Calls `handle`, or `handle-batch`: asynchronously, in an instance that has the plugin's capabilities.
+//! Calls `handle` or `handle-batch` asynchronously, in an instance with the plugin's capabilities.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,27 +7,27 @@ use gtm_oplog::{Namespace, Op};
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
-use super::bindings::{Failure, Hosted, lower, types};
+use super::abi::v0_1::{Failure, Hosted, lower, types};
 use super::call::{CallError, guarded, one_line};
 use super::component::{Plugin, bound_arguments, store};
 use super::handle::PluginHandle;
-use super::obstacle::{MetObstacle, Notes, Obstacle};
+use super::obstacle::{CallNotes, MetObstacle, Obstacle};
 use super::state::{InstanceRole, InstanceState};
 
 /// The outcome of an op.
 type HandleOutcome = Result<(), Failure>;
 
-/// Has a plugin handle ops. Makes its instance for the first call, and a new one after a failure, for a new version, and after many
+/// Has a plugin handle ops. It makes its instance for the first call, and a new one after a failure, for a new version, and after many
 /// calls.
 pub struct Handler {
     handle: PluginHandle,
     versions: watch::Receiver<Plugin>,
     plugin: Plugin,
     instance: Option<HandlerInstance>,
-    /// It has had an instance.
+    /// Whether it had an instance before.
     begun: bool,
     id: String,
-    notes: Notes,
+    notes: CallNotes,
 }
 
 struct HandlerInstance {
@@ -49,7 +49,7 @@ impl Handler {
             instance: None,
             begun: false,
             id: String::new(),
-            notes: Notes::default(),
+            notes: CallNotes::default(),
         }
     }
 
@@ -58,22 +58,22 @@ impl Handler {
         &self.plugin
     }
 
-    /// Bytes of linear memory that its instance has taken. 0: there is none now.
+    /// Returns the bytes of linear memory of its instance. 0: it has no instance now.
     pub fn memory(&self) -> usize {
         self.instance.as_ref().map_or(0, |instance| instance.store.data().quota.taken())
     }
 
-    /// Returns what the last call met.
+    /// Returns what prevented the last call from working.
     pub fn met(&self) -> MetObstacle {
         let shared = self.handle.shared();
         let mut met = self.notes.met(&shared.handled);
-        // What the plugin gets round by itself is not why a call failed.
+        // An obstacle that the plugin works around is not why a call failed.
         met.obstacle.take_if(|obstacle| shared.works_around(&obstacle.reason));
         met.is_dry = shared.services.recorder.is_some();
         met
     }
 
-    /// Waits until another version is current than the one that was called last. Other settings make another version.
+    /// Waits until another version is current than the one that was called last. Changed settings make another version.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut versions = self.versions.clone();
         async move {
@@ -85,18 +85,18 @@ impl Handler {
 
     /// Returns whether the version that is called next handles several ops per call.
     pub fn handles_batches(&mut self) -> bool {
-        self.take_up_version();
+        self.update_version();
         self.plugin.handles_batches()
     }
 
     /// Has the plugin handle this op, and returns its outcome.
     ///
     /// # Errors
-    /// The plugin trapped, or went beyond a limit.
+    /// The plugin trapped, or exceeded a limit.
     pub async fn call(&mut self, op: &Op, attempt: u32) -> Result<HandleOutcome, CallError> {
-        self.take_up_version();
+        self.update_version();
         let taken = self.ready().await;
-        // To start an instance takes a time of its own.
+        // Starting an instance has its own time limit.
         let started = Instant::now();
         let Self { plugin, id, .. } = self;
         op.write_id(id);
@@ -119,10 +119,10 @@ impl Handler {
     /// Has the plugin handle these ops in one call, each with the number of its attempt, and returns the outcome of each.
     ///
     /// # Errors
-    /// The plugin trapped, went beyond a limit, or said something else than an outcome for each op.
+    /// The plugin trapped, exceeded a limit, or did not return one outcome per op.
     pub async fn call_batch(&mut self, ops: &[(&Op, u32)]) -> Result<Vec<HandleOutcome>, CallError> {
         const CALL: &str = "handle-batch";
-        self.take_up_version();
+        self.update_version();
         let Some((first, _)) = ops.first() else { return Ok(Vec::new()) };
         let taken = self.ready().await;
         let started = Instant::now();
@@ -157,7 +157,7 @@ impl Handler {
         Ok(outcomes.into_iter().map(|outcome| outcome.map_err(on_one_line)).collect())
     }
 
-    /// Counts a call that succeeded. If something was in its way, the plugin worked around it, which is logged once.
+    /// Counts a call that succeeded. If there was an obstacle, the plugin worked around it, which is logged once.
     fn handled(&self) {
         let shared = self.handle.shared();
         match self.met().obstacle {
@@ -178,14 +178,14 @@ impl Handler {
         }
     }
 
-    fn take_up_version(&mut self) {
+    fn update_version(&mut self) {
         if self.versions.has_changed().unwrap_or(false) {
             self.plugin = self.versions.borrow_and_update().clone();
             self.instance = None;
         }
     }
 
-    /// Its instance, or a new one. Taken out, so that one in the middle of a call that is given up is not used again.
+    /// Returns its instance, or a new one. The instance is taken out, so that an abandoned call never leaves one behind.
     async fn ready(&mut self) -> Result<HandlerInstance, CallError> {
         self.notes.clear();
         if let Some(instance) = self.instance.take() {
@@ -204,7 +204,7 @@ impl Handler {
         handle.shared().make_instance(plugin.name(), make).await
     }
 
-    /// Keeps the instance for the next call, where it is good for one.
+    /// Keeps the instance for the next call, unless it is used up.
     fn settle<T>(
         &mut self,
         called: Result<(T, HandlerInstance), CallError>,
@@ -220,13 +220,13 @@ impl Handler {
     }
 }
 
-/// When a call that started then has had its time. The clock is read once for this and for how long it took.
+/// Returns when a call that started at `started` must end. The clock is read once for the deadline and the duration.
 pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instant {
     const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     tokio::time::Instant::from_std(started) + limit.min(MAX_TIMEOUT)
 }
 
-/// Gets ready for a call with the op of this id.
+/// Prepares a call with the op of this id.
 fn begin(instance: &mut HandlerInstance, op: &str, namespace: &Arc<Namespace>) {
     instance.calls += 1;
     instance.store.data_mut().begin(op, namespace);
@@ -253,13 +253,17 @@ fn on_one_line(failure: Failure) -> Failure {
     }
 }
 
-async fn start(handle: &PluginHandle, plugin: &Plugin, notes: &Notes) -> Result<HandlerInstance, CallError> {
+async fn start(
+    handle: &PluginHandle,
+    plugin: &Plugin,
+    notes: &CallNotes,
+) -> Result<HandlerInstance, CallError> {
     let places = plugin.take_places("handle")?;
     let mut store = store(&plugin.handler, &plugin.setup, handle.shared(), InstanceRole::Handler, notes)?;
     store.data_mut().call.selection = Some(plugin.shared_selection());
     store.data_mut().places = Some(places);
-    // Each tick, let the time-out and the other work on this thread have their turn; and, by tokio's way to yield, what has come
-    // over the network, which a thread that always has something to do would look at every 61 turns only.
+    // On each tick, let the time-out and other work on this thread run. tokio's yield also polls the network, which a busy thread would
+    // do only every 61 turns.
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
     store.set_epoch_deadline(1);
     let started = async {

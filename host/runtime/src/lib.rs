@@ -1,15 +1,14 @@
-//! What runs ops: WebAssembly components in a sandbox.
+//! Runs plugins: WebAssembly components in a sandbox.
 //!
-//! [`Engine`] is shared by all plugins. [`Plugin::load`] checks a component against the contract
-//! (`wit/`) and says in one sentence what is wrong with it. A [`PluginHandle`] holds the version that is current, and what the host
-//! has for it. A [`Filter`] and a [`Handler`] call it: each has an instance of its own, limited in memory and time, that can do
-//! what is granted ([`Grants`]) and is thrown away after a failure. Nothing here knows where ops come from or what becomes of
-//! one that fails.
+//! All plugins share an [`Engine`]. [`Plugin::load`] checks a component against the contract (`wit/`) and reports a mismatch in one
+//! sentence. A [`PluginHandle`] holds the current version, and the services that the host has for it. A [`Filter`] and a [`Handler`] call
+//! it: each has its own instance, limited in memory and time, with the granted capabilities ([`Grants`]). A failed instance is dropped.
+//! This crate does not know where ops come from, or what happens to an op that fails.
 //!
-//! Each capability that is granted has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
-//! there. A plugin that imports an interface whose capability was left out does not load.
+//! Each capability that needs a grant has a feature of its name (`dirs`, `env`, `http`, `mail`, `mongodb`, `state`); by default all are
+//! on. A plugin that imports an interface of a capability that was left out does not load.
 
-// What only some capabilities use.
+// Some items are used by only some capabilities.
 #![cfg_attr(
     not(all(
         feature = "dirs",
@@ -22,8 +21,8 @@
     allow(unused)
 )]
 
+mod abi;
 pub mod audit;
-mod bindings;
 mod budget;
 mod call;
 mod capabilities;
@@ -59,21 +58,21 @@ mod swap_from;
 pub mod throttle;
 mod usage;
 
+pub use abi::v0_1::{Failure, OperationType as ContractOperationType};
 pub use audit::Actor;
-pub use bindings::{Failure, OperationType as ContractOperationType};
 pub use call::CallError;
 #[cfg(feature = "dirs")]
 pub use capabilities::DirGrant;
 #[cfg(feature = "mail")]
-pub use capabilities::{AddressPattern, MailGrant, Mailer, MailerError, NoAddressPattern};
+pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 pub use capabilities::{Grants, contract_interfaces};
 #[cfg(feature = "http")]
-pub use capabilities::{HttpAnswer, HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
+pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 #[cfg(feature = "mongodb")]
 pub use capabilities::{MongodbGrants, NamespaceGrant};
 pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
-pub use digest::{ComponentDigest, NoDigest};
+pub use digest::{ComponentDigest, InvalidDigest};
 pub use engine::{Engine, EngineError, Uncached};
 pub use features::unsupported;
 pub use filter::Filter;

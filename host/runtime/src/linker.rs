@@ -1,16 +1,15 @@
-//! What is behind the imports of a plugin: one set of functions for `filter`, another for `handle`.
+//! Links the imports of a plugin: one set of functions for `filter`, another for `handle`.
 
-use wasmtime::component::{Component, HasSelf, Linker, Resource};
+use wasmtime::component::{Component, Linker, Resource};
 use wasmtime_wasi::p2::DynPollable;
 
-use super::bindings::types;
+use super::abi;
 use super::capabilities::{ALWAYS, GRANTED, Linking};
-use super::contract::CONTRACT;
 use super::engine::Engine;
 use super::setup::Setup;
 use super::state::{InstanceRole, InstanceState};
 
-/// Links what is behind the imports of a component, for its instances in this role.
+/// Links the imports of a component for its instances in this role.
 pub(super) fn link(
     engine: &Engine,
     component: &Component,
@@ -18,17 +17,15 @@ pub(super) fn link(
     role: InstanceRole,
 ) -> wasmtime::Result<Linker<InstanceState>> {
     let mut linker = Linker::new(engine.wasmtime());
-    types::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linker, |state| state)?;
-    // Has types only, but is an import all the same.
-    linker.instance(&format!("gtm:plugin/subscriptions@{CONTRACT}"))?;
+    abi::v0_1::link(&mut linker)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     let mut linking = Linking { engine, component, setup, linker };
     let always = ALWAYS.iter().map(|capability| (capability.link, capability.link_in_filter));
     let granted = GRANTED.iter().map(|capability| (capability.link, capability.link_in_filter));
     always.chain(granted).try_for_each(|(link, link_in_filter)| match role {
-        // Everything returns immediately, and nothing has an effect.
+        // Every function returns immediately and has no effect.
         InstanceRole::Filter => link_in_filter(&mut linking),
-        // A call that waits lets other work continue meanwhile.
+        // A function may wait, while other work continues.
         InstanceRole::Handler => link(&mut linking),
     })?;
     if role == InstanceRole::Filter {
@@ -37,7 +34,7 @@ pub(super) fn link(
     Ok(linking.linker)
 }
 
-/// Traps calls that wait: the epoch does not stop a call that waits in the host, and a filter has nothing to wait for.
+/// Makes calls that wait trap: the epoch does not stop a call that waits in the host, and a filter need not wait.
 fn refuse_waiting(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     const REFUSAL: &str = "it tried to wait (to sleep, or for input), which only handle may do";
     linker.allow_shadowing(true);

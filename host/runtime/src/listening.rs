@@ -1,18 +1,18 @@
-//! The addresses at which this host listens itself. No plugin may reach them, whatever it is granted: it would steer its own host.
+//! The addresses at which this host listens. No plugin may reach them, whatever its grants: it could control its own host.
 
 use std::net::{IpAddr, SocketAddr};
 
 use parking_lot::RwLock;
 
-/// The addresses of this process, whichever part of it listens.
+/// The addresses at which any part of this process listens.
 static ADDRESSES: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
 
-/// Keeps plugins from an address, as long as it lives.
+/// Keeps plugins from an address until it is dropped.
 #[derive(Debug)]
 pub struct Listening(SocketAddr);
 
 impl Listening {
-    /// Notes that the host listens at this address from now on.
+    /// Records that the host listens at this address from now on.
     pub fn at(address: SocketAddr) -> Self {
         ADDRESSES.write().push(address);
         Self(address)
@@ -28,7 +28,7 @@ impl Drop for Listening {
     }
 }
 
-/// Returns whether a connection from `local` to `peer` leads to this host itself.
+/// Returns whether a connection from `local` to `peer` leads to this host.
 pub(super) fn is_own(local: SocketAddr, peer: SocketAddr) -> bool {
     let all = ADDRESSES.read();
     all.iter().any(|own| leads_to(local.ip().to_canonical(), peer, *own))
@@ -36,7 +36,7 @@ pub(super) fn is_own(local: SocketAddr, peer: SocketAddr) -> bool {
 
 fn leads_to(local: IpAddr, peer: SocketAddr, own: SocketAddr) -> bool {
     let (at, own_at) = (peer.ip().to_canonical(), own.ip().to_canonical());
-    // What listens everywhere is at every address of this machine, and a connection to one of them is from the same one, or loopback.
+    // A wildcard address stands for every address of this machine. A connection to one of them comes from the same address, or is loopback.
     let is_there = own_at == at || own_at.is_unspecified() && (at.is_loopback() || at == local);
     peer.port() == own.port() && is_there
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_to_the_host_itself_is_seen_by_its_address() {
+    fn a_connection_to_the_host_itself_is_recognized_by_its_address() {
         let leads_to = |local: &str, peer: &str, own: &str| {
             leads_to(local.parse().unwrap(), peer.parse().unwrap(), own.parse().unwrap())
         };

@@ -10,13 +10,13 @@ use super::contract::CONTRACT;
 use super::digest::ComponentDigest;
 use super::engine::Uncached;
 use super::handle::SwapError;
-use super::limits::{EXPRESSIONS, FILE, PATTERN, SUBSCRIPTIONS};
+use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
-use crate::secret::NoSecret;
+use crate::secret::SecretError;
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages describe them")]
 pub enum LoadError {
     #[error(
         "the plugin {} does not exist. help: check the path, and whether the plugin was built (in Rust: cargo build --release --target \
@@ -49,7 +49,7 @@ pub enum LoadError {
     )]
     CoreModule { path: PathBuf },
     #[error(
-        "the plugin {} has more than {} MiB. help: build it without debug information, as with --release", path.display(), FILE >> 20
+        "the plugin {} has more than {} MiB. help: build it without debug information, as with --release", path.display(), MAX_FILE_BYTES >> 20
     )]
     TooLarge { path: PathBuf },
     #[error(
@@ -84,27 +84,27 @@ pub enum LoadError {
          Rust, the attribute #[plugin] does that", path.display()
     )]
     MissingExport { path: PathBuf, missing: &'static str },
-    #[error("the plugin {} asks for {import}, which this gtm-host does not offer", path.display())]
+    #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
     UnknownImport { path: PathBuf, import: String },
     #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
     Mismatch { path: PathBuf, reason: String },
-    #[error("the plugin {} cannot say what it subscribes to: {reason}", path.display())]
+    #[error("the plugin {} did not return its subscriptions: {reason}", path.display())]
     Subscriptions { path: PathBuf, reason: CallError },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
     Subscription { path: PathBuf, namespace: String, reason: PatternError },
     #[error(
-        "the plugin {} has {count} subscriptions, and may have {SUBSCRIPTIONS}. help: use patterns that stand for several namespaces, \
+        "the plugin {} has {count} subscriptions, and at most {MAX_SUBSCRIPTIONS} are allowed. help: use patterns that stand for several namespaces, \
          as in shop.*", path.display()
     )]
     ManySubscriptions { path: PathBuf, count: usize },
     #[error(
-        "the plugin {} has {count} regular expressions among its subscriptions, and may have {EXPRESSIONS}. help: join some of them \
+        "the plugin {} has {count} regular expressions among its subscriptions, and at most {MAX_EXPRESSIONS} are allowed. help: join some of them \
          with |, or use patterns as in shop.*", path.display()
     )]
     ManyExpressions { path: PathBuf, count: usize },
-    #[error("the plugin {} has a subscription of {length} bytes, and one may have {PATTERN}", path.display())]
+    #[error("the plugin {} has a subscription of {length} bytes, and at most {MAX_PATTERN_BYTES} are allowed", path.display())]
     LongSubscription { path: PathBuf, length: usize },
-    #[error("the plugin {} has no room in this host: {reason}", path.display())]
+    #[error("the plugin {} has no places in this host: {reason}", path.display())]
     NoRoom { path: PathBuf, reason: PoolFull },
     #[error(transparent)]
     NotTaken(SwapError),
@@ -138,10 +138,10 @@ impl LoadError {
 
 /// Why a plugin cannot be set up as its settings say.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages describe them")]
 pub enum SetupError {
     #[error("{what} of the plugin {plugin} is missing: {reason}")]
-    Secret { plugin: String, what: String, reason: NoSecret },
+    Secret { plugin: String, what: String, reason: SecretError },
     #[error(
         "the value of {header}, which the plugin {plugin} sends to {server}, is not a valid header value"
     )]

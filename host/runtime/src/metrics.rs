@@ -1,4 +1,4 @@
-//! The numbers that a plugin counts itself.
+//! The metrics that a plugin records.
 
 use std::collections::BTreeMap;
 
@@ -6,53 +6,53 @@ use parking_lot::Mutex;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Names of each kind that a plugin may use. More would make a monitoring system slow.
-pub(crate) const NAMES: usize = 100;
-/// Bytes of a name.
+/// Names of each kind of metric that a plugin may use. More would slow a monitoring system down.
+pub(crate) const MAX_NAMES: usize = 100;
+/// Bytes of the name of a metric.
 pub(crate) const MAX_NAME_BYTES: usize = 100;
-/// Upper bounds of the buckets of a histogram; the last one holds the rest.
-const BUCKETS: [f64; 21] = [
+/// The upper bounds of the buckets of a histogram.
+const BUCKET_BOUNDS: [f64; 21] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
     32.768, 65.536, 131.072, 262.144, 524.288, 1048.576,
 ];
 
-/// The numbers of one plugin, over all its instances and versions.
+/// The metrics of one plugin, over all its instances and versions.
 #[derive(Debug, Default)]
 pub(super) struct PluginMetricStore(Mutex<MetricValues>);
 
 #[derive(Debug, Default)]
 struct MetricValues {
     metrics: PluginMetrics,
-    /// What was refused and said already.
-    said: Vec<NotKept>,
+    /// The reasons that were returned already.
+    said: Vec<MetricRefusal>,
 }
 
-/// The numbers that a plugin counts itself, by name.
+/// The metrics that a plugin records, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PluginMetrics {
-    /// What it counted.
+    /// Its counters.
     pub counters: BTreeMap<String, u64>,
-    /// What it set: finite numbers only, as JSON has no others.
+    /// Its gauges: finite numbers only, as JSON has no others.
     #[serde(deserialize_with = "finite")]
     pub gauges: BTreeMap<String, f64>,
-    /// How what it recorded is distributed.
+    /// Its histograms.
     pub histograms: BTreeMap<String, Histogram>,
 }
 
-/// How values are distributed.
+/// A distribution of values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Their sum.
+    /// The sum of the values.
     #[serde(deserialize_with = "sum")]
     pub sum: f64,
-    /// How many there are.
+    /// The number of values.
     pub count: u64,
-    /// How many are in each bucket, by its upper bound; those beyond the last bound are in none.
+    /// The number of values in each bucket, by its upper bound. Values over the last bound are in no bucket.
     pub buckets: Vec<(f64, u64)>,
 }
 
 impl PluginMetrics {
-    /// Returns whether nothing was counted.
+    /// Returns whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.counters.is_empty() && self.gauges.is_empty() && self.histograms.is_empty()
     }
@@ -69,9 +69,9 @@ fn sum<'de, D: Deserializer<'de>>(sum: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(sum)?.unwrap_or(f64::NAN))
 }
 
-/// Why a number is not kept. Each reason is returned once.
+/// Why a value is not recorded. Each reason is returned once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotKept {
+pub(super) enum MetricRefusal {
     /// The name is empty or too long, or there are too many names.
     Name,
     /// The value, or the sum with it, is not a finite number.
@@ -79,7 +79,7 @@ pub(super) enum NotKept {
 }
 
 impl PluginMetricStore {
-    pub(super) fn count(&self, name: &str, by: u64) -> Result<(), NotKept> {
+    pub(super) fn count(&self, name: &str, by: u64) -> Result<(), MetricRefusal> {
         self.with(
             name,
             |metrics| &mut metrics.counters,
@@ -90,7 +90,7 @@ impl PluginMetricStore {
         )
     }
 
-    pub(super) fn gauge(&self, name: &str, value: f64) -> Result<(), NotKept> {
+    pub(super) fn gauge(&self, name: &str, value: f64) -> Result<(), MetricRefusal> {
         self.with(
             name,
             |metrics| &mut metrics.gauges,
@@ -101,23 +101,23 @@ impl PluginMetricStore {
         )
     }
 
-    pub(super) fn record(&self, name: &str, value: f64) -> Result<(), NotKept> {
+    pub(super) fn record(&self, name: &str, value: f64) -> Result<(), MetricRefusal> {
         self.with(name, |metrics| &mut metrics.histograms, |histogram| histogram.record(value))
     }
 
-    /// Changes the number of this name. One that is refused leaves no name behind.
+    /// Changes the metric with this name. A refused value leaves no name behind.
     fn with<T: Default>(
         &self,
         name: &str,
         of: impl FnOnce(&mut PluginMetrics) -> &mut BTreeMap<String, T>,
-        change: impl FnOnce(&mut T) -> Result<(), NotKept>,
-    ) -> Result<(), NotKept> {
+        change: impl FnOnce(&mut T) -> Result<(), MetricRefusal>,
+    ) -> Result<(), MetricRefusal> {
         let mut kept = self.0.lock();
         let of = of(&mut kept.metrics);
-        let is_room = of.len() < NAMES && !name.is_empty() && name.len() <= MAX_NAME_BYTES;
+        let is_room = of.len() < MAX_NAMES && !name.is_empty() && name.len() <= MAX_NAME_BYTES;
         let changed = match of.get_mut(name) {
             Some(one) => change(one),
-            None if !is_room => Err(NotKept::Name),
+            None if !is_room => Err(MetricRefusal::Name),
             None => {
                 let mut one = T::default();
                 change(&mut one).map(|()| drop(of.insert(name.to_owned(), one)))
@@ -138,10 +138,10 @@ impl PluginMetricStore {
 }
 
 impl Histogram {
-    fn record(&mut self, value: f64) -> Result<(), NotKept> {
+    fn record(&mut self, value: f64) -> Result<(), MetricRefusal> {
         let sum = is_finite(self.sum + is_finite(value)?)?;
         if self.buckets.is_empty() {
-            self.buckets = BUCKETS.iter().map(|bound| (*bound, 0)).collect();
+            self.buckets = BUCKET_BOUNDS.iter().map(|bound| (*bound, 0)).collect();
         }
         self.sum = sum;
         self.count += 1;
@@ -152,8 +152,8 @@ impl Histogram {
     }
 }
 
-fn is_finite(value: f64) -> Result<f64, NotKept> {
-    if value.is_finite() { Ok(value) } else { Err(NotKept::NotFinite) }
+fn is_finite(value: f64) -> Result<f64, MetricRefusal> {
+    if value.is_finite() { Ok(value) } else { Err(MetricRefusal::NotFinite) }
 }
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_kept_by_name_and_not_without_bound() {
+    fn metrics_are_recorded_by_name_up_to_a_limit() {
         let metrics = PluginMetricStore::default();
         for _ in 0..2 {
             assert!(metrics.count("seen", 3).is_ok());
@@ -174,18 +174,18 @@ mod tests {
         assert_eq!((seconds.count, seconds.buckets[2]), (4, (0.004, 2)));
         assert_eq!(seconds.buckets.iter().map(|(_, count)| count).sum::<u64>(), 2);
 
-        (1..NAMES).for_each(|n| assert!(metrics.count(&n.to_string(), 1).is_ok()));
+        (1..MAX_NAMES).for_each(|n| assert!(metrics.count(&n.to_string(), 1).is_ok()));
         assert!(metrics.count("one more", 1).is_err());
         assert!(metrics.gauge("", 1.0).is_ok(), "it is said once");
-        assert_eq!(metrics.all().counters.len(), NAMES);
+        assert_eq!(metrics.all().counters.len(), MAX_NAMES);
         assert!(metrics.count("seen", 1).is_ok());
     }
 
     #[test]
-    fn what_is_not_finite_is_refused_and_the_numbers_stay_readable() {
+    fn numbers_that_are_not_finite_are_refused() {
         let metrics = PluginMetricStore::default();
         metrics.gauge("level", 0.5).ok();
-        assert_eq!(metrics.gauge("level", f64::NAN), Err(NotKept::NotFinite));
+        assert_eq!(metrics.gauge("level", f64::NAN), Err(MetricRefusal::NotFinite));
         assert_eq!(metrics.gauge("other", f64::INFINITY), Ok(()), "it is said once");
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(metrics.record("seconds", value), Ok(()));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_an_older_host_wrote_as_null_are_read() {
+    fn null_values_of_an_older_host_are_read() {
         let text = r#"{"counters":{},"gauges":{"a":null,"b":1.5},"histograms":{"c":{"sum":null,"count":1,"buckets":[]}}}"#;
         let read: PluginMetrics = serde_json::from_str(text).unwrap();
         assert_eq!(read.gauges, BTreeMap::from([("b".to_owned(), 1.5)]));

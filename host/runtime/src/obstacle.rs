@@ -1,7 +1,7 @@
-//! What is in the way of a plugin, whatever op it handles: a missing grant, or a server that is not set up.
+//! Obstacles that do not depend on the op: a missing grant, or a server that is not configured.
 //!
-//! No attempt mends that, so a call that failed in such a way is not counted as one. An instance notes what it met in [`Notes`], which
-//! outlive it: the handler asks them after a call that trapped, too.
+//! No retry helps, so a call that failed because of an obstacle is not counted as an attempt. An instance records its obstacles in
+//! [`CallNotes`], which outlive it: the handler reads them after a call that trapped, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +10,28 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::capabilities::{COUNT, CapabilityId};
 
-/// What was in the way of a call.
+/// Something that kept a call from working.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// What it is, and what to do about it.
+    /// The sentence, with the remedy.
     pub reason: String,
-    /// Only one server or namespace is in the way, which the op may have named. Then this is how many ops the plugin has handled so
-    /// far by the same capability: if that grows, the plugin works, and this op does not.
+    /// Some if only one server or namespace is refused, which the op may have named: the number of ops that the plugin has handled so far
+    /// with the same capability. If that grows, the plugin works, and only this op does not.
     pub handled: Option<u64>,
 }
 
-/// What a call met.
+/// What the host recorded during a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetObstacle {
-    /// What was in its way, if anything was.
+    /// The first obstacle, if there was one.
     pub obstacle: Option<Obstacle>,
-    /// An answer that the plugin got was made up, as what it wanted done was only taken down. What it says of its op may come of that.
+    /// Whether the plugin got a made-up answer, as its effect was only recorded. Its outcome may depend on that.
     pub made_up: bool,
-    /// Nothing that the plugin wants done is done.
+    /// Whether effects are only recorded.
     pub is_dry: bool,
 }
 
-/// How many ops were handled by each capability, over all instances and versions of a plugin.
+/// The number of ops handled with each capability, over all instances and versions of a plugin.
 #[derive(Debug, Default)]
 pub(super) struct HandledCounts([AtomicU64; COUNT]);
 
@@ -42,48 +42,48 @@ impl HandledCounts {
     }
 }
 
-/// What an instance met in the call in hand.
+/// What an instance records during the current call.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes(Arc<Mutex<Noted>>);
+pub(super) struct CallNotes(Arc<Mutex<CallRecord>>);
 
 #[derive(Debug, Default)]
-struct Noted {
-    /// The first obstacle, and of what it is a part.
+struct CallRecord {
+    /// The first obstacle, and the capability if only a part of it is refused.
     obstacle: Option<(String, Option<CapabilityId>)>,
-    /// By capability, whether the plugin used what it is granted of it.
+    /// For each capability, whether the plugin used what it is granted.
     used: [bool; COUNT],
     made_up: bool,
 }
 
-impl Notes {
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+impl CallNotes {
+    fn lock(&self) -> MutexGuard<'_, CallRecord> {
         self.0.lock()
     }
 
-    /// Forgets what the call before met.
+    /// Forgets the previous call.
     pub(super) fn clear(&self) {
-        *self.lock() = Noted::default();
+        *self.lock() = CallRecord::default();
     }
 
-    /// Notes that something is in the way; `part`: only of one server or namespace. Returns the reason.
+    /// Records an obstacle and returns its sentence. `part`: only one server or namespace of this capability is refused.
     pub(super) fn blocked(&self, reason: String, part: Option<CapabilityId>) -> String {
         self.lock().obstacle.get_or_insert_with(|| (reason.clone(), part));
         reason
     }
 
-    /// Notes that the plugin may do what it asked for.
+    /// Records that the plugin used what it is granted.
     pub(super) fn permitted(&self, part: CapabilityId) {
         if let Some(used) = self.lock().used.get_mut(part as usize) {
             *used = true;
         }
     }
 
-    /// Notes that the plugin gets an answer that no server gave.
+    /// Records that the plugin gets a made-up answer.
     pub(super) fn made_up(&self) {
         self.lock().made_up = true;
     }
 
-    /// Returns what the call met; `handled` by the plugin so far.
+    /// Returns what was recorded during the call. `handled`: the ops that the plugin has handled so far.
     pub(super) fn met(&self, handled: &HandledCounts) -> MetObstacle {
         let noted = self.lock();
         let obstacle = noted
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_first_obstacle_of_a_call_is_kept_until_the_next_call() {
-        let (notes, handled) = (Notes::default(), HandledCounts::default());
+        let (notes, handled) = (CallNotes::default(), HandledCounts::default());
         assert_eq!(notes.met(&handled), MetObstacle::default());
         notes.blocked("no grant".to_owned(), None);
         notes.blocked("no server".to_owned(), Some(CapabilityId::Http));
@@ -120,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn of_a_part_it_is_known_how_many_ops_were_handled_by_the_rest() {
-        let (notes, handled) = (Notes::default(), HandledCounts::default());
+    fn an_obstacle_in_a_part_has_the_count_of_handled_ops() {
+        let (notes, handled) = (CallNotes::default(), HandledCounts::default());
         notes.permitted(CapabilityId::Http);
         notes.count(&handled);
         notes.clear();

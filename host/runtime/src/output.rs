@@ -1,5 +1,5 @@
-//! What a plugin writes to standard output and standard error: its language's `print`, and the words
-//! of a panic. Kept until the end of the call, then logged.
+//! The standard output and standard error of a plugin: its language's `print`, and the messages of panics. They are kept until the end
+//! of the call, and logged then.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::budget::{Budget, Charge};
 
-/// What is kept of one call's output; a plugin that prints without end costs no more.
+/// Bytes of one call's output that are kept.
 const MAX_BYTES: usize = 16 * 1024;
 
 /// Collects output. Clones write to the same place.
@@ -30,12 +30,12 @@ struct PartialLine {
 }
 
 impl Output {
-    /// Makes an output whose bytes are charged to this account.
+    /// Makes an output whose bytes are charged to this budget.
     pub(super) fn new(budget: &Budget) -> Self {
         Self { kept: Arc::default(), budget: budget.clone() }
     }
 
-    /// Returns what was written since the last call, up to the bound.
+    /// Returns the output since the last call, up to the limit.
     pub(super) fn take(&self) -> String {
         let mut kept = self.kept.lock();
         if kept.bytes.is_empty() {
@@ -67,7 +67,7 @@ impl IsTerminal for Output {
 
 impl StdoutStream for Output {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // For WASI 0.3, which is not linked.
+        // Only for WASI 0.3, which is not linked.
         Box::new(tokio::io::sink())
     }
 

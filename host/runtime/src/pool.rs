@@ -1,9 +1,9 @@
-//! Places for the instances of all plugins: their memories and tables, which wasmtime reserves once, as many as the host's plugins
-//! need when it starts.
+//! Places for the instances of all plugins: memories and tables, which wasmtime reserves once, as many as the host's plugins need when
+//! it starts.
 //!
-//! Each plugin reserves what all its instances need at the same time, so that none takes the place of another. A plugin that needs
-//! more than is left does not run. Whoever reserves nothing waits until there is room. Instances by which plugins are tried have places
-//! of their own, of which nobody else takes one.
+//! Each plugin reserves the places that all its instances need at the same time, so that no plugin takes those of another. A plugin
+//! that needs more than are left does not run. An instance without a reservation waits for a place. Plugins are tried in places of their
+//! own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,17 +13,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 
-use super::limits::{FILE, INSTANCES};
+use super::limits::{MAX_FILE_BYTES, MAX_INSTANCES};
 
-/// Places beside those of the plugins that are there at the start: for plugins that come later, and versions that need more than those
-/// before them.
+/// Places in addition to those of the plugins at the start: for plugins that are added later, and for versions that need more places.
 const SPARE_PLACES: usize = 1000;
-/// Places for an instance by which a plugin is tried, of which there is one at a time: as many as an instance may take.
-pub(super) const TRIAL_PLACES: usize = INSTANCES;
-/// Places of all plugins at most. At 6 GiB of addresses for each memory, this takes half of what a 64-bit machine has.
+/// Places for the one instance in which a plugin is tried: the most that an instance may take.
+pub(super) const TRIAL_PLACES: usize = MAX_INSTANCES;
+/// Places of all plugins. With 6 GiB of addresses per memory, they take half of the address space of a 64-bit machine.
 const MAX_PLACES: usize = 10_000 - TRIAL_PLACES;
 
-/// The places of an engine. Clones are of the same.
+/// The places of an engine. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Pool(Arc<Places>);
 
@@ -35,16 +34,16 @@ struct Places {
     taken: AtomicUsize,
 }
 
-/// Places that an instance takes, until this is dropped.
+/// The places of an instance, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct HeldPlaces {
     pool: Pool,
     count: usize,
 }
 
-/// Places that are a plugin's own, until this is dropped.
+/// The reserved places of a plugin, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub(super) struct ReservedPlaces {
     pool: Pool,
     count: usize,
 }
@@ -60,7 +59,7 @@ pub struct PoolFull {
     all: usize,
 }
 
-/// Returns what to do if there are too few of so many places.
+/// Returns the remedy if this many places are too few.
 fn help(all: usize) -> &'static str {
     if all < MAX_PLACES {
         "restart the host, which then makes as many as its plugins need, or give plugins fewer lanes"
@@ -69,30 +68,30 @@ fn help(all: usize) -> &'static str {
     }
 }
 
-/// Returns how many places there are for plugins that are to run: each the file of one, with the number of its lanes.
+/// Returns how many places an engine needs for these plugins: the file of each, with the number of its lanes.
 pub fn places<'a>(plugins: impl IntoIterator<Item = (&'a Path, usize)>) -> usize {
     let needed = plugins.into_iter().map(|(path, lanes)| in_file(path).saturating_mul(instances(lanes)));
     needed.fold(SPARE_PLACES, usize::saturating_add).min(MAX_PLACES)
 }
 
-/// Instances that a plugin has at the same time: one that filters, and for each lane one that handles, and one that filters again
-/// where the filter failed.
+/// Returns how many instances a plugin has at the same time: one that filters, and for each lane one that handles and one that repeats
+/// a failed filter.
 pub(super) fn instances(lanes: usize) -> usize {
     1 + lanes.saturating_mul(2)
 }
 
-/// Places that an instance of a component takes.
+/// Returns the places of an instance of a component.
 pub(super) fn of(component: &Component) -> usize {
-    component.resources_required().map_or(INSTANCES, |needed| {
+    component.resources_required().map_or(MAX_INSTANCES, |needed| {
         let count = needed.num_memories.max(needed.num_tables);
-        usize::try_from(count).unwrap_or(INSTANCES).max(1)
+        usize::try_from(count).unwrap_or(MAX_INSTANCES).max(1)
     })
 }
 
-/// Does the same with the file of a plugin, before there is an engine to load it. A file that is not valid is reported when it is
-/// loaded.
+/// Does the same for the file of a plugin, before there is an engine to load it. An invalid file is reported when it is loaded.
 fn in_file(path: &Path) -> usize {
-    let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= FILE);
+    let is_small =
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_BYTES);
     let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return 1 };
     let (mut memories, mut tables) = (0_u32, 0_u32);
     for payload in Parser::new(0).parse_all(&bytes).map_while(Result::ok) {
@@ -102,7 +101,7 @@ fn in_file(path: &Path) -> usize {
             _ => {}
         }
     }
-    usize::try_from(memories.max(tables)).unwrap_or(INSTANCES).clamp(1, INSTANCES)
+    usize::try_from(memories.max(tables)).unwrap_or(MAX_INSTANCES).clamp(1, MAX_INSTANCES)
 }
 
 impl Pool {
@@ -110,28 +109,28 @@ impl Pool {
         Self(Arc::new(Places { all: places, reserved: 0.into(), taken: 0.into() }))
     }
 
-    /// Takes so many places for an instance. None: so many are not free now.
-    pub(super) fn take(&self, count: usize) -> Option<Taken> {
+    /// Takes this many places for an instance. None: not enough are free now.
+    pub(super) fn take(&self, count: usize) -> Option<HeldPlaces> {
         let Places { all, taken, .. } = &*self.0;
         let more = |taken: usize| taken.checked_add(count).filter(|taken| taken <= all);
         taken.try_update(Relaxed, Relaxed, more).ok()?;
-        Some(Taken { pool: self.clone(), count })
+        Some(HeldPlaces { pool: self.clone(), count })
     }
 
-    /// Reserves so many places.
-    pub(super) fn reserve(&self, count: usize) -> Result<Reserved, PoolFull> {
-        let mut reserved = Reserved { pool: self.clone(), count: 0 };
+    /// Reserves this many places.
+    pub(super) fn reserve(&self, count: usize) -> Result<ReservedPlaces, PoolFull> {
+        let mut reserved = ReservedPlaces { pool: self.clone(), count: 0 };
         reserved.resize(count)?;
         Ok(reserved)
     }
 }
 
-impl Reserved {
+impl ReservedPlaces {
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Makes it so many places. Where there are too few, it stays as it is.
+    /// Changes the reservation to this many places. If there are too few, it stays unchanged.
     pub(super) fn resize(&mut self, count: usize) -> Result<(), PoolFull> {
         let Places { all, reserved, .. } = &*self.pool.0;
         let others = |reserved: usize| reserved.saturating_sub(self.count);
@@ -150,13 +149,13 @@ impl Reserved {
     }
 }
 
-impl Drop for Taken {
+impl Drop for HeldPlaces {
     fn drop(&mut self) {
         self.pool.0.taken.fetch_sub(self.count, Relaxed);
     }
 }
 
-impl Drop for Reserved {
+impl Drop for ReservedPlaces {
     fn drop(&mut self) {
         self.pool.0.reserved.fetch_sub(self.count, Relaxed);
     }
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_own_places_and_one_that_needs_more_is_told() {
+    fn each_plugin_reserves_its_own_places() {
         let pool = Pool::new(100);
         let mut one = pool.reserve(60).unwrap();
         let said = pool.reserve(41).unwrap_err().to_string();
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_is_advised_where_it_helps() {
+    fn a_restart_is_advised_if_it_helps() {
         let said = |all| Pool::new(all).reserve(all + 1).unwrap_err().to_string();
         assert!(said(MAX_PLACES - 1).contains("help: restart the host"), "{}", said(MAX_PLACES - 1));
         assert!(
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn places_of_instances_are_taken_up_to_all() {
+    fn instances_take_places_until_none_is_left() {
         let pool = Pool::new(3);
         let two = pool.take(2).unwrap();
         assert!(pool.take(2).is_none());
@@ -208,9 +207,9 @@ mod tests {
         assert!(pool.take(usize::MAX).is_none());
     }
 
-    /// Each section says that it has 4,294,967,295 memories or tables.
+    /// Each section claims to have 4,294,967,295 memories or tables.
     #[test]
-    fn counts_that_a_file_only_claims_are_no_defect() {
+    fn false_counts_in_a_file_are_harmless() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.wasm");
         for section in [5, 4] {
@@ -219,12 +218,12 @@ mod tests {
                 bytes.extend([section, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]);
             }
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(in_file(&path), INSTANCES, "section {section}");
+            assert_eq!(in_file(&path), MAX_INSTANCES, "section {section}");
         }
     }
 
     #[test]
-    fn places_are_counted_in_files_before_there_is_an_engine() {
+    fn places_are_counted_from_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.wasm");
         let tables = "(table 1 funcref)".repeat(7);

@@ -1,4 +1,4 @@
-//! Values that are not to be seen.
+//! Values that must not be shown.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,27 +10,27 @@ use gtm_store::ExposedFile;
 use gtm_store::own_files::read_secret;
 use serde::Deserialize;
 
-/// A value as it is, or where it stands: in the environment or, better, in a file.
+/// A value, or where it is: in the environment or, better, in a file.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "expected a text, { env = \"NAME\" } or { file = \"PATH\" }")]
 pub enum Secret {
-    /// As it is.
+    /// The value itself.
     Value(String),
-    /// In a variable of the environment.
+    /// A variable of the environment.
     Env {
-        /// Its name.
+        /// The name of the variable.
         env: String,
     },
-    /// In a file, but for white space at its end.
+    /// A file, without the white space at its end.
     File {
-        /// Its path.
+        /// The path of the file.
         file: PathBuf,
     },
 }
 
-/// A value that is not where it should be.
+/// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum NoSecret {
+pub enum SecretError {
     /// The variable is not set.
     #[error("the variable {0} is not set in the environment of gtm-host")]
     Env(String),
@@ -40,9 +40,9 @@ pub enum NoSecret {
     /// The file cannot be read.
     #[error("{} cannot be read: {reason}", path.display())]
     File {
-        /// Its path.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         reason: std::io::Error,
     },
 }
@@ -51,16 +51,16 @@ impl Secret {
     /// Returns the value.
     ///
     /// # Errors
-    /// It is not where it should be.
-    pub fn read(&self) -> Result<String, NoSecret> {
+    /// The variable is not set, or the file cannot be read or is not safe.
+    pub fn read(&self) -> Result<String, SecretError> {
         match self {
             Self::Value(value) => Ok(value.clone()),
-            Self::Env { env } => std::env::var(env).map_err(|_| NoSecret::Env(env.clone())),
+            Self::Env { env } => std::env::var(env).map_err(|_| SecretError::Env(env.clone())),
             Self::File { file } => match read_secret(file) {
                 Ok(value) => Ok(value.trim_end().to_owned()),
                 Err(reason) => Err(match reason.downcast::<ExposedFile>() {
-                    Ok(exposed) => NoSecret::Exposed(exposed),
-                    Err(reason) => NoSecret::File { path: file.clone(), reason },
+                    Ok(exposed) => SecretError::Exposed(exposed),
+                    Err(reason) => SecretError::File { path: file.clone(), reason },
                 }),
             },
         }
@@ -74,7 +74,7 @@ impl Secret {
     }
 }
 
-/// A value is not shown.
+/// Does not show the value.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -85,16 +85,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The password of a URL, in each form in which somebody else may repeat it.
+/// The password of a URL, in each form in which a server may repeat it.
 #[derive(Clone)]
 pub struct Password(Vec<String>);
 
 impl Password {
-    /// The shortest that is taken out of a text: a shorter one would be found in any word.
-    const SHORTEST: usize = 4;
+    /// The shortest form that is hidden, in bytes: a shorter one could be a part of any word.
+    const MIN_HIDDEN_BYTES: usize = 4;
 
-    /// Returns the password of this URL: as it stands there, decoded, and as SMTP sends it, in base64 (RFC 4616, RFC 4954). A URL without one has
-    /// none that could be repeated.
+    /// Returns the password of this URL, if it has one: as written there, decoded, and in base64 as SMTP sends it (RFC 4616, RFC 4954).
     pub fn of_url(url: &str) -> Self {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let user_and_password = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
@@ -104,8 +103,8 @@ impl Password {
         let (user, as_sent) = (decoded(user), decoded(password));
         let plain = STANDARD.encode(format!("\0{user}\0{as_sent}"));
         let mut forms = vec![password.to_owned(), STANDARD.encode(&as_sent), plain, as_sent];
-        forms.retain(|form| form.len() >= Self::SHORTEST);
-        // One may be a part of another.
+        forms.retain(|form| form.len() >= Self::MIN_HIDDEN_BYTES);
+        // One form may be a part of another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         Self(forms)
     }
@@ -122,15 +121,15 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What our own sentences show of a URL.
+/// The user and password in the examples of our own sentences.
 const PLACEHOLDER: &str = "USER:PASSWORD@";
 
-/// Returns the text, without the user and password of each URL in it, also of one that lacks its scheme.
+/// Returns the text without the user and password of each URL, even if the URL lacks its scheme.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     if !text.contains('@') {
         return Cow::Borrowed(text);
     }
-    // A password may have a slash in it that should have been escaped, but no white space or quote.
+    // A password may contain an unescaped slash, but no white space or quote.
     let is_between = |character: char| character.is_whitespace() || "'\"<>`".contains(character);
     let shown = text.split_inclusive(is_between).map(|word| {
         let (before, url) = match word.find("://") {
@@ -148,15 +147,15 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// Returns whether what is before an `@` is a user of a URL. In the value of an option without a scheme, it is one with a password:
+/// Returns whether the text before an `@` is the user of a URL. In the value of an option without a scheme, a user has a password:
 /// `ada@mail.example` is an address, and `gtm:plugin@0.1.0` an interface.
 fn is_user(before: &str, user: &str) -> bool {
     let has_password = || user.split_once(':').is_some_and(|(user, _)| !user.contains('/'));
     before.ends_with("://") || (before.ends_with('=') && has_password())
 }
 
-/// Returns the server of a URL, as it may be shown: without user and password, and without the path and what comes after it, which may
-/// hold a secret too. Where the URL is not valid, rather too little is shown.
+/// Returns the server of a URL for display: without user and password, and without the path and the rest, which may hold a secret, too.
+/// For an invalid URL, it returns too little rather than too much.
 pub fn server(url: &str) -> String {
     let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let (scheme, rest) = match url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {

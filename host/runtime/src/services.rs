@@ -1,4 +1,4 @@
-//! What the host has for its plugins: each once, for all of them.
+//! The services that the host has for its plugins, each shared by all of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::capabilities::Mailer;
 #[cfg(feature = "http")]
 use super::capabilities::http::HttpAnswers;
 
-/// What plugins reach through the host, as far as it is there and they are granted it.
+/// What plugins reach through the host, if the host has it and they are granted it.
 #[derive(Clone, Default)]
 pub struct Services {
     /// The mail server.
@@ -23,7 +23,7 @@ pub struct Services {
     /// The cluster that plugins read and write.
     #[cfg(feature = "mongodb")]
     pub client: Option<Cluster>,
-    /// Where plugins keep their state, and under which pipeline.
+    /// The store of the plugins' state, and the name of the pipeline.
     #[cfg(feature = "state")]
     pub store: Option<(Store, Arc<str>)>,
     /// Records each effect, if effects are not performed.
@@ -34,9 +34,9 @@ pub struct Services {
 #[cfg(feature = "mongodb")]
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// Connected to it.
+    /// Its client.
     pub client: Client,
-    /// Where it is, for the words of a message.
+    /// Its hosts, for messages.
     pub hosts: Arc<str>,
 }
 
@@ -55,16 +55,16 @@ pub struct Recorder {
     pub(super) http: HttpAnswers,
 }
 
-/// Something that a plugin wanted done to the world outside.
+/// An effect that a plugin asked for.
 #[derive(Clone, Debug)]
 pub struct Effect {
     /// The name of the plugin.
     pub plugin: Arc<str>,
     /// The id of the op that it handles.
     pub op: String,
-    /// By which capability: `mail`, `http`, `mongodb`, `state`.
+    /// The capability: `mail`, `http`, `mongodb`, `state`.
     pub capability: &'static str,
-    /// What, as JSON.
+    /// The effect, as JSON.
     pub what: Value,
 }
 

@@ -1,4 +1,4 @@
-//! How a plugin is set up, whatever its version.
+//! The setup of a plugin, which its versions share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use super::digest::ComponentDigest;
 use super::limits::Limits;
 use super::load_error::SetupError;
 use super::remedy::PluginRemedy;
-use crate::secret::{NoSecret, Secret};
+use crate::secret::{Secret, SecretError};
 
-/// How a plugin is set up, whatever its version.
+/// The setup of a plugin, which its versions share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSetup {
-    /// What it is called in logs.
+    /// Its name.
     pub name: String,
-    /// What it may take.
+    /// The limits of its instances.
     pub limits: Limits,
-    /// What it may do.
+    /// Its grants.
     pub grants: Grants,
-    /// What it reads as its config.
+    /// Its config, by key.
     pub config: BTreeMap<String, Secret>,
     /// The digest that its component must have.
     pub sha256: Option<ComponentDigest>,
@@ -34,13 +34,13 @@ impl PluginSetup {
     }
 }
 
-/// The setup of a plugin, ready for use.
+/// A setup that is ready for use.
 pub(super) struct Setup {
     pub(super) name: Arc<str>,
     pub(super) limits: Limits,
     pub(super) grants: Grants,
     pub(super) config: BTreeMap<String, String>,
-    /// What the capabilities make of the grants.
+    /// The prepared grants of the capabilities.
     pub(super) prepared: Prepared,
     pub(super) sha256: Option<ComponentDigest>,
 }
@@ -48,10 +48,11 @@ pub(super) struct Setup {
 impl Setup {
     pub(super) fn new(setup: &PluginSetup) -> Result<Self, SetupError> {
         let PluginSetup { name, limits, grants, config, sha256 } = setup;
-        let told =
-            |what: String| move |reason: NoSecret| SetupError::Secret { plugin: name.clone(), what, reason };
+        let unreadable = |what: String| {
+            move |reason: SecretError| SetupError::Secret { plugin: name.clone(), what, reason }
+        };
         let read = |(key, value): (&String, &Secret)| {
-            let value = value.read().map_err(told(format!("the value of {key} in its config")))?;
+            let value = value.read().map_err(unreadable(format!("the value of {key} in its config")))?;
             Ok((key.clone(), value))
         };
         let config = config.iter().map(read).collect::<Result<_, _>>()?;

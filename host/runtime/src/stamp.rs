@@ -1,4 +1,4 @@
-//! What an SDK writes into a component about itself: a custom section, which is read before anything is linked.
+//! The custom section that an SDK writes into a component about it. It is read before linking.
 
 use semver::Version;
 use serde::Deserialize;
@@ -7,18 +7,18 @@ use wasmparser::{Parser, Payload};
 /// The name of the section. Its content is a JSON object.
 const SECTION: &str = "gtm:plugin";
 
-/// What a component says of itself.
+/// The content of the section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Stamp {
-    /// The version of the contract that it was built against.
+    /// The version of the contract that the component was built against.
     pub(super) contract: Option<Version>,
-    /// The version that its author gave it.
+    /// The author's version of the component.
     pub(super) version: Option<String>,
 }
 
 impl Stamp {
-    /// Looks for one, in the component and the modules in it. One that cannot be understood is none.
+    /// Reads the stamp of the component or of the modules in it. A missing or malformed stamp is empty.
     pub(super) fn read(component: &[u8]) -> Self {
         let sections = Parser::new(0).parse_all(component).map_while(Result::ok);
         let mut stamps = sections.filter_map(|payload| match payload {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_read_where_there_is_one() {
+    fn a_stamp_is_read_if_there_is_one() {
         let stamp = Stamp::read(&component(SECTION, r#"{"contract":"0.1.0","version":"1.2.3","sdk":"x"}"#));
         assert_eq!(stamp.contract, Some(Version::new(0, 1, 0)));
         assert_eq!(stamp.version.as_deref(), Some("1.2.3"));

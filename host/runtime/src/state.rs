@@ -1,4 +1,4 @@
-//! What the host keeps beside an instance: everything that its imports can reach.
+//! The host's state of an instance: everything that its imports can reach.
 
 use std::sync::Arc;
 
@@ -8,44 +8,43 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 
-use super::bindings::types;
 use super::budget::Budget;
 use super::capabilities::{self, CapabilityId, InstanceContexts};
 use super::clock::PausableClock;
 use super::handle::PluginContext;
-use super::limits::Quota;
-use super::obstacle::Notes;
+use super::limits::MemoryQuota;
+use super::obstacle::CallNotes;
 use super::output::Output;
-use super::pool::Taken;
+use super::pool::HeldPlaces;
 use super::remedy::PluginRemedy;
 use super::services::{Effect, Recorder};
 use super::setup::Setup;
 
-/// Random bytes per call. They are made on the plugin's thread, on which nothing interrupts it.
+/// Random bytes per call. They are made on the plugin's thread, where nothing interrupts it.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
-/// What an instance is for.
+/// The purpose of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstanceRole {
-    /// It answers, and has no effect on anything.
+    /// It answers, and has no effects.
     Filter,
-    /// It does what the plugin is granted.
+    /// It has the plugin's capabilities.
     Handler,
 }
 
-/// What every capability knows of an instance, and of the call in hand.
+/// What every capability knows of an instance and its current call.
 pub(super) struct CallContext {
     pub(super) setup: Arc<Setup>,
     pub(super) shared: Arc<PluginContext>,
     pub(super) role: InstanceRole,
-    /// The bytes that the host keeps for the instance.
+    /// Limits the bytes that the host keeps for the instance.
     pub(super) budget: Budget,
-    /// The id of the op in hand. Empty while the instance starts.
+    /// The id of the current op. Empty while the instance starts.
     pub(super) op: String,
-    /// What the plugin subscribes to, if that is known.
+    /// The subscriptions of the plugin, if they are known.
     pub(super) selection: Option<Arc<Selection>>,
-    /// What was in the way of the call.
-    pub(super) notes: Notes,
+    /// Records the obstacles of the call.
+    pub(super) notes: CallNotes,
 }
 
 /// The host's side of one instance.
@@ -54,25 +53,25 @@ pub(super) struct InstanceState {
     pub(super) contexts: InstanceContexts,
     wasi: WasiCtx,
     pub(super) table: ResourceTable,
-    pub(super) quota: Quota,
+    pub(super) quota: MemoryQuota,
     pub(super) output: Output,
     pub(super) config: WasiConfigVariables,
-    /// For how long a filter has run in the call in hand.
+    /// How long the filter has run in the current call.
     pub(super) running: PausableClock,
-    /// The places of the instance. None: it is made to try the plugin.
-    pub(super) places: Option<Taken>,
+    /// The places of the instance. None: the plugin is tried in it.
+    pub(super) places: Option<HeldPlaces>,
 }
 
 impl InstanceState {
-    /// Makes the state of an instance; what is in the way of its calls is noted in `notes`.
+    /// Makes the state of an instance, which records the obstacles of its calls in `notes`.
     ///
     /// # Errors
-    /// A directory that is granted cannot be opened.
+    /// A granted directory cannot be opened.
     pub(super) fn new(
         setup: &Arc<Setup>,
         shared: &Arc<PluginContext>,
         role: InstanceRole,
-        notes: &Notes,
+        notes: &CallNotes,
     ) -> wasmtime::Result<Self> {
         let budget = Budget::new(&setup.name, &setup.limits);
         let output = Output::new(&budget);
@@ -103,7 +102,7 @@ impl InstanceState {
             call,
             wasi: wasi.build(),
             table,
-            quota: Quota::new(&setup.limits),
+            quota: MemoryQuota::new(&setup.limits),
             output,
             config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             running: PausableClock::default(),
@@ -111,7 +110,7 @@ impl InstanceState {
         })
     }
 
-    /// Prepares for a call with the op of this id, in this namespace.
+    /// Prepares a call with the op of this id, in this namespace.
     pub(super) fn begin(&mut self, op: &str, namespace: &Arc<Namespace>) {
         self.call.op.clear();
         self.call.op.push_str(op);
@@ -121,8 +120,8 @@ impl InstanceState {
 }
 
 impl CallContext {
-    /// Notes that the plugin tried something that it is not granted, and returns the sentence. `form` and `toml`: the grant, in both
-    /// ways to write it. `part`: something else of that kind is granted.
+    /// Records that the plugin tried something that it is not granted, and returns the sentence. `form` and `toml` are the two ways to write
+    /// the grant. `part`: another part of the capability is granted.
     pub(super) fn not_granted(
         &self,
         what: &str,
@@ -141,7 +140,7 @@ impl CallContext {
         Effect { plugin: Arc::clone(&self.setup.name), op: self.op.clone(), capability, what }
     }
 
-    /// Records an effect, if effects are recorded and not performed. Returns whether it was.
+    /// Records an effect if effects are only recorded. Returns whether it did.
     pub(super) fn record(&self, capability: &'static str, what: impl FnOnce() -> Value) -> bool {
         match self.recorder() {
             Some(recorder) => {
@@ -158,7 +157,7 @@ pub(super) fn not_granted(plugin: &str, what: &str, form: &str, toml: &str) -> S
     format!("{what} is not granted to the plugin {plugin}{}", PluginRemedy::Grant { plugin, form, toml })
 }
 
-/// Returns what `who` answers within the time of one call: an epoch does not stop a call that waits outside of the plugin.
+/// Returns the reply of `who`, within the time limit of one call: the epoch does not stop a call that waits outside of the plugin.
 pub(super) async fn timed<T>(setup: &Setup, who: &str, call: impl Future<Output = T>) -> Result<T, String> {
     let late = |_| format!("{who} did not answer within {}", setup.call_timeout_in_words());
     tokio::time::timeout(setup.limits.call_timeout, call).await.map_err(late)
@@ -169,5 +168,3 @@ impl WasiView for InstanceState {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
-
-impl types::Host for InstanceState {}

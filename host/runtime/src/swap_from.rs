@@ -1,7 +1,7 @@
-//! The directories from which a swap may take files, where somebody names one to a running host.
+//! The directories from which a swap may take files, if a client names a file to a running host.
 //!
-//! A file is opened without being read, it is seen where that is with all links followed, and then the same one is read. Where it is
-//! counts as this process sees it: a process in a container has other files at the same paths.
+//! A file is opened without being read, its path is checked with all links resolved, and then the same file is read. The path is that
+//! of this process: a process in a container has other files at the same paths.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,11 +14,11 @@ use super::load_error::LoadError;
 /// The directories from which a swap may take files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwapFrom {
-    /// Files in these.
+    /// Directories whose files may be taken.
     pub directories: Vec<PathBuf>,
-    /// Files in these, and in the directories in them.
+    /// Directories whose files may be taken, with those in their subdirectories.
     pub trees: Vec<PathBuf>,
-    /// Of each plugin, files in this, too: where its own file is.
+    /// For each plugin, the directory of its own file, which may be taken from, too.
     pub own: BTreeMap<String, PathBuf>,
 }
 
@@ -26,7 +26,7 @@ impl SwapFrom {
     /// Opens a file for a plugin.
     ///
     /// # Errors
-    /// It cannot be opened, is not a regular file, or is elsewhere.
+    /// It cannot be opened, is not a regular file, or is in another directory.
     pub(super) fn open(&self, plugin: &str, path: &Path) -> Result<File, LoadError> {
         let unreadable = |reason| LoadError::Unreadable { path: path.to_owned(), reason };
         let (file, at) = handle::open(path).map_err(unreadable)?;
@@ -39,11 +39,11 @@ impl SwapFrom {
         handle::readable(file).map_err(unreadable)
     }
 
-    /// Describes from where a plugin takes files.
+    /// Lists the directories from which a plugin may take files.
     fn in_words(&self, plugin: &str) -> String {
         let direct = self.own.get(plugin).into_iter().chain(&self.directories);
         let direct = direct.map(|directory| directory.display().to_string());
-        let trees = self.trees.iter().map(|tree| format!("{} (with the directories in it)", tree.display()));
+        let trees = self.trees.iter().map(|tree| format!("{} (with its subdirectories)", tree.display()));
         let all: Vec<_> = direct.chain(trees).collect();
         match all.split_last() {
             Some((last, [])) => last.clone(),
@@ -52,7 +52,7 @@ impl SwapFrom {
         }
     }
 
-    /// `at` has no links in it.
+    /// Returns whether a plugin may take the file at this path, which has no links in it.
     fn covers(&self, plugin: &str, at: &Path) -> bool {
         let Some(parent) = at.parent() else { return false };
         let resolved = |directory: &PathBuf| directory.canonicalize().ok();
@@ -62,14 +62,14 @@ impl SwapFrom {
     }
 }
 
-/// Checks that this file is the one at this path, which has no links in it.
+/// Checks that this is the file at this path, which has no links in it.
 fn same(file: &File, at: &Path) -> io::Result<()> {
     let (opened, there) = (file.metadata()?, std::fs::symlink_metadata(at)?);
     let is_same = (opened.dev(), opened.ino()) == (there.dev(), there.ino());
     if is_same { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-/// A handle of a file that is not read, so that a device or a pipe does nothing; where it is; and the same to be read.
+/// Opens a file without reading it, so that a device or a pipe does nothing, returns its path, and makes it readable.
 #[cfg(target_os = "linux")]
 mod handle {
     use std::fs::File;
@@ -82,7 +82,7 @@ mod handle {
     pub(super) fn open(path: &Path) -> io::Result<(File, PathBuf)> {
         let file = File::from(open_with(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
         let at = std::fs::read_link(of(&file))?;
-        // The path is that within the mount namespace of the file, which may be another; and one that was removed has none.
+        // The path may belong to another mount namespace, and a removed file has none.
         super::same(&file, &at).map(|()| (file, at))
     }
 
@@ -107,7 +107,7 @@ mod handle {
         let at = path.canonicalize()?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(open_with(&at, flags, Mode::empty())?);
-        // A directory on the way may have become a link meanwhile: then it is another file that is there now, or leads elsewhere.
+        // A directory of the path may have become a link meanwhile: then another file is there, or the path leads elsewhere.
         super::same(&file, &at)?;
         if at.canonicalize()? == at { Ok((file, at)) } else { Err(io::ErrorKind::NotFound.into()) }
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_taken_where_it_is_and_not_where_a_link_to_it_is() {
+    fn a_file_is_judged_by_its_own_path_and_not_by_a_link() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         for directory in ["own/below", "named/below", "elsewhere"] {
@@ -164,7 +164,7 @@ mod tests {
         let refused = taken("p", "elsewhere/a").unwrap_err().to_string();
         let (own, link) = (at("own"), at("link"));
         let said = format!(
-            "swaps take files only from {} and {} (with the directories in it). help: ",
+            "swaps take files only from {} and {} (with its subdirectories)",
             own.display(),
             link.display()
         );
@@ -175,14 +175,14 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_file_that_is_not_at_its_path_here_is_not_taken() {
+    fn a_file_that_is_not_at_its_path_is_refused() {
         use std::os::fd::AsRawFd;
 
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a");
         std::fs::write(&path, "removed").unwrap();
         let open = File::open(&path).unwrap();
-        // The link of a process leads to the file itself: here to one that has the path of another, as one of another mount namespace has.
+        // The link of a process leads to the file itself. Here its path is that of another file, as with another mount namespace.
         let link = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
         let from = SwapFrom { directories: vec![place.path().to_owned()], ..SwapFrom::default() };
         from.open("p", &link).unwrap();
@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_at_is_what_is_read() {
+    fn the_checked_file_is_the_one_that_is_read() {
         let place = tempfile::tempdir().unwrap();
         let (own, other) = (place.path().join("own"), place.path().join("other"));
         std::fs::write(&own, "own").unwrap();
         std::fs::write(&other, "other").unwrap();
         let (file, _) = handle::open(&own).unwrap();
-        // Another takes its place in between.
+        // Another file replaces it in between.
         std::fs::rename(&other, &own).unwrap();
         let mut read = String::new();
         handle::readable(file).unwrap().read_to_string(&mut read).unwrap();

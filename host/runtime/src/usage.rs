@@ -1,4 +1,4 @@
-//! What the host counts of a plugin's calls, and of what the plugin reaches by them: over all its instances and versions.
+//! Counts the calls of a plugin and their results, over all its instances and versions.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::call::CallError;
 use super::metrics::Histogram;
 
-/// Upper bounds of the buckets of a duration, in nanoseconds: from a call of a filter to a time-out.
+/// The upper bounds of the buckets of durations, in nanoseconds: from a call of a filter to a time-out.
 const BOUNDS: [u64; 12] = [
     2_500,
     10_000,
@@ -25,7 +25,7 @@ const BOUNDS: [u64; 12] = [
     60_000_000_000,
 ];
 
-/// The counts of one plugin. Nothing here takes a lock, as each call counts.
+/// The counts of one plugin. They take no lock, as every call is counted.
 #[derive(Debug, Default)]
 pub(super) struct PluginUsage {
     pub(super) filter: Durations,
@@ -40,10 +40,10 @@ pub(super) struct PluginUsage {
     bytes_left_out: AtomicU64,
 }
 
-/// How long calls took.
+/// The durations of calls.
 #[derive(Debug, Default)]
 pub(super) struct Durations {
-    /// One more than bounds, for those that are beyond the last.
+    /// One more than there are bounds, for durations over the last bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanos: AtomicU64,
 }
@@ -54,23 +54,23 @@ struct Outcomes {
     failed: AtomicU64,
 }
 
-/// What the host counted of a plugin's calls since it began.
+/// The counts of a plugin since the host started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageStatus {
-    /// How long calls of `filter` took, in seconds: several ops that are asked of together are one call.
+    /// The durations of calls of `filter`, in seconds. A batch is one call.
     pub filter_seconds: Histogram,
-    /// How long calls of `handle` took, in seconds: several ops that are handed over together are one call.
+    /// The durations of calls of `handle`, in seconds. A batch is one call.
     pub handle_seconds: Histogram,
     /// Calls that ended an instance.
     pub traps: TrapCounts,
-    /// Instances that took the place of another: after a trap, for a new version, or after long use.
+    /// Instances that replaced another: after a trap, for a new version, or after many calls.
     pub instance_restarts: u64,
-    /// E-mails, by whether the mail server took them.
+    /// E-mails, by whether the mail server accepted them.
     pub mails: SentCounts,
     /// HTTP requests, by whether they were answered.
     pub requests: SentCounts,
-    /// Lines of the plugin that were not logged, as it logs more than it may.
+    /// Lines that were not logged, as the plugin exceeded its limits.
     #[serde(default)]
     pub log_lines_left_out: u64,
     /// Bytes of these lines.
@@ -82,20 +82,20 @@ pub struct UsageStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrapCounts {
-    /// It panicked, or did what WebAssembly does not allow; or the host panicked while it served the call.
+    /// It panicked, or did something that WebAssembly does not allow; or the host panicked while it served the call.
     pub trapped: u64,
-    /// It took too long.
+    /// It exceeded its time limit.
     pub timed_out: u64,
-    /// It asked for too much memory, its own or the host's.
+    /// It exceeded a limit of its memory, or of the host's memory for it.
     pub out_of_memory: u64,
 }
 
-/// What a plugin sent.
+/// Counts of messages or requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentCounts {
-    /// It arrived.
+    /// Those that were sent.
     pub sent: u64,
-    /// It did not.
+    /// Those that failed.
     pub failed: u64,
 }
 
@@ -111,12 +111,12 @@ impl PluginUsage {
         count.fetch_add(1, Relaxed);
     }
 
-    /// Counts an instance that took the place of another.
+    /// Counts an instance that replaced another.
     pub(super) fn restarted(&self) {
         self.restarts.fetch_add(1, Relaxed);
     }
 
-    /// Counts a message, by whether the mail server took it.
+    /// Counts a message, by whether the mail server accepted it.
     pub(super) fn mail(&self, sent: bool) {
         self.mails.count(sent);
     }
@@ -126,7 +126,7 @@ impl PluginUsage {
         self.requests.count(sent);
     }
 
-    /// Counts a line with so many bytes that was not logged.
+    /// Counts a line with this many bytes that was not logged.
     pub(super) fn left_out(&self, bytes: u64) {
         self.lines_left_out.fetch_add(1, Relaxed);
         self.bytes_left_out.fetch_add(bytes, Relaxed);

@@ -23,19 +23,6 @@ pub enum SourceError {
     /// The server does not say what time it is, which a snapshot needs to begin.
     #[error("the server cannot be asked for its time, at which the snapshot would begin: {0}")]
     NoTime(String),
-    /// A start that only a change stream has.
-    #[error(
-        "the oplog cannot be read from this resume token on: this server writes no time into its tokens. help: read a change \
-         stream (--source change-stream), or give a time or SECONDS.INCREMENT instead of the token"
-    )]
-    TokenForOplog,
-    /// A start that only an oplog has.
-    #[error(
-        "a change stream cannot be read from its oldest change on, at the start or when history is lost: only the server \
-         knows it. Give a time that its oplog still has, or --on-history-lost restart-from-now; or read the oplog (--source \
-         oplog)"
-    )]
-    NoOldest,
     /// The source reads what one selection wants, and cannot change that.
     #[error("{source_name} cannot be read for another selection")]
     FixedSelection {

@@ -1,8 +1,10 @@
 //! Reads changes from a deployment or from files, in order, and yields [ops](gtm_oplog::Op).
 //!
-//! [`LiveSource`] follows a deployment, by its [`oplog`] or by a [`change_stream`], as [`choose`] decides; a [`snapshot`] reads the
-//! documents that exist before. [`FileSource`] reads dumps and exports. [`extended_json`] converts between BSON and Extended JSON.
-//! This crate knows neither plugins nor what becomes of an op.
+//! Every source implements [`Source`]: an [`oplog`], a [`change_stream`], a [`snapshot`] of the documents that exist before, and
+//! [files](file). [`LiveSource`] follows a deployment: first a snapshot, if it is wanted, then the oplog or a change stream, as
+//! [`choose`] decides. A [`Position`] is what a source has reached, [`StartAt`] where it starts.
+//!
+//! [`extended_json`] converts between BSON and Extended JSON. This crate does not know plugins or the delivery of ops.
 
 mod batch;
 pub mod change_stream;
@@ -10,13 +12,13 @@ mod error;
 pub mod extended_json;
 pub mod file;
 mod live;
-mod newest;
+mod newest_change;
 pub mod oplog;
 mod position;
 pub mod resolved;
 pub mod snapshot;
 mod source;
-mod start;
+mod start_at;
 
 pub use batch::{Ack, SourceBatch};
 pub use change_stream::{ChangeStream, Scope, StreamError, StreamOptions, WatchedScope};
@@ -24,12 +26,12 @@ pub use error::SourceError;
 pub use extended_json::{Form, Unwritten};
 pub use file::{FileContents, FileError, FileOptions, FilePlace, FileSource, FileSourceReport};
 pub use live::{HistoryLost, LiveSource, SourceConfig, now, rolled_off};
-pub use newest::newest_change;
-pub use oplog::{OplogStart, OplogTailer};
-pub use position::Position;
+pub use newest_change::newest_change;
+pub use oplog::OplogTailer;
+pub use position::{ParsePositionError, Position};
 pub use resolved::{ResolvedSource, SourceKind, choose};
 pub use snapshot::{
-    KeptProgress, KeptSnapshot, ProgressStore, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding,
+    ProgressFuture, ProgressStore, Snapshot, SnapshotError, SnapshotOptions, SnapshotStage, StoredProgress,
 };
 pub use source::{Source, SourceEnd};
-pub use start::{NoStart, Restart, Start};
+pub use start_at::{ParseStartError, Restart, StartAt};

@@ -1,4 +1,4 @@
-//! Whether to read the oplog or a change stream.
+//! Chooses whether to read the oplog or a change stream.
 
 use bson::{RawDocumentBuf, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code};
@@ -6,11 +6,11 @@ use gtm_mongo::{ConnectError, Deployment, Topology};
 use mongodb::{Client, Namespace};
 use serde::Deserialize;
 
-/// What may be asked for.
+/// The kind of source that the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
-    /// The oplog where it can be read, else a change stream.
+    /// The oplog if it can be read, otherwise a change stream.
     #[default]
     Auto,
     /// The oplog.
@@ -19,22 +19,22 @@ pub enum SourceKind {
     ChangeStream,
 }
 
-/// What is read.
+/// The source that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolvedSource {
-    /// The oplog of a replica set, or a collection like it.
+    /// The oplog of a replica set, or another capped collection.
     Oplog(Namespace),
-    /// A change stream, and why, where it was not asked for.
+    /// A change stream, with the reason unless the user asked for it.
     ChangeStream(Option<String>),
 }
 
-/// Managed clusters, whose oplog is the provider's to keep as it likes.
-const ATLAS: &str = ".mongodb.net";
+/// The domain of Atlas, whose oplog the provider controls.
+const ATLAS_DOMAIN: &str = ".mongodb.net";
 
-/// Chooses. `oplog` is the collection to read, where one is named.
+/// Chooses the source to read. `oplog` is the collection to read, if the user specifies one.
 ///
 /// # Errors
-/// What is asked for cannot be read. See [`ConnectError`].
+/// The source cannot be read. See [`ConnectError`].
 pub async fn choose(
     client: &Client,
     deployment: &Deployment,
@@ -53,13 +53,13 @@ pub async fn choose(
                 "{hosts} is a mongos, which has no oplog"
             ))));
         }
-        (SourceKind::Auto, _) if on_atlas(hosts) => {
+        (SourceKind::Auto, _) if is_on_atlas(hosts) => {
             return Ok(ResolvedSource::ChangeStream(Some(format!("{hosts} is on Atlas"))));
         }
         (_, Topology::ReplicaSet(_)) => {}
     }
     let oplog = oplog.cloned().unwrap_or_else(|| Namespace::new("local", "oplog.rs"));
-    match may_read(client, deployment, &oplog).await {
+    match check_readable(client, deployment, &oplog).await {
         Ok(()) => Ok(ResolvedSource::Oplog(oplog)),
         Err(ConnectError::Unauthorized { oplog }) if kind == SourceKind::Auto => {
             Ok(ResolvedSource::ChangeStream(Some(format!("this user may not read {oplog}"))))
@@ -68,11 +68,15 @@ pub async fn choose(
     }
 }
 
-fn on_atlas(hosts: &str) -> bool {
-    hosts.split(", ").any(|host| host.split(':').next().is_some_and(|name| name.ends_with(ATLAS)))
+fn is_on_atlas(hosts: &str) -> bool {
+    hosts.split(", ").any(|host| host.split(':').next().is_some_and(|name| name.ends_with(ATLAS_DOMAIN)))
 }
 
-async fn may_read(client: &Client, deployment: &Deployment, oplog: &Namespace) -> Result<(), ConnectError> {
+async fn check_readable(
+    client: &Client,
+    deployment: &Deployment,
+    oplog: &Namespace,
+) -> Result<(), ConnectError> {
     let collection = client.database(&oplog.db).collection::<RawDocumentBuf>(&oplog.coll);
     match collection.find_one(doc! {}).projection(doc! { "ts": 1 }).await {
         Ok(_) => Ok(()),
@@ -91,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_managed_cluster_is_known_by_its_name() {
-        assert!(on_atlas("a-shard-00-00.x.mongodb.net:27017, b:1"));
-        assert!(!on_atlas("mongodb.network:27017"));
+    fn a_managed_cluster_is_recognized_by_its_name() {
+        assert!(is_on_atlas("a-shard-00-00.x.mongodb.net:27017, b:1"));
+        assert!(!is_on_atlas("mongodb.network:27017"));
     }
 }

@@ -1,4 +1,4 @@
-//! Who may see and steer a host.
+//! Decides which clients may use the admin API.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 
 use super::routes::refusal;
 
-/// Who is at the other end of a connection.
+/// The client of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// This user, as the system says.
+    /// A user of this machine, by number, as the system reports it.
     User(u32),
-    /// By TCP.
+    /// A client by TCP.
     At(SocketAddr),
 }
 
@@ -35,14 +35,14 @@ impl From<Peer> for Actor {
     }
 }
 
-/// Who may see and steer a host.
+/// The clients that may use a route.
 #[derive(Clone, Debug)]
 pub(super) enum AdminAccess {
-    /// This user, and root.
+    /// This user and root.
     User(u32),
-    /// Who says a token, of which this is the digest.
+    /// Clients that send the token with this digest.
     Token([u8; 32]),
-    /// Who is on this machine, but no web page that somebody reads on it.
+    /// Clients on this machine, except web pages in a browser.
     Local,
 }
 
@@ -51,23 +51,22 @@ impl AdminAccess {
         Self::Token(digest(token))
     }
 
-    /// Lets only those through to these routes, and records who is refused.
+    /// Guards routes: only these clients get through, and the others are recorded.
     pub(super) fn guard(&self, routes: Router, refusals: &Arc<Refusals>) -> Router {
         routes.layer(from_fn_with_state((self.clone(), Arc::clone(refusals)), check))
     }
 
-    /// Why a request is not let through. None: it is.
+    /// Returns why a request is refused. None: it is allowed.
     fn refuse(&self, request: &Request) -> Option<(StatusCode, String)> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         match self {
             Self::User(own) => match request.extensions().get::<Peer>() {
                 Some(Peer::User(user)) if user == own || *user == 0 => None,
-                _ => Some((
-                    StatusCode::FORBIDDEN,
-                    format!("this host takes orders from the user {own} and from root only"),
-                )),
+                _ => {
+                    Some((StatusCode::FORBIDDEN, format!("only the user {own} and root may use this socket")))
+                }
             },
-            // Digests of the same length tell by the time of their comparison nothing about the token.
+            // The time to compare two digests reveals nothing about the token.
             Self::Token(expected) => match header(AUTHORIZATION).and_then(bearer) {
                 Some(token) if digest(token) == *expected => None,
                 given => {
@@ -75,17 +74,15 @@ impl AdminAccess {
                     Some((StatusCode::UNAUTHORIZED, format!("{what}: send Authorization: Bearer TOKEN")))
                 }
             },
-            // A browser sends requests of any web page here, with their origin; or, where a name that a page has made up
-            // leads here, with that name as the host.
-            Self::Local if request.headers().contains_key(ORIGIN) => {
-                Some((
-                    StatusCode::FORBIDDEN,
-                    "requests of web pages are refused, as no token was set".to_owned(),
-                ))
-            }
+            // A browser sends requests of any web page with the page's origin, or with the page's host name if that resolves to this
+            // machine.
+            Self::Local if request.headers().contains_key(ORIGIN) => Some((
+                StatusCode::FORBIDDEN,
+                "requests of web pages are refused, because no token was set".to_owned(),
+            )),
             Self::Local if !header(HOST).is_some_and(is_this_machine) => Some((
                 StatusCode::FORBIDDEN,
-                "if no token was set, the host must be called by a name of this machine, such as 127.0.0.1 or localhost"
+                "without a token, requests must use a name of this machine, such as 127.0.0.1 or localhost"
                     .to_owned(),
             )),
             Self::Local => None,
@@ -107,12 +104,12 @@ async fn check(
     }
 }
 
-/// Refused requests that are recorded in any minute.
-const RECORDED: u64 = 60;
-/// Characters of a path that are recorded.
-const PATH: usize = 200;
+/// The number of refused requests that are recorded per minute.
+const MAX_RECORDED: u64 = 60;
+/// The number of characters of a path that are recorded.
+const MAX_PATH_LENGTH: usize = 200;
 
-/// Records who was refused in the audit log: so many in a minute, and how many more there were.
+/// Records refused requests in the audit log, up to [`MAX_RECORDED`] per minute, and the number of the others.
 #[derive(Debug)]
 pub(super) struct Refusals(Throttle);
 
@@ -124,11 +121,13 @@ impl Default for Refusals {
 
 impl Refusals {
     fn record(&self, request: &Request, reason: &str) {
-        if self.0.passes(Instant::now(), 1, RECORDED) {
-            // The query may have a secret in it, as somebody tries where the token goes.
+        if self.0.passes(Instant::now(), 1, MAX_RECORDED) {
+            // Leaves out the query: a client may have put the token into it.
             let path = request.uri().path();
-            let cut =
-                path.char_indices().nth(PATH).map_or(path, |(end, _)| path.get(..end).unwrap_or_default());
+            let cut = path
+                .char_indices()
+                .nth(MAX_PATH_LENGTH)
+                .map_or(path, |(end, _)| path.get(..end).unwrap_or_default());
             let request_line = format!("{} {cut}", request.method());
             if let Some(peer) = request.extensions().get::<Peer>() {
                 Actor::from(*peer).was_not_let_in(&request_line, &reason);
@@ -136,21 +135,21 @@ impl Refusals {
         }
     }
 
-    /// Records how many were left out, if that is due, each second.
+    /// Records once a minute how many requests were left out, without end.
     pub(super) async fn report(&self) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            say(self.0.due(Instant::now()));
+            log_left_out(self.0.due(Instant::now()));
         }
     }
 
-    /// Records how many were left out since that was last recorded.
+    /// Records how many requests were left out since the last record.
     pub(super) fn report_rest(&self) {
-        say(self.0.rest());
+        log_left_out(self.0.rest());
     }
 }
 
-fn say(left_out: Option<LeftOut>) {
+fn log_left_out(left_out: Option<LeftOut>) {
     if let Some(LeftOut { count, most }) = left_out {
         tracing::warn!(
             target: TARGET,
@@ -166,13 +165,13 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// The token of `Bearer TOKEN`; the scheme has no case (RFC 9110, 11.1).
+/// Returns the token of `Bearer TOKEN`. The case of the scheme does not matter (RFC 9110, 11.1).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Whether this, of a `Host` header, names this machine: an address of the loopback, or `localhost`.
+/// Returns whether a `Host` header names this machine: a loopback address or `localhost`.
 fn is_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

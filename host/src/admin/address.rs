@@ -1,4 +1,4 @@
-//! Where the admin API listens.
+//! The address of the admin API.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,15 +7,15 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where a host is seen and steered. It is displayed as it was written.
+/// The address of an admin API. It is displayed as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum AdminAddress {
-    /// At a host and a port, by TCP.
+    /// A host and a port, by TCP.
     Tcp(TcpAddress),
-    /// At a Unix socket.
+    /// The path of a Unix socket.
     Socket(PathBuf),
-    /// Nowhere.
+    /// No API.
     None,
 }
 
@@ -26,15 +26,15 @@ pub struct TcpAddress {
     port: u16,
 }
 
-/// Not an address.
+/// A text is not a valid address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected HOST:PORT, like 127.0.0.1:9797 or [::1]:9797, or the path of a socket, which begins with /, ./ or ../, or none"
+    "expected HOST:PORT (127.0.0.1:9797 or [::1]:9797), the path of a socket (beginning with /, ./ or ../), or none"
 )]
 pub struct NoAdminAddress;
 
 impl TcpAddress {
-    /// A name or an address, without brackets.
+    /// Returns the name or the IP address, without brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
@@ -43,7 +43,7 @@ impl TcpAddress {
         self.port
     }
 
-    /// Where a client on this machine reaches it.
+    /// Returns the address at which a client on this machine reaches it.
     pub(super) fn reachable(&self) -> Self {
         let any = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
         if any { Self { host: Ipv4Addr::LOCALHOST.to_string(), port: self.port } } else { self.clone() }
@@ -56,7 +56,7 @@ impl FromStr for TcpAddress {
     fn from_str(text: &str) -> Result<Self, NoAdminAddress> {
         let (host, port) = text.rsplit_once(':').ok_or(NoAdminAddress)?;
         let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        // An IPv6 address without brackets might end with a port, or not.
+        // The end of an IPv6 address without brackets could be a port.
         let plain = !host.is_empty()
             && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
         match inner {
@@ -77,7 +77,7 @@ impl fmt::Display for TcpAddress {
 }
 
 impl AdminAddress {
-    /// The same, with the path of a socket relative to this directory.
+    /// Resolves the path of a socket against this directory.
     #[must_use]
     pub(crate) fn resolved(self, directory: &Path) -> Self {
         match self {

@@ -1,104 +1,103 @@
-//! The client of the API, which blocks: the commands wait for nothing else.
+//! The client of the API. It blocks, because a command waits for nothing else.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use gtm_delivery::{HostStatus, Swapped};
+use http::header::{AUTHORIZATION, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::config::Config;
-use ureq::http::Response;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::{Agent, Body, Error};
 
 use super::find::find;
-use super::transport::{OtherUser, SocketConnector};
+use super::transport::{Endpoint, RequestError};
 use super::{AdminAddress, token};
 
-/// A host on this machine answers at once, or is not there.
-const CONNECT: Duration = Duration::from_secs(5);
-/// More than a seek takes that waits for a server (30 s) and for the ops that are in work (30 s).
-const ANSWER: Duration = Duration::from_secs(90);
-/// Far more than the status of any host.
-const LONGEST: u64 = 16 << 20;
+/// More than a seek takes that waits for a server (30 s) and for the ops in work (30 s).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What asks a running host.
+/// A client of a running host.
 #[derive(Debug)]
 pub struct AdminClient {
-    agent: Agent,
-    /// As it is said to people.
+    endpoint: Endpoint,
+    /// The address, for messages.
     address: String,
-    /// As it is in URLs.
+    /// The value of the header `Host`.
     authority: String,
     token: Option<String>,
+    answer_timeout: Duration,
 }
 
-/// Why a host does not answer, or does not do what it is told.
+/// Why a host does not answer, or refuses a command.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens.
+    /// No host listens.
     #[error(
-        "no host answers on {address}: {reason}. help: pass the address that the host was started with to --admin"
+        "no host answers on {address}: {reason}. help: pass --admin with the address that the host was started with"
     )]
     Unreachable {
-        /// Where.
+        /// The address.
         address: String,
-        /// What the system says.
-        reason: Box<Error>,
+        /// The error of the system.
+        reason: io::Error,
     },
-    /// Another user's program listens.
+    /// A program of another user listens.
     #[error(
-        "the socket {address} is of the user with the number {user}, so what answers there is not believed. help: run this as that \
-         user, or check the path"
+        "a program of the user with the number {user} listens at the socket {address}, so its answers are not trusted. help: run \
+         this as that user, or check the path"
     )]
     OtherUser {
-        /// Where.
+        /// The address.
         address: String,
-        /// The user.
+        /// The number of the user.
         user: u32,
     },
     /// No socket of this user's hosts answers.
     #[error("{}", no_host(name.as_deref(), directories))]
     NoHost {
-        /// The pipeline that is meant, if one is.
+        /// The pipeline that was asked for, if one was.
         name: Option<String>,
-        /// Where the sockets would be.
+        /// The directories in which sockets were searched for.
         directories: Vec<PathBuf>,
     },
-    /// Several answer.
+    /// Several hosts answer.
     #[error(
-        "several hosts run here: {hosts}. help: choose one with --name NAME, or with --admin and the path of its socket"
+        "several hosts run here: {hosts}. help: pass --name NAME, or --admin with the path of its socket"
     )]
     WhichHost {
-        /// Those that there are.
+        /// The hosts that answer.
         hosts: String,
     },
-    /// It is said that there is none.
-    #[error("the admin API is off. help: pass --admin HOST:PORT, or the path of a socket")]
+    /// The settings turn the API off.
+    #[error("the admin API is off. help: pass --admin HOST:PORT or the path of a socket")]
     Off,
-    /// The host refuses.
+    /// The host refuses the command.
     #[error("{0}")]
     Refused(String),
-    /// The token is wrong, or there is none.
+    /// The token is wrong or missing.
     #[error(
-        "the host on {address} refuses this: {reason}. help: pass its token with --admin-token-file or GTM_ADMIN_TOKEN, or leave \
-         --admin out where the host is yours and runs on this machine"
+        "the host on {address} refuses this: {reason}. help: pass its token with --admin-token-file or GTM_ADMIN_TOKEN; \
+         without --admin, commands find your own host on this machine"
     )]
     Unauthorized {
-        /// Where.
+        /// The address.
         address: String,
-        /// What it says.
+        /// The reason that the host returns.
         reason: String,
     },
-    /// Something else listens there.
-    #[error("what answers on {address} is not a gtm-host of this version: {reason}")]
+    /// The answer is not that of a host.
+    #[error("the program that answers on {address} is not a gtm-host of this version: {reason}")]
     Strange {
-        /// Where.
+        /// The address.
         address: String,
-        /// What is wrong.
+        /// The error in the answer.
         reason: String,
     },
-    /// The token cannot be one.
+    /// The token is not valid.
     #[error(transparent)]
     Token(#[from] super::AdminError),
 }
@@ -107,8 +106,8 @@ fn no_host(name: Option<&str>, directories: &[PathBuf]) -> String {
     let named = name.map(|name| format!(" of the name {name}")).unwrap_or_default();
     let searched: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
     format!(
-        "no host{named} of this user runs here: none answers in {}. help: pass the name of the pipeline with --name, run this as the \
-         user of the host, or pass --admin HOST:PORT or the path of its socket",
+        "no host{named} of this user runs here: no socket in {} answers. help: pass the name of the pipeline with --name, run this \
+         as the user of the host, or pass --admin HOST:PORT or the path of its socket",
         searched.join(", ")
     )
 }
@@ -118,152 +117,152 @@ struct RefusedAnswer {
     error: String,
 }
 
-fn config(answer: Duration) -> Config {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        // What is on this machine, or in this network, is not behind a proxy.
-        .proxy(None)
-        .max_redirects(0)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(answer))
-        .build()
-}
-
-/// Who was told something.
+/// The plugins that carried out a command.
 #[derive(Deserialize)]
-struct ToldPlugin {
+struct ChangedPlugins {
     plugins: Vec<String>,
 }
 
 impl AdminClient {
-    /// For the host that listens at this address, and wants this token. None: the one that it made, if it is this user's and on this
-    /// machine.
+    /// Makes a client of the host at this address, with this token. Without one, it uses the token that a host of this user on this machine
+    /// made.
     ///
     /// # Errors
-    /// The token cannot be one, or there is no address.
+    /// Fails if the token is not valid, or the address is `none`.
     pub fn new(address: &AdminAddress, token: Option<&str>) -> Result<Self, ClientError> {
         super::check_token(token)?;
         match address {
-            AdminAddress::Socket(path) => Ok(Self::at_socket(path, ANSWER)),
+            AdminAddress::Socket(path) => Ok(Self::at_socket(path, ANSWER_TIMEOUT)),
             AdminAddress::Tcp(address) => {
                 let address = address.reachable();
                 let token = token.map(str::to_owned).or_else(|| token::find(&address));
-                let (agent, address) = (Agent::new_with_config(config(ANSWER)), address.to_string());
-                Ok(Self { agent, authority: address.clone(), address, token })
+                let authority = address.to_string();
+                Ok(Self {
+                    endpoint: Endpoint::Tcp(address),
+                    address: authority.clone(),
+                    authority,
+                    token,
+                    answer_timeout: ANSWER_TIMEOUT,
+                })
             }
             AdminAddress::None => Err(ClientError::Off),
         }
     }
 
-    /// For the host of this user that works on this pipeline; without a name, for the only one there is.
+    /// Makes a client of this user's host for a pipeline, or of the only host without a name.
     ///
     /// # Errors
-    /// None answers, or it is not known which is meant.
+    /// Fails if no host answers, or several could be meant.
     pub fn of_pipeline(pipeline: Option<&str>) -> Result<Self, ClientError> {
-        find(pipeline).map(|path| Self::at_socket(&path, ANSWER))
+        find(pipeline).map(|path| Self::at_socket(&path, ANSWER_TIMEOUT))
     }
 
-    /// `answer`: how long one is waited for.
-    pub(super) fn at_socket(path: &Path, answer: Duration) -> Self {
-        let connector = SocketConnector(path.to_owned());
-        let agent = Agent::with_parts(config(answer), connector, DefaultResolver::default());
-        // The name is not looked up by anybody.
-        Self { agent, address: path.display().to_string(), authority: "127.0.0.1".to_owned(), token: None }
+    /// Makes a client of the host at this socket, which waits this long for an answer.
+    pub(super) fn at_socket(path: &Path, answer_timeout: Duration) -> Self {
+        Self {
+            endpoint: Endpoint::Socket(path.to_owned()),
+            address: path.display().to_string(),
+            authority: "localhost".to_owned(),
+            token: None,
+            answer_timeout,
+        }
     }
 
-    /// What it does.
+    /// Returns the status of the host.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn status(&self) -> Result<HostStatus, ClientError> {
-        self.understood(self.request(self.agent.get(self.url("status"))).call())
+        self.send(Method::GET, "status", &[])
     }
 
-    /// Tells a plugin to pause or, without a name, all. Gives back the names of those that do.
+    /// Pauses a plugin, or all without a name. Returns the names of the paused plugins.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn pause(&self, plugin: Option<&str>) -> Result<Vec<String>, ClientError> {
-        self.tell("pause", plugin, None)
+        self.change("pause", plugin, None)
     }
 
-    /// Tells a plugin, or all, to go on.
+    /// Resumes a plugin, or all without a name. Returns the names of the resumed plugins.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn resume(&self, plugin: Option<&str>) -> Result<Vec<String>, ClientError> {
-        self.tell("resume", plugin, None)
+        self.change("resume", plugin, None)
     }
 
-    /// Tells a plugin, or the only one, to go on from there: a [`Start`](gtm_source::Start), as text.
+    /// Moves the position of a plugin, or of the only one, to a [`StartAt`](gtm_source::StartAt) as text. Returns its name.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn seek(&self, plugin: Option<&str>, to: &str) -> Result<Vec<String>, ClientError> {
-        self.tell("seek", plugin, Some(to))
+        self.change("seek", plugin, Some(to))
     }
 
-    /// Has a plugin go on with the version that is in a file of the host's machine.
+    /// Swaps a plugin for the version in a file on the host's machine.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn swap(&self, plugin: &str, file: &str) -> Result<Swapped, ClientError> {
-        self.post("swap", &[("plugin", Some(plugin)), ("file", Some(file))])
+        self.send(Method::POST, "swap", &[("plugin", Some(plugin)), ("file", Some(file))])
     }
 
-    fn tell(&self, what: &str, plugin: Option<&str>, to: Option<&str>) -> Result<Vec<String>, ClientError> {
-        self.post(what, &[("plugin", plugin), ("to", to)]).map(|ToldPlugin { plugins }| plugins)
-    }
-
-    fn post<T: DeserializeOwned>(
+    fn change(
         &self,
-        what: &str,
+        action: &str,
+        plugin: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Vec<String>, ClientError> {
+        let changed = self.send(Method::POST, action, &[("plugin", plugin), ("to", to)]);
+        changed.map(|ChangedPlugins { plugins }| plugins)
+    }
+
+    fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
         query: &[(&str, Option<&str>)],
     ) -> Result<T, ClientError> {
-        let query = query.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
-        let request = self.request(self.agent.post(self.url(what)).query_pairs(query));
-        self.understood(request.send_empty())
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.authority)
-    }
-
-    fn request<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
-        match &self.token {
-            Some(token) => request.header("Authorization", format!("Bearer {token}")),
-            None => request,
+        let query = query.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+        let query: Vec<_> = query
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+            .collect();
+        let mut request = Request::builder().method(method).header(HOST, &self.authority);
+        request = match query.as_slice() {
+            [] => request.uri(format!("/{path}")),
+            query => request.uri(format!("/{path}?{}", query.join("&"))),
+        };
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
+        let answer = match request.body(Empty::new()) {
+            Ok(request) => self.endpoint.send(request, self.answer_timeout),
+            Err(error) => Err(RequestError::Unreachable(io::Error::other(error))),
+        };
+        self.parse(answer)
     }
 
-    fn understood<T: DeserializeOwned>(
+    fn parse<T: DeserializeOwned>(
         &self,
-        answer: Result<Response<Body>, Error>,
+        answer: Result<(StatusCode, Bytes), RequestError>,
     ) -> Result<T, ClientError> {
         let address = || self.address.clone();
-        let mut answer = answer.map_err(|reason| {
-            let other = match &reason {
-                Error::Other(other) => other.downcast_ref::<OtherUser>(),
-                _ => None,
-            };
-            match other {
-                Some(OtherUser(user)) => ClientError::OtherUser { address: address(), user: *user },
-                None => ClientError::Unreachable { address: address(), reason: Box::new(reason) },
-            }
-        })?;
         let strange = |reason: String| ClientError::Strange { address: address(), reason };
-        let status = answer.status();
-        let body = answer.body_mut().with_config().limit(LONGEST).read_to_vec();
-        let body = body.map_err(|error| strange(error.to_string()))?;
+        let (status, body) = answer.map_err(|error| match error {
+            RequestError::OtherUser(user) => ClientError::OtherUser { address: address(), user },
+            RequestError::Unreachable(reason) => ClientError::Unreachable { address: address(), reason },
+            RequestError::Strange(reason) => strange(reason),
+        })?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| strange(error.to_string()));
         }
         match serde_json::from_slice(&body) {
-            Ok(RefusedAnswer { error }) if status == 401 => {
+            Ok(RefusedAnswer { error }) if status == StatusCode::UNAUTHORIZED => {
                 Err(ClientError::Unauthorized { address: address(), reason: error })
             }
             Ok(RefusedAnswer { error }) => Err(ClientError::Refused(error)),
-            Err(_) => Err(strange(format!("it says {status}"))),
+            Err(_) => Err(strange(format!("it returned {status}"))),
         }
     }
 }

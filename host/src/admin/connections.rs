@@ -1,4 +1,4 @@
-//! The connections of clients: a bounded number, each for one request, in a bounded time.
+//! The connections of clients: bounded in number, one request each, bounded in time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,38 +18,38 @@ use tokio::task::AbortHandle;
 
 use super::access::Peer;
 
-/// Connections at the same time: far more than people, probes and Prometheus need.
-const MOST: usize = 64;
-/// How long a client may take to send its first byte.
-const FIRST_BYTE: Duration = Duration::from_secs(5);
-/// How long a client may take, from then on, to say what it wants.
-const HEAD: Duration = Duration::from_secs(10);
-/// How long a client may take to read an answer.
-const READ: Duration = Duration::from_secs(20);
-/// How long a connection may take in all. A seek takes up to a minute, if it waits for a server and for the ops in work.
-const WHOLE: Duration = Duration::from_secs(120);
-/// Bytes of the head of a request.
-const HEAD_BYTES: usize = 16 * 1024;
+/// The maximum number of connections: far more than people, probes and Prometheus need.
+const MAX_CONNECTIONS: usize = 64;
+/// The time within which a client must send its first byte.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time within which a client must send the head of its request after that.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time within which a client must read an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time limit of a connection. A seek that waits for a server and for the ops in work takes up to a minute.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// The maximum number of bytes in the head of a request.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// What listens.
+/// A listening socket, by TCP or Unix.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(std::net::TcpListener),
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// How far a connection is.
+/// The stage of a connection.
 #[derive(Debug, Default)]
 struct Stage {
     reached: AtomicU8,
     answered: Notify,
 }
 
-/// It has said nothing yet.
+/// The client has sent nothing yet.
 const SILENT: u8 = 0;
-/// It has said what it wants, and that is being done.
+/// The request is in work.
 const ASKED: u8 = 1;
-/// There is an answer, which it has not read yet.
+/// The answer is ready, and the client has not read it yet.
 const ANSWERED: u8 = 2;
 
 impl Stage {
@@ -64,29 +64,29 @@ impl Stage {
         }
     }
 
-    /// Waits until the answer should have been read.
+    /// Waits until the time for reading the answer is over.
     async fn unread(&self) {
         self.answered.notified().await;
-        tokio::time::sleep(READ).await;
+        tokio::time::sleep(READ_TIMEOUT).await;
     }
 }
 
-/// A connection that was accepted.
+/// An accepted connection.
 struct Connection {
     task: AbortHandle,
     stage: Arc<Stage>,
 }
 
-/// The connections that there are.
+/// All connections.
 #[derive(Default)]
 struct AdminConnections(VecDeque<Connection>);
 
 impl AdminConnections {
-    /// Makes room for one more, and returns whether there is any. One that has said nothing yet makes way, the oldest first; if there
-    /// is none, one that does not read its answer. So whoever holds connections keeps out nobody who asks for something.
+    /// Makes room for one more connection, and returns whether there is room. If there is none, it closes the oldest connection that has
+    /// sent nothing, or else the oldest whose answer is unread. So idle connections do not keep others out.
     fn make_room(&mut self) -> bool {
         self.0.retain(|connection| !connection.task.is_finished());
-        if self.0.len() < MOST {
+        if self.0.len() < MAX_CONNECTIONS {
             return true;
         }
         let oldest = |stage| self.0.iter().position(|connection| connection.stage.is(stage));
@@ -104,13 +104,13 @@ impl AdminConnections {
         if !self.make_room() {
             tracing::debug!(
                 event = "admin.refuse",
-                limit = MOST,
+                limit = MAX_CONNECTIONS,
                 "too many requests are in work; refusing one"
             );
             return;
         }
         let stage = Arc::new(Stage::default());
-        let talk = converse(io, peer, routes.clone(), Arc::clone(&stage));
+        let talk = answer(io, peer, routes.clone(), Arc::clone(&stage));
         let unread = Arc::clone(&stage);
         let task = tokio::spawn(async move {
             tokio::select! {
@@ -118,12 +118,12 @@ impl AdminConnections {
                 () = unread.unread() => {
                     tracing::debug!(
                         event = "admin.time_out",
-                        limit_ms = READ.as_millis(),
+                        limit_ms = READ_TIMEOUT.as_millis(),
                         "a client did not read its response in time"
                     );
                 }
-                () = tokio::time::sleep(WHOLE) => {
-                    tracing::debug!(event = "admin.time_out", limit_ms = WHOLE.as_millis(), "a request took too long");
+                () = tokio::time::sleep(CONNECTION_TIMEOUT) => {
+                    tracing::debug!(event = "admin.time_out", limit_ms = CONNECTION_TIMEOUT.as_millis(), "a request took too long");
                 }
             }
         });
@@ -131,10 +131,10 @@ impl AdminConnections {
     }
 }
 
-/// Answers clients by these routes.
+/// Answers clients with these routes.
 ///
 /// # Errors
-/// The listener cannot be used on this runtime.
+/// Fails if the listener cannot be used on this runtime.
 pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> {
     let mut connections = AdminConnections::default();
     match listener {
@@ -144,7 +144,7 @@ pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> 
             loop {
                 match listener.accept().await {
                     Ok((stream, peer)) => connections.accept(stream, Peer::At(peer), &routes),
-                    Err(error) => pass(&error).await,
+                    Err(error) => wait_after(&error).await,
                 }
             }
         }
@@ -155,20 +155,20 @@ pub(super) async fn serve(listener: Listener, routes: Router) -> io::Result<()> 
                 match listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream)))
                 {
                     Ok((user, stream)) => connections.accept(stream, Peer::User(user), &routes),
-                    Err(error) => pass(&error).await,
+                    Err(error) => wait_after(&error).await,
                 }
             }
         }
     }
 }
 
-/// An error of one connection, or of a process that has too many open files: it passes.
-async fn pass(error: &io::Error) {
+/// Waits after an error of one connection, or of a process with too many open files.
+async fn wait_after(error: &io::Error) {
     tracing::debug!(event = "admin.accept_failed", %error, "a connection cannot be accepted");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// A connection that says when there is something to read.
+/// A connection that can wait for its first bytes without reading them.
 trait Peek {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
@@ -186,11 +186,11 @@ impl Peek for tokio::net::UnixStream {
 }
 
 /// Answers one request.
-async fn converse<I>(io: I, peer: Peer, routes: Router, stage: Arc<Stage>)
+async fn answer<I>(io: I, peer: Peer, routes: Router, stage: Arc<Stage>)
 where
     I: AsyncRead + AsyncWrite + Peek + Unpin + Send + 'static,
 {
-    let first = tokio::time::timeout(FIRST_BYTE, io.readable()).await;
+    let first = tokio::time::timeout(FIRST_BYTE_TIMEOUT, io.readable()).await;
     if !matches!(first, Ok(Ok(()))) {
         return;
     }
@@ -205,14 +205,14 @@ where
             answer
         }
     });
-    // Not both versions of HTTP: to find out which it is, it would wait for the first bytes without end.
+    // Only HTTP/1: detecting the version would wait for the first bytes without a time limit.
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false)
-        .max_buf_size(HEAD_BYTES);
+        .max_buf_size(MAX_HEAD_BYTES);
     if let Err(error) = builder.serve_connection(TokioIo::new(io), service).await {
         tracing::debug!(event = "admin.serve_failed", %error, "a connection ended with an error");
     }
@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    /// More than the system keeps of a connection whose reader does not read.
+    /// More bytes than the system buffers for a connection without a reader.
     const LARGE: usize = 32 << 20;
 
     async fn ask(address: std::net::SocketAddr, path: &str) -> TcpStream {
@@ -237,7 +237,7 @@ mod tests {
 
     async fn read(mut stream: TcpStream) -> usize {
         let mut answer = Vec::new();
-        // One that is cut off may end with an error.
+        // A closed connection may end with an error.
         let _ = stream.read_to_end(&mut answer).await;
         answer.len()
     }
@@ -252,20 +252,20 @@ mod tests {
             .route("/small", get(async || "ok"));
         let serving = tokio::spawn(serve(Listener::Tcp(listener), routes));
         let mut slow = Vec::new();
-        for _ in 0..MOST {
+        for _ in 0..MAX_CONNECTIONS {
             let mut stream = ask(address, "/large").await;
-            // The answer has begun.
+            // Waits for the first bytes of the answer.
             stream.read_exact(&mut [0; 9]).await.unwrap();
             slow.push(stream);
         }
         assert!(read(ask(address, "/small").await).await > 0, "a slow one makes way");
-        // All of them are cut off in the end, while they still do not read: nobody takes what they send any more.
+        // The host closes all of them in the end, so that writes to them fail.
         for mut stream in slow {
             while stream.write_all(b"x").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-        // One that reads gets all of it.
+        // A client that reads gets the whole answer.
         assert!(read(ask(address, "/large").await).await > LARGE);
         serving.abort();
     }

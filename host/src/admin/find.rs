@@ -1,4 +1,4 @@
-//! Finds the host of this user that is meant, by the name of its pipeline.
+//! Finds a host of this user by the name of its pipeline.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use gtm_delivery::{HostActivity, HostStatus};
 use super::client::ClientError;
 use super::{AdminClient, place};
 
-/// How long each host is waited for: one that hangs, or was stopped by a signal, keeps nobody from the others.
-const LOOK: Duration = Duration::from_secs(10);
+/// The time to wait for each host, so that one that hangs does not hide the others.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A host that answers.
 struct FoundHost {
@@ -18,20 +18,20 @@ struct FoundHost {
 }
 
 impl FoundHost {
-    fn described(&self) -> String {
+    fn describe(&self) -> String {
         let HostStatus { name, worker, standing, .. } = &self.status;
         let worker = worker.as_ref().map(|worker| format!(", worker {worker}")).unwrap_or_default();
         format!("{name}{worker}, {} ({})", standing.name(), self.path.display())
     }
 }
 
-/// The socket of the host that works on this pipeline; without a name, of the only one there is. Of several hosts of one name, it is the
-/// one that works: the others stand by.
+/// Returns the socket of the host of this pipeline, or of the only host without a name. Of several hosts with one name, it returns the active
+/// one.
 ///
 /// # Errors
-/// None answers, or it is not known which is meant.
+/// Fails if no host answers, or several could be meant.
 pub(super) fn find(pipeline: Option<&str>) -> Result<PathBuf, ClientError> {
-    let mut all: Vec<_> = sockets().into_iter().filter_map(answering).collect();
+    let mut all: Vec<_> = sockets().into_iter().filter_map(ask).collect();
     if let Some(pipeline) = pipeline {
         all.retain(|found| found.status.name == pipeline);
     }
@@ -55,7 +55,7 @@ pub(super) fn find(pipeline: Option<&str>) -> Result<PathBuf, ClientError> {
             Err(ClientError::NoHost { name, directories: place::directories() })
         }
         _ => {
-            let all: Vec<_> = active.iter().chain(&others).map(FoundHost::described).collect();
+            let all: Vec<_> = active.iter().chain(&others).map(FoundHost::describe).collect();
             Err(ClientError::WhichHost { hosts: all.join("; ") })
         }
     }
@@ -71,9 +71,9 @@ fn sockets() -> Vec<PathBuf> {
     all
 }
 
-/// None: nobody listens there, as where a host was killed.
-fn answering(path: PathBuf) -> Option<FoundHost> {
-    let client = AdminClient::at_socket(&path, LOOK);
+/// Asks the host at a socket. None: nobody answers, for example after a host was killed.
+fn ask(path: PathBuf) -> Option<FoundHost> {
+    let client = AdminClient::at_socket(&path, PROBE_TIMEOUT);
     let status = client.status().ok()?;
     Some(FoundHost { path, status })
 }

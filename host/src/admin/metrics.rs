@@ -1,6 +1,6 @@
-//! What a host does, as Prometheus reads it.
+//! The metrics of a host for Prometheus.
 //!
-//! The numbers are those of `/status` at the moment they are asked for: nothing is counted twice.
+//! They come from the same values as `/status`, at the time of the request: nothing is counted twice.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use super::process::{ProcessUsage, seconds};
 use super::text_format::TextFormat;
 
-/// What a host does.
+/// The metrics of a host and its process.
 #[derive(Debug)]
 pub(super) struct HostMetrics(Registry);
 
@@ -28,10 +28,10 @@ impl HostMetrics {
         Self(registry)
     }
 
-    /// All of it, in this format.
+    /// Returns all metrics in this format.
     ///
     /// # Errors
-    /// A defect.
+    /// Fails only by a defect.
     pub(super) fn text(&self, format: TextFormat) -> Result<String, fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.0)?;
@@ -98,16 +98,16 @@ fn host(encoder: &mut DescriptorEncoder<'_>, status: &HostStatus) -> fmt::Result
         let is_so = *standing == status.standing;
         (vec![("standing", standing.name())], u64::from(is_so))
     });
-    gauges(encoder, "gtm_host_standing", "1 for what the host is about, 0 for the rest", standings)
+    gauges(encoder, "gtm_host_standing", "1 for the standing of the host, 0 for the others", standings)
 }
 
 fn source(encoder: &mut DescriptorEncoder<'_>, status: &HostStatus) -> fmt::Result {
     let Some(source) = &status.source else { return Ok(()) };
     let connected = u64::from(source.state == SourceState::Connected);
-    let help = "1 while the source answers, 0 while it does not";
+    let help = "1 if the source answers, 0 if it does not";
     gauges(encoder, "gtm_host_source_connected", help, [(Labels::new(), connected)].into_iter())?;
     let newest = source.newest_seconds.map(|newest| (Labels::new(), newest));
-    let help = "When the newest change was made that is known of the source, in seconds since 1970";
+    let help = "The time of the newest known change of the source, in seconds since 1970";
     gauges(encoder, "gtm_host_source_newest_timestamp_seconds", help, newest.into_iter())
 }
 
@@ -115,14 +115,14 @@ fn states(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt:
     let versions = plugins
         .iter()
         .map(|plugin| vec![("plugin", plugin.plugin.as_str()), ("version", plugin.version.as_str())]);
-    infos(encoder, "gtm_host_plugin", "A plugin, and its version", versions)?;
+    infos(encoder, "gtm_host_plugin", "The version of a plugin", versions)?;
     let states = plugins.iter().flat_map(|plugin| {
         PluginState::ALL.iter().map(|state| {
             let is_so = *state == plugin.state;
             (vec![("plugin", plugin.plugin.as_str()), ("state", state.name())], u64::from(is_so))
         })
     });
-    gauges(encoder, "gtm_host_plugin_state", "1 for the state that the plugin is in, 0 for the rest", states)
+    gauges(encoder, "gtm_host_plugin_state", "1 for the state of the plugin, 0 for the others", states)
 }
 
 fn done(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
@@ -137,52 +137,52 @@ fn done(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::R
         ]
         .map(|(outcome, count)| (vec![("plugin", plugin.plugin.as_str()), ("outcome", outcome)], count))
     });
-    counters(encoder, "gtm_host_ops", "Ops that are done, by what became of them", outcomes)?;
+    counters(encoder, "gtm_host_ops", "Ops that are done, by outcome", outcomes)?;
     let attempts = each(plugins, |plugin| plugin.counts.attempts);
-    counters(encoder, "gtm_host_attempts", "Attempts to have an op handled", attempts)?;
+    counters(encoder, "gtm_host_attempts", "Attempts to handle an op", attempts)?;
     let retries = each(plugins, |plugin| plugin.counts.retries);
     counters(encoder, "gtm_host_retries", "Attempts after the first", retries)?;
     let letters = each(plugins, |plugin| plugin.dead_letters);
-    counters(encoder, "gtm_host_dead_letters", "Ops that were put among the dead letters", letters)
+    counters(encoder, "gtm_host_dead_letters", "Ops that became dead letters", letters)
 }
 
 fn waiting(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     let ops = each(plugins, |plugin| plugin.queued_ops);
     gauges(encoder, "gtm_host_queued_ops", "Ops that were read and are not done", ops)?;
     let bytes = each(plugins, |plugin| plugin.queued_bytes);
-    gauges(encoder, "gtm_host_queued_bytes", "The memory that ops which are not done hold", bytes)?;
+    gauges(encoder, "gtm_host_queued_bytes", "The bytes of ops that were read and are not done", bytes)?;
     let lag = each(plugins, |plugin| plugin.lag_seconds).filter_map(known);
-    let help = "How far the plugin is behind the source: the age of the first change that is not done";
+    let help = "The age of the first change that is not done, in seconds";
     gauges(encoder, "gtm_host_lag_seconds", help, lag)?;
     let age = each(plugins, |plugin| plugin.checkpoint_age_seconds).filter_map(known);
-    let help = "How long the stored checkpoint has been behind the position";
+    let help = "The time for which the stored checkpoint has been behind the position, in seconds";
     gauges(encoder, "gtm_host_checkpoint_age_seconds", help, age)?;
     let error = each(plugins, |plugin| plugin.last_error_seconds).filter_map(known);
-    let help = "When something was last wrong, in seconds since 1970";
+    let help = "The time of the last error, in seconds since 1970";
     gauges(encoder, "gtm_host_last_error_timestamp_seconds", help, error)?;
     let position = each(plugins, |plugin| plugin.position_seconds).filter_map(known);
-    let help = "When the last change was made up to which all is done, since 1970";
+    let help = "The time up to which everything is done, in seconds since 1970";
     gauges(encoder, "gtm_host_position_timestamp_seconds", help, position)
 }
 
 fn calls(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     let filter = plugins.iter().map(|plugin| (of(plugin), &plugin.usage.filter_seconds));
-    let help = "How long calls of filter took, each of one op or of several";
+    let help = "The duration of calls of filter, each for one op or several";
     histograms(encoder, "gtm_host_filter_duration_seconds", help, filter)?;
     let handle = plugins.iter().map(|plugin| (of(plugin), &plugin.usage.handle_seconds));
-    let help = "How long calls of handle took, each of one op or of several";
+    let help = "The duration of calls of handle, each for one op or several";
     histograms(encoder, "gtm_host_handle_duration_seconds", help, handle)?;
     let traps = plugins.iter().flat_map(|plugin| {
         let TrapCounts { trapped, timed_out, out_of_memory } = plugin.usage.traps;
         [("trap", trapped), ("timeout", timed_out), ("memory", out_of_memory)]
             .map(|(reason, count)| (with(plugin, "reason", reason), count))
     });
-    counters(encoder, "gtm_host_traps", "Calls that ended an instance, by reason", traps)?;
+    counters(encoder, "gtm_host_traps", "Calls that ended their instance, by reason", traps)?;
     let restarts = each(plugins, |plugin| plugin.usage.instance_restarts);
-    let help = "Instances that took the place of another: after a trap, for a new version, or after long use";
+    let help = "Instances that replaced another one: after a trap, for a new version, or after long use";
     counters(encoder, "gtm_host_instance_restarts", help, restarts)?;
     let lines = each(plugins, |plugin| plugin.usage.log_lines_left_out);
-    let help = "Lines of a plugin that were not logged, as it logs more than it may";
+    let help = "Log lines of a plugin that were left out, because they exceed its limit";
     counters(encoder, "gtm_host_log_lines_left_out", help, lines)?;
     let bytes = each(plugins, |plugin| plugin.usage.log_bytes_left_out);
     counters(encoder, "gtm_host_log_bytes_left_out", "Bytes of these lines", bytes)
@@ -200,26 +200,26 @@ fn reached(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt
         })
     }
     let mails = sent(plugins, |plugin| plugin.usage.mails);
-    counters(encoder, "gtm_host_mails", "E-mails, by whether the mail server took them", mails)?;
+    counters(encoder, "gtm_host_mails", "E-mails, by outcome", mails)?;
     let requests = sent(plugins, |plugin| plugin.usage.requests);
-    let help = "HTTP requests of plugins, by whether they were answered";
+    let help = "HTTP requests of plugins, by outcome";
     counters(encoder, "gtm_host_http_requests", help, requests)
 }
 
-/// What plugins count themselves. The name is a label: two plugins may mean different things by it.
+/// Encodes the plugins' own metrics. Their name is a label, because two plugins may use one name for different things.
 fn own(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginStatus]) -> fmt::Result {
     let all = plugins.iter().flat_map(|plugin| {
         plugin.metrics.counters.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
     });
-    counters(encoder, "gtm_plugin_counted", "What a plugin counts itself", all)?;
+    counters(encoder, "gtm_plugin_counted", "A counter of the plugin", all)?;
     let all = plugins.iter().flat_map(|plugin| {
         plugin.metrics.gauges.iter().map(move |(name, value)| (with(plugin, "name", name), *value))
     });
-    gauges(encoder, "gtm_plugin_value", "What a plugin sets itself", all)?;
+    gauges(encoder, "gtm_plugin_value", "A gauge of the plugin", all)?;
     let all = plugins.iter().flat_map(|plugin| {
         plugin.metrics.histograms.iter().map(move |(name, values)| (with(plugin, "name", name), values))
     });
-    histograms(encoder, "gtm_plugin_recorded", "What a plugin records itself", all)
+    histograms(encoder, "gtm_plugin_recorded", "A histogram of the plugin", all)
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -232,7 +232,7 @@ fn with<'a>(plugin: &'a PluginStatus, label: &'a str, value: &'a str) -> Labels<
     vec![("plugin", &plugin.plugin), (label, value)]
 }
 
-/// One value of each plugin.
+/// Returns one value of each plugin.
 fn each<'a, T>(
     plugins: &'a [PluginStatus],
     value: impl Fn(&PluginStatus) -> T + 'a,
@@ -276,7 +276,7 @@ fn histograms<'a>(
     Ok(())
 }
 
-/// Prometheus gets the `name` with `_total` after it.
+/// Encodes counters. Prometheus gets the `name` with `_total` after it.
 fn counters<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -290,7 +290,7 @@ fn counters<'a>(
     Ok(())
 }
 
-/// Prometheus gets the `name` with `_info` after it.
+/// Encodes infos. Prometheus gets the `name` with `_info` after it.
 fn infos<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

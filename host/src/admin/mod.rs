@@ -1,21 +1,21 @@
-//! How a running host is seen and steered from outside: an HTTP API, and the client of it that the commands use.
+//! The admin API: an HTTP API that observes and controls a running host, and the client that the commands use.
 //!
 //! | | |
 //! |---|---|
-//! | `GET /status` | what the host and each plugin do, as JSON: [`HostStatus`](gtm_delivery::HostStatus) |
-//! | `POST /pause?plugin=NAME`, `POST /resume?plugin=NAME` | that plugin; without a name, all |
-//! | `POST /seek?plugin=NAME&to=START` | goes on from there, as `--start` takes it |
-//! | `POST /swap?plugin=NAME&file=PATH` | goes on with that version |
-//! | `GET /metrics` | the same as `/status`, for Prometheus: as OpenMetrics if the client accepts it, else as Prometheus' text |
-//! | `GET /health` | 200 while the process answers: where it does not, restart it |
-//! | `GET /ready` | 200 while the host works or stands by; 503 while it starts or stops, or if its source is away for long |
+//! | `GET /status` | returns the status of the host and its plugins as JSON: [`HostStatus`](gtm_delivery::HostStatus) |
+//! | `POST /pause?plugin=NAME`, `POST /resume?plugin=NAME` | pauses or resumes a plugin, or all without a name |
+//! | `POST /seek?plugin=NAME&to=START` | moves the position of a plugin to a value of `--start` |
+//! | `POST /swap?plugin=NAME&file=PATH` | swaps a plugin for the version in this file |
+//! | `GET /metrics` | returns metrics in OpenMetrics if the client accepts it, else in Prometheus' text format |
+//! | `GET /health` | returns 200 while the process answers; if it does not, restart the process |
+//! | `GET /ready` | returns 200 while the host is active or standby; 503 while it starts or stops, or if its source does not answer for long |
 //!
-//! A host that stands by is ready: a rolling deployment starts the new host, sees that it is ready, ends the old one, and the
-//! new one takes over. A plugin that fails or is paused makes no host unready, as a restart does not help.
+//! A standby host is ready: a rolling deployment starts the new host, sees that it is ready, and stops the old one; then the new one takes
+//! over. A plugin that fails or is paused does not make the host unready, because a restart would not help.
 //!
-//! An error is `{"error": "…"}`. There are two entrances. At the Unix socket, which each host has, the host's own user and root may do
-//! all of it. By TCP, which is asked for, all but `/health` and `/ready` want a token (`Authorization: Bearer …`); if none was set, the
-//! host makes one, and `/metrics` may be read on this machine without it.
+//! An error is `{"error": "…"}`. Each host listens at a Unix socket, by which its own user and root may do everything. If the settings name
+//! an address, it listens by TCP, too. There, every path except `/health` and `/ready` needs a token (`Authorization: Bearer …`). If none
+//! was set, the host makes one, and clients on this machine may read `/metrics` without it.
 
 mod access;
 mod address;
@@ -47,81 +47,82 @@ use socket::Socket;
 use token::TokenFile;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long the source may not answer before the host is not ready, if nothing else is set: longer than an election takes.
+/// The default time without an answer of the source after which a host is not ready. It is longer than an election.
 pub const READY_GRACE: Duration = Duration::from_secs(30);
 
-/// An API that listens.
+/// An API that listens and does not answer yet.
 #[derive(Debug)]
 pub struct Admin {
     listener: Listener,
-    /// Who may steer.
+    /// Who may read the status and send commands.
     access: AdminAccess,
     /// Who may read the metrics.
     metrics: AdminAccess,
     at: At,
 }
 
-/// What an API holds while it listens.
+/// The address of an API, and the files that it holds while it listens.
 #[derive(Debug)]
 enum At {
     Socket(Socket),
     Tcp { address: SocketAddr, token: Option<TokenFile>, _own: Listening },
 }
 
-/// Why there is no API.
+/// Why the API cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// It cannot be listened there.
+    /// The system refuses the address.
     #[error(
-        "the admin API cannot listen on {address}: {reason}. Is another host running there? help: name another address with --admin"
+        "the admin API cannot listen on {address}: {reason}. help: stop the program that listens there, or pass another address with \
+         --admin"
     )]
     Listen {
-        /// Where.
+        /// The address.
         address: String,
-        /// What the system says.
+        /// The error of the system.
         reason: io::Error,
     },
-    /// There is no place for the socket.
+    /// There is no directory for the socket.
     #[error(
-        "there is no directory for the host's socket: {reason}. help: set XDG_RUNTIME_DIR, or name a path with --admin /DIR/NAME.sock"
+        "there is no directory for the host's socket: {reason}. help: set XDG_RUNTIME_DIR, or pass a path with --admin /DIR/NAME.sock"
     )]
     NoSocket {
-        /// What the system says of the first that was tried.
+        /// The error of the first directory.
         reason: io::Error,
     },
-    /// There is no place for a token.
+    /// There is no directory for the token that the host would make.
     #[error(
         "the admin API on {address} needs a token, and there is no directory to keep one in: {reason}. help: pass one with \
          --admin-token-file"
     )]
     NoToken {
-        /// Where it listens.
+        /// The address.
         address: SocketAddr,
-        /// What the system says of the first directory that was tried.
+        /// The error of the first directory.
         reason: io::Error,
     },
-    /// The token has no characters, or some that no header can carry.
+    /// The token is empty, or has characters that a header cannot carry.
     #[error(
         "the token of the admin API must be printable ASCII without spaces, and not empty. help: pass another one with --admin-token or \
-         --admin-token-file, or none, and the host makes one"
+         --admin-token-file, or leave both out, and the host makes one"
     )]
     Token,
 }
 
 impl Admin {
-    /// Listens at the socket by which commands find the hosts of this pipeline.
+    /// Listens at the socket at which commands find the hosts of this pipeline.
     ///
     /// # Errors
-    /// There is no directory for it.
+    /// Fails if there is no directory for the socket.
     pub fn of_pipeline(pipeline: &str) -> Result<Self, AdminError> {
         let bound = Socket::of_pipeline(pipeline).map_err(|reason| AdminError::NoSocket { reason })?;
         Ok(Self::at_socket(bound))
     }
 
-    /// Listens at the socket of this path.
+    /// Listens at a socket with this path.
     ///
     /// # Errors
-    /// It cannot be listened there.
+    /// Fails if another host listens there, or the system refuses.
     pub fn at_path(path: &Path) -> Result<Self, AdminError> {
         let bound = Socket::bind(path)
             .map_err(|reason| AdminError::Listen { address: path.display().to_string(), reason })?;
@@ -133,7 +134,7 @@ impl Admin {
         Self { listener: Listener::Unix(listener), metrics: access.clone(), access, at: At::Socket(socket) }
     }
 
-    /// Listens at this address, for who has the token. None: one is made, which commands of this user find.
+    /// Listens at this address for clients with the token. Without a token, it makes one that commands of this user find.
     ///
     /// # Errors
     /// See [`AdminError`].
@@ -148,14 +149,14 @@ impl Admin {
         };
         let token = token.or(made.as_ref().map(|made| made.token.as_str())).unwrap_or_default();
         let access = AdminAccess::token(token);
-        // Metrics steer nothing. Where no token was set, whoever is on this machine may read them.
+        // Metrics change nothing. If no token was set, every user of this machine may read them.
         let is_open = made.is_some() && address.ip().is_loopback();
         let metrics = if is_open { AdminAccess::Local } else { access.clone() };
         let at = At::Tcp { address, token: made, _own: Listening::at(address) };
         Ok(Self { listener: Listener::Tcp(listener), access, metrics, at })
     }
 
-    /// Where it listens by TCP: the port, too, where 0 was set.
+    /// Returns the TCP address, with the real port if 0 was set.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.at {
             At::Tcp { address, .. } => Some(*address),
@@ -163,7 +164,7 @@ impl Admin {
         }
     }
 
-    /// The path of its socket.
+    /// Returns the path of its socket.
     pub fn socket(&self) -> Option<&Path> {
         match &self.at {
             At::Socket(socket) => Some(socket.path()),
@@ -171,7 +172,7 @@ impl Admin {
         }
     }
 
-    /// The file of the token that was made for it.
+    /// Returns the file of the token that it made.
     pub fn token_file(&self) -> Option<PathBuf> {
         match &self.at {
             At::Tcp { token: Some(token), .. } => Some(token.path.clone()),
@@ -179,17 +180,16 @@ impl Admin {
         }
     }
 
-    /// Answers for the host that `control` steers, until what is returned is dropped: on a thread of its own, so that it answers
-    /// whatever keeps the threads busy that plugins run on. The host is not ready when its source has not answered for longer
-    /// than `ready_grace`.
+    /// Answers for the host of `control` until the result is dropped. It runs on a thread of its own, so that it answers while plugins keep
+    /// their threads busy. The host is not ready if its source has not answered for longer than `ready_grace`.
     ///
     /// # Errors
-    /// The system has no thread for it.
+    /// Fails if the system has no thread for it.
     pub fn serve(self, control: HostControl, ready_grace: Duration) -> io::Result<Serving> {
         let refusals = Arc::new(Refusals::default());
-        let steering = self.access.guard(routes::steering(control.clone()), &refusals);
+        let commands = self.access.guard(routes::commands(control.clone()), &refusals);
         let metrics = self.metrics.guard(routes::metrics(control.clone()), &refusals);
-        let routes = steering.merge(metrics).merge(routes::probes(control, ready_grace));
+        let routes = commands.merge(metrics).merge(routes::probes(control, ready_grace));
         let routes = routes::with_fallbacks(routes);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
@@ -208,7 +208,7 @@ impl Admin {
             if let Err(error) = served {
                 tracing::error!(event = "admin.fail", %error, "the admin API has ended; the plugins continue");
             }
-            // A swap that is being compiled is not waited for.
+            // Does not wait for a swap whose plugin is being compiled.
             runtime.shutdown_background();
         })?;
         Ok(Serving { stop: Some(guard), thread: Some(thread) })
@@ -225,14 +225,14 @@ pub struct Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // What it has on disk is gone when the process ends.
+        // The thread removes its files, so wait for it.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Checks that a header can carry this token, if there is one.
+/// Checks that a header can carry the token, if there is one.
 ///
 /// # Errors
 /// See [`AdminError::Token`].

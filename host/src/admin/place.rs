@@ -1,4 +1,4 @@
-//! Where the sockets and tokens of this user's hosts are, for hosts and commands alike.
+//! The directories and names of this user's sockets and tokens, for hosts and commands alike.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -6,35 +6,35 @@ use std::path::{Path, PathBuf};
 
 use gtm_store::own_files::refuse_makers;
 
-/// The directory in each place that users have for such files.
+/// The name of the directory for these files.
 const NAME: &str = "gtm-host";
-/// The end of the name of a socket.
-const SOCKET: &str = "sock";
-/// Hosts of one name on one machine, each with a socket of its own.
-pub(super) const HOSTS: usize = 64;
-/// Bytes of a pipeline's name that are in the name of its socket. The path of a socket has at most 107 bytes.
-const LONGEST: usize = 40;
+/// The extension of the name of a socket.
+const SOCKET_EXTENSION: &str = "sock";
+/// The maximum number of hosts with one name on one machine. Each has its own socket.
+pub(super) const MAX_HOSTS: usize = 64;
+/// The maximum number of bytes of a pipeline's name in the name of its socket. The path of a socket has at most 107 bytes.
+const MAX_NAME_BYTES: usize = 40;
 
-/// The number of this user.
+/// Returns the number of this user.
 pub(super) fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The directories in which the files may be, the first that can be used first.
+/// Returns the directories in which the files may be, in the order of preference.
 pub(super) fn directories() -> Vec<PathBuf> {
     let user = own_user();
     let set = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()).map(PathBuf::from);
     let of_user = [set, Some(format!("/run/user/{user}").into()), Some("/run".into())];
     let mut all: Vec<_> = of_user.into_iter().flatten().map(|base| base.join(NAME)).collect();
-    // Other users have theirs there, too.
+    // Other users have their files there, too.
     all.push(std::env::temp_dir().join(format!("{NAME}-{user}")));
     all
 }
 
-/// Makes such a directory, for this user alone, where it is not there. The one above it must be.
+/// Makes such a directory for this user alone, unless it exists. Its parent must exist.
 ///
 /// # Errors
-/// It cannot be made, or others may change it.
+/// Fails if it cannot be made, or others may change it.
 pub(super) fn make(directory: &Path) -> io::Result<()> {
     match std::fs::DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -46,9 +46,9 @@ pub(super) fn make(directory: &Path) -> io::Result<()> {
 /// Checks that nobody else may put files into such a directory.
 ///
 /// # Errors
-/// It is not there, or others may change it.
+/// Fails if it does not exist, or others may change it.
 pub(super) fn check(directory: &Path) -> io::Result<()> {
-    // Not of what a link leads to: whoever made the link may make it lead elsewhere.
+    // Does not follow a link: whoever made the link can change where it leads.
     let metadata = std::fs::symlink_metadata(directory)?;
     if !metadata.is_dir() {
         return Err(io::Error::other(format!("{} is not a directory", directory.display())));
@@ -56,25 +56,25 @@ pub(super) fn check(directory: &Path) -> io::Result<()> {
     refuse_makers(directory, &metadata)
 }
 
-/// The names that the socket of a host of this pipeline may have, the first that is free first.
+/// Returns the possible names of the socket of a host of this pipeline. A host takes the first free one.
 pub(super) fn sockets(pipeline: &str) -> impl Iterator<Item = String> {
     let stem = stem(pipeline);
-    (1..=HOSTS).map(move |number| match number {
-        1 => format!("{stem}.{SOCKET}"),
-        _ => format!("{stem}.{number}.{SOCKET}"),
+    (1..=MAX_HOSTS).map(move |number| match number {
+        1 => format!("{stem}.{SOCKET_EXTENSION}"),
+        _ => format!("{stem}.{number}.{SOCKET_EXTENSION}"),
     })
 }
 
-/// Whether a file has the name of a socket.
+/// Returns whether a file has the name of a socket.
 pub(super) fn is_socket(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == SOCKET)
+    path.extension().is_some_and(|extension| extension == SOCKET_EXTENSION)
 }
 
-/// A pipeline's name as part of a file's. Different names differ in it.
+/// Returns the name of a pipeline as a part of a file name. Different pipelines have different ones.
 fn stem(pipeline: &str) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    if pipeline.len() <= LONGEST && pipeline.chars().all(is_plain) && !pipeline.starts_with('.') {
+    if pipeline.len() <= MAX_NAME_BYTES && pipeline.chars().all(is_plain) && !pipeline.starts_with('.') {
         return pipeline.to_owned();
     }
     let plain: String = pipeline.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
 
-/// What the process takes. What the system does not say is None.
+/// The resources that the process uses. None: the system does not report it.
 #[derive(Debug)]
 pub(super) struct ProcessUsage {
     pub(super) cpu_seconds: Option<f64>,
@@ -17,7 +17,7 @@ pub(super) struct ProcessUsage {
 }
 
 impl ProcessUsage {
-    /// As it is now. On systems without `/proc`, memory, threads and open files are not known.
+    /// Returns the resources now. Without `/proc`, memory, threads and open files are unknown.
     pub(super) fn now() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name| field(&status, name);
@@ -27,14 +27,14 @@ impl ProcessUsage {
             resident_bytes: field("VmRSS:").map(|kib| kib * 1024),
             virtual_bytes: field("VmSize:").map(|kib| kib * 1024),
             threads: field("Threads:"),
-            // One is the directory itself.
+            // One of them is the directory that is read here.
             open_files: files.and_then(|files| u64::try_from(files.saturating_sub(1)).ok()),
             max_files: getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft),
         }
     }
 }
 
-/// The number of a line of `/proc/self/status`.
+/// Returns the number in a line of `/proc/self/status`.
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -46,7 +46,7 @@ fn cpu_seconds() -> Option<f64> {
     Some(std::time::Duration::from_micros(micros.try_into().ok()?).as_secs_f64())
 }
 
-/// Seconds since 1970.
+/// Returns a time as seconds since 1970.
 pub(super) fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_on_linux_knows_what_it_takes() {
+    fn the_usage_of_a_process_on_linux_is_known() {
         let ProcessUsage { cpu_seconds, resident_bytes, virtual_bytes, threads, open_files, max_files } =
             ProcessUsage::now();
         assert!(cpu_seconds.unwrap() > 0.0);

@@ -1,4 +1,4 @@
-//! The paths of the API, and what is answered there.
+//! The routes of the API.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use gtm_delivery::{CommandOutcome, ControlError, HostActivity, HostControl, HostStatus, Swapped};
 use gtm_runtime::Actor;
-use gtm_source::{NoStart, Start};
+use gtm_source::{ParseStartError, StartAt};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,8 +25,8 @@ use crate::remedy::WithRemedy;
 
 const PATHS: &str = "GET /status, GET /metrics, GET /health, GET /ready, POST /pause, POST /resume, POST /seek and POST /swap";
 
-/// What may be seen and done by some.
-pub(super) fn steering(control: HostControl) -> Router {
+/// Returns the routes for the status and the commands.
+pub(super) fn commands(control: HostControl) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/pause", post(pause))
@@ -36,33 +36,38 @@ pub(super) fn steering(control: HostControl) -> Router {
         .with_state(control)
 }
 
-/// What may be seen by some more.
+/// Returns the route for metrics, which more clients may read.
 pub(super) fn metrics(control: HostControl) -> Router {
     let metrics = Arc::new(HostMetrics::new(control));
-    Router::new().route("/metrics", get(async move |headers: HeaderMap| shown(&metrics, &headers)))
+    Router::new().route("/metrics", get(async move |headers: HeaderMap| metrics_answer(&metrics, &headers)))
 }
 
-/// What may be seen by all.
+/// Returns the routes for probes, which are open to all.
 pub(super) fn probes(control: HostControl, grace: Duration) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/ready", get(async move || ready(&control, grace)))
 }
 
-/// What is answered to anything else.
+/// Adds the answers to any other path or method.
 pub(super) fn with_fallbacks(routes: Router) -> Router {
-    let other = async || refusal(StatusCode::NOT_FOUND, format!("there is no such path; there are {PATHS}"));
-    let method =
-        async || refusal(StatusCode::METHOD_NOT_ALLOWED, format!("not by this method; there are {PATHS}"));
+    let other =
+        async || refusal(StatusCode::NOT_FOUND, format!("this path does not exist. help: use {PATHS}"));
+    let method = async || {
+        refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("this path does not allow this method. help: use {PATHS}"),
+        )
+    };
     routes.fallback(other).method_not_allowed_fallback(method)
 }
 
-/// An error, in words.
+/// Returns an error as an answer.
 pub(super) fn refusal(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(json!({ "error": error.into() }))).into_response()
 }
 
-/// Which plugin is steered. What is not known is refused: `?plugins=x` must not mean all.
+/// The plugin of a command. Unknown fields are refused: `?plugins=x` must not mean all.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PluginQuery {
@@ -93,9 +98,9 @@ async fn pause(
     which: Result<Query<PluginQuery>, QueryRejection>,
 ) -> Result<Response, RefusedRequest> {
     let Query(PluginQuery { plugin }) = which?;
-    carried_out(async move {
-        let told = control.pause(plugin.as_deref()).await;
-        recorded(peer, "pause", plugin.as_deref(), None, told)
+    complete(async move {
+        let outcomes = control.pause(plugin.as_deref()).await;
+        record_outcomes(peer, "pause", plugin.as_deref(), None, outcomes)
     })
     .await
 }
@@ -106,9 +111,9 @@ async fn resume(
     which: Result<Query<PluginQuery>, QueryRejection>,
 ) -> Result<Response, RefusedRequest> {
     let Query(PluginQuery { plugin }) = which?;
-    carried_out(async move {
-        let told = control.resume(plugin.as_deref()).await;
-        recorded(peer, "resume", plugin.as_deref(), None, told)
+    complete(async move {
+        let outcomes = control.resume(plugin.as_deref()).await;
+        record_outcomes(peer, "resume", plugin.as_deref(), None, outcomes)
     })
     .await
 }
@@ -119,10 +124,10 @@ async fn seek(
     seek: Result<Query<Seek>, QueryRejection>,
 ) -> Result<Response, RefusedRequest> {
     let Query(Seek { plugin, to }) = seek?;
-    let start = Start::parse(&to, SystemTime::now())?;
-    carried_out(async move {
-        let told = control.seek(plugin.as_deref(), &start).await;
-        recorded(peer, "seek", plugin.as_deref(), Some(&to), told)
+    let start = StartAt::parse(&to, SystemTime::now())?;
+    complete(async move {
+        let outcomes = control.seek(plugin.as_deref(), &start).await;
+        record_outcomes(peer, "seek", plugin.as_deref(), Some(&to), outcomes)
     })
     .await
 }
@@ -134,7 +139,7 @@ async fn swap(
 ) -> Result<Response, RefusedRequest> {
     let Query(Swap { plugin, file }) = swap?;
     let actor = Actor::from(peer);
-    carried_out(async move {
+    complete(async move {
         match control.swap(&plugin, &file).await {
             Ok(Swapped { version, warning }) => {
                 actor.did("swap", &plugin, Some(&version));
@@ -143,18 +148,18 @@ async fn swap(
             }
             Err(error) => {
                 actor.was_refused("swap", &plugin, Some(&file.display()), &error);
-                // Whoever is at the socket is the host's own user, who sees the files, or root.
-                let said = if let Peer::At(_) = peer { error.withheld() } else { error };
-                Err(said.into())
+                // A client at the socket is the host's own user, who may see the files, or root.
+                let error = if let Peer::At(_) = peer { error.withheld() } else { error };
+                Err(error.into())
             }
         }
     })
     .await
 }
 
-/// Waits for a command and the record of it. Both go on if the client leaves: the server drops the handler then, and what a plugin was
-/// told, it does all the same.
-async fn carried_out(
+/// Waits for a command and its record. Both continue if the client disconnects: the server drops the handler then, but the plugin carries
+/// the command out.
+async fn complete(
     command: impl Future<Output = Result<Response, RefusedRequest>> + Send + 'static,
 ) -> Result<Response, RefusedRequest> {
     match tokio::spawn(command).await {
@@ -166,18 +171,19 @@ async fn carried_out(
     }
 }
 
-/// Records what each plugin was told, and answers.
-fn recorded(
+/// Records the outcome of a command for each plugin, and returns the answer.
+fn record_outcomes(
     peer: Peer,
     action: &str,
     plugin: Option<&str>,
     to: Option<&dyn Display>,
-    told: Result<Vec<CommandOutcome>, ControlError>,
+    outcomes: Result<Vec<CommandOutcome>, ControlError>,
 ) -> Result<Response, RefusedRequest> {
     let actor = Actor::from(peer);
-    let told = told.inspect_err(|error| actor.was_refused(action, plugin.unwrap_or("*"), to, error))?;
+    let outcomes =
+        outcomes.inspect_err(|error| actor.was_refused(action, plugin.unwrap_or("*"), to, error))?;
     let (mut plugins, mut failed) = (Vec::new(), None);
-    for CommandOutcome { plugin, done } in told {
+    for CommandOutcome { plugin, done } in outcomes {
         match done {
             Ok(()) => {
                 actor.did(action, &plugin, to);
@@ -204,7 +210,7 @@ fn ready(control: &HostControl, grace: Duration) -> Response {
     let works = matches!(standing, HostActivity::Active | HostActivity::Standby);
     let source = control.source();
     if let Some(away) = source.unavailable_for().filter(|away| works && *away > grace) {
-        // Anybody may ask, so the error, which names servers, is in the status only.
+        // The route is open to all, so it leaves out the error, which names servers.
         let state = source.status().state.name();
         let says = format!("{}: {state} for {} s\n", standing.name(), away.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, says).into_response();
@@ -213,7 +219,7 @@ fn ready(control: &HostControl, grace: Duration) -> Response {
     (status, format!("{}\n", standing.name())).into_response()
 }
 
-fn shown(metrics: &HostMetrics, headers: &HeaderMap) -> Response {
+fn metrics_answer(metrics: &HostMetrics, headers: &HeaderMap) -> Response {
     let format = TextFormat::accepted(headers);
     match metrics.text(format) {
         Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
@@ -221,13 +227,13 @@ fn shown(metrics: &HostMetrics, headers: &HeaderMap) -> Response {
     }
 }
 
-/// What is not done.
+/// A request that is refused.
 #[derive(Debug, thiserror::Error)]
 enum RefusedRequest {
     #[error("{}", .0.body_text())]
     Query(#[from] QueryRejection),
     #[error("to: {0}")]
-    Start(#[from] NoStart),
+    Start(#[from] ParseStartError),
     #[error(transparent)]
     Control(#[from] ControlError),
 }
@@ -263,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// What was logged.
+    /// The captured log.
     #[derive(Clone, Default)]
     struct CapturedAudit(Arc<Mutex<Vec<u8>>>);
 
@@ -279,14 +285,15 @@ mod tests {
 
     #[test]
     fn each_plugin_that_was_told_is_recorded_with_what_became_of_it() {
-        let told = |plugin: &str, done| CommandOutcome { plugin: plugin.to_owned(), done };
-        let all = vec![told("a", Ok(())), told("b", Err(ControlError::Stopping)), told("c", Ok(()))];
+        let outcomes = |plugin: &str, done| CommandOutcome { plugin: plugin.to_owned(), done };
+        let all =
+            vec![outcomes("a", Ok(())), outcomes("b", Err(ControlError::Stopping)), outcomes("c", Ok(()))];
         let log = CapturedAudit::default();
         let kept = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
         let answer = tracing::subscriber::with_default(subscriber, || {
-            recorded(Peer::User(7), "pause", None, None, Ok(all))
+            record_outcomes(Peer::User(7), "pause", None, None, Ok(all))
         });
         let refused = answer.unwrap_err();
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The Unix socket of a host.
 //!
-//! Beside it is a file that the host keeps locked while it runs. The system unlocks it when the process ends, however it does: so
-//! a socket that was left behind is told from one that is in use, and taken over.
+//! Beside it is a file that the host keeps locked while it runs. The system unlocks it when the process ends, in whatever way. So another
+//! host can distinguish a socket that was left behind from one in use, and replace it.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 
 use super::place;
 
-/// A socket that is listened at. It is removed when this is dropped.
+/// A socket at which this host listens. It is removed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
     path: PathBuf,
@@ -23,7 +23,7 @@ pub(super) struct Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Where it is gone already, nothing is left to be done.
+        // If it is already gone, nothing is left to do.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -36,23 +36,23 @@ impl Socket {
     /// Listens at this path.
     ///
     /// # Errors
-    /// Another host does, or the system refuses.
+    /// Fails if another host listens there, or the system refuses.
     pub(super) fn bind(path: &Path) -> io::Result<(Self, UnixListener)> {
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        // Whoever may make a file there could listen while this host does not, and tell the commands of its user anything.
+        // Whoever may make a file there could listen while this host does not run, and deceive the commands of its user.
         refuse_makers(directory, &std::fs::metadata(directory)?)?;
         Self::try_bind(path)?
             .ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "another host listens there"))
     }
 
-    /// Listens at the first path that is free of those of this pipeline.
+    /// Listens at the first free path for this pipeline.
     ///
     /// # Errors
-    /// None of them can be used.
+    /// Fails if no path can be used.
     pub(super) fn of_pipeline(pipeline: &str) -> io::Result<(Self, UnixListener)> {
         let mut failed = None;
         for directory in place::directories() {
@@ -77,10 +77,13 @@ impl Socket {
                 return Ok(bound);
             }
         }
-        Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{} hosts of this name run here", place::HOSTS)))
+        Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("{} hosts of this name run here", place::MAX_HOSTS),
+        ))
     }
 
-    /// None: another host listens there.
+    /// Listens at this path. None: another host does.
     fn try_bind(path: &Path) -> io::Result<Option<(Self, UnixListener)>> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".lock");
@@ -105,7 +108,7 @@ impl Socket {
         }
         let listener = UnixListener::bind(path)?;
         let socket = Self { path: path.to_owned(), _lock: lock };
-        // Until then, others are kept out by the directory; and whoever connects is asked for the user in any case.
+        // Until then, the directory keeps others out. Besides, the API checks the user of each connection.
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Some((socket, listener)))
     }
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_one_name_have_sockets_of_their_own_and_one_that_is_left_is_taken_over() {
+    fn hosts_of_one_name_have_separate_sockets_and_a_left_one_is_replaced() {
         let above = tempfile::tempdir().unwrap();
         let directory = above.path().join("run");
         let name = |bound: &(Socket, UnixListener)| bound.0.path().file_name().unwrap().to_owned();
@@ -132,7 +135,7 @@ mod tests {
         let path = one.0.path().to_owned();
         drop(one);
         assert!(!path.exists());
-        // As a host leaves it that is killed.
+        // A killed host leaves its socket behind.
         drop(UnixListener::bind(&path).unwrap());
         assert_eq!(name(&Socket::within(&directory, "shop").unwrap()), "shop.sock");
     }
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_socket_stays() {
+    fn a_file_that_is_not_a_socket_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("precious");
         std::fs::write(&path, "data").unwrap();

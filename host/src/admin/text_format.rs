@@ -6,18 +6,18 @@ use axum::http::header::ACCEPT;
 /// A text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextFormat {
-    /// Prometheus' own, version 0.0.4: the one that every tool reads.
+    /// Prometheus' own format, version 0.0.4, which every tool reads.
     Prometheus,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
 const OPENMETRICS: &str = "application/openmetrics-text";
-/// What else a client may accept, in order: the first that it names counts.
+/// The other media ranges that a client may accept. The first one that it names counts.
 const PLAIN: [&str; 3] = ["text/plain", "text/*", "*/*"];
 
 impl TextFormat {
-    /// Returns the format that these headers ask for: OpenMetrics only if the client names it, and prefers nothing to it.
+    /// Returns the format that these headers ask for: OpenMetrics if the client names it and prefers no other.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
         let accepted: Vec<(&str, f32)> = headers
             .get_all(ACCEPT)
@@ -44,7 +44,7 @@ impl TextFormat {
         }
     }
 
-    /// Writes metrics, which are in OpenMetrics, in this format.
+    /// Converts metrics in OpenMetrics to this format.
     pub(super) fn of(self, openmetrics: String) -> String {
         match self {
             Self::OpenMetrics => openmetrics,
@@ -53,7 +53,7 @@ impl TextFormat {
     }
 }
 
-/// The type of `type;parameters`, and its quality: 1 if it has none.
+/// Returns the type of `type;parameters` and its quality, which is 1 by default.
 fn media_range(range: &str) -> (&str, f32) {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default();
@@ -61,7 +61,7 @@ fn media_range(range: &str) -> (&str, f32) {
     (name, quality.and_then(|(_, quality)| quality.trim().parse().ok()).unwrap_or(1.0))
 }
 
-/// The two formats have the same samples. In Prometheus' own, a family of counters has `_total` in its name, there are no
+/// Converts OpenMetrics to Prometheus' own format. The samples are the same. A family of counters has `_total` in its name, there are no
 /// families of infos, and nothing marks the end.
 fn to_prometheus(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
@@ -93,13 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_the_one_that_is_asked_for() {
+    fn the_client_chooses_the_format() {
         let accepted = |accept: &str| {
             let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
             TextFormat::accepted(&headers)
         };
         assert_eq!(TextFormat::accepted(&HeaderMap::new()), TextFormat::Prometheus);
-        // As Prometheus 2 and 3, curl and a browser ask.
+        // The headers of Prometheus 2 and 3, curl and a browser.
         for openmetrics in [
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;q=0.4,*/*;q=0.2",

@@ -1,6 +1,6 @@
-//! Tokens that a host makes for itself, and where commands of the same user find them.
+//! Tokens that a host makes, and the files in which commands of the same user find them.
 //!
-//! A token is made at each start: who listened at the address before, and was sent the one before, has nothing of it.
+//! A host makes a new token at each start, so a program that listened at the address before and received the former one cannot use it.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -13,10 +13,10 @@ use gtm_store::own_files::read_secret;
 
 use super::{TcpAddress, place};
 
-/// Bytes that nobody guesses.
-const RANDOM: usize = 32;
+/// The number of random bytes in a token.
+const TOKEN_BYTES: usize = 32;
 
-/// A token in a file, which is removed when this is dropped.
+/// A token in a file, which is removed when this value is dropped.
 pub(super) struct TokenFile {
     pub(super) path: PathBuf,
     pub(super) token: String,
@@ -30,7 +30,7 @@ impl fmt::Debug for TokenFile {
 
 impl Drop for TokenFile {
     fn drop(&mut self) {
-        // Another host may have made one for the same address meanwhile.
+        // Another host may have replaced the file for the same address.
         if read_secret(&self.path).is_ok_and(|there| there.trim_end() == self.token) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -38,12 +38,12 @@ impl Drop for TokenFile {
 }
 
 impl TokenFile {
-    /// Makes one for the host that listens at this address.
+    /// Makes a token for the host that listens at this address.
     ///
     /// # Errors
-    /// There is no directory for it.
+    /// Fails if there is no directory for the file.
     pub(super) fn make(address: SocketAddr) -> io::Result<Self> {
-        let mut random = [0; RANDOM];
+        let mut random = [0; TOKEN_BYTES];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
         let token = hex::encode(random);
         let mut failed = None;
@@ -63,7 +63,7 @@ fn name(address: SocketAddr) -> String {
 }
 
 fn write(path: &Path, token: &str) -> io::Result<()> {
-    // One that a host left behind may be there.
+    // A host may have left a file behind.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -72,11 +72,11 @@ fn write(path: &Path, token: &str) -> io::Result<()> {
     writeln!(file, "{token}")
 }
 
-/// Finds the token that a host of this user made, which listens at this address of this machine.
+/// Finds the token of a host of this user at this address of this machine.
 pub(super) fn find(address: &TcpAddress) -> Option<String> {
     let at: Vec<_> = (address.host(), address.port()).to_socket_addrs().ok()?.collect();
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    // What listens everywhere is reached by the loopback.
+    // The loopback address reaches a host that listens at all addresses.
     let everywhere = everywhere.into_iter().filter(|_| at.iter().any(|at| at.ip().is_loopback()));
     let everywhere = everywhere.map(|any| SocketAddr::new(any, address.port()));
     let names: Vec<_> = at.iter().copied().chain(everywhere).map(name).collect();
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_token_is_found_by_the_address_while_its_host_runs() {
         let made = TokenFile::make("127.0.0.1:1".parse().unwrap()).unwrap();
-        assert_eq!(made.token.len(), 2 * RANDOM);
+        assert_eq!(made.token.len(), 2 * TOKEN_BYTES);
         assert_eq!(std::fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o600);
         let found = |address: &str| find(&address.parse().unwrap());
         assert_eq!(found("127.0.0.1:1").as_ref(), Some(&made.token));

@@ -1,102 +1,126 @@
-//! HTTP over a Unix socket, for the client.
+//! One HTTP request to a host, by TCP or over a Unix socket.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ureq::Error;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
-};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
-use super::place;
+use super::{TcpAddress, place};
 
-/// The user, by number, at whose socket nothing is asked.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the user with the number {0} listens there")]
-pub(super) struct OtherUser(pub(super) u32);
+/// A host on this machine accepts a connection immediately, or does not run.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most bytes of an answer: far more than the status of any host has.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-impl OtherUser {
-    /// Whether this user believes what that one says.
-    fn is_trusted_by(self, own: u32) -> bool {
-        self.0 == own || self.0 == 0
+/// Where a host listens.
+#[derive(Clone, Debug)]
+pub(super) enum Endpoint {
+    /// At a Unix socket.
+    Socket(PathBuf),
+    /// At a host and a port.
+    Tcp(TcpAddress),
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum RequestError {
+    /// A program of this user, by number, listens at the socket. It is sent nothing.
+    OtherUser(u32),
+    /// Nothing answers in time.
+    Unreachable(io::Error),
+    /// The answer is not that of a host.
+    Strange(String),
+}
+
+impl From<io::Error> for RequestError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreachable(error)
     }
 }
 
-/// The user of who listens at the other end.
-#[cfg(target_os = "linux")]
-fn listener(stream: &UnixStream, _: &Path) -> std::io::Result<u32> {
-    Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
-}
-
-/// The owner of the socket.
-#[cfg(not(target_os = "linux"))]
-fn listener(_: &UnixStream, path: &Path) -> std::io::Result<u32> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(std::fs::metadata(path)?.uid())
-}
-
-/// Connects to a socket of this user or of root, whatever the URL says.
-#[derive(Debug)]
-pub(super) struct SocketConnector(pub(super) PathBuf);
-
-impl Connector for SocketConnector {
-    type Out = SocketTransport;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        _: Option<()>,
-    ) -> Result<Option<SocketTransport>, Error> {
-        let stream = UnixStream::connect(&self.0)?;
-        let listener = OtherUser(listener(&stream, &self.0)?);
-        if !listener.is_trusted_by(place::own_user()) {
-            return Err(Error::Other(Box::new(listener)));
+impl From<hyper::Error> for RequestError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::Strange(error.to_string())
+        } else {
+            Self::Unreachable(io::Error::other(error))
         }
-        let buffers =
-            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(SocketTransport { stream, buffers }))
     }
 }
 
-/// A connection to a socket.
-#[derive(Debug)]
-pub(super) struct SocketTransport {
-    stream: UnixStream,
-    buffers: LazyBuffers,
-}
+impl Endpoint {
+    /// Sends a request, and returns the answer: its status and its body. It blocks, on a thread of its own, because the caller may run on
+    /// a runtime.
+    pub(super) fn send(
+        &self,
+        request: Request<Empty<Bytes>>,
+        answer_timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), RequestError> {
+        let exchange = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let answer = timeout(answer_timeout, self.exchange(request)).await;
+                answer.unwrap_or_else(|_| Err(late("it did not answer", answer_timeout)))
+            })
+        };
+        match std::thread::scope(|scope| scope.spawn(exchange).join()) {
+            Ok(answer) => answer,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
 
-/// What a time-out of the system means.
-fn late(error: std::io::Error, timeout: &NextTimeout) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Error::Timeout(timeout.reason),
-        _ => error.into(),
+    async fn exchange(&self, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes), RequestError> {
+        let connect_late = |_| late("it accepted no connection", CONNECT_TIMEOUT);
+        match self {
+            Self::Socket(path) => {
+                let stream = timeout(CONNECT_TIMEOUT, connect(path)).await.map_err(connect_late)??;
+                exchange(stream, request).await
+            }
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect((address.host(), address.port()));
+                exchange(timeout(CONNECT_TIMEOUT, stream).await.map_err(connect_late)??, request).await
+            }
+        }
     }
 }
 
-impl Transport for SocketTransport {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
-    }
+fn late(what: &str, limit: Duration) -> RequestError {
+    let reason = format!("{what} within {} s", limit.as_secs());
+    RequestError::Unreachable(io::Error::new(io::ErrorKind::TimedOut, reason))
+}
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.set_write_timeout(timeout.not_zero().map(|time| *time))?;
-        let output = self.buffers.output().get(..amount).unwrap_or_default();
-        self.stream.write_all(output).map_err(|error| late(error, &timeout))
-    }
+/// Connects to a socket if this user or root listens there.
+async fn connect(path: &Path) -> Result<UnixStream, RequestError> {
+    let stream = UnixStream::connect(path).await?;
+    let user = stream.peer_cred()?.uid();
+    if is_trusted(user, place::own_user()) { Ok(stream) } else { Err(RequestError::OtherUser(user)) }
+}
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.stream.set_read_timeout(timeout.not_zero().map(|time| *time))?;
-        let read = self.stream.read(self.buffers.input_append_buf());
-        let amount = read.map_err(|error| late(error, &timeout))?;
-        self.buffers.input_appended(amount);
-        Ok(amount > 0)
-    }
+/// Returns whether the user `own` trusts what a program of `user` answers.
+fn is_trusted(user: u32, own: u32) -> bool {
+    user == own || user == 0
+}
 
-    fn is_open(&mut self) -> bool {
-        // One connection for each request: the host keeps none.
-        false
-    }
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Empty<Bytes>>,
+) -> Result<(StatusCode, Bytes), RequestError> {
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // It ends with the runtime. The sender reports its errors.
+    tokio::spawn(connection);
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(|error| RequestError::Strange(error.to_string()))?;
+    Ok((status, body.to_bytes()))
 }
 
 #[cfg(test)]
@@ -104,11 +128,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_user_and_root_are_believed_and_nobody_else() {
-        for (listener, own, is_trusted) in
-            [(7, 7, true), (0, 7, true), (0, 0, true), (8, 7, false), (7, 0, false)]
-        {
-            assert_eq!(OtherUser(listener).is_trusted_by(own), is_trusted, "{listener} {own}");
+    fn only_this_user_and_root_are_trusted() {
+        for (user, own, trusted) in [(7, 7, true), (0, 7, true), (0, 0, true), (8, 7, false), (7, 0, false)] {
+            assert_eq!(is_trusted(user, own), trusted, "{user} {own}");
         }
     }
 }

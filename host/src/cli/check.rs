@@ -1,4 +1,4 @@
-//! `gtm-host check`: what a plugin is, before it is run.
+//! `gtm-host check`: describes a plugin without running it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
         let path = path.to_string_lossy();
         match (arguments.of.output, checked) {
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
-            (Format::Text, Err(error)) => print_text(&no_plugin(&path, &error))?,
+            (Format::Text, Err(error)) => print_text(&not_a_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
             (Format::Json, Err(error)) => print_json(
                 &json!({ "path": path, "name": name, "plugin": false, "error": WithRemedy(error.as_ref()).to_string() }),
@@ -38,21 +38,21 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn no_plugin(path: &str, error: &anyhow::Error) -> String {
-    format!("{}: no plugin\n  {}", line(path), indented(&WithRemedy(error.as_ref()).to_string(), 4))
+fn not_a_plugin(path: &str, error: &anyhow::Error) -> String {
+    format!("{}: not a plugin\n  {}", line(path), indented(&WithRemedy(error.as_ref()).to_string(), 4))
 }
 
-/// What is to be known of a plugin.
+/// The facts about a plugin that the command prints.
 struct CheckedPlugin {
     size: u64,
     plugin: Plugin,
-    /// The capabilities that it asks for, but those that each plugin has, and what of each it is granted.
+    /// The capabilities that it asks for and that need a grant, each with its grant.
     asks: BTreeMap<String, Option<String>>,
-    /// Of WASI, the packages that are linked; without a grant, they give nothing that reaches out of the sandbox.
+    /// The linked packages of WASI. Without a grant, they reach nothing outside of the sandbox.
     wasi: BTreeSet<String>,
 }
 
-/// The plugin is set up as a host sets it up: what it subscribes to may depend on its config.
+/// Loads a plugin as a host does: its subscriptions may depend on its config.
 fn check(engine: &Engine, path: &Path, name: &str, settings: &Settings) -> anyhow::Result<CheckedPlugin> {
     let own = settings.plugins.get(name).cloned().unwrap_or_default();
     let plugin = Plugin::load(engine, path, &own.setup(name, settings.limits()))?;
@@ -106,7 +106,7 @@ impl CheckedPlugin {
         let asks = asks.collect::<Vec<_>>().join("\n                 ");
         let asks = if asks.is_empty() { "nothing".to_owned() } else { asks };
         let (path, name) = (line(path), self.plugin.name());
-        // The name is said where the path does not say it.
+        // Shows the name if the path does not show it.
         let path = match name == file_name(Path::new(&*path)) {
             true => path,
             false => format!("{path}, set up as {}", line(name)).into(),

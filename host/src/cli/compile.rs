@@ -1,4 +1,4 @@
-//! `gtm-host compile`: has plugins ready before a host starts with them.
+//! `gtm-host compile`: compiles plugins before a host starts with them.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,21 +28,23 @@ pub(super) fn run(arguments: &CompileArguments, settings: &Settings) -> anyhow::
                 let time = humantime::format_duration(Duration::from_millis(time));
                 print_text(&format!("{}: ready after {time}, in {}", line(&shown), cache.display()))?
             }
-            (Format::Text, Err(error)) => {
-                print_text(&format!("{}: no plugin\n  {}", line(&shown), indented(&WithRemedy(&error).to_string(), 4)))?
-            }
+            (Format::Text, Err(error)) => print_text(&format!(
+                "{}: not a plugin\n  {}",
+                line(&shown),
+                indented(&WithRemedy(&error).to_string(), 4)
+            ))?,
             (Format::Json, Ok(time)) => {
                 print_json(&json!({ "path": shown, "plugin": true, "milliseconds": time, "cache": cache }))?
             }
-            (Format::Json, Err(error)) => {
-                print_json(&json!({ "path": shown, "plugin": false, "error": WithRemedy(&error).to_string() }))?
-            }
+            (Format::Json, Err(error)) => print_json(
+                &json!({ "path": shown, "plugin": false, "error": WithRemedy(&error).to_string() }),
+            )?,
         };
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Gives back how many milliseconds it took: few where the cache had it already.
+/// Compiles a plugin and returns the time in milliseconds. If the cache has it, that takes only a few.
 fn compile(engine: &Engine, path: &Path, settings: &Settings) -> Result<u64, LoadError> {
     let started = Instant::now();
     Plugin::load(engine, path, &PluginSetup::new(&file_name(path), settings.limits()))?;

@@ -1,4 +1,4 @@
-//! `gtm-host compile-component`: what the host starts itself to have a plugin compiled, apart from it.
+//! `gtm-host compile-component`: the child process in which the host compiles a plugin.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,12 +7,12 @@ use gtm_runtime::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 
 use super::arguments::CompileComponentArguments;
 
-/// As it is called.
+/// The name of the command.
 pub(super) const NAME: &str = "compile-component";
 
-/// Has plugins compiled by this program.
+/// Returns the configuration for compiling plugins in a child process of this program.
 pub(super) fn compilation() -> Compilation {
-    // The program that runs, even if its file was replaced since by that of another version.
+    // The running program, even if its file has been replaced by another version.
     let this = PathBuf::from("/proc/self/exe");
     let program = if this.exists() { this } else { std::env::current_exe().unwrap_or(this) };
     let arguments = vec![NAME.to_owned()];

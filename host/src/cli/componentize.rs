@@ -1,4 +1,4 @@
-//! `gtm-host componentize`: makes a plugin of a core module, as compilers give it that know nothing of components.
+//! `gtm-host componentize`: converts a core WebAssembly module into a plugin component.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,7 +16,7 @@ use wit_parser::{Resolve, SourceMap};
 use super::arguments::ComponentizeArguments;
 use super::output::print_text;
 
-/// The contract, file by file.
+/// The files of the contract.
 const CONTRACT: [(&str, &str); 10] = [
     ("extended-json.wit", include_str!("../../../wit/extended-json.wit")),
     ("http.wit", include_str!("../../../wit/http.wit")),
@@ -45,7 +45,7 @@ fn componentize(mut core: Vec<u8>, path: &Path) -> anyhow::Result<Vec<u8>> {
     if let Some(what) = unsupported(&core) {
         bail!("{} {what}", path.display());
     }
-    // What wit-bindgen made the bindings of says it itself.
+    // A module with bindings of wit-bindgen has the contract in it.
     if !module.describes_itself {
         let (resolve, world) = contract(&module.exports)?;
         embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)?;
@@ -53,8 +53,8 @@ fn componentize(mut core: Vec<u8>, path: &Path) -> anyhow::Result<Vec<u8>> {
     let component = encode(&core);
     component.map_err(|error| {
         anyhow::anyhow!(
-            "{} does not fit the contract: {error:#}. Its exports are named as wit/ says: filter, handle and cabi_realloc; its \
-             imports as gtm:plugin/log@0.1.0",
+            "{} does not fit the contract: {error:#}. help: name its exports as wit/ does (filter, handle and cabi_realloc), and its \
+             imports too (gtm:plugin/log@0.1.0)",
             path.display()
         )
     })
@@ -67,7 +67,7 @@ fn encode(core: &[u8]) -> anyhow::Result<Vec<u8>> {
     encoder.encode()
 }
 
-/// What has to be known of a core module.
+/// The facts about a core module that the conversion needs.
 struct Module {
     exports: Vec<String>,
     describes_itself: bool,
@@ -77,7 +77,7 @@ impl Module {
     fn read(bytes: &[u8], path: &Path) -> anyhow::Result<Self> {
         match bytes {
             [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {}
-            [0, b'a', b's', b'm', ..] => bail!("{} is a component already", path.display()),
+            [0, b'a', b's', b'm', ..] => bail!("{} is already a component", path.display()),
             _ => bail!("{} is not WebAssembly", path.display()),
         }
         let mut module = Self { exports: Vec::new(), describes_itself: false };
@@ -98,7 +98,7 @@ impl Module {
     }
 }
 
-/// The contract, with a world that has all capabilities and those of the optional exports that there are.
+/// Returns the contract with a world that has all capabilities, and the optional exports of this module.
 fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)> {
     let has = |name: &str| exports.iter().any(|export| export == name);
     let base = if has("subscriptions") { "subscriber" } else { "plugin" };
@@ -110,7 +110,7 @@ fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)
     for interface in contract_interfaces() {
         writeln!(world, "import {interface}@0.1.0;")?;
     }
-    // As in the worlds `batch-handler` and `batch-filter`, which have exports beside that a module may be without.
+    // The worlds `batch-handler` and `batch-filter` have more exports, which the module may lack.
     for (name, outcome) in [("handle-batch", "result<_, failure-of-one>"), ("filter-batch", "bool")] {
         if has(name) {
             writeln!(world, "export {name}: func(ops: list<one-of-several>) -> list<{outcome}>;")?;
@@ -125,7 +125,7 @@ fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)
     Ok((resolve, world))
 }
 
-/// Adds a package, of which these are the files.
+/// Adds a package with these files.
 fn push(resolve: &mut Resolve, files: &[(&str, &str)]) -> anyhow::Result<wit_parser::PackageId> {
     let mut all = SourceMap::new();
     files.iter().for_each(|(name, text)| all.push(Path::new(name), *text));

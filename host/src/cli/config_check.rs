@@ -12,10 +12,10 @@ use serde_json::json;
 use super::arguments::{ConfigCheckArguments, Format};
 use super::load::{Loader, reserve};
 use super::output::{print_json, print_text};
-use super::{starting, usage};
+use super::{preflight, usage};
 
 pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut problems = starting::problems(settings);
+    let mut problems = preflight::problems(settings);
     let plugins = plugins(settings, &mut problems);
     let status = usage::status_of_all(&problems);
     let problems: Vec<_> = problems.iter().map(|problem| WithRemedy(problem.as_ref()).to_string()).collect();

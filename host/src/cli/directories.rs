@@ -1,18 +1,18 @@
-//! Where the host keeps what it makes, where nobody said it (XDG Base Directory Specification).
+//! Default directories of the host (XDG Base Directory Specification).
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use gtm_host::config::Settings;
 
-/// For compiled plugins.
+/// Returns the directory for compiled plugins.
 pub(super) fn cache(settings: &Settings) -> anyhow::Result<PathBuf> {
     directory(settings.cache_dir.as_ref())
-        .context("there is no home directory to keep compiled plugins in: name one by --cache-dir")
+        .context("there is no home directory for the cache of compiled plugins. help: pass a directory with --cache-dir")
 }
 
-fn directory(said: Option<&PathBuf>) -> Option<PathBuf> {
-    if let Some(directory) = said {
+fn directory(configured: Option<&PathBuf>) -> Option<PathBuf> {
+    if let Some(directory) = configured {
         return Some(directory.clone());
     }
     let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);

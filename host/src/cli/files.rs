@@ -1,4 +1,4 @@
-//! What of files is read, as the command line says.
+//! Options for reading files, from the command line.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use super::usage::{OrUsage, bail_usage};
 pub(super) fn options(arguments: &FileArguments) -> anyhow::Result<FileOptions> {
     let (from, to) = (arguments.from(), arguments.to());
     if from.zip(to).is_some_and(|(from, to)| from > to) {
-        bail_usage!("--from is after --to: nothing is between them");
+        bail_usage!("--from is after --to, so no entry is between them. help: exchange them");
     }
     let namespace = arguments.collection.as_deref().map(namespace).transpose()?;
     Ok(FileOptions { from, to, namespace })
 }
 
-/// How many bytes there are to read. 0: that is not known, as of a pipe, or of what is compressed.
+/// Returns the size of all files in bytes. 0: it is unknown, because one is a pipe or compressed.
 pub(super) fn sizes(paths: &[PathBuf]) -> u64 {
     let size = |path: &PathBuf| {
         let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -32,7 +32,7 @@ fn namespace(text: &str) -> anyhow::Result<Namespace> {
     let parts =
         text.split_once('.').filter(|(database, collection)| !database.is_empty() && !collection.is_empty());
     let (database, collection) = parts
-        .context(format!("\"{text}\" is not a namespace: --collection takes DATABASE.COLLECTION"))
+        .context(format!("\"{text}\" is not a valid namespace. help: pass --collection DATABASE.COLLECTION"))
         .or_usage()?;
     Ok(Namespace { database: database.into(), collection: collection.into() })
 }

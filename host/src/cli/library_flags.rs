@@ -9,7 +9,7 @@ use super::arguments::Arguments;
 
 const LIBRARIES: [&str; 7] = ["text", "oplog", "mongo", "source", "store", "runtime", "delivery"];
 
-/// Files that still name some.
+/// The files that still name some. A file that names none any more is removed from the list.
 const EXPECTED: [&str; 0] = [];
 
 #[test]
@@ -30,7 +30,7 @@ fn libraries_name_no_option_or_command_of_the_program() {
     }
     assert!(offenders.is_empty(), "move these to gtm_host::remedy:\n{}", offenders.join("\n"));
     let unneeded: Vec<_> = EXPECTED.iter().filter(|name| !found.contains(**name)).collect();
-    assert!(unneeded.is_empty(), "these name none any more, remove them from EXPECTED: {unneeded:?}");
+    assert!(unneeded.is_empty(), "these name none any more: remove them from EXPECTED: {unneeded:?}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn options_commands_and_the_file_are_found_outside_of_comments_and_tests() {
     );
 }
 
-/// What only the program knows.
+/// The words that only the program may use.
 struct Words {
     options: BTreeSet<String>,
     commands: BTreeSet<String>,

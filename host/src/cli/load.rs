@@ -1,4 +1,4 @@
-//! Plugins, loaded as the settings say, and what the host has for them.
+//! Loads the plugins of the settings, and makes the services that the host has for them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use gtm_runtime::{
 };
 use gtm_store::Store;
 
-use super::asking::say_gaps;
 use super::compile_component::compilation;
-use super::usage::{OrUsage, of_settings};
+use super::grant_prompt::log_missing_grants;
+use super::usage::{OrUsage, settings_error};
 use super::{DEFECT, directories};
 
 /// Loads plugins.
@@ -24,14 +24,14 @@ pub(super) struct Loader {
 
 impl Loader {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
-        // What is wrong with the settings is said when the plugins are loaded.
+        // Errors in the settings are reported when the plugins are loaded.
         let present = settings.present_plugins().unwrap_or_default();
         let lanes = |own: &PluginSettings| own.policy(settings.policy()).delivery.active_lanes();
         let places = places(present.values().map(|(path, own)| (path.as_path(), lanes(own))));
         Ok(Self { engine: Engine::sized(&directories::cache(settings)?, compilation(), places)? })
     }
 
-    /// The plugin in this file; `limits` are those of all plugins. It may take seconds.
+    /// Loads the plugin in this file. `limits` are the limits of all plugins. It may take seconds.
     pub(super) fn load_now(
         &self,
         name: &str,
@@ -42,7 +42,7 @@ impl Loader {
         Plugin::load(&self.engine, path, &plugin.setup(name, limits))
     }
 
-    /// The same, on a thread that may wait for it.
+    /// Loads the plugin in this file on a thread that may block.
     pub(super) async fn load(
         &self,
         name: &str,
@@ -65,27 +65,28 @@ impl Loader {
     }
 }
 
-/// Reserves what a plugin needs with its lanes, beside the others.
+/// Reserves places for the instances of a plugin and its lanes.
 ///
 /// # Errors
-/// There is too little left for it.
+/// Fails if too few places are left.
 pub(super) fn reserve(
     plugin: &PluginHandle,
     own: &PluginSettings,
     settings: &Settings,
 ) -> anyhow::Result<()> {
     let lanes = own.policy(settings.policy()).delivery.active_lanes();
-    plugin
-        .reserve(lanes)
-        .with_context(|| format!("the plugin {} has no room beside the others", plugin.name()))
+    plugin.reserve(lanes).with_context(|| format!("the plugin {} has no room in this host", plugin.name()))
 }
 
-/// The plugins that there are. One that has no path was not said where it is.
+/// Returns the plugins of the settings by their names, with their paths.
+///
+/// # Errors
+/// Fails if the settings name a plugin without a path.
 pub(super) fn present(settings: &Settings) -> anyhow::Result<BTreeMap<String, (PathBuf, PluginSettings)>> {
-    settings.present_plugins().map_err(|error| of_settings(error.into()))
+    settings.present_plugins().map_err(|error| settings_error(error.into()))
 }
 
-/// Loads each plugin that there is, with what is set for it.
+/// Loads each plugin with its settings.
 pub(super) async fn load(
     loader: &Loader,
     settings: &Settings,
@@ -98,30 +99,30 @@ pub(super) async fn load(
     Ok(plugins)
 }
 
-/// Loads each plugin for use over files: with mail, if it is granted, and without a cluster.
+/// Loads each plugin for a replay of files: with mail if it is granted, and without a cluster.
 pub(super) async fn load_for_files(
     settings: &Settings,
 ) -> anyhow::Result<Vec<(PluginHandle, PluginSettings)>> {
     check_mail(settings)?;
     let plugins = load(&Loader::new(settings)?, settings).await?;
     let services = services(settings).await?;
-    plugins.iter().for_each(|(plugin, _)| say_gaps(plugin, &services, "ends the replay"));
+    plugins.iter().for_each(|(plugin, _)| log_missing_grants(plugin, &services, "ends the replay"));
     Ok(plugins.into_iter().map(|(plugin, own)| (PluginHandle::new(plugin, services.clone()), own)).collect())
 }
 
-/// What the host has for plugins, but for the cluster and the store.
+/// Returns the services for plugins without the cluster and the store.
 pub(super) async fn services(settings: &Settings) -> anyhow::Result<Services> {
-    let recorder = settings.dry_run.then(|| Recorder::new(say));
+    let recorder = settings.dry_run.then(|| Recorder::new(log_effect));
     Ok(Services { mailer: mailer(settings).await?, recorder, ..Services::default() })
 }
 
-/// The same, with where plugins of this pipeline keep their state.
+/// Adds the store in which plugins of this pipeline keep their state.
 pub(super) fn with_store(services: Services, settings: &Settings, store: &Store) -> Services {
     Services { store: Some((store.clone(), settings.name().into())), ..services }
 }
 
-/// Says what would be done.
-fn say(effect: Effect) {
+/// Logs an effect that a dry run does not perform.
+fn log_effect(effect: Effect) {
     let Effect { plugin, op, capability, what } = effect;
     tracing::info!(
         event = "dry_run.record", plugin = &*plugin, op, capability, effect = %what,
@@ -129,12 +130,12 @@ fn say(effect: Effect) {
     );
 }
 
-/// Makes sure that what is said of the mail server can be understood, before anything that takes long.
+/// Checks the settings of the mail server before anything that takes long.
 pub(super) fn check_mail(settings: &Settings) -> anyhow::Result<()> {
     unasked_mailer(settings).map(drop)
 }
 
-/// A mailer whose server was not asked anything yet.
+/// Returns a mailer that has not connected yet.
 fn unasked_mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     let MailSettings { url, url_file, from } = &settings.mail;
     let url = match &settings.for_this_run.smtp {

@@ -1,4 +1,4 @@
-//! The host's log, on standard error.
+//! Sets up the log of the host on standard error.
 
 use std::io::IsTerminal;
 
@@ -12,22 +12,21 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_format::{LineFormat, SpanFields};
 
-/// What is logged where nothing is said: the host's and the plugins' own words, and of the
-/// libraries' only what is wrong.
+/// The default filter: events of the host and of plugins, and only warnings of libraries.
 const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
-/// Who did what is logged whatever else is, unless a filter names it itself.
+/// The directive that keeps the audit log, unless the filter names its target.
 const AUDIT: &str = "gtm_host::audit=info";
 
 pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
     if filter.split(',').all(|directive| directive.trim().is_empty()) {
         bail!(
-            "the log filter is empty, which would log nothing. help: leave --log out for the default, or pass --log off"
+            "the log filter is empty. help: leave --log out for the default, or pass --log off to log nothing"
         );
     }
     let names_audit = filter.contains(audit::TARGET);
     let filter = EnvFilter::try_new(with_all_crates(filter)).with_context(|| {
-        format!("the log filter \"{filter}\" cannot be understood; give a level such as debug, or info,plugin=debug")
+        format!("the log filter \"{filter}\" is not valid. help: pass --log with a level such as debug, or with directives such as info,plugin=debug")
     })?;
     let filter = match names_audit {
         true => filter,
@@ -35,14 +34,14 @@ pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     };
     let has_colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer().with_writer(LogWriter::default).with_ansi(has_colors);
-    // A reader that is gone (`2>&1 | head`) is no reason to stop.
+    // The host continues without a reader of its log (`2>&1 | head`).
     let lines =
         lines.log_internal_errors(false).event_format(LineFormat(settings.format.unwrap_or_default()));
     tracing_subscriber::registry().with(filter).with(SpanFields).with(lines).init();
     Ok(())
 }
 
-/// Returns the filter with `gtm_host` standing for all crates of the host, whose targets begin with `gtm`.
+/// Returns the filter in which `gtm_host` means all crates of the host, whose targets begin with `gtm`.
 fn with_all_crates(filter: &str) -> String {
     let directives =
         filter.split(',').map(str::trim).map(|directive| match directive.strip_prefix("gtm_host") {

@@ -1,7 +1,6 @@
-//! The command line: what can be said on it, and what is done then.
+//! The command line: its arguments, and a module per command.
 
 mod arguments;
-mod asking;
 mod check;
 mod checkpoints;
 mod compile;
@@ -13,8 +12,8 @@ mod control;
 mod dead_letters;
 mod directories;
 mod files;
-mod going_on;
-mod known;
+mod grant_prompt;
+mod known_names;
 #[cfg(test)]
 mod library_flags;
 mod load;
@@ -22,11 +21,12 @@ mod log_format;
 mod logging;
 mod new;
 mod output;
+mod preflight;
 mod replay;
+mod resume;
 mod run;
 mod server;
 mod signals;
-mod starting;
 mod store_help;
 mod summary;
 mod table;
@@ -48,12 +48,12 @@ use gtm_text::sanitize;
 use tokio_util::sync::CancellationToken;
 
 const DEFECT: &str = "gtm-host has a defect, please report it";
-/// Long enough for a handle that is in the middle of its work, which by default may take as long.
-const GRACE: Duration = Duration::from_secs(30);
-/// The exit status of what was stopped before its end, as a shell has it for SIGINT.
+/// The time for ops in work after a stop signal: as long as one `handle` may take by default.
+const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+/// The exit status of a command that a signal stopped, as shells report SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the program: 0 when it did what it should, 1 when it failed, 2 when what was said to it was not understood.
+/// Runs the program. Returns 0 after success, 1 after a failure, and 2 if the arguments, the environment or the settings are not valid.
 pub(crate) fn main() -> ExitCode {
     gtm_host::remedy::install();
     let command = Arguments::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -67,7 +67,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Ok(settings)
     });
-    let settings = match started.map_err(usage::of_settings) {
+    let settings = match started.map_err(usage::settings_error) {
         Ok(settings) => settings,
         Err(error) => return fail(&error, LogFormat::Text),
     };
@@ -87,7 +87,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
             until_stopped(|shutdown| checkpoints::run(arguments, settings, shutdown))
         }
         Command::Try(arguments) => until_stopped(|shutdown| try_plugin::run(arguments, settings, shutdown)),
-        // These may be ended by a signal at any time.
+        // A signal may end these at any time.
         Command::New(arguments) => new::run(arguments),
         Command::Componentize(arguments) => componentize::run(arguments),
         Command::Config(arguments) => config_show::run(arguments, &settings),
@@ -102,7 +102,7 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Does work that the first signal asks to end.
+/// Runs work that the first signal asks to stop.
 fn until_stopped<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<ExitCode>
 where
     W: Future<Output = anyhow::Result<ExitCode>>,
@@ -110,22 +110,22 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        signals::listen(shutdown.clone()).context("signals cannot be listened for")?;
+        signals::listen(shutdown.clone()).context("the signal handlers cannot be installed")?;
         work(shutdown).await
     });
-    // The process ends now. A plugin that is still computing has had its time; and tasks of the driver panic if others of its
-    // tasks are dropped before them, so none is.
+    // The process ends now. Plugins that still compute have had their time. Tasks of the driver panic if others of its tasks are dropped
+    // before them, so none is dropped.
     std::mem::forget(runtime);
     result
 }
 
-/// The last word of a program that fails, in the form of its log.
+/// Prints the error with which the program ends, in the format of its log.
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     let words = WithRemedy(error.as_ref()).to_string();
-    // An argument that was mistaken for another is repeated in the sentence.
+    // The error may repeat a URI that was passed as another argument.
     let words = without_passwords(&words);
     match format {
-        // Where nobody reads it, there is nobody to tell.
+        // If nobody reads standard error, nobody can be told.
         LogFormat::Text => {
             drop(writeln!(std::io::stderr(), "gtm-host: error: {}", sanitize::indented(&words, 2)));
         }

@@ -1,4 +1,4 @@
-//! `gtm-host replay FILE…`: brings what files hold to plugins, once.
+//! `gtm-host replay FILE…`: runs plugins once over the ops in files.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{Format, ReplayArguments};
 use super::load::load_for_files;
 use super::summary::{ReadSummary, plugins_json};
-use super::{GRACE, INTERRUPTED, files};
+use super::{DEFAULT_SHUTDOWN_GRACE, INTERRUPTED, files};
 
 pub(super) async fn run(
     arguments: &ReplayArguments,
@@ -37,7 +37,7 @@ pub(super) async fn run(
     let mut display = ProgressDisplay::new("replay");
     let sizes = files::sizes(&arguments.paths);
     let started = Instant::now();
-    let grace = settings.shutdown_grace.unwrap_or(GRACE);
+    let grace = settings.shutdown_grace.unwrap_or(DEFAULT_SHUTDOWN_GRACE);
     let Replayed { emitted, plugins, read, worked, blocked } =
         replay(&mut files, plugins, &Store::none(), settings.name(), &shutdown, grace, |report| {
             show(&mut display, sizes, report)
@@ -84,7 +84,7 @@ pub(super) async fn run(
     Ok(if failed || summary.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// `sizes`: of all files, where that can be known.
+/// Shows the progress. `sizes` is the size of all files in bytes, or 0 if it is unknown.
 fn show(display: &mut ProgressDisplay, sizes: u64, report: &FileSourceReport) {
     let documents: u64 = report.files.iter().map(|file| file.documents).sum();
     let bytes: u64 = report.files.iter().map(|file| file.bytes).sum();

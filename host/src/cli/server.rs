@@ -1,4 +1,4 @@
-//! The deployment to follow, as the settings say.
+//! Connects to the deployment that the settings name.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use gtm_mongo::{ConnectError, Deployment, SourceHealth};
 use gtm_oplog::{Selection, Timestamp};
 use gtm_runtime::Cluster;
 use gtm_source::resolved::choose;
-use gtm_source::{KeptProgress, ProgressStore, ResolvedSource, SourceConfig, WatchedScope, newest_change};
+use gtm_source::{ProgressStore, ResolvedSource, SourceConfig, StoredProgress, WatchedScope, newest_change};
 use gtm_store::{Store, StoreKind};
 use mongodb::{Client, Namespace};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::usage::{OrUsage, UsageError, bail_usage};
 
-const URI: &str = "mongodb://localhost:27017";
+const DEFAULT_URI: &str = "mongodb://localhost:27017";
 
-/// What is followed.
+/// The deployment that the host follows.
 pub(super) struct FollowedServer {
     client: Client,
     deployment: Deployment,
@@ -28,15 +28,15 @@ pub(super) struct FollowedServer {
 }
 
 impl FollowedServer {
-    /// Connects, and chooses what to read. As many `readers` will follow it.
+    /// Connects, and chooses oplog or change stream. `readers` is the number of readers that will follow it.
     pub(super) async fn find(settings: &Settings, readers: usize) -> anyhow::Result<Self> {
         let source = &settings.source;
         let oplog = source.oplog.as_deref().map(namespace).transpose()?;
         let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
-        // Each has a cursor that waits, a look-up now and then, and the four readers of a snapshot.
+        // Each needs a connection for a waiting cursor, one for look-ups, and four for a snapshot.
         let connections = u32::try_from(6 * readers)?;
         let (client, deployment) =
-            connect(uri.as_deref().unwrap_or(URI), connections).await.map_err(failed)?;
+            connect(uri.as_deref().unwrap_or(DEFAULT_URI), connections).await.map_err(failed)?;
         let choice = choose(&client, &deployment, source.kind, oplog.as_ref()).await?;
         if let ResolvedSource::ChangeStream(Some(reason)) = &choice {
             tracing::info!(event = "source.choose", reason, "reading change streams, not the oplog");
@@ -50,12 +50,12 @@ impl FollowedServer {
         })
     }
 
-    /// The store that the settings name.
+    /// Opens the store that the settings name.
     pub(super) async fn store(&self, settings: &Settings) -> anyhow::Result<Store> {
         Ok(Store::open(&settings.store.kind, &self.client).await?)
     }
 
-    /// How it is followed for what `selection` wants.
+    /// Returns the configuration of a reader for this selection.
     pub(super) fn follow(&self, settings: &Settings, selection: Selection) -> SourceConfig {
         SourceConfig {
             client: self.client.clone(),
@@ -75,12 +75,12 @@ impl FollowedServer {
         &self.watched
     }
 
-    /// What is known of it, as long as it is [watched](Self::watch).
+    /// Returns the health of the source, which is current while it is [watched](Self::watch).
     pub(super) fn health(&self) -> SourceHealth {
         self.health.clone()
     }
 
-    /// Watches whether it answers, until what is returned is dropped.
+    /// Checks at an interval whether the server answers, until the result is dropped.
     pub(super) fn watch(&self) -> AbortOnDropHandle<()> {
         let Self { client, choice, health, .. } = self;
         let (client, choice, health) = (client.clone(), choice.clone(), health.clone());
@@ -91,37 +91,37 @@ impl FollowedServer {
         AbortOnDropHandle::new(tokio::spawn(async move { health.watch(newest).await }))
     }
 
-    /// The progress of a snapshot of it, as it is kept.
-    pub(super) fn progress(&self, store: Arc<dyn ProgressStore>) -> KeptProgress {
-        KeptProgress { store, deployment: self.deployment() }
+    /// Returns the stored progress of a snapshot of this deployment.
+    pub(super) fn progress(&self, store: Arc<dyn ProgressStore>) -> StoredProgress {
+        StoredProgress { store, deployment: self.deployment() }
     }
 
-    /// Connected to it.
+    /// Returns a client that is connected to the deployment.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Which deployment it is.
+    /// Returns the name of the deployment, as checkpoints record it.
     pub(super) fn deployment(&self) -> String {
         self.deployment.to_string()
     }
 
-    /// Whether its oplog or a change stream is read.
+    /// Returns whether the oplog or a change stream is read.
     pub(super) fn choice(&self) -> &ResolvedSource {
         &self.choice
     }
 
-    /// Returns the time up to which it has changes now.
+    /// Returns the time of the newest change.
     pub(super) async fn now(&self) -> anyhow::Result<Timestamp> {
         Ok(gtm_source::now(&self.client, &self.choice).await?)
     }
 
-    /// Returns the time of its oldest change, if changes after `start` cannot be read any more.
+    /// Returns the time of the oldest change if changes after `start` can no longer be read.
     pub(super) async fn rolled_off(&self, start: Timestamp) -> anyhow::Result<Option<Timestamp>> {
         Ok(gtm_source::rolled_off(&self.client, &self.choice, start).await?)
     }
 
-    /// What is read of it.
+    /// Describes the stream and the deployment for people.
     pub(super) fn describe(&self) -> String {
         let stream = match &self.choice {
             ResolvedSource::Oplog(oplog) => oplog.to_string(),
@@ -131,40 +131,43 @@ impl FollowedServer {
     }
 }
 
-/// A client of the server that the settings name, for what plugins read and write.
+/// Returns a client of the server that the settings name, for reads and writes of plugins.
 pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Cluster> {
     let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
-    cluster(uri.as_deref().unwrap_or(URI)).await
+    cluster(uri.as_deref().unwrap_or(DEFAULT_URI)).await
 }
 
-/// The cluster at this URI. Nothing is asked yet.
+/// Returns the cluster at this URI. It does not connect yet.
 pub(super) async fn cluster(uri: &str) -> anyhow::Result<Cluster> {
     let (client, hosts) = connect::client_for_plugins(uri).await.map_err(failed)?;
     Ok(Cluster { client, hosts: hosts.into() })
 }
 
-/// A client of the server that the settings name, without following anything.
+/// Connects to the server that the settings name, without following it.
 pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
     let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
-    Ok(connect(uri.as_deref().unwrap_or(URI), 2).await.map_err(failed)?.0)
+    Ok(connect(uri.as_deref().unwrap_or(DEFAULT_URI), 2).await.map_err(failed)?.0)
 }
 
-/// The store that the settings name, which is there, without following anything.
+/// Opens the store that the settings name, which must exist, without following the server.
 pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
     let client = match settings.store.kind {
         StoreKind::Mongodb => client(settings).await?,
-        // Of no use here: what is in a directory can be looked at while the server is down.
-        StoreKind::File(_) | StoreKind::None => Client::with_uri_str(URI).await?,
+        // This client is not used: a directory can be read while the server is down.
+        StoreKind::File(_) | StoreKind::None => Client::with_uri_str(DEFAULT_URI).await?,
     };
     let store = Store::open_existing(&settings.store.kind, &client).await?;
     if !store.keeps() {
-        bail_usage!("nothing is kept with --store none. help: pass the store that the host uses (--store)");
+        bail_usage!("--store none keeps nothing. help: pass the store that the host uses with --store");
     }
     Ok(store)
 }
 
-/// Makes sure that what is said of the server can be understood, before anything that takes long.
+/// Checks the settings of the server before anything that takes long.
+///
+/// # Errors
+/// Fails if the URI or the namespace of the oplog is not valid.
 pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let SourceSettings { uri, uri_file, oplog, .. } = &settings.source;
     oplog.as_deref().map(namespace).transpose()?;
@@ -174,7 +177,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-/// A URI that cannot be understood is one of usage; a server that cannot be had is not.
+/// Converts an error of the connection: a URI that is not valid is a usage error, and a server that does not answer is not.
 fn failed(error: ConnectError) -> anyhow::Error {
     match error {
         ConnectError::Uri { .. } | ConnectError::UserInfo => UsageError(error.into()).into(),
@@ -186,6 +189,6 @@ fn namespace(namespace: &str) -> anyhow::Result<Namespace> {
     namespace
         .parse()
         .ok()
-        .context(format!("\"{namespace}\" is not a namespace: --oplog takes DATABASE.COLLECTION"))
+        .context(format!("\"{namespace}\" is not a valid namespace. help: pass --oplog DATABASE.COLLECTION"))
         .or_usage()
 }

@@ -1,18 +1,17 @@
 //! SIGINT (Ctrl-C) and SIGTERM.
 //!
-//! The first asks the program to end, and a second one ends it immediately. `timeout`, shells and supervisors often signal the process and
-//! its group, which are two signals within milliseconds, and one wish. So a signal that follows the first within [`ONE_STOP`] is
-//! the same stop.
+//! The first signal asks the program to stop, and a second one ends it immediately. `timeout`, shells and supervisors often signal both the
+//! process and its group, which is one stop in two signals. So signals within [`REPEAT_WINDOW`] after the first are ignored.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Signals within so long are one stop. Who is in a hurry and presses Ctrl-C twice presses it a third time.
-const ONE_STOP: Duration = Duration::from_secs(1);
+/// The time after the first signal in which further signals are ignored. A person in a hurry presses Ctrl-C a third time.
+const REPEAT_WINDOW: Duration = Duration::from_secs(1);
 
-/// Cancels `shutdown` at the first signal, and ends the program at one that comes [`ONE_STOP`] later, or after that.
+/// Cancels `shutdown` at the first signal, and ends the program at a signal that comes [`REPEAT_WINDOW`] later or after that.
 pub(super) fn listen(shutdown: CancellationToken) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +25,7 @@ pub(super) fn listen(shutdown: CancellationToken) -> std::io::Result<()> {
                 _ = terminate.recv() => 143,
             };
             match asked {
-                Some(asked) if asked.elapsed() < ONE_STOP => {}
+                Some(asked) if asked.elapsed() < REPEAT_WINDOW => {}
                 Some(_) => {
                     tracing::warn!(event = "host.abort", "stopped immediately");
                     std::process::exit(code);

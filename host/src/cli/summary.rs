@@ -1,4 +1,4 @@
-//! What was read, at the end of a command, for people and for programs.
+//! The summary of the ops that a command read, as text and as JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,28 +13,27 @@ use gtm_text::SingularPlural;
 use gtm_text::sanitize::{counted, line, listed};
 use serde_json::{Map, Value, json};
 
-/// What was read.
+/// The summary of a command.
 #[derive(Default)]
 pub(super) struct ReadSummary {
-    /// How many ops came of it.
+    /// The number of ops per operation.
     pub(super) emitted: EmittedOps,
-    /// What of a server was skipped.
+    /// The entries of a server that were skipped.
     pub(super) skipped: Skipped,
-    /// What was read of files.
+    /// The report about the files that were read.
     pub(super) report: Option<FileSourceReport>,
     pub(super) elapsed: Duration,
-    /// Up to where, so that one can go on there.
+    /// The position up to which ops were read: a start to resume from.
     pub(super) position: Option<String>,
 }
 
 impl ReadSummary {
-    /// Whether files were read of which some is damaged. That is counted and passed over, so that the rest is read; the
-    /// exit status tells scripts.
+    /// Returns whether a part of a file was damaged. The damaged part is counted and skipped; the exit status tells scripts.
     pub(super) fn is_damaged(&self) -> bool {
         self.report.as_ref().is_some_and(|report| report.totals.is_damaged())
     }
 
-    /// Whether anything was read of files.
+    /// Returns whether the files held any document.
     pub(super) fn has_documents(&self) -> bool {
         self.report.iter().flat_map(|report| &report.files).any(|file| file.documents > 0)
     }
@@ -91,7 +90,7 @@ impl fmt::Display for ReadSummary {
     }
 }
 
-/// What became of the ops of each plugin.
+/// Returns the counts of each plugin as JSON.
 pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
     let plugins = plugins.iter().map(|(name, summary)| {
         let Summary { read, unwanted, handled, rejected, failed, unknown, retries, unfinished, .. } =
@@ -110,7 +109,7 @@ pub(super) fn plugins_json(plugins: &[(String, Summary)]) -> Value {
     Value::Object(plugins.collect())
 }
 
-/// As people call it.
+/// Returns a path as people call it.
 fn path(path: &Path) -> Cow<'_, str> {
     if path.as_os_str() == "-" { "the standard input".into() } else { path.to_string_lossy() }
 }

@@ -1,14 +1,14 @@
-//! Tables for people, in columns that are as wide as what is in them on a terminal.
+//! Tables for people. The columns are as wide as their cells on a terminal.
 
 use console::measure_text_width;
 use gtm_text::sanitize::line;
 
 use super::output::print_text;
 
-/// Rows that are held back until the widths of their columns are known.
-const HELD: usize = 100;
+/// The number of rows that are held back until the widths of their columns are known.
+const MAX_HELD_ROWS: usize = 100;
 
-/// Columns, as wide as they are known to be. Numbers stand right.
+/// Columns with the widths of the cells so far. Numbers are aligned to the right.
 #[derive(Debug)]
 pub(super) struct Columns {
     widths: Vec<usize>,
@@ -39,23 +39,23 @@ impl Columns {
     }
 }
 
-/// A table of which rows are printed as they come, in parts: a column may become wider from one part to the next.
+/// A table that prints its rows in parts as they come: a column may become wider from one part to the next.
 pub(super) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
     columns: Columns,
 }
 
 impl<const N: usize> Table<N> {
-    /// `numbers`: the columns of numbers.
+    /// Makes a table. `numbers` are the indexes of columns with numbers.
     pub(super) fn new(head: [&str; N], numbers: &[usize]) -> Self {
         let numeric = (0..N).map(|column| numbers.contains(&column)).collect();
         Self { rows: vec![head.map(str::to_owned)], columns: Columns::new(numeric) }
     }
 
-    /// Adds a row, whose cells may hold anything. Returns whether somebody reads it.
+    /// Adds a row, whose cells may contain any characters. Returns whether the output still has a reader.
     pub(super) fn push(&mut self, row: [String; N]) -> anyhow::Result<bool> {
         self.rows.push(row.map(|cell| line(&cell).into_owned()));
-        if self.rows.len() < HELD { Ok(true) } else { self.flush() }
+        if self.rows.len() < MAX_HELD_ROWS { Ok(true) } else { self.flush() }
     }
 
     /// Prints what is held back. Returns whether somebody reads it.

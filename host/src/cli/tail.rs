@@ -10,7 +10,7 @@ use gtm_host::config::Settings;
 use gtm_oplog::Selection;
 use gtm_source::extended_json::write_op;
 use gtm_source::{
-    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, Start,
+    FileSource, Form, LiveSource, Position, Source, SourceBatch, SourceEnd, SourceError, StartAt,
 };
 use gtm_text::sanitize::lines;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +21,8 @@ use super::summary::ReadSummary;
 use super::usage::OrUsage;
 use super::{INTERRUPTED, files, output};
 
-/// Bytes of lines that are put together before they are written.
-const WRITTEN_AT_ONCE: usize = 64 * 1024;
+/// The size of a write in bytes, from which on buffered lines are written.
+const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) async fn run(
     arguments: &TailArguments,
@@ -42,7 +42,7 @@ pub(super) async fn run(
     let position = source.position().filter(|_| matches!(result, Ok(true)));
     summary.position = position.as_ref().map(Position::to_string);
     SourceEnd { skipped: summary.skipped, files: summary.report } = source.end();
-    // Where nobody reads it, there is nobody to tell.
+    // If nobody reads standard error, nobody can be told.
     let _ = match arguments.output {
         Format::Json => writeln!(io::stderr(), "{}", serde_json::Value::Object(summary.json())),
         Format::Text => write!(io::stderr(), "{}", lines(&summary.to_string())),
@@ -55,7 +55,7 @@ pub(super) async fn run(
     })
 }
 
-/// Opens what is printed: the files, or a deployment.
+/// Opens the input that is printed: the files, or a deployment.
 async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<Box<dyn Source>> {
     let selection = selection(arguments)?;
     if !arguments.paths.is_empty() {
@@ -64,9 +64,9 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     }
     let server = FollowedServer::find(settings, 1).await?;
     let live = LiveSource::open(server.follow(settings, selection)).await?;
-    // The position before the oldest entry is not one that anybody knows.
+    // Nobody recognizes the position before the oldest entry.
     let from = match (&settings.source.start, live.position()) {
-        (Some(Start::Oldest), Some(_)) => Some("oldest".to_owned()),
+        (Some(StartAt::Oldest), Some(_)) => Some("oldest".to_owned()),
         (_, Some(position)) => Some(position.to_string()),
         (_, None) => None,
     };
@@ -74,7 +74,7 @@ async fn open(arguments: &TailArguments, settings: &Settings) -> anyhow::Result<
     Ok(Box::new(live))
 }
 
-/// Returns the next of the ops that are already read. None: there are no such ops.
+/// Returns the next ops that have already been read. None: there are none.
 async fn next_left(source: &mut dyn Source) -> Result<Option<SourceBatch>, SourceError> {
     if source.left() > 0 { source.next().await } else { Ok(None) }
 }
@@ -92,8 +92,8 @@ fn selection(arguments: &TailArguments) -> anyhow::Result<Selection> {
     Ok(selection)
 }
 
-/// Prints until the source ends, `shutdown` is cancelled, or nobody reads any more. Gives back whether all that was read
-/// is printed.
+/// Prints until the source ends, `shutdown` is cancelled, or the reader of standard output is gone. Returns whether all ops that were read
+/// are printed.
 async fn print(
     source: &mut dyn Source,
     form: Form,
@@ -106,7 +106,7 @@ async fn print(
         let batch = tokio::select! {
             biased;
             () = shutdown.cancelled() => next_left(source).await?,
-            // Where no more changes come, nothing would be written that fails.
+            // Without further changes, no write would fail.
             () = &mut unread => return Ok(false),
             batch = source.next() => batch?,
         };
@@ -115,7 +115,7 @@ async fn print(
         for op in &ops {
             write_op(op, form, &mut lines);
             lines.push(b'\n');
-            if lines.len() >= WRITTEN_AT_ONCE && !write(&mut lines)? {
+            if lines.len() >= WRITE_BUFFER_BYTES && !write(&mut lines)? {
                 return Ok(false);
             }
         }
@@ -126,13 +126,13 @@ async fn print(
     }
 }
 
-/// Writes what was put together. Gives back whether somebody reads it: `gtm-host tail | head` is no error.
+/// Writes the buffered lines. Returns whether the output still has a reader: `gtm-host tail | head` is not an error.
 fn write(lines: &mut Vec<u8>) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(lines).and_then(|()| out.flush()) {
         Ok(()) => lines.clear(),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
-        Err(error) => return Err(error).context("the standard output cannot be written to"),
+        Err(error) => return Err(error).context("cannot write to standard output"),
     }
     Ok(true)
 }

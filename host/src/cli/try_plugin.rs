@@ -1,4 +1,4 @@
-//! `gtm-host try`: hands ops to a plugin, and shows what it makes of them. Nothing that it wants done is done.
+//! `gtm-host try`: calls a plugin with ops, and shows the results and side effects. It performs no side effect.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,7 @@ pub(super) async fn run(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    // The plugin may compute, and the standard input may be silent: neither is waited for.
+    // A signal waits neither for the plugin, which may compute, nor for standard input, which may be silent.
     tokio::select! {
         biased;
         () = shutdown.cancelled() => Ok(ExitCode::from(INTERRUPTED)),
@@ -52,29 +52,29 @@ async fn try_all(arguments: &TryArguments, settings: &Settings) -> anyhow::Resul
                 Format::Json => print(&object(&op, &outcome, &effects))?,
             };
             if let TryOutcome::Blocked(reason) = outcome {
-                bail!("the plugin {} can handle nothing: {reason}", tried.slot.name());
+                bail!("the plugin {} can handle nothing: {reason}", tried.handle.name());
             }
         }
     }
     Ok(if all_went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The plugin that is tried.
+/// The plugin under test, and the effects of its last call.
 struct Tried {
-    slot: PluginHandle,
+    handle: PluginHandle,
     handler: Handler,
     effects: Arc<Mutex<Vec<Effect>>>,
 }
 
-/// What came of an op.
+/// The result of an op.
 enum TryOutcome {
     Unwanted,
     Handled,
     Failed(Failure),
     Trapped(CallError),
-    /// Something is in the way, whatever the op.
+    /// An obstacle prevents every op, such as a missing grant.
     Blocked(String),
-    /// It failed after an answer that was made up.
+    /// It failed after the host made up an answer.
     Unknown(String),
 }
 
@@ -98,8 +98,8 @@ impl Tried {
         let taken = Arc::clone(&effects);
         let take = move |effect| taken.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
         let recorder = Some(Recorder::new(take).answering(answers, arguments.allow_http_get));
-        let slot = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
-        Ok(Self { handler: Handler::new(&slot), slot, effects })
+        let handle = PluginHandle::new(plugin, Services { client, recorder, ..Services::default() });
+        Ok(Self { handler: Handler::new(&handle), handle, effects })
     }
 
     async fn call(&mut self, op: &Op) -> (TryOutcome, Vec<Effect>) {
@@ -109,11 +109,11 @@ impl Tried {
     }
 
     async fn outcome(&mut self, op: &Op) -> TryOutcome {
-        let mut selection = self.slot.current().selection().clone();
+        let mut selection = self.handle.current().selection().clone();
         if !selection.wants(op) {
             return TryOutcome::Unwanted;
         }
-        match Filter::new(&self.slot).call(op, 1).await {
+        match Filter::new(&self.handle).call(op, 1).await {
             Ok(true) => {}
             Ok(false) => return TryOutcome::Unwanted,
             Err(error) => return TryOutcome::Trapped(error),
@@ -135,8 +135,8 @@ impl Tried {
                 TryOutcome::Failed(Failure::Retry(_)) | TryOutcome::Trapped(_),
             ) => TryOutcome::Blocked(obstacle.reason),
             (MetObstacle { made_up: true, .. }, failed) => TryOutcome::Unknown(format!(
-                "an answer was made up, and after it the plugin says {}: {}. Say what is answered by --answer, or let requests that read \
-                 through by --allow-http-get",
+                "the host made up an answer, and then the plugin returned {}: {}. help: pass the answer with --answer, or send requests that \
+                 only read with --allow-http-get",
                 failed.name(),
                 failed.reason().unwrap_or_default()
             )),
@@ -145,7 +145,7 @@ impl Tried {
     }
 }
 
-/// The answers that are said.
+/// Returns the answers on the command line.
 fn answers(words: &[String]) -> anyhow::Result<Vec<HttpAnswer>> {
     let mut answers = Vec::new();
     for pair in words.chunks_exact(2) {
@@ -207,7 +207,7 @@ fn text(op: &Op, outcome: &TryOutcome, effects: &[Effect]) -> String {
     }
 }
 
-/// The op is put in as it is written: a document may be deeper than what a tree of it takes.
+/// Returns the result as a JSON object. The op is inserted as text, because a document may be nested more deeply than a JSON tree can be.
 fn object(op: &Op, outcome: &TryOutcome, effects: &[Effect]) -> Vec<u8> {
     let effects: Vec<_> = effects
         .iter()
@@ -221,36 +221,36 @@ fn object(op: &Op, outcome: &TryOutcome, effects: &[Effect]) -> Vec<u8> {
     line
 }
 
-/// The ops that are handed over: those of files, then those that are said.
+/// The ops for the plugin: those of files, then those of the command line.
 struct TryOps {
     files: Option<FileSource>,
-    said: Option<Vec<Op>>,
+    typed: Option<Vec<Op>>,
 }
 
 impl TryOps {
     fn of(arguments: &TryArguments) -> anyhow::Result<Self> {
-        let (paths, said) = (arguments.files.clone(), said(arguments).or_usage()?);
-        if paths.is_empty() && said.is_empty() {
+        let (paths, typed) = (arguments.files.clone(), typed_ops(arguments).or_usage()?);
+        if paths.is_empty() && typed.is_empty() {
             bail_usage!(
-                "there is no op to hand over: say one, as in --insert shop.orders '{{\"_id\":1}}', or name a file by --op"
+                "there is no op. help: pass one, as in --insert shop.orders '{{\"_id\":1}}', or a file with --op"
             );
         }
         let files = match paths.is_empty() {
             true => None,
             false => Some(FileSource::open(paths, Selection::everything(), FileOptions::default())?),
         };
-        Ok(Self { files, said: Some(said) })
+        Ok(Self { files, typed: Some(typed) })
     }
 
-    /// Some more. None: there are no more.
+    /// Returns the next ops. None: there are no more.
     async fn next(&mut self) -> anyhow::Result<Option<Vec<Op>>> {
-        let Some(files) = &mut self.files else { return Ok(self.said.take()) };
+        let Some(files) = &mut self.files else { return Ok(self.typed.take()) };
         match files.next().await {
             Ok(Some(batch)) => Ok(Some(batch.ops)),
             Ok(None) => match files.report().totals.corrupt {
                 0 => {
                     self.files = None;
-                    Ok(self.said.take())
+                    Ok(self.typed.take())
                 }
                 count => {
                     let ops = counted(count, "op");
@@ -258,23 +258,23 @@ impl TryOps {
                 }
             },
             Err(FileError::NoNamespace { file }) => bail!(
-                "{file} holds no ops. --op takes what gtm-host tail prints, change events, or the entries of an oplog"
+                "{file} holds no ops. help: pass --op with the output of gtm-host tail, change events, or oplog entries"
             ),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The ops that are said on the command line.
-fn said(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
+/// Returns the ops on the command line.
+fn typed_ops(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
     let mut ops = Vec::new();
-    let said = [
+    let typed = [
         (OperationType::Insert, &arguments.inserts),
         (OperationType::Replace, &arguments.replacements),
         (OperationType::Update, &arguments.updates),
         (OperationType::Delete, &arguments.deletions),
     ];
-    for (operation, words) in said {
+    for (operation, words) in typed {
         for pair in words.chunks_exact(2) {
             if let [namespace, document] = pair {
                 ops.push(op(operation, namespace, document, ops.len())?);
@@ -284,7 +284,7 @@ fn said(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
     let mut updates = ops.iter_mut().filter(|op| op.operation_type == OperationType::Update).rev();
     let updates: Vec<_> = updates.by_ref().take(arguments.updates.len() / 2).collect();
     if arguments.changes.len() > updates.len() {
-        bail!("there are more --changed than --update: each says what changed in one of them");
+        bail!("there are more --changed than --update. help: pass one --changed per --update");
     }
     for (op, changed) in updates.into_iter().rev().zip(&arguments.changes) {
         op.update_description = Some(description(changed)?);
@@ -292,7 +292,7 @@ fn said(arguments: &TryArguments) -> anyhow::Result<Vec<Op>> {
     Ok(ops)
 }
 
-/// An update description, with the parts that are left out.
+/// Returns an update description. Parts that `json` leaves out are empty.
 fn description(json: &str) -> anyhow::Result<bytes::Bytes> {
     let parts = [
         (cstr!("updatedFields"), Some(RawBson::Document(RawDocumentBuf::new()))),
@@ -300,17 +300,17 @@ fn description(json: &str) -> anyhow::Result<bytes::Bytes> {
         (cstr!("truncatedArrays"), Some(RawBson::Array(RawArrayBuf::new()))),
         (cstr!("disambiguatedPaths"), None),
     ];
-    let said = read_document(json).with_context(|| format!("--changed: {json} is not a document"))?;
-    for field in &said {
+    let given = read_document(json).with_context(|| format!("--changed: {json} is not a document"))?;
+    for field in &given {
         let (name, _) = field?;
         if !parts.iter().any(|(part, _)| *part == name) {
             let all = parts.map(|(part, _)| part.as_str()).join(", ");
-            bail!("--changed: {name} is not a part of an update description, which are {all}");
+            bail!("--changed: {name} is not a part of an update description. help: use {all}");
         }
     }
     let mut description = RawDocumentBuf::new();
     for (part, empty) in parts {
-        match (said.get(part)?, empty) {
+        match (given.get(part)?, empty) {
             (Some(value), _) => description.append(part, value),
             (None, Some(empty)) => description.append(part, empty),
             (None, None) => {}
@@ -321,14 +321,15 @@ fn description(json: &str) -> anyhow::Result<bytes::Bytes> {
 
 fn op(operation: OperationType, namespace: &str, json: &str, number: usize) -> anyhow::Result<Op> {
     let parts = namespace.split_once('.').filter(|(db, collection)| !db.is_empty() && !collection.is_empty());
-    let (database, collection) =
-        parts.with_context(|| format!("\"{namespace}\" is not a namespace: that is DATABASE.COLLECTION"))?;
+    let (database, collection) = parts.with_context(|| {
+        format!("\"{namespace}\" is not a valid namespace. help: write DATABASE.COLLECTION")
+    })?;
     let document = read_document(json).with_context(|| format!("{json} is not a document"))?;
     let is_deletion = operation == OperationType::Delete;
     let mut key = RawDocumentBuf::new();
     match document.get("_id")? {
         Some(id) => key.append(cstr!("_id"), id),
-        None => bail!("{json} has no _id, which each document has"),
+        None => bail!("{json} has no _id. help: add one, since each document in MongoDB has it"),
     }
     let bytes = |document: &RawDocumentBuf| bytes::Bytes::copy_from_slice(document.as_bytes());
     Ok(Op {

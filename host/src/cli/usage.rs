@@ -1,5 +1,5 @@
-//! What was not understood: the command line, the environment or the settings file. Whatever finds it, the program ends with the same
-//! status as where clap finds it.
+//! Usage errors: a command line, an environment or a settings file that is not valid. The program ends with the same status, whether clap
+//! or a later check finds the error.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use gtm_host::config::ConfigError;
 use gtm_host::remedy::WithRemedy;
 
-/// The exit status where nothing was done, as it is not clear what is to be.
-const NOT_UNDERSTOOD: u8 = 2;
+/// The exit status after a usage error. The program has done nothing.
+const USAGE_ERROR: u8 = 2;
 
-/// Something that was said to the host and cannot be done by any machine.
+/// An error in the arguments, the environment or the settings.
 #[derive(Debug)]
 pub(super) struct UsageError(pub(super) anyhow::Error);
 
@@ -22,9 +22,9 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Makes what was found wrong an error of usage.
+/// Converts errors into usage errors.
 pub(super) trait OrUsage<T> {
-    /// An error is one of usage.
+    /// Converts the error into a usage error.
     fn or_usage(self) -> anyhow::Result<T>;
 }
 
@@ -34,29 +34,29 @@ impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
     }
 }
 
-/// The same of the settings: a file that cannot be read is not misunderstood.
-pub(super) fn of_settings(error: anyhow::Error) -> anyhow::Error {
+/// Converts an error of the settings into a usage error, unless the settings file could not be read.
+pub(super) fn settings_error(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
         Some(ConfigError::Unreadable { .. } | ConfigError::Exposed(_)) => error,
         _ => UsageError(error).into(),
     }
 }
 
-/// The exit status of a program that ends with this error.
+/// Returns the exit status of a program that ends with this error.
 pub(super) fn status(error: &anyhow::Error) -> ExitCode {
     status_of_all(std::slice::from_ref(error))
 }
 
-/// The same, where several were found: success if there are none.
+/// Returns the exit status after these errors: success if there are none.
 pub(super) fn status_of_all(errors: &[anyhow::Error]) -> ExitCode {
     match errors {
         [] => ExitCode::SUCCESS,
-        errors if errors.iter().any(|error| error.is::<UsageError>()) => ExitCode::from(NOT_UNDERSTOOD),
+        errors if errors.iter().any(|error| error.is::<UsageError>()) => ExitCode::from(USAGE_ERROR),
         _ => ExitCode::FAILURE,
     }
 }
 
-/// Like `anyhow::bail`, with an error of usage.
+/// Returns early with a usage error, like `anyhow::bail`.
 macro_rules! bail_usage {
     ($($words:tt)*) => {
         return $crate::cli::usage::OrUsage::or_usage(Err(anyhow::anyhow!($($words)*)))
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_usage_is_one_under_any_context_and_says_all_its_causes() {
+    fn a_usage_error_keeps_its_status_and_causes_under_a_context() {
         let error: anyhow::Result<()> = Err(anyhow!("cause")).context("what").or_usage().context("where");
         let error = error.unwrap_err();
         assert_eq!(format!("{error:#}"), "where: what: cause");

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use definition::{Kind, SETTINGS, Setting};
 use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy};
 use gtm_runtime::{Grant, Limits};
-use gtm_source::{HistoryLost, Restart, SourceKind, Start};
+use gtm_source::{HistoryLost, Restart, SourceKind, StartAt};
 use gtm_store::lease::parse_ttl;
 use gtm_store::own_files::read_secret;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
@@ -109,7 +109,7 @@ pub struct SourceSettings {
     /// Whether the oplog or a change stream is read.
     pub kind: SourceKind,
     /// Where reading begins where there is no checkpoint. By default now.
-    pub start: Option<Start>,
+    pub start: Option<StartAt>,
     /// Where reading begins in place of a checkpoint, once.
     pub restart_from: Option<Restart>,
     /// What is done when changes cannot be read any more.

@@ -13,14 +13,7 @@ impl Remedy for SourceError {
             Self::Oplog(error) => return error.remedy(),
             Self::ChangeStream(error) => return error.remedy(),
             Self::Snapshot(error) => return error.remedy(),
-            Self::TokenForOplog => {
-                "read a change stream with --source change-stream, or pass a time or SECONDS.INCREMENT instead of the token".into()
-            }
-            Self::NoOldest => {
-                "pass a time that the server's oplog still has, pass --on-history-lost restart-from-now, or read the oplog with \
-                 --source oplog"
-                    .into()
-            }
+            Self::File(error) => return error.remedy(),
             _ => return None,
         })
     }
@@ -29,6 +22,16 @@ impl Remedy for SourceError {
 impl Remedy for OplogError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
+            Self::NotTailable { .. } => "pass --oplog local.oplog.rs, or another capped collection".into(),
+            Self::Unauthorized { oplog, .. } => format!(
+                "read a change stream with --source change-stream, or ask an administrator to run this in mongosh: \
+                 db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{}\"}}])",
+                oplog.db
+            )
+            .into(),
+            Self::TokenWithoutTime => {
+                "read a change stream with --source change-stream, or pass a time or SECONDS.INCREMENT instead of the token".into()
+            }
             Self::StartLost { .. } => {
                 "to continue without these changes, pass --restart-from oldest; gtm-host tail takes --start oldest".into()
             }
@@ -57,6 +60,11 @@ impl Remedy for StreamError {
             Self::TooLarge { .. } => {
                 "to continue without this event, pass --restart-from with a later time".into()
             }
+            Self::NoOldest => {
+                "pass a time that the server's oplog still has, pass --on-history-lost restart-from-now, or read the oplog with \
+                 --source oplog"
+                    .into()
+            }
             _ => return None,
         })
     }
@@ -82,13 +90,14 @@ impl Remedy for SnapshotError {
 
 impl Remedy for FileError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::NoNamespace { .. } => Some(
+        Some(match self {
+            Self::NoNamespace { .. } => {
                 "pass the collection with --collection DATABASE.COLLECTION, or name the file as mongodump does: \
                  DATABASE/COLLECTION.bson"
-                    .into(),
-            ),
-            _ => None,
-        }
+                    .into()
+            }
+            Self::Plugin { .. } => "pass a plugin with --plugin".into(),
+            _ => return None,
+        })
     }
 }

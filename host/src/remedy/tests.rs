@@ -36,6 +36,14 @@ fn a_user_without_the_right_to_keep_leases_is_told_the_command() {
 }
 
 #[test]
+fn a_file_that_does_not_say_of_which_collection_it_is_can_be_told() {
+    let error = FileError::NoNamespace { file: "export.json".into() };
+    assert!(remedy(&error).is_some_and(|remedy| remedy.contains("--collection DATABASE.COLLECTION")));
+    let source = SourceError::from(error);
+    assert!(remedy(&source).is_some_and(|remedy| remedy.contains("--collection DATABASE.COLLECTION")));
+}
+
+#[test]
 fn an_error_without_a_remedy_is_shown_alone() {
     let error = StoreError::Defect("x".to_owned());
     assert_eq!(WithRemedy(&error).to_string(), error.to_string());

@@ -1,4 +1,4 @@
-//! Up to where all is done, as a document.
+//! Checkpoints, and their documents.
 
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
@@ -8,31 +8,31 @@ use gtm_source::Position;
 use super::StoreError;
 use super::fields::{StoredFields, VERSION};
 
-/// Whose checkpoint, or whose progress of a snapshot.
+/// The key of a checkpoint, or of the progress of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckpointKey {
-    /// The name by which hosts share it.
+    /// The name of the pipeline.
     pub pipeline: String,
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// Which of the workers, where the work is shared.
+    /// The worker, if the work is shared.
     pub worker: Option<String>,
 }
 
-/// Up to where all is done.
+/// The position up to which a plugin has handled all changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Of which deployment, as it is displayed.
+    /// The name of the deployment.
     pub deployment: String,
-    /// Everything up to here is done.
+    /// All changes up to here are handled.
     pub position: Position,
-    /// The cluster time of the position, as far as it is known: everything before it is done.
+    /// The cluster time of the position, if it is known: all changes before it are handled.
     pub timestamp: Option<Timestamp>,
-    /// The workers that there were when it was made.
+    /// The workers when it was made.
     pub workers: Option<Vec<String>>,
     /// The fencing token of the lease under which it was made. Stored as a signed number.
     pub epoch: u64,
-    /// The start that its host was asked for in place of a checkpoint, in the words in which it was.
+    /// The start that was last requested in place of a checkpoint, as the user wrote it.
     pub restarted: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl CheckpointKey {
         format!("the checkpoint of {self}")
     }
 
-    /// Returns the key of a checkpoint that was found.
+    /// Reads the key of a stored checkpoint.
     pub(super) fn of(document: &RawDocument, store: &str) -> Result<Self, StoreError> {
         let what = || "a checkpoint".to_owned();
         let id = StoredFields { document, what: what(), store, lost: LOST };
@@ -78,17 +78,12 @@ impl Checkpoint {
     pub(super) fn encode(&self, key: &CheckpointKey) -> Result<RawDocumentBuf, StoreError> {
         let unstorable =
             |reason: &str| StoreError::Unstorable { what: key.checkpoint(), reason: reason.into() };
-        let position = self.position.stored();
-        // A resume token can be anything that a server likes.
-        if position.parse().as_ref() != Ok(&self.position) {
-            return Err(unstorable("its position cannot be written as text"));
-        }
         let epoch = i64::try_from(self.epoch).map_err(|_| unstorable("its epoch is too large"))?;
         let mut document = rawdoc! {
             "_id": key.document(),
             "version": VERSION,
             "deployment": self.deployment.as_str(),
-            "position": position,
+            "position": self.position.to_document(),
         };
         if let Some(timestamp) = self.timestamp {
             document.append(cstr!("timestamp"), bson::Timestamp::from(timestamp));
@@ -112,7 +107,7 @@ impl Checkpoint {
     ) -> Result<Self, StoreError> {
         let fields = StoredFields { document, what: key.checkpoint(), store, lost: LOST };
         fields.check_version()?;
-        let position = fields.text("position")?;
+        let position = fields.value("position")?;
         let timestamp = fields.find("timestamp")?.map(|value| value.as_timestamp());
         let timestamp = timestamp.map(|value| value.ok_or_else(|| fields.wrong("timestamp", "a timestamp")));
         let not_workers = || fields.wrong("workers", "a list of strings");
@@ -126,9 +121,7 @@ impl Checkpoint {
         });
         Ok(Self {
             deployment: fields.text("deployment")?.to_owned(),
-            position: position.parse().map_err(|_| {
-                fields.damaged(format!("its position, \"{position}\", is no place to go on from"))
-            })?,
+            position: Position::from_stored(position).map_err(|error| fields.damaged(error))?,
             timestamp: timestamp.transpose()?.map(Timestamp::from),
             workers: workers.transpose()?,
             epoch: fields.unsigned("epoch")?,

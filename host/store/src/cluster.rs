@@ -1,4 +1,4 @@
-//! The store on the cluster: the host's own database, written with a majority.
+//! The store on the cluster: the host's own database, written with write concern `majority`.
 
 use std::collections::BTreeSet;
 
@@ -24,9 +24,9 @@ use super::{
 
 const NAME: &str = "the store on the cluster";
 const DUPLICATE_KEY: i32 = 11000;
-/// An op with more bytes is kept in pieces of so many: a document has room for 16 MiB, and the letter is around it.
+/// Bytes of a part of an op. A larger op is stored in parts: a document has at most 16 MiB, with the rest of the letter.
 const MAX_PART_BYTES: usize = 12 << 20;
-/// Two hosts may both write a first checkpoint; the one that comes later looks again.
+/// Attempts to write a checkpoint. If two hosts write the first one, the later host tries again.
 const MAX_ATTEMPTS: usize = 3;
 
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl ClusterStore {
         let options = mongodb::options::DatabaseOptions::builder()
             .write_concern(WriteConcern::majority())
             .read_concern(ReadConcern::majority())
-            // What was just written by another host is to be seen.
+            // Reads must see what another host has just written.
             .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
             .build();
         let database = client.database_with_options(own_database(), options);
@@ -96,7 +96,7 @@ impl ClusterStore {
         Ok(removed.deleted_count > 0)
     }
 
-    /// One atomic write: a duplicate key means that what is there is of a newer epoch, or cannot be understood.
+    /// Stores a checkpoint with one atomic write. A duplicate key means that the stored one has a newer epoch, or cannot be read.
     pub(super) async fn save_checkpoint(
         &self,
         key: &CheckpointKey,
@@ -138,13 +138,13 @@ impl ClusterStore {
         }
         match self.replace_letter(letter, &letter_document::whole(letter, &op)).await {
             Ok(()) => self.drop_parts(&letter.id, None).await,
-            // Such as a document that nests too deeply when it is in another.
+            // For example, a document that nests too deeply within another.
             Err(StoreError::Refused { .. }) => self.add_in_parts(letter, &op).await,
             failed => failed,
         }
     }
 
-    /// The pieces before the letter, and the pieces of an older writing after it: a crash leaves one of the two whole.
+    /// Writes the parts before the letter, and removes the parts of an older write after it, so that a crash leaves one of the two complete.
     async fn add_in_parts(&self, letter: &DeadLetter, op: &RawDocument) -> Result<(), StoreError> {
         let write = ObjectId::new();
         let mut count = 0;
@@ -167,7 +167,7 @@ impl ClusterStore {
         Ok(())
     }
 
-    /// Drops the pieces of a letter, but for those of one writing.
+    /// Removes the parts of a letter, except those of one write.
     async fn drop_parts(&self, id: &str, but: Option<LetterParts>) -> Result<(), StoreError> {
         let mut filter = doc! { "_id.letter": id };
         if let Some(LetterParts { write, .. }) = but {
@@ -183,7 +183,7 @@ impl ClusterStore {
         plugin: &str,
     ) -> Result<StoredTotal, StoreError> {
         let find = self.letters.find(doc! { "pipeline": pipeline, "plugin": plugin });
-        // The letters stay on the server.
+        // Fetches only the sizes.
         let find = find.projection(doc! { "version": 1, "pipeline": 1, "plugin": 1, "bytes": 1 });
         let mut cursor = timed(async { find.await }).await.map_err(error)?;
         let mut count = Count::new(pipeline, plugin, NAME);
@@ -207,7 +207,7 @@ impl ClusterStore {
         while page.len() < limit
             && let Some(document) = timed(cursor.try_next()).await.map_err(error)?
         {
-            // What has another `_id` is not a letter of a host, and has no place among them.
+            // A document with another `_id` is not a letter of a host, and has no place in their order.
             let Ok(id) = document.get_str("_id") else {
                 let fault = FoundLetter::new(&document, NAME)?.damaged("its _id is not a string");
                 return Err(fault);
@@ -230,7 +230,7 @@ impl ClusterStore {
         }
     }
 
-    /// None: it was dropped meanwhile.
+    /// Reads a letter with its parts. None: it was removed meanwhile.
     async fn letter(&self, document: &RawDocument) -> Result<Option<DeadLetter>, StoreError> {
         let found = FoundLetter::new(document, NAME)?;
         let Some(parts) = found.parts()? else { return found.decode(None).map(Some) };
@@ -243,7 +243,7 @@ impl ClusterStore {
                 let current = find(&self.letters, rawdoc! { "_id": id }).await?;
                 return match current {
                     Some(current) if FoundLetter::new(&current, NAME)?.parts()? == Some(parts) => {
-                        Err(found.damaged(format!("piece {count} of its op is missing in dead_letter_parts")))
+                        Err(found.damaged(format!("part {count} of its op is missing in dead_letter_parts")))
                     }
                     Some(_) => Err(StoreError::Unreachable {
                         reason: format!("the dead letter {id} was just replaced"),
@@ -310,18 +310,18 @@ impl ClusterStore {
 
     pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
         let find = self.states.find(doc! { "_id.pipeline": pipeline, "_id.plugin": plugin });
-        // The values stay on the server.
+        // Fetches only the sizes.
         let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
         let mut kept = StoredTotal::default();
         while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
-            let what = "a state of a plugin".to_owned();
+            let what = "the state of a plugin".to_owned();
             let fields = StoredFields {
                 document: &document,
                 what,
                 store: NAME,
                 lost: "what the plugin kept there is lost",
             };
-            // One that was stored before it was counted holds nothing.
+            // A value without a stored size counts as empty.
             let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
             kept.entries += 1;
             kept.bytes = kept.bytes.saturating_add(bytes.unwrap_or_default());
@@ -426,7 +426,7 @@ fn code(error: &Error) -> Option<i32> {
 
 fn error(error: Error) -> StoreError {
     let reason = sentence(&error);
-    // Written, but not yet by a majority: perhaps there is none now.
+    // The write has not reached a majority, which may be missing now.
     let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
     match code(&error) {
         Some(UNAUTHORIZED) => StoreError::Unauthorized { reason },

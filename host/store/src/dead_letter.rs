@@ -1,4 +1,4 @@
-//! Ops that a plugin did not handle, kept for later.
+//! Dead letters: ops that a plugin did not handle, stored for later.
 
 use std::time::SystemTime;
 
@@ -7,49 +7,49 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 
-/// An op that a plugin did not handle. Times are kept to the millisecond.
+/// An op that a plugin did not handle. Times are stored in milliseconds.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// As [`DeadLetter::id_of`] makes it.
+    /// The id, as from [`DeadLetter::id_of`].
     pub id: String,
-    /// Whose plugin.
+    /// The name of the pipeline.
     pub pipeline: String,
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// Of the plugin, as it last failed.
+    /// The version of the plugin that failed last.
     pub version: String,
-    /// The whole op.
+    /// The op.
     pub op: Op,
-    /// Why it is here.
+    /// Why it was given up.
     pub kind: DeadLetterKind,
-    /// What the plugin or the host said.
+    /// The error of the plugin or the host.
     pub error: String,
-    /// How often it was tried in all.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When it was first tried.
+    /// When the first attempt began.
     pub first_attempt: SystemTime,
     /// When it was given up.
     pub time: SystemTime,
 }
 
-/// Some dead letters, in the order of their ids.
+/// A page of dead letters, in the order of their ids.
 #[derive(Debug, Default)]
 pub struct LetterPage {
-    /// Those that were found.
+    /// The letters.
     pub letters: Vec<DeadLetter>,
-    /// Why others cannot be read, which may be among those that are asked for: each error names its letter.
+    /// The errors of letters that cannot be read, and may match the filter. Each error names its letter.
     pub unreadable: Vec<StoreError>,
-    /// The id of the last that was looked at. None: there are no more.
+    /// The id of the last letter that was read. None: there are no more.
     pub last: Option<String>,
 }
 
 impl LetterPage {
-    /// Returns how many letters there are on it.
+    /// Returns the number of its letters.
     pub(super) fn len(&self) -> usize {
         self.letters.len() + self.unreadable.len()
     }
 
-    /// Takes what became of reading the letter of this id. One that is no more is left out, and so is one that is not asked for.
+    /// Adds the result of reading the letter with this id. A letter that was removed or does not match is left out.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -73,14 +73,14 @@ impl LetterPage {
 /// Why an op was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterKind {
-    /// The plugin said that it will never handle it.
+    /// The plugin rejected it.
     Rejected,
-    /// No attempt succeeded.
+    /// All attempts failed.
     Failed,
 }
 
 impl DeadLetterKind {
-    /// Returns its name, as it is stored and shown.
+    /// Returns its name, as stored and shown.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
@@ -89,31 +89,31 @@ impl DeadLetterKind {
     }
 }
 
-/// Which dead letters; none of them said: all.
+/// Selects dead letters: those that match all given fields.
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetterFilter {
-    /// Of this pipeline.
+    /// The name of the pipeline.
     pub pipeline: Option<String>,
-    /// Of this plugin.
+    /// The name of the plugin.
     pub plugin: Option<String>,
-    /// Of changes in namespaces like this pattern, as [`Pattern::new`] takes it.
+    /// A pattern of namespaces, for [`Pattern::new`].
     pub namespace: Option<String>,
-    /// Of such changes.
+    /// The type of the operation.
     pub operation: Option<OperationType>,
-    /// Given up for this reason.
+    /// Why the op was given up.
     pub kind: Option<DeadLetterKind>,
-    /// Given up then or later.
+    /// Given up at this time or later.
     pub since: Option<SystemTime>,
-    /// Given up before.
+    /// Given up before this time.
     pub until: Option<SystemTime>,
-    /// With this in their error.
+    /// A part of the error.
     pub error: Option<String>,
-    /// Of the op with this id.
+    /// The id of the op.
     pub op: Option<String>,
 }
 
 impl DeadLetter {
-    /// Returns what it holds, in bytes: the documents of its op, and its error.
+    /// Returns its size in bytes: the documents of its op, and its error.
     pub fn size(&self) -> u64 {
         let Op {
             document_key, full_document, full_document_before_change, update_description, command, ..
@@ -123,18 +123,18 @@ impl DeadLetter {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    /// Returns the id of the dead letter of this op for a plugin: the same whenever and wherever it fails. Ids are in the order of the
-    /// changes, so that a page goes on after an id even where that letter is gone, and a retry goes by the order of
-    /// the changes: the timestamp in hexadecimal, then a digest.
+    /// Returns the id of the dead letter of this op for a plugin, which is the same each time it fails: the timestamp in hexadecimal, then a
+    /// digest. So ids are in the order of the changes: a retry follows that order, and a page continues after an id even if that letter was
+    /// removed.
     pub fn id_of(pipeline: &str, plugin: &str, op: &Op) -> String {
-        // By length, as names have any signs in them.
+        // With lengths, as names may contain any character.
         let said = format!("{} {pipeline}{} {plugin}{}", pipeline.len(), plugin.len(), op.id());
         let digest = hex::encode(Sha256::digest(said).get(..8).unwrap_or_default());
         format!("{:08x}{:08x}-{digest}", op.timestamp.time, op.timestamp.increment)
     }
 }
 
-/// What a letter is asked for.
+/// The fields of a letter that a filter compares.
 pub(super) struct LetterHead<'a> {
     pub(super) pipeline: &'a str,
     pub(super) plugin: &'a str,
@@ -147,7 +147,7 @@ pub(super) struct LetterHead<'a> {
     pub(super) op: &'a str,
 }
 
-/// A filter that letters can be compared with.
+/// A filter, prepared for comparison with letters.
 pub(super) struct LetterMatcher {
     filter: DeadLetterFilter,
     pattern: Option<Pattern>,

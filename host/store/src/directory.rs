@@ -1,4 +1,4 @@
-//! The store in a directory: one redb file, which is whole after any crash.
+//! The store in a directory: one redb file, which survives any crash intact.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -22,9 +22,9 @@ use super::{
 };
 use crate::own_files;
 
-const FILE: &str = "gtm-host.redb";
-/// Of what is in the file. One that knows less of it says so instead of reading on.
-const FORMAT: u64 = 1;
+const FILE_NAME: &str = "gtm-host.redb";
+/// The version of the file's format. A host that knows only older versions refuses the file.
+const FORMAT_VERSION: u64 = 1;
 
 type TableKey = (&'static str, &'static str, Option<&'static str>);
 
@@ -41,7 +41,7 @@ pub(super) struct DirectoryStore {
     name: Arc<str>,
 }
 
-/// What redb says, before it is told of which file.
+/// An error of redb, without the path of the file.
 #[derive(Debug, thiserror::Error)]
 enum RedbFailure {
     #[error(transparent)]
@@ -68,7 +68,7 @@ fn parse(bytes: &[u8]) -> Result<&RawDocument, RedbFailure> {
 impl DirectoryStore {
     pub(super) async fn open(directory: &Path) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
-        let file = directory.join(FILE);
+        let file = directory.join(FILE_NAME);
         let name: Arc<str> = format!("the store {}", file.display()).into();
         let file: Arc<Path> = file.into();
         let opened = Arc::clone(&file);
@@ -98,7 +98,7 @@ impl DirectoryStore {
 
     /// Returns whether there is a store in this directory.
     pub(super) fn is_in(directory: &Path) -> bool {
-        directory.join(FILE).exists()
+        directory.join(FILE_NAME).exists()
     }
 
     pub(super) fn directory(&self) -> Option<&Path> {
@@ -389,12 +389,12 @@ fn state_key(of: &StateKey) -> (&str, &str, &str) {
     (&of.pipeline, &of.plugin, &of.key)
 }
 
-/// That others may change what the store is in, if that is what is wrong.
+/// Returns the error that others may change the store, if it is the cause.
 fn exposed(error: std::io::Error) -> Result<StoreError, std::io::Error> {
     error.downcast::<own_files::ExposedFile>().map(StoreError::from)
 }
 
-/// Opens the file, or makes one that nobody else may read: dead letters hold whole documents.
+/// Opens the file, or creates one that nobody else may read, as dead letters hold whole documents.
 fn open_file(path: &Path) -> Result<Database, DatabaseError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -404,17 +404,17 @@ fn open_file(path: &Path) -> Result<Database, DatabaseError> {
     Database::builder().create_with_backend(FileBackend::new(file)?)
 }
 
-/// Makes the tables where there are none, and looks at the format.
+/// Creates the missing tables, and checks the format.
 fn prepare(database: &Database, file: &Path) -> Result<(), RedbFailure> {
-    // A commit is on the disk when it returns: redb's durability where nothing is said.
+    // A commit is on the disk when it returns: that is redb's default durability.
     let write = database.begin_write()?;
     {
         let mut meta = write.open_table(META)?;
         let format = meta.get("format")?.map(|format| format.value());
         match format {
-            Some(FORMAT) => {}
+            Some(FORMAT_VERSION) => {}
             Some(version) => return Err(StoreError::OtherFormat { file: file.to_owned(), version }.into()),
-            None => drop(meta.insert("format", FORMAT)?),
+            None => drop(meta.insert("format", FORMAT_VERSION)?),
         }
         write.open_table(CHECKPOINTS)?;
         write.open_table(SNAPSHOTS)?;
@@ -433,9 +433,9 @@ async fn blocking<T: Send + 'static>(
         Ok(Ok(done)) => Ok(done),
         Ok(Err(RedbFailure::Store(error))) => Err(error),
         Ok(Err(RedbFailure::Redb(error))) => Err(told(file, &error)),
-        // redb takes what is in its file for its own, and may stumble over what is not.
+        // redb trusts the content of its file, and may panic if something else is in it.
         Err(error) if error.is_panic() => {
-            Err(StoreError::DamagedFile { file, reason: "redb cannot make sense of it".to_owned() })
+            Err(StoreError::DamagedFile { file, reason: "redb cannot read it".to_owned() })
         }
         Err(error) => Err(StoreError::Defect(error.to_string())),
     }

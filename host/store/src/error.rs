@@ -1,4 +1,4 @@
-//! Why something is not stored, or cannot be read from the store.
+//! Why the store cannot write or read something.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use gtm_oplog::own_database::own_database;
 
 use crate::own_files::ExposedFile;
 
-/// Why something is not stored, or cannot be read from the store.
+/// Why the store cannot write or read something.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum StoreError {

@@ -1,16 +1,16 @@
-//! Fields of the documents that are stored, read with care: people may have edited them.
+//! Reads fields of stored documents with care: people may have edited them.
 
 use bson::{RawBsonRef, RawDocument};
 
 use super::StoreError;
 
-/// Of every document in the store. One that knows less says so instead of reading on.
+/// The version of every document in the store. A host that knows only older versions refuses the document.
 pub(super) const VERSION: i64 = 1;
 
-/// A document of the store, and how to speak of it.
+/// A stored document, and its description for errors.
 pub(super) struct StoredFields<'a> {
     pub(super) document: &'a RawDocument,
-    /// `the checkpoint of x in y`
+    /// Such as `the checkpoint of x in y`.
     pub(super) what: String,
     pub(super) store: &'a str,
     pub(super) lost: &'static str,
@@ -26,7 +26,7 @@ impl<'a> StoredFields<'a> {
         }
     }
 
-    /// Fails where it is not of the version that is known.
+    /// Fails if it does not have the known version.
     pub(super) fn check_version(&self) -> Result<(), StoreError> {
         match self.integer("version")? {
             VERSION => Ok(()),
@@ -36,11 +36,11 @@ impl<'a> StoredFields<'a> {
                 version,
                 known: VERSION,
             }),
-            version => Err(self.damaged(format!("there is no version {version}"))),
+            version => Err(self.damaged(format!("it has the unknown version {version}"))),
         }
     }
 
-    /// Finds a field. None: there is no such field, or it is null.
+    /// Returns a field. None: there is no such field, or it is null.
     pub(super) fn find(&self, name: &str) -> Result<Option<RawBsonRef<'a>>, StoreError> {
         let value = self.document.get(name).map_err(|error| self.damaged(error))?;
         Ok(value.filter(|value| !matches!(value, RawBsonRef::Null)))
@@ -64,7 +64,7 @@ impl<'a> StoredFields<'a> {
     }
 
     pub(super) fn unsigned(&self, name: &str) -> Result<u64, StoreError> {
-        u64::try_from(self.integer(name)?).map_err(|_| self.wrong(name, "a whole number from 0 on"))
+        u64::try_from(self.integer(name)?).map_err(|_| self.wrong(name, "a whole number of at least 0"))
     }
 
     pub(super) fn date(&self, name: &str) -> Result<bson::DateTime, StoreError> {
@@ -73,7 +73,7 @@ impl<'a> StoredFields<'a> {
 }
 
 fn integer(value: RawBsonRef<'_>) -> Option<i64> {
-    /// Up to here every whole number is a double.
+    /// Up to here, a double represents every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         RawBsonRef::Int32(number) => Some(number.into()),

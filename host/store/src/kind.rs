@@ -1,11 +1,11 @@
-//! Which store.
+//! The kinds of stores.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where the host keeps what it has to know after a restart.
+/// Where the host stores what it needs after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum StoreKind {
@@ -18,28 +18,28 @@ pub enum StoreKind {
     None,
 }
 
-/// Not a store.
+/// The text does not name a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected mongodb, file:DIR or none")]
-pub struct NoStoreKind;
+pub struct InvalidStoreKind;
 
 impl FromStr for StoreKind {
-    type Err = NoStoreKind;
+    type Err = InvalidStoreKind;
 
-    fn from_str(text: &str) -> Result<Self, NoStoreKind> {
+    fn from_str(text: &str) -> Result<Self, InvalidStoreKind> {
         match (text, text.strip_prefix("file:")) {
             ("mongodb", _) => Ok(Self::Mongodb),
             ("none", _) => Ok(Self::None),
             (_, Some(directory)) if !directory.is_empty() => Ok(Self::File(directory.into())),
-            _ => Err(NoStoreKind),
+            _ => Err(InvalidStoreKind),
         }
     }
 }
 
 impl TryFrom<String> for StoreKind {
-    type Error = NoStoreKind;
+    type Error = InvalidStoreKind;
 
-    fn try_from(text: String) -> Result<Self, NoStoreKind> {
+    fn try_from(text: String) -> Result<Self, InvalidStoreKind> {
         text.parse()
     }
 }
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!("none".parse(), Ok(StoreKind::None));
         assert_eq!("file:/var/lib/gtm".parse(), Ok(StoreKind::File("/var/lib/gtm".into())));
         for none in ["", "file:", "file", "redis", "MongoDB"] {
-            assert_eq!(none.parse::<StoreKind>(), Err(NoStoreKind), "{none}");
+            assert_eq!(none.parse::<StoreKind>(), Err(InvalidStoreKind), "{none}");
         }
     }
 }

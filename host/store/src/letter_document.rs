@@ -1,4 +1,4 @@
-//! A dead letter as a document, and back.
+//! Converts a dead letter to a document and back.
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
@@ -10,15 +10,15 @@ use super::{DeadLetter, DeadLetterKind, KnownPlugin, StoreError, StoredTotal, op
 
 const LOST: &str = "nobody handles the op that it holds";
 
-/// Where the op of a letter is that does not fit into its document.
+/// The parts of an op that does not fit into the document of its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LetterParts {
-    /// Tells the pieces of one writing from those of another.
+    /// Distinguishes the parts of different writes.
     pub(super) write: ObjectId,
     pub(super) count: u32,
 }
 
-/// Returns a letter but for its op.
+/// Returns the document of a letter without its op.
 pub(super) fn encode(letter: &DeadLetter) -> RawDocumentBuf {
     rawdoc! {
         "_id": letter.id.as_str(),
@@ -39,22 +39,21 @@ pub(super) fn encode(letter: &DeadLetter) -> RawDocumentBuf {
     }
 }
 
-/// Returns a letter with its op in it.
+/// Returns the document of a letter with its op.
 pub(super) fn whole(letter: &DeadLetter, op: &RawDocument) -> RawDocumentBuf {
     let mut document = encode(letter);
     document.append(cstr!("op"), op);
     document
 }
 
-/// Returns a letter whose op is in pieces.
+/// Returns the document of a letter whose op is stored in parts.
 pub(super) fn in_parts(letter: &DeadLetter, LetterParts { write, count }: LetterParts) -> RawDocumentBuf {
     let mut document = encode(letter);
     document.append(cstr!("parts"), rawdoc! { "write": write, "count": i64::from(count) });
     document
 }
 
-/// Counts the letters of a plugin. One that cannot be read is counted too, by its own size: it may be of the plugin, and it holds up no
-/// other.
+/// Counts the letters of a plugin. A letter that cannot be read counts with the size of its document, as it may belong to the plugin.
 pub(super) struct Count<'a> {
     pipeline: &'a str,
     plugin: &'a str,
@@ -112,11 +111,11 @@ pub(super) fn parse<'a>(id: &str, letter: &'a [u8], store: &str) -> Result<&'a R
     })
 }
 
-/// A letter that was found.
+/// A letter that was read from the store.
 pub(super) struct FoundLetter<'a>(StoredFields<'a>);
 
 impl<'a> FoundLetter<'a> {
-    /// Returns the plugin that it is of.
+    /// Returns its plugin.
     pub(super) fn known(&self) -> Result<KnownPlugin, StoreError> {
         let text = |key| self.0.text(key).map(str::to_owned);
         Ok(KnownPlugin { pipeline: text("pipeline")?, plugin: text("plugin")?, has_letters: true })
@@ -144,7 +143,7 @@ impl<'a> FoundLetter<'a> {
         }))
     }
 
-    /// Returns how many bytes it holds, if it is of this plugin. A letter that was stored before that was counted holds nothing.
+    /// Returns its size in bytes, if it belongs to this plugin. A letter without a stored size counts as empty.
     fn size_of(&self, pipeline: &str, plugin: &str) -> Result<Option<u64>, StoreError> {
         let Self(fields) = self;
         if (fields.text("pipeline")?, fields.text("plugin")?) != (pipeline, plugin) {
@@ -154,7 +153,7 @@ impl<'a> FoundLetter<'a> {
         Ok(Some(bytes.unwrap_or_default()))
     }
 
-    /// Returns where its op is, if not in it.
+    /// Returns the parts of its op, if the document does not hold it.
     pub(super) fn parts(&self) -> Result<Option<LetterParts>, StoreError> {
         let Self(fields) = self;
         let Some(value) = fields.find("parts")? else { return Ok(None) };
@@ -165,7 +164,7 @@ impl<'a> FoundLetter<'a> {
         Ok(Some(LetterParts { write, count: op_document::u32_of(&fields, "count")? }))
     }
 
-    /// Decodes the letter. `parts`: its op as a document, if that is not in it.
+    /// Decodes the letter. `parts`: the document of its op, if the letter does not hold it.
     pub(super) fn decode(&self, parts: Option<&[u8]>) -> Result<DeadLetter, StoreError> {
         let Self(fields) = self;
         let op = match parts {

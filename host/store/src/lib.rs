@@ -1,9 +1,9 @@
-//! Stores what the host has to know after a restart: checkpoints, dead letters, plugin state, the progress of snapshots, leases and
-//! worker lists.
+//! Stores what the host needs after a restart: checkpoints, dead letters, plugin state, the progress of snapshots, leases and lists of
+//! workers.
 //!
-//! A [`Store`] keeps the same documents on the cluster (`cluster`) or in a directory (`directory`). A document that is damaged,
-//! or of a newer version, is an error that says so: it is neither skipped nor overwritten. [`lease`] decides which of two hosts of
-//! one name works, and `workers` which worker of a group an op belongs to.
+//! A [`Store`] keeps the same documents on the cluster (`cluster`) or in a directory (`directory`). A document that is damaged or has a
+//! newer version is an error: it is neither skipped nor overwritten. [`lease`] decides which of two hosts with one name is active, and
+//! `workers` decides to which worker of a group an op belongs.
 
 mod checkpoint;
 mod cluster;
@@ -25,7 +25,7 @@ mod workers;
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterKind, LetterPage};
 pub use error::StoreError;
-pub use kind::{NoStoreKind, StoreKind};
+pub use kind::{InvalidStoreKind, StoreKind};
 pub use lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
 pub use own_files::ExposedFile;
 pub use room::{Room, StoreFull, StoredTotal};

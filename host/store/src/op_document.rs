@@ -1,4 +1,4 @@
-//! An op as a document, and back, field by field the same. What it carries is taken as it is, never decoded.
+//! Converts an op to a document and back without loss. Documents of the op are copied, never decoded.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub(super) fn encode(op: &Op) -> RawDocumentBuf {
         let Some(bytes) = bytes else { continue };
         match bson::RawDocument::from_bytes(bytes) {
             Ok(part) => document.append(name, part),
-            // No BSON, but what the plugin would get.
+            // Not valid BSON, but what the plugin would get.
             Err(_) => document.append(name, RawBinaryRef { subtype: BinarySubtype::Generic, bytes }),
         }
     }

@@ -1,7 +1,7 @@
-//! Files that the host relies on, and who else may change or read them: its store, its cache and its secrets.
+//! Checks which other users may change or read the files that the host relies on: its store, its cache and its secrets.
 //!
-//! Who may change such a file can make the host follow another server, forget changes or run other code, so the host refuses it.
-//! Who may read one learns documents or passwords, so the host warns of it.
+//! A user who may change such a file can make the host follow another server, lose changes or run other code, so the host refuses it. A
+//! user who may read it learns documents or passwords, so the host warns.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,23 +12,23 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-/// The bits of a mode by which a group, and all others, may write or read.
+/// The bits of a mode that allow a group, or all others, to write or read.
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_READS: u32 = 0o040;
 const OTHERS_READ: u32 = 0o004;
 
-/// A path that others may change.
+/// Other users may change a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} may be changed by {who}, so gtm-host does not rely on it. help: {}", path.display(), who.remedy(path))]
+#[error("{} may be changed by {who}, so gtm-host does not use it. help: {}", path.display(), who.remedy(path))]
 pub struct ExposedFile {
     /// The path.
     pub path: PathBuf,
-    /// By whom.
+    /// Who may change it.
     pub who: OtherUsers,
 }
 
-/// Who, beside this user and root.
+/// Users other than this one and root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherUsers {
     /// The owner, by number.
@@ -54,7 +54,7 @@ impl OtherUsers {
         match self {
             Self::Owner(user) => {
                 format!(
-                    "run gtm-host as the user {user}, or chown {} to the user that runs it",
+                    "run gtm-host as the user {user}, or chown {} to the user who runs it",
                     path.display()
                 )
             }
@@ -63,8 +63,8 @@ impl OtherUsers {
     }
 }
 
-/// Checks who may change and read what this is the metadata of. Only regular files and directories count: a pipe or a terminal
-/// is the business of who opened it. Others who may read it are warned of, once for each path.
+/// Checks who may change and read the file with this metadata. Only regular files and directories count: whoever opened a pipe or a
+/// terminal is responsible for it. If others may read it, it warns once per path.
 ///
 /// # Errors
 /// Others may change it.
@@ -86,7 +86,7 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile> {
     Ok(())
 }
 
-/// Checks who may change what this is the metadata of.
+/// Checks who may change the file with this metadata.
 ///
 /// # Errors
 /// Others may change it.
@@ -97,10 +97,10 @@ pub fn refuse_writers(path: &Path, metadata: &Metadata) -> Result<(), ExposedFil
     }
 }
 
-/// Checks that what this is the metadata of is this user's, or root's.
+/// Checks that the file with this metadata belongs to this user or root.
 ///
 /// # Errors
-/// It is another user's.
+/// It belongs to another user.
 pub fn refuse_owner(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile> {
     match stranger(metadata, own_user()) {
         Some(who) => Err(ExposedFile { path: path.to_owned(), who }),
@@ -108,10 +108,10 @@ pub fn refuse_owner(path: &Path, metadata: &Metadata) -> Result<(), ExposedFile>
     }
 }
 
-/// Checks that nobody else may make a file in this directory: not even where all may, and each is the owner of theirs, as in `/tmp`.
+/// Checks that nobody else may make files in this directory, not even as in `/tmp`, where every user owns their own files.
 ///
 /// # Errors
-/// Others may: its source is an [`ExposedFile`], if they may change those of this user, too.
+/// Others may. The source is an [`ExposedFile`] if they may change the files of this user, too.
 pub fn refuse_makers(path: &Path, metadata: &Metadata) -> io::Result<()> {
     refuse_writers(path, metadata).map_err(io::Error::other)?;
     match others(metadata, own_user(), GROUP_WRITES, OTHERS_WRITE) {
@@ -120,10 +120,10 @@ pub fn refuse_makers(path: &Path, metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Reads a file with a secret in it, having checked who else may change and read it.
+/// Reads a file with a secret, after checking who else may change and read it.
 ///
 /// # Errors
-/// It cannot be read; or others may change it: the error's source is an [`ExposedFile`].
+/// It cannot be read, or others may change it: then the source is an [`ExposedFile`].
 pub fn read_secret(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     check(path, &file.metadata()?).map_err(io::Error::other)?;
@@ -132,11 +132,10 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
     Ok(secret)
 }
 
-/// Makes a directory that nobody else may look into, with those above it, where it is not there; and checks who may change the
-/// one that is there.
+/// Makes a directory that nobody else may read, with its parents; or checks who may change an existing one.
 ///
 /// # Errors
-/// It cannot be made, or others may change it: then the error's source is an [`ExposedFile`].
+/// It cannot be made, or others may change it: then the source is an [`ExposedFile`].
 pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     check(path, &std::fs::metadata(path)?).map_err(io::Error::other)
@@ -146,15 +145,15 @@ fn writers(metadata: &Metadata, own: Option<u32>) -> Option<OtherUsers> {
     if let Some(owner) = stranger(metadata, own) {
         return Some(owner);
     }
-    // Files in such a directory are their owners' alone.
+    // In such a directory, only owners may change their files.
     let is_sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
     others(metadata, own, GROUP_WRITES, OTHERS_WRITE).filter(|_| !is_sticky)
 }
 
-/// Returns the owner, if that is another user.
+/// Returns the owner, if it is another user.
 fn stranger(metadata: &Metadata, own: Option<u32>) -> Option<OtherUsers> {
     let owner = metadata.uid();
-    // Root may do everything in any case.
+    // Root may always do everything.
     let is_other = own.is_some_and(|own| owner != own) && owner != 0;
     is_other.then_some(OtherUsers::Owner(owner))
 }
@@ -164,23 +163,23 @@ fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) 
     if mode & of_others != 0 {
         return Some(OtherUsers::Everybody);
     }
-    // Root's group, and the group of its own that many systems give each user, with the same number: the owner's, or this user's, as
-    // of a volume that root made for it.
+    // Root's group, and the personal group that many systems give each user, with the user's number: that of the owner, or that of this
+    // user, for example of a volume that root made for it.
     let is_own = group == 0 || group == metadata.uid() || Some(group) == own;
     (mode & of_group != 0 && !is_own).then_some(OtherUsers::Group(group))
 }
 
-/// Returns the number of the user that this process acts as. None: the system does not tell.
+/// Returns the number of the user that this process runs as. None: the system does not tell.
 fn own_user() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     users.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Returns whether nothing was logged about this path before.
+/// Returns whether this path was never logged before, and remembers it.
 fn is_first(path: &Path) -> bool {
-    static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    SAID.lock().insert(path.to_owned())
+    static REPORTED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    REPORTED.lock().insert(path.to_owned())
 }
 
 #[cfg(test)]
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_change_is_refused_with_the_remedy() {
+    fn a_file_that_others_may_change_is_refused_with_the_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("uri");
         std::fs::write(&file, "mongodb://u:p@h\n").unwrap();
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_user_is_that_users() {
+    fn a_file_of_another_user_is_recognized() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = with_mode(file.path(), 0o600);
         assert_eq!(writers(&metadata, Some(metadata.uid())), None);
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_which_all_may_make_files_is_told_from_one_of_this_user() {
+    fn a_shared_directory_is_distinguished_from_a_private_one() {
         let directory = tempfile::tempdir().unwrap();
         for mode in [0o700, 0o755, 0o1755] {
             refuse_makers(directory.path(), &with_mode(directory.path(), mode)).unwrap();
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_no_file() {
+    fn a_pipe_is_not_a_regular_file() {
         check(Path::new("/dev/null"), &std::fs::metadata("/dev/null").unwrap()).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gtm_source::{KeptSnapshot, ProgressStore};
+use gtm_source::{ProgressFuture, ProgressStore};
 
 use super::{CheckpointKey, Store, StoreError};
 
@@ -30,15 +30,15 @@ fn boxed(error: StoreError) -> Box<dyn std::error::Error + Send + Sync> {
 }
 
 impl ProgressStore for StoredProgress {
-    fn read(&self) -> KeptSnapshot<'_, Option<Vec<u8>>> {
+    fn read(&self) -> ProgressFuture<'_, Option<Vec<u8>>> {
         Box::pin(async { self.store.snapshot_progress(&self.key).await.map_err(boxed) })
     }
 
-    fn write(&self, bytes: Vec<u8>) -> KeptSnapshot<'_, ()> {
+    fn write(&self, bytes: Vec<u8>) -> ProgressFuture<'_, ()> {
         Box::pin(async move { self.store.save_snapshot_progress(&self.key, &bytes).await.map_err(boxed) })
     }
 
-    fn remove(&self) -> KeptSnapshot<'_, ()> {
+    fn remove(&self) -> ProgressFuture<'_, ()> {
         Box::pin(async { self.store.remove_snapshot_progress(&self.key).await.map_err(boxed) })
     }
 }

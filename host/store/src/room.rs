@@ -1,4 +1,4 @@
-//! How much a plugin may keep: a store is not filled without end.
+//! Limits how much a plugin may keep in the store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,16 @@ use tokio::time::Instant;
 
 use super::StoreError;
 
-/// What is full is counted again after this, as somebody may have made room; and where counting takes long, after so many times
-/// as long.
+/// When there is no room, the total is counted again after this time, or this many times the duration of the count if that is longer.
 const MAX_COUNT_AGE: Duration = Duration::from_secs(2);
 const MAX_COUNT_USES: u32 = 20;
 
-/// What a plugin keeps.
+/// The total of what a plugin keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoredTotal {
-    /// So many entries.
+    /// The number of entries.
     pub entries: u64,
-    /// Which hold so many bytes.
+    /// Their bytes.
     pub bytes: u64,
 }
 
@@ -31,17 +30,17 @@ impl fmt::Display for StoredTotal {
 }
 
 impl StoredTotal {
-    /// Returns the total with one more entry of so many bytes.
+    /// Returns the total with one more entry of this many bytes.
     fn and(self, bytes: u64) -> Self {
         Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
     }
 
-    /// Returns the total without an entry of so many bytes.
+    /// Returns the total without an entry of this many bytes.
     pub fn without(self, bytes: u64) -> Self {
         Self { entries: self.entries.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
     }
 
-    /// Returns whether one more entry of so many bytes fits into `most`, of which 0 is any number. The first fits in any case.
+    /// Returns whether one more entry of this many bytes fits into `most`, in which 0 means no limit. The first entry always fits.
     pub fn has_room(self, most: Self, bytes: u64) -> bool {
         let fits = |kept: u64, most: u64| most == 0 || kept <= most;
         let next = self.and(bytes);
@@ -49,40 +48,40 @@ impl StoredTotal {
     }
 }
 
-/// Room for what a plugin keeps. Clones share it. What is there is counted at the start, and again where there seems to be no
-/// room: in between what is added is, also where it replaces something. Hosts that share the work may together keep a little more.
+/// The room for what a plugin keeps. Clones share it. The total is counted at the start, and again when there seems to be no room. In
+/// between, each entry is added to it, even if it replaces another. Hosts that share the work may together keep a little more.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
-    counted: Arc<Mutex<Option<Counted>>>,
+    counted: Arc<Mutex<Option<CountedTotal>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+struct CountedTotal {
     kept: StoredTotal,
-    /// When it is counted again, where there is no room.
+    /// When to count again if there is no room.
     again: Instant,
-    /// Nothing was added since.
+    /// Whether nothing was added since the count.
     is_exact: bool,
 }
 
 /// Why there is no room.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFull {
-    /// This is kept, and no more may be.
-    #[error("as much is kept as may be: {0}")]
+    /// The total has reached the limit.
+    #[error("the limit is reached: {0}")]
     Full(StoredTotal),
-    /// What is kept cannot be counted.
+    /// The total cannot be counted.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Room {
-    /// Counts again the next time: something was replaced or removed.
+    /// Has the total counted again the next time, as something was replaced or removed.
     pub async fn forget(&self) {
         *self.counted.lock().await = None;
     }
 
-    /// Takes the room for one more entry of so many bytes, of which at most `most` may be kept; `count` counts what is.
+    /// Takes the room for one more entry of this many bytes. `most` is the limit, and `count` counts the total.
     ///
     /// # Errors
     /// See [`StoreFull`].
@@ -93,23 +92,23 @@ impl Room {
         count: impl Future<Output = Result<StoredTotal, StoreError>>,
     ) -> Result<(), StoreFull> {
         let mut counted = self.counted.lock().await;
-        let is_right = |counted: &Counted| {
+        let is_right = |counted: &CountedTotal| {
             counted.kept.has_room(most, bytes) || (counted.is_exact && Instant::now() < counted.again)
         };
-        let Counted { kept, again, .. } = match counted.filter(is_right) {
+        let CountedTotal { kept, again, .. } = match counted.filter(is_right) {
             Some(known) => known,
             None => {
                 let started = Instant::now();
                 let kept = count.await?;
                 let pause = started.elapsed().saturating_mul(MAX_COUNT_USES).max(MAX_COUNT_AGE);
-                Counted { kept, again: Instant::now() + pause, is_exact: true }
+                CountedTotal { kept, again: Instant::now() + pause, is_exact: true }
             }
         };
         if kept.has_room(most, bytes) {
-            *counted = Some(Counted { kept: kept.and(bytes), again, is_exact: false });
+            *counted = Some(CountedTotal { kept: kept.and(bytes), again, is_exact: false });
             Ok(())
         } else {
-            *counted = Some(Counted { kept, again, is_exact: true });
+            *counted = Some(CountedTotal { kept, again, is_exact: true });
             Err(StoreFull::Full(kept))
         }
     }
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_room_for_so_many_entries_and_bytes_and_for_one_in_any_case() {
+    fn room_is_limited_by_entries_and_bytes_and_one_entry_always_fits() {
         let most = StoredTotal { entries: 3, bytes: 100 };
         let has = |entries, bytes, more| StoredTotal { entries, bytes }.has_room(most, more);
         assert!(has(2, 50, 50) && has(0, 0, 1000));
@@ -129,12 +128,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_counted_again_only_where_there_seems_to_be_no_room() {
+    async fn the_total_is_counted_again_only_if_there_seems_to_be_no_room() {
         let (room, most) = (Room::default(), StoredTotal { entries: 10, bytes: 100 });
         let never = async || -> Result<StoredTotal, StoreError> { panic!("it is counted") };
         room.take(most, 40, async { Ok(StoredTotal { entries: 1, bytes: 20 }) }).await.unwrap();
         room.take(most, 40, never()).await.unwrap();
-        // Both replaced the first one.
+        // Both replaced the first entry.
         room.take(most, 40, async { Ok(StoredTotal { entries: 1, bytes: 40 }) }).await.unwrap();
         let full =
             room.take(most, 40, async { Ok(StoredTotal { entries: 3, bytes: 99 }) }).await.unwrap_err();

@@ -1,17 +1,17 @@
-//! What plugins keep.
+//! The key of a value that a plugin keeps.
 
 use std::fmt;
 
 use bson::{RawDocumentBuf, rawdoc};
 
-/// Which value of which plugin. All workers of a pipeline share it.
+/// Identifies a value of a plugin. All workers of a pipeline share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateKey {
     /// The name of the pipeline.
     pub pipeline: String,
     /// The name of the plugin.
     pub plugin: String,
-    /// The plugin's own name of it.
+    /// The plugin's key.
     pub key: String,
 }
 

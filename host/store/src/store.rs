@@ -1,4 +1,4 @@
-//! The store: the same calls, whichever place it keeps things at.
+//! The store: the same interface for all places.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,18 +12,18 @@ use crate::{
     StoredTotal,
 };
 
-/// A plugin that a store has something of.
+/// A plugin with a checkpoint or dead letters in a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KnownPlugin {
     /// The name of the pipeline.
     pub pipeline: String,
     /// The name of the plugin.
     pub plugin: String,
-    /// Whether it is known by its dead letters, and not by its checkpoint.
+    /// Whether it has dead letters. False: it has a checkpoint.
     pub has_letters: bool,
 }
 
-/// A store. Clones are of the same one.
+/// A store. Clones share it.
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
@@ -36,7 +36,7 @@ enum Backend {
     None,
 }
 
-/// The same call, of whichever store it is.
+/// Makes the same call on any store.
 macro_rules! ask {
     ($self:ident, $call:ident($($argument:expr),*), $none:expr) => {
         match &$self.backend {
@@ -48,10 +48,10 @@ macro_rules! ask {
 }
 
 impl Store {
-    /// Opens it. A directory is made if need be; on the cluster, everything is made by the first write.
+    /// Opens a store. It makes a directory if necessary; on the cluster, the first write makes everything.
     ///
     /// # Errors
-    /// The directory cannot be used, another host has it open, or its file is damaged or of another format.
+    /// The directory cannot be used, another host has it open, or its file is damaged or has another format.
     pub async fn open(kind: &StoreKind, client: &Client) -> Result<Self, StoreError> {
         let backend = match kind {
             StoreKind::Mongodb => Backend::Cluster(ClusterStore::new(client)),
@@ -61,10 +61,10 @@ impl Store {
         Ok(Self { backend })
     }
 
-    /// Opens one that is there, and makes nothing.
+    /// Opens an existing store.
     ///
     /// # Errors
-    /// [`StoreError::Absent`]: there is none in the directory. Else as [`open`](Self::open).
+    /// [`StoreError::Absent`] if the directory has none; otherwise those of [`open`](Self::open).
     pub async fn open_existing(kind: &StoreKind, client: &Client) -> Result<Self, StoreError> {
         match kind {
             StoreKind::File(directory) if !DirectoryStore::is_in(directory) => {
@@ -79,12 +79,12 @@ impl Store {
         Self { backend: Backend::None }
     }
 
-    /// Returns whether the store keeps anything. False for [`StoreKind::None`], which accepts everything and keeps nothing.
+    /// Returns whether the store keeps anything. [`StoreKind::None`] accepts everything and keeps nothing.
     pub fn keeps(&self) -> bool {
         !matches!(self.backend, Backend::None)
     }
 
-    /// Returns the directory that it is in. None: it is not in one.
+    /// Returns its directory. None: it is not in a directory.
     pub fn directory(&self) -> Option<&Path> {
         match &self.backend {
             Backend::Directory(store) => store.directory(),
@@ -100,7 +100,7 @@ impl Store {
         ask!(self, checkpoint(key), None)
     }
 
-    /// Returns whose checkpoints there are in a pipeline, in order: of one plugin, or of all.
+    /// Returns the keys of the checkpoints of a pipeline, in order: those of one plugin, or of all.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -114,8 +114,8 @@ impl Store {
         Ok(keys)
     }
 
-    /// Returns the plugins of which there is a checkpoint or a dead letter, with their pipelines: twice if there are both. It may take a while, where there are
-    /// many dead letters.
+    /// Returns the plugins with a checkpoint or dead letters, with their pipelines: twice if they have both. It may take a while with many
+    /// dead letters.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -141,7 +141,7 @@ impl Store {
         Ok(checkpoints)
     }
 
-    /// Removes a checkpoint. Returns whether it was there.
+    /// Removes a checkpoint. Returns whether it existed.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -149,10 +149,10 @@ impl Store {
         ask!(self, remove_checkpoint(key), false)
     }
 
-    /// Stores a checkpoint, unless one of a later epoch is there.
+    /// Stores a checkpoint, unless the stored one has a later epoch.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`]: that; nothing is written. Else see [`StoreError`].
+    /// [`StoreError::Fenced`] if it has; nothing is written. Otherwise, see [`StoreError`].
     pub async fn save_checkpoint(
         &self,
         key: &CheckpointKey,
@@ -164,12 +164,12 @@ impl Store {
     /// Stores a dead letter, in place of one with the same id.
     ///
     /// # Errors
-    /// See [`StoreError`]. The letter is not stored then, or perhaps not by a majority.
+    /// See [`StoreError`]. The letter is not stored, or perhaps not by a majority.
     pub async fn add_dead_letter(&self, letter: &DeadLetter) -> Result<(), StoreError> {
         ask!(self, add_dead_letter(letter), ())
     }
 
-    /// Returns how many dead letters of a plugin there are, and what they hold.
+    /// Returns the number of dead letters of a plugin, and their bytes.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -177,8 +177,8 @@ impl Store {
         ask!(self, dead_letters_kept(pipeline, plugin), StoredTotal::default())
     }
 
-    /// Returns at most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this
-    /// id. One that cannot be read holds up no other.
+    /// Returns at most `limit` dead letters in the order of their ids, which is that of the changes; with `after`, those after this id. A
+    /// letter that cannot be read does not affect the others.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -200,7 +200,7 @@ impl Store {
         ask!(self, dead_letter(id), None)
     }
 
-    /// Removes a dead letter. Gives back whether it was there.
+    /// Removes a dead letter. Returns whether it existed.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -216,7 +216,7 @@ impl Store {
         ask!(self, snapshot_progress(key), None)
     }
 
-    /// Stores how far a snapshot came: JSON.
+    /// Stores the progress of a snapshot, as JSON.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -224,7 +224,7 @@ impl Store {
         ask!(self, save_snapshot_progress(key, bytes), ())
     }
 
-    /// Forgets how far a snapshot came.
+    /// Removes the progress of a snapshot.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -240,7 +240,7 @@ impl Store {
         ask!(self, state(key), None)
     }
 
-    /// Returns how many values a plugin keeps, and their bytes with those of their keys.
+    /// Returns the number of values that a plugin keeps, and their bytes with those of their keys.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -248,7 +248,7 @@ impl Store {
         ask!(self, state_kept(pipeline, plugin), StoredTotal::default())
     }
 
-    /// Has a plugin keep this; none: nothing any more.
+    /// Sets a value that a plugin keeps. None: removes it.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -256,7 +256,7 @@ impl Store {
         ask!(self, set_state(key, value), ())
     }
 
-    /// Has a plugin keep this, if it keeps what is expected; none: nothing. Gives back whether it did.
+    /// Sets a value that a plugin keeps, if the current value is the expected one (none: no value). Returns whether it did.
     ///
     /// # Errors
     /// See [`StoreError`].

@@ -115,7 +115,7 @@ async fn a_plugin_is_paused_resumed_and_sent_back() {
     assert_eq!(scene.status()["plugins"][1]["counts"]["handled"], 30);
 
     let (code, out, _) = scene.gtm(&["seek", "1700000000.5", "-p", "two"]);
-    assert_eq!((code, out.as_str()), (Some(0), "going on from 1700000000.5: two\n"));
+    assert_eq!((code, out.as_str()), (Some(0), "moved to 1700000000.5: two\n"));
     // The place itself shows that nothing is left to come, not where it was sent to.
     let all_again = async || scene.status()["plugins"][1]["counts"]["handled"] == 55;
     eventually("the second has handled 55", all_again).await;
@@ -152,8 +152,8 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
         ("/seek?plugin=two", 400, "missing field `to`"),
         ("/pause?plugin=three", 404, "there is no plugin three; there are: print_ops, two"),
         ("/pause?plugins=two", 400, "unknown field `plugins`"),
-        ("/stop", 404, "there is no such path"),
-        ("/status", 405, "not by this method"),
+        ("/stop", 404, "this path does not exist"),
+        ("/status", 405, "this path does not allow this method"),
     ] {
         let (code, answer) = post(&scene, path);
         assert_eq!(code, status, "{path}: {answer}");

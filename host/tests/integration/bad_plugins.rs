@@ -149,7 +149,7 @@ fn an_older_contract() {
 fn an_import_that_is_not_offered() {
     let said = error_with_patch("gtm:plugin/mail@0.1.0", "acme:parts/faxe@0.1.0");
     assert!(said.contains("asks for acme:parts/faxe@0.1.0"), "{said}");
-    assert!(said.contains("which this gtm-host does not offer"), "{said}");
+    assert!(said.contains("which this gtm-host does not provide"), "{said}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn a_wrong_password() {
 fn no_password_where_one_is_wanted() {
     let server = Server::start(ServerOptions { auth: true, ..Default::default() }).unwrap();
     let said = error_at(server.uri());
-    assert!(said.contains("wants a login: put user and password into --uri or MONGODB_URI"), "{said}");
+    assert!(said.contains("requires a login. help: add user and password to --uri or MONGODB_URI"), "{said}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ async fn a_login_from_the_environment_or_a_file() {
 #[test]
 fn an_oplog_that_is_no_namespace() {
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--oplog", "oplog"]);
-    assert_eq!(said, r#""oplog" is not a namespace: --oplog takes DATABASE.COLLECTION"#);
+    assert_eq!(said, r#""oplog" is not a valid namespace. help: pass --oplog DATABASE.COLLECTION"#);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_mail_server_that_is_no_url() {
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "localhost:25"]);
     assert!(said.starts_with("the mail server's URL cannot be understood: "), "{said}");
     let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "foo"]);
-    assert!(said.contains("understood: relative URL without a base. It should look like"), "{said}");
+    assert!(said.contains("understood: relative URL without a base. help: write it like"), "{said}");
     assert!(said.contains("smtp://localhost:1025"), "{said}");
     let said = usage_error_of(&[
         "--plugin",
@@ -189,5 +189,5 @@ fn a_mail_server_that_is_no_url() {
         "--mail-from",
         "me",
     ]);
-    assert!(said.contains(r#"the sender "me" is no e-mail address"#), "{said}");
+    assert!(said.contains(r#"the sender "me" is not an e-mail address"#), "{said}");
 }

@@ -103,7 +103,7 @@ async fn read_pipe(bytes: Vec<u8>) -> Outcome {
 }
 
 #[tokio::test]
-async fn however_it_is_written_it_is_the_same() {
+async fn every_format_of_a_file_has_the_same_ops() {
     let entries: Vec<_> = (1..=40).map(insert).collect();
     let values = |write: fn(Bson) -> serde_json::Value| {
         entries.iter().map(move |entry| write(Bson::Document(entry.clone()))).collect::<Vec<_>>()
@@ -202,12 +202,12 @@ async fn documents_of_a_collection_are_inserts() {
 }
 
 #[tokio::test]
-async fn a_collection_that_its_path_does_not_say_is_named() {
+async fn a_collection_that_the_path_does_not_name_can_be_specified() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "export.json", b"{\"_id\": 1}\n");
     let outcome = read(vec![path.clone()]).await;
-    assert!(outcome.said().contains("export.json holds no oplog and no change events"), "{}", outcome.said());
-    assert!(outcome.said().contains("--collection DATABASE.COLLECTION"), "{}", outcome.said());
+    assert!(outcome.said().contains("export.json contains documents of a collection"), "{}", outcome.said());
+    assert!(outcome.said().ends_with("its path does not name the collection"), "{}", outcome.said());
 
     let namespace = Some(Namespace { database: "shop".into(), collection: "orders".into() });
     let options = FileOptions { namespace, ..FileOptions::default() };
@@ -236,7 +236,7 @@ fn transaction() -> Vec<Document> {
 }
 
 #[tokio::test]
-async fn a_transaction_may_go_on_in_the_next_file() {
+async fn a_transaction_may_continue_in_the_next_file() {
     let folder = tempfile::tempdir().unwrap();
     let entries = transaction();
     let first = write(&folder, "1.bson", &dump(&entries[..2]));
@@ -280,7 +280,7 @@ async fn transactions_without_effect_are_counted() {
 }
 
 #[tokio::test]
-async fn only_what_is_from_and_to_is_delivered() {
+async fn only_ops_in_the_time_range_are_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let mut entries = transaction();
     entries.extend([insert(3), insert(4), insert(5), insert(5), insert(6), insert(7)]);
@@ -308,7 +308,7 @@ async fn time_that_goes_backwards_is_counted() {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_is_counted_and_what_is_wanted_is_given_in_batches() {
+async fn unwanted_ops_are_counted_and_wanted_ones_come_in_batches() {
     let folder = tempfile::tempdir().unwrap();
     // More than a batch in one entry, and than a block in all.
     let parts: Vec<_> =
@@ -386,7 +386,7 @@ async fn a_document_may_be_large_and_deep() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_before_anything_is_read() {
+async fn a_missing_file_is_reported_before_anything_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let there = write(&folder, "there.bson", &dump(&[insert(1)]));
     let open = |path: &Path| {

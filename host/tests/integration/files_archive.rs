@@ -87,7 +87,7 @@ async fn collections_and_the_oplog_are_read() {
 }
 
 #[tokio::test]
-async fn cut_off_anywhere_what_is_before_is_read_and_the_rest_is_missed() {
+async fn an_archive_that_is_truncated_anywhere_is_read_up_to_there() {
     let (whole, all) = (archive(), [1, 2, 7, 3, 10, 20]);
     let mut before = 0;
     for length in 4..whole.len() {
@@ -106,7 +106,7 @@ async fn cut_off_anywhere_what_is_before_is_read_and_the_rest_is_missed() {
     let part = [prelude(&[("shop", "orders")]), block("shop", "orders", &documents(&[1]))].concat();
     let said = read_bytes(&part).await.said();
     assert!(
-        said.contains(&format!("at byte {orders} the archive ends before the rest of shop.orders")),
+        said.contains(&format!("at byte {orders}, the archive ends before the rest of shop.orders")),
         "{said}"
     );
 }
@@ -128,7 +128,7 @@ async fn changed_anywhere_it_is_read_or_refused() {
 }
 
 #[tokio::test]
-async fn what_no_archive_has_is_said_with_its_place() {
+async fn an_invalid_archive_is_reported_with_the_place() {
     let begin = prelude(&[("a", "b")]);
     let one = documents(&[1]);
     let many: Vec<u8> = (0..10_001).flat_map(|n| block("a", &n.to_string(), &[])).collect();

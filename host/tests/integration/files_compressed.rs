@@ -34,7 +34,7 @@ fn snappy(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn each_compression_is_known_by_its_bytes() {
+async fn each_compression_is_recognized_by_its_bytes() {
     let folder = tempfile::tempdir().unwrap();
     // More than a block of each.
     let plain = dump(&(1..=20_000).map(insert).collect::<Vec<_>>());
@@ -58,7 +58,7 @@ async fn each_compression_is_known_by_its_bytes() {
 }
 
 #[tokio::test]
-async fn cut_off_or_changed_anywhere_what_is_before_is_read() {
+async fn a_compressed_file_that_is_damaged_anywhere_is_read_up_to_there() {
     let plain = dump(&(1..=20).map(insert).collect::<Vec<_>>());
     let expected: Vec<_> = (1..=20).map(|n| 10 * n).collect();
     for (name, compress) in COMPRESSIONS {

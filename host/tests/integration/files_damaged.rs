@@ -15,7 +15,7 @@ fn place(outcome: &Outcome) -> &FilePlace {
 }
 
 #[tokio::test]
-async fn cut_off_anywhere_it_keeps_what_is_whole() {
+async fn a_dump_that_is_truncated_anywhere_is_read_up_to_there() {
     let whole = dump(&[insert(1), insert(2), insert(3)]);
     let one = whole.len() / 3;
     for length in 1..=whole.len() {
@@ -34,7 +34,7 @@ async fn cut_off_anywhere_it_keeps_what_is_whole() {
 }
 
 #[tokio::test]
-async fn compressed_and_cut_off_anywhere_it_keeps_what_is_whole() {
+async fn a_compressed_file_that_is_truncated_anywhere_is_read_up_to_there() {
     let plain = dump(&(1..=20).map(insert).collect::<Vec<_>>());
     let one = plain.len() / 20;
     let whole = gzip(&plain);
@@ -58,7 +58,7 @@ async fn compressed_and_cut_off_anywhere_it_keeps_what_is_whole() {
 }
 
 #[tokio::test]
-async fn extended_json_cut_off_anywhere_keeps_what_is_whole() {
+async fn extended_json_that_is_truncated_anywhere_is_read_up_to_there() {
     let line = format!("{}\n", bson::Bson::Document(insert(1)).into_relaxed_extjson());
     let whole = line.repeat(2).into_bytes();
     for length in 1..=whole.len() {
@@ -74,7 +74,7 @@ async fn extended_json_cut_off_anywhere_keeps_what_is_whole() {
 }
 
 #[tokio::test]
-async fn where_lengths_make_no_sense_reading_ends() {
+async fn reading_ends_at_an_invalid_length() {
     let good = dump(&[insert(1)]);
     for length in [0, 4, -1, i32::MIN, i32::MAX, (16 << 20) + (16 << 10) + 1] {
         let bytes = [&good, &length.to_le_bytes()[..], &good].concat();
@@ -96,7 +96,7 @@ fn bson_line() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_document_that_is_broken_within_is_skipped() {
+async fn a_document_with_broken_contents_is_skipped() {
     let good = dump(&[insert(1)]);
     let mut no_end = dump(&[insert(2)]);
     *no_end.last_mut().unwrap() = 1;
@@ -127,7 +127,7 @@ async fn a_document_that_is_broken_within_is_skipped() {
 }
 
 #[tokio::test]
-async fn damaged_compression_is_said_after_what_is_before_it() {
+async fn damaged_compression_is_reported_after_the_ops_before_it() {
     let plain = dump(&(1..=2000).map(insert).collect::<Vec<_>>());
     let mut bytes = gzip(&plain);
     let middle = bytes.len() - 100;
@@ -147,7 +147,7 @@ async fn damaged_compression_is_said_after_what_is_before_it() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_dump_is_named() {
+async fn a_file_that_is_not_a_dump_is_reported_by_name() {
     for (bytes, what) in [
         (&b"PK\x03\x04 and more"[..], "a zip archive"),
         (b"\0asm\x01\0\0\0", "WebAssembly"),
@@ -168,7 +168,7 @@ async fn a_file_that_is_no_dump_is_named() {
 }
 
 #[tokio::test]
-async fn files_before_one_that_is_none_are_read() {
+async fn files_before_an_invalid_one_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let paths = vec![
         write(&folder, "1.bson", &dump(&[insert(1)])),

@@ -55,7 +55,7 @@ fn lines(ops: &[Op]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn however_they_are_written_they_are_the_same() {
+async fn every_format_of_events_has_the_same_ops() {
     let events = events();
     let texts =
         |write: fn(Bson) -> Value| events.iter().map(move |event| write(Bson::Document(event.clone())));
@@ -145,7 +145,7 @@ async fn a_part_of_the_time_and_what_is_wanted() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_among_events_is_counted() {
+async fn a_document_among_events_that_is_not_one_is_counted() {
     let event = Bson::Document(events().swap_remove(0)).into_relaxed_extjson().to_string();
     let text =
         [&event, "{\"_id\":1}", "{\"payload\":\"{\"}", "{\"payload\":null}", "\"{}\"", "\"{\"", &event]
@@ -274,7 +274,7 @@ fn what_is_not_an_op_cannot_be_tried() {
         assert_eq!(code, Some(1), "{said}");
         said
     };
-    assert!(attempt("{}\n").contains("ops.jsonl holds no ops. --op takes what gtm-host tail prints"));
+    assert!(attempt("{}\n").contains("ops.jsonl holds no ops. help: pass --op"));
     let line = r#"{"operationType":"insert","ns":"a.b","fullDocument":{"_id":1}}"#;
     let said =
         attempt(&format!("{line}\n{{\"operationType\":\"insert\",\"ns\":\"a.b\",\"fullDocument\":3}}\n"));

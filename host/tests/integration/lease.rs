@@ -305,9 +305,9 @@ async fn a_lease_that_is_not_ours_to_read_is_left_alone() {
     };
     for (name, value, says) in [
         ("version", 2.into(), "is of version 2, and this host knows version 1"),
-        ("epoch", "1".into(), "its field epoch is not there, or not what it should be"),
+        ("epoch", "1".into(), "its field epoch is missing or not valid"),
         ("epoch", 0.into(), "its field epoch"),
-        ("epoch", i64::MAX.into(), "its epoch is the last"),
+        ("epoch", i64::MAX.into(), "its epoch is the last possible"),
         ("renewals", 1.5.into(), "its field renewals"),
         ("released", bson::Bson::Null, "its field released"),
         ("holder", 1.into(), "its field holder"),

@@ -84,7 +84,7 @@ async fn a_mail_that_is_put_off_is_sent_again_and_one_that_is_refused_is_not() {
     assert!(error.contains("550") && error.contains("no such user"), "{refused}");
     assert!(refused["op"].is_string());
     let invalid = host.wait_for("op.reject", &[]);
-    assert!(log::field(&invalid, "error").contains("\"no address\" is no e-mail address"), "{invalid}");
+    assert!(log::field(&invalid, "error").contains("\"no address\" is not an e-mail address"), "{invalid}");
 
     let mails = sink.take(2, LIMIT);
     assert_eq!(mails[0].to, ["later@example.com"], "order is kept");

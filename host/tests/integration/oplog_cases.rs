@@ -42,7 +42,7 @@ fn all_cases(bytes: usize) {
 }
 
 #[test]
-fn entries_become_the_ops_that_they_should() {
+fn entries_become_the_expected_ops() {
     all_cases(ROOMY);
 }
 

@@ -195,7 +195,7 @@ async fn a_collection_that_is_not_capped_ends_the_host() {
     let oplog = format!("{}.oplog", own.name);
     let said = error_of(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
     assert!(said.contains("non capped collection"), "{said}");
-    assert!(said.contains("--oplog takes local.oplog.rs or another capped collection"), "{said}");
+    assert!(said.contains("help: pass --oplog local.oplog.rs, or another capped collection"), "{said}");
 }
 
 /// Runs a host over an oplog of the entries 1 to 5, of which the first two have rolled off.

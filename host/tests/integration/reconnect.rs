@@ -26,7 +26,7 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_server_that_stumbles_is_asked_again() {
+async fn a_temporary_error_of_the_server_is_retried() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let mut host = Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri()]);
@@ -125,7 +125,7 @@ async fn replaced_by(entries: &[u32]) -> String {
 #[tokio::test]
 async fn lost_history_ends_the_host_with_what_is_lost() {
     let said = replaced_by(&[7, 8]).await;
-    assert!(said.contains("history is lost: the last change read is of 1700000000.3"), "{said}");
+    assert!(said.contains("history is lost: the last change that was read is at 1700000000.3"), "{said}");
     assert!(said.contains("now begins at 1700000000.7"), "{said}");
 }
 
@@ -145,7 +145,7 @@ async fn history_lost_before_anything_was_read_ends_the_host_too() {
 #[tokio::test]
 async fn another_history_ends_the_host() {
     let said = replaced_by(&[1, 2, 4]).await;
-    assert!(said.contains("the oplog has another history: the change of 1700000000.3"), "{said}");
+    assert!(said.contains("the oplog has another history: the change at 1700000000.3"), "{said}");
 }
 
 #[tokio::test]

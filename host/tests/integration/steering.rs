@@ -145,7 +145,7 @@ fn another_user_steers_nothing_by_the_socket() {
         let child = Command::new("python3").args(["-c", asked, &socket, request]).output().unwrap();
         let said = String::from_utf8(child.stdout).unwrap();
         assert!(said.starts_with(&format!("HTTP/1.1{status}")), "{request}: {said} {:?}", child.stderr);
-        let why = "this host takes orders from the user 0 and from root only";
+        let why = "only the user 0 and root may use this socket";
         assert_eq!(said.contains(why), status == " 403 ", "{said}");
     }
 }
@@ -365,7 +365,7 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
     let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
     let (code, _, said) = swap(&other);
     let places = format!(
-        "is at {}, and swaps take files only from {} and {} (with the directories in it). help: ",
+        "is at {}, and swaps take files only from {} and {} (with its subdirectories). help: ",
         other.canonicalize().unwrap().display(),
         own.path().display(),
         named.path().display()

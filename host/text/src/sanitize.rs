@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_instead() {
+    fn control_characters_are_shown_escaped() {
         assert_eq!(line("\u{1b}[2Jx\r\ny\tz\u{7f}\u{9b}"), "\\u001b[2Jx\\r\\ny\\tz\\u007f\\u009b");
         assert_eq!(line("a\u{2028}b\u{202e}c\u{2066}\u{feff}"), "a\\u2028b\\u202ec\\u2066\\ufeff");
         assert_eq!(line("\u{e0041}"), "\\udb40\\udc41");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_not_called_as_several_are() {
+    fn a_count_has_the_right_noun() {
         for (one, several) in [
             ("checkpoint", "checkpoints"),
             ("no-op", "no-ops"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_takes_what_is_quoted_for_one_word() {
+    fn a_shell_reads_quoted_text_as_one_word() {
         for text in
             ["", "x=-1h 30m", r#"x={"_data":"82AB"}"#, "a'b", "$HOME", "*", "plain.wasm", "x=1.5", "a;b", "ü"]
         {
@@ -157,7 +157,7 @@ mod tests {
 
     /// Uses random texts in which every third character is an unsafe one.
     #[test]
-    fn no_text_gets_through_that_does_something() {
+    fn no_unsafe_character_remains() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = |below: u32| {
             state ^= state << 13;

@@ -1,15 +1,15 @@
-//! Measures: the host beside the bare driver; or one of the smaller things, which are a program each.
+//! Runs benchmarks: the host beside the bare driver, or one part of the host.
 
 use super::{build, cargo, languages, step, succeed};
 
-/// What is measured by itself.
+/// The parts that have a benchmark of their own.
 pub(crate) const PARTS: [&str; 8] =
     ["hot_paths", "delivery", "hostile", "hosts", "languages", "replay", "snapshot", "swaps"];
 
-/// Of those, what criterion runs, which takes arguments.
+/// The parts that run with criterion, which takes arguments.
 const BY_CRITERION: [&str; 2] = ["hot_paths", "snapshot"];
 
-/// The table, or one of the [parts](PARTS). `arguments` are for the program that measures.
+/// Prints the table, or runs one of the [parts](PARTS). `arguments` are for the benchmark.
 pub(crate) fn run(part: Option<&str>, plot: bool, arguments: &[String]) -> anyhow::Result<()> {
     let takes_arguments = part.is_none_or(|part| BY_CRITERION.contains(&part));
     anyhow::ensure!(

@@ -1,4 +1,4 @@
-//! The contract as the SDKs have it: for C in its language, for JavaScript as it is. Written, or compared with what is there.
+//! Writes or checks the SDKs' copies of the contract: bindings for C, and the WIT files for JavaScript.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use wit_bindgen_c::Opts;
 use wit_bindgen_core::Files;
 use wit_parser::Resolve;
 
-/// Writes the bindings. With `check`, only says whether they are those of the contract.
+/// Writes the bindings. With `check`, it fails instead if they do not match the contract.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(gtm_test_support::root().join("wit"))?;
@@ -17,17 +17,17 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files)?;
     for (name, text) in files.iter() {
-        // The last lines want an object file with the type of the component, in place of which gtm-host componentize is.
+        // The last lines need an object file with the type of the component, which gtm-host componentize replaces.
         let text = String::from_utf8_lossy(text);
         let text = text.split("\n// Ensure that the *_component_type.o").next().unwrap_or_default();
         let path = gtm_test_support::root().join("plugin-sdk/c").join(name);
         if !check {
             fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         } else if fs::read_to_string(&path).ok().as_deref() != Some(text) {
-            bail!("{} is not what the contract says now: cargo xtask bindings writes it", path.display());
+            bail!("{} does not match the contract. help: run cargo xtask bindings", path.display());
         }
     }
-    // A package of npm holds what is in its own folder only.
+    // An npm package holds only files of its own folder.
     copy(
         &gtm_test_support::root().join("wit"),
         &gtm_test_support::root().join("plugin-sdk/javascript/wit"),
@@ -45,7 +45,7 @@ fn copy(from: &Path, to: &Path, check: bool) -> anyhow::Result<()> {
         } else if !check {
             fs::copy(&from, &to).with_context(|| format!("{} cannot be written", to.display()))?;
         } else if fs::read(&from)? != fs::read(&to).unwrap_or_default() {
-            bail!("{} is not what the contract says now: cargo xtask bindings writes it", to.display());
+            bail!("{} does not match the contract. help: run cargo xtask bindings", to.display());
         }
     }
     Ok(())

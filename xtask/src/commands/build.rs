@@ -1,4 +1,4 @@
-//! Builds what the other commands run.
+//! Builds the plugins that the other commands run.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -25,7 +25,7 @@ pub(super) const TESTED: [&str; 9] = [
 /// rust-toolchain.toml adds none to a toolchain that is installed already.
 pub(super) fn plugins(names: &[&str]) -> anyhow::Result<()> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
-    let libraries = libraries.context("rustc cannot be started: install Rust by rustup")?.stdout;
+    let libraries = libraries.context("rustc cannot be started. help: install Rust with rustup")?.stdout;
     let libraries = PathBuf::from(String::from_utf8_lossy(&libraries).trim());
     if !libraries.is_dir() {
         let mut rustup = Command::new("rustup");

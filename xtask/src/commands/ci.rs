@@ -14,7 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     step("Python environment", Venv::ready)?;
     step("languages", || languages::run(&[]))?;
     step("lints, and a build of the tests", check::lints)?;
-    // One server for all tests but those that need one of their own.
+    // One server for all tests, except for those that start their own.
     let server = step("server", Server::ready)?;
     step("tests", || {
         let mut test = check::linted(&["--no-fail-fast", "--"]);

@@ -1,4 +1,4 @@
-//! The main job, shown: users are inserted into a live server, a sandboxed plugin sends them mail.
+//! A demonstration of the main job: users are inserted into a live server, and a sandboxed plugin sends them mail.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use super::{build, cargo, step, succeed};
 
-/// Within which each part must be over.
-const LIMIT: Duration = Duration::from_secs(300);
-/// For the ops after the last mail; a busy server has always one more.
-const QUIET: Duration = Duration::from_secs(1);
+/// The time within which each part must end.
+const STEP_TIMEOUT: Duration = Duration::from_secs(300);
+/// The time for ops after the last mail: a busy server always has one more.
+const LAST_OPS_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run() -> anyhow::Result<()> {
     step("build gtm-host", || succeed(&mut cargo(&["build", "--package", "gtm-host"])))?;
@@ -31,7 +31,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mails = show(&host, &sink, expected)?;
     host.stop()?;
     if mails != expected {
-        bail!("{expected} mails should have come, but {mails} did");
+        bail!("{mails} of {expected} mails came");
     }
     println!("\nEvery mail came: {mails} of {expected}.");
     Ok(())
@@ -75,20 +75,20 @@ impl Host {
     fn wait_until_tailing(&mut self, plugins: usize) -> anyhow::Result<()> {
         let mut tailing = 0;
         while tailing < plugins {
-            match self.log.recv_timeout(LIMIT) {
+            match self.log.recv_timeout(STEP_TIMEOUT) {
                 Ok(line) if line.get("event").is_some_and(|event| event == "source.tail") => tailing += 1,
                 Ok(Value::String(line)) => bail!("{line}"),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("gtm-host has not begun within {} s", LIMIT.as_secs())
+                    bail!("gtm-host did not tail within {} s", STEP_TIMEOUT.as_secs())
                 }
-                Err(RecvTimeoutError::Disconnected) => bail!("gtm-host has ended at its start"),
+                Err(RecvTimeoutError::Disconnected) => bail!("gtm-host ended while it started"),
             }
         }
         Ok(())
     }
 
-    /// The id of the next op that `print_ops` logs, and what it says of it.
+    /// Waits for the next op that `print_ops` logs, and returns its id and its line.
     fn next_op(&self, limit: Duration) -> Option<(String, String)> {
         let deadline = Instant::now() + limit;
         loop {
@@ -104,9 +104,9 @@ impl Host {
 
     fn stop(&mut self) -> anyhow::Result<()> {
         self.process.signal(Signal::SIGTERM)?;
-        let status = self.process.wait(LIMIT)?;
+        let status = self.process.wait(STEP_TIMEOUT)?;
         if !status.success() {
-            bail!("gtm-host has ended with {status}");
+            bail!("gtm-host ended with {status}");
         }
         Ok(())
     }
@@ -121,18 +121,18 @@ fn insert(venv: &Venv, server: &Server) -> anyhow::Result<usize> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
 }
 
-/// Prints each mail as it arrives, under the op that it came of, as the plugin `print_ops` saw that;
-/// then the other ops. Gives back how many mails came.
+/// Prints each mail as it arrives, under the op that caused it, as the plugin `print_ops` logged that op; then the other ops.
+/// Returns the number of mails.
 fn show(host: &Host, sink: &SmtpSink, expected: usize) -> anyhow::Result<usize> {
     println!("\nEach mail as it arrives, under the change that caused it:");
     let mut ops = BTreeMap::new();
     let mut mails = 0;
     while mails < expected {
-        let Some(mail) = sink.next(LIMIT) else { break };
+        let Some(mail) = sink.next(STEP_TIMEOUT) else { break };
         let id = op_of(&mail);
         while !ops.contains_key(&id) {
-            let Some((id, op)) = host.next_op(LIMIT) else {
-                bail!("no op was seen for the mail {}", mail.id)
+            let Some((id, op)) = host.next_op(STEP_TIMEOUT) else {
+                bail!("print_ops logged no op for the mail {}", mail.id)
             };
             ops.insert(id, op);
         }
@@ -144,7 +144,7 @@ fn show(host: &Host, sink: &SmtpSink, expected: usize) -> anyhow::Result<usize> 
         mails += 1;
     }
     println!("\nOther changes, which ask for no mail:\n");
-    let end = Instant::now() + QUIET;
+    let end = Instant::now() + LAST_OPS_TIMEOUT;
     ops.extend(std::iter::from_fn(|| host.next_op(end.saturating_duration_since(Instant::now()))));
     for op in ops.values() {
         println!("  op    {op}");

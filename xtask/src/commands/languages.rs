@@ -1,4 +1,4 @@
-//! Walks the path of a newcomer in each language: `gtm-host new`, and then what that says.
+//! Does what a newcomer does in each language: `gtm-host new`, then each command that it prints.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,10 @@ use super::{cargo, succeed};
 
 pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
     if let Some(unknown) = names.iter().find(|name| !LANGUAGES.iter().any(|one| one.name == **name)) {
-        bail!("\"{unknown}\" is none of {}", LANGUAGES.map(|one| one.name).join(", "));
+        bail!(
+            "\"{unknown}\" is not a known language. help: pass one of {}",
+            LANGUAGES.map(|one| one.name).join(", ")
+        );
     }
     succeed(&mut cargo(&["build", "--package", "gtm-host"]))?;
     let compilers = Venv::compilers()?;
@@ -32,14 +35,14 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
     for skipped in &skipped {
         println!("    left out: {skipped}");
     }
-    // A person may have no Node; where all is to be tested, it must be there.
+    // A person may lack Node; CI must have every toolchain.
     if !skipped.is_empty() && std::env::var_os("CI").is_some() {
-        bail!("a toolchain is missing, and CI is set: {}", skipped.join("; "));
+        bail!("toolchains are missing, and the variable CI is set: {}", skipped.join("; "));
     }
     Ok(())
 }
 
-/// Makes a project and does what it is said to. Gives back what is missing, if something is.
+/// Makes a project and runs the commands that `gtm-host new` prints. Returns the toolchain that is missing, if one is.
 fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>> {
     let project = language.project();
     if project.exists() {
@@ -53,16 +56,16 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     if !output.status.success() {
         bail!("gtm-host new: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // It says: made DIR, cd DIR, what is to be installed, and then how the plugin is built, tested, tried and run.
+    // The lines: made DIR; cd DIR; what to install; then the commands that build, test, try and run the plugin.
     let lines: Vec<&str> = said.lines().skip(2).map(str::trim).collect();
-    let Some((_run, lines)) = lines.split_last() else { bail!("gtm-host new says nothing: {said}") };
+    let Some((_run, lines)) = lines.split_last() else { bail!("gtm-host new prints no command: {said}") };
     if let [missing @ .., _, _, _] = lines
         && !missing.is_empty()
     {
         return Ok(Some(format!("needs {}", missing.join(", "))));
     }
     if language.name == "rust" {
-        // What it depends on is built once, for all projects of the tests.
+        // Its dependencies are built once for all projects of the tests.
         let shared = target_dir().join("newcomer");
         fs::create_dir_all(&shared)?;
         symlink(shared, project.join("target"))?;
@@ -74,7 +77,7 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     }
     documented(language, lines, &project, compilers)?;
     again(language, lines, &project, compilers)?;
-    // Where an SDK offers more than the example uses, a plugin of the tests does.
+    // A plugin of the tests uses what the SDK offers beyond the example.
     let tests = gtm_test_support::root().join("host/tests/plugins");
     match language.name {
         "js" => {
@@ -103,7 +106,7 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
     Ok(None)
 }
 
-/// Builds the plugin that the documents show in a language, in a project that was just made: nothing may be missing there.
+/// Builds the plugin that the documents show in a language, in a new project: the documents must show all of it.
 fn documented(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
     let shown = |page: &str, fence: &str| -> anyhow::Result<String> {
         let text = fs::read_to_string(gtm_test_support::root().join(page))?;
@@ -128,9 +131,9 @@ fn documented(language: &Language, lines: &[&str], project: &Path, compilers: &V
     }
 }
 
-/// Builds the plugin again. The same source gives the same bytes, and the project builds where somebody moves it.
+/// Builds the plugin again: the same source must give the same bytes, and the project must build in another folder.
 fn again(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) -> anyhow::Result<()> {
-    let [build, ..] = lines else { bail!("gtm-host new does not say how to build") };
+    let [build, ..] = lines else { bail!("gtm-host new prints no build command") };
     let plugin = language.plugin();
     let same = |built: &Path, before: &[u8]| -> anyhow::Result<()> {
         if fs::read(built).with_context(|| format!("{} was not built", built.display()))? != before {
@@ -138,7 +141,7 @@ fn again(language: &Language, lines: &[&str], project: &Path, compilers: &Venv) 
         }
         Ok(())
     };
-    // What QuickJS and Python are when the component is built draws seeds, so it stays where the source does.
+    // QuickJS and CPython draw seeds during the build, so only a build with an unchanged source keeps its bytes.
     let is_reproducible = !matches!(language.name, "js" | "ts" | "python");
     let before = fs::read(&plugin)?;
     if !is_reproducible {
@@ -163,7 +166,7 @@ fn run_line(line: &str, project: &Path, compilers: &Venv) -> anyhow::Result<()> 
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(project);
     for (name, _) in std::env::vars_os() {
-        // As a person's shell has it.
+        // A person's shell does not have these.
         if name.to_string_lossy().starts_with("CARGO") && name != "CARGO_HOME" {
             command.env_remove(&name);
         }
@@ -176,7 +179,7 @@ fn run_line(line: &str, project: &Path, compilers: &Venv) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// With gtm-host and the compilers where a shell finds them.
+/// Adds gtm-host and the compilers to the PATH of a command.
 fn path<'a>(command: &'a mut Command, compilers: &Venv) -> anyhow::Result<&'a mut Command> {
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     let own = [target_dir().join("debug"), compilers.programs().to_owned()];

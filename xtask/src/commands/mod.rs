@@ -1,4 +1,4 @@
-//! One file per command, and what they share.
+//! One file per command, and the functions that they share.
 
 pub(crate) mod bench;
 pub(crate) mod bindings;
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-/// Does one step, and says what and how long it took.
+/// Runs one step, and prints its name and the time that it took.
 fn step<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     println!("==> {what}");
     let started = Instant::now();
@@ -27,8 +27,8 @@ fn step<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     Ok(done)
 }
 
-/// Cargo, as a person calls it: without what Cargo has set for this program. Some build scripts look
-/// at that, and would have their crates built anew each time it is there or not.
+/// Returns a command that runs Cargo as a person's shell does, without the variables that Cargo set for this program. Some build scripts
+/// read these, and their crates would be built again whenever they change.
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     for (name, _) in std::env::vars_os() {

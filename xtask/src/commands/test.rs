@@ -1,4 +1,4 @@
-//! `cargo xtask test NAME`: the tests whose path contains a name, and what they need.
+//! `cargo xtask test NAME`: builds and runs the tests whose path contains a name.
 
 use std::process::Stdio;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(name: &str, arguments: &[String]) -> anyhow::Result<()> {
     }
     if selected.is_empty() {
         bail!(
-            "no path of a test contains \"{name}\"\n\
+            "no test has a path that contains \"{name}\"\n\
              help: a path is PROGRAM::MODULES::TEST, such as integration::delivery::takeover or gtm_oplog::fields; \
              cargo xtask test --help shows more"
         );
@@ -38,7 +38,7 @@ pub(crate) fn run(name: &str, arguments: &[String]) -> anyhow::Result<()> {
         if name == LANGUAGES {
             step("languages", || languages::run(&[]))?;
         }
-        // One server for all tests but those that need one of their own.
+        // One server for all tests, except for those that start their own.
         Some(step("server", Server::ready)?)
     } else {
         None

@@ -1,4 +1,4 @@
-//! A program of tests that Cargo built: which tests it has, and how it runs some of them.
+//! A test program that Cargo built: lists its tests, and runs some of them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,16 +6,16 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// What a program tests.
+/// The kind of tests in a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
-    /// A crate from inside.
+    /// Tests within a crate.
     Unit,
-    /// The host from outside, with plugins and a server.
+    /// Tests of the whole host, with plugins and a server.
     Integration,
 }
 
-/// A program of tests.
+/// A test program.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TestProgram {
     name: String,
@@ -25,7 +25,7 @@ pub(super) struct TestProgram {
     folder: PathBuf,
 }
 
-/// The parts of a message of Cargo that say what it built.
+/// The fields of a message of Cargo that describe what it built.
 #[derive(Deserialize)]
 struct Artifact {
     reason: String,
@@ -47,7 +47,7 @@ struct Profile {
 }
 
 impl TestProgram {
-    /// Returns the program that a line of Cargo's messages says it built, if it is one of tests.
+    /// Returns the test program that a line of Cargo's messages reports, if it reports one.
     pub(super) fn of(message: &str) -> anyhow::Result<Option<Self>> {
         let artifact: Artifact = serde_json::from_str(message).context("a message of cargo is not JSON")?;
         let Artifact { reason, manifest_path, target, profile, executable } = artifact;
@@ -70,17 +70,17 @@ impl TestProgram {
         &self.name
     }
 
-    /// Returns what it tests.
+    /// Returns the kind of its tests.
     pub(super) fn suite(&self) -> Suite {
         self.suite
     }
 
-    /// Returns the tests whose path contains `name`, as the program itself calls them.
+    /// Returns the tests whose path contains `name`, by the names that the program lists.
     pub(super) fn select(&self, name: &str) -> anyhow::Result<Vec<String>> {
         let output = self.command().args(["--list", "--format", "terse"]).output();
         let output = output.with_context(|| format!("{} cannot be started", self.executable.display()))?;
         if !output.status.success() {
-            bail!("{} does not list its tests: {}", self.executable.display(), output.status);
+            bail!("{} failed to list its tests: {}", self.executable.display(), output.status);
         }
         Ok(selected(&self.name, &String::from_utf8_lossy(&output.stdout), name))
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_cargo_built_for_tests_is_a_program_of_tests() {
+    fn only_a_test_build_is_a_test_program() {
         let message = |kind: &str, test: bool| {
             format!(
                 r#"{{"reason":"compiler-artifact","manifest_path":"/w/host/Cargo.toml","target":{{"name":"gtm-host","kind":["{kind}"]}},

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::ensure;
 use bson::{Document, Timestamp, doc};
 use gtm_oplog::{Namespace, Selection};
-use gtm_source::{OplogStart, OplogTailer};
+use gtm_source::{OplogTailer, StartAt};
 use gtm_test_support::Server;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
@@ -76,7 +76,7 @@ impl Updates {
         let started = Instant::now();
         let oplog = mongodb::Namespace::new(&self.oplog.db, &self.oplog.coll);
         let mut tail =
-            OplogTailer::open(&self.client, &oplog, Selection::everything(), OplogStart::Oldest).await?;
+            OplogTailer::open(&self.client, &oplog, Selection::everything(), StartAt::Oldest).await?;
         let mut found = 0;
         while found < UPDATES {
             for op in tail.next().await?.ops {

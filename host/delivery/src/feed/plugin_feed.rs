@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gtm_oplog::{Selection, Skipped, Timestamp};
 use gtm_runtime::Plugin;
-use gtm_source::{LiveSource, SourceConfig, SourceError, Start};
+use gtm_source::{LiveSource, SourceConfig, SourceError, StartAt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -141,9 +141,9 @@ impl PluginFeed {
         let subscribed = self.shared.subscribe(&self.plugin, &self.config.selection, start.clone()).await;
         // If the source cannot be read, the plugin's own reader says why.
         let Ok(Some(subscription)) = subscribed else { return FeedState::Idle };
-        let is_at = |at| start == Start::from(at);
+        let is_at = |at| start == StartAt::from(at);
         let is_there =
-            subscription.is_at_start || start == Start::Now || subscription.at.clone().is_some_and(is_at);
+            subscription.is_at_start || start == StartAt::Now || subscription.at.clone().is_some_and(is_at);
         if !is_there {
             return FeedState::Idle;
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gtm_oplog::{Selection, Skipped, Timestamp};
-use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, Start};
+use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, StartAt};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ struct SubscribeRequest {
     plugin: Arc<str>,
     selection: Selection,
     /// Where reading begins if there is no other subscriber.
-    start: Start,
+    start: StartAt,
     answer: oneshot::Sender<Result<Subscription, SourceError>>,
 }
 
@@ -51,7 +51,7 @@ impl SharedReaderHandle {
         &self,
         plugin: &Arc<str>,
         selection: &Selection,
-        start: Start,
+        start: StartAt,
     ) -> Result<Option<Subscription>, SourceError> {
         let (answer, subscribed) = oneshot::channel();
         let request =
@@ -80,7 +80,7 @@ pub(crate) struct SharedReader {
     position: Arc<AtomicU64>,
     live: Option<LiveSource>,
     /// Where `live` was opened, until it has read something.
-    opened_at: Option<Start>,
+    opened_at: Option<StartAt>,
     subscribers: Vec<Subscriber>,
     routes: Routes,
     /// The entries that earlier readers skipped.
@@ -187,7 +187,7 @@ impl SharedReader {
         // stream again. Without an answer, the plugin continues with a reader of its own.
         let is_comparable = at.as_ref().is_none_or(|at| at.timestamp().is_some());
         let is_here =
-            is_at_start || start == Start::Now || at.clone().map(Start::from).as_ref() == Some(&start);
+            is_at_start || start == StartAt::Now || at.clone().map(StartAt::from).as_ref() == Some(&start);
         if !is_comparable && !is_here {
             return;
         }

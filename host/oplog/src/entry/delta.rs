@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn modifiers_are_as_they_are() {
+    fn an_update_with_modifiers_is_described_by_them() {
         let object = doc! { "$v": 1, "$unset": { "a.b": true, "c": true }, "$set": { "d.0": 1 } };
         assert_eq!(describe(object).unwrap(), description(doc! { "d.0": 1 }, &["a.b", "c"], &[]));
         let object = doc! { "$set": { "x": 1 } };
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_no_end() {
+    fn nesting_is_not_limited() {
         let mut diff = doc! { "u": { "x": 1 } };
         for _ in 0..1000 {
             diff = doc! { "sa": diff };
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_delta_is_refused() {
+    fn a_document_that_is_not_a_delta_is_refused() {
         for diff in [
             doc! { "x": {} },
             doc! { "u": 1 },

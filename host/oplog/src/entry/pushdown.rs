@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_to_the_server_is_not() {
+    fn a_selection_that_cannot_be_written_as_a_filter_has_none() {
         assert_eq!(wanted_entries(&Selection::everything()), None);
         assert_eq!(filter(&[("a.b", &[]), ("/^x/", &[])]), None);
         let many: Vec<_> = (0..100).map(|n| format!("a.c{n}")).collect();

@@ -1,6 +1,6 @@
 //! Decodes a reply of a change stream into ops and the position after them.
 
-use super::token::{ResumeToken, StreamStart};
+use super::token::ResumeToken;
 use crate::event::decoder::{ChangeEventDecoder, EventEffect};
 use crate::op::Op;
 use crate::reply::{Malformed, Reply, document};
@@ -11,7 +11,7 @@ pub struct ChangeEventBatch {
     /// The wanted ops, in the order of the stream.
     pub ops: Vec<Op>,
     /// The position at which the stream resumes after the reply. None: the position has not changed.
-    pub position: Option<StreamStart>,
+    pub position: Option<ResumeToken>,
     /// Whether the reply ends the stream, which can be opened again at the position.
     pub invalidated: bool,
 }
@@ -59,7 +59,7 @@ impl ChangeEventDecoder {
                 }
             }
         }
-        batch.position = last.map(|token| StreamStart::After(ResumeToken::new(token)));
+        batch.position = last.map(ResumeToken::new);
         // Between the fragments of an event, the server's position after the batch also lies between them.
         if !batch.invalidated && !self.is_amid_fragments() {
             batch.position = place_after(reply)?.or(batch.position);
@@ -69,8 +69,8 @@ impl ChangeEventDecoder {
 }
 
 /// Returns the server's position after a reply. It advances even if no events arrive.
-fn place_after(reply: &Reply) -> Result<Option<StreamStart>, Malformed> {
+fn place_after(reply: &Reply) -> Result<Option<ResumeToken>, Malformed> {
     let reply = reply.as_document()?;
     let token = reply.get_document("cursor").and_then(|cursor| cursor.get_document("postBatchResumeToken"));
-    Ok(token.ok().map(|token| StreamStart::After(ResumeToken::new(token))))
+    Ok(token.ok().map(ResumeToken::new))
 }

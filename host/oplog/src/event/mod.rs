@@ -18,4 +18,4 @@ mod token;
 
 pub use batch::ChangeEventBatch;
 pub use decoder::{ChangeEventDecoder, EventEffect};
-pub use token::{ParseResumeTokenError, ResumeToken, StreamStart};
+pub use token::{ParseResumeTokenError, ResumeToken};

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_is_left_with_the_server() {
+    fn unwanted_events_stay_on_the_server() {
         let any = doc! { "$or": [
             { "operationType": "invalidate" },
             { "ns.db": "a", "ns.coll": "b", "operationType": { "$in": ["insert", "dropDatabase"] } },
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_to_the_server_is_not() {
+    fn a_selection_that_cannot_be_written_as_stages_has_none() {
         assert_eq!(wanted_events(&Selection::everything()), Vec::<Document>::new());
         assert_eq!(stages(&[("a.b", &[]), ("*", &[])]), Vec::<Document>::new());
         assert_eq!(stages(&[("a.b", &[]), ("/^x/", &[])]), Vec::<Document>::new());

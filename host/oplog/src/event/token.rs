@@ -30,7 +30,7 @@ pub struct ParseResumeTokenError;
 
 impl ResumeToken {
     /// Creates a token from a document, such as the `_id` of an event.
-    pub(super) fn new(token: &RawDocument) -> Self {
+    pub fn new(token: &RawDocument) -> Self {
         Self(token.to_owned())
     }
 
@@ -87,28 +87,6 @@ impl FromStr for ResumeToken {
         let token =
             token.as_document().filter(|token| token.contains_key("_data")).ok_or(ParseResumeTokenError)?;
         RawDocumentBuf::try_from(token).map(Self).map_err(|_| ParseResumeTokenError)
-    }
-}
-
-/// The start of a change stream.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum StreamStart {
-    /// Starts with the changes from now on.
-    #[default]
-    Now,
-    /// Starts with the first event at this time or later.
-    At(Timestamp),
-    /// Starts with the event after this one, even if this one ended a stream.
-    After(ResumeToken),
-}
-
-impl fmt::Display for StreamStart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now => f.write_str("now"),
-            Self::At(timestamp) => timestamp.fmt(f),
-            Self::After(token) => write!(f, "the resume token {token}"),
-        }
     }
 }
 

@@ -272,11 +272,11 @@ mod tests {
             ("admin.*", "the server's own"),
             ("config.x", "the server's own"),
             ("local.oplog.rs", "the server's own"),
-            ("gtm.*", "--store-database NAME"),
+            ("gtm.*", "stores its checkpoints in the database gtm"),
             ("shop.system.js", "system.*"),
             ("shop.system.*", "system.*"),
             (r"/^admin\./", "the server's own"),
-            (r"/^gtm\.[a-z]+$/", "--store-database NAME"),
+            (r"/^gtm\.[a-z]+$/", "stores its checkpoints in the database gtm"),
             (r"/^shop\.system\.[jv]/", "system.*"),
             ("a.b,a.c", r"/^a\.b,a\.c$/"),
             ("a.b|a.*", r"/^a\.b\|a\..*$/"),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn between_slashes_stands_a_regular_expression() {
+    fn a_pattern_between_slashes_is_a_regular_expression() {
         let mut selection = Selection::default();
         selection.add(r"/^shop\.(orders|users)$/", &[]).unwrap();
         assert!(wants(&mut selection, "shop", "users", OperationType::Insert));
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_add_up_and_no_rule_wants_nothing() {
+    fn rules_add_up_and_without_rules_nothing_is_wanted() {
         let mut selection = Selection::default();
         assert!(!wants(&mut selection, "a", "b", OperationType::Insert));
         selection.add("a.b", &[OperationType::Insert]).unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_own_namespaces_are_nobodys() {
+    fn the_namespaces_of_the_server_are_never_wanted() {
         let mut selection = Selection::everything();
         assert!(wants(&mut selection, "a", "b", OperationType::Other));
         for (database, collection) in [("config", "x"), ("local", "x"), ("a", "system.views"), ("gtm", "x")] {
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_looked_into_where_a_pattern_can_fit_a_collection_of_it() {
+    fn a_database_is_searched_if_a_pattern_can_match_a_collection_in_it() {
         let mut selection = Selection::default();
         selection.add("shop.orders", &[OperationType::Insert]).unwrap();
         selection.add("cr*m.*", &[OperationType::Insert]).unwrap();

@@ -98,8 +98,7 @@ pub enum PatternError {
     },
     /// The pattern names the host's own database.
     #[error(
-        "\"{pattern}\" matches no change, as the host keeps its checkpoints in the database {database} and skips it. \
-         help: if {database} is a database of your own, give the host another one (--store-database NAME)"
+        "\"{pattern}\" matches no change, as the host stores its checkpoints in the database {database} and skips it"
     )]
     OfHost {
         /// The pattern, unchanged.

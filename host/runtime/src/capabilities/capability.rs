@@ -1,4 +1,4 @@
-//! The interface of a capability, from the grant in the settings to the functions behind the imports.
+//! The interface of a capability, from the grant in the settings to the functions of the imports.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -16,17 +16,17 @@ use crate::services::Services;
 use crate::setup::Setup;
 use crate::state::{CallContext, InstanceState};
 
-/// A unit of what a plugin can do beyond computing.
+/// Something that a plugin can do beyond computing.
 pub(crate) trait Capability {
-    /// Its name, in the settings, on the command line, in messages and effects.
+    /// Its name in settings, messages and effects.
     const NAME: &'static str;
-    /// The imports that ask for it, without their versions: `gtm:plugin/mail`.
+    /// The imports that need it, without their versions: `gtm:plugin/mail`.
     const IMPORTS: &'static [&'static str];
 
     /// Links the functions for `handle`.
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()>;
 
-    /// Links the functions for `filter`. By default, each returns the error `not-granted`: it is for `handle` only.
+    /// Links the functions for `filter`. By default, each returns the error `not-granted`: the capability is for `handle` only.
     fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
         linking.refuse(Self::NAME, Self::IMPORTS)
     }
@@ -34,13 +34,13 @@ pub(crate) trait Capability {
 
 /// A capability that a plugin has only if it is granted.
 pub(crate) trait GrantedCapability: Capability + Sized + 'static {
-    /// What is granted, as the settings hold it.
+    /// The grant, as in the settings.
     type Grant: Clone + Default + PartialEq;
-    /// What is made of the grant once, for all versions and instances with the same settings.
+    /// What is prepared of the grant once, for all versions and instances with the same settings.
     type Prepared: Send + Sync;
     /// What all versions and instances of a plugin share.
     type Shared: Default + Send + Sync;
-    /// What one instance has.
+    /// What each instance has.
     type Instance: Send + Sync;
 
     /// The forms of a [`Grant`](crate::Grant) of some of it: `mail`, `mail-to=ADDRESS`.
@@ -48,18 +48,18 @@ pub(crate) trait GrantedCapability: Capability + Sized + 'static {
     /// The forms that are proposed to a user who grants none of it.
     const PROPOSED: &'static [&'static str] = &[Self::NAME];
 
-    /// Parses the grant `NAME` or `NAME=VALUE`. None: it is not one of the forms.
+    /// Parses a grant `NAME` or `NAME=VALUE`. None: it has none of the forms.
     fn parse(name: &str, value: Option<&str>) -> Option<Result<Self::Grant, String>>;
 
-    /// Adds to what is granted.
+    /// Adds a grant to another.
     fn merge(granted: &mut Self::Grant, more: Self::Grant);
 
-    /// Returns the grant for a trial in which effects are only recorded. By default nothing.
+    /// Returns the grant for a trial in which effects are only recorded. By default, nothing is granted.
     fn everything() -> Self::Grant {
         Self::Grant::default()
     }
 
-    /// Describes what is granted. Empty: nothing.
+    /// Describes the grant. Empty: nothing is granted.
     fn describe(granted: &Self::Grant) -> String;
 
     /// Returns the sentence about what the host lacks, if the plugin therefore cannot use the capability. `is_granted`: whether some
@@ -68,69 +68,69 @@ pub(crate) trait GrantedCapability: Capability + Sized + 'static {
         None
     }
 
-    /// Makes what is needed of the grant.
+    /// Prepares the grant.
     ///
     /// # Errors
-    /// The grant names something that does not exist, or that is not valid.
+    /// The grant names something that does not exist or is not valid.
     fn prepare(plugin: &str, granted: &Self::Grant, limits: &Limits) -> Result<Self::Prepared, SetupError>;
 
-    /// Makes what a new instance has.
+    /// Makes the context of a new instance.
     fn instance(call: &CallContext) -> Self::Instance;
 
-    /// Adds what is granted to the WASI of a new instance for `handle`.
+    /// Adds the grant to the WASI context of a new instance for `handle`.
     ///
     /// # Errors
-    /// Something that is granted cannot be opened.
+    /// Something granted cannot be opened.
     fn open(_setup: &Setup, _wasi: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
         Ok(())
     }
 
-    /// Prepares for a call with the op of this id, in this namespace.
+    /// Prepares a call with the op of this id, in this namespace.
     fn begin(_state: &mut InstanceState, _op: &str, _namespace: &Arc<Namespace>) {}
 }
 
-/// A capability in the list: where its contexts are among those of all.
-pub(crate) trait Listed: GrantedCapability {
-    /// Which one it is.
+/// A capability in the list, which gives access to its own contexts among all.
+pub(crate) trait ListedCapability: GrantedCapability {
+    /// Its id.
     const ID: CapabilityId;
 
-    /// Returns its part of an instance.
+    /// Returns its context of an instance.
     fn of_instance(contexts: &mut InstanceContexts) -> &mut Self::Instance;
 
-    /// Returns its part of what the instances of a plugin share.
+    /// Returns its context that the instances of a plugin share.
     fn of_shared(contexts: &SharedContexts) -> &Self::Shared;
 
-    /// Returns what its functions see of this instance.
+    /// Returns the view of its functions on an instance.
     fn view(state: &mut InstanceState) -> CapabilityView<'_, Self> {
         CapabilityView { call: &state.call, own: Self::of_instance(&mut state.contexts) }
     }
 }
 
-/// What the functions of a capability see of an instance: the call in hand, and what is their own.
+/// The view of a capability's functions on an instance: the current call, and the capability's own context.
 pub(crate) struct CapabilityView<'a, C: GrantedCapability> {
     call: &'a CallContext,
     pub(crate) own: &'a mut C::Instance,
 }
 
-/// Tells wasmtime that the functions of a capability take its view.
+/// Tells wasmtime that the functions of a capability take its view as `self`.
 pub(crate) struct ViewOf<C>(PhantomData<C>);
 
 impl<C: GrantedCapability> HasData for ViewOf<C> {
     type Data<'a> = CapabilityView<'a, C>;
 }
 
-impl<C: Listed> CapabilityView<'_, C> {
-    /// Returns what all instances of the plugin share.
+impl<C: ListedCapability> CapabilityView<'_, C> {
+    /// Returns the context that all instances of the plugin share.
     pub(crate) fn shared_context(&self) -> &C::Shared {
         C::of_shared(&self.call.shared.contexts)
     }
 
-    /// Notes that the plugin may do what it asked for.
+    /// Records that the plugin used what it is granted.
     pub(crate) fn permitted(&self) {
         self.call.notes.permitted(C::ID);
     }
 
-    /// Returns the capability, for an obstacle that is of a part of it only.
+    /// Returns the id of the capability, for an obstacle in a part of it.
     pub(crate) fn id(&self) -> CapabilityId {
         C::ID
     }

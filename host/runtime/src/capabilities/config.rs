@@ -4,7 +4,7 @@ use wasmtime_wasi_config::WasiConfig;
 
 use super::{Capability, Linking};
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct Config;
 
 impl Capability for Config {

@@ -8,7 +8,7 @@ use crate::load_error::SetupError;
 use crate::setup::Setup;
 use crate::state::CallContext;
 
-/// Every program imports the interface, so that no import asks for the capability.
+/// The capability. Every program imports the interface, so an import does not show whether the plugin needs it.
 pub(crate) struct Env;
 
 impl Capability for Env {
@@ -22,7 +22,7 @@ impl Capability for Env {
 
 impl GrantedCapability for Env {
     type Grant = Vec<String>;
-    /// The variables that are granted, as they are set.
+    /// The granted variables that are set, with their values.
     type Prepared = Vec<(String, String)>;
     type Shared = ();
     type Instance = ();

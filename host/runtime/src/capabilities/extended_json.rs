@@ -6,11 +6,11 @@ use gtm_source::{Form, Unwritten};
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::bindings::extended_json::{self, Host};
+use crate::abi::v0_1::extended_json::{self, Host};
 use crate::budget::Budget;
 use crate::state::InstanceState;
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct ExtendedJson;
 
 impl Capability for ExtendedJson {
@@ -42,27 +42,27 @@ impl Host for InstanceState {
     }
 }
 
-/// The text may be many times as long as the document: what is left of the account bounds it.
+/// Encodes a document. The text may be many times as long as the document, so the rest of the budget limits it.
 fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, String> {
-    let mut charge = budget.charge(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
-    let document = RawDocument::from_bytes(document).map_err(|error| format!("no BSON: {error}"))?;
+    let mut charge = budget.charge(document.len()).map_err(|exceeded| exceeded.to_string())?;
+    let document = RawDocument::from_bytes(document).map_err(|error| format!("not valid BSON: {error}"))?;
     let mut json = Vec::new();
     write_within(document, form, &mut json, budget.left()).map_err(|error| match error {
         Unwritten::TooLong(bytes) => match charge.add(bytes) {
-            Err(overdrawn) => overdrawn.to_string(),
+            Err(exceeded) => exceeded.to_string(),
             Ok(()) => error.to_string(),
         },
         Unwritten::Malformed(malformed) => malformed.to_string(),
     })?;
-    // What is written is UTF-8.
+    // The encoder writes UTF-8.
     String::from_utf8(json).map_err(|error| error.to_string())
 }
 
-/// Neither the text nor the document is larger than a document may be.
+/// Decodes a document. Neither the text nor the document may be larger than the largest document.
 fn decode(json: &str, budget: &Budget) -> Result<Vec<u8>, String> {
-    let mut charge = budget.charge(json.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    let mut charge = budget.charge(json.len()).map_err(|exceeded| exceeded.to_string())?;
     let document = read_document(json).map_err(|error| error.to_string())?.into_bytes();
-    charge.add(document.len()).map_err(|overdrawn| overdrawn.to_string())?;
+    charge.add(document.len()).map_err(|exceeded| exceeded.to_string())?;
     Ok(document)
 }
 
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_no_longer_than_the_account_has_room_for() {
+    fn the_budget_limits_a_text() {
         let keys: Vec<_> = (0..100_000).map(|_| bson::Bson::MinKey).collect();
         let one_text = "\u{1}".repeat(1 << 20);
         for document in [doc! { "": keys }, doc! { "": one_text }] {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_the_same() {
+    fn a_stored_op_is_decoded_unchanged() {
         let document =
             doc! { "n": 1, "long": 1_i64 << 60, "at": bson::DateTime::from_millis(0), "text": "Grüße\0" };
         let bytes = bson::serialize_to_vec(&document).unwrap();
@@ -118,15 +118,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_said() {
-        assert!(encode(b"\x05\0\0\0", Form::Relaxed).unwrap_err().contains("no BSON"));
-        assert!(encode(&[], Form::Relaxed).unwrap_err().contains("no BSON"));
+    fn an_invalid_document_is_an_error() {
+        assert!(encode(b"\x05\0\0\0", Form::Relaxed).unwrap_err().contains("BSON"));
+        assert!(encode(&[], Form::Relaxed).unwrap_err().contains("BSON"));
         assert!(decode("{").unwrap_err().contains("not valid JSON"));
         assert!(decode("[1]").unwrap_err().contains("not a document"));
         assert!(decode("{\"a\":{\"$oid\":\"x\"}}").unwrap_err().contains("not valid Extended JSON"));
         let deep = format!("{}1{}", "{\"a\":".repeat(1_000_000), "}".repeat(1_000_000));
-        assert!(decode(&deep).unwrap_err().contains("stand in each other"));
-        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::LARGEST));
+        assert!(decode(&deep).unwrap_err().contains("nested objects and arrays"));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(gtm_source::extended_json::MAX_SIZE));
         assert!(decode(&large).unwrap_err().contains("more than"));
     }
 }

@@ -1,4 +1,4 @@
-//! The linker that capabilities add their functions to.
+//! The linker to which capabilities add their functions.
 
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, Val};
@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::setup::Setup;
 use crate::state::InstanceState;
 
-/// What is linked for the instances of a component in one role.
+/// The linker of a component's instances in one role, and what it depends on.
 pub(crate) struct Linking<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) component: &'a Component,
@@ -16,14 +16,14 @@ pub(crate) struct Linking<'a> {
 }
 
 impl Linking<'_> {
-    /// Has each function of these interfaces of the contract return the error `not-granted`: the capability is for `handle` only.
+    /// Links each function of these interfaces of the contract to the error `not-granted`: the capability is for `handle` only.
     pub(crate) fn refuse(&mut self, capability: &str, imports: &[&str]) -> wasmtime::Result<()> {
         let reason = format!("{capability} can be used in handle only, not in filter");
         let error = Val::Variant("not-granted".to_owned(), Some(Box::new(Val::String(reason))));
         imports.iter().try_for_each(|import| self.refuse_with(import, &error))
     }
 
-    /// Has each function of an interface return this error. All functions of it return a result.
+    /// Links each function of an interface to this error. All its functions must return a result.
     pub(crate) fn refuse_with(&mut self, import: &str, error: &Val) -> wasmtime::Result<()> {
         let Self { engine, component, linker, .. } = self;
         let Some((name, interface)) = interface(engine, component, import) else { return Ok(()) };

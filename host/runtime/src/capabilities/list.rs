@@ -1,10 +1,10 @@
-//! Makes the types that hold something of each capability, and the tables of all, from one list.
+//! Makes the types with a field per capability, and the tables of all capabilities, from one list.
 
 use super::Grants;
 use super::linking::Linking;
 use crate::services::Services;
 
-/// What a grant in one of the forms grants, or why it is not valid.
+/// A parsed grant, or why it is not valid.
 type ParsedGrants = Result<Grants, String>;
 
 /// A capability that every plugin has.
@@ -14,8 +14,8 @@ pub(crate) struct AlwaysGranted {
     pub(crate) link_in_filter: fn(&mut Linking<'_>) -> wasmtime::Result<()>,
 }
 
-/// A capability that is granted, whatever its types.
-pub(crate) struct Entry {
+/// A capability that needs a grant, without its types.
+pub(crate) struct CapabilityEntry {
     pub(crate) name: &'static str,
     pub(crate) imports: &'static [&'static str],
     pub(crate) forms: &'static [&'static str],
@@ -27,14 +27,14 @@ pub(crate) struct Entry {
     pub(crate) lacks: fn(&Services, bool) -> Option<String>,
 }
 
-/// Makes, of the list of capabilities: [`Grants`], [`CapabilityId`], the contexts, and the tables. A capability that is granted is
+/// Makes [`Grants`], [`CapabilityId`], the contexts and the tables from the list of capabilities. A capability that needs a grant is
 /// compiled only with the feature before its name.
 macro_rules! capabilities {
     (
         always: [$($always:path),+ $(,)?],
         granted: [$($(#[$attribute:meta])* $feature:literal $key:ident: $grant:ty = $module:ident :: $capability:ident),+ $(,)?] $(,)?
     ) => {
-        /// What a plugin may do. By default nothing.
+        /// What a plugin may do. By default, nothing.
         #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Grants {
@@ -45,7 +45,7 @@ macro_rules! capabilities {
             )+
         }
 
-        /// Which capability, of those that are granted.
+        /// Identifies a capability that needs a grant.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum CapabilityId {
             $(
@@ -54,7 +54,7 @@ macro_rules! capabilities {
             )+
         }
 
-        /// The number of capabilities that are granted.
+        /// The number of capabilities that need a grant.
         pub(crate) const COUNT: usize = GRANTED.len();
 
         /// The capabilities that every plugin has.
@@ -64,8 +64,8 @@ macro_rules! capabilities {
             link_in_filter: <$always as Capability>::link_in_filter,
         },)+];
 
-        /// The capabilities that are granted, in the order in which they are named.
-        pub(crate) const GRANTED: &[Entry] = &[$(#[cfg(feature = $feature)] Entry {
+        /// The capabilities that need a grant, in the order of messages.
+        pub(crate) const GRANTED: &[CapabilityEntry] = &[$(#[cfg(feature = $feature)] CapabilityEntry {
             name: <$module::$capability as Capability>::NAME,
             imports: <$module::$capability as Capability>::IMPORTS,
             forms: <$module::$capability as GrantedCapability>::FORMS,
@@ -80,7 +80,7 @@ macro_rules! capabilities {
             lacks: <$module::$capability as GrantedCapability>::lacks,
         },)+];
 
-        /// What the capabilities make of the grants.
+        /// The prepared grants, by capability.
         #[allow(dead_code, reason = "some make nothing of their grant")]
         pub(crate) struct Prepared {
             $(#[cfg(feature = $feature)] pub(crate) $key: <$module::$capability as GrantedCapability>::Prepared,)+
@@ -92,13 +92,13 @@ macro_rules! capabilities {
             $(#[cfg(feature = $feature)] pub(crate) $key: <$module::$capability as GrantedCapability>::Shared,)+
         }
 
-        /// What one instance has, by capability.
+        /// What each instance has, by capability.
         pub(crate) struct InstanceContexts {
             $(#[cfg(feature = $feature)] pub(crate) $key: <$module::$capability as GrantedCapability>::Instance,)+
         }
 
         impl Grants {
-            /// Returns grants of everything but files and the environment, for a trial in which effects are only recorded.
+            /// Returns grants of everything except files and the environment, for a trial in which effects are only recorded.
             pub fn everything() -> Self {
                 Self { $(#[cfg(feature = $feature)] $key: <$module::$capability as GrantedCapability>::everything(),)+ }
             }
@@ -126,7 +126,7 @@ macro_rules! capabilities {
             }
         }
 
-        /// Adds what is granted to the WASI of an instance for `handle`.
+        /// Adds the grants to the WASI context of an instance for `handle`.
         pub(crate) fn open(
             setup: &crate::setup::Setup,
             wasi: &mut wasmtime_wasi::WasiCtxBuilder,
@@ -135,7 +135,7 @@ macro_rules! capabilities {
             Ok(())
         }
 
-        /// Prepares the capabilities of an instance for a call with the op of this id, in this namespace.
+        /// Prepares a call with the op of this id, in this namespace.
         pub(crate) fn begin(
             state: &mut crate::state::InstanceState,
             op: &str,
@@ -144,7 +144,7 @@ macro_rules! capabilities {
             $(#[cfg(feature = $feature)] <$module::$capability as GrantedCapability>::begin(state, op, namespace);)+
         }
 
-        $(#[cfg(feature = $feature)] impl Listed for $module::$capability {
+        $(#[cfg(feature = $feature)] impl ListedCapability for $module::$capability {
             const ID: CapabilityId = CapabilityId::$capability;
 
             fn of_instance(contexts: &mut InstanceContexts) -> &mut Self::Instance {

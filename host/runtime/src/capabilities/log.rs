@@ -1,15 +1,15 @@
-//! `gtm:plugin/log`: lines in the host's log, under the plugin's name and beside the id of the op in hand.
+//! `gtm:plugin/log`: lines in the host's log, with the name of the plugin and the id of the current op.
 
 use std::time::Instant;
 
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::bindings::log::{self, Host, Level};
+use crate::abi::v0_1::log::{self, Host, Level};
 use crate::call::cut;
 use crate::state::InstanceState;
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct Log;
 
 impl Capability for Log {
@@ -33,14 +33,14 @@ impl Host for InstanceState {
     }
 }
 
-/// A message of several lines, such as a stack trace, is one event. Its lines after the first are indented, so that a plugin's
-/// cannot look like one of the host's.
+/// Indents all lines but the first. A message with several lines, such as a stack trace, is one event, and none of its lines may look
+/// like one of the host's.
 fn indented(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join("\n    ")
 }
 
 impl InstanceState {
-    /// Writes what the plugin printed in the call that is over.
+    /// Logs what the plugin printed in the call that has ended.
     pub(crate) fn log_output(&self) {
         for line in self.output.take().lines().filter(|line| !line.trim().is_empty()) {
             self.write_log(Level::Info, line);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_line_of_a_message_is_at_the_margin() {
+    fn all_lines_but_the_first_are_indented() {
         assert_eq!(indented("one line"), "one line");
         assert_eq!(
             indented("KeyError: 'email'\r\n  File \"a.py\"\n2026-01-01T00:00:00Z ERROR fake\n"),

@@ -1,13 +1,13 @@
-//! `gtm:plugin/metrics`: the plugin's own numbers.
+//! `gtm:plugin/metrics`: metrics that the plugin records.
 
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::bindings::metrics::{self, Host};
-use crate::metrics::{MAX_NAME_BYTES, NAMES, NotKept};
+use crate::abi::v0_1::metrics::{self, Host};
+use crate::metrics::{MAX_NAME_BYTES, MAX_NAMES, MetricRefusal};
 use crate::state::{InstanceRole, InstanceState};
 
-/// Every plugin has it.
+/// The capability, which every plugin has.
 pub(crate) struct Metrics;
 
 impl Capability for Metrics {
@@ -24,23 +24,23 @@ impl Capability for Metrics {
 }
 
 impl InstanceState {
-    /// In a filter, which may see an op more than once, nothing is counted.
+    /// Returns whether metrics are recorded: not in a filter, which may see an op more than once.
     fn counts(&self) -> bool {
         self.call.role == InstanceRole::Handler
     }
 
-    fn say(&self, kept: Result<(), NotKept>) {
+    fn report(&self, kept: Result<(), MetricRefusal>) {
         let plugin = &*self.call.setup.name;
         match kept {
             Ok(()) => {}
-            Err(NotKept::Name) => tracing::warn!(
+            Err(MetricRefusal::Name) => tracing::warn!(
                 event = "metric.drop_name",
                 plugin,
-                max_names = NAMES,
+                max_names = MAX_NAMES,
                 max_name_bytes = MAX_NAME_BYTES,
                 "the plugin uses too many metric names, or one that is empty or too long; the host does not keep those"
             ),
-            Err(NotKept::NotFinite) => tracing::warn!(
+            Err(MetricRefusal::NotFinite) => tracing::warn!(
                 event = "metric.drop_value",
                 plugin,
                 op = self.call.op,
@@ -53,19 +53,19 @@ impl InstanceState {
 impl Host for InstanceState {
     fn count(&mut self, name: String, by: u64) {
         if self.counts() {
-            self.say(self.call.shared.metrics.count(&name, by));
+            self.report(self.call.shared.metrics.count(&name, by));
         }
     }
 
     fn gauge(&mut self, name: String, value: f64) {
         if self.counts() {
-            self.say(self.call.shared.metrics.gauge(&name, value));
+            self.report(self.call.shared.metrics.gauge(&name, value));
         }
     }
 
     fn record_value(&mut self, name: String, value: f64) {
         if self.counts() {
-            self.say(self.call.shared.metrics.record(&name, value));
+            self.report(self.call.shared.metrics.record(&name, value));
         }
     }
 }

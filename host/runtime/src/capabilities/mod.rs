@@ -24,15 +24,15 @@ pub(super) mod mongodb;
 #[cfg(feature = "state")]
 mod state;
 
-pub(crate) use capability::{Capability, CapabilityView, GrantedCapability, Listed, ViewOf};
+pub(crate) use capability::{Capability, CapabilityView, GrantedCapability, ListedCapability, ViewOf};
 #[cfg(feature = "dirs")]
 pub use dirs::DirGrant;
 #[cfg(feature = "http")]
-pub use http::{HttpAnswer, HttpGrant, NoHttpGrant, NoPathPattern, PathPattern};
+pub use http::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 pub(crate) use linking::{Linking, without_version};
-pub(crate) use list::{AlwaysGranted, Entry};
+pub(crate) use list::{AlwaysGranted, CapabilityEntry};
 #[cfg(feature = "mail")]
-pub use mail::{AddressPattern, MailGrant, Mailer, MailerError, NoAddressPattern};
+pub use mail::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
 #[cfg(feature = "mongodb")]
 pub use mongodb::{MongodbGrants, NamespaceGrant};
 
@@ -55,7 +55,7 @@ list::capabilities! {
     ],
 }
 
-/// Returns the interfaces of the contract, without version, behind which the host has capabilities that are granted.
+/// Returns the interfaces of the contract whose capabilities need a grant, without versions.
 pub fn contract_interfaces() -> impl Iterator<Item = &'static str> {
     let imports = GRANTED.iter().flat_map(|capability| capability.imports).copied();
     imports.filter(|import| import.starts_with("gtm:plugin/"))
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_capability_in_the_list_is_granted_described_and_found_by_its_own_names() {
+    fn each_capability_is_found_only_by_its_own_names() {
         let (mut names, mut forms, mut imports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for capability in GRANTED {
             assert!(names.insert(capability.name), "{}", capability.name);
@@ -77,7 +77,7 @@ mod tests {
             for form in capability.forms {
                 let name = form.split('=').next().unwrap();
                 assert!(forms.insert(name), "{name}");
-                // A value that some form takes: what is wrong with it, the capability says itself.
+                // Only the capability with this form recognizes the name; whether the value is valid does not matter.
                 let value = form.contains('=').then_some("");
                 let parsers = GRANTED.iter().filter(|other| (other.parse)(name, value).is_some());
                 assert_eq!(
@@ -102,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_all_but_files_and_the_environment() {
+    fn everything_excludes_files_and_the_environment() {
         let everything = Grants::everything();
-        let granted = |capability: &&Entry| everything.of(capability.name).is_some();
+        let granted = |capability: &&CapabilityEntry| everything.of(capability.name).is_some();
         let granted: Vec<_> = GRANTED.iter().filter(granted).map(|capability| capability.name).collect();
         assert_eq!(granted, ["mail", "state", "http", "mongodb"]);
     }

@@ -1,7 +1,7 @@
-//! The child process that compiles, from both sides.
+//! The child process that compiles: the side of the parent and that of the child.
 //!
-//! The parent writes the component into the child's standard input, after its length, and keeps that open: when it closes, the
-//! parent has gone, and the child ends. The child limits itself before it looks at the component.
+//! The parent writes the length of the component and the component to the child's standard input, and keeps it open: when it closes,
+//! the parent has ended, and the child ends, too. The child sets its limits before it reads the component.
 
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -18,38 +18,38 @@ use super::directory::write;
 use super::invalid;
 use crate::engine::compiler_config;
 
-/// Threads that compile. Each takes memory of its own, whatever the number of processors.
+/// Threads that compile. Each takes memory of its own.
 const MAX_THREADS: usize = 8;
-/// Bytes of native code. A plugin with a Python interpreter makes 35 MB.
+/// Bytes of native code. A plugin with a Python interpreter has 35 MB.
 const MAX_NATIVE_BYTES: u64 = 1 << 30;
-/// Bytes of what the child says that are read.
+/// Bytes of the child's messages that are read.
 const MAX_MESSAGE_BYTES: u64 = 16 << 10;
-/// Between two looks whether the child has ended.
+/// The interval at which the parent checks whether the child has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Exit codes of the child.
+/// Exit codes of the child: the component is not valid, and memory ran out.
 const INVALID: u8 = 3;
 const NO_MEMORY: u8 = 4;
 
-/// What one compilation may take.
+/// The limits of one compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Bytes of memory.
     pub memory: u64,
-    /// Time of processors, of all of them together. In whole seconds.
+    /// Processor time of all threads together, in whole seconds.
     pub processor_time: Duration,
-    /// Time, by the clock.
+    /// Elapsed time.
     pub time: Duration,
 }
 
 impl Default for CompileLimits {
     fn default() -> Self {
         Self {
-            // A plugin with a Python interpreter takes a fifth of it.
+            // A plugin with a Python interpreter takes a fifth of this.
             memory: 2 << 30,
-            // Such a plugin takes some 20 s, and a minute or two of a slow processor.
+            // Such a plugin takes about 20 s, or a minute or two on a slow processor.
             processor_time: Duration::from_secs(300),
-            // On a machine that is busy with other things, it takes longer.
+            // On a busy machine, it takes longer.
             time: Duration::from_secs(600),
         }
     }
@@ -58,23 +58,23 @@ impl Default for CompileLimits {
 /// Compiles in a child process.
 #[derive(Clone, Debug)]
 pub struct ChildCompiler {
-    /// The program, with the arguments before those of the compilation. It calls [`compile_as_child`].
+    /// The program that calls [`compile_as_child`].
     pub program: PathBuf,
-    /// Its arguments.
+    /// Its arguments before those of the compilation.
     pub arguments: Vec<String>,
-    /// What one compilation may take.
+    /// The limits of one compilation.
     pub limits: CompileLimits,
 }
 
-/// Why there is no native code.
+/// Why a component was not compiled.
 pub(super) enum NotCompiled {
-    /// The component is at fault.
+    /// The component is not valid.
     Invalid(String),
-    /// It takes more than it may, and always will.
+    /// It exceeds a limit, and always will.
     Limits(String),
-    /// It takes longer than it may, by the clock.
+    /// It exceeds the limit of elapsed time, which it may not exceed another time.
     Slow(String),
-    /// Something else is.
+    /// Something else failed.
     Failed(String),
 }
 
@@ -87,16 +87,16 @@ impl ChildCompiler {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(to);
         command.args([memory.to_string(), processor_time.as_secs().max(1).to_string()]);
-        // It needs nothing of the environment, and what is secret there is none of its business.
+        // It needs nothing of the environment, which may hold secrets.
         command.env_clear().env("RAYON_NUM_THREADS", threads.to_string());
-        // Ctrl-C is for the host, which then lets go of the child.
+        // Ctrl-C is for the host, which then ends the child.
         command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let said = child.stderr.take().map(said);
         let stdin = child.stdin.take();
         let ended = thread::scope(|scope| {
-            // If the child ends before it has read all, this fails, and that is seen below.
+            // If the child ends before it has read everything, this fails, and the exit status tells why.
             let sent =
                 stdin.map(|mut stdin| scope.spawn(move || send(&mut stdin, component).map(|()| stdin)));
             let ended = wait(&mut child, time);
@@ -106,7 +106,7 @@ impl ChildCompiler {
         let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
         match ended.map_err(failed)? {
             Some(status) => self.check_exit(status, said.trim()),
-            None => Err(NotCompiled::Slow(format!("it was not done after {} s", time.as_secs()))),
+            None => Err(NotCompiled::Slow(format!("it was not compiled after {} s", time.as_secs()))),
         }
     }
 
@@ -126,9 +126,9 @@ impl ChildCompiler {
                 Err(NotCompiled::Limits(format!("it takes more than {seconds} s of processor time")))
             }
             _ if is(Signal::ABORT) && said.contains("memory allocation of ") => no_memory(),
-            _ if is(Signal::KILL) => {
-                Err(NotCompiled::Failed(format!("the compiler was killed; is there enough memory? {said}")))
-            }
+            _ if is(Signal::KILL) => Err(NotCompiled::Failed(format!(
+                "the compiler was killed: {said}. help: check that there is enough memory"
+            ))),
             _ => Err(NotCompiled::Failed(format!("the compiler ended with {status}: {said}"))),
         }
     }
@@ -140,18 +140,18 @@ fn send(stdin: &mut impl Write, component: &[u8]) -> std::io::Result<()> {
     stdin.write_all(component)
 }
 
-/// Reads what the child writes, up to a bound, until the child ends.
+/// Reads the child's messages, up to a limit, until the child ends.
 fn said(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut said = Vec::new();
-        // What could be read is better than nothing.
+        // A part of the message is better than nothing.
         let _ = from.by_ref().take(MAX_MESSAGE_BYTES).read_to_end(&mut said);
         let _ = std::io::copy(&mut from, &mut std::io::sink());
         String::from_utf8_lossy(&said).into_owned()
     })
 }
 
-/// Waits until the child has ended; for so long, and then ends it.
+/// Waits until the child has ended, and ends it after this time.
 fn wait(child: &mut Child, longest: Duration) -> std::io::Result<Option<ExitStatus>> {
     let started = Instant::now();
     while started.elapsed() < longest {
@@ -164,28 +164,28 @@ fn wait(child: &mut Child, longest: Duration) -> std::io::Result<Option<ExitStat
     child.wait().map(|_| None)
 }
 
-/// Compiles what comes on the standard input into this file, with so many bytes of memory and so many seconds of processor time.
-/// Gives back the exit code of the process, which must do nothing else.
+/// Compiles the component on standard input into the file `to`, with at most `memory` bytes and `processor_seconds` of processor time.
+/// Returns the exit code of the process, which must do nothing else.
 pub fn compile_as_child(to: &Path, memory: u64, processor_seconds: u64) -> u8 {
     let (code, said) = match limit(memory, processor_seconds).and_then(|()| receive()) {
         Ok(component) => compile(&component, to),
         Err(error) => (1, error.to_string()),
     };
-    // If nobody reads it, nobody wants it.
+    // Nobody reads the message if the parent has ended.
     let _ = writeln!(std::io::stderr(), "{said}");
     code
 }
 
 fn limit(memory: u64, processor_seconds: u64) -> std::io::Result<()> {
     let both = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
-    // The memory that it may write to, and not the addresses that it reserves.
+    // This limits writable memory, not reserved addresses.
     setrlimit(Resource::Data, both(memory))?;
     setrlimit(Resource::Fsize, both(MAX_NATIVE_BYTES))?;
     setrlimit(Resource::Core, both(0))?;
-    // At the first it is told by a signal of its own.
+    // The first limit sends a signal that names the reason.
     let maximum = Some(processor_seconds.saturating_add(10));
     setrlimit(Resource::Cpu, Rlimit { current: Some(processor_seconds), maximum })?;
-    // The plugins that run come first.
+    // Running plugins come first.
     let _ = nice(5);
     Ok(())
 }
@@ -200,7 +200,7 @@ fn receive() -> std::io::Result<Vec<u8>> {
     if u64::try_from(component.len()).ok() != Some(length) {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
-    // The parent holds the other end as long as it waits.
+    // The parent holds the other end open as long as it waits.
     thread::Builder::new().spawn(move || {
         let _ = stdin.read(&mut [0]);
         std::process::exit(1);
@@ -226,7 +226,7 @@ fn compile(component: &[u8], to: &Path) -> (u8, String) {
     }
 }
 
-/// The allocator ends the process; what maps memory gives back an error.
+/// The allocator ends the process; a mapping of memory returns an error.
 fn is_no_memory(error: &wasmtime::Error) -> bool {
     let is = |error: &std::io::Error| error.kind() == std::io::ErrorKind::OutOfMemory;
     error.chain().any(|cause| {

@@ -1,9 +1,8 @@
-//! The directory in which native code is kept.
+//! The directory that stores native code.
 //!
-//! It is `compiled` in the cache directory, made with mode 0700. What is loaded from there runs with all rights of the host, so the host
-//! refuses a directory and files that are neither its user's nor root's, or that others may write to. Who may write to
-//! the directories above it could put another directory in its place; that they are the user's own is the user's to see to, as
-//! it is for the program itself.
+//! It is `compiled` in the cache directory, made with mode 0700. Native code runs with all rights of the host, so the host refuses a
+//! directory or file that belongs to another user than its own and root, or that others may write to. A user who may write to the
+//! directories above could replace the directory; the operator must prevent that, as for the program itself.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -14,22 +13,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{EngineError, Uncached};
 
-/// Bytes that are kept: some hundred plugins, or a few dozen of languages that bring their runtime.
+/// Bytes that are stored: some hundred plugins, or a few dozen in languages that bring their runtime.
 const MAX_BYTES: u64 = 2 << 30;
-/// Of so many that are added, one has the others looked at.
-const TIDY_INTERVAL: u64 = 64;
-/// What was not finished after so long never will be.
+/// The number of added files after which old ones are removed.
+const CLEANUP_INTERVAL: u64 = 64;
+/// The age at which an incomplete file is abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
-/// For so long, what took too much is not tried again.
+/// How long a refused component is not compiled again.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// Between two looks whether another has finished.
+/// The interval at which the end of another compilation is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The ending of a file that is whole.
-const WHOLE: &str = "native";
-/// Of one that is not yet.
-const PART: &str = "part";
-/// Of a note why there is none.
+/// The extension of a complete file.
+const COMPLETE: &str = "native";
+/// The extension of an incomplete file.
+const INCOMPLETE: &str = "part";
+/// The extension of a file with the reason why there is no native code.
 const REFUSED: &str = "refused";
 
 /// A directory of native code.
@@ -37,7 +36,7 @@ const REFUSED: &str = "refused";
 pub(super) struct CompiledDirectory(PathBuf);
 
 impl CompiledDirectory {
-    /// Opens the directory, and makes it if it does not exist.
+    /// Opens the directory, and makes it if necessary.
     pub(super) fn open(cache: &Path) -> Result<Self, EngineError> {
         let directory = cache.join("compiled");
         let failed = |reason: String| EngineError::from(Uncached { directory: directory.clone(), reason });
@@ -45,8 +44,8 @@ impl CompiledDirectory {
         make.map_err(|error| failed(error.to_string()))?;
         let directory = directory.canonicalize().map_err(|error| failed(error.to_string()))?;
         let metadata = fs::metadata(&directory).map_err(|error| failed(error.to_string()))?;
-        if !is_ours(&metadata) {
-            let reason = "other users may write there, and the host runs what it finds there".to_owned();
+        if !is_trusted(&metadata) {
+            let reason = "other users may write there, and the host runs the code in it".to_owned();
             return Err(Uncached { directory, reason }.into());
         }
         Ok(Self(directory))
@@ -56,55 +55,52 @@ impl CompiledDirectory {
         self.0.clone()
     }
 
-    /// Returns the file of this name, if it is there and may be loaded. It counts as used.
+    /// Returns the file with this name, if it exists and may be loaded, and marks it as used now.
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
-        let path = self.0.join(name).with_extension(WHOLE);
+        let path = self.0.join(name).with_extension(COMPLETE);
         let file = File::open(&path).ok()?;
         let metadata = file.metadata().ok()?;
-        if !metadata.is_file() || !is_ours(&metadata) {
+        if !metadata.is_file() || !is_trusted(&metadata) {
             tracing::warn!(
                 event = "cache.refuse", path = %path.display(),
                 "a compiled plugin is not used: other users may write it"
             );
             return None;
         }
-        // Where it is root's, this may not be done.
+        // This fails if root owns the file.
         let _ = file.set_modified(SystemTime::now());
         Some(path)
     }
 
-    /// Returns a place to write the file that will have this name.
+    /// Returns an incomplete file that will get this name.
     pub(super) fn part(&self, name: &str) -> PartialFile {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let whole = self.0.join(name).with_extension(WHOLE);
-        let part = self.0.join(format!("{name}-{}-{number}", std::process::id())).with_extension(PART);
+        let whole = self.0.join(name).with_extension(COMPLETE);
+        let part = self.0.join(format!("{name}-{}-{number}", std::process::id())).with_extension(INCOMPLETE);
         PartialFile { part, whole }
     }
 
-    /// Notes why what would have this name is not made.
+    /// Records why the file with this name is not made.
     pub(super) fn refuse(&self, name: &str, reason: &str) {
         let part = self.part(name);
-        // Where it cannot be noted, it is found out again.
+        // If this fails, the component is compiled again.
         if write(&part.part, reason.as_bytes()).is_ok() {
             let _ = fs::rename(&part.part, self.0.join(name).with_extension(REFUSED));
         }
     }
 
-    /// Returns why the file of this name is not made, if that was found out recently.
+    /// Returns why the file with this name is not made, if that was recorded recently.
     pub(super) fn refused(&self, name: &str) -> Option<String> {
         let path = self.0.join(name).with_extension(REFUSED);
         let age = SystemTime::now().duration_since(fs::metadata(&path).ok()?.modified().ok()?).ok()?;
         let reason = fs::read_to_string(&path).ok().filter(|_| age < REFUSAL_LIFETIME)?;
         let minutes = age.as_secs() / 60;
-        Some(format!(
-            "{reason}, as was found out {minutes} min ago; remove {} to try it again",
-            path.display()
-        ))
+        Some(format!("{reason}, found {minutes} min ago; remove {} to try again", path.display()))
     }
 
-    /// Waits until nobody else compiles into this directory. One who takes longer than it may, or stands still, is not waited for; and
-    /// where files cannot be locked, nobody is.
+    /// Waits until nobody else compiles into this directory, but no longer than a compilation may take. If files cannot be locked, it
+    /// does not wait.
     pub(super) fn turn(&self, longest: Duration) -> Option<File> {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.0.join("lock"));
@@ -120,11 +116,11 @@ impl CompiledDirectory {
         None
     }
 
-    /// Removes what has not been used for longest, where there is too much. To be called when something was added: now and then, it
-    /// looks.
-    pub(super) fn tidy(&self) {
+    /// Removes the least recently used files if there are too many bytes. To be called after each added file: every
+    /// [`CLEANUP_INTERVAL`] calls, it checks.
+    pub(super) fn clean_up(&self) {
         static ADDED: AtomicU64 = AtomicU64::new(0);
-        if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_INTERVAL) {
+        if !ADDED.fetch_add(1, Ordering::Relaxed).is_multiple_of(CLEANUP_INTERVAL) {
             return;
         }
         let Ok(entries) = fs::read_dir(&self.0) else { return };
@@ -133,8 +129,8 @@ impl CompiledDirectory {
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let used = metadata.modified().unwrap_or(now);
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some(WHOLE) => whole.push((used, metadata.len(), path)),
-                Some(PART) if now.duration_since(used).is_ok_and(|age| age > ABANDONED_AFTER) => {
+                Some(COMPLETE) => whole.push((used, metadata.len(), path)),
+                Some(INCOMPLETE) if now.duration_since(used).is_ok_and(|age| age > ABANDONED_AFTER) => {
                     remove(&path)
                 }
                 Some(REFUSED) if now.duration_since(used).is_ok_and(|age| age > REFUSAL_LIFETIME) => {
@@ -145,7 +141,7 @@ impl CompiledDirectory {
         }
         whole.sort_unstable();
         let mut kept: u64 = whole.iter().map(|(_, size, _)| size).sum();
-        // Not the last, which was just made, however large it is.
+        // The newest file stays, however large it is.
         whole.pop();
         for (_, size, path) in whole {
             if kept <= MAX_BYTES {
@@ -157,7 +153,7 @@ impl CompiledDirectory {
     }
 }
 
-/// A file that is not whole yet. Dropped, it is gone.
+/// An incomplete file. It is removed when this is dropped.
 pub(super) struct PartialFile {
     part: PathBuf,
     whole: PathBuf,
@@ -180,20 +176,20 @@ impl Drop for PartialFile {
     }
 }
 
-/// Writes a file that was not there, and that is on the disk when this returns.
+/// Writes a new file, which is on the disk when this returns.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Returns whether only this user, or root, may write it.
-fn is_ours(metadata: &fs::Metadata) -> bool {
+/// Returns whether only this user and root may write it.
+fn is_trusted(metadata: &fs::Metadata) -> bool {
     let owner = metadata.uid();
     (owner == rustix::process::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0
 }
 
-/// Another may have been faster.
+/// Treats a file that another process has removed as removed.
 fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }
@@ -209,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_is_not_loaded() {
+    fn a_file_that_others_may_write_is_not_loaded() {
         let cache = tempfile::tempdir().unwrap();
         let directory = CompiledDirectory::open(cache.path()).unwrap();
         assert_eq!(fs::metadata(&directory.0).unwrap().mode() & 0o777, 0o700);
@@ -230,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_has_its_turn_and_one_who_stands_still_is_not_waited_for() {
+    fn one_compilation_runs_at_a_time_and_a_stalled_one_is_passed() {
         let cache = tempfile::tempdir().unwrap();
         let directory = CompiledDirectory::open(cache.path()).unwrap();
         let first = directory.turn(Duration::from_secs(60)).unwrap();
@@ -240,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_leaves_nothing() {
+    fn an_abandoned_file_is_removed() {
         let cache = tempfile::tempdir().unwrap();
         let directory = CompiledDirectory::open(cache.path()).unwrap();
         let part = directory.part("a");

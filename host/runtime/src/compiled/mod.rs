@@ -1,15 +1,15 @@
-//! Components as native code: compiled once, kept in a directory, and loaded from there.
+//! Components as native code: compiled once, stored in a directory, and loaded from there.
 //!
-//! The host does not compile: [`Compilation::Child`] has it done by a child process, which is limited in memory and time, and whose
-//! memory is gone with it. It leaves the native code in the directory, and the host maps it from there. A component of a
-//! stranger so costs what the limits say, and not the host.
+//! The host itself does not compile: [`Compilation::Child`] starts a child process with limited memory and time, which writes the native
+//! code into the directory. The host maps it from there. So an untrusted component costs at most the limits, and its compilation leaves
+//! nothing in the memory of the host.
 //!
 //! # Safety
 //!
-//! Native code that is loaded is trusted. It is loaded only from files that this room has written: see `directory.rs` for who may write
-//! there. A file is written under another name, and gets its own when it is whole. Nothing is ever written into it after that, so what
-//! is mapped does not change. Its name has the SHA-256 of the component in it, and a digest of all settings of the engine that matter;
-//! and wasmtime itself refuses what another version of it made, or what was made for another processor or other settings.
+//! Native code is trusted, so it is loaded only from files that this module has written: see `directory.rs` for who may write there. A
+//! file is written under another name, and renamed when it is complete. It is never changed after that, so that mapped code does not
+//! change. Its name contains the SHA-256 of the component and a digest of all settings of the engine that matter; and wasmtime itself
+//! refuses code of another version, for another processor, or for other settings.
 
 mod child;
 mod directory;
@@ -29,26 +29,26 @@ use super::engine::{EngineError, Uncached};
 use super::features::unsupported;
 use super::load_error::LoadError;
 
-/// What takes longer than this to be compiled is worth a word.
+/// A compilation that takes longer than this is logged.
 const LOGGED_AFTER: Duration = Duration::from_millis(500);
 
-/// Where components are compiled.
+/// How components are compiled.
 #[derive(Clone, Debug)]
 pub enum Compilation {
-    /// In this process, with nothing that limits it: for components that are trusted, as in tests.
+    /// In this process, without limits: for trusted components, as in tests.
     Here,
     /// In a child process.
     Child(ChildCompiler),
 }
 
-/// Components, compiled.
+/// The compiled components.
 #[derive(Clone, Debug)]
 pub(super) struct Compiled {
     directory: CompiledDirectory,
     compilation: Compilation,
 }
 
-/// A component that is to be loaded.
+/// A component to load.
 pub(super) struct ComponentSource<'a> {
     /// The name of the plugin.
     pub(super) plugin: &'a str,
@@ -79,7 +79,7 @@ impl Compiled {
         if let Some(reason) = self.directory.refused(&refusal) {
             return Err(LoadError::Compile { path: source.path.to_owned(), reason });
         }
-        // One at a time. Another host may have compiled it meanwhile.
+        // One compilation at a time. Another host may have compiled it meanwhile.
         let _turn = self.directory.turn(self.compilation.longest());
         if let Some(component) = self.open(engine, &name) {
             return Ok(component);
@@ -88,22 +88,22 @@ impl Compiled {
         let part = self.directory.part(&name);
         self.compile(engine, source, &part, &refusal)?;
         part.keep().map_err(|error| unkept(error.to_string()))?;
-        self.directory.tidy();
+        self.directory.clean_up();
         self.open(engine, &name)
-            .ok_or_else(|| unkept("what was just written there cannot be loaded".to_owned()))
+            .ok_or_else(|| unkept("the code that was just written there cannot be loaded".to_owned()))
     }
 
-    /// Nothing where it is not there, or is of no use.
+    /// Returns the component from the directory. None: it is not there, or cannot be used.
     fn open(&self, engine: &wasmtime::Engine, name: &str) -> Option<Component> {
         let file = self.directory.find(name)?;
-        // SAFETY: the file is as this room has written it: see above.
-        #[allow(unsafe_code, reason = "native code can be loaded in no other way")]
+        // SAFETY: this module has written the file, and nobody has changed it: see above.
+        #[allow(unsafe_code, reason = "there is no safe way to load native code")]
         let mapped = unsafe { Component::deserialize_file(engine, &file) };
-        // Where a file system may hold no programs (noexec), its files cannot be mapped as code, but copied.
+        // On a file system without programs (noexec), files cannot be mapped as code, but they can be copied.
         let component = mapped.or_else(|error| {
             let Ok(native) = std::fs::read(&file) else { return Err(error) };
             // SAFETY: as above.
-            #[allow(unsafe_code, reason = "native code can be loaded in no other way")]
+            #[allow(unsafe_code, reason = "there is no safe way to load native code")]
             unsafe {
                 Component::deserialize(engine, native)
             }
@@ -118,7 +118,7 @@ impl Compiled {
             .ok()
     }
 
-    /// What takes too much is noted as the `refusal`, so that it takes that once.
+    /// Compiles the component. A component over the limits is recorded as the `refusal`, so that its limits are used up only once.
     fn compile(
         &self,
         engine: &wasmtime::Engine,
@@ -164,7 +164,7 @@ impl Compiled {
 }
 
 impl Compilation {
-    /// Returns what decides whether a component is too much, in the name of a file.
+    /// Returns the limits that decide whether a component is refused, as a part of a file name.
     fn bounds(&self) -> String {
         match self {
             Self::Here => String::new(),
@@ -188,7 +188,7 @@ fn compile_here(engine: &wasmtime::Engine, bytes: &[u8], part: &PartialFile) -> 
     directory::write(part.path(), &native).map_err(|error| NotCompiled::Failed(error.to_string()))
 }
 
-/// Returns what is wrong with the component.
+/// Returns why the component is not valid.
 fn invalid(error: &wasmtime::Error) -> NotCompiled {
     NotCompiled::Invalid(one_line(&error.root_cause().to_string()))
 }

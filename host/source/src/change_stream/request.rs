@@ -3,10 +3,12 @@
 use bson::raw::cstr;
 use bson::{Document, RawArrayBuf, RawDocumentBuf, rawdoc};
 use gtm_oplog::event::pushdown::wanted_events;
-use gtm_oplog::{Selection, StreamStart};
+use gtm_oplog::{Selection, Timestamp};
 use mongodb::error::{Error, ErrorKind};
 
 use super::scope::Scope;
+use crate::position::Position;
+use crate::start_at::StartAt;
 
 /// How a change stream is read.
 #[derive(Clone, Debug, Default)]
@@ -58,9 +60,9 @@ impl ChangeStreamRequest {
         Ok(is_other)
     }
 
-    /// The command. Its first reply is to be empty, so that it comes at once: the server may have to read
-    /// much of its oplog until it finds an event.
-    pub(super) fn command(&self, start: &StreamStart) -> RawDocumentBuf {
+    /// Returns the command. It asks for an empty first reply, which comes immediately: the server may have to read much of
+    /// its oplog until it finds an event.
+    pub(super) fn command(&self, start: &StartAt) -> RawDocumentBuf {
         let mut spec = rawdoc! { "fullDocument": "updateLookup" };
         if self.expanded {
             spec.append(cstr!("showExpandedEvents"), true);
@@ -70,12 +72,15 @@ impl ChangeStreamRequest {
             spec.append(cstr!("allChangesForCluster"), true);
         }
         match start {
-            StreamStart::Now => {}
-            StreamStart::At(timestamp) => {
-                spec.append(cstr!("startAtOperationTime"), bson::Timestamp::from(*timestamp));
-            }
             // Unlike `resumeAfter`, this goes past an invalidate event too.
-            StreamStart::After(token) => spec.append(cstr!("startAfter"), token.as_document()),
+            StartAt::After(Position::ChangeStream(token)) => {
+                spec.append(cstr!("startAfter"), token.as_document());
+            }
+            start => {
+                if let Some(time) = first_time(start) {
+                    spec.append(cstr!("startAtOperationTime"), bson::Timestamp::from(time));
+                }
+            }
         }
         let mut pipeline = RawArrayBuf::new();
         pipeline.push(rawdoc! { "$changeStream": spec });
@@ -93,8 +98,9 @@ impl ChangeStreamRequest {
         }
     }
 
-    /// Leaves out what the server says it does not know. False: it is not about that.
-    pub(super) fn lower(&mut self, error: &Error) -> bool {
+    /// Removes from the request what the server does not support, according to its error. Returns false if the error has
+    /// another reason.
+    pub(super) fn drop_unsupported(&mut self, error: &Error) -> bool {
         let ErrorKind::Command(error) = &*error.kind else { return false };
         self.refused(error.code, &error.message)
     }
@@ -128,6 +134,18 @@ impl ChangeStreamRequest {
     }
 }
 
+/// Returns the time of the first event from a start that has no token. None: the start is now.
+fn first_time(start: &StartAt) -> Option<Timestamp> {
+    match start {
+        StartAt::Time(time) | StartAt::After(Position::Oplog(time) | Position::OplogTime(time)) => {
+            Some(Timestamp { increment: time.increment.saturating_add(1), ..*time })
+        }
+        // The events of one time have no numbers, so some of them may be repeated.
+        StartAt::After(Position::OplogOp(time, _)) => Some(*time),
+        StartAt::Now | StartAt::Oldest | StartAt::After(Position::ChangeStream(_)) => None,
+    }
+}
+
 fn raw(stages: &[Document]) -> bson::error::Result<Vec<RawDocumentBuf>> {
     stages.iter().map(RawDocumentBuf::try_from).collect()
 }
@@ -136,30 +154,30 @@ fn raw(stages: &[Document]) -> bson::error::Result<Vec<RawDocumentBuf>> {
 mod tests {
     use super::*;
 
-    fn pipeline(request: &ChangeStreamRequest, start: &StreamStart) -> Vec<Document> {
+    fn pipeline(request: &ChangeStreamRequest, start: &StartAt) -> Vec<Document> {
         let command = Document::try_from(request.command(start)).unwrap();
         let stages = command.get_array("pipeline").unwrap().iter();
         stages.map(|stage| stage.as_document().unwrap().clone()).collect()
     }
 
     #[test]
-    fn what_a_server_does_not_know_is_left_out() {
+    fn a_request_leaves_out_what_the_server_does_not_support() {
         let own = bson::doc! { "$match": { "operationType": "insert" } };
         let options = StreamOptions { pipeline: vec![own.clone()] };
         let mut request =
             ChangeStreamRequest::new(Scope::Deployment, &Selection::everything(), options).unwrap();
-        let stages = pipeline(&request, &StreamStart::Now);
+        let stages = pipeline(&request, &StartAt::Now);
         let spec = stages[0].get_document("$changeStream").unwrap();
         assert!(spec.get_bool("showExpandedEvents").unwrap());
         assert!(spec.get_bool("allChangesForCluster").unwrap());
         assert_eq!(stages[1..], [own.clone(), bson::doc! { "$changeStreamSplitLargeEvent": {} }]);
 
-        assert!(!request.refused(189, "PrimarySteppedDown"), "not about that");
+        assert!(!request.refused(189, "PrimarySteppedDown"), "another reason");
         assert!(request.refused(40324, "Unrecognized pipeline stage name: '$changeStreamSplitLargeEvent'"));
         assert!(request.refused(40415, "BSON field '$changeStream.showExpandedEvents' is an unknown field."));
         assert!(!request.refused(40324, "Unrecognized pipeline stage name: '$own'"), "left out already");
         assert!(!request.refused(40415, "BSON field 'own' is an unknown field."), "left out already");
-        let stages = pipeline(&request, &StreamStart::Now);
+        let stages = pipeline(&request, &StartAt::Now);
         let spec = bson::doc! { "fullDocument": "updateLookup", "allChangesForCluster": true };
         assert_eq!(stages, [bson::doc! { "$changeStream": spec }, own]);
     }

@@ -4,9 +4,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use gtm_mongo::wire::{MAX_AWAIT_TIME, reply, timed_for};
 use gtm_mongo::{Backoff, Wait};
-use gtm_oplog::{
-    ChangeEventDecoder, Malformed, Reply, ResumeToken, Selection, Skipped, StreamStart, Timestamp,
-};
+use gtm_oplog::{ChangeEventDecoder, Malformed, Reply, Selection, Skipped};
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatchCursor;
@@ -17,9 +15,9 @@ use super::scope::{Scope, WatchedScope};
 use crate::batch::SourceBatch;
 use crate::error::SourceError;
 use crate::live::SourceConfig;
-use crate::position::Position;
+use crate::position::{Position, just_before};
 use crate::source::{Source, SourceEnd};
-use crate::start::Start;
+use crate::start_at::StartAt;
 
 /// A change stream from a position on, without end.
 pub struct ChangeStream {
@@ -28,8 +26,8 @@ pub struct ChangeStream {
     /// Grows to the scope of this stream when the server lets it be watched.
     watched: WatchedScope,
     decoder: ChangeEventDecoder,
-    /// The position after everything that was decoded.
-    position: StreamStart,
+    /// After everything that was decoded.
+    position: StartAt,
     cursor: Option<ChangeStreamCursor>,
     /// What the reply that opened the cursor contained, until it is returned.
     opening: Option<SourceBatch>,
@@ -52,9 +50,12 @@ impl ChangeStream {
         client: &Client,
         scope: Scope,
         selection: Selection,
-        start: StreamStart,
+        start: StartAt,
         options: StreamOptions,
     ) -> Result<Self, StreamError> {
+        if start == StartAt::Oldest {
+            return Err(StreamError::NoOldest);
+        }
         let request = ChangeStreamRequest::new(scope.clone(), &selection, options)
             .map_err(|error| not_bson(&scope, &start, &error))?;
         let mut stream = Self {
@@ -73,26 +74,10 @@ impl ChangeStream {
 
     /// Opens the stream of a deployment that is followed. Its scope has everything that the streams of the host watch.
     pub(crate) async fn follow(config: &SourceConfig) -> Result<Self, SourceError> {
-        let start = match &config.start {
-            Start::Now => StreamStart::Now,
-            Start::Oldest => return Err(SourceError::NoOldest),
-            Start::After(Timestamp { time, increment })
-            | Start::Resume(
-                Position::Oplog(Timestamp { time, increment })
-                | Position::OplogTime(Timestamp { time, increment }),
-            ) => StreamStart::At(Timestamp { time: *time, increment: increment.saturating_add(1) }),
-            // The ops of one timestamp have no numbers there, so some of them may be repeated.
-            Start::AfterOp(timestamp, _) | Start::Resume(Position::OplogOp(timestamp, _)) => {
-                StreamStart::At(*timestamp)
-            }
-            Start::AfterToken(token) | Start::Resume(Position::ChangeStream(token)) => {
-                StreamStart::After(token.clone())
-            }
-        };
-        let SourceConfig { client, selection, watched, health, .. } = config;
+        let SourceConfig { client, selection, watched, start, health, .. } = config;
         let scope = watched.with(selection);
         let mut stream =
-            Self::open(client, scope, selection.clone(), start, StreamOptions::default()).await?;
+            Self::open(client, scope, selection.clone(), start.clone(), StreamOptions::default()).await?;
         watched.add_scope(stream.request.scope());
         stream.watched = watched.clone();
         stream.backoff.report_to(health.reader());
@@ -128,9 +113,11 @@ impl ChangeStream {
 
     /// Returns the position after everything that was returned. It advances while no events come, too. None: the server
     /// has not sent a position yet, or ops are [left](Self::left).
-    pub fn position(&self) -> Option<ResumeToken> {
+    pub fn position(&self) -> Option<Position> {
         match &self.position {
-            StreamStart::After(token) if self.left() == 0 => Some(token.clone()),
+            StartAt::After(position @ Position::ChangeStream(_)) if self.left() == 0 => {
+                Some(position.clone())
+            }
             _ => None,
         }
     }
@@ -168,7 +155,7 @@ impl ChangeStream {
                     self.opening = Some(self.decode(&opening, true)?);
                     return Ok(());
                 }
-                Err(error) if self.request.lower(&error) => {}
+                Err(error) if self.request.drop_unsupported(&error) => {}
                 Err(error) => self.failed(&error).await?,
             }
         }
@@ -206,12 +193,15 @@ impl ChangeStream {
     /// about the next one.
     fn decode(&mut self, reply: &Reply, opened: bool) -> Result<SourceBatch, StreamError> {
         let batch = self.decoder.read(reply)?;
-        // The request asks for no events in the reply that opens the cursor.
-        let is_at_end = !opened && reply.documents()?.is_empty();
+        let is_empty = reply.documents()?.is_empty();
+        // The request asks for no events in the reply that opens the cursor, so an empty one says nothing of the stream.
+        let is_at_end = !opened && is_empty;
+        let has_token = matches!(self.position, StartAt::After(Position::ChangeStream(_)));
         match batch.position {
-            Some(position) => self.position = position,
+            Some(_) if opened && is_empty && has_token => {}
+            Some(token) => self.position = StartAt::After(Position::ChangeStream(token)),
             // This server sends no token before the first event: then its time.
-            None if opened && self.position == StreamStart::Now => self.position = time_of(reply)?,
+            None if opened && self.position == StartAt::Now => self.position = time_of(reply)?,
             None => {}
         }
         if batch.invalidated {
@@ -226,7 +216,7 @@ impl ChangeStream {
         }
         Ok(SourceBatch {
             ops: batch.ops,
-            position: self.position().map(Position::ChangeStream),
+            position: self.position(),
             bytes: reply.size(),
             is_at_end,
             ..SourceBatch::default()
@@ -249,7 +239,7 @@ impl Source for ChangeStream {
     }
 
     fn position(&self) -> Option<Position> {
-        Self::position(self).map(Position::ChangeStream)
+        Self::position(self)
     }
 
     async fn reselect(&mut self, selection: Selection) -> Result<(), SourceError> {
@@ -261,13 +251,14 @@ impl Source for ChangeStream {
     }
 }
 
-fn not_bson(scope: &Scope, position: &StreamStart, error: &bson::error::Error) -> StreamError {
+fn not_bson(scope: &Scope, position: &StartAt, error: &bson::error::Error) -> StreamError {
     let reason = format!("a stage of its pipeline is not BSON: {error}");
     StreamError::Refused { scope: scope.clone(), position: position.clone(), reason }
 }
 
 /// Returns the position of a stream that began at "now": the time of the reply that opened it.
-fn time_of(reply: &Reply) -> Result<StreamStart, Malformed> {
+fn time_of(reply: &Reply) -> Result<StartAt, Malformed> {
     let time = reply.as_document()?.get_timestamp("operationTime");
-    time.map(|time| StreamStart::At(time.into())).map_err(|_| Malformed::Missing("operationTime"))
+    let time = time.map_err(|_| Malformed::Missing("operationTime"))?;
+    Ok(StartAt::Time(just_before(time.into())))
 }

@@ -1,4 +1,4 @@
-//! A line of `gtm-host tail` as an op.
+//! Parses a line of `gtm-host tail` into an op.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use gtm_oplog::{Namespace, Op, OpPlace, OperationType, Origin, Reply, Timestamp,
 
 use super::read::{Unreadable, read};
 
-/// The most bytes of an op that is read of a text. It has three documents of up to 16 MB each.
-pub(crate) const LARGEST_OP: usize = 64 << 20;
+/// The maximum size of an op that is parsed, in bytes. It has three documents of up to 16 MB each.
+pub(crate) const MAX_OP_SIZE: usize = 64 << 20;
 
-/// Reads an op, as [`write_op`](super::write_op) writes it. What is left out is none, but for `operationType` and `ns`.
+/// Parses an op that [`write_op`](super::write_op) wrote. Only `operationType` and `ns` are required.
 ///
 /// # Errors
 /// The text is not such an op.
 pub fn read_op(json: &str) -> Result<Op, Unreadable> {
-    let reply = Reply::new(read(json, LARGEST_OP)?.into());
+    let reply = Reply::new(read(json, MAX_OP_SIZE)?.into());
     let line = reply.as_document().map_err(|error| Unreadable(error.to_string()))?;
     op_of(&reply, line)
 }
 
-/// The op that a line says, which is `line` in `reply`.
+/// Returns the op of a line. The line is `line` in `reply`.
 pub(crate) fn op_of(reply: &Reply, line: &RawDocument) -> Result<Op, Unreadable> {
     let field = |name: &str| line.get(name).ok().flatten().filter(|value| *value != RawBsonRef::Null);
     let text = |name: &str| field(name).and_then(|value| value.as_str());
-    let needed = |name: &str| Unreadable(format!("the op has no string {name}"));
+    let missing = |name: &str| Unreadable(format!("the op has no string {name}"));
     let operation_type: OperationType = text("operationType")
-        .ok_or_else(|| needed("operationType"))?
+        .ok_or_else(|| missing("operationType"))?
         .parse()
         .map_err(|error| Unreadable(format!("operationType: {error}")))?;
-    let namespace = text("ns").ok_or_else(|| needed("ns"))?;
+    let namespace = text("ns").ok_or_else(|| missing("ns"))?;
     let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
     let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
     let place = match text("id").and_then(|id| id.splitn(3, '.').nth(2)) {
@@ -42,14 +42,14 @@ pub(crate) fn op_of(reply: &Reply, line: &RawDocument) -> Result<Op, Unreadable>
     let transaction = transaction.map(|transaction| {
         let index = transaction.get("index").ok().flatten().and_then(integer);
         Ok(Transaction {
-            id: transaction.get_str("id").map_err(|_| needed("transaction.id"))?.into(),
+            id: transaction.get_str("id").map_err(|_| missing("transaction.id"))?.into(),
             index: index.and_then(|index| index.try_into().ok()).unwrap_or(0),
         })
     });
     let part = |name: &str| match field(name) {
         None => Ok(None),
         Some(RawBsonRef::Document(document)) => Ok(Some(reply.cut(document))),
-        // What was not BSON is written as its bytes.
+        // A part that is not valid BSON is written as its bytes.
         Some(RawBsonRef::Binary(bytes)) => Ok(Some(Bytes::copy_from_slice(bytes.bytes))),
         Some(_) => Err(Unreadable(format!("{name} is not a document"))),
     };
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_the_same() {
+    fn an_op_that_is_written_is_parsed_again() {
         for line in [
             concat!(
                 r#"{"id":"7.2.3","operationType":"update","ns":"shop.orders.old","timestamp":{"$timestamp":{"t":7,"i":2}},"#,
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_op_is_said() {
+    fn a_text_that_is_not_an_op_is_refused_with_the_reason() {
         let said = |line: &str| read_op(line).unwrap_err().to_string();
         assert!(said("{").starts_with("not valid JSON at byte 1: "));
         assert!(said("[]").starts_with("not a document: "));

@@ -1,9 +1,9 @@
-//! BSON as Extended JSON (v2), on one line, straight from its bytes; and back.
+//! Converts BSON to Extended JSON (v2) on one line, straight from its bytes, and back.
 //!
-//! The library writes most scalars; what of dates and doubles it gets wrong is written here. Documents are walked here, as what it builds of them first keeps only one
-//! of several fields with the same name (which an update description may have), and has no room for deep
-//! nesting. Text that is not UTF-8 is written with replacement characters. A document that would be read as
-//! another value, such as `{"$date": "…"}`, is written as `{"$document": {"$date": "…"}}`.
+//! The library writes most scalars; this module writes the dates and doubles for which it is wrong. It also walks the documents
+//! itself: the library would keep only one of several fields with the same name (which an update description may have), and
+//! cannot nest deeply. Text that is not UTF-8 gets replacement characters. A document that would be parsed as another value, such
+//! as `{"$date": "…"}`, is written as `{"$document": {"$date": "…"}}`.
 
 mod line;
 mod op;
@@ -17,46 +17,46 @@ use bson::raw::RawElement;
 use bson::{Bson, RawBsonRef, RawDocument};
 use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 pub use line::read_op;
-pub(crate) use line::{LARGEST_OP, op_of};
+pub(crate) use line::{MAX_OP_SIZE, op_of};
 pub use op::write_op;
 pub(crate) use read::read;
-pub use read::{LARGEST, Unreadable, read_document};
+pub use read::{MAX_SIZE, Unreadable, read_document};
 use wrapper::is_ambiguous;
 
-/// How numbers and dates are written.
+/// The form of numbers and dates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// As JSON has them where it can: `1`, `{"$date":"2026-01-31T12:00:00Z"}`.
+    /// Without types if possible: `1`, `{"$date":"2026-01-31T12:00:00Z"}`.
     #[default]
     Relaxed,
-    /// With their type: `{"$numberInt":"1"}`.
+    /// With types: `{"$numberInt":"1"}`.
     Canonical,
 }
 
-/// A document whose bytes are no BSON.
+/// The error of a document whose bytes are not valid BSON.
 #[derive(Debug, thiserror::Error)]
-#[error("no BSON: {0}")]
+#[error("not valid BSON: {0}")]
 pub struct InvalidBson(#[from] bson::error::Error);
 
-/// Appends `document`.
+/// Appends `document` to `out`.
 ///
 /// # Errors
-/// Its bytes are no BSON. Nothing is appended then.
+/// The document is not valid BSON. Nothing is appended.
 pub fn write(document: &RawDocument, form: Form, out: &mut Vec<u8>) -> Result<(), InvalidBson> {
     match write_within(document, form, out, usize::MAX) {
         Err(Unwritten::Malformed(malformed)) => Err(malformed),
-        // No text is that long.
+        // No text is as long as the limit.
         Ok(()) | Err(Unwritten::TooLong(_)) => Ok(()),
     }
 }
 
-/// Why a document is not written.
+/// The reason why a document is not written.
 #[derive(Debug, thiserror::Error)]
 pub enum Unwritten {
-    /// It is no document.
+    /// The document is not valid BSON.
     #[error(transparent)]
     Malformed(#[from] InvalidBson),
-    /// Its text is longer than it may be: so many bytes, or more.
+    /// The text would be longer than the limit: at least this many bytes.
     #[error("the text has {0} bytes or more")]
     TooLong(usize),
 }
@@ -67,24 +67,24 @@ impl From<bson::error::Error> for Unwritten {
     }
 }
 
-/// Appends `document`, if its text has at most so many bytes.
+/// Appends `document` to `out` if its text has at most `max_length` bytes.
 ///
 /// # Errors
-/// Its bytes are no BSON, or the text would be longer. Nothing is appended then.
+/// The document is not valid BSON, or its text would be longer. Nothing is appended.
 pub fn write_within(
     document: &RawDocument,
     form: Form,
     out: &mut Vec<u8>,
-    most: usize,
+    max_length: usize,
 ) -> Result<(), Unwritten> {
     let start = out.len();
-    walk(document, form, out, start.saturating_add(most)).inspect_err(|_| out.truncate(start))
+    walk(document, form, out, start.saturating_add(max_length)).inspect_err(|_| out.truncate(start))
 }
 
-/// Texts that are so long are measured before they are written.
-const LONG: usize = 64 << 10;
+/// The length of strings that are measured before they are written, in bytes.
+const MIN_MEASURED_LENGTH: usize = 64 << 10;
 
-/// `end`: how long `out` may become.
+/// Writes a document without recursion. `end` is the maximum length of `out`.
 fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>, end: usize) -> Result<(), Unwritten> {
     let start = out.len();
     let mut open = vec![OpenDocument::written(document, out)];
@@ -103,7 +103,7 @@ fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>, end: usize) -> Re
             out.push(b':');
         }
         if let Ok(RawBsonRef::String(string)) = element.value()
-            && string.len() > LONG
+            && string.len() > MIN_MEASURED_LENGTH
             && end < usize::MAX
         {
             let length = out.len() - start + written_length(string);
@@ -119,7 +119,7 @@ fn walk(document: &RawDocument, form: Form, out: &mut Vec<u8>, end: usize) -> Re
     Ok(())
 }
 
-/// Bytes of a string as JSON, at most.
+/// Returns the maximum length of a string as JSON, in bytes.
 fn written_length(string: &str) -> usize {
     let escapes = string.bytes().map(|byte| match byte {
         ..0x20 => 5,
@@ -129,7 +129,7 @@ fn written_length(string: &str) -> usize {
     2 + string.len() + escapes.sum::<usize>()
 }
 
-/// Appends a value whole, or begins one that has others in it.
+/// Appends a scalar, or begins a document or array.
 fn value<'a>(
     element: &RawElement<'a>,
     form: Form,
@@ -195,7 +195,7 @@ fn json(scalar: Bson, form: Form, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = match (scalar, form) {
         (Bson::DateTime(at), Form::Relaxed) => date(at.timestamp_millis(), out),
-        // In as few digits as tell it from all others. A document has few of them that are subnormal, but it may.
+        // With as few digits as distinguish it from all other doubles, subnormal ones too.
         (Bson::Double(number), Form::Canonical) if number.is_finite() => {
             write!(out, r#"{{"$numberDouble":"{number:?}"}}"#)
         }
@@ -204,10 +204,10 @@ fn json(scalar: Bson, form: Form, out: &mut Vec<u8>) {
     };
 }
 
-/// The first millisecond that has a year of five digits.
+/// The first millisecond of the year 10000.
 const YEAR_10000: u64 = 253_402_300_800_000;
 
-/// The years 1970 to 9999 as people write them, with the milliseconds where there are any; the others as a number.
+/// Writes a date of the years 1970 to 9999 as text, with milliseconds if there are any, and other dates as a number.
 fn date(millis: i64, out: &mut Vec<u8>) -> std::io::Result<()> {
     match u64::try_from(millis) {
         Ok(since) if since < YEAR_10000 => {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_as_the_library_writes_it() {
+    fn every_type_is_written_as_the_library_does() {
         let document = of_all_types();
         let raw = RawDocumentBuf::try_from(document.clone()).unwrap();
         let expected = Bson::Document(document.clone()).into_relaxed_extjson().to_string();
@@ -258,9 +258,8 @@ mod tests {
         assert_eq!(line(&raw, Form::Canonical), expected);
     }
 
-    /// As the decoder checks it.
     #[test]
-    fn what_is_whole_can_be_written_and_nothing_else() {
+    fn a_document_can_be_written_if_the_decoder_accepts_it() {
         let all = of_all_types;
         let nested = doc! { "deep": [all(), { "scope": all() }], "last": 1 };
         let bytes = RawDocumentBuf::try_from(nested).unwrap().into_bytes();
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_the_same_name_are_all_there() {
+    fn all_fields_with_the_same_name_are_written() {
         let mut raw = RawDocumentBuf::new();
         raw.append(bson::raw::cstr!("a.b"), 1);
         raw.append(bson::raw::cstr!("a.b"), 2);
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf_8_is_replaced_and_no_bson_refused() {
+    fn text_that_is_not_utf_8_is_replaced_and_invalid_bson_refused() {
         let raw = RawDocumentBuf::try_from(doc! { "text": "a?b" }).unwrap();
         let mut bytes = raw.into_bytes();
         let at = bytes.iter().position(|byte| *byte == b'?').unwrap();
@@ -339,13 +338,13 @@ mod tests {
             "{\"text\":\"a\u{fffd}b\"}"
         );
         bytes[4] = 0x44;
-        let mut out = b"kept".to_vec();
+        let mut out = b"before".to_vec();
         assert!(write(RawDocument::from_bytes(&bytes).unwrap(), Form::Relaxed, &mut out).is_err());
-        assert_eq!(out, b"kept");
+        assert_eq!(out, b"before");
     }
 
     #[test]
-    fn nesting_has_no_end() {
+    fn nesting_is_not_limited() {
         // By hand: the library's own nesting is bounded by the stack.
         const DEPTH: usize = 100_000;
         let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! An op as one line.
+//! Writes an op as one line.
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, RawDocument};
@@ -6,9 +6,8 @@ use gtm_oplog::{Op, Origin};
 
 use super::{Form, json, text, write};
 
-/// Appends `op`, as plugins see it: `{"id", "operationType", "ns", "timestamp", …, "origin"}`. The names are
-/// those of the contract; what an op does not have is left out. A part that is no BSON is written as the
-/// binary value of its bytes.
+/// Appends `op` to `out` as plugins see it: `{"id", "operationType", "ns", "timestamp", …, "origin"}`. The names are those of the
+/// contract, and missing parts are left out. A part that is not valid BSON is written as the binary value of its bytes.
 pub fn write_op(op: &Op, form: Form, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"id":"#);
     text(&op.id().to_string(), out);
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_all_that_an_op_has() {
+    fn a_line_has_every_part_of_an_op() {
         let document = |document: bson::Document| Some(bson::serialize_to_vec(&document).unwrap().into());
         let op = Op {
             timestamp: Timestamp { time: 17, increment: 3 },

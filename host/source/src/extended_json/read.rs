@@ -1,7 +1,7 @@
-//! Extended JSON as BSON.
+//! Parses Extended JSON into BSON.
 //!
-//! The text is read once, without recursion, and written as BSON while it is read: no tree is built, so that memory
-//! and time are bounded by the sizes of the text and of the document. Strings and numbers are the library's to read.
+//! The text is read once, without recursion, and written as BSON meanwhile. No tree is built, so the sizes of the text and of the
+//! document bound memory and time. The library parses strings and numbers.
 
 use std::borrow::Cow;
 
@@ -10,31 +10,31 @@ use bson::{RawDocument, RawDocumentBuf};
 
 use super::wrapper::{CODE, DOCUMENT, SCOPE, is_wrapper, value};
 
-/// The most bytes that a text and the document that it says may have, outside of files.
-pub const LARGEST: usize = 16 << 20;
-/// The most objects and arrays that may stand in each other. A server takes 200.
-const DEEPEST: usize = 1 << 17;
+/// The maximum size of a text and of its document outside of files, in bytes.
+pub const MAX_SIZE: usize = 16 << 20;
+/// The maximum number of nested objects and arrays. A server accepts 200.
+const MAX_NESTING: usize = 1 << 17;
 
-/// A text that cannot be read as what it should be.
+/// The reason why a text cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(pub(super) String);
 
-/// Reads a document of Extended JSON, in either form. Of fields with the same name, all are kept.
+/// Parses a document of Extended JSON, in either form. All fields with the same name are kept.
 ///
 /// # Errors
-/// The text is not a document of Extended JSON, or the text or the document is larger than [`LARGEST`].
+/// The text is not a document of Extended JSON, or the text or the document is larger than [`MAX_SIZE`].
 pub fn read_document(json: &str) -> Result<RawDocumentBuf, Unreadable> {
-    if json.len() > LARGEST {
-        return Err(Unreadable(format!("the text has {} bytes, more than {LARGEST}", json.len())));
+    if json.len() > MAX_SIZE {
+        return Err(Unreadable(format!("the text has {} bytes, more than {MAX_SIZE}", json.len())));
     }
-    let bytes = read(json, LARGEST)?;
+    let bytes = read(json, MAX_SIZE)?;
     RawDocumentBuf::from_bytes(bytes).map_err(|error| Unreadable(error.to_string()))
 }
 
-/// Reads a document of up to `most` bytes.
-pub(crate) fn read(json: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
-    let mut reader = JsonReader { text: json, at: 0, out: Vec::new(), open: Vec::new(), most };
+/// Parses a document of up to `max_size` bytes.
+pub(crate) fn read(json: &str, max_size: usize) -> Result<Vec<u8>, Unreadable> {
+    let mut reader = JsonReader { text: json, at: 0, out: Vec::new(), open: Vec::new(), max_size };
     reader.space();
     if reader.peek() != Some(b'{') {
         return Err(match serde_json::from_str::<serde::de::IgnoredAny>(json) {
@@ -55,32 +55,32 @@ pub(crate) fn read(json: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
 
 struct JsonReader<'a> {
     text: &'a str,
-    /// Bytes of it that were read.
+    /// The number of bytes that were read.
     at: usize,
     out: Vec<u8>,
     open: Vec<OpenContainer>,
-    most: usize,
+    max_size: usize,
 }
 
 /// An object or array that is being read.
 struct OpenContainer {
     kind: ContainerKind,
-    /// Where its bytes begin.
+    /// The offset of its bytes in the output.
     start: usize,
-    /// Where the type of its value stands. None: it must be a document.
+    /// The offset of its type in the output. None: it must be a document.
     type_at: Option<usize>,
-    /// Its elements so far.
+    /// The number of its elements so far.
     count: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ContainerKind {
-    /// An object. What it stands for shows with its first field.
+    /// An object that may be a wrapper, which its first field decides.
     Document,
-    /// An object of which each field is a field.
+    /// An object that is not a wrapper.
     Plain,
     Array,
-    /// An object that stands for a value.
+    /// A wrapper.
     Wrapper,
     /// `{"$document": …}`
     Around,
@@ -91,7 +91,7 @@ enum ContainerKind {
 }
 
 impl<'a> JsonReader<'a> {
-    /// Reads an element, or the end, of the innermost object or array.
+    /// Parses an element, or the end, of the innermost object or array.
     fn step(&mut self) -> Result<(), Unreadable> {
         let Some(OpenContainer { kind, count, .. }) = self.open.last().map(|open| OpenContainer { ..*open })
         else {
@@ -103,7 +103,7 @@ impl<'a> JsonReader<'a> {
             return self.end();
         }
         if count > 0 {
-            self.expect(b',', "a comma or the end should stand here")?;
+            self.expect(b',', "a comma or the end is expected here")?;
             self.space();
         }
         if let Some(open) = self.open.last_mut() {
@@ -113,9 +113,9 @@ impl<'a> JsonReader<'a> {
             let type_at = self.name(itoa::Buffer::new().format(count))?;
             return self.value(type_at);
         }
-        let name = self.string("the name of a field should stand here")?;
+        let name = self.string("the name of a field is expected here")?;
         self.space();
-        self.expect(b':', "a colon should stand here")?;
+        self.expect(b':', "a colon is expected here")?;
         self.space();
         match (kind, &*name) {
             (ContainerKind::Document, DOCUMENT) if count == 0 => self.begin_around(),
@@ -146,7 +146,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Reads a value, or the beginning of one that has others in it.
+    /// Parses a scalar, or the beginning of an object or array.
     fn value(&mut self, type_at: usize) -> Result<(), Unreadable> {
         let kind = match self.peek() {
             Some(b'{') => return self.begin(Some(type_at), ContainerKind::Document),
@@ -168,7 +168,7 @@ impl<'a> JsonReader<'a> {
             [("null", ElementType::Null), ("true", ElementType::Boolean), ("false", ElementType::Boolean)];
         let rest = self.text.get(self.at..).unwrap_or_default();
         let Some((word, kind)) = words.into_iter().find(|(word, _)| rest.starts_with(word)) else {
-            return Err(self.invalid("a value should stand here"));
+            return Err(self.invalid("a value is expected here"));
         };
         self.at += word.len();
         if kind == ElementType::Boolean {
@@ -177,7 +177,7 @@ impl<'a> JsonReader<'a> {
         Ok(kind)
     }
 
-    /// A number as the library reads it: an integer where it is one, as narrow as it can be, else a double.
+    /// Parses a number as the library does: an integer of the smallest type if possible, otherwise a double.
     fn number(&mut self) -> Result<ElementType, Unreadable> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
@@ -205,7 +205,7 @@ impl<'a> JsonReader<'a> {
         })
     }
 
-    /// A string, without its quotes and escapes.
+    /// Parses a string without its quotes and escapes.
     fn string(&mut self, missing: &str) -> Result<Cow<'a, str>, Unreadable> {
         if self.peek() != Some(b'"') {
             return Err(self.invalid(missing));
@@ -238,11 +238,11 @@ impl<'a> JsonReader<'a> {
         Ok(string)
     }
 
-    /// Writes the name of an element, and gives back where its type is to be written.
+    /// Writes the name of an element, and returns the offset of its type.
     fn name(&mut self, name: &str) -> Result<usize, Unreadable> {
         if name.contains('\0') {
             return Err(
-                self.invalid("the name of a field has the character U+0000, which BSON does not take")
+                self.invalid("the name of a field has the character U+0000, which BSON does not allow")
             );
         }
         let type_at = self.out.len();
@@ -260,7 +260,7 @@ impl<'a> JsonReader<'a> {
         self.check_size()
     }
 
-    /// Begins an object or array. What it begins with stands here.
+    /// Begins an object or array, whose first character is next.
     fn begin(&mut self, type_at: Option<usize>, kind: ContainerKind) -> Result<(), Unreadable> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
@@ -273,19 +273,19 @@ impl<'a> JsonReader<'a> {
         type_at: Option<usize>,
         kind: ContainerKind,
     ) -> Result<(), Unreadable> {
-        if self.open.len() >= DEEPEST {
-            return Err(self.invalid(&format!("more than {DEEPEST} objects and arrays stand in each other")));
+        if self.open.len() >= MAX_NESTING {
+            return Err(self.invalid(&format!("more than {MAX_NESTING} nested objects and arrays")));
         }
         if kind == ContainerKind::Array {
-            self.expect(b'[', "an array should stand here")?;
+            self.expect(b'[', "an array is expected here")?;
         } else {
-            self.expect(b'{', "an object should stand here")?;
+            self.expect(b'{', "an object is expected here")?;
         }
         self.open.push(OpenContainer { kind, start, type_at, count: 0 });
         self.check_size()
     }
 
-    /// The innermost object is `{"$document": …}`: what is in it takes its place.
+    /// Begins the object in `{"$document": …}`, which replaces the innermost object.
     fn begin_around(&mut self) -> Result<(), Unreadable> {
         self.become_kind(ContainerKind::Around);
         let (start, type_at) = match self.open.last() {
@@ -305,7 +305,7 @@ impl<'a> JsonReader<'a> {
     fn end(&mut self) -> Result<(), Unreadable> {
         let Some(OpenContainer { kind, start, type_at, .. }) = self.open.pop() else { return Ok(()) };
         let kind = match kind {
-            // What is in it was ended.
+            // The object in it has ended already.
             ContainerKind::Around => return Ok(()),
             ContainerKind::Code => {
                 self.out.drain(start..start + 4);
@@ -333,7 +333,7 @@ impl<'a> JsonReader<'a> {
             None if kind == ElementType::EmbeddedDocument as u8 => {}
             None => {
                 return Err(Unreadable(format!(
-                    "not a document: at byte {} ends an object that stands for a value of another type",
+                    "not a document: the object that ends at byte {} stands for a value of another type",
                     self.at
                 )));
             }
@@ -341,7 +341,7 @@ impl<'a> JsonReader<'a> {
         self.check_size()
     }
 
-    /// Writes the value that an object stands for in the object's place. Gives back its type.
+    /// Replaces a wrapper by its value. Returns the type.
     fn unwrap(&mut self, start: usize) -> Result<u8, Unreadable> {
         let object = self.out.get(start..).unwrap_or_default();
         let object = RawDocument::from_bytes(object).map_err(|error| Unreadable(error.to_string()))?;
@@ -370,7 +370,7 @@ impl<'a> JsonReader<'a> {
     }
 
     fn check_size(&self) -> Result<(), Unreadable> {
-        if self.out.len() > self.most { Err(self.too_large()) } else { Ok(()) }
+        if self.out.len() > self.max_size { Err(self.too_large()) } else { Ok(()) }
     }
 
     fn space(&mut self) {
@@ -396,13 +396,13 @@ impl<'a> JsonReader<'a> {
 
     fn not_extended(&self, name: &str) -> Unreadable {
         Unreadable(format!(
-            "not valid Extended JSON before byte {}: {name} has a value that is not valid, or other fields beside it",
+            "not valid Extended JSON before byte {}: {name} has a value that is not valid, or other fields next to it",
             self.at
         ))
     }
 
     fn too_large(&self) -> Unreadable {
-        Unreadable(format!("the document is larger than {} bytes", self.most))
+        Unreadable(format!("the document is larger than {} bytes", self.max_size))
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::{Form, write};
 use super::*;
 
 /// The reader's answer as the library's, of which it is independent.
-fn same_as_the_library(json: &str) {
+fn assert_same_as_the_library(json: &str) {
     let expected = serde_json::from_str::<serde_json::Value>(json).unwrap();
     let Bson::Document(expected) = Bson::try_from(expected).unwrap() else { panic!("{json}") };
     assert_eq!(decoded(json), expected, "{json}");
@@ -19,7 +19,7 @@ fn said(json: &str) -> String {
 }
 
 #[test]
-fn documents_are_as_the_library_reads_them() {
+fn documents_are_parsed_as_the_library_does() {
     for json in [
         "{}",
         " {\t\"a\" :\r\n 1 , \"b\":[ ] } ",
@@ -38,12 +38,12 @@ fn documents_are_as_the_library_reads_them() {
         // Operators of queries are fields.
         r#"{"a":{"$regex":"^a","$options":"i"},"b":{"$type":"string"},"c":{"$gt":1,"$in":[1]},"$or":[{"$scope":1}]}"#,
     ] {
-        same_as_the_library(json);
+        assert_same_as_the_library(json);
     }
 }
 
 #[test]
-fn old_tools_wrote_other_forms() {
+fn forms_of_old_tools_are_parsed() {
     let read = decoded;
     let at = bson::DateTime::from_millis(1_700_000_000_000);
     for date in [
@@ -70,7 +70,7 @@ fn old_tools_wrote_other_forms() {
 }
 
 #[test]
-fn a_document_that_looks_like_a_value_comes_back_as_it_is() {
+fn a_document_that_looks_like_a_wrapper_stays_a_document() {
     let code = bson::JavaScriptCodeWithScope { code: "f".into(), scope: doc! { "$oid": 1 } };
     for document in [
         doc! { "a": { "$date": "2023-11-14T22:13:20Z" } },
@@ -98,7 +98,7 @@ fn a_document_that_looks_like_a_value_comes_back_as_it_is() {
 }
 
 #[test]
-fn fields_of_the_same_name_are_all_read() {
+fn all_fields_with_the_same_name_are_parsed() {
     let json = r#"{"a.b":1,"a.b":2}"#;
     let mut written = Vec::new();
     write(&read_document(json).unwrap(), Form::Relaxed, &mut written).unwrap();
@@ -106,7 +106,7 @@ fn fields_of_the_same_name_are_all_read() {
 }
 
 #[test]
-fn what_is_not_json_is_said_with_its_place() {
+fn a_text_that_is_not_extended_json_is_refused_with_its_place() {
     for (json, expected) in [
         ("", "not valid JSON at byte 0"),
         ("{", "not valid JSON at byte 1"),
@@ -131,8 +131,8 @@ fn what_is_not_json_is_said_with_its_place() {
         (r#"{"$oid":"56e1fc72e0c917e9c4714161"}"#, "not a document: "),
         (r#"{"$code":"f"}"#, "not a document: "),
         (r#"{"a":{"$oid":"x"}}"#, "$oid has a value that is not valid"),
-        (r#"{"a":{"$oid":"56e1fc72e0c917e9c4714161","b":1}}"#, "other fields beside it"),
-        (r#"{"a":{"b":1,"$oid":"56e1fc72e0c917e9c4714161"}}"#, "other fields beside it"),
+        (r#"{"a":{"$oid":"56e1fc72e0c917e9c4714161","b":1}}"#, "other fields next to it"),
+        (r#"{"a":{"b":1,"$oid":"56e1fc72e0c917e9c4714161"}}"#, "other fields next to it"),
         (r#"{"a":{"$numberInt":"2147483648"}}"#, "$numberInt"),
         (r#"{"a":{"$numberLong":1.5}}"#, "$numberLong"),
         (r#"{"a":{"$date":"tomorrow"}}"#, "$date"),
@@ -142,12 +142,12 @@ fn what_is_not_json_is_said_with_its_place() {
         (r#"{"a":{"$binary":{"base64":"","subType":"100"}}}"#, "$binary"),
         (r#"{"a":{"$regularExpression":{"pattern":"\u0000","options":""}}}"#, "$regularExpression"),
         (r#"{"a":{"$code":1}}"#, "the value of $code should be a string"),
-        (r#"{"a":{"$code":"f","$scope":1}}"#, "an object should stand here"),
-        (r#"{"a":{"$code":"f","b":1}}"#, "other fields beside it"),
-        (r#"{"a":{"$code":"f","$scope":{},"b":1}}"#, "other fields beside it"),
+        (r#"{"a":{"$code":"f","$scope":1}}"#, "an object is expected here"),
+        (r#"{"a":{"$code":"f","b":1}}"#, "other fields next to it"),
+        (r#"{"a":{"$code":"f","$scope":{},"b":1}}"#, "other fields next to it"),
         (r#"{"a":{"$code":"f","$scope":{"$oid":"56e1fc72e0c917e9c4714161"}}}"#, "not a document: "),
-        (r#"{"a":{"$document":1}}"#, "an object should stand here"),
-        (r#"{"a":{"$document":{},"b":1}}"#, "other fields beside it"),
+        (r#"{"a":{"$document":1}}"#, "an object is expected here"),
+        (r#"{"a":{"$document":{},"b":1}}"#, "other fields next to it"),
         (r#"{"a":{"$minKey":2}}"#, "$minKey"),
         (r#"{"a":{"$undefined":false}}"#, "$undefined"),
     ] {
@@ -156,7 +156,7 @@ fn what_is_not_json_is_said_with_its_place() {
 }
 
 #[test]
-fn cut_off_or_changed_anywhere_it_is_read_or_refused_as_the_library_does() {
+fn a_text_that_is_truncated_or_changed_is_parsed_or_refused_as_the_library_does() {
     let whole = concat!(
         r#"{"a":[1,-2.5e3,"x\"é\\",null,true],"b":{"$date":{"$numberLong":"5"}},"c":{"$code":"f","$scope":{"d":1}},"#,
         r#""e":{"$binary":{"base64":"AQID","subType":"00"}},"f":{"$document":{"$oid":1}},"g":{"$timestamp":{"t":1,"i":2}}}"#
@@ -181,7 +181,7 @@ fn cut_off_or_changed_anywhere_it_is_read_or_refused_as_the_library_does() {
 }
 
 #[test]
-fn depth_is_bounded_and_needs_no_stack() {
+fn nesting_is_bounded_and_needs_no_stack() {
     let deep = |depth: usize, open: &str, close: &str| {
         format!("{{\"r\":{}1{}}}", open.repeat(depth), close.repeat(depth))
     };
@@ -208,8 +208,8 @@ fn depth_is_bounded_and_needs_no_stack() {
 #[test]
 fn sizes_are_bounded() {
     let text = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length));
-    assert_eq!(read_document(&text(LARGEST - 1000)).unwrap().as_bytes().len(), LARGEST - 1000 + 13);
-    assert!(said(&text(LARGEST)).contains("more than 16777216"), "{}", &said(&text(LARGEST))[..80]);
+    assert_eq!(read_document(&text(MAX_SIZE - 1000)).unwrap().as_bytes().len(), MAX_SIZE - 1000 + 13);
+    assert!(said(&text(MAX_SIZE)).contains("more than 16777216"), "{}", &said(&text(MAX_SIZE))[..80]);
     // A small text of a large document.
     let many = format!("{{\"a\":[{}0]}}", "0,".repeat(4_000_000));
     assert!(said(&many).contains("larger than 16777216 bytes"));

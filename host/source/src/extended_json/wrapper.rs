@@ -1,7 +1,7 @@
-//! Objects of Extended JSON that stand for a value of one type, such as `{"$oid": "…"}`.
+//! Wrappers: objects of Extended JSON that stand for a value of one type, such as `{"$oid": "…"}`.
 //!
-//! A document of a user may look like one of them. It is written as `{"$document": {…}}` then, and is read back as the
-//! document that it is: the fields of the inner object are fields, whatever their names are.
+//! A user's document may look like a wrapper. It is then written as `{"$document": {…}}`, and parsed as a document again: the
+//! fields of the inner object are fields, whatever their names are.
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
@@ -10,14 +10,14 @@ use bson::{Binary, DateTime, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, R
 use gtm_oplog::Fields;
 use gtm_oplog::value::integer;
 
-/// Says that the one field's value is a document, and nothing else.
+/// The name of the field whose value is a document, whatever its fields are.
 pub(super) const DOCUMENT: &str = "$document";
-/// Code, and the scope that may follow it.
+/// The names of the fields with code, and with the scope that may follow it.
 pub(super) const CODE: &str = "$code";
 pub(super) const SCOPE: &str = "$scope";
 
-/// The names of fields that make an object stand for a value.
-const NAMES: [&str; 17] = [
+/// The names of fields that make an object a wrapper.
+const WRAPPER_NAMES: [&str; 17] = [
     "$oid",
     "$date",
     "$numberLong",
@@ -37,24 +37,24 @@ const NAMES: [&str; 17] = [
     DOCUMENT,
 ];
 
-/// Whether an object with a field of this name stands for a value.
+/// Returns whether a field of this name makes an object a wrapper.
 pub(super) fn is_wrapper(name: &[u8]) -> bool {
-    name.first() == Some(&b'$') && NAMES.iter().any(|wrapper| wrapper.as_bytes() == name)
+    name.first() == Some(&b'$') && WRAPPER_NAMES.iter().any(|wrapper| wrapper.as_bytes() == name)
 }
 
-/// Whether a document would be read as a value, or not at all, if it were written as it is.
+/// Returns whether a document would be parsed as another value, or not at all, if it were written without `$document`.
 pub(super) fn is_ambiguous(document: &RawDocument) -> bool {
     Fields::new(document).map_while(Result::ok).any(|field| is_wrapper(field.name))
 }
 
-/// The type and the bytes of the value that an object stands for. `object` holds the object's fields. None: it does
-/// not have the fields or the values that its first field demands.
+/// Returns the type and the bytes of the value that a wrapper stands for. `object` has the fields of the wrapper. None: it lacks the
+/// fields or values that its first field requires.
 pub(super) fn value(object: &RawDocument) -> Option<(u8, Vec<u8>)> {
     let mut fields = object.iter().map_while(Result::ok);
     let (name, value) = fields.next()?;
     let (other, more) = (fields.next(), fields.next());
     let value = match (name.as_str(), value, other, more) {
-        // Of the first version of Extended JSON.
+        // The first version of Extended JSON.
         ("$binary", RawBsonRef::String(base64), Some((subtype, RawBsonRef::String(digits))), None)
             if subtype == "$type" =>
         {
@@ -64,7 +64,7 @@ pub(super) fn value(object: &RawDocument) -> Option<(u8, Vec<u8>)> {
         (name, value, None, None) => single(name, value)?,
         _ => return None,
     };
-    // A document with the one field, of which the value is cut.
+    // The value is cut out of a document with one field.
     let mut one = RawDocumentBuf::new();
     one.append(cstr!(""), value);
     let bytes = one.as_bytes();

@@ -1,9 +1,9 @@
-//! An archive, as `mongodump --archive` writes it: what each of its documents is. Pure.
+//! Reads an archive of `mongodump --archive`: decides what each of its documents is. Pure.
 //!
-//! It begins with a mark, a header, and a description of each collection; then come blocks, each with the documents of
-//! one collection. A block begins with a document that names the collection, and the blocks of several collections may
-//! alternate. A last block of a collection says the checksum of its documents. After a description of everything and
-//! after each block stands a terminator.
+//! An archive begins with a magic number, a header, and a description of each collection. Then come blocks, each with documents
+//! of one collection. A block begins with a document that names the collection, and the blocks of several collections may
+//! alternate. The last block of a collection contains the checksum of its documents. A terminator follows the descriptions and
+//! each block.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use bson::{RawBsonRef, RawDocument};
 use crc::{CRC_64_XZ, Crc, Digest, Table};
 use gtm_oplog::Namespace;
 
-/// The first bytes of an archive.
+/// The magic number at the beginning of an archive.
 pub(super) const MAGIC: [u8; 4] = 0x8199_e26d_u32.to_le_bytes();
-/// Stands where a block ends, in the place of a document's length.
+/// The end of a block, in place of the length of a document.
 pub(super) const TERMINATOR: [u8; 4] = [0xff; 4];
 
-/// Collections whose blocks may alternate. `mongodump` dumps four at once if it is not told otherwise.
-const MOST_OPEN: usize = 10_000;
-/// The longest name of a database and of a collection, in bytes. A server takes 255 for both together.
-const LONGEST: usize = 1 << 10;
+/// The maximum number of collections whose blocks alternate. `mongodump` dumps four together by default.
+const MAX_OPEN: usize = 10_000;
+/// The maximum length of the name of a database or collection, in bytes. A server accepts 255 for both together.
+const MAX_NAME_LENGTH: usize = 1 << 10;
 
 static CHECKSUM: Crc<u64, Table<1>> = Crc::<u64, Table<1>>::new(&CRC_64_XZ);
 
-/// What a document of an archive is.
+/// The kind of a document in an archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ArchivePart {
-    /// It is about the archive.
+    /// It describes the archive.
     Frame,
     /// An entry of an oplog.
     Entry,
@@ -35,19 +35,19 @@ pub(super) enum ArchivePart {
     Document(Arc<Namespace>),
 }
 
-/// An archive, as far as it was read.
+/// The state of reading an archive.
 pub(super) struct Archive {
     place: ArchivePlace,
-    /// Collections that are described and not ended. The end of one that is not described counts for one that is.
+    /// The number of collections that are described and not ended. The end of one that is not described counts, too.
     missing: u64,
-    /// The checksums so far of the collections that are begun and not ended.
+    /// The checksums so far of the collections that have begun and not ended.
     open: HashMap<Arc<Namespace>, Digest<'static, u64, Table<1>>>,
 }
 
 enum ArchivePlace {
     /// Before the header.
     Start,
-    /// In the descriptions.
+    /// Among the descriptions.
     Descriptions,
     /// Between two blocks.
     Between,
@@ -64,10 +64,10 @@ impl Default for Archive {
 }
 
 impl Archive {
-    /// Takes the next document.
+    /// Reads the next document.
     ///
     /// # Errors
-    /// An archive does not have such a document here; this is what it is.
+    /// An archive cannot contain such a document here. The error is what it is.
     pub(super) fn document(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
         match &self.place {
             ArchivePlace::Start => {
@@ -92,10 +92,10 @@ impl Archive {
         }
     }
 
-    /// Takes a terminator.
+    /// Reads a terminator.
     ///
     /// # Errors
-    /// No block ends here.
+    /// No block can end here.
     pub(super) fn terminator(&mut self) -> Result<(), String> {
         match self.place {
             ArchivePlace::Start | ArchivePlace::Between => {
@@ -108,7 +108,7 @@ impl Archive {
         }
     }
 
-    /// What is missing where the file ends. None: it is complete.
+    /// Returns what is missing at the end of the file. None: the archive is complete.
     pub(super) fn missing(&self) -> Option<String> {
         let is_between = matches!(self.place, ArchivePlace::Between);
         match self.open.keys().min() {
@@ -121,22 +121,22 @@ impl Archive {
         }
     }
 
-    /// The first document of a block: `{db, collection, EOF, CRC}`.
+    /// Reads the first document of a block: `{db, collection, EOF, CRC}`.
     fn header(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
         let document = RawDocument::from_bytes(document).map_err(|error| error.to_string())?;
         let field = |name: &str| document.get(name).ok().flatten();
         let text = |name: &str| field(name).and_then(|value| value.as_str());
         let (Some(database), Some(collection)) = (text("db"), text("collection")) else {
-            return Err("the beginning of a block that does not say of which collection".to_owned());
+            return Err("the beginning of a block that does not name its collection".to_owned());
         };
-        if database.len() > LONGEST || collection.len() > LONGEST {
-            return Err(format!("the beginning of a block with a name of more than {LONGEST} bytes"));
+        if database.len() > MAX_NAME_LENGTH || collection.len() > MAX_NAME_LENGTH {
+            return Err(format!("the beginning of a block with a name of more than {MAX_NAME_LENGTH} bytes"));
         }
         let namespace = Arc::new(Namespace { database: database.into(), collection: collection.into() });
         if field("EOF") != Some(RawBsonRef::Boolean(true)) {
-            if self.open.len() >= MOST_OPEN && !self.open.contains_key(&namespace) {
+            if self.open.len() >= MAX_OPEN && !self.open.contains_key(&namespace) {
                 return Err(format!(
-                    "a block of {namespace}, while {MOST_OPEN} other collections are not ended"
+                    "a block of {namespace}, while {MAX_OPEN} other collections are not ended"
                 ));
             }
             self.open.entry(Arc::clone(&namespace)).or_insert_with(|| CHECKSUM.digest());
@@ -155,7 +155,7 @@ impl Archive {
     }
 }
 
-/// Whether a collection of the archive is an oplog: the one that `mongodump --oplog` adds, or the server's.
+/// Returns whether a collection of the archive is an oplog: the one that `mongodump --oplog` adds, or the server's.
 fn is_oplog(namespace: &Namespace) -> bool {
     match &*namespace.database {
         "" => true,
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_collections_may_end_than_are_described_and_none_is_missing() {
+    fn a_collection_that_is_not_described_may_end() {
         let mut archive = Archive::default();
         let document = |archive: &mut Archive, document: bson::RawDocumentBuf| {
             archive.document(document.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! How a file is compressed, by its first bytes, and what is in it.
+//! Recognizes how a file is compressed by its first bytes, and decompresses it.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,21 +6,21 @@ use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
 use super::kind::is_bson;
 
-/// What may be decompressed.
+/// A compressed file.
 pub(super) type Compressed = Box<dyn BufRead + Send>;
 
-/// The first bytes of a file that is compressed by gzip (RFC 1952).
+/// The magic number of gzip (RFC 1952).
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
-/// Of one by zstd (RFC 8878).
+/// The magic number of zstd (RFC 8878).
 pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// Of one by LZ4, in its frame format.
+/// The magic number of the frame format of LZ4.
 pub(super) const LZ4: &[u8] = &[0x04, 0x22, 0x4d, 0x18];
-/// Of one by snappy, in its framing format.
+/// The magic number of the framing format of snappy.
 pub(super) const SNAPPY: &[u8] = &[0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', b'p', b'Y'];
-/// The endings of the names of compressed files.
+/// The extensions of compressed files.
 const ENDINGS: [&str; 8] = [".gz", ".zst", ".zstd", ".lz4", ".snappy", ".sz", ".zlib", ".zz"];
 
-/// How a file is compressed.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     Gzip,
@@ -31,24 +31,24 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// How a file is compressed that begins with `head`. None: it is not, or in a way that is not known here.
+    /// Returns the compression of a file that begins with `head`. None: it is not compressed, or in an unknown way.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
-        let marks = [
+        let magic_numbers = [
             (GZIP, Self::Gzip),
             (ZSTD, Self::Zstd),
             (LZ4, Self::Lz4),
             (SNAPPY, Self::Snappy),
-            // These are also the beginnings of lengths that a document may have.
+            // A document may have a length that begins with the same bytes.
             (&[0x78, 0x01], Self::Zlib),
             (&[0x78, 0x5e], Self::Zlib),
             (&[0x78, 0x9c], Self::Zlib),
             (&[0x78, 0xda], Self::Zlib),
         ];
-        let (_, compression) = marks.into_iter().find(|(mark, _)| head.starts_with(mark))?;
+        let (_, compression) = magic_numbers.into_iter().find(|(magic, _)| head.starts_with(magic))?;
         (compression != Self::Zlib || !is_bson(head)).then_some(compression)
     }
 
-    /// Decompresses a file, which may be several compressed ones after another.
+    /// Decompresses a file, which may contain several compressed files one after another.
     pub(super) fn decompress(self, file: Compressed) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(file)),
@@ -60,12 +60,12 @@ impl Compression {
     }
 }
 
-/// The name of a file without the ending that says how it is compressed.
+/// Returns the name of a file without the extension of its compression.
 pub(super) fn without_ending(name: &str) -> &str {
     ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
-/// What decompresses one compressed file, and may be followed by another.
+/// A decompressor of one compressed file, which another file may follow.
 trait CompressedMember: Read {
     fn begin(file: Compressed) -> Self;
     fn end(self) -> Compressed;
@@ -91,7 +91,7 @@ impl CompressedMember for lz4_flex::frame::FrameDecoder<Compressed> {
     }
 }
 
-/// Compressed files, one after another.
+/// Decompresses files one after another.
 struct CompressedMembers<M>(Option<M>);
 
 impl<M: CompressedMember> CompressedMembers<M> {

@@ -1,4 +1,4 @@
-//! The file that is read, its documents as they are written, and why it is read no further.
+//! The file that is read, the format of its documents, and the reasons to stop.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,18 +23,19 @@ impl Current {
         Self { index, name: name(path), compressed: false, report: FileReport::of(path) }
     }
 
-    /// A place in it, for messages.
+    /// Returns a place in the file, for messages.
     pub(super) fn at(&self, offset: u64) -> FilePlace {
         FilePlace { file: Arc::clone(&self.name), offset, compressed: self.compressed }
     }
 }
 
-/// Why a file is read no further.
+/// The reason to stop reading a file.
 pub(super) enum FileStop {
     Failed(FileError),
     Misframed(Misframed),
-    /// An entry is later than all that is wanted.
+    /// An entry is later than the time range.
     Late,
+    /// The receiver was dropped.
     Gone,
 }
 
@@ -56,7 +57,7 @@ impl From<ReceiverGone> for FileStop {
     }
 }
 
-/// The documents of a file, as they are written.
+/// The documents of a file, by their format.
 pub(super) enum Documents {
     Bson(Frames),
     Archive(Frames, Archive),
@@ -64,7 +65,7 @@ pub(super) enum Documents {
 }
 
 impl Documents {
-    /// Where a document begins that is not all there, and how much of it is.
+    /// Returns the offset of a document that is not complete, and how many bytes of it were read.
     pub(super) fn left(&self) -> (u64, u64) {
         match self {
             Self::Bson(frames) | Self::Archive(frames, _) => frames.left(),
@@ -72,7 +73,7 @@ impl Documents {
         }
     }
 
-    /// What is missing where the file ends between two documents.
+    /// Returns what is missing if the file ends between two documents.
     pub(super) fn missing(&self) -> Option<String> {
         match self {
             Self::Archive(_, archive) => archive.missing(),

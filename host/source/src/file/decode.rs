@@ -1,4 +1,4 @@
-//! Makes ops of the documents of files, on a thread of its own.
+//! Decodes the documents of files into ops, on a thread of its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::FileOptions;
 use super::archive::{Archive, ArchivePart, MAGIC, TERMINATOR};
 use super::current::{Current, Documents, FileStop};
 use super::error::FileError;
-use super::events::{self, Shape};
+use super::events::{self, EventForm};
 use super::frames::{Frames, Misframed};
 use super::input::FileInput;
-use super::kind::{DocumentFormat, recognise};
+use super::kind::{DocumentFormat, WEB_ASSEMBLY, recognize};
 use super::outbox::{DecodedMessage, Outbox, ReceiverGone};
 use super::path::{is_metadata, namespace};
 use super::report::{FileContents, FileTotals};
@@ -30,27 +30,26 @@ use crate::extended_json::op_of;
 
 /// Reads files one after another.
 pub(super) struct Decoder {
-    /// One for all files, so that a transaction may go on in the next.
-    reader: OplogDecoder,
-    /// Of change events.
+    /// Decodes the entries of all files, as a transaction may continue in the next file.
+    entries: OplogDecoder,
     events: ChangeEventDecoder,
-    /// For what is neither.
+    /// Selects documents that are neither entries nor events.
     selection: Selection,
     options: FileOptions,
     totals: FileTotals,
-    /// Ops that are given out though a document of theirs is broken.
+    /// The ops with a broken document, which are returned too.
     broken: Skipped,
-    /// Of one entry.
+    /// The ops of one entry.
     decoded: Vec<Op>,
     outbox: Outbox,
-    said_metadata: bool,
+    is_metadata_logged: bool,
 }
 
 impl Decoder {
     pub(super) fn new(selection: Selection, options: FileOptions, sender: Sender<DecodedMessage>) -> Self {
         Self {
-            // A dump cannot be gone back in, so all of an open transaction is held.
-            reader: OplogDecoder::new(selection.clone()).for_file().with_max_held_bytes(usize::MAX),
+            // Earlier entries of a dump cannot be read again, so every piece of an open transaction is held.
+            entries: OplogDecoder::new(selection.clone()).for_file().with_max_held_bytes(usize::MAX),
             events: ChangeEventDecoder::new(selection.clone()).for_file(),
             selection,
             options,
@@ -58,11 +57,11 @@ impl Decoder {
             broken: Skipped::new(),
             decoded: Vec::new(),
             outbox: Outbox::new(sender),
-            said_metadata: false,
+            is_metadata_logged: false,
         }
     }
 
-    /// Reads all files, or up to an error, or until nobody wants more.
+    /// Reads all files, up to an error, or until the receiver is dropped.
     pub(super) fn run(mut self, paths: &[PathBuf]) {
         for (index, path) in paths.iter().enumerate() {
             let mut file = Current::of(index, path);
@@ -70,7 +69,7 @@ impl Decoder {
             if matches!(ended, Err(FileStop::Late)) {
                 self.totals.after += 1;
             }
-            // What came before an error is given out before it.
+            // The ops before an error are sent before it.
             if self.send(&file).is_err() {
                 return;
             }
@@ -82,16 +81,16 @@ impl Decoder {
                     FileError::Damaged { at: file.at(offset), found }
                 }
             };
-            let _ = self.outbox.say(DecodedMessage::Failed(error));
+            let _ = self.outbox.send_message(DecodedMessage::Failed(error));
             return;
         }
-        let _ = self.outbox.say(DecodedMessage::Done);
+        let _ = self.outbox.send_message(DecodedMessage::Done);
     }
 
     fn file(&mut self, file: &mut Current, path: &Path) -> Result<(), FileStop> {
         if is_metadata(path) {
             file.report.contents = FileContents::Metadata;
-            if !std::mem::replace(&mut self.said_metadata, true) {
+            if !std::mem::replace(&mut self.is_metadata_logged, true) {
                 tracing::info!(
                     event = "file.skip",
                     file = &*file.name,
@@ -103,15 +102,18 @@ impl Decoder {
         let input = FileInput::open(path)
             .map_err(|reason| FileError::Unreadable { file: Arc::clone(&file.name), reason })?;
         file.compressed = input.compressed;
-        let kind = recognise(&input.head)
-            .map_err(|found| FileError::Unknown { file: Arc::clone(&file.name), found })?;
+        let name = || Arc::clone(&file.name);
+        let kind = recognize(&input.head).map_err(|found| match found {
+            WEB_ASSEMBLY => FileError::Plugin { file: name() },
+            found => FileError::Unknown { file: name(), found },
+        })?;
         let mut documents = match kind {
             Some(DocumentFormat::Bson) => Documents::Bson(Frames::default()),
             Some(DocumentFormat::Archive) => {
                 file.report.contents = FileContents::Archive;
                 Documents::Archive(Frames::of_archive(), Archive::default())
             }
-            // White space at most is as good as none.
+            // A file of white space has no documents.
             Some(DocumentFormat::Json) | None => Documents::Json(Texts::default()),
         };
         let blocks = input.blocks().map_err(FileError::Thread)?;
@@ -123,9 +125,9 @@ impl Decoder {
             let read = self.documents(file, &mut documents, &block);
             file.report.bytes = documents.left().0;
             read?;
-            self.outbox.let_go_of(block.len());
+            self.outbox.compact(block.len());
             self.send(file)?;
-            blocks.used(block);
+            blocks.give_back(block);
         }
         match documents.left() {
             (end, 0) => match documents.missing() {
@@ -136,7 +138,7 @@ impl Decoder {
         }
     }
 
-    /// Reads the documents that end in a block.
+    /// Decodes the documents that end in a block.
     fn documents(
         &mut self,
         file: &mut Current,
@@ -154,7 +156,7 @@ impl Decoder {
                     _ if bytes == TERMINATOR => Ok(archive.terminator().map_err(misframed)?),
                     _ => {
                         let part = archive.document(bytes).map_err(misframed)?;
-                        self.archived(file, part, reply, bytes, offset)
+                        self.archive_document(file, part, reply, bytes, offset)
                     }
                 }
             }),
@@ -162,7 +164,7 @@ impl Decoder {
                 Ok(bytes) => self.document(file, &Reply::new(bytes.clone()), &bytes, offset),
                 Err(reason) => {
                     file.report.documents += 1;
-                    self.corrupt(file, offset, &reason);
+                    self.skip_corrupt(file, offset, &reason);
                     Ok(())
                 }
             }),
@@ -180,14 +182,14 @@ impl Decoder {
         let document = match RawDocument::from_bytes(bytes) {
             Ok(document) => document,
             Err(error) => {
-                self.corrupt(file, offset, &error.to_string());
+                self.skip_corrupt(file, offset, &error.to_string());
                 return Ok(());
             }
         };
         let parsed = match &file.report.contents {
             FileContents::Collection(namespace) => {
                 let namespace = Arc::clone(namespace);
-                return self.found(file, &namespace, reply, document, offset);
+                return self.collection_document(file, &namespace, reply, document, offset);
             }
             FileContents::Events => return self.event(file, reply, document, offset),
             _ => OplogEntry::parse(document),
@@ -200,7 +202,7 @@ impl Decoder {
                 }
                 self.entry(file, reply, document, &entry, offset)
             }
-            // The first document that can be read says what its file is, if the user does not.
+            // The first readable document decides what its file contains, if the user does not specify it.
             Err(Malformed::Missing(_)) if file.report.contents == FileContents::Nothing => {
                 if self.options.namespace.is_none() && events::is_event(document, reply) {
                     file.report.contents = FileContents::Events;
@@ -210,17 +212,17 @@ impl Decoder {
                 let namespace = self.namespace(file)?;
                 tracing::info!(event = "file.detect", file = &*file.name, %namespace, "it holds documents");
                 file.report.contents = FileContents::Collection(Arc::clone(&namespace));
-                self.found(file, &namespace, reply, document, offset)
+                self.collection_document(file, &namespace, reply, document, offset)
             }
             Err(malformed) => {
-                self.corrupt(file, offset, &malformed.to_string());
+                self.skip_corrupt(file, offset, &malformed.to_string());
                 Ok(())
             }
         }
     }
 
-    /// A document of an archive.
-    fn archived(
+    /// Decodes a document of an archive.
+    fn archive_document(
         &mut self,
         file: &mut Current,
         part: ArchivePart,
@@ -235,7 +237,7 @@ impl Decoder {
         let read = RawDocument::from_bytes(bytes).map_err(Malformed::from);
         let corrupt = match (part, read) {
             (ArchivePart::Document(namespace), Ok(document)) => {
-                return self.found(file, &namespace, reply, document, offset);
+                return self.collection_document(file, &namespace, reply, document, offset);
             }
             (_, Ok(document)) => match OplogEntry::parse(document) {
                 Ok(entry) => return self.entry(file, reply, document, &entry, offset),
@@ -243,7 +245,7 @@ impl Decoder {
             },
             (_, Err(malformed)) => malformed,
         };
-        self.corrupt(file, offset, &corrupt.to_string());
+        self.skip_corrupt(file, offset, &corrupt.to_string());
         Ok(())
     }
 
@@ -256,17 +258,17 @@ impl Decoder {
         offset: u64,
     ) -> Result<(), FileStop> {
         if !self.advance(file, entry.timestamp, offset)? {
-            self.reader.skip_entry(document, entry);
+            self.entries.skip_entry(document, entry);
             return Ok(());
         }
-        while let Err(missing) = self.reader.read(reply, document, entry, &mut self.decoded) {
-            self.reader.supply(entry, missing, None);
+        while let Err(missing) = self.entries.read(reply, document, entry, &mut self.decoded) {
+            self.entries.supply(entry, missing, None);
         }
         count_broken(&self.decoded, &mut self.broken);
-        self.give_decoded(file)
+        self.send_decoded(file)
     }
 
-    /// A change event, or a message that has one in it.
+    /// Decodes a change event, or a message that contains one.
     fn event(
         &mut self,
         file: &Current,
@@ -275,50 +277,50 @@ impl Decoder {
         offset: u64,
     ) -> Result<(), FileStop> {
         let unreadable = match events::payload(document, reply) {
-            None => self.event_itself(file, reply, document, offset)?,
+            None => self.whole_event(file, reply, document, offset)?,
             Some(Err(reason)) => Some(reason),
             Some(Ok(payload)) => {
                 let reply = Reply::new(payload);
                 match reply.as_document() {
-                    Ok(event) => self.event_itself(file, &reply, event, offset)?,
+                    Ok(event) => self.whole_event(file, &reply, event, offset)?,
                     Err(malformed) => Some(malformed.to_string()),
                 }
             }
         };
         if let Some(reason) = unreadable {
-            self.corrupt(file, offset, &reason);
+            self.skip_corrupt(file, offset, &reason);
         }
         Ok(())
     }
 
-    /// Gives back why it cannot be read, if it cannot.
-    fn event_itself(
+    /// Decodes a change event. Returns the reason if it cannot be read.
+    fn whole_event(
         &mut self,
         file: &Current,
         reply: &Reply,
         event: &RawDocument,
         offset: u64,
     ) -> Result<Option<String>, FileStop> {
-        let Some(shape) = events::shape(event) else {
+        let Some(form) = events::form(event) else {
             return Ok(Some("it is not a change event".to_owned()));
         };
         if let Err(broken) = check(event) {
             return Ok(Some(broken.to_string()));
         }
-        // An event that says no time stands where it stands.
+        // An event without a time counts as being in order.
         let time = Some(events::time(event)).filter(|time| *time != Timestamp::default());
         if let Some(time) = time
             && !self.advance(file, time, offset)?
         {
             return Ok(None);
         }
-        match shape {
-            Shape::Event => {
+        match form {
+            EventForm::Event => {
                 self.events.read_event(reply, event, &mut self.decoded);
-                self.give_decoded(file)?;
+                self.send_decoded(file)?;
             }
-            Shape::Line => match op_of(reply, event) {
-                Ok(op) if self.selection.wants(&op) => self.give(file, op)?,
+            EventForm::Line => match op_of(reply, event) {
+                Ok(op) if self.selection.wants(&op) => self.add(file, op)?,
                 Ok(_) => self.totals.unwanted += 1,
                 Err(unreadable) => return Ok(Some(unreadable.to_string())),
             },
@@ -326,7 +328,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Takes note of where an entry or event stands. Gives back whether its ops are wanted.
+    /// Moves the position to the time of an entry or event. Returns whether its ops are wanted.
     fn advance(&mut self, file: &Current, to: Timestamp, offset: u64) -> Result<bool, FileStop> {
         if self.options.to.is_some_and(|end| to > end) {
             return Err(FileStop::Late);
@@ -349,17 +351,17 @@ impl Decoder {
         Ok(true)
     }
 
-    fn give_decoded(&mut self, file: &Current) -> Result<(), FileStop> {
+    fn send_decoded(&mut self, file: &Current) -> Result<(), FileStop> {
         let mut decoded = std::mem::take(&mut self.decoded);
         for op in decoded.drain(..) {
-            self.give(file, op)?;
+            self.add(file, op)?;
         }
         self.decoded = decoded;
         Ok(())
     }
 
-    /// A document of a collection, as it was found.
-    fn found(
+    /// Decodes a document of a collection.
+    fn collection_document(
         &mut self,
         file: &Current,
         namespace: &Namespace,
@@ -368,7 +370,7 @@ impl Decoder {
         offset: u64,
     ) -> Result<(), FileStop> {
         if let Err(broken) = check(document) {
-            self.corrupt(file, offset, &broken.to_string());
+            self.skip_corrupt(file, offset, &broken.to_string());
             return Ok(());
         }
         let Namespace { database, collection } = namespace;
@@ -378,16 +380,16 @@ impl Decoder {
         };
         let key = id_of(document).map(|key| key.into_bytes().into());
         let op = Op::from_document(Origin::Replay, Timestamp::default(), namespace, key, reply.cut(document));
-        self.give(file, op)
+        self.add(file, op)
     }
 
-    /// Whose documents a file has.
+    /// Returns the collection whose documents a file contains.
     fn namespace(&self, file: &Current) -> Result<Arc<Namespace>, FileError> {
         let named = self.options.namespace.clone().or_else(|| namespace(&file.report.path));
         named.map(Arc::new).ok_or_else(|| FileError::NoNamespace { file: Arc::clone(&file.name) })
     }
 
-    fn corrupt(&mut self, file: &Current, offset: u64, reason: &str) {
+    fn skip_corrupt(&mut self, file: &Current, offset: u64, reason: &str) {
         self.totals.corrupt += 1;
         if self.totals.corrupt == 1 {
             tracing::error!(
@@ -397,22 +399,22 @@ impl Decoder {
         }
     }
 
-    fn give(&mut self, file: &Current, op: Op) -> Result<(), FileStop> {
+    fn add(&mut self, file: &Current, op: Op) -> Result<(), FileStop> {
         if self.outbox.add(op) { Ok(self.send(file)?) } else { Ok(()) }
     }
 
     fn send(&mut self, file: &Current) -> Result<(), ReceiverGone> {
         let mut totals = self.totals.clone();
-        totals.skipped = self.reader.skipped().clone();
+        totals.skipped = self.entries.skipped().clone();
         for (skip, count) in self.events.skipped() {
             *totals.skipped.entry(*skip).or_default() += count;
         }
         for (skip, count) in &self.broken {
             *totals.skipped.entry(*skip).or_default() += count;
         }
-        totals.unwanted += self.reader.unwanted() + self.events.unwanted();
-        totals.aborted = self.reader.aborted_transactions();
-        totals.open = self.reader.open_transactions();
+        totals.unwanted += self.entries.unwanted() + self.events.unwanted();
+        totals.aborted = self.entries.aborted_transactions();
+        totals.open = self.entries.open_transactions();
         self.outbox.send(file.index, file.report.clone(), totals)
     }
 }

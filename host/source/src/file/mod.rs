@@ -1,9 +1,9 @@
 //! Files as a source: the oplog, or documents of a collection, as `mongodump` and `mongoexport` write them, and change
 //! events as drivers, Kafka's connectors and `gtm-host tail` do.
 //!
-//! `input` opens a file and reads it ahead, through `compression`; `kind` says what is in it, `frames` and `texts` cut
-//! documents from what was read, which `archive` and `events` know; `decode` makes ops of them. That is done by two threads: one reads, the other decodes. What
-//! is between them, and between them and [`FileSource`], is bounded.
+//! `input` opens a file and reads it ahead, through `compression`. `kind` recognizes its contents, and `frames` and `texts` split
+//! them into documents, which `archive` and `events` recognize; `decode` decodes these into ops. One thread reads, another one
+//! decodes; the channels between them and [`FileSource`] are bounded.
 
 mod archive;
 mod compression;
@@ -36,66 +36,66 @@ use crate::error::SourceError;
 use crate::position::Position;
 use crate::source::{Source, SourceEnd};
 
-/// Batches of ops that are decoded ahead.
-const BATCHES: usize = 2;
-/// How long nothing may be wanted before the caller is told that reading goes on.
-const QUIET: Duration = Duration::from_millis(250);
+/// The number of batches that are decoded ahead.
+const MAX_BATCHES: usize = 2;
+/// The maximum interval between two batches, so that the caller sees progress even if no ops are wanted.
+const BATCH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Whether the name of a file says that it is compressed.
+/// Returns whether a file is compressed according to its name.
 pub fn is_compressed(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     compression::without_ending(name) != name
 }
 
-/// What of the files is read, and as what.
+/// What is read of files, and how.
 #[derive(Clone, Debug, Default)]
 pub struct FileOptions {
-    /// Of entries before it, only the pieces of transactions that are committed later.
+    /// The beginning of the time range. Of earlier entries, only the pieces of transactions that commit in it are read.
     pub from: Option<Timestamp>,
-    /// Nothing of entries after it. The first of them ends its file.
+    /// The end of the time range. The first later entry ends its file.
     pub to: Option<Timestamp>,
-    /// Whose documents the files have that hold no entries of an oplog. Else their paths say it, as `mongodump`
-    /// chooses them: `DATABASE/COLLECTION.bson`, or `.bson.gz`.
+    /// The collection of documents in files that are not oplogs. Without it, the paths name it as `mongodump` does:
+    /// `DATABASE/COLLECTION.bson`, or `.bson.gz`.
     pub namespace: Option<Namespace>,
 }
 
-/// The ops of some files, in the order of the files.
+/// A source that reads files, one after another.
 #[derive(Debug)]
 pub struct FileSource {
     messages: mpsc::Receiver<DecodedMessage>,
     report: FileSourceReport,
     ended: bool,
-    /// When the caller was last given something.
-    given: Instant,
+    /// The time of the last batch.
+    last_batch: Instant,
 }
 
 impl FileSource {
-    /// Begins to read `paths`, of which `-` is the standard input.
+    /// Starts to read the files at `paths`. The path `-` is the standard input.
     ///
     /// # Errors
-    /// One of them is not there, may not be read or is a folder. Nothing was read then.
+    /// One of them does not exist, may not be read or is a directory. Nothing was read.
     pub fn open(paths: Vec<PathBuf>, selection: Selection, options: FileOptions) -> Result<Self, FileError> {
         paths.iter().try_for_each(|path| input::check(path))?;
         let report = FileSourceReport::of(&paths);
-        let (sender, messages) = mpsc::channel(BATCHES);
+        let (sender, messages) = mpsc::channel(MAX_BATCHES);
         let decoder = Decoder::new(selection, options, sender);
         let thread = std::thread::Builder::new().name("decode files".to_owned());
         thread.spawn(move || decoder.run(&paths)).map_err(FileError::Thread)?;
-        Ok(Self { messages, report, ended: false, given: Instant::now() })
+        Ok(Self { messages, report, ended: false, last_batch: Instant::now() })
     }
 
-    /// Returns the next wanted ops; no ops if nothing was wanted for a while. None: all was read. A file has no position to
-    /// resume from. This can be cancelled: nothing is lost.
+    /// Returns the next wanted ops; no ops if none came for 250 ms. None: everything was read. The future can be dropped: nothing
+    /// is lost.
     ///
     /// # Errors
-    /// See [`FileError`]. Everything before was given out, and there is nothing more.
+    /// See [`FileError`]. The ops before the error were returned, and no more follow.
     pub async fn next(&mut self) -> Result<Option<SourceBatch>, FileError> {
         while !self.ended {
             match self.messages.recv().await.unwrap_or(DecodedMessage::Failed(FileError::Ended)) {
                 DecodedMessage::Read { ops, bytes, file, report, totals } => {
                     self.report.update(file, report, totals);
-                    if !ops.is_empty() || self.given.elapsed() > QUIET {
-                        self.given = Instant::now();
+                    if !ops.is_empty() || self.last_batch.elapsed() > BATCH_INTERVAL {
+                        self.last_batch = Instant::now();
                         return Ok(Some(SourceBatch { ops, bytes, ..SourceBatch::default() }));
                     }
                 }
@@ -109,12 +109,12 @@ impl FileSource {
         Ok(None)
     }
 
-    /// What was read for what was given out.
+    /// Returns what was read so far, up to the last batch.
     pub fn report(&self) -> &FileSourceReport {
         &self.report
     }
 
-    /// The same, at the end.
+    /// Returns what was read, at the end.
     pub fn into_report(self) -> FileSourceReport {
         self.report
     }

@@ -1,4 +1,4 @@
-//! Batches of ops, on their way from the thread that decodes to the one who wants them.
+//! Sends batches of ops from the thread that decodes.
 
 use gtm_oplog::Op;
 use gtm_oplog::compact::compact_documents;
@@ -7,26 +7,26 @@ use tokio::sync::mpsc::Sender;
 use super::error::FileError;
 use super::report::{FileReport, FileTotals};
 
-/// Ops of a batch.
-const OPS: usize = 1000;
-/// Bytes of documents of a batch, but for one op that is larger.
-const BYTES: usize = 4 << 20;
+/// The maximum number of ops in a batch.
+const MAX_OPS: usize = 1000;
+/// The maximum size of the documents in a batch, in bytes, unless a single op is larger.
+const MAX_BYTES: usize = 4 << 20;
 
-/// What the decoding thread says.
+/// A message of the decoding thread.
 pub(super) enum DecodedMessage {
-    /// What was read, and what came of it.
+    /// Documents were read.
     Read { ops: Vec<Op>, bytes: usize, file: usize, report: FileReport, totals: FileTotals },
-    /// All was read.
+    /// Everything was read.
     Done,
-    /// Reading has failed.
+    /// The files cannot be read any further.
     Failed(FileError),
 }
 
-/// Nobody wants ops any more.
+/// The receiver was dropped.
 #[derive(Debug)]
 pub(super) struct ReceiverGone;
 
-/// Gathers ops.
+/// Collects ops and sends them in batches.
 pub(super) struct Outbox {
     ops: Vec<Op>,
     bytes: usize,
@@ -38,19 +38,19 @@ impl Outbox {
         Self { ops: Vec::new(), bytes: 0, sender }
     }
 
-    /// Adds an op. Gives back whether it is time to send.
+    /// Adds an op. Returns whether the batch is full.
     pub(super) fn add(&mut self, op: Op) -> bool {
         self.bytes += op.size();
         self.ops.push(op);
-        self.ops.len() >= OPS || self.bytes >= BYTES
+        self.ops.len() >= MAX_OPS || self.bytes >= MAX_BYTES
     }
 
-    /// Copies the documents of the ops, where these are few beside the `read` bytes that they would keep.
-    pub(super) fn let_go_of(&mut self, read: usize) {
+    /// Copies the documents of the ops if they are small compared with the `read` bytes that they would keep in memory.
+    pub(super) fn compact(&mut self, read: usize) {
         compact_documents(&mut self.ops, read);
     }
 
-    /// Sends the ops, and waits while those before them are not taken.
+    /// Sends the ops. Waits until the batches before them are received.
     pub(super) fn send(
         &mut self,
         file: usize,
@@ -59,11 +59,11 @@ impl Outbox {
     ) -> Result<(), ReceiverGone> {
         let bytes = std::mem::take(&mut self.bytes);
         let ops = std::mem::take(&mut self.ops);
-        self.say(DecodedMessage::Read { ops, bytes, file, report, totals })
+        self.send_message(DecodedMessage::Read { ops, bytes, file, report, totals })
     }
 
-    /// Sends a last word.
-    pub(super) fn say(&self, message: DecodedMessage) -> Result<(), ReceiverGone> {
+    /// Sends a message without the collected ops.
+    pub(super) fn send_message(&self, message: DecodedMessage) -> Result<(), ReceiverGone> {
         self.sender.blocking_send(message).map_err(|_| ReceiverGone)
     }
 }

@@ -1,4 +1,4 @@
-//! What the path of a file says, where `mongodump` chose it. Pure.
+//! Reads the path of a file that `mongodump` wrote. Pure.
 
 use std::path::Path;
 
@@ -6,17 +6,19 @@ use gtm_oplog::Namespace;
 
 use super::compression::without_ending;
 
-/// Names longer than this are cut after the 208th byte, and end with `%24` and a hash. The rest of the name is then
-/// in the metadata only.
-const LONGEST: usize = 238;
-const CUT: usize = 208;
+/// The maximum length of a name in bytes. A longer one is cut after the 208th byte and ends with `%24` and a hash; the rest of
+/// it is only in the metadata.
+const MAX_NAME_LENGTH: usize = 238;
+const CUT_NAME_LENGTH: usize = 208;
 
-/// The namespace of a dump `DATABASE/COLLECTION.bson`, which may be compressed as in `.bson.gz`, in which signs that a file's name does not
-/// take are written as `%` and two hexadecimal digits. None: the path does not say it, or is that of an oplog.
+/// Returns the namespace of a dump `DATABASE/COLLECTION.bson`, or a compressed one such as `.bson.gz`. In it, `%` and two
+/// hexadecimal digits stand for characters that a file name cannot contain. None: the path does not contain a namespace, or
+/// is that of an oplog.
 pub(super) fn namespace(path: &Path) -> Option<Namespace> {
     let name = path.file_name()?.to_str()?;
     let name = without_ending(name).strip_suffix(".bson")?;
-    let is_cut = name.len() == LONGEST && name.get(CUT..).is_some_and(|rest| rest.starts_with("%24"));
+    let is_cut = name.len() == MAX_NAME_LENGTH
+        && name.get(CUT_NAME_LENGTH..).is_some_and(|rest| rest.starts_with("%24"));
     let collection = unescaped(name).filter(|name| !name.is_empty() && !is_cut)?;
     let database =
         path.parent()?.file_name()?.to_str().filter(|name| !name.contains(['.', ' ', '$', '"']))?;
@@ -24,7 +26,7 @@ pub(super) fn namespace(path: &Path) -> Option<Namespace> {
     (!is_oplog).then(|| Namespace { database: database.into(), collection: collection.into() })
 }
 
-/// Whether a file is what `mongodump` writes beside its dumps: options and indexes, and what server it was.
+/// Returns whether a file is metadata that `mongodump` writes next to its dumps: options, indexes and the server.
 pub(super) fn is_metadata(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let name = without_ending(name);
@@ -47,8 +49,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_of_mongodump_says_the_namespace() {
-        let cut = format!("dump/shop/{}%24{}.bson", "x".repeat(CUT), "h".repeat(27));
+    fn a_path_of_mongodump_contains_the_namespace() {
+        let cut = format!("dump/shop/{}%24{}.bson", "x".repeat(CUT_NAME_LENGTH), "h".repeat(27));
         for (path, expected) in [
             ("dump/shop/orders.bson", Some("shop.orders")),
             ("shop/orders.2026.bson.gz", Some("shop.orders.2026")),
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_known_by_its_name() {
+    fn metadata_is_recognized_by_its_name() {
         for (path, expected) in [
             ("dump/shop/orders.metadata.json", true),
             ("dump/shop/orders.metadata.json.gz", true),

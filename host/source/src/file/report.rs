@@ -1,4 +1,4 @@
-//! What was read of the files, and what was left out.
+//! Reports what was read of files, and what was skipped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use gtm_oplog::skip::skipped_by_name;
 use gtm_oplog::{Namespace, Skipped, Timestamp};
 use gtm_text::SingularPlural;
 
-/// What was read, and what was left out.
+/// What a file source has read, and what it has skipped.
 #[derive(Clone, Debug, Default)]
 pub struct FileSourceReport {
-    /// Each file, as they were named.
+    /// Each file, in the order of the paths.
     pub files: Vec<FileReport>,
-    /// Of all files.
+    /// The totals of all files.
     pub totals: FileTotals,
 }
 
@@ -21,21 +21,21 @@ pub struct FileSourceReport {
 pub struct FileReport {
     /// The file; `-` is the standard input.
     pub path: PathBuf,
-    /// What is in it.
+    /// What it contains.
     pub contents: FileContents,
-    /// Documents read.
+    /// The number of documents that were read.
     pub documents: u64,
-    /// Bytes of these; where the file is compressed, uncompressed.
+    /// The size of these documents in bytes, uncompressed.
     pub bytes: u64,
 }
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FileContents {
-    /// It was not read, or nothing is in it.
+    /// The file was not read, or is empty.
     #[default]
     Nothing,
-    /// Something that `mongodump` writes beside its dumps. It was not read.
+    /// Metadata that `mongodump` writes next to its dumps. It is not read.
     Metadata,
     /// Entries of an oplog.
     Oplog,
@@ -47,41 +47,42 @@ pub enum FileContents {
     Archive,
 }
 
-/// What was read of all files, and what was left out.
+/// What was read of all files, and what was skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileTotals {
-    /// Where the last entry stands. Null: there was none.
+    /// The time of the last entry. Null: there was none.
     pub position: Timestamp,
-    /// Entries that were skipped, or delivered in part.
+    /// How many entries were skipped, or delivered in part, by reason.
     pub skipped: Skipped,
-    /// Documents that are not BSON or not Extended JSON, though they end where they should.
+    /// The number of documents that are not valid BSON or Extended JSON, though they end where they should.
     pub corrupt: u64,
-    /// Entries that are older than the one before them. They were delivered.
+    /// The number of entries that are older than the one before them. They were delivered.
     pub backwards: u64,
-    /// Entries before [`from`](super::FileOptions::from).
+    /// The number of entries before [`from`](super::FileOptions::from).
     pub before: u64,
-    /// Files that were not read to their end, because of [`to`](super::FileOptions::to).
+    /// The number of files that were not read to their end because of [`to`](super::FileOptions::to).
     pub after: u64,
-    /// Ops that nobody wanted.
+    /// The number of ops that no selection wanted.
     pub unwanted: u64,
-    /// Transactions that were aborted, or given up for another one of their session: none of their ops was delivered.
+    /// The number of transactions that were aborted, or abandoned for another one of their session. None of their ops was
+    /// delivered.
     pub aborted: u64,
-    /// Transactions that have begun, and have not ended where the files end: none of their ops was delivered.
+    /// The number of transactions that have not ended when the files end. None of their ops was delivered.
     pub open: u64,
 }
 
 impl FileTotals {
-    /// Whether some of what was read is damaged.
+    /// Returns whether some of the documents or entries are damaged.
     pub fn is_damaged(&self) -> bool {
         self.corrupt > 0 || self.skipped.keys().any(|skip| skip.is_damage())
     }
 
-    /// What is to be said of it: how many of what, where there were any.
+    /// Returns how many of what were skipped, as far as there were any.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.named().map(|((_, several), count)| (several, count))
     }
 
-    /// The same, with what one of them is called, and what several are.
+    /// Returns the same, with the singular and the plural.
     pub fn named(&self) -> impl Iterator<Item = (SingularPlural, u64)> {
         let skipped = skipped_by_name(&self.skipped);
         let counts = [
@@ -90,9 +91,12 @@ impl FileTotals {
                 ("entry older than the one before it", "entries older than the one before them"),
                 self.backwards,
             ),
-            (("entry before --from", "entries before --from"), self.before),
+            (("entry before the time range", "entries before the time range"), self.before),
             (
-                ("file left at the first entry after --to", "files left at the first entry after --to"),
+                (
+                    "file left at the first entry after the time range",
+                    "files left at the first entry after the time range",
+                ),
                 self.after,
             ),
             (("op that no plugin wanted", "ops that no plugin wanted"), self.unwanted),
@@ -104,13 +108,13 @@ impl FileTotals {
 }
 
 impl FileSourceReport {
-    /// Of files of which nothing was read.
+    /// Creates the report of files that were not read yet.
     pub(super) fn of(paths: &[PathBuf]) -> Self {
         let files = paths.iter().map(|path| FileReport::of(path));
         Self { files: files.collect(), totals: FileTotals::default() }
     }
 
-    /// Takes what is new of the file at `index`.
+    /// Replaces the report of the file at `index`, and the totals.
     pub(super) fn update(&mut self, index: usize, report: FileReport, totals: FileTotals) {
         self.totals = totals;
         if let Some(file) = self.files.get_mut(index) {
@@ -120,7 +124,7 @@ impl FileSourceReport {
 }
 
 impl FileReport {
-    /// Of a file of which nothing was read.
+    /// Creates the report of a file that was not read yet.
     pub(super) fn of(path: &Path) -> Self {
         Self { path: path.to_owned(), contents: FileContents::Nothing, documents: 0, bytes: 0 }
     }

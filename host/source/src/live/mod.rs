@@ -1,8 +1,8 @@
-//! A deployment that is followed: the documents that are there, where they are wanted; then its changes, from a
-//! start on, and past a history that is lost, as the policy says.
+//! Follows a deployment: first a snapshot of its documents, if it is wanted, then its changes, also past lost history if the
+//! policy allows it.
 
+mod changes;
 mod snapshot_phase;
-mod stream;
 
 use async_trait::async_trait;
 use gtm_mongo::SourceHealth;
@@ -14,49 +14,49 @@ use snapshot_phase::{SnapshotPhase, begin};
 pub use snapshot_phase::{now, rolled_off};
 
 use crate::batch::SourceBatch;
-use crate::change_stream::WatchedScope;
+use crate::change_stream::{StreamError, WatchedScope};
 use crate::error::SourceError;
 use crate::position::Position;
 use crate::resolved::ResolvedSource;
-use crate::snapshot::KeptProgress;
+use crate::snapshot::StoredProgress;
 use crate::source::{Source, SourceEnd};
-use crate::start::Start;
+use crate::start_at::StartAt;
 
-/// What is done when changes cannot be read any more: the server has rolled them off, or was restored.
+/// What to do when changes cannot be read any more, because the server rolled them off or was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HistoryLost {
-    /// The host stops and says so.
+    /// Returns the error.
     #[default]
     Stop,
-    /// It goes on from the oldest change there is, having said so.
+    /// Logs the loss, and restarts from the oldest change.
     RestartFromOldest,
-    /// It goes on from now, having said so.
+    /// Logs the loss, and restarts from now.
     RestartFromNow,
-    /// It takes a snapshot, having said so, and goes on from where that began.
+    /// Logs the loss, takes a snapshot, and continues from the time at which it began.
     Snapshot,
 }
 
-/// How a deployment is followed.
+/// How to follow a deployment.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// Connected to it.
+    /// A client of the deployment.
     pub client: Client,
-    /// What of it is read.
+    /// The source of its changes.
     pub choice: ResolvedSource,
-    /// What is wanted of it.
+    /// The wanted ops.
     pub selection: Selection,
     /// The part of the deployment that the host's change streams watch. All sources of a host share it.
     pub watched: WatchedScope,
-    /// Where reading begins.
-    pub start: Start,
-    /// What is done when that, or what follows it, is lost.
+    /// The start.
+    pub start: StartAt,
+    /// What to do if changes from the start on are lost.
     pub history_lost: HistoryLost,
-    /// Whether the documents that are there come first.
+    /// Whether to take a snapshot first.
     pub snapshot: bool,
-    /// Where the progress of a snapshot is kept. None: it is not kept.
-    pub progress: Option<KeptProgress>,
-    /// Where readers report whether they can read.
+    /// The store of the progress of a snapshot. None: the progress is not stored.
+    pub progress: Option<StoredProgress>,
+    /// Receives whether the readers can read.
     pub health: SourceHealth,
 }
 
@@ -76,9 +76,9 @@ impl LiveSource {
     /// # Errors
     /// See [`SourceError`].
     pub async fn open(mut config: SourceConfig) -> Result<Self, SourceError> {
-        let of_stream = matches!(config.choice, ResolvedSource::ChangeStream(_));
-        if of_stream && config.history_lost == HistoryLost::RestartFromOldest {
-            return Err(SourceError::NoOldest);
+        let is_stream = matches!(config.choice, ResolvedSource::ChangeStream(_));
+        if is_stream && config.history_lost == HistoryLost::RestartFromOldest {
+            return Err(StreamError::NoOldest.into());
         }
         match Self::start(&mut config).await {
             Err(error) if error.is_history_lost() => Self::restart(config, error).await,
@@ -91,7 +91,7 @@ impl LiveSource {
         config: &mut SourceConfig,
     ) -> Result<(Option<Box<SnapshotPhase>>, Box<dyn Source>), SourceError> {
         let at = begin(config).await?;
-        let changes = stream::open(config).await?;
+        let changes = changes::open(config).await?;
         let snapshot = match at {
             Some(at) => Some(SnapshotPhase::plan(config, at).await?),
             None => None,
@@ -103,9 +103,9 @@ impl LiveSource {
     async fn restart(mut config: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match config.history_lost {
             HistoryLost::Stop => return Err(lost),
-            HistoryLost::RestartFromOldest => (Start::Oldest, "oldest"),
-            HistoryLost::RestartFromNow => (Start::Now, "now"),
-            HistoryLost::Snapshot => (Start::Now, "snapshot"),
+            HistoryLost::RestartFromOldest => (StartAt::Oldest, "oldest"),
+            HistoryLost::RestartFromNow => (StartAt::Now, "now"),
+            HistoryLost::Snapshot => (StartAt::Now, "snapshot"),
         };
         tracing::error!(
             event = "source.restart",
@@ -116,8 +116,8 @@ impl LiveSource {
         config.start = start;
         // A snapshot that was not complete began before the loss, too.
         config.snapshot |= config.history_lost == HistoryLost::Snapshot;
-        if let (true, Some(kept)) = (config.snapshot, &config.progress) {
-            kept.remove().await?;
+        if let (true, Some(progress)) = (config.snapshot, &config.progress) {
+            progress.remove().await?;
         }
         let (snapshot, changes) = Self::start(&mut config).await?;
         Ok(Self { config, snapshot, changes, skipped: Skipped::new() })

@@ -1,4 +1,4 @@
-//! A snapshot before a stream.
+//! The snapshot before the changes.
 
 use gtm_mongo::server_error::sentence;
 use gtm_mongo::wire::timed;
@@ -11,8 +11,8 @@ use crate::batch::SourceBatch;
 use crate::error::SourceError;
 use crate::oplog::tailer::OplogTailer;
 use crate::resolved::ResolvedSource;
-use crate::snapshot::{Snapshot, SnapshotOptions, SnapshotStanding};
-use crate::start::Start;
+use crate::snapshot::{Snapshot, SnapshotOptions, SnapshotStage};
+use crate::start_at::StartAt;
 
 /// A snapshot that is being taken, with a display of its progress.
 pub(super) struct SnapshotPhase {
@@ -22,7 +22,7 @@ pub(super) struct SnapshotPhase {
 
 impl SnapshotPhase {
     pub(super) async fn plan(config: &SourceConfig, at: Timestamp) -> Result<Box<Self>, SourceError> {
-        let options = SnapshotOptions { kept: config.progress.clone(), ..SnapshotOptions::default() };
+        let options = SnapshotOptions { progress: config.progress.clone(), ..SnapshotOptions::default() };
         let snapshot = Snapshot::plan(&config.client, &mut config.selection.clone(), at, options).await?;
         Ok(Box::new(Self { snapshot, display: ProgressDisplay::new("snapshot") }))
     }
@@ -31,7 +31,7 @@ impl SnapshotPhase {
         Ok(self.snapshot.settle().await?)
     }
 
-    /// Returns the next ops. None: all was read.
+    /// Returns the next ops. None: everything was read.
     pub(super) async fn next(&mut self) -> Result<Option<SourceBatch>, SourceError> {
         let batch = self.snapshot.next().await?;
         let progress = self.snapshot.progress();
@@ -55,38 +55,38 @@ impl SnapshotPhase {
     }
 }
 
-/// Looks how far a snapshot came, and sets the start of the stream to where it began. One that was begun is ended,
-/// asked for or not. Gives back when it began; none: there is nothing to take.
+/// Looks up the stage of the snapshot, and sets the start of the changes to the time at which it began. A snapshot that has begun
+/// is completed, whether or not `config` asks for one. Returns the time at which it began. None: there is nothing to read.
 pub(super) async fn begin(config: &mut SourceConfig) -> Result<Option<Timestamp>, SourceError> {
-    let standing = match &config.progress {
-        Some(kept) => Snapshot::standing(kept, &config.selection).await?,
-        None => SnapshotStanding::None,
+    let stage = match &config.progress {
+        Some(progress) => Snapshot::stage(progress, &config.selection).await?,
+        None => SnapshotStage::None,
     };
-    let at = match (config.snapshot, standing) {
-        (_, SnapshotStanding::Unfinished(at)) => {
+    let at = match (config.snapshot, stage) {
+        (_, SnapshotStage::Unfinished(at)) => {
             tracing::info!(event = "snapshot.resume", began_at = %at, "continuing the snapshot that was begun");
             config.snapshot = true;
             at
         }
-        (true, SnapshotStanding::None) => now(&config.client, &config.choice).await?,
-        (true, SnapshotStanding::Complete(at)) => {
+        (true, SnapshotStage::None) => now(&config.client, &config.choice).await?,
+        (true, SnapshotStage::Complete(at)) => {
             tracing::info!(event = "snapshot.skip", began_at = %at, "the snapshot is complete already");
             config.snapshot = false;
             at
         }
         (false, _) => return Ok(None),
     };
-    if config.start == Start::Now {
-        config.start = Start::After(at);
+    if config.start == StartAt::Now {
+        config.start = StartAt::Time(at);
     }
     Ok(config.snapshot.then_some(at))
 }
 
-/// Returns the time of the oldest change that can be read, if changes after `start` cannot be read any more. None: they can, or only
-/// the server knows it, as of a change stream.
+/// Returns the time of the oldest change that can be read, if changes after `start` cannot be read any more. None: they can be read,
+/// or only the server knows, as with a change stream.
 ///
 /// # Errors
-/// It cannot be asked.
+/// The server cannot be asked.
 pub async fn rolled_off(
     client: &Client,
     choice: &ResolvedSource,
@@ -101,7 +101,7 @@ pub async fn rolled_off(
 /// Returns the cluster time up to which the server has changes now.
 ///
 /// # Errors
-/// It cannot be asked.
+/// The server cannot be asked.
 pub async fn now(client: &Client, choice: &ResolvedSource) -> Result<Timestamp, SourceError> {
     if let ResolvedSource::Oplog(oplog) = choice {
         return Ok(OplogTailer::newest(client, oplog).await?.unwrap_or_default());

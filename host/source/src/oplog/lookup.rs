@@ -1,5 +1,5 @@
-//! Finds the documents that updates leave out: the oplog says what changed, plugins want the whole.
-//! One query per namespace for many ops, not one per op.
+//! Looks up the documents of updates: the oplog contains only what changed, and plugins want the whole document. One query
+//! serves many ops of a namespace.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,25 +12,24 @@ use gtm_oplog::reply::id_of;
 use gtm_oplog::{Namespace, Op, OperationType, Reply};
 use mongodb::Client;
 
-/// Ops whose documents are looked up at once: their keys make a command of far less than its 16 MB.
-pub(super) const MOST: usize = 1000;
-/// Bytes of documents that are looked up at once.
-const BUDGET: usize = 32 << 20;
+/// The maximum number of ops whose documents are looked up together: their keys make a command of far less than 16 MB.
+pub(super) const MAX_OPS: usize = 1000;
+/// The maximum size of the documents that are looked up together, in bytes.
+const MAX_BYTES: usize = 32 << 20;
 
-/// The ops to fill in, by namespace and `{_id}`.
+/// The indexes of the ops to complete, by namespace and `{_id}`.
 type PendingLookups = HashMap<Arc<Namespace>, HashMap<Vec<u8>, Vec<usize>>>;
 
-/// The namespaces whose documents cannot be looked up, each said once.
+/// The namespaces whose documents cannot be looked up. Each is logged once.
 pub(super) type RefusedNamespaces = HashSet<Arc<Namespace>>;
 
-/// Fills in the full documents of the updates among `ops`, as they are now. An update whose document
-/// is gone keeps none, as does one in a namespace that cannot be read, which is added to `refused`.
+/// Adds the current full documents to the updates among `ops`. An update gets none if its document was deleted, or if the
+/// namespace cannot be read, which is added to `refused`.
 ///
-/// Gives back how many bytes were read. None: the documents are larger than the host keeps at once. It may then be called
-/// again for fewer ops.
+/// Returns how many bytes were read. None: the documents together are too large; fewer ops may succeed.
 ///
 /// # Errors
-/// The server could not be asked now. It may be called again.
+/// The server could not answer now. Another attempt may succeed.
 pub(super) async fn full_documents(
     client: &Client,
     ops: &mut [Op],
@@ -38,8 +37,8 @@ pub(super) async fn full_documents(
 ) -> mongodb::error::Result<Option<usize>> {
     let wanted = wanted(ops);
     let alone = wanted.values().map(HashMap::len).sum::<usize>() == 1;
-    // One document is taken whatever its size.
-    let budget = if alone { usize::MAX } else { BUDGET };
+    // A single document may have any size.
+    let budget = if alone { usize::MAX } else { MAX_BYTES };
     let mut room = budget;
     for (namespace, ops_of) in wanted {
         match fill(client, &namespace, &ops_of, ops, &mut room).await {
@@ -59,7 +58,7 @@ pub(super) async fn full_documents(
     Ok(Some(budget - room))
 }
 
-/// Fills in the documents of one namespace, as far as there is room for them.
+/// Adds the documents of one namespace. Returns false if there is no room for them.
 async fn fill(
     client: &Client,
     namespace: &Namespace,
@@ -67,7 +66,7 @@ async fn fill(
     ops: &mut [Op],
     room: &mut usize,
 ) -> mongodb::error::Result<bool> {
-    // From the primary: another member may not yet have what was just read.
+    // From the primary: another member may not have the latest documents yet.
     let find = find(namespace, ops_of.keys());
     let mut cursor = client.database(&namespace.database).run_raw_cursor_command(find).batch().await?;
     while let Some(batch) = cursor.next().await {
@@ -99,12 +98,12 @@ fn wanted(ops: &[Op]) -> PendingLookups {
     wanted
 }
 
-/// `{_id}` of the document that an op changed.
+/// Returns `{_id}` of the document that an op changed.
 fn id(op: &Op) -> Option<RawDocumentBuf> {
     id_of(RawDocument::from_bytes(op.document_key.as_ref()?).ok()?)
 }
 
-/// Raw, so that a key which is not UTF-8 is the server's to judge, as the document with it was.
+/// Returns the query. It is raw, so that the server gets a key that is not UTF-8 as it is.
 fn find<'a>(namespace: &Namespace, keys: impl Iterator<Item = &'a Vec<u8>>) -> RawDocumentBuf {
     let mut ids = RawArrayBuf::new();
     for key in keys {

@@ -1,8 +1,8 @@
 //! Tails the oplog of a replica set.
 //!
-//! [`OplogTailer`] follows the oplog over the wire and resumes where it was after a failure. `read_ahead` asks for the next reply
-//! while one is worked on, `batch_size` chooses how much to ask for, and `lookup` fetches the documents that updates leave out.
-//! Decoding is [`gtm_oplog`]'s.
+//! [`OplogTailer`] reads the oplog over the wire and resumes after a failure at its position. `read_ahead` reads the next reply
+//! while one is processed, `batch_size` chooses how much to ask for, and `lookup` fetches the documents of updates. [`gtm_oplog`]
+//! decodes the entries.
 
 mod batch_size;
 mod collection;
@@ -13,4 +13,4 @@ pub mod tailer;
 
 pub(super) use collection::{majority, newest_entry};
 pub use error::OplogError;
-pub use tailer::{OplogStart, OplogTailer};
+pub use tailer::OplogTailer;

@@ -1,4 +1,4 @@
-//! Replies of a cursor, of which the next is on its way while one is worked on.
+//! Reads the next reply of a cursor while the last one is processed.
 
 use futures_util::StreamExt;
 use gtm_mongo::wire::reply;
@@ -8,21 +8,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::batch_size::MOST_BYTES;
 
-/// After a reply of at least so many bytes there is a backlog, and the next one is asked for at once. After a smaller one it would be
-/// waited for anyway, and the way by another task only takes time (some 20 µs). After one that is too large, another cursor is opened,
-/// or its entries are such that two replies would take much memory.
-const BACKLOG: usize = 128 * 1024;
+/// The minimum size of a reply after which the next one is read ahead, in bytes: it shows a backlog. After a smaller reply,
+/// another task would only take time (some 20 µs). After a reply that is too large, another cursor is opened, or two replies
+/// would take much memory.
+const MIN_BACKLOG: usize = 128 * 1024;
 
-/// What the cursor gives next. None: the server has closed it.
+/// The next reply of a cursor. None: the server has closed it.
 type CursorRead = mongodb::error::Result<Option<Reply>>;
 
-/// A cursor that is read ahead, by one reply.
+/// A cursor that is read ahead by one reply.
 pub(super) struct ReadAhead(ReadAheadState);
 
 enum ReadAheadState {
     Here(Box<RawBatchCursor>),
     Ahead(AbortOnDropHandle<(Box<RawBatchCursor>, CursorRead)>),
-    /// It failed, was closed, or was given up in the middle of a reply.
+    /// The cursor failed or was closed, or a read of it was dropped.
     Gone,
 }
 
@@ -31,10 +31,10 @@ impl ReadAhead {
         Self(ReadAheadState::Here(Box::new(cursor)))
     }
 
-    /// The next reply. None: the server has closed the cursor. This can be cancelled: nothing is lost.
+    /// Returns the next reply. None: the server has closed the cursor. The future can be dropped: nothing is lost.
     ///
     /// # Errors
-    /// The cursor is of no more use.
+    /// The read failed. The cursor must not be used again.
     pub(super) async fn next(&mut self) -> CursorRead {
         let (cursor, read) = match &mut self.0 {
             ReadAheadState::Here(cursor) => {
@@ -52,7 +52,7 @@ impl ReadAhead {
             ReadAheadState::Gone => return Ok(None),
         };
         self.0 = match &read {
-            Ok(Some(reply)) if (BACKLOG..=MOST_BYTES).contains(&reply.size()) => {
+            Ok(Some(reply)) if (MIN_BACKLOG..=MOST_BYTES).contains(&reply.size()) => {
                 ReadAheadState::Ahead(ahead(cursor))
             }
             Ok(Some(_)) => ReadAheadState::Here(cursor),

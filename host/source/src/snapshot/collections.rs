@@ -1,4 +1,4 @@
-//! Finds what is to be read: the collections in which inserts are wanted.
+//! Finds the collections to read: those in which inserts are wanted.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use gtm_oplog::{Namespace, OperationType, Selection};
 use mongodb::Client;
 
 use super::error::SnapshotError;
-use super::retry::patiently;
+use super::retry::with_retries;
 use super::state::SnapshotCollection;
 
-/// What was found.
+/// The collections that were found.
 pub(super) struct FoundCollections {
     pub(super) collections: Vec<SnapshotCollection>,
     /// The databases whose collections may not be listed.
@@ -21,14 +21,14 @@ pub(super) struct FoundCollections {
 
 /// Finds the collections in which `selection` wants inserts.
 ///
-/// A view holds no documents of its own, so it is passed over, unless a pattern is its very name. The same goes
-/// for time series, whose documents stand in other ones in a `system.` collection.
+/// A view has no documents of its own, so it is skipped unless a pattern is exactly its name. So is a time series, whose documents
+/// are packed in a `system.` collection.
 pub(super) async fn find(
     client: &Client,
     selection: &mut Selection,
 ) -> Result<FoundCollections, SnapshotError> {
     let ask = async || client.list_database_names().await;
-    let databases = patiently("the databases cannot be listed", ask).await;
+    let databases = with_retries("the databases cannot be listed", ask).await;
     let databases = databases.map_err(|error| SnapshotError::Databases { reason: sentence(&error) })?;
     let mut found = FoundCollections { collections: Vec::new(), unlisted: Vec::new() };
     let mut views = Vec::new();
@@ -59,11 +59,11 @@ pub(super) async fn find(
             }
         }
     }
-    say(&found, &views, selection);
+    log_skipped(&found, &views, selection);
     Ok(found)
 }
 
-fn say(found: &FoundCollections, views: &[String], selection: &Selection) {
+fn log_skipped(found: &FoundCollections, views: &[String], selection: &Selection) {
     if let Some(view) = views.first() {
         tracing::info!(
             event = "snapshot.skip_views",
@@ -83,19 +83,19 @@ fn say(found: &FoundCollections, views: &[String], selection: &Selection) {
     }
 }
 
-/// Why the server refuses to let something in a database be read, and what can be done.
+/// Returns the reason why the server refuses a read in a database, and what helps.
 pub(super) fn refusal(error: &mongodb::error::Error, database: &str) -> String {
     let reason = sentence(error);
     if command_code(error) != Some(UNAUTHORIZED) {
         return reason;
     }
     format!(
-        "{reason}. Let an administrator grant it, in mongosh: \
+        "{reason}. help: ask an administrator to run this in mongosh: \
          db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{database}\"}}])"
     )
 }
 
-/// A collection as the server lists it.
+/// A collection in the server's list.
 struct Listed {
     name: String,
     /// `collection`, `view` or `timeseries`.
@@ -103,7 +103,7 @@ struct Listed {
     uuid: Option<String>,
 }
 
-/// Whether the collection is there, as it was found.
+/// Returns whether the collection still exists, with the same UUID.
 pub(super) async fn is_there(
     client: &Client,
     namespace: &Namespace,
@@ -113,7 +113,8 @@ pub(super) async fn is_there(
     Ok(listed.iter().any(|one| one.uuid.as_deref() == uuid))
 }
 
-/// Read field by field, as the driver's own type fails on all for an option of one that it does not know.
+/// Lists the collections of a database. The replies are read field by field, as the driver's own type fails for all if it does not
+/// know an option of one.
 async fn list(
     client: &Client,
     database: &str,
@@ -124,7 +125,7 @@ async fn list(
         let cursor = client.database(database).run_cursor_command(command).await?;
         cursor.with_type::<RawDocumentBuf>().try_collect::<Vec<_>>().await
     };
-    let listed = patiently("the collections cannot be listed", ask).await?;
+    let listed = with_retries("the collections cannot be listed", ask).await?;
     Ok(listed.iter().filter_map(|one| listed_as(one)).collect())
 }
 

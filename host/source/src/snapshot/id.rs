@@ -1,4 +1,4 @@
-//! An `_id` as the progress file keeps it.
+//! The `_id` of a document in the stored progress.
 
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde::de::Error as _;
@@ -6,21 +6,21 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// A document in an `_id` is not kept beyond this size, as it may nest deeper than JSON can be read back (128
-/// levels): each level takes 7 bytes or more.
-const DEEPEST: usize = 700;
+/// The maximum size of a document in an `_id` that is stored, in bytes. A larger one may nest deeper than JSON can be parsed (128
+/// levels): each level takes at least 7 bytes.
+const MAX_NESTED_SIZE: usize = 700;
 
-/// `{_id}` of a document, in canonical Extended JSON. Only of an `_id` that is the same when it is read back:
-/// one that is not UTF-8, say, is not.
+/// `{_id}` of a document, stored as canonical Extended JSON. It must be the same when it is parsed again: an `_id` that is not
+/// UTF-8, for example, is not.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Id(RawDocumentBuf);
 
 impl Id {
-    /// None: it cannot be kept.
+    /// Creates the `_id` of a document. None: it cannot be stored.
     pub(super) fn new(id: &RawDocument) -> Option<Self> {
         let value = id.get("_id").ok()??;
         let nests = value.as_document().is_some() || value.as_javascript_with_scope().is_some();
-        if nests && id.as_bytes().len() > DEEPEST {
+        if nests && id.as_bytes().len() > MAX_NESTED_SIZE {
             return None;
         }
         let id = Self(id.to_owned());
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_back_as_it_was() {
+    fn an_id_is_the_same_when_it_is_parsed_again() {
         for id in [
             rawdoc! { "_id": 1 },
             rawdoc! { "_id": 1_i64 },
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_would_come_back_as_another_is_not_kept() {
+    fn an_id_that_would_be_parsed_as_another_is_not_stored() {
         let looks = rawdoc! { "_id": { "$oid": "6b04aeab49d8647f13667083" } };
         assert_eq!(Id::new(&looks), None);
         let deep = (0..120).fold(doc! {}, |inner, _| doc! { "a": inner });

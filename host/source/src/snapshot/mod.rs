@@ -1,11 +1,11 @@
-//! The documents that are there before a stream of changes begins, each as an insert.
+//! Reads the documents that exist before a stream of changes begins, each as an insert.
 //!
-//! Open the stream first, note its position, run the [`Snapshot`], then read the stream: nothing is missed, as
-//! what is written meanwhile is in the stream. A document can be in both, and can be read as it was after a
-//! change that the stream brings later: whoever takes a snapshot must bear repeats.
+//! Open the stream first, note its position, read the [`Snapshot`], then read the stream. Nothing is missed, as the stream has
+//! everything that is written meanwhile. A document can be in both, and the snapshot may have it as it was after a change that
+//! the stream returns later: the reader must tolerate repeated changes.
 //!
-//! `collections` finds what is to be read, `ranges` splits it by `_id`, `plan` puts both together, `reader` reads several
-//! ranges at once; `state` is what was read, and `kept` has it stored, so that a host that was stopped goes on where it was.
+//! `collections` finds the collections to read, `ranges` splits them by `_id`, `plan` combines both, and `reader` reads several
+//! ranges in parallel. `state` is what was read, and `stored` stores it, so that a host resumes where it stopped.
 
 mod collections;
 mod error;
@@ -15,12 +15,12 @@ mod progress;
 mod ranges;
 mod reader;
 mod retry;
+mod source;
 mod state;
 mod stored;
-mod taking;
 
 pub use error::SnapshotError;
 pub use progress::SnapshotProgress;
-pub use retry::patiently;
-pub use stored::{KeptProgress, KeptSnapshot, ProgressStore, SnapshotStanding};
-pub use taking::{Snapshot, SnapshotOptions};
+pub use retry::with_retries;
+pub use source::{Snapshot, SnapshotOptions};
+pub use stored::{ProgressFuture, ProgressStore, SnapshotStage, StoredProgress};

@@ -1,4 +1,4 @@
-//! What is to be read: all of it at the beginning, the rest of it when a snapshot goes on.
+//! Plans what to read: everything when a snapshot begins, the rest when it resumes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::error::SnapshotError;
 use super::ranges::split;
 use super::state::{RangeEnd, SnapshotState};
 
-/// Adds all that `selection` wants to the state of a snapshot that begins.
+/// Plans a snapshot that begins: adds everything that `selection` wants to its state.
 pub(super) async fn begin(
     state: SnapshotState,
     client: &Client,
@@ -31,9 +31,9 @@ pub(super) async fn begin(
     Ok(SnapshotState { unlisted: found.unlisted, collections, ..state })
 }
 
-/// The state of a snapshot that goes on. A collection that was dropped meanwhile is not read; one that was made
-/// since is in the stream from its first document on; of one that was renamed, what is left is not read.
-pub(super) async fn go_on(
+/// Plans a snapshot that resumes. A collection that was dropped or renamed meanwhile is not read further. A collection that was
+/// created since is in the stream from its first document on.
+pub(super) async fn resume(
     mut state: SnapshotState,
     client: &Client,
     selection: &mut Selection,

@@ -1,55 +1,55 @@
-//! How far a snapshot is, in numbers and in words.
+//! The progress of a snapshot.
 
 use std::fmt;
 use std::time::Duration;
 
 use gtm_text::sanitize::counted;
 
-/// How far a snapshot is.
+/// The progress of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SnapshotProgress {
-    /// Documents given out, in this run and in those that it goes on from.
+    /// The number of documents that were returned, in this run and the ones before it.
     pub documents: u64,
-    /// Of these, the ones of the runs before.
+    /// The number of these in the runs before.
     pub earlier: u64,
-    /// Bytes of the documents given out in this run.
+    /// The size of the documents that were returned in this run, in bytes.
     pub bytes: u64,
-    /// About how many documents there were when the snapshot was planned; those of views are not counted.
+    /// The approximate number of documents when the snapshot was planned, without those of views.
     pub estimated: u64,
-    /// Collections, and views, to be read.
+    /// The number of collections and views to read.
     pub collections: usize,
-    /// Of these, the ones of which nothing more is to be read.
+    /// The number of these that are complete.
     pub ended: usize,
-    /// Of these, the ones that are not there any more: dropped or renamed.
+    /// The number of these that were dropped or renamed.
     pub gone: usize,
-    /// Collections that the server does not let be read, and databases whose collections it does not let be listed.
+    /// The number of collections that the server refuses to read, and of databases whose collections it refuses to list.
     pub refused: usize,
-    /// How long this run has taken.
+    /// The duration of this run.
     pub elapsed: Duration,
 }
 
 impl SnapshotProgress {
-    /// Documents in a second, in this run.
+    /// Returns the number of documents per second in this run.
     pub fn rate(&self) -> f64 {
         let documents = self.documents.saturating_sub(self.earlier);
         if documents == 0 { 0.0 } else { documents as f64 / self.elapsed.as_secs_f64().max(0.001) }
     }
 
-    /// About how long it will take on. None: nothing was read yet by which to tell, or there is no end to tell of.
+    /// Returns the approximate time that is left. None: it cannot be estimated.
     pub fn left(&self) -> Option<Duration> {
         let documents = self.estimated.checked_sub(self.documents)?;
         let seconds = documents as f64 / self.rate();
-        // Divided by zero it is no number, and no duration.
+        // Without a rate, the result is not a number.
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// Whether nothing more is to be read.
+    /// Returns whether everything was read.
     pub fn has_ended(&self) -> bool {
         self.ended == self.collections
     }
 }
 
-/// `120000 of about 1000000 documents (12 %), 52000/s, 17 s left`
+/// Displays the progress like `120000 of about 1000000 documents (12 %), 52000/s, 17 s left`.
 impl fmt::Display for SnapshotProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { documents, estimated, ended, collections, .. } = *self;
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_said_in_one_line() {
+    fn progress_is_displayed_in_one_line() {
         let mut progress = SnapshotProgress {
             documents: 120_000,
             earlier: 16_000,

@@ -1,27 +1,28 @@
-//! Splits a collection into ranges of `_id` that can be read at the same time.
+//! Splits a collection into ranges of `_id` that are read in parallel.
 
 use bson::{RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::Client;
 
 use super::id::Id;
-use super::retry::patiently;
+use super::retry::with_retries;
 use super::state::{Range, SnapshotCollection};
 
-/// Below twice this, one reader is as fast as many.
-const DOCUMENTS: u64 = 5_000;
-/// Ranges for each reader: where one is larger than was thought, the others have something to do meanwhile.
-const RANGES: u64 = 4;
-/// Samples for each range: so many that the ranges are about of one size.
-const SAMPLES: u64 = 16;
-/// Of so many documents one is sampled at most: up to a twentieth, MongoDB finds them by a random cursor, and
-/// beyond by reading all.
-const SPARSE: u64 = 25;
+/// The minimum number of documents in a range. In a small collection, one reader is as fast as several.
+const MIN_DOCUMENTS_PER_RANGE: u64 = 5_000;
+/// The number of ranges per reader. If one is larger than estimated, the other readers have something to do meanwhile.
+const RANGES_PER_READER: u64 = 4;
+/// The number of samples per range, so that the ranges have about the same size.
+const SAMPLES_PER_RANGE: u64 = 16;
+/// The minimum number of documents per sample. Up to a twentieth of the documents, MongoDB uses a random cursor; beyond that, it
+/// reads all of them.
+const MIN_DOCUMENTS_PER_SAMPLE: u64 = 25;
 
-/// Splits what is not small, for so many readers. One that cannot be asked stays whole: its reader finds out why.
+/// Splits a collection for `parallel` readers, unless it is small. If the server cannot be asked, the collection stays whole, and its
+/// reader finds out the reason.
 ///
-/// The bounds are the index's, which orders all types of `_id`, and not those of a query, which would compare
-/// values of one type only and leave out the others.
+/// The bounds are those of the index, which orders all types of `_id`. A query would only compare values of one type and leave out
+/// the others.
 pub(super) async fn split(
     client: &Client,
     mut collection: SnapshotCollection,
@@ -33,17 +34,17 @@ pub(super) async fn split(
     let namespace = collection.namespace();
     let documents = client.database(&namespace.database).collection::<RawDocumentBuf>(&namespace.collection);
     let count = async || documents.estimated_document_count().await;
-    let count = patiently(&format!("the documents of {namespace} cannot be counted"), count).await;
+    let count = with_retries(&format!("the documents of {namespace} cannot be counted"), count).await;
     collection.estimated = count.unwrap_or_default();
 
-    let most = u64::try_from(parallel).unwrap_or(u64::MAX).saturating_mul(RANGES);
-    let ranges = (collection.estimated / DOCUMENTS).min(most);
+    let max_ranges = u64::try_from(parallel).unwrap_or(u64::MAX).saturating_mul(RANGES_PER_READER);
+    let ranges = (collection.estimated / MIN_DOCUMENTS_PER_RANGE).min(max_ranges);
     if ranges < 2 || parallel < 2 {
         return collection;
     }
-    let samples = (ranges * SAMPLES).min(collection.estimated / SPARSE);
+    let samples = (ranges * SAMPLES_PER_RANGE).min(collection.estimated / MIN_DOCUMENTS_PER_SAMPLE);
     let sample = async || {
-        // Sorted by the server, whose order of types and collations it is.
+        // The server sorts, as it knows the order of types and the collation.
         let stages = [
             doc! { "$sample": { "size": i64::try_from(samples).unwrap_or(i64::MAX) } },
             doc! { "$project": { "_id": 1 } },
@@ -52,12 +53,12 @@ pub(super) async fn split(
         let cursor = documents.aggregate(stages).with_type::<RawDocumentBuf>().await?;
         cursor.try_collect::<Vec<_>>().await
     };
-    let ids = patiently(&format!("{namespace} cannot be sampled"), sample).await.unwrap_or_default();
+    let ids = with_retries(&format!("{namespace} cannot be sampled"), sample).await.unwrap_or_default();
     collection.ranges = between(&ids, usize::try_from(ranges).unwrap_or(1));
     collection
 }
 
-/// So many ranges with bounds out of `ids`, which are in order: fewer where there are not enough.
+/// Returns `ranges` ranges with bounds from `ids`, which are sorted; fewer if there are not enough.
 fn between(ids: &[RawDocumentBuf], ranges: usize) -> Vec<Range> {
     let mut bounds: Vec<Id> = Vec::new();
     for number in 1..ranges {
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn each_range_begins_where_the_one_before_it_ends() {
+    fn each_range_begins_at_the_end_of_the_one_before() {
         let ranges = between(&ids(0..64), 4);
         let bounds: Vec<_> = ranges.iter().filter_map(|range| range.to.clone()).collect();
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Reads ranges, one after another, and makes ops of their documents.
+//! Reads ranges one after another, and turns their documents into ops.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bson::{RawDocument, RawDocumentBuf, cstr, rawdoc};
 use bytes::Bytes;
@@ -14,17 +14,18 @@ use gtm_oplog::{Malformed, Namespace, Op, Origin, Reply, Timestamp};
 use mongodb::Client;
 use mongodb::error::{Error, Result};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use parking_lot::Mutex;
 use tokio::sync::mpsc::Sender;
 
 use super::collections::{is_there, refusal};
 use super::id::Id;
 use super::state::{RangeEnd, RangePlace, SnapshotCollection};
 
-/// Documents in a reply, if they are small: a reply has 16 MB at most. Large enough that the way to the server
-/// and back does not count, small enough that not much is repeated after a crash.
-const BATCH: u32 = 1_000;
+/// The maximum number of documents per reply, which has at most 16 MB. It is large enough that round trips do not matter, and small
+/// enough that little is repeated after a crash.
+const BATCH_SIZE: u32 = 1_000;
 
-/// What is to be read.
+/// A range to read.
 #[derive(Debug)]
 pub(super) struct Job {
     place: RangePlace,
@@ -33,12 +34,12 @@ pub(super) struct Job {
     view: bool,
     from: Option<Id>,
     to: Option<Id>,
-    /// `{_id}` of the last document that needs not be read again.
+    /// `{_id}` of the last document that was read.
     last: Option<Bytes>,
 }
 
 impl Job {
-    /// The ranges of a collection that are not at their end.
+    /// Returns the ranges of a collection that are not complete.
     pub(super) fn of(index: usize, collection: &SnapshotCollection) -> impl Iterator<Item = Self> {
         let namespace = collection.namespace();
         let open = collection.ranges.iter().enumerate().filter(|(_, range)| range.ended.is_none());
@@ -54,31 +55,31 @@ impl Job {
     }
 }
 
-/// What a reader has to tell.
+/// An event of a reader.
 #[derive(Debug)]
 pub(super) enum CollectionEvent {
-    /// The next ops of a range, of one reply; never none.
+    /// The next ops of a range, all from one reply. There is at least one.
     Ops(RangePlace, Vec<Op>),
-    /// Nothing more comes of this range.
+    /// The range has ended.
     End(RangePlace, RangeEnd),
-    /// Nothing more comes of this range, for a reason that the server gives.
+    /// The server refuses to read the range, for this reason.
     Refused(RangePlace, String),
 }
 
-/// The work of one of the readers that share `jobs`.
+/// One of the readers that share `jobs`.
 #[derive(Clone)]
 pub(super) struct CollectionReader {
     pub(super) client: Client,
     pub(super) at: Timestamp,
     pub(super) jobs: Arc<Mutex<VecDeque<Job>>>,
-    /// Bounded: a reader whose ops nobody takes waits, with one reply in its hand.
+    /// Bounded: a reader waits with one reply until its ops are received.
     pub(super) events: Sender<CollectionEvent>,
 }
 
-/// Why a range is not read on now.
+/// The reason to stop reading a range.
 enum RangeStop {
     Error(Error),
-    /// Nobody takes the ops any more.
+    /// The receiver was dropped.
     Unwanted,
 }
 
@@ -89,7 +90,7 @@ impl From<Error> for RangeStop {
 }
 
 impl CollectionReader {
-    /// Reads until there is no job left.
+    /// Reads until no job is left.
     pub(super) async fn run(self) {
         while let Some(job) = self.next_job() {
             let Some(end) = self.read(job).await else { return };
@@ -100,18 +101,18 @@ impl CollectionReader {
     }
 
     fn next_job(&self) -> Option<Job> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.jobs.lock().pop_front()
     }
 
-    /// Reads a range to its end, however often the server is lost meanwhile. None: nobody wants it.
+    /// Reads a range to its end, however often the connection fails. None: the receiver was dropped.
     async fn read(&self, mut job: Job) -> Option<CollectionEvent> {
-        let mut patience = Backoff::default();
+        let mut backoff = Backoff::default();
         loop {
-            match self.read_on(&mut job, &mut patience).await {
+            match self.read_rest(&mut job, &mut backoff).await {
                 Ok(ended) => return Some(CollectionEvent::End(job.place, ended)),
                 Err(RangeStop::Unwanted) => return None,
                 Err(RangeStop::Error(error)) if is_retryable(&error) => {
-                    patience
+                    backoff
                         .pause("snapshot.read_failed", &format!("{} cannot be read", job.namespace), &error)
                         .await;
                 }
@@ -120,20 +121,19 @@ impl CollectionReader {
         }
     }
 
-    /// Reads from where the range was left, by a new cursor.
-    async fn read_on(
+    /// Reads the rest of a range with a new cursor.
+    async fn read_rest(
         &self,
         job: &mut Job,
-        patience: &mut Backoff,
+        backoff: &mut Backoff,
     ) -> std::result::Result<RangeEnd, RangeStop> {
         let database = self.client.database(&job.namespace.database);
-        // From the primary, as nothing else is said: no other member need have yet what was there when the
-        // stream began.
-        let find = database.run_raw_cursor_command(self.find(job)?).batch_size(BATCH).batch();
+        // From the primary, by default: another member may not have everything yet that was there when the stream began.
+        let find = database.run_raw_cursor_command(self.find(job)?).batch_size(BATCH_SIZE).batch();
         let mut cursor = limited(job, find).await?;
         let mut empty = true;
         while let Some(batch) = limited(job, next(&mut cursor)).await? {
-            if patience.recovered() {
+            if backoff.recovered() {
                 tracing::info!(
                     event = "snapshot.recover", namespace = %job.namespace,
                     "reading the collection again, from where it was"
@@ -143,7 +143,7 @@ impl CollectionReader {
             let (ops, found) = self.ops(job, &reply).map_err(Error::custom)?;
             empty &= !found;
             if let Some(last) = ops.last() {
-                // Of a view there is no place to go on from: it has no order.
+                // A view has no order, so it cannot resume after a document.
                 job.last = last.document_key.clone().filter(|_| !job.view);
                 let sent = self.events.send(CollectionEvent::Ops(job.place, ops)).await;
                 sent.map_err(|_| RangeStop::Unwanted)?;
@@ -155,21 +155,21 @@ impl CollectionReader {
         Ok(RangeEnd::Read)
     }
 
-    /// Raw, so that an `_id` which is not UTF-8 is the server's to judge.
+    /// Returns the query. It is raw, so that the server gets an `_id` that is not UTF-8 as it is.
     fn find(&self, job: &Job) -> Result<RawDocumentBuf> {
         let mut concern = rawdoc! { "level": "majority" };
         if self.at != Timestamp::default() {
-            // A primary just elected may not know yet that a majority has what was there when the stream began.
+            // A primary that was just elected may not know yet that a majority has everything from before the stream.
             concern.append(cstr!("afterClusterTime"), bson::Timestamp::from(self.at));
         }
         let mut find = rawdoc! { "find": &*job.namespace.collection, "filter": {}, "readConcern": concern };
-        find.append(cstr!("batchSize"), i64::from(BATCH));
+        find.append(cstr!("batchSize"), i64::from(BATCH_SIZE));
         if job.view {
             return Ok(find);
         }
         find.append(cstr!("sort"), rawdoc! { "_id": 1 });
         find.append(cstr!("hint"), rawdoc! { "_id": 1 });
-        // As an index is scanned, from one key to another of any type. `max` is exclusive.
+        // The bounds of an index scan compare keys of any type. `max` is exclusive.
         let last = job.last.as_deref().map(RawDocument::from_bytes).transpose().map_err(Error::custom)?;
         if let Some(from) = last.or(job.from.as_ref().map(Id::as_raw)) {
             find.append(cstr!("min"), from);
@@ -180,13 +180,13 @@ impl CollectionReader {
         Ok(find)
     }
 
-    /// The ops of a reply, and whether a document was in it.
+    /// Returns the ops of a reply, and whether it has a document.
     fn ops(&self, job: &Job, reply: &Reply) -> std::result::Result<(Vec<Op>, bool), Malformed> {
         let (mut ops, mut found) = (Vec::new(), false);
         for value in reply.documents()? {
             let document = document(value?)?;
             let key = id_of(document).map(|key| Bytes::from(key.into_bytes()));
-            // `min` is inclusive: what was read last comes first again, if it is still there.
+            // `min` is inclusive: the last document of the read before comes again, if it still exists.
             let again = !std::mem::replace(&mut found, true) && key.is_some() && key == job.last;
             if !again {
                 let namespace = Arc::clone(&job.namespace);
@@ -196,7 +196,7 @@ impl CollectionReader {
         Ok((ops, found))
     }
 
-    /// What an error that no second try mends means.
+    /// Returns the event for an error that another attempt would meet, too.
     async fn refused(&self, job: &Job, error: &Error) -> CollectionEvent {
         match is_there(&self.client, &job.namespace, job.uuid.as_deref()).await {
             Ok(false) => CollectionEvent::End(job.place, RangeEnd::Gone),
@@ -209,7 +209,8 @@ async fn next(cursor: &mut RawBatchCursor) -> Result<Option<RawBatch>> {
     cursor.next().await.transpose()
 }
 
-/// A view may have to work for long before its first document; a connection that died is noticed by TCP alone then.
+/// Limits the time of a read. A view has no limit, as it may take long before its first document; then only TCP notices a dead
+/// connection.
 async fn limited<T>(job: &Job, work: impl Future<Output = Result<T>>) -> Result<T> {
     if job.view { work.await } else { timed(work).await }
 }

@@ -1,19 +1,19 @@
-//! Questions that are asked again until there is an answer.
+//! Retries queries of the server.
 
 use gtm_mongo::Backoff;
 use gtm_mongo::server_error::is_retryable;
 use gtm_mongo::wire::timed;
 use mongodb::error::Result;
 
-/// Asks until there is an answer, or one that no second try mends. `what` is said to have failed.
-pub async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
+/// Runs a query until it succeeds, or fails in a way that another attempt would, too. `what` is a clause that says what failed.
+pub async fn with_retries<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
-    let mut patience = Backoff::default();
+    let mut backoff = Backoff::default();
     loop {
         match timed(ask()).await {
-            Err(error) if is_retryable(&error) => patience.pause("snapshot.read_failed", what, &error).await,
+            Err(error) if is_retryable(&error) => backoff.pause("snapshot.read_failed", what, &error).await,
             answer => return answer,
         }
     }

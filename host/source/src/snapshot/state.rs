@@ -1,4 +1,4 @@
-//! What a snapshot is to read, and how much of it was read. Pure.
+//! The state of a snapshot: what to read, and how much of it was read. Pure.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Id;
 
-/// Of the format. One that knows less of it says so instead of reading on.
+/// The version of the format. A host that does not know it refuses the state.
 pub(super) const VERSION: u32 = 1;
 
-/// All of it, as it is kept.
+/// The state of a snapshot, in the form in which it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SnapshotState {
@@ -32,46 +32,46 @@ pub(super) struct SnapshotState {
 pub(super) struct SnapshotCollection {
     database: String,
     collection: String,
-    /// As the server has it since 3.6: a collection dropped and created again has another.
+    /// The UUID that servers have since 3.6. A collection that is dropped and created again has another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) uuid: Option<String>,
-    /// It is read by one plain cursor, as it has no index on `_id`.
+    /// Whether it is a view, which is read by one plain cursor, as it has no index on `_id`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) view: bool,
-    /// How many documents it has, about.
+    /// The approximate number of its documents.
     pub(super) estimated: u64,
     pub(super) ranges: Vec<Range>,
 }
 
-/// The documents whose `_id` is, as an index has them, from one (inclusive) to another (exclusive).
+/// The documents whose `_id` is in a range of the index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Range {
-    /// None: from the smallest.
+    /// The first `_id`, inclusive. None: the smallest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<Id>,
-    /// None: to the largest.
+    /// The last `_id`, exclusive. None: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) to: Option<Id>,
-    /// Up to here, inclusive, it is done.
+    /// The `_id` up to which the range is done, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Id>,
-    /// How many documents are done.
+    /// The number of documents that are done.
     pub(super) documents: u64,
-    /// Nothing more is to be read of it.
+    /// Set if the range has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<RangeEnd>,
 }
 
-/// How the reading of a range ended; the later the graver.
+/// How a range ended, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum RangeEnd {
-    /// All was read.
+    /// Everything was read.
     Read,
-    /// The collection is not there any more.
+    /// The collection was dropped or renamed.
     Gone,
-    /// The server does not let it be read.
+    /// The server refuses to read it.
     Refused,
 }
 
@@ -88,13 +88,13 @@ impl SnapshotState {
         }
     }
 
-    /// Whether nothing more is to be read.
+    /// Returns whether everything was read.
     pub(super) fn has_ended(&self) -> bool {
         self.collections.iter().all(|collection| collection.ended().is_some())
     }
 }
 
-/// Which range of which collection.
+/// The indexes of a range and its collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RangePlace {
     pub(super) collection: usize,
@@ -118,7 +118,7 @@ impl SnapshotCollection {
         Arc::new(Namespace { database, collection })
     }
 
-    /// How it ended, once nothing more is to be read of it.
+    /// Returns how the collection ended. None: it has not ended.
     pub(super) fn ended(&self) -> Option<RangeEnd> {
         self.ranges.iter().try_fold(RangeEnd::Read, |worst, range| Some(worst.max(range.ended?)))
     }

@@ -1,5 +1,4 @@
-//! What was read, kept so that a host that was stopped goes on where it was: JSON, its values of `_id` canonical Extended
-//! JSON.
+//! Stores the state of a snapshot, so that a host resumes where it stopped: as JSON, with each `_id` as canonical Extended JSON.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,54 +12,54 @@ use tokio::task::JoinHandle;
 use super::error::SnapshotError;
 use super::state::{SnapshotState, VERSION};
 
-/// Between two times that it is written: what a crash may repeat, beside the ops in work.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The interval between two writes: a crash repeats at most as much, besides the ops that are not done.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a store answers, in its time.
-pub type KeptSnapshot<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+/// The future of a [`ProgressStore`].
+pub type ProgressFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
-/// Where the progress of one snapshot is kept. A write that is stopped half-way leaves the old or the new.
+/// A store of the progress of one snapshot. A write that is interrupted leaves the old or the new progress.
 pub trait ProgressStore: std::fmt::Debug + Send + Sync {
-    /// What was written last, if anything.
-    fn read(&self) -> KeptSnapshot<'_, Option<Vec<u8>>>;
-    /// Keeps this instead.
-    fn write(&self, bytes: Vec<u8>) -> KeptSnapshot<'_, ()>;
-    /// Forgets it, if there is anything.
-    fn remove(&self) -> KeptSnapshot<'_, ()>;
+    /// Reads what was written last, if anything.
+    fn read(&self) -> ProgressFuture<'_, Option<Vec<u8>>>;
+    /// Replaces the progress.
+    fn write(&self, bytes: Vec<u8>) -> ProgressFuture<'_, ()>;
+    /// Removes the progress, if there is any.
+    fn remove(&self) -> ProgressFuture<'_, ()>;
 }
 
-/// Where progress is kept, and of what.
+/// Where the progress of a snapshot is stored.
 #[derive(Clone, Debug)]
-pub struct KeptProgress {
-    /// Of this snapshot alone.
+pub struct StoredProgress {
+    /// The store of this snapshot's progress.
     pub store: Arc<dyn ProgressStore>,
-    /// The deployment: the name of its replica set, say. Progress of another one is refused.
+    /// The deployment, such as the name of its replica set. The progress of another one is refused.
     pub deployment: String,
 }
 
-/// What the store says.
+/// The stage of a snapshot, according to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SnapshotStanding {
-    /// Nothing: no snapshot was begun.
+pub enum SnapshotStage {
+    /// No snapshot has begun.
     None,
-    /// A snapshot was begun and not ended: the stream is to be opened at this place, and the snapshot to go on.
+    /// A snapshot began at this time and is not complete: open the stream there, and resume the snapshot.
     Unfinished(Timestamp),
-    /// The snapshot that was begun at this place is complete: there is nothing to do.
+    /// The snapshot that began at this time is complete.
     Complete(Timestamp),
 }
 
-impl KeptProgress {
-    /// Forgets what was kept: the next snapshot begins anew.
+impl StoredProgress {
+    /// Removes the progress, so that the next snapshot reads everything.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// The progress cannot be removed.
     pub async fn remove(&self) -> Result<(), SnapshotError> {
         self.store.remove().await.map_err(SnapshotError::Write)
     }
 
-    /// What was kept of a snapshot of this deployment and `selection` (its digest), if anything.
+    /// Reads the state of a snapshot of this deployment and of the selection with the digest `selection`, if there is one.
     pub(super) async fn read(&self, selection: &str) -> Result<Option<SnapshotState>, SnapshotError> {
         let Some(bytes) = self.store.read().await.map_err(SnapshotError::Read)? else { return Ok(None) };
         let state = parse(&bytes)?;
@@ -85,33 +84,33 @@ fn parse(bytes: &[u8]) -> Result<SnapshotState, SnapshotError> {
     }
 }
 
-/// Writes it.
+/// Writes the state of a snapshot.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct ProgressWriter {
     store: Arc<dyn ProgressStore>,
-    /// Something is not written yet.
+    /// Whether the state has changed since it was written.
     changed: bool,
     written: Instant,
-    /// A task of its own: it goes on when whoever waits for it does not.
+    /// A task of its own, which continues if the future that waits for it is dropped.
     writing: Option<JoinHandle<Result<(), BoxError>>>,
 }
 
-impl Keeper {
+impl ProgressWriter {
     pub(super) fn new(store: Arc<dyn ProgressStore>) -> Self {
         Self { store, changed: true, written: Instant::now(), writing: None }
     }
 
-    /// What is to be kept has changed.
+    /// Records that the state has changed.
     pub(super) fn change(&mut self) {
         self.changed = true;
     }
 
-    /// Writes what has changed, unless that was done just now.
+    /// Writes the state if it has changed and the interval is over.
     pub(super) async fn save_if_due(&mut self, state: &SnapshotState) -> Result<(), SnapshotError> {
-        if self.written.elapsed() < PAUSE { Ok(()) } else { self.save(state).await }
+        if self.written.elapsed() < WRITE_INTERVAL { Ok(()) } else { self.save(state).await }
     }
 
-    /// Writes what has changed. It is in the store when this returns.
+    /// Writes the state if it has changed. It is in the store when this returns.
     pub(super) async fn save(&mut self, state: &SnapshotState) -> Result<(), SnapshotError> {
         self.written().await?;
         if std::mem::take(&mut self.changed) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gtm_host::config::Settings;
-use gtm_source::{NoStart, Start};
+use gtm_source::{ParseStartError, StartAt};
 
 use super::common::{CommonArguments, Format};
 use super::setting::{AdminGroup, NameGroup, SettingArguments};
@@ -41,8 +41,8 @@ pub(in crate::cli) struct SeekArguments {
 }
 
 /// The words of a start, which the host that is asked understands by its own clock.
-fn start(words: &str) -> Result<String, NoStart> {
-    words.parse::<Start>().map(|_| words.to_owned())
+fn start(words: &str) -> Result<String, ParseStartError> {
+    words.parse::<StartAt>().map(|_| words.to_owned())
 }
 
 /// A plugin that goes on with another version.

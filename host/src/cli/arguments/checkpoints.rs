@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use gtm_host::config::Settings;
-use gtm_source::Start;
+use gtm_source::StartAt;
 
 use super::dead_letters::WhereArguments;
 use super::setting::{LeaseGroup, SettingArguments};
@@ -57,7 +57,7 @@ pub(in crate::cli) struct SetArguments {
     /// -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, after an op, by its id, or a resume token of a
     /// change stream
     #[arg(value_name = "START", allow_hyphen_values = true)]
-    pub(in crate::cli) to: Start,
+    pub(in crate::cli) to: StartAt,
     /// Also for a plugin that has no checkpoint yet, as it has not run: its host begins there the first time
     #[arg(long, requires = "plugin")]
     pub(in crate::cli) new: bool,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use gtm_oplog::Timestamp;
-use gtm_source::Start;
+use gtm_source::StartAt;
 
 /// What of files is read.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ impl FromStr for Bound {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
-            Ok(Start::After(timestamp)) => Ok(Self(timestamp)),
+            Ok(StartAt::Time(timestamp)) => Ok(Self(timestamp)),
             _ => Err(
                 "expected a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like -10m, today, yesterday, seconds since \
                   1970, or SECONDS.INCREMENT",

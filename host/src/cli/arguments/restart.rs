@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use gtm_host::config::Settings;
-use gtm_source::{NoStart, Restart};
+use gtm_source::{ParseStartError, Restart};
 
 use super::plugins::change;
 
@@ -25,9 +25,9 @@ struct PluginRestart {
 }
 
 impl FromStr for PluginRestart {
-    type Err = NoStart;
+    type Err = ParseStartError;
 
-    fn from_str(argument: &str) -> Result<Self, NoStart> {
+    fn from_str(argument: &str) -> Result<Self, ParseStartError> {
         // A resume token may have an equals sign in it.
         match (argument.parse(), argument.split_once('=')) {
             (Err(_), Some((plugin, start))) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gtm_host::config::ConfigValue;
 use gtm_runtime::Grant;
-use gtm_source::Start;
+use gtm_source::StartAt;
 
 use super::*;
 
@@ -18,10 +18,10 @@ fn settings(arguments: &[&str]) -> Result<Settings, String> {
 fn a_start_may_be_a_span_before_now() {
     for start in ["--start=-10m", "--start=yesterday", "--start=2026-01-31T14:00:00+02:00"] {
         let settings = settings(&["-p", "x.wasm", start]).unwrap();
-        assert!(matches!(settings.source.start, Some(Start::After(_))), "{start}");
+        assert!(matches!(settings.source.start, Some(StartAt::Time(_))), "{start}");
     }
     let apart = settings(&["-p", "x.wasm", "--start", "-10m"]).unwrap();
-    assert!(matches!(apart.source.start, Some(Start::After(_))));
+    assert!(matches!(apart.source.start, Some(StartAt::Time(_))));
     let seek = |arguments: &[&str]| match Arguments::try_parse_from(arguments).unwrap().command {
         Some(Command::Seek(SeekArguments { to, steer })) => (to, steer.plugin),
         other => panic!("{other:?}"),
@@ -37,7 +37,7 @@ fn a_start_may_be_a_span_before_now() {
     let set = Arguments::try_parse_from(["gtm-host", "checkpoints", "set", "-10m", "--plugin", "x"]);
     let Some(Command::Checkpoints(checkpoints)) = set.unwrap().command else { panic!() };
     let CheckpointsCommand::Set(SetArguments { to, change, .. }) = checkpoints.command else { panic!() };
-    assert!(matches!(to, Start::After(_)));
+    assert!(matches!(to, StartAt::Time(_)));
     assert_eq!(change.whose.plugin.as_deref(), Some("x"));
 }
 
@@ -110,7 +110,7 @@ fn what_is_granted_is_said_of_one_plugin_or_of_all() {
     let unknown = super::tests::settings(&["-p", "x.wasm", "-g", "z:mail"]).unwrap_err();
     assert!(unknown.contains("--grant z:…: there is no plugin z; there are: x"), "{unknown}");
     let odd = super::tests::settings(&["-p", "x.wasm", "-g", "root"]).unwrap_err();
-    assert!(odd.contains("what can be granted is mail, state"), "{odd}");
+    assert!(odd.contains("use one of mail, state"), "{odd}");
 }
 
 #[test]

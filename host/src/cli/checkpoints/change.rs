@@ -1,4 +1,4 @@
-//! `gtm-host checkpoints set` and `reset`: for a pipeline on which no host works.
+//! `gtm-host checkpoints set` and `reset`: change checkpoints while no host is active.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -8,22 +8,22 @@ use anyhow::bail;
 use gtm_host::config::Settings;
 use gtm_oplog::Timestamp;
 use gtm_runtime::Actor;
-use gtm_source::{Position, ResolvedSource, SourceError, Start};
+use gtm_source::{Position, ResolvedSource, StartAt, StreamError};
 use gtm_store::lease::holder;
 use gtm_store::{Checkpoint, CheckpointKey, LeaseKey, Store, StoreError, StoreKind};
 use gtm_text::sanitize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{is_meant, object, typed, written};
+use super::{is_selected, object, rfc3339, start_text};
 use crate::cli::arguments::{ChangeArguments, Format, SetArguments};
-use crate::cli::known;
+use crate::cli::known_names;
 use crate::cli::output::{print_json, print_text};
 use crate::cli::server::{FollowedServer, client};
 use crate::cli::usage::bail_usage;
 
-/// How long a server that is not needed may take to answer.
-const ASKED: Duration = Duration::from_secs(3);
+/// The time to wait for a server that the command can do without.
+const OPTIONAL_SERVER_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn set(
     arguments: &SetArguments,
@@ -31,17 +31,17 @@ pub(super) async fn set(
     store: &Store,
 ) -> anyhow::Result<ExitCode> {
     let SetArguments { to, change, .. } = arguments;
-    let mut keys = meant(change, settings, store).await?;
+    let mut keys = selected_keys(change, settings, store).await?;
     if let (true, Some(plugin)) = (keys.is_empty(), &change.whose.plugin) {
         if !arguments.new {
-            known::check(store, settings, Some(plugin)).await?;
+            known_names::check_plugin(store, settings, Some(plugin)).await?;
             bail!(
-                "the plugin {plugin} has no such checkpoint in the pipeline {}. help: run gtm-host checkpoints list; --new makes one, \
-                 for a plugin that has not run yet",
+                "the plugin {plugin} has no such checkpoint in the pipeline {}. help: run gtm-host checkpoints list; for a plugin that has not run \
+                 yet, pass --new",
                 settings.name()
             );
         }
-        // Its host resumes there the first time.
+        // The plugin begins there at its first run.
         keys.push(CheckpointKey {
             pipeline: settings.name().to_owned(),
             plugin: plugin.clone(),
@@ -54,17 +54,20 @@ pub(super) async fn set(
         let before = store.checkpoint(&key).await?;
         moves.push((key, before));
     }
-    // What is in a directory can be changed while the server is down.
+    // A store in a directory can be changed while the server is down.
     let is_needed =
-        matches!(to, Start::Now | Start::Oldest) || moves.iter().any(|(_, before)| before.is_none());
+        matches!(to, StartAt::Now | StartAt::Oldest) || moves.iter().any(|(_, before)| before.is_none());
     let server = match is_needed {
         true => Some(FollowedServer::find(settings, 1).await?),
-        false => timeout(ASKED, FollowedServer::find(settings, 1)).await.ok().and_then(Result::ok),
+        false => timeout(OPTIONAL_SERVER_TIMEOUT, FollowedServer::find(settings, 1))
+            .await
+            .ok()
+            .and_then(Result::ok),
     };
     let needed = server.as_ref().filter(|_| is_needed);
     let position = position(to, needed).await?;
     refuse_if_ahead(&position, server.as_ref()).await?;
-    // Another server may answer where nobody said which.
+    // The default URI may lead to a server of another deployment.
     let is_its_own = |server: &&FollowedServer| {
         let deployment = server.deployment();
         moves.iter().all(|(_, before)| before.as_ref().is_none_or(|before| before.deployment == deployment))
@@ -78,13 +81,13 @@ pub(super) async fn set(
         Actor::Command.did(
             "set checkpoint",
             &key.plugin,
-            Some(&format!("{key}, after {}", typed(&position))),
+            Some(&format!("{key}, after {}", start_text(&position))),
         );
         match change.place.output {
             Format::Json => print_json(&object(&key, &checkpoint))?,
             Format::Text => {
-                let before = before.map(|before| format!(", and not after {}", typed(&before.position)));
-                let (to, before) = (typed(&position), before.unwrap_or_default());
+                let before = before.map(|before| format!(", and not after {}", start_text(&before.position)));
+                let (to, before) = (start_text(&position), before.unwrap_or_default());
                 print_text(&sanitize::line(&format!("{key}: resumes after {to}{before}")))?
             }
         };
@@ -97,14 +100,14 @@ pub(super) async fn reset(
     settings: &Settings,
     store: &Store,
 ) -> anyhow::Result<ExitCode> {
-    let keys = meant(arguments, settings, store).await?;
+    let keys = selected_keys(arguments, settings, store).await?;
     if keys.is_empty() {
-        known::check(store, settings, arguments.whose.plugin.as_deref()).await?;
+        known_names::check_plugin(store, settings, arguments.whose.plugin.as_deref()).await?;
     }
     refuse_if_live(arguments, settings, &keys).await?;
     let mut removed = 0_u64;
     for key in &keys {
-        // Another may have removed it meanwhile.
+        // Another process may have removed it meanwhile.
         if store.remove_checkpoint(key).await? {
             Actor::Command.did("reset checkpoint", &key.plugin, Some(key));
             removed += 1;
@@ -124,14 +127,14 @@ pub(super) async fn reset(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The checkpoints that are to be changed.
-async fn meant(
+/// Returns the keys of the checkpoints to change.
+async fn selected_keys(
     ChangeArguments { whose, all, .. }: &ChangeArguments,
     settings: &Settings,
     store: &Store,
 ) -> anyhow::Result<Vec<CheckpointKey>> {
     let mut keys = store.checkpoint_keys(settings.name(), whose.plugin.as_deref()).await?;
-    keys.retain(|key| is_meant(key, whose));
+    keys.retain(|key| is_selected(key, whose));
     let plugins: BTreeSet<&str> = keys.iter().map(|key| key.plugin.as_str()).collect();
     if whose.plugin.is_none() && !all && plugins.len() != 1 {
         let there = plugins.into_iter().collect::<Vec<_>>().join(", ");
@@ -145,7 +148,7 @@ async fn meant(
     Ok(keys)
 }
 
-/// Refuses where a host works on the pipeline. A directory is open in one gtm-host at a time, so that no host has it now.
+/// Fails if a host is active. A store in a directory is open in one process at a time, so no host can have it now.
 async fn refuse_if_live(
     arguments: &ChangeArguments,
     settings: &Settings,
@@ -155,12 +158,12 @@ async fn refuse_if_live(
         return Ok(());
     }
     let client = client(settings).await?;
-    // A host may have begun to share the work, or have ceased to.
+    // A host may have joined or left the workers since.
     let workers: BTreeSet<Option<String>> = keys.iter().map(|key| key.worker.clone()).chain([None]).collect();
     for worker in workers {
         let key = LeaseKey { pipeline: settings.name().to_owned(), worker };
         let ttl = settings.lease.ttl;
-        let say = |holder: &str| {
+        let log_wait = |holder: &str| {
             tracing::info!(
                 event = "lease.wait",
                 holder,
@@ -168,71 +171,69 @@ async fn refuse_if_live(
                 "waiting to see whether this host still works"
             );
         };
-        if let Some(holder) = holder(&client, &key, ttl, say).await? {
+        if let Some(holder) = holder(&client, &key, ttl, log_wait).await? {
             bail!(
-                "a host works on the {key}: {holder}. It would overwrite the change. help: stop it first, or use gtm-host seek on it; \
-                 --force does it all the same"
+                "a host works on the {key}: {holder}. It would overwrite the change. help: stop it first, or use gtm-host seek; to change \
+                 the checkpoint in spite of it, pass --force"
             );
         }
     }
     Ok(())
 }
 
-/// The place that is meant.
-async fn position(to: &Start, server: Option<&FollowedServer>) -> anyhow::Result<Position> {
+/// Returns the position for a start.
+async fn position(to: &StartAt, server: Option<&FollowedServer>) -> anyhow::Result<Position> {
     Ok(match (to, server) {
-        (Start::After(timestamp), _) => Position::OplogTime(*timestamp),
-        (Start::AfterOp(timestamp, index), _) => Position::OplogOp(*timestamp, *index),
-        (Start::AfterToken(token), _) => Position::ChangeStream(token.clone()),
-        (Start::Resume(position), _) => position.clone(),
-        (Start::Now, Some(server)) => Position::OplogTime(server.now().await?),
-        (Start::Oldest, Some(server)) => match server.choice() {
+        (StartAt::Time(time), _) => Position::OplogTime(*time),
+        (StartAt::After(position), _) => position.clone(),
+        (StartAt::Now, Some(server)) => Position::OplogTime(server.now().await?),
+        (StartAt::Oldest, Some(server)) => match server.choice() {
             ResolvedSource::Oplog(_) => Position::before_all(),
-            ResolvedSource::ChangeStream(_) => return Err(SourceError::NoOldest.into()),
+            ResolvedSource::ChangeStream(_) => return Err(StreamError::NoOldest.into()),
         },
-        (Start::Now | Start::Oldest, None) => bail!("{}", crate::cli::DEFECT),
+        (StartAt::Now | StartAt::Oldest, None) => bail!("{}", crate::cli::DEFECT),
     })
 }
 
-/// Refuses a place that nothing has come to: a host that resumes there would fail, or pass over what comes until then.
+/// Fails if a position is in the future: a host that resumes there would fail, or skip all changes until then.
 async fn refuse_if_ahead(position: &Position, server: Option<&FollowedServer>) -> anyhow::Result<()> {
     let Some(at) = position.cluster_time() else { return Ok(()) };
     let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    // The clock of either may be wrong, and a server on which nothing is written stands still.
+    // Either clock may be wrong, and the newest change of an idle server may be old.
     let its = match server {
         Some(server) => server.now().await.map_or(0, |now| now.time.into()),
         None => 0,
     };
     if u64::from(at.time) > own.max(its) {
-        bail!("{} is in the future. help: pass now, or a time that has passed", in_words(at));
+        bail!("{} is in the future. help: pass now, or a time that has passed", describe(at));
     }
     Ok(())
 }
 
-/// Says it if changes after this place were rolled off.
+/// Warns if changes after this position can no longer be read.
 async fn warn_if_lost(position: &Position, server: &FollowedServer) {
     let Some(at) = position.cluster_time() else { return };
     if let Ok(Some(oldest)) = server.rolled_off(at).await {
         tracing::warn!(
             event = "checkpoint.set_before_oplog",
-            position = in_words(at),
-            oldest = in_words(oldest),
+            position = describe(at),
+            oldest = describe(oldest),
             help = "pass oldest, or start the host with --on-history-lost",
             "changes after the position are not in the oplog any more; the host stops there"
         );
     }
 }
 
-/// A place in the oplog, as it is typed, with its time.
-fn in_words(at: Timestamp) -> String {
-    let place = typed(&Position::OplogTime(at));
-    match written(at) {
+/// Describes a position in the oplog as a start, with its time.
+fn describe(at: Timestamp) -> String {
+    let place = start_text(&Position::OplogTime(at));
+    match rfc3339(at) {
         Some(time) => format!("{place} ({time})"),
         None => place,
     }
 }
 
-/// A checkpoint at another place.
+/// Returns the checkpoint with another position.
 async fn moved(
     key: &CheckpointKey,
     before: Option<&Checkpoint>,
@@ -242,7 +243,7 @@ async fn moved(
 ) -> Result<Checkpoint, StoreError> {
     let workers = match before {
         Some(before) => before.workers.clone(),
-        // As the others have it that share the work.
+        // A new worker has the same list of workers as the others.
         None => {
             let others = store.checkpoints(&key.pipeline, &key.plugin).await?;
             others.into_iter().find_map(|(_, other)| other.workers).filter(|_| key.worker.is_some())

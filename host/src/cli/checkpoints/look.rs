@@ -8,13 +8,13 @@ use gtm_store::{Checkpoint, CheckpointKey, Store};
 use gtm_text::sanitize;
 use serde_json::Value;
 
-use super::{is_meant, object, source, time, typed};
+use super::{is_selected, object, source, start_text, time};
 use crate::cli::arguments::{Format, LookArguments};
-use crate::cli::known;
+use crate::cli::known_names;
 use crate::cli::output::{print_json, print_text};
 use crate::cli::table::Table;
 
-/// The keys that are asked for.
+/// Returns the keys that the arguments select.
 async fn keys(
     arguments: &LookArguments,
     settings: &Settings,
@@ -22,9 +22,9 @@ async fn keys(
 ) -> anyhow::Result<Vec<CheckpointKey>> {
     let whose = &arguments.whose;
     let mut keys = store.checkpoint_keys(settings.name(), whose.plugin.as_deref()).await?;
-    keys.retain(|key| is_meant(key, whose));
+    keys.retain(|key| is_selected(key, whose));
     if keys.is_empty() {
-        known::check(store, settings, whose.plugin.as_deref()).await?;
+        known_names::check_plugin(store, settings, whose.plugin.as_deref()).await?;
     }
     Ok(keys)
 }
@@ -40,7 +40,7 @@ pub(super) async fn list(
     for key in keys(arguments, settings, store).await? {
         let checkpoint = match store.checkpoint(&key).await {
             Ok(Some(checkpoint)) => checkpoint,
-            // It was removed meanwhile.
+            // Another process removed it meanwhile.
             Ok(None) => continue,
             Err(error) => {
                 tracing::error!(event = "checkpoint.read_failed", plugin = key.plugin, %error, "a checkpoint cannot be read");
@@ -70,7 +70,7 @@ fn row(key: CheckpointKey, checkpoint: &Checkpoint) -> [String; 5] {
     [
         key.plugin,
         key.worker.unwrap_or_default(),
-        typed(&checkpoint.position),
+        start_text(&checkpoint.position),
         time(checkpoint).unwrap_or_else(|| "?".to_owned()),
         source(checkpoint).to_owned(),
     ]
@@ -85,7 +85,7 @@ pub(super) async fn show(
     let key = match keys.as_slice() {
         [key] => key,
         [] => bail!(
-            "the pipeline {} has no such checkpoint. help: run gtm-host checkpoints list; --name names another pipeline",
+            "the pipeline {} has no such checkpoint. help: run gtm-host checkpoints list, or pass another pipeline with --name",
             settings.name()
         ),
         more => bail!(
@@ -93,7 +93,7 @@ pub(super) async fn show(
             more.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         ),
     };
-    let Some(checkpoint) = store.checkpoint(key).await? else { bail!("{key} has no checkpoint any more") };
+    let Some(checkpoint) = store.checkpoint(key).await? else { bail!("{key} no longer has a checkpoint") };
     let mut object = object(key, &checkpoint);
     let snapshot = store.snapshot_progress(key).await?;
     let snapshot: Option<Value> = snapshot.and_then(|progress| serde_json::from_slice(&progress).ok());
@@ -107,7 +107,7 @@ pub(super) async fn show(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line for each field that says something.
+/// Returns a line for each field that has a value.
 fn fields(object: &Value) -> String {
     let mut lines = Vec::new();
     for (name, value) in object.as_object().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! `gtm-host checkpoints`: where the plugins of a pipeline resume.
+//! `gtm-host checkpoints`: lists and changes the positions at which the plugins of a pipeline resume.
 
 mod change;
 mod look;
@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use gtm_host::config::Settings;
 use gtm_oplog::Timestamp;
-use gtm_source::{Position, Start};
+use gtm_source::{Position, StartAt};
 use gtm_store::{Checkpoint, CheckpointKey};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -37,23 +37,23 @@ async fn work(arguments: &CheckpointsArguments, settings: &Settings) -> anyhow::
     }
 }
 
-/// Whether the key is one that was asked for.
-fn is_meant(key: &CheckpointKey, whose: &WhoseArguments) -> bool {
+/// Returns whether the arguments select this key.
+fn is_selected(key: &CheckpointKey, whose: &WhoseArguments) -> bool {
     whose.worker.is_none() || whose.worker == key.worker
 }
 
-/// Where a plugin resumes, as --start takes it.
-fn typed(position: &Position) -> String {
-    Start::from(position.clone()).to_string()
+/// Returns the position as a value for `--start`.
+fn start_text(position: &Position) -> String {
+    StartAt::from(position.clone()).to_string()
 }
 
-/// When it is, as far as it is known.
+/// Returns the time of the checkpoint, if it is known.
 fn time(checkpoint: &Checkpoint) -> Option<String> {
-    written(checkpoint.position.cluster_time().or(checkpoint.timestamp)?)
+    rfc3339(checkpoint.position.cluster_time().or(checkpoint.timestamp)?)
 }
 
-/// A time, as it is written.
-fn written(Timestamp { time, .. }: Timestamp) -> Option<String> {
+/// Returns a time in RFC 3339.
+fn rfc3339(Timestamp { time, .. }: Timestamp) -> Option<String> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.into()))?;
     Some(humantime::format_rfc3339_seconds(time).to_string())
 }
@@ -70,7 +70,7 @@ fn object(key: &CheckpointKey, checkpoint: &Checkpoint) -> Value {
         "pipeline": key.pipeline,
         "plugin": key.plugin,
         "worker": key.worker,
-        "position": typed(&checkpoint.position),
+        "position": start_text(&checkpoint.position),
         "time": time(checkpoint),
         "source": source(checkpoint),
         "deployment": checkpoint.deployment,

@@ -1,4 +1,4 @@
-//! `gtm-host status`, `pause`, `resume`, `seek` and `swap`: a host that runs, seen and steered.
+//! `gtm-host status`, `pause`, `resume`, `seek` and `swap`: observes and controls a running host.
 
 mod status;
 
@@ -17,23 +17,23 @@ use super::output::{print_json, print_text};
 
 pub(super) fn pause(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let plugins = client(settings)?.pause(arguments.plugin.as_deref())?;
-    said("paused", arguments.asked.output, &plugins)
+    print_plugins("paused", arguments.asked.output, &plugins)
 }
 
 pub(super) fn resume(arguments: &SteerArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let plugins = client(settings)?.resume(arguments.plugin.as_deref())?;
-    said("resumed", arguments.asked.output, &plugins)
+    print_plugins("resumed", arguments.asked.output, &plugins)
 }
 
 pub(super) fn seek(arguments: &SeekArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let SeekArguments { to, steer } = arguments;
     let plugins = client(settings)?.seek(steer.plugin.as_deref(), to)?;
-    said(&format!("going on from {to}"), steer.asked.output, &plugins)
+    print_plugins(&format!("moved to {to}"), steer.asked.output, &plugins)
 }
 
 pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let SwapArguments { plugin, file, asked } = arguments;
-    // The host may have been started elsewhere.
+    // The host may run in another directory.
     let file = file.canonicalize().with_context(|| format!("{} cannot be read", file.display()))?;
     let file = file.to_str().context("the path of the plugin is not UTF-8")?;
     let Swapped { version, warning } = client(settings)?.swap(plugin, file)?;
@@ -46,13 +46,13 @@ pub(super) fn swap(arguments: &SwapArguments, settings: &Settings) -> anyhow::Re
         );
     }
     match asked.output {
-        Format::Text => print_text(&line(&format!("going on with version {version}: {plugin}")))?,
+        Format::Text => print_text(&line(&format!("running version {version}: {plugin}")))?,
         Format::Json => print_json(&json!({ "plugins": [plugin], "version": version, "warning": warning }))?,
     };
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the host that listens as the settings say, and else the one of this user that has their name.
+/// Returns a client of the host at the configured address, or else of this user's host with the configured name.
 fn client(settings: &Settings) -> anyhow::Result<AdminClient> {
     Ok(match &settings.admin.listen {
         Some(address) => AdminClient::new(address, settings.admin.token()?.as_deref())?,
@@ -60,8 +60,8 @@ fn client(settings: &Settings) -> anyhow::Result<AdminClient> {
     })
 }
 
-/// Says which plugins did as they were told.
-fn said(what: &str, output: Format, plugins: &[String]) -> anyhow::Result<ExitCode> {
+/// Prints the plugins that carried out a command.
+fn print_plugins(what: &str, output: Format, plugins: &[String]) -> anyhow::Result<ExitCode> {
     match output {
         Format::Text => print_text(&line(&format!("{what}: {}", plugins.join(", "))))?,
         Format::Json => print_json(&json!({ "plugins": plugins }))?,

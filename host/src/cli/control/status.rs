@@ -13,18 +13,18 @@ use crate::cli::arguments::{Format, StatusArguments};
 use crate::cli::output::print;
 use crate::cli::table::Columns;
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Characters of a version that distinguish it from others.
-const VERSION: usize = 10;
-/// Characters of an error that are shown: `--output json` has all of it.
-const ERROR: usize = 500;
+/// The interval between two requests with `--watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// The number of characters of a version that the table shows.
+const VERSION_WIDTH: usize = 10;
+/// The number of bytes of an error that the text shows. `--output json` has all of it.
+const MAX_ERROR_BYTES: usize = 500;
 
-/// The column whose cells have a colour.
+/// The head of the column whose cells have a colour.
 const STATE: &str = "STATE";
 
-/// What each plugin does now. Both tables fit into 80 columns if names and numbers are short.
-const NOW: [Column; 7] = [
+/// The columns about the present. Both tables fit into 80 characters if names and numbers are short.
+const CURRENT_COLUMNS: [Column; 7] = [
     Column { head: "PLUGIN", numeric: false, cell: |plugin, _| line(&plugin.plugin).into_owned() },
     Column { head: STATE, numeric: false, cell: |plugin, _| plugin.state.name().to_owned() },
     Column { head: "READER", numeric: false, cell: |plugin, _| plugin.reader.name().to_owned() },
@@ -38,8 +38,8 @@ const NOW: [Column; 7] = [
     },
 ];
 
-/// What became of its ops since the host began.
-const SO_FAR: [Column; 8] = [
+/// The columns about all ops since the host started.
+const TOTAL_COLUMNS: [Column; 8] = [
     Column { head: "PLUGIN", numeric: false, cell: |plugin, _| line(&plugin.plugin).into_owned() },
     Column { head: "HANDLED", numeric: true, cell: |plugin, _| plugin.counts.handled.to_string() },
     Column { head: "FAILED", numeric: true, cell: |plugin, _| plugin.counts.failed.to_string() },
@@ -54,15 +54,15 @@ const SO_FAR: [Column; 8] = [
     Column {
         head: "VERSION",
         numeric: false,
-        cell: |plugin, _| line(&plugin.version).chars().take(VERSION).collect(),
+        cell: |plugin, _| line(&plugin.version).chars().take(VERSION_WIDTH).collect(),
     },
 ];
 
-/// A column of a table; numbers stand right.
+/// A column of a table. Numbers are aligned to the right.
 struct Column {
     head: &'static str,
     numeric: bool,
-    /// What is in it, at this time in seconds since 1970.
+    /// Returns the cell of a plugin at a time in seconds since 1970.
     cell: fn(&PluginStatus, u64) -> String,
 }
 
@@ -81,11 +81,11 @@ pub(in crate::cli) fn run(arguments: &StatusArguments, settings: &Settings) -> a
         if !print(shown.as_bytes())? || !arguments.watch {
             return Ok(ExitCode::SUCCESS);
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(WATCH_INTERVAL);
     }
 }
 
-/// For people. Colours come on a terminal only.
+/// Returns the status as text, with colours if standard output is a terminal.
 fn table(status: &HostStatus) -> String {
     let HostStatus { name, worker, standing, source, plugins } = status;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -97,7 +97,7 @@ fn table(status: &HostStatus) -> String {
     if plugins.is_empty() {
         return shown;
     }
-    for columns in [NOW.as_slice(), SO_FAR.as_slice()] {
+    for columns in [CURRENT_COLUMNS.as_slice(), TOTAL_COLUMNS.as_slice()] {
         shown.push_str("\n\n");
         shown.push_str(&aligned(columns, plugins, now));
     }
@@ -105,8 +105,8 @@ fn table(status: &HostStatus) -> String {
         if let Some(error) = last_error {
             let at = last_error_seconds.map(|at| format!(", {} ago", ago(at, now))).unwrap_or_default();
             let error = error.trim_end();
-            let end = error.floor_char_boundary(ERROR);
-            let cut = if end < error.len() { " … (all of it: --output json)" } else { "" };
+            let end = error.floor_char_boundary(MAX_ERROR_BYTES);
+            let cut = if end < error.len() { " … (complete with --output json)" } else { "" };
             let error = error.get(..end).unwrap_or_default();
             shown.push_str(&format!("\n\n{}, last error{at}: {}{cut}", line(plugin), line(error)));
         }
@@ -128,7 +128,7 @@ fn described(source: &SourceStatus) -> String {
     format!("{state} since {}{newest}{error}", time(*since_seconds))
 }
 
-/// A line of heads, and one of each plugin.
+/// Returns a line of heads and a line for each plugin.
 fn aligned(columns: &[Column], plugins: &[PluginStatus], now: u64) -> String {
     let cell = |column: &Column, plugin: &PluginStatus| {
         let cell = (column.cell)(plugin, now);
@@ -140,7 +140,7 @@ fn aligned(columns: &[Column], plugins: &[PluginStatus], now: u64) -> String {
     Columns::new(columns.iter().map(|column| column.numeric).collect()).lines(&rows).join("\n")
 }
 
-/// `0.0 s`, `45 s`, `1h 3m`: the larger, the less exact.
+/// Returns a lag as `0.0 s`, `45 s` or `1h 3m`: the larger, the less exact.
 fn lag(seconds: f64) -> String {
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
@@ -148,12 +148,12 @@ fn lag(seconds: f64) -> String {
     span(Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs())
 }
 
-/// How long ago it was.
+/// Returns the time since `at`.
 fn ago(at: u64, now: u64) -> String {
     span(now.saturating_sub(at))
 }
 
-/// `45 s`, `3m 20s`, `1h 3m`, `2d 5h`.
+/// Returns a time span as `45 s`, `3m 20s`, `1h 3m` or `2d 5h`.
 fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// As a host answers, with as little as an older one did.
+    /// Returns the status of an older host, which has fewer fields.
     fn status(plugins: &str) -> HostStatus {
         let text = format!(r#"{{"name":"shop","standing":"active","plugins":[{plugins}]}}"#);
         serde_json::from_str(&text).unwrap()
@@ -209,7 +209,7 @@ mod tests {
             let head = shown.lines().position(|line| line.contains(head)).unwrap();
             let lines: Vec<_> = shown.lines().skip(head).take(3).collect();
             assert!(lines.iter().all(|line| measure_text_width(line) <= 80), "{shown}");
-            // The second column begins in the same place, and each number ends in its head's.
+            // The second column begins below its head, and each number ends below the end of its head.
             let (state, end) = (lines[0].find("STATE"), lines[0].find("OPS/S").map(|start| start + 5));
             for line in &lines[1..] {
                 let before = |at: usize| {

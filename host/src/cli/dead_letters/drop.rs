@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Letters, ended};
 use crate::cli::arguments::{DropArguments, Format};
-use crate::cli::known;
+use crate::cli::known_names;
 use crate::cli::output::{print_json, print_text};
 
 pub(super) async fn run(
@@ -25,14 +25,14 @@ pub(super) async fn run(
     while !shutdown.is_cancelled()
         && let Some(letter) = letters.next().await?
     {
-        // Another may have dropped it meanwhile.
+        // Another process may have dropped it meanwhile.
         if store.drop_dead_letter(&letter.id).await? {
             Actor::Command.did("drop dead letter", &letter.plugin, Some(&letter.id));
             dropped += 1;
         }
     }
     if dropped + letters.unreadable == 0 {
-        known::check(store, settings, arguments.plugin.as_deref()).await?;
+        known_names::check_plugin(store, settings, arguments.plugin.as_deref()).await?;
     }
     match arguments.place.output {
         Format::Text => print_text(&format!("{} dropped", counted(dropped, "dead letter")))?,

@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Letters, ended, letter_json};
 use crate::cli::arguments::{Format, ListArguments};
-use crate::cli::known;
+use crate::cli::known_names;
 use crate::cli::output::{print, print_text};
 use crate::cli::table::Table;
 
-/// Signs of an error that a line has room for; `show` has all of it.
-const ERROR: usize = 60;
+/// The number of characters of an error in a line. `show` has all of it.
+const MAX_ERROR_LENGTH: usize = 60;
 const HEAD: [&str; 8] = ["ID", "TIME", "KIND", "ATTEMPTS", "PLUGIN", "OPERATION", "NAMESPACE", "ERROR"];
-/// ATTEMPTS.
+/// The index of ATTEMPTS.
 const NUMBERS: &[usize] = &[3];
 
 pub(super) async fn run(
@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
     let unreadable = letters.unreadable;
     if rejected + failed + unreadable == 0 {
-        known::check(store, settings, arguments.plugin.as_deref()).await?;
+        known_names::check_plugin(store, settings, arguments.plugin.as_deref()).await?;
     }
     if text {
         if rejected + failed > 0 {
@@ -60,9 +60,9 @@ pub(super) async fn run(
 fn row(letter: DeadLetter) -> [String; 8] {
     let DeadLetter { id, plugin, op, kind, error, attempts, time, .. } = letter;
     let time = humantime::format_rfc3339_seconds(time).to_string();
-    // Of one line, whatever was said.
+    // An error may have several lines.
     let mut error: String = error.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = error.char_indices().nth(ERROR) {
+    if let Some((end, _)) = error.char_indices().nth(MAX_ERROR_LENGTH) {
         error.truncate(end);
         error.push('…');
     }

@@ -1,4 +1,4 @@
-//! `gtm-host dead-letters`: what plugins did not handle.
+//! `gtm-host dead-letters`: lists, retries and drops the ops that plugins did not handle.
 
 mod drop;
 mod list;
@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{DeadLettersArguments, DeadLettersCommand, WhichArguments};
 use super::usage::bail_usage;
-use super::{known, server};
+use super::{known_names, server};
 
-/// Letters that are in memory at the same time: each may hold a document of 16 MB, or a few.
+/// The number of letters in memory: each may hold several documents of up to 16 MB.
 const PAGE: u32 = 8;
 
 pub(super) async fn run(
@@ -41,25 +41,25 @@ pub(super) async fn run(
     Ok(if shutdown.is_cancelled() { ExitCode::from(super::INTERRUPTED) } else { done })
 }
 
-/// How a command over several letters ends, of which some could not be read.
+/// Returns the exit status of a command for several letters, of which some could not be read.
 fn ended(unreadable: u64) -> ExitCode {
     if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Letters, one after the other, however many there are.
+/// An iterator over any number of letters.
 struct Letters<'a> {
     store: &'a Store,
     settings: &'a Settings,
     which: LetterChoice,
     page: VecDeque<DeadLetter>,
-    /// How many could not be read, which was said of each.
+    /// The number of letters that could not be read. Each is logged.
     unreadable: u64,
 }
 
 enum LetterChoice {
-    /// These, one after the other: of this plugin, where it is said.
+    /// The letters with these ids, of this plugin if one is named.
     Ids(VecDeque<String>, Option<String>),
-    /// Those that the filter wants, after an id.
+    /// The letters that match the filter, after an id.
     Filter(Box<DeadLetterFilter>, Option<String>),
 }
 
@@ -75,7 +75,7 @@ impl<'a> Letters<'a> {
         }
     }
 
-    /// Those that were named, or all of a filter.
+    /// Returns the letters that the arguments name, or those that match their filter.
     fn chosen(
         store: &'a Store,
         settings: &'a Settings,
@@ -104,7 +104,7 @@ impl<'a> Letters<'a> {
         Ok(Self::filtered(store, settings, filter.filter(plugin)))
     }
 
-    /// The next. None: there are no more. Of one that cannot be read it is said why, and the others come all the same.
+    /// Returns the next letter. None: there are no more. Logs each letter that cannot be read, and continues with the others.
     async fn next(&mut self) -> anyhow::Result<Option<DeadLetter>> {
         while self.page.is_empty() {
             match &mut self.which {
@@ -128,7 +128,10 @@ impl<'a> Letters<'a> {
     }
 }
 
-/// The letter with this id; or of the op with this id, which several plugins may have failed on.
+/// Returns the letter with this id, or the letter of the op with this id, which several plugins may have.
+///
+/// # Errors
+/// Fails if there is none, or several.
 async fn find(
     store: &Store,
     settings: &Settings,
@@ -159,29 +162,29 @@ async fn find(
     );
     let mut found = page.letters;
     if found.len() > 1 {
-        let plugins = known::listed(found.iter().map(|letter| letter.plugin.as_str()));
+        let plugins = known_names::listed(found.iter().map(|letter| letter.plugin.as_str()));
         if plugins.contains(", ") {
             bail!("the op {id} is a dead letter of several plugins: {plugins}. help: pass --plugin NAME");
         }
-        let ids = known::listed(found.iter().map(|letter| letter.id.as_str()));
+        let ids = known_names::listed(found.iter().map(|letter| letter.id.as_str()));
         bail!(
             "the op {id} is in several dead letters of the plugin {plugins}. help: pass the id of one: {ids}"
         );
     }
     if found.is_empty() {
-        known::check(store, settings, plugin).await?;
+        known_names::check_plugin(store, settings, plugin).await?;
     }
     let of = plugin.map(|plugin| format!(" of the plugin {plugin}")).unwrap_or_default();
     found.pop().with_context(|| {
         format!(
-            "there is no dead letter {id}{of} in the pipeline {}. help: run gtm-host dead-letters list; --name names another \
-             pipeline",
+            "there is no dead letter {id}{of} in the pipeline {}. help: run gtm-host dead-letters list, or pass another \
+             pipeline with --name",
             settings.name()
         )
     })
 }
 
-/// A letter as an object, its op as Extended JSON.
+/// Returns a letter as a JSON object, with its op as Extended JSON.
 fn letter_json(letter: &DeadLetter) -> anyhow::Result<Vec<u8>> {
     let time = |time| humantime::format_rfc3339_millis(time).to_string();
     let object = json!({

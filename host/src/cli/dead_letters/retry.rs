@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Letters;
 use crate::cli::arguments::{Format, RetryArguments};
-use crate::cli::known;
+use crate::cli::known_names;
 use crate::cli::load::{Loader, check_mail, present, services, with_store};
 use crate::cli::output::{print_json, print_text};
 use crate::cli::server::client_for_plugins;
@@ -82,10 +82,10 @@ pub(super) async fn run(
     }
     left += letters.unreadable;
     if handled + failed + left == 0 {
-        // A name that --plugin gives to the file of --file is in the settings, whether it is the name of a plugin or not.
+        // If --file has a file, the settings contain the name in --plugin, even if no plugin has that name.
         match plugin.filter(|_| arguments.is_file_typed) {
-            Some(plugin) => known::check_letters(store, settings, plugin).await?,
-            None => known::check(store, settings, plugin).await?,
+            Some(plugin) => known_names::check_dead_letters(store, settings, plugin).await?,
+            None => known_names::check_plugin(store, settings, plugin).await?,
         }
     }
     match arguments.place.output {
@@ -95,7 +95,7 @@ pub(super) async fn run(
     Ok(if failed + left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What handles the letters of each plugin, loaded with the first of them.
+/// The handlers of plugins. Each is loaded for the first letter of its plugin.
 struct Handlers<'a> {
     settings: &'a Settings,
     present: BTreeMap<String, (PathBuf, PluginSettings)>,
@@ -105,7 +105,7 @@ struct Handlers<'a> {
 }
 
 impl<'a> Handlers<'a> {
-    /// Of this plugin, or of all.
+    /// Returns the handlers of this plugin, or of all plugins.
     async fn new(settings: &'a Settings, store: &Store, plugin: Option<&str>) -> anyhow::Result<Self> {
         let mut present = present(settings)?;
         if let Some(plugin) = plugin {
@@ -118,7 +118,7 @@ impl<'a> Handlers<'a> {
                 );
             }
         }
-        // The store may be a directory, and the server down.
+        // If the store is a directory, the server may be down.
         let client = match present.values().any(|(_, own)| own.grants.of("mongodb").is_some()) {
             true => Some(client_for_plugins(settings).await?),
             false => None,
@@ -127,7 +127,7 @@ impl<'a> Handlers<'a> {
         Ok(Self { settings, present, loader: Loader::new(settings)?, services, loaded: HashMap::new() })
     }
 
-    /// None: its file is not known.
+    /// Returns the handler of a plugin. None: its file is not known.
     async fn of(&mut self, plugin: &str) -> anyhow::Result<Option<&mut Handler>> {
         if !self.loaded.contains_key(plugin)
             && let Some((path, own)) = self.present.get(plugin)
@@ -140,10 +140,10 @@ impl<'a> Handlers<'a> {
     }
 }
 
-/// Gives back the id of a letter that is handled now; or else the letter as it is to be kept.
+/// Tries to handle a letter. Returns its id if that succeeds, and otherwise the letter with the new error.
 ///
 /// # Errors
-/// Something is in the way of the plugin, whatever the letter, which stays as it is.
+/// Fails if the plugin can handle no letter, for example without a grant. The letter stays unchanged.
 async fn attempt(
     handler: &mut Handler,
     letter: DeadLetter,

@@ -20,7 +20,7 @@ pub(super) async fn run(
         print(&line)?;
         return Ok(ExitCode::SUCCESS);
     }
-    // A document that nests deeper than the printer follows is shown on one line.
+    // A document that is nested too deeply for the JSON parser is printed on one line.
     let pretty = serde_json::from_slice::<serde_json::Value>(&line)
         .and_then(|value| serde_json::to_vec_pretty(&value));
     print_text(&String::from_utf8_lossy(&pretty.unwrap_or(line)))?;

@@ -1,4 +1,4 @@
-//! `gtm-host new`: begins a plugin, as a copy of the example in its language.
+//! `gtm-host new`: makes the project of a plugin from the example in its language.
 
 mod sdk;
 mod templates;
@@ -14,11 +14,11 @@ use super::arguments::NewArguments;
 use super::output::print_text;
 use super::usage::bail_usage;
 
-/// The name of the plugin that the examples are.
+/// The name of the plugin in the examples.
 const EXAMPLE: &str = "welcome";
 
-/// Names that are words of one of the languages, or that the bindings have.
-const TAKEN: [&str; 26] = [
+/// Names that are keywords of a language or used by the bindings.
+const RESERVED_NAMES: [&str; 26] = [
     "abstract", "as", "assert", "async", "await", "break", "class", "const", "continue", "def", "do", "else",
     "enum", "fn", "for", "gtm", "if", "import", "in", "main", "plugin", "sdk", "self", "struct", "type",
     "while",
@@ -29,31 +29,30 @@ pub(super) fn run(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
     let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || part == '_';
     if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.chars().all(is_part) {
         bail_usage!(
-            "\"{name}\" cannot be the name of a plugin: take lowercase letters, digits and _, as in send_welcome_email"
+            "\"{name}\" is not a valid name of a plugin. help: use lowercase letters, digits and _, as in send_welcome_email"
         );
     }
-    if TAKEN.contains(&name.as_str()) {
-        bail_usage!("\"{name}\" cannot be the name of a plugin: it means something else already");
+    if RESERVED_NAMES.contains(&name.as_str()) {
+        bail_usage!(
+            "\"{name}\" is not a valid name of a plugin, because it is a reserved word. help: choose another name"
+        );
     }
     let dir = dir.clone().unwrap_or_else(|| PathBuf::from(name));
     if std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some()) || dir.is_file() {
-        bail!("{} is not empty: name another folder by --dir", dir.display());
+        bail!("{} is not empty. help: pass another folder with --dir", dir.display());
     }
     let template = templates::of(*lang);
     if sdk.is_some() && template.package.is_none() {
-        bail_usage!(
-            "--sdk cannot be used with this language: its SDK is copied into the project.\n\
-             help: leave --sdk out"
-        );
+        bail_usage!("this language has no SDK outside of the project. help: leave --sdk out");
     }
     write(&template, name, &dir, sdk.as_deref())?;
     print_text(&steps(&template, name, &dir, sdk.as_deref()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the files of a project: those of the example under another name, and the SDK where none outside is to be used.
+/// Writes the files of a project: those of the example under another name, and a copy of the SDK unless the project uses one outside.
 fn write(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) -> anyhow::Result<()> {
-    // Of `welcome.wasm` and `welcome_test.go` too, but not of `welcomed`.
+    // It matches `welcome.wasm` and `welcome_test.go` too, but not `welcomed`.
     let example = Regex::new(&format!(r"\b{EXAMPLE}(\b|_test\b)"))?;
     let named = |text: &str| example.replace_all(text, format!("{name}$1")).into_owned();
     let mut files: Vec<_> =
@@ -87,7 +86,7 @@ fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) ->
     let sdk = match (outside, &template.package) {
         (Some(sdk), _) => format!("with the SDK in {}", sdk.display()),
         (None, Some(_)) => {
-            format!("with a copy of the SDK in {folder}/ to commit with it (or say --sdk DIR)")
+            format!("with a copy of the SDK in {folder}/ to commit with it (or pass --sdk DIR)")
         }
         (None, None) => format!("with a copy of the SDK in {folder}/ to commit with it"),
     };
@@ -104,9 +103,9 @@ fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) ->
     steps
 }
 
-/// What a language's build needs.
+/// A tool that the build of a language needs.
 struct Tool {
-    /// Each of them will do.
+    /// Commands of which one has to succeed.
     commands: &'static [&'static [&'static str]],
     install: &'static str,
 }

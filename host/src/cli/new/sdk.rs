@@ -1,4 +1,4 @@
-//! The SDKs that are packages, and how a project names them.
+//! Copies the SDKs that are packages, or makes a project refer to one outside.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,21 +6,21 @@ use anyhow::{Context, bail};
 
 use super::templates::Package;
 
-/// Paths in an SDK, each with what is in the file.
+/// The files of an SDK: paths and contents.
 type SdkFiles = &'static [(&'static str, &'static str)];
 
 include!(concat!(env!("OUT_DIR"), "/sdk_files.rs"));
 
-/// The manifest of the workspace, which holds what those of its crates inherit.
+/// The manifest of the workspace, from which the manifests of its crates inherit.
 const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 
-/// The folder of a project in which its copy of the SDK is.
+/// The folder of a project for its copy of the SDK.
 pub(super) const FOLDER: &str = "gtm";
 
-/// The files of an SDK as they are in a project: each by its path, with its text.
+/// Returns the files of an SDK as a project has them: paths and contents.
 pub(super) fn copy(package: &Package) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let text = |path: &str, text: &str| match path {
-        // In the repository the contract is beside the SDK, in the copy it is in it.
+        // The contract is beside the SDK in the repository, and inside of it in the copy.
         "src/bindings.rs" => Ok(text.replace("\"../../wit\"", "\"wit\"")),
         "Cargo.toml" | "macros/Cargo.toml" => manifest(text),
         _ => Ok(text.to_owned()),
@@ -28,7 +28,7 @@ pub(super) fn copy(package: &Package) -> anyhow::Result<Vec<(PathBuf, String)>> 
     package.files.iter().map(|(path, file)| Ok((Path::new(FOLDER).join(path), text(path, file)?))).collect()
 }
 
-/// The manifest of a crate with what it inherits from the workspace.
+/// Returns the manifest of a crate with the inherited values of the workspace in place.
 fn manifest(text: &str) -> anyhow::Result<String> {
     let mut alone = String::new();
     for line in text.lines().take_while(|line| *line != "[lints]") {
@@ -36,7 +36,7 @@ fn manifest(text: &str) -> anyhow::Result<String> {
             Some((key, _)) => {
                 let inherited = WORKSPACE.lines().find(|line| line.starts_with(&format!("{key} = ")));
                 let inherited = inherited.with_context(|| format!("the workspace has no line for {key}"))?;
-                // Of its own crates, a path is from the workspace.
+                // The path of a crate of the workspace starts at the workspace.
                 alone.push_str(&inherited.replace("\"plugin-sdk/rust-macros\"", "\"macros\""));
             }
             None => alone.push_str(line),
@@ -46,12 +46,12 @@ fn manifest(text: &str) -> anyhow::Result<String> {
     Ok(format!("{}\n", alone.trim_end()))
 }
 
-/// The path from a project to the SDK in a folder that its author names.
+/// Returns the path from a project to the SDK in a folder that its author names.
 pub(super) fn outside(package: &Package, sdk: &Path, project: &Path) -> anyhow::Result<String> {
     let folder = sdk.join(package.folder);
     if !folder.join(package.manifest).is_file() {
         bail!(
-            "there is no {} in {}: name the folder plugin-sdk of gtm-host",
+            "there is no {} in {}. help: pass the folder plugin-sdk of gtm-host with --sdk",
             Path::new(package.folder).join(package.manifest).display(),
             sdk.display()
         );
@@ -60,11 +60,11 @@ pub(super) fn outside(package: &Package, sdk: &Path, project: &Path) -> anyhow::
     let absolute =
         |path: &Path| path.canonicalize().with_context(|| format!("{} cannot be read", path.display()));
     let path = relative(&absolute(project)?, &absolute(&folder)?);
-    // Without a dot in front, pip takes it for the name of a package.
+    // pip would take a path without a leading dot for the name of a package.
     Ok(Path::new(".").join(path).to_string_lossy().into_owned())
 }
 
-/// The path from one folder to another, where both are absolute.
+/// Returns the path from one absolute folder to another.
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let common = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
     let up = from.components().skip(common).map(|_| Component::ParentDir);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn no_copy_has_what_a_build_leaves() {
+    fn a_copy_has_no_build_artifacts() {
         for files in [RUST_SDK, JAVASCRIPT_SDK, PYTHON_SDK] {
             for (path, _) in files {
                 assert!(!path.contains("node_modules") && !path.contains(".pyc"), "{path}");

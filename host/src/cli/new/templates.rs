@@ -1,35 +1,35 @@
-//! The examples, which are what plugins begin as.
+//! The examples, from which `gtm-host new` makes projects.
 
 use super::Tool;
 use super::sdk::{JAVASCRIPT_SDK, PYTHON_SDK, RUST_SDK};
 use crate::cli::arguments::Language;
 
-/// What a project begins with, in one language.
+/// The template of a project in one language.
 pub(super) struct Template {
-    /// Where each file is, and what is in it.
+    /// The files: paths and contents.
     pub(super) files: &'static [(&'static str, &'static str)],
-    /// The SDK, if the language has packages. Otherwise it is among the files.
+    /// The SDK, if the language has packages. Otherwise the SDK is among the files.
     pub(super) package: Option<Package>,
     pub(super) build: &'static str,
     pub(super) test: &'static str,
-    /// Where the build leaves the plugin.
+    /// The path of the built plugin.
     pub(super) wasm: &'static str,
     pub(super) tools: &'static [Tool],
 }
 
 /// An SDK that is a package.
 pub(super) struct Package {
-    /// What is in it, for the copy in a project.
+    /// The files, for the copy in a project.
     pub(super) files: &'static [(&'static str, &'static str)],
     /// Its folder in plugin-sdk.
     pub(super) folder: &'static str,
-    /// A file that says that it is there.
+    /// A file that exists in each SDK of this language.
     pub(super) manifest: &'static str,
-    /// Its path from an example.
+    /// The path from an example to it.
     pub(super) relative: &'static str,
 }
 
-/// A file of the project, from where it is in this repository.
+/// Includes a file of this repository as a file of the project.
 macro_rules! file {
     ($to:literal, $from:literal) => {
         ($to, include_str!(concat!("../../../../", $from)))

@@ -1,4 +1,4 @@
-//! What makes the plugins of a running host others: files that change, and SIGHUP.
+//! The events that change the plugins of a running host: files that change, and SIGHUP.
 
 use gtm_host::config::{SETTINGS, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,15 +6,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::ActiveHost;
 use super::watch::FileWatch;
 
-/// Something to be taken up.
+/// Something that requires a reload.
 pub(super) enum HostEvent {
     /// A file of a plugin may have changed.
     Files,
-    /// The settings were read anew.
+    /// The settings were read again.
     Settings(Box<Settings>),
 }
 
-/// Waits for what is to be taken up.
+/// Waits for events.
 pub(super) struct HostEvents<'a> {
     watch: FileWatch,
     hangup: Signal,
@@ -30,12 +30,12 @@ impl<'a> HostEvents<'a> {
         Ok(Self { watch, hangup: signal(SignalKind::hangup())?, read })
     }
 
-    /// Watches the files of these plugins.
+    /// Watches the files of the plugins of this host.
     pub(super) fn watch(&mut self, host: &ActiveHost) {
-        self.watch.watch(host.members.paths(), host.settings.plugin_dir.as_deref());
+        self.watch.watch(host.plugins.paths(), host.settings.plugin_dir.as_deref());
     }
 
-    /// Waits for the next. It may be cancelled.
+    /// Waits for the next event. The future may be dropped at any time.
     pub(super) async fn next(&mut self) -> HostEvent {
         loop {
             tokio::select! {
@@ -52,19 +52,19 @@ impl<'a> HostEvents<'a> {
     }
 }
 
-/// The table of a key, as it is written, or a key of none.
+/// Returns the table of a key as a settings file has it, or the key itself if it is in no table.
 fn section(key: &str) -> String {
     match key.split_once('.') {
-        // It may be a word.
+        // store may be a string instead of a table.
         Some(("store", _)) => "store".to_owned(),
         Some((table, _)) => format!("[{table}]"),
         None => key.to_owned(),
     }
 }
 
-/// Says which of the settings that are others now are taken up with the next start only.
-pub(super) fn say_unchanged(before: &Settings, now: &Settings) {
-    // By what is written: a start such as -10m is another time whenever it is read.
+/// Logs the settings that changed and that apply only at the next start.
+pub(super) fn warn_of_ignored_settings(before: &Settings, now: &Settings) {
+    // Compares the text: a start such as -10m is another time whenever it is read.
     let value = |settings: &Settings, key| settings.origins.get(key).map(|(value, _)| value.clone());
     let changed = SETTINGS
         .iter()

@@ -1,8 +1,8 @@
-//! `gtm-host --plugin …`: brings changes to plugins until it is stopped.
+//! `gtm-host --plugin …`: delivers changes to plugins until a signal stops it.
 
 mod events;
-mod members;
-mod taking_up;
+mod plugin_set;
+mod reload;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -28,9 +28,9 @@ use gtm_store::{
     CheckpointKey, Group, Lease, LeaseHolder, LeaseKey, LeaseWait, Store, StoreError, StoreKind,
 };
 use gtm_text::sanitize::listed;
-use members::{HostedPlugin, PluginSet, complete, load};
 use mongodb::Client;
-use taking_up::FileSignatures;
+use plugin_set::{HostedPlugin, PluginSet, load, offer_grants};
+use reload::FileSignatures;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -38,22 +38,22 @@ use tokio_util::task::AbortOnDropHandle;
 use super::load::{Loader, reserve, services, with_store};
 use super::server::{FollowedServer, client_for_plugins};
 use super::store_help::dead_letter_help;
-use super::{DEFECT, GRACE, going_on, starting, workers};
+use super::{DEFAULT_SHUTDOWN_GRACE, DEFECT, preflight, resume, workers};
 
-/// Plugins for which there are connections to read by, at least.
-const READERS: usize = 15;
-/// How long, where the lease is lost, what is in work may take to notice.
-const ENDING: Duration = Duration::from_secs(5);
+/// The least number of plugins for which the driver's pool has connections: plugins may be added while the host runs.
+const MIN_READERS: usize = 15;
+/// The time within which the pipeline must stop after the lease is lost.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `read` gives the settings as they are by now.
+/// Runs the host. `read` reads the settings again.
 pub(super) async fn run(
     settings: Settings,
     read: impl Fn() -> anyhow::Result<Settings>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    starting::check(&settings)?;
+    preflight::check(&settings)?;
     let control = HostControl::new(settings.name(), settings.workers.name.as_deref(), shutdown.clone());
-    // A port in use is said before anything else is done, and probes are answered from the start.
+    // First, so that a port in use is reported before anything else happens, and probes are answered from the start.
     let _serving = serve(&settings, &control)?;
     let mut events = HostEvents::listen(&settings, &read)?;
     let mut host = tokio::select! {
@@ -80,7 +80,7 @@ pub(super) async fn run(
     Ok(ExitCode::FAILURE)
 }
 
-/// Has the host be seen and steered, until what is returned is dropped.
+/// Serves the admin API until the result is dropped.
 fn serve(settings: &Settings, control: &HostControl) -> anyhow::Result<Vec<Serving>> {
     let mut all = Vec::new();
     match &settings.admin.listen {
@@ -92,7 +92,7 @@ fn serve(settings: &Settings, control: &HostControl) -> anyhow::Result<Vec<Servi
             }
             match Admin::of_pipeline(settings.name()) {
                 Ok(admin) => all.push(admin),
-                // Nobody has asked for it.
+                // The user did not ask for this one, so the host runs without it.
                 Err(error) => tracing::warn!(
                     event = "admin.listen_failed", %error,
                     "commands such as gtm-host status do not find this host"
@@ -124,27 +124,27 @@ fn serve(settings: &Settings, control: &HostControl) -> anyhow::Result<Vec<Servi
 async fn trim_memory() {
     loop {
         tokio::time::sleep(memory::TRIM_INTERVAL).await;
-        // It ends by itself: nobody needs to know how.
+        // Nothing depends on the result.
         let _ = tokio::task::spawn_blocking(memory::trim).await;
     }
 }
 
-/// What runs, as long as it is this host's turn.
+/// The parts of a host that is active or can become active.
 struct ActiveHost {
     settings: Settings,
-    members: PluginSet,
+    plugins: PluginSet,
     server: FollowedServer,
     store: Store,
     group: Option<Arc<Group>>,
-    /// Who this host is, from its start to its end.
+    /// The identity of this host in leases, for the life of the process.
     holder: LeaseHolder,
-    /// The files of the plugins as they were when all of them were last taken up. None: the settings are others since.
-    looked: Option<FileSignatures>,
-    /// The plugins that had failed, or could not begin, when the last turn ended.
+    /// The signatures of the plugin files when they were last loaded. None: the settings have changed since.
+    loaded_files: Option<FileSignatures>,
+    /// The plugins that had failed or could not start when the pipeline last ended.
     stopped: Vec<String>,
 }
 
-/// The lease that a host needs.
+/// The lease that a host needs before it may become active.
 struct LeaseRequest {
     client: Client,
     key: LeaseKey,
@@ -152,8 +152,8 @@ struct LeaseRequest {
     holder: LeaseHolder,
 }
 
-/// What is steered while it is this host's turn.
-struct HostTurns<'a> {
+/// The pipeline of an active host.
+struct ActivePipelines<'a> {
     control: &'a HostControl,
     changes: &'a mpsc::Sender<PipelineChange>,
     epoch: u64,
@@ -162,42 +162,42 @@ struct HostTurns<'a> {
 impl ActiveHost {
     async fn prepare(mut settings: Settings) -> anyhow::Result<Self> {
         let loader = Loader::new(&settings)?;
-        // Before they are read: what changes from now on is seen.
-        let looked = Some(FileSignatures::at(&settings));
+        // Before the files are read, so that a later change is detected.
+        let loaded_files = Some(FileSignatures::at(&settings));
         let (mut plugins, unloaded) = load(&loader, &settings).await?;
-        complete(&mut settings, &loader, &mut plugins).await?;
+        offer_grants(&mut settings, &loader, &mut plugins).await?;
         let services = services(&settings).await?;
-        // More may come while it runs.
-        let server = FollowedServer::find(&settings, plugins.len().max(READERS) + 1).await?;
+        // Plugins may be added while the host runs.
+        let server = FollowedServer::find(&settings, plugins.len().max(MIN_READERS) + 1).await?;
         let kept = server.store(&settings).await?;
         let client = Some(client_for_plugins(&settings).await?);
         let services = Services { client, ..with_store(services, &settings, &kept) };
         let group = workers::group(&settings.workers, server.client()).await?.map(Arc::new);
-        let members = PluginSet::new(loader, services, (plugins, unloaded), &settings);
-        // In a dry run nothing is handled, so nothing is done.
+        let plugins = PluginSet::new(loader, services, (plugins, unloaded), &settings);
+        // A dry run handles nothing, so it must not store checkpoints.
         let store = if settings.dry_run { Store::none() } else { kept };
         Ok(Self {
             settings,
-            members,
+            plugins,
             server,
             store,
             group,
             holder: LeaseHolder::new(),
-            looked,
+            loaded_files,
             stopped: Vec::new(),
         })
     }
 
-    /// The plugins that should run, and do not.
+    /// Returns the plugins that should run and do not.
     fn stopped(&self) -> BTreeSet<&str> {
-        self.stopped.iter().map(String::as_str).chain(self.members.unloaded()).collect()
+        self.stopped.iter().map(String::as_str).chain(self.plugins.unloaded()).collect()
     }
 
     fn worker(&self) -> Option<String> {
         self.group.as_ref().map(|group| group.name().to_owned())
     }
 
-    /// Waits for this host's turn, and works until it is stopped, or another's turn has come.
+    /// Waits for the lease, and runs the pipeline until it stops or another host becomes active.
     async fn work(
         &mut self,
         control: &HostControl,
@@ -205,21 +205,21 @@ impl ActiveHost {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
         self.stopped.clear();
-        // One future each, from the beginning to the end: neither begins anew because of the other.
-        let acquiring = acquire(self.wanted(), control);
+        // One future each, so that neither restarts because of the other.
+        let acquiring = acquire(self.lease_request(), control);
         let mut lease = tokio::select! {
             lease = acquiring => lease?,
-            never = self.keep_up(events, None) => match never {},
+            never = self.keep_up_to_date(events, None) => match never {},
             () = shutdown.cancelled() => return Ok(()),
         };
         let stop = StopSignal {
             shutdown: shutdown.child_token(),
-            grace: self.settings.shutdown_grace.unwrap_or(GRACE),
+            grace: self.settings.shutdown_grace.unwrap_or(DEFAULT_SHUTDOWN_GRACE),
             lease_lost: CancellationToken::new(),
         };
         let epoch = lease.as_ref().map_or(0, Lease::epoch);
         let (changes, mut changed) = mpsc::channel(16);
-        let (deliveries, unfit) = match self.deliveries(epoch).await {
+        let (deliveries, failed) = match self.deliveries(epoch).await {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 if let Some(lease) = lease {
@@ -233,42 +233,42 @@ impl ActiveHost {
             let (control, stop) = (control.clone(), stop.clone());
             async move { run_pipeline(deliveries, shared, &control, &stop, &mut changed).await }
         }));
-        let turns = HostTurns { control, changes: &changes, epoch };
-        control.allow_swaps_from(self.members.swap_from(&self.settings));
-        // As long as something is taken up, the turn and the lease are still watched.
+        let active = ActivePipelines { control, changes: &changes, epoch };
+        control.allow_swaps_from(self.plugins.swap_from(&self.settings));
+        // During a reload, the pipeline and the lease are still watched.
         let keeping_up = async {
-            for (plugin, error) in unfit {
-                turns.stopped(plugin, &error).await;
+            for (plugin, error) in failed {
+                active.stopped(plugin, &error).await;
             }
-            self.keep_up(events, Some(&turns)).await
+            self.keep_up_to_date(events, Some(&active)).await
         };
         let turn = tokio::select! {
             turn = &mut turn => turn.context(DEFECT)?.context(DEFECT)?,
             never = keeping_up => match never {},
-            why = lost(&mut lease) => {
+            why = lease_lost(&mut lease) => {
                 tracing::error!(event = "lease.lose", error = %why, "standing by: another host may work now");
                 stop.lease_lost.cancel();
                 stop.shutdown.cancel();
-                if let Ok(Ok(Ok(turn))) = tokio::time::timeout(ENDING, turn).await {
-                    // What is wrong will be said when it is this host's turn again.
-                    let _ = finish(turn.ended);
+                if let Ok(Ok(Ok(turn))) = tokio::time::timeout(STOP_TIMEOUT, turn).await {
+                    // An error shows again when this host becomes active again.
+                    let _ = report_ends(turn.ended);
                 }
                 control.stand_by();
                 return Ok(());
             }
         };
-        say_skipped(None, &turn.skipped);
+        log_skipped(None, &turn.skipped);
         let is_fenced = |ended: &DeliveryEnd| {
             matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })))
         };
         let fenced = turn.ended.iter().any(is_fenced);
-        let finished = finish(turn.ended);
+        let finished = report_ends(turn.ended);
         if let Some(lease) = lease {
             lease.release().await;
         }
         if fenced && self.keeps_on_cluster() && !shutdown.is_cancelled() {
             tracing::error!(event = "lease.lose", "standing by: another host works now");
-            // It renews its lease, which takes this one a while to see.
+            // This host sees only after a while that the other one renews its lease.
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Ok(());
         }
@@ -276,18 +276,18 @@ impl ActiveHost {
             finished?;
         }
         self.stopped = turn.stopped;
-        // They ended by themselves: there is nothing left to do.
+        // The pipeline ended by itself, so the host ends.
         shutdown.cancel();
         Ok(())
     }
 
-    /// In a dry run, nothing is kept.
+    /// Returns whether checkpoints are stored on the cluster. A dry run stores none.
     fn keeps_on_cluster(&self) -> bool {
         self.settings.store.kind == StoreKind::Mongodb && !self.settings.dry_run
     }
 
-    /// The lease that this host needs to work, where hosts share a cluster's checkpoints. A directory is one host's alone.
-    fn wanted(&self) -> Option<LeaseRequest> {
+    /// Returns the lease that this host needs if hosts share the checkpoints on a cluster. A directory belongs to one host alone.
+    fn lease_request(&self) -> Option<LeaseRequest> {
         self.keeps_on_cluster().then(|| LeaseRequest {
             client: self.server.client().clone(),
             key: LeaseKey { pipeline: self.settings.name().to_owned(), worker: self.worker() },
@@ -296,67 +296,68 @@ impl ActiveHost {
         })
     }
 
-    /// What all plugins want.
+    /// Returns the selection of all plugins together.
     fn selection(&self) -> Selection {
         let mut all = Selection::default();
-        self.members.all().for_each(|member| all.add_all(member.slot.current().selection()));
+        self.plugins.all().for_each(|hosted| all.add_all(hosted.handle.current().selection()));
         all
     }
 
-    /// What each plugin is to be brought; and the plugins for which that cannot be said, with the reason.
+    /// Returns the delivery of each plugin, and the plugins that cannot start, with their errors.
     ///
     /// # Errors
-    /// It can be said for none of them, or the store cannot be used, which is not the fault of one.
+    /// Fails if no plugin can start, or the store cannot be used.
     async fn deliveries(
         &self,
         epoch: u64,
     ) -> anyhow::Result<(Vec<PluginDelivery>, Vec<(PluginHandle, anyhow::Error)>)> {
         // Each plugin may have stopped where a stream of what all of them want was.
         self.server.watched().add(&self.selection());
-        let (mut deliveries, mut unfit) = (Vec::new(), Vec::new());
-        for member in self.members.all() {
-            match self.delivery(member, epoch).await {
+        let (mut deliveries, mut failed) = (Vec::new(), Vec::new());
+        for hosted in self.plugins.all() {
+            match self.delivery(hosted, epoch).await {
                 Ok(delivery) => deliveries.push(delivery),
-                Err(error) if is_of_store(&error) => return Err(error),
-                Err(error) => unfit.push((member.slot.clone(), error)),
+                Err(error) if is_store_failure(&error) => return Err(error),
+                Err(error) => failed.push((hosted.handle.clone(), error)),
             }
         }
-        match unfit.pop() {
+        match failed.pop() {
             Some((_, error)) if deliveries.is_empty() => Err(error),
             last => {
-                unfit.extend(last);
-                Ok((deliveries, unfit))
+                failed.extend(last);
+                Ok((deliveries, failed))
             }
         }
     }
 
-    /// What a plugin is to be brought, from its checkpoint on.
-    async fn delivery(&self, member: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
+    /// Returns the delivery of a plugin, from its checkpoint on.
+    async fn delivery(&self, hosted: &HostedPlugin, epoch: u64) -> anyhow::Result<PluginDelivery> {
         let Self { settings, server, store, group, .. } = self;
-        let HostedPlugin { slot, settings: own, reached, .. } = member;
-        reserve(slot, own, settings)?;
+        let HostedPlugin { handle, settings: own, reached, .. } = hosted;
+        reserve(handle, own, settings)?;
         let key = CheckpointKey {
             pipeline: settings.name().to_owned(),
-            plugin: slot.name().to_owned(),
+            plugin: handle.name().to_owned(),
             worker: self.worker(),
         };
-        let mut follow = server.follow(settings, slot.current().selection().clone());
+        let mut follow = server.follow(settings, handle.current().selection().clone());
         follow.snapshot = own.snapshot.unwrap_or(settings.source.snapshot);
         if follow.snapshot || settings.source.on_history_lost == HistoryLost::Snapshot {
             follow.progress = store.keeps().then(|| server.progress(store.progress(key.clone())));
         }
         let (deployment, group_of) = (server.deployment(), group.as_deref());
-        let begun = going_on::begin((settings, own), store, &key, &deployment, group_of, &mut follow).await?;
+        let begun =
+            resume::resume_point((settings, own), store, &key, &deployment, group_of, &mut follow).await?;
         if let (None, Some(position)) = (&begun.from, reached.position()) {
             follow.start = position.into();
         }
         let owns: OwnsOp = match group.clone() {
-            Some(group) => Arc::new(move |op| group.is_mine(op)),
+            Some(group) => Arc::new(move |op| group.owns(op)),
             None => Arc::new(|_| true),
         };
         let workers = group.as_ref().map(|group| group.names().to_vec());
         Ok(PluginDelivery {
-            plugin: slot.clone(),
+            plugin: handle.clone(),
             source: server.describe(),
             config: follow,
             from: begun.from,
@@ -366,22 +367,22 @@ impl ActiveHost {
             key,
             checkpoint_context: CheckpointContext { deployment, workers, epoch, restarted: begun.restarted },
             reached: reached.clone(),
-            letter_help: dead_letter_help(store, settings.name(), slot.name()),
+            letter_help: dead_letter_help(store, settings.name(), handle.name()),
         })
     }
 }
 
-/// Whether it is the store that fails, and not what it has of one plugin.
-fn is_of_store(error: &anyhow::Error) -> bool {
+/// Returns whether the store itself fails, and not only its data of one plugin.
+fn is_store_failure(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<StoreError>()
         .is_some_and(|error| !matches!(error, StoreError::Damaged { .. } | StoreError::Newer { .. }))
 }
 
-/// Waits for the lease, where one is wanted.
+/// Waits for the lease if one is requested.
 async fn acquire(wanted: Option<LeaseRequest>, control: &HostControl) -> anyhow::Result<Option<Lease>> {
     let Some(LeaseRequest { client, key, ttl, holder }) = wanted else { return Ok(None) };
-    let say = |LeaseWait { holder, at_most }: LeaseWait<'_>| {
+    let log_wait = |LeaseWait { holder, at_most }: LeaseWait<'_>| {
         control.stand_by();
         tracing::info!(
             event = "lease.standby",
@@ -391,19 +392,22 @@ async fn acquire(wanted: Option<LeaseRequest>, control: &HostControl) -> anyhow:
             "standing by: another host works; this one takes over when the other has not renewed its lease for as long as it lives"
         );
     };
-    Ok(Some(Lease::acquire(&client, &key, ttl, &holder, say).await?))
+    Ok(Some(Lease::acquire(&client, &key, ttl, &holder, log_wait).await?))
 }
 
-/// Waits until the lease is lost, if there is one, and says why.
-async fn lost(lease: &mut Option<Lease>) -> String {
+/// Waits until the lease is lost, and returns why. Without a lease, it waits forever.
+async fn lease_lost(lease: &mut Option<Lease>) -> String {
     match lease {
         Some(lease) => WithRemedy(&lease.lost().await).to_string(),
         None => std::future::pending().await,
     }
 }
 
-/// Says what became of each plugin. Gives back the first failure, which is the host's where no plugin is left.
-fn finish(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
+/// Logs how each delivery ended.
+///
+/// # Errors
+/// Returns the first error of a delivery, with which the host ends if no plugin is left.
+fn report_ends(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
     let mut failure = None;
     for DeliveryEnd { plugin, position, summary, skipped, result } in all {
         let unknown = (summary.unknown > 0).then_some(summary.unknown);
@@ -438,7 +442,7 @@ fn finish(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
                 "stopped before all ops were done"
             );
         }
-        say_skipped(Some(&plugin), &skipped);
+        log_skipped(Some(&plugin), &skipped);
         if let Err(error) = result {
             failure.get_or_insert(error);
         }
@@ -449,8 +453,8 @@ fn finish(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
     }
 }
 
-/// Says what a reader skipped: that of a plugin, or the one that all share.
-fn say_skipped(plugin: Option<&str>, skipped: &Skipped) {
+/// Logs the entries that a reader skipped: the reader of a plugin, or the shared reader.
+fn log_skipped(plugin: Option<&str>, skipped: &Skipped) {
     if !skipped.is_empty() {
         tracing::info!(
             event = "source.skip",

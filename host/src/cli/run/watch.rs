@@ -1,4 +1,4 @@
-//! Sees when files of plugins change.
+//! Detects changes of plugin files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,44 +8,45 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// A file that is the same at so many looks in a row is not being written any more.
-const QUIET_LOOKS: u32 = 5;
-/// Between two looks.
-pub(super) const LOOK: Duration = Duration::from_millis(50);
-/// One that changes all the time is taken as it is.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The number of polls in a row without a change after which a file counts as completely written.
+const STABLE_POLLS: u32 = 5;
+/// The interval between two polls of a file.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The time after which a file that keeps changing is loaded as it is.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Watches directories, as the files in them may be replaced.
+/// Watches the directories of files, since a file may be replaced instead of written.
 pub(super) struct FileWatch {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     changes: mpsc::Receiver<()>,
 }
 
-/// What tells one state of a file from another, without reading it. None: it is not there.
-pub(super) type Signature = Option<(u64, Option<SystemTime>, u64)>;
+/// Distinguishes the states of a file without reading it: length, time of modification and inode. None: the file does not exist.
+pub(super) type FileSignature = Option<(u64, Option<SystemTime>, u64)>;
 
-/// As the file is now; of a link, what it leads to.
-pub(super) fn signature(path: &Path) -> Signature {
+/// Returns the signature of a file now. It follows links.
+pub(super) fn signature(path: &Path) -> FileSignature {
     use std::os::unix::fs::MetadataExt;
     let file = std::fs::metadata(path).ok()?;
     Some((file.len(), file.modified().ok(), file.ino()))
 }
 
 impl FileWatch {
-    /// Watches nothing, yet; where it is not `on`, nothing at all.
+    /// Makes a watch without directories. If it is not `on`, it never reports a change.
     pub(super) fn new(on: bool) -> Self {
-        // One that waits says all there is to say.
+        // One message in the channel stands for any number of changes.
         let (sender, changes) = mpsc::channel(1);
         let seen = move |event: notify::Result<notify::Event>| {
-            // To open a file and to read it are events, too.
+            // Opening and reading a file are events, too.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
                 let _ = sender.try_send(());
             }
         };
         let watcher = on.then(|| notify::recommended_watcher(seen));
-        let watcher = watcher
-            .and_then(|watcher| watcher.inspect_err(|error| say(Path::new("any directory"), error)).ok());
+        let watcher = watcher.and_then(|watcher| {
+            watcher.inspect_err(|error| warn_unwatched(Path::new("any directory"), error)).ok()
+        });
         Self { watcher, watched: BTreeSet::new(), changes }
     }
 
@@ -62,7 +63,7 @@ impl FileWatch {
         });
         let wanted: BTreeSet<_> = parents.chain(directories.into_iter().map(Path::to_owned)).collect();
         for gone in self.watched.difference(&wanted) {
-            // One that does not exist any more is not watched either.
+            // It fails if the directory no longer exists.
             let _ = watcher.unwatch(gone);
         }
         let mut watched = BTreeSet::new();
@@ -73,13 +74,13 @@ impl FileWatch {
             }
             match watcher.watch(&directory, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(watched.insert(directory)),
-                Err(error) => say(&directory, &error),
+                Err(error) => warn_unwatched(&directory, &error),
             }
         }
         self.watched = watched;
     }
 
-    /// Waits until something has changed in these directories.
+    /// Waits until something changes in these directories.
     pub(super) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             std::future::pending().await
@@ -87,12 +88,12 @@ impl FileWatch {
     }
 }
 
-/// Waits until what `look` returns stays the same for a while, and returns it.
+/// Polls `look` until its result stays the same for [`STABLE_POLLS`], and returns that.
 pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
     let (mut last, mut same) = (look(), 0);
-    while same < QUIET_LOOKS && Instant::now() < deadline {
-        tokio::time::sleep(LOOK).await;
+    while same < STABLE_POLLS && Instant::now() < deadline {
+        tokio::time::sleep(POLL_INTERVAL).await;
         let now = look();
         same = if now == last { same + 1 } else { 0 };
         last = now;
@@ -100,7 +101,7 @@ pub(super) async fn settled<T: PartialEq>(look: impl Fn() -> T) -> T {
     last
 }
 
-fn say(directory: &Path, error: &notify::Error) {
+fn warn_unwatched(directory: &Path, error: &notify::Error) {
     tracing::warn!(
         event = "plugin.watch_failed", path = %directory.display(), %error,
         help = "after a change, run gtm-host swap",
@@ -115,8 +116,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_still_written_is_waited_for() {
-        // A file that grows at each look, up to 20, with a pause in between that is shorter than what counts as quiet.
+    async fn a_file_that_is_still_written_is_awaited() {
+        // A file that grows at each poll, up to 20, with a pause that is too short to count as stable.
         let looks = Cell::new(0_u32);
         let grown = settled(|| {
             looks.set(looks.get() + 1);
@@ -127,6 +128,6 @@ mod tests {
             }
         });
         assert_eq!(grown.await, 20);
-        assert_eq!(looks.get(), 20 + QUIET_LOOKS);
+        assert_eq!(looks.get(), 20 + STABLE_POLLS);
     }
 }

@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(settings.source.kind, Settings::default().source.kind);
         assert_eq!(settings.source.on_history_lost, Settings::default().source.on_history_lost);
         assert_eq!(settings.store.kind, Settings::default().store.kind);
-        assert_eq!(settings.source.start, Some(gtm_source::Start::default()));
+        assert_eq!(settings.source.start, Some(gtm_source::StartAt::default()));
         assert_eq!(settings.admin.ready_grace, Some(crate::admin::READY_GRACE));
         assert_eq!(settings.name(), NAME);
     }

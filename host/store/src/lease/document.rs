@@ -1,4 +1,4 @@
-//! A lease as it is stored.
+//! A stored lease.
 
 use bson::{RawBsonRef, RawDocument};
 use gtm_oplog::value::integer;
@@ -6,34 +6,34 @@ use gtm_oplog::value::integer;
 use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 
-/// Of the form of the document.
+/// The version of the document's format.
 pub(super) const VERSION: i64 = 1;
 
-/// What a lease says.
+/// The content of a stored lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(super) struct StoredLease {
     pub(super) holder: String,
     pub(super) released: bool,
-    /// The process of the holder, where it can be known whether it has ended.
+    /// The process of the holder, if others can find out whether it has ended.
     pub(super) process: Option<HolderProcess>,
     pub(super) state: LeaseState,
 }
 
-/// What changes with everything that is done to a lease, but never back.
+/// The part that changes with each write of a lease, and never returns to an earlier value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseState {
-    /// From 1.
+    /// The epoch, from 1.
     pub(super) epoch: i64,
     pub(super) renewals: i64,
 }
 
-impl Stored {
+impl StoredLease {
     /// Reads a lease.
     pub(super) fn read(document: &RawDocument, key: &LeaseKey) -> Result<Self, LeaseError> {
         let value = |name: &str| document.get(name).ok().flatten();
         let invalid = |name: &str| LeaseError::Invalid {
             key: key.to_string(),
-            reason: format!("its field {name} is not there, or not what it should be"),
+            reason: format!("its field {name} is missing or not valid"),
         };
         let number = |name: &str, least: i64| {
             let number = value(name).and_then(integer).filter(|number| *number >= least);

@@ -8,7 +8,7 @@ pub enum LeaseError {
     /// The user may not write leases.
     #[error("this user may not keep the lease in {}.leases: {reason}", own_database())]
     Unauthorized {
-        /// What the server says.
+        /// The error of the server.
         reason: String,
     },
     /// A newer gtm-host wrote it.
@@ -18,9 +18,9 @@ pub enum LeaseError {
         own_database()
     )]
     Newer {
-        /// Whose lease.
+        /// The key of the lease.
         key: String,
-        /// Its version.
+        /// The version of the document.
         version: i64,
     },
     /// Its document is not as gtm-host writes it.
@@ -30,17 +30,17 @@ pub enum LeaseError {
         own_database()
     )]
     Invalid {
-        /// Whose lease.
+        /// The key of the lease.
         key: String,
-        /// What is wrong.
+        /// Why the document is not valid.
         reason: String,
     },
     /// The server refuses to write it.
     #[error("the lease of {key} cannot be kept in {}.leases: {reason}", own_database())]
     Server {
-        /// Whose lease.
+        /// The key of the lease.
         key: String,
-        /// What the server says.
+        /// The error of the server.
         reason: String,
     },
     /// Another host has it now.
@@ -48,25 +48,25 @@ pub enum LeaseError {
         "the lease of {key} is lost: {holder} has it now. help: check whether this host or its machine was suspended"
     )]
     Taken {
-        /// Whose lease.
+        /// The key of the lease.
         key: String,
-        /// Who has it.
+        /// The name of the holder.
         holder: String,
     },
     /// It was removed from the collection.
     #[error("the lease of {key} is lost: somebody removed it from {}.leases", own_database())]
     Removed {
-        /// Whose lease.
+        /// The key of the lease.
         key: String,
     },
     /// It could not be renewed in time.
     #[error("the lease of {key} is lost: it could not be renewed for {seconds:.1} s: {reason}")]
     Expired {
-        /// Whose lease.
+        /// The key of the lease.
         key: String,
-        /// How long it could not.
+        /// Seconds since the last renewal.
         seconds: f64,
-        /// What was last wrong.
+        /// The last error.
         reason: String,
     },
 }

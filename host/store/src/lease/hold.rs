@@ -1,4 +1,4 @@
-//! A lease that is held: renewed in the background, until it is lost or given up.
+//! Holds a lease: renews it in the background until it is lost or released.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::leases::{Failed, Leases};
+use super::leases::{CommandFailure, Leases};
 use super::process::HolderProcess;
-use super::wait::{Held, LeaseWait, wait};
+use super::wait::{HeldLease, LeaseWait, wait};
 use super::{LeaseError, LeaseKey};
 
-/// A lease that this host holds. Dropped, it is renewed no more, and is free when its time is over.
+/// A lease that this host holds. After it is dropped, it is no longer renewed, and free after its time to live.
 #[derive(Debug)]
 pub struct Lease {
     leases: Leases,
@@ -27,14 +27,14 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Waits for the lease, however long another host has it or no server answers. `on_wait` is told who has it, when the wait
-    /// begins and when that changes. One that this holder had before, and that nobody took since, it has immediately.
+    /// Waits for the lease as long as another host holds it or no server replies. Calls `on_wait` with the holder when the wait begins and
+    /// when the holder changes. It returns immediately if this holder had the lease before and nobody took it since.
     ///
-    /// The future may be dropped at any time. Another one begins anew: it forgets since when the lease was seen unchanged. So who
-    /// also waits for something else keeps this one, and does not call it again in a loop.
+    /// The future may be dropped at any time, but a new one starts measuring from zero for how long the lease is unchanged. So do not call
+    /// it again in a loop.
     ///
     /// # Errors
-    /// It cannot be had: see [`LeaseError`].
+    /// See [`LeaseError`].
     pub async fn acquire(
         client: &Client,
         key: &LeaseKey,
@@ -55,16 +55,17 @@ impl Lease {
         self.epoch.unsigned_abs()
     }
 
-    /// Waits until the lease is lost, and says why. Whoever works under it stops then, at once. May be dropped and called again.
+    /// Waits until the lease is lost, and returns why. The work under it must stop immediately then. The future may be dropped, and the
+    /// function called again.
     pub async fn lost(&mut self) -> LeaseError {
         let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
         lost.unwrap_or_else(|| LeaseError::Server {
             key: self.leases.key.to_string(),
-            reason: "it is renewed no more".to_owned(),
+            reason: "it is no longer renewed".to_owned(),
         })
     }
 
-    /// Gives the lease up, so that another host takes it at once. To be called when the work under it has ended.
+    /// Releases the lease, so that another host takes it immediately. To be called after the work under it has ended.
     pub async fn release(self) {
         let Self { leases, epoch, ttl, renewing, .. } = self;
         drop(renewing);
@@ -78,8 +79,8 @@ impl Lease {
 }
 
 /// Renews the lease until it is lost.
-async fn keep(leases: Leases, held: Held, ttl: Duration, lost: watch::Sender<Option<LeaseError>>) {
-    let Held { epoch, mut since } = held;
+async fn keep(leases: Leases, held: HeldLease, ttl: Duration, lost: watch::Sender<Option<LeaseError>>) {
+    let HeldLease { epoch, mut since } = held;
     let error = loop {
         match renewed(&leases, epoch, since, ttl).await {
             Ok(again) => since = again,
@@ -89,7 +90,7 @@ async fn keep(leases: Leases, held: Held, ttl: Duration, lost: watch::Sender<Opt
     lost.send_replace(Some(error));
 }
 
-/// Renews it once, trying as long as it is held. Gives when that which worked began.
+/// Renews the lease once, retrying as long as it is held. Returns when the successful attempt began.
 async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> Result<Instant, LeaseError> {
     let deadline = since + ttl * 3 / 4;
     let mut reason = "no server answered".to_owned();
@@ -102,12 +103,12 @@ async fn renewed(leases: &Leases, epoch: i64, since: Instant, ttl: Duration) -> 
         } else {
             None
         };
-        // An answer that comes after the deadline is of no use: the host may have been asleep.
+        // A reply after the deadline does not count: the host may have been suspended.
         match attempt.filter(|_| Instant::now() < deadline) {
             Some(Ok(true)) => return Ok(began),
             Some(Ok(false)) => return Err(whose(leases, ttl).await),
-            Some(Err(Failed::Always(error))) => return Err(error),
-            Some(Err(Failed::Now(error))) => {
+            Some(Err(CommandFailure::Always(error))) => return Err(error),
+            Some(Err(CommandFailure::Now(error))) => {
                 reason = sentence(&error);
                 tracing::warn!(
                     event = "lease.renew_failed", lease = %leases.key, error = reason,
@@ -129,12 +130,12 @@ async fn whose(leases: &Leases, ttl: Duration) -> LeaseError {
     match leases.read(ttl / 4).await {
         Ok(Some(stored)) => LeaseError::Taken { key, holder: stored.holder },
         Ok(None) => LeaseError::Removed { key },
-        Err(Failed::Always(error)) => error,
-        Err(Failed::Now(_)) => LeaseError::Taken { key, holder: "another host".to_owned() },
+        Err(CommandFailure::Always(error)) => error,
+        Err(CommandFailure::Now(_)) => LeaseError::Taken { key, holder: "another host".to_owned() },
     }
 }
 
-/// Who holds leases: a host, from its start to its end.
+/// A holder of leases: a host from its start to its end.
 #[derive(Clone, Debug)]
 pub struct LeaseHolder {
     name: Arc<str>,
@@ -142,7 +143,7 @@ pub struct LeaseHolder {
 }
 
 impl LeaseHolder {
-    /// Makes a holder for this process. No other holder equals it, not even one that is made here later.
+    /// Makes a holder for this process. No other holder equals it, not even a later one in this process.
     pub fn new() -> Self {
         let host = hostname::get().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
         let host = if host.is_empty() { "localhost" } else { &host };
@@ -150,12 +151,12 @@ impl LeaseHolder {
         Self { name: name.into(), process: HolderProcess::this() }
     }
 
-    /// Its name, which says to people where a lease is held.
+    /// Returns its name, which tells people where a lease is held.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process, as it is stored.
+    /// Returns its process as a document.
     pub(super) fn process(&self) -> Option<Document> {
         self.process.as_ref().map(|process| process.stored(&self.name))
     }

@@ -1,4 +1,4 @@
-//! What a lease is of, and how long it lives.
+//! The key of a lease, and its time to live.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use bson::{Document, doc};
 use gtm_text::units::parse_time;
 
-/// What one host at a time works on.
+/// The work that one host at a time does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseKey {
     /// The name of the pipeline.
     pub pipeline: String,
-    /// Which of the workers, if the work is shared.
+    /// The worker, if the work is shared.
     pub worker: Option<String>,
 }
 
@@ -33,16 +33,16 @@ impl fmt::Display for LeaseKey {
     }
 }
 
-/// A shorter one would be lost whenever a server is busy: each renewal has a quarter of it.
+/// The shortest time to live. With a shorter one, a busy server would make hosts lose their leases: each renewal has a quarter of it.
 const MIN_TTL: Duration = Duration::from_secs(1);
 
-/// No time that a lease can live.
+/// Why a text is not a valid time to live.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum NoTtl {
-    /// Not a time.
+pub enum InvalidTtl {
+    /// It is not a time.
     #[error("{0}")]
     Time(String),
-    /// Too short.
+    /// It is too short.
     #[error("a lease lives for 1s at least")]
     Short,
 }
@@ -50,8 +50,8 @@ pub enum NoTtl {
 /// Parses a time to live, such as `10s`.
 ///
 /// # Errors
-/// It is no time, or less than a second.
-pub fn parse_ttl(text: &str) -> Result<Duration, NoTtl> {
-    let ttl = parse_time(text).map_err(NoTtl::Time)?;
-    if ttl < MIN_TTL { Err(NoTtl::Short) } else { Ok(ttl) }
+/// It is not a time, or less than a second.
+pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
+    let ttl = parse_time(text).map_err(InvalidTtl::Time)?;
+    if ttl < MIN_TTL { Err(InvalidTtl::Short) } else { Ok(ttl) }
 }

@@ -1,4 +1,4 @@
-//! What is done to a lease on the server, each by one command.
+//! Reads and writes a lease on the server, each with one command.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
 
-use super::document::{LeaseState, Stored, VERSION};
+use super::document::{LeaseState, StoredLease, VERSION};
 use super::hold::LeaseHolder;
 use super::{LeaseError, LeaseKey};
 
@@ -25,15 +25,15 @@ pub(super) struct Leases {
     pub(super) holder: LeaseHolder,
 }
 
-/// How a command went wrong.
-pub(super) enum Failed {
-    /// It may work a little later. Whether it was carried out is not known.
+/// How a command failed.
+pub(super) enum CommandFailure {
+    /// A retry may succeed. It is not known whether the command was executed.
     Now(Error),
-    /// It will not.
+    /// No retry succeeds.
     Always(LeaseError),
 }
 
-impl Failed {
+impl CommandFailure {
     /// Describes the reason.
     pub(super) fn reason(&self) -> String {
         match self {
@@ -45,8 +45,8 @@ impl Failed {
 
 impl Leases {
     pub(super) fn new(client: &Client, key: LeaseKey, holder: LeaseHolder) -> Self {
-        // What a compare-and-set finds is what counts, so the latest is read; and what it wrote counts when a
-        // majority has it, as an old primary that does not know of the new one takes writes, too.
+        // The compare-and-set decides, so the latest document is read. A write counts only with a majority, as an old primary that does not
+        // know of the new one accepts writes, too.
         let options = CollectionOptions::builder()
             .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
             .read_concern(ReadConcern::local())
@@ -56,15 +56,18 @@ impl Leases {
         Self { collection, key, holder }
     }
 
-    /// Returns the lease as it is now.
-    pub(super) async fn read(&self, limit: Duration) -> Result<Option<Stored>, Failed> {
+    /// Reads the lease.
+    pub(super) async fn read(&self, limit: Duration) -> Result<Option<StoredLease>, CommandFailure> {
         let find = self.collection.find_one(doc! { "_id": self.key.id() });
         let document = timed_for(limit, find.into_future()).await.map_err(|error| self.failed(error))?;
-        document.map(|document| Stored::read(&document, &self.key)).transpose().map_err(Failed::Always)
+        document
+            .map(|document| StoredLease::read(&document, &self.key))
+            .transpose()
+            .map_err(CommandFailure::Always)
     }
 
-    /// Makes the lease, as this host's. False: there is one.
-    pub(super) async fn create(&self, limit: Duration) -> Result<bool, Failed> {
+    /// Creates the lease, held by this host. Returns false if it exists.
+    pub(super) async fn create(&self, limit: Duration) -> Result<bool, CommandFailure> {
         let mut lease = doc! { "_id": self.key.id(), "version": VERSION };
         lease.extend(self.held(LeaseState { epoch: 1, renewals: 0 }));
         let lease = RawDocumentBuf::try_from(lease).map_err(|error| self.failed(Error::custom(error)))?;
@@ -75,11 +78,15 @@ impl Leases {
         }
     }
 
-    /// Takes the lease, if it still is as it was `seen`. Gives the epoch of this host.
-    pub(super) async fn take(&self, seen: LeaseState, limit: Duration) -> Result<Option<i64>, Failed> {
+    /// Takes the lease if it is unchanged since it was `seen`. Returns the new epoch.
+    pub(super) async fn take(
+        &self,
+        seen: LeaseState,
+        limit: Duration,
+    ) -> Result<Option<i64>, CommandFailure> {
         let epoch = seen.epoch.checked_add(1).ok_or_else(|| {
-            let reason = "its epoch is the last that there is".to_owned();
-            Failed::Always(LeaseError::Invalid { key: self.key.to_string(), reason })
+            let reason = "its epoch is the last possible one".to_owned();
+            CommandFailure::Always(LeaseError::Invalid { key: self.key.to_string(), reason })
         })?;
         let held = self.held(LeaseState { epoch, renewals: 0 });
         let seen = doc! { "epoch": seen.epoch, "renewals": seen.renewals };
@@ -87,22 +94,27 @@ impl Leases {
         Ok(taken.then_some(epoch))
     }
 
-    /// Shows that this host lives. False: it does not hold the lease any more.
-    pub(super) async fn renew(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
+    /// Renews the lease. Returns false if this host no longer holds it.
+    pub(super) async fn renew(&self, epoch: i64, limit: Duration) -> Result<bool, CommandFailure> {
         let mine = doc! { "holder": self.holder.name(), "epoch": epoch, "released": false };
         let update = doc! { "$inc": { "renewals": 1_i64 }, "$set": { "time": DateTime::now() } };
         self.update(mine, update, limit).await
     }
 
-    /// Gives the lease up.
-    pub(super) async fn release(&self, epoch: i64, limit: Duration) -> Result<bool, Failed> {
+    /// Releases the lease.
+    pub(super) async fn release(&self, epoch: i64, limit: Duration) -> Result<bool, CommandFailure> {
         let mine = doc! { "holder": self.holder.name(), "epoch": epoch };
         let released = doc! { "released": true, "time": DateTime::now() };
         self.update(mine, doc! { "$inc": { "renewals": 1_i64 }, "$set": released }, limit).await
     }
 
-    /// Updates the lease, if it is as `expected`.
-    async fn update(&self, expected: Document, update: Document, limit: Duration) -> Result<bool, Failed> {
+    /// Updates the lease if it is as `expected`.
+    async fn update(
+        &self,
+        expected: Document,
+        update: Document,
+        limit: Duration,
+    ) -> Result<bool, CommandFailure> {
         let mut query = doc! { "_id": self.key.id(), "version": VERSION };
         query.extend(expected);
         let update = self.collection.update_one(query, update);
@@ -117,14 +129,14 @@ impl Leases {
         doc! { "holder": holder, "process": process, "epoch": epoch, "renewals": renewals, "released": false, "time": time }
     }
 
-    fn failed(&self, error: Error) -> Failed {
-        // Written, but not by a majority yet, or never.
+    fn failed(&self, error: Error) -> CommandFailure {
+        // The write has not reached a majority, and perhaps never will.
         let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));
         if unsure || is_retryable(&error) || error.contains_label("RetryableWriteError") {
-            return Failed::Now(error);
+            return CommandFailure::Now(error);
         }
         let reason = sentence(&error);
-        Failed::Always(match command_code(&error) {
+        CommandFailure::Always(match command_code(&error) {
             Some(UNAUTHORIZED) => LeaseError::Unauthorized { reason },
             _ => LeaseError::Server { key: self.key.to_string(), reason },
         })

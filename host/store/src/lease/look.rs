@@ -1,4 +1,4 @@
-//! Looking whether a host works, without taking its lease.
+//! Checks whether a host is active, without taking its lease.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use gtm_mongo::server_error::sentence;
 use mongodb::Client;
 use tokio::time::{Instant, sleep};
 
-use super::document::Stored;
+use super::document::StoredLease;
 use super::hold::LeaseHolder;
-use super::leases::{Failed, Leases};
+use super::leases::{CommandFailure, Leases};
 use super::process::HolderProcess;
 use super::{LeaseError, LeaseKey};
 
-/// Between two looks, at most.
+/// The interval at which the lease is read, unless the time to live is short.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Returns who works under a lease: who renews it within `ttl`, as a host does several times. `on_wait` is told who held it last,
-/// before that is waited for. None: nobody does, as far as can be seen, or the process that held it is known to have ended.
+/// Returns the holder of a lease who renews it within `ttl`, as a host does several times. Calls `on_wait` with the last holder before it
+/// waits. None: nobody renews it, or the process that held it is known to have ended.
 ///
 /// # Errors
 /// The lease cannot be read.
@@ -27,7 +27,7 @@ pub async fn holder(
     mut on_wait: impl FnMut(&str),
 ) -> Result<Option<String>, LeaseError> {
     let leases = Leases::new(client, key.clone(), LeaseHolder::new());
-    let has_ended = |held: &Stored| held.process.as_ref().is_some_and(HolderProcess::has_ended);
+    let has_ended = |held: &StoredLease| held.process.as_ref().is_some_and(HolderProcess::has_ended);
     let Some(first) = held(&leases, ttl).await?.filter(|held| !has_ended(held)) else { return Ok(None) };
     on_wait(&first.holder);
     let since = Instant::now();
@@ -43,12 +43,12 @@ pub async fn holder(
     Ok(None)
 }
 
-/// Returns the lease, if it was not given up.
-async fn held(leases: &Leases, ttl: Duration) -> Result<Option<Stored>, LeaseError> {
+/// Returns the lease, unless it was released.
+async fn held(leases: &Leases, ttl: Duration) -> Result<Option<StoredLease>, LeaseError> {
     match leases.read(ttl).await {
         Ok(stored) => Ok(stored.filter(|stored| !stored.released)),
-        Err(Failed::Always(error)) => Err(error),
-        Err(Failed::Now(error)) => {
+        Err(CommandFailure::Always(error)) => Err(error),
+        Err(CommandFailure::Now(error)) => {
             Err(LeaseError::Server { key: leases.key.to_string(), reason: sentence(&error) })
         }
     }

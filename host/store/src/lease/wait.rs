@@ -1,5 +1,5 @@
-//! Getting a lease: immediately where it is free, else when its holder has given it up, is known to have ended, or has not been
-//! seen to live for as long as a lease lives.
+//! Acquires a lease: immediately if it is free; otherwise when its holder has released it, is known to have ended, or has not renewed it
+//! for the time to live.
 
 use std::time::Duration;
 
@@ -7,48 +7,48 @@ use gtm_mongo::Backoff;
 use tokio::time::{Instant, sleep};
 
 use super::LeaseError;
-use super::document::{LeaseState, Stored};
-use super::leases::{Failed, Leases};
+use super::document::{LeaseState, StoredLease};
+use super::leases::{CommandFailure, Leases};
 
-/// A lease that was given up is noticed after this at the latest.
+/// The interval at which a held lease is read, unless the time to live is short.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// An attempt that no server answers takes as long as a lease lives, so that the pauses between need not grow to be long: a lease
-/// that is this host's own is to be had soon after the server is back.
+/// The longest pause between failed attempts. An attempt without a server takes the time to live, so longer pauses are not needed, and a
+/// host gets its own lease back soon after the server is back.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whom a host waits for, and for how long.
+/// The holder that a host waits for, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseWait<'a> {
-    /// Who has the lease.
+    /// The name of the holder.
     pub holder: &'a str,
-    /// This host takes over in at most this time, if the holder does not renew its lease.
+    /// The time after which this host takes over if the holder does not renew its lease.
     pub at_most: Duration,
 }
 
-/// A lease that is held.
-pub(super) struct Held {
+/// A held lease.
+pub(super) struct HeldLease {
     pub(super) epoch: i64,
-    /// When the command that last showed it began.
+    /// When the command began that last confirmed it.
     pub(super) since: Instant,
 }
 
-/// What is known so far.
+/// What this host knows of the lease so far.
 #[derive(Default)]
 struct SeenLease {
-    /// What the lease was when it last changed, and when that was first seen.
+    /// The last change of the lease, and when this host first saw it.
     last: Option<(LeaseState, Instant)>,
-    /// The epoch that this host last tried to have. It may have it, where the answer was lost.
+    /// The epoch that this host last tried to write. It may hold the lease if the reply was lost.
     tried: Option<i64>,
 }
 
-/// Waits until this host holds the lease. `on_wait` is told who has it, when the wait begins and when that changes.
+/// Waits until this host holds the lease. Calls `on_wait` with the holder when the wait begins and when the holder changes.
 pub(super) async fn wait(
     leases: &Leases,
     ttl: Duration,
     mut on_wait: impl FnMut(LeaseWait<'_>),
-) -> Result<Held, LeaseError> {
-    let mut patience = Backoff::with_max_pause(MAX_POLL_INTERVAL);
+) -> Result<HeldLease, LeaseError> {
+    let mut backoff = Backoff::with_max_pause(MAX_POLL_INTERVAL);
     let mut seen = SeenLease::default();
     let mut other = None;
     let look = POLL_INTERVAL.min(ttl / 8);
@@ -63,55 +63,59 @@ pub(super) async fn wait(
                 }
                 sleep(look).await;
             }
-            Err(Failed::Now(error)) => {
-                patience.pause("lease.take_failed", "the lease cannot be read or taken", &error).await;
+            Err(CommandFailure::Now(error)) => {
+                backoff.pause("lease.take_failed", "the lease cannot be read or taken", &error).await;
                 continue;
             }
-            Err(Failed::Always(error)) => return Err(error),
+            Err(CommandFailure::Always(error)) => return Err(error),
         }
-        patience.recovered();
+        backoff.recovered();
     }
 }
 
-/// What came of one look at the lease.
+/// The result of one attempt to get the lease.
 enum LeaseAttempt {
-    Held(Held),
-    /// It has this holder.
+    Held(HeldLease),
+    /// Another holder has it.
     Other(String),
-    /// It became another between the look and the grip.
+    /// It changed between the read and the write.
     Changed,
 }
 
-async fn attempt(leases: &Leases, ttl: Duration, seen: &mut SeenLease) -> Result<LeaseAttempt, Failed> {
+async fn attempt(
+    leases: &Leases,
+    ttl: Duration,
+    seen: &mut SeenLease,
+) -> Result<LeaseAttempt, CommandFailure> {
     let Some(stored) = leases.read(ttl).await? else {
         let since = Instant::now();
         seen.tried = Some(1);
         let created = leases.create(ttl).await?;
         return Ok(if created {
-            LeaseAttempt::Held(Held { epoch: 1, since })
+            LeaseAttempt::Held(HeldLease { epoch: 1, since })
         } else {
             LeaseAttempt::Changed
         });
     };
-    let Stored { holder, released, process, state } = stored;
+    let StoredLease { holder, released, process, state } = stored;
     let since = Instant::now();
     let is_mine = holder == leases.holder.name();
     if is_mine && !released && seen.tried == Some(state.epoch) {
-        // An attempt worked whose answer was lost, or a majority was slow: a renewal shows it.
+        // An earlier write worked although its reply was lost, or the majority was slow: a renewal confirms it.
         let renewed = leases.renew(state.epoch, ttl).await?;
         return Ok(if renewed {
-            LeaseAttempt::Held(Held { epoch: state.epoch, since })
+            LeaseAttempt::Held(HeldLease { epoch: state.epoch, since })
         } else {
             LeaseAttempt::Changed
         });
     }
     let first = match seen.last {
         Some((before, first)) if before == state => first,
-        // Not when the look began: what it saw may be as young as its answer.
+        // Not when the read began: what it saw may be as recent as its reply.
         _ => since,
     };
     seen.last = Some((state, first));
-    // What this host had before is its own; a new epoch fences off what may still be under way under the old one.
+    // This host takes back its own lease with a new epoch, which fences off writes that are still in progress under the old one.
     if !released && !is_mine && first.elapsed() < ttl {
         if !process.is_some_and(|process| process.has_ended()) {
             return Ok(LeaseAttempt::Other(holder));
@@ -123,5 +127,5 @@ async fn attempt(leases: &Leases, ttl: Duration, seen: &mut SeenLease) -> Result
     }
     seen.tried = state.epoch.checked_add(1);
     let taken = leases.take(state, ttl).await?;
-    Ok(taken.map_or(LeaseAttempt::Changed, |epoch| LeaseAttempt::Held(Held { epoch, since })))
+    Ok(taken.map_or(LeaseAttempt::Changed, |epoch| LeaseAttempt::Held(HeldLease { epoch, since })))
 }

@@ -1,4 +1,4 @@
-//! An `_id` as bytes that are the same for all that MongoDB takes for the same `_id`: `1`, `NumberLong(1)` and `1.0` are one.
+//! Converts an `_id` to bytes that are the same for all values that MongoDB considers equal: `1`, `NumberLong(1)` and `1.0`.
 
 use std::hash::Hasher;
 
@@ -12,14 +12,14 @@ const DOCUMENT: u8 = ElementType::EmbeddedDocument as u8;
 const ARRAY: u8 = ElementType::Array as u8;
 const STRING: u8 = ElementType::String as u8;
 const SYMBOL: u8 = ElementType::Symbol as u8;
-/// For numbers of all types: what is no type of BSON's.
+/// The type of all numbers: not a type of BSON.
 const NUMBER: u8 = 0;
 
-/// Hashes the `_id` of a document key. Without one, nothing: a shard key may change, and says nothing of the document.
+/// Hashes the `_id` of a document key. It ignores other fields: a shard key may change, and does not identify the document.
 pub(super) fn hash_id<H: Hasher>(key: &RawDocument, state: &mut H) {
     let Some(id) = Fields::new(key).map_while(Result::ok).find(|field| field.name == b"_id") else { return };
     let Some(fields) = hash_value(&id, state) else { return };
-    // A document is compared field by field, and so are those in it. They may lie as deep as they like.
+    // Documents are compared field by field, at any depth.
     let mut open = vec![fields];
     while let Some(fields) = open.last_mut() {
         match fields.next() {
@@ -36,7 +36,7 @@ pub(super) fn hash_id<H: Hasher>(key: &RawDocument, state: &mut H) {
     }
 }
 
-/// Hashes a value with its type. Of a document, the type only: gives its fields.
+/// Hashes a value with its type. For a document, it hashes only the type, and returns the fields.
 fn hash_value<'a, H: Hasher>(field: &Field<'a>, state: &mut H) -> Option<Fields<'a>> {
     if let Some(number) = Number::of(field) {
         state.write(&[NUMBER]);

@@ -20,12 +20,12 @@ pub enum WorkersError {
     /// More workers than there can be.
     #[error("the list has {count} workers, and it may have at most {most}")]
     TooMany {
-        /// So many are listed.
+        /// The number of workers in the list.
         count: usize,
-        /// So many there can be.
+        /// The maximum number of workers.
         most: usize,
     },
-    /// This host is none of the workers.
+    /// This host is not among the workers.
     #[error("there is no worker {name}; there are: {known}")]
     NotListed {
         /// The name of this host.
@@ -40,7 +40,7 @@ pub enum WorkersError {
     NoList {
         /// The file or the document.
         place: String,
-        /// What is wrong.
+        /// Why it is not a list of workers.
         reason: String,
     },
     /// The server does not return the document.
@@ -48,7 +48,7 @@ pub enum WorkersError {
     Server {
         /// The document.
         place: String,
-        /// What the server says.
+        /// The error of the server.
         reason: String,
     },
     /// The user may not read it.

@@ -1,4 +1,4 @@
-//! The workers, and what is whose.
+//! The workers of a group, and the ops of each.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -10,43 +10,43 @@ use hashring::HashRing;
 use super::WorkersError;
 use super::canonical::hash_id;
 
-/// On the ring, for each worker. With so many, the share of each is within a few per cent of a fair one.
+/// Points on the ring for each worker. With this many, each share is within a few per cent of a fair one.
 const POINTS_PER_WORKER: u32 = 256;
 
-/// More would be a mistake, and a ring for them large.
+/// Workers of a group. More would be a mistake, and their ring would be large.
 const MAX_WORKERS: usize = 1000;
 
-/// The workers of a group, and which of them this host is. Clones share what they know.
+/// The workers of a group, and which of them this host is. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Group {
     names: Arc<[String]>,
     name: Arc<str>,
-    ring: Arc<HashRing<Point>>,
+    ring: Arc<HashRing<RingPoint>>,
 }
 
-/// A place on the ring, and whose it is.
+/// A point on the ring, and its worker.
 #[derive(Clone, Debug)]
-struct Point {
+struct RingPoint {
     worker: Arc<str>,
     number: u32,
-    mine: bool,
+    is_own: bool,
 }
 
-impl Hash for Point {
-    /// Hashes bytes only, as those of numbers and lengths differ between machines.
+impl Hash for RingPoint {
+    /// Hashes only bytes, as the bytes of numbers and lengths differ between machines.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.worker.as_bytes());
-        // What no name has in it.
+        // A byte that no name contains.
         state.write(&[0xff]);
         state.write(&self.number.to_le_bytes());
     }
 }
 
 impl Group {
-    /// Returns the group of the workers `names`, in any order, in which this host is `me`.
+    /// Makes a group of the workers `names`, in any order, in which this host is `me`.
     ///
     /// # Errors
-    /// There are no names, an empty one, one twice or too many of them, or `me` is none of them.
+    /// There are no names, too many, an empty one, or a duplicate; or `me` is not among them.
     pub fn new(mut names: Vec<String>, me: &str) -> Result<Self, WorkersError> {
         names.sort_unstable();
         if names.is_empty() {
@@ -66,8 +66,8 @@ impl Group {
         }
         let points = names.iter().flat_map(|name| {
             let worker: Arc<str> = name.as_str().into();
-            (0..POINTS_PER_WORKER).map(move |number| Point {
-                mine: *worker == *me,
+            (0..POINTS_PER_WORKER).map(move |number| RingPoint {
+                is_own: *worker == *me,
                 worker: worker.clone(),
                 number,
             })
@@ -78,8 +78,8 @@ impl Group {
     }
 
     /// Returns whether an op belongs to this host. Allocates no memory unless the `_id` is a document.
-    pub fn is_mine(&self, op: &Op) -> bool {
-        self.point(op).is_some_and(|point| point.mine)
+    pub fn owns(&self, op: &Op) -> bool {
+        self.point(op).is_some_and(|point| point.is_own)
     }
 
     /// Returns the name of the worker that an op belongs to.
@@ -88,7 +88,7 @@ impl Group {
         self.point(op).map(|point| &*point.worker).unwrap()
     }
 
-    fn point(&self, op: &Op) -> Option<&Point> {
+    fn point(&self, op: &Op) -> Option<&RingPoint> {
         self.ring.get(&RingKey { namespace: &op.namespace, document_key: op.document_key.as_deref() })
     }
 
@@ -103,7 +103,7 @@ impl Group {
     }
 }
 
-/// What an op is placed on the ring by.
+/// The key of an op on the ring.
 struct RingKey<'a> {
     namespace: &'a Namespace,
     document_key: Option<&'a [u8]>,
@@ -112,7 +112,7 @@ struct RingKey<'a> {
 impl Hash for RingKey<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.namespace.database.as_bytes());
-        // No database has it in its name, so that no two namespaces are written the same.
+        // No database name contains it, so no two namespaces have the same bytes.
         state.write(b".");
         state.write(self.namespace.collection.as_bytes());
         state.write(&[0]);

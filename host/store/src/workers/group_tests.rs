@@ -1,4 +1,4 @@
-//! Whose ops are whose.
+//! Tests which worker an op belongs to.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,13 @@ fn group(names: &[&str]) -> Group {
     Group::new(names.iter().map(|name| (*name).to_owned()).collect(), names[0]).unwrap()
 }
 
-/// Returns which worker each of many ops belongs to.
+/// Returns the worker of each of many ops.
 fn places(group: &Group) -> Vec<String> {
     (0..20_000).map(|n| group.worker_of(&of(n)).to_owned()).collect()
 }
 
 #[test]
-fn the_choice_is_the_same_for_ever() {
+fn the_worker_of_an_op_never_changes() {
     let group = group(&["Tom", "Dick", "Harry"]);
     let id = bson::oid::ObjectId::from_bytes([7; 12]);
     let ops =
@@ -40,20 +40,20 @@ fn the_choice_is_the_same_for_ever() {
 }
 
 #[test]
-fn each_op_is_exactly_one_workers_in_whatever_order_they_are_listed() {
+fn each_op_belongs_to_one_worker_in_any_order_of_the_list() {
     let groups = [
         group(&["Tom", "Dick", "Harry"]),
         group(&["Harry", "Tom", "Dick"]),
         group(&["Dick", "Harry", "Tom"]),
     ];
     for n in 0..1000 {
-        let mine: Vec<_> = groups.iter().filter(|group| group.is_mine(&of(n))).map(Group::name).collect();
-        assert_eq!(mine, [groups[0].worker_of(&of(n))]);
+        let owners: Vec<_> = groups.iter().filter(|group| group.owns(&of(n))).map(Group::name).collect();
+        assert_eq!(owners, [groups[0].worker_of(&of(n))]);
     }
 }
 
 #[test]
-fn a_worker_that_leaves_or_comes_moves_only_its_own() {
+fn a_worker_that_joins_or_leaves_moves_only_its_own_ops() {
     let (few, many) = (places(&group(&["a", "b", "c", "d"])), places(&group(&["a", "b", "c", "d", "e"])));
     let mut moved = 0;
     for (few, many) in few.iter().zip(&many) {
@@ -84,8 +84,8 @@ fn shares_are_fair() {
 }
 
 #[test]
-fn ids_that_mongodb_takes_for_one_are_one() {
-    // With this many workers, two ids share one by chance once in a hundred times, and five at a time almost never.
+fn ids_that_mongodb_considers_equal_have_one_worker() {
+    // With this many workers, two ids share a worker by chance once in a hundred cases, and five almost never.
     let names: Vec<_> = (0..100).map(|n| format!("w{n}")).collect();
     let group = Group::new(names, "w0").unwrap();
     let worker = |id: Bson| group.worker_of(&of(id)).to_owned();
@@ -99,7 +99,7 @@ fn ids_that_mongodb_takes_for_one_are_one() {
         }
     }
     assert_eq!(worker(Bson::Symbol("a".into())), worker("a".into()));
-    // What is beside the `_id` does not count; another namespace, another type and another structure do.
+    // Other fields than `_id` do not count; the namespace, the type and the structure do.
     let sharded = op(("shop", "orders"), Some(doc! { "country": "at", "_id": 1 }));
     assert_eq!(group.worker_of(&sharded), group.worker_of(&of(1)));
     let differ =
@@ -114,7 +114,7 @@ fn ids_that_mongodb_takes_for_one_are_one() {
 }
 
 #[test]
-fn a_key_that_is_broken_is_somebodys_too() {
+fn an_op_with_a_malformed_key_belongs_to_a_worker() {
     let group = group(&["Tom", "Dick"]);
     let mut broken = of(doc! { "a": 1 });
     let whole = broken.document_key.clone().unwrap();

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bson::oid::ObjectId;
 use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, sentence};
-use gtm_source::snapshot::patiently;
+use gtm_source::snapshot::with_retries;
 use mongodb::{Client, Namespace};
 use serde::Deserialize;
 
@@ -26,25 +26,25 @@ pub struct ListDocument {
 /// The text does not name a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected DB.COLL/ID: the namespace and the _id of a document on the cluster")]
-pub struct NoListDocument;
+pub struct InvalidListDocument;
 
 impl FromStr for ListDocument {
-    type Err = NoListDocument;
+    type Err = InvalidListDocument;
 
-    fn from_str(text: &str) -> Result<Self, NoListDocument> {
-        let (namespace, id) = text.split_once('/').ok_or(NoListDocument)?;
-        let namespace: Namespace = namespace.parse().map_err(|_| NoListDocument)?;
+    fn from_str(text: &str) -> Result<Self, InvalidListDocument> {
+        let (namespace, id) = text.split_once('/').ok_or(InvalidListDocument)?;
+        let namespace: Namespace = namespace.parse().map_err(|_| InvalidListDocument)?;
         if namespace.db.is_empty() || namespace.coll.is_empty() || id.is_empty() {
-            return Err(NoListDocument);
+            return Err(InvalidListDocument);
         }
         Ok(Self { namespace, id: id.to_owned() })
     }
 }
 
 impl TryFrom<String> for ListDocument {
-    type Error = NoListDocument;
+    type Error = InvalidListDocument;
 
-    fn try_from(text: String) -> Result<Self, NoListDocument> {
+    fn try_from(text: String) -> Result<Self, InvalidListDocument> {
         text.parse()
     }
 }
@@ -57,7 +57,7 @@ impl fmt::Display for ListDocument {
 
 /// The content of a file.
 #[derive(Deserialize)]
-struct List {
+struct WorkerList {
     workers: Vec<String>,
 }
 
@@ -69,10 +69,11 @@ impl Group {
     pub fn from_file(path: &Path, me: &str) -> Result<Self, WorkersError> {
         let none = |reason: String| WorkersError::NoList { place: path.display().to_string(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| none(error.to_string()))?;
-        let list: Result<List, String> = match path.extension().is_some_and(|extension| extension == "toml") {
-            true => toml::from_str(&text).map_err(|error| error.message().to_owned()),
-            false => serde_json::from_str(&text).map_err(|error| error.to_string()),
-        };
+        let list: Result<WorkerList, String> =
+            match path.extension().is_some_and(|extension| extension == "toml") {
+                true => toml::from_str(&text).map_err(|error| error.message().to_owned()),
+                false => serde_json::from_str(&text).map_err(|error| error.to_string()),
+            };
         Self::new(list.map_err(none)?.workers, me)
     }
 
@@ -105,7 +106,7 @@ impl ListDocument {
         let collection =
             client.database(&self.namespace.db).collection::<RawDocumentBuf>(&self.namespace.coll);
         let find = || async { collection.find_one(doc! { "_id": id }).await };
-        let answer = patiently("the list of workers cannot be read", find).await;
+        let answer = with_retries("the list of workers cannot be read", find).await;
         answer.map_err(|error| match command_code(&error) {
             Some(UNAUTHORIZED) => {
                 WorkersError::Unauthorized { place: self.to_string(), database: self.namespace.db.clone() }
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!((list.namespace.to_string().as_str(), list.id.as_str()), ("gtm.workers.of.mine", "a/b"));
         assert_eq!(list.to_string(), "gtm.workers.of.mine/a/b");
         for none in ["", "gtm/x", "gtm.workers", "gtm.workers/", ".workers/x", "gtm./x"] {
-            assert_eq!(none.parse::<ListDocument>(), Err(NoListDocument), "{none}");
+            assert_eq!(none.parse::<ListDocument>(), Err(InvalidListDocument), "{none}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A number, whatever its type is.
+//! Numbers, compared across types.
 
 use std::io::Write;
 
@@ -6,16 +6,16 @@ use bson::RawBsonRef;
 use bson::spec::ElementType;
 use gtm_oplog::Field;
 
-/// Equal for numbers that MongoDB takes for equal.
+/// A number that is equal to those that MongoDB considers equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
     /// A whole number of 64 bits.
     Whole(i64),
-    /// Any other, as the double that is next to it. NaN is the same, however it is written.
+    /// Any other number, as the nearest double. All NaNs are equal.
     Other(f64),
 }
 
-/// 2^63, which is no `i64` any more.
+/// 2^63, the first number over the range of `i64`.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 impl Number {
@@ -47,7 +47,7 @@ fn double(number: f64) -> Number {
 /// IEEE 754-2008 decimal128, in its binary encoding: a sign, 14 bits of exponent and 113 of coefficient.
 fn decimal(bits: u128) -> Number {
     let negative = bits >> 127 == 1;
-    // Five bits after the sign tell infinity and NaN; two, a coefficient that is too large and counts as 0.
+    // The five bits after the sign mark infinity and NaN; the first two, a coefficient that is too large and counts as 0.
     match (bits >> 122) & 0b1_1111 {
         0b1_1111 => return Number::Other(f64::NAN),
         0b1_1110 => return Number::Other(if negative { f64::NEG_INFINITY } else { f64::INFINITY }),
@@ -70,7 +70,7 @@ fn decimal(bits: u128) -> Number {
     {
         return Number::Whole(whole);
     }
-    // 34 digits, an exponent of five signs, and a sign.
+    // 34 digits, an exponent of five characters, and a sign.
     let mut text = [0; 48];
     let mut rest = &mut text[..];
     let sign = if negative { "-" } else { "" };
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(decimal("9007199254740993"), Some(Number::Whole(9_007_199_254_740_993)));
         assert_eq!(decimal("-9223372036854775808"), number(i64::MIN));
         assert_eq!(number(-BEYOND), number(i64::MIN));
-        // Beyond 64 bits, and with as many digits as there can be.
+        // More than 64 bits, and as many digits as possible.
         assert_eq!(decimal("18446744073709551616"), number(2.0 * BEYOND));
         assert_eq!(decimal("9.999999999999999999999999999999999E+6144"), Some(Number::Other(f64::INFINITY)));
         assert_eq!(decimal("Infinity"), number(f64::INFINITY));

@@ -64,7 +64,7 @@ async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set
     assert_eq!(
         said,
         format!(
-            "error the mail server {url} did not take the message within 300ms, the limit of one call. help: raise \
+            "error the mail server {url} did not accept the message within 300ms, the limit of one call. help: raise \
              --call-timeout, or limits.call_timeout under [plugins.errand] in gtm.toml"
         )
     );

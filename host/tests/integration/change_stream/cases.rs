@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use gtm_oplog::{ChangeEventDecoder, Op, Origin, Reply, Selection, Skip, Skipped, StreamStart};
+use gtm_oplog::{ChangeEventDecoder, Op, Origin, Reply, Selection, Skip, Skipped};
 
 use crate::cases::{check_cases, describe, documents, lines};
 use crate::support::random;
@@ -28,7 +28,7 @@ fn read(mut reader: ChangeEventDecoder, events: &[Document]) -> (Vec<Op>, Skippe
 }
 
 #[test]
-fn events_become_the_ops_that_they_should() {
+fn events_become_the_expected_ops() {
     check_cases("change_stream", 10, |case| {
         let reader = ChangeEventDecoder::new(Selection::everything());
         let (ops, skipped) = read(reader, &documents(&case.join("events.jsonl")));
@@ -60,8 +60,8 @@ fn one_by_one(mut reader: ChangeEventDecoder, case: &str) -> (Vec<(usize, String
         let batch = reader.read(&reply(&[event])).unwrap();
         let place = match batch.position {
             None => "where it was",
-            Some(StreamStart::After(place)) if place.to_string() == "ff1" => "after the reply",
-            Some(StreamStart::After(place)) if place.to_string() == token => "after the event",
+            Some(place) if place.to_string() == "ff1" => "after the reply",
+            Some(place) if place.to_string() == token => "after the event",
             Some(other) => panic!("{other}"),
         };
         let invalidated = if batch.invalidated { ", opened again" } else { "" };
@@ -71,7 +71,7 @@ fn one_by_one(mut reader: ChangeEventDecoder, case: &str) -> (Vec<(usize, String
 }
 
 #[test]
-fn the_stream_goes_on_after_a_whole_event_only() {
+fn a_stream_resumes_only_after_a_whole_event() {
     let (read, skipped) = one_by_one(ChangeEventDecoder::new(Selection::everything()), "split");
     let amid = "where it was".to_owned();
     let after = "after the reply".to_owned();
@@ -83,18 +83,18 @@ fn the_stream_goes_on_after_a_whole_event_only() {
 }
 
 #[test]
-fn of_events_before_the_fragments_of_one_the_last_is_the_place() {
+fn the_position_before_the_fragments_of_an_event_is_that_of_the_event_before() {
     let events = documents(&folder().join("split/events.jsonl"));
     let mut reader = ChangeEventDecoder::new(Selection::everything());
     let batch = reader.read(&reply(&events[..3])).unwrap();
     let first = events[0].get_document("_id").unwrap().get_str("_data").unwrap().parse().unwrap();
-    assert_eq!((batch.ops.len(), batch.position), (1, Some(StreamStart::After(first))));
+    assert_eq!((batch.ops.len(), batch.position), (1, Some(first)));
     let batch = reader.read(&reply(&events[3..])).unwrap();
-    assert_eq!((batch.ops.len(), batch.position), (2, Some(StreamStart::After("ff2".parse().unwrap()))));
+    assert_eq!((batch.ops.len(), batch.position), (2, Some("ff2".parse().unwrap())));
 }
 
 #[test]
-fn an_event_that_is_too_large_is_counted_and_the_next_one_comes() {
+fn an_event_that_is_too_large_is_counted_and_skipped() {
     let (read, skipped) =
         one_by_one(ChangeEventDecoder::new(Selection::everything()).with_max_held_bytes(500), "split");
     assert_eq!(skipped, Skipped::from([(Skip::TooLarge, 1)]));
@@ -103,7 +103,7 @@ fn an_event_that_is_too_large_is_counted_and_the_next_one_comes() {
 }
 
 #[test]
-fn what_is_not_wanted_does_not_change_the_places_of_the_rest() {
+fn unwanted_events_do_not_change_the_places_of_the_others() {
     for case in ["transaction", "transaction_of_another_server"] {
         let case = folder().join(case);
         let mut selection = Selection::default();

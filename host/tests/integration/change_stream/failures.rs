@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_oplog::{Selection, StreamStart};
-use gtm_source::{ChangeStream, Scope, StreamError, StreamOptions};
+use gtm_oplog::Selection;
+use gtm_source::{ChangeStream, Position, Scope, StartAt, StreamError, StreamOptions};
 use gtm_test_support::{Server, ServerOptions};
 use mongodb::Client;
 
@@ -23,7 +23,7 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
     let mut server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     create(&own).await;
-    let mut stream = open(&own.client, Scope::Deployment, StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, Scope::Deployment, StartAt::Now).await.unwrap();
     let mut read = Vec::new();
     for round in 0..3 {
         insert(&own, round * 5..round * 5 + 5).await;
@@ -45,13 +45,13 @@ async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_server_that_stumbles_is_asked_again() {
+async fn a_temporary_error_of_the_server_is_retried() {
     let server = Server::start(ServerOptions::default()).unwrap();
     // The driver looks again at a server that is not the primary after this time, by default 10 seconds.
     let own = Database::new(&format!("{}&heartbeatFrequencyMS=500", server.uri())).await;
     create(&own).await;
     fail(&own, "aggregate", 2, 189).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     // CursorNotFound, CappedPositionLost, QueryPlanKilled, PrimarySteppedDown, CursorKilled, NotWritablePrimary,
     // InterruptedAtShutdown
     for (id, code) in (0..).zip([43, 136, 175, 189, 237, 10107, 11600]) {
@@ -66,7 +66,7 @@ async fn ended_by(own: &Database, command: &str, code: i32) -> StreamError {
     if command == "aggregate" {
         fail(own, command, 1, code).await;
     }
-    let mut stream = match open(&own.client, things(own), StreamStart::Now).await {
+    let mut stream = match open(&own.client, things(own), StartAt::Now).await {
         Ok(stream) => stream,
         Err(error) => return error,
     };
@@ -76,39 +76,39 @@ async fn ended_by(own: &Database, command: &str, code: i32) -> StreamError {
 }
 
 #[tokio::test]
-async fn an_end_that_no_second_try_mends_is_told_with_its_remedy() {
+async fn a_permanent_error_is_returned_with_its_reason() {
     let server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let error = ended_by(&own, "getMore", 286).await;
-    assert!(matches!(&error, StreamError::HistoryLost { position: StreamStart::After(_), .. }), "{error:?}");
+    assert!(matches!(&error, StreamError::HistoryLost { position: StartAt::After(_), .. }), "{error:?}");
     let said = error.to_string();
     assert!(said.starts_with("history is lost: the change stream of the collection gtm_test_"), "{said}");
-    assert!(said.contains("cannot go on from the resume token "), "{said}");
+    assert!(said.contains("cannot resume from the resume token "), "{said}");
     assert!(matches!(ended_by(&own, "getMore", 280).await, StreamError::Fatal { .. }));
     assert!(matches!(ended_by(&own, "getMore", 260).await, StreamError::InvalidToken { .. }));
     let said = ended_by(&own, "getMore", 10334).await.to_string();
-    assert!(said.contains("is larger than 16 MB") && said.contains("From 6.0.9 and 7.0 on"), "{said}");
+    assert!(said.contains("is larger than 16 MB") && said.contains("from 6.0.9 and 7.0 on"), "{said}");
     assert!(matches!(ended_by(&own, "getMore", 2).await, StreamError::Refused { .. }));
     let said = ended_by(&own, "aggregate", 13).await.to_string();
     assert!(said.contains(r#"grantRolesToUser("USER", [{role: "read", db: "gtm_test_"#), "{said}");
     assert!(matches!(
         ended_by(&own, "aggregate", 2).await,
-        StreamError::Refused { position: StreamStart::Now, .. }
+        StreamError::Refused { position: StartAt::Now, .. }
     ));
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_know_is_done_without() {
+async fn a_feature_that_the_server_lacks_is_left_out() {
     let server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     // An unknown field of $changeStream: there are no expanded events.
     fail(&own, "aggregate", 1, 40415).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     insert(&own, [1]).await;
     assert_eq!(seen(&mut stream, &own, 1).await, [r#"insert own.things {"_id":1} {"_id":1}"#]);
     // An unknown stage: not split.
     fail(&own, "aggregate", 1, 40324).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     insert(&own, [2]).await;
     assert_eq!(seen(&mut stream, &own, 1).await, [r#"insert own.things {"_id":2} {"_id":2}"#]);
 }
@@ -119,16 +119,16 @@ async fn a_stage_that_no_server_knows_is_refused() {
     let own = Database::new(server.uri()).await;
     let options = StreamOptions { pipeline: vec![doc! { "$noSuchStage": {} }] };
     let opened =
-        ChangeStream::open(&own.client, things(&own), Selection::everything(), StreamStart::Now, options);
+        ChangeStream::open(&own.client, things(&own), Selection::everything(), StartAt::Now, options);
     let Err(error) = opened.await else { panic!("it should be refused") };
     assert!(error.to_string().contains("$noSuchStage"), "{error}");
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_is_refused() {
+async fn an_invalid_token_is_refused() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
-    let start = StreamStart::After("82abcd".parse().unwrap());
+    let start = StartAt::After(Position::ChangeStream("82abcd".parse().unwrap()));
     let error = match open(&own.client, things(&own), start).await {
         // A server may look at the token when it is first asked for events.
         Ok(mut stream) => loop {
@@ -139,14 +139,14 @@ async fn a_token_that_is_none_is_refused() {
         Err(error) => error,
     };
     assert!(matches!(error, StreamError::InvalidToken { .. }), "{error:?}");
-    assert!(error.to_string().contains("cannot go on from the resume token 82abcd"), "{error}");
+    assert!(error.to_string().contains("cannot resume from the resume token 82abcd"), "{error}");
 }
 
 #[tokio::test]
 async fn a_standalone_server_has_no_change_streams() {
     let server = Server::start(ServerOptions { standalone: true, ..ServerOptions::default() }).unwrap();
     let client = Client::with_uri_str(server.uri()).await.unwrap();
-    let Err(error) = open(&client, Scope::Deployment, StreamStart::Now).await else {
+    let Err(error) = open(&client, Scope::Deployment, StartAt::Now).await else {
         panic!("it should be refused")
     };
     assert!(matches!(error, StreamError::NotReplicaSet), "{error:?}");

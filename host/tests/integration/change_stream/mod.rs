@@ -6,14 +6,14 @@ mod places;
 mod shapes;
 
 use bson::{RawDocument, doc};
-use gtm_oplog::{Op, Selection, StreamStart};
-use gtm_source::{ChangeStream, Scope, StreamError, StreamOptions};
+use gtm_oplog::{Op, Selection};
+use gtm_source::{ChangeStream, Scope, StartAt, StreamError, StreamOptions};
 use mongodb::{Client, Namespace};
 
 use crate::cases::describe;
 use crate::support::{Database, LIMIT};
 
-async fn open(client: &Client, scope: Scope, start: StreamStart) -> Result<ChangeStream, StreamError> {
+async fn open(client: &Client, scope: Scope, start: StartAt) -> Result<ChangeStream, StreamError> {
     ChangeStream::open(client, scope, Selection::everything(), start, StreamOptions::default()).await
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bson::doc;
-use gtm_oplog::{OperationType, Selection, StreamStart};
-use gtm_source::{ChangeStream, Scope, Source, StreamOptions};
+use gtm_oplog::{OperationType, Selection};
+use gtm_source::{ChangeStream, Position, Scope, Source, StartAt, StreamOptions};
 use gtm_test_support::{Server, ServerOptions};
 use mongodb::Namespace;
 
@@ -12,38 +12,38 @@ use super::{create, ids, insert, open, ops, seen, things};
 use crate::support::{Database, LIMIT};
 
 #[tokio::test]
-async fn another_stream_goes_on_from_the_position_of_the_first() {
+async fn another_stream_resumes_at_the_position_of_the_first() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     create(&own).await;
     let scope = Scope::Database(own.name.clone());
-    let mut stream = open(&own.client, scope.clone(), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, scope.clone(), StartAt::Now).await.unwrap();
     // The server says where the stream stands before anything has come.
     assert!(stream.next().await.unwrap().ops.is_empty());
     let mut read = Vec::new();
     for round in 0..3 {
-        let token = stream.position().unwrap();
-        assert_eq!(token.to_string().parse(), Ok(token.clone()));
+        let position = stream.position().unwrap();
+        assert_eq!(position.to_string().parse(), Ok(position.clone()));
         drop(stream);
         insert(&own, [round * 4, round * 4 + 1]).await;
-        stream = open(&own.client, scope.clone(), StreamStart::After(token.clone())).await.unwrap();
-        assert_eq!(stream.position(), Some(token), "nothing was read yet");
+        stream = open(&own.client, scope.clone(), StartAt::After(position.clone())).await.unwrap();
+        assert_eq!(stream.position(), Some(position), "nothing was read yet");
         read.extend(ops(&mut stream, &own, 2).await);
         insert(&own, [round * 4 + 2, round * 4 + 3]).await;
         read.extend(ops(&mut stream, &own, 2).await);
     }
     assert_eq!(ids(&read), (0..12).collect::<Vec<_>>(), "none missing, none twice");
-    let at = StreamStart::At(read[5].timestamp);
+    let at = Position::before(read[5].timestamp).into();
     let mut stream = open(&own.client, scope, at).await.unwrap();
     assert_eq!(ids(&ops(&mut stream, &own, 7).await), (5..12).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn an_idle_stream_moves_on() {
+async fn the_position_of_an_idle_stream_advances() {
     let server = Server::start(ServerOptions::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let scope = Scope::Collection(Namespace { db: own.name.clone(), coll: "others".to_owned() });
-    let mut stream = open(&own.client, scope, StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, scope, StartAt::Now).await.unwrap();
     assert!(stream.next().await.unwrap().ops.is_empty());
     let before = stream.position();
     insert(&own, [1]).await;
@@ -56,11 +56,11 @@ async fn an_idle_stream_moves_on() {
 }
 
 #[tokio::test]
-async fn what_was_read_is_given_once_though_reads_are_dropped() {
+async fn each_op_is_returned_once_even_if_reads_are_dropped() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     create(&own).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     let mut read = Vec::new();
     let mut dropped = 0;
     for id in 0..50 {
@@ -79,10 +79,10 @@ async fn what_was_read_is_given_once_though_reads_are_dropped() {
 }
 
 #[tokio::test]
-async fn a_collection_that_does_not_exist_yet_is_waited_for() {
+async fn a_collection_that_does_not_exist_yet_can_be_watched() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     assert!(stream.next().await.unwrap().ops.is_empty());
     create(&own).await;
     insert(&own, [1]).await;
@@ -98,18 +98,18 @@ async fn the_stream_of_a_collection_outlives_the_collection() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     insert(&own, [1]).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     own.collection("things").drop().await.unwrap();
     assert_eq!(seen(&mut stream, &own, 1).await, [r#"drop own.things {"drop":"things"}"#]);
     // Past the end of the stream, whose token is not that of the drop.
-    let token = stream.position().unwrap();
+    let position = stream.position().unwrap();
     create(&own).await;
     insert(&own, [2]).await;
     let expected = [r#"create own.things"#, r#"insert own.things {"_id":2} {"_id":2}"#];
     let went_on = seen(&mut stream, &own, 2).await;
     assert!(went_on[0].starts_with(expected[0]), "{went_on:?}");
     assert_eq!(went_on[1], expected[1]);
-    let mut again = open(&own.client, things(&own), StreamStart::After(token)).await.unwrap();
+    let mut again = open(&own.client, things(&own), StartAt::After(position)).await.unwrap();
     assert_eq!(seen(&mut again, &own, 2).await, went_on);
     own.client
         .database("admin")
@@ -130,7 +130,7 @@ async fn the_stream_of_a_database_outlives_the_database() {
     let own = Database::new(server.uri()).await;
     insert(&own, [1]).await;
     let scope = Scope::Database(own.name.clone());
-    let mut stream = open(&own.client, scope, StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, scope, StartAt::Now).await.unwrap();
     own.client.database(&own.name).drop().await.unwrap();
     create(&own).await;
     insert(&own, [2]).await;
@@ -162,7 +162,7 @@ async fn a_stream_for_another_selection_continues_at_its_position_and_watches_mo
     };
     create(&own).await;
     create(&other).await;
-    let (start, options) = (StreamStart::Now, StreamOptions::default());
+    let (start, options) = (StartAt::Now, StreamOptions::default());
     let opened = ChangeStream::open(&own.client, things(&own), selection(&[&own]), start, options);
     let mut stream = opened.await.unwrap();
     assert_eq!(stream.describe(), format!("the change stream of the collection {}.things", own.name));

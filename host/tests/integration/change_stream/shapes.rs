@@ -1,8 +1,8 @@
 //! What becomes of the changes that a server makes.
 
 use bson::{Document, doc};
-use gtm_oplog::{OpPlace, OperationType, Origin, Selection, Skipped, StreamStart, Timestamp};
-use gtm_source::{ChangeStream, Scope, StreamOptions};
+use gtm_oplog::{OpPlace, OperationType, Origin, Selection, Skipped, Timestamp};
+use gtm_source::{ChangeStream, Scope, StartAt, StreamOptions};
 use gtm_test_support::Server;
 
 use super::{brief, ids, insert, open, ops, seen, things};
@@ -17,7 +17,7 @@ async fn changes_of_documents_come_with_the_documents_before_and_after() {
         .run_command(doc! { "create": "things", "changeStreamPreAndPostImages": { "enabled": true } })
         .await
         .unwrap();
-    let mut stream = open(&own.client, Scope::Database(own.name.clone()), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, Scope::Database(own.name.clone()), StartAt::Now).await.unwrap();
     let things = own.collection("things");
     things.insert_one(doc! { "_id": 1, "a": 1, "list": [1, 2, 3] }).await.unwrap();
     things.update_one(doc! {}, doc! { "$set": { "a": 2 }, "$unset": { "list": 1 } }).await.unwrap();
@@ -46,7 +46,7 @@ async fn an_update_comes_with_its_document() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     insert(&own, [1]).await;
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     own.collection("things").update_one(doc! {}, doc! { "$set": { "a": 2 } }).await.unwrap();
     let description = r#"{"updatedFields":{"a":2},"removedFields":[],"truncatedArrays":[]}"#;
     let expected = format!(r#"update own.things {{"_id":1}} {{"_id":1,"a":2}} {description}"#);
@@ -57,7 +57,7 @@ async fn an_update_comes_with_its_document() {
 async fn commands_come_in_the_shape_of_the_oplog() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
-    let mut stream = open(&own.client, Scope::Deployment, StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, Scope::Deployment, StartAt::Now).await.unwrap();
     let database = own.client.database(&own.name);
     let run = |command: Document| async { database.run_command(command).await.unwrap() };
     run(doc! { "create": "things" }).await;
@@ -87,7 +87,7 @@ async fn a_transaction_comes_whole_and_in_its_order() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     insert(&own, [0]).await;
-    let mut stream = open(&own.client, Scope::Deployment, StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, Scope::Deployment, StartAt::Now).await.unwrap();
     let things = own.collection("things");
     let mut session = own.client.start_session().await.unwrap();
     session.start_transaction().await.unwrap();
@@ -116,8 +116,7 @@ async fn a_selection_gets_what_it_wants_and_the_pipeline_runs_on_the_server() {
     selection.add("*.things", &[OperationType::Insert]).unwrap();
     let options = StreamOptions { pipeline: vec![doc! { "$match": { "documentKey._id": { "$ne": 2 } } }] };
     let scope = Scope::Database(own.name.clone());
-    let mut stream =
-        ChangeStream::open(&own.client, scope, selection, StreamStart::Now, options).await.unwrap();
+    let mut stream = ChangeStream::open(&own.client, scope, selection, StartAt::Now, options).await.unwrap();
     own.collection("others").insert_one(doc! { "_id": 9 }).await.unwrap();
     insert(&own, [1, 2, 3]).await;
     own.collection("things").delete_one(doc! { "_id": 1 }).await.unwrap();
@@ -135,7 +134,7 @@ async fn an_event_larger_than_a_document_may_be_comes_whole() {
     own.client.database(&own.name).run_command(images).await.unwrap();
     let things_of_own = own.collection("things");
     things_of_own.insert_one(doc! { "_id": 1, "text": "a".repeat(8 * MIB) }).await.unwrap();
-    let mut stream = open(&own.client, things(&own), StreamStart::Now).await.unwrap();
+    let mut stream = open(&own.client, things(&own), StartAt::Now).await.unwrap();
     things_of_own.update_one(doc! {}, doc! { "$set": { "text": "b".repeat(8 * MIB) } }).await.unwrap();
     insert(&own, [2]).await;
     let ops = ops(&mut stream, &own, 2).await;

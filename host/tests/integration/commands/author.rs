@@ -75,8 +75,8 @@ fn what_cannot_be_begun_is_said() {
     std::fs::write(directory.path().join("a file"), "").unwrap();
     let there = directory.path().to_str().unwrap();
     for (arguments, reason) in [
-        (vec!["new", "Count-Orders"], "cannot be the name of a plugin"),
-        (vec!["new", "orders", "--dir", there], "is not empty: name another folder by --dir"),
+        (vec!["new", "Count-Orders"], "is not a valid name of a plugin"),
+        (vec!["new", "orders", "--dir", there], "is not empty. help: pass another folder with --dir"),
         (vec!["new", "class", "--lang", "python"], "it means something else already"),
         (
             vec!["new", "orders", "--lang", "cobol"],
@@ -168,8 +168,8 @@ async fn ops_that_tail_prints_are_tried() {
     let (code, _, said) = run(&["try", &print_ops, "--op", file.to_str().unwrap()]);
     assert!(code == Some(1) && said.contains("ops.jsonl holds no ops"), "{said}");
     for (arguments, reason) in [
-        (vec!["try", &print_ops], "there is no op to hand over"),
-        (vec!["try", &print_ops, "--insert", "things", "{}"], "\"things\" is not a namespace"),
+        (vec!["try", &print_ops], "there is no op"),
+        (vec!["try", &print_ops, "--insert", "things", "{}"], "\"things\" is not a valid namespace"),
         (vec!["try", &print_ops, "--insert", "a.b", "{"], "{ is not a document: not valid JSON at byte 1"),
         (vec!["try", &print_ops, "--insert", "a.b", "{}"], "{} has no _id"),
     ] {
@@ -210,7 +210,7 @@ fn a_core_module_becomes_a_plugin() {
     assert!(said.contains("handled by a core module"), "{said}");
 
     let (code, _, said) = run(&["componentize", &component, "-o", &core]);
-    assert!(code == Some(1) && said.contains("is a component already"), "{said}");
+    assert!(code == Some(1) && said.contains("is already a component"), "{said}");
     std::fs::write(&core, "text").unwrap();
     let (code, _, said) = run(&["componentize", &core, "-o", &component]);
     assert!(code == Some(1) && said.contains("is not WebAssembly"), "{said}");
@@ -272,7 +272,7 @@ fn a_check_of_settings_finds_what_a_start_finds() {
     for (text, more, code, said) in [
         ("", &["--uri", "mongodb://"][..], 2, "the MongoDB URI cannot be understood"),
         ("[source]\nuri = \"mongodb://\"\n", &[], 2, "the MongoDB URI cannot be understood"),
-        ("[source]\noplog = \"oplog\"\n", &nowhere, 2, "is not a namespace"),
+        ("[source]\noplog = \"oplog\"\n", &nowhere, 2, "is not a valid namespace"),
         ("[admin]\ntoken = \"a b\"\n", &nowhere, 2, "must be printable ASCII without spaces"),
         ("[admin]\ntoken_file = \"none\"\n", &nowhere, 1, "none cannot be read"),
         ("[admin]\nswap_from = [\"none\"]\n", &nowhere, 1, "none: No such file or directory"),
@@ -291,13 +291,10 @@ fn a_check_of_settings_finds_what_a_start_finds() {
         assert_eq!((checked, started), (Some(code), Some(code)), "{text}: {error}");
         assert!(error.contains(said), "{text}: {error}");
     }
-    // Of two plugins, one has no room beside the other.
+    // There is room for one of two plugins.
     std::fs::write(&file, plugins.replace("[plugins.b]", "lanes = 1000\n[plugins.b]\nlanes = 9000")).unwrap();
     let (code, out, error) = run(&["config", "check", file_path, "--ordering", "document"]);
-    assert!(
-        code == Some(1) && out.contains("has no room beside the others: its instances need"),
-        "{out}{error}"
-    );
+    assert!(code == Some(1) && out.contains("has no room in this host: its instances need"), "{out}{error}");
     // And a host without plugins.
     std::fs::write(&file, "").unwrap();
     for arguments in [&["config", "check", file_path][..], &["--config", file_path]] {
@@ -328,7 +325,7 @@ fn a_name_does_nothing_on_a_terminal() {
     assert_eq!(tried["op"]["ns"], namespace.as_str());
     let (code, out, _) = run(&["check", NASTY]);
     assert!(
-        code == Some(1) && out.starts_with(&format!("{shown}: no plugin\n  the plugin {shown} does not")),
+        code == Some(1) && out.starts_with(&format!("{shown}: not a plugin\n  the plugin {shown} does not")),
         "{out:?}"
     );
 }

@@ -35,7 +35,7 @@ fn what_is_no_plugin_is_said_and_the_rest_is_described() {
     let text = text.to_str().unwrap();
     let (code, out, _) = run(&["check", text, &plugin("print_ops")]);
     assert_eq!(code, Some(1));
-    assert!(out.starts_with(&format!("{text}: no plugin\n  the plugin {text} is not WebAssembly")), "{out}");
+    assert!(out.starts_with(&format!("{text}: not a plugin\n  the plugin {text} is not WebAssembly")), "{out}");
     assert!(out.contains("print_ops.wasm: a plugin\n"), "{out}");
     let (code, out, _) = run(&["check", text, "--output", "json"]);
     assert_eq!(code, Some(1));

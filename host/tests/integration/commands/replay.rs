@@ -68,7 +68,7 @@ fn a_part_of_the_time() {
         "--to",
         "2029-01-01",
     ]);
-    assert_eq!(said, "--from is after --to: nothing is between them");
+    assert_eq!(said, "--from is after --to, so no entry is between them. help: exchange them");
 }
 
 #[test]

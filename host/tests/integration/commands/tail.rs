@@ -127,7 +127,7 @@ fn a_database_that_is_called_as_the_hosts_own_can_be_had() {
     std::fs::write(&config, "[store]\ndatabase = \"host\"\n").unwrap();
     assert_eq!(ns(&["--config", config.to_str().unwrap()], &[]), ["gtm.orders"]);
     let said = usage_error_of(&["tail", &file, "-n", "gtm.*"]);
-    assert!(said.contains("give the host another one (--store-database NAME)"), "{said}");
+    assert!(said.contains("give the host another one with --store-database NAME"), "{said}");
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_rename_is_seen_under_both_names() {
 }
 
 #[tokio::test]
-async fn an_op_is_a_place_to_go_on_from() {
+async fn an_op_is_a_start() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let inserts =
@@ -159,28 +159,36 @@ async fn an_op_is_a_place_to_go_on_from() {
     let entries = [
         doc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": inserts.to_vec() }, "ts": ts },
         doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 4 }, "ts": Timestamp { increment: 2, ..ts } },
+        doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 5 }, "ts": Timestamp { increment: 5, ..ts } },
     ];
     let oplog = create_oplog(&own, entries).await;
     // A resume token of mongod, of the time of the second entry.
     let token = "826553F100000000022B042C0100296E";
     for (start, expected) in [
-        ("oldest", &[1, 2, 3, 4][..]),
-        ("1700000000.1.0", &[2, 3, 4]),
-        ("1700000000.1.2", &[4]),
-        (token, &[4]),
+        ("oldest", &[1, 2, 3, 4, 5][..]),
+        ("1700000000.1.0", &[2, 3, 4, 5]),
+        ("1700000000.1.2", &[4, 5]),
+        ("1700000000.4", &[5]),
+        (token, &[4, 5]),
     ] {
         let tail = Host::start(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", start]);
         let ids: Vec<_> = expected.iter().map(|_| tail.op()["documentKey"]["_id"].clone()).collect();
         assert_eq!(ids, expected, "{start}");
     }
+    // An op that was printed was read before, so it must be there.
+    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "1700000000.4.0"]);
+    assert!(said.contains("another history: the change at 1700000000.4, which was read before"), "{said}");
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "2033-01-01"]);
-    assert!(said.contains("is in the future: the newest entry of the oplog is of 1700000000.2"), "{said}");
+    assert!(said.contains("is in the future: the newest entry of the oplog is at 1700000000.5"), "{said}");
     // One of another server.
     let token = "4f000000107300010000007400";
     let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", token]);
-    assert!(said.contains("this server writes no time into its tokens"), "{said}");
+    assert!(
+        said.contains("it contains no time. help: read a change stream with --source change-stream"),
+        "{said}"
+    );
     let stream = ["tail", "--uri", server.uri(), "--source", "change-stream", "--start", "oldest"];
-    assert!(error_of(&stream).contains("a change stream cannot be read from its oldest change on"));
+    assert!(error_of(&stream).contains("a change stream cannot start with its oldest change"));
     let policy = [
         "tail",
         "--uri",
@@ -190,7 +198,7 @@ async fn an_op_is_a_place_to_go_on_from() {
         "--on-history-lost",
         "restart-from-oldest",
     ];
-    assert!(error_of(&policy).contains("a change stream cannot be read from its oldest change on"));
+    assert!(error_of(&policy).contains("a change stream cannot start with its oldest change"));
 }
 
 #[test]

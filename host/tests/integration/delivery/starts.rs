@@ -311,7 +311,7 @@ async fn checkpoints_are_listed_set_and_reset() {
     let there = "the store has no plugin third in the pipeline starts; it has: first, second";
     assert!(code == Some(1) && error.contains(there), "{error}");
     let (code, _, error) = scene.checkpoints(&["set", "now", "--plugin", "first", "--worker", "Tom"]);
-    assert!(code == Some(1) && error.contains("--new makes one"), "{error}");
+    assert!(code == Some(1) && error.contains("pass --new"), "{error}");
     let (code, out, error) = scene.checkpoints(&[&set[..], &["--new"]].concat());
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["position"], "1700000000.10");

@@ -93,7 +93,7 @@ async fn killed(arguments: &[&str], start: &str, write: impl AsyncFn(&mut u64), 
 }
 
 #[tokio::test]
-async fn the_oplog_is_gone_on_with_after_any_op() {
+async fn the_oplog_resumes_after_any_op() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     let oplog = create_oplog(&own, []).await;
@@ -110,7 +110,7 @@ async fn the_oplog_is_gone_on_with_after_any_op() {
 }
 
 #[tokio::test]
-async fn a_change_stream_is_gone_on_with_after_any_event() {
+async fn a_change_stream_resumes_after_any_event() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let things = own.collection("things");

@@ -81,7 +81,7 @@ async fn with_a_snapshot() {
 }
 
 #[tokio::test]
-async fn a_change_stream_goes_on_from_now() {
+async fn a_change_stream_restarts_from_now() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let stream = ["tail", "--uri", server.uri(), "--source", "change-stream"];

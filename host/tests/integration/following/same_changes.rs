@@ -101,7 +101,7 @@ fn ops(tail: &Host, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_oplog_and_a_change_stream_tell_the_same() {
+async fn an_oplog_and_a_change_stream_have_the_same_ops() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let hello = own.client.database("admin").run_command(doc! { "hello": 1 }).await.unwrap();

@@ -67,7 +67,7 @@ async fn documents_then_a_change_stream() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_killed_goes_on_with_its_snapshot() {
+async fn a_host_that_is_killed_resumes_its_snapshot() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, 0..3000).await;

@@ -62,7 +62,7 @@ fn one_that_takes_more_than_it_may_is_refused() {
     let again = CompileLimits { memory: 64 << 20, time: Duration::from_millis(1), ..limits };
     let error = load_within(&workshop, &large, again).err().unwrap().to_string();
     assert!(
-        error.contains("it takes more than 64 MiB of memory, as was found out 0 min ago; remove "),
+        error.contains("it takes more than 64 MiB of memory, found 0 min ago; remove "),
         "{error}"
     );
     // With enough, it is a plugin.

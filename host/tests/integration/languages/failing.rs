@@ -89,7 +89,7 @@ async fn retry_and_reject(path: &Path) {
     running.done(&to("later@example.com")).await;
     assert!(running.rejected(&to("refused@example.com")).await.contains("550"));
     let reason = running.rejected(&to("no address, ü")).await;
-    assert!(reason.contains("\"no address, ü\" is no e-mail address"), "{reason}");
+    assert!(reason.contains("\"no address, ü\" is not an e-mail address"), "{reason}");
     assert_eq!(running.said().iter().filter(|line| line.starts_with("welcomed")).count(), 0);
 }
 

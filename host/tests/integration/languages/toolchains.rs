@@ -110,7 +110,7 @@ fn an_sdk_outside_of_the_project_is_named_by_a_relative_path() {
         assert!(!project.join("gtm").exists());
     }
     let (code, _, error) = run(&["new", "greet", "--lang", "c", "--sdk", sdk.to_str().unwrap()]);
-    assert!(code == Some(2) && error.contains("--sdk cannot be used with this language"), "{error}");
+    assert!(code == Some(2) && error.contains("this language has no SDK outside of the project"), "{error}");
 }
 
 #[test]

@@ -40,13 +40,13 @@ async fn lost_cursors_and_elections_are_survived() {
 }
 
 #[tokio::test]
-async fn a_collection_that_may_not_be_read_is_counted_and_the_others_go_on() {
+async fn a_collection_that_may_not_be_read_is_counted_and_the_others_are_read() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, "secret", 0..10).await;
     fill(&own, "things", 0..10).await;
     fail_next(&own, "find", 13).await;
-    let options = SnapshotOptions { parallel: 1, kept: None };
+    let options = SnapshotOptions { parallel: 1, progress: None };
     let selection = &mut inserts(&[&format!("{}.*", own.name)]);
     let mut snapshot = Snapshot::plan(&own.client, selection, AT, options).await.unwrap();
     // Whichever was read first.
@@ -68,11 +68,11 @@ async fn a_database_that_may_not_be_listed_is_counted() {
 }
 
 #[tokio::test]
-async fn a_collection_dropped_while_it_is_read_ends() {
+async fn a_collection_that_is_dropped_while_it_is_read_ends() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 80).await;
-    let options = SnapshotOptions { parallel: 1, kept: None };
+    let options = SnapshotOptions { parallel: 1, progress: None };
     let selection = &mut inserts(&[&format!("{}.things", own.name)]);
     let mut snapshot = Snapshot::plan(&own.client, selection, AT, options).await.unwrap();
     let first = next(&mut snapshot).await.unwrap();
@@ -100,12 +100,12 @@ async fn counting(uri: &str) -> (Client, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn no_more_is_read_ahead_than_there_is_room_for() {
+async fn reading_ahead_is_bounded() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 100).await;
     let (client, asked) = counting(server.uri()).await;
-    let options = SnapshotOptions { parallel: 1, kept: None };
+    let options = SnapshotOptions { parallel: 1, progress: None };
     let selection = &mut inserts(&[&format!("{}.things", own.name)]);
     let mut snapshot = Snapshot::plan(&client, selection, AT, options).await.unwrap();
     let first = next(&mut snapshot).await.unwrap();

@@ -1,15 +1,15 @@
 //! The snapshot source, over the wire, as a library: what all its tests need.
 
 pub mod failing;
-mod going_on;
 mod reading;
+mod resuming;
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_oplog::{Op, OperationType, Selection, Timestamp};
-use gtm_source::{KeptProgress, Snapshot, SnapshotOptions};
+use gtm_source::{Snapshot, SnapshotOptions, StoredProgress};
 use gtm_store::{CheckpointKey, Store, StoreKind};
 use gtm_test_support::Server;
 use mongodb::Client;
@@ -25,16 +25,16 @@ fn inserts(patterns: &[&str]) -> Selection {
     selection
 }
 
-async fn plan(client: &Client, pattern: &str, kept: Option<KeptProgress>) -> Snapshot {
-    let options = SnapshotOptions { kept, ..SnapshotOptions::default() };
+async fn plan(client: &Client, pattern: &str, kept: Option<StoredProgress>) -> Snapshot {
+    let options = SnapshotOptions { progress: kept, ..SnapshotOptions::default() };
     Snapshot::plan(client, &mut inserts(&[pattern]), AT, options).await.unwrap()
 }
 
 /// A directory, the store in it, and where progress is kept there.
-async fn progress(client: &Client) -> (TempDir, Store, KeptProgress) {
+async fn progress(client: &Client) -> (TempDir, Store, StoredProgress) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
-    let kept = KeptProgress { store: store.progress(progress_key()), deployment: "rs0".to_owned() };
+    let kept = StoredProgress { store: store.progress(progress_key()), deployment: "rs0".to_owned() };
     (directory, store, kept)
 }
 

@@ -54,7 +54,7 @@ async fn a_database_without_a_collection_that_is_wanted_has_nothing_to_read() {
 }
 
 #[tokio::test]
-async fn ids_of_every_type_in_one_collection_are_each_read_once() {
+async fn ids_of_every_type_in_one_collection_are_read_once_each() {
     let (_server, own, ids) = mixed().await;
     let (_directory, store, kept) = progress(&own.client).await;
     let mut snapshot = plan(&own.client, &format!("{}.mixed", own.name), Some(kept)).await;
@@ -70,7 +70,7 @@ async fn ids_of_every_type_in_one_collection_are_each_read_once() {
 }
 
 #[tokio::test]
-async fn a_view_is_read_where_it_is_named() {
+async fn a_view_is_read_if_it_is_named() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, "things", 0..3).await;

@@ -1,6 +1,8 @@
 //! Documents that people edited or newer hosts wrote, and a server that refuses.
 
 use bson::{Document, doc};
+use gtm_oplog::Timestamp;
+use gtm_source::Position;
 use gtm_store::{Store, StoreError, StoreKind};
 use gtm_test_support::Server;
 
@@ -13,10 +15,8 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
     let (_server, own, _directory, [store, _]) = both().await;
     let checkpoints = own.client.database("gtm").collection::<Document>("checkpoints");
     for (edit, said) in [
-        (
-            doc! { "$set": { "position": "yesterday" } },
-            "its position, \"yesterday\", is no place to go on from",
-        ),
+        (doc! { "$set": { "position": "yesterday" } }, "\"yesterday\" is not a valid position"),
+        (doc! { "$set": { "position.kind": "kafka" } }, "\"kafka\" is not a known kind of position"),
         (doc! { "$set": { "version": 2 } }, "was written by a newer gtm-host (version 2; this one knows 1)"),
         (doc! { "$set": { "epoch": "x" } }, "its field epoch is not a whole number"),
         (doc! { "$unset": { "epoch": 1 } }, "it has no field epoch"),
@@ -41,12 +41,14 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
         let error = store.save_checkpoint(&key, &checkpoint(2, 2)).await.unwrap_err();
         assert!(matches!(error, StoreError::Newer { .. } | StoreError::Damaged { .. }), "{error}");
     }
-    // What a person writes by hand in mongosh is understood.
+    // A position as earlier versions stored it, and numbers as a person writes them in mongosh.
     let key = key();
     store.save_checkpoint(&key, &checkpoint(1, 1)).await.unwrap();
     let edit = doc! { "$set": { "position": "Timestamp(1700000000, 9)", "epoch": 1.0 } };
     checkpoints.update_one(doc! { "_id.pipeline": &key.pipeline }, edit).await.unwrap();
-    assert_eq!(store.checkpoint(&key).await.unwrap().unwrap().epoch, 1);
+    let read = store.checkpoint(&key).await.unwrap().unwrap();
+    let entry = Timestamp { time: 1_700_000_000, increment: 9 };
+    assert_eq!((read.epoch, read.position), (1, Position::Oplog(entry)));
 }
 
 #[tokio::test]
@@ -80,7 +82,7 @@ async fn a_letter_that_the_server_refuses_as_a_document_is_kept_in_pieces() {
     // A piece that is missing is said.
     parts.delete_many(its).await.unwrap();
     let error = store.dead_letter(&letter.id).await.unwrap_err().to_string();
-    assert!(error.contains("piece 0 of its op is missing") && error.contains(&letter.id), "{error}");
+    assert!(error.contains("part 0 of its op is missing") && error.contains(&letter.id), "{error}");
 }
 
 #[tokio::test]

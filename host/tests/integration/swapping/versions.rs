@@ -180,7 +180,7 @@ async fn a_swap_is_told_by_hand_too() {
     let (code, out, said) = run(&["swap", "p", &print_ops, "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");
     let version = scene.version();
-    assert_eq!(out, format!("going on with version {version}: p\n"));
+    assert_eq!(out, format!("running version {version}: p\n"));
     assert_ne!(version, before);
     assert!(said.contains("the file is called print_ops"), "{said}");
     // The same plugin is no surprise, by the name of the file that runs, either.

@@ -1,4 +1,4 @@
-"""Makes a mongod on loopback a replica set of one member and waits until it can be written: initiate.py PORT."""
+"""Makes a mongod on loopback a replica set of one member, and waits until it accepts writes: initiate.py PORT."""
 
 import sys
 import time

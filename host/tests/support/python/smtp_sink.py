@@ -1,4 +1,4 @@
-"""A mail server on loopback that prints each mail it gets as a line of JSON: smtp_sink.py PORT [utf8] [login]."""
+"""Runs a mail server on loopback that prints each mail as a line of JSON: smtp_sink.py PORT [utf8] [login]."""
 
 import asyncio
 import email
@@ -44,7 +44,7 @@ async def main():
     sink = Sink()
     options = {"enable_SMTPUTF8": "utf8" in sys.argv}
     if "login" in sys.argv:
-        # Nobody's password is right.
+        # No password is right.
         options |= {"auth_required": True, "auth_require_tls": False}
     server = await asyncio.get_running_loop().create_server(
         lambda: SMTP(sink, hostname="localhost", **options), "127.0.0.1", int(sys.argv[1])

@@ -7,13 +7,13 @@ use crate::target_dir;
 /// A language that `gtm-host new` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Language {
-    /// As `--lang` has it.
+    /// The value of `--lang`.
     pub name: &'static str,
-    /// Where its build leaves the plugin.
+    /// The path of the built plugin in the project.
     wasm: &'static str,
 }
 
-/// All of them.
+/// All languages that `gtm-host new` knows.
 pub const LANGUAGES: [Language; 8] = [
     Language { name: "rust", wasm: "target/wasm32-wasip2/release/welcome.wasm" },
     Language { name: "js", wasm: "build/welcome.wasm" },
@@ -26,12 +26,12 @@ pub const LANGUAGES: [Language; 8] = [
 ];
 
 impl Language {
-    /// The folder of its project, which `cargo xtask languages` makes and builds.
+    /// Returns the folder of its project, which `cargo xtask languages` makes and builds.
     pub fn project(&self) -> PathBuf {
         target_dir().join("languages").join(self.name)
     }
 
-    /// The plugin, once it is built.
+    /// Returns the path of the plugin, which exists once it is built.
     pub fn plugin(&self) -> PathBuf {
         self.project().join(self.wasm)
     }

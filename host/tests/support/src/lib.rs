@@ -1,7 +1,7 @@
 //! What tests, benchmarks and the demonstration run beside the host: a real MongoDB server, a real mail server, and the plugins that
 //! were built.
 //!
-//! It knows nothing of the host's crates, and needs few dependencies, because `cargo xtask` waits for it at its first start.
+//! It uses none of the host's crates and few dependencies, because the first `cargo xtask` has to build it.
 
 #![forbid(unsafe_code)]
 
@@ -32,12 +32,12 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// Returns the path of a plugin of this workspace, once it is built.
+/// Returns the path of a plugin of this workspace, which exists once it is built.
 pub fn plugin(name: &str) -> PathBuf {
     target_dir().join("wasm32-wasip2/release").join(name).with_extension("wasm")
 }
 
-/// Returns the seeds of a fuzz target in a file of `host/fuzz/seeds`: one on a line, in which `\r\n` stands for the end of a line.
+/// Returns the seeds of a fuzz target in a file of `host/fuzz/seeds`: one per line, in which `\r\n` stands for a line break.
 pub fn seeds(file: &[u8]) -> Vec<Vec<u8>> {
     const WRITTEN: &[u8] = br"\r\n";
     let seed = |line: &[u8]| {

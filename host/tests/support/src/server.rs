@@ -1,5 +1,5 @@
-//! A MongoDB to work with: `MONGODB_URI` if it is set, else a `mongod` on the PATH as a replica set
-//! of one member, else the test server from PyPI, which speaks the same protocol.
+//! A MongoDB server for tests: the one that `MONGODB_URI` names, else a `mongod` on the PATH as a replica set of one member, else the
+//! test server from PyPI, which speaks the same protocol.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use tempfile::TempDir;
 
 use crate::{Process, Venv, free_port, target_dir};
 
-const START: Duration = Duration::from_secs(300);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How a server is to be, other than usual. Only one that is started here can be.
+/// Options of a server that is started here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerOptions {
     /// Clients must log in.
     pub auth: bool,
-    /// No replica set.
+    /// The server is not a member of a replica set.
     pub standalone: bool,
 }
 
@@ -27,30 +27,30 @@ pub struct ServerOptions {
 #[derive(Debug)]
 pub struct Server {
     uri: String,
-    own: Option<Own>,
+    own: Option<OwnServer>,
 }
 
-/// One that was started here.
+/// A server that was started here.
 #[derive(Debug)]
-struct Own {
+struct OwnServer {
     process: Option<Process>,
     data: TempDir,
     port: u16,
-    kind: Kind,
+    kind: ServerKind,
     options: ServerOptions,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum ServerKind {
     Mongod(PathBuf),
     TestServer(Venv),
 }
 
 impl Server {
-    /// The server that `MONGODB_URI` names, or one started for this purpose.
+    /// Returns the server that `MONGODB_URI` names, or starts one.
     ///
     /// # Errors
-    /// There is none and none can be started.
+    /// Fails if none is named and none can be started.
     pub fn ready() -> anyhow::Result<Self> {
         match std::env::var("MONGODB_URI") {
             Ok(uri) => Ok(Self { uri, own: None }),
@@ -58,21 +58,21 @@ impl Server {
         }
     }
 
-    /// A server of one's own, which can be killed and restarted.
+    /// Starts a server that can be killed and restarted.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// Fails if it cannot be started.
     pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
         let kind = match find_on_path("mongod") {
-            Some(mongod) => Kind::Mongod(mongod),
-            None => Kind::TestServer(Venv::ready()?),
+            Some(mongod) => ServerKind::Mongod(mongod),
+            None => ServerKind::TestServer(Venv::ready()?),
         };
-        let own = Own { process: None, data: tempfile::tempdir()?, port: free_port()?, kind, options };
+        let own = OwnServer { process: None, data: tempfile::tempdir()?, port: free_port()?, kind, options };
         let mut server =
             Self { uri: format!("mongodb://127.0.0.1:{}/?directConnection=true", own.port), own: Some(own) };
         server.restart()?;
-        if let Some(Own {
-            kind: Kind::Mongod(_),
+        if let Some(OwnServer {
+            kind: ServerKind::Mongod(_),
             port,
             options: ServerOptions { standalone: false, .. },
             ..
@@ -83,54 +83,54 @@ impl Server {
         Ok(server)
     }
 
-    /// How it is reached.
+    /// Returns the URI of the server.
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// What it is, in words.
+    /// Describes the server for people.
     pub fn describe(&self) -> String {
         match &self.own {
-            None => "the MongoDB of MONGODB_URI".to_owned(),
-            Some(Own { kind: Kind::Mongod(path), .. }) => {
+            None => "the server that MONGODB_URI names".to_owned(),
+            Some(OwnServer { kind: ServerKind::Mongod(path), .. }) => {
                 format!("{} as a replica set of one member", path.display())
             }
-            Some(Own { kind: Kind::TestServer(_), .. }) => {
+            Some(OwnServer { kind: ServerKind::TestServer(_), .. }) => {
                 "the test server from PyPI (secantusdb)".to_owned()
             }
         }
     }
 
-    fn own(&mut self) -> anyhow::Result<&mut Own> {
+    fn own(&mut self) -> anyhow::Result<&mut OwnServer> {
         self.own.as_mut().context("only a server that was started here can be killed or restarted")
     }
 
-    /// Kills it as a crash would.
+    /// Kills the server with SIGKILL, as a crash would.
     ///
     /// # Errors
-    /// It was not started here.
+    /// Fails if the server was not started here.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         let own = self.own()?;
         if let Some(mut process) = own.process.take() {
             process.signal(Signal::SIGKILL)?;
-            process.wait(START)?;
+            process.wait(START_TIMEOUT)?;
         }
         Ok(())
     }
 
-    /// Starts it again, at the same port and with the same data, to be otherwise.
+    /// Restarts the server with other options, at the same port and with the same data.
     ///
     /// # Errors
-    /// It was not started here, or does not start.
+    /// Fails if the server was not started here, or does not start.
     pub fn restart_with(&mut self, options: ServerOptions) -> anyhow::Result<()> {
         self.own()?.options = options;
         self.restart()
     }
 
-    /// Starts it, at the same port and with the same data as before.
+    /// Restarts the server, at the same port and with the same data.
     ///
     /// # Errors
-    /// It was not started here, or does not start.
+    /// Fails if the server was not started here, or does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
         let own = self.own()?;
@@ -138,18 +138,18 @@ impl Server {
         let mut command = own.command();
         command.stdout(log.try_clone()?).stderr(log);
         let mut process = Process::start("the MongoDB server", &mut command)?;
-        process.wait_for_port(own.port, START)?;
+        process.wait_for_port(own.port, START_TIMEOUT)?;
         own.process = Some(process);
         Ok(())
     }
 }
 
-impl Own {
+impl OwnServer {
     fn command(&self) -> Command {
         let ServerOptions { auth, standalone } = self.options;
         let port = self.port.to_string();
         match &self.kind {
-            Kind::Mongod(mongod) => {
+            ServerKind::Mongod(mongod) => {
                 let mut command = Command::new(mongod);
                 command.args(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath"]).arg(self.data.path());
                 command.args(["--setParameter", "enableTestCommands=1"]);
@@ -157,10 +157,10 @@ impl Own {
                 command.args((!standalone).then_some(["--replSet", "rs0"]).into_iter().flatten());
                 command
             }
-            Kind::TestServer(venv) => {
+            ServerKind::TestServer(venv) => {
                 let mut command = Command::new(venv.program("secantusd-py"));
                 command.args(["--host", "127.0.0.1", "--port", &port, "--enable-test-commands"]);
-                // What was acknowledged survives a kill, as a majority write does on MongoDB.
+                // An acknowledged write survives a kill, as a majority write does on MongoDB.
                 command.arg("--sync-on-commit");
                 command.arg("--storage-path").arg(self.data.path());
                 command.args(auth.then_some("--auth"));
@@ -180,7 +180,7 @@ fn initiate(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Beside the build, so that it can be read when something went wrong.
+/// Returns the log file of the server. It is under the target directory, so that it outlives a test that fails.
 fn log_file(port: u16) -> anyhow::Result<File> {
     let directory = target_dir().join("testbed");
     std::fs::create_dir_all(&directory)?;

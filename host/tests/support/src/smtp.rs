@@ -1,4 +1,4 @@
-//! A real mail server that keeps what it gets.
+//! A real mail server that keeps the mails that it gets.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{Process, Venv, free_port};
 
-const START: Duration = Duration::from_secs(300);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A mail as it arrived.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,31 +36,31 @@ pub struct SmtpSink {
 }
 
 impl SmtpSink {
-    /// Starts one at a free port.
+    /// Starts a mail server at a free port.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// Fails if it cannot be started.
     pub fn start() -> anyhow::Result<Self> {
         Self::start_at(free_port()?)
     }
 
-    /// Starts one at this port.
+    /// Starts a mail server at this port.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// Fails if it cannot be started.
     pub fn start_at(port: u16) -> anyhow::Result<Self> {
         Self::start_with(port, &[])
     }
 
-    /// Starts one that knows SMTPUTF8 (`utf8`), or wants a login that nobody has (`login`).
+    /// Starts a mail server that supports SMTPUTF8 (`utf8`), or requires a login that nobody has (`login`).
     ///
     /// # Errors
-    /// It cannot be started.
+    /// Fails if it cannot be started.
     pub fn start_with(port: u16, options: &[&str]) -> anyhow::Result<Self> {
         let mut command = Venv::ready()?.script("host/tests/support/python/smtp_sink.py");
         command.arg(port.to_string()).args(options).stdout(Stdio::piped());
         let mut process = Process::start("the mail server", &mut command)?;
-        process.wait_for_port(port, START)?;
+        process.wait_for_port(port, START_TIMEOUT)?;
         let output = process.child().stdout.take().context("the mail server has no output")?;
         let (sender, mails) = mpsc::channel();
         std::thread::spawn(move || {
@@ -73,17 +73,17 @@ impl SmtpSink {
         Ok(Self { port, mails, _process: process })
     }
 
-    /// How it is reached.
+    /// Returns the URL of the mail server.
     pub fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// The next mail, if one comes within `limit`.
+    /// Waits up to `limit` for the next mail, and returns it.
     pub fn next(&self, limit: Duration) -> Option<Mail> {
         self.mails.recv_timeout(limit).ok()
     }
 
-    /// Up to `count` mails, as many as come within `limit`.
+    /// Waits up to `limit` for `count` mails, and returns those that came.
     pub fn take(&self, count: usize, limit: Duration) -> Vec<Mail> {
         let deadline = Instant::now() + limit;
         let next = || self.next(deadline.saturating_duration_since(Instant::now()));

@@ -1,7 +1,7 @@
-//! The listing of a directory that is granted: read as the plugin asks for its entries, and never kept as a whole.
+//! Lists a granted directory: entries are read when the plugin asks for them, and never kept all together.
 //!
-//! The library reads all entries when a listing is opened, and keeps them until it is dropped. So a plugin that is granted a directory
-//! with a million files would take as much of the host's memory as it likes.
+//! wasmtime's own listing reads all entries when it is opened, and keeps them until it is dropped. With that, a plugin could use any
+//! amount of the host's memory in a directory with a million files.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,25 +20,24 @@ use crate::budget::Charge;
 use crate::component::bound_arguments;
 use crate::state::InstanceState;
 
-/// Entries that are read at a time, away from the threads that plugins run on.
+/// Entries that are read together, on a thread for blocking work.
 const READ_AHEAD_ENTRIES: usize = 128;
-/// Bytes that are charged for a listing: its entries, each with the longest name that there is (255 bytes), and the buffer that the
-/// system writes into.
+/// Bytes that are charged for a listing: its entries with the longest possible names (255 bytes), and the buffer of the system.
 const LISTING_BYTES: usize = 64 * 1024;
 
-/// What a component asks for.
+/// The interface that a component imports.
 const TYPES: &str = "wasi:filesystem/types@0.2.12";
 
-/// A listing that is open.
+/// An open listing.
 struct Listing {
-    /// None: it is at its end, or failed.
+    /// None: it has reached the end, or failed.
     rest: Option<Dir>,
     read: VecDeque<Result<DirectoryEntry, ErrorCode>>,
     directory: Arc<File>,
     _charge: Charge,
 }
 
-/// Takes the place of the library's listings, in a linker that has them.
+/// Replaces wasmtime's listings in a linker.
 pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
@@ -98,7 +97,7 @@ async fn next(
     Ok(read.pop_front().transpose())
 }
 
-/// Opens a directory at its first entry, whoever else reads it.
+/// Opens a directory at its first entry, independently of other readers.
 fn listed(directory: &File) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(Dir::new(openat(directory, ".", flags, Mode::empty())?)?)
@@ -114,7 +113,7 @@ fn entry(from: &mut Dir, directory: &File) -> Option<Result<DirectoryEntry, Erro
         }
     };
     let kind = match found.file_type() {
-        // Some file systems do not say it there.
+        // Some file systems do not return the type with the entry.
         FileType::Unknown => match statat(directory, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => FileType::from_raw_mode(stat.st_mode),
             Err(error) => return Some(Err(io::Error::from(error).into())),
@@ -141,13 +140,13 @@ fn descriptor_type(kind: FileType) -> DescriptorType {
     }
 }
 
-/// What waits for a disk does so on a thread for that.
+/// Runs work that waits for a disk on a thread for blocking work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and so does this.
+            // The runtime shuts down, and this task with it.
             Err(_) => std::future::pending().await,
         },
     }

@@ -14,18 +14,18 @@ use crate::load_error::SetupError;
 use crate::setup::Setup;
 use crate::state::CallContext;
 
-/// Every program imports the interface, so that no import asks for the capability.
+/// The capability. Every program imports the interface, so an import does not show whether the plugin needs it.
 pub(crate) struct Dirs;
 
 /// A directory that a plugin may use.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirGrant {
-    /// On this machine.
+    /// The path on this machine.
     pub host: PathBuf,
-    /// As the plugin sees it: `/templates`.
+    /// The path in the plugin: `/templates`.
     pub guest: String,
-    /// Whether it may write there.
+    /// Whether the plugin may write there.
     #[serde(default)]
     pub write: bool,
 }
@@ -56,7 +56,7 @@ impl GrantedCapability for Dirs {
             "dir-write" => true,
             _ => return None,
         };
-        // The last colon: one in a path of this machine is part of it.
+        // The last colon: a path on this machine may contain one.
         Some(match value?.rsplit_once(':') {
             Some((host, guest)) if !host.is_empty() && !guest.is_empty() => {
                 Ok(vec![DirGrant { host: host.into(), guest: guest.to_owned(), write }])

@@ -1,8 +1,8 @@
-//! Which addresses are public: those that anybody may reach, as IANA's registries of special addresses have it.
+//! Decides which addresses are public, by IANA's registries of special-purpose addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Returns whether an address is one of the public internet. Of IPv6 forms that stand for an address of IPv4, that one decides.
+/// Returns whether an address belongs to the public internet. An IPv6 address that contains an IPv4 address is as public as that.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
@@ -15,13 +15,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let is_special = address.is_unspecified()
         || address.is_loopback()
         || address.is_private()
-        // Where clouds tell a machine its credentials: 169.254.169.254.
+        // Includes 169.254.169.254, where clouds give a machine its credentials.
         || address.is_link_local()
         || address.is_broadcast()
         || address.is_documentation()
         || address.is_multicast()
         || a == 0
-        // Shared by the customers of a provider (RFC 6598); 100.100.100.200 tells credentials, too.
+        // Shared by the customers of a provider (RFC 6598). 100.100.100.200 gives credentials, too.
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
         // Anycast to a 6to4 relay (RFC 7526).
@@ -41,14 +41,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     match segments {
         // Translated to IPv4 (RFC 6052), or tunnelled over it (RFC 3056).
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
-        // Unspecified, loopback, and addresses of IPv4 in the form that is not used any more (RFC 4291).
+        // Unspecified, loopback, and IPv4 addresses in the deprecated form (RFC 4291).
         [0, 0, 0, 0, 0, 0, _, _] => false,
         // For translation within a network (RFC 8215).
         [0x64, 0xff9b, 1, ..] => false,
         // Protocol assignments, with Teredo and documentation among them.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
-        // All that is given out so far (global unicast).
+        // All that is allocated so far (global unicast).
         [first, ..] => (0x2000..0x4000).contains(&first),
     }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_for_everybody_is_not_public() {
+    fn special_addresses_are_not_public() {
         for address in [
             "127.0.0.1",
             "127.255.255.255",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_everybody_is() {
+    fn public_addresses_are_public() {
         for address in [
             "1.1.1.1",
             "8.8.8.8",

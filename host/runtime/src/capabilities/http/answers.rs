@@ -11,7 +11,7 @@ use crate::services::Recorder;
 #[derive(Debug)]
 pub struct HttpAnswer {
     method: String,
-    /// With a `*` at its end, all URLs that begin so.
+    /// With a `*` at the end, all URLs with this beginning.
     url: String,
     status: u16,
     body: Bytes,
@@ -30,7 +30,7 @@ impl HttpAnswer {
     /// Returns an answer to `METHOD URL`, or `METHOD URL STATUS`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The request is not valid.
     pub fn new(request: &str, body: Vec<u8>) -> Result<Self, String> {
         let mut words = request.split_whitespace();
         let (Some(method), Some(url), status, None) =

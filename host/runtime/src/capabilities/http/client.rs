@@ -1,4 +1,4 @@
-//! Sends what is granted.
+//! Sends granted requests.
 
 use std::error::Error as StdError;
 use std::io;
@@ -23,61 +23,61 @@ use super::resolver::{Prohibited, Resolver};
 use crate::Limits;
 use crate::load_error::SetupError;
 
-/// To a server that is there, this takes milliseconds.
+/// The time limit of a connection. It normally takes milliseconds.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that is not used is closed; servers keep theirs for a minute or so.
+/// The time after which an unused connection is closed. Servers keep theirs for about a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes that a connection reads before somebody takes them: the head of a response has this much at most.
-const READ_AHEAD: usize = 128 * 1024;
+/// Bytes that a connection reads ahead: the most that the head of a response may have.
+const READ_AHEAD_BYTES: usize = 128 * 1024;
 
-/// The requests of one plugin, over connections of its own.
+/// Sends the requests of one plugin, over connections of its own.
 pub(crate) struct HttpClient {
     grants: Arc<[HttpGrant]>,
-    /// What is added to the requests of each grant.
+    /// The headers that the host adds to the requests of each grant.
     headers: Arc<[Vec<(HeaderName, HeaderValue)>]>,
-    /// For grants of public addresses, and for those of private ones too: what is connected by one is not used by the other.
+    /// Connections to public addresses, and those that may lead to private addresses, too. They share no connection.
     public: LazyLock<HttpConnections>,
     private: LazyLock<HttpConnections>,
-    at_once: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
     most_bytes: usize,
     timeout: Duration,
 }
 
 type HttpConnections = Client<HttpsConnector<Connector>, Limited<WasiBody>>;
 
-/// How a request is permitted.
+/// The permission to send a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Permit {
-    /// The number of the grant whose headers are added.
+    /// The index of the grant whose headers are added.
     grant: usize,
-    /// Whether its server may be at a private address.
+    /// Whether its server may have a private address.
     private_too: bool,
 }
 
 /// Why a request may not be sent.
 #[derive(Debug)]
-pub(super) enum Unpermitted {
+pub(super) enum PermitRefusal {
     /// No grant covers it.
     NotGranted,
-    /// One covers its server, but not its method, or not its path.
+    /// A grant covers its server, but not its method or its path.
     Restricted,
-    /// One covers its server and its method, and paths of which servers may take its path for one or not.
+    /// A grant covers its server and its method, but its path is ambiguous.
     AmbiguousPath,
-    /// Its server is at an address that is not granted.
+    /// The address of its server is not granted.
     Prohibited(Prohibited),
 }
 
-/// Why a request is not sent, or not answered.
+/// Why a request was not sent or not answered.
 #[derive(Debug)]
 pub(super) enum HttpRefusal {
-    /// No grant covers it. How to grant it.
+    /// No grant covers it. The sentence, with the remedy.
     NotGranted(String),
-    /// Its server is at an address that is not granted.
+    /// The address of its server is not granted.
     Prohibited(Prohibited),
-    /// It is not a request that a plugin can send.
+    /// A plugin cannot send such a request.
     Invalid(Invalid),
-    /// It was sent, or could not be, and this came of it.
+    /// Sending it, or receiving the response, failed.
     Failed(Error),
 }
 
@@ -88,42 +88,42 @@ impl HttpClient {
         Ok(Self {
             grants,
             headers: headers.into(),
-            // Most plugins need none, and to read the certificates of the machine takes a while.
+            // Made when needed: reading the certificates of the machine takes a while.
             public: LazyLock::new(|| connections(false)),
             private: LazyLock::new(|| connections(true)),
-            at_once: Arc::new(Semaphore::new(limits.http_requests)),
+            in_flight: Arc::new(Semaphore::new(limits.http_requests)),
             most_bytes: limits.http_bytes,
             timeout: limits.call_timeout,
         })
     }
 
-    /// Returns whether a request to this URI by this method may be sent.
-    pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, Unpermitted> {
+    /// Checks whether a request to this URI with this method may be sent.
+    pub(super) fn permit(&self, method: &Method, uri: &Uri) -> Result<Permit, PermitRefusal> {
         let covering = || self.grants.iter().enumerate().filter(|(_, grant)| grant.covers(method, uri));
         let is_ambiguous = || self.grants.iter().any(|grant| grant.refuses_path(method, uri));
         let is_server = || self.grants.iter().any(|grant| grant.covers_server(uri));
         let (grant, _) = covering().next().ok_or_else(|| match (is_ambiguous(), is_server()) {
-            (true, _) => Unpermitted::AmbiguousPath,
-            (_, true) => Unpermitted::Restricted,
-            _ => Unpermitted::NotGranted,
+            (true, _) => PermitRefusal::AmbiguousPath,
+            (_, true) => PermitRefusal::Restricted,
+            _ => PermitRefusal::NotGranted,
         })?;
         let private_too = covering().any(|(_, grant)| grant.allows_private());
-        // A name is resolved when the connection is made. An address is what it is.
+        // A name is resolved when the connection is made; an address is checked here.
         let host = uri.host().unwrap_or_default();
         match address(host) {
             Some(address) if !is_public(address) && !private_too => {
-                Err(Unpermitted::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
+                Err(PermitRefusal::Prohibited(Prohibited::Private { host: host.to_owned(), address }))
             }
             _ => Ok(Permit { grant, private_too }),
         }
     }
 
-    /// Returns what is added to a request that is permitted.
+    /// Returns the headers that the host adds to a permitted request.
     pub(super) fn added(&self, permit: Permit) -> &[(HeaderName, HeaderValue)] {
         self.headers.get(permit.grant).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Sends a request that is permitted.
+    /// Sends a permitted request.
     pub(super) async fn send(
         &self,
         mut request: Request<WasiBody>,
@@ -138,7 +138,7 @@ impl HttpClient {
         let request = request.map(|body| Limited::new(body, most));
         let first_byte = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
         let sending = async {
-            let under_way = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            let under_way = Arc::clone(&self.in_flight).acquire_owned().await.ok();
             let connections = if permit.private_too { &self.private } else { &self.public };
             (under_way, connections.request(request).await)
         };
@@ -157,7 +157,7 @@ fn connections(private_too: bool) -> HttpConnections {
     let connector = Connector(connector);
     let connector = match HttpsConnectorBuilder::new().with_native_roots() {
         Ok(roots) => roots.https_or_http().enable_http1().wrap_connector(connector),
-        // A container may have no certificates of its own; these are Mozilla's.
+        // A container may have no certificates; these are Mozilla's.
         Err(_) => HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()
@@ -166,11 +166,11 @@ fn connections(private_too: bool) -> HttpConnections {
     };
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .http1_max_buf_size(READ_AHEAD)
+        .http1_max_buf_size(READ_AHEAD_BYTES)
         .build(connector)
 }
 
-/// A body up to the bound. As long as it is read, the request counts as under way.
+/// Limits the size of a body. The request counts as in progress until the body is dropped.
 fn bounded(body: Incoming, most: usize, permit: Option<OwnedSemaphorePermit>) -> WasiBody {
     let body = Limited::new(body, most).map_err(move |error| {
         let _under_way = &permit;
@@ -200,13 +200,13 @@ fn headers(plugin: &str, grant: &HttpGrant) -> Result<Vec<(HeaderName, HeaderVal
     grant.headers.iter().map(header).collect()
 }
 
-/// Returns what an error of the client means, by what it came of.
+/// Converts an error of the client by its causes.
 fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> HttpRefusal {
     let mut causes: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = causes {
         causes = cause.source();
         let io = cause.downcast_ref::<io::Error>();
-        // What the resolver refuses comes within an error of the system.
+        // A refusal by the resolver is wrapped in an I/O error.
         let within = || io.and_then(|io| io.get_ref()?.downcast_ref::<Prohibited>());
         if let Some(prohibited) = cause.downcast_ref::<Prohibited>().or_else(within) {
             return HttpRefusal::Prohibited(prohibited.clone());
@@ -225,7 +225,7 @@ fn refused(error: &hyper_util::client::legacy::Error, most: usize) -> HttpRefusa
     HttpRefusal::Failed(Error::InternalError(Some(words(error))))
 }
 
-/// Returns an error with what it came of.
+/// Returns an error with its causes.
 pub(super) fn words(error: &dyn StdError) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

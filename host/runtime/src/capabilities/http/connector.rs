@@ -1,4 +1,4 @@
-//! Connects to a server, unless it is this host itself.
+//! Connects to a server, unless it is this host.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -14,7 +14,7 @@ use tower_service::Service;
 use super::resolver::{Prohibited, Resolver};
 use crate::listening::is_own;
 
-/// Looks at where a connection led, before anything is sent by it: names, addresses and routes come to that.
+/// Checks where a connection leads before anything is sent on it. That covers names, addresses and routes.
 #[derive(Clone, Debug)]
 pub(super) struct Connector(pub(super) HttpConnector<Resolver>);
 

@@ -1,4 +1,4 @@
-//! `wasi:http` as plugins get it: bounded if they are granted some server, and not there otherwise.
+//! Links `wasi:http`: with limits if a server is granted, and to an error otherwise.
 
 use std::any::Any;
 
@@ -12,37 +12,37 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 };
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
-use super::FIELDS;
-use super::request::METHOD_BYTES;
-use crate::budget::Overdrawn;
+use super::MAX_FIELD_BYTES;
+use super::request::MAX_METHOD_BYTES;
+use crate::budget::BudgetExceeded;
 use crate::component::bound_arguments;
 use crate::state::{InstanceState, not_granted};
 
 const TYPES: &str = "wasi:http/types@0.2.12";
-/// Bytes that such a body takes from the plugin at once. The host keeps two such parts until the server takes them.
-pub(super) const PART: usize = 64 * 1024;
+/// Bytes of a body that the host takes from the plugin per call. It keeps up to two such parts until the server reads them.
+pub(super) const MAX_CHUNK_BYTES: usize = 64 * 1024;
 
-/// Bytes of the server that a request names: a host name has 253.
-const AUTHORITY_BYTES: usize = 1024;
-/// Bytes of the path that it names, with the query.
-const PATH_BYTES: usize = 16 * 1024;
-/// Bytes that are charged for each set of headers, with the request or the response that it is of. A map of as many headers as
-/// [`FIELDS`] allows takes twice to three times what it counts.
-const HEADERS_KEPT: usize = 3 * FIELDS + AUTHORITY_BYTES + PATH_BYTES;
+/// Bytes of the authority of a request. A host name has at most 253.
+const MAX_AUTHORITY_BYTES: usize = 1024;
+/// Bytes of the path of a request, with the query.
+const MAX_PATH_BYTES: usize = 16 * 1024;
+/// Bytes that are charged for each set of headers, with its request or response. A map with as many headers as [`MAX_FIELD_BYTES`] allows takes
+/// up to three times its counted size.
+const HEADERS_CHARGE: usize = 3 * MAX_FIELD_BYTES + MAX_AUTHORITY_BYTES + MAX_PATH_BYTES;
 
-/// Resources that `wasi:http` takes from `wasi:io`, which is linked in any case.
-const OF_IO: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
+/// Resources that `wasi:http` uses from `wasi:io`, which is always linked.
+const IO_RESOURCES: [&str; 4] = ["io-error", "input-stream", "output-stream", "pollable"];
 
 /// A resource of `wasi:http` that is never made.
 struct NotGranted;
 
-/// Bounds what is linked by WASI.
+/// Adds limits to the linked functions of `wasi:http`.
 pub(super) fn bound(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     bound_fields(&mut types)?;
     bound_requests(&mut types)?;
-    // Plugins answer no requests.
+    // Plugins do not serve requests.
     types.func_wrap(
         "[method]outgoing-response.body",
         |_: StoreContextMut<'_, InstanceState>, (_,): (Resource<OutgoingResponse>,)| {
@@ -79,7 +79,7 @@ fn bound_fields(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Resu
     )
 }
 
-/// Bounds the texts of a request, which the host keeps as long as the request, and charges for its body.
+/// Limits the texts of a request, which the host keeps with the request, and charges for its body.
 fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Result<()> {
     types
         .func_wrap("[method]outgoing-request.body", |store, (request,)| Ok((open_body(store, &request)?,)))?;
@@ -88,7 +88,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
         |mut store: StoreContextMut<'_, InstanceState>,
          (request, method): (Resource<OutgoingRequest>, Method)| {
             match &method {
-                Method::Other(name) if name.len() > METHOD_BYTES => Ok((Err(()),)),
+                Method::Other(name) if name.len() > MAX_METHOD_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_method(request, method)?,)),
             }
         },
@@ -98,7 +98,7 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
         |mut store: StoreContextMut<'_, InstanceState>,
          (request, text): (Resource<OutgoingRequest>, Option<String>)| {
             match &text {
-                Some(text) if text.len() > AUTHORITY_BYTES => Ok((Err(()),)),
+                Some(text) if text.len() > MAX_AUTHORITY_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_authority(request, text)?,)),
             }
         },
@@ -108,25 +108,25 @@ fn bound_requests(types: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::Re
         |mut store: StoreContextMut<'_, InstanceState>,
          (request, text): (Resource<OutgoingRequest>, Option<String>)| {
             match &text {
-                Some(text) if text.len() > PATH_BYTES => Ok((Err(()),)),
+                Some(text) if text.len() > MAX_PATH_BYTES => Ok((Err(()),)),
                 _ => Ok((store.data_mut().http().set_path_with_query(request, text)?,)),
             }
         },
     )
 }
 
-/// Charges for all headers that the instance has, and for one set more. Only what is called here makes sets of them; the others of
-/// `wasi:http` share them, or hand them on.
+/// Charges for all headers that the instance holds, and for one more set. Only the callers of this function make sets; other functions
+/// of `wasi:http` share or move them.
 fn charge_headers(store: &mut StoreContextMut<'_, InstanceState>) -> wasmtime::Result<()> {
     charge_sets(store.data_mut(), 1)?;
     bound_arguments(store);
     Ok(())
 }
 
-/// Charges for the headers that the instance has by now, and for so many sets more.
-pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), Overdrawn> {
+/// Charges for the headers that the instance holds now, and for this many more sets.
+pub(super) fn charge_sets(state: &mut InstanceState, more: usize) -> Result<(), BudgetExceeded> {
     let sets = state.http().table.iter_mut().filter(|resource| has_headers(*resource)).count();
-    state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_KEPT))
+    state.contexts.http.headers.resize((sets + more).saturating_mul(HEADERS_CHARGE))
 }
 
 fn has_headers(resource: &(dyn Any + Send)) -> bool {
@@ -136,13 +136,13 @@ fn has_headers(resource: &(dyn Any + Send)) -> bool {
         || resource.is::<IncomingResponse>()
 }
 
-/// Opens the body of a request. It is charged for as long as the host may keep some of it: until it is sent, or given up.
+/// Opens the body of a request. It is charged as long as the host may keep a part of it: until it is sent or dropped.
 fn open_body(
     mut store: StoreContextMut<'_, InstanceState>,
     request: &Resource<OutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
     let state = store.data_mut();
-    let charge = state.call.budget.charge(2 * PART)?;
+    let charge = state.call.budget.charge(2 * MAX_CHUNK_BYTES)?;
     let mut http = state.http();
     let body = http.body(Resource::new_borrow(request.rep()))?;
     if body.is_ok() {
@@ -159,7 +159,7 @@ fn open_body(
     Ok(body)
 }
 
-/// Has a component that asks for `wasi:http` load, and each call of it end with the sentence that says how http is granted.
+/// Links each function of `wasi:http` to a trap with the sentence that http is not granted, so that a component that imports it loads.
 pub(super) fn link_nothing(
     engine: &Engine,
     component: &Component,
@@ -174,7 +174,7 @@ pub(super) fn link_nothing(
                 ComponentItem::ComponentFunc(_) => {
                     linked.func_new(name, |store, _, _, _| Err(refusal(store.data())))?;
                 }
-                ComponentItem::Resource(_) if !OF_IO.contains(&name) => {
+                ComponentItem::Resource(_) if !IO_RESOURCES.contains(&name) => {
                     linked.resource(name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
                 }
                 _ => {}

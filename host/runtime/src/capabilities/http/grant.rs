@@ -1,4 +1,4 @@
-//! Servers that a plugin may send requests to.
+//! Servers to which a plugin may send requests.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,38 +12,38 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use super::path::{PathPattern, is_ambiguous};
 use crate::secret::{Secret, server};
 
-/// A server that a plugin may send requests to, or several of one domain.
+/// A server to which a plugin may send requests, or all servers of a domain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpGrant {
-    /// None: https only.
+    /// The scheme. None: https.
     scheme: Option<Scheme>,
     host: HostPattern,
-    /// None: that of the scheme.
+    /// The port. None: that of the scheme.
     port: Option<u16>,
-    /// Whether its addresses may be of a private network, of this machine, or of this link. They may in any case where the
-    /// grant names the address itself, or `localhost`.
+    /// Whether its addresses may belong to a private network, this machine, or this link. They always may if the grant names the address
+    /// itself, or `localhost`.
     pub private: bool,
     /// The methods of requests. None: all.
     pub methods: Vec<Method>,
     /// The paths of requests. None: all.
     pub paths: Vec<PathPattern>,
-    /// What the host adds to each request, and the plugin does not see.
+    /// The headers that the host adds to each request. The plugin does not see them.
     pub headers: Vec<(HeaderName, Secret)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
-    /// By any scheme and port, too. There is no way to write it.
+    /// Any host, with any scheme and port. It has no written form.
     Anything,
     /// `*`
     Any,
-    /// `*.example.com`: everything that ends so.
+    /// `*.example.com`: all names with this end.
     In(String),
     Name(String),
     Address(IpAddr),
 }
 
-/// It names no server.
+/// The text does not name a server.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "\"{shown}\" names no server: a grant of http is like api.example.com (by https), http://localhost:8983, https://*.example.com:8443, \
@@ -51,13 +51,13 @@ enum HostPattern {
      GET,POST https://api.example.com/orders/*",
     shown = server(.0)
 )]
-pub struct NoHttpGrant(String);
+pub struct InvalidHttpGrant(String);
 
 impl FromStr for HttpGrant {
-    type Err = NoHttpGrant;
+    type Err = InvalidHttpGrant;
 
-    fn from_str(text: &str) -> Result<Self, NoHttpGrant> {
-        Self::parse(text).ok_or_else(|| NoHttpGrant(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, InvalidHttpGrant> {
+        Self::parse(text).ok_or_else(|| InvalidHttpGrant(text.to_owned()))
     }
 }
 
@@ -91,7 +91,7 @@ impl HttpGrant {
             Some((rest, path)) => (rest, vec![PathPattern::new(&format!("/{path}")).ok()?]),
         };
         let authority: http::uri::Authority = match rest.strip_prefix('*') {
-            // A star is no sign of a host.
+            // A host name contains no star.
             Some(rest) => format!("star{rest}").parse().ok()?,
             None => rest.parse().ok()?,
         };
@@ -99,7 +99,7 @@ impl HttpGrant {
             return None;
         }
         let host = canonical(authority.host());
-        // The library takes brackets, dots and other characters anywhere.
+        // The http crate accepts brackets, dots and other characters anywhere.
         if address(&host).is_none() && !is_name(&host) {
             return None;
         }
@@ -117,28 +117,28 @@ impl HttpGrant {
             },
         };
         let port = authority.port_u16();
-        // A port that is none is not passed over.
+        // An invalid port is not ignored.
         if authority.port().is_none() && rest.rsplit(']').next().is_some_and(|end| end.contains(':')) {
             return None;
         }
         Some(Self { scheme, host, port, private: false, methods, paths, headers: Vec::new() })
     }
 
-    /// Returns whether a request to this URI by this method is granted.
+    /// Returns whether a request to this URI with this method is granted.
     pub(crate) fn covers(&self, method: &Method, uri: &Uri) -> bool {
         let is_method = self.methods.is_empty() || self.methods.contains(method);
         let is_path = self.paths.is_empty() || self.paths.iter().any(|path| path.is_match(uri.path()));
         is_method && is_path && self.covers_server(uri)
     }
 
-    /// Returns whether a request to this URI by this method is refused as servers may take its path for another one: no grant of paths
-    /// covers such a path.
+    /// Returns whether a request to this URI with this method is refused because its path is ambiguous: no grant of paths covers such a
+    /// path.
     pub(crate) fn refuses_path(&self, method: &Method, uri: &Uri) -> bool {
         let is_method = self.methods.is_empty() || self.methods.contains(method);
         is_method && !self.paths.is_empty() && is_ambiguous(uri.path()) && self.covers_server(uri)
     }
 
-    /// Returns whether some request to the server of this URI may be granted.
+    /// Returns whether the grant covers the server of this URI.
     pub(crate) fn covers_server(&self, uri: &Uri) -> bool {
         if self.host == HostPattern::Anything {
             return true;
@@ -160,7 +160,7 @@ impl HttpGrant {
         }
     }
 
-    /// Returns whether the host may be at an address that is not public.
+    /// Returns whether the server may have an address that is not public.
     pub(crate) fn allows_private(&self) -> bool {
         self.private
             || match &self.host {
@@ -171,24 +171,24 @@ impl HttpGrant {
     }
 }
 
-/// Parses a method, as it is registered: in upper case.
+/// Parses a method in uppercase, as methods are registered.
 fn method(name: &str) -> Option<Method> {
     let is_usual = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     name.parse().ok().filter(|_| is_usual)
 }
 
-/// Returns a host's name as it is compared: in lowercase, without the dot of the root.
+/// Returns a host name for comparison: in lowercase, without the dot of the root.
 fn canonical(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// Returns the address that a host of a URI is, if it is one in the usual form. IPv6 stands in brackets there.
+/// Returns the host of a URI as an address, if it is one in the usual form, with IPv6 in brackets.
 pub(crate) fn address(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Returns whether this is a name of a server: labels of letters, digits, hyphens and underscores.
+/// Returns whether this is a host name: labels of letters, digits, hyphens and underscores.
 fn is_name(host: &str) -> bool {
     let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label))
@@ -226,7 +226,7 @@ impl fmt::Display for HttpGrant {
     }
 }
 
-/// A text, or a table with the text as its `url`.
+/// A text, or a table with the server as its `url`.
 impl<'de> Deserialize<'de> for HttpGrant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -273,7 +273,7 @@ impl<'de> Deserialize<'de> for HttpGrant {
                 for name in methods.into_iter().flatten() {
                     let invalid = || {
                         de::Error::custom(format!(
-                            "\"{name}\" is not a method: write it in upper case, like GET"
+                            "\"{name}\" is not a method: write it in uppercase, like GET"
                         ))
                     };
                     grant.methods.push(method(&name).ok_or_else(invalid)?);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn scheme_host_and_port_are_to_fit() {
+    fn scheme_host_and_port_must_match() {
         assert!(covers("api.example.com", "https://API.example.com./orders?x=1"));
         assert!(covers("https://api.example.com/", "https://api.example.com:443/"));
         assert!(covers("http://localhost:8983", "http://localhost:8983/solr"));
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_server_is_refused() {
+    fn a_grant_without_a_server_is_refused() {
         for text in [
             "",
             "ftp://a.example",
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_and_paths_restrict_a_grant_however_they_are_written() {
+    fn methods_and_paths_restrict_a_grant_in_both_notations() {
         let text: HttpGrant = "GET,HEAD https://a.example/orders/*".parse().unwrap();
         #[derive(Deserialize)]
         struct HttpGrantRule {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_itself_is_private_without_a_word() {
+    fn a_named_address_may_be_private() {
         let private = |grant: &str| grant.parse::<HttpGrant>().unwrap().allows_private();
         assert!(private("http://localhost:1") && private("http://10.0.0.1") && private("http://[::1]"));
         assert!(!private("*") && !private("http://solr.internal") && !private("http://*.localhost"));

@@ -10,8 +10,8 @@ use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 use super::client::{CONNECT_TIMEOUT, HttpRefusal};
 use super::contract::{Error, Host, Request, Response};
 use super::request::{Body, RequestHead};
-use super::{Exchange, HttpView, count, words};
-use crate::budget::Overdrawn;
+use super::{HttpExchange, HttpView, count, words};
+use crate::budget::BudgetExceeded;
 use crate::setup::Setup;
 
 impl Host for HttpView<'_> {
@@ -22,12 +22,12 @@ impl Host for HttpView<'_> {
         let timeout = request.timeout.map(|millis| Duration::from_millis(millis.into()));
         let options = RequestOptions { first_byte_timeout: timeout, ..RequestOptions::default() };
         let recorder = self.shared.services.recorder.as_ref();
-        let exchange = Exchange::new(&self.setup, recorder, &self.op.as_str().into(), &self.notes);
+        let exchange = HttpExchange::new(&self.setup, recorder, &self.op.as_str().into(), &self.notes);
         let limit = self.setup.limits.call_timeout;
         let Request { method, url, headers, body, .. } = request;
         let given: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let given = given + method.len() + url.len() + body.as_ref().map_or(0, Vec::len);
-        let invalid = |overdrawn: Overdrawn| Error::Invalid(overdrawn.to_string());
+        let invalid = |exceeded: BudgetExceeded| Error::Invalid(exceeded.to_string());
         let mut charge = self.budget.charge(given).map_err(invalid)?;
         let head =
             RequestHead::parse(&method, &url).map_err(|invalid| Error::Invalid(invalid.to_string()))?;
@@ -62,7 +62,7 @@ impl Host for HttpView<'_> {
     }
 }
 
-/// Converts a refusal to the error that the plugin gets. `own`: the time that it gave the server itself.
+/// Converts a refusal to the error that the plugin gets. `own`: the time limit that the plugin set itself.
 fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
         let (limit, remedy) = (size_in_memory(setup.limits.http_bytes), setup.raise(&["http_bytes"]));
@@ -79,11 +79,11 @@ fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setu
             Failure::InternalError(Some(reason)) => unavailable(&format!("cannot be asked: {reason}")),
             Failure::ConnectionRefused => unavailable("refuses the connection"),
             Failure::ConnectionTimeout => {
-                unavailable(&format!("does not take the connection within {} s", CONNECT_TIMEOUT.as_secs()))
+                unavailable(&format!("did not accept the connection within {} s", CONNECT_TIMEOUT.as_secs()))
             }
             Failure::HttpResponseTimeout => match own {
                 Some(own) => unavailable(&format!(
-                    "did not answer within {}, the time that the plugin gave it",
+                    "did not answer within {}, the time limit of the plugin",
                     humantime::format_duration(own)
                 )),
                 None => unavailable(&format!("did not answer within {}", setup.call_timeout_in_words())),

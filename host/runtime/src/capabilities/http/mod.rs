@@ -1,7 +1,7 @@
-//! `wasi:http/outgoing-handler` and `gtm:plugin/http`: requests to the servers that are granted, with what the host adds to them.
+//! `wasi:http/outgoing-handler` and `gtm:plugin/http`: requests to granted servers, with headers that the host adds.
 //!
-//! The name of the server is compared with the grants, and each address that it resolves to must be public, unless the grant says
-//! otherwise. A redirect is not followed here: the plugin that follows it sends a request of its own, which is looked at anew.
+//! The name of the server is compared with the grants, and its resolved addresses must be public, unless the grant says otherwise. The
+//! host follows no redirects: a plugin that follows one sends another request, which is checked again.
 
 mod addresses;
 mod answers;
@@ -21,13 +21,13 @@ pub use answers::HttpAnswer;
 pub(crate) use answers::HttpAnswers;
 use bytes::Bytes;
 pub(crate) use client::HttpClient;
-use client::{HttpRefusal, Permit, Unpermitted, words};
-pub use grant::{HttpGrant, NoHttpGrant};
+use client::{HttpRefusal, Permit, PermitRefusal, words};
+pub use grant::{HttpGrant, InvalidHttpGrant};
 use gtm_oplog::Namespace;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use request::{Body, HEADER_BYTES, HEADERS, RequestHead, is_forbidden, take_length};
+use request::{Body, MAX_HEADER_BYTES, MAX_HEADERS, RequestHead, is_forbidden, take_length};
 use serde_json::json;
 use wasmtime::component::Val;
 use wasmtime_wasi_http::{
@@ -35,39 +35,39 @@ use wasmtime_wasi_http::{
     WasiHttpView,
 };
 
-pub use self::path::{NoPathPattern, PathPattern};
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+pub use self::path::{InvalidPathPattern, PathPattern};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::budget::{Budget, Charge};
 use crate::call::cut;
 use crate::handle::PluginContext;
 use crate::load_error::SetupError;
-use crate::obstacle::Notes;
+use crate::obstacle::CallNotes;
 use crate::remedy::PluginRemedy;
 use crate::secret::without_passwords;
 use crate::services::{Effect, Recorder};
 use crate::setup::Setup;
 use crate::state::{self, CallContext, InstanceRole, InstanceState};
 
-/// Bytes of the headers that an instance gathers for one request, with what the host takes to keep each.
-const FIELDS: usize = HEADER_BYTES + 128 * HEADERS;
+/// Bytes of the headers that an instance sets for one request, with the host's overhead for each.
+const MAX_FIELD_BYTES: usize = MAX_HEADER_BYTES + 128 * MAX_HEADERS;
 
-/// The interface of the contract, and that of WASI.
+/// The interface of the contract, and the one of WASI.
 const CONTRACT: &str = "gtm:plugin/http";
 const WASI: &str = "wasi:http/outgoing-handler";
 
-/// Bytes that are charged for a response that comes in parts: more than hyper reads ahead of who takes it.
-const RESPONSE: usize = 512 * 1024;
+/// Bytes that are charged for a streamed response: more than hyper reads ahead.
+const RESPONSE_CHARGE: usize = 512 * 1024;
 
-/// For `handle`; sets of headers by `wasi:http` can be made in `filter`, too.
+/// The capability, for `handle` only, except that `filter` can make sets of headers with `wasi:http`.
 pub(crate) struct Http;
 
-/// What an instance has for its requests.
+/// The state of an instance for its requests.
 pub(crate) struct HttpContext {
     pub(crate) wasi: WasiHttpCtx,
-    pub(crate) hooks: Hooks,
-    /// For the headers that it had when it last made some, by `wasi:http`.
+    pub(crate) hooks: HttpHooks,
+    /// The charge for the headers that it held when it last made some with `wasi:http`.
     headers: Charge,
 }
 
@@ -134,15 +134,15 @@ impl GrantedCapability for Http {
 
     fn instance(call: &CallContext) -> HttpContext {
         let mut wasi = WasiHttpCtx::new();
-        wasi.set_field_size_limit(FIELDS);
-        HttpContext { wasi, hooks: Hooks::new(call), headers: call.budget.nothing() }
+        wasi.set_field_size_limit(MAX_FIELD_BYTES);
+        HttpContext { wasi, hooks: HttpHooks::new(call), headers: call.budget.nothing() }
     }
 
     fn begin(state: &mut InstanceState, op: &str, _: &Arc<Namespace>) {
-        // Most plugins send none, and none need be given a copy.
+        // Most plugins send no requests, so they need no copy of the id.
         if !state.call.setup.grants.http.is_empty() {
             state.contexts.http.hooks.op = op.into();
-            // What it dropped is returned. It has nothing that was not charged when it was made.
+            // This releases the charge for dropped headers. All others were charged when they were made.
             let _ = entrance::charge_sets(state, 0);
         }
     }
@@ -155,7 +155,7 @@ impl WasiHttpView for InstanceState {
     }
 }
 
-/// Links what requests by WASI are made of, if some server is granted.
+/// Links `wasi:http`, if a server is granted.
 fn link_wasi(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
     if linking.setup.grants.http.is_empty() {
         return entrance::link_nothing(linking.engine.wasmtime(), linking.component, &mut linking.linker);
@@ -164,7 +164,7 @@ fn link_wasi(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
     entrance::bound(&mut linking.linker)
 }
 
-/// Returns the head of a request as it would be sent, and the server as it is shown, for the fuzzers. None: it is refused.
+/// Returns the head of a request as it would be sent, and the server as shown in messages, for the fuzzers. None: it is refused.
 pub(crate) fn built(
     method: &str,
     url: &str,
@@ -177,21 +177,21 @@ pub(crate) fn built(
     Some((request.map(|_| ()), server))
 }
 
-/// What becomes of the requests of an instance.
-pub(crate) struct Hooks {
+/// Sends the requests that an instance makes with `wasi:http`.
+pub(crate) struct HttpHooks {
     setup: Arc<Setup>,
     shared: Arc<PluginContext>,
     recorder: Option<Recorder>,
     role: InstanceRole,
     op: Arc<str>,
-    notes: Notes,
+    notes: CallNotes,
     budget: Budget,
 }
 
 type Exchanged = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
-impl Hooks {
-    /// Makes the hooks of an instance. What is kept of a response is charged to its account.
+impl HttpHooks {
+    /// Makes the hooks of an instance. Responses are charged to its budget.
     fn new(call: &CallContext) -> Self {
         Self {
             setup: Arc::clone(&call.setup),
@@ -205,9 +205,9 @@ impl Hooks {
     }
 }
 
-impl WasiHttpHooks for Hooks {
-    /// Libraries over `wasi:http` declare the length of a body, to which WASI holds who writes it. It is taken out of the headers
-    /// before the request is built, as the host alone writes that header.
+impl WasiHttpHooks for HttpHooks {
+    /// Allows the header of the length. Libraries over `wasi:http` declare the length of a body, and WASI enforces it. It is removed before
+    /// the request is built, as only the host writes that header.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name: &HeaderName| is_forbidden(name) && name != CONTENT_LENGTH)
     }
@@ -217,7 +217,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        entrance::PART
+        entrance::MAX_CHUNK_BYTES
     }
 
     fn send_request(
@@ -229,14 +229,14 @@ impl WasiHttpHooks for Hooks {
         let permitted = match self.role {
             InstanceRole::Filter => Err(Error::HttpRequestDenied),
             InstanceRole::Handler => {
-                Ok(Exchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
+                Ok(HttpExchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
             }
         };
         let shared = Arc::clone(&self.shared);
-        let charge = self.budget.charge(RESPONSE);
+        let charge = self.budget.charge(RESPONSE_CHARGE);
         Box::new(async move {
             let exchange = permitted?;
-            let charge = charge.map_err(|overdrawn| Error::InternalError(Some(overdrawn.to_string())))?;
+            let charge = charge.map_err(|exceeded| Error::InternalError(Some(exceeded.to_string())))?;
             let (mut parts, body) = request.into_parts();
             let length = take_length(&mut parts.headers)
                 .map_err(|invalid| Error::InternalError(Some(invalid.to_string())))?;
@@ -262,28 +262,28 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// Counts a request that was sent, and whether it was answered. One that is not granted, or recorded only, was not sent.
+/// Counts a request that was sent, and whether it was answered. A refused or recorded request was not sent.
 fn count(shared: &PluginContext, sent: &Result<Response<WasiBody>, HttpRefusal>) {
     if shared.services.recorder.is_none() && matches!(sent, Ok(_) | Err(HttpRefusal::Failed(_))) {
         shared.usage.request(sent.is_ok());
     }
 }
 
-/// What it takes to send a request of a plugin, for an op.
-struct Exchange {
+/// Sends one request of a plugin, for an op.
+struct HttpExchange {
     setup: Arc<Setup>,
     recorder: Option<Recorder>,
     op: Arc<str>,
-    notes: Notes,
+    notes: CallNotes,
 }
 
-impl Exchange {
-    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>, notes: &Notes) -> Self {
+impl HttpExchange {
+    fn new(setup: &Arc<Setup>, recorder: Option<&Recorder>, op: &Arc<str>, notes: &CallNotes) -> Self {
         let (recorder, notes) = (recorder.cloned(), notes.clone());
         Self { setup: Arc::clone(setup), recorder, op: Arc::clone(op), notes }
     }
 
-    /// Sends a request that is granted, and notes what is not.
+    /// Sends a granted request, and records an obstacle for one that is not granted.
     async fn send<'a>(
         self,
         head: RequestHead,
@@ -308,12 +308,12 @@ impl Exchange {
                         .await
                         .map_err(HttpRefusal::Failed)?;
                     match request {
-                        Recorded::Answered(response) => Ok(response),
-                        Recorded::MadeUp(response) => {
+                        RecordedRequest::Answered(response) => Ok(response),
+                        RecordedRequest::MadeUp(response) => {
                             notes.made_up();
                             Ok(response)
                         }
-                        Recorded::LetThrough(request) => {
+                        RecordedRequest::LetThrough(request) => {
                             setup.prepared.http.send(request, permit, options).await
                         }
                     }
@@ -354,17 +354,17 @@ impl Exchange {
     fn permit(&self, head: &RequestHead) -> Result<Permit, HttpRefusal> {
         let permit =
             self.setup.prepared.http.permit(&head.method, &head.uri).map_err(|refused| match refused {
-                Unpermitted::NotGranted => {
+                PermitRefusal::NotGranted => {
                     HttpRefusal::NotGranted(not_granted(&self.setup.name, &head.server().to_string()))
                 }
-                Unpermitted::Restricted => {
+                PermitRefusal::Restricted => {
                     let method = cut(head.method.as_str());
                     HttpRefusal::NotGranted(restricted(&self.setup.name, &method, &head.server().to_string()))
                 }
-                Unpermitted::AmbiguousPath => {
+                PermitRefusal::AmbiguousPath => {
                     HttpRefusal::NotGranted(ambiguous(&self.setup.name, &head.server().to_string()))
                 }
-                Unpermitted::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
+                PermitRefusal::Prohibited(prohibited) => HttpRefusal::Prohibited(prohibited),
             })?;
         self.notes.permitted(Http::ID);
         Ok(permit)
@@ -391,24 +391,24 @@ fn ambiguous(plugin: &str, server: &str) -> String {
     )
 }
 
-/// A request that was taken down.
-enum Recorded {
-    /// It was said what the server answers.
+/// A recorded request.
+enum RecordedRequest {
+    /// The answer was set in advance.
     Answered(Response<WasiBody>),
-    /// It is answered as a server does that has nothing to say.
+    /// The answer is made up: an empty object.
     MadeUp(Response<WasiBody>),
-    /// It is to be sent, as it only reads.
+    /// It is sent, as it only reads.
     LetThrough(Request<WasiBody>),
 }
 
-/// Takes a request down, and finds its answer.
+/// Records a request, and finds its answer.
 async fn record(
     recorder: &Recorder,
     plugin: &Arc<str>,
     op: &str,
     request: Request<WasiBody>,
     most: usize,
-) -> Result<Recorded, Error> {
+) -> Result<RecordedRequest, Error> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, most).collect().await.map_err(|error| match error.downcast::<Error>() {
         Ok(error) => *error,
@@ -444,7 +444,7 @@ async fn record(
         }),
     });
     if is_sent {
-        return Ok(Recorded::LetThrough(Request::from_parts(parts, whole(body))));
+        return Ok(RecordedRequest::LetThrough(Request::from_parts(parts, whole(body))));
     }
     Ok(match answer {
         Some((status, body)) => {
@@ -452,9 +452,9 @@ async fn record(
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
             let json = HeaderValue::from_static("application/json");
             *response.headers_mut() = [(CONTENT_TYPE, json)].into_iter().collect();
-            Recorded::Answered(response)
+            RecordedRequest::Answered(response)
         }
-        None => Recorded::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
+        None => RecordedRequest::MadeUp(Response::new(whole(Bytes::from_static(b"{}")))),
     })
 }
 

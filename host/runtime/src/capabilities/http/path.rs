@@ -1,4 +1,4 @@
-//! Paths of requests that a plugin may send.
+//! Paths to which a plugin may send requests.
 
 use std::fmt;
 
@@ -6,28 +6,28 @@ use regex::Regex;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-/// The paths of URLs like a pattern, in which `*` stands for any characters: `/orders/*`.
+/// A pattern of paths, in which `*` stands for any characters: `/orders/*`.
 #[derive(Clone, Debug)]
 pub struct PathPattern {
     text: String,
     regex: Regex,
 }
 
-/// It names no path.
+/// The text is not a pattern of paths.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "\"{0}\" is not a path that can be granted: it begins with /, as in /orders/*, and has no query, no . or .. between slashes, and no \
      slash, backslash or semicolon as %2f, %5c or %3b"
 )]
-pub struct NoPathPattern(String);
+pub struct InvalidPathPattern(String);
 
 impl PathPattern {
-    /// Returns the paths like `text`.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// It names no path.
-    pub fn new(text: &str) -> Result<Self, NoPathPattern> {
-        let invalid = || NoPathPattern(text.to_owned());
+    /// The text is not a pattern of paths.
+    pub fn new(text: &str) -> Result<Self, InvalidPathPattern> {
+        let invalid = || InvalidPathPattern(text.to_owned());
         if !text.starts_with('/') || text.contains(['?', '#']) || is_ambiguous(text) {
             return Err(invalid());
         }
@@ -36,18 +36,18 @@ impl PathPattern {
         Ok(Self { text: text.to_owned(), regex })
     }
 
-    /// Returns whether a path is one of them. A path that servers may take for another is not.
+    /// Returns whether it covers a path. It covers no ambiguous path.
     pub(super) fn is_match(&self, path: &str) -> bool {
         !is_ambiguous(path) && self.regex.is_match(path)
     }
 }
 
-/// Returns whether a server may take a path for another one: if it has a segment `.` or `..`, an empty one, or a slash or
-/// semicolon that is hidden from whoever does not decode it.
+/// Returns whether a server may take a path for another one: it has a segment `.` or `..`, an empty segment, or an encoded slash or
+/// semicolon.
 pub(crate) fn is_ambiguous(path: &str) -> bool {
     let decoded = path.to_ascii_lowercase().replace("%2e", ".");
     let mut segments = decoded.split('/');
-    // A parameter may follow, which some servers cut off first.
+    // Some servers cut off a parameter first.
     let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
     let hidden = ["%2f", "%5c", "%3b", "\\", "%25", "%00"].iter().any(|hidden| decoded.contains(hidden));
     hidden || path.contains("//") || segments.any(is_dots)
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_covers_whole_paths_and_none_that_lead_elsewhere() {
+    fn a_pattern_covers_whole_paths_and_no_ambiguous_ones() {
         let covers = |pattern: &str, path| PathPattern::new(pattern).unwrap().is_match(path);
         assert!(covers("/orders/*", "/orders/1/lines") && covers("/orders", "/orders") && covers("/*", "/"));
         assert!(covers("/*/lines", "/orders/1/lines") && covers("/a.b", "/a.b"));

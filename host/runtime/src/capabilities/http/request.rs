@@ -1,4 +1,4 @@
-//! Builds the requests of plugins, whichever entrance they come by.
+//! Builds the requests of plugins, for both interfaces.
 
 use std::fmt;
 
@@ -16,19 +16,19 @@ use crate::call::cut;
 use crate::secret::server;
 
 /// Headers of a request of a plugin.
-pub(super) const HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 /// Bytes of their names and values.
-pub(super) const HEADER_BYTES: usize = 64 * 1024;
-/// Bytes of the name of a method. The longest that is registered has 17.
-pub(super) const METHOD_BYTES: usize = 32;
+pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Bytes of the name of a method. The longest registered one has 17.
+pub(super) const MAX_METHOD_BYTES: usize = 32;
 
-/// Returns whether a header says where a request ends, for which server it is, or how its connection is used. The host alone says that: else
-/// a server takes a part of one request for another, or answers for another virtual host than the one that is granted.
+/// Returns whether a header sets where a request ends, its server, or the use of its connection. Only the host may set that: otherwise, a
+/// server could take a part of a request for another request, or answer for another virtual host than the granted one.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name) || [CONTENT_LENGTH, EXPECT, TE, TRAILER].contains(name)
 }
 
-/// What a plugin wants of which server. It is permitted before anything else of the request is looked at.
+/// The method and the URI of a request. They are permitted before the rest of the request is read.
 #[derive(Debug)]
 pub(super) struct RequestHead {
     pub(super) method: Method,
@@ -39,12 +39,12 @@ pub(super) struct RequestHead {
 pub(super) enum Body {
     /// All of it.
     Whole(Vec<u8>),
-    /// It is being written. The length, where the plugin declares one, is what the writer is held to.
+    /// A stream, with the length if the plugin declares it, which the stream must have.
     Streamed(WasiBody, Option<u64>),
     None,
 }
 
-/// Why a request is not built.
+/// Why a request cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Invalid {
     #[error("\"{0}\" is not a valid URL: {1}")]
@@ -61,13 +61,11 @@ pub(super) enum Invalid {
     HeaderValue(HeaderName, InvalidHeaderValue),
     #[error("the header {0} is set by the host. help: leave it out of the request")]
     ForbiddenHeader(HeaderName),
-    #[error(
-        "the length of the body is declared by something else than one number. help: leave the header content-length out"
-    )]
+    #[error("the header content-length is not one number. help: leave it out")]
     Length,
-    #[error("the request has too many headers: at most {HEADERS} can be sent")]
+    #[error("the request has too many headers: at most {MAX_HEADERS} can be sent")]
     ManyHeaders,
-    #[error("the headers of the request are too large: at most {} KiB can be sent", HEADER_BYTES >> 10)]
+    #[error("the headers of the request are too large: at most {} KiB can be sent", MAX_HEADER_BYTES >> 10)]
     LargeHeaders,
 }
 
@@ -87,12 +85,12 @@ impl RequestHead {
         Ok(Self { method, uri })
     }
 
-    /// Returns the server. The rest of a URI, a name and a password above all, may be secret.
+    /// Returns the server for messages. The rest of a URI may be secret, above all a user and password.
     pub(super) fn server(&self) -> GrantedServer<'_> {
         GrantedServer(&self.uri)
     }
 
-    /// Builds the request, to which the host will add `added`. Its `Host` is made of the URI when it is sent.
+    /// Builds the request, to which the host will add the headers `added`. Its `Host` is derived from the URI when it is sent.
     pub(super) fn build<'a>(
         self,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
@@ -100,16 +98,16 @@ impl RequestHead {
         added: &[(HeaderName, HeaderValue)],
     ) -> Result<Request<WasiBody>, Invalid> {
         let Self { method, uri } = self;
-        // CONNECT makes a tunnel of the connection, and a server answers to TRACE with what the host has added.
-        if [Method::CONNECT, Method::TRACE].contains(&method) || method.as_str().len() > METHOD_BYTES {
+        // CONNECT turns the connection into a tunnel, and the response to TRACE repeats the headers that the host added.
+        if [Method::CONNECT, Method::TRACE].contains(&method) || method.as_str().len() > MAX_METHOD_BYTES {
             return Err(Invalid::ForbiddenMethod(cut(method.as_str()).into_owned()));
         }
         let is_added = |name: &HeaderName| added.iter().any(|(added, _)| added == name);
         let mut map = HeaderMap::new();
-        let (mut count, mut room) = (0, HEADER_BYTES);
+        let (mut count, mut room) = (0, MAX_HEADER_BYTES);
         for (name, value) in headers {
             count += 1;
-            if count > HEADERS {
+            if count > MAX_HEADERS {
                 return Err(Invalid::ManyHeaders);
             }
             room = room.checked_sub(name.len() + value.len()).ok_or(Invalid::LargeHeaders)?;
@@ -139,7 +137,7 @@ impl RequestHead {
     }
 }
 
-/// Takes the length that a plugin declares out of its headers. The host writes the header itself, of the number.
+/// Removes the length that a plugin declares from its headers and returns it. The host writes the header itself.
 pub(super) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Invalid> {
     let length = |value: &HeaderValue| {
         let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -155,7 +153,7 @@ pub(super) fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Invali
     Ok(length)
 }
 
-/// The server of a URI, as a grant names it.
+/// Displays the server of a URI as a grant names it.
 pub(super) struct GrantedServer<'a>(&'a Uri);
 
 impl fmt::Display for GrantedServer<'_> {
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
+    fn only_the_host_sets_the_length_and_the_server_of_a_request() {
         for name in [
             "Host",
             "Connection",
@@ -238,23 +236,23 @@ mod tests {
             let names: Vec<_> = (0..count).map(|n| format!("x-{n}")).collect();
             built(&names.iter().map(|name| (name.as_str(), &b"v"[..])).collect::<Vec<_>>())
         };
-        assert_eq!(many(HEADERS).unwrap().headers().len(), HEADERS);
-        // Beyond 32,768 a map of headers panics.
-        for count in [HEADERS + 1, 40_000] {
+        assert_eq!(many(MAX_HEADERS).unwrap().headers().len(), MAX_HEADERS);
+        // A map with more than 32,768 headers panics.
+        for count in [MAX_HEADERS + 1, 40_000] {
             assert_eq!(many(count).unwrap_err(), "the request has too many headers: at most 100 can be sent");
         }
         let large = |bytes: usize| built(&[("x", &vec![b'v'; bytes - 1])]);
-        assert!(large(HEADER_BYTES).is_ok());
+        assert!(large(MAX_HEADER_BYTES).is_ok());
         assert_eq!(
-            large(HEADER_BYTES + 1).unwrap_err(),
+            large(MAX_HEADER_BYTES + 1).unwrap_err(),
             "the headers of the request are too large: at most 64 KiB can be sent"
         );
-        // The same name again and again.
+        // The same name each time.
         assert_eq!(built(&[("a", b"1"), ("a", b"2")]).unwrap().headers().len(), 2);
     }
 
     #[test]
-    fn a_header_that_is_two_is_refused() {
+    fn a_header_that_would_be_two_is_refused() {
         for (name, value) in [("a: b\r\nc", &b"d"[..]), ("a", b"b\r\nhost: evil"), ("a", b"b\0"), ("", b"")] {
             assert!(built(&[(name, value)]).unwrap_err().contains("cannot be sent: "), "{name}");
         }

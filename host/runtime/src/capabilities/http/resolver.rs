@@ -1,4 +1,4 @@
-//! Which addresses of a server a plugin may reach.
+//! Resolves the name of a server to the addresses that a plugin may reach.
 
 use std::future::Future;
 use std::io;
@@ -12,8 +12,8 @@ use tower_service::Service;
 use super::addresses::is_public;
 use crate::remedy::PluginRemedy;
 
-/// Resolves the names of servers to those of their addresses that are granted. As the connection is made to one of these, an
-/// answer that changes later changes nothing.
+/// Resolves the names of servers to their granted addresses. The connection is made to one of these, so a later change of the name has no
+/// effect.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolver {
     pub(super) private_too: bool,
@@ -22,10 +22,10 @@ pub(super) struct Resolver {
 /// Why a server may not be reached.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Prohibited {
-    /// All its addresses are private, and the grant does not say that they may be.
+    /// All its addresses are private, and the grant does not allow that.
     #[error("{host} is at {address}, which is not a public address{}", PluginRemedy::PrivateAddress)]
     Private { host: String, address: IpAddr },
-    /// It is this host, and no grant says that it may be.
+    /// It is this host, which no grant allows.
     #[error(
         "{host} is this gtm-host itself, which listens at {address}: a plugin may not control its host{}",
         PluginRemedy::OwnAddress

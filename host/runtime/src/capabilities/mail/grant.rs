@@ -7,19 +7,19 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// The mail that a plugin may send: by default any.
+/// The mail that a plugin may send: any, unless it is limited.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MailGrant {
-    /// The senders that it may name. Empty: any. A message that names none has that of the host.
+    /// The senders that it may name. Empty: any. A message without a sender has that of the host.
     pub from: Vec<AddressPattern>,
-    /// The recipients, those of copies too. Empty: any.
+    /// The recipients, including those of copies. Empty: any.
     pub to: Vec<AddressPattern>,
-    /// How many messages in any minute. None: 600.
+    /// The number of messages in any minute. None: 600.
     pub per_minute: Option<NonZeroU32>,
 }
 
-/// How many messages a plugin may send in a minute, where its grant does not say it: more than most shops have new users, and
-/// few enough that one that runs wild is noticed before its mail server is on every list.
+/// Messages per minute, unless the grant has a number: more than most shops have new users, and few enough that a faulty plugin is
+/// noticed before the mail server is blocked everywhere.
 const DEFAULT_PER_MINUTE: u32 = 600;
 
 impl MailGrant {
@@ -53,7 +53,7 @@ impl fmt::Display for MailGrant {
     }
 }
 
-/// Reads `true`, `false`, or a table of what is granted.
+/// Reads `true`, `false`, or a table with the limits of the grant.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MailGrant>, D::Error> {
     #[derive(Deserialize)]
     #[serde(default, deny_unknown_fields)]
@@ -87,31 +87,31 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     deserializer.deserialize_any(YesOrTable)
 }
 
-/// Addresses: `shop@example.com`, `*@example.com`, or `*` for all.
+/// A pattern of addresses: `shop@example.com`, `*@example.com`, or `*` for all.
 #[derive(Clone, Debug)]
 pub struct AddressPattern {
     text: String,
     regex: Regex,
 }
 
-/// It names no address.
+/// The text is not a pattern of addresses.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "\"{0}\" is not a valid pattern of addresses. help: write shop@example.com, *@example.com, or * for all"
 )]
-pub struct NoAddressPattern(String);
+pub struct InvalidAddressPattern(String);
 
 impl AddressPattern {
-    /// Returns the addresses like `text`, in which `*` stands for any characters but the `@`.
+    /// Parses a pattern, in which `*` stands for any characters except `@`.
     ///
     /// # Errors
-    /// It names no address.
-    pub fn new(text: &str) -> Result<Self, NoAddressPattern> {
-        let invalid = || NoAddressPattern(text.to_owned());
+    /// The text is not a pattern of addresses.
+    pub fn new(text: &str) -> Result<Self, InvalidAddressPattern> {
+        let invalid = || InvalidAddressPattern(text.to_owned());
         let expression = match text.rsplit_once('@') {
             None if text == "*" => ".*".to_owned(),
             Some((user, domain)) if !user.is_empty() && !domain.is_empty() => {
-                // As the host writes it in a letter.
+                // The host writes domains in ASCII in a letter, too.
                 let domain = idna::domain_to_ascii(domain).map_err(|_| invalid())?;
                 let address = format!("{user}@{domain}");
                 address.split('*').map(regex::escape).collect::<Vec<_>>().join("[^@]*")

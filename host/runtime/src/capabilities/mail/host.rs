@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::contract::{Error, Host, Message};
 use super::letter::{compose_as, message_id, text_of};
-use super::mailer::Unsent;
+use super::mailer::UnsentLetter;
 use super::{Capability, Mail, MailGrant, MailView, no_server};
 use crate::remedy::PluginRemedy;
 
@@ -22,7 +22,7 @@ impl Host for MailView<'_> {
         if self.op.is_empty() {
             return Err(Error::NotGranted("mail can be sent in handle only".to_owned()));
         }
-        // Counted whether it is sent or not, so that each mail has the same number at each attempt.
+        // Counted whether it is sent or not, so that each mail has the same number in each attempt.
         let number = self.own.sent;
         self.own.sent += 1;
         let id = |from: &Mailbox| message_id(&self.op, number, &self.setup.name, from);
@@ -46,15 +46,15 @@ impl Host for MailView<'_> {
         self.shared.usage.mail(sent.is_ok());
         match sent {
             Ok(()) => Ok(id),
-            Err(Unsent::Rejected(reason)) => Err(Error::Rejected(reason)),
-            Err(Unsent::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),
-            Err(Unsent::Unavailable(reason)) => Err(Error::Unavailable(reason)),
+            Err(UnsentLetter::Rejected(reason)) => Err(Error::Rejected(reason)),
+            Err(UnsentLetter::NotSetUp(reason)) => Err(Error::NotGranted(self.notes.blocked(reason, None))),
+            Err(UnsentLetter::Unavailable(reason)) => Err(Error::Unavailable(reason)),
         }
     }
 }
 
 impl MailView<'_> {
-    /// Fails where the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is.
+    /// Fails if the letter, as it would be sent, has a sender or a recipient that is not granted. The sender of the host is always granted.
     fn permit(&self, grant: &MailGrant, letter: &Letter, names_sender: bool) -> Result<(), Error> {
         let envelope = letter.envelope();
         let refused = |verb: &str, address: &str| {
@@ -78,7 +78,7 @@ impl MailView<'_> {
         }
     }
 
-    /// Fails where the plugin has sent as many messages as it may in a minute. Its ops wait then.
+    /// Fails if the plugin has sent as many messages as it may in a minute. Its ops wait then.
     fn throttle(&self, grant: &MailGrant) -> Result<(), Error> {
         let (plugin, count) = (&*self.setup.name, grant.per_minute());
         if self.shared_context().0.passes(Instant::now(), 1, count.into()) {

@@ -1,4 +1,4 @@
-//! A letter, made of a plugin's message: bounded, and with nothing in it that two servers read in two ways.
+//! Composes a letter from a plugin's message: limited in size, and without anything that two servers could read differently.
 
 use lettre::message::header::{Bcc, Cc, Header, HeaderValue, Headers, To};
 use lettre::message::{Mailbox, Mailboxes, MessageBuilder, MultiPart, SinglePart};
@@ -6,23 +6,23 @@ use lettre::{Address, Message as Letter};
 
 use super::contract::{Error, Message};
 
-/// Where neither the plugin nor the host names a sender.
+/// The sender if neither the plugin nor the host names one.
 pub(super) const DEFAULT_SENDER: &str = "gtm-host@localhost";
-/// Recipients of one message, as many as each mail server takes (RFC 5321).
+/// Recipients of one message: as many as every mail server accepts (RFC 5321).
 const MAX_RECIPIENTS: usize = 100;
 /// Bytes of the text and the HTML of a message together.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-/// Bytes of the subject, and of each address: as many as a line of a letter may have.
+/// Bytes of the subject and of each address: as many as a line of a letter may have.
 const MAX_LINE_BYTES: usize = 998;
 
-/// The same for the same op, plugin and number of the mail among those for the op.
+/// Returns the id of a message: the same for the same op, plugin, and number of the mail among those for the op.
 pub(super) fn message_id(op: &str, number: u32, plugin: &str, from: &Mailbox) -> String {
     let plugin =
         plugin.replace(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_' || sign == '-'), "-");
     format!("<{op}.{number}.{plugin}@{}>", from.email.domain())
 }
 
-/// Returns the letter and its id. `sender`: for a message that names none.
+/// Returns the letter and its id. `sender`: that of a message without one.
 pub(super) fn compose_as(
     message: Message,
     sender: Option<&Mailbox>,
@@ -38,12 +38,12 @@ pub(super) fn compose_as(
     Ok((compose(message, from, id.clone())?, id))
 }
 
-/// As it would be sent.
+/// Returns the text of a letter as it would be sent.
 pub(super) fn text_of(letter: &Letter) -> String {
     String::from_utf8_lossy(&letter.formatted()).into_owned()
 }
 
-/// Fails where a message has more than can be made into a letter in a few milliseconds.
+/// Fails if a message is too large to be composed within a few milliseconds.
 fn check(message: &Message) -> Result<(), Error> {
     let Message { from, to, cc, bcc, reply_to, subject, text, html } = message;
     let recipients = to.len() + cc.len() + bcc.len();
@@ -70,7 +70,7 @@ fn check(message: &Message) -> Result<(), Error> {
 
 fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error> {
     let mut letter = Letter::builder().message_id(Some(id)).from(from).subject(message.subject);
-    // Each header is set once: to add one mailbox after the other would read all of them anew each time.
+    // Each header is set once: adding mailboxes one by one would parse all of them again each time.
     let headers = [folded::<To>(&message.to)?, folded::<Cc>(&message.cc)?, folded::<Bcc>(&message.bcc)?];
     letter = headers.into_iter().flatten().fold(letter, MessageBuilder::raw_header);
     if let Some(reply_to) = &message.reply_to {
@@ -86,12 +86,12 @@ fn compose(message: Message, from: Mailbox, id: String) -> Result<Letter, Error>
     letter.map_err(|error| Error::Invalid(format!("the message cannot be sent: {error}")))
 }
 
-/// Returns the text with CRLF at the end of each line. A CR or an LF alone is read in one way by one server, and in another by the next.
+/// Returns the text with CRLF at the end of each line. Servers differ about a CR or an LF alone.
 fn with_crlf(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
 
-/// Returns a header with these addresses, each on a line of its own: lettre writes all on one, and a server takes 998 bytes on a line.
+/// Returns a header with these addresses, each on a line of its own: lettre writes all on one line, and a line may have 998 bytes.
 fn folded<H: Header + From<Mailboxes>>(addresses: &[String]) -> Result<Option<HeaderValue>, Error> {
     if addresses.is_empty() {
         return Ok(None);
@@ -110,16 +110,16 @@ fn folded<H: Header + From<Mailboxes>>(addresses: &[String]) -> Result<Option<He
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, Error> {
-    // In a name they would forge a header, and lettre panics on some.
+    // In a name, control characters could forge a header, and lettre panics on some.
     if address.contains(char::is_control) {
-        return Err(Error::Invalid("an address cannot have control characters in it".to_owned()));
+        return Err(Error::Invalid("an address may not contain control characters".to_owned()));
     }
     let parsed = address.parse().map(for_any_server);
-    parsed.map_err(|error| Error::Invalid(format!("\"{address}\" is no e-mail address: {error}")))
+    parsed.map_err(|error| Error::Invalid(format!("\"{address}\" is not an e-mail address: {error}")))
 }
 
-/// The same mailbox, its domain in ASCII, as every server takes it: `müller.de` is `xn--mller-kva.de`. The local part cannot be
-/// written in another way.
+/// Returns the mailbox with its domain in ASCII, which every server accepts: `müller.de` becomes `xn--mller-kva.de`. The local part has
+/// no such form.
 pub(super) fn for_any_server(mailbox: Mailbox) -> Mailbox {
     let address = &mailbox.email;
     if address.domain().is_ascii() {
@@ -132,7 +132,7 @@ pub(super) fn for_any_server(mailbox: Mailbox) -> Mailbox {
     }
 }
 
-/// Returns the first address of a letter that only a server with SMTPUTF8 takes (RFC 6531).
+/// Returns the first address of a letter that only a server with SMTPUTF8 accepts (RFC 6531).
 pub(super) fn unsendable_without_utf8(letter: &Letter) -> Option<Address> {
     let envelope = letter.envelope();
     envelope.from().into_iter().chain(envelope.to()).find(|address| !address.user().is_ascii()).cloned()
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_invalid() {
+    fn an_unsendable_message_is_invalid() {
         let from: Mailbox = DEFAULT_SENDER.parse().unwrap();
         assert!(matches!(compose(message("nobody"), from.clone(), "<1@x>".into()), Err(Error::Invalid(_))));
         let empty = Message { text: None, ..message("ada@example.com") };

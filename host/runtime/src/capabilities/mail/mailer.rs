@@ -1,4 +1,4 @@
-//! The mail server that the host is set up with.
+//! The mail server of the host.
 
 use std::time::Duration;
 
@@ -9,62 +9,62 @@ use super::letter::{DEFAULT_SENDER, for_any_server, unsendable_without_utf8};
 use crate::remedy::PluginRemedy;
 use crate::secret::{Password, server};
 
-/// How long the first look at the server may take. (lettre's own time-out ends with the TCP connection.)
+/// The time limit of the first check of the server. (lettre's own time-out ends with the TCP connection.)
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a server that has just refused a letter is asked whether it takes any.
+/// The time limit of the question whether a server that has just refused a letter accepts any.
 const RECHECK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Replies for good that are about the connection, not about the message: the server takes no mail, or
-/// wants another login. RFC 7504, RFC 4954.
-const NOT_THE_MESSAGE: [u16; 5] = [521, 530, 534, 535, 538];
+/// Permanent replies about the connection, not about the message: the server accepts no mail, or requires another login (RFC 7504, RFC
+/// 4954).
+const CONNECTION_REPLIES: [u16; 5] = [521, 530, 534, 535, 538];
 
-/// A way to a mail server. Each message has a connection of its own: one that was given up in the
-/// middle of a dialogue must not be used again, as its replies would be taken for those to the next message.
+/// A client of a mail server. Each message has its own connection: after an abandoned dialogue, replies on the same connection would be
+/// taken for those to the next message.
 #[derive(Clone, Debug)]
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     pub(super) sender: Mailbox,
     /// The URL, without user and password.
     server: String,
-    /// What a server may repeat in its replies, and nobody is to see.
+    /// The password, which a server may repeat in its replies, and which must not be shown.
     password: Password,
 }
 
 /// Why a letter was not sent.
 #[derive(Debug)]
-pub(super) enum Unsent {
-    /// The server will never take this letter.
+pub(super) enum UnsentLetter {
+    /// The server will never accept this letter.
     Rejected(String),
-    /// It takes none from this host, as the host is set up.
+    /// The server accepts no letter with the host's settings.
     NotSetUp(String),
-    /// It may take it later.
+    /// The server may accept the letter later.
     Unavailable(String),
 }
 
-/// Why mail cannot be set up.
+/// Why the settings of mail are not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum MailerError {
-    /// The URL is none.
+    /// The URL is not valid.
     #[error(
-        "the mail server's URL cannot be understood: {0}. It should look like smtp://localhost:1025, \
+        "the mail server's URL cannot be understood: {0}. help: write it like smtp://localhost:1025, \
          smtps://USER:PASSWORD@HOST or smtp://USER:PASSWORD@HOST:587?tls=required"
     )]
     Url(String),
-    /// The sender is none.
-    #[error("the sender \"{address}\" is no e-mail address: {reason}")]
+    /// The sender is not an address.
+    #[error("the sender \"{address}\" is not an e-mail address: {reason}")]
     Sender {
-        /// What was given.
+        /// The setting.
         address: String,
-        /// What is wrong with it.
+        /// Why it is not valid.
         reason: lettre::address::AddressError,
     },
 }
 
 impl Mailer {
-    /// Sends through the server at `url`: `smtp://`, `smtps://`, or `smtp://…?tls=required`
-    /// (STARTTLS). `sender` is for messages that name none.
+    /// Makes a client of the server at `url`: `smtp://`, `smtps://`, or `smtp://…?tls=required` (STARTTLS). `sender` is the sender of
+    /// messages that name none. It does not connect.
     ///
     /// # Errors
-    /// See [`MailerError`]. The server is not asked.
+    /// See [`MailerError`].
     pub fn new(url: &str, sender: Option<&str>) -> Result<Self, MailerError> {
         let address = sender.unwrap_or(DEFAULT_SENDER);
         let sender =
@@ -80,22 +80,22 @@ impl Mailer {
         })
     }
 
-    /// Asks the mail server whether it is there.
+    /// Checks that the mail server accepts connections.
     ///
     /// # Errors
-    /// Why it is not, in words.
+    /// The sentence tells why it does not.
     pub async fn check(&self) -> Result<(), String> {
         let server = &self.server;
         match tokio::time::timeout(CHECK_TIMEOUT, self.transport.test_connection()).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(format!("{server} does not answer as a mail server does")),
+            Ok(Ok(false)) => Err(format!("{server} does not reply like a mail server")),
             Ok(Err(error)) => Err(self.words(&error)),
             Err(_) => Err(format!("{server} did not answer within {} s", CHECK_TIMEOUT.as_secs())),
         }
     }
 
-    /// `limit`: for the whole dialogue, in words too.
-    pub(super) async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), Unsent> {
+    /// Sends a letter. `limit`: the time limit of the whole dialogue, and the same in words.
+    pub(super) async fn send(&self, letter: Letter, limit: (Duration, &str)) -> Result<(), UnsentLetter> {
         let (time, set_by) = limit;
         let unsendable = unsendable_without_utf8(&letter);
         match tokio::time::timeout(time, self.transport.send(letter)).await {
@@ -104,46 +104,47 @@ impl Mailer {
                 Err(self.not_set_up(&self.words(&error)))
             }
             Ok(Err(error)) => Err(self.unsent(&error, unsendable)),
-            Err(_) => Err(Unsent::Unavailable(format!(
-                "the mail server {} did not take the message within {set_by}",
+            Err(_) => Err(UnsentLetter::Unavailable(format!(
+                "the mail server {} did not accept the message within {set_by}",
                 self.server
             ))),
         }
     }
 
-    /// Returns whether the server refuses every connection for good, whatever the letter.
+    /// Returns whether the server permanently refuses every connection.
     async fn takes_none(&self) -> bool {
         let asked = tokio::time::timeout(RECHECK_TIMEOUT, self.transport.test_connection()).await;
         matches!(asked, Ok(Err(error)) if error.is_permanent())
     }
 
-    /// Returns what an error means. `unsendable`: an address that only servers with SMTPUTF8 take.
-    fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> Unsent {
+    /// Converts an error. `unsendable`: an address that only servers with SMTPUTF8 accept.
+    fn unsent(&self, error: &lettre::transport::smtp::Error, unsendable: Option<Address>) -> UnsentLetter {
         let words = self.words(error);
         if error.is_permanent() {
-            let is_of_connection = error.status().is_some_and(|code| NOT_THE_MESSAGE.contains(&code.into()));
-            return if is_of_connection { self.not_set_up(&words) } else { Unsent::Rejected(words) };
+            let is_of_connection =
+                error.status().is_some_and(|code| CONNECTION_REPLIES.contains(&code.into()));
+            return if is_of_connection { self.not_set_up(&words) } else { UnsentLetter::Rejected(words) };
         }
         if !error.is_client() {
-            return Unsent::Unavailable(words);
+            return UnsentLetter::Unavailable(words);
         }
-        // lettre refuses by itself what the server's greeting rules out, and gives no code to tell by.
+        // lettre itself refuses letters that the server's greeting excludes, without a code.
         match unsendable {
-            Some(address) if words.contains("SMTPUTF8") => Unsent::Rejected(format!(
-                "\"{address}\" cannot be sent to: the mail server {} takes only ASCII before the @ (it offers no SMTPUTF8)",
+            Some(address) if words.contains("SMTPUTF8") => UnsentLetter::Rejected(format!(
+                "\"{address}\" cannot be sent to: the mail server {} accepts only ASCII before the @ (it does not support SMTPUTF8)",
                 self.server
             )),
-            _ if words.contains("8BITMIME") => Unsent::Rejected(words),
-            // It wants TLS or a login in another way than the host's URL says.
+            _ if words.contains("8BITMIME") => UnsentLetter::Rejected(words),
+            // The server requires TLS or a login in another way than the host's URL says.
             _ => self.not_set_up(&words),
         }
     }
 
-    fn not_set_up(&self, words: &str) -> Unsent {
-        Unsent::NotSetUp(format!("{words}{}", PluginRemedy::MailServerUrl))
+    fn not_set_up(&self, words: &str) -> UnsentLetter {
+        UnsentLetter::NotSetUp(format!("{words}{}", PluginRemedy::MailServerUrl))
     }
 
-    /// Returns an SMTP error with its server and its causes, of which the last says most.
+    /// Returns an SMTP error with its server and its causes. The last cause says most.
     fn words(&self, error: &lettre::transport::smtp::Error) -> String {
         let mut words = format!("the mail server {}: {error}", self.server);
         let mut cause = std::error::Error::source(error);

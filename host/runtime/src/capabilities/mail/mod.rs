@@ -1,4 +1,4 @@
-//! `gtm:plugin/mail`: e-mail through the mail server that the host is set up with. The plugin does not see its password.
+//! `gtm:plugin/mail`: e-mail through the host's mail server. The plugin does not see its password.
 
 mod grant;
 mod host;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use grant::deserialize;
-pub use grant::{AddressPattern, MailGrant, NoAddressPattern};
+pub use grant::{AddressPattern, InvalidAddressPattern, MailGrant};
 use gtm_oplog::Namespace;
 pub use mailer::{Mailer, MailerError};
 
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::load_error::SetupError;
 use crate::remedy::PluginRemedy;
 use crate::services::Services;
@@ -27,16 +27,16 @@ fn no_server() -> String {
     format!("the host has no mail server{}", PluginRemedy::MailServer)
 }
 
-/// For `handle`.
+/// The capability, for `handle` only.
 pub(crate) struct Mail;
 
-/// Bounds the mail that a plugin sends, over all its instances.
+/// Limits the mail of a plugin, over all its instances.
 pub(crate) struct MailRate(Throttle);
 
-/// The mail of one call.
+/// Counts the mail of one call.
 #[derive(Default)]
 pub(crate) struct MailCount {
-    /// Messages sent for the op in hand, in this attempt.
+    /// Messages sent for the current op, in this attempt.
     sent: u32,
 }
 
@@ -100,7 +100,7 @@ impl GrantedCapability for Mail {
         granted.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 
-    /// To grant mail is of no use without a server, so that the sentence is for whoever grants it, too.
+    /// Without a server, a grant of mail has no use, so a user without a grant gets the sentence, too.
     fn lacks(services: &Services, _: bool) -> Option<String> {
         services.mailer.is_none().then(no_server)
     }

@@ -1,4 +1,4 @@
-//! What a server answers to a write, and what an error of the driver means to a plugin.
+//! Interprets the server's reply to a write, and errors of the driver.
 
 use bson::{Bson, Document, RawDocument, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable_code, sentence};
@@ -7,53 +7,53 @@ use mongodb::error::{Error as DriverError, ErrorKind};
 use super::contract::{Error, UpdateResult};
 
 const DUPLICATE_KEY: i32 = 11000;
-/// The host's user or password is not that of the cluster: AuthenticationFailed, AtlasError.
-const LOGIN: [i32; 2] = [18, 8000];
-/// Codes of failures of a plugin's own reads and writes that pass, beside those of any read: LockTimeout, MaxTimeMSExpired,
+/// The cluster refuses the host's user or password: AuthenticationFailed, AtlasError.
+const LOGIN_CODES: [i32; 2] = [18, 8000];
+/// Codes of transient failures of a plugin's reads and writes, in addition to the retryable ones: LockTimeout, MaxTimeMSExpired,
 /// WriteConcernFailed, WriteConflict, ConflictingOperationInProgress, NetworkInterfaceExceededTimeLimit, SnapshotUnavailable,
 /// LockBusy, ObjectIsBusy, TemporarilyUnavailable, IngressRequestRateLimitExceeded, OutOfDiskSpace.
-const PASSING: [i32; 12] = [24, 50, 64, 112, 117, 202, 246, 46, 314, 365, 462, 14031];
+const TRANSIENT_CODES: [i32; 12] = [24, 50, 64, 112, 117, 202, 246, 46, 314, 365, 462, 14031];
 
-/// Returns what an error of the driver means to a plugin.
+/// Converts an error of the driver to one of the contract.
 pub(super) fn error(error: &DriverError) -> Error {
     let reason = sentence(error);
     match (command_code(error), &*error.kind) {
-        (Some(code), _) if !PASSING.contains(&code) && is_marked_as_passing(error) => {
+        (Some(code), _) if !TRANSIENT_CODES.contains(&code) && is_labeled_transient(error) => {
             Error::Unavailable(reason)
         }
         (Some(code), _) => of_code(code, reason),
-        // What the driver itself finds wrong with what it is given.
+        // The driver itself refuses the arguments.
         (None, ErrorKind::InvalidArgument { .. } | ErrorKind::IncompatibleServer { .. }) => {
             Error::Rejected(reason)
         }
         (None, ErrorKind::Authentication { .. }) => not_allowed(&reason),
-        // No server has refused it.
+        // No server has refused the command.
         (None, _) => Error::Unavailable(reason),
     }
 }
 
-/// The server says of some errors that the same may work later.
-fn is_marked_as_passing(error: &DriverError) -> bool {
+/// Returns whether the server labels the error as transient.
+fn is_labeled_transient(error: &DriverError) -> bool {
     ["RetryableWriteError", "RetryableReadError", "TransientTransactionError", "SystemOverloadedError"]
         .iter()
         .any(|label| error.contains_label(label))
 }
 
 fn not_allowed(reason: &str) -> Error {
-    Error::NotGranted(format!("gtm-host's own user may not do that on the cluster: {reason}"))
+    Error::NotGranted(format!("the cluster does not allow this to gtm-host's own user: {reason}"))
 }
 
 fn of_code(code: i32, reason: String) -> Error {
     match code {
         DUPLICATE_KEY => Error::DuplicateKey(reason),
         UNAUTHORIZED => not_allowed(&reason),
-        code if LOGIN.contains(&code) => not_allowed(&reason),
-        code if PASSING.contains(&code) || is_retryable_code(code) => Error::Unavailable(reason),
+        code if LOGIN_CODES.contains(&code) => not_allowed(&reason),
+        code if TRANSIENT_CODES.contains(&code) || is_retryable_code(code) => Error::Unavailable(reason),
         _ => Error::Rejected(reason),
     }
 }
 
-/// Fails with the first error in the answer to a write, which is not an error of the command.
+/// Fails with the first error in the reply to a write. The command itself succeeded.
 pub(super) fn check(answer: &Document) -> Result<(), Error> {
     let one = match (answer.get("writeErrors"), answer.get("writeConcernError")) {
         (Some(Bson::Array(errors)), _) => errors.first().and_then(Bson::as_document),
@@ -61,8 +61,8 @@ pub(super) fn check(answer: &Document) -> Result<(), Error> {
         _ => None,
     };
     let Some(one) = one else { return Ok(()) };
-    let reason = one.get_str("errmsg").unwrap_or("the server gives no reason").to_owned();
-    // Written, but not yet by a majority.
+    let reason = one.get_str("errmsg").unwrap_or("the server does not give a reason").to_owned();
+    // The write has not reached a majority yet.
     if !answer.contains_key("writeErrors") {
         return Err(Error::Unavailable(reason));
     }
@@ -70,7 +70,7 @@ pub(super) fn check(answer: &Document) -> Result<(), Error> {
     Err(of_code(code.unwrap_or_default(), reason))
 }
 
-/// Returns what became of an update.
+/// Returns the result of an update.
 pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     let count = |name| answer.get(name).and_then(number).unwrap_or_default();
     let upserted = match answer.get_array("upserted").ok().and_then(|all| all.first()) {
@@ -83,7 +83,7 @@ pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     };
     let inserted = u64::from(upserted.is_some());
     Ok(UpdateResult {
-        // The server counts what it inserted among what it found.
+        // The server counts an inserted document as matched.
         matched: count("n").saturating_sub(inserted),
         modified: count("nModified"),
         upserted,
@@ -107,7 +107,7 @@ fn number(value: &Bson) -> Option<u64> {
 
 /// Parses the bytes of a plugin as a document.
 pub(super) fn parse(bytes: &[u8]) -> Result<&RawDocument, Error> {
-    RawDocument::from_bytes(bytes).map_err(|error| Error::Invalid(format!("no BSON: {error}")))
+    RawDocument::from_bytes(bytes).map_err(|error| Error::Invalid(format!("not valid BSON: {error}")))
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_in_an_answer_is_one() {
+    fn an_error_within_a_reply_is_found() {
         assert!(check(&doc! { "n": 1, "ok": 1 }).is_ok());
         let duplicate =
             doc! { "ok": 1, "writeErrors": [ { "index": 0, "code": 11000, "errmsg": "E11000" } ] };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_inserted_did_not_match() {
+    fn an_inserted_document_is_not_matched() {
         let answer = doc! { "n": 1, "nModified": 0, "upserted": [ { "index": 0, "_id": 7 } ] };
         let UpdateResult { matched, modified, upserted } = updated(&answer).unwrap();
         assert_eq!((matched, modified), (0, 0));

@@ -11,27 +11,27 @@ use serde::de::{self, Deserializer};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MongodbGrants {
-    /// Find and aggregate there.
+    /// Where it may find and aggregate.
     pub read: Vec<NamespaceGrant>,
-    /// Insert, update, replace and delete there.
+    /// Where it may insert, update, replace and delete.
     pub write: Vec<NamespaceGrant>,
 }
 
-/// Namespaces, as a subscription names them: `shop.orders`, `shop.*`.
+/// A pattern of namespaces, as in a subscription: `shop.orders`, `shop.*`.
 #[derive(Clone, Debug)]
 pub struct NamespaceGrant(Pattern);
 
 impl NamespaceGrant {
-    /// Returns the namespaces like `pattern`.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// The pattern is none.
+    /// The pattern is not valid.
     pub fn new(pattern: &str) -> Result<Self, gtm_oplog::PatternError> {
         Pattern::new(pattern).map(Self)
     }
 
-    /// Returns whether `database.collection` is among them. The server's own databases and collections, and those of the host, are so only
-    /// where they are named: `shop.*` does not cover `shop.system.views`, and `shop.system.*` does.
+    /// Returns whether it covers `database.collection`. It covers databases and collections of the server and of the host only if it names
+    /// them: `shop.*` does not cover `shop.system.views`, but `shop.system.*` does.
     pub(crate) fn covers(&self, namespace: &str) -> bool {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
         let begins_with = |start: &str| self.0.to_string().starts_with(start);
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_and_the_hosts_own_namespaces_are_covered_by_no_wildcard() {
+    fn no_wildcard_covers_namespaces_of_the_server_or_the_host() {
         let covers = |pattern: &str, namespace| NamespaceGrant::new(pattern).unwrap().covers(namespace);
         assert!(covers("*", "shop.orders") && covers("shop.*", "shop.orders.2026"));
         assert!(!covers("shop.*", "shops.orders"));

@@ -16,35 +16,35 @@ use super::answers::{self, parse};
 use super::contract::{Error, FindOptions, Host, UpdateOptions, UpdateResult};
 use super::reads::{self, CommandRefusal};
 use super::{Capability, Mongodb, MongodbView, NamespaceGrant};
-use crate::budget::Overdrawn;
+use crate::budget::BudgetExceeded;
 use crate::remedy::PluginRemedy;
 use crate::services::Cluster;
 use crate::state::timed;
 
-/// The code of a query that took longer than it may.
+/// The code of a query that exceeded its time limit.
 const MAX_TIME_EXPIRED: i32 = 50;
-/// Documents that one call gives back.
+/// Documents that one call returns.
 const MAX_DOCUMENTS: usize = 10_000;
-/// Bytes that one call takes or gives back, as many as the largest document has.
+/// Bytes that one call takes or returns: as many as the largest document has.
 const MAX_BYTES: usize = 16 << 20;
-/// Bytes of a namespace, as many as a server takes.
+/// Bytes of a namespace: as many as a server accepts.
 const MAX_NAMESPACE_BYTES: usize = 255;
 /// Documents that one call inserts.
 const MAX_INSERTED: usize = 1000;
-/// Bytes of a command that is looked through on a thread that runs plugins, in less than a millisecond.
+/// Bytes of a command that is checked on a thread that runs plugins, within less than a millisecond.
 const MAX_INLINE_BYTES: usize = 64 << 10;
 
 impl From<CommandRefusal> for Error {
     fn from(refusal: CommandRefusal) -> Self {
         match refusal {
             CommandRefusal::Invalid(reason) => Self::Invalid(reason),
-            // No grant changes that, and no attempt.
+            // No grant and no retry changes that.
             CommandRefusal::Never(reason) => Self::Invalid(reason),
         }
     }
 }
 
-/// What is done with a namespace.
+/// How a call uses a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NamespaceAccess {
     Read,
@@ -52,13 +52,13 @@ enum NamespaceAccess {
 }
 
 impl MongodbView<'_> {
-    /// Returns the cluster and the namespace, if the plugin may do this there.
+    /// Returns the cluster and the namespace, if the plugin has this access.
     fn access(
         &self,
         access: NamespaceAccess,
         namespace: &str,
     ) -> Result<(Option<Cluster>, Namespace), Error> {
-        // The sentence that says what is not granted repeats it.
+        // The sentence of a refusal repeats the namespace.
         if namespace.len() > MAX_NAMESPACE_BYTES {
             return Err(Error::Invalid(format!(
                 "a namespace has at most {MAX_NAMESPACE_BYTES} bytes, and this one has {}",
@@ -86,7 +86,7 @@ impl MongodbView<'_> {
         })?;
         match &self.shared.services.client {
             Some(cluster) => Ok((Some(cluster.clone()), parsed)),
-            // What is only taken down needs none.
+            // A recorded write needs no cluster.
             None if access == NamespaceAccess::Write && self.recorder().is_some() => Ok((None, parsed)),
             None => Err(self.no_cluster()),
         }
@@ -101,12 +101,12 @@ impl MongodbView<'_> {
         cluster.ok_or_else(|| self.no_cluster())
     }
 
-    /// Returns what an error of the server or the driver means to the plugin.
+    /// Converts an error of the server or the driver.
     fn failed(&self, cluster: &Cluster, error: &DriverError) -> Error {
         match answers::error(error) {
             Error::NotGranted(reason) => Error::NotGranted(self.notes.blocked(reason, Some(self.id()))),
             Error::Unavailable(reason) => {
-                // The limit is sent along with a command.
+                // The limit is sent with the command.
                 let limit = match command_code(error) {
                     Some(MAX_TIME_EXPIRED) => {
                         format!(". The limit is {}", self.setup.call_timeout_in_words())
@@ -119,46 +119,50 @@ impl MongodbView<'_> {
         }
     }
 
-    /// Looks through a command before it is sent, and at what it reads beside its collection.
-    async fn look(&mut self, command: RawDocumentBuf, database: &str) -> Result<RawDocumentBuf, Error> {
+    /// Checks a command, and the access to the other namespaces that it reads, before it is sent.
+    async fn check_reads(
+        &mut self,
+        command: RawDocumentBuf,
+        database: &str,
+    ) -> Result<RawDocumentBuf, Error> {
         let bytes = command.as_bytes().len();
-        // The names in a command take some bytes beside the documents.
+        // The names in a command take some bytes in addition to the documents.
         if bytes > MAX_BYTES + MAX_INLINE_BYTES {
             return Err(Error::Invalid(format!(
-                "a call takes {} MiB together, and this one has {bytes} bytes",
+                "a call has at most {} MiB, and this one has {bytes} bytes",
                 MAX_BYTES >> 20
             )));
         }
         let database = database.to_owned();
-        let look = move || reads::look(&command, &database).map(|reads| (reads, command));
+        let read = move || reads::other_reads(&command, &database).map(|reads| (reads, command));
         let looked = match bytes > MAX_INLINE_BYTES {
-            true => tokio::task::spawn_blocking(look)
+            true => tokio::task::spawn_blocking(read)
                 .await
-                .map_err(|_| Error::Unavailable("the host stops".to_owned()))?,
-            false => look(),
+                .map_err(|_| Error::Unavailable("the host is shutting down".to_owned()))?,
+            false => read(),
         };
         let (reads, command) = looked?;
         reads.iter().try_for_each(|namespace| self.access(NamespaceAccess::Read, namespace).map(drop))?;
         Ok(command)
     }
 
-    /// Has the server end a command itself when the time of a call is over.
+    /// Has the server end a command when the time limit of a call is over.
     fn limit(&self, command: &mut RawDocumentBuf) {
         let limit = self.setup.limits.call_timeout.as_millis();
-        // 0 would be no limit, and a server takes no more than this.
+        // 0 would mean no limit, and a server accepts at most this.
         command.append(cstr!("maxTimeMS"), i32::try_from(limit).unwrap_or(i32::MAX).max(1));
     }
 
-    /// Runs a command, and returns its documents.
+    /// Runs a command and returns its documents.
     async fn query(
         &mut self,
         cluster: &Option<Cluster>,
         database: &str,
         command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let overdrawn = |overdrawn: Overdrawn| Error::Invalid(overdrawn.to_string());
-        let mut charge = self.budget.charge(command.as_bytes().len()).map_err(overdrawn)?;
-        let mut command = self.look(command, database).await?;
+        let exceeded = |exceeded: BudgetExceeded| Error::Invalid(exceeded.to_string());
+        let mut charge = self.budget.charge(command.as_bytes().len()).map_err(exceeded)?;
+        let mut command = self.check_reads(command, database).await?;
         let cluster = self.needed(cluster.as_ref())?;
         self.limit(&mut command);
         let query = async {
@@ -169,12 +173,12 @@ impl MongodbView<'_> {
                 bytes += document.len();
                 if documents.len() == MAX_DOCUMENTS || bytes > MAX_BYTES {
                     return Ok(Err(Error::Invalid(format!(
-                        "there are more than {MAX_DOCUMENTS} documents, or {} MiB: ask for fewer at once",
+                        "the result has more than {MAX_DOCUMENTS} documents or {} MiB. help: ask for fewer documents per call",
                         MAX_BYTES >> 20
                     ))));
                 }
                 if let Err(error) = charge.add(document.len()) {
-                    return Ok(Err(overdrawn(error)));
+                    return Ok(Err(exceeded(error)));
                 }
                 documents.push(document.to_vec());
             }
@@ -187,7 +191,7 @@ impl MongodbView<'_> {
         }
     }
 
-    /// Has a command that writes done, unless it is only taken down.
+    /// Runs a command that writes, unless effects are only recorded.
     async fn write(
         &mut self,
         namespace: &str,
@@ -197,8 +201,8 @@ impl MongodbView<'_> {
         command: RawDocumentBuf,
     ) -> Result<Option<Document>, Error> {
         let charge = self.budget.charge(command.as_bytes().len());
-        let _charge = charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
-        let mut command = self.look(command, database).await?;
+        let _charge = charge.map_err(|exceeded| Error::Invalid(exceeded.to_string()))?;
+        let mut command = self.check_reads(command, database).await?;
         if self.record(Mongodb::NAME, || shown(&command)) {
             self.notes.made_up();
             return Ok(None);
@@ -219,8 +223,8 @@ impl MongodbView<'_> {
         Ok(Some(answer))
     }
 
-    /// Says, once, that the plugin writes where the op in hand is, and so is handed its own writes, and what it writes then, too. A
-    /// plugin whose filter passes over them never has such an op in hand.
+    /// Logs, once, that the plugin writes to the namespace of the current op, and so gets its own writes as ops. A plugin whose filter
+    /// skips them never has such an op.
     fn warn_if_fed_back(&self, namespace: &str, operations: &[OperationType]) {
         let Some((database, collection)) = namespace.split_once('.') else { return };
         let Some(selection) = &self.selection else { return };
@@ -248,7 +252,7 @@ impl MongodbView<'_> {
 fn shown(command: &RawDocument) -> Value {
     let mut json = Vec::new();
     let written = write(command, Form::Relaxed, &mut json).ok();
-    written.and_then(|()| serde_json::from_slice(&json).ok()).unwrap_or_else(|| json!("no BSON"))
+    written.and_then(|()| serde_json::from_slice(&json).ok()).unwrap_or_else(|| json!("not valid BSON"))
 }
 
 fn array<'a>(documents: impl IntoIterator<Item = &'a RawDocument>) -> RawArrayBuf {
@@ -278,7 +282,7 @@ impl Host for MongodbView<'_> {
         if let Some(skip) = skip {
             command.append(cstr!("skip"), i64::try_from(*skip).unwrap_or(i64::MAX));
         }
-        // One more than are given, so that it is known that there are more. 0 would be no limit.
+        // One more than are returned shows that there are too many. 0 would mean no limit.
         let most = i64::try_from(MAX_DOCUMENTS + 1).unwrap_or(i64::MAX);
         let limit = limit.filter(|limit| *limit > 0).map_or(most, i64::from).min(most);
         command.append(cstr!("limit"), limit);
@@ -297,7 +301,7 @@ impl Host for MongodbView<'_> {
         let bytes: usize = documents.iter().map(Vec::len).sum();
         if documents.is_empty() || documents.len() > MAX_INSERTED || bytes > MAX_BYTES {
             return Err(Error::Invalid(format!(
-                "1 to {MAX_INSERTED} documents of {} MiB together are inserted at once, and these are {} of {bytes} bytes",
+                "a call inserts 1 to {MAX_INSERTED} documents of at most {} MiB together, and this one has {} of {bytes} bytes",
                 MAX_BYTES >> 20,
                 documents.len()
             )));
@@ -319,7 +323,7 @@ impl Host for MongodbView<'_> {
         let (filter, update) = (parse(&filter)?, parse(&update)?);
         if !reads::has_operators(update) {
             return Err(Error::Invalid(
-                "an update is a document of operators, like {$set: …}; a whole document is set by replace"
+                "an update must be a document of operators, like {$set: …}. help: use replace to set a whole document"
                     .to_owned(),
             ));
         }
@@ -338,7 +342,7 @@ impl Host for MongodbView<'_> {
         let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let (filter, replacement) = (parse(&filter)?, parse(&replacement)?);
         if reads::has_operators(replacement) {
-            return Err(Error::Invalid("a replacement is a document, and has no operators".to_owned()));
+            return Err(Error::Invalid("a replacement must be a document without operators".to_owned()));
         }
         let one =
             rawdoc! { "q": filter.to_owned(), "u": replacement.to_owned(), "multi": false, "upsert": upsert };

@@ -1,4 +1,4 @@
-//! `gtm:plugin/mongodb`: reads and writes on the cluster that the host follows, in the namespaces that are granted.
+//! `gtm:plugin/mongodb`: reads and writes on the cluster that the host follows, in the granted namespaces.
 
 mod answers;
 mod grant;
@@ -14,25 +14,25 @@ use bson::RawDocument;
 pub use grant::{MongodbGrants, NamespaceGrant};
 use gtm_oplog::Namespace;
 
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::load_error::SetupError;
 use crate::state::{CallContext, InstanceState};
 
-/// For `handle`.
+/// The capability, for `handle` only.
 pub(crate) struct Mongodb;
 
-/// Whether it is logged that the plugin is handed its own writes, which is logged once.
+/// Whether the host has logged that the plugin gets its own writes as ops, which it logs once.
 #[derive(Default)]
 pub(crate) struct FedBack {
     is_reported: AtomicBool,
 }
 
-/// The op in hand, as far as the functions need it.
+/// What the functions need of the current op.
 #[derive(Default)]
 pub(crate) struct OpInHand {
-    /// The namespace of the op, if the plugin may write somewhere.
+    /// Its namespace, if the plugin is granted any write.
     namespace: Option<Arc<Namespace>>,
 }
 
@@ -40,7 +40,7 @@ type MongodbView<'a> = CapabilityView<'a, Mongodb>;
 
 /// Returns the other namespaces that a command reads, for the fuzzers. None: it is refused.
 pub(crate) fn reads_of(command: &RawDocument, database: &str) -> Option<Vec<String>> {
-    reads::look(command, database).ok()
+    reads::other_reads(command, database).ok()
 }
 
 impl Capability for Mongodb {

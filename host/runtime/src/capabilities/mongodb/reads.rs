@@ -1,21 +1,21 @@
-//! What a command of a plugin reads beside its collection, and what it may not do.
+//! Finds the other namespaces that a plugin's command reads, and refuses what no plugin may do.
 //!
-//! A command is looked at as it is sent. The server must understand it in the same way: so a field that occurs twice, of which one
-//! reader takes the first and another the last, is refused at any level, and so is a stage, or an option of a stage that reads, that is
-//! not listed here.
+//! The command is checked as it will be sent, and the server must understand it in the same way. So a duplicate field is refused at any
+//! level, as one reader would take the first value and another the last; and so is an unlisted stage, or an unlisted option of a stage
+//! that reads.
 
 use bson::{RawBsonRef, RawDocument};
 
-/// Levels of a command; a server takes no more than 180 itself.
+/// Levels of a command. A server itself accepts at most 180.
 const MAX_DEPTH: usize = 200;
-/// Fields of one document. They are sorted, to see whether one occurs twice.
+/// Fields of one document. They are sorted to find duplicates.
 const MAX_FIELDS: usize = 100_000;
 /// Characters of a name that are shown.
 const MAX_SHOWN_CHARACTERS: usize = 100;
 
-/// Stages that read nothing but the documents that come from the stage before. `$documents` brings its own; `$search`,
-/// `$searchMeta` and `$vectorSearch` read an index of the collection.
-const STAGES: [&str; 27] = [
+/// Stages that read only the documents of the previous stage. `$documents` has its own; `$search`, `$searchMeta` and `$vectorSearch`
+/// read an index of the collection.
+const ALLOWED_STAGES: [&str; 27] = [
     "$addFields",
     "$bucket",
     "$bucketAuto",
@@ -42,11 +42,11 @@ const STAGES: [&str; 27] = [
     "$unset",
     "$unwind",
     "$vectorSearch",
-    // Its pipelines are looked at.
+    // Its pipelines are checked.
     "$facet",
 ];
-/// Stages that read another collection, each with its options.
-const READING: [(&str, &[&str]); 3] = [
+/// Stages that read another collection, with their options.
+const READING_STAGES: [(&str, &[&str]); 3] = [
     ("$lookup", &["from", "localField", "foreignField", "let", "pipeline", "as"]),
     (
         "$graphLookup",
@@ -67,17 +67,17 @@ const READING: [(&str, &[&str]); 3] = [
 /// Why a command is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CommandRefusal {
-    /// It is no BSON, too deep, or can be understood in two ways.
+    /// It is not valid BSON, too deep, or ambiguous.
     Invalid(String),
-    /// It does what is granted to nobody.
+    /// It does something that no grant allows.
     Never(String),
 }
 
 /// Returns the other namespaces that a command for a collection of this database reads.
 ///
 /// # Errors
-/// What is wrong with the command.
-pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>, CommandRefusal> {
+/// The command is refused.
+pub(super) fn other_reads(command: &RawDocument, database: &str) -> Result<Vec<String>, CommandRefusal> {
     check(command)?;
     let mut reads = Vec::new();
     for (name, value) in fields(command)? {
@@ -86,17 +86,17 @@ pub(super) fn look(command: &RawDocument, database: &str) -> Result<Vec<String>,
             ("filter" | "projection" | "sort" | "deletes", value) => expression(value)?,
             ("updates", RawBsonRef::Array(updates)) => {
                 for one in updates {
-                    update(one.map_err(no_bson)?)?;
+                    update(one.map_err(malformed)?)?;
                 }
             }
-            // Documents to be kept: nothing in them is done.
+            // Documents to store: nothing in them is executed.
             _ => {}
         }
     }
     Ok(reads)
 }
 
-/// Fails where the command is no BSON, has more levels than a server takes, or a field twice.
+/// Fails if the command is not valid BSON, has too many levels, or a duplicate field.
 fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
     let mut names = Vec::new();
     check_names(command, &mut names)?;
@@ -106,13 +106,13 @@ fn check(command: &RawDocument) -> Result<(), CommandRefusal> {
             open.pop();
             continue;
         };
-        let (_, value) = element.map_err(no_bson)?;
+        let (_, value) = element.map_err(malformed)?;
         let inner = match value {
             RawBsonRef::Document(inner) => inner,
             RawBsonRef::JavaScriptCodeWithScope(code) => code.scope,
             RawBsonRef::Array(inner) => {
-                // A server goes by the order of the elements, whatever their names are.
-                open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(no_bson)?.iter());
+                // A server goes by the order of the elements, not by their names.
+                open.push(RawDocument::from_bytes(inner.as_bytes()).map_err(malformed)?.iter());
                 check_depth(open.len())?;
                 continue;
             }
@@ -132,11 +132,11 @@ fn check_depth(levels: usize) -> Result<(), CommandRefusal> {
     }
 }
 
-/// Fails where a field occurs twice. `names` is room that is used again.
+/// Fails if a field occurs twice. `names` is a buffer that is reused.
 fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Result<(), CommandRefusal> {
     names.clear();
     for element in document.iter_elements() {
-        names.push(element.map_err(no_bson)?.key().as_str());
+        names.push(element.map_err(malformed)?.key().as_str());
         if names.len() > MAX_FIELDS {
             return Err(CommandRefusal::Invalid(format!(
                 "a document in it has more than {MAX_FIELDS} fields"
@@ -154,7 +154,7 @@ fn check_names<'a>(document: &'a RawDocument, names: &mut Vec<&'a str>) -> Resul
     }
 }
 
-/// Looks through a change to documents: its filter, and its operators. A replacement, which has none, is a document to be kept.
+/// Checks an update: its filter and its operators. A replacement, which has no operators, is a document to store.
 fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Document(one) = one else { return Ok(()) };
     for (name, value) in fields(one)? {
@@ -169,7 +169,7 @@ fn update(one: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     Ok(())
 }
 
-/// Returns whether an update is a document of operators. As for a server, its first field tells.
+/// Returns whether an update is a document of operators. The first field decides, as in a server.
 pub(super) fn has_operators(update: &RawDocument) -> bool {
     update
         .iter_elements()
@@ -179,15 +179,19 @@ pub(super) fn has_operators(update: &RawDocument) -> bool {
 
 fn pipeline(stages: RawBsonRef<'_>, database: &str, reads: &mut Vec<String>) -> Result<(), CommandRefusal> {
     let RawBsonRef::Array(stages) = stages else {
-        return Err(CommandRefusal::Invalid("a pipeline is an array of stages".to_owned()));
+        return Err(CommandRefusal::Invalid("a pipeline must be an array of stages".to_owned()));
     };
     for one in stages {
-        match one.map_err(no_bson)? {
+        match one.map_err(malformed)? {
             RawBsonRef::Document(one) => match fields(one)?.as_slice() {
                 [(name, value)] => stage(name, *value, database, reads)?,
-                _ => return Err(CommandRefusal::Invalid("a stage is a document of one field".to_owned())),
+                _ => {
+                    return Err(CommandRefusal::Invalid(
+                        "a stage must be a document with one field".to_owned(),
+                    ));
+                }
             },
-            _ => return Err(CommandRefusal::Invalid("a stage is a document".to_owned())),
+            _ => return Err(CommandRefusal::Invalid("a stage must be a document".to_owned())),
         }
     }
     Ok(())
@@ -199,24 +203,30 @@ fn stage(
     database: &str,
     reads: &mut Vec<String>,
 ) -> Result<(), CommandRefusal> {
-    if let Some((_, options)) = READING.iter().find(|(reading, _)| *reading == name) {
+    if let Some((_, options)) = READING_STAGES.iter().find(|(reading, _)| *reading == name) {
         return reading(name, options, value, database, reads);
     }
     match (name, value) {
-        ("$out" | "$merge", _) => Err(CommandRefusal::Never(format!("an aggregation reads: {name} writes"))),
+        ("$out" | "$merge", _) => {
+            Err(CommandRefusal::Never(format!("an aggregation may only read, and {name} writes")))
+        }
         ("$facet", RawBsonRef::Document(facets)) => {
             fields(facets)?.into_iter().try_for_each(|(_, stages)| pipeline(stages, database, reads))
         }
-        _ if STAGES.contains(&name) => expression(value),
+        _ if ALLOWED_STAGES.contains(&name) => expression(value),
         _ => Err(CommandRefusal::Never(format!(
             "a plugin may not use the stage {}. help: use these: {}",
             shown(name),
-            STAGES.into_iter().chain(READING.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
+            ALLOWED_STAGES
+                .into_iter()
+                .chain(READING_STAGES.iter().map(|(name, _)| *name))
+                .collect::<Vec<_>>()
+                .join(", ")
         ))),
     }
 }
 
-/// Looks through a stage that reads another collection, and in its own pipeline perhaps more of the same database.
+/// Checks a stage that reads another collection, and with its own pipeline perhaps more of the same database.
 fn reading(
     stage: &str,
     options: &[&str],
@@ -230,14 +240,14 @@ fn reading(
             reads.push(format!("{database}.{collection}"));
             return Ok(());
         }
-        _ => return Err(CommandRefusal::Invalid(format!("{stage} is a document"))),
+        _ => return Err(CommandRefusal::Invalid(format!("{stage} must be a document"))),
     };
-    let get = |document: &RawDocument, name| match document.get(name).map_err(no_bson)? {
+    let get = |document: &RawDocument, name| match document.get(name).map_err(malformed)? {
         Some(RawBsonRef::String(text)) => Ok(Some(text.to_owned())),
         None => Ok(None),
-        Some(_) => Err(CommandRefusal::Invalid(format!("the {name} of {stage} is a text"))),
+        Some(_) => Err(CommandRefusal::Invalid(format!("the {name} of {stage} must be a string"))),
     };
-    let (other, collection) = match value.get("from").map_err(no_bson)? {
+    let (other, collection) = match value.get("from").map_err(malformed)? {
         Some(RawBsonRef::Document(from)) => {
             known(stage, from, &["db", "coll"])?;
             (get(from, "db")?, Some(get(from, "coll")?.unwrap_or_default()))
@@ -246,7 +256,7 @@ fn reading(
         _ => (None, get(value, "from")?),
     };
     let database = other.as_deref().unwrap_or(database);
-    // Without a collection it has documents of its own.
+    // Without a collection, it has documents of its own.
     if let Some(collection) = collection {
         reads.push(format!("{database}.{collection}"));
     }
@@ -259,7 +269,7 @@ fn reading(
     Ok(())
 }
 
-/// Returns the fields of a document that has only these.
+/// Returns the fields of a document, which may only have these names.
 fn known<'a>(
     stage: &str,
     document: &'a RawDocument,
@@ -276,7 +286,7 @@ fn known<'a>(
     }
 }
 
-/// Fails where something runs JavaScript, or is meant for servers among themselves, at any level.
+/// Fails if an expression runs JavaScript, or is internal to servers, at any level.
 fn expression(value: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
     match value {
         RawBsonRef::Document(document) => fields(document)?.into_iter().try_for_each(|(name, value)| {
@@ -285,28 +295,31 @@ fn expression(value: RawBsonRef<'_>) -> Result<(), CommandRefusal> {
                     return Err(CommandRefusal::Never(format!("{name} runs JavaScript on the server")));
                 }
                 _ if name.starts_with("$_") => {
-                    return Err(CommandRefusal::Never(format!("{} is for the server itself", shown(name))));
+                    return Err(CommandRefusal::Never(format!("{} is internal to the server", shown(name))));
                 }
                 _ => {}
             }
             expression(value)
         }),
         RawBsonRef::Array(values) => {
-            values.into_iter().try_for_each(|value| expression(value.map_err(no_bson)?))
+            values.into_iter().try_for_each(|value| expression(value.map_err(malformed)?))
         }
         _ => Ok(()),
     }
 }
 
 fn fields(document: &RawDocument) -> Result<Vec<(&str, RawBsonRef<'_>)>, CommandRefusal> {
-    document.iter().map(|field| field.map(|(name, value)| (name.as_str(), value)).map_err(no_bson)).collect()
+    document
+        .iter()
+        .map(|field| field.map(|(name, value)| (name.as_str(), value)).map_err(malformed))
+        .collect()
 }
 
-fn no_bson(error: bson::error::Error) -> CommandRefusal {
-    CommandRefusal::Invalid(format!("no BSON: {error}"))
+fn malformed(error: bson::error::Error) -> CommandRefusal {
+    CommandRefusal::Invalid(format!("not valid BSON: {error}"))
 }
 
-/// Shortens a name.
+/// Shortens a name for a message.
 fn shown(name: &str) -> String {
     name.chars().take(MAX_SHOWN_CHARACTERS).collect()
 }
@@ -317,22 +330,22 @@ mod tests {
 
     use super::*;
 
-    fn looked(command: Document) -> Result<Vec<String>, CommandRefusal> {
-        look(&RawDocumentBuf::try_from(&command).unwrap(), "shop")
+    fn reads_of(command: Document) -> Result<Vec<String>, CommandRefusal> {
+        other_reads(&RawDocumentBuf::try_from(&command).unwrap(), "shop")
     }
 
     fn aggregate(stage: Document) -> Result<Vec<String>, CommandRefusal> {
-        looked(doc! { "aggregate": "orders", "pipeline": [stage] })
+        reads_of(doc! { "aggregate": "orders", "pipeline": [stage] })
     }
 
     #[test]
-    fn what_is_read_beside_is_found_at_any_level() {
+    fn other_namespaces_are_found_at_any_level() {
         assert_eq!(aggregate(doc! { "$match": { "a": 1 } }).unwrap(), Vec::<String>::new());
         assert_eq!(aggregate(doc! { "$lookup": { "from": "users", "as": "u" } }).unwrap(), ["shop.users"]);
         assert_eq!(aggregate(doc! { "$unionWith": "old" }).unwrap(), ["shop.old"]);
         let nested = doc! { "$facet": { "a": [ { "$lookup": {
             "as": "x",
-            // Whatever stands first, this is the database of the stages in it.
+            // In any order, this is the database of the stages in it.
             "pipeline": [ { "$unionWith": { "coll": "x", "pipeline": [ { "$graphLookup": { "from": "tree" } } ] } } ],
             "from": { "db": "hr", "coll": "people" },
         } } ], "b": [ { "$unionWith": "old" } ] } };
@@ -344,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_is_not_listed_is_refused_at_any_level() {
+    fn an_unlisted_stage_is_refused_at_any_level() {
         let nested = |stage: Document| doc! { "$facet": { "a": [ { "$lookup": { "from": "b", "pipeline": [stage] } } ] } };
         for (stage, said) in [
             (doc! { "$out": "x" }, "$out writes"),
@@ -364,10 +377,10 @@ mod tests {
             }
         }
         for (stage, said) in [
-            (doc! { "$match": {}, "$lookup": { "from": "x" } }, "a document of one field"),
-            (doc! { "$unionWith": { "coll": 1 } }, "the coll of $unionWith is a text"),
-            (doc! { "$lookup": { "from": ["x"] } }, "the from of $lookup is a text"),
-            (doc! { "$lookup": { "from": "b", "pipeline": {} } }, "a pipeline is an array"),
+            (doc! { "$match": {}, "$lookup": { "from": "x" } }, "a document with one field"),
+            (doc! { "$unionWith": { "coll": 1 } }, "the coll of $unionWith must be a string"),
+            (doc! { "$lookup": { "from": ["x"] } }, "the from of $lookup must be a string"),
+            (doc! { "$lookup": { "from": "b", "pipeline": {} } }, "a pipeline must be an array"),
         ] {
             for stage in [nested(stage.clone()), stage] {
                 assert!(
@@ -379,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_javascript_is_refused_at_any_level_and_may_be_kept() {
+    fn javascript_is_refused_at_any_level_unless_it_is_stored() {
         let script = || doc! { "$function": { "body": "f", "args": [], "lang": "js" } };
         for command in [
             doc! { "find": "a", "filter": { "$or": [ { "$where": "while (true) {}" } ] } },
@@ -391,7 +404,7 @@ mod tests {
             doc! { "aggregate": "a", "pipeline": [ { "$graphLookup": { "from": "a", "startWith": script() } } ] },
         ] {
             assert!(
-                matches!(looked(command.clone()), Err(CommandRefusal::Never(said)) if said.contains("JavaScript")),
+                matches!(reads_of(command.clone()), Err(CommandRefusal::Never(said)) if said.contains("JavaScript")),
                 "{command}"
             );
         }
@@ -399,21 +412,23 @@ mod tests {
             doc! { "insert": "a", "documents": [ script() ] },
             doc! { "update": "a", "updates": [ { "q": {}, "u": { "x": script() } } ] },
         ] {
-            assert_eq!(looked(command.clone()), Ok(vec![]), "{command}");
+            assert_eq!(reads_of(command.clone()), Ok(vec![]), "{command}");
         }
     }
 
     #[test]
-    fn what_is_too_deep_or_no_bson_is_refused() {
+    fn deep_and_malformed_commands_are_refused() {
         let mut deep = doc! {};
         (0..250).for_each(|_| deep = doc! { "a": std::mem::take(&mut deep) });
         let deep = doc! { "insert": "a", "documents": [deep] };
-        assert!(matches!(looked(deep), Err(CommandRefusal::Invalid(said)) if said.contains("200 levels")));
+        assert!(matches!(reads_of(deep), Err(CommandRefusal::Invalid(said)) if said.contains("200 levels")));
         let bytes = b"\x0c\0\0\0\x02a\0\xff\xff\xff\xff\0";
         let broken = RawDocument::from_bytes(bytes).unwrap();
-        assert!(matches!(look(broken, "shop"), Err(CommandRefusal::Invalid(_))));
+        assert!(matches!(other_reads(broken, "shop"), Err(CommandRefusal::Invalid(_))));
         let wide: Document = (0..=MAX_FIELDS).map(|n| (n.to_string(), 1.into())).collect();
         let wide = doc! { "insert": "a", "documents": [wide] };
-        assert!(matches!(looked(wide), Err(CommandRefusal::Invalid(said)) if said.contains("100000 fields")));
+        assert!(
+            matches!(reads_of(wide), Err(CommandRefusal::Invalid(said)) if said.contains("100000 fields"))
+        );
     }
 }

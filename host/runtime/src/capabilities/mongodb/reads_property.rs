@@ -1,13 +1,13 @@
-//! Random commands with fields that occur twice, against a reader that keeps the first, and one that keeps the last.
+//! Tests random commands with duplicate fields against two readers: one keeps the first of them, the other keeps the last.
 
 use bson::raw::CString;
 use bson::{Bson, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::reads::look;
+use super::reads::other_reads;
 
 struct Random {
     state: u64,
-    /// Fields that were added twice.
+    /// The fields that were duplicated.
     twice: u32,
 }
 
@@ -23,7 +23,7 @@ impl Random {
         all[self.below(all.len())]
     }
 
-    /// These fields, in any order; sometimes one of them with a value beside its own.
+    /// Returns these fields in any order, sometimes with one of them duplicated.
     fn document(&mut self, mut fields: Vec<(&str, RawBson)>) -> RawDocumentBuf {
         if !fields.is_empty() && self.below(12) == 0 {
             let name = fields[self.below(fields.len())].0;
@@ -85,7 +85,7 @@ impl Random {
     }
 }
 
-/// All that a command may read, as a reader sees it that makes a map of each document.
+/// Returns all that a command may read, for a reader that makes a map of each document.
 fn all(value: &Bson, database: &str, reads: &mut Vec<String>) {
     let document = match value {
         Bson::Array(values) => return values.iter().for_each(|value| all(value, database, reads)),
@@ -101,7 +101,7 @@ fn all(value: &Bson, database: &str, reads: &mut Vec<String>) {
         found = Some(name);
     }
     reads.extend(found.map(|name| format!("{database}.{name}")));
-    // The names of a collection are no pipeline.
+    // The name of a collection is not a pipeline.
     let inner = document.iter().filter(|(name, _)| *name != "from");
     inner.for_each(|(_, value)| all(value, database, reads));
 }
@@ -134,14 +134,14 @@ fn kept(value: RawBsonRef<'_>, keep: fn(&RawDocument) -> Bson) -> Bson {
 }
 
 #[test]
-fn every_reader_of_what_is_sent_reads_the_same() {
+fn every_reader_of_a_request_reads_the_same() {
     let mut random = Random { state: 0x9e37_79b9_7f4a_7c15, twice: 0 };
     let (mut sent, mut refused) = (0, 0);
     for _ in 0..20_000 {
         random.twice = 0;
         let pipeline = random.pipeline(3);
         let command = random.document(vec![("pipeline", pipeline)]);
-        let Ok(mut reads) = look(&command, "shop") else {
+        let Ok(mut reads) = other_reads(&command, "shop") else {
             assert!(random.twice > 0, "{command:?}");
             refused += 1;
             continue;

@@ -10,7 +10,7 @@ use crate::state::timed;
 
 /// Bytes of a key.
 const MAX_KEY_BYTES: usize = 512;
-/// Bytes of a value: a document of the store has room for 16 MiB, and a plugin with more has a database at hand.
+/// Bytes of a value. A plugin with larger values can use a collection.
 const MAX_VALUE_BYTES: usize = 1 << 20;
 
 impl StateView<'_> {
@@ -47,7 +47,7 @@ impl StateView<'_> {
         }
     }
 
-    /// Makes sure that a value has room beside what the plugin keeps, but for what it replaces.
+    /// Makes sure that there is room for a value in addition to what the plugin keeps, without the value that it replaces.
     async fn make_room(&mut self, store: &Store, of: &StateKey, value: &[u8]) -> Result<(), Error> {
         let limits = &self.setup.limits;
         let most = StoredTotal { entries: limits.state_keys, bytes: limits.state_bytes };
@@ -63,7 +63,7 @@ impl StateView<'_> {
                     let fits = replaced.is_some_and(|replaced| {
                         bytes(value) <= replaced || kept.without(replaced).has_room(most, bytes(value))
                     });
-                    // One of the same size changes no count.
+                    // A value of the same size changes no count.
                     if fits && replaced != Some(bytes(value)) {
                         room.forget().await;
                     }
@@ -82,10 +82,10 @@ impl StateView<'_> {
     async fn ask<T>(&mut self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
         let answer = timed(&self.setup, "the store", asked).await.map_err(Error::Unavailable)?;
         answer.map_err(|error| match &error {
-            // A value that the store does not take, as it is.
+            // The store refuses this value.
             StoreError::Unstorable { .. } => Error::Invalid(error.to_string()),
             error if error.may_pass() => Error::Unavailable(error.to_string()),
-            // A right, a directory or a file that is not as it must be.
+            // A permission, a directory or a file has to be corrected.
             error => Error::NotGranted(self.notes.blocked(error.to_string(), None)),
         })
     }
@@ -96,7 +96,7 @@ impl Host for StateView<'_> {
         let (store, key) = self.kept(&key, None)?;
         let value = self.ask(store.state(&key)).await?;
         let charge = self.budget.charge(value.as_ref().map_or(0, Vec::len));
-        charge.map_err(|overdrawn| Error::Invalid(overdrawn.to_string()))?;
+        charge.map_err(|exceeded| Error::Invalid(exceeded.to_string()))?;
         Ok(value)
     }
 

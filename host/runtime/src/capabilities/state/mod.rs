@@ -1,18 +1,18 @@
-//! `gtm:plugin/state`: what a plugin keeps, in the store of the checkpoints.
+//! `gtm:plugin/state`: values that a plugin keeps in the store of the checkpoints.
 
 mod host;
 
 use gtm_store::Room;
 
-use super::{Capability, CapabilityView, GrantedCapability, Linking, Listed, ViewOf};
+use super::{Capability, CapabilityView, GrantedCapability, Linking, ListedCapability, ViewOf};
 use crate::Limits;
-use crate::bindings::generate;
+use crate::abi::generate;
 use crate::load_error::SetupError;
 use crate::remedy::PluginRemedy;
 use crate::services::Services;
 use crate::state::CallContext;
 
-/// For `handle`, if the host has a store.
+/// The capability, for `handle` only, if the host has a store.
 pub(crate) struct State;
 
 type StateView<'a> = CapabilityView<'a, State>;
@@ -29,7 +29,7 @@ impl Capability for State {
 impl GrantedCapability for State {
     type Grant = bool;
     type Prepared = ();
-    /// For what the plugin keeps.
+    /// Limits what the plugin keeps.
     type Shared = Room;
     type Instance = ();
 

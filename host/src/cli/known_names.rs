@@ -1,4 +1,4 @@
-//! Names of pipelines and plugins that are typed, and whether the store has anything of them.
+//! Checks whether the store knows the pipelines and plugins that a command names.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,16 @@ use anyhow::bail;
 use gtm_host::config::Settings;
 use gtm_store::{KnownPlugin, Store};
 
-/// To be called where nothing was found: fails if that is because the store has nothing of this pipeline, or of this plugin in it, while
-/// it has something of others. A plugin of the settings file is known.
-pub(super) async fn check(store: &Store, settings: &Settings, plugin: Option<&str>) -> anyhow::Result<()> {
-    let known = of_pipeline(store, settings).await?;
+/// Checks the names after a command found nothing.
+///
+/// # Errors
+/// Fails if the store has data of other pipelines or plugins only. A plugin of the settings file counts as known.
+pub(super) async fn check_plugin(
+    store: &Store,
+    settings: &Settings,
+    plugin: Option<&str>,
+) -> anyhow::Result<()> {
+    let known = plugins_of_pipeline(store, settings).await?;
     let Some(plugin) = plugin.filter(|plugin| !settings.plugins.contains_key(*plugin)) else { return Ok(()) };
     let plugins = || known.iter().map(|known| known.plugin.as_str());
     if plugins().any(|name| name == plugin) {
@@ -23,9 +29,16 @@ pub(super) async fn check(store: &Store, settings: &Settings, plugin: Option<&st
     )
 }
 
-/// To be called where no dead letter of a plugin was found that got its name on the command line: fails if the store has nothing of it.
-pub(super) async fn check_letters(store: &Store, settings: &Settings, plugin: &str) -> anyhow::Result<()> {
-    let known = of_pipeline(store, settings).await?;
+/// Checks the name of a plugin from the command line after no dead letter of it was found.
+///
+/// # Errors
+/// Fails if the store has no data of the plugin.
+pub(super) async fn check_dead_letters(
+    store: &Store,
+    settings: &Settings,
+    plugin: &str,
+) -> anyhow::Result<()> {
+    let known = plugins_of_pipeline(store, settings).await?;
     if known.iter().any(|known| known.plugin == plugin) {
         return Ok(());
     }
@@ -38,8 +51,11 @@ pub(super) async fn check_letters(store: &Store, settings: &Settings, plugin: &s
     )
 }
 
-/// What the store has of this pipeline. Fails if it has something of others only.
-async fn of_pipeline(store: &Store, settings: &Settings) -> anyhow::Result<Vec<KnownPlugin>> {
+/// Returns the plugins of this pipeline in the store.
+///
+/// # Errors
+/// Fails if the store has data of other pipelines only.
+async fn plugins_of_pipeline(store: &Store, settings: &Settings) -> anyhow::Result<Vec<KnownPlugin>> {
     let (known, pipeline) = (store.known().await?, settings.name());
     if !known.is_empty() && known.iter().all(|known| known.pipeline != pipeline) {
         let there = listed(known.iter().map(|known| known.pipeline.as_str()));
@@ -48,10 +64,10 @@ async fn of_pipeline(store: &Store, settings: &Settings) -> anyhow::Result<Vec<K
     Ok(known.into_iter().filter(|known| known.pipeline == pipeline).collect())
 }
 
-/// Names in one sentence, at most.
+/// The maximum number of names in a sentence.
 const MAX_LISTED: usize = 20;
 
-/// Each name once; of many, the first, and how many more there are.
+/// Lists each name once: up to [`MAX_LISTED`] names, and the number of the others.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.collect::<BTreeSet<_>>().into_iter().collect();
     let listed = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
@@ -66,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_names_are_not_all_listed() {
+    fn a_long_list_of_names_is_cut() {
         assert_eq!(listed(["b", "a", "b"].into_iter()), "a, b");
         let names: Vec<_> = (10..40).map(|n| n.to_string()).collect();
         let listed = listed(names.iter().map(String::as_str));

@@ -1,4 +1,4 @@
-//! Where each plugin begins: at its checkpoint, or where a start was asked for in its place.
+//! Decides where each plugin begins: at its checkpoint, or at a start that overrides it.
 
 use anyhow::bail;
 use gtm_host::config::{PluginSettings, Settings};
@@ -9,32 +9,32 @@ use gtm_text::sanitize::quoted;
 
 use super::store_help::store_arguments;
 
-/// What was decided of a plugin's beginning, beside the start that is set in its [`SourceConfig`].
+/// Where a plugin begins, besides the start in its [`SourceConfig`].
 #[derive(Debug, Default)]
-pub(super) struct Beginning {
-    /// Everything up to here was done before, of which the cluster time may be known.
+pub(super) struct ResumePoint {
+    /// The position up to which everything is done, and its cluster time if that is known.
     pub(super) from: Option<(Position, Option<Timestamp>)>,
-    /// The restart that was taken, now or before: each checkpoint keeps it, so that it is taken once.
+    /// The restart that was carried out, now or earlier. Each checkpoint records it, so that it happens once.
     pub(super) restarted: Option<String>,
 }
 
-/// Decides where a plugin begins, sets it in `follow`, and logs what is not as it might be expected.
+/// Decides where a plugin begins, sets it in `follow`, and logs what a user may not expect.
 ///
 /// # Errors
-/// The store cannot be read, or the checkpoint is of no use here.
-pub(super) async fn begin(
+/// Fails if the store cannot be read, or the checkpoint does not fit this source.
+pub(super) async fn resume_point(
     (settings, own): (&Settings, &PluginSettings),
     store: &Store,
     key: &CheckpointKey,
     deployment: &str,
     group: Option<&Group>,
     follow: &mut SourceConfig,
-) -> anyhow::Result<Beginning> {
+) -> anyhow::Result<ResumePoint> {
     let plugin = key.plugin.as_str();
-    let kept = kept(store, key, group).await?;
+    let kept = stored_checkpoint(store, key, group).await?;
     let asked = own.restart_from.as_ref().or(settings.source.restart_from.as_ref());
     let restarted = asked.map(|restart| restart.words().to_owned());
-    if let Some(restart) = asked.filter(|restart| !is_taken(restart, kept.as_ref())) {
+    if let Some(restart) = asked.filter(|restart| !is_done(restart, kept.as_ref())) {
         let before = kept.map(|kept| kept.position.to_string());
         tracing::info!(
             event = "plugin.restart",
@@ -44,22 +44,22 @@ pub(super) async fn begin(
             "restarting, as --restart-from says"
         );
         follow.start = restart.start.clone();
-        // The snapshot of before is of no account: what is asked for is this place.
+        // A restart names a place in the stream, so no snapshot precedes it.
         follow.snapshot = false;
-        return Ok(Beginning { from: None, restarted });
+        return Ok(ResumePoint { from: None, restarted });
     }
-    let Some(kept) = kept else { return Ok(Beginning { from: None, restarted }) };
+    let Some(kept) = kept else { return Ok(ResumePoint { from: None, restarted }) };
     if kept.deployment != deployment {
         bail!(
-            "the checkpoint of the plugin {plugin} in the pipeline {} is of another deployment: of {}, and this is {deployment}. \
-             help: connect to that one; or pass --restart-from {}, or another start, to begin there on this one; or give \
-             this pipeline another name (--name)",
+            "the checkpoint of the plugin {plugin} in the pipeline {} is of another deployment: {}. This one is {deployment}. help: connect \
+             to that deployment; to begin on this one, pass --restart-from {}, or another start, or give this pipeline another name \
+             with --name",
             key.pipeline,
             kept.deployment,
             quoted(&format!("{plugin}=now"))
         );
     }
-    let position = resumed(key, &kept, follow)?;
+    let position = position_in_source(key, &kept, follow)?;
     match (asked, &settings.source.start) {
         (Some(restart), _) => tracing::info!(
             event = "checkpoint.resume", plugin, checkpoint = %kept.position, restart_from = restart.words(),
@@ -79,28 +79,31 @@ pub(super) async fn begin(
         (None, None) => {}
     }
     follow.start = position.clone().into();
-    Ok(Beginning { from: Some((position, kept.timestamp)), restarted })
+    Ok(ResumePoint { from: Some((position, kept.timestamp)), restarted })
 }
 
-/// Whether a checkpoint was made after this restart.
-fn is_taken(restart: &Restart, kept: Option<&Checkpoint>) -> bool {
+/// Returns whether the checkpoint was stored after this restart.
+fn is_done(restart: &Restart, kept: Option<&Checkpoint>) -> bool {
     kept.is_some_and(|kept| kept.restarted.as_deref() == Some(restart.words()))
 }
 
-/// The position of a checkpoint, in what is read now. The position of an oplog is one of a change stream too, but not the
-/// other way round: then its time is.
-fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &SourceConfig) -> anyhow::Result<Position> {
+/// Returns the position of a checkpoint in the source that is read now. A change stream can start at a position of the oplog. The oplog
+/// can start only at the time of a position of a change stream.
+fn position_in_source(
+    key: &CheckpointKey,
+    kept: &Checkpoint,
+    follow: &SourceConfig,
+) -> anyhow::Result<Position> {
     let plugin = key.plugin.as_str();
     let (of_stream, checkpoint) = (matches!(kept.position, Position::ChangeStream(_)), &kept.position);
     match &follow.choice {
         ResolvedSource::Oplog(_) if of_stream => {
-            // Of two times that are known, the earlier one is right in any case.
+            // The earlier of two known times loses no change.
             let times = [kept.timestamp, kept.position.cluster_time()];
             let Some(time) = times.into_iter().flatten().min() else {
                 bail!(
-                    "the plugin {plugin} cannot resume: its checkpoint is a place in a change stream, {checkpoint}, of which the time \
-                     is not known, and the oplog is read. help: pass --source change-stream; or --restart-from {}, where \
-                     START is a time before the host stopped",
+                    "the plugin {plugin} cannot resume in the oplog: its checkpoint is {checkpoint} in a change stream, whose time is \
+                     unknown. help: pass --source change-stream, or --restart-from {} with a time before the host stopped",
                     quoted(&format!("{plugin}=START"))
                 )
             };
@@ -123,8 +126,8 @@ fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &SourceConfig) -> any
     }
 }
 
-/// The checkpoint to resume from. None: nothing is known of what was done.
-async fn kept(
+/// Returns the checkpoint to resume from. None: there is none.
+async fn stored_checkpoint(
     store: &Store,
     key: &CheckpointKey,
     group: Option<&Group>,
@@ -133,20 +136,21 @@ async fn kept(
     let names = group.map(Group::names);
     match own {
         Some(own) if own.workers.as_deref() == names => Ok(Some(own)),
-        own => oldest(store, key, own, names.unwrap_or_default()).await,
+        own => oldest_checkpoint(store, key, own, names.unwrap_or_default()).await,
     }
 }
 
-/// Of workers, one may take over what another left: so it goes on where the last of them was, and nothing is lost. Before the
-/// list was another, those that shared the work were those of the old list; or, for one that is new, all that there are.
-async fn oldest(
+/// Returns the oldest checkpoint of the workers that shared the work. After the list of workers changed, a worker may get documents of
+/// another, so it resumes from the oldest position, and nothing is lost. The former workers are those in the list of its own checkpoint, or
+/// all workers if it has none.
+async fn oldest_checkpoint(
     store: &Store,
     key: &CheckpointKey,
     own: Option<Checkpoint>,
     names: &[String],
 ) -> anyhow::Result<Option<Checkpoint>> {
     let before = own.as_ref().map(|own| own.workers.clone().unwrap_or_default());
-    let shared_it = |worker: &Option<String>| match (worker, &before) {
+    let shared_work = |worker: &Option<String>| match (worker, &before) {
         (None, _) => before.as_ref().is_none_or(Vec::is_empty),
         (Some(worker), Some(before)) => before.contains(worker) || key.worker.as_ref() == Some(worker),
         (Some(worker), None) => names.is_empty() || names.contains(worker),
@@ -155,8 +159,9 @@ async fn oldest(
     let time = |checkpoint: &Checkpoint| -> Option<Timestamp> {
         checkpoint.position.timestamp().or(checkpoint.timestamp).or(checkpoint.position.cluster_time())
     };
-    let those = all.into_iter().filter(|(key, _)| shared_it(&key.worker)).map(|(_, checkpoint)| checkpoint);
-    let oldest = those.min_by_key(time);
+    let candidates =
+        all.into_iter().filter(|(key, _)| shared_work(&key.worker)).map(|(_, checkpoint)| checkpoint);
+    let oldest = candidates.min_by_key(time);
     if let Some(oldest) = &oldest {
         tracing::info!(
             event = "workers.change", plugin = key.plugin, position = %oldest.position,

@@ -1,4 +1,4 @@
-//! The plugins of a host that runs, as they come, change and go.
+//! The set of plugins of a running host, which follows the settings and the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,26 +11,26 @@ use gtm_host::remedy::WithRemedy;
 use gtm_runtime::{Actor, Grants, Plugin, PluginHandle, PluginSetup, Services, SwapFrom};
 use gtm_source::Restart;
 
-use super::watch::{Signature, signature};
+use super::watch::{FileSignature, signature};
 use crate::cli::DEFECT;
-use crate::cli::asking::{self, say_gaps};
+use crate::cli::grant_prompt::{self, log_missing_grants};
 use crate::cli::load::{Loader, present};
 
-/// What becomes of an op whose plugin lacks something.
+/// The fate of an op whose plugin lacks a grant.
 const WAITS: &str = "waits";
 
-/// A plugin of the host.
+/// A plugin that the host runs.
 #[derive(Clone)]
 pub(super) struct HostedPlugin {
-    pub(super) slot: PluginHandle,
+    pub(super) handle: PluginHandle,
     pub(super) settings: PluginSettings,
-    /// How far it came in this process.
+    /// The position that it has reached in this process.
     pub(super) reached: ReachedPosition,
     path: PathBuf,
-    /// The file as it was when it was last looked at.
-    seen: Signature,
+    /// The signature of the file when it was last loaded or refused.
+    seen: FileSignature,
     setup: PluginSetup,
-    /// How it is delivered, and whether from a snapshot on.
+    /// How ops are delivered to it, and where it begins.
     delivery: Delivery,
 }
 
@@ -40,32 +40,32 @@ impl HostedPlugin {
     }
 }
 
-/// The plugins of a host, by name.
+/// The plugins of a host, by their names.
 pub(super) struct PluginSet {
     loader: Loader,
     services: Services,
     all: BTreeMap<String, HostedPlugin>,
-    /// Those that could not be loaded.
+    /// The plugins that could not be loaded.
     unloaded: BTreeSet<String>,
 }
 
-/// What has to be done for the members to be as the settings have them. What only needs another version is done already.
+/// The changes of the pipeline that a reconciliation requires. Swaps are already done.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Steps {
-    /// These are to end.
-    pub(super) end: BTreeSet<String>,
-    /// And then these to begin: some are the same, delivered in another way.
-    pub(super) begin: BTreeSet<String>,
-    /// These have another version by now.
-    pub(super) changed: BTreeSet<String>,
+pub(super) struct PluginChanges {
+    /// Plugins whose deliveries have to stop.
+    pub(super) stop: BTreeSet<String>,
+    /// Plugins whose deliveries have to start after that. Some are in both sets, because their delivery changed.
+    pub(super) start: BTreeSet<String>,
+    /// Plugins that run another version now.
+    pub(super) swapped: BTreeSet<String>,
 }
 
-/// A plugin as it was loaded.
+/// A plugin that was loaded and has no pipeline yet.
 pub(super) struct Loaded {
     plugin: Plugin,
     path: PathBuf,
-    /// The file before it was read.
-    seen: Signature,
+    /// The signature of the file before it was read.
+    seen: FileSignature,
     own: PluginSettings,
 }
 
@@ -83,13 +83,13 @@ impl Loaded {
     }
 }
 
-/// Plugins that were loaded, and the names of those that could not be.
+/// The plugins that were loaded, and the names of those that could not be loaded.
 type AllLoaded = (Vec<Loaded>, BTreeSet<String>);
 
-/// Loads each plugin that there is, with what is set for it. Of one that cannot be loaded, that is said, and the others run.
+/// Loads the plugins of the settings. Logs each one that cannot be loaded, and loads the others.
 ///
 /// # Errors
-/// There are plugins, and none of them can be loaded.
+/// Fails if there are plugins and none of them can be loaded.
 pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result<AllLoaded> {
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     for (name, (path, own)) in present(settings)? {
@@ -114,13 +114,13 @@ pub(super) async fn load(loader: &Loader, settings: &Settings) -> anyhow::Result
     Ok((all, unloaded))
 }
 
-/// Grants the plugins what is agreed to at the terminal, and loads those anew that were granted something.
-pub(super) async fn complete(
+/// Offers missing grants at the terminal, and reloads the plugins that were granted one.
+pub(super) async fn offer_grants(
     settings: &mut Settings,
     loader: &Loader,
     plugins: &mut [Loaded],
 ) -> anyhow::Result<()> {
-    let changed = asking::complete(settings, plugins.iter().map(|loaded| &loaded.plugin)).await?;
+    let changed = grant_prompt::offer_grants(settings, plugins.iter().map(|loaded| &loaded.plugin)).await?;
     let mut present = settings.present_plugins()?;
     for loaded in plugins {
         let name = loaded.plugin.name().to_owned();
@@ -136,31 +136,31 @@ pub(super) async fn complete(
 impl PluginSet {
     pub(super) fn new(loader: Loader, services: Services, loaded: AllLoaded, settings: &Settings) -> Self {
         let (loaded, unloaded) = loaded;
-        let mut members = Self { loader, services, all: BTreeMap::new(), unloaded };
-        loaded.into_iter().for_each(|loaded| members.add(loaded, settings));
-        members
+        let mut plugins = Self { loader, services, all: BTreeMap::new(), unloaded };
+        loaded.into_iter().for_each(|loaded| plugins.add(loaded, settings));
+        plugins
     }
 
     fn add(&mut self, Loaded { plugin, path, seen, own }: Loaded, settings: &Settings) {
         let name = plugin.name().to_owned();
-        say_gaps(&plugin, &self.services, WAITS);
-        let member = HostedPlugin {
+        log_missing_grants(&plugin, &self.services, WAITS);
+        let hosted = HostedPlugin {
             seen,
             path,
             setup: own.setup(&name, settings.limits()),
             delivery: delivery(&own, settings),
             settings: own,
             reached: ReachedPosition::default(),
-            slot: PluginHandle::new(plugin, self.services.clone()),
+            handle: PluginHandle::new(plugin, self.services.clone()),
         };
-        self.all.insert(name, member);
+        self.all.insert(name, hosted);
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &HostedPlugin> {
         self.all.values()
     }
 
-    /// The names of those that could not be loaded.
+    /// Returns the names of the plugins that could not be loaded.
     pub(super) fn unloaded(&self) -> impl Iterator<Item = &str> {
         self.unloaded.iter().map(String::as_str)
     }
@@ -170,16 +170,16 @@ impl PluginSet {
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.all.values().map(|member| member.path.as_path())
+        self.all.values().map(|hosted| hosted.path.as_path())
     }
 
-    /// Where swaps that somebody asks for may take files from.
+    /// Returns the directories from which a swap by hand may take files.
     pub(super) fn swap_from(&self, settings: &Settings) -> SwapFrom {
         let directory = |path: &Path| match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        let own = self.all.iter().map(|(name, member)| (name.clone(), directory(&member.path)));
+        let own = self.all.iter().map(|(name, hosted)| (name.clone(), directory(&hosted.path)));
         SwapFrom {
             directories: settings.plugin_dir.iter().cloned().collect(),
             trees: settings.admin.swap_from.clone(),
@@ -187,20 +187,20 @@ impl PluginSet {
         }
     }
 
-    /// Swaps those of these whose file has changed, where it holds a version that can take over. Gives back which were.
-    async fn take_up_files(
+    /// Swaps the plugins that `selected` accepts and whose files have changed. Returns the names of those that run another version now.
+    async fn swap_changed_files(
         &mut self,
         actor: Actor,
-        those: impl Fn(&str, &HostedPlugin) -> bool,
+        selected: impl Fn(&str, &HostedPlugin) -> bool,
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
-        for (name, member) in &mut self.all {
-            let now = signature(&member.path);
-            // One that is gone may be on its way back; the plugin goes on meanwhile.
-            if now == member.seen || now.is_none() || !those(name, member) {
+        for (name, hosted) in &mut self.all {
+            let now = signature(&hosted.path);
+            // A file that is gone may be in the middle of being replaced; the plugin continues meanwhile.
+            if now == hosted.seen || now.is_none() || !selected(name, hosted) {
                 continue;
             }
-            let (current, path) = (member.slot.current(), member.path.clone());
+            let (current, path) = (hosted.handle.current(), hosted.path.clone());
             tracing::info!(
                 event = "plugin.swap_start",
                 plugin = name,
@@ -209,10 +209,10 @@ impl PluginSet {
             );
             let started = Instant::now();
             let loaded = tokio::task::spawn_blocking(move || current.successor(&path)).await;
-            // Not before: this may be given up, and begun anew.
-            member.seen = now;
+            // Not earlier: this future may be dropped, and the next call has to do it again.
+            hosted.seen = now;
             match loaded {
-                Ok(Ok(successor)) if successor.version() == member.slot.current().version() => {
+                Ok(Ok(successor)) if successor.version() == hosted.handle.current().version() => {
                     tracing::info!(
                         event = "plugin.swap_skip",
                         plugin = name,
@@ -230,42 +230,48 @@ impl PluginSet {
                         "loaded"
                     );
                     let version = successor.version().to_owned();
-                    match member.slot.swap(successor) {
+                    match hosted.handle.swap(successor) {
                         Ok(()) => {
                             actor.did("swap", name, Some(&version));
                             changed.insert(name.clone());
                         }
-                        Err(error) => refuse(name, member, actor, &WithRemedy(&error).to_string()),
+                        Err(error) => refuse(name, hosted, actor, &WithRemedy(&error).to_string()),
                     }
                 }
-                Ok(Err(error)) => refuse(name, member, actor, &WithRemedy(&error).to_string()),
-                Err(error) => refuse(name, member, actor, &error.to_string()),
+                Ok(Err(error)) => refuse(name, hosted, actor, &WithRemedy(&error).to_string()),
+                Err(error) => refuse(name, hosted, actor, &error.to_string()),
             }
         }
         changed
     }
 
-    /// Makes the members those that the settings name, as they say. `actor`: who changed something.
-    pub(super) async fn follow(&mut self, settings: &Settings, actor: Actor) -> Steps {
+    /// Adds, updates and removes plugins until they match the settings. `actor` is who changed the settings or files.
+    pub(super) async fn reconcile(&mut self, settings: &Settings, actor: Actor) -> PluginChanges {
         let present = match settings.present_plugins() {
             Ok(present) => present,
             Err(error) => {
                 tracing::error!(event = "plugin.list_failed", %error, "the plugins cannot be listed; they stay as they are");
-                return Steps { changed: self.take_up_files(actor, |_, _| true).await, ..Steps::default() };
+                return PluginChanges {
+                    swapped: self.swap_changed_files(actor, |_, _| true).await,
+                    ..PluginChanges::default()
+                };
             }
         };
-        // What is set up in another way is loaded with that, and what is gone is not loaded.
-        let stays = |name: &str, member: &HostedPlugin| {
+        // Plugins whose setup changed are loaded below, and those that are gone are not loaded.
+        let stays = |name: &str, hosted: &HostedPlugin| {
             let set = present.get(name);
-            set.is_some_and(|(path, own)| member.is_set_up(path, &own.setup(name, settings.limits())))
+            set.is_some_and(|(path, own)| hosted.is_set_up(path, &own.setup(name, settings.limits())))
         };
-        let mut steps = Steps { changed: self.take_up_files(actor, stays).await, ..Steps::default() };
+        let mut changes = PluginChanges {
+            swapped: self.swap_changed_files(actor, stays).await,
+            ..PluginChanges::default()
+        };
         let gone: Vec<_> = self.all.keys().filter(|name| !present.contains_key(*name)).cloned().collect();
         for name in gone {
             tracing::info!(event = "plugin.remove", plugin = name, "removed");
             actor.did("remove", &name, None);
             self.all.remove(&name);
-            steps.end.insert(name);
+            changes.stop.insert(name);
         }
         self.unloaded.retain(|name| present.contains_key(name));
         for (name, (path, own)) in present {
@@ -274,9 +280,9 @@ impl PluginSet {
                     Ok(loaded) => {
                         self.unloaded.remove(&name);
                         actor.did("add", &name, Some(&loaded.plugin.version()));
-                        grant(actor, &name, None, &loaded.own.grants);
+                        record_grants(actor, &name, None, &loaded.own.grants);
                         self.add(loaded, settings);
-                        steps.begin.insert(name);
+                        changes.start.insert(name);
                     }
                     Err(error) => {
                         tracing::error!(
@@ -288,70 +294,71 @@ impl PluginSet {
                         self.unloaded.insert(name);
                     }
                 },
-                Some(_) => self.change(&name, &path, own, settings, (actor, &mut steps)).await,
+                Some(_) => self.update(&name, &path, own, settings, (actor, &mut changes)).await,
             }
         }
-        steps
+        changes
     }
 
-    /// Makes a member what is set for it, and notes in the steps what became of it.
-    async fn change(
+    /// Updates a plugin to its settings, and adds what that requires to `changes`.
+    async fn update(
         &mut self,
         name: &str,
         path: &Path,
         own: PluginSettings,
         settings: &Settings,
-        (actor, steps): (Actor, &mut Steps),
+        (actor, changes): (Actor, &mut PluginChanges),
     ) {
         let (setup, delivery) = (own.setup(name, settings.limits()), delivery(&own, settings));
-        let Some(member) = self.all.get_mut(name) else { return };
-        if !member.is_set_up(path, &setup) {
+        let Some(hosted) = self.all.get_mut(name) else { return };
+        if !hosted.is_set_up(path, &setup) {
             let seen = signature(path);
-            let is_set_up = member.setup == setup;
+            let is_set_up = hosted.setup == setup;
             let loaded = match is_set_up {
-                // Another file.
-                true => successor(&member.slot, path).await,
+                // Only the file changed.
+                true => successor(&hosted.handle, path).await,
                 false => self.loader.load(name, path, &own, settings.limits()).await,
             };
             match loaded {
                 Ok(plugin) => {
-                    let is_another = member.slot.current().digest() != plugin.digest();
+                    let is_another = hosted.handle.current().digest() != plugin.digest();
                     let version = plugin.version().to_owned();
-                    say_gaps(&plugin, &self.services, WAITS);
-                    let taken = if is_set_up { member.slot.swap(plugin) } else { member.slot.set_up(plugin) };
+                    log_missing_grants(&plugin, &self.services, WAITS);
+                    let taken =
+                        if is_set_up { hosted.handle.swap(plugin) } else { hosted.handle.set_up(plugin) };
                     if let Err(error) = taken {
-                        return refuse(name, member, actor, &WithRemedy(&error).to_string());
+                        return refuse(name, hosted, actor, &WithRemedy(&error).to_string());
                     }
                     if is_another {
                         actor.did("swap", name, Some(&version));
-                        steps.changed.insert(name.to_owned());
+                        changes.swapped.insert(name.to_owned());
                     }
-                    grant(actor, name, Some(&member.setup.grants), &setup.grants);
-                    (member.path, member.seen, member.setup) = (path.to_owned(), seen, setup);
+                    record_grants(actor, name, Some(&hosted.setup.grants), &setup.grants);
+                    (hosted.path, hosted.seen, hosted.setup) = (path.to_owned(), seen, setup);
                 }
-                Err(error) => return refuse(name, member, actor, &WithRemedy(error.as_ref()).to_string()),
+                Err(error) => return refuse(name, hosted, actor, &WithRemedy(error.as_ref()).to_string()),
             }
         }
-        member.settings = own;
-        let before = std::mem::replace(&mut member.delivery, delivery.clone());
+        hosted.settings = own;
+        let before = std::mem::replace(&mut hosted.delivery, delivery.clone());
         if before.2 != delivery.2 {
-            member.reached = ReachedPosition::default();
+            hosted.reached = ReachedPosition::default();
         }
         if before != delivery {
-            steps.end.insert(name.to_owned());
-            steps.begin.insert(name.to_owned());
+            changes.stop.insert(name.to_owned());
+            changes.start.insert(name.to_owned());
         }
     }
 }
 
-/// Another file of a plugin, set up as the one before.
-async fn successor(slot: &PluginHandle, path: &Path) -> anyhow::Result<Plugin> {
-    let (current, path) = (slot.current(), path.to_owned());
+/// Loads another file of a plugin with the setup of the current version.
+async fn successor(handle: &PluginHandle, path: &Path) -> anyhow::Result<Plugin> {
+    let (current, path) = (handle.current(), path.to_owned());
     let load = move || current.successor(&path);
     Ok(tokio::task::spawn_blocking(load).await.context(DEFECT)??)
 }
 
-/// How a plugin is delivered, whether from a snapshot on, and where it restarts.
+/// The delivery policy of a plugin, whether it begins with a snapshot, and where it restarts.
 type Delivery = (DeliveryPolicy, bool, Option<Restart>);
 
 fn delivery(own: &PluginSettings, settings: &Settings) -> Delivery {
@@ -359,16 +366,16 @@ fn delivery(own: &PluginSettings, settings: &Settings) -> Delivery {
     (own.policy(settings.policy()), snapshot, own.restart_from.clone())
 }
 
-/// Records what a plugin is granted, where that is something else than before.
-fn grant(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants) {
+/// Records the grants of a plugin in the audit log if they changed.
+fn record_grants(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants) {
     if before.unwrap_or(&Grants::default()) != now {
         let now = now.in_words().unwrap_or_else(|| "nothing".to_owned());
         actor.did("grant", name, Some(&now));
     }
 }
 
-fn refuse(name: &str, member: &HostedPlugin, actor: Actor, reason: &str) {
-    let current = member.slot.current();
+fn refuse(name: &str, hosted: &HostedPlugin, actor: Actor, reason: &str) {
+    let current = hosted.handle.current();
     actor.was_refused("swap", name, None, &reason);
     tracing::error!(
         event = "plugin.swap_failed",

@@ -1,4 +1,4 @@
-//! What a host makes sure of before it does anything, as far as no server need be asked. `gtm-host config check` makes sure of the same.
+//! Checks that a host makes before it does anything, without asking a server. `gtm-host config check` makes the same checks.
 
 use anyhow::bail;
 use gtm_host::admin::check_token;
@@ -9,20 +9,23 @@ use super::load::{check_mail, present};
 use super::usage::OrUsage;
 use super::{directories, server};
 
-/// Looks at one part of the settings.
-type Look = fn(&Settings) -> anyhow::Result<()>;
+/// Checks one part of the settings.
+type Check = fn(&Settings) -> anyhow::Result<()>;
 
-/// All looks, in the order in which a host has them.
-const LOOKS: [Look; 7] = [server::check, check_mail, token, swap_from, workers, cache, plugins];
+/// All checks, in the order in which a host makes them.
+const CHECKS: [Check; 7] = [server::check, check_mail, token, swap_from, workers, cache, plugins];
 
-/// Returns all that is wrong with the settings.
+/// Returns all errors in the settings.
 pub(super) fn problems(settings: &Settings) -> Vec<anyhow::Error> {
-    LOOKS.iter().filter_map(|look| look(settings).err()).collect()
+    CHECKS.iter().filter_map(|check| check(settings).err()).collect()
 }
 
-/// Fails with the first of that.
+/// Checks the settings.
+///
+/// # Errors
+/// Returns the first error in the settings.
 pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
-    LOOKS.iter().try_for_each(|look| look(settings))
+    CHECKS.iter().try_for_each(|check| check(settings))
 }
 
 fn token(settings: &Settings) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
-//! Takes a snapshot: plans it, or goes on with one that was begun, and gives out what the readers read.
+//! Takes a snapshot: plans or resumes it, and returns what the readers read.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -10,62 +10,63 @@ use bytes::Bytes;
 use gtm_oplog::{Op, Selection, Timestamp};
 use gtm_text::sanitize::counted;
 use mongodb::Client;
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::error::SnapshotError;
 use super::id::Id;
-use super::plan::{begin, go_on};
+use super::plan::{begin, resume};
 use super::progress::SnapshotProgress;
 use super::reader::{CollectionEvent, CollectionReader, Job};
 use super::state::{Range, RangeEnd, RangePlace, SnapshotState};
-use super::stored::{Keeper, KeptProgress, SnapshotStanding};
+use super::stored::{ProgressWriter, SnapshotStage, StoredProgress};
 use crate::batch::{Ack, SourceBatch};
 use crate::error::SourceError;
 use crate::position::Position;
 use crate::source::{Source, SourceEnd};
 
-/// Readers at the same time, where nothing is said: each keeps a connection, and a thread of the server, busy.
-const PARALLEL: usize = 4;
+/// The default number of readers. Each keeps a connection and a thread of the server busy.
+const DEFAULT_READERS: usize = 4;
 
-/// How a snapshot is taken.
+/// How to take a snapshot.
 #[derive(Clone, Debug)]
 pub struct SnapshotOptions {
-    /// How many ranges are read at the same time; 0 is taken as 1. The client needs a connection for each.
+    /// The number of ranges that are read in parallel, at least 1. The client needs a connection for each.
     pub parallel: usize,
-    /// Where progress is kept. None: after a crash all is read again.
-    pub kept: Option<KeptProgress>,
+    /// Where progress is stored. None: after a crash, everything is read again.
+    pub progress: Option<StoredProgress>,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { parallel: PARALLEL, kept: None }
+        Self { parallel: DEFAULT_READERS, progress: None }
     }
 }
 
-/// The documents that are there, each as an insert.
+/// A source of the documents that exist, each as an insert.
 ///
-/// Their document key is `{_id}`; of a sharded collection the shard key is left out, as only the cluster's
-/// configuration says what it is. A document of a view may have no `_id`, and then has no document key.
+/// The document key is `{_id}`. It lacks the shard key of a sharded collection, which only the configuration of the cluster
+/// contains. A document of a view may have no `_id`, and then has no document key.
 ///
-/// In memory are, beside the ops given out, two replies for each reader at most, of 16 MB each at most. Dropped,
-/// it reads no more.
+/// Besides the ops that were returned, it holds at most two replies per reader in memory, of at most 16 MB each. It stops reading
+/// when it is dropped.
 #[derive(Debug)]
 pub struct Snapshot {
     state: SnapshotState,
-    keeper: Option<Keeper>,
+    writer: Option<ProgressWriter>,
     events: Receiver<CollectionEvent>,
-    /// Ended when the snapshot is dropped.
+    /// The readers end when the snapshot is dropped.
     _readers: JoinSet<()>,
-    given: Option<Given>,
+    returned: Option<ReturnedBatch>,
     progress: SnapshotProgress,
     started: Instant,
 }
 
-/// What was given out and is perhaps not done yet.
+/// A batch that was returned, and may not be done yet.
 #[derive(Debug)]
-struct Given {
+struct ReturnedBatch {
     place: RangePlace,
     documents: u64,
     /// `{_id}` of the last document.
@@ -74,46 +75,46 @@ struct Given {
 }
 
 impl Snapshot {
-    /// What was kept of a snapshot of what `selection` wants. To be asked before the stream is opened, as an
-    /// unfinished snapshot says where.
+    /// Returns the stage of the snapshot of what `selection` wants. Call it before the stream is opened: an unfinished snapshot
+    /// determines the start of the stream.
     ///
     /// # Errors
-    /// It cannot be read or understood, or is of another deployment or selection.
-    pub async fn standing(
-        kept: &KeptProgress,
+    /// The progress cannot be read, or is of another deployment or selection.
+    pub async fn stage(
+        progress: &StoredProgress,
         selection: &Selection,
-    ) -> Result<SnapshotStanding, SnapshotError> {
-        Ok(match kept.read(&selection.digest()).await? {
-            None => SnapshotStanding::None,
-            Some(state) if state.complete => SnapshotStanding::Complete(state.at.into()),
-            Some(state) => SnapshotStanding::Unfinished(state.at.into()),
+    ) -> Result<SnapshotStage, SnapshotError> {
+        Ok(match progress.read(&selection.digest()).await? {
+            None => SnapshotStage::None,
+            Some(state) if state.complete => SnapshotStage::Complete(state.at.into()),
+            Some(state) => SnapshotStage::Unfinished(state.at.into()),
         })
     }
 
-    /// Finds the collections in which `selection` wants inserts, splits the large ones into ranges, and begins to
-    /// read. `at` is where the stream begins, and the time of all ops; a snapshot that is gone on with keeps its own. A
-    /// server that does not answer is waited for, without end.
+    /// Finds the collections in which `selection` wants inserts, splits the large ones into ranges, and starts to read. `at` is
+    /// the start of the stream, and the time of all ops; a snapshot that resumes keeps its own. Waits for a server that does not
+    /// answer, without a limit.
     ///
     /// # Errors
-    /// The databases cannot be listed, or the progress cannot be read or kept: see [`SnapshotError`].
+    /// The databases cannot be listed, or the progress cannot be read or stored. See [`SnapshotError`].
     pub async fn plan(
         client: &Client,
         selection: &mut Selection,
         at: Timestamp,
         options: SnapshotOptions,
     ) -> Result<Self, SnapshotError> {
-        let SnapshotOptions { parallel, kept } = options;
+        let SnapshotOptions { parallel, progress: stored } = options;
         let parallel = parallel.max(1);
         let digest = selection.digest();
-        let before = match &kept {
-            Some(kept) => kept.read(&digest).await?,
+        let before = match &stored {
+            Some(stored) => stored.read(&digest).await?,
             None => None,
         };
         let state = match before {
             Some(state) if state.complete => state,
-            Some(state) => go_on(state, client, selection).await?,
+            Some(state) => resume(state, client, selection).await?,
             None => {
-                let deployment = kept.as_ref().map(|kept| kept.deployment.clone()).unwrap_or_default();
+                let deployment = stored.as_ref().map(|stored| stored.deployment.clone()).unwrap_or_default();
                 begin(SnapshotState::new(deployment, digest, at), client, selection, parallel).await?
             }
         };
@@ -135,34 +136,35 @@ impl Snapshot {
             readers.spawn(reader.clone().run());
         }
         let progress = SnapshotProgress::default();
-        let keeper = kept.map(|kept| Keeper::new(kept.store));
+        let writer = stored.map(|stored| ProgressWriter::new(stored.store));
         let started = Instant::now();
-        let mut snapshot = Self { state, keeper, events, _readers: readers, given: None, progress, started };
-        snapshot.progress = snapshot.so_far();
+        let mut snapshot =
+            Self { state, writer, events, _readers: readers, returned: None, progress, started };
+        snapshot.progress = snapshot.initial_progress();
         snapshot.save().await?;
         Ok(snapshot)
     }
 
-    /// Where the stream begins: the time of all ops.
+    /// Returns the start of the stream, which is the time of all ops.
     pub fn at(&self) -> Timestamp {
         self.state.at.into()
     }
 
-    /// Returns the next ops, within a range in the order of `_id`, and in none across ranges. None: all was read.
+    /// Returns the next ops: in the order of `_id` within a range, and in no order across ranges. None: everything was read.
     ///
-    /// Waits until the batch before is acknowledged: its ops are not read again after a crash. If its ack is dropped, no
-    /// more progress is kept, so that a later snapshot reads its ops again. This can be cancelled: nothing is lost.
+    /// Waits until the batch before is acknowledged, whose ops are then not read again after a crash. If its ack is dropped, no
+    /// further progress is stored, so that a later snapshot reads its ops again. The future can be dropped: nothing is lost.
     ///
     /// # Errors
-    /// The progress cannot be written, or a reader has a defect.
+    /// The progress cannot be stored, or a reader has a defect.
     pub async fn next(&mut self) -> Result<Option<SourceBatch>, SnapshotError> {
-        self.acked().await;
+        self.wait_for_ack().await;
         loop {
-            if let Some(keeper) = &mut self.keeper {
-                keeper.save_if_due(&self.state).await?;
+            if let Some(writer) = &mut self.writer {
+                writer.save_if_due(&self.state).await?;
             }
             match self.events.recv().await {
-                Some(CollectionEvent::Ops(place, ops)) => return Ok(Some(self.give(place, ops))),
+                Some(CollectionEvent::Ops(place, ops)) => return Ok(Some(self.batch(place, ops))),
                 Some(CollectionEvent::End(place, ended)) => self.end(place, ended),
                 Some(CollectionEvent::Refused(place, reason)) => self.refused(place, &reason),
                 None if self.state.has_ended() => {
@@ -174,51 +176,51 @@ impl Snapshot {
         }
     }
 
-    /// Waits until the last batch is acknowledged or its ack is dropped. What was done is in the store when this returns.
+    /// Waits until the last batch is acknowledged or its ack is dropped. The progress is in the store when this returns.
     ///
     /// # Errors
-    /// The progress cannot be written.
+    /// The progress cannot be stored.
     pub async fn settle(&mut self) -> Result<(), SnapshotError> {
-        self.acked().await;
+        self.wait_for_ack().await;
         self.save().await
     }
 
-    /// How far it is.
+    /// Returns the progress.
     pub fn progress(&self) -> SnapshotProgress {
         SnapshotProgress { elapsed: self.started.elapsed(), ..self.progress }
     }
 
-    fn give(&mut self, place: RangePlace, ops: Vec<Op>) -> SourceBatch {
+    fn batch(&mut self, place: RangePlace, ops: Vec<Op>) -> SourceBatch {
         let documents = u64::try_from(ops.len()).unwrap_or(u64::MAX);
         self.progress.documents += documents;
         let bytes: usize = ops.iter().filter_map(|op| op.full_document.as_ref()).map(Bytes::len).sum();
         self.progress.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         let last = ops.last().and_then(|op| op.document_key.clone());
         let (ack, acked) = Ack::awaited();
-        self.given = Some(Given { place, documents, last, acked });
+        self.returned = Some(ReturnedBatch { place, documents, last, acked });
         SourceBatch { ops, bytes, ack, ..SourceBatch::default() }
     }
 
-    /// Waits until it is known whether what was given out is done, and takes note of it.
-    async fn acked(&mut self) {
-        let Some(given) = &mut self.given else { return };
-        let acked = (&mut given.acked).await;
+    /// Waits until the ack of the returned batch is used or dropped, and records it.
+    async fn wait_for_ack(&mut self) {
+        let Some(returned) = &mut self.returned else { return };
+        let acked = (&mut returned.acked).await;
         if acked.is_ok() {
             self.done();
         } else {
-            // Progress past these ops would say that they are done.
-            (self.given, self.keeper) = (None, None);
+            // Progress beyond these ops would count them as done.
+            (self.returned, self.writer) = (None, None);
         }
     }
 
     fn done(&mut self) {
-        let Some(Given { place, documents, last, .. }) = self.given.take() else { return };
+        let Some(ReturnedBatch { place, documents, last, .. }) = self.returned.take() else { return };
         let Some(collection) = self.state.collections.get_mut(place.collection) else { return };
         let view = collection.view;
         let Some(range) = collection.ranges.get_mut(place.range) else { return };
         range.documents += documents;
         let last = last.filter(|_| !view).and_then(|last| Id::new(RawDocument::from_bytes(&last).ok()?));
-        // One that cannot be kept leaves the place before it: some would be read again.
+        // If this one cannot be stored, the one before it stays: some documents would be read again.
         range.last = last.or(range.last.take());
         self.changed();
     }
@@ -265,20 +267,20 @@ impl Snapshot {
     }
 
     fn changed(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.change();
+        if let Some(writer) = &mut self.writer {
+            writer.change();
         }
     }
 
     async fn save(&mut self) -> Result<(), SnapshotError> {
-        match &mut self.keeper {
-            Some(keeper) => keeper.save(&self.state).await,
+        match &mut self.writer {
+            Some(writer) => writer.save(&self.state).await,
             None => Ok(()),
         }
     }
 
-    /// What the state says: after this it is counted on.
-    fn so_far(&self) -> SnapshotProgress {
+    /// Returns the progress of the state when the snapshot is planned.
+    fn initial_progress(&self) -> SnapshotProgress {
         let SnapshotState { collections, unlisted, .. } = &self.state;
         let ranges = collections.iter().flat_map(|collection| &collection.ranges);
         let documents = ranges.map(|range| range.documents).sum();

@@ -1,7 +1,7 @@
 //! Snapshots that are stopped and go on, by the store that keeps their progress.
 
 use gtm_oplog::Timestamp;
-use gtm_source::{KeptProgress, Snapshot, SnapshotError, SnapshotOptions, SnapshotStanding};
+use gtm_source::{Snapshot, SnapshotError, SnapshotOptions, SnapshotStage, StoredProgress};
 use gtm_store::{Store, StoreKind};
 use gtm_test_support::Server;
 
@@ -10,12 +10,12 @@ use super::{AT, all, counted, fill, fill_large, inserts, key, mixed, next, plan,
 use crate::support::{Database, random};
 
 #[tokio::test]
-async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
+async fn a_snapshot_that_is_dropped_at_any_point_resumes_there() {
     let (_server, own, ids) = mixed().await;
     fill(&own, "few", -10..0).await;
     let (_directory, _store, kept) = progress(&own.client).await;
     let pattern = format!("{}.*", own.name);
-    assert_eq!(Snapshot::standing(&kept, &inserts(&[&pattern])).await.unwrap(), SnapshotStanding::None);
+    assert_eq!(Snapshot::stage(&kept, &inserts(&[&pattern])).await.unwrap(), SnapshotStage::None);
 
     let (mut confirmed, mut given_up) = (Vec::new(), Vec::new());
     let mut state = 42;
@@ -44,15 +44,15 @@ async fn a_snapshot_dropped_at_any_point_goes_on_where_it_was() {
     );
     assert!(counts.values().all(|count| *count == 1), "what was confirmed does not come again");
     assert!(!given_up.is_empty() && counted(&given_up).keys().all(|key| counts.contains_key(key)));
-    let standing = Snapshot::standing(&kept, &inserts(&[&pattern])).await.unwrap();
-    assert_eq!(standing, SnapshotStanding::Complete(AT));
+    let stage = Snapshot::stage(&kept, &inserts(&[&pattern])).await.unwrap();
+    assert_eq!(stage, SnapshotStage::Complete(AT));
     let mut again = plan(&own.client, &pattern, Some(kept)).await;
     assert!(again.next().await.unwrap().is_none(), "a complete snapshot is not taken again");
     assert_eq!(again.progress().documents, u64::try_from(ids.len()).unwrap() + 10);
 }
 
 #[tokio::test]
-async fn one_that_goes_on_keeps_its_time_and_leaves_what_was_made_since_to_the_stream() {
+async fn a_snapshot_that_resumes_keeps_its_time_and_leaves_new_collections_to_the_stream() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill(&own, "stays", 0..20).await;
@@ -60,14 +60,14 @@ async fn one_that_goes_on_keeps_its_time_and_leaves_what_was_made_since_to_the_s
     let (_directory, _store, kept) = progress(&own.client).await;
     let pattern = format!("{}.*", own.name);
     drop(plan(&own.client, &pattern, Some(kept.clone())).await);
-    let standing = Snapshot::standing(&kept, &inserts(&[&pattern])).await.unwrap();
-    assert_eq!(standing, SnapshotStanding::Unfinished(AT));
+    let stage = Snapshot::stage(&kept, &inserts(&[&pattern])).await.unwrap();
+    assert_eq!(stage, SnapshotStage::Unfinished(AT));
 
     own.collection("again").drop().await.unwrap();
     fill(&own, "again", 0..10).await;
     fill(&own, "new", 0..10).await;
     let later = Timestamp { time: AT.time + 1, increment: 1 };
-    let options = SnapshotOptions { kept: Some(kept), ..SnapshotOptions::default() };
+    let options = SnapshotOptions { progress: Some(kept), ..SnapshotOptions::default() };
     let mut snapshot = Snapshot::plan(&own.client, &mut inserts(&[&pattern]), later, options).await.unwrap();
     assert_eq!(snapshot.at(), AT);
     let ops = all(&mut snapshot).await;
@@ -84,7 +84,7 @@ async fn refused(own: &Database, change: impl Fn(String) -> String) -> SnapshotE
     let text = store.snapshot_progress(&progress_key()).await.unwrap().unwrap();
     let text = change(String::from_utf8(text).unwrap());
     store.save_snapshot_progress(&progress_key(), text.as_bytes()).await.unwrap();
-    let options = SnapshotOptions { kept: Some(kept), ..SnapshotOptions::default() };
+    let options = SnapshotOptions { progress: Some(kept), ..SnapshotOptions::default() };
     Snapshot::plan(&own.client, &mut inserts(&[&pattern]), AT, options).await.unwrap_err()
 }
 
@@ -107,30 +107,30 @@ async fn progress_that_does_not_fit_is_refused() {
     ] {
         let error = refused(&own, corrupt).await;
         assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
-        assert!(error.to_string().contains("to read all documents again"), "{error}");
+        assert!(error.to_string().starts_with("the stored progress of the snapshot is damaged: "), "{error}");
     }
 
     let (_directory, _store, kept) = progress(&own.client).await;
     drop(plan(&own.client, &format!("{}.things", own.name), Some(kept.clone())).await);
-    let error = Snapshot::standing(&kept, &inserts(&["other.*"])).await.unwrap_err();
+    let error = Snapshot::stage(&kept, &inserts(&["other.*"])).await.unwrap_err();
     assert!(matches!(error, SnapshotError::OtherSelection), "{error}");
 }
 
 #[tokio::test]
-async fn progress_that_cannot_be_kept_is_an_error() {
+async fn progress_that_cannot_be_stored_is_an_error() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
     let store = Store::open(&StoreKind::Mongodb, &own.client).await.unwrap();
-    let kept = Some(KeptProgress { store: store.progress(progress_key()), deployment: "rs0".to_owned() });
+    let kept = Some(StoredProgress { store: store.progress(progress_key()), deployment: "rs0".to_owned() });
     fail_next(&own, "update", 13).await;
-    let options = SnapshotOptions { kept, ..SnapshotOptions::default() };
+    let options = SnapshotOptions { progress: kept, ..SnapshotOptions::default() };
     let error = Snapshot::plan(&own.client, &mut inserts(&["a.b"]), AT, options).await.unwrap_err();
-    assert!(error.to_string().starts_with("the progress of the snapshot cannot be kept: "), "{error}");
+    assert!(error.to_string().starts_with("the progress of the snapshot cannot be stored: "), "{error}");
     assert!(error.to_string().contains("Give the user the role readWrite on the database gtm"), "{error}");
 }
 
 #[tokio::test]
-async fn a_cancelled_call_loses_nothing() {
+async fn a_dropped_call_loses_nothing() {
     let server = Server::ready().unwrap();
     let own = Database::new(server.uri()).await;
     fill_large(&own, "things", 40).await;

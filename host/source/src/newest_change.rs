@@ -1,4 +1,4 @@
-//! The newest change that a server has, whether somebody reads it or not.
+//! Finds the newest change that a server has, read or not.
 
 use bson::doc;
 use gtm_oplog::Timestamp;
@@ -7,7 +7,7 @@ use mongodb::Client;
 use crate::ResolvedSource;
 use crate::oplog::{majority, newest_entry};
 
-/// Returns the newest change that the server has. None: it has none, or does not say.
+/// Returns the time of the newest change that the server has. None: it has none, or does not report it.
 pub async fn newest_change(
     client: &Client,
     choice: &ResolvedSource,

@@ -1,0 +1,65 @@
+//! Contract 0.1: the functions that a plugin exports, and the interfaces that every plugin may import.
+
+mod convert;
+
+pub(crate) use convert::lower;
+pub(crate) use filter_batch::{BatchFilter, BatchFilterPre};
+pub use generated::gtm::plugin::types::{Failure, OperationType};
+pub(crate) use generated::gtm::plugin::{extended_json, log, metrics, types};
+pub(crate) use generated::{Hosted, HostedPre};
+use semver::Version;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::generate;
+use crate::state::InstanceState;
+
+/// The version of the package in `wit/`.
+pub(crate) const VERSION: Version = Version::new(0, 1, 0);
+
+generate!(generated, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
+
+        world hosted {
+            include gtm:plugin/plugin@0.1.0;
+        }
+    ",
+    exports: { default: async },
+    ownership: Borrowing { duplicate_if_necessary: true },
+});
+
+// An optional export, in a world of its own: the macro requires every export of a world.
+generate!(filter_batch, {
+    path: "../../wit",
+    inline: "
+        package gtm:host;
+
+        world batch-filter {
+            use gtm:plugin/types@0.1.0.{op};
+
+            export filter-batch: func(ops: list<op>) -> list<bool>;
+        }
+    ",
+    with: { "gtm:plugin/types": super::generated::gtm::plugin::types },
+    exports: { default: async },
+    ownership: Borrowing { duplicate_if_necessary: true },
+});
+
+/// The contract's `subscription`. Written by hand, as the macro requires every export of a world, and `subscriptions` is optional.
+#[derive(Debug, wasmtime::component::ComponentType, wasmtime::component::Lift)]
+#[component(record)]
+pub(crate) struct Subscription {
+    pub(crate) namespace: String,
+    #[component(name = "operation-types")]
+    pub(crate) operation_types: Vec<OperationType>,
+}
+
+impl types::Host for InstanceState {}
+
+/// Links the interfaces that have only types.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    types::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)?;
+    // It has only types, but is an import.
+    linker.instance(&format!("gtm:plugin/subscriptions@{VERSION}")).map(drop)
+}
