@@ -35,8 +35,7 @@ type Find = fn(&(dyn Error + 'static)) -> Option<Cow<'static, str>>;
 
 /// One entry per type. An error that another one shows as its own (`#[error(transparent)]`) is not among the causes of that one, so
 /// the remedy of the outer error asks the inner error.
-const FINDS: [Find; 15] = [
-    find::<CallError>,
+const FINDS: [Find; 14] = [
     find::<ConnectError>,
     find::<ControlError>,
     find::<DeliveryError>,

@@ -9,13 +9,13 @@ use super::Remedy;
 
 impl Remedy for SourceError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
-        Some(match self {
-            Self::Oplog(error) => return error.remedy(),
-            Self::ChangeStream(error) => return error.remedy(),
-            Self::Snapshot(error) => return error.remedy(),
-            Self::File(error) => return error.remedy(),
-            _ => return None,
-        })
+        match self {
+            Self::Oplog(error) => error.remedy(),
+            Self::ChangeStream(error) => error.remedy(),
+            Self::Snapshot(error) => error.remedy(),
+            Self::File(error) => error.remedy(),
+            _ => None,
+        }
     }
 }
 
