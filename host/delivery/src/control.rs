@@ -294,7 +294,11 @@ impl HostControl {
     ///
     /// # Errors
     /// See [`ControlError`]. The plugin did not receive the command then. If the source cannot be read from `to`, nothing has changed.
-    pub async fn seek(&self, plugin: Option<&str>, to: &StartAt) -> Result<Vec<CommandOutcome>, ControlError> {
+    pub async fn seek(
+        &self,
+        plugin: Option<&str>,
+        to: &StartAt,
+    ) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
         // One of them might move there, and another not.
         if plugins.len() > 1 {

@@ -171,7 +171,7 @@ impl PluginFeed {
         let (sender, batches) = mpsc::channel(MAX_READ_AHEAD_BATCHES);
         let reads_from = live.position();
         let at = reads_from.clone().filter(|_| !live.in_snapshot());
-        if !self.pass_on(FeedSegment { batches, at, reads_from, read_to: None }).await {
+        if !self.pass_on(FeedSegment { at, reads_from, ..FeedSegment::new(batches) }).await {
             return Ok(FeedState::Ended);
         }
         let mut reader = CatchUpReader::new(self, live, sender);
@@ -194,7 +194,8 @@ impl PluginFeed {
         // After catching up, the plugin's own reader has read further.
         let at = at.filter(|_| read_to.is_none());
         let since = Instant::now();
-        if !self.pass_on(FeedSegment { batches, at: at.clone(), reads_from: at, read_to }).await {
+        let segment = FeedSegment { batches, at: at.clone(), reads_from: at, read_to, ended: end.token() };
+        if !self.pass_on(segment).await {
             return FeedState::Ended;
         }
         tokio::select! {

@@ -3,6 +3,7 @@
 use gtm_oplog::Timestamp;
 use gtm_source::Position;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::beginning::Beginning;
 use crate::batch::PluginBatch;
@@ -25,12 +26,23 @@ pub(crate) struct FeedSegment {
     pub(super) reads_from: Option<Position>,
     /// The time up to which the reader before this one has read: ops up to it came already.
     pub(super) read_to: Option<Timestamp>,
+    /// Nothing more is sent once this is cancelled, although the reader may not have dropped its sender yet.
+    pub(super) ended: CancellationToken,
 }
 
 impl FeedSegment {
     /// Returns a segment of these batches, which say themselves how far they go.
     pub(crate) fn new(batches: mpsc::Receiver<PluginBatch>) -> Self {
-        Self { batches, at: None, reads_from: None, read_to: None }
+        Self { batches, at: None, reads_from: None, read_to: None, ended: CancellationToken::new() }
+    }
+
+    /// Waits for the next batch. None: there are no more.
+    async fn next(&mut self) -> Option<PluginBatch> {
+        tokio::select! {
+            biased;
+            batch = self.batches.recv() => batch,
+            () = self.ended.cancelled() => self.batches.try_recv().ok(),
+        }
     }
 }
 
@@ -73,7 +85,7 @@ impl FeedReceiver {
                 self.segment = Some(segment);
                 continue;
             };
-            let Some(mut batch) = segment.batches.recv().await else {
+            let Some(mut batch) = segment.next().await else {
                 self.segment = None;
                 continue;
             };
@@ -139,6 +151,29 @@ mod tests {
         assert_eq!(received(&mut receiver).await, Some((vec![], Some(timestamp(3)))));
         assert_eq!(received(&mut receiver).await, Some((vec![4], Some(timestamp(4)))));
         assert_eq!(received(&mut receiver).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_segment_whose_reader_is_busy_ends_when_nothing_more_is_sent() {
+        let (segments, mut receiver) = FeedReceiver::new(None, None);
+        let (shared, shared_batches) = mpsc::channel(1);
+        let segment = FeedSegment::new(shared_batches);
+        let ended = segment.ended.clone();
+        segments.send(segment).await.unwrap();
+        shared.send(batch(&[1])).await.unwrap();
+        ended.cancel();
+        let (own, own_batches) = mpsc::channel(1);
+        own.send(batch(&[2])).await.unwrap();
+        let first = received(&mut receiver).await;
+        assert_eq!(first, Some((vec![1], Some(timestamp(1)))), "a batch that was sent before is received");
+        segments.send(FeedSegment::new(own_batches)).await.unwrap();
+        let second = received(&mut receiver).await;
+        assert_eq!(
+            second,
+            Some((vec![2], Some(timestamp(2)))),
+            "although the shared reader holds its sender"
+        );
+        drop(shared);
     }
 
     #[tokio::test]

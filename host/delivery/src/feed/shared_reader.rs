@@ -42,7 +42,8 @@ pub(crate) struct SharedReaderHandle {
 }
 
 impl SharedReaderHandle {
-    /// Subscribes a plugin. `start`: where reading begins if there is no other subscriber. None: the shared reader is stopping.
+    /// Subscribes a plugin. `start`: where reading begins if there is no other subscriber. None: the shared reader is stopping, or reads a
+    /// change stream elsewhere.
     ///
     /// # Errors
     /// The source cannot be read from `start`.

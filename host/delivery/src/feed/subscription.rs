@@ -60,6 +60,11 @@ impl SubscriptionEnd {
         self.0.ended.cancelled().await;
     }
 
+    /// Returns a token that is cancelled when the subscription ends.
+    pub(super) fn token(&self) -> CancellationToken {
+        self.0.ended.clone()
+    }
+
     /// Returns whether the subscription has ended.
     pub(super) fn is_ended(&self) -> bool {
         self.0.ended.is_cancelled()

@@ -42,7 +42,7 @@ use super::{DEFAULT_SHUTDOWN_GRACE, DEFECT, preflight, resume, workers};
 
 /// The least number of plugins for which the driver's pool has connections: plugins may be added while the host runs.
 const MIN_READERS: usize = 15;
-/// The time within which pipelines must stop after the lease is lost.
+/// The time within which the pipeline must stop after the lease is lost.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the host. `read` reads the settings again.
@@ -140,7 +140,7 @@ struct ActiveHost {
     holder: LeaseHolder,
     /// The signatures of the plugin files when they were last loaded. None: the settings have changed since.
     loaded_files: Option<FileSignatures>,
-    /// The plugins that had failed or could not start when the pipelines last ended.
+    /// The plugins that had failed or could not start when the pipeline last ended.
     stopped: Vec<String>,
 }
 
@@ -152,7 +152,7 @@ struct LeaseRequest {
     holder: LeaseHolder,
 }
 
-/// The pipelines of an active host.
+/// The pipeline of an active host.
 struct ActivePipelines<'a> {
     control: &'a HostControl,
     changes: &'a mpsc::Sender<PipelineChange>,
@@ -197,7 +197,7 @@ impl ActiveHost {
         self.group.as_ref().map(|group| group.name().to_owned())
     }
 
-    /// Waits for the lease, and runs the pipelines until they stop or another host becomes active.
+    /// Waits for the lease, and runs the pipeline until it stops or another host becomes active.
     async fn work(
         &mut self,
         control: &HostControl,
@@ -235,7 +235,7 @@ impl ActiveHost {
         }));
         let active = ActivePipelines { control, changes: &changes, epoch };
         control.allow_swaps_from(self.plugins.swap_from(&self.settings));
-        // During a reload, the pipelines and the lease are still watched.
+        // During a reload, the pipeline and the lease are still watched.
         let keeping_up = async {
             for (plugin, error) in failed {
                 active.stopped(plugin, &error).await;
@@ -276,7 +276,7 @@ impl ActiveHost {
             finished?;
         }
         self.stopped = turn.stopped;
-        // All pipelines ended by themselves, so the host ends.
+        // The pipeline ended by itself, so the host ends.
         shutdown.cancel();
         Ok(())
     }
@@ -403,10 +403,10 @@ async fn lease_lost(lease: &mut Option<Lease>) -> String {
     }
 }
 
-/// Logs how each pipeline ended.
+/// Logs how each delivery ended.
 ///
 /// # Errors
-/// Returns the first error of a pipeline, with which the host ends if no plugin is left.
+/// Returns the first error of a delivery, with which the host ends if no plugin is left.
 fn report_ends(all: Vec<DeliveryEnd>) -> anyhow::Result<()> {
     let mut failure = None;
     for DeliveryEnd { plugin, position, summary, skipped, result } in all {

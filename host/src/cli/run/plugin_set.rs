@@ -49,12 +49,12 @@ pub(super) struct PluginSet {
     unloaded: BTreeSet<String>,
 }
 
-/// The changes of pipelines that a reconciliation requires. Swaps are already done.
+/// The changes of the pipeline that a reconciliation requires. Swaps are already done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PluginChanges {
-    /// Plugins whose pipelines have to stop.
+    /// Plugins whose deliveries have to stop.
     pub(super) stop: BTreeSet<String>,
-    /// Plugins whose pipelines have to start after that. Some are in both sets, because their delivery changed.
+    /// Plugins whose deliveries have to start after that. Some are in both sets, because their delivery changed.
     pub(super) start: BTreeSet<String>,
     /// Plugins that run another version now.
     pub(super) swapped: BTreeSet<String>,

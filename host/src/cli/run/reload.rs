@@ -33,14 +33,14 @@ impl ActivePipelines<'_> {
             error = &**error,
             "not started until its file or the settings change again"
         );
-        // If the pipelines have ended, nobody needs the report.
+        // If the pipeline has ended, nobody needs the report.
         let reason = WithRemedy(error.as_ref()).to_string();
         let _ = self.changes.send(PipelineChange::Stopped(plugin, reason)).await;
     }
 }
 
 impl ActiveHost {
-    /// Reloads the plugins whenever their files or the settings change, without end. `active` has the pipelines if this host is the
+    /// Reloads the plugins whenever their files or the settings change, without end. `active` has the pipeline if this host is the
     /// active one.
     ///
     /// The future may be dropped at any time: the next call begins with the changes that this one did not complete.
@@ -90,7 +90,7 @@ impl ActiveHost {
         changes.start.extend(again.filter(|name| active.control.has_stopped(name)).map(str::to_owned));
         for name in changes.stop {
             let (ask, ended) = oneshot::channel();
-            // If this fails, all pipelines are ending, and this one with them.
+            // If this fails, the pipeline is ending, and this plugin with it.
             if active.changes.send(PipelineChange::Remove(name.clone(), ask)).await.is_ok()
                 && let Ok(ended) = ended.await
                 && let Err(error) = report_ends(vec![ended])
