@@ -77,12 +77,12 @@ pub enum ConnectError {
     )]
     Standalone { hosts: String },
     #[error(
-        "{hosts} is a mongos, the router of a sharded cluster, which has no oplog. Read its change stream (--source \
+        "{hosts} is a mongos, the router of a sharded cluster, which has no oplog. Read its change stream (--source-kind \
          change-stream), or give the URI of a shard's replica set, one gtm-host for each shard"
     )]
     Mongos { hosts: String },
     #[error(
-        "this user may not read {oplog}. Read a change stream (--source change-stream), or let an administrator grant it, in mongosh: \
+        "this user may not read {oplog}. Read a change stream (--source-kind change-stream), or let an administrator grant it, in mongosh: \
          db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{db}\"}}])", db = oplog.db
     )]
     Unauthorized { oplog: Namespace },

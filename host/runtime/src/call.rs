@@ -26,7 +26,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// It asked for more memory than it may have.
-    #[error("{call} needs more memory than its limit of {} (--memory sets it), or too large a table", size_in_memory(*limit))]
+    #[error("{call} needs more memory than its limit of {} (--limits-memory sets it), or too large a table", size_in_memory(*limit))]
     OutOfMemory {
         /// Which: `filter`, `handle`, …
         call: &'static str,
@@ -77,7 +77,7 @@ const MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted"
 
 /// Returns the flag that says how long a call may take.
 fn timeout_flag(call: &str) -> &'static str {
-    if call.starts_with("handle") { "--handle-timeout" } else { "--filter-timeout" }
+    if call.starts_with("handle") { "--limits-handle-timeout" } else { "--limits-filter-timeout" }
 }
 
 impl CallError {
@@ -190,13 +190,13 @@ mod tests {
         let late = |call| CallError::TimedOut { call, limit: Duration::from_secs(30) }.to_string();
         assert_eq!(
             late("handle-batch"),
-            "handle-batch took longer than 30s and was stopped (--handle-timeout sets the limit)"
+            "handle-batch took longer than 30s and was stopped (--limits-handle-timeout sets the limit)"
         );
-        assert!(late("filter").contains("--filter-timeout"));
+        assert!(late("filter").contains("--limits-filter-timeout"));
         let full = CallError::OutOfMemory { call: "handle", limit: 32 << 20 }.to_string();
-        assert!(full.contains("its limit of 32 MiB (--memory sets it)"), "{full}");
+        assert!(full.contains("its limit of 32 MiB (--limits-memory sets it)"), "{full}");
         let small = CallError::OutOfMemory { call: "handle", limit: 64 << 10 }.to_string();
-        assert!(small.contains("its limit of 64 KiB (--memory sets it)"), "{small}");
+        assert!(small.contains("its limit of 64 KiB (--limits-memory sets it)"), "{small}");
     }
 
     #[test]

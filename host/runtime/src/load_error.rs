@@ -28,12 +28,12 @@ pub enum LoadError {
     NoFile { path: PathBuf },
     #[error(
         "the plugin {} cannot be read: it is not there, is not a regular file, gtm-host may not read it, or swaps may not take files from \
-         its directory. help: check the path, as the host sees it, and the permissions, or start the host with --swap-from DIR; the \
+         its directory. help: check the path, as the host sees it, and the permissions, or start the host with --admin-swap-from DIR; the \
          event of gtm_host::audit in the host's log says which", path.display()
     )]
     NotRead { path: PathBuf },
     #[error(
-        "the plugin {} is at {}, and swaps take files only from {from}. help: put it there, start the host with --swap-from DIR, or set \
+        "the plugin {} is at {}, and swaps take files only from {from}. help: put it there, start the host with --admin-swap-from DIR, or set \
          swap_from under [admin]", path.display(), at.display()
     )]
     Elsewhere { path: PathBuf, at: PathBuf, from: String },

@@ -70,7 +70,7 @@ impl Setup {
     /// Returns the time limit of a call, and how it is set, in words.
     pub(super) fn call_timeout_in_words(&self) -> String {
         format!(
-            "{}, the limit of one call (--call-timeout, or [plugins.{}.limits] call_timeout in gtm.toml)",
+            "{}, the limit of one call (--limits-call-timeout, or [plugins.{}.limits] call_timeout in gtm.toml)",
             humantime::format_duration(self.limits.call_timeout),
             self.name
         )

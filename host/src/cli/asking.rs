@@ -61,13 +61,15 @@ async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Option<
     let question = match (wanted.as_slice(), needs_server) {
         ([], false) => return Ok(Some(Vec::new())),
         ([], true) => {
-            format!("{name} may send mail, and there is no mail server (--smtp URL). Name one for this run?")
+            format!(
+                "{name} may send mail, and there is no mail server (--mail-url URL). Name one for this run?"
+            )
         }
         (_, server) => {
             let listed = wanted.join(" and ");
             let flags: Vec<_> =
                 wanted.iter().map(|capability| format!("--grant {name}:{capability}")).collect();
-            let server = if server { ", and there is no mail server (--smtp URL)" } else { "" };
+            let server = if server { ", and there is no mail server (--mail-url URL)" } else { "" };
             format!(
                 "{name} asks for {listed}, which it is not granted ({}){server}. Grant it for this run?",
                 flags.join(" ")
@@ -80,7 +82,7 @@ async fn ask(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Option<
     }
     if needs_server {
         let url = answer(&format!("The URL of the mail server [{SMTP}]: ")).await?.unwrap_or_default();
-        settings.for_this_run.smtp = Some(if url.is_empty() { SMTP.to_owned() } else { url });
+        settings.for_this_run.smtp = Some(if url.is_empty() { SMTP.to_owned() } else { url }.into());
     }
     Ok(Some(wanted.into_iter().filter_map(|capability| Grant::parse(capability, None).ok()).collect()))
 }

@@ -5,17 +5,14 @@ use std::process::ExitCode;
 
 use gtm_runtime::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 
-use super::arguments::CompileComponentArguments;
-
-/// As it is called.
-pub(super) const NAME: &str = "compile-component";
+use super::arguments::{COMPILE_COMPONENT, CompileComponentArguments};
 
 /// Has plugins compiled by this program.
 pub(super) fn compilation() -> Compilation {
     // The program that runs, even if its file was replaced since by that of another version.
     let this = PathBuf::from("/proc/self/exe");
     let program = if this.exists() { this } else { std::env::current_exe().unwrap_or(this) };
-    let arguments = vec![NAME.to_owned()];
+    let arguments = vec![COMPILE_COMPONENT.to_owned()];
     Compilation::Child(ChildCompiler { program, arguments, limits: CompileLimits::default() })
 }
 

@@ -97,7 +97,7 @@ fn resumed(key: &CheckpointKey, kept: &Checkpoint, follow: &SourceConfig) -> any
             let Some(time) = times.into_iter().flatten().min() else {
                 bail!(
                     "the plugin {plugin} cannot resume: its checkpoint is a place in a change stream, {checkpoint}, of which the time \
-                     is not known, and the oplog is read. help: pass --source change-stream; or --restart-from {}, where \
+                     is not known, and the oplog is read. help: pass --source-kind change-stream; or --restart-from {}, where \
                      START is a time before the host stopped",
                     quoted(&format!("{plugin}=START"))
                 )

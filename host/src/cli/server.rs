@@ -31,7 +31,7 @@ impl FollowedServer {
     pub(super) async fn find(settings: &Settings, readers: usize) -> anyhow::Result<Self> {
         let source = &settings.source;
         let oplog = source.oplog.as_deref().map(namespace).transpose()?;
-        let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+        let uri = secret(source.uri.as_ref(), source.uri_file.as_deref())?;
         // Each has a cursor that waits, a look-up now and then, and the four readers of a snapshot.
         let connections = u32::try_from(6 * readers)?;
         let (client, deployment) =
@@ -121,7 +121,7 @@ impl FollowedServer {
 
 /// A client of the server that the settings name, for what plugins read and write.
 pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Cluster> {
-    let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
+    let uri = secret(settings.source.uri.as_ref(), settings.source.uri_file.as_deref())?;
     cluster(uri.as_deref().unwrap_or(URI)).await
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn cluster(uri: &str) -> anyhow::Result<Cluster> {
 /// A client of the server that the settings name, without following anything.
 pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
-    let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+    let uri = secret(source.uri.as_ref(), source.uri_file.as_deref())?;
     Ok(connect(uri.as_deref().unwrap_or(URI), 2).await.map_err(failed)?.0)
 }
 
@@ -156,7 +156,7 @@ pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
 pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let SourceSettings { uri, uri_file, oplog, .. } = &settings.source;
     oplog.as_deref().map(namespace).transpose()?;
-    match secret(uri.as_deref(), uri_file.as_deref())? {
+    match secret(uri.as_ref(), uri_file.as_deref())? {
         Some(uri) => connect::check(&uri).or_usage(),
         None => Ok(()),
     }
@@ -174,6 +174,6 @@ fn namespace(namespace: &str) -> anyhow::Result<Namespace> {
     namespace
         .parse()
         .ok()
-        .context(format!("\"{namespace}\" is not a namespace: --oplog takes DATABASE.COLLECTION"))
+        .context(format!("\"{namespace}\" is not a namespace: --source-oplog takes DATABASE.COLLECTION"))
         .or_usage()
 }

@@ -13,7 +13,7 @@ pub enum StreamError {
     #[error(
         "history is lost: the change stream of {scope} cannot go on from {position}, as the oplog begins after it. \
          Changes between the two cannot be read any more. Make the oplog larger (replSetResizeOplog) or the pauses \
-         shorter. To go on without them: --on-history-lost restart-from-now ({reason})"
+         shorter. To go on without them: --source-on-history-lost restart-from-now ({reason})"
     )]
     HistoryLost {
         /// What was watched.

@@ -78,13 +78,13 @@ pub enum SourceError {
     /// A start that only a change stream has.
     #[error(
         "the oplog cannot be read from this resume token on: this server writes no time into its tokens. help: read a change \
-         stream (--source change-stream), or give a time or SECONDS.INCREMENT instead of the token"
+         stream (--source-kind change-stream), or give a time or SECONDS.INCREMENT instead of the token"
     )]
     TokenForOplog,
     /// A start that only an oplog has.
     #[error(
         "a change stream cannot be read from its oldest change on, at the start or when history is lost: only the server \
-         knows it. Give a time that its oplog still has, or --on-history-lost restart-from-now; or read the oplog (--source \
+         knows it. Give a time that its oplog still has, or --source-on-history-lost restart-from-now; or read the oplog (--source-kind \
          oplog)"
     )]
     NoOldest,

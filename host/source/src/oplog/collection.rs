@@ -149,7 +149,7 @@ impl Oplog {
 
     fn refusal(&self, error: &Error) -> OplogError {
         let remedy = match command_code(error) {
-            Some(BAD_VALUE) => "--oplog takes local.oplog.rs or another capped collection",
+            Some(BAD_VALUE) => "--source-oplog takes local.oplog.rs or another capped collection",
             Some(UNAUTHORIZED) => "Give the user the role read on that database",
             _ => "Is the server well? Then this is for its log to say",
         };

@@ -42,7 +42,7 @@ pub enum OplogError {
     #[error(
         "history is lost: the last change read is of {position}, but the oplog now begins at {oldest}. Changes \
          between the two were not seen. Make the oplog larger (replSetResizeOplog) or the pauses shorter. To go on without them: \
-         --on-history-lost restart-from-oldest, or restart-from-now"
+         --source-on-history-lost restart-from-oldest, or restart-from-now"
     )]
     HistoryLost {
         /// Up to which all was read.
@@ -53,7 +53,7 @@ pub enum OplogError {
     /// The last entry read is not in the oplog any more, though older ones are.
     #[error(
         "the oplog has another history: the change of {position}, read before, is not in it any more, and {found} comes \
-         next. Was the server restored from a backup? To go on: --on-history-lost \
+         next. Was the server restored from a backup? To go on: --source-on-history-lost \
          restart-from-oldest, or restart-from-now"
     )]
     Diverged {

@@ -214,7 +214,7 @@ async fn warn_if_lost(position: &Position, server: &FollowedServer) {
     if let Ok(Some(oldest)) = server.rolled_off(at).await {
         tracing::warn!(
             "the oplog begins at {}: changes between {} and then cannot be read any more, and the host stops there. help: pass oldest, or \
-             start the host with --on-history-lost",
+             start the host with --source-on-history-lost",
             in_words(oldest),
             in_words(at)
         );

@@ -27,7 +27,7 @@ pub enum WorkersError {
     },
     /// This host is none of the workers.
     #[error(
-        "there is no worker {name}; there are: {known}. Name one of them by --worker, or add {name} to the list, for all hosts"
+        "there is no worker {name}; there are: {known}. Name one of them by --workers-name, or add {name} to the list, for all hosts"
     )]
     NotListed {
         /// The name of this host.
@@ -53,7 +53,7 @@ pub enum WorkersError {
     },
     /// The user has not the right to read it.
     #[error(
-        "this user may not read {place}, the list of workers: grant the role read on the database {database}, or give the list as a file (--workers FILE)"
+        "this user may not read {place}, the list of workers: grant the role read on the database {database}, or give the list as a file (--workers-file FILE)"
     )]
     Unauthorized {
         /// The document.

@@ -140,7 +140,7 @@ impl Mailer {
 
     fn not_set_up(&self, words: &str) -> Unsent {
         Unsent::NotSetUp(format!(
-            "{words}. Correct the URL of the mail server (--smtp, or mail.url in gtm.toml)"
+            "{words}. Correct the URL of the mail server (--mail-url, or mail.url in gtm.toml)"
         ))
     }
 

@@ -22,7 +22,8 @@ use crate::state::{CallContext, InstanceState};
 use crate::throttle::Throttle;
 
 /// What a plugin is told that may send mail, if the host has no mail server.
-const NO_SERVER: &str = "the host has no mail server: start it with --smtp URL, or set mail.url in gtm.toml";
+const NO_SERVER: &str =
+    "the host has no mail server: start it with --mail-url URL, or set mail.url in gtm.toml";
 
 /// For `handle`.
 pub(crate) struct Mail;
