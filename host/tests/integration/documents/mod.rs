@@ -2,6 +2,7 @@
 
 mod commands;
 mod links;
+mod old_names;
 mod pages;
 
 use std::collections::HashSet;
