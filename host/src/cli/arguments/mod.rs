@@ -67,7 +67,6 @@ pub(super) struct Arguments {
 
 /// A command, with its arguments.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "the program has one value of it")]
 pub(super) enum Command {
     /// Run plugins on every change. This is the default command
     #[command(after_help = EXAMPLES)]
