@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn an_error_of_a_library_is_logged_with_its_help() {
-        let error: &(dyn Error + 'static) = &gtm_source::SourceError::TokenForOplog;
+        let error: &(dyn Error + 'static) = &gtm_source::oplog::OplogError::TokenWithoutTime;
         let all = lines(LogFormat::Text, || tracing::error!(error, "cannot be read"));
         let fields = fields(all[0].split_once("cannot be read ").unwrap().1);
         let named =

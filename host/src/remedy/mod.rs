@@ -19,6 +19,7 @@ use gtm_delivery::{ControlError, DeliveryError};
 use gtm_mongo::ConnectError;
 use gtm_oplog::PatternError;
 use gtm_runtime::{EngineError, LoadError, Uncached};
+use gtm_source::oplog::OplogError;
 use gtm_source::{FileError, SnapshotError, SourceError, StreamError};
 use gtm_store::{LeaseError, StoreError, WorkersError};
 
@@ -35,7 +36,7 @@ type Find = fn(&(dyn Error + 'static)) -> Option<Cow<'static, str>>;
 
 /// One entry per type. An error that another one shows as its own (`#[error(transparent)]`) is not among the causes of that one, so
 /// the remedy of the outer error asks the inner error.
-const FINDS: [Find; 14] = [
+const FINDS: [Find; 15] = [
     find::<ConnectError>,
     find::<ControlError>,
     find::<DeliveryError>,
@@ -43,6 +44,7 @@ const FINDS: [Find; 14] = [
     find::<FileError>,
     find::<LeaseError>,
     find::<LoadError>,
+    find::<OplogError>,
     find::<PatternError>,
     find::<SnapshotError>,
     find::<SourceError>,
