@@ -327,7 +327,7 @@ mod tests {
         let named =
             |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
         assert_eq!(named("error"), Some(error.to_string().as_str()));
-        assert!(named("help").is_some_and(|help| help.contains("--source change-stream")), "{all:?}");
+        assert!(named("help").is_some_and(|help| help.contains("--source-kind change-stream")), "{all:?}");
     }
 
     #[test]

@@ -86,7 +86,7 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
     };
     write(&[printing("a", &own)]);
     let arguments =
-        ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--source", "change-stream"];
+        ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--source-kind", "change-stream"];
     let mut host = Host::start(&arguments);
     host.wait_for("source.tail", &[("plugin", "a")]);
     insert(&own, 1..=5).await;
