@@ -88,12 +88,12 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
     let arguments =
         ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--source", "change-stream"];
     let mut host = Host::start(&arguments);
-    host.wait_until("a comes", |line| says(line, "a", "tailing "));
+    host.wait_until("a comes", |line| log::is_event(line, "source.tail", &[("plugin", "a")]));
     insert(&own, 1..=5).await;
     write(&[printing("a", &own), printing("b", &other)]);
     host.signal(Signal::SIGHUP);
     insert(&own, 6..=10).await;
-    host.wait_until("b comes", |line| says(line, "b", "tailing "));
+    host.wait_until("b comes", |line| log::is_event(line, "source.tail", &[("plugin", "b")]));
     insert(&other, 1..=5).await;
     insert(&own, 11..=15).await;
     let mut of_b = Vec::new();
@@ -104,15 +104,15 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
     // A plugin that goes takes its namespaces with it.
     write(&[printing("a", &own)]);
     host.signal(Signal::SIGHUP);
-    host.wait_until("b goes", |line| says(line, "b", "removed"));
+    host.wait_until("b goes", |line| log::is_event(line, "plugin.remove", &[("plugin", "b")]));
     insert(&own, 16..=20).await;
     host.wait_until("a has all", |line| ids(std::slice::from_ref(line), "a") == [20]);
-    let mut log = host.logged().to_vec();
+    let mut lines = host.logged().to_vec();
     let (code, rest) = host.stop();
     assert_eq!(code, Some(0), "{rest:?}");
-    log.extend(rest);
-    assert_eq!(ids(&log, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
-    assert_eq!(ids(&log, "b"), (1..=5).collect::<Vec<_>>());
-    let begun = log.iter().filter(|line| says(line, "a", "tailing ")).count();
+    lines.extend(rest);
+    assert_eq!(ids(&lines, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
+    assert_eq!(ids(&lines, "b"), (1..=5).collect::<Vec<_>>());
+    let begun = log::count(&lines, "source.tail", &[("plugin", "a")]);
     assert_eq!(begun, 1, "a was not begun again");
 }
