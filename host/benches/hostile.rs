@@ -197,12 +197,12 @@ impl Host {
         command.args([
             "--admin",
             &format!("127.0.0.1:{port}"),
-            "--handle-timeout",
+            "--limits-handle-timeout",
             "1s",
-            "--max-attempts",
+            "--retry-max-attempts",
             "1",
         ]);
-        command.args(["--shutdown-grace", "0s", "--memory", "64MiB"]);
+        command.args(["--shutdown-grace", "0s", "--limits-memory", "64MiB"]);
         command.arg("--plugin").arg(format!("good={}", gtm_test_support::plugin("print_ops").display()));
         command.args(["--set", &format!("good:namespaces={database}.things")]);
         if let Some(plugin) = attack.plugin {
@@ -215,7 +215,7 @@ impl Host {
         }
         if attack.plugin == Some("errand") {
             command.args(["--grant", "hostile:mail", "--grant", "hostile:http=http://localhost:1"]);
-            command.args(["--smtp", "smtp://127.0.0.1:1"]);
+            command.args(["--mail-url", "smtp://127.0.0.1:1"]);
         }
         command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
         let mut process = Process::start("gtm-host", command.stderr(Stdio::piped())).unwrap();

@@ -53,7 +53,8 @@ async fn main() {
 
 fn host() -> Command {
     let mut host = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
-    host.env("GTM_LOG", "error").env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
+    host.env("GTM_LOG_FILTER", "error")
+        .env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
     host.stdout(Stdio::null());
     host
 }
@@ -88,12 +89,12 @@ async fn rate(server: &Server, with_stuck: bool) -> f64 {
     }
     if with_stuck {
         command.arg("--plugin").arg(format!("stuck={}", gtm_test_support::plugin("misbehave").display()));
-        command.args(["--set", "stuck:handle=sleep", "--handle-timeout", "1h"]);
+        command.args(["--set", "stuck:handle=sleep", "--limits-handle-timeout", "1h"]);
     }
     command.args([
         "--uri",
         server.uri(),
-        "--oplog",
+        "--source-oplog",
         &oplog.namespace().to_string(),
         "--start",
         "oldest",

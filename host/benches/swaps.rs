@@ -249,7 +249,7 @@ async fn neighbours(server: &Server) {
         arguments.extend([
             "--set".to_owned(),
             namespace,
-            "--max-attempts=1".to_owned(),
+            "--retry-max-attempts=1".to_owned(),
             "--shutdown-grace=0s".to_owned(),
         ]);
         if way != "none" {
@@ -258,9 +258,9 @@ async fn neighbours(server: &Server) {
             arguments.extend([
                 "--set".to_owned(),
                 format!("misbehave:{way}"),
-                "--handle-timeout=1s".to_owned(),
+                "--limits-handle-timeout=1s".to_owned(),
             ]);
-            arguments.extend(["--log-lines=1000".to_owned(), "--memory=64MiB".to_owned()]);
+            arguments.extend(["--limits-log-lines=1000".to_owned(), "--limits-memory=64MiB".to_owned()]);
         }
         let host = Host::start(server, &arguments);
         (0..if way == "none" { 1 } else { 2 }).for_each(|_| drop(host.wait_for("\"event\":\"source.tail\"")));

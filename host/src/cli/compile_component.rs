@@ -5,17 +5,14 @@ use std::process::ExitCode;
 
 use gtm_runtime::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 
-use super::arguments::CompileComponentArguments;
-
-/// The name of the command.
-pub(super) const NAME: &str = "compile-component";
+use super::arguments::{COMPILE_COMPONENT, CompileComponentArguments};
 
 /// Returns the configuration for compiling plugins in a child process of this program.
 pub(super) fn compilation() -> Compilation {
     // The running program, even if its file has been replaced by another version.
     let this = PathBuf::from("/proc/self/exe");
     let program = if this.exists() { this } else { std::env::current_exe().unwrap_or(this) };
-    let arguments = vec![NAME.to_owned()];
+    let arguments = vec![COMPILE_COMPONENT.to_owned()];
     Compilation::Child(ChildCompiler { program, arguments, limits: CompileLimits::default() })
 }
 

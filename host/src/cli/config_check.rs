@@ -1,4 +1,4 @@
-//! `gtm-host config check`: whether a host could start with these settings.
+//! `gtm-host config check`: checks whether a host can start with these settings.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::
         }
         Format::Text if problems.is_empty() => {
             let plugins = plugins.iter().map(|plugin| format!("\n  {}", line(plugin))).collect::<String>();
-            print_text(&format!("a host can start with it{plugins}"))?
+            print_text(&format!("a host can start with these settings{plugins}"))?
         }
         Format::Text => {
             let problems: Vec<_> = problems.iter().map(|problem| indented(problem, 2)).collect();
@@ -36,15 +36,15 @@ pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::
     Ok(status)
 }
 
-/// Returns the plugins that can run beside each other, with their versions. What is wrong with the others is added to the problems.
+/// Returns the plugins that can run side by side, with their versions. The problems of the others are added to `problems`.
 fn plugins(settings: &Settings, problems: &mut Vec<anyhow::Error>) -> Vec<String> {
-    // Where they are not known, that is among the problems already.
+    // If they are unknown, the problems contain that already.
     let (Ok(present), Ok(loader)) =
         (settings.present_plugins(), Loader::new(settings).map_err(|error| problems.push(error)))
     else {
         return Vec::new();
     };
-    // Each keeps what it reserves until all have been looked at.
+    // Each keeps its reservations until all are checked.
     let mut slots = Vec::new();
     for (name, (path, own)) in present {
         let loaded = loader.load_now(&name, &path, &own, settings.limits()).map_err(anyhow::Error::from);

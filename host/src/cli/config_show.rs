@@ -12,9 +12,9 @@ use super::arguments::{ConfigArguments, ConfigCommand, ConfigShowArguments, Form
 use super::config_check;
 use super::output::{print, print_json, print_text};
 
-/// Stands in place of a secret.
+/// What is shown instead of a secret.
 const HIDDEN: &str = "(hidden)";
-/// The origin of a value that nobody set.
+/// The origin of a value that is not set.
 const DEFAULT: &str = "default";
 
 /// Runs the commands about settings.
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &ConfigArguments, settings: &Settings) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
-/// A setting with its value.
+/// A setting with its value and origin.
 #[derive(Debug, PartialEq)]
 struct Shown {
     key: String,
@@ -70,7 +70,7 @@ fn of_host(settings: &Settings) -> Vec<Shown> {
     let own = SETTINGS.iter().filter(|setting| !setting.is_of_plugin());
     let shown = own.map(|setting| {
         let (value, origin) = match settings.origins.get(setting.key) {
-            Some((value, origin)) => (Some(of_setting(setting, value)), origin.to_string()),
+            Some((value, origin)) => (Some(shown_value(setting, value)), origin.to_string()),
             None => (default(setting, settings), DEFAULT.to_owned()),
         };
         Shown { key: setting.key.to_owned(), value, origin }
@@ -78,25 +78,25 @@ fn of_host(settings: &Settings) -> Vec<Shown> {
     shown.collect()
 }
 
-/// The default of a setting. It does not hold if the setting is given in another way.
+/// Returns the default of a setting, unless another key sets the same.
 fn default(setting: &Setting, settings: &Settings) -> Option<Value> {
     let is_replaced = setting.instead_of.iter().any(|key| settings.origins.get(key).is_some());
     setting.default.filter(|_| !is_replaced).and_then(|default| setting.parse(default).ok())
 }
 
-fn of_setting(setting: &Setting, value: &Value) -> Value {
+fn shown_value(setting: &Setting, value: &Value) -> Value {
     match value {
         Value::String(secret) if setting.is_secret() && !secret.contains("://") => text(HIDDEN),
         value => without_secrets(value),
     }
 }
 
-/// What the settings file has of plugins, and what the command line has of them.
+/// Returns the settings of plugins, from the settings file and the command line.
 fn of_plugins(settings: &Settings) -> Vec<Shown> {
     let mut shown = Vec::new();
     for (key, value, origin) in settings.origins.of_plugins() {
         let is_config = key.splitn(3, '.').nth(2).is_some_and(|key| key.starts_with("config."));
-        // A header that is written as a table of its own.
+        // Headers may be a table of their own.
         let value =
             if is_config || key.contains(".headers.") { text(HIDDEN) } else { without_secrets(value) };
         shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
@@ -118,7 +118,7 @@ fn of_plugins(settings: &Settings) -> Vec<Shown> {
             let new = Shown { key, value: Some(text(&value)), origin: option.to_owned() };
             let found = shown.iter_mut().find(|shown| shown.key == new.key);
             match found {
-                // A path of the file is relative to it.
+                // The settings file may have the same path, relative to it.
                 Some(found) if !is_same(found.value.as_ref(), &value) => *found = new,
                 Some(_) => {}
                 None => shown.push(new),
@@ -134,7 +134,7 @@ fn is_same(written: Option<&Value>, value: &str) -> bool {
         .is_some_and(|written| std::path::Path::new(value).ends_with(written.trim_start_matches("./")))
 }
 
-/// The value, without passwords of URLs and without the headers that the host adds to requests.
+/// Returns the value without passwords of URLs, and without the headers that the host adds to requests.
 fn without_secrets(value: &Value) -> Value {
     match value {
         Value::String(words) => text(words),

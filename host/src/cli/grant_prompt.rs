@@ -72,13 +72,15 @@ async fn offer(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Optio
     let question = match (wanted.as_slice(), needs_server) {
         ([], false) => return Ok(Some(Vec::new())),
         ([], true) => {
-            format!("{name} may send mail, and there is no mail server (--smtp URL). Name one for this run?")
+            format!(
+                "{name} may send mail, and there is no mail server (--mail-url URL). Name one for this run?"
+            )
         }
         (_, server) => {
             let listed = wanted.iter().map(|(capability, _)| *capability).collect::<Vec<_>>().join(" and ");
             let flags: Vec<_> =
                 wanted.iter().map(|(capability, _)| format!("--grant {name}:{capability}")).collect();
-            let server = if server { ", and there is no mail server (--smtp URL)" } else { "" };
+            let server = if server { ", and there is no mail server (--mail-url URL)" } else { "" };
             format!(
                 "{name} asks for {listed}, which it is not granted ({}){server}. Grant it for this run?",
                 flags.join(" ")
@@ -93,7 +95,8 @@ async fn offer(plugin: &Plugin, settings: &mut Settings) -> anyhow::Result<Optio
         let url = read_answer(&format!("The URL of the mail server [{DEFAULT_SMTP_URL}]: "))
             .await?
             .unwrap_or_default();
-        settings.for_this_run.smtp = Some(if url.is_empty() { DEFAULT_SMTP_URL.to_owned() } else { url });
+        settings.for_this_run.smtp =
+            Some(if url.is_empty() { DEFAULT_SMTP_URL.to_owned() } else { url }.into());
     }
     Ok(Some(wanted.into_iter().map(|(_, grant)| grant).collect()))
 }

@@ -139,8 +139,8 @@ pub(super) fn check_mail(settings: &Settings) -> anyhow::Result<()> {
 fn unasked_mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     let MailSettings { url, url_file, from } = &settings.mail;
     let url = match &settings.for_this_run.smtp {
-        Some(url) => Some(url.clone()),
-        None => secret(url.as_deref(), url_file.as_deref())?,
+        Some(url) => Some(url.expose().to_owned()),
+        None => secret(url.as_ref(), url_file.as_deref())?,
     };
     url.map(|url| Mailer::new(&url, from.as_deref())).transpose().or_usage()
 }

@@ -321,13 +321,13 @@ mod tests {
 
     #[test]
     fn an_error_of_a_library_is_logged_with_its_help() {
-        let error: &(dyn Error + 'static) = &gtm_source::SourceError::TokenForOplog;
+        let error: &(dyn Error + 'static) = &gtm_source::oplog::OplogError::TokenWithoutTime;
         let all = lines(LogFormat::Text, || tracing::error!(error, "cannot be read"));
         let fields = fields(all[0].split_once("cannot be read ").unwrap().1);
         let named =
             |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
         assert_eq!(named("error"), Some(error.to_string().as_str()));
-        assert!(named("help").is_some_and(|help| help.contains("--source change-stream")), "{all:?}");
+        assert!(named("help").is_some_and(|help| help.contains("--source-kind change-stream")), "{all:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod check;
 mod checkpoints;
 mod compile;
 mod compile_component;
+mod completions;
 mod componentize;
 mod config_check;
 mod config_show;
@@ -19,6 +20,7 @@ mod library_flags;
 mod load;
 mod log_format;
 mod logging;
+mod man;
 mod new;
 mod output;
 mod preflight;
@@ -41,7 +43,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arguments::{Arguments, Command};
-use gtm_host::config::{LogFormat, Settings};
+use gtm_host::config::{LogFormat, OldName, Settings};
 use gtm_host::remedy::WithRemedy;
 use gtm_runtime::secret::without_passwords;
 use gtm_text::sanitize;
@@ -62,6 +64,9 @@ pub(crate) fn main() -> ExitCode {
     }
     let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
+        for OldName { old, new } in &settings.old_names {
+            tracing::warn!(event = "setting.renamed", old, new, "renamed: use the new name");
+        }
         if let Some(database) = &settings.store.database {
             database.choose()?;
         }
@@ -99,6 +104,8 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
         Command::Resume(arguments) => control::resume(arguments, &settings),
         Command::Seek(arguments) => control::seek(arguments, &settings),
         Command::Swap(arguments) => control::swap(arguments, &settings),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
     }
 }
 

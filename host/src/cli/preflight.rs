@@ -37,7 +37,7 @@ fn swap_from(settings: &Settings) -> anyhow::Result<()> {
         let found = std::fs::metadata(directory);
         let what = || format!("swaps cannot take files from {}", directory.display());
         const HELP: &str =
-            "help: name a directory that exists with --swap-from, or as swap_from under [admin]";
+            "help: name a directory that exists with --admin-swap-from, or as swap_from under [admin]";
         match found {
             Ok(found) if found.is_dir() => {}
             Ok(_) => bail!("{}: it is not a directory. {HELP}", what()),

@@ -103,7 +103,7 @@ fn position_in_source(
             let Some(time) = times.into_iter().flatten().min() else {
                 bail!(
                     "the plugin {plugin} cannot resume in the oplog: its checkpoint is {checkpoint} in a change stream, whose time is \
-                     unknown. help: pass --source change-stream, or --restart-from {} with a time before the host stopped",
+                     unknown. help: pass --source-kind change-stream, or --restart-from {} with a time before the host stopped",
                     quoted(&format!("{plugin}=START"))
                 )
             };

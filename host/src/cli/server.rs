@@ -32,7 +32,7 @@ impl FollowedServer {
     pub(super) async fn find(settings: &Settings, readers: usize) -> anyhow::Result<Self> {
         let source = &settings.source;
         let oplog = source.oplog.as_deref().map(namespace).transpose()?;
-        let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+        let uri = secret(source.uri.as_ref(), source.uri_file.as_deref())?;
         // Each needs a connection for a waiting cursor, one for look-ups, and four for a snapshot.
         let connections = u32::try_from(6 * readers)?;
         let (client, deployment) =
@@ -133,7 +133,7 @@ impl FollowedServer {
 
 /// Returns a client of the server that the settings name, for reads and writes of plugins.
 pub(super) async fn client_for_plugins(settings: &Settings) -> anyhow::Result<Cluster> {
-    let uri = secret(settings.source.uri.as_deref(), settings.source.uri_file.as_deref())?;
+    let uri = secret(settings.source.uri.as_ref(), settings.source.uri_file.as_deref())?;
     cluster(uri.as_deref().unwrap_or(DEFAULT_URI)).await
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn cluster(uri: &str) -> anyhow::Result<Cluster> {
 /// Connects to the server that the settings name, without following it.
 pub(super) async fn client(settings: &Settings) -> anyhow::Result<Client> {
     let source = &settings.source;
-    let uri = secret(source.uri.as_deref(), source.uri_file.as_deref())?;
+    let uri = secret(source.uri.as_ref(), source.uri_file.as_deref())?;
     Ok(connect(uri.as_deref().unwrap_or(DEFAULT_URI), 2).await.map_err(failed)?.0)
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn store(settings: &Settings) -> anyhow::Result<Store> {
 pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let SourceSettings { uri, uri_file, oplog, .. } = &settings.source;
     oplog.as_deref().map(namespace).transpose()?;
-    match secret(uri.as_deref(), uri_file.as_deref())? {
+    match secret(uri.as_ref(), uri_file.as_deref())? {
         Some(uri) => connect::check(&uri).or_usage(),
         None => Ok(()),
     }
@@ -189,6 +189,8 @@ fn namespace(namespace: &str) -> anyhow::Result<Namespace> {
     namespace
         .parse()
         .ok()
-        .context(format!("\"{namespace}\" is not a valid namespace. help: pass --oplog DATABASE.COLLECTION"))
+        .context(format!(
+            "\"{namespace}\" is not a valid namespace. help: pass --source-oplog DATABASE.COLLECTION"
+        ))
         .or_usage()
 }

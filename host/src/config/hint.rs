@@ -1,10 +1,10 @@
-//! What was probably meant by a key, or a value, that is not known.
+//! Hints for unknown keys, and for values of another type.
 
-/// How much of a name may be wrong and it is still taken for a slip.
-const LIKE: f64 = 0.5;
+/// The least similarity of two names that counts as a typing mistake, from 0 to 1.
+const MIN_SIMILARITY: f64 = 0.5;
 
-/// serde's words, with what was probably meant put after them: the nearest of what it expected ("unknown field `ur`, expected one of
-/// `uri`, …"), or what was `written` in the form that it has.
+/// Returns serde's message with a hint: the nearest expected name ("unknown field `ur`, expected one of `uri`, …"), or the type that the
+/// `written` value should have.
 pub(super) fn with_hint(message: &str, written: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join(" ");
     match nearest(&message) {
@@ -13,7 +13,7 @@ pub(super) fn with_hint(message: &str, written: &str) -> String {
     }
 }
 
-/// A value that is written in another form than it has. What is written in quotes may be a secret, and is not repeated.
+/// Returns the message for a value of another type. It does not repeat a value in quotes, which may be a secret.
 fn form(message: &str, written: &str) -> Option<String> {
     if message.starts_with("invalid value: string") && message.ends_with("expected a duration") {
         return Some(format!(
@@ -32,7 +32,7 @@ fn form(message: &str, written: &str) -> Option<String> {
         (true, _) => Some(format!(
             "{written} is not a time: write it in quotes with its unit, like \"30s\" or \"500ms\""
         )),
-        (_, true) => Some(format!("{written} is to stand in quotes: \"{written}\"")),
+        (_, true) => Some(format!("{written} must be in quotes: \"{written}\"")),
         _ if message.contains("expected usize") || message.contains("expected u32") => {
             Some(format!("{written} is not a count: write a whole number that is not negative"))
         }
@@ -42,12 +42,12 @@ fn form(message: &str, written: &str) -> Option<String> {
 
 fn nearest(message: &str) -> Option<&str> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
-    // What stands between back-ticks: first what was found, then what was expected.
+    // The names between backticks: first the one that was found, then the expected ones.
     let mut names = rest.split('`').skip(1).step_by(2);
     let found = names.next()?;
     let like = |name: &str| strsim::normalized_damerau_levenshtein(&found.to_lowercase(), name);
     let nearest = names.max_by(|one, other| like(one).total_cmp(&like(other)))?;
-    (like(nearest) >= LIKE).then_some(nearest)
+    (like(nearest) >= MIN_SIMILARITY).then_some(nearest)
 }
 
 #[cfg(test)]
@@ -55,14 +55,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_named() {
+    fn the_nearest_name_is_suggested() {
         let said = with_hint("unknown field `ur`, expected one of `uri`, `oplog`,\n`kind`", "ur");
         assert!(said.ends_with("expected one of `uri`, `oplog`, `kind`. Did you mean `uri`?"), "{said}");
         assert!(with_hint("unknown variant `nwo`, expected `now` or `oldest`", "").ends_with("mean `now`?"));
     }
 
     #[test]
-    fn nothing_is_made_up() {
+    fn an_unlike_name_is_not_suggested() {
         for message in [
             "unknown field `xyz`, expected one of `uri`, `oplog`",
             "unknown field `x`, there are no fields",

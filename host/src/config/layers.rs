@@ -1,11 +1,9 @@
-//! The layers that settings come from: the settings file, the environment over it, and the command line over both. Of each value it is
-//! known which layer it is of.
+//! Layers settings: the environment overrides the settings file, and the command line overrides both. Each value keeps its origin.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::definition::Setting;
@@ -48,27 +46,69 @@ impl fmt::Display for Origin {
 }
 
 /// A value that the environment or the command line has for a setting.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct GivenValue {
     /// The setting.
     pub setting: &'static Setting,
-    /// Its value, which it can have.
+    /// Its value, which is valid.
     pub value: Value,
     /// Where it was written.
     pub origin: Origin,
 }
 
+impl GivenValue {
+    /// Returns the old name by which it was set, if it was.
+    fn old_name(&self) -> Option<OldName> {
+        match &self.origin {
+            Origin::Option(name) if self.setting.old_option == Some(name) => {
+                Some(OldName { old: format!("--{name}"), new: format!("--{}", self.setting.option()) })
+            }
+            Origin::Variable(name) if self.setting.old_variable().as_ref() == Some(name) => {
+                Some(OldName { old: name.clone(), new: self.setting.variable() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The value may be a secret.
+impl fmt::Debug for GivenValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, value: _, origin } = self;
+        f.debug_struct("GivenValue")
+            .field("key", &setting.key)
+            .field("origin", origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An option or a variable that was set by the name that it had in earlier versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldName {
+    /// The name that was used.
+    pub old: String,
+    /// The name that it has.
+    pub new: String,
+}
+
 /// The values of all settings that have one, as they were written, with their origins.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Origins(BTreeMap<String, (Value, Origin)>);
 
+/// The values may be secrets.
+impl fmt::Debug for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(key, (_, origin))| (key, origin))).finish()
+    }
+}
+
 impl Origins {
-    /// Returns the value of the setting with this key, and its origin, if any layer has one.
+    /// Returns the value of the setting with this key and its origin, if a layer has one.
     pub fn get(&self, key: &str) -> Option<(&Value, &Origin)> {
         self.0.get(key).map(|(value, origin)| (value, origin))
     }
 
-    /// Returns the values of plugins that the settings file has, by their keys.
+    /// Returns the settings of plugins in the settings file: their keys, values and origins.
     pub fn of_plugins(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
         let all = self.0.iter().filter(|(key, _)| key.starts_with("plugins."));
         all.map(|(key, (value, origin))| (key.as_str(), value, origin))
@@ -78,8 +118,8 @@ impl Origins {
         matches!(self.get(key), Some((_, Origin::File { .. })))
     }
 
-    /// Lays a value over those of lower layers. Lists add up.
-    fn lay(&mut self, setting: &'static Setting, mut value: Value, origin: Origin) {
+    /// Puts a value over those of lower layers. Lists are joined.
+    fn put(&mut self, setting: &'static Setting, mut value: Value, origin: Origin) {
         for key in setting.instead_of {
             if self.0.get(*key).is_some_and(|(_, other)| other.layer() < origin.layer()) {
                 self.0.remove(*key);
@@ -93,10 +133,10 @@ impl Origins {
 }
 
 impl Settings {
-    /// Reads the settings file, if there is one, and lays the other values over it.
+    /// Reads the settings file, if there is one, and puts the given values over it.
     ///
     /// # Errors
-    /// The file cannot be read, or is not valid.
+    /// The file cannot be read, or a setting is not valid.
     pub fn layered(file: Option<&Path>, given: &[GivenValue]) -> Result<Self, ConfigError> {
         let mut origins = Origins::default();
         let mut tree = Table::new();
@@ -104,14 +144,14 @@ impl Settings {
         if let Some(path) = file {
             let text = super::read(path)?;
             tree = parsed(path, &text)?;
-            lay_file(&mut origins, &tree, path, &text);
+            put_file(&mut origins, &tree, path, &text);
             listed =
                 origins.get("admin.swap_from").map_or(0, |(list, _)| list.as_array().map_or(0, Vec::len));
         }
-        let mut given: Vec<_> = given.iter().collect();
-        given.sort_by_key(|given| given.origin.layer());
-        for GivenValue { setting, value, origin } in given {
-            origins.lay(setting, value.clone(), origin.clone());
+        let mut sorted: Vec<_> = given.iter().collect();
+        sorted.sort_by_key(|given| given.origin.layer());
+        for GivenValue { setting, value, origin } in sorted {
+            origins.put(setting, value.clone(), origin.clone());
         }
         for setting in SETTINGS.iter().filter(|setting| !setting.is_of_plugin()) {
             match origins.get(setting.key) {
@@ -119,17 +159,22 @@ impl Settings {
                 None => remove(&mut tree, setting.key),
             }
         }
-        let mut settings = Self::deserialize(tree).map_err(|error| ConfigError::Combined {
-            // Each was found valid alone. The text may hold a password.
-            reason: error.message().to_owned(),
+        let old_names = given.iter().filter_map(|given| given.old_name()).collect();
+        let mut settings: Self = serde_path_to_error::deserialize(tree).map_err(|error| {
+            // Each is valid alone. The text may contain a password.
+            ConfigError::Combined {
+                key: super::key(error.path()),
+                reason: error.inner().message().to_owned(),
+            }
         })?;
         let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
         settings.resolve(directory, &origins, listed);
         settings.origins = origins;
+        settings.old_names = old_names;
         Ok(settings)
     }
 
-    /// Makes paths of the settings file relative to its directory. `listed`: so many of `swap_from` are of the file.
+    /// Resolves paths of the settings file against its directory. `listed` is the number of items in `swap_from` that the file has.
     fn resolve(&mut self, directory: &Path, origins: &Origins, listed: usize) {
         self.plugins.values_mut().for_each(|plugin| plugin.resolve(directory));
         let files = [
@@ -157,12 +202,11 @@ impl Settings {
     }
 }
 
-/// The keys of a file, whose settings are valid.
+/// Parses a file and checks its settings.
 fn parsed(path: &Path, text: &str) -> Result<Table, ConfigError> {
-    let invalid = |error: &toml::de::Error| super::invalid(path, text, error);
-    drop(toml::from_str::<Settings>(text).map_err(|error| invalid(&error))?);
-    let mut tree: Table = toml::from_str(text).map_err(|error| invalid(&error))?;
-    // The store may be a word alone.
+    drop(super::parse(path, text)?);
+    let mut tree: Table = toml::from_str(text).map_err(|error| super::invalid(path, text, None, &error))?;
+    // The store may be a word instead of a table.
     if let Some(store @ Value::String(_)) = tree.get("store") {
         let kind = store.clone();
         tree.insert("store".to_owned(), Value::Table(Table::from_iter([("kind".to_owned(), kind)])));
@@ -170,7 +214,7 @@ fn parsed(path: &Path, text: &str) -> Result<Table, ConfigError> {
     Ok(tree)
 }
 
-fn lay_file(origins: &mut Origins, tree: &Table, path: &Path, text: &str) {
+fn put_file(origins: &mut Origins, tree: &Table, path: &Path, text: &str) {
     let lines = toml::de::DeTable::parse(text).ok();
     let mut of_plugins = Vec::new();
     if let Some(Value::Table(plugins)) = tree.get("plugins") {
@@ -185,24 +229,24 @@ fn lay_file(origins: &mut Origins, tree: &Table, path: &Path, text: &str) {
         if let Some(value) = find(tree, setting.key) {
             let line = lines.as_ref().and_then(|lines| offset(lines.get_ref(), setting.key));
             let line = super::line(text, line.unwrap_or_default());
-            origins.lay(setting, value.clone(), Origin::File { path: path.to_owned(), line });
+            origins.put(setting, value.clone(), Origin::File { path: path.to_owned(), line });
         }
     }
 }
 
-/// The values of a table by the paths of their keys.
+/// Collects the values of a table with the paths of their keys.
 fn flatten(place: &str, table: &Table, values: &mut Vec<(String, Value)>) {
     for (key, value) in table {
         let key = format!("{place}.{key}");
         match value {
-            // A value of a plugin's config may be a table: that of a secret.
+            // In a plugin's config, a table is a value: it refers to a secret.
             Value::Table(table) if !place.ends_with(".config") => flatten(&key, table, values),
             value => values.push((key, value.clone())),
         }
     }
 }
 
-/// Where the value of a key begins in the text.
+/// Returns the offset of a key in the text.
 fn offset(table: &toml::de::DeTable<'_>, key: &str) -> Option<usize> {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
     let (name, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == first)?;

@@ -1,13 +1,14 @@
-//! The settings of the host: one type, filled from `gtm.toml`, the environment and the command line.
+//! The settings of the host: one type, filled from the settings file, the environment and the command line.
 //!
-//! [`SETTINGS`] defines each. The program reads the environment and the command line by that definition, and [`Settings::layered`] lays
-//! their values over those of the file.
+//! [`SETTINGS`] defines each setting. The program reads the environment and the command line by these definitions, and
+//! [`Settings::layered`] puts their values over those of the file.
 
 mod definition;
 mod hint;
 mod layers;
 mod plugins;
 mod reference;
+mod secret;
 mod store;
 
 use std::collections::BTreeMap;
@@ -19,118 +20,121 @@ use gtm_delivery::{BreakerPolicy, DeliveryPolicy, DeliverySettings, RetryPolicy}
 use gtm_runtime::{Grant, Limits};
 use gtm_source::{HistoryLost, Restart, SourceKind, StartAt};
 use gtm_store::lease::parse_ttl;
-use gtm_store::own_files::read_secret;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
 pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
 use hint::with_hint;
-pub use layers::{GivenValue, Origin, Origins};
+pub use layers::{GivenValue, OldName, Origin, Origins};
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 pub use reference::{reference, schema};
+pub use secret::{SecretText, secret};
 use serde::{Deserialize, Deserializer, de};
 pub use store::StoreSettings;
 
 use crate::admin::AdminAddress;
 
-/// The name of the pipeline, where nothing is said.
+/// The default name of the pipeline.
 pub const NAME: &str = "gtm-host";
 
-/// Everything that can be set. Unknown keys are refused.
+/// All settings. A file with an unknown key is not valid.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which server is followed.
     pub source: SourceSettings,
-    /// Through which server plugins send mail.
+    /// The server through which plugins send mail.
     pub mail: MailSettings,
-    /// What each plugin may take.
+    /// What each plugin may use.
     pub limits: LimitSettings,
-    /// How ops are brought to plugins.
+    /// How ops are delivered to plugins.
     pub delivery: DeliverySettings,
-    /// What becomes of an op that a plugin could not handle.
+    /// How ops are retried that a plugin failed to handle.
     pub retry: RetryPolicy,
-    /// What becomes of a plugin that fails on op after op.
+    /// When a plugin is paused that fails op after op.
     pub breaker: BreakerPolicy,
-    /// Which part of the work is this host's.
+    /// This host's share of the work.
     pub workers: WorkerSettings,
-    /// Which of two hosts of one name works.
+    /// Which of several hosts with the same name is active.
     pub lease: LeaseSettings,
-    /// How the running host is seen and steered.
+    /// How the running host is watched and steered.
     pub admin: AdminSettings,
     /// How the host logs.
     pub log: LogSettings,
-    /// Where compiled plugins are kept. By default `gtm-host` in the user's cache directory.
+    /// The directory for compiled plugins. By default `gtm-host` in the user's cache directory.
     pub cache_dir: Option<PathBuf>,
-    /// The name of the pipeline, under which hosts share checkpoints. By default [`NAME`].
+    /// The name of the pipeline. Hosts with the same name share checkpoints. By default [`NAME`].
     pub name: Option<String>,
-    /// Where checkpoints, dead letters and the progress of snapshots are kept.
+    /// Where checkpoints, dead letters and snapshot progress are stored.
     pub store: StoreSettings,
-    /// How long, after SIGINT or SIGTERM, ops that were read are still handled.
+    /// How long after SIGINT or SIGTERM the host handles ops that it has read.
     #[serde(with = "humantime_serde::option")]
     pub shutdown_grace: Option<Duration>,
-    /// A directory whose `.wasm` files are plugins, each under the name of its file; as they come and go.
+    /// A directory whose `.wasm` files are plugins, each under the name of its file. Files may be added and removed.
     pub plugin_dir: Option<PathBuf>,
-    /// Whether a plugin whose file changes is swapped for what is in it then. By default it is.
+    /// Whether the host swaps a plugin when its file changes. By default it does.
     pub watch: Option<bool>,
     /// The plugins, by name.
     pub plugins: BTreeMap<String, PluginSettings>,
-    /// Nothing that plugins want done is done: it is only said.
+    /// Whether side effects of plugins are logged instead of performed.
     #[serde(skip)]
     pub dry_run: bool,
-    /// What was said when the host was started at a terminal. It stands in no file.
+    /// The answers given at the terminal when the host started. No file contains them.
     #[serde(skip)]
     pub for_this_run: ForThisRun,
-    /// What was said for every plugin, on the command line: for those of the directory that have no settings.
+    /// The settings for every plugin on the command line. Plugins of the directory without own settings have these.
     #[serde(skip)]
     pub every_plugin: PluginSettings,
     /// Where the values that are not defaults come from.
     #[serde(skip)]
     pub origins: Origins,
+    /// The options and variables that were set by names of earlier versions.
+    #[serde(skip)]
+    pub old_names: Vec<OldName>,
 }
 
-/// What was said when the host was started at a terminal.
+/// The answers given at the terminal when the host started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ForThisRun {
-    /// To which plugin what is granted.
+    /// The grants, each with the name of its plugin.
     pub grants: Vec<(String, Grant)>,
     /// The URL of the mail server.
-    pub smtp: Option<String>,
+    pub smtp: Option<SecretText>,
 }
 
 /// Which server is followed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceSettings {
-    /// `mongodb://…` or `mongodb+srv://…`. By default the server on this machine.
-    pub uri: Option<String>,
-    /// A file that holds the URI, so that its password stands nowhere else.
+    /// The URI, `mongodb://…` or `mongodb+srv://…`. By default the server on this machine.
+    pub uri: Option<SecretText>,
+    /// A file that contains the URI, so that its password appears nowhere else.
     pub uri_file: Option<PathBuf>,
     /// The collection to tail, as `database.collection`. By default `local.oplog.rs`.
     pub oplog: Option<String>,
     /// Whether the oplog or a change stream is read.
     pub kind: SourceKind,
-    /// Where reading begins where there is no checkpoint. By default now.
+    /// Where a plugin without a checkpoint begins. By default now.
     pub start: Option<StartAt>,
-    /// Where reading begins in place of a checkpoint, once.
+    /// Where every plugin begins instead of at its checkpoint, once.
     pub restart_from: Option<Restart>,
-    /// What is done when changes cannot be read any more.
+    /// What to do if the server no longer has the changes to read next.
     pub on_history_lost: HistoryLost,
-    /// Whether plugins get the documents that are there first.
+    /// Whether plugins first receive the existing documents.
     pub snapshot: bool,
 }
 
-/// Through which server plugins send mail.
+/// The server through which plugins send mail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailSettings {
-    /// `smtp://…` or `smtps://…`. Without it, plugins cannot send mail.
-    pub url: Option<String>,
-    /// A file that holds the URL, so that its password stands nowhere else.
+    /// The URL, `smtp://…` or `smtps://…`. Without it, plugins cannot send mail.
+    pub url: Option<SecretText>,
+    /// A file that contains the URL, so that its password appears nowhere else.
     pub url_file: Option<PathBuf>,
-    /// The sender of messages that name none.
+    /// The sender of messages that specify none.
     pub from: Option<String>,
 }
 
-/// Which part of the work is this host's. All of it, where no name is set.
+/// This host's share of the work: all of it if no name is set.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
@@ -142,19 +146,19 @@ pub struct WorkerSettings {
     pub from: Option<ListDocument>,
 }
 
-/// Which of two hosts of one name works.
+/// Which of several hosts with the same name is active.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeaseSettings {
-    /// How long a host that stands by waits, without a sign of life from the one that works, before it takes over.
+    /// How long a standby host waits without a sign of life from the active host before it takes over.
     #[serde(deserialize_with = "ttl")]
     pub ttl: Duration,
 }
 
 impl Default for LeaseSettings {
     fn default() -> Self {
-        // A busy server has time to answer, and people do not wait long. (Where an election takes longer than three
-        // quarters of it, the lease is lost, and had anew when there is a primary.)
+        // A busy server has time to answer, and people do not wait long. If an election takes longer than three quarters of it, the
+        // host loses the lease, and acquires it again when there is a primary.
         Self { ttl: Duration::from_secs(10) }
     }
 }
@@ -163,30 +167,31 @@ fn ttl<'de, D: Deserializer<'de>>(text: D) -> Result<Duration, D::Error> {
     parse_ttl(&String::deserialize(text)?).map_err(de::Error::custom)
 }
 
-/// How the running host is seen and steered.
+/// How the running host is watched and steered.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
-    /// Where it listens for that beside the socket by which commands find it; or the path of another socket, or nowhere.
+    /// The address at which it listens in addition to the usual socket, the path of another socket, or none.
     pub listen: Option<AdminAddress>,
-    /// What who asks by TCP must know. By default the host makes one.
-    pub token: Option<String>,
-    /// A file that holds the token.
+    /// The token that TCP requests need. By default the host creates one.
+    pub token: Option<SecretText>,
+    /// A file that contains the token.
     pub token_file: Option<PathBuf>,
-    /// How long the source may not answer before `/ready` says so. By default [`READY_GRACE`](crate::admin::READY_GRACE).
+    /// How long the source may fail to answer before `/ready` reports it. By default [`READY_GRACE`](crate::admin::READY_GRACE).
     #[serde(with = "humantime_serde::option")]
     pub ready_grace: Option<Duration>,
-    /// Directories, with those in them, from which a swap may take files; beside the plugin's own, and the directory of plugins.
+    /// Directories from which a swap may take files, including their subdirectories, in addition to the plugin's own directory and the
+    /// directory of plugins.
     pub swap_from: Vec<PathBuf>,
 }
 
 impl AdminSettings {
-    /// The token, if there is one.
+    /// Returns the token, if there is one.
     ///
     /// # Errors
-    /// Its file cannot be read.
+    /// The file cannot be read.
     pub fn token(&self) -> Result<Option<String>, ConfigError> {
-        secret(self.token.as_deref(), self.token_file.as_deref())
+        secret(self.token.as_ref(), self.token_file.as_deref())
     }
 }
 
@@ -194,24 +199,24 @@ impl AdminSettings {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Lines for people, or a JSON object each.
+    /// Lines for people, or one JSON object per line.
     pub format: Option<LogFormat>,
-    /// What is logged: `info`, `debug`, or directives like `info,plugin=debug`.
+    /// What is logged: `info`, `debug`, or directives such as `info,plugin=debug`.
     pub filter: Option<String>,
 }
 
-/// The form of a log line.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     #[default]
     Text,
-    /// For programs: an object a line.
+    /// One JSON object per line, for programs.
     Json,
 }
 
-/// Why there are no settings.
+/// The error of settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
@@ -219,27 +224,29 @@ pub enum ConfigError {
     Unreadable {
         /// Which file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         reason: std::io::Error,
     },
-    /// Others may change a file with a secret.
+    /// Other users may change a file that contains a secret.
     #[error(transparent)]
     Exposed(#[from] ExposedFile),
-    /// The settings are not understood.
+    /// The settings file is not valid.
     #[error("{}, line {line}{}: {reason}", path.display(), key.as_ref().map(|key| format!(", {key}")).unwrap_or_default())]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// The key whose value it is.
+        /// The path of the key that is unknown, or whose value is not valid.
         key: Option<String>,
-        /// What was expected there. Not the line itself: it may hold a password.
+        /// What was expected. It does not repeat the line, which may contain a password.
         reason: String,
     },
     /// Values that are valid alone are not valid together.
-    #[error("the settings are not valid together: {reason}")]
+    #[error("the settings are not valid together{}: {reason}", key.as_ref().map(|key| format!(", {key}")).unwrap_or_default())]
     Combined {
+        /// The key at which this was found.
+        key: Option<String>,
         /// Why they are not.
         reason: String,
     },
@@ -264,23 +271,22 @@ pub fn dir_plugin(path: &Path) -> Option<String> {
 }
 
 impl Settings {
-    /// The name of the pipeline.
+    /// Returns the name of the pipeline.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(NAME)
     }
 
-    /// The limits of all plugins.
+    /// Returns the limits of all plugins.
     pub fn limits(&self) -> Limits {
         self.limits.over(Limits::default())
     }
 
-    /// How ops are delivered to all plugins.
+    /// Returns how ops are delivered to all plugins.
     pub fn policy(&self) -> DeliveryPolicy {
         DeliveryPolicy { delivery: self.delivery, retry: self.retry, breaker: self.breaker }
     }
 
-    /// Takes over, from settings that were read later, what can be taken up while a host runs: the plugins, and how ops are
-    /// delivered to them.
+    /// Applies settings that were read later, as far as a running host can: the plugins, and how ops are delivered to them.
     pub fn take_over_plugins(&mut self, later: Self) {
         let Self { plugins, plugin_dir, every_plugin, limits, delivery, retry, breaker, .. } = later;
         *self = Self {
@@ -298,24 +304,24 @@ impl Settings {
         }
     }
 
-    /// Grants something to a plugin, whatever the settings are later.
+    /// Grants something to a plugin, even if the settings are read again.
     pub fn grant_for_this_run(&mut self, name: &str, grant: Grant) {
-        // One of the directory may have no settings of its own.
+        // A plugin of the directory may have no settings of its own.
         let every_plugin = &self.every_plugin;
         let plugin = self.plugins.entry(name.to_owned()).or_insert_with(|| every_plugin.clone());
         plugin.grants.add(grant.clone());
         self.for_this_run.grants.push((name.to_owned(), grant));
     }
 
-    /// Whether there is a server to send mail through.
+    /// Returns whether there is a mail server.
     pub fn has_mail_server(&self) -> bool {
         self.mail.url.is_some() || self.mail.url_file.is_some() || self.for_this_run.smtp.is_some()
     }
 
-    /// The plugins that there are now: those that have a path, and those in the directory of plugins.
+    /// Returns the plugins that exist now: those that have a path, and those in the directory of plugins.
     ///
     /// # Errors
-    /// The directory cannot be read, or a plugin is nowhere.
+    /// The directory cannot be read, or a plugin has no file.
     pub fn present_plugins(&self) -> Result<BTreeMap<String, (PathBuf, PluginSettings)>, ConfigError> {
         let mut present = BTreeMap::new();
         if let Some(directory) = &self.plugin_dir {
@@ -331,7 +337,7 @@ impl Settings {
         for (name, settings) in &self.plugins {
             match &settings.path {
                 Some(path) => drop(present.insert(name.clone(), (path.clone(), settings.clone()))),
-                // Its file may come.
+                // Its file may be added later.
                 None if self.plugin_dir.is_some() => {}
                 None => return Err(ConfigError::NoPath { name: name.clone() }),
             }
@@ -339,8 +345,8 @@ impl Settings {
         Ok(present)
     }
 
-    /// Returns the names under which the plugin in this file is set up: those whose path leads to the same file or, if there are none,
-    /// the name of the file.
+    /// Returns the names that the settings have for the plugin in this file: those whose path leads to the same file, or else the name
+    /// of the file.
     pub fn names_of(&self, path: &Path) -> Vec<String> {
         let same = |other: &Path| match (other.canonicalize(), path.canonicalize()) {
             (Ok(other), Ok(path)) => other == path,
@@ -363,45 +369,32 @@ impl Settings {
     }
 }
 
-/// A secret that is given as it is or, better, by the file that holds it.
-///
-/// # Errors
-/// The file cannot be read, or others may change it.
-pub fn secret(value: Option<&str>, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
-    match (value, file) {
-        (Some(value), _) => Ok(Some(value.to_owned())),
-        (None, Some(file)) => {
-            let refused = |reason: std::io::Error| match reason.downcast::<ExposedFile>() {
-                Ok(exposed) => ConfigError::Exposed(exposed),
-                Err(reason) => ConfigError::Unreadable { path: file.to_owned(), reason },
-            };
-            Ok(Some(read_secret(file).map_err(refused)?.trim_end().to_owned()))
-        }
-        (None, None) => Ok(None),
-    }
+/// Parses the settings of a file.
+fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    let document = toml::Deserializer::parse(text).map_err(|error| invalid(path, text, None, &error))?;
+    serde_path_to_error::deserialize(document)
+        .map_err(|error| invalid(path, text, key(error.path()), error.inner()))
 }
 
-/// The error of a settings file that is not understood.
-fn invalid(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+/// Returns the error of a settings file that is not valid.
+fn invalid(path: &Path, text: &str, key: Option<String>, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or_default();
     ConfigError::Invalid {
         path: path.to_owned(),
         line: line(text, span.start),
-        key: key(text, span.start),
+        key,
         reason: with_hint(error.message(), text.get(span).unwrap_or_default()),
     }
 }
 
+/// Returns the line that has this offset, from 1.
 fn line(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
-/// The key before a value that begins here.
-fn key(text: &str, value: usize) -> Option<String> {
-    let before = text.get(..value)?.lines().last()?.trim_end().strip_suffix('=')?.trim_end();
-    let is_key = |sign: char| sign.is_ascii_alphanumeric() || "_-.\"".contains(sign);
-    let key = before.rsplit(|sign| !is_key(sign)).next()?;
-    (!key.is_empty()).then(|| key.to_owned())
+/// Returns the key at this path, or none for the whole file.
+fn key(path: &serde_path_to_error::Path) -> Option<String> {
+    (path.iter().len() > 0).then(|| path.to_string())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

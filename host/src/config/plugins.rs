@@ -12,80 +12,80 @@ use gtm_source::Restart;
 use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero, maybe_time};
 use serde::Deserialize;
 
-/// One plugin. What is not said is as for all plugins.
+/// The settings of one plugin. Those that are not set are as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginSettings {
-    /// The component. Without it, that of its name in the directory of plugins.
+    /// The component. By default, the file of this name in the directory of plugins.
     pub path: Option<PathBuf>,
     /// The SHA-256 that the component must have.
     pub sha256: Option<ComponentDigest>,
-    /// Whether it gets the documents that are there first.
+    /// Whether it first receives the existing documents.
     pub snapshot: Option<bool>,
-    /// Where it begins in place of its checkpoint, once.
+    /// Where it begins instead of at its checkpoint, once.
     pub restart_from: Option<Restart>,
     /// Which of its ops are handled one after another.
     pub ordering: Option<Ordering>,
-    /// How many of its ops are handled at the same time.
+    /// How many of its ops are handled concurrently.
     #[serde(deserialize_with = "at_least_one")]
     pub lanes: Option<usize>,
-    /// How many ops it is given at once, where it takes batches.
+    /// How many ops it receives per call, if it takes batches.
     #[serde(deserialize_with = "at_least_one")]
     pub batch_ops: Option<usize>,
-    /// How long more ops are waited for, where there are fewer.
+    /// How long the host waits for more ops if a batch is not full.
     #[serde(with = "humantime_serde::option")]
     pub batch_wait: Option<Duration>,
-    /// What it may take.
+    /// What it may use.
     pub limits: LimitSettings,
     /// What it may do.
     pub grants: Grants,
-    /// What it reads by `wasi:config/store`.
+    /// What it reads through `wasi:config/store`.
     pub config: BTreeMap<String, ConfigValue>,
 }
 
-/// What a plugin may take. What is not said is as for all plugins or, for these, as it is by default.
+/// What a plugin may use. Limits that are not set are as for all plugins, or else the defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
     /// Linear memory of each instance.
     #[serde(deserialize_with = "maybe_size")]
     pub memory: Option<ByteSize>,
-    /// For one call of `filter`.
+    /// How long one call of `filter` may take.
     #[serde(deserialize_with = "maybe_time")]
     pub filter_timeout: Option<Duration>,
-    /// For one call of `handle`, with all that it waits for.
+    /// How long one call of `handle` may take, including everything that it waits for.
     #[serde(deserialize_with = "maybe_time")]
     pub handle_timeout: Option<Duration>,
-    /// For one answer of the cluster, the store, the mail server or an HTTP server.
+    /// How long a plugin waits for one response of the cluster, the store, the mail server or an HTTP server.
     #[serde(deserialize_with = "maybe_time")]
     pub call_timeout: Option<Duration>,
-    /// What the host keeps for an instance at a time.
+    /// Bytes that the host may hold for an instance at a time.
     #[serde(deserialize_with = "maybe_size")]
     pub host_memory: Option<ByteSize>,
-    /// Lines that it logs in a second.
+    /// Lines that it may log per second.
     #[serde(deserialize_with = "at_least_one")]
     pub log_lines: Option<u32>,
-    /// Bytes that it logs in a second, on average over ten seconds.
+    /// Bytes that it may log per second, averaged over ten seconds.
     #[serde(deserialize_with = "maybe_size")]
     pub log_bytes: Option<ByteSize>,
-    /// HTTP requests that it has under way.
+    /// HTTP requests that may be in progress at the same time.
     #[serde(deserialize_with = "at_least_one")]
     pub http_requests: Option<usize>,
-    /// The body of an HTTP request, and that of a response.
+    /// Bytes of the body of an HTTP request, and of that of a response.
     #[serde(deserialize_with = "maybe_size")]
     pub http_bytes: Option<ByteSize>,
-    /// Values that it keeps as its state. 0: any number.
+    /// Values that it may keep as its state. 0: no limit.
     pub state_keys: Option<u64>,
-    /// Bytes of them and of their keys. 0: any number.
+    /// Bytes of its state, including the keys. 0: no limit.
     #[serde(deserialize_with = "maybe_size_or_zero")]
     pub state_bytes: Option<ByteSize>,
-    /// Calls after which an instance is replaced by a new one.
+    /// Calls that an instance serves before a new instance replaces it.
     #[serde(deserialize_with = "at_least_one")]
     pub recycle_calls: Option<u32>,
 }
 
 impl LimitSettings {
-    /// These limits, but for what is said here.
+    /// Returns these limits, with those that are set here over them.
     pub fn over(&self, limits: Limits) -> Limits {
         let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         Limits {
@@ -106,7 +106,7 @@ impl LimitSettings {
 }
 
 impl PluginSettings {
-    /// The plugin of this name as it is set up; `limits` are those of all plugins.
+    /// Returns the setup of the plugin with this name. `limits` are those of all plugins.
     pub fn setup(&self, name: &str, limits: Limits) -> PluginSetup {
         let secret = |(key, value): (&String, &ConfigValue)| (key.clone(), value.secret());
         PluginSetup {
@@ -118,7 +118,7 @@ impl PluginSettings {
         }
     }
 
-    /// How its ops are delivered; `policy` is that of all plugins.
+    /// Returns how its ops are delivered. `policy` is that of all plugins.
     pub fn policy(&self, mut policy: DeliveryPolicy) -> DeliveryPolicy {
         let delivery = &mut policy.delivery;
         delivery.ordering = self.ordering.unwrap_or(delivery.ordering);
@@ -128,7 +128,7 @@ impl PluginSettings {
         policy
     }
 
-    /// Paths that are meant from this directory on.
+    /// Resolves paths against this directory.
     pub(super) fn resolve(&mut self, directory: &Path) {
         let dirs = self.grants.dirs.iter_mut().map(|dir| &mut dir.host);
         for path in self.path.iter_mut().chain(dirs) {
@@ -143,7 +143,7 @@ impl PluginSettings {
     }
 }
 
-/// A value of a plugin's config. Plugins see it as text.
+/// A value of a plugin's config. Plugins read it as text.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(
     untagged,
@@ -154,7 +154,7 @@ pub enum ConfigValue {
     Integer(i64),
     Float(f64),
     Flag(bool),
-    /// A text, or where one stands.
+    /// A text, or where one is.
     Secret(Secret),
 }
 
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_plugin_says_goes_before_what_is_said_for_all() {
+    fn settings_of_a_plugin_override_those_of_all_plugins() {
         let text = "lanes = 2\nlimits.memory = \"1 MiB\"\nlimits.http_requests = 1\nconfig = { n = 3, t = \"x\", s = { env = \"A\" } }\n";
         let settings: PluginSettings = toml::from_str(text).unwrap();
         let all = LimitSettings { log_lines: Some(5), ..LimitSettings::default() }.over(Limits::default());

@@ -9,11 +9,9 @@ use super::definition::{Kind, SETTINGS, Setting};
 const HEAD: &str = "\
 # Settings
 
-Each setting has one definition, from which this page is made: `gtm-host config reference` prints it. The command line goes before the
-environment, and the environment before the settings file (`--config`). `gtm-host config show --origin` shows which values a host has and
-where each comes from.
-
-An editor checks a settings file by the schema that `gtm-host config schema` prints.
+This page lists every setting: its key in the settings file, its option and its variable. `gtm-host config reference` prints it. An option
+overrides its variable, and a variable overrides the settings file (`--config`). [Configuration](configuration.md) explains how they work
+together.
 
 ";
 
@@ -51,8 +49,10 @@ fn describe(page: &mut String, setting: &Setting) {
     }
     if setting.has_option {
         let short = setting.short.map(|short| format!("`-{short}`, ")).unwrap_or_default();
-        let _ = writeln!(page, "- Command line: {short}`--{}`", setting.option());
-        let _ = writeln!(page, "- Environment: `{}`", setting.variable_name());
+        let short_name = setting.short_name.map(|name| format!("`--{name}`, ")).unwrap_or_default();
+        let _ = writeln!(page, "- Option: {short}{short_name}`--{}`", setting.option());
+        let shared = setting.shared_variables.iter().map(|name| format!(", `{name}`")).collect::<String>();
+        let _ = writeln!(page, "- Variable: `{}`{shared}", setting.variable());
     }
     if !setting.instead_of.is_empty() {
         let others: Vec<_> = setting.instead_of.iter().map(|key| format!("`{key}`")).collect();
@@ -63,12 +63,12 @@ fn describe(page: &mut String, setting: &Setting) {
             let _ = writeln!(page, "- `{word}`: {doc}");
         }
     }
-    if setting.is_taken_up() {
-        let _ = writeln!(page, "- A running host takes up a new value with SIGHUP");
+    if setting.applies_on_reload() {
+        let _ = writeln!(page, "- A running host applies a new value on SIGHUP");
     }
 }
 
-/// The table, with a word for the name of a plugin.
+/// Returns the name of the table, with a word for the name of a plugin.
 fn named(table: &str) -> String {
     table.replace('*', "NAME")
 }
@@ -76,9 +76,9 @@ fn named(table: &str) -> String {
 fn type_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text | Kind::Name => "text",
-        Kind::Secret => "text, which may hold a password",
-        Kind::Path => "path, relative to the settings file that names it",
-        Kind::Paths => "list of paths, relative to the settings file that names them",
+        Kind::Secret => "text, which may contain a password",
+        Kind::Path => "path, in the settings file relative to it",
+        Kind::Paths => "list of paths, in the settings file relative to it",
         Kind::Flag => "true or false",
         Kind::Count => "whole number",
         Kind::Size => "size with its unit, such as `64 MiB`",
@@ -98,7 +98,7 @@ pub fn schema() -> Value {
     for setting in SETTINGS {
         put(&mut root, setting.key, property(setting));
     }
-    // A plugin has the limits of all plugins, and the store may be a word.
+    // The limits of one plugin have the keys of [limits], and the store may be a word instead of a table.
     let limits = root.pointer("/properties/limits").cloned().unwrap_or_default();
     if let Some(of_plugin) = root.pointer_mut("/properties/plugins/additionalProperties/properties/limits") {
         *of_plugin = limits;
@@ -122,7 +122,7 @@ fn put(schema: &mut Value, key: &str, property: Value) {
     let Some(schema) = schema.as_object_mut() else { return };
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
     let place = match first {
-        // Any name.
+        // Any plugin.
         "*" => schema.entry("additionalProperties").or_insert(Value::Null),
         _ => match schema.get_mut("properties") {
             Some(Value::Object(properties)) => properties.entry(first).or_insert(Value::Null),
@@ -157,12 +157,12 @@ fn property(setting: &Setting) -> Value {
         Kind::FlagOrTable => json!({ "type": ["boolean", "object"] }),
     };
     if let Some(property) = property.as_object_mut() {
-        say(property, setting);
+        describe_property(property, setting);
     }
     property
 }
 
-fn say(property: &mut Map<String, Value>, setting: &Setting) {
+fn describe_property(property: &mut Map<String, Value>, setting: &Setting) {
     property.insert("description".to_owned(), json!(setting.doc));
     let Some(text) = setting.default else { return };
     let default = match setting.kind {
@@ -185,7 +185,7 @@ mod tests {
         let page = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             page == reference(),
-            "docs/reference/settings.md is old. help: gtm-host config reference > docs/reference/settings.md"
+            "docs/reference/settings.md is out of date. help: run gtm-host config reference > docs/reference/settings.md"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Where the host keeps what it has to know after a restart: a word, or a table.
+//! The settings of the store: a word, or a table.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// Where the host keeps what it has to know after a restart: `store = "file:DIR"`, or `[store]` with a `kind` and a `database`.
+/// Where the host keeps what it needs after a restart: `store = "file:DIR"`, or `[store]` with a `kind` and a `database`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// On the cluster, in a directory, or nowhere.
+    /// The kind of the store: on the cluster, in a directory, or none.
     pub kind: StoreKind,
-    /// The host's own database of the cluster, where it is not [`DEFAULT`](gtm_oplog::own_database::DEFAULT).
+    /// The host's own database on the cluster, if it is not [`DEFAULT`](gtm_oplog::own_database::DEFAULT).
     pub database: Option<OwnDatabase>,
 }
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_said() {
+    fn an_invalid_store_is_refused() {
         assert_eq!(store("store = \"redis\"").unwrap_err(), "expected mongodb, file:DIR or none");
         assert!(store("store = 1").unwrap_err().contains("a table with kind and database"));
         assert!(store("[store]\nname = \"x\"").unwrap_err().contains("unknown field `name`"));

@@ -22,12 +22,12 @@ impl Remedy for ConnectError {
                 "correct user name, password and authSource in --uri or MONGODB_URI".into()
             }
             Self::Mongos { .. } => {
-                "read its change stream with --source change-stream, or run one gtm-host per shard, each with --uri and the \
+                "read its change stream with --source-kind change-stream, or run one gtm-host per shard, each with --uri and the \
                  replica set of its shard"
                     .into()
             }
             Self::Unauthorized { oplog } => format!(
-                "read a change stream with --source change-stream, or ask an administrator to run this in mongosh: \
+                "read a change stream with --source-kind change-stream, or ask an administrator to run this in mongosh: \
                  db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{}\"}}])",
                 oplog.db
             )

@@ -26,9 +26,9 @@ fn words(remedy: &PluginRemedy<'_>) -> String {
             "wait, or pass {}, or set mail.per_minute under [plugins.{plugin}.grants] in gtm.toml",
             grant(plugin, "mail-per-minute=COUNT")
         ),
-        PluginRemedy::MailServer => "start it with --smtp URL, or set mail.url in gtm.toml".to_owned(),
+        PluginRemedy::MailServer => "start it with --mail-url URL, or set mail.url in gtm.toml".to_owned(),
         PluginRemedy::MailServerUrl => {
-            "correct the URL of the mail server (--smtp, or mail.url in gtm.toml)".to_owned()
+            "correct the URL of the mail server (--mail-url, or mail.url in gtm.toml)".to_owned()
         }
         PluginRemedy::Store => "give it a store, as in --store mongodb or --store file:DIR".to_owned(),
         PluginRemedy::Cluster => {
@@ -77,9 +77,9 @@ mod tests {
         let raise = |plugin, limits| words(&PluginRemedy::Limits { plugin, limits });
         assert_eq!(
             raise(Some("p"), &["call_timeout"]),
-            "raise --call-timeout, or limits.call_timeout under [plugins.p] in gtm.toml"
+            "raise --limits-call-timeout, or limits.call_timeout under [plugins.p] in gtm.toml"
         );
-        assert_eq!(raise(None, &["memory"]), "raise --memory, or limits.memory in gtm.toml");
+        assert_eq!(raise(None, &["memory"]), "raise --limits-memory, or limits.memory in gtm.toml");
         assert_eq!(
             raise(Some("p"), &["state_keys", "state_bytes"]),
             "delete keys, or raise limits.state_keys or limits.state_bytes under [plugins.p] in gtm.toml"

@@ -14,12 +14,12 @@ impl Remedy for LoadError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::NotRead { .. } => {
-                "check the path as the host sees it, and its permissions, or start the host with --swap-from DIR; the event of \
+                "check the path as the host sees it, and its permissions, or start the host with --admin-swap-from DIR; the event of \
                  gtm_host::audit in the host's log names the reason"
                     .into()
             }
             Self::Elsewhere { .. } => {
-                "put the file there, start the host with --swap-from DIR, or set swap_from under [admin] in gtm.toml".into()
+                "put the file there, start the host with --admin-swap-from DIR, or set swap_from under [admin] in gtm.toml".into()
             }
             Self::Pinned { name, .. } => format!(
                 "if the change is intended, set sha256 under [plugins.{name}] in gtm.toml, or the digest after @sha256: on the \

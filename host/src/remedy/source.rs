@@ -22,26 +22,26 @@ impl Remedy for SourceError {
 impl Remedy for OplogError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
-            Self::NotTailable { .. } => "pass --oplog local.oplog.rs, or another capped collection".into(),
+            Self::NotTailable { .. } => "pass --source-oplog local.oplog.rs, or another capped collection".into(),
             Self::Unauthorized { oplog, .. } => format!(
-                "read a change stream with --source change-stream, or ask an administrator to run this in mongosh: \
+                "read a change stream with --source-kind change-stream, or ask an administrator to run this in mongosh: \
                  db.getSiblingDB(\"admin\").grantRolesToUser(\"USER\", [{{role: \"read\", db: \"{}\"}}])",
                 oplog.db
             )
             .into(),
             Self::TokenWithoutTime => {
-                "read a change stream with --source change-stream, or pass a time or SECONDS.INCREMENT instead of the token".into()
+                "read a change stream with --source-kind change-stream, or pass a time or SECONDS.INCREMENT instead of the token".into()
             }
             Self::StartLost { .. } => {
                 "to continue without these changes, pass --restart-from oldest; gtm-host tail takes --start oldest".into()
             }
             Self::HistoryLost { .. } => {
-                "to continue without these changes, pass --on-history-lost restart-from-oldest or restart-from-now; to keep more \
+                "to continue without these changes, pass --source-on-history-lost restart-from-oldest or restart-from-now; to keep more \
                  history, enlarge the oplog (replSetResizeOplog)"
                     .into()
             }
             Self::Diverged { .. } => {
-                "to continue, pass --on-history-lost restart-from-oldest or restart-from-now".into()
+                "to continue, pass --source-on-history-lost restart-from-oldest or restart-from-now".into()
             }
             _ => return None,
         })
@@ -52,7 +52,7 @@ impl Remedy for StreamError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::HistoryLost { .. } => {
-                "to continue without these changes, pass --on-history-lost restart-from-now; to keep more history, enlarge the \
+                "to continue without these changes, pass --source-on-history-lost restart-from-now; to keep more history, enlarge the \
                  oplog (replSetResizeOplog)"
                     .into()
             }
@@ -61,8 +61,8 @@ impl Remedy for StreamError {
                 "to continue without this event, pass --restart-from with a later time".into()
             }
             Self::NoOldest => {
-                "pass a time that the server's oplog still has, pass --on-history-lost restart-from-now, or read the oplog with \
-                 --source oplog"
+                "pass a time that the server's oplog still has, pass --source-on-history-lost restart-from-now, or read the oplog with \
+                 --source-kind oplog"
                     .into()
             }
             _ => return None,

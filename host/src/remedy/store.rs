@@ -51,11 +51,11 @@ impl Remedy for WorkersError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::NotListed { name, .. } => {
-                Some(format!("pass one of them with --worker, or add {name} to the list of all hosts").into())
+                Some(format!("pass one of them with --workers-name, or add {name} to the list of all hosts").into())
             }
             Self::Unauthorized { database, .. } => Some(
                 format!(
-                    "grant the user the role read on the database {database}, or pass the list as a file with --workers FILE"
+                    "grant the user the role read on the database {database}, or pass the list as a file with --workers-file FILE"
                 )
                 .into(),
             ),

@@ -51,7 +51,7 @@ impl Scene {
         let (one, two) = (plugin("print_ops"), format!("two={}", plugin("print_ops")));
         let oplog = crate::support::create_oplog(&own, []).await;
         let arguments =
-            ["-p", &one, "-p", &two, "--uri", server.uri(), "--oplog", &oplog, "--start", "oldest"];
+            ["-p", &one, "-p", &two, "--uri", server.uri(), "--source-oplog", &oplog, "--start", "oldest"];
         let mut host = Host::start(&[&arguments[..], &["--admin", "127.0.0.1:0"], more].concat());
         host.wait_for("source.tail", &[]);
         host.wait_for("source.tail", &[]);
@@ -173,7 +173,7 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
 #[tokio::test]
 async fn a_swap_reads_regular_files_and_does_not_tell_which_files_there_are() {
     let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let scene = Scene::new(&["--swap-from", directory.path().to_str().unwrap()]).await;
+    let scene = Scene::new(&["--admin-swap-from", directory.path().to_str().unwrap()]).await;
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     // Nobody writes into this one.
     let pipe = path("pipe");

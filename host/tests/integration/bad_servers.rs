@@ -137,7 +137,7 @@ async fn no_right_to_read_the_oplog() {
         .unwrap();
     let print_ops = plugin("print_ops");
     let arguments = ["--plugin", &print_ops, "--uri", &uri];
-    let said = error_of(&[&arguments[..], &["--source", "oplog"]].concat());
+    let said = error_of(&[&arguments[..], &["--source-kind", "oplog"]].concat());
     assert!(said.starts_with("this user may not read local.oplog.rs. Read a change stream"), "{said}");
     assert!(said.contains(r#"grantRolesToUser("USER", [{role: "read", db: "local"}])"#), "{said}");
 
@@ -165,26 +165,26 @@ async fn a_login_from_the_environment_or_a_file() {
     tails(&[], ("MONGODB_URI", &uri));
     tails(&[], ("MONGODB_URI_FILE", file));
     // What stands on the command line goes before the environment, a file too.
-    tails(&["--uri-file", file], ("MONGODB_URI", server.uri()));
+    tails(&["--source-uri-file", file], ("MONGODB_URI", server.uri()));
 }
 
 #[test]
 fn an_oplog_that_is_no_namespace() {
-    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--oplog", "oplog"]);
-    assert_eq!(said, r#""oplog" is not a valid namespace. help: pass --oplog DATABASE.COLLECTION"#);
+    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--source-oplog", "oplog"]);
+    assert_eq!(said, r#""oplog" is not a valid namespace. help: pass --source-oplog DATABASE.COLLECTION"#);
 }
 
 #[test]
 fn a_mail_server_that_is_no_url() {
-    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "localhost:25"]);
+    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--mail-url", "localhost:25"]);
     assert!(said.starts_with("the mail server's URL cannot be understood: "), "{said}");
-    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--smtp", "foo"]);
+    let said = usage_error_of(&["--plugin", "no/such/plugin.wasm", "--mail-url", "foo"]);
     assert!(said.contains("understood: relative URL without a base. help: write it like"), "{said}");
     assert!(said.contains("smtp://localhost:1025"), "{said}");
     let said = usage_error_of(&[
         "--plugin",
         "no/such/plugin.wasm",
-        "--smtp",
+        "--mail-url",
         "smtp://localhost:25",
         "--mail-from",
         "me",

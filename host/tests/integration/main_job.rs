@@ -17,11 +17,11 @@ fn welcome_host(server: &Server, sink: &SmtpSink, more: &[&str]) -> Host {
         &plugin,
         "--uri",
         server.uri(),
-        "--smtp",
+        "--mail-url",
         &smtp,
         "--grant",
         "mail",
-        "--retry-delay",
+        "--retry-initial-delay",
         "50ms",
     ];
     arguments.extend(more);
@@ -105,11 +105,11 @@ async fn a_mail_server_that_is_away_is_waited_for() {
         server.uri(),
         "--grant",
         "mail",
-        "--smtp",
+        "--mail-url",
         &smtp,
-        "--retry-delay",
+        "--retry-initial-delay",
         "200ms",
-        "--max-attempts",
+        "--retry-max-attempts",
         "50",
     ];
     let mut host = Host::start(&arguments);

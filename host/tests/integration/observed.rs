@@ -65,7 +65,8 @@ async fn a_paused_plugin_lags_behind_what_is_written_and_an_idle_one_does_not() 
     let own = Database::new(server.uri()).await;
     let oplog = create_oplog(&own, []).await;
     let (one, two) = (plugin("print_ops"), format!("two={}", plugin("print_ops")));
-    let arguments = ["-p", &one, "-p", &two, "--uri", server.uri(), "--oplog", &oplog, "--start", "oldest"];
+    let arguments =
+        ["-p", &one, "-p", &two, "--uri", server.uri(), "--source-oplog", &oplog, "--start", "oldest"];
     let mut host = Host::start(&[&arguments[..], &["--admin", "127.0.0.1:0"]].concat());
     host.wait_for("source.tail", &[]);
     host.wait_for("source.tail", &[]);
@@ -104,7 +105,7 @@ async fn a_paused_plugin_lags_behind_what_is_written_and_an_idle_one_does_not() 
 async fn a_change_stream_lags_while_it_is_paused_and_not_while_it_is_idle() {
     let server = Server::ready().unwrap();
     let (own, print_ops) = (Database::new(server.uri()).await, plugin("print_ops"));
-    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--source", "change-stream"];
+    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--source-kind", "change-stream"];
     let host = Host::tailing(&[&arguments[..], &["--admin", "127.0.0.1:0"]].concat());
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     let is_idle = |status: &Value| status["source"]["newest"].is_string() && lag(status, 0) == 0.0;
@@ -122,8 +123,8 @@ async fn a_server_that_is_away_is_seen_and_the_host_is_not_ready_after_a_while()
     let mut server = Server::start(Default::default()).unwrap();
     let print_ops = plugin("print_ops");
     let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--admin", "127.0.0.1:0"];
-    let patient = Host::tailing(&[&arguments[..], &["--ready-grace", "1h"]].concat());
-    let host = Host::tailing(&[&arguments[..], &["--ready-grace", "1ms"]].concat());
+    let patient = Host::tailing(&[&arguments[..], &["--admin-ready-grace", "1h"]].concat());
+    let host = Host::tailing(&[&arguments[..], &["--admin-ready-grace", "1ms"]].concat());
     let connected = |status: &Value| status["source"]["state"] == "connected" && lag(status, 0) == 0.0;
     status_until(&host, "a connection", connected).await;
     status_until(&patient, "a connection", connected).await;
@@ -175,7 +176,7 @@ async fn the_time_since_the_source_is_away_is_one_when_the_lease_is_lost() {
     let server = Server::ready().unwrap();
     let (proxy, print_ops) = (Proxy::start(server.uri()).await, plugin("print_ops"));
     let arguments = ["--plugin", &print_ops, "--uri", proxy.uri(), "--admin", "127.0.0.1:0"];
-    let more = ["--ready-grace", "1ms", "--lease-ttl", "8s"];
+    let more = ["--admin-ready-grace", "1ms", "--lease-ttl", "8s"];
     let mut host = Host::tailing(&[&arguments[..], &more].concat());
     status_until(&host, "a connection", |status| status["source"]["state"] == "connected").await;
     proxy.stall();
@@ -205,7 +206,7 @@ async fn an_error_is_shown_until_a_success_and_attempts_are_counted() {
     let namespace = format!("namespace={}.things", own.name);
     let misbehave = plugin("misbehave");
     let arguments = ["--plugin", &misbehave, "--uri", server.uri(), "--admin", "127.0.0.1:0"];
-    let how = ["--set", &namespace, "--set", "handle=panic-once", "--retry-delay", "3s"];
+    let how = ["--set", &namespace, "--set", "handle=panic-once", "--retry-initial-delay", "3s"];
     let host = Host::tailing(&[&arguments[..], &how].concat());
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     let status =
@@ -364,7 +365,7 @@ async fn mails_and_requests_are_counted_by_whether_they_arrived() {
         format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     let grants = [format!("http={server}"), format!("http={nobody}"), "mail".to_owned()];
     let grants: Vec<_> = grants.iter().map(String::as_str).collect();
-    let more = ["--admin", "127.0.0.1:0", "--smtp", &smtp.url()];
+    let more = ["--admin", "127.0.0.1:0", "--mail-url", &smtp.url()];
     let mut errands = crate::capabilities::Errands::with(&grants, &more, &[]).await;
     for by_wasi in [false, true] {
         let said = errands.run(doc! { "do": "http", "url": &server, "by_wasi": by_wasi }).await;

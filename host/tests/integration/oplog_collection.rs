@@ -1,4 +1,4 @@
-//! Entries as a real mongod writes them, in a capped collection tailed by `--oplog`.
+//! Entries as a real mongod writes them, in a capped collection tailed by `--source-oplog`.
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, Timestamp, doc};
@@ -22,8 +22,14 @@ impl Scene {
         // One entry is there before the host comes: it starts after it.
         let first = doc! { "op": "n", "ns": "", "o": {}, "ts": Timestamp { time: 1, increment: 1 } };
         let oplog = create_oplog(&own, [first]).await;
-        let host =
-            Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+        let host = Host::tailing(&[
+            "--plugin",
+            &plugin("print_ops"),
+            "--uri",
+            server.uri(),
+            "--source-oplog",
+            &oplog,
+        ]);
         Self { own, host, written: 0, _server: server }
     }
 
@@ -180,7 +186,7 @@ async fn an_oplog_that_is_empty_is_waited_for() {
     let own = Database::new(server.uri()).await;
     let oplog = create_oplog(&own, []).await;
     let mut host =
-        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--source-oplog", &oplog]);
     let ts = Timestamp { time: 1_700_000_000, increment: 1 };
     let entry = doc! { "op": "i", "ns": format!("{}.things", own.name), "o": { "_id": 1 }, "ts": ts };
     own.collection("oplog").insert_one(entry).await.unwrap();
@@ -193,9 +199,12 @@ async fn a_collection_that_is_not_capped_ends_the_host() {
     let own = Database::new(server.uri()).await;
     own.collection("oplog").insert_one(doc! {}).await.unwrap();
     let oplog = format!("{}.oplog", own.name);
-    let said = error_of(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+    let said = error_of(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--source-oplog", &oplog]);
     assert!(said.contains("non capped collection"), "{said}");
-    assert!(said.contains("help: pass --oplog local.oplog.rs, or another capped collection"), "{said}");
+    assert!(
+        said.contains("help: pass --source-oplog local.oplog.rs, or another capped collection"),
+        "{said}"
+    );
 }
 
 /// Runs a host over an oplog of the entries 1 to 5, of which the first two have rolled off.
@@ -208,7 +217,8 @@ async fn started(start: &str, expected: &[i32]) {
     });
     let oplog = create_oplog(&own, entries).await;
     let print_ops = plugin("print_ops");
-    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--oplog", &oplog, "--start", start];
+    let arguments =
+        ["--plugin", &print_ops, "--uri", server.uri(), "--source-oplog", &oplog, "--start", start];
     if expected.is_empty() {
         let said = error_of(&arguments);
         assert!(said.starts_with("the oplog begins at 1700000000.3, after the start"), "{said}");

@@ -92,7 +92,7 @@ async fn oplog_of_three(server: &Server) -> (Database, Host) {
     let own = Database::new(server.uri()).await;
     let oplog = create(&own, &[]).await;
     let mut host =
-        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--source-oplog", &oplog]);
     own.collection("oplog").insert_many([1, 2, 3].map(|n| entry(&own, n))).await.unwrap();
     host.printed(&own.name, 3);
     (own, host)
@@ -135,7 +135,7 @@ async fn history_lost_before_anything_was_read_ends_the_host_too() {
     let own = Database::new(server.uri()).await;
     let oplog = create(&own, &[3]).await;
     let mut host =
-        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--oplog", &oplog]);
+        Host::tailing(&["--plugin", &plugin("print_ops"), "--uri", server.uri(), "--source-oplog", &oplog]);
     replace(&own, &[7]).await;
     let (code, log) = host.ended();
     assert_eq!(code, Some(1));

@@ -11,7 +11,7 @@ const GRANT: &str = "misbehave:http=https://api.example.com";
 /// A plugin that misbehaves on each op of a namespace, and one beside it that does not.
 async fn misbehaving(how: &str, more: &[&str]) -> Scene {
     let (print_ops, how) = (plugin("print_ops"), format!("misbehave:{how}"));
-    let beside = ["--plugin", &print_ops, "--max-attempts", "2", "--retry-delay", "10ms"];
+    let beside = ["--plugin", &print_ops, "--retry-max-attempts", "2", "--retry-initial-delay", "10ms"];
     Scene::misbehaving(&how, &[&beside[..], more].concat()).await
 }
 
@@ -54,26 +54,26 @@ async fn a_trap_in_filter() {
 #[tokio::test]
 async fn an_endless_loop_in_handle() {
     let limit = scaled(200);
-    let scene = misbehaving("handle=loop", &["--handle-timeout", &format!("{limit}ms")]).await;
+    let scene = misbehaving("handle=loop", &["--limits-handle-timeout", &format!("{limit}ms")]).await;
     each_op_fails(scene, &format!("handle took longer than {} and was stopped", in_words(limit))).await;
 }
 
 #[tokio::test]
 async fn an_endless_loop_in_filter() {
     let limit = scaled(200);
-    let scene = misbehaving("filter=loop", &["--filter-timeout", &format!("{limit}ms")]).await;
+    let scene = misbehaving("filter=loop", &["--limits-filter-timeout", &format!("{limit}ms")]).await;
     each_op_fails(scene, &format!("filter took longer than {} and was stopped", in_words(limit))).await;
 }
 
 #[tokio::test]
 async fn eating_memory_in_handle() {
-    let scene = misbehaving("handle=eat-memory", &["--memory", "32MiB"]).await;
+    let scene = misbehaving("handle=eat-memory", &["--limits-memory", "32MiB"]).await;
     each_op_fails(scene, "handle needs more memory than its limit of 32 MiB").await;
 }
 
 #[tokio::test]
 async fn eating_memory_in_filter() {
-    let scene = misbehaving("filter=eat-memory", &["--memory", "32MiB"]).await;
+    let scene = misbehaving("filter=eat-memory", &["--limits-memory", "32MiB"]).await;
     each_op_fails(scene, "filter needs more memory than its limit of 32 MiB").await;
 }
 
@@ -85,7 +85,7 @@ async fn endless_recursion() {
 #[tokio::test]
 async fn sleeping_for_ever_in_handle() {
     let limit = scaled(200);
-    let scene = misbehaving("handle=sleep", &["--handle-timeout", &format!("{limit}ms")]).await;
+    let scene = misbehaving("handle=sleep", &["--limits-handle-timeout", &format!("{limit}ms")]).await;
     each_op_fails(scene, &format!("handle took longer than {}", in_words(limit))).await;
 }
 
@@ -97,7 +97,7 @@ async fn sleeping_in_filter() {
 #[tokio::test]
 async fn writing_what_nobody_reads_in_filter() {
     let limit = scaled(20);
-    let how = ["--filter-timeout", &format!("{limit}ms"), "--grant", GRANT];
+    let how = ["--limits-filter-timeout", &format!("{limit}ms"), "--grant", GRANT];
     let scene = misbehaving("filter=stall", &how).await;
     each_op_fails(scene, &format!("filter took longer than {} and was stopped", in_words(limit))).await;
 }
@@ -114,7 +114,8 @@ async fn wasi_http_without_a_grant_says_what_to_grant() {
 
 #[tokio::test]
 async fn a_mail_from_the_filter_is_refused() {
-    let mut scene = misbehaving("filter=mail", &["--grant", "mail", "--smtp", "smtp://127.0.0.1:1"]).await;
+    let mut scene =
+        misbehaving("filter=mail", &["--grant", "mail", "--mail-url", "smtp://127.0.0.1:1"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for_plugin_log("no mail: ");
     assert!(message(&line).contains("in handle only, not in filter"), "{line}");
@@ -126,7 +127,7 @@ async fn a_mail_without_a_mail_server_says_what_to_do() {
     let mut scene = misbehaving("handle=mail", &["--grant", "mail"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("plugin.block", &[]);
-    assert!(log::field(&line, "error").contains("start it with --smtp URL"), "{line}");
+    assert!(log::field(&line, "error").contains("start it with --mail-url URL"), "{line}");
 }
 
 #[tokio::test]

@@ -356,7 +356,7 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
     let (file, other) = (own.path().join("p.wasm"), elsewhere.path().join("p.wasm"));
     [&file, &other].iter().for_each(|to| put(plugin("print_ops"), to));
     let (name, path) = (ObjectId::new().to_hex(), file.to_str().unwrap());
-    let swap_from = ["--swap-from", named.path().to_str().unwrap()];
+    let swap_from = ["--admin-swap-from", named.path().to_str().unwrap()];
     let mut host = Host::start(
         &[&["--plugin", path, "--uri", server.uri(), "--name", &name, "--log", "info"], &swap_from[..]]
             .concat(),

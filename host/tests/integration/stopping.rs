@@ -57,7 +57,7 @@ async fn what_cannot_be_finished_is_counted() {
 #[tokio::test]
 async fn an_op_that_is_waiting_to_be_tried_again_does_not_hold_up_the_stop() {
     let mut scene =
-        Scene::misbehaving("handle=retry", &["--retry-delay", "1h", "--shutdown-grace", "1h"]).await;
+        Scene::misbehaving("handle=retry", &["--retry-initial-delay", "1h", "--shutdown-grace", "1h"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for("op.retry", &[("attempt", "1")]);
     let (code, log) = scene.host.stop();
@@ -69,7 +69,7 @@ async fn an_op_that_is_waiting_to_be_tried_again_does_not_hold_up_the_stop() {
 async fn a_second_signal_stops_at_once() {
     let mut scene = Scene::misbehaving(
         "handle=sleep",
-        &["--shutdown-grace", "1h", "--handle-timeout", "1h", "--log", "debug"],
+        &["--shutdown-grace", "1h", "--limits-handle-timeout", "1h", "--log", "debug"],
     )
     .await;
     scene.things().insert_one(doc! {}).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_second_signal_stops_at_once() {
 async fn signals_that_come_together_are_one_stop() {
     let mut scene = Scene::misbehaving(
         "handle=sleep",
-        &["--shutdown-grace", "2s", "--handle-timeout", "1h", "--log", "debug"],
+        &["--shutdown-grace", "2s", "--limits-handle-timeout", "1h", "--log", "debug"],
     )
     .await;
     scene.things().insert_one(doc! {}).await.unwrap();

@@ -79,7 +79,7 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gtm-host"));
         command.env_remove("MONGODB_URI").env("GTM_LOG_FORMAT", "json");
         // What is read in order is then printed in order.
-        command.env("GTM_ORDERING", "oplog");
+        command.env("GTM_DELIVERY_ORDERING", "oplog");
         command.env("GTM_CACHE_DIR", gtm_test_support::target_dir().join("testbed/cache"));
         command.env("XDG_RUNTIME_DIR", runtime_dir());
         // Tests share a server, not their checkpoints.
@@ -87,7 +87,7 @@ impl Host {
         // A server that all tests share may stall for longer than a lease lives by default.
         command.env("GTM_LEASE_TTL", format!("{}s", PATIENT.as_secs()));
         if !arguments.windows(2).any(sets_filter_timeout) {
-            command.env("GTM_FILTER_TIMEOUT", format!("{}s", PATIENT.as_secs()));
+            command.env("GTM_LIMITS_FILTER_TIMEOUT", format!("{}s", PATIENT.as_secs()));
         }
         command.envs(environment.iter().copied()).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

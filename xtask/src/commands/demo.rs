@@ -49,11 +49,11 @@ impl Host {
             command.arg("--plugin").arg(gtm_test_support::plugin(plugin));
         }
         command.args(["--grant", "send_welcome_email:mail"]);
-        command.args(["--smtp", &sink.url(), "--log-format", "json"]).env("MONGODB_URI", server.uri());
+        command.args(["--mail-url", &sink.url(), "--log-format", "json"]).env("MONGODB_URI", server.uri());
         let mut shown: Vec<_> =
             vec!["gtm-host --plugin send_welcome_email.wasm --plugin print_ops.wasm".to_owned()];
         shown.push("--grant send_welcome_email:mail".to_owned());
-        shown.push(format!("--uri '{}' --smtp {}", server.uri(), sink.url()));
+        shown.push(format!("--uri '{}' --mail-url {}", server.uri(), sink.url()));
         println!("    {}", shown.join(" \\\n      "));
 
         let mut process = Process::start("gtm-host", command.stderr(Stdio::piped()))?;

@@ -1,4 +1,4 @@
-//! How a running host is seen and steered.
+//! The arguments of commands that watch and steer a running host.
 
 use std::path::PathBuf;
 
@@ -9,59 +9,59 @@ use gtm_source::{ParseStartError, StartAt};
 use super::common::{CommonArguments, Format};
 use super::setting::{AdminGroup, NameGroup, SettingArguments};
 
-/// What a running host does.
+/// The arguments of `status`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct StatusArguments {
-    /// Ask again each second, until Ctrl-C
+    /// Refresh every second, until Ctrl-C
     #[arg(short, long)]
     pub(in crate::cli) watch: bool,
     #[command(flatten)]
     pub(in crate::cli) asked: AskedArguments,
 }
 
-/// A plugin that is told to do something.
+/// The arguments of `pause` and `resume`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SteerArguments {
-    /// Which plugin. By default all of them; for seek, the only one that there is
+    /// The plugin. By default all plugins; seek needs a name if there are several
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) asked: AskedArguments,
 }
 
-/// A plugin that goes on from elsewhere.
+/// The arguments of `seek`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SeekArguments {
-    /// From where on: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
-    /// -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, or after an op, by its id
+    /// Where to continue: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
+    /// -10m, today or yesterday (at 00:00 UTC), after an oplog entry by its SECONDS.INCREMENT, or after an op by its id
     #[arg(value_name = "START", allow_hyphen_values = true, value_parser = start)]
     pub(in crate::cli) to: String,
     #[command(flatten)]
     pub(in crate::cli) steer: SteerArguments,
 }
 
-/// The words of a start, which the host that is asked understands by its own clock.
+/// Checks the words of a start. The running host reads them by its own clock.
 fn start(words: &str) -> Result<String, ParseStartError> {
     words.parse::<StartAt>().map(|_| words.to_owned())
 }
 
-/// A plugin that goes on with another version.
+/// The arguments of `swap`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SwapArguments {
-    /// Which plugin
+    /// The plugin
     #[arg(value_name = "NAME")]
     pub(in crate::cli) plugin: String,
-    /// The version to go on with
+    /// The file of the new version
     #[arg(value_name = "FILE")]
     pub(in crate::cli) file: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) asked: AskedArguments,
 }
 
-/// Which host is asked, and what is printed.
+/// Which host is asked, and how its answer is printed.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AskedArguments {
-    /// What is printed: text for people, or JSON objects, one a line
+    /// The output format: text for people, or one JSON object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]

@@ -1,60 +1,59 @@
-//! What the author of a plugin asks for.
+//! The arguments of commands for authors of plugins, and of those about settings.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gtm_host::config::{PluginSettings, Settings, file_name};
+use gtm_host::config::{PluginSettings, SecretText, Settings, file_name};
 
 use super::common::{CommonArguments, Format};
-use super::help::CONFIG;
+use super::help::{CONFIG, SCHEMA, SHOW};
 use super::plugins::{PluginGrant, PluginValue};
 use super::run::RunArguments;
 use super::setting::{CacheGroup, SettingArguments};
 
-/// A plugin that is tried.
+/// The arguments of `try`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TryArguments {
     /// The plugin
     #[arg(value_name = "FILE")]
     pub(in crate::cli) path: PathBuf,
-    /// Ops, as gtm-host tail prints them, or any file that gtm-host replay takes; - is the standard input. May be given more
-    /// than once
+    /// A file of ops, as gtm-host tail prints them, or any file that gtm-host replay takes; - is the standard input. May be repeated
     #[arg(long = "op", value_name = "FILE")]
     pub(in crate::cli) files: Vec<PathBuf>,
-    /// An insert of this document, as Extended JSON
+    /// Insert this document, which is Extended JSON
     #[arg(long = "insert", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
     pub(in crate::cli) inserts: Vec<String>,
-    /// A replacement by this document
+    /// Replace a document by this one
     #[arg(long = "replace", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
     pub(in crate::cli) replacements: Vec<String>,
-    /// An update, after which the document is this
+    /// Update a document to this one
     #[arg(long = "update", num_args = 2, value_names = ["DB.COLL", "DOCUMENT"])]
     pub(in crate::cli) updates: Vec<String>,
-    /// What changed in an update, as a change stream says it: '{"updatedFields":{"total":120},"removedFields":["note"]}'. The first
-    /// is of the first --update, and so on
+    /// What an --update changed, as a change stream describes it: '{"updatedFields":{"total":120},"removedFields":["note"]}'. The
+    /// first belongs to the first --update, and so on
     #[arg(long = "changed", value_name = "DESCRIPTION")]
     pub(in crate::cli) changes: Vec<String>,
-    /// A deletion of the document with this key
+    /// Delete the document with this key
     #[arg(long = "delete", num_args = 2, value_names = ["DB.COLL", "KEY"])]
     pub(in crate::cli) deletions: Vec<String>,
-    /// A value of the plugin's config. May be given more than once
+    /// A value of the plugin's config. May be repeated
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     values: Vec<PluginValue>,
-    /// What the plugin is granted, to see what happens without the rest. Without it, and without grants in a settings file, it is
-    /// granted everything but variables and directories, as nothing is done in any case
+    /// A grant, to see what happens without the others. May be repeated. Without --grant, and without grants in a settings file, the
+    /// plugin has every grant but those for variables and directories, because the command performs no side effect
     #[arg(short, long = "grant", value_name = "GRANT")]
     grants: Vec<PluginGrant>,
-    /// What a server answers to a request of the plugin, which is not sent: a file, or JSON. The request is METHOD URL, with a status
-    /// after it if that is not 200; the URL may end in *. May be given more than once; of several to one request, each is given once
+    /// The answer to a request of the plugin, which is not sent: a file, or JSON. REQUEST is METHOD URL, followed by the status if it
+    /// is not 200; the URL may end in *. May be repeated. Several answers to one request are used one after another
     #[arg(long = "answer", num_args = 2, value_names = ["REQUEST", "FILE|JSON"])]
     pub(in crate::cli) answers: Vec<String>,
-    /// Send the plugin's requests by GET and HEAD that have no --answer. By default none is sent: each is answered by an empty 200
+    /// Send the plugin's GET and HEAD requests that have no --answer. By default no request is sent, and each gets an empty 200
     #[arg(long)]
     pub(in crate::cli) allow_http_get: bool,
-    /// A cluster that the plugin may read from. What it writes is shown, and not written
+    /// A cluster that the plugin may read. Its writes are shown and not performed
     #[arg(long, value_name = "URI")]
-    uri: Option<String>,
-    /// What is printed: text for people, or JSON objects, one a line
+    uri: Option<SecretText>,
+    /// The output format: text for people, or one JSON object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]
@@ -64,53 +63,54 @@ pub(in crate::cli) struct TryArguments {
 }
 
 impl TryArguments {
-    /// The name that the plugin has; of several in the settings, that of the file, or the first.
+    /// Returns the plugin's name: of several names in the settings, that of the file, or else the first.
     pub(in crate::cli) fn name(&self, settings: &Settings) -> String {
         let (names, file) = (settings.names_of(&self.path), file_name(&self.path));
         names.iter().find(|name| **name == file).or(names.first()).cloned().unwrap_or(file)
     }
 
-    /// Whether it is said what is granted.
+    /// Returns whether the command line grants anything.
     pub(in crate::cli) fn says_grants(&self) -> bool {
         !self.grants.is_empty()
     }
 
+    /// Returns the URI of the cluster that the plugin may read.
     pub(in crate::cli) fn uri(&self) -> Option<&str> {
-        self.uri.as_deref()
+        self.uri.as_ref().map(SecretText::expose)
     }
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings_with(|given| self.cache.add_to(given))?;
         let plugin = settings.plugins.entry(self.name(&settings)).or_insert_with(PluginSettings::default);
         for value in &self.values {
-            plugin.config.insert(value.key.clone(), value.value.clone().into());
+            plugin.config.insert(value.key.clone(), value.value.expose().to_owned().into());
         }
         self.grants.iter().for_each(|grant| plugin.grants.add(grant.grant.clone()));
         Ok(settings)
     }
 }
 
-/// A plugin that is begun.
+/// The arguments of `new`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NewArguments {
-    /// The name of the plugin, and of the folder that is made for it
+    /// The name of the plugin, and of its folder
     #[arg(value_name = "NAME")]
     pub(in crate::cli) name: String,
-    /// The language that it is written in
+    /// The language of the plugin
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub(in crate::cli) lang: Language,
-    /// The folder to make, or an empty one [default: NAME]
+    /// The folder to create, or an empty one [default: NAME]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// Use the SDK in this folder, plugin-sdk of gtm-host, instead of copying it into the project. The project names it by a relative
-    /// path. Of rust, js, ts and python
+    /// Use the SDK in this folder (plugin-sdk of gtm-host) instead of copying it into the project. The project refers to it by a
+    /// relative path. For rust, js, ts and python
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) sdk: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: CommonArguments,
 }
 
-/// A language that plugins are begun in.
+/// The language of a new plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Language {
     Rust,
@@ -128,20 +128,20 @@ pub(in crate::cli) enum Language {
     Zig,
 }
 
-/// A core module that becomes a component.
+/// The arguments of `componentize`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ComponentizeArguments {
     /// The core WebAssembly module
     #[arg(value_name = "CORE.wasm")]
     pub(in crate::cli) path: PathBuf,
-    /// The plugin to write
+    /// The plugin's file to write
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: PathBuf,
     #[command(flatten)]
     pub(super) common: CommonArguments,
 }
 
-/// What is done with a settings file.
+/// The arguments of `config`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConfigArguments {
     #[command(subcommand)]
@@ -150,14 +150,16 @@ pub(in crate::cli) struct ConfigArguments {
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum ConfigCommand {
-    /// Look whether a host could start with it: all keys, the files and secrets that it names, and its plugins
+    /// Check whether a host can start: all keys, the files and secrets that they name, and the plugins
     #[command(after_help = CONFIG)]
     Check(ConfigCheckArguments),
-    /// Show the settings that a host would have, as dotted keys of TOML. Secrets are hidden
+    /// Print the settings that a host would have, as dotted keys of TOML, without secrets
+    #[command(after_help = SHOW)]
     Show(ConfigShowArguments),
     /// Print the reference of all settings, in Markdown
     Reference,
-    /// Print a JSON schema of the settings file, by which an editor checks it
+    /// Print a JSON schema of the settings file, for editors
+    #[command(after_help = SCHEMA)]
     Schema,
 }
 
@@ -166,7 +168,7 @@ pub(in crate::cli) struct ConfigCheckArguments {
     /// The settings file [default: that of --config]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// What is printed: text for people, or a JSON object
+    /// The output format: text for people, or a JSON object
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]
@@ -181,7 +183,7 @@ pub(in crate::cli) struct ConfigShowArguments {
     /// Add where each value comes from: the default, a line of the settings file, a variable or an option
     #[arg(long)]
     pub(in crate::cli) origin: bool,
-    /// What is printed: text for people, or JSON objects, one a line, always with the origin
+    /// The output format: text for people, or one JSON object per line, always with the origin
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]
@@ -196,7 +198,7 @@ impl ConfigShowArguments {
 }
 
 impl ConfigArguments {
-    /// Takes the file that is named.
+    /// Reads the settings from the file that the command names.
     pub(super) fn take_file(&mut self) {
         let (file, run) = match &mut self.command {
             ConfigCommand::Check(ConfigCheckArguments { file, run, .. })
@@ -208,7 +210,7 @@ impl ConfigArguments {
         }
     }
 
-    /// Those of a host that is started with the same file, arguments and environment.
+    /// Returns the settings of a host that is started with the same file, arguments and environment.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         match &self.command {
             ConfigCommand::Check(check) => check.run.settings(),

@@ -1,13 +1,13 @@
-//! What `-h` shows of a command: one screen. `--help` shows all there is.
+//! The short help: `-h` shows one screen, and `--help` everything.
 
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, Command};
 use gtm_runtime::secret::without_passwords;
 
-/// A command with so many options shows all of them.
-const FEW: usize = 9;
-/// Those of a command with more that most people need first.
-const SHOWN: [&str; 18] = [
+/// The largest number of options of a command that `-h` shows without choosing.
+const MAX_OPTIONS: usize = 9;
+/// The options that `-h` shows of a command with more: those that most people need first.
+const COMMON_OPTIONS: [&str; 18] = [
     "config",
     "source.uri",
     "plugin",
@@ -28,24 +28,26 @@ const SHOWN: [&str; 18] = [
     "updates",
 ];
 
-/// The same of a command that is about a host that runs, or about what one has kept, or that prints.
-const SHOWN_OF_HOSTS: [&str; 6] = ["admin.listen", "all", "name", "new", "source.start", "store.kind"];
-/// Where a command that looks at what was kept would begin is of no account.
-const HIDDEN_OF_STORES: &str = "source.start";
-/// An argument of the commands that are hosts themselves, which have most options.
-const OF_DELIVERY: &str = "delivery.ordering";
+/// The options that `-h` also shows of commands that do not run plugins themselves.
+const COMMON_TARGET_OPTIONS: [&str; 6] = ["admin.listen", "all", "name", "new", "source.start", "store.kind"];
+/// An option that does not matter to commands about the store.
+const UNUSED_BY_STORES: &str = "source.start";
+/// An option that only commands that run plugins have.
+const DELIVERY_OPTION: &str = "delivery.ordering";
 
-/// The command, with a short help. `path`: what is typed to call it.
+/// Returns the command with a short help. `path` is how it is called.
 pub(super) fn brief(command: Command, path: &str) -> Command {
-    let hides = command.get_arguments().filter(|argument| !argument.is_hide_set()).count() > FEW;
+    let hides = command.get_arguments().filter(|argument| !argument.is_hide_set()).count() > MAX_OPTIONS;
     let has = |name: &str| command.get_arguments().any(|argument| argument.get_id() == name);
-    let (delivers, looks_at_store) = (has(OF_DELIVERY), has("store.kind"));
+    let (delivers, looks_at_store) = (has(DELIVERY_OPTION), has("store.kind"));
     let command = command.mut_args(|argument| {
         let name = argument.get_id().as_str();
         let is_shown = !hides
             || argument.is_positional()
-            || SHOWN.contains(&name)
-            || (!delivers && SHOWN_OF_HOSTS.contains(&name) && !(looks_at_store && name == HIDDEN_OF_STORES));
+            || COMMON_OPTIONS.contains(&name)
+            || (!delivers
+                && COMMON_TARGET_OPTIONS.contains(&name)
+                && !(looks_at_store && name == UNUSED_BY_STORES));
         shorten(argument).hide_short_help(!is_shown)
     });
     let command = match command.get_after_help().map(ToString::to_string) {
@@ -56,7 +58,7 @@ pub(super) fn brief(command: Command, path: &str) -> Command {
     };
     let path = path.to_owned();
     let command = match command.get_about().map(ToString::to_string) {
-        // In a list of commands, what each is; the rest in its own help.
+        // A list of commands shows the part before the colon.
         Some(about) if command.get_long_about().is_none() => match about.split_once(": ") {
             Some((what, _)) => command.about(what.to_owned()).long_about(about),
             None => command,
@@ -69,7 +71,7 @@ pub(super) fn brief(command: Command, path: &str) -> Command {
     })
 }
 
-/// Makes the first sentence of an argument's help its short help.
+/// Makes the first sentence of an argument's help the short help.
 fn shorten(argument: Arg) -> Arg {
     let Some(whole) = argument.get_help().map(ToString::to_string) else { return argument };
     match whole.split_once(". ") {
@@ -81,8 +83,8 @@ fn shorten(argument: Arg) -> Arg {
     }
 }
 
-/// The error, without the passwords of URLs that are quoted in it, and with what was probably meant: a time of which the shell made
-/// two words.
+/// Returns the error without the passwords of URLs that it quotes. If the shell split a time with a space into two words, the error says
+/// so.
 pub(super) fn with_hint(error: Error) -> Error {
     let error = without_secrets(error);
     let found = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg]
@@ -92,7 +94,7 @@ pub(super) fn with_hint(error: Error) -> Error {
         Some(ContextValue::String(word)) if is_time_of_day(word) => Error::raw(
             error.kind(),
             format!(
-                "\"{word}\" stands alone, as the shell takes a time with a space for two words: put it in quotes, as in \
+                "\"{word}\" is a separate word, because the shell splits a time at its space. help: put it in quotes, as in \
                  --start '2026-01-31 {word}'\n"
             ),
         ),
@@ -100,7 +102,7 @@ pub(super) fn with_hint(error: Error) -> Error {
     }
 }
 
-/// What was typed is quoted where it is not understood, and may have a password in it.
+/// Removes passwords from the words that the error quotes.
 fn without_secrets(mut error: Error) -> Error {
     let shown: Vec<_> = error
         .context()
@@ -136,13 +138,13 @@ mod tests {
     use super::*;
     use crate::cli::arguments::Arguments;
 
-    /// Lines of a terminal window, as most are opened or made larger than.
-    const SCREEN: usize = 50;
+    /// The number of lines of a usual terminal window.
+    const SCREEN_LINES: usize = 50;
 
     fn check(mut command: Command, path: &str) {
         let short = command.render_help().to_string();
         let long = command.render_long_help().to_string();
-        assert!(short.lines().count() <= SCREEN, "{path}: {} lines\n{short}", short.lines().count());
+        assert!(short.lines().count() <= SCREEN_LINES, "{path}: {} lines\n{short}", short.lines().count());
         assert!(long.len() >= short.len() || !short.contains("--help for all"), "{path}");
         for argument in command.get_arguments().filter_map(Arg::get_long) {
             assert!(long.contains(&format!("--{argument}")), "{path} --{argument}");
@@ -163,7 +165,7 @@ mod tests {
         check(all(), "gtm-host");
     }
 
-    /// The short help of a command of a running host, or of what was kept.
+    /// Commands about a running host or a store name it in their short help.
     #[test]
     fn a_short_help_names_which_host_and_which_store() {
         for (path, options) in [
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_stands_under_its_own_heading() {
+    fn an_option_is_under_its_own_heading() {
         let command = all();
         let heading = |command: &Command, name: &str| {
             let argument = command.get_arguments().find(|argument| argument.get_id() == name).unwrap();
@@ -205,7 +207,7 @@ mod tests {
         }
     }
 
-    /// What comes after the options is wrapped where it is shown, so that it must not be wrapped before, and an example fits.
+    /// clap wraps the text after the options, so it must not be wrapped before, and an example must fit.
     #[test]
     fn the_end_of_a_help_is_wrapped_once() {
         fn check(command: &Command) {

@@ -1,4 +1,4 @@
-//! Which plugins are checked, or compiled.
+//! The arguments of `check` and `compile`.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use super::common::{CommonArguments, Format};
 use super::plugins::{PluginGrant, PluginValue};
 use super::setting::{CacheGroup, SettingArguments};
 
-/// Which plugins are compiled.
+/// The arguments of `compile`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompileArguments {
-    /// The plugins
+    /// The files of plugins
     #[arg(required = true, value_name = "FILE")]
     pub(in crate::cli) paths: Vec<PathBuf>,
-    /// What is printed: text for people, or JSON objects, one a line
+    /// The output format: text for people, or one JSON object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]
@@ -24,15 +24,15 @@ pub(in crate::cli) struct CompileArguments {
     common: CommonArguments,
 }
 
-/// Which plugins are checked.
+/// The arguments of `check`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArguments {
     #[command(flatten)]
     pub(in crate::cli) of: CompileArguments,
-    /// A value of a plugin's config, as it is said to a host; over what the settings file says
+    /// A value of a plugin's config, as for a host. It overrides the settings file. May be repeated
     #[arg(short = 's', long = "set", value_name = "[NAME:]KEY=VALUE")]
     values: Vec<PluginValue>,
-    /// What the plugins are to be granted, as it is said to a host; with what the settings file grants
+    /// A grant for the plugins, as for a host, in addition to those of the settings file. May be repeated
     #[arg(short, long = "grant", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
 }
@@ -46,12 +46,12 @@ impl CompileArguments {
 impl CheckArguments {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.of.settings()?;
-        // What is said of each is there to be changed.
+        // Each has settings that can be changed.
         for name in self.of.paths.iter().flat_map(|path| settings.names_of(path)).collect::<Vec<_>>() {
             settings.plugins.entry(name).or_default();
         }
-        self.values.iter().try_for_each(|value| value.lay_over(&mut settings))?;
-        self.grants.iter().try_for_each(|grant| grant.lay_over(&mut settings))?;
+        self.values.iter().try_for_each(|value| value.apply_to(&mut settings))?;
+        self.grants.iter().try_for_each(|grant| grant.apply_to(&mut settings))?;
         Ok(settings)
     }
 }

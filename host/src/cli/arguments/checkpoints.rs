@@ -1,4 +1,4 @@
-//! Which checkpoints, and what is done with them.
+//! The arguments of `checkpoints`.
 
 use clap::{Args, Subcommand};
 use gtm_host::config::Settings;
@@ -13,26 +13,26 @@ pub(in crate::cli) struct CheckpointsArguments {
     pub(in crate::cli) command: CheckpointsCommand,
 }
 
-/// What is done with checkpoints.
+/// What to do with checkpoints.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum CheckpointsCommand {
     /// List where each plugin of the pipeline resumes
     List(LookArguments),
-    /// Show a checkpoint with all that it holds
+    /// Show checkpoints with all details
     Show(LookArguments),
-    /// Move a plugin of a stopped pipeline: its host resumes there
+    /// Move a plugin of a stopped pipeline, so that its host resumes there
     Set(SetArguments),
-    /// Forget where plugins of a stopped pipeline are, and how far their snapshots came: they begin as new ones
+    /// Delete the checkpoints and the snapshot progress of plugins of a stopped pipeline, so that they begin as new ones
     Reset(ResetArguments),
 }
 
-/// Of which plugin and worker.
+/// Which plugin and worker.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhoseArguments {
-    /// Only of this plugin
+    /// Only this plugin
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
-    /// Only of this worker, where hosts share the work. By default of all
+    /// Only this worker, if hosts share the work. By default all workers
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) worker: Option<String>,
 }
@@ -54,11 +54,11 @@ pub(in crate::cli) struct LookArguments {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SetArguments {
     /// Where to resume: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
-    /// -10m, today or yesterday (at 00:00 UTC), after the entry SECONDS.INCREMENT, after an op, by its id, or a resume token of a
-    /// change stream
+    /// -10m, today or yesterday (at 00:00 UTC), after an oplog entry by its SECONDS.INCREMENT, after an op by its id, or a resume
+    /// token of a change stream
     #[arg(value_name = "START", allow_hyphen_values = true)]
     pub(in crate::cli) to: StartAt,
-    /// Also for a plugin that has no checkpoint yet, as it has not run: its host begins there the first time
+    /// Allow a plugin that has no checkpoint, because it has not run yet: its host begins there
     #[arg(long, requires = "plugin")]
     pub(in crate::cli) new: bool,
     #[command(flatten)]
@@ -71,18 +71,18 @@ pub(in crate::cli) struct ResetArguments {
     pub(in crate::cli) change: ChangeArguments,
 }
 
-/// Whose checkpoints are changed, and whether that may be.
+/// Which checkpoints are changed, and whether a running host prevents it.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ChangeArguments {
     #[command(flatten)]
     pub(in crate::cli) whose: WhoseArguments,
-    /// Of every plugin of the pipeline
+    /// Every plugin of the pipeline
     #[arg(long, conflicts_with = "plugin")]
     pub(in crate::cli) all: bool,
-    /// Do it though a host works on the pipeline. That host does not notice it, and overwrites it with its next checkpoint
+    /// Change them even if a host is running. That host does not notice it, and overwrites them with its next checkpoint
     #[arg(long)]
     pub(in crate::cli) force: bool,
-    // As that of the host.
+    // The same as the host's.
     #[command(flatten)]
     lease: SettingArguments<LeaseGroup>,
     #[command(flatten)]

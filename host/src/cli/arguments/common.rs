@@ -1,4 +1,4 @@
-//! What every command takes.
+//! The options that every command has.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use gtm_host::config::{GivenValue, Settings};
 
 use super::setting::{CommonGroup, SettingArguments};
 
-/// What every command takes.
+/// The options that every command has.
 #[derive(Debug, Args)]
 pub(super) struct CommonArguments {
-    /// Read settings from a file. The command line and the environment go before it
+    /// The settings file. Options and variables override it
     #[arg(short, long, env = "GTM_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
@@ -18,7 +18,7 @@ pub(super) struct CommonArguments {
     settings: SettingArguments<CommonGroup>,
 }
 
-/// Lines for people, or JSON for programs.
+/// An output format: lines for people, or JSON for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
     Text,
@@ -26,12 +26,12 @@ pub(in crate::cli) enum Format {
 }
 
 impl CommonArguments {
-    /// The settings of the file and of every command.
+    /// Returns the settings of the file, with these options over them.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         self.settings_with(|_| {})
     }
 
-    /// The same, with those that a command adds.
+    /// Returns the same, with the settings that a command adds.
     pub(super) fn settings_with(&self, add: impl FnOnce(&mut Vec<GivenValue>)) -> anyhow::Result<Settings> {
         let mut given = Vec::new();
         self.settings.add_to(&mut given);

@@ -1,4 +1,4 @@
-//! Which dead letters, and what is done with them.
+//! The arguments of `dead-letters`.
 
 use std::time::SystemTime;
 
@@ -18,23 +18,23 @@ pub(in crate::cli) struct DeadLettersArguments {
     pub(in crate::cli) command: DeadLettersCommand,
 }
 
-/// What is done with dead letters.
+/// What to do with dead letters.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadLettersCommand {
-    /// List them, in the order of their changes
+    /// List dead letters, in the order of their changes
     List(ListArguments),
-    /// Show one with all that it holds, as Extended JSON
+    /// Show a dead letter with all details, as Extended JSON
     Show(ShowArguments),
-    /// Have their plugins handle them now; those that are handled are removed
+    /// Pass ops to their plugins again, and remove those that are handled
     Retry(Box<RetryArguments>),
-    /// Remove them for good
+    /// Remove dead letters permanently
     Drop(DropArguments),
 }
 
-/// Where the letters are.
+/// Where the dead letters or checkpoints are.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhereArguments {
-    /// What is printed on standard output: text for people, or JSON objects, one a line
+    /// The output format: text for people, or one JSON object per line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]
@@ -50,7 +50,7 @@ impl WhereArguments {
         self.settings_with(|_| {})
     }
 
-    /// The same, with those that a command adds.
+    /// Returns the settings, with those that a command adds.
     pub(super) fn settings_with(&self, add: impl FnOnce(&mut Vec<GivenValue>)) -> anyhow::Result<Settings> {
         self.common.settings_with(|given| {
             self.server.add_to(given);
@@ -62,7 +62,7 @@ impl WhereArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArguments {
-    /// Only of this plugin
+    /// Only this plugin
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
@@ -73,10 +73,10 @@ pub(in crate::cli) struct ListArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArguments {
-    /// Its id, as list shows it, or the id of its op, as the log has it
+    /// The id of the dead letter, as list shows it, or of its op, as the log has it
     #[arg(value_name = "ID")]
     pub(in crate::cli) id: String,
-    /// Of this plugin, where several did not handle the op
+    /// The plugin, if several failed to handle the op
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
@@ -86,13 +86,13 @@ pub(in crate::cli) struct ShowArguments {
 #[derive(Debug, Args)]
 #[command(mut_arg("plugins", |argument| argument.short('f').long("file").help(FILE).long_help(FILE)))]
 pub(in crate::cli) struct RetryArguments {
-    /// Only of this plugin
+    /// Only this plugin
     #[arg(short = 'p', long = "plugin", value_name = "NAME")]
     names: Vec<String>,
-    /// Files that were given as --plugin, as they once were.
+    /// Files that were passed as --plugin, as in earlier versions.
     #[arg(skip)]
     pub(in crate::cli) files_as_plugins: Vec<String>,
-    /// Whether a file is typed, to which --plugin may give any name.
+    /// Whether a file was typed, for which --plugin may be any name.
     #[arg(skip)]
     pub(in crate::cli) is_file_typed: bool,
     #[command(flatten)]
@@ -103,14 +103,14 @@ pub(in crate::cli) struct RetryArguments {
     pub(super) plugins: PluginArguments,
 }
 
-const FILE: &str = "The component of a plugin, and the plugin's name (by default --plugin, or the file's name). Without it, it is \
-                    the one that the settings file names. May be given more than once";
+const FILE: &str = "The component of a plugin, and the plugin's name (by default --plugin, or the file's name). By default, the \
+                    settings file names the component. May be repeated";
 
 impl RetryArguments {
-    /// The plugin whose letters are wanted.
+    /// Returns the plugin whose dead letters are wanted.
     ///
     /// # Errors
-    /// There are several.
+    /// Several were named.
     pub(in crate::cli) fn plugin(&self) -> anyhow::Result<Option<&str>> {
         match self.names.as_slice() {
             [] => Ok(None),
@@ -119,7 +119,8 @@ impl RetryArguments {
         }
     }
 
-    /// Tells names from files, which are given as --file. `typed`: files are, and not those of the host's environment.
+    /// Distinguishes names from files, which belong to --file. `typed` means that files come from the command line, not from the host's
+    /// environment.
     fn sort(&mut self, typed: bool) {
         let is_file = |name: &String| name.contains(['/', '=']) || name.ends_with(".wasm");
         self.files_as_plugins = self.names.extract_if(.., |name| is_file(name)).collect();
@@ -136,7 +137,7 @@ impl RetryArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DropArguments {
-    /// Only of this plugin
+    /// Only this plugin
     #[arg(short, long, value_name = "NAME")]
     pub(in crate::cli) plugin: Option<String>,
     #[command(flatten)]
@@ -145,13 +146,13 @@ pub(in crate::cli) struct DropArguments {
     pub(in crate::cli) which: WhichArguments,
 }
 
-/// These letters, or those of a filter, or all.
+/// These dead letters, those that match a filter, or all.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhichArguments {
-    /// Their ids, as list shows them, or those of their ops
+    /// The ids of dead letters, as list shows them, or of their ops
     #[arg(value_name = "ID")]
     pub(in crate::cli) ids: Vec<String>,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with = "ids")]
     pub(in crate::cli) all: bool,
     #[command(flatten)]
@@ -161,22 +162,22 @@ pub(in crate::cli) struct WhichArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which")]
 pub(in crate::cli) struct FilterArguments {
-    /// Only of changes in such namespaces, as gtm-host tail takes them
+    /// Only changes in these namespaces, as for gtm-host tail
     #[arg(short, long, value_name = "PATTERN")]
     namespace: Option<String>,
-    /// Only of this operation
+    /// Only this operation
     #[arg(short = 'O', long, value_name = "TYPE")]
     operation: Option<OperationType>,
-    /// Only those that the plugin rejected, or that failed
+    /// Only ops that the plugin rejected, or that failed
     #[arg(long, value_name = "KIND")]
     kind: Option<LetterKindArgument>,
-    /// Only those given up at this time or later, like 2026-01-31T12:00:00Z
+    /// Only ops given up at this time or later, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
     since: Option<SystemTime>,
-    /// Only those given up before
+    /// Only ops given up before this time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
     until: Option<SystemTime>,
-    /// Only those with this text in their error
+    /// Only ops whose error contains this text
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
 }
@@ -188,7 +189,7 @@ enum LetterKindArgument {
 }
 
 impl FilterArguments {
-    /// The filter, without a pipeline.
+    /// Returns the filter, without a pipeline.
     pub(in crate::cli) fn filter(&self, plugin: Option<&str>) -> DeadLetterFilter {
         DeadLetterFilter {
             pipeline: None,
@@ -218,7 +219,7 @@ impl FilterArguments {
 }
 
 impl DeadLettersArguments {
-    /// `typed`: whether an argument was typed, and is not of the environment.
+    /// `typed` returns whether an argument comes from the command line, not from the environment.
     pub(super) fn sort(&mut self, typed: &dyn Fn(&str) -> bool) {
         if let DeadLettersCommand::Retry(retry) = &mut self.command {
             retry.sort(typed("plugins"));
@@ -243,7 +244,7 @@ impl DeadLettersArguments {
                  host"
             );
         }
-        retry.plugins.lay_over(&mut settings)?;
+        retry.plugins.apply_to(&mut settings)?;
         Ok(settings)
     }
 }

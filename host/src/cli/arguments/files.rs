@@ -1,4 +1,4 @@
-//! What of files is read.
+//! The options about files.
 
 use std::str::FromStr;
 
@@ -6,20 +6,20 @@ use clap::Args;
 use gtm_oplog::Timestamp;
 use gtm_source::StartAt;
 
-/// What of files is read.
+/// Which part of files is read.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub(in crate::cli) struct FileArguments {
-    /// Entries of an oplog from this time on: 2026-01-31T12:00:00Z, 2026-01-31T14:00:00+02:00, -10m, yesterday,
+    /// Only oplog entries from this time: 2026-01-31T12:00:00Z, 2026-01-31T14:00:00+02:00, -10m, yesterday,
     /// seconds since 1970, or SECONDS.INCREMENT
     #[arg(long, value_name = "TIME", requires = "paths", allow_hyphen_values = true)]
     from: Option<Bound>,
 
-    /// Entries of an oplog up to this time
+    /// Only oplog entries up to this time
     #[arg(long, value_name = "TIME", requires = "paths", allow_hyphen_values = true)]
     to: Option<Bound>,
 
-    /// The collection that dumped documents are of, where the path of a file does not say it
+    /// The collection of dumped documents, if the path of a file does not tell it
     #[arg(long, value_name = "DB.COLL", requires = "paths")]
     pub(in crate::cli) collection: Option<String>,
 }
@@ -34,7 +34,7 @@ impl FileArguments {
     }
 }
 
-/// A place in an oplog.
+/// A position in an oplog.
 #[derive(Clone, Copy, Debug)]
 struct Bound(Timestamp);
 

@@ -1,4 +1,4 @@
-//! What can be said on the command line and in the environment, laid over the settings file.
+//! The command line and the environment, which override the settings file.
 
 mod admin;
 mod author;
@@ -7,9 +7,11 @@ mod check;
 mod checkpoints;
 mod common;
 mod dead_letters;
+mod documents;
 mod environment;
 mod files;
 mod help;
+mod old_names;
 mod plugins;
 mod replay;
 mod restart;
@@ -37,15 +39,21 @@ pub(super) use dead_letters::{
     DeadLettersArguments, DeadLettersCommand, DropArguments, ListArguments, RetryArguments, ShowArguments,
     WhichArguments,
 };
+pub(super) use documents::{CompletionsArguments, ManArguments};
 pub(super) use files::FileArguments;
 use gtm_host::config::Settings;
 use help::{
-    CHECK, CHECKPOINTS, COMPILE, COMPONENTIZE, CONFIG, DEAD_LETTERS, EXAMPLES, NEW, PAUSE, REPLAY, RESUME,
-    SEEK, STATUS, SWAP, TAIL, TRY,
+    CHECK, CHECKPOINTS, COMPILE, COMPLETIONS, COMPONENTIZE, CONFIG, DEAD_LETTERS, EXAMPLES, MAN, NEW, PAUSE,
+    REPLAY, RESUME, SEEK, STATUS, SWAP, TAIL, TRY,
 };
 pub(super) use replay::ReplayArguments;
 pub(super) use run::RunArguments;
 pub(super) use tail::TailArguments;
+
+/// The name of the program.
+pub(super) const PROGRAM: &str = "gtm-host";
+/// The command that the host starts itself with to compile a plugin.
+pub(super) const COMPILE_COMPONENT: &str = "compile-component";
 
 /// Runs sandboxed WebAssembly plugins on every change in MongoDB.
 #[derive(Debug, Parser)]
@@ -57,67 +65,73 @@ pub(super) struct Arguments {
     run: RunArguments,
 }
 
-/// What is to be done.
+/// A command, with its arguments.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
+#[expect(clippy::large_enum_variant, reason = "the program has one value of it")]
 pub(super) enum Command {
-    /// Run plugins on every change. This is what is done where no command is given
+    /// Run plugins on every change. This is the default command
     #[command(after_help = EXAMPLES)]
     Run(RunArguments),
-    /// Run plugins over files: dumps of an oplog or of collections
+    /// Run plugins over files: dumps of an oplog or of collections, or change events
     #[command(after_help = REPLAY)]
     Replay(ReplayArguments),
-    /// Print every change, as it comes by or from files, as a line of Extended JSON
+    /// Print every change of a server or of files, as a line of Extended JSON
     #[command(after_help = TAIL)]
     Tail(TailArguments),
-    /// Look at the ops that plugins did not handle, and have them handled after all
+    /// List, retry or drop the ops that plugins failed to handle
     #[command(after_help = DEAD_LETTERS)]
     DeadLetters(Box<DeadLettersArguments>),
-    /// See where the plugins of a pipeline resume, and move or reset those of one that is stopped
+    /// Show where plugins resume, and move or reset the checkpoints of a stopped pipeline
     #[command(after_help = CHECKPOINTS)]
     Checkpoints(Box<CheckpointsArguments>),
-    /// Say what a plugin is before it runs: whether it fits, what it subscribes to and what it asks for
+    /// Describe a plugin before it runs: whether it is valid, its subscriptions and the grants that it asks for
     #[command(after_help = CHECK)]
     Check(CheckArguments),
-    /// Compile plugins into the cache, so that a host which starts with them need not
+    /// Compile plugins into the cache, so that a host starts faster
     #[command(after_help = COMPILE)]
     Compile(CompileArguments),
-    /// What the host starts itself to compile a plugin
-    #[command(hide = true)]
+    /// Compile a plugin. Only the host itself runs this command
+    #[command(skip)]
     CompileComponent(CompileComponentArguments),
-    /// Hand ops to a plugin and show what it makes of them: mails, requests and writes are shown, not done
+    /// Pass ops to a plugin and show its side effects: mails, requests and writes, none of which are performed
     #[command(after_help = TRY)]
     Try(TryArguments),
-    /// Begin a plugin: a project that builds, with a test
+    /// Create a project for a plugin, which builds and has a test
     #[command(after_help = NEW)]
     New(NewArguments),
-    /// Make a plugin of a core WebAssembly module, as compilers give it that know nothing of components
+    /// Convert a core WebAssembly module into a plugin component
     #[command(after_help = COMPONENTIZE)]
     Componentize(ComponentizeArguments),
-    /// Look at a settings file before a host starts with it
+    /// Check and print settings, and describe all of them
     #[command(after_help = CONFIG)]
     Config(Box<ConfigArguments>),
-    /// Show what a running host does: how far each plugin is, how fast, and what is wrong
+    /// Show what a running host does: the progress, speed and errors of each plugin
     #[command(after_help = STATUS)]
     Status(StatusArguments),
-    /// Hand no more ops to a plugin of a running host, or to any
+    /// Pause one plugin of a running host, or all of them
     #[command(after_help = PAUSE)]
     Pause(SteerArguments),
-    /// Go on with a plugin that was paused, or with all
+    /// Resume one paused plugin, or all of them
     #[command(after_help = RESUME)]
     Resume(SteerArguments),
-    /// Have a plugin of a running host go on from elsewhere, back or forth
+    /// Move the position of a plugin of a running host backward or forward
     #[command(after_help = SEEK)]
     Seek(SeekArguments),
-    /// Have a plugin of a running host go on with another version of it
+    /// Replace a plugin of a running host by another version
     #[command(after_help = SWAP)]
     Swap(SwapArguments),
+    /// Print the script by which a shell completes commands and options
+    #[command(after_help = COMPLETIONS)]
+    Completions(CompletionsArguments),
+    /// Print the manual page, or write those of all commands into a directory
+    #[command(after_help = MAN)]
+    Man(ManArguments),
 }
 
-/// Numbers as they are, for the host itself.
+/// The arguments of the host's own compiler, without units.
 #[derive(Debug, Args)]
 pub(super) struct CompileComponentArguments {
-    /// The file to be made
+    /// The file to write
     pub(super) to: PathBuf,
     /// Bytes of memory
     pub(super) memory: u64,
@@ -129,17 +143,27 @@ impl Arguments {
     /// Reads the command line and the environment.
     ///
     /// # Errors
-    /// They are not understood, or ask for help.
+    /// The command line or a variable is not valid, or asks for help.
     pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
         Self::read_with(words, |variable| std::env::var_os(variable))
     }
 
-    /// `value`: the value of a variable, for options that may be given more than once.
+    /// Returns the command line as help, completions and manual pages describe it.
+    pub(super) fn documented() -> clap::Command {
+        brief::brief(Self::command(), PROGRAM)
+    }
+
+    /// `value` returns the value of a variable.
     fn read_with(
         words: impl IntoIterator<Item = OsString>,
         value: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Command, clap::Error> {
-        let command = brief::brief(environment::with_lines(Self::command(), &value), "gtm-host");
+        let words: Vec<OsString> = words.into_iter().collect();
+        if words.get(1).is_some_and(|word| word == COMPILE_COMPONENT) {
+            return CompileComponentArguments::read(&words).map(Command::CompileComponent);
+        }
+        let command = old_names::with_old_options(Self::command());
+        let command = brief::brief(environment::with_variables(command, &value), PROGRAM);
         let matches = command.try_get_matches_from(words).map_err(brief::with_hint)?;
         let Self { command, run } = Self::from_arg_matches(&matches)?;
         let mut command = command.unwrap_or(Command::Run(run));
@@ -156,8 +180,15 @@ impl Arguments {
     }
 }
 
+impl CompileComponentArguments {
+    fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let command = Self::augment_args(clap::Command::new(COMPILE_COMPONENT));
+        Self::from_arg_matches(&command.try_get_matches_from(words.iter().skip(1))?)
+    }
+}
+
 impl Command {
-    /// The settings: the file's, if there is one, with what was said here over them.
+    /// Returns the settings: those of the settings file, if there is one, with the environment and the command line over them.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         match self {
             Self::Run(arguments) => arguments.settings(),
@@ -169,7 +200,7 @@ impl Command {
             Self::Compile(arguments) => arguments.settings(),
             Self::Try(arguments) => arguments.settings(),
             Self::Config(arguments) => arguments.settings(),
-            Self::CompileComponent(_) => Ok(Settings::default()),
+            Self::CompileComponent(_) | Self::Completions(_) | Self::Man(_) => Ok(Settings::default()),
             Self::New(NewArguments { common, .. })
             | Self::Componentize(ComponentizeArguments { common, .. }) => common.settings(),
             Self::Status(StatusArguments { asked, .. })

@@ -1,25 +1,25 @@
-//! Which plugins run, and what each may take.
+//! The options about plugins.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use gtm_host::config::{GivenValue, PluginSettings, Settings, file_name};
+use gtm_host::config::{GivenValue, PluginSettings, SecretText, Settings, file_name};
 use gtm_runtime::{ComponentDigest, Grant};
 
 use super::setting::{PluginGroup, SettingArguments};
 
-/// Which plugins run, and what each may take.
+/// Which plugins run, and what each may use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Plugins")]
 pub(in crate::cli) struct PluginArguments {
-    /// A plugin to run, and the name it has in logs (by default the file's). FILE@sha256:DIGEST, with the digest
-    /// that gtm-host check prints, lets no other version of it in. May be given more than once: plugins run side by side. In the variable, a plugin a line
+    /// A plugin to run, and its name (by default the file's). With FILE@sha256:DIGEST, the digest that gtm-host check prints, the host
+    /// refuses any other version. May be repeated: plugins run side by side. In the variable, one plugin per line
     #[arg(short, long = "plugin", env = "GTM_PLUGIN", value_name = "[NAME=]FILE")]
     plugins: Vec<NamedPlugin>,
 
-    /// A value of a plugin's config; without a NAME, of every plugin's. May be given more than once; in the variable, a value a line
+    /// A value of a plugin's config, or, without a NAME, of every plugin's. May be repeated; in the variable, one value per line
     #[arg(
         short = 's',
         long = "set",
@@ -29,10 +29,10 @@ pub(in crate::cli) struct PluginArguments {
     )]
     values: Vec<PluginValue>,
 
-    /// What a plugin may do beside computing: mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
+    /// Something that a plugin may do besides computing, such as mail. Grants are mail, mail-from=ADDRESS, mail-to=ADDRESS, mail-per-minute=COUNT, state, http=SERVER,
     /// http-private=SERVER, mongodb-read=DB.COLL, mongodb-write=DB.COLL, env=NAME, dir=HOST:GUEST or dir-write=HOST:GUEST.
-    /// 'http=GET,POST SERVER/PATH' grants these methods or this path only, in which * stands for any characters.
-    /// Without a NAME, every plugin. May be given more than once; in the variable, a grant a line
+    /// 'http=GET,POST SERVER/PATH' grants only these methods and this path, in which * stands for any characters.
+    /// Without a NAME, the grant is for every plugin. May be repeated; in the variable, one grant per line
     #[arg(short, long = "grant", env = "GTM_GRANT", value_name = "[NAME:]GRANT")]
     grants: Vec<PluginGrant>,
 
@@ -41,23 +41,23 @@ pub(in crate::cli) struct PluginArguments {
 }
 
 impl PluginArguments {
-    /// Whether no plugin is named, nor a directory of them.
+    /// Returns whether neither a plugin nor a directory of plugins is named.
     pub(super) fn is_empty(&self) -> bool {
         self.plugins.is_empty() && !self.settings.has("plugin_dir")
     }
 
-    /// Names no plugin.
+    /// Removes all plugins.
     pub(super) fn clear(&mut self) {
         self.plugins.clear();
     }
 
-    /// Adds a plugin, as it is typed.
+    /// Adds a plugin as it was typed.
     pub(super) fn add(&mut self, plugin: &str) -> Result<(), String> {
         self.plugins.push(plugin.parse()?);
         Ok(())
     }
 
-    /// Where one file is given without a name, that is the plugin's.
+    /// Names the only plugin, if its file was passed without a name.
     pub(super) fn name_the_only(&mut self, name: &str) {
         if let [plugin] = self.plugins.as_mut_slice()
             && plugin.name == file_name(&plugin.path)
@@ -71,13 +71,13 @@ impl PluginArguments {
         self.grants.iter().map(|grant| (grant.plugin.as_deref(), grant.written.as_str()))
     }
 
-    /// Adds the settings that are not of one plugin.
+    /// Adds the settings that are not those of one plugin.
     pub(super) fn add_to(&self, given: &mut Vec<GivenValue>) {
         self.settings.add_to(given);
     }
 
-    /// Adds the plugins, with what is said of each, to the settings.
-    pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    /// Adds the plugins, with the values and grants of each, to the settings.
+    pub(super) fn apply_to(&self, settings: &mut Settings) -> anyhow::Result<()> {
         self.set_plugins(settings)
     }
 }
@@ -109,7 +109,7 @@ impl FromStr for NamedPlugin {
     }
 }
 
-/// Whether what stands before a `=` is part of a path, and not a name: a name has no slash, and a file that is there is meant.
+/// Returns whether the text before a `=` belongs to a path: a name has no slash, and a file that exists is a path.
 fn is_path(whole: &str, name: &str, path: &str) -> bool {
     name.contains('/') || (Path::new(whole).is_file() && !Path::new(path).exists())
 }
@@ -118,7 +118,7 @@ fn is_path(whole: &str, name: &str, path: &str) -> bool {
 pub(super) struct PluginValue {
     plugin: Option<String>,
     pub(super) key: String,
-    pub(super) value: String,
+    pub(super) value: SecretText,
 }
 
 impl FromStr for PluginValue {
@@ -130,11 +130,11 @@ impl FromStr for PluginValue {
         if key.is_empty() {
             return Err("the key is empty".to_owned());
         }
-        Ok(Self { plugin, key: key.to_owned(), value: value.to_owned() })
+        Ok(Self { plugin, key: key.to_owned(), value: value.to_owned().into() })
     }
 }
 
-/// `NAME:WHAT`, or `WHAT` alone; `what` ends at the first `=`, as a colon may stand in a value.
+/// Splits `NAME:KEY`, or `KEY` alone. The text ends before the first `=`, because a value may contain a colon.
 fn named(what: &str) -> (Option<String>, &str) {
     match what.split_once(':') {
         Some((plugin, what)) => (Some(plugin.to_owned()), what),
@@ -164,19 +164,19 @@ impl FromStr for PluginGrant {
 }
 
 impl PluginValue {
-    /// To be called when the plugins are known.
-    pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    /// Changes the settings of plugins that are known.
+    pub(super) fn apply_to(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let Self { plugin, key, value } = self;
         let what = || format!("--set {}:{key}", plugin.as_deref().unwrap_or_default());
         change(settings, plugin.as_deref(), what, |plugin| {
-            plugin.config.insert(key.clone(), value.clone().into());
+            plugin.config.insert(key.clone(), value.expose().to_owned().into());
         })
     }
 }
 
 impl PluginGrant {
-    /// To be called when the plugins are known.
-    pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    /// Changes the settings of plugins that are known.
+    pub(super) fn apply_to(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let Self { plugin, grant, .. } = self;
         let what = || format!("--grant {}:…", plugin.as_deref().unwrap_or_default());
         change(settings, plugin.as_deref(), what, |plugin| plugin.grants.add(grant.clone()))
@@ -189,7 +189,9 @@ impl PluginArguments {
         let mut said = Vec::new();
         for NamedPlugin { name, path, sha256 } in &self.plugins {
             if said.contains(&name) {
-                bail!("two plugins are called {name}: give one another name, as in --plugin NAME=FILE");
+                bail!(
+                    "two plugins are called {name}. help: name one of them differently, as in --plugin NAME=FILE"
+                );
             }
             let plugin = plugins.entry(name.clone()).or_default();
             plugin.path = Some(path.clone());
@@ -200,12 +202,12 @@ impl PluginArguments {
         }
         if plugins.is_empty() && settings.plugin_dir.is_none() {
             bail!(
-                "there is no plugin to run: name one by --plugin FILE, or in a settings file by --config FILE; or a directory of \
-                 them by --plugin-dir DIR"
+                "there is no plugin to run. help: pass --plugin FILE, --plugin-dir DIR, or --config FILE with the plugins in the \
+                 settings file"
             );
         }
-        self.values.iter().try_for_each(|value| value.lay_over(settings))?;
-        self.grants.iter().try_for_each(|grant| grant.lay_over(settings))
+        self.values.iter().try_for_each(|value| value.apply_to(settings))?;
+        self.grants.iter().try_for_each(|grant| grant.apply_to(settings))
     }
 }
 
@@ -221,7 +223,7 @@ pub(super) fn change(
         plugins.values_mut().chain([every_plugin]).for_each(change);
         return Ok(());
     };
-    // One of the directory may come later.
+    // Its file may be added to the directory later.
     if plugin_dir.is_some() && !plugins.contains_key(name) {
         plugins.insert(name.to_owned(), every_plugin.clone());
     }

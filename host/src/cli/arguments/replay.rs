@@ -1,4 +1,4 @@
-//! Plugins that run over files.
+//! The arguments of `replay`.
 
 use std::path::PathBuf;
 
@@ -11,17 +11,17 @@ use super::files::FileArguments;
 use super::plugins::PluginArguments;
 use super::setting::{DeliveryGroup, SettingArguments};
 
-/// Plugins that run over files.
+/// The arguments of `replay`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReplayArguments {
-    /// The files, in the order in which they are read. - is the standard input
+    /// The files, in the order to read them. - is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub(in crate::cli) paths: Vec<PathBuf>,
-    /// The form of the summary, on standard output
+    /// The format of the summary on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
-    /// Do nothing that plugins want done: what it would be is logged. Plugins are granted no more than without it: an op that needs
-    /// more is counted as not known
+    /// Log each side effect of plugins instead of performing it. Plugins need the same grants as without it: an op that needs more is
+    /// counted as unknown
     #[arg(long, env = "GTM_DRY_RUN", value_parser = BoolishValueParser::new())]
     dry_run: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl ReplayArguments {
             self.delivery.add_to(given);
         })?;
         settings.dry_run = self.dry_run;
-        self.plugins.lay_over(&mut settings)?;
+        self.plugins.apply_to(&mut settings)?;
         Ok(settings)
     }
 }

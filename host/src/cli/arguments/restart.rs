@@ -1,4 +1,4 @@
-//! Where plugins begin in place of their checkpoints.
+//! The option by which plugins begin elsewhere than at their checkpoints.
 
 use std::str::FromStr;
 
@@ -8,12 +8,12 @@ use gtm_source::{ParseStartError, Restart};
 
 use super::plugins::change;
 
-/// Where plugins begin in place of their checkpoints.
+/// Where plugins begin instead of at their checkpoints.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "MongoDB")]
 pub(super) struct RestartArguments {
-    /// Where to begin, as --start takes it, even where a plugin has a checkpoint; without a NAME, every plugin. It is done once:
-    /// a host that is started again with the same START resumes. May be given more than once; in the variable, a START a line
+    /// Where a plugin begins even if it has a checkpoint; START is as for --start. Without a NAME, it is for every plugin. The host does
+    /// this once: if it is started again with the same START, it resumes. May be repeated; in the variable, one START per line
     #[arg(long, env = "GTM_RESTART_FROM", value_name = "[NAME=]START", allow_hyphen_values = true)]
     restart_from: Vec<PluginRestart>,
 }
@@ -28,7 +28,7 @@ impl FromStr for PluginRestart {
     type Err = ParseStartError;
 
     fn from_str(argument: &str) -> Result<Self, ParseStartError> {
-        // A resume token may have an equals sign in it.
+        // A resume token may contain an equals sign.
         match (argument.parse(), argument.split_once('=')) {
             (Err(_), Some((plugin, start))) => {
                 Ok(Self { plugin: Some(plugin.to_owned()), restart: start.parse()? })
@@ -39,8 +39,8 @@ impl FromStr for PluginRestart {
 }
 
 impl RestartArguments {
-    /// To be called when the plugins are known.
-    pub(super) fn lay_over(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    /// Changes the settings of plugins that are known.
+    pub(super) fn apply_to(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let (of_all, of_one): (Vec<_>, Vec<_>) =
             self.restart_from.iter().partition(|restart| restart.plugin.is_none());
         for PluginRestart { plugin, restart } in of_all.into_iter().chain(of_one) {

@@ -1,4 +1,4 @@
-//! A host that brings changes to plugins until it is stopped.
+//! The arguments of `run`.
 
 use std::path::Path;
 
@@ -14,15 +14,15 @@ use super::setting::{
 };
 use super::workers;
 
-/// A host that brings changes to plugins until it is stopped.
+/// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArguments {
-    // Before what has a heading, which would be theirs, too.
-    /// Do nothing that plugins want done, and keep no checkpoints: what it would be is logged. Begins where --start says. Plugins are
-    /// granted no more than without it: an op that needs more is counted as not known
+    // Before the arguments with a heading, or these would have it too.
+    /// Log each side effect of plugins instead of performing it, and store no checkpoints. The host begins at --start. Plugins need the
+    /// same grants as without it: an op that needs more is counted as unknown
     #[arg(long, env = "GTM_DRY_RUN", value_parser = BoolishValueParser::new())]
     dry_run: bool,
-    /// Do not swap a plugin when its file changes, nor look at --plugin-dir again; SIGHUP and gtm-host swap still do
+    /// Do not swap a plugin when its file changes, and do not rescan --plugin-dir. SIGHUP and gtm-host swap still work
     #[arg(long, env = "GTM_NO_WATCH", value_parser = BoolishValueParser::new())]
     no_watch: bool,
     #[command(flatten)]
@@ -48,20 +48,20 @@ pub(in crate::cli) struct RunArguments {
 }
 
 impl RunArguments {
-    /// Reads the settings from this file.
+    /// Reads the settings from this file instead of that of --config.
     pub(super) fn read_from(&mut self, file: &Path) {
         self.common.config = Some(file.to_owned());
     }
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = self.settings_of_host()?;
-        self.plugins.lay_over(&mut settings)?;
+        self.plugins.apply_to(&mut settings)?;
         workers::check(&settings)?;
-        self.restart.lay_over(&mut settings)?;
+        self.restart.apply_to(&mut settings)?;
         Ok(settings)
     }
 
-    /// The same, also if there is no plugin yet.
+    /// Returns the same settings, even if there is no plugin yet.
     pub(super) fn settings_to_show(&self) -> anyhow::Result<Settings> {
         let settings = self.settings_of_host()?;
         let is_empty =

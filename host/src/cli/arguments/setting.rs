@@ -1,18 +1,21 @@
-//! Options of the settings, made of their definitions. A command takes the settings of the groups that it names.
+//! The options of settings, which come from their definitions. Each command names the groups of settings that it takes.
 
 use std::marker::PhantomData;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, ValueHint};
 use gtm_host::config::{GivenValue, Kind, Origin, SETTINGS, Setting};
 use toml::Value;
 
+use super::old_names;
+
 /// Settings that a command takes.
 pub(in crate::cli) trait SettingGroup {
-    /// Their keys, or the tables that they are in.
+    /// The keys of the settings, or their tables.
     const KEYS: &'static [&'static str];
-    /// Keys of these tables that the command does not take.
+    /// Keys of these tables that do not belong to the group.
     const WITHOUT: &'static [&'static str] = &[];
 }
 
@@ -32,29 +35,29 @@ macro_rules! groups {
 }
 
 groups! {
-    /// What every command takes.
+    /// The settings of every command.
     CommonGroup: ["log", "store.database"];
-    /// Which server is followed, and from where on.
+    /// Which server is followed, and from which position.
     ServerGroup: ["source"];
-    /// What is kept for after a restart, and where.
+    /// What is stored, and where.
     StoreGroup: ["name", "store"], without ["store.database"];
-    /// The name of the pipeline alone.
+    /// The name of the pipeline.
     NameGroup: ["name"];
-    /// What plugins may take, and through which server they send mail.
+    /// What plugins may use, and the mail server.
     PluginGroup: ["plugin_dir", "mail", "limits", "cache_dir"];
     /// Where compiled plugins are.
     CacheGroup: ["cache_dir"];
-    /// How ops are brought to plugins.
+    /// How ops are delivered to plugins.
     DeliveryGroup: ["delivery", "retry", "breaker", "shutdown_grace"];
-    /// Which part of the work is this host's, and when it is.
+    /// The share of the work, and the lease.
     WorkerGroup: ["workers", "lease"];
-    /// When a host has taken over.
+    /// The lease.
     LeaseGroup: ["lease"];
-    /// Where a host is seen and steered.
+    /// The address of the admin API.
     AdminGroup: ["admin"], without ["admin.ready_grace", "admin.swap_from"];
-    /// How a host says whether it is ready, and what it takes from whoever steers it.
+    /// The readiness of a host, and what it accepts for swaps.
     ReadyGroup: ["admin.ready_grace", "admin.swap_from"];
-    /// Whether a host looks at the files of plugins.
+    /// Whether a host watches the files of plugins.
     WatchGroup: ["watch"];
 }
 
@@ -66,12 +69,12 @@ pub(in crate::cli) struct SettingArguments<G> {
 }
 
 impl<G: SettingGroup> SettingArguments<G> {
-    /// Adds them to others.
+    /// Adds the values to others.
     pub(super) fn add_to(&self, given: &mut Vec<GivenValue>) {
         given.extend(self.given.iter().cloned());
     }
 
-    /// Whether there is a value for this setting.
+    /// Returns whether there is a value for this setting.
     pub(super) fn has(&self, key: &str) -> bool {
         self.given.iter().any(|given| given.setting.key == key)
     }
@@ -100,27 +103,49 @@ impl<G: SettingGroup> Args for SettingArguments<G> {
 
 impl<G: SettingGroup> FromArgMatches for SettingArguments<G> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let given = Self::settings().filter_map(|setting| {
-            let source = matches.value_source(setting.key)?;
-            let values: Vec<Value> = matches.get_many::<Value>(setting.key)?.cloned().collect();
-            let value = match setting.kind {
-                Kind::Paths => Value::Array(values.into_iter().filter_map(items).flatten().collect()),
-                _ => values.into_iter().next_back()?,
-            };
-            let origin = match source {
-                ValueSource::CommandLine => Origin::Option(setting.option()),
-                // The lines of a variable are defaults for clap.
-                _ => Origin::Variable(setting.variable_name()),
-            };
-            Some(GivenValue { setting, value, origin })
-        });
-        Ok(Self { given: given.collect(), group: PhantomData })
+        let given: Result<Vec<_>, _> = Self::settings().map(|setting| given(matches, setting)).collect();
+        Ok(Self { given: given?.into_iter().flatten().collect(), group: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Returns the values of a setting that is set by its option, its old option or a variable. A variable counts only without an option.
+fn given(matches: &ArgMatches, setting: &'static Setting) -> Result<Vec<GivenValue>, Error> {
+    let is_typed = matches.value_source(setting.key) == Some(ValueSource::CommandLine);
+    let old = old_names::typed(matches, setting).zip(setting.old_option);
+    let own = match (is_typed, &old) {
+        (true, Some((_, old))) if setting.kind != Kind::Paths => {
+            let option = setting.option();
+            let error = format!("--{old} is an old name of --{option}. help: pass --{option} alone\n");
+            return Err(Error::raw(ErrorKind::ArgumentConflict, error));
+        }
+        (true, _) => Some(Origin::Option(setting.usual_option())),
+        (false, Some(_)) => None,
+        // The lines of a variable are defaults for clap.
+        (false, None) => Some(Origin::Variable(variable(setting))),
+    };
+    let own = own.and_then(|origin| value(matches, setting.key, setting, origin));
+    let old = old.and_then(|(id, name)| value(matches, &id, setting, Origin::Option(name.to_owned())));
+    Ok(own.into_iter().chain(old).collect())
+}
+
+/// Returns the variable that sets it.
+fn variable(setting: &Setting) -> String {
+    let set = setting.set_variable(|variable| std::env::var_os(variable).is_some());
+    set.unwrap_or_else(|| setting.variable())
+}
+
+fn value(matches: &ArgMatches, id: &str, setting: &'static Setting, origin: Origin) -> Option<GivenValue> {
+    let values: Vec<Value> = matches.get_many::<Value>(id)?.cloned().collect();
+    let value = match setting.kind {
+        Kind::Paths => Value::Array(values.into_iter().filter_map(items).flatten().collect()),
+        _ => values.into_iter().next_back()?,
+    };
+    Some(GivenValue { setting, value, origin })
 }
 
 fn items(value: Value) -> Option<Vec<Value>> {
@@ -131,15 +156,21 @@ fn items(value: Value) -> Option<Vec<Value>> {
 }
 
 fn argument(setting: &'static Setting) -> Arg {
+    // As long as the command, of which there is one.
+    let (option, variable): (&str, &str) = (setting.option().leak(), setting.variable().leak());
     let argument = Arg::new(setting.key)
-        // As long as the command, of which there is one.
-        .long(&*setting.option().leak())
-        .env(&*setting.variable_name().leak())
+        .long(option)
+        .env(variable)
         .hide_env_values(setting.is_secret())
         .value_name(setting.value_name)
         .help(help(setting))
         .help_heading(heading(setting))
+        .value_hint(hint(setting))
         .value_parser(parser(setting));
+    let argument = match setting.short_name {
+        Some(name) => argument.long(name).visible_alias(option),
+        None => argument,
+    };
     let argument = match setting.short {
         Some(short) => argument.short(short),
         None => argument,
@@ -154,17 +185,24 @@ fn argument(setting: &'static Setting) -> Arg {
 
 fn help(setting: &Setting) -> String {
     let more = match setting.kind {
-        Kind::Paths => ". May be given more than once; in the variable, a value a line",
+        Kind::Paths => ". May be repeated; in the variable, one value per line",
         _ => "",
     };
-    match (setting.default, setting.otherwise) {
-        (Some(default), _) => format!("{}{more} [default: {default}]", setting.doc),
-        (None, Some(otherwise)) => format!("{}{more} [default: {otherwise}]", setting.doc),
-        (None, None) => format!("{}{more}", setting.doc),
+    let default = setting.default.or(setting.otherwise).map(|default| format!(" [default: {default}]"));
+    let shared = setting.shared_variables.iter().map(|variable| format!(" [or env: {variable}]"));
+    format!("{}{more}{}{}", setting.doc, default.unwrap_or_default(), shared.collect::<String>())
+}
+
+/// What a shell completes the value by.
+fn hint(setting: &Setting) -> ValueHint {
+    match (setting.kind, setting.value_name) {
+        (Kind::Path | Kind::Paths, "DIR") => ValueHint::DirPath,
+        (Kind::Path | Kind::Paths, _) => ValueHint::FilePath,
+        _ => ValueHint::Unknown,
     }
 }
 
-/// The heading under which the help has the setting.
+/// Returns the heading of the help under which the setting is.
 fn heading(setting: &Setting) -> Option<&'static str> {
     match setting.key.split('.').next().unwrap_or_default() {
         "source" => Some("MongoDB"),

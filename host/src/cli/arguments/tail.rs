@@ -1,4 +1,4 @@
-//! What is printed, of a server or of files.
+//! The arguments of `tail`.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use super::common::{CommonArguments, Format};
 use super::files::FileArguments;
 use super::setting::{ServerGroup, SettingArguments};
 
-/// What is printed, of a server or of files.
+/// The arguments of `tail`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TailArguments {
-    /// Files to read instead of a server, as gtm-host replay takes them
+    /// Files to read instead of a server, as for gtm-host replay
     #[arg(value_name = "FILE")]
     pub(in crate::cli) paths: Vec<PathBuf>,
     /// Only changes in these namespaces: DB.COLL, in which * stands for any characters, or a regular
-    /// expression between slashes. May be given more than once
+    /// expression between slashes. May be repeated
     #[arg(short, long = "namespace", value_name = "PATTERN")]
     pub(in crate::cli) namespaces: Vec<String>,
     /// Only these operations: insert, update, replace, delete, create, drop, rename, dropDatabase,
@@ -27,7 +27,7 @@ pub(in crate::cli) struct TailArguments {
     /// Write numbers and dates with their types
     #[arg(long)]
     pub(in crate::cli) canonical: bool,
-    /// The form of the summary, on standard error
+    /// The format of the summary on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in crate::cli) output: Format,
     #[command(flatten)]

@@ -1,8 +1,8 @@
-//! What the command line, the environment and the settings file make together.
+//! The command line, the environment and the settings file together.
 
 use std::path::Path;
 
-use gtm_host::config::ConfigValue;
+use gtm_host::config::{ConfigValue, SecretText, Setting};
 use gtm_runtime::Grant;
 use gtm_source::StartAt;
 
@@ -62,27 +62,30 @@ fn a_path_with_an_equals_sign_is_a_path() {
 }
 
 #[test]
-fn a_value_in_another_form_is_a_sentence() {
+fn a_value_of_another_type_is_a_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gtm.toml");
     for (text, said) in [
-        ("[delivery]\nlanes = 0\n", "line 2, lanes: 0 is too few: write 1 or more"),
-        ("[delivery]\nlanes = -1\n", "line 2, lanes: -1 is not a count: write a whole number"),
-        ("[plugins.x]\nlanes = 0\n", "line 2, lanes: 0 is too few: write 1 or more"),
-        ("[retry]\nmax_attempts = 0\n", "line 2, max_attempts: 0 is too few: write 1 or more"),
-        ("[limits]\nmemory = 256\n", "line 2, memory: 256 has no unit: write \"256 MiB\""),
-        ("[limits]\nmemory = \"256\"\n", "line 2, memory: 256 has no unit: write \"256 MiB\""),
-        ("[limits]\nstate_bytes = 256\n", "line 2, state_bytes: 256 has no unit: write \"256 MiB\""),
-        ("[retry]\ndead_letter_bytes = 1\n", "line 2, dead_letter_bytes: 1 has no unit: write \"1 MiB\""),
+        ("[delivery]\nlanes = 0\n", "line 2, delivery.lanes: 0 is too few: write 1 or more"),
+        ("[delivery]\nlanes = -1\n", "line 2, delivery.lanes: -1 is not a count: write a whole number"),
+        ("[plugins.x]\nlanes = 0\n", "line 2, plugins.x.lanes: 0 is too few: write 1 or more"),
+        ("[retry]\nmax_attempts = 0\n", "line 2, retry.max_attempts: 0 is too few: write 1 or more"),
+        ("[limits]\nmemory = 256\n", "line 2, limits.memory: 256 has no unit: write \"256 MiB\""),
+        ("[limits]\nmemory = \"256\"\n", "line 2, limits.memory: 256 has no unit: write \"256 MiB\""),
+        ("[limits]\nstate_bytes = 256\n", "line 2, limits.state_bytes: 256 has no unit: write \"256 MiB\""),
+        (
+            "[retry]\ndead_letter_bytes = 1\n",
+            "line 2, retry.dead_letter_bytes: 1 has no unit: write \"1 MiB\"",
+        ),
         (
             "[limits]\nhandle_timeout = 30\n",
-            "line 2, handle_timeout: 30 is not a time: write it in quotes with its unit",
+            "line 2, limits.handle_timeout: 30 is not a time: write it in quotes with its unit",
         ),
         (
             "[source]\nstart = 2026-01-31T12:00:00Z\n",
-            "line 2, start: 2026-01-31T12:00:00Z is to stand in quotes: \"2026-01-31T12:00:00Z\"",
+            "line 2, source.start: 2026-01-31T12:00:00Z must be in quotes: \"2026-01-31T12:00:00Z\"",
         ),
-        ("[source]\nstart = 1795761409.5\n", "line 2, start: 1795761409.5 is to stand in quotes"),
+        ("[source]\nstart = 1795761409.5\n", "line 2, source.start: 1795761409.5 must be in quotes"),
     ] {
         std::fs::write(&file, text).unwrap();
         let refused = settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).unwrap_err();
@@ -90,13 +93,13 @@ fn a_value_in_another_form_is_a_sentence() {
     }
     std::fs::write(&file, "[limits]\nstate_bytes = 0\n[retry]\ndead_letter_bytes = 0\n").unwrap();
     assert!(settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).is_ok());
-    assert!(settings(&["-p", "x.wasm", "--memory", "256"]).unwrap_err().contains("256 has no unit"));
+    assert!(settings(&["-p", "x.wasm", "--limits-memory", "256"]).unwrap_err().contains("256 has no unit"));
     let apart = settings(&["-p", "x.wasm", "--start", "2026-01-31", "12:00:00"]).unwrap_err();
     assert!(apart.contains("put it in quotes, as in --start '2026-01-31 12:00:00'"), "{apart}");
 }
 
 #[test]
-fn what_is_granted_is_said_of_one_plugin_or_of_all() {
+fn a_grant_is_for_one_plugin_or_for_all() {
     let said = ["-p", "x.wasm", "-p", "y.wasm", "-g", "state", "-g", "y:http=http://localhost:1"];
     let settings = settings(&said).unwrap();
     let (x, y) = (&settings.plugins["x"].grants, &settings.plugins["y"].grants);
@@ -114,21 +117,21 @@ fn what_is_granted_is_said_of_one_plugin_or_of_all() {
 }
 
 #[test]
-fn the_command_line_goes_before_the_file() {
+fn an_option_overrides_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gtm.toml");
     let text =
         "[source]\nuri = \"mongodb://file\"\noplog = \"a.b\"\n[plugins.x]\npath = \"x.wasm\"\nconfig.n = 3\n";
     std::fs::write(&file, text).unwrap();
     let settings = settings(&["--config", file.to_str().unwrap(), "--uri", "mongodb://said"]).unwrap();
-    assert_eq!(settings.source.uri.as_deref(), Some("mongodb://said"));
+    assert_eq!(settings.source.uri.as_ref().map(SecretText::expose), Some("mongodb://said"));
     assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
     assert_eq!(settings.plugins["x"].path, Some(directory.path().join("x.wasm")));
     assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
 }
 
 #[test]
-fn a_restart_is_of_one_plugin_or_of_all() {
+fn a_restart_is_for_one_plugin_or_for_all() {
     let said = ["-p", "x.wasm", "-p", "y.wasm"];
     let of = |more: &[&str]| settings(&[&said, more].concat());
     let words = |settings: &Settings, name: &str| {
@@ -145,23 +148,24 @@ fn a_restart_is_of_one_plugin_or_of_all() {
 }
 
 #[test]
-fn a_worker_has_a_list_and_a_list_a_worker() {
+fn a_worker_needs_a_list_and_a_list_needs_a_worker() {
     let said = |arguments: &[&str]| settings(&[&["-p", "x.wasm"], arguments].concat());
-    let shared = said(&["--worker", "Tom", "--workers-from", "gtm.lists/1", "--lease-ttl", "2s"]).unwrap();
+    let shared =
+        said(&["--workers-name", "Tom", "--workers-from", "gtm.lists/1", "--lease-ttl", "2s"]).unwrap();
     assert_eq!(shared.workers.name.as_deref(), Some("Tom"));
     assert_eq!(shared.workers.from.unwrap().to_string(), "gtm.lists/1");
     assert_eq!(shared.lease.ttl, std::time::Duration::from_secs(2));
-    assert!(said(&["--worker", "Tom"]).unwrap_err().contains("worker Tom has no list"));
-    assert!(said(&["--workers", "w.json"]).unwrap_err().contains("say by --worker NAME"));
-    assert!(said(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("say by --worker NAME"));
-    let both = ["--worker", "Tom", "--workers", "w.json", "--workers-from", "gtm.lists/1"];
+    assert!(said(&["--workers-name", "Tom"]).unwrap_err().contains("worker Tom has no list"));
+    assert!(said(&["--workers-file", "w.json"]).unwrap_err().contains("help: pass --workers-name NAME"));
+    assert!(said(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("help: pass --workers-name NAME"));
+    let both = ["--workers-name", "Tom", "--workers-file", "w.json", "--workers-from", "gtm.lists/1"];
     assert!(said(&both).unwrap_err().contains("two lists of workers"));
     assert!(said(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
     assert!(said(&["--lease-ttl", "999ms"]).unwrap_err().contains("1s at least"));
 }
 
 #[test]
-fn a_list_that_is_said_goes_before_that_of_the_file() {
+fn an_option_for_the_list_of_workers_overrides_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gtm.toml");
     let text = "[workers]\nname = \"Tom\"\nfile = \"w.json\"\n[lease]\nttl = \"3s\"\n[plugins.x]\npath = \"x.wasm\"\n";
@@ -174,7 +178,7 @@ fn a_list_that_is_said_goes_before_that_of_the_file() {
     assert_eq!(said.workers.name.as_deref(), Some("Tom"));
     std::fs::write(&file, text.replace("3s", "0s")).unwrap();
     let refused = settings(&["--config", file.to_str().unwrap()]).unwrap_err();
-    assert!(refused.contains("line 5, ttl: a lease lives for 1s at least"), "{refused}");
+    assert!(refused.contains("line 5, lease.ttl: a lease lives for 1s at least"), "{refused}");
 }
 
 #[test]
@@ -185,15 +189,19 @@ fn mistakes_are_named() {
     );
     assert!(settings(&["-p", "x.wasm", "-s", "y:k=1"]).unwrap_err().contains("there are: x"));
     assert!(settings(&["-p", "x.wasm", "-s", "k"]).unwrap_err().contains("expected KEY=VALUE"));
-    assert!(settings(&["-p", "x.wasm", "--memory", "much"]).unwrap_err().contains("--memory"));
-    assert!(settings(&["-p", "x.wasm", "--max-attempts", "0"]).unwrap_err().contains("--max-attempts"));
+    assert!(settings(&["-p", "x.wasm", "--limits-memory", "much"]).unwrap_err().contains("--limits-memory"));
+    assert!(
+        settings(&["-p", "x.wasm", "--retry-max-attempts", "0"])
+            .unwrap_err()
+            .contains("--retry-max-attempts")
+    );
 }
 
-/// What only asks for something.
+/// Options that print something instead of running the command.
 const NOT_SETTINGS: [&str; 2] = ["help", "version"];
 
 #[test]
-fn all_that_is_set_for_a_host_can_be_set_by_the_environment() {
+fn every_option_of_a_host_has_a_variable_in_the_help() {
     let mut command = Arguments::command();
     command.build();
     let run = command.find_subcommand_mut("run").unwrap();
@@ -204,12 +212,9 @@ fn all_that_is_set_for_a_host_can_be_set_by_the_environment() {
         let long = argument.get_long().unwrap();
         let variable =
             argument.get_env().unwrap_or_else(|| panic!("--{long} has no variable")).to_str().unwrap();
-        let name = long.to_uppercase().replace('-', "_");
-        assert!(
-            [format!("GTM_{name}"), format!("MONGODB_{name}")].contains(&variable.to_owned()),
-            "{long}: {variable}"
-        );
-        // Values that may be secret are not shown.
+        let name = Setting::find(argument.get_id().as_str()).map_or_else(|| long.to_owned(), Setting::option);
+        assert_eq!(variable, format!("GTM_{}", name.to_uppercase().replace('-', "_")), "{long}");
+        // The help does not show values that may be secrets.
         let shown = [format!("[env: {variable}="), format!("[env: {variable}]")];
         assert!(shown.iter().any(|shown| help.contains(shown)), "{variable} is not in the help");
         variables.push(variable.to_owned());
@@ -221,7 +226,7 @@ fn all_that_is_set_for_a_host_can_be_set_by_the_environment() {
 }
 
 #[test]
-fn a_variable_of_an_option_that_is_given_more_than_once_has_a_value_a_line() {
+fn the_variable_of_a_repeated_option_has_one_value_per_line() {
     let value = |variable: &str| match variable {
         "GTM_PLUGIN" => Some("a/x.wasm\n  y=b.wasm\n\n".into()),
         "GTM_SET" => Some("x:text=a, b\nk=1".into()),
@@ -240,12 +245,12 @@ fn a_variable_of_an_option_that_is_given_more_than_once_has_a_value_a_line() {
         assert_eq!(settings.plugins["y"].config["k"], ConfigValue::from("1".to_owned()));
         assert!(settings.plugins["y"].grants.state && settings.plugins["x"].grants.http.len() == 1);
     }
-    // What is typed goes before it, and has as many lines as it has.
+    // An option overrides it, and is not split into lines.
     let settings = read(&["-p", "x=c.wasm", "-p", "y.wasm", "-s", "text=a\nk=2"]);
     assert_eq!(settings.plugins["x"].path.as_deref(), Some(Path::new("c.wasm")));
     assert_eq!(settings.plugins["x"].config["text"], ConfigValue::from("a\nk=2".to_owned()));
     assert!(!settings.plugins["x"].config.contains_key("k"));
-    // A retry has the files of the host, and its --plugin is the name of one of them.
+    // A retry uses the files of the host, and its --plugin is the name of one of them.
     let settings = read(&["dead-letters", "retry", "--plugin", "z"]);
     assert_eq!(settings.plugins.keys().collect::<Vec<_>>(), ["x", "y"]);
     let one = |more: &[&str]| {

@@ -218,7 +218,7 @@ async fn warn_if_lost(position: &Position, server: &FollowedServer) {
             event = "checkpoint.set_before_oplog",
             position = describe(at),
             oldest = describe(oldest),
-            help = "pass oldest, or start the host with --on-history-lost",
+            help = "pass oldest, or start the host with --source-on-history-lost",
             "changes after the position are not in the oplog any more; the host stops there"
         );
     }

@@ -98,7 +98,7 @@ fn steps(template: &Template, name: &str, dir: &Path, outside: Option<&Path>) ->
     }
     steps.push_str(&format!(
         "\n  {build}\n  {test}\n  gtm-host try {wasm} --insert app.users '{{\"_id\":1,\"name\":\"Ada\",\"email\":\"ada@example.com\"}}'\n  \
-         gtm-host --plugin {wasm} --grant mail --smtp smtp://localhost:1025"
+         gtm-host --plugin {wasm} --grant mail --mail-url smtp://localhost:1025"
     ));
     steps
 }

@@ -66,9 +66,9 @@ fn section(key: &str) -> String {
 pub(super) fn warn_of_ignored_settings(before: &Settings, now: &Settings) {
     // Compares the text: a start such as -10m is another time whenever it is read.
     let value = |settings: &Settings, key| settings.origins.get(key).map(|(value, _)| value.clone());
-    let changed = SETTINGS
-        .iter()
-        .filter(|setting| !setting.is_taken_up() && value(before, setting.key) != value(now, setting.key));
+    let changed = SETTINGS.iter().filter(|setting| {
+        !setting.applies_on_reload() && value(before, setting.key) != value(now, setting.key)
+    });
     let mut differs: Vec<_> = changed.map(|setting| section(setting.key)).collect();
     differs.dedup();
     if !differs.is_empty() {

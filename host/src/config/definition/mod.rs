@@ -1,5 +1,8 @@
-//! The definition of each setting: its name, type, default and description. The command line, the environment, the checks of values,
-//! `config show`, the reference page and the JSON schema are made of it.
+//! Defines each setting: its name, type, default and description. Options, variables, the checks of values, `config show`, the
+//! reference page, the JSON schema, the man pages and shell completions come from these definitions.
+//!
+//! A setting has one name in all three places: the key `section.some_key` of the settings file is the option `--section-some-key` and the
+//! variable `GTM_SECTION_SOME_KEY`. A few that people often type have a shorter option beside it.
 
 mod table;
 mod value;
@@ -11,13 +14,13 @@ pub use table::SETTINGS;
 pub enum Kind {
     /// Any text.
     Text,
-    /// A text that may hold a password.
+    /// A text that may contain a password.
     Secret,
     /// A text with at least one character.
     Name,
-    /// A path. One that the settings file names is relative to the directory of that file.
+    /// A path. In the settings file, it is relative to the directory of that file.
     Path,
-    /// Paths. In the environment, each line is one.
+    /// Several paths. In a variable, each line is one.
     Paths,
     /// True or false.
     Flag,
@@ -29,15 +32,15 @@ pub enum Kind {
     SizeOrZero,
     /// A time with its unit, such as `30s`.
     Time,
-    /// A position at which reading begins.
+    /// A position to begin at.
     Start,
     /// One of these words.
     Choice(&'static [(&'static str, &'static str)]),
-    /// An array that has no option of its own on the command line.
+    /// An array, which has no option of its own.
     List,
-    /// A table with any keys that has no option of its own.
+    /// A table with any keys, which has no option of its own.
     Table,
-    /// A flag, or a table with more about it.
+    /// True or false, or a table with details.
     FlagOrTable,
 }
 
@@ -48,22 +51,26 @@ pub struct Setting {
     pub key: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// Its default, as it would be written on the command line.
+    /// Its default, as it is written on the command line.
     pub default: Option<&'static str>,
-    /// What holds if the setting has neither a value nor a default.
+    /// What the host does if the setting has neither a value nor a default.
     pub otherwise: Option<&'static str>,
     /// What it does: the first sentence is the summary.
     pub doc: &'static str,
     /// The word for its value in the help, such as `FILE`.
     pub value_name: &'static str,
-    /// The short option.
+    /// The option of one letter.
     pub short: Option<char>,
-    /// Whether it can be set by an option and a variable of its own.
+    /// A shorter name of the option, which people type.
+    pub short_name: Option<&'static str>,
+    /// Whether it has an option and a variable of its own.
     pub has_option: bool,
-    /// Keys that say the same in another way. Where one of two is set later, the other is void.
+    /// The keys that set the same in another way. A value replaces those that these keys have in lower layers.
     pub instead_of: &'static [&'static str],
-    name: Option<&'static str>,
-    variable: Option<&'static str>,
+    /// Variables that other programs use for the same. Its own variable overrides them.
+    pub shared_variables: &'static [&'static str],
+    /// The name that the option had in earlier versions.
+    pub old_option: Option<&'static str>,
 }
 
 impl Setting {
@@ -89,10 +96,11 @@ impl Setting {
             doc,
             value_name,
             short: None,
+            short_name: None,
             has_option: true,
             instead_of: &[],
-            name: None,
-            variable: None,
+            shared_variables: &[],
+            old_option: None,
         }
     }
 
@@ -116,13 +124,16 @@ impl Setting {
         Self { instead_of: keys, ..self }
     }
 
-    /// Names the option, where its name is not that of the key.
-    const fn named(self, name: &'static str) -> Self {
-        Self { name: Some(name), ..self }
+    const fn short_name(self, name: &'static str) -> Self {
+        Self { short_name: Some(name), ..self }
     }
 
-    const fn variable(self, variable: &'static str) -> Self {
-        Self { variable: Some(variable), ..self }
+    const fn shared_variable(self, names: &'static [&'static str]) -> Self {
+        Self { shared_variables: names, ..self }
+    }
+
+    const fn formerly(self, option: &'static str) -> Self {
+        Self { old_option: Some(option), ..self }
     }
 
     const fn without_option(self) -> Self {
@@ -136,35 +147,58 @@ impl Setting {
 
     /// Returns the long option, without its dashes.
     pub fn option(&self) -> String {
-        self.name.map_or_else(|| self.key.replace(['.', '_'], "-"), str::to_owned)
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// Returns the option that help and errors name, without its dashes: the shorter one, if there is one.
+    pub fn usual_option(&self) -> String {
+        self.short_name.map_or_else(|| self.option(), str::to_owned)
     }
 
     /// Returns the variable of the environment.
-    pub fn variable_name(&self) -> String {
-        let of_option = || format!("GTM_{}", self.option().to_uppercase().replace('-', "_"));
-        self.variable.map_or_else(of_option, str::to_owned)
+    pub fn variable(&self) -> String {
+        variable_of(&self.option())
     }
 
-    /// Returns the table that holds the key, and the key in it. The table of top-level keys is empty.
+    /// Returns the variable that the setting had in earlier versions, if it had another one: it was named after the option.
+    pub fn old_variable(&self) -> Option<String> {
+        let option = self.old_option.or(self.short_name).filter(|_| self.shared_variables.is_empty())?;
+        Some(variable_of(option))
+    }
+
+    /// Returns the variable that sets it, of those for which `is_set` holds: its own, or else a shared one, or else that of earlier
+    /// versions.
+    pub fn set_variable(&self, is_set: impl Fn(&str) -> bool) -> Option<String> {
+        let shared = self.shared_variables.iter().map(|name| (*name).to_owned());
+        let mut all = std::iter::once(self.variable()).chain(shared).chain(self.old_variable());
+        all.find(|name| is_set(name))
+    }
+
+    /// Returns the table that holds the key, and the key in it. The table of a top-level key is empty.
     pub fn place(&self) -> (&'static str, &'static str) {
         self.key.rsplit_once('.').unwrap_or(("", self.key))
     }
 
-    /// Whether its value may hold a secret.
+    /// Returns whether its value may hold a secret.
     pub fn is_secret(&self) -> bool {
         self.kind == Kind::Secret
     }
 
-    /// Whether a running host takes up a new value when it reads the settings file again.
-    pub fn is_taken_up(&self) -> bool {
+    /// Returns whether a running host applies a new value when it reads the settings file again.
+    pub fn applies_on_reload(&self) -> bool {
         let section = self.key.split('.').next().unwrap_or_default();
         ["plugins", "plugin_dir", "limits", "delivery", "retry", "breaker"].contains(&section)
     }
 
-    /// Whether this is a setting of one plugin.
+    /// Returns whether this is a setting of one plugin.
     pub fn is_of_plugin(&self) -> bool {
         self.key.starts_with("plugins.")
     }
+}
+
+/// Returns the variable that is named after an option.
+fn variable_of(option: &str) -> String {
+    format!("GTM_{}", option.to_uppercase().replace('-', "_"))
 }
 
 #[cfg(test)]
@@ -177,7 +211,7 @@ mod tests {
     use super::*;
     use crate::config::{LeaseSettings, NAME, Settings};
 
-    /// The keys that the settings have at this place, as they are named where an unknown one is refused.
+    /// Returns the keys that the settings have in a table. The error for an unknown key lists them.
     fn keys(place: &str) -> BTreeSet<String> {
         let table = if place.is_empty() { String::new() } else { format!("[{place}]\n") };
         let refused = toml::from_str::<Settings>(&format!("{table}\"?\" = 1\n")).unwrap_err();
@@ -227,13 +261,35 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_has_one_name_in_all_three_places() {
+        for setting in SETTINGS.iter().filter(|setting| setting.has_option) {
+            let words = setting.key.replace('.', "_");
+            assert_eq!(setting.option().replace('-', "_"), words);
+            assert_eq!(setting.variable(), format!("GTM_{}", words.to_uppercase()));
+        }
+    }
+
+    /// Each exception is a promise, so that none is added by the way.
+    #[test]
+    fn few_settings_have_a_shorter_option_or_a_shared_variable() {
+        let short: Vec<_> = SETTINGS.iter().filter_map(|setting| setting.short_name).collect();
+        assert_eq!(short, ["store", "uri", "start", "snapshot", "admin", "log"]);
+        let shared: Vec<_> = SETTINGS.iter().flat_map(|setting| setting.shared_variables).collect();
+        assert_eq!(shared, [&"MONGODB_URI", &"MONGODB_URI_FILE"]);
+    }
+
+    #[test]
     fn options_and_variables_are_distinct() {
         let with_option = || SETTINGS.iter().filter(|setting| setting.has_option);
+        let shared = |setting: &Setting| setting.shared_variables.iter().map(|name| (*name).to_owned());
+        let short = |setting: &Setting| setting.short_name.or(setting.old_option).map(str::to_owned);
         for names in [
-            with_option().map(Setting::option).collect::<Vec<_>>(),
-            with_option().map(Setting::variable_name).collect(),
+            with_option().flat_map(|setting| [Some(setting.option()), short(setting)]).flatten().collect(),
+            with_option()
+                .flat_map(|setting| shared(setting).chain([setting.variable()]).chain(setting.old_variable()))
+                .collect::<Vec<_>>(),
         ] {
-            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Values as they are written on the command line and in the environment.
+//! Parses values of the command line and the environment.
 
 use serde::Deserialize;
 use toml::Value;
@@ -7,16 +7,16 @@ use super::{Kind, Setting};
 use crate::config::hint::with_hint;
 use crate::config::{Settings, layers};
 
-/// Words for true, as options that take no value have them in the environment.
+/// Words for true.
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "on", "1"];
 /// Words for false.
 const FALSE: [&str; 6] = ["false", "f", "no", "n", "off", "0"];
 
 impl Setting {
-    /// Returns the value that a text stands for.
+    /// Parses a value.
     ///
     /// # Errors
-    /// The setting cannot have this value. The error is a sentence.
+    /// The value is not valid. The error is a sentence.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         let value = match self.kind {
             Kind::Flag | Kind::FlagOrTable => Value::Boolean(flag(text)?),
@@ -30,7 +30,7 @@ impl Setting {
         layers::insert(&mut alone, self.key, value.clone());
         match Settings::deserialize(alone) {
             Ok(_) => Ok(value),
-            Err(error) => Err(with_hint(error.message(), text)),
+            Err(error) => Err(with_hint(error.message(), &format!("\"{text}\""))),
         }
     }
 }
@@ -68,13 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_valid_is_a_sentence() {
+    fn an_invalid_value_is_a_sentence() {
         for (key, text, said) in [
             ("delivery.lanes", "0", "0 is too few: write 1 or more"),
             ("delivery.lanes", "-1", "-1 is not a count: write a whole number"),
             ("limits.memory", "256", "256 has no unit: write \"256 MiB\""),
             ("limits.memory", "much", "\"much\" is not a size"),
-            ("limits.handle_timeout", "30", "30 is not a time"),
+            ("limits.handle_timeout", "30", "\"30\" is not a time"),
             ("lease.ttl", "999ms", "1s at least"),
             ("source.start", "soon", "expected now, oldest"),
             ("store.kind", "redis", "expected mongodb, file:DIR or none"),

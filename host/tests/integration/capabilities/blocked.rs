@@ -31,9 +31,9 @@ async fn a_missing_grant_is_said_once_and_no_op_is_lost_for_it() {
         server.uri(),
         "--admin",
         "127.0.0.1:0",
-        "--max-attempts",
+        "--retry-max-attempts",
         "1",
-        "--ordering",
+        "--delivery-ordering",
         "document",
     ];
     let mut host = Host::start(&arguments);
@@ -87,11 +87,11 @@ async fn a_server_that_is_not_granted_is_in_the_way_of_an_op_where_others_are_ha
         &database,
         "--grant",
         &read,
-        "--max-attempts",
+        "--retry-max-attempts",
         "2",
-        "--retry-delay",
+        "--retry-initial-delay",
         "10ms",
-        "--ordering",
+        "--delivery-ordering",
         "document",
     ];
     let mut host = Host::start(&arguments);
@@ -128,9 +128,9 @@ async fn a_login_that_the_mail_server_refuses_is_not_the_fault_of_the_mail() {
         &database,
         "--grant",
         "mail",
-        "--smtp",
+        "--mail-url",
         &url,
-        "--max-attempts",
+        "--retry-max-attempts",
         "1",
     ];
     let mut host = Host::start(&arguments);
@@ -140,7 +140,7 @@ async fn a_login_that_the_mail_server_refuses_is_not_the_fault_of_the_mail() {
     let waits = host.wait_for("plugin.block", &[]);
     let said = log::field(&waits, "error");
     assert!(
-        said.contains(&url) && said.contains("530") && said.contains("(--smtp, or mail.url in gtm.toml)"),
+        said.contains(&url) && said.contains("530") && said.contains("(--mail-url, or mail.url in gtm.toml)"),
         "{said}"
     );
     // With a server that takes it, it is sent: nothing was lost.
@@ -156,7 +156,8 @@ async fn letters_stay_as_they_are_where_their_plugin_lacks_a_grant() {
     let (errand, database) = (plugin("errand"), format!("database={}", own.name));
     let store = format!("file:{}", directory.path().display());
     let kept = ["--store", &store, "--name", "letters"];
-    let run_with = ["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--max-attempts", "1"];
+    let run_with =
+        ["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--retry-max-attempts", "1"];
     let granted = ["--grant", "http=http://127.0.0.1:1"];
     let mut host = Host::start(&[&run_with[..], &granted, &kept].concat());
     host.wait_for("source.tail", &[]);

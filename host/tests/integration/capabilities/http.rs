@@ -179,9 +179,12 @@ async fn what_the_host_adds_the_plugin_does_not_see() {
 async fn what_is_too_large_or_too_slow_is_cut_off() {
     let call_limit = std::time::Duration::from_millis(scaled(1000));
     let sink = Sink::start().await;
-    let mut errands =
-        Errands::with(&[&sink.grant()], &["--call-timeout", &format!("{}ms", call_limit.as_millis())], &[])
-            .await;
+    let mut errands = Errands::with(
+        &[&sink.grant()],
+        &["--limits-call-timeout", &format!("{}ms", call_limit.as_millis())],
+        &[],
+    )
+    .await;
     let said = errands.run(doc! { "do": "http", "url": sink.url("/huge") }).await;
     assert!(said.starts_with("error ") && said.contains("the body of the response is too large"), "{said}");
     let limit = format!(
@@ -194,7 +197,7 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
     assert!(said.starts_with("error ") && !said.contains("200"), "{said}");
     let said = errands.run(doc! { "do": "http", "url": sink.url("/slow?token=secret") }).await;
     let slow = format!(
-        "error http://{} did not answer within {}, the limit of one call. help: raise --call-timeout, or limits.call_timeout under \
+        "error http://{} did not answer within {}, the limit of one call. help: raise --limits-call-timeout, or limits.call_timeout under \
          [plugins.errand] in gtm.toml",
         sink.address,
         humantime::format_duration(call_limit)

@@ -10,7 +10,7 @@ use crate::support::LIMIT;
 async fn a_domain_goes_to_any_server_and_a_local_part_only_to_one_that_takes_it() {
     for (options, takes) in [(&[][..], false), (&["utf8"][..], true)] {
         let sink = SmtpSink::start_with(free_port().unwrap(), options).unwrap();
-        let mut errands = Errands::with(&["mail"], &["--smtp", &sink.url()], &[]).await;
+        let mut errands = Errands::with(&["mail"], &["--mail-url", &sink.url()], &[]).await;
         let mut mail = async |to: &str| errands.run(doc! { "do": "mail", "to": to }).await;
         let said = mail("zoe@müller.example").await;
         assert!(said.starts_with("ok "), "{said}");
@@ -41,16 +41,16 @@ async fn a_server_that_takes_no_mail_at_all_does_not_refuse_the_letter() {
             let _ = connection.write_all(b"554 no mail service here\r\n").await;
         }
     });
-    let mut errands = Errands::with(&["mail"], &["--smtp", &url], &[]).await;
+    let mut errands = Errands::with(&["mail"], &["--mail-url", &url], &[]).await;
     let said = errands.run(doc! { "do": "mail", "to": "ada@example.com" }).await;
-    assert!(said.contains("554") && said.ends_with("(--smtp, or mail.url in gtm.toml)"), "{said}");
+    assert!(said.contains("554") && said.ends_with("(--mail-url, or mail.url in gtm.toml)"), "{said}");
     errands.host.wait_for("op.work_around", &[]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set() {
     let url = "smtp://ada:s3cret@127.0.0.1:1";
-    let mut errands = Errands::with(&["mail"], &["--smtp", url], &[]).await;
+    let mut errands = Errands::with(&["mail"], &["--mail-url", url], &[]).await;
     let mail = doc! { "do": "mail", "to": "ada@example.com" };
     let said = errands.run(mail.clone()).await;
     assert!(said.contains("smtp://127.0.0.1:1:") && !said.contains("s3cret"), "{said}");
@@ -59,13 +59,14 @@ async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set
     // One that takes the connection and says nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", silent.local_addr().unwrap());
-    let mut errands = Errands::with(&["mail"], &["--smtp", &url, "--call-timeout", "300ms"], &[]).await;
+    let mut errands =
+        Errands::with(&["mail"], &["--mail-url", &url, "--limits-call-timeout", "300ms"], &[]).await;
     let said = errands.run(mail).await;
     assert_eq!(
         said,
         format!(
             "error the mail server {url} did not accept the message within 300ms, the limit of one call. help: raise \
-             --call-timeout, or limits.call_timeout under [plugins.errand] in gtm.toml"
+             --limits-call-timeout, or limits.call_timeout under [plugins.errand] in gtm.toml"
         )
     );
 }
@@ -74,7 +75,7 @@ async fn a_server_is_named_without_its_password_and_a_limit_with_where_it_is_set
 async fn a_letter_that_is_outside_of_the_grant_is_not_sent() {
     let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
     let grants = ["mail-from=*@shop.example", "mail-to=*@example.com"];
-    let mut errands = Errands::with(&grants, &["--smtp", &sink.url()], &[]).await;
+    let mut errands = Errands::with(&grants, &["--mail-url", &sink.url()], &[]).await;
     let letter = || doc! { "do": "mail", "to": "ada@example.com" };
     for (name, value, said) in [
         (
@@ -109,7 +110,7 @@ async fn a_letter_that_is_outside_of_the_grant_is_not_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_sends_as_many_messages_in_a_minute_as_it_is_granted() {
     let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
-    let mut errands = Errands::with(&["mail-per-minute=2"], &["--smtp", &sink.url()], &[]).await;
+    let mut errands = Errands::with(&["mail-per-minute=2"], &["--mail-url", &sink.url()], &[]).await;
     let letter = || doc! { "do": "mail", "to": "ada@example.com" };
     let mut said = Vec::new();
     // One of three in a row is refused, whenever a minute ends between them.
@@ -124,7 +125,7 @@ async fn a_plugin_sends_as_many_messages_in_a_minute_as_it_is_granted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_is_bounded_and_its_lines_end_with_crlf() {
     let sink = SmtpSink::start_with(free_port().unwrap(), &[]).unwrap();
-    let mut errands = Errands::with(&["mail"], &["--smtp", &sink.url()], &[]).await;
+    let mut errands = Errands::with(&["mail"], &["--mail-url", &sink.url()], &[]).await;
     let said = errands.run(doc! { "do": "mail", "to": "ada@example.com", "more": 6000 }).await;
     assert!(said.contains("at most 100 recipients, and this one has 6001"), "{said}");
     let large = "x".repeat((1 << 20) + 1);

@@ -110,7 +110,7 @@ async fn a_write_ends_on_the_server_when_the_time_of_a_call_is_over() {
     let (grant, namespace) = (format!("mongodb-write={}.things", own.name), format!("{}.things", own.name));
     let arguments = ["--plugin", &errand, "--uri", proxy.uri(), "--set", &database, "--grant", &grant];
     // 0x4141, so that it can be looked for as a text.
-    let mut host = Host::start(&[&arguments[..], &["--call-timeout", "16705ms"]].concat());
+    let mut host = Host::start(&[&arguments[..], &["--limits-call-timeout", "16705ms"]].concat());
     host.wait_for("source.tail", &[]);
     for (number, errand) in [
         doc! { "do": "insert", "document": {} },

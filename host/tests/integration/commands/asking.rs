@@ -54,7 +54,7 @@ async fn what_is_missing_is_asked_for_at_a_terminal_and_granted_for_the_run() {
     assert!(
         asked.contains(
             "send_welcome_email asks for mail, which it is not granted (--grant send_welcome_email:mail), and there is no mail server \
-             (--smtp URL). Grant it for this run? [y/N] "
+             (--mail-url URL). Grant it for this run? [y/N] "
         ),
         "{asked}"
     );
@@ -97,7 +97,7 @@ async fn without_a_terminal_what_is_missing_is_said_once_with_the_flags() {
     assert!(
         of("send_welcome_email").starts_with(
             "it asks for mail, which it is not granted. help: pass --grant send_welcome_email:mail, or set it under \
-             [plugins.send_welcome_email.grants] in gtm.toml; the host has no mail server. help: start it with --smtp URL"
+             [plugins.send_welcome_email.grants] in gtm.toml; the host has no mail server. help: start it with --mail-url URL"
         ),
         "{said:?}"
     );
@@ -110,7 +110,7 @@ async fn without_a_terminal_what_is_missing_is_said_once_with_the_flags() {
     assert!(log::field(said[0], "missing").contains("the host has no mail server"), "{said:?}");
     // And with all that it asks for, nothing.
     let all =
-        ["--plugin", &welcome, "--uri", server.uri(), "--grant", "mail", "--smtp", "smtp://127.0.0.1:1"];
+        ["--plugin", &welcome, "--uri", server.uri(), "--grant", "mail", "--mail-url", "smtp://127.0.0.1:1"];
     let host = Host::tailing(&all);
     assert_eq!(host.count("plugin.lack_grant", &[]), 0);
 }

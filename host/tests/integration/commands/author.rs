@@ -55,7 +55,7 @@ async fn a_newcomer_begins_builds_tries_runs_edits_and_swaps() {
     };
     edit(r#""users""#, &format!(r#""users" && op.namespace().database == "{}""#, own.name));
     let sink = SmtpSink::start().unwrap();
-    let arguments = ["--plugin", wasm, "--uri", server.uri(), "--grant", "mail", "--smtp", &sink.url()];
+    let arguments = ["--plugin", wasm, "--uri", server.uri(), "--grant", "mail", "--mail-url", &sink.url()];
     let mut host = Host::tailing(&arguments);
     let user = async |name: &str| {
         let user = doc! { "name": name, "email": "ada@example.com" };
@@ -293,7 +293,7 @@ fn a_check_of_settings_finds_what_a_start_finds() {
     }
     // There is room for one of two plugins.
     std::fs::write(&file, plugins.replace("[plugins.b]", "lanes = 1000\n[plugins.b]\nlanes = 9000")).unwrap();
-    let (code, out, error) = run(&["config", "check", file_path, "--ordering", "document"]);
+    let (code, out, error) = run(&["config", "check", file_path, "--delivery-ordering", "document"]);
     assert!(code == Some(1) && out.contains("has no room in this host: its instances need"), "{out}{error}");
     // And a host without plugins.
     std::fs::write(&file, "").unwrap();
@@ -301,13 +301,14 @@ fn a_check_of_settings_finds_what_a_start_finds() {
         let (code, _, error) = run(arguments);
         assert!(code == Some(2) && error.contains("there is no plugin to run"), "{error}");
     }
-    let (code, out, error) = run(&["config", "check", "--plugin", &plugin("print_ops"), "--lanes", "2"]);
+    let (code, out, error) =
+        run(&["config", "check", "--plugin", &plugin("print_ops"), "--delivery-lanes", "2"]);
     assert!(
-        code == Some(0) && out.starts_with("a host can start with it\n  print_ops 0.1.0+"),
+        code == Some(0) && out.starts_with("a host can start with these settings\n  print_ops 0.1.0+"),
         "{out}{error}"
     );
     let (code, out, _) =
-        run(&["config", "check", "--plugin", &plugin("print_ops"), "--smtp", "ada:s3cret@host"]);
+        run(&["config", "check", "--plugin", &plugin("print_ops"), "--mail-url", "ada:s3cret@host"]);
     assert!(code == Some(2) && !out.contains("s3cret"), "{out}");
 }
 

@@ -3,6 +3,8 @@
 mod asking;
 mod author;
 mod check;
+mod completions;
+mod names;
 mod replay;
 mod tail;
 mod trying;

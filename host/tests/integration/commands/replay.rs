@@ -78,7 +78,7 @@ fn an_op_that_is_not_handled_is_a_failure() {
     let (code, summary, _) = replay(
         &file,
         &["misbehave"],
-        &["--set", "namespace=a.things", "--set", "handle=panic", "--max-attempts", "1"],
+        &["--set", "namespace=a.things", "--set", "handle=panic", "--retry-max-attempts", "1"],
     );
     assert_eq!(code, Some(1), "{summary}");
     assert_eq!(summary["plugins"]["misbehave"]["failed"], 3, "{summary}");
@@ -88,7 +88,7 @@ fn an_op_that_is_not_handled_is_a_failure() {
 fn a_plugin_that_fails_on_every_op_ends_its_replay() {
     let directory = tempfile::tempdir().unwrap();
     let file = dump(directory.path(), 50);
-    let failing = ["--set", "handle=panic", "--max-attempts", "2", "--retry-delay", "1ms"];
+    let failing = ["--set", "handle=panic", "--retry-max-attempts", "2", "--retry-initial-delay", "1ms"];
     let (code, summary, log) = replay(&file, &["misbehave"], &failing);
     assert_eq!(code, Some(1), "{summary}");
     let of = |name: &str| summary["plugins"]["misbehave"][name].as_u64().unwrap();
@@ -97,7 +97,8 @@ fn a_plugin_that_fails_on_every_op_ends_its_replay() {
     assert_eq!(log::count(&log, "breaker.give_up", &[("plugin", "misbehave")]), 1, "{log:?}");
 
     // One that works is not held up by it.
-    let failing = ["--set", "misbehave:handle=panic", "--max-attempts", "2", "--retry-delay", "1ms"];
+    let failing =
+        ["--set", "misbehave:handle=panic", "--retry-max-attempts", "2", "--retry-initial-delay", "1ms"];
     let (code, summary, _) = replay(&file, &["misbehave", "print_ops"], &failing);
     assert_eq!(code, Some(1), "{summary}");
     assert_eq!(summary["plugins"]["print_ops"]["handled"], 51, "{summary}");

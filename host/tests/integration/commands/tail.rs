@@ -138,7 +138,7 @@ async fn a_rename_is_seen_under_both_names() {
         let own = Database::new(server.uri()).await;
         let [temporary, wanted] = ["temporary", "wanted"].map(|name| format!("{}.{name}", own.name));
         let pattern = format!("{}.{pattern}", own.name);
-        let mut tail = Host::start(&["tail", "--uri", server.uri(), "--source", source, "-n", &pattern]);
+        let mut tail = Host::start(&["tail", "--uri", server.uri(), "--source-kind", source, "-n", &pattern]);
         tail.wait_for("source.tail", &[]);
         own.collection("temporary").insert_one(doc! { "_id": 1 }).await.unwrap();
         let rename = doc! { "renameCollection": &temporary, "to": &wanted };
@@ -171,31 +171,32 @@ async fn an_op_is_a_start() {
         ("1700000000.4", &[5]),
         (token, &[4, 5]),
     ] {
-        let tail = Host::start(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", start]);
+        let tail = Host::start(&["tail", "--uri", server.uri(), "--source-oplog", &oplog, "--start", start]);
         let ids: Vec<_> = expected.iter().map(|_| tail.op()["documentKey"]["_id"].clone()).collect();
         assert_eq!(ids, expected, "{start}");
     }
     // An op that was printed was read before, so it must be there.
-    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "1700000000.4.0"]);
+    let said =
+        error_of(&["tail", "--uri", server.uri(), "--source-oplog", &oplog, "--start", "1700000000.4.0"]);
     assert!(said.contains("another history: the change at 1700000000.4, which was read before"), "{said}");
-    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", "2033-01-01"]);
+    let said = error_of(&["tail", "--uri", server.uri(), "--source-oplog", &oplog, "--start", "2033-01-01"]);
     assert!(said.contains("is in the future: the newest entry of the oplog is at 1700000000.5"), "{said}");
     // One of another server.
     let token = "4f000000107300010000007400";
-    let said = error_of(&["tail", "--uri", server.uri(), "--oplog", &oplog, "--start", token]);
+    let said = error_of(&["tail", "--uri", server.uri(), "--source-oplog", &oplog, "--start", token]);
     assert!(
-        said.contains("it contains no time. help: read a change stream with --source change-stream"),
+        said.contains("it contains no time. help: read a change stream with --source-kind change-stream"),
         "{said}"
     );
-    let stream = ["tail", "--uri", server.uri(), "--source", "change-stream", "--start", "oldest"];
+    let stream = ["tail", "--uri", server.uri(), "--source-kind", "change-stream", "--start", "oldest"];
     assert!(error_of(&stream).contains("a change stream cannot start with its oldest change"));
     let policy = [
         "tail",
         "--uri",
         server.uri(),
-        "--source",
+        "--source-kind",
         "change-stream",
-        "--on-history-lost",
+        "--source-on-history-lost",
         "restart-from-oldest",
     ];
     assert!(error_of(&policy).contains("a change stream cannot start with its oldest change"));
@@ -227,7 +228,7 @@ async fn an_idle_stream_moves_on_while_others_write() {
         doc! { "op": "i", "ns": "some.others", "o": { "_id": n }, "ts": ts }
     };
     let oplog = create_oplog(&own, [entry(1)]).await;
-    let arguments = ["tail", "--uri", server.uri(), "--oplog", &oplog, "-n", "what.is_wanted"];
+    let arguments = ["tail", "--uri", server.uri(), "--source-oplog", &oplog, "-n", "what.is_wanted"];
     let mut tail = Host::start(&[&arguments[..], &["--log", "debug", "--output", "json"]].concat());
     tail.wait_for("source.tail", &[]);
     own.collection("oplog").insert_one(entry(2)).await.unwrap();

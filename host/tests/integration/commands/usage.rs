@@ -24,26 +24,26 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
         (vec!["--nosuch"], "unexpected argument"),
         (vec![], "there is no plugin to run"),
         (of_plugin(&["--uri", "foo"]), "the MongoDB URI cannot be understood"),
-        (of_plugin(&["--smtp", "foo"]), "understood: relative URL without a base."),
+        (of_plugin(&["--mail-url", "foo"]), "understood: relative URL without a base."),
         (of_plugin(&["--grant", "nosuch:mail"]), "there is no plugin nosuch; there are: x"),
         (of_plugin(&["--set", "nosuch:a=b"]), "there is no plugin nosuch; there are: x"),
         (of_plugin(&["--restart-from", "nosuch=now"]), "there is no plugin nosuch; there are: x"),
-        (of_plugin(&["--worker", "Tom"]), "worker Tom has no list"),
-        (of_plugin(&["--handle-timeout", "5x"]), "\"5x\" is not a time: write a number and a unit"),
+        (of_plugin(&["--workers-name", "Tom"]), "worker Tom has no list"),
+        (of_plugin(&["--limits-handle-timeout", "5x"]), "\"5x\" is not a time: write a number and a unit"),
         (of_plugin(&["--lease-ttl", "5x"]), "\"5x\" is not a time: write a number and a unit"),
-        (of_plugin(&["--handle-timeout", "0"]), "0s is too short: write a longer time"),
-        (of_plugin(&["--handle-timeout", "0s"]), "0s is too short: write a longer time"),
-        (of_plugin(&["--filter-timeout", "0ms"]), "0s is too short: write a longer time"),
-        (of_plugin(&["--memory", "0MiB"]), "0 B is too small: write a larger size"),
+        (of_plugin(&["--limits-handle-timeout", "0"]), "0s is too short: write a longer time"),
+        (of_plugin(&["--limits-handle-timeout", "0s"]), "0s is too short: write a longer time"),
+        (of_plugin(&["--limits-filter-timeout", "0ms"]), "0s is too short: write a longer time"),
+        (of_plugin(&["--limits-memory", "0MiB"]), "0 B is too small: write a larger size"),
         (of_plugin(&["--admin-token", "a b"]), "must be printable ASCII without spaces"),
         (of_plugin(&["--log", "gtm_host=nosuch"]), "the log filter"),
         (of_plugin(&["--log", ""]), "the log filter is empty. help: leave --log out"),
         (of_plugin(&["--store-database", "admin"]), "the server's own"),
-        (vec!["--config", config], "gtm.toml, line 2, lanes: 0 is too few: write 1 or more"),
+        (vec!["--config", config], "gtm.toml, line 2, delivery.lanes: 0 is too few: write 1 or more"),
         (vec!["--config", unplaced], "the plugin x has no path"),
         (vec!["tail", "--namespace", "admin.*"], "matches no change"),
         (vec!["tail", "--namespace", "/[/"], "is not a valid regular expression: unclosed character class"),
-        (vec!["tail", "--oplog", "oplog"], "is not a valid namespace"),
+        (vec!["tail", "--source-oplog", "oplog"], "is not a valid namespace"),
         (vec!["tail", "x.bson", "--collection", "orders"], "is not a valid namespace"),
         (
             vec!["try", "x.wasm", "--insert", "a.b", "{\"_id\":1}", "--answer", "bad", "{}"],
@@ -61,7 +61,7 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
         assert_eq!(error.matches("error:").count(), 1, "{arguments:?}: {error}");
     }
     // What is understood, and cannot be done.
-    let no_directory = of_plugin(&["--swap-from", "/no/such"]);
+    let no_directory = of_plugin(&["--admin-swap-from", "/no/such"]);
     for arguments in
         [&["--config", "/no/such.toml"][..], &no_plugin, &no_directory, &["tail", "/no/such.bson"]]
     {

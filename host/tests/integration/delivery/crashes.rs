@@ -20,9 +20,10 @@ async fn a_host_that_is_killed_loses_nothing_and_repeats_nothing_below_its_check
     let kind = StoreKind::File(directory.path().to_owned());
     let store = format!("file:{}", directory.path().display());
     let (print_ops, oplog) = (plugin("print_ops"), writer.oplog.clone());
-    let from = ["--uri", server.uri(), "--oplog", &oplog, "--start", "oldest", "--store", &store];
+    let from = ["--uri", server.uri(), "--source-oplog", &oplog, "--start", "oldest", "--store", &store];
     let arguments =
-        [&from[..], &["--plugin", &print_ops, "--name", "crashes", "--ordering", "document"]].concat();
+        [&from[..], &["--plugin", &print_ops, "--name", "crashes", "--delivery-ordering", "document"]]
+            .concat();
     let key = CheckpointKey { pipeline: "crashes".into(), plugin: "print_ops".into(), worker: None };
     let client = writer.own.client.clone();
     let stored = async || {

@@ -25,7 +25,7 @@ impl Scene {
     }
 
     fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let from = ["--uri", self.server.uri(), "--oplog", &self.writer.oplog, "--start", "oldest"];
+        let from = ["--uri", self.server.uri(), "--source-oplog", &self.writer.oplog, "--start", "oldest"];
         [&from[..], &["--name", "keeping", "--store", &self.store], more].concat()
     }
 
@@ -155,7 +155,7 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
     std::fs::write(&settings, "[retry]\ndead_letters = 2\n").unwrap();
     let misbehave = plugin("misbehave");
     let how = ["--set", "handle=reject", "--config", settings.to_str().unwrap(), "--name", &name];
-    let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
+    let from = ["--uri", scene.server.uri(), "--source-oplog", &scene.writer.oplog, "--start", "oldest"];
     let mut host =
         Host::tailing(&[&from[..], &how, &["--plugin", &misbehave, "--admin", "127.0.0.1:0"]].concat());
     scene.writer.write(4).await;

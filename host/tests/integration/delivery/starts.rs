@@ -28,7 +28,7 @@ async fn goes_from_to(first: &str, second: &str) {
     let (name, wanted) = (ObjectId::new().to_hex(), format!("namespace={}.things", own.name));
     let (print_ops, late) = (plugin("print_ops"), format!("late={}", plugin("trivial")));
     let start = |source| {
-        let server = ["--uri", server.uri(), "--name", &name, "--source", source, "--set", &wanted];
+        let server = ["--uri", server.uri(), "--name", &name, "--source-kind", source, "--set", &wanted];
         Host::tailing(&[&server[..], &["--plugin", &print_ops, "--plugin", &late]].concat())
     };
     let mut host = start(first);
@@ -63,7 +63,7 @@ async fn begins_where_it_began(source: &str) {
     let (name, wanted) = (ObjectId::new().to_hex(), format!("namespace={}.things", own.name));
     let print_ops = plugin("print_ops");
     let start = || {
-        let server = ["--uri", server.uri(), "--name", &name, "--source", source, "--set", &wanted];
+        let server = ["--uri", server.uri(), "--name", &name, "--source-kind", source, "--set", &wanted];
         Host::tailing(&[&server[..], &["--plugin", &print_ops]].concat())
     };
     let mut host = start();
@@ -92,7 +92,7 @@ async fn begins_once_that_is_kept(source: &str) {
     let refusing = doc! { "create": "checkpoints", "validator": { "never": true } };
     store.run_command(refusing).await.unwrap();
     let print_ops = plugin("print_ops");
-    let mut host = Host::start(&["--uri", server.uri(), "--source", source, "--plugin", &print_ops]);
+    let mut host = Host::start(&["--uri", server.uri(), "--source-kind", source, "--plugin", &print_ops]);
     host.wait_for("checkpoint.store_failed", &[]);
     assert_eq!(host.count("source.tail", &[]), 0, "{:?}", host.logged());
     store.run_command(doc! { "collMod": "checkpoints", "validator": {} }).await.unwrap();
@@ -118,7 +118,7 @@ async fn who_begins_at_the_oldest_entry_is_nowhere_until_it_has_read_one() {
     let (uri, oplog, trivial) =
         (scene.server.uri().to_owned(), scene.writer.oplog.clone(), plugin("trivial"));
     let place = ["--store", &store, "--name", "starts"];
-    let from = ["--plugin", &trivial, "--uri", &uri, "--oplog", &oplog, "--start", "oldest"];
+    let from = ["--plugin", &trivial, "--uri", &uri, "--source-oplog", &oplog, "--start", "oldest"];
     let start = || Host::tailing(&[&place[..], &from, &["--admin", "127.0.0.1:0"]].concat());
     let host = start();
     // It has found that there is nothing.
@@ -170,7 +170,7 @@ impl Scene {
         let (first, second) =
             (format!("first={}", plugin("trivial")), format!("second={}", plugin("trivial")));
         let store = format!("file:{}", self.directory.path().display());
-        let from = ["--uri", self.server.uri(), "--oplog", &self.writer.oplog, "--store", &store];
+        let from = ["--uri", self.server.uri(), "--source-oplog", &self.writer.oplog, "--store", &store];
         let what = ["--name", "starts", "--admin", "127.0.0.1:0", "--plugin", &first, "--plugin", &second];
         let host = Host::tailing(&[&from[..], &what, more].concat());
         host.wait_for_position(&self.writer.increment.to_string()).await;
@@ -187,7 +187,7 @@ impl Scene {
     fn checkpoints(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let store = format!("file:{}", self.directory.path().display());
         let place = ["--name", "starts", "--store", &store, "--uri", self.server.uri()];
-        run(&[&["checkpoints"], arguments, &place, &["--oplog", &self.writer.oplog]].concat())
+        run(&[&["checkpoints"], arguments, &place, &["--source-oplog", &self.writer.oplog]].concat())
     }
 }
 
@@ -236,7 +236,7 @@ async fn a_running_host_restarts_a_plugin_whose_settings_say_so() {
     };
     write("");
     let store = format!("file:{}", scene.directory.path().display());
-    let from = ["--uri", scene.server.uri(), "--oplog", &scene.writer.oplog, "--start", "oldest"];
+    let from = ["--uri", scene.server.uri(), "--source-oplog", &scene.writer.oplog, "--start", "oldest"];
     let what = ["--store", &store, "--admin", "127.0.0.1:0", "--config", settings.to_str().unwrap()];
     let mut host = Host::start(&[&from[..], &what].concat());
     host.wait_for("source.tail", &[]);
@@ -336,7 +336,7 @@ async fn a_checkpoint_is_not_changed_beside_a_host_that_works() {
     let mut scene = Scene::new().await;
     let (trivial, name) = (plugin("trivial"), ObjectId::new().to_hex());
     let place = ["--uri", scene.server.uri(), "--name", &name, "--lease-ttl", "2s"];
-    let from = ["--oplog", &scene.writer.oplog, "--start", "oldest", "--plugin", &trivial];
+    let from = ["--source-oplog", &scene.writer.oplog, "--start", "oldest", "--plugin", &trivial];
     let host = Host::tailing(&[&place[..], &from, &["--admin", "127.0.0.1:0"]].concat());
     scene.writer.write(5).await;
     let is_stored =

@@ -35,7 +35,8 @@ async fn one_whose_history_is_lost_stops_and_the_other_runs_on() {
     let oplog = create_oplog(&own, [entry(1)]).await;
     let print_ops = plugin("print_ops");
     let (a, b) = (format!("a={print_ops}"), format!("b={print_ops}"));
-    let from = ["--uri", server.uri(), "--oplog", &oplog, "--start", "oldest", "--admin", "127.0.0.1:0"];
+    let from =
+        ["--uri", server.uri(), "--source-oplog", &oplog, "--start", "oldest", "--admin", "127.0.0.1:0"];
     let mut host = Host::start(&[&["--plugin", &a, "--plugin", &b][..], &from].concat());
     let both = |host: &mut Host, n: u32| {
         for name in ["a", "b"] {
@@ -92,7 +93,7 @@ async fn one_that_cannot_begin_leaves_the_others_and_begins_when_it_can() {
     put(plugin("print_ops"), &path("b.wasm"));
     std::fs::write(path("c.wasm"), "no plugin").unwrap();
     let dir = directory.path().to_str().unwrap();
-    let from = ["--uri", server.uri(), "--oplog", &oplog, "--start", "oldest", "--name", &pipeline];
+    let from = ["--uri", server.uri(), "--source-oplog", &oplog, "--start", "oldest", "--name", &pipeline];
     let arguments = [&["--plugin-dir", dir, "--admin", "127.0.0.1:0"][..], &from].concat();
     let mut host = Host::start(&arguments);
     host.wait_for("plugin.load_failed", &[("plugin", "c")]);

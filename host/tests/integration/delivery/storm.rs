@@ -79,7 +79,7 @@ async fn who_is_killed_is_followed_however_often_files_beside_the_plugin_change(
     let arguments = [
         "--uri",
         server.uri(),
-        "--oplog",
+        "--source-oplog",
         &oplog,
         "--start",
         "oldest",

@@ -35,7 +35,7 @@ impl Scene {
 
     fn start_at(&self, uri: &str, ttl: &str) -> Host {
         let print_ops = plugin("print_ops");
-        let from = ["--uri", uri, "--oplog", &self.writer.oplog, "--start", "oldest"];
+        let from = ["--uri", uri, "--source-oplog", &self.writer.oplog, "--start", "oldest"];
         let named = ["--plugin", &print_ops, "--name", &self.pipeline, "--lease-ttl", ttl];
         Host::start(&[&from[..], &named].concat())
     }
@@ -131,7 +131,7 @@ async fn who_lost_its_lease_before_its_first_checkpoint_goes_on_where_it_began()
     let mut scene = Scene::new().await;
     scene.writer.write(1).await;
     let proxy = Proxy::start(scene.server.uri()).await;
-    let from = ["--uri", proxy.uri(), "--oplog", &scene.writer.oplog, "--name", &scene.pipeline];
+    let from = ["--uri", proxy.uri(), "--source-oplog", &scene.writer.oplog, "--name", &scene.pipeline];
     let mut host =
         Host::tailing(&[&from[..], &["--plugin", &plugin("print_ops"), "--lease-ttl", "4s"]].concat());
     // As if it could not be stored.

@@ -21,9 +21,10 @@ async fn nothing_is_lost_whatever_happens_to_the_network_the_server_the_host_and
     let mut writer = Writer::new(server.uri()).await;
     let proxy = Proxy::start(server.uri()).await;
     let (print_ops, oplog) = (plugin("print_ops"), writer.oplog.clone());
-    let from = ["--uri", proxy.uri(), "--oplog", &oplog, "--start", "oldest", "--lease-ttl", LEASE];
+    let from = ["--uri", proxy.uri(), "--source-oplog", &oplog, "--start", "oldest", "--lease-ttl", LEASE];
     let arguments =
-        [&from[..], &["--plugin", &print_ops, "--name", "trouble", "--ordering", "document"]].concat();
+        [&from[..], &["--plugin", &print_ops, "--name", "trouble", "--delivery-ordering", "document"]]
+            .concat();
     let mut ledger = Ledger::default();
     let mut host = Host::start(&arguments);
     for round in 0..ROUNDS {

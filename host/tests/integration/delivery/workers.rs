@@ -18,12 +18,12 @@ async fn each_document_is_exactly_one_workers() {
         std::fs::write(&list, serde_json::json!({ "workers": names }).to_string()).unwrap();
         let (list, print_ops, pipeline) =
             (list.to_str().unwrap(), plugin("print_ops"), ObjectId::new().to_hex());
-        let from = ["--uri", server.uri(), "--oplog", &writer.oplog, "--start", "oldest"];
+        let from = ["--uri", server.uri(), "--source-oplog", &writer.oplog, "--start", "oldest"];
         let shared =
-            ["--plugin", &print_ops, "--name", &pipeline, "--workers", list, "--admin", "127.0.0.1:0"];
+            ["--plugin", &print_ops, "--name", &pipeline, "--workers-file", list, "--admin", "127.0.0.1:0"];
         let hosts: Vec<_> = names
             .iter()
-            .map(|name| Host::tailing(&[&from[..], &shared, &["--worker", name]].concat()))
+            .map(|name| Host::tailing(&[&from[..], &shared, &["--workers-name", name]].concat()))
             .collect();
         writer.write(500).await;
         let mut union = HashMap::new();

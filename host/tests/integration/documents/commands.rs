@@ -44,6 +44,8 @@ impl Help {
         let values = words.iter().skip(names.len()).take_while(|word| word.starts_with(['<', '['])).count();
         for name in names {
             // The list of options comes first; examples after it show them with values of their own.
+            // A value may be left out in --watch[=<BOOL>].
+            let name = name.split('[').next().unwrap_or(name);
             self.options.entry(name.trim_end_matches(',').to_owned()).or_insert(values);
         }
     }
@@ -155,7 +157,7 @@ fn a_command_that_the_program_does_not_have_is_seen() {
     let fault = |line: &str| calls(line).iter().find_map(|arguments| help.fault(arguments));
     for right in [
         "gtm-host --plugin a.wasm --set a:text='x y' # --nothing",
-        "GTM_LOG=debug target/debug/gtm-host tail -n 'shop.*' | jq .ns",
+        "GTM_LOG_FILTER=debug target/debug/gtm-host tail -n 'shop.*' | jq .ns",
         "gtm-host try a.wasm --insert app.users '{\"_id\": 1}' --answer 'GET https://a.example' b.json",
         "gtm-host dead-letters retry --plugin a && gtm-host status --watch",
         "cargo build --nothing",

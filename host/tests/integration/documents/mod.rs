@@ -3,6 +3,7 @@
 mod commands;
 mod links;
 mod logs;
+mod old_names;
 mod pages;
 
 use std::collections::HashSet;

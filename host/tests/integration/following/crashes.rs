@@ -105,7 +105,7 @@ async fn the_oplog_resumes_after_any_op() {
         next.set(n);
         written.set(place);
     };
-    let arguments = ["tail", "--uri", server.uri(), "--oplog", &oplog];
+    let arguments = ["tail", "--uri", server.uri(), "--source-oplog", &oplog];
     killed(&arguments, "oldest", write, || next.get().into()).await;
 }
 
@@ -128,6 +128,6 @@ async fn a_change_stream_resumes_after_any_event() {
     };
     let namespace = format!("{}.things", own.name);
     let arguments =
-        ["tail", "--uri", server.uri(), "--source", "change-stream", "-n", &namespace, "-O", "insert"];
+        ["tail", "--uri", server.uri(), "--source-kind", "change-stream", "-n", &namespace, "-O", "insert"];
     killed(&arguments, &format!("{}.{}", start.time, start.increment), write, || next.get().into()).await;
 }

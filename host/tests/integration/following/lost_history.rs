@@ -23,8 +23,9 @@ async fn cut(policy: &str, from: &str) -> Vec<i64> {
     own.collection("things").insert_one(doc! { "_id": 5 }).await.unwrap();
     let oplog = create_oplog(&own, [entry(&own, 1)]).await;
     let (print_ops, wanted) = (plugin("print_ops"), format!("namespaces={}.things", own.name));
-    let arguments = ["--plugin", &print_ops, "--uri", server.uri(), "--oplog", &oplog, "--set", &wanted];
-    let policy = ["--on-history-lost", policy];
+    let arguments =
+        ["--plugin", &print_ops, "--uri", server.uri(), "--source-oplog", &oplog, "--set", &wanted];
+    let policy = ["--source-on-history-lost", policy];
     let mut host = Host::tailing(&[&arguments[..], &policy].concat());
     own.collection("oplog").insert_one(entry(&own, 2)).await.unwrap();
     host.printed(&own.name, 1);
@@ -84,8 +85,8 @@ async fn with_a_snapshot() {
 async fn a_change_stream_restarts_from_now() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
-    let stream = ["tail", "--uri", server.uri(), "--source", "change-stream"];
-    let mut tail = Host::start(&[&stream[..], &["--on-history-lost", "restart-from-now"]].concat());
+    let stream = ["tail", "--uri", server.uri(), "--source-kind", "change-stream"];
+    let mut tail = Host::start(&[&stream[..], &["--source-on-history-lost", "restart-from-now"]].concat());
     tail.wait_for("source.tail", &[]);
     own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
     assert_eq!(tail.op()["documentKey"]["_id"], 1);

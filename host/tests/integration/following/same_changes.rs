@@ -111,9 +111,9 @@ async fn an_oplog_and_a_change_stream_have_the_same_ops() {
 
     let pattern = format!("/^{}[.](things|renamed)$/", own.name);
     let arguments = ["tail", "--uri", server.uri(), "--namespace", &pattern];
-    let by_oplog = Host::start(&[&arguments[..], &["--oplog", &oplog, "--start", "oldest"]].concat());
+    let by_oplog = Host::start(&[&arguments[..], &["--source-oplog", &oplog, "--start", "oldest"]].concat());
     let by_stream =
-        Host::start(&[&arguments[..], &["--source", "change-stream", "--start", &start]].concat());
+        Host::start(&[&arguments[..], &["--source-kind", "change-stream", "--start", &start]].concat());
     let by_oplog = ops(&by_oplog, 16);
     let by_stream = ops(&by_stream, 16);
     for (one, other) in by_oplog.iter().zip(&by_stream) {

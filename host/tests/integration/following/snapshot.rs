@@ -31,7 +31,7 @@ async fn documents_then_changes(source: &str) {
     let state = tempfile::tempdir().unwrap();
     let print_ops = plugin("print_ops");
     let arguments =
-        ["--plugin", &print_ops, "--uri", server.uri(), "--snapshot", "--source", source, "--store"];
+        ["--plugin", &print_ops, "--uri", server.uri(), "--snapshot", "--source-kind", source, "--store"];
     let store = format!("file:{}", state.path().display());
     let arguments = [&arguments[..], &[&store, "--name", "again"]].concat();
     let mut host = Host::tailing(&arguments);

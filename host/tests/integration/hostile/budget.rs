@@ -18,7 +18,7 @@ fn memory(scene: &mut Scene, what: &str) -> u64 {
 /// Has the plugin misbehave on some ops, each of which is to fail with this sentence; and looks at the memory of the host.
 async fn fails(how: &str, more: &[&str], said: &str) {
     const OPS: usize = 3;
-    let more = [&["--max-attempts", "1", "--handle-timeout", "10m"], more].concat();
+    let more = [&["--retry-max-attempts", "1", "--limits-handle-timeout", "10m"], more].concat();
     let mut scene = Scene::misbehaving(how, &more).await;
     let before = memory(&mut scene, "VmRSS:");
     for n in 0..OPS {
@@ -57,7 +57,7 @@ async fn bodies_that_are_never_sent_are_bounded() {
 /// A method, a server and a path of 4 MiB each, of 50 requests.
 #[tokio::test]
 async fn texts_of_requests_that_are_never_sent_are_bounded() {
-    let more = ["--handle-timeout", "10m", "--grant", "http=https://api.example.com"];
+    let more = ["--limits-handle-timeout", "10m", "--grant", "http=https://api.example.com"];
     let mut scene = Scene::misbehaving("handle=hoard-texts", &more).await;
     let before = memory(&mut scene, "VmHWM:");
     scene.things().insert_one(doc! {}).await.unwrap();
@@ -76,7 +76,7 @@ async fn listings_of_a_large_directory_are_read_as_they_are_asked_for() {
         std::fs::File::create(directory.path().join(format!("entry-{n:0>90}"))).unwrap();
     }
     let grant = format!("dir={}:/d", directory.path().display());
-    let granted = ["--grant", &grant, "--handle-timeout", "10m"];
+    let granted = ["--grant", &grant, "--limits-handle-timeout", "10m"];
     let mut scene = Scene::misbehaving("handle=list", &granted).await;
     let before = memory(&mut scene, "VmHWM:");
     scene.things().insert_one(doc! {}).await.unwrap();
@@ -104,7 +104,7 @@ async fn headers_that_are_never_sent_are_charged() {
 /// 90 MB of text each, if they were written.
 #[tokio::test]
 async fn texts_that_are_many_times_as_long_as_their_documents_are_bounded() {
-    let more = ["--handle-timeout", "10m", "--memory", "128MiB"];
+    let more = ["--limits-handle-timeout", "10m", "--limits-memory", "128MiB"];
     let mut scene = Scene::misbehaving("handle=encode-much", &more).await;
     let before = memory(&mut scene, "VmHWM:");
     scene.things().insert_one(doc! {}).await.unwrap();

@@ -124,11 +124,27 @@ impl Scene {
         let every_call = plugin("every_call");
         let mut arguments: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
-        add(&["--uri", server.uri(), "--smtp", &smtp.url(), "--config", settings.to_str().unwrap()]);
-        add(&["--admin", "127.0.0.1:0", "--memory", "64MiB", "--max-attempts", "1", "--retry-delay", "1ms"]);
+        add(&["--uri", server.uri(), "--mail-url", &smtp.url(), "--config", settings.to_str().unwrap()]);
+        add(&[
+            "--admin",
+            "127.0.0.1:0",
+            "--limits-memory",
+            "64MiB",
+            "--retry-max-attempts",
+            "1",
+            "--retry-initial-delay",
+            "1ms",
+        ]);
         // What a plugin waits for by itself counts for its call, too.
-        add(&["--handle-timeout", "4m", "--filter-timeout", "4m", "--log-lines", "1000000"]);
-        add(&["--call-timeout", &format!("{CALL_TIMEOUT}s"), "--log", "info,plugin=debug"]);
+        add(&[
+            "--limits-handle-timeout",
+            "4m",
+            "--limits-filter-timeout",
+            "4m",
+            "--limits-log-lines",
+            "1000000",
+        ]);
+        add(&["--limits-call-timeout", &format!("{CALL_TIMEOUT}s"), "--log", "info,plugin=debug"]);
         for (name, salt, without) in [("granted", 1, "none"), ("bare", 2, "wasi:http")] {
             add(&["--plugin", &format!("{name}={every_call}")]);
             for set in [

@@ -10,7 +10,7 @@ use crate::support::{Scene, eventually, in_words, message, scaled};
 #[tokio::test]
 async fn lines_without_end_are_counted_and_left_out() {
     let limit = format!("{}ms", scaled(3000));
-    let how = ["--handle-timeout", &limit, "--max-attempts", "1", "--log-lines", "50"];
+    let how = ["--limits-handle-timeout", &limit, "--retry-max-attempts", "1", "--limits-log-lines", "50"];
     let started = Instant::now();
     let mut scene = Scene::misbehaving("handle=log", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
@@ -25,7 +25,7 @@ async fn lines_without_end_are_counted_and_left_out() {
 #[tokio::test]
 async fn lines_that_were_left_out_are_reported_though_no_other_line_follows() {
     let mut scene =
-        Scene::misbehaving("handle=log-burst", &["--log-lines", "50", "--admin", "127.0.0.1:0"]).await;
+        Scene::misbehaving("handle=log-burst", &["--limits-log-lines", "50", "--admin", "127.0.0.1:0"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for("log.leave_out", &[("limit_per_second", "50")]);
     // A second burst, and the end before the next report is due.
@@ -42,7 +42,7 @@ async fn lines_that_were_left_out_are_reported_though_no_other_line_follows() {
 
 #[tokio::test]
 async fn what_is_printed_is_kept_up_to_a_bound() {
-    let mut scene = Scene::misbehaving("handle=print-much", &["--handle-timeout", "10m"]).await;
+    let mut scene = Scene::misbehaving("handle=print-much", &["--limits-handle-timeout", "10m"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     scene.host.wait_for_plugin_log("handled at attempt 1");
     // It is logged when the call is over.
@@ -54,7 +54,7 @@ async fn what_is_printed_is_kept_up_to_a_bound() {
 #[tokio::test]
 async fn an_error_of_40_mb_is_cut() {
     for how in ["handle=say-much", "handle=say-lines"] {
-        let mut scene = Scene::misbehaving(how, &["--handle-timeout", "10m"]).await;
+        let mut scene = Scene::misbehaving(how, &["--limits-handle-timeout", "10m"]).await;
         scene.things().insert_one(doc! {}).await.unwrap();
         let line = scene.host.wait_for("op.reject", &[]);
         let error = log::field(&line, "error");
@@ -64,7 +64,7 @@ async fn an_error_of_40_mb_is_cut() {
 
 #[tokio::test]
 async fn resources_of_the_host_are_bounded() {
-    let mut scene = Scene::misbehaving("handle=hoard", &["--max-attempts", "1"]).await;
+    let mut scene = Scene::misbehaving("handle=hoard", &["--retry-max-attempts", "1"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
     let reason = "handle trapped: it holds 256 streams, requests and files";
@@ -74,8 +74,16 @@ async fn resources_of_the_host_are_bounded() {
 #[tokio::test]
 async fn bytes_without_end_are_counted_and_left_out() {
     let limit = format!("{}ms", scaled(3000));
-    let how =
-        ["--handle-timeout", &limit, "--max-attempts", "1", "--admin", "127.0.0.1:0", "--log-bytes", "1MiB"];
+    let how = [
+        "--limits-handle-timeout",
+        &limit,
+        "--retry-max-attempts",
+        "1",
+        "--admin",
+        "127.0.0.1:0",
+        "--limits-log-bytes",
+        "1MiB",
+    ];
     let started = Instant::now();
     let mut scene = Scene::misbehaving("handle=log-wide", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
@@ -95,7 +103,7 @@ async fn bytes_without_end_are_counted_and_left_out() {
 async fn waiting_for_ever_in_the_host_is_cut_off() {
     let limit = scaled(300);
     let timeout = format!("{limit}ms");
-    let how = ["--handle-timeout", &timeout, "--max-attempts", "1"];
+    let how = ["--limits-handle-timeout", &timeout, "--retry-max-attempts", "1"];
     let mut scene = Scene::misbehaving("handle=wait", &how).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);

@@ -41,10 +41,10 @@ async fn the_good_one_gets_every_op_in_its_order() {
         arguments.extend(["--plugin".into(), path]);
     }
     let print_ops = plugin("print_ops");
-    arguments.extend(["--plugin".into(), print_ops, "--memory".into(), "64MiB".into()]);
-    arguments.push(format!("--handle-timeout={}ms", scaled(300)));
-    arguments.push(format!("--filter-timeout={}ms", scaled(100)));
-    for limit in ["--max-attempts=2", "--retry-delay=10ms", "--log-lines=1000"] {
+    arguments.extend(["--plugin".into(), print_ops, "--limits-memory".into(), "64MiB".into()]);
+    arguments.push(format!("--limits-handle-timeout={}ms", scaled(300)));
+    arguments.push(format!("--limits-filter-timeout={}ms", scaled(100)));
+    for limit in ["--retry-max-attempts=2", "--retry-initial-delay=10ms", "--limits-log-lines=1000"] {
         arguments.push(limit.to_owned());
     }
     arguments.push("--shutdown-grace=100ms".into());

@@ -25,7 +25,7 @@ async fn from_one_language_to_another() {
     let (server, sink) = (Server::start(Default::default()).unwrap(), SmtpSink::start().unwrap());
     let (plugin, smtp) = (path.to_str().unwrap(), sink.url());
     let mut host =
-        Host::tailing(&["--plugin", plugin, "--uri", server.uri(), "--smtp", &smtp, "--grant", "mail"]);
+        Host::tailing(&["--plugin", plugin, "--uri", server.uri(), "--mail-url", &smtp, "--grant", "mail"]);
     let own = Database::new(server.uri()).await;
     let mut inserted = Vec::new();
     let mut insert = async |count: usize| {

@@ -31,7 +31,9 @@ impl Shipped {
         let own = Database::new(server.uri()).await;
         let path = plugin(name);
         let mut arguments: Vec<String> =
-            ["--plugin", &path, "--uri", server.uri(), "--retry-delay", "50ms"].map(str::to_owned).into();
+            ["--plugin", &path, "--uri", server.uri(), "--retry-initial-delay", "50ms"]
+                .map(str::to_owned)
+                .into();
         let owned = |text: &&str| text.replace("OWN", &own.name);
         grants.iter().map(owned).for_each(|grant| arguments.extend(["--grant".to_owned(), grant]));
         values.iter().map(owned).for_each(|value| arguments.extend(["--set".to_owned(), value]));
@@ -61,7 +63,7 @@ pub fn dump(name: &str) -> PathBuf {
 pub fn replay(name: &str, file: &Path, sink: &Sink, values: &[String]) -> (Option<i32>, Value, Vec<Value>) {
     let (path, grant) = (plugin(name), format!("http={}", sink.url()));
     let mut arguments = vec!["replay", file.to_str().unwrap(), "--plugin", &path, "--output", "json"];
-    arguments.extend(["--grant", &grant, "--retry-delay", "10ms"]);
+    arguments.extend(["--grant", &grant, "--retry-initial-delay", "10ms"]);
     values.iter().for_each(|value| arguments.extend(["--set", value]));
     let host = Host::start(&arguments);
     let printed: String = std::iter::from_fn(|| host.line()).collect();

@@ -77,7 +77,8 @@ async fn what_sighup_revokes_is_not_granted_again_by_a_trap() {
         std::fs::write(&config, text).unwrap();
     };
     write("");
-    let arguments = ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--max-attempts", "1"];
+    let arguments =
+        ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--retry-max-attempts", "1"];
     let mut host = Host::start(&arguments);
     host.wait_for("source.tail", &[]);
     write("panic");

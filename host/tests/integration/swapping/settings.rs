@@ -86,14 +86,14 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
     };
     write(&[printing("a", &own)]);
     let arguments =
-        ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--source", "change-stream"];
+        ["--config", config.to_str().unwrap(), "--uri", server.uri(), "--source-kind", "change-stream"];
     let mut host = Host::start(&arguments);
-    host.wait_until("a comes", |line| log::is_event(line, "source.tail", &[("plugin", "a")]));
+    host.wait_for("source.tail", &[("plugin", "a")]);
     insert(&own, 1..=5).await;
     write(&[printing("a", &own), printing("b", &other)]);
     host.signal(Signal::SIGHUP);
     insert(&own, 6..=10).await;
-    host.wait_until("b comes", |line| log::is_event(line, "source.tail", &[("plugin", "b")]));
+    host.wait_for("source.tail", &[("plugin", "b")]);
     insert(&other, 1..=5).await;
     insert(&own, 11..=15).await;
     let mut of_b = Vec::new();
@@ -104,15 +104,15 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
     // A plugin that goes takes its namespaces with it.
     write(&[printing("a", &own)]);
     host.signal(Signal::SIGHUP);
-    host.wait_until("b goes", |line| log::is_event(line, "plugin.remove", &[("plugin", "b")]));
+    host.wait_for("plugin.remove", &[("plugin", "b")]);
     insert(&own, 16..=20).await;
     host.wait_until("a has all", |line| ids(std::slice::from_ref(line), "a") == [20]);
-    let mut lines = host.logged().to_vec();
+    let mut log = host.logged().to_vec();
     let (code, rest) = host.stop();
     assert_eq!(code, Some(0), "{rest:?}");
-    lines.extend(rest);
-    assert_eq!(ids(&lines, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
-    assert_eq!(ids(&lines, "b"), (1..=5).collect::<Vec<_>>());
-    let begun = log::count(&lines, "source.tail", &[("plugin", "a")]);
+    log.extend(rest);
+    assert_eq!(ids(&log, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
+    assert_eq!(ids(&log, "b"), (1..=5).collect::<Vec<_>>());
+    let begun = log::count(&log, "source.tail", &[("plugin", "a")]);
     assert_eq!(begun, 1, "a was not begun again");
 }

@@ -26,9 +26,9 @@ async fn swaps_under_load_lose_and_repeat_nothing() {
         server.uri(),
         "--set",
         &namespace,
-        "--log-lines",
+        "--limits-log-lines",
         "1000000",
-        "--log-bytes",
+        "--limits-log-bytes",
         "1GiB",
     ];
     let mut host = Host::tailing(&arguments);

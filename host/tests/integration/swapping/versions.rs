@@ -27,7 +27,8 @@ impl Scene {
         put(plugin(of), &file);
         let namespace = format!("namespace={}.things", own.name);
         let arguments = ["--plugin", file.to_str().unwrap(), "--uri", server.uri(), "--set", &namespace];
-        let arguments = [&arguments[..], &["--admin", "127.0.0.1:0", "--retry-delay", "10ms"], more].concat();
+        let arguments =
+            [&arguments[..], &["--admin", "127.0.0.1:0", "--retry-initial-delay", "10ms"], more].concat();
         let host = Host::tailing(&arguments);
         Self { own, host, directory, file, _server: server }
     }
@@ -127,7 +128,7 @@ async fn one_that_fails_its_first_calls_is_rolled_back() {
     for how in ["handle=panic", "filter=panic", "handle=loop"] {
         let set = format!("p:{how}");
         let limit = format!("{}ms", scaled(200));
-        let arguments = ["--set", &set, "--handle-timeout", &limit];
+        let arguments = ["--set", &set, "--limits-handle-timeout", &limit];
         let mut scene = Scene::of("trivial", &arguments).await;
         let before = scene.version();
         put(plugin("misbehave"), &scene.file);
@@ -169,7 +170,7 @@ async fn one_that_survives_its_first_calls_is_kept() {
 async fn a_swap_is_told_by_hand_too() {
     let print_ops = plugin("print_ops");
     let from = std::path::Path::new(&print_ops).parent().unwrap().to_str().unwrap();
-    let mut scene = Scene::of("misbehave", &["--no-watch", "--swap-from", from]).await;
+    let mut scene = Scene::of("misbehave", &["--no-watch", "--admin-swap-from", from]).await;
     let before = scene.version();
     let address = scene.host.address();
     // One that has another name and wants something else may be another plugin.
