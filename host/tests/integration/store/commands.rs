@@ -74,11 +74,8 @@ async fn letters_are_dropped_only_when_said_which() {
     assert!(code == Some(2) && said.contains("which dead letters?"), "{said}");
     assert_eq!(scene.left().await.len(), 5);
     let (lines, _, said) = scene.run(&["drop", &scene.letters[1].id]);
-    let recorded = "gtm_host::audit: drop dead letter outcome=done via=command user=";
-    assert!(
-        said.contains(recorded) && said.contains(&format!("plugin=mail detail={}", scene.letters[1].id)),
-        "{said}"
-    );
+    let recorded = "event=audit.drop_dead_letter plugin=mail outcome=done via=command user=";
+    assert!(said.contains(recorded) && said.contains(&format!("detail={}", scene.letters[1].id)), "{said}");
     assert_eq!(lines, ["1 dead letter dropped"]);
     assert_eq!(scene.left().await.len(), 4);
     let (lines, code, _) = scene.run(&["drop", "--all", "--output", "json"]);
@@ -99,8 +96,8 @@ async fn what_another_removed_is_not_recorded() {
         store.save_checkpoint(&key, &checkpoint(n, 1)).await.unwrap();
     }
     for (command, action) in [
-        (["dead-letters", "drop"], "drop dead letter outcome=done"),
-        (["checkpoints", "reset"], "reset checkpoint outcome=done"),
+        (["dead-letters", "drop"], "event=audit.drop_dead_letter"),
+        (["checkpoints", "reset"], "event=audit.reset_checkpoint"),
     ] {
         let arguments = [&command[..], &["--all", "--uri", server.uri(), "--name", &key.pipeline]].concat();
         let recorded = std::thread::scope(|scope| {

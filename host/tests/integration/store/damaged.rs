@@ -59,7 +59,7 @@ async fn a_write_that_the_server_refuses_is_an_error_with_its_remedy() {
     fail_next(&own, "update", 13).await;
     let error = store.save_checkpoint(&key(), &checkpoint(1, 1)).await.unwrap_err();
     assert!(matches!(error, StoreError::Unauthorized { .. }), "{error}");
-    assert!(error.to_string().contains("readWrite on the database gtm"), "{error}");
+    assert!(error.to_string().contains("may not use the store, the database gtm"), "{error}");
     fail_next(&own, "update", 96).await;
     let error = store.save_checkpoint(&key(), &checkpoint(1, 1)).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }) && !error.may_pass(), "{error}");
