@@ -15,13 +15,13 @@ mod directories;
 mod files;
 mod grant_prompt;
 mod known_names;
-#[cfg(test)]
-mod library_flags;
 mod load;
 mod log_format;
 mod logging;
 mod man;
 mod new;
+#[cfg(test)]
+mod options_in_messages;
 mod output;
 mod preflight;
 mod replay;
