@@ -21,7 +21,9 @@ fn form(message: &str, written: &str) -> Option<String> {
         ));
     }
     let is_bare = !written.is_empty()
-        && written.chars().all(|sign| sign.is_ascii_alphanumeric() || "-+.:_ ".contains(sign));
+        && written
+            .chars()
+            .all(|character: char| character.is_ascii_alphanumeric() || "-+.:_ ".contains(character));
     if !is_bare || !message.starts_with("invalid") {
         return None;
     }
@@ -56,8 +58,8 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_suggested() {
-        let said = with_hint("unknown field `ur`, expected one of `uri`, `oplog`,\n`kind`", "ur");
-        assert!(said.ends_with("expected one of `uri`, `oplog`, `kind`. Did you mean `uri`?"), "{said}");
+        let hinted = with_hint("unknown field `ur`, expected one of `uri`, `oplog`,\n`kind`", "ur");
+        assert!(hinted.ends_with("expected one of `uri`, `oplog`, `kind`. Did you mean `uri`?"), "{hinted}");
         assert!(with_hint("unknown variant `nwo`, expected `now` or `oldest`", "").ends_with("mean `now`?"));
     }
 

@@ -149,7 +149,7 @@ impl PluginSettings {
     untagged,
     expecting = "expected a text, a number, true, false, { env = \"NAME\" } or { file = \"PATH\" }"
 )]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names explain themselves")]
 pub enum ConfigValue {
     Integer(i64),
     Float(f64),

@@ -95,7 +95,7 @@ fn limits_of_zero_are_refused_if_nothing_could_fit() {
     assert_eq!(parse_time_above_zero("0s").unwrap_err(), short);
     assert_eq!(parse_time_above_zero("1ms"), Ok(Duration::from_millis(1)));
     assert_eq!(parse_size("0 MiB").unwrap_err(), small);
-    for (table, key, value, said) in [
+    for (table, key, value, expected) in [
         ("limits", "filter_timeout", "\"0s\"", short),
         ("limits", "handle_timeout", "\"0ms\"", short),
         ("limits", "call_timeout", "\"0s\"", short),
@@ -116,7 +116,7 @@ fn limits_of_zero_are_refused_if_nothing_could_fit() {
         ("breaker", "max_delay", "\"0s\"", short),
     ] {
         let refused = toml::from_str::<Settings>(&format!("[{table}]\n{key} = {value}\n"));
-        assert_eq!(refused.unwrap_err().message(), said, "{table}.{key}");
+        assert_eq!(refused.unwrap_err().message(), expected, "{table}.{key}");
     }
     // Here 0 has a meaning: immediately, or no limit.
     let none = "shutdown_grace = \"0s\"\n[delivery]\nbatch_wait = \"0s\"\n[admin]\nready_grace = \"0s\"\n[retry]\n\

@@ -66,7 +66,7 @@ pub struct LiveSource {
     /// The snapshot, until all of it was returned.
     snapshot: Option<Box<SnapshotPhase>>,
     changes: Box<dyn Source>,
-    /// What the sources before [`changes`](Self::changes) skipped, and ops with broken documents.
+    /// What earlier sources skipped, and the ops with broken documents.
     skipped: Skipped,
 }
 

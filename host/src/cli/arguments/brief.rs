@@ -83,8 +83,7 @@ fn shorten(argument: Arg) -> Arg {
     }
 }
 
-/// Returns the error without the passwords of URLs that it quotes. If the shell split a time with a space into two words, the error says
-/// so.
+/// Returns the error without the passwords of URLs that it quotes. The error also explains a time that the shell split at its space.
 pub(super) fn with_hint(error: Error) -> Error {
     let error = without_secrets(error);
     let found = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg]

@@ -67,7 +67,6 @@ pub(super) struct Arguments {
 
 /// A command, with its arguments.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "the program has one value of it")]
 pub(super) enum Command {
     /// Run plugins on every change. This is the default command
     #[command(after_help = EXAMPLES)]
@@ -167,11 +166,11 @@ impl Arguments {
         let matches = command.try_get_matches_from(words).map_err(brief::with_hint)?;
         let Self { command, run } = Self::from_arg_matches(&matches)?;
         let mut command = command.unwrap_or(Command::Run(run));
-        let said: &ArgMatches = matches.subcommand().map_or(&matches, |(_, said)| said);
+        let deepest: &ArgMatches = matches.subcommand().map_or(&matches, |(_, deepest)| deepest);
         match &mut command {
             Command::DeadLetters(arguments) => {
-                let said = said.subcommand().map_or(said, |(_, said)| said);
-                arguments.sort(&|name| said.value_source(name) == Some(ValueSource::CommandLine));
+                let deepest = deepest.subcommand().map_or(deepest, |(_, deepest)| deepest);
+                arguments.sort(&|name| deepest.value_source(name) == Some(ValueSource::CommandLine));
             }
             Command::Config(arguments) => arguments.take_file(),
             _ => {}

@@ -186,9 +186,9 @@ impl PluginGrant {
 impl PluginArguments {
     fn set_plugins(&self, settings: &mut Settings) -> anyhow::Result<()> {
         let plugins = &mut settings.plugins;
-        let mut said = Vec::new();
+        let mut names = Vec::new();
         for NamedPlugin { name, path, sha256 } in &self.plugins {
-            if said.contains(&name) {
+            if names.contains(&name) {
                 bail!(
                     "two plugins are called {name}. help: name one of them differently, as in --plugin NAME=FILE"
                 );
@@ -198,7 +198,7 @@ impl PluginArguments {
             if let Some(sha256) = sha256 {
                 plugin.sha256 = Some(sha256.clone());
             }
-            said.push(name);
+            names.push(name);
         }
         if plugins.is_empty() && settings.plugin_dir.is_none() {
             bail!(

@@ -65,7 +65,7 @@ fn a_path_with_an_equals_sign_is_a_path() {
 fn a_value_of_another_type_is_a_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gtm.toml");
-    for (text, said) in [
+    for (text, expected) in [
         ("[delivery]\nlanes = 0\n", "line 2, delivery.lanes: 0 is too few: write 1 or more"),
         ("[delivery]\nlanes = -1\n", "line 2, delivery.lanes: -1 is not a count: write a whole number"),
         ("[plugins.x]\nlanes = 0\n", "line 2, plugins.x.lanes: 0 is too few: write 1 or more"),
@@ -89,7 +89,7 @@ fn a_value_of_another_type_is_a_sentence() {
     ] {
         std::fs::write(&file, text).unwrap();
         let refused = settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).unwrap_err();
-        assert!(refused.contains(said), "{text}: {refused}");
+        assert!(refused.contains(expected), "{text}: {refused}");
     }
     std::fs::write(&file, "[limits]\nstate_bytes = 0\n[retry]\ndead_letter_bytes = 0\n").unwrap();
     assert!(settings(&["-p", "x.wasm", "--config", file.to_str().unwrap()]).is_ok());
@@ -100,8 +100,8 @@ fn a_value_of_another_type_is_a_sentence() {
 
 #[test]
 fn a_grant_is_for_one_plugin_or_for_all() {
-    let said = ["-p", "x.wasm", "-p", "y.wasm", "-g", "state", "-g", "y:http=http://localhost:1"];
-    let settings = settings(&said).unwrap();
+    let typed = ["-p", "x.wasm", "-p", "y.wasm", "-g", "state", "-g", "y:http=http://localhost:1"];
+    let settings = settings(&typed).unwrap();
     let (x, y) = (&settings.plugins["x"].grants, &settings.plugins["y"].grants);
     assert!(x.state && y.state && x.http.is_empty());
     let mut expected = x.clone();
@@ -123,8 +123,8 @@ fn an_option_overrides_the_file() {
     let text =
         "[source]\nuri = \"mongodb://file\"\noplog = \"a.b\"\n[plugins.x]\npath = \"x.wasm\"\nconfig.n = 3\n";
     std::fs::write(&file, text).unwrap();
-    let settings = settings(&["--config", file.to_str().unwrap(), "--uri", "mongodb://said"]).unwrap();
-    assert_eq!(settings.source.uri.as_ref().map(SecretText::expose), Some("mongodb://said"));
+    let settings = settings(&["--config", file.to_str().unwrap(), "--uri", "mongodb://typed"]).unwrap();
+    assert_eq!(settings.source.uri.as_ref().map(SecretText::expose), Some("mongodb://typed"));
     assert_eq!(settings.source.oplog.as_deref(), Some("a.b"));
     assert_eq!(settings.plugins["x"].path, Some(directory.path().join("x.wasm")));
     assert_eq!(settings.plugins["x"].config["n"].to_string(), "3");
@@ -132,8 +132,8 @@ fn an_option_overrides_the_file() {
 
 #[test]
 fn a_restart_is_for_one_plugin_or_for_all() {
-    let said = ["-p", "x.wasm", "-p", "y.wasm"];
-    let of = |more: &[&str]| settings(&[&said, more].concat());
+    let typed = ["-p", "x.wasm", "-p", "y.wasm"];
+    let of = |more: &[&str]| settings(&[&typed, more].concat());
     let words = |settings: &Settings, name: &str| {
         settings.plugins[name].restart_from.as_ref().map(|restart| restart.words().to_owned())
     };
@@ -149,19 +149,19 @@ fn a_restart_is_for_one_plugin_or_for_all() {
 
 #[test]
 fn a_worker_needs_a_list_and_a_list_needs_a_worker() {
-    let said = |arguments: &[&str]| settings(&[&["-p", "x.wasm"], arguments].concat());
+    let run = |arguments: &[&str]| settings(&[&["-p", "x.wasm"], arguments].concat());
     let shared =
-        said(&["--workers-name", "Tom", "--workers-from", "gtm.lists/1", "--lease-ttl", "2s"]).unwrap();
+        run(&["--workers-name", "Tom", "--workers-from", "gtm.lists/1", "--lease-ttl", "2s"]).unwrap();
     assert_eq!(shared.workers.name.as_deref(), Some("Tom"));
     assert_eq!(shared.workers.from.unwrap().to_string(), "gtm.lists/1");
     assert_eq!(shared.lease.ttl, std::time::Duration::from_secs(2));
-    assert!(said(&["--workers-name", "Tom"]).unwrap_err().contains("worker Tom has no list"));
-    assert!(said(&["--workers-file", "w.json"]).unwrap_err().contains("help: pass --workers-name NAME"));
-    assert!(said(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("help: pass --workers-name NAME"));
+    assert!(run(&["--workers-name", "Tom"]).unwrap_err().contains("worker Tom has no list"));
+    assert!(run(&["--workers-file", "w.json"]).unwrap_err().contains("help: pass --workers-name NAME"));
+    assert!(run(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("help: pass --workers-name NAME"));
     let both = ["--workers-name", "Tom", "--workers-file", "w.json", "--workers-from", "gtm.lists/1"];
-    assert!(said(&both).unwrap_err().contains("two lists of workers"));
-    assert!(said(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
-    assert!(said(&["--lease-ttl", "999ms"]).unwrap_err().contains("1s at least"));
+    assert!(run(&both).unwrap_err().contains("two lists of workers"));
+    assert!(run(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
+    assert!(run(&["--lease-ttl", "999ms"]).unwrap_err().contains("1s at least"));
 }
 
 #[test]
@@ -173,9 +173,9 @@ fn an_option_for_the_list_of_workers_overrides_the_file() {
     let read = settings(&["--config", file.to_str().unwrap()]).unwrap();
     assert_eq!(read.workers.file, Some(directory.path().join("w.json")));
     assert_eq!(read.lease.ttl, std::time::Duration::from_secs(3));
-    let said = settings(&["--config", file.to_str().unwrap(), "--workers-from", "gtm.lists/1"]).unwrap();
-    assert_eq!(said.workers.file, None);
-    assert_eq!(said.workers.name.as_deref(), Some("Tom"));
+    let typed = settings(&["--config", file.to_str().unwrap(), "--workers-from", "gtm.lists/1"]).unwrap();
+    assert_eq!(typed.workers.file, None);
+    assert_eq!(typed.workers.name.as_deref(), Some("Tom"));
     std::fs::write(&file, text.replace("3s", "0s")).unwrap();
     let refused = settings(&["--config", file.to_str().unwrap()]).unwrap_err();
     assert!(refused.contains("line 5, lease.ttl: a lease lives for 1s at least"), "{refused}");

@@ -65,8 +65,8 @@ pub const SETTINGS: &[Setting] = &[
         ]), "What to do if the server no longer has the changes to read next, because it discarded them or was restored")
         .value("POLICY").formerly("on-history-lost").default("stop"),
 
-    new("mail.url", Secret, "The mail server through which plugins send mail if they are granted it. smtp://, smtps://, or \
-        smtp://…?tls=required for STARTTLS").value("URL").formerly("smtp").instead_of(&["mail.url_file"]).otherwise("plugins cannot send mail"),
+    new("mail.url", Secret, "The URL of the mail server through which plugins send mail. The scheme is smtp:// or smtps://, and \
+        smtp://…?tls=required requires STARTTLS").value("URL").formerly("smtp").instead_of(&["mail.url_file"]).otherwise("plugins cannot send mail"),
     new("mail.url_file", Path, "A file that contains the URL of the mail server, so that its password appears nowhere else").formerly("smtp-file")
         .instead_of(&["mail.url"]),
     new("mail.from", Text, "The sender of messages that specify none").value("ADDRESS").otherwise("gtm-host@localhost"),

@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_invalid_value_is_a_sentence() {
-        for (key, text, said) in [
+        for (key, text, expected) in [
             ("delivery.lanes", "0", "0 is too few: write 1 or more"),
             ("delivery.lanes", "-1", "-1 is not a count: write a whole number"),
             ("limits.memory", "256", "256 has no unit: write \"256 MiB\""),
@@ -83,7 +83,7 @@ mod tests {
             ("name", "", "write a name"),
         ] {
             let refused = parse(key, text).unwrap_err();
-            assert!(refused.contains(said), "{key}: {refused}");
+            assert!(refused.contains(expected), "{key}: {refused}");
         }
     }
 }

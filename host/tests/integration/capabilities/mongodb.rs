@@ -71,11 +71,11 @@ async fn what_is_not_granted_is_refused() {
         ),
         (
             doc! { "do": "aggregate", "ns": "OWN.things", "pipeline": [ { "$out": "others" } ] },
-            "an aggregation reads: $out writes",
+            "an aggregation may only read, and $out writes",
         ),
         (
             doc! { "do": "aggregate", "ns": "OWN.things", "pipeline": [ { "$merge": { "into": "log" } } ] },
-            "an aggregation reads: $merge writes",
+            "an aggregation may only read, and $merge writes",
         ),
         (
             doc! { "do": "find", "ns": "OWN.things", "filter": { "$where": "sleep(1000)" } },

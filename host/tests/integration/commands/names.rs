@@ -35,7 +35,7 @@ impl Shown {
         };
         let log = objects(&output.stderr);
         assert!(output.status.success(), "{log:?}");
-        let renamed = log.iter().filter(|event| event["event"] == "setting.renamed");
+        let renamed = log.iter().filter(|event| event["event"] == "settings.rename");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let warned = renamed.map(|event| (text(&event["old"]), text(&event["new"]))).collect();
         Self { settings: objects(&output.stdout), warned }

@@ -22,7 +22,7 @@ async fn two_hosts_cannot_share_a_directory() {
     let host = Host::tailing(&arguments);
     let error = error_of(&arguments);
     assert!(error.contains("another gtm-host has the store"), "{error}");
-    assert!(error.contains("give each its own directory"), "{error}");
+    assert!(error.contains("give each host its own directory"), "{error}");
     // One that is killed leaves no lock.
     host.signal(Signal::SIGKILL);
     drop(host);
@@ -34,7 +34,7 @@ async fn two_hosts_cannot_share_a_directory() {
 async fn a_directory_that_cannot_be_written_is_named() {
     let error = opened(std::path::Path::new("/proc/gtm-host")).await;
     assert!(matches!(error, StoreError::Directory { .. }), "{error}");
-    assert!(error.to_string().contains("Name a directory that gtm-host may write to"), "{error}");
+    assert!(error.to_string().starts_with("/proc/gtm-host cannot be used as a store: "), "{error}");
 }
 
 async fn opened(directory: &std::path::Path) -> StoreError {

@@ -79,8 +79,8 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
         let documents: Vec<_> = ids.map(|id| doc! { "_id": id }).collect();
         into.collection("things").insert_many(documents).await.unwrap();
     };
-    let ids = |log: &[Value], plugin: &str| -> Vec<i64> {
-        let printed = log.iter().filter(|line| line["plugin"] == plugin && line["target"] == "plugin");
+    let ids = |lines: &[Value], plugin: &str| -> Vec<i64> {
+        let printed = lines.iter().filter(|line| line["plugin"] == plugin && line["event"] == "plugin.log");
         let ops = printed.filter_map(|line| serde_json::from_str::<Value>(message(line)).ok());
         ops.filter_map(|op| op["documentKey"]["_id"].as_i64()).collect()
     };
@@ -107,12 +107,12 @@ async fn a_plugin_of_another_database_joins_a_change_stream_and_leaves_the_other
     host.wait_for("plugin.remove", &[("plugin", "b")]);
     insert(&own, 16..=20).await;
     host.wait_until("a has all", |line| ids(std::slice::from_ref(line), "a") == [20]);
-    let mut log = host.logged().to_vec();
+    let mut lines = host.logged().to_vec();
     let (code, rest) = host.stop();
     assert_eq!(code, Some(0), "{rest:?}");
-    log.extend(rest);
-    assert_eq!(ids(&log, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
-    assert_eq!(ids(&log, "b"), (1..=5).collect::<Vec<_>>());
-    let begun = log::count(&log, "source.tail", &[("plugin", "a")]);
+    lines.extend(rest);
+    assert_eq!(ids(&lines, "a"), (1..=20).collect::<Vec<_>>(), "none missing, none twice, in order");
+    assert_eq!(ids(&lines, "b"), (1..=5).collect::<Vec<_>>());
+    let begun = log::count(&lines, "source.tail", &[("plugin", "a")]);
     assert_eq!(begun, 1, "a was not begun again");
 }
