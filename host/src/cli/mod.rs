@@ -65,7 +65,12 @@ pub(crate) fn main() -> ExitCode {
     let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
         for OldName { old, new } in &settings.old_names {
-            tracing::warn!(event = "settings.rename", old, new, "a setting has its former name; use the new one");
+            tracing::warn!(
+                event = "settings.rename",
+                old,
+                new,
+                "a setting has its former name; use the new one"
+            );
         }
         if let Some(database) = &settings.store.database {
             database.choose()?;

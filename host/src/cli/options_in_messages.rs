@@ -25,7 +25,7 @@ fn libraries_name_no_option_or_command_of_the_program() {
 }
 
 /// Options of other programs in messages.
-const FOREIGN: [&str; 3] = ["release", "replSet", "target"];
+const FOREIGN: [&str; 4] = ["print", "release", "replSet", "target"];
 
 /// Sources that define options or test them.
 const DEFINITIONS: [&str; 2] = ["/cli/arguments/", "/options_in_messages.rs"];
