@@ -78,7 +78,7 @@ fn subscriptions_that_are_none_are_said_at_once() {
             one(r"/\w{999}{9}/", 0),
             &["is not a valid regular expression: ", "size limit"],
         ),
-        ("many", "", list(4096, 1001), &["has 1001 subscriptions, and may have 1000"]),
+        ("many", "", list(4096, 1001), &["has 1001 subscriptions, and at most 1000 are allowed"]),
         (
             "long",
             "",
@@ -86,13 +86,13 @@ fn subscriptions_that_are_none_are_said_at_once() {
                 "(i32.store (i32.const 80) (i32.const 4096)) (i32.store (i32.const 84) (i32.const 5000)) {}",
                 list(80, 1)
             ),
-            &["has a subscription of 5000 bytes, and one may have 4096"],
+            &["has a subscription of 5000 bytes, and at most 4096 are allowed"],
         ),
         (
             "expressions",
             "/a/",
             expressions(65),
-            &["has 65 regular expressions among its subscriptions, and may have 64"],
+            &["has 65 regular expressions among its subscriptions, and at most 64 are allowed"],
         ),
     ] {
         let fields = format!(
