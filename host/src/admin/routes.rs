@@ -100,7 +100,7 @@ async fn pause(
     let Query(PluginQuery { plugin }) = which?;
     complete(async move {
         let outcomes = control.pause(plugin.as_deref()).await;
-        record_outcomes(peer, "pause", plugin.as_deref(), None, outcomes)
+        recorded(peer, "pause", plugin.as_deref(), None, outcomes)
     })
     .await
 }
@@ -113,7 +113,7 @@ async fn resume(
     let Query(PluginQuery { plugin }) = which?;
     complete(async move {
         let outcomes = control.resume(plugin.as_deref()).await;
-        record_outcomes(peer, "resume", plugin.as_deref(), None, outcomes)
+        recorded(peer, "resume", plugin.as_deref(), None, outcomes)
     })
     .await
 }
@@ -127,7 +127,7 @@ async fn seek(
     let start = StartAt::parse(&to, SystemTime::now())?;
     complete(async move {
         let outcomes = control.seek(plugin.as_deref(), &start).await;
-        record_outcomes(peer, "seek", plugin.as_deref(), Some(&to), outcomes)
+        recorded(peer, "seek", plugin.as_deref(), Some(&to), outcomes)
     })
     .await
 }
@@ -172,7 +172,7 @@ async fn complete(
 }
 
 /// Records the outcome of a command for each plugin, and returns the answer.
-fn record_outcomes(
+fn recorded(
     peer: Peer,
     action: &str,
     plugin: Option<&str>,
@@ -293,7 +293,7 @@ mod tests {
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
         let answer = tracing::subscriber::with_default(subscriber, || {
-            record_outcomes(Peer::User(7), "pause", None, None, Ok(all))
+            recorded(Peer::User(7), "pause", None, None, Ok(all))
         });
         let refused = answer.unwrap_err();
         assert_eq!(

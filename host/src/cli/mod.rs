@@ -15,13 +15,13 @@ mod directories;
 mod files;
 mod grant_prompt;
 mod known_names;
-#[cfg(test)]
-mod library_flags;
 mod load;
 mod log_format;
 mod logging;
 mod man;
 mod new;
+#[cfg(test)]
+mod options_in_messages;
 mod output;
 mod preflight;
 mod replay;
@@ -65,7 +65,12 @@ pub(crate) fn main() -> ExitCode {
     let started = command.settings().and_then(|settings| {
         logging::init(&settings.log)?;
         for OldName { old, new } in &settings.old_names {
-            tracing::warn!(event = "settings.rename", old, new, "a setting has its former name; use the new one");
+            tracing::warn!(
+                event = "settings.rename",
+                old,
+                new,
+                "a setting has its former name; use the new one"
+            );
         }
         if let Some(database) = &settings.store.database {
             database.choose()?;

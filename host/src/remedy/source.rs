@@ -73,6 +73,7 @@ impl Remedy for StreamError {
 impl Remedy for SnapshotError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
+            Self::Read(error) | Self::Write(error) => return super::remedy(&**error),
             Self::Corrupt { .. } => {
                 "delete it in the store, or pass another --name, to read all documents again from the beginning".into()
             }

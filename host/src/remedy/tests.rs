@@ -44,6 +44,13 @@ fn a_file_that_does_not_say_of_which_collection_it_is_can_be_told() {
 }
 
 #[test]
+fn an_error_of_the_store_keeps_its_remedy_in_a_snapshot() {
+    let error = StoreError::Unauthorized { reason: "not authorized".to_owned() };
+    let error = SourceError::from(SnapshotError::Write(error.into()));
+    assert!(remedy(&error).is_some_and(|remedy| remedy.contains("readWrite")), "{error}");
+}
+
+#[test]
 fn an_error_without_a_remedy_is_shown_alone() {
     let error = StoreError::Defect("x".to_owned());
     assert_eq!(WithRemedy(&error).to_string(), error.to_string());

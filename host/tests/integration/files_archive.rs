@@ -135,7 +135,7 @@ async fn an_invalid_archive_is_reported_with_the_place() {
     for (rest, what) in [
         (TERMINATOR.to_vec(), "the end of a block that has no beginning"),
         ([block("a", "b", &one), TERMINATOR.to_vec()].concat(), "the end of a block that has no beginning"),
-        ([bytes(doc! { "db": "a" }), TERMINATOR.to_vec()].concat(), "does not say of which collection"),
+        ([bytes(doc! { "db": "a" }), TERMINATOR.to_vec()].concat(), "does not name its collection"),
         (
             [block("a", "b", &one), end("a", "b", &[])].concat(),
             "a checksum that the documents of a.b before it do not have",

@@ -87,12 +87,9 @@ async fn a_compressed_file_that_is_damaged_anywhere_is_read_up_to_there() {
 #[tokio::test]
 async fn what_is_not_read_is_named() {
     for (bytes, what) in [
-        (
-            &b"\xff\x06\0\0S2sTwO and more"[..],
-            "compressed by S2, which gtm-host does not read. Decompress it with s2d",
-        ),
-        (b"\x02\x21\x4c\x18 and more", "lz4 in its legacy format. Decompress it with lz4 -d"),
-        (b"\xfd7zXZ\0 and more", "compressed by xz. Decompress it"),
+        (&b"\xff\x06\0\0S2sTwO and more"[..], "compressed by S2, and must be decompressed with s2d"),
+        (b"\x02\x21\x4c\x18 and more", "lz4 in its legacy format, and must be decompressed with lz4 -d"),
+        (b"\xfd7zXZ\0 and more", "compressed by xz, and must be decompressed"),
     ] {
         let outcome = read_bytes(bytes).await;
         assert!(matches!(outcome.error, Some(FileError::Unknown { .. })), "{}", outcome.said());

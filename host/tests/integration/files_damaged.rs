@@ -150,16 +150,18 @@ async fn damaged_compression_is_reported_after_the_ops_before_it() {
 async fn a_file_that_is_not_a_dump_is_reported_by_name() {
     for (bytes, what) in [
         (&b"PK\x03\x04 and more"[..], "a zip archive"),
-        (b"\0asm\x01\0\0\0", "WebAssembly"),
         (b"_id,name\n1,x\n", "text, but not Extended JSON"),
-        (b"\0\0\0\0\0\0\0\0", "nothing that is known"),
+        (b"\0\0\0\0\0\0\0\0", "in no known format"),
         (&gzip(&gzip(b"{}")), "compressed twice"),
     ] {
         let outcome = read_bytes(bytes).await;
         assert!(matches!(outcome.error, Some(FileError::Unknown { .. })), "{}", outcome.said());
         assert!(outcome.said().contains(what), "{}", outcome.said());
-        assert!(outcome.said().contains("Expected are BSON documents"), "{}", outcome.said());
+        assert!(outcome.said().contains("help: pass BSON documents"), "{}", outcome.said());
     }
+    let outcome = read_bytes(b"\0asm\x01\0\0\0").await;
+    assert!(matches!(outcome.error, Some(FileError::Plugin { .. })), "{}", outcome.said());
+    assert!(outcome.said().contains("as it is a WebAssembly module"), "{}", outcome.said());
     for nothing in [&b""[..], b" \n", &gzip(b"")] {
         let outcome = read_bytes(nothing).await;
         assert!(outcome.error.is_none(), "{}", outcome.said());

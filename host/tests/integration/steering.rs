@@ -170,7 +170,7 @@ fn a_socket_of_another_user_is_not_believed() {
     assert_eq!(lines.next().unwrap().unwrap(), "listening");
     let (code, out, said) = run(&["swap", "p", "/dev/null", "--admin", &socket]);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
-    assert!(said.contains(&format!("the socket {socket} is of the user with the number 65534")), "{said}");
+    assert!(said.contains(&format!("number 65534 listens at the socket {socket}")), "{said}");
     child.wait().unwrap();
     assert!(lines.next().is_none(), "nothing is sent to it");
 }
@@ -365,12 +365,12 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
     let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
     let (code, _, said) = swap(&other);
     let places = format!(
-        "is at {}, and swaps take files only from {} and {} (with its subdirectories). help: ",
+        "is at {}, and swaps take files only from {} and {} (with its subdirectories)",
         other.canonicalize().unwrap().display(),
         own.path().display(),
         named.path().display()
     );
-    assert!(code == Some(1) && said.contains(&places), "{said}");
+    assert!(code == Some(1) && said.contains(&format!("{places}. help: ")), "{said}");
     // The command sees a missing file itself.
     let missing = format!("POST /swap?plugin=p&file={}/missing.wasm", elsewhere.path().display());
     let (status, said) = ask(&host.socket(), &missing);

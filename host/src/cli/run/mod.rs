@@ -229,7 +229,7 @@ impl ActiveHost {
             }
         };
         let shared = self.server.follow(&self.settings, self.selection());
-        let mut turn = AbortOnDropHandle::new(tokio::spawn({
+        let mut running = AbortOnDropHandle::new(tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
             async move { run_pipeline(deliveries, shared, &control, &stop, &mut changed).await }
         }));
@@ -242,27 +242,27 @@ impl ActiveHost {
             }
             self.keep_up_to_date(events, Some(&active)).await
         };
-        let turn = tokio::select! {
-            turn = &mut turn => turn.context(DEFECT)?.context(DEFECT)?,
+        let end = tokio::select! {
+            end = &mut running => end.context(DEFECT)?.context(DEFECT)?,
             never = keeping_up => match never {},
             why = lease_lost(&mut lease) => {
                 tracing::error!(event = "lease.lose", error = %why, "standing by: another host may work now");
                 stop.lease_lost.cancel();
                 stop.shutdown.cancel();
-                if let Ok(Ok(Ok(turn))) = tokio::time::timeout(STOP_TIMEOUT, turn).await {
+                if let Ok(Ok(Ok(end))) = tokio::time::timeout(STOP_TIMEOUT, running).await {
                     // An error shows again when this host becomes active again.
-                    let _ = report_ends(turn.ended);
+                    let _ = report_ends(end.ended);
                 }
                 control.stand_by();
                 return Ok(());
             }
         };
-        log_skipped(None, &turn.skipped);
+        log_skipped(None, &end.skipped);
         let is_fenced = |ended: &DeliveryEnd| {
             matches!(ended.result, Err(DeliveryError::Store(StoreError::Fenced { .. })))
         };
-        let fenced = turn.ended.iter().any(is_fenced);
-        let finished = report_ends(turn.ended);
+        let fenced = end.ended.iter().any(is_fenced);
+        let finished = report_ends(end.ended);
         if let Some(lease) = lease {
             lease.release().await;
         }
@@ -272,10 +272,10 @@ impl ActiveHost {
             tokio::time::sleep(Duration::from_secs(1)).await;
             return Ok(());
         }
-        if turn.all_failed {
+        if end.all_failed {
             finished?;
         }
-        self.stopped = turn.stopped;
+        self.stopped = end.stopped;
         // The pipeline ended by itself, so the host ends.
         shutdown.cancel();
         Ok(())

@@ -65,9 +65,9 @@ impl ActiveHost {
 
     /// Reloads the plugins if a file of a plugin or the settings have changed.
     async fn reload(&mut self, events: &mut HostEvents<'_>, active: Option<&ActivePipelines<'_>>) {
-        let anew = self.loaded_files.is_none();
+        let settings_changed = self.loaded_files.is_none();
         let is_watching = self.settings.watch.unwrap_or(true);
-        let files = if anew {
+        let files = if settings_changed {
             FileSignatures::at(&self.settings)
         } else {
             if !is_watching || self.loaded_files == Some(FileSignatures::at(&self.settings)) {
@@ -76,7 +76,7 @@ impl ActiveHost {
             }
             settled(|| FileSignatures::at(&self.settings)).await
         };
-        let actor = if anew { Actor::Hangup } else { Actor::FileWatch };
+        let actor = if settings_changed { Actor::Hangup } else { Actor::FileWatch };
         let mut changes = self.plugins.reconcile(&self.settings, actor).await;
         events.watch(self);
         // Not earlier: if this future is dropped, the next call has to do it again.
@@ -86,7 +86,7 @@ impl ActiveHost {
         active.control.allow_swaps_from(self.plugins.swap_from(&self.settings));
         // A plugin that had stopped is started again if its file or the settings changed.
         let names = self.plugins.all().map(|hosted| hosted.handle.name());
-        let again = names.filter(|name| anew || changes.swapped.contains(*name));
+        let again = names.filter(|name| settings_changed || changes.swapped.contains(*name));
         changes.start.extend(again.filter(|name| active.control.has_stopped(name)).map(str::to_owned));
         for name in changes.stop {
             let (ask, ended) = oneshot::channel();

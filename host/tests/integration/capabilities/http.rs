@@ -224,7 +224,7 @@ async fn a_server_that_is_down_is_unavailable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_host_alone_says_where_a_request_ends_and_for_whom_it_is() {
+async fn only_the_host_sets_the_length_and_the_server_of_a_request() {
     let sink = Sink::start().await;
     let mut errands = Errands::granted(&[&sink.grant()]).await;
     for (name, value) in [

@@ -77,7 +77,7 @@ fn what_cannot_be_begun_is_said() {
     for (arguments, reason) in [
         (vec!["new", "Count-Orders"], "is not a valid name of a plugin"),
         (vec!["new", "orders", "--dir", there], "is not empty. help: pass another folder with --dir"),
-        (vec!["new", "class", "--lang", "python"], "it means something else already"),
+        (vec!["new", "class", "--lang", "python"], "it is a reserved word"),
         (
             vec!["new", "orders", "--lang", "cobol"],
             "[possible values: rust, js, ts, python, c, cpp, go, zig]",

@@ -118,13 +118,13 @@ fn the_shared_variables_of_mongodb_work_without_a_warning_and_are_overridden() {
 fn a_typed_option_of_an_earlier_version_overrides_a_variable() {
     let setting = Setting::find("mail.url").unwrap();
     let variable = ("GTM_MAIL_URL".to_owned(), "smtp://variable".to_owned());
-    let typed = ["--mail-url".to_owned(), "smtp://typed".to_owned()];
-    assert_eq!(Shown::of(&typed, &[variable]).origin(setting), "--mail-url");
+    let typed = ["--smtp".to_owned(), "smtp://typed".to_owned()];
+    assert_eq!(Shown::of(&typed, &[variable]).origin(setting), "--smtp");
 }
 
 #[test]
 fn both_names_of_one_option_are_refused() {
-    let both = ["config", "show", "--mail-url", "smtp://a", "--mail-url", "smtp://b"];
+    let both = ["config", "show", "--smtp", "smtp://a", "--mail-url", "smtp://b"];
     let output = Command::new(env!("CARGO_BIN_EXE_gtm-host")).env_clear().args(both).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{error}");

@@ -51,7 +51,7 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
         ),
         (vec!["try", "x.wasm", "--insert", "a.b", "{\"_id\":1}", "--uri", "foo"], "the MongoDB URI"),
         (vec!["new", "Bad Name!"], "is not a valid name of a plugin"),
-        (vec!["checkpoints", "list", "--store", "none"], "nothing is kept"),
+        (vec!["checkpoints", "list", "--store", "none"], "--store none keeps nothing"),
         (vec!["dead-letters", "list", "--uri", "foo"], "the MongoDB URI"),
         (vec!["seek", "soon"], "expected now, oldest"),
     ] {

@@ -81,7 +81,8 @@ fn add_events(path: &str, code: &str, events: &mut LogEvents) {
         LogEvent::add(events, &found[1], ["warn"], ["delay_ms", "error"]);
     }
     let audit =
-        Regex::new(r#"(?:did|was_refused|recorded|self\.record)\(\s*(?:peer,\s*)?"([a-z ]+)""#).unwrap();
+        Regex::new(r#"(?:did|was_refused|record_outcomes|self\.record)\(\s*(?:peer,\s*)?"([a-z ]+)""#)
+            .unwrap();
     for found in audit.captures_iter(code) {
         LogEvent::add(events, &format!("audit.{}", found[1].replace(' ', "_")), [], []);
     }
@@ -89,12 +90,13 @@ fn add_events(path: &str, code: &str, events: &mut LogEvents) {
 
 fn in_the_code() -> LogEvents {
     let mut events = LogEvents::new();
+    let tests = Regex::new(r"#\[cfg\(test\)\]\nmod \w+ \{").unwrap();
     for name in CRATES {
         let mut files = Vec::new();
         super::rust_files(&super::root().join("host").join(name).join("src"), &mut files);
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
-            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            let code = tests.split(&text).next().unwrap();
             add_events(file.to_str().unwrap(), code, &mut events);
         }
     }

@@ -126,7 +126,7 @@ async fn progress_that_cannot_be_stored_is_an_error() {
     let options = SnapshotOptions { progress: kept, ..SnapshotOptions::default() };
     let error = Snapshot::plan(&own.client, &mut inserts(&["a.b"]), AT, options).await.unwrap_err();
     assert!(error.to_string().starts_with("the progress of the snapshot cannot be stored: "), "{error}");
-    assert!(error.to_string().contains("Give the user the role readWrite on the database gtm"), "{error}");
+    assert!(error.to_string().contains("may not use the store, the database gtm"), "{error}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Libraries name no option, command or settings file of the program: [`gtm_host::remedy`] adds those to their errors.
+//! Options in messages: the libraries name none, because [`gtm_host::remedy`] adds them, and the program names only those that it has.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,32 @@ fn libraries_name_no_option_or_command_of_the_program() {
         }
     }
     assert!(offenders.is_empty(), "move these to gtm_host::remedy:\n{}", offenders.join("\n"));
+}
+
+/// Options of other programs in messages.
+const FOREIGN: [&str; 4] = ["print", "release", "replSet", "target"];
+
+/// Sources that define options or test them.
+const DEFINITIONS: [&str; 2] = ["/cli/arguments/", "/options_in_messages.rs"];
+
+#[test]
+fn the_program_names_only_options_that_it_has() {
+    let words = Words::of_program();
+    let mut offenders = Vec::new();
+    for folder in ["remedy", "admin", "cli"] {
+        for file in sources(&root().join("src").join(folder))
+            .iter()
+            .filter(|file| !DEFINITIONS.iter().any(|own| file.to_str().unwrap().contains(own)))
+        {
+            for (line, option) in after_mark_in(&std::fs::read_to_string(file).unwrap(), "--") {
+                let is_known = words.options.contains(&option) || FOREIGN.contains(&option.as_str());
+                if !option.is_empty() && !is_known {
+                    offenders.push(format!("{}:{line}: --{option}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(offenders.is_empty(), "these options do not exist:\n{}", offenders.join("\n"));
 }
 
 #[test]
@@ -60,27 +86,34 @@ impl Words {
         }
     }
 
-    /// Returns the words in this source, with the number of their line.
+    /// Returns the words in this source, with the numbers of their lines.
     fn named_in(&self, source: &str) -> Vec<(usize, String)> {
-        let code = source.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"));
-        let code = code.enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-        code.flat_map(|(index, line)| self.named_in_line(line).into_iter().map(move |word| (index + 1, word)))
-            .collect()
+        let options = after_mark_in(source, "--").filter(|(_, word)| self.options.contains(word));
+        let options = options.map(|(line, word)| (line, format!("--{word}")));
+        let commands = after_mark_in(source, "gtm-host ").filter(|(_, word)| self.commands.contains(word));
+        let commands = commands.map(|(line, word)| (line, format!("gtm-host {word}")));
+        let files = code(source).filter(|(_, text)| text.contains("gtm.toml"));
+        options.chain(commands).chain(files.map(|(line, _)| (line, "gtm.toml".to_owned()))).collect()
     }
+}
 
-    fn named_in_line(&self, line: &str) -> Vec<String> {
-        let after = |mark: &'static str| {
-            line.match_indices(mark).map(move |(at, _)| {
-                let rest = &line[at + mark.len()..];
-                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
-                (mark, rest[..end].to_owned())
-            })
-        };
-        let options = after("--").filter(|(_, word)| self.options.contains(word));
-        let commands = after("gtm-host ").filter(|(_, word)| self.commands.contains(word));
-        let words = options.chain(commands).map(|(mark, word)| format!("{mark}{word}"));
-        words.chain(line.contains("gtm.toml").then(|| "gtm.toml".to_owned())).collect()
-    }
+/// Returns the lines of code in a source, with their numbers, without comments and the tests at its end.
+fn code(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = source.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"));
+    code.enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(index, line)| (index + 1, line))
+}
+
+/// Returns the words of the code that follow this mark, with the numbers of their lines.
+fn after_mark_in<'a>(source: &'a str, mark: &'a str) -> impl Iterator<Item = (usize, String)> + 'a {
+    code(source).flat_map(move |(number, line)| {
+        line.match_indices(mark).map(move |(at, _)| {
+            let rest = &line[at + mark.len()..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+            (number, rest[..end].to_owned())
+        })
+    })
 }
 
 fn root() -> &'static Path {
