@@ -106,7 +106,7 @@ impl ChildCompiler {
         let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
         match ended.map_err(failed)? {
             Some(status) => self.check_exit(status, said.trim()),
-            None => Err(NotCompiled::Slow(format!("it was not done after {} s", time.as_secs()))),
+            None => Err(NotCompiled::Slow(format!("it was not compiled after {} s", time.as_secs()))),
         }
     }
 
