@@ -81,8 +81,7 @@ fn add_events(path: &str, code: &str, events: &mut LogEvents) {
         LogEvent::add(events, &found[1], ["warn"], ["delay_ms", "error"]);
     }
     let audit =
-        Regex::new(r#"(?:did|was_refused|record_outcomes|self\.record)\(\s*(?:peer,\s*)?"([a-z ]+)""#)
-            .unwrap();
+        Regex::new(r#"(?:did|was_refused|recorded|self\.record)\(\s*(?:peer,\s*)?"([a-z ]+)""#).unwrap();
     for found in audit.captures_iter(code) {
         LogEvent::add(events, &format!("audit.{}", found[1].replace(' ', "_")), [], []);
     }

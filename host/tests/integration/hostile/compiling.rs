@@ -48,7 +48,7 @@ fn one_that_takes_more_than_it_may_is_refused() {
             CompileLimits { processor_time: Duration::from_secs(1), ..limits },
             "it takes more than 1 s of processor time",
         ),
-        (CompileLimits { time: Duration::from_millis(1), ..limits }, "it was not done after 0 s"),
+        (CompileLimits { time: Duration::from_millis(1), ..limits }, "it was not compiled after 0 s"),
     ] {
         let error = load_within(&workshop, &large, limits).err().unwrap();
         assert!(matches!(&error, LoadError::Compile { .. }), "{error}");
