@@ -81,7 +81,7 @@ async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Opti
     let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
     let key = CheckpointKey { pipeline: String::new(), plugin: String::new(), worker: None };
     let kept = Some(StoredProgress { store: store.progress(key.clone()), deployment: String::new() });
-    let options = SnapshotOptions { parallel: PARALLEL, kept };
+    let options = SnapshotOptions { parallel: PARALLEL, progress: kept };
     drop(Snapshot::plan(client, &mut selection(namespace), Timestamp::default(), options).await.unwrap());
     let state: Value =
         serde_json::from_slice(&store.snapshot_progress(&key).await.unwrap().unwrap()).unwrap();
