@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gtm_source::Position;
 use gtm_store::{Checkpoint, CheckpointKey, Store, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ pub(super) struct Checkpointer {
     pub(super) interval: Duration,
     /// Notifies [`run`](Self::run) that a checkpoint is awaited.
     requested: Arc<Notify>,
+    /// Held from where a checkpoint is due until it is stored, so that an older one never replaces a newer one.
+    storing: Arc<Mutex<()>>,
 }
 
 /// The part that is equal in all checkpoints of a plugin in one run.
@@ -50,7 +53,7 @@ impl Checkpointer {
         progress: Arc<PluginProgress>,
         interval: Duration,
     ) -> Self {
-        Self { store, key, context, progress, interval, requested: Arc::default() }
+        Self { store, key, context, progress, interval, requested: Arc::default(), storing: Arc::default() }
     }
 
     /// Stores a checkpoint at each interval in which an op was done, until `stop` is cancelled. Logs the first failure, and retries.
@@ -68,6 +71,7 @@ impl Checkpointer {
             }
             let PluginProgress { ops, rate, last_error, .. } = &*self.progress;
             rate.measure(ops.summary().done());
+            let _storing = self.storing.lock().await;
             let due = ops.due_checkpoint();
             let due = due.filter(|due| due.has_news || stored.elapsed() >= IDLE_STORE_INTERVAL);
             let Some(due) = due.filter(|_| self.store.keeps()) else { continue };
@@ -91,7 +95,7 @@ impl Checkpointer {
                             event = "checkpoint.store_failed",
                             plugin = self.key.plugin,
                             error = &error as &(dyn std::error::Error + 'static),
-                            "the checkpoint cannot be stored; retrying. The plugin continues: after a crash, it would repeat \
+                            "cannot store the checkpoint; retrying. The plugin continues: after a crash, it would repeat \
                              what it does now"
                         );
                     }
@@ -110,6 +114,21 @@ impl Checkpointer {
     /// # Errors
     /// It cannot be stored.
     pub(super) async fn store_now(&self) -> Result<(), StoreError> {
+        let _storing = self.storing.lock().await;
+        self.store_due().await
+    }
+
+    /// Restarts the plugin's progress at another position, and stores that.
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub(super) async fn restart(&self, from: Option<Position>) -> Result<(), StoreError> {
+        let _storing = self.storing.lock().await;
+        self.progress.restart(from);
+        self.store_due().await
+    }
+
+    async fn store_due(&self) -> Result<(), StoreError> {
         match self.progress.ops.due_checkpoint().filter(|_| self.store.keeps()) {
             Some(due) => self.store(due).await,
             None => Ok(()),

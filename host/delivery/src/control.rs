@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gtm_mongo::SourceHealth;
 use gtm_runtime::{LoadError, PluginHandle, SwapFrom};
-use gtm_source::StartAt;
+use gtm_source::{SourceError, StartAt};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -131,7 +131,7 @@ pub(super) enum DeliveryCommand {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The host has no plugin of this name.
-    #[error("there is no plugin {name}; there are: {known}")]
+    #[error("the host has no plugin {name}; its plugins are: {known}")]
     NoPlugin {
         /// The name.
         name: String,
@@ -139,7 +139,7 @@ pub enum ControlError {
         known: String,
     },
     /// The host has several plugins, and the command must name one.
-    #[error("which plugin? There are: {known}")]
+    #[error("the host has several plugins: {known}. help: name one of them")]
     WhichPlugin {
         /// The names of its plugins.
         known: String,
@@ -153,9 +153,12 @@ pub enum ControlError {
         /// The name of the pipeline.
         pipeline: String,
     },
-    /// The source cannot be read from the start.
-    #[error("{0}")]
-    Seek(String),
+    /// The source cannot be read from the start. Nothing has changed.
+    #[error(transparent)]
+    Seek(#[from] SourceError),
+    /// The server did not answer in time.
+    #[error("the server does not answer, and nothing has changed")]
+    SeekTimedOut,
     /// The file does not hold a version of the plugin.
     #[error("version {current} keeps running: {reason}")]
     Swap {
@@ -168,7 +171,7 @@ pub enum ControlError {
     #[error("another swap is under way. help: try again when the log of the host shows its end")]
     SwapUnderWay,
     /// Some plugins follow the command, and others do not.
-    #[error("the plugin {plugin} does not follow: {reason}. These plugins do: {done}")]
+    #[error("the command failed for the plugin {plugin}: {reason}. It succeeded for {done}")]
     Partly {
         /// The first plugin that does not.
         plugin: String,

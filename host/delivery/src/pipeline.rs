@@ -79,6 +79,7 @@ struct RunningDelivery {
 /// All plugins of a host.
 struct Pipeline<'a> {
     control: &'a HostControl,
+    describe: fn(&DeliveryError) -> String,
     stop: &'a StopSignal,
     shared_reader: SharedReaderHandle,
     tasks: JoinSet<DeliveryEnd>,
@@ -137,7 +138,7 @@ impl Pipeline<'_> {
         if let (Some(running), Err(error)) = (&running, &ended.result)
             && running.removed.is_none()
         {
-            let stopped = StoppedPlugin::after(&*running.plugin, &error.to_string());
+            let stopped = StoppedPlugin::after(&*running.plugin, &(self.describe)(error));
             self.stopped.insert(ended.plugin.clone(), Arc::new(stopped));
         }
         self.show();
@@ -154,13 +155,15 @@ impl Pipeline<'_> {
 /// A plugin that fails is shown as stopped, its checkpoint stays, and the others continue; when the last one fails, the pipeline ends.
 /// `changes` adds and removes plugins. As long as it is open, the pipeline may have none.
 ///
-/// `config` is the source that they share. Its start and selection are ignored.
+/// `config` is the source that they share. Its start and selection are ignored. `describe` returns the sentence about an error that stopped a
+/// plugin, with what the user can do.
 ///
 /// # Errors
 /// A task panicked.
 pub async fn run_pipeline(
     deliveries: Vec<PluginDelivery>,
     config: SourceConfig,
+    describe: fn(&DeliveryError) -> String,
     control: &HostControl,
     stop: &StopSignal,
     changes: &mut mpsc::Receiver<PipelineChange>,
@@ -169,6 +172,7 @@ pub async fn run_pipeline(
     let reader = tokio::spawn(reader.run(stop.shutdown.clone()));
     let mut pipeline = Pipeline {
         control,
+        describe,
         stop,
         shared_reader,
         tasks: JoinSet::new(),

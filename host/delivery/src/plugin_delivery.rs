@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtm_oplog::{Op, Skipped, Timestamp};
+use gtm_oplog::{Op, Selection, Skipped, Timestamp};
 use gtm_runtime::PluginHandle;
 use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, StartAt};
 use gtm_store::{CheckpointKey, Store, StoreError};
@@ -238,8 +238,8 @@ impl PreparedDelivery {
         }
     }
 
-    /// Starts a feed and lanes. The feed begins with `first`, if that is given.
-    fn start(&self, first: Option<LiveSource>, shutdown: &CancellationToken) -> DeliveryRun {
+    /// Starts a feed and lanes. The feed begins with `first`, if that is given: a source that was opened for a selection.
+    fn start(&self, first: Option<(LiveSource, Selection)>, shutdown: &CancellationToken) -> DeliveryRun {
         let PluginDelivery { plugin, source, config, policy, owns, store, key, reached, letter_help, .. } =
             &self.delivery;
         let progress = &self.handle.progress;
@@ -253,7 +253,15 @@ impl PreparedDelivery {
         *self.handle.lanes.lock() = Some(Arc::clone(&lanes.context));
         // The order matters: no version after this selection is missed.
         let mut versions = plugin.versions();
-        let selection = versions.borrow_and_update().selection().clone();
+        let current = versions.borrow_and_update().selection().clone();
+        let (first, selection) = match first {
+            Some((live, selection)) => {
+                // The feed compares: a version that came since the source was opened may select other ops.
+                versions.mark_changed();
+                (Some(live), selection)
+            }
+            None => (None, current),
+        };
         let feed = PluginFeed::new(
             plugin.name(),
             self.shared_reader.clone(),
@@ -293,7 +301,8 @@ impl PreparedDelivery {
                 run
             }
             DeliveryCommand::Seek(to, answer) => {
-                let live = match self.open(to, shutdown).await {
+                let selection = self.delivery.plugin.current().selection().clone();
+                let live = match self.open(to, selection.clone(), shutdown).await {
                     Ok(live) => live,
                     Err(error) => {
                         let _ = answer.send(Err(error));
@@ -310,8 +319,7 @@ impl PreparedDelivery {
                 run.stop.cancel();
                 run.lanes.drop_queued(grace).await;
                 let _ = run.feed.await;
-                self.handle.progress.restart(from.clone());
-                if let Err(error) = self.checkpointer.store_now().await {
+                if let Err(error) = self.checkpointer.restart(from.clone()).await {
                     tracing::error!(
                         event = "checkpoint.store_failed",
                         plugin,
@@ -322,25 +330,29 @@ impl PreparedDelivery {
                 self.delivery.config.start = from.map_or(StartAt::Now, StartAt::from);
                 self.delivery.config.snapshot = false;
                 let _ = answer.send(Ok(()));
-                self.start(Some(live), shutdown)
+                self.start(Some((live, selection)), shutdown)
             }
         }
     }
 
-    /// Opens the source at the start of a seek.
-    async fn open(&self, to: StartAt, shutdown: &CancellationToken) -> Result<LiveSource, ControlError> {
+    /// Opens the source at the start of a seek, for the ops that the current version selects.
+    async fn open(
+        &self,
+        to: StartAt,
+        selection: Selection,
+        shutdown: &CancellationToken,
+    ) -> Result<LiveSource, ControlError> {
         let config = SourceConfig {
             start: to,
+            selection,
             history_lost: HistoryLost::Stop,
             snapshot: false,
             progress: None,
             ..self.delivery.config.clone()
         };
         tokio::select! {
-            opened = LiveSource::open(config) => opened.map_err(|error| ControlError::Seek(error.to_string())),
-            () = tokio::time::sleep(SEEK_TIMEOUT) => {
-                Err(ControlError::Seek("the server does not answer, and nothing has changed".to_owned()))
-            }
+            opened = LiveSource::open(config) => Ok(opened?),
+            () = tokio::time::sleep(SEEK_TIMEOUT) => Err(ControlError::SeekTimedOut),
             () = shutdown.cancelled() => Err(ControlError::Stopping),
         }
     }

@@ -1,7 +1,7 @@
 //! The interface of all sources.
 
 use async_trait::async_trait;
-use gtm_oplog::{Selection, Skipped};
+use gtm_oplog::{Selection, Skipped, Timestamp};
 
 use crate::batch::SourceBatch;
 use crate::error::SourceError;
@@ -41,6 +41,13 @@ pub trait Source: Send {
         // A snapshot was planned for one selection, and files are read ahead for one.
         drop(selection);
         Err(SourceError::FixedSelection { source_name: self.describe() })
+    }
+
+    /// Tells the source that an entry of its oplog is at `time`. If it finds nothing that is wanted up to there, it advances its
+    /// position to `time`, sooner than by itself.
+    fn expect_entry(&mut self, time: Timestamp) {
+        // A change stream advances by what the server sends.
+        let _ = time;
     }
 
     /// Waits until the last batch is acknowledged or dropped, and stores how far the source was read, if it does that

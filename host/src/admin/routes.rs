@@ -248,6 +248,7 @@ impl IntoResponse for RefusedRequest {
                 ControlError::Standby { .. }
                 | ControlError::Stopped { .. }
                 | ControlError::Seek(_)
+                | ControlError::SeekTimedOut
                 | ControlError::Swap { .. }
                 | ControlError::SwapUnderWay
                 | ControlError::Partly { .. },

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use gtm_host::config::{SETTINGS, Setting, Settings, reference, schema};
-use gtm_runtime::secret::without_passwords;
+use gtm_runtime::secret::{server, without_passwords};
 use gtm_text::sanitize::line;
 use serde_json::json;
 use toml::Value;
@@ -86,7 +86,9 @@ fn default(setting: &Setting, settings: &Settings) -> Option<Value> {
 
 fn shown_value(setting: &Setting, value: &Value) -> Value {
     match value {
-        Value::String(secret) if setting.is_secret() && !secret.contains("://") => text(HIDDEN),
+        // Of a URL, the user, the password, the path and the options may be secrets.
+        Value::String(url) if matches!(setting.key, "source.uri" | "mail.url") => text(&server(url)),
+        Value::String(_) if setting.is_secret() => text(HIDDEN),
         value => without_secrets(value),
     }
 }

@@ -26,11 +26,14 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// A variable that other programs share, such as MONGODB_URI, is below those of this program.
     fn layer(&self) -> u8 {
+        let is_shared = |name: &str| SETTINGS.iter().any(|setting| setting.shared_variables.contains(&name));
         match self {
             Self::File { .. } => 0,
-            Self::Variable(_) => 1,
-            Self::Option(_) => 2,
+            Self::Variable(name) if is_shared(name) => 1,
+            Self::Variable(_) => 2,
+            Self::Option(_) => 3,
         }
     }
 }

@@ -21,6 +21,7 @@ impl Remedy for ControlError {
         match self {
             Self::Swap { reason, .. } => reason.remedy(),
             Self::Partly { reason, .. } => reason.remedy(),
+            Self::Seek(error) => error.remedy(),
             _ => None,
         }
     }

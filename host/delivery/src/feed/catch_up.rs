@@ -90,7 +90,7 @@ impl<'a> CatchUpReader<'a> {
     async fn catch_up(&mut self, position: &Position, is_at_end: bool) -> Option<FeedState> {
         if self.subscription.is_none()
             && Instant::now() >= self.feed.subscribe_after
-            && (is_at_end || self.is_close(position))
+            && self.is_close(position, is_at_end)
         {
             let PluginFeed { shared, plugin, config, shutdown, .. } = &*self.feed;
             self.subscription = tokio::select! {
@@ -99,6 +99,10 @@ impl<'a> CatchUpReader<'a> {
                 }
                 () = shutdown.cancelled() => None,
             };
+            // Without ops for the plugin, its own reader would take a while to come there.
+            if let Some(Position::Oplog(time)) = self.subscription.as_ref().and_then(|one| one.at.as_ref()) {
+                self.live.expect_entry(*time);
+            }
         }
         let subscription = self.subscription.take().filter(|subscription| !subscription.end.is_ended())?;
         if has_reached(position, subscription.at.as_ref()) {
@@ -114,12 +118,16 @@ impl<'a> CatchUpReader<'a> {
         None
     }
 
-    /// Returns whether the shared reader is less than a moment ahead.
-    fn is_close(&self, position: &Position) -> bool {
-        let (shared, own) = (self.feed.shared.position(), position.timestamp());
-        shared
-            .zip(own)
-            .is_some_and(|(shared, own)| own.time.saturating_add(MAX_SECONDS_BEHIND) >= shared.time)
+    /// Returns whether the shared reader is less than a moment ahead or behind: a plugin that joined one far behind would get nothing
+    /// until that has caught up. If that cannot be compared, the plugin has to be at the end.
+    fn is_close(&self, position: &Position, is_at_end: bool) -> bool {
+        match (self.feed.shared.position(), position.timestamp()) {
+            (Some(shared), Some(own)) => {
+                (is_at_end || own.time.saturating_add(MAX_SECONDS_BEHIND) >= shared.time)
+                    && shared.time.saturating_add(MAX_SECONDS_BEHIND) >= own.time
+            }
+            _ => is_at_end,
+        }
     }
 }
 

@@ -142,8 +142,7 @@ impl PluginFeed {
         // If the source cannot be read, the plugin's own reader says why.
         let Ok(Some(subscription)) = subscribed else { return FeedState::Idle };
         let is_at = |at| start == StartAt::from(at);
-        let is_there =
-            subscription.is_at_start || start == StartAt::Now || subscription.at.clone().is_some_and(is_at);
+        let is_there = subscription.is_at_start || subscription.at.clone().is_some_and(is_at);
         if !is_there {
             return FeedState::Idle;
         }

@@ -1,8 +1,9 @@
 //! The shared reader: reads what its subscribers want, and sends each batch straight to their dispatchers.
 //!
-//! It waits a moment for a subscriber that does not keep up, and without end if all others wait as well. A subscriber for which it
-//! waited in vain loses its subscription, and reads by itself until it has caught up.
+//! It waits a moment for a subscriber that does not keep up, and without end if all others wait as well and no plugin asks to subscribe. A
+//! subscriber for which it waited in vain loses its subscription, and reads by itself until it has caught up.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -81,6 +82,8 @@ pub(crate) struct SharedReader {
     live: Option<LiveSource>,
     /// Where `live` was opened, until it has read something.
     opened_at: Option<StartAt>,
+    /// Whether the last batch was the newest that the server had.
+    is_at_end: bool,
     subscribers: Vec<Subscriber>,
     routes: Routes,
     /// The entries that earlier readers skipped.
@@ -110,6 +113,7 @@ impl SharedReader {
             position,
             live: None,
             opened_at: None,
+            is_at_end: false,
             subscribers: Vec::new(),
             routes: Routes::default(),
             skipped: Skipped::new(),
@@ -172,6 +176,7 @@ impl SharedReader {
             Some(_) => Ok(()),
             None => {
                 self.opened_at = Some(start.clone());
+                self.is_at_end = false;
                 let selection = selection.clone();
                 let config = SourceConfig { start: start.clone(), selection, ..self.config.clone() };
                 LiveSource::open(config).await.map(|live| self.live = Some(live))
@@ -181,13 +186,14 @@ impl SharedReader {
             let _ = answer.send(Err(error));
             return;
         }
-        let is_at_start = self.opened_at.as_ref() == Some(&start);
+        // "Now" is where the reader is only if it has read everything.
+        let is_now = start == StartAt::Now && self.is_at_end;
+        let is_at_start = is_now || self.opened_at.as_ref() == Some(&start);
         let at = self.live.as_ref().and_then(LiveSource::position);
         // Positions of a change stream cannot be compared: a plugin that is elsewhere cannot wait here, and each selection more opens the
         // stream again. Without an answer, the plugin continues with a reader of its own.
         let is_comparable = at.as_ref().is_none_or(|at| at.timestamp().is_some());
-        let is_here =
-            is_at_start || start == StartAt::Now || at.clone().map(StartAt::from).as_ref() == Some(&start);
+        let is_here = is_at_start || at.clone().map(StartAt::from).as_ref() == Some(&start);
         if !is_comparable && !is_here {
             return;
         }
@@ -245,7 +251,9 @@ impl SharedReader {
     /// and the shared reader takes none.
     async fn send(&mut self, batch: SourceBatch) {
         let SourceBatch { ops, position, bytes, is_at_end, ack: _ } = batch;
-        self.opened_at = None;
+        // Opened at "now", it is there until the first op comes.
+        self.opened_at = self.opened_at.take().filter(|at| *at == StartAt::Now && ops.is_empty());
+        self.is_at_end = is_at_end;
         for op in ops {
             self.routes.route(op, &mut self.subscribers);
         }
@@ -260,6 +268,8 @@ impl SharedReader {
             let Some(batch) = subscriber.take_batch(batch, now) else { continue };
             match subscriber.try_send(batch) {
                 Ok(()) => {}
+                // A later batch has a later position.
+                Err(TrySendError::Full(batch)) if batch.ops.is_empty() => {}
                 Err(TrySendError::Full(batch)) => {
                     behind += 1;
                     slow.push((index, batch));
@@ -272,20 +282,30 @@ impl SharedReader {
         }
         for (index, batch) in slow {
             let Some(subscriber) = self.subscribers.get(index) else { continue };
-            let sent = subscriber.send(batch);
-            let is_sent = if behind == self.subscribers.len() {
-                // Nobody waits for this one.
-                sent.await
-            } else {
-                let sent = tokio::time::timeout_at(now + SLOW_SUBSCRIBER_TIMEOUT, sent).await;
-                if sent.is_err() {
+            let mut sent = pin!(subscriber.send(batch));
+            let mut is_sent = None;
+            let mut timeout_at = now + SLOW_SUBSCRIBER_TIMEOUT;
+            if behind == self.subscribers.len() && self.next_request.is_none() {
+                // Nobody waits for this one, until a plugin asks to subscribe.
+                tokio::select! {
+                    biased;
+                    result = &mut sent => is_sent = Some(result),
+                    Some(request) = self.requests.recv() => {
+                        self.next_request = Some(request);
+                        timeout_at = Instant::now() + SLOW_SUBSCRIBER_TIMEOUT;
+                    }
+                }
+            }
+            let is_sent = match is_sent {
+                Some(is_sent) => is_sent,
+                None => tokio::time::timeout_at(timeout_at, sent).await.unwrap_or_else(|_| {
                     tracing::info!(
                         event = "reader.leave",
                         plugin = &*subscriber.plugin,
                         "the plugin does not keep up with the others; it continues with a reader of its own"
                     );
-                }
-                sent.unwrap_or(false)
+                    false
+                }),
             };
             if is_sent {
                 behind -= 1;

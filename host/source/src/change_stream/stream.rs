@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use gtm_mongo::wire::{MAX_AWAIT_TIME, reply, timed_for};
 use gtm_mongo::{Backoff, Wait};
-use gtm_oplog::{ChangeEventDecoder, Malformed, Reply, Selection, Skipped};
+use gtm_oplog::{ChangeEventDecoder, Malformed, Reply, Selection, Skipped, Timestamp};
 use mongodb::Client;
 use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatchCursor;
@@ -28,6 +28,8 @@ pub struct ChangeStream {
     decoder: ChangeEventDecoder,
     /// After everything that was decoded.
     position: StartAt,
+    /// The time of the last op.
+    last_time: Option<Timestamp>,
     cursor: Option<ChangeStreamCursor>,
     /// What the reply that opened the cursor contained, until it is returned.
     opening: Option<SourceBatch>,
@@ -64,6 +66,7 @@ impl ChangeStream {
             watched: WatchedScope::default(),
             decoder: ChangeEventDecoder::new(selection),
             position: start,
+            last_time: None,
             cursor: None,
             opening: None,
             backoff: Backoff::default(),
@@ -180,9 +183,25 @@ impl ChangeStream {
     async fn failed(&mut self, error: &Error) -> Result<(), StreamError> {
         self.cursor = None;
         self.decoder.reopened();
-        match StreamError::of(error, self.request.scope(), &self.position) {
-            Some(error) => Err(error),
-            None => {
+        let token_time = match &self.position {
+            // Not each server writes the time into its tokens.
+            StartAt::After(position @ Position::ChangeStream(_)) => {
+                position.cluster_time().or(self.last_time)
+            }
+            _ => None,
+        };
+        match (StreamError::of(error, self.request.scope(), &self.position), token_time) {
+            // The server does not find the token's event: it may be of a collection that only a former, wider stream watched.
+            (Some(error @ StreamError::Fatal { .. }), Some(time)) => {
+                tracing::warn!(
+                    event = "change_stream.resume_at_time", position = %self.position, %error,
+                    "the server cannot resume after this event; resuming at its time, so changes of that time may repeat"
+                );
+                self.position = StartAt::Time(just_before(time));
+                Ok(())
+            }
+            (Some(error), _) => Err(error),
+            (None, _) => {
                 self.backoff.pause("source.read_failed", "the change stream cannot be read", error).await;
                 Ok(())
             }
@@ -193,6 +212,7 @@ impl ChangeStream {
     /// about the next one.
     fn decode(&mut self, reply: &Reply, opened: bool) -> Result<SourceBatch, StreamError> {
         let batch = self.decoder.read(reply)?;
+        self.last_time = batch.ops.last().map(|op| op.timestamp).or(self.last_time);
         let is_empty = reply.documents()?.is_empty();
         // The request asks for no events in the reply that opens the cursor, so an empty one says nothing of the stream.
         let is_at_end = !opened && is_empty;

@@ -7,7 +7,7 @@ mod snapshot_phase;
 use async_trait::async_trait;
 use gtm_mongo::SourceHealth;
 use gtm_oplog::broken::count_broken;
-use gtm_oplog::{Selection, Skipped};
+use gtm_oplog::{Selection, Skipped, Timestamp};
 use mongodb::Client;
 use serde::Deserialize;
 use snapshot_phase::{SnapshotPhase, begin};
@@ -168,6 +168,11 @@ impl LiveSource {
     fn counted(&mut self, batch: SourceBatch) -> SourceBatch {
         count_broken(&batch.ops, &mut self.skipped);
         batch
+    }
+
+    /// Tells it that an entry of the oplog is at `time`, so that its position advances there soon if nothing before is wanted.
+    pub fn expect_entry(&mut self, time: Timestamp) {
+        self.changes.expect_entry(time);
     }
 
     /// Returns how many ops were read and not returned yet. The next batches have them without asking the server.

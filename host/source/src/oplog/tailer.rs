@@ -52,6 +52,8 @@ pub struct OplogTailer {
     empty_replies: u32,
     /// If the next reply has no entry, everything up to this time was read.
     probe: Option<Timestamp>,
+    /// An entry that is known to be there.
+    expected_entry: Option<Timestamp>,
     is_empty_logged: bool,
     /// The memory that the ops in `decoded` keep in use, in bytes: each slice of a reply keeps all of it.
     decoded_bytes: usize,
@@ -115,6 +117,7 @@ impl OplogTailer {
             batch_size: BatchSize::default(),
             empty_replies: 0,
             probe: None,
+            expected_entry: None,
             is_empty_logged: false,
             decoded_bytes: 0,
             refused: RefusedNamespaces::default(),
@@ -339,6 +342,11 @@ impl OplogTailer {
             tracing::debug!(event = "source.idle", position = %self.position, "nothing to read");
         }
         self.empty_replies += 1;
+        if let Some(expected) = self.expected_entry.filter(|expected| *expected > self.position) {
+            // It was there before the next reply is asked for.
+            self.probe = Some(expected);
+            return Ok(());
+        }
         if self.wanted.is_some() && self.empty_replies.is_multiple_of(EMPTY_REPLIES_PER_PROBE) {
             let newest = self.oplog.newest().await?.filter(|newest| *newest > self.position);
             if let Some(newest) = newest
@@ -398,6 +406,10 @@ impl Source for OplogTailer {
 
     fn left(&self) -> usize {
         Self::left(self)
+    }
+
+    fn expect_entry(&mut self, time: Timestamp) {
+        self.expected_entry = Some(time);
     }
 
     fn position(&self) -> Option<Position> {

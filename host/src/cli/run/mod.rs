@@ -229,9 +229,10 @@ impl ActiveHost {
             }
         };
         let shared = self.server.follow(&self.settings, self.selection());
+        let describe = |error: &DeliveryError| WithRemedy(error).to_string();
         let mut running = AbortOnDropHandle::new(tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
-            async move { run_pipeline(deliveries, shared, &control, &stop, &mut changed).await }
+            async move { run_pipeline(deliveries, shared, describe, &control, &stop, &mut changed).await }
         }));
         let active = ActivePipelines { control, changes: &changes, epoch };
         control.allow_swaps_from(self.plugins.swap_from(&self.settings));

@@ -112,6 +112,27 @@ fn the_shared_variables_of_mongodb_work_without_a_warning_and_are_overridden() {
     let own = ("GTM_SOURCE_URI".to_owned(), "mongodb://own".to_owned());
     let shown = Shown::of(&[], &[shared, own]);
     assert_eq!(shown.origin(uri), "the variable GTM_SOURCE_URI");
+    // The URI in a file is another way to set the same.
+    let shared = ("MONGODB_URI".to_owned(), "mongodb://shared".to_owned());
+    let file = ("GTM_SOURCE_URI_FILE".to_owned(), "/run/secrets/uri".to_owned());
+    let shown = Shown::of(&[], &[shared, file]);
+    assert_eq!(shown.origin(uri), "default");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let variables = [
+        ("GTM_SOURCE_URI", "mongodb://ada:it's%20s3cret@db/?tlsCertificateKeyFilePassword=s3cret"),
+        ("GTM_MAIL_URL", "smtp://ada:s3cret@mail"),
+        ("GTM_ADMIN_TOKEN", "s3cret://token"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let shown = Shown::of(&[], &variables).settings;
+    let values: Vec<_> = shown.iter().map(|shown| shown["value"].to_string()).collect();
+    assert!(!values.iter().any(|value| value.contains("s3cret")), "{values:?}");
+    for value in ["\"mongodb://db\"", "\"smtp://mail\"", "\"(hidden)\""] {
+        assert!(values.iter().any(|shown| shown == value), "{value}: {values:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use gtm_test_support::Server;
 use serde_json::Value;
 
 use crate::log;
-use crate::support::{Database, Host, create_oplog, plugin};
+use crate::support::{Database, Host, create_oplog, eventually, plugin, run};
 
 #[tokio::test]
 async fn one_that_never_returns_lets_the_others_go_on() {
@@ -50,6 +50,38 @@ async fn one_that_never_returns_lets_the_others_go_on() {
         |plugin: &str, count: &str| log::count(&log, "plugin.stop", &[("plugin", plugin), (count, "0")]);
     assert_eq!(stopped("misbehave", "handled"), 1, "{log:?}");
     assert_eq!(stopped("print_ops", "unfinished"), 1, "{log:?}");
+}
+
+#[tokio::test]
+async fn one_that_was_paused_continues_beside_one_that_never_returns() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let (stuck, print_ops) = (plugin("misbehave"), plugin("print_ops"));
+    let namespace = format!("misbehave:namespace={}.things", own.name);
+    let wanted = format!("print_ops:namespaces={}.things", own.name);
+    let plugins = ["--plugin", &stuck, "--plugin", &print_ops, "--set", &namespace, "--set", &wanted];
+    let more =
+        ["--set", "misbehave:handle=sleep", "--limits-handle-timeout", "1h", "--shutdown-grace", "100ms"];
+    let place = ["--uri", server.uri(), "--admin", "127.0.0.1:0", "--limits-log-lines", "1000000"];
+    let mut host = Host::tailing(&[&plugins[..], &more, &place].concat());
+    let address = host.address();
+    let steer =
+        |command: &str| assert_eq!(run(&[command, "-p", "print_ops", "--admin", &address]).0, Some(0));
+    steer("pause");
+    // Alone, the other one fills what may be read ahead for it, and the shared reader waits for it.
+    const OPS: i32 = 20_000;
+    for some in (0..OPS).collect::<Vec<_>>().chunks(2000) {
+        own.collection("things").insert_many(some.iter().map(|n| doc! { "_id": n })).await.unwrap();
+    }
+    steer("resume");
+    host.printed(&own.name, usize::try_from(OPS).unwrap());
+    own.collection("things").insert_one(doc! { "_id": OPS }).await.unwrap();
+    assert_eq!(host.printed(&own.name, 1)[0]["documentKey"]["_id"], OPS);
+    eventually("both have a reader", async || {
+        let status = host.status();
+        (0..2).all(|n| ["own", "shared"].contains(&status["plugins"][n]["reader"].as_str().unwrap()))
+    })
+    .await;
 }
 
 #[tokio::test]

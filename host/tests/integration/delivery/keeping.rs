@@ -1,5 +1,7 @@
 //! What is kept of the work: checkpoints and dead letters, and what is done where they cannot be.
 
+use std::time::Duration;
+
 use bson::{Timestamp, doc};
 use gtm_source::Position;
 use gtm_store::{Checkpoint, CheckpointKey, Store, StoreKind};
@@ -8,7 +10,7 @@ use tempfile::TempDir;
 
 use super::ledger::{SECOND, Writer};
 use crate::log;
-use crate::support::{Host, error_of, eventually, plugin, run};
+use crate::support::{Database, Host, error_of, eventually, plugin, run};
 
 struct Scene {
     writer: Writer,
@@ -91,6 +93,33 @@ async fn a_plugin_with_an_older_checkpoint_catches_up_and_joins_the_others() {
     .await;
     let handled = |n: usize| status["plugins"][n]["counts"]["handled"].as_u64().unwrap();
     assert_eq!((handled(0), handled(1)), (100, 50), "late, and print_ops from its checkpoint on: {status}");
+}
+
+#[tokio::test]
+async fn a_paused_plugin_without_work_joins_the_others_again_while_they_have_work() {
+    let server = Server::ready().unwrap();
+    let (own, others) = (Database::new(server.uri()).await, Database::new(server.uri()).await);
+    let print_ops = plugin("print_ops");
+    let (busy, idle) = (format!("busy={print_ops}"), format!("idle={}", plugin("misbehave")));
+    let set = format!("idle:namespace={}.things", others.name);
+    let plugins = ["--plugin", &busy, "--plugin", &idle, "--set", &set, "--log", "info,gtm_delivery=debug"];
+    let mut host =
+        Host::tailing(&[&["--uri", server.uri(), "--admin", "127.0.0.1:0"][..], &plugins].concat());
+    let writing = tokio::spawn({
+        let things = own.collection("things");
+        async move {
+            for n in 0.. {
+                things.insert_one(doc! { "_id": n }).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    });
+    for command in ["pause", "resume"] {
+        assert_eq!(run(&[command, "--plugin", "idle", "--admin", &host.address()]).0, Some(0));
+    }
+    host.wait_for("reader.join", &[("plugin", "idle")]);
+    writing.abort();
+    assert_eq!(host.count("reader.leave", &[]), 0, "{:?}", host.logged());
 }
 
 #[tokio::test]
