@@ -131,7 +131,7 @@ pub(super) enum DeliveryCommand {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The host has no plugin of this name.
-    #[error("the host has no plugin {name}; its plugins are: {known}")]
+    #[error("there is no plugin {name}; there are: {known}")]
     NoPlugin {
         /// The name.
         name: String,
@@ -139,7 +139,7 @@ pub enum ControlError {
         known: String,
     },
     /// The host has several plugins, and the command must name one.
-    #[error("the host has several plugins: {known}. help: name one of them")]
+    #[error("which plugin? There are: {known}")]
     WhichPlugin {
         /// The names of its plugins.
         known: String,
@@ -171,7 +171,7 @@ pub enum ControlError {
     #[error("another swap is under way. help: try again when the log of the host shows its end")]
     SwapUnderWay,
     /// Some plugins follow the command, and others do not.
-    #[error("the command failed for the plugin {plugin}: {reason}. It succeeded for {done}")]
+    #[error("the plugin {plugin} does not follow: {reason}. These plugins do: {done}")]
     Partly {
         /// The first plugin that does not.
         plugin: String,

@@ -146,14 +146,23 @@ async fn one_that_is_slow_reads_by_itself_until_it_has_caught_up() {
     let mut host = Host::start(&arguments);
     host.wait_for("source.tail", &[]);
     host.wait_for("source.tail", &[]);
-    const OPS: u32 = 400;
-    // In parts: each takes the server less time than the plugin, on any machine.
-    for part in (1..=OPS).collect::<Vec<_>>().chunks(10) {
+    const OPS: u32 = 800;
+    // In parts, each of which the other plugin handles before the next: it takes that one less time than the 2 s of the slow one.
+    for part in (1..=OPS).collect::<Vec<_>>().chunks(100) {
         let entries = part.iter().map(|&increment| {
             let ts = bson::Timestamp { time: 1_700_000_000, increment };
             doc! { "op": "i", "ns": "a.b", "o": { "_id": increment }, "ts": ts }
         });
         own.collection("oplog").insert_many(entries).await.unwrap();
+        let last = u64::from(*part.last().unwrap());
+        eventually("the other has handled the part", async || {
+            let status = host.status();
+            let plugins = status["plugins"].as_array().unwrap();
+            plugins
+                .iter()
+                .any(|one| one["plugin"] == "print_ops" && one["counts"]["handled"].as_u64() == Some(last))
+        })
+        .await;
     }
     host.wait_for("reader.leave", &[("plugin", "slow")]);
     host.wait_for("reader.join", &[("plugin", "slow")]);
