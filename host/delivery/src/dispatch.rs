@@ -61,7 +61,7 @@ impl<F: OpFilter> Dispatcher<F> {
         Self { filter, ordering, progress, queues, outgoing }
     }
 
-    /// Dispatches batches until there are no more.
+    /// Dispatches all batches until the feed ends.
     pub(super) async fn run(mut self, mut feed: FeedReceiver) {
         while let Some(batch) = feed.next().await {
             let PluginBatch { ops, position, mut bytes, is_at_end, newest, ack } = batch;

@@ -21,7 +21,7 @@ pub(super) struct QueuedOp {
     pub(super) filter_error: Option<Box<CallError>>,
 }
 
-/// The queue of one lane, or of all lanes if there is no order. The window bounds its length. Clones are the same queue.
+/// The queue of one lane, or the one that all lanes share if ops have no order. The window bounds its length. Clones are the same queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LaneQueue(Arc<LaneQueueInner>);
 

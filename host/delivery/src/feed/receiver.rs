@@ -36,7 +36,7 @@ impl FeedSegment {
         Self { batches, at: None, reads_from: None, read_to: None, ended: CancellationToken::new() }
     }
 
-    /// Waits for the next batch. None: there are no more.
+    /// Waits for the next batch. Returns none after the last one.
     async fn next(&mut self) -> Option<PluginBatch> {
         tokio::select! {
             biased;
@@ -74,7 +74,7 @@ impl FeedReceiver {
         Self { segments, segment: Some(segment), owns: None, beginning: None }
     }
 
-    /// Waits for the next batch. None: there are no more.
+    /// Waits for the next batch. Returns none after the last one.
     pub(crate) async fn next(&mut self) -> Option<PluginBatch> {
         loop {
             let Some(segment) = &mut self.segment else {

@@ -29,7 +29,7 @@ const MAX_QUEUED_REQUESTS: usize = 16;
 struct SubscribeRequest {
     plugin: Arc<str>,
     selection: Selection,
-    /// Where reading begins if there is no other subscriber.
+    /// The start for the first subscriber, which opens the source.
     start: StartAt,
     answer: oneshot::Sender<Result<Subscription, SourceError>>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct SharedReaderHandle {
 }
 
 impl SharedReaderHandle {
-    /// Subscribes a plugin. `start`: where reading begins if there is no other subscriber. None: the shared reader is stopping, or reads a
+    /// Subscribes a plugin. The first subscriber opens the source at `start`. None: the shared reader is stopping, or reads a
     /// change stream elsewhere.
     ///
     /// # Errors
