@@ -12,7 +12,7 @@ use super::engine::Uncached;
 use super::handle::SwapError;
 use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
-use super::setting::SettingProblem;
+use super::setting::{DeclaredSetting, SettingProblem};
 use crate::secret::SecretError;
 
 /// Why a plugin cannot be loaded.
@@ -91,7 +91,7 @@ pub enum LoadError {
     #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
     Mismatch { path: PathBuf, reason: String },
     #[error("the plugin {} refuses its settings: {}", path.display(), listed(problems))]
-    Settings { path: PathBuf, problems: Vec<SettingProblem> },
+    Settings { path: PathBuf, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },
     #[error("the plugin {} refuses to start: {reason}", path.display())]
     Refused { path: PathBuf, reason: String },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]

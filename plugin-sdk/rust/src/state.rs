@@ -1,4 +1,4 @@
-//! What a plugin keeps: values by key, shared by all its instances and workers. In `handle` only.
+//! Values that the plugin keeps by key, shared by all its instances and workers. In `handle` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {
@@ -12,13 +12,13 @@
 //! # }
 //! ```
 
-use crate::bindings::gtm::plugin::state as contract;
+use crate::Error;
 #[cfg(target_family = "wasm")]
 use crate::bindings::gtm::plugin::state as host;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::host::state as host;
 
-/// The value, or none where there is none.
+/// Returns the value of a key. None: it has none.
 ///
 /// # Errors
 /// See [`Error`].
@@ -26,7 +26,7 @@ pub fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
     host::get(key).map_err(Error::from)
 }
 
-/// Sets the value, whatever it was.
+/// Sets the value, regardless of the former one.
 ///
 /// # Errors
 /// See [`Error`].
@@ -42,34 +42,10 @@ pub fn delete(key: &str) -> Result<(), Error> {
     host::delete(key).map_err(Error::from)
 }
 
-/// Sets the value if it is what is expected (none: if there is none), in one step. Gives back whether it was.
+/// Sets the value if it is what is expected (none: if there is none), in one step. Returns whether it did.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn compare_and_swap(key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, Error> {
     host::compare_and_swap(key, expected, value).map_err(Error::from)
-}
-
-/// Why a value is not read or kept.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The host does not let this plugin use it.
-    #[error("{0}")]
-    NotGranted(String),
-    /// The key is empty or longer than 512 bytes, or the value longer than 1 MiB.
-    #[error("{0}")]
-    Invalid(String),
-    /// The store cannot be reached now.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl From<contract::Error> for Error {
-    fn from(error: contract::Error) -> Self {
-        match error {
-            contract::Error::NotGranted(reason) => Self::NotGranted(reason),
-            contract::Error::Invalid(reason) => Self::Invalid(reason),
-            contract::Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
 }

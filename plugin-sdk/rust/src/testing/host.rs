@@ -1,8 +1,10 @@
 //! What is behind the capabilities of a plugin in a test: the harness that runs it, on this thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::Harness;
+use crate::Error;
 use crate::bindings::gtm::plugin as contract;
 use crate::log::Level;
 
@@ -18,24 +20,23 @@ pub(super) fn leave() -> Harness {
     WORLD.take()
 }
 
-fn with<T>(work: impl FnOnce(&mut Harness) -> T) -> T {
+pub(super) fn with<T>(work: impl FnOnce(&mut Harness) -> T) -> T {
     WORLD.with_borrow_mut(work)
+}
+
+/// Sets the values that the plugin reads.
+pub(super) fn set_config(values: BTreeMap<String, String>) {
+    with(|world| world.values = values);
 }
 
 pub(crate) fn log(level: Level, message: &str) {
     with(|world| world.run.log.push((level, message.to_owned())));
 }
 
-pub(crate) fn send(message: &contract::mail::Message) -> Result<String, contract::mail::Error> {
-    use crate::mail::Error;
+pub(crate) fn send(message: &contract::mail::Message) -> Result<String, Error> {
     with(|world| {
         if let Some(error) = world.mail_error.clone() {
-            return Err(match error {
-                Error::Unavailable(reason) => contract::mail::Error::Unavailable(reason),
-                Error::NotGranted(reason) => contract::mail::Error::NotGranted(reason),
-                Error::Invalid(reason) => contract::mail::Error::Invalid(reason),
-                Error::Rejected(reason) => contract::mail::Error::Rejected(reason),
-            });
+            return Err(error);
         }
         world.run.mails.push(message.clone());
         Ok(format!("<{}@localhost>", world.run.mails.len()))
@@ -45,12 +46,12 @@ pub(crate) fn send(message: &contract::mail::Message) -> Result<String, contract
 pub(crate) mod config {
     use super::with;
 
-    pub(crate) fn get(key: &str) -> Result<Option<String>, ()> {
-        Ok(with(|world| world.config.get(key).cloned()))
+    pub(crate) fn get(name: &str) -> Option<String> {
+        with(|world| world.values.get(name).cloned())
     }
 
-    pub(crate) fn get_all() -> Result<Vec<(String, String)>, ()> {
-        Ok(with(|world| world.config.clone().into_iter().collect()))
+    pub(crate) fn get_all() -> Vec<(String, String)> {
+        with(|world| world.values.clone().into_iter().collect())
     }
 }
 
@@ -61,14 +62,18 @@ pub(crate) mod metrics {
         with(|world| *world.run.counters.entry(name.to_owned()).or_default() += by);
     }
 
-    pub(crate) fn gauge(_: &str, _: f64) {}
+    pub(crate) fn gauge(name: &str, value: f64) {
+        with(|world| world.run.gauges.insert(name.to_owned(), value));
+    }
 
-    pub(crate) fn record_value(_: &str, _: f64) {}
+    pub(crate) fn record_value(name: &str, value: f64) {
+        with(|world| world.run.recorded.push((name.to_owned(), value)));
+    }
 }
 
 pub(crate) mod state {
-    use super::contract::state::Error;
     use super::with;
+    use crate::Error;
 
     pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(with(|world| world.state.get(key).cloned()))
@@ -97,7 +102,8 @@ pub(crate) mod state {
 
 pub(crate) mod http {
     use super::with;
-    use crate::http::{Error, Request, Response};
+    use crate::Error;
+    use crate::http::{Request, Response};
 
     pub(crate) fn send(request: &Request) -> Result<Response, Error> {
         let server = with(|world| {
@@ -114,8 +120,9 @@ pub(crate) mod http {
 pub(crate) mod mongodb {
     use bson::{Document, doc};
 
-    use super::contract::mongodb::{Error, FindOptions, UpdateOptions, UpdateResult};
+    use super::contract::mongodb::{FindOptions, UpdateOptions, UpdateResult};
     use super::with;
+    use crate::Error;
 
     fn document(bytes: &[u8]) -> Result<Document, Error> {
         bson::deserialize_from_slice(bytes).map_err(|error| Error::Invalid(error.to_string()))
@@ -164,7 +171,7 @@ pub(crate) mod mongodb {
             namespace,
             doc! { "update": filter, "by": update, "many": options.many, "upsert": options.upsert },
         );
-        Ok(UpdateResult { matched: 1, modified: 1, upserted: None })
+        Ok(UpdateResult { matched_count: 1, modified_count: 1, upserted_id: None })
     }
 
     pub(crate) fn replace(
@@ -177,7 +184,7 @@ pub(crate) mod mongodb {
             namespace,
             doc! { "replace": document(filter)?, "by": document(replacement)?, "upsert": upsert },
         );
-        Ok(UpdateResult { matched: 1, modified: 1, upserted: None })
+        Ok(UpdateResult { matched_count: 1, modified_count: 1, upserted_id: None })
     }
 
     pub(crate) fn delete(namespace: &str, filter: &[u8], many: bool) -> Result<u64, Error> {

@@ -1,7 +1,6 @@
 //! The imports of the contract, by its raw bindings: a library would keep some of this from being sent.
 
-use gtm_plugin::bindings::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state};
-use gtm_plugin::bindings::wasi::config::store;
+use gtm_plugin::bindings::gtm::plugin::{config, extended_json, http, log, mail, metrics, mongodb, state};
 
 use super::Call;
 use super::random::Random;
@@ -66,8 +65,8 @@ pub(crate) const CALLS: [Call; 24] = [
         drop(state::compare_and_swap(&key(random), expected.as_deref(), &bytes(random)));
     }),
     ("config", |random| {
-        drop(store::get(&text(random)));
-        drop(store::get_all());
+        drop(config::get(&text(random)));
+        drop(config::get_all());
     }),
 ];
 
