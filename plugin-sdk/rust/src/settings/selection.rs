@@ -37,6 +37,9 @@ impl Selection {
 
     /// Returns the subscriptions to these operations in the selected namespaces. No operation means all of them.
     pub fn subscriptions_to(&self, operations: &[OperationType]) -> Vec<Subscription> {
+        if self.namespaces.is_empty() && operations.is_empty() {
+            return Vec::new();
+        }
         let every = ["*".to_owned()];
         let namespaces = if self.namespaces.is_empty() { every.as_slice() } else { &self.namespaces };
         let subscription =
