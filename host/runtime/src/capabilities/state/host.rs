@@ -83,7 +83,9 @@ impl StateView<'_> {
         let answer = timed(&self.setup, "the store", asked).await.map_err(Error::Unavailable)?;
         answer.map_err(|error| match &error {
             // The store refuses this value.
-            StoreError::Unstorable { .. } => Error::Invalid(error.to_string()),
+            StoreError::Unstorable { .. } | StoreError::NotIncremented { .. } => {
+                Error::Invalid(error.to_string())
+            }
             error if error.may_pass() => Error::Unavailable(error.to_string()),
             // A permission, a directory or a file has to be corrected.
             error => Error::NotGranted(self.notes.blocked(error.to_string(), None)),
@@ -107,7 +109,7 @@ impl Host for StateView<'_> {
             return Ok(());
         }
         self.make_room(&store, &of, &value).await?;
-        self.ask(store.set_state(&of, Some(&value))).await
+        self.ask(store.set_state(&of, &value, None)).await
     }
 
     async fn delete(&mut self, key: String) -> Result<(), Error> {
@@ -116,7 +118,7 @@ impl Host for StateView<'_> {
             self.notes.made_up();
             return Ok(());
         }
-        self.ask(store.set_state(&of, None)).await?;
+        self.ask(store.delete_state(&of)).await?;
         self.shared_context().forget().await;
         Ok(())
     }
@@ -138,6 +140,6 @@ impl Host for StateView<'_> {
             return Ok(is_expected);
         }
         self.make_room(&store, &of, &value).await?;
-        self.ask(store.swap_state(&of, expected.as_deref(), &value)).await
+        self.ask(store.swap_state(&of, expected.as_deref(), &value, None)).await
     }
 }
