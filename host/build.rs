@@ -15,7 +15,7 @@ const SDKS: [(&str, &[(&str, &str)]); 3] = [
             ("plugin-sdk/rust/src", "src"),
             ("plugin-sdk/rust-macros/Cargo.toml", "macros/Cargo.toml"),
             ("plugin-sdk/rust-macros/src", "macros/src"),
-            ("wit", "wit"),
+            ("wit/0.2", "wit"),
         ],
     ),
     (
@@ -26,7 +26,7 @@ const SDKS: [(&str, &[(&str, &str)]); 3] = [
             ("plugin-sdk/javascript/bin", "bin"),
             ("plugin-sdk/javascript/build", "build"),
             ("plugin-sdk/javascript/src", "src"),
-            ("wit", "wit"),
+            ("wit/0.1", "wit"),
         ],
     ),
     (
@@ -35,7 +35,7 @@ const SDKS: [(&str, &[(&str, &str)]); 3] = [
             ("plugin-sdk/python/pyproject.toml", "pyproject.toml"),
             ("plugin-sdk/python/setup.py", "setup.py"),
             ("plugin-sdk/python/gtm_plugin", "gtm_plugin"),
-            ("wit", "wit"),
+            ("wit/0.1", "wit"),
         ],
     ),
 ];

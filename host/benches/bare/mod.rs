@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../wit/0.1",
         world: "gtm:plugin/plugin",
         exports: { "handle": async },
         ownership: Borrowing { duplicate_if_necessary: true },

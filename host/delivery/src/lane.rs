@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gtm_oplog::Op;
 use gtm_runtime::{CallError, Failure, MetObstacle, Obstacle};
 use gtm_store::DeadLetterKind;
-use tracing::Instrument;
 
 use super::blocked::BlockedOp;
 use super::breaker::BreakerVerdict;
@@ -16,7 +15,7 @@ use super::lane_queue::{LaneQueue, QueuedOp};
 use super::last_error::ErrorSubject;
 use super::op_handler::OpHandler;
 use super::op_progress::OpOutcome;
-use super::spans;
+use super::spans::{self, in_span};
 
 /// Why the outcome of an op is not known in a dry run.
 const MADE_UP: &str = "an answer was made up";
@@ -41,9 +40,21 @@ enum FilterVerdict {
 enum AttemptOutcome {
     Done(OpOutcome),
     Rejected(String),
-    Failed(String),
+    Failed(FailedAttempt),
     /// An obstacle blocks the plugin, or the op.
     Blocked(Obstacle),
+}
+
+/// Why an attempt failed, and the shortest pause before the next one, if the plugin names one.
+struct FailedAttempt {
+    reason: String,
+    after: Option<Duration>,
+}
+
+impl From<String> for FailedAttempt {
+    fn from(reason: String) -> Self {
+        Self { reason, after: None }
+    }
 }
 
 impl<H: OpHandler> Lane<H> {
@@ -68,7 +79,7 @@ impl<H: OpHandler> Lane<H> {
                 };
                 let handled = match (handled, ops.pop_front()) {
                     (Ok(error), Some(queued)) => {
-                        self.handle_op(&queued, error).instrument(spans::op(&queued.op)).await
+                        in_span!(spans::op(&queued.op), self.handle_op(&queued, error))
                     }
                     (handled, _) => handled.map(drop),
                 };
@@ -86,7 +97,10 @@ impl<H: OpHandler> Lane<H> {
     ///
     /// # Errors
     /// The lane must stop.
-    async fn handle_batch(&mut self, ops: &mut VecDeque<QueuedOp>) -> Result<Option<String>, LaneStopped> {
+    async fn handle_batch(
+        &mut self,
+        ops: &mut VecDeque<QueuedOp>,
+    ) -> Result<Option<FailedAttempt>, LaneStopped> {
         let context = Arc::clone(&self.context);
         context.permit().await?;
         // While the breaker is open, the plugin is tried with one op.
@@ -120,12 +134,12 @@ impl<H: OpHandler> Lane<H> {
         for outcome in outcomes {
             let rejected = match outcome {
                 Ok(()) => None,
-                Err(Failure::Reject(_)) if self.handler.met().made_up => return Ok(None),
-                Err(Failure::Reject(reason)) => Some(reason),
+                Err(Failure::Reject { .. }) if self.handler.met().made_up => return Ok(None),
+                Err(Failure::Reject { reason }) => Some(reason),
                 // Handling each op by itself shows which of them an obstacle blocks.
-                Err(Failure::Retry(reason)) => {
+                Err(Failure::Retry { reason, after }) => {
                     let MetObstacle { obstacle, made_up, .. } = self.handler.met();
-                    return Ok((obstacle.is_none() && !made_up).then_some(reason));
+                    return Ok((obstacle.is_none() && !made_up).then_some(FailedAttempt { reason, after }));
                 }
             };
             let Some(queued) = ops.pop_front() else { break };
@@ -140,9 +154,12 @@ impl<H: OpHandler> Lane<H> {
         Ok(None)
     }
 
-    async fn handle_each(&mut self, ops: &mut VecDeque<QueuedOp>) -> Result<Option<String>, LaneStopped> {
+    async fn handle_each(
+        &mut self,
+        ops: &mut VecDeque<QueuedOp>,
+    ) -> Result<Option<FailedAttempt>, LaneStopped> {
         while let Some(queued) = ops.pop_front() {
-            self.handle_op(&queued, None).instrument(spans::op(&queued.op)).await?;
+            in_span!(spans::op(&queued.op), self.handle_op(&queued, None))?;
         }
         Ok(None)
     }
@@ -151,7 +168,11 @@ impl<H: OpHandler> Lane<H> {
     ///
     /// # Errors
     /// The lane must stop.
-    async fn handle_op(&mut self, queued: &QueuedOp, mut error: Option<String>) -> Result<(), LaneStopped> {
+    async fn handle_op(
+        &mut self,
+        queued: &QueuedOp,
+        mut error: Option<FailedAttempt>,
+    ) -> Result<(), LaneStopped> {
         let QueuedOp { number, op, filter_error } = queued;
         let context = Arc::clone(&self.context);
         // Most ops need neither.
@@ -167,9 +188,9 @@ impl<H: OpHandler> Lane<H> {
             attempt += 1;
             let outcome = match error.take() {
                 Some(error) => AttemptOutcome::Failed(error),
-                None => self.attempt(op, attempt, &mut verdict).instrument(spans::attempt(attempt)).await,
+                None => in_span!(spans::attempt(attempt), self.attempt(op, attempt, &mut verdict)),
             };
-            let problem = match outcome {
+            let FailedAttempt { reason: problem, after } = match outcome {
                 AttemptOutcome::Done(outcome) => {
                     context.succeeded();
                     blocked.iter().for_each(BlockedOp::unblocked);
@@ -183,7 +204,7 @@ impl<H: OpHandler> Lane<H> {
                         .give_up(queued, DeadLetterKind::Rejected, reason, attempt, first_attempt)
                         .await;
                 }
-                AttemptOutcome::Failed(problem) => problem,
+                AttemptOutcome::Failed(failed) => failed,
                 AttemptOutcome::Blocked(obstacle) => {
                     let blocked = blocked.get_or_insert_with(|| context.blocked.block_op(&context.plugin));
                     match blocked.waited_too_long(&obstacle, context.retry.max_age) {
@@ -196,7 +217,7 @@ impl<H: OpHandler> Lane<H> {
                         }
                         None => {}
                     }
-                    obstacle.reason
+                    obstacle.reason.into()
                 }
             };
             let started = *first_attempt.get_or_insert_with(SystemTime::now);
@@ -214,23 +235,32 @@ impl<H: OpHandler> Lane<H> {
             if started.elapsed().is_ok_and(|age| age >= context.retry.max_age) {
                 return self.give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             }
-            match breaker {
-                BreakerVerdict::Closed => {}
+            let delay = match breaker {
+                BreakerVerdict::Closed => delays.get_or_insert_with(|| context.retry.delays()).next(),
                 BreakerVerdict::Opened => {
                     tracing::error!(
                         event = "breaker.open", plugin, op = %id, failing_ops = context.breaker.failing(), error = problem,
                         "the plugin fails on one op after another; pausing it, with an attempt now and then until it works"
                     );
-                    continue;
+                    // The breaker pauses the plugin itself.
+                    if after.is_none() {
+                        continue;
+                    }
+                    Some(Duration::ZERO)
                 }
                 BreakerVerdict::StillOpen => {
                     tracing::debug!(event = "breaker.probe_failed", plugin, op = %id, error = problem, "the plugin still fails");
-                    continue;
+                    // The breaker pauses the plugin itself.
+                    if after.is_none() {
+                        continue;
+                    }
+                    Some(Duration::ZERO)
                 }
-            }
-            let Some(pause) = delays.get_or_insert_with(|| context.retry.delays()).next() else {
+            };
+            let Some(delay) = delay else {
                 return self.give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             };
+            let pause = delay.max(after.unwrap_or_default());
             tracing::warn!(
                 event = "op.retry", plugin, op = %id, attempt, delay_ms = pause.as_millis(), error = problem,
                 "the attempt failed; retrying"
@@ -286,37 +316,37 @@ impl<H: OpHandler> Lane<H> {
 
     async fn attempt(&mut self, op: &Op, attempt: u32, verdict: &mut FilterVerdict) -> AttemptOutcome {
         match std::mem::replace(verdict, FilterVerdict::Unknown) {
-            FilterVerdict::Failed(error) => return AttemptOutcome::Failed(error.to_string()),
+            FilterVerdict::Failed(error) => return AttemptOutcome::Failed(error.to_string().into()),
             FilterVerdict::Wanted => {}
             FilterVerdict::Unknown => match self.handler.filter(op, attempt).await {
                 Ok(true) => {}
                 Ok(false) => return AttemptOutcome::Done(OpOutcome::Unwanted),
-                Err(error) => return AttemptOutcome::Failed(error.to_string()),
+                Err(error) => return AttemptOutcome::Failed(error.to_string().into()),
             },
         }
         *verdict = FilterVerdict::Wanted;
         tracing::debug!(event = "op.attempt", plugin = &*self.context.plugin, op = %op.id(), attempt, "delivering");
         match self.handler.handle(op, attempt).await {
             Ok(Ok(())) => AttemptOutcome::Done(OpOutcome::Handled),
-            Ok(Err(Failure::Reject(reason))) => match self.handler.met() {
+            Ok(Err(Failure::Reject { reason })) => match self.handler.met() {
                 MetObstacle { made_up: true, .. } => self.outcome_unknown(op, MADE_UP, &reason),
                 MetObstacle { .. } => AttemptOutcome::Rejected(reason),
             },
-            Ok(Err(Failure::Retry(reason))) => self.failed(op, reason),
-            Err(error) => self.failed(op, error.to_string()),
+            Ok(Err(Failure::Retry { reason, after })) => self.failed(op, FailedAttempt { reason, after }),
+            Err(error) => self.failed(op, error.to_string().into()),
         }
     }
 
     /// Returns the outcome of a call that failed for this reason, or for an obstacle.
-    fn failed(&self, op: &Op, reason: String) -> AttemptOutcome {
+    fn failed(&self, op: &Op, failed: FailedAttempt) -> AttemptOutcome {
         match self.handler.met() {
             // Nobody waits for the end of a dry run.
             MetObstacle { obstacle: Some(obstacle), is_dry: true, .. } => {
                 self.outcome_unknown(op, IN_THE_WAY, &obstacle.reason)
             }
             MetObstacle { obstacle: Some(obstacle), .. } => AttemptOutcome::Blocked(obstacle),
-            MetObstacle { made_up: true, .. } => self.outcome_unknown(op, MADE_UP, &reason),
-            MetObstacle { .. } => AttemptOutcome::Failed(reason),
+            MetObstacle { made_up: true, .. } => self.outcome_unknown(op, MADE_UP, &failed.reason),
+            MetObstacle { .. } => AttemptOutcome::Failed(failed),
         }
     }
 

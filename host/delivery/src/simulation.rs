@@ -159,12 +159,12 @@ impl OpHandler for SimulatedPlugin {
         }
         self.take_time().await;
         let outcome = match self.random.below(8) {
-            0 => Ok(Err(Failure::Retry("simulated".to_owned()))),
+            0 => Ok(Err(Failure::retry("simulated"))),
             1 => Err(CallError::Trapped { call: "handle", reason: "simulated".to_owned() }),
-            2 => Ok(Err(Failure::Reject("simulated".to_owned()))),
+            2 => Ok(Err(Failure::reject("simulated"))),
             _ => Ok(Ok(())),
         };
-        let done = matches!(outcome, Ok(Ok(()) | Err(Failure::Reject(_))));
+        let done = matches!(outcome, Ok(Ok(()) | Err(Failure::Reject { .. })));
         self.ledger.lock().end(op, done);
         outcome
     }
@@ -179,13 +179,13 @@ impl OpHandler for SimulatedPlugin {
         let mut failed = false;
         for op in ops {
             let outcome = match failed {
-                true => Err(Failure::Retry("an op before it failed".to_owned())),
+                true => Err(Failure::retry("an op before it failed")),
                 // A call that traps has done nothing.
                 false => {
-                    self.handle(op, 1).await.unwrap_or_else(|error| Err(Failure::Retry(error.to_string())))
+                    self.handle(op, 1).await.unwrap_or_else(|error| Err(Failure::retry(error.to_string())))
                 }
             };
-            failed |= matches!(outcome, Err(Failure::Retry(_)));
+            failed |= matches!(outcome, Err(Failure::Retry { .. }));
             outcomes.push(outcome);
         }
         Ok(outcomes)

@@ -1,45 +1,42 @@
 //! Loads a component and checks it against the contract.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use gtm_oplog::{OperationType, Selection};
-use rustix::fs::{Mode, OFlags};
 use semver::Version;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::InstancePre;
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
-use super::abi::v0_1::{BatchFilterPre, HostedPre, Subscription};
-use super::call::{CallError, guarded_now};
-use super::capabilities::{ALWAYS, GRANTED, without_version};
+use super::abi::{ExportIndices, Subscription};
+use super::beginning::{Beginning, FoundComponent, selection};
+use super::call::CallError;
 use super::compiled::ComponentSource;
-use super::contract::{self, ContractFit};
+use super::component_file::{check_imports, open, read};
+use super::contract;
 use super::digest::ComponentDigest;
 use super::engine::Engine;
-use super::features::{WASI_0_3, is_newer_wasi, is_wasi_0_1, unsupported};
 use super::handle::{OnTrial, PluginContext};
-use super::limits::{Limits, MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks};
+use super::limits::Limits;
+use super::linker;
 use super::load_error::LoadError;
 use super::obstacle::CallNotes;
 use super::pool::{self, HeldPlaces, Pool};
-use super::services::Services;
+use super::setting::DeclaredSetting;
 use super::setup::{PluginSetup, Setup};
 use super::stamp::Stamp;
 use super::state::{InstanceRole, InstanceState};
 use super::swap_from::SwapFrom;
-use super::{ContractOperationType, linker};
 
 /// One version of a plugin that was checked and can be called. Clones share it.
 #[derive(Clone)]
 pub struct Plugin {
     engine: Engine,
     pub(super) setup: Arc<Setup>,
-    pub(super) filter: HostedPre<InstanceState>,
-    pub(super) handler: HostedPre<InstanceState>,
+    pub(super) filter: InstancePre<InstanceState>,
+    pub(super) handler: InstancePre<InstanceState>,
     pub(super) on_trial: OnTrial,
     info: Arc<ComponentInfo>,
 }
@@ -48,38 +45,24 @@ pub struct Plugin {
 struct ComponentInfo {
     /// The name of the file that it was loaded from, without the ending.
     stem: String,
-    subscriptions: Vec<(String, Vec<ContractOperationType>)>,
+    exports: ExportIndices,
+    settings: Option<Vec<DeclaredSetting>>,
+    /// The values of its settings, with the defaults.
+    config: Arc<BTreeMap<String, String>>,
+    subscriptions: Vec<Subscription>,
     selection: Arc<Selection>,
     imports: Vec<String>,
     contract: Option<Version>,
     version: String,
     digest: ComponentDigest,
-    handles_batches: bool,
-    filters_batches: bool,
     /// The places that an instance takes.
     places: usize,
 }
 
-/// The interfaces that every plugin can import in addition to the contract: WASI, which reaches nothing outside of the sandbox without
-/// a grant.
-const WASI: &[&str] = &[
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:config/",
-    "wasi:filesystem/",
-    #[cfg(feature = "http")]
-    "wasi:http/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
-];
-/// The interfaces of the contract that have only types.
-const TYPES: [&str; 2] = ["gtm:plugin/subscriptions", "gtm:plugin/types"];
-
 impl Plugin {
     /// Reads and checks the component at `path`, and compiles it unless the engine's cache has it.
     ///
-    /// It calls `subscriptions` if the component exports it, and blocks for as long.
+    /// It asks the plugin for its settings and subscriptions, if the component exports that, and blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -123,7 +106,6 @@ impl Plugin {
         let component = engine.compiled().load(engine.wasmtime(), &source)?;
         let stamp = Stamp::read(&bytes);
         let imports = check_imports(engine, &component, &stamp, path)?;
-        check_exports(engine, &component, path)?;
 
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
             path: path.to_owned(),
@@ -131,36 +113,34 @@ impl Plugin {
         };
         let linked = |role| {
             let linker = linker::link(engine, &component, &setup, role)?;
-            linker.instantiate_pre(&component).and_then(HostedPre::new)
+            linker.instantiate_pre(&component)
         };
         let (filter, handler) = (
             linked(InstanceRole::Filter).map_err(mismatch)?,
             linked(InstanceRole::Handler).map_err(mismatch)?,
         );
-        let handles_batches = component.get_export(None, "handle-batch").is_some();
-        let filters_batches = component.get_export(None, "filter-batch").is_some();
+        let exports = ExportIndices::find(&component, &filter).map_err(mismatch)?;
+        let exports = exports
+            .filter(ExportIndices::has_handler)
+            .ok_or_else(|| LoadError::MissingExport { path: path.to_owned() })?;
         let places = pool::of(&component);
-        if filters_batches {
-            BatchFilterPre::new(filter.instance_pre().clone()).map_err(mismatch)?;
-        }
-        let subscriptions = match component.get_export(None, "subscriptions") {
-            Some(_) => {
-                let _tried = engine.trial();
-                ask_subscriptions(&filter, &setup, path)?
-            }
-            None => Vec::new(),
+        let found = FoundComponent { linked: &filter, exports: &exports, setup: &setup, path };
+        let Beginning { settings, config, subscriptions } = {
+            let _tried = engine.trial();
+            found.begin()?
         };
         let short = digest.as_str().get(..12).unwrap_or_default().to_owned();
         let info = ComponentInfo {
             stem: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             selection: Arc::new(selection(&subscriptions, path)?),
+            exports,
+            settings,
+            config,
             subscriptions,
             contract: stamp.contract.or_else(|| imports.iter().find_map(|import| contract::version(import))),
             imports,
             version: stamp.version.map_or(short.clone(), |version| format!("{version}+{short}")),
             digest,
-            handles_batches,
-            filters_batches,
             places,
         };
         let (engine, info) = (engine.clone(), Arc::new(info));
@@ -190,8 +170,17 @@ impl Plugin {
 
     /// Returns the patterns of namespaces that it subscribes to, each with the operations there (none: all). Without a pattern, it
     /// subscribes to everything.
-    pub fn subscriptions(&self) -> &[(String, Vec<ContractOperationType>)] {
+    pub fn subscriptions(&self) -> &[(String, Vec<OperationType>)] {
         &self.info.subscriptions
+    }
+
+    /// Returns the settings that it declares. None: it accepts any.
+    pub fn settings(&self) -> Option<&[DeclaredSetting]> {
+        self.info.settings.as_deref()
+    }
+
+    pub(super) fn exports(&self) -> &ExportIndices {
+        &self.info.exports
     }
 
     /// Returns its subscriptions as a selection.
@@ -215,12 +204,7 @@ impl Plugin {
 
     /// Returns whether it handles several ops per call.
     pub fn handles_batches(&self) -> bool {
-        self.info.handles_batches
-    }
-
-    /// Returns whether it filters several ops per call.
-    pub(super) fn filters_batches(&self) -> bool {
-        self.info.filters_batches
+        self.info.exports.handles_batches()
     }
 
     /// Returns how many places an instance takes, and the pool that has them.
@@ -239,36 +223,40 @@ impl Plugin {
 
     fn try_start(&self, path: &Path) -> Result<(), LoadError> {
         let _tried = self.engine.trial();
+        let exports = &self.info.exports;
         // An instance for filters starts as one for handle does, without waiting.
-        let started = || {
-            let mut store = store(
-                &self.filter,
-                &self.setup,
-                &Arc::new(PluginContext::new(&self.setup.name, Services::default())),
-                InstanceRole::Filter,
-                &CallNotes::default(),
-            )?;
-            store.set_epoch_deadline(ticks(self.setup.limits.filter_timeout));
-            run_now(self.filter.instantiate_async(&mut store)).map(drop).map_err(|error| {
-                CallError::new("the start", &error, store.data(), self.setup.limits.filter_timeout)
-            })
+        FoundComponent { linked: &self.filter, exports, setup: &self.setup, path }.try_start()
+    }
+
+    /// Makes the store of one instance.
+    pub(super) fn store(
+        &self,
+        shared: &Arc<PluginContext>,
+        role: InstanceRole,
+        notes: &CallNotes,
+    ) -> Result<Store<InstanceState>, CallError> {
+        let linked = match role {
+            InstanceRole::Filter => &self.filter,
+            InstanceRole::Handler => &self.handler,
         };
-        guarded_now("the start", started).map_err(|reason| LoadError::Start { path: path.to_owned(), reason })
+        store(linked, &self.setup, &self.info.config, shared, role, notes)
     }
 }
 
 /// Makes the store of one instance.
 pub(super) fn store(
-    of: &HostedPre<InstanceState>,
+    of: &InstancePre<InstanceState>,
     setup: &Arc<Setup>,
+    config: &Arc<BTreeMap<String, String>>,
     shared: &Arc<PluginContext>,
     role: InstanceRole,
     notes: &CallNotes,
 ) -> Result<Store<InstanceState>, CallError> {
-    let state = InstanceState::new(setup, shared, role, notes).map_err(|error| CallError::Trapped {
-        call: "the start",
-        reason: format!("a granted directory cannot be opened: {error:#}"),
-    })?;
+    let state =
+        InstanceState::new(setup, config, shared, role, notes).map_err(|error| CallError::Trapped {
+            call: "the start",
+            reason: format!("a granted directory cannot be opened: {error:#}"),
+        })?;
     let mut store = Store::new(of.engine(), state);
     store.limiter(|state| &mut state.quota);
     bound_arguments(&mut store.as_context_mut());
@@ -279,164 +267,4 @@ pub(super) fn store(
 pub(super) fn bound_arguments(store: &mut StoreContextMut<'_, InstanceState>) {
     let left = store.data().call.budget.left();
     store.set_hostcall_fuel(left);
-}
-
-fn ask_subscriptions(
-    plugin: &HostedPre<InstanceState>,
-    setup: &Arc<Setup>,
-    path: &Path,
-) -> Result<Vec<(String, Vec<ContractOperationType>)>, LoadError> {
-    let limit = setup.limits.filter_timeout;
-    let ask = || {
-        let mut store = store(
-            plugin,
-            setup,
-            &Arc::new(PluginContext::new(&setup.name, Services::default())),
-            InstanceRole::Filter,
-            &CallNotes::default(),
-        )?;
-        store.set_epoch_deadline(ticks(limit));
-        call_subscriptions(plugin.instance_pre(), &mut store)
-            .map_err(|error| CallError::new("subscriptions", &error, store.data(), limit))
-    };
-    let subscriptions = guarded_now("subscriptions", ask)
-        .map_err(|reason| LoadError::Subscriptions { path: path.to_owned(), reason })?;
-    Ok(subscriptions.into_iter().map(|one| (one.namespace, one.operation_types)).collect())
-}
-
-fn call_subscriptions(
-    plugin: &InstancePre<InstanceState>,
-    store: &mut Store<InstanceState>,
-) -> wasmtime::Result<Vec<Subscription>> {
-    let instance = run_now(plugin.instantiate_async(&mut *store))?;
-    let function = instance.get_typed_func::<(), (Vec<Subscription>,)>(&mut *store, "subscriptions")?;
-    let (subscriptions,) = run_now(function.call_async(store, ()))?;
-    Ok(subscriptions)
-}
-
-/// Runs a call of an instance for filters, which never waits.
-fn run_now<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    call.now_or_never().unwrap_or_else(|| Err(wasmtime::Error::msg("it tried to wait")))
-}
-
-fn selection(
-    subscriptions: &[(String, Vec<ContractOperationType>)],
-    path: &Path,
-) -> Result<Selection, LoadError> {
-    if subscriptions.is_empty() {
-        return Ok(Selection::everything());
-    }
-    if subscriptions.len() > MAX_SUBSCRIPTIONS {
-        return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
-    }
-    let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
-    if length > MAX_PATTERN_BYTES {
-        return Err(LoadError::LongSubscription { path: path.to_owned(), length });
-    }
-    let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
-    if expressions > MAX_EXPRESSIONS {
-        return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
-    }
-    let mut selection = Selection::default();
-    for (namespace, operations) in subscriptions {
-        let operations: Vec<_> = operations.iter().copied().map(OperationType::from).collect();
-        selection.add(namespace, &operations).map_err(|reason| LoadError::Subscription {
-            path: path.to_owned(),
-            namespace: namespace.clone(),
-            reason,
-        })?;
-    }
-    Ok(selection)
-}
-
-fn open(path: &Path) -> Result<File, LoadError> {
-    // Opening a pipe must not wait for a writer; and the file that is checked must be the one that is read.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from);
-    opened.map(File::from).map_err(|reason| match reason.kind() {
-        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.to_owned() },
-        _ => LoadError::Unreadable { path: path.to_owned(), reason },
-    })
-}
-
-fn read(file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
-    let path = || path.to_owned();
-    let failed = |reason: std::io::Error| LoadError::Unreadable { path: path(), reason };
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(LoadError::NoFile { path: path() });
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(LoadError::TooLarge { path: path() });
-    }
-    let mut bytes = Vec::new();
-    // The file may grow.
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
-        return Err(LoadError::TooLarge { path: path() });
-    }
-    // The magic number, then a version: 1 is a core module, 13 with layer 1 a component.
-    match bytes.as_slice() {
-        [] => Err(LoadError::Empty { path: path() }),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(match unsupported(&bytes) {
-            // Converting it into a component would not help.
-            Some(what) => LoadError::Unsupported { path: path(), what },
-            None if is_wasi_0_1(&bytes) => LoadError::Wasi01 { path: path() },
-            None => LoadError::CoreModule { path: path() },
-        }),
-        [0, b'a', b's', b'm', ..] => Ok(bytes),
-        _ => Err(LoadError::NotWasm { path: path() }),
-    }
-}
-
-/// Checks the imports of a component and returns them.
-fn check_imports(
-    engine: &Engine,
-    component: &Component,
-    stamp: &Stamp,
-    path: &Path,
-) -> Result<Vec<String>, LoadError> {
-    let path = path.to_owned();
-    let component_type = component.component_type();
-    let imports: Vec<_> =
-        component_type.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-    // The contract first: a newer one explains an unknown import.
-    let versions = imports.iter().filter_map(|import| contract::version(import));
-    for version in stamp.contract.clone().into_iter().chain(versions) {
-        match contract::fit(version) {
-            ContractFit::Same => {}
-            ContractFit::Newer(built) => return Err(LoadError::NewerContract { path, built }),
-            ContractFit::Older(built) => return Err(LoadError::OlderContract { path, built }),
-        }
-    }
-    if imports.iter().any(|import| is_newer_wasi(import)) {
-        return Err(LoadError::Unsupported { path, what: WASI_0_3 });
-    }
-    let capabilities = ALWAYS.iter().map(|capability| capability.imports);
-    let capabilities = capabilities.chain(GRANTED.iter().map(|capability| capability.imports));
-    let contract: Vec<_> = capabilities.flatten().copied().chain(TYPES).collect();
-    let known = |import: &str| {
-        WASI.iter().any(|known| import.starts_with(known)) || contract.contains(&without_version(import))
-    };
-    match imports.iter().find(|import| !known(import)) {
-        Some(import) => Err(LoadError::UnknownImport { path, import: import.clone() }),
-        None => Ok(imports),
-    }
-}
-
-fn check_exports(engine: &Engine, component: &Component, path: &Path) -> Result<(), LoadError> {
-    let component_type = component.component_type();
-    let exports = |name: &str| {
-        matches!(
-            component_type.get_export(engine.wasmtime(), name).map(|export| export.ty),
-            Some(ComponentItem::ComponentFunc(_))
-        )
-    };
-    let missing = match (exports("filter"), exports("handle")) {
-        (true, true) => return Ok(()),
-        (false, true) => "filter",
-        (true, false) => "handle",
-        (false, false) => "filter and handle",
-    };
-    Err(LoadError::MissingExport { path: path.to_owned(), missing })
 }

@@ -5,10 +5,14 @@ use semver::Version;
 
 use super::abi;
 
-/// The contract that this host supports: the version of the package in `wit/`.
-pub(super) const CONTRACT: Version = abi::v0_1::VERSION;
+/// The newest contract that this host supports.
+pub(super) const CONTRACT: Version = abi::v0_2::VERSION;
 
-const PACKAGE: &str = "gtm:plugin/";
+/// The contracts that this host supports, with a folder in `wit/` for each.
+const SUPPORTED: [Version; 2] = [abi::v0_1::VERSION, abi::v0_2::VERSION];
+
+/// The name of the contract's package.
+pub(super) const PACKAGE_NAME: &str = "gtm:plugin";
 
 /// How a component's contract compares to the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,20 +27,19 @@ pub(super) enum ContractFit {
 
 /// Returns the version of the contract that an import names. None: the import belongs to another package.
 pub(super) fn version(import: &str) -> Option<Version> {
-    let (_, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
+    let (_, version) = import.strip_prefix(PACKAGE_NAME)?.strip_prefix('/')?.split_once('@')?;
     Version::parse(version).ok()
 }
 
-/// Compares the contract that a component was built against with the host's.
+/// Compares the contract that a component was built against with those of the host.
 pub(super) fn fit(version: Version) -> ContractFit {
-    if version > CONTRACT {
-        return ContractFit::Newer(version);
-    }
     // Before 1.0, a minor version may break what the one before it promised.
-    if (version.major, version.minor) != (CONTRACT.major, CONTRACT.minor) {
-        return ContractFit::Older(version);
+    let same = |supported: &&Version| (supported.major, supported.minor) == (version.major, version.minor);
+    match SUPPORTED.iter().find(same) {
+        Some(supported) if version <= *supported => ContractFit::Same,
+        None if version < CONTRACT => ContractFit::Older(version),
+        _ => ContractFit::Newer(version),
     }
-    ContractFit::Same
 }
 
 #[cfg(test)]
@@ -48,14 +51,20 @@ mod tests {
         let of = |import| version(import).map(fit);
         assert_eq!(of("gtm:plugin/log@0.1.0"), Some(ContractFit::Same));
         assert_eq!(of("gtm:plugin/log@0.1.1"), Some(ContractFit::Newer(Version::new(0, 1, 1))));
-        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(ContractFit::Newer(Version::new(0, 2, 0))));
+        assert_eq!(of("gtm:plugin/log@0.2.0"), Some(ContractFit::Same));
+        assert_eq!(of("gtm:plugin/log@0.2.1"), Some(ContractFit::Newer(Version::new(0, 2, 1))));
+        assert_eq!(of("gtm:plugin/log@0.3.0"), Some(ContractFit::Newer(Version::new(0, 3, 0))));
         assert_eq!(of("gtm:plugin/log@0.0.9"), Some(ContractFit::Older(Version::new(0, 0, 9))));
         assert_eq!(of("wasi:cli/stdout@9.0.0"), None);
     }
 
     #[test]
-    fn the_contract_is_the_package_in_wit() {
-        let world = include_str!("../../../wit/world.wit");
-        assert!(world.contains(&format!("package gtm:plugin@{CONTRACT};")));
+    fn each_supported_contract_is_a_package_in_wit() {
+        for version in SUPPORTED {
+            let folder =
+                format!("{}/../../wit/{}.{}", env!("CARGO_MANIFEST_DIR"), version.major, version.minor);
+            let world = std::fs::read_to_string(format!("{folder}/world.wit")).unwrap();
+            assert!(world.contains(&format!("package gtm:plugin@{version};")), "{version}");
+        }
     }
 }

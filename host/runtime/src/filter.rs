@@ -9,11 +9,11 @@ use gtm_oplog::Op;
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, StoreContextMut, UpdateDeadline};
 
-use super::abi::v0_1::{BatchFilter, Hosted, lower};
+use super::abi::Exports;
 use super::call::{CallError, guarded};
-use super::component::{Plugin, bound_arguments, store};
+use super::component::{Plugin, bound_arguments};
 use super::handle::PluginHandle;
-use super::handler::deadline;
+use super::handler::{deadline, init};
 use super::obstacle::CallNotes;
 use super::state::{InstanceRole, InstanceState};
 
@@ -44,9 +44,7 @@ pub struct Filter {
 
 struct FilterInstance {
     store: Store<InstanceState>,
-    exports: Hosted,
-    /// The ids of the ops of one call.
-    batches: Option<BatchFilter>,
+    exports: Exports,
     calls: u32,
 }
 
@@ -82,6 +80,9 @@ impl Filter {
     /// Does the same for a call that began at `clock`, and sets `clock` to its end, so that the clock is read once per call.
     async fn call_from(&mut self, op: &Op, attempt: u32, clock: &mut Instant) -> Result<bool, CallError> {
         self.update_version();
+        if !self.plugin.exports().has_filter() {
+            return Ok(true);
+        }
         let answer = guarded("filter", self.ask(op, attempt, *clock)).await;
         self.settle(answer, clock)
     }
@@ -95,7 +96,7 @@ impl Filter {
             let together = together(rest);
             if together.len() > 1
                 && self.alone == 0
-                && self.plugin.filters_batches()
+                && self.plugin.exports().filters_batches()
                 && let Ok(Some(wanted)) = self.try_batch(together, &mut clock).await
             {
                 answers.extend(wanted.into_iter().map(Ok));
@@ -167,7 +168,7 @@ impl Filter {
         *calls += 1;
         let id = ids(&mut self.ids, std::slice::from_ref(op)).first().map_or("", String::as_str);
         begin(store, id, op);
-        let called = within(started, limit, exports.call_filter(&mut *store, lower(op, id, attempt))).await;
+        let called = within(started, limit, exports.filter(store, op, id, attempt)).await;
         let answer = called.map(|called| called.map_err(|error| failed(&error, store)));
         store.data().log_output();
         Ok((answer??, instance))
@@ -190,14 +191,12 @@ impl Filter {
         let is_new = self.instance.is_none();
         let mut instance = self.take_instance().await.ok()?;
         let started = if is_new { Instant::now() } else { *clock };
-        let FilterInstance { store, batches, calls, .. } = &mut instance;
-        let batches = batches.as_ref()?;
+        let FilterInstance { store, exports, calls } = &mut instance;
         *calls = calls.saturating_add(u32::try_from(ops.len()).unwrap_or(u32::MAX));
         let ids = ids(&mut self.ids, ops);
-        let lowered: Vec<_> = ops.iter().zip(ids).map(|(op, id)| lower(op, id, 1)).collect();
         // Its log lines belong to no single op.
         begin(store, "", ops.first()?);
-        match within(started, limit, batches.call_filter_batch(&mut *store, &lowered)).await {
+        match within(started, limit, exports.filter_batch(store, ops, ids)).await {
             Ok(Ok(wanted)) if wanted.len() == ops.len() => {
                 store.data().log_output();
                 self.alone = 0;
@@ -246,22 +245,20 @@ impl FilterInstance {
 
 async fn start(handle: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance, CallError> {
     let places = plugin.take_places("filter")?;
-    let mut store =
-        store(&plugin.filter, &plugin.setup, handle.shared(), InstanceRole::Filter, &CallNotes::default())?;
+    let mut store = plugin.store(handle.shared(), InstanceRole::Filter, &CallNotes::default())?;
     store.data_mut().places = Some(places);
     store.epoch_deadline_callback(tick);
     store.set_epoch_deadline(1);
     let started = async {
-        let instance = plugin.filter.instance_pre().instantiate_async(&mut store).await?;
-        let exports = Hosted::new(&mut store, &instance)?;
-        let batches =
-            plugin.filters_batches().then(|| BatchFilter::new(&mut store, &instance)).transpose()?;
-        Ok((exports, batches))
+        let instance = plugin.filter.instantiate_async(&mut store).await?;
+        let exports = plugin.exports().load(&mut store, &instance)?;
+        init(&exports, &mut store).await?;
+        Ok(exports)
     };
     match within(Instant::now(), plugin.limits().filter_timeout, started).await? {
-        Ok((exports, batches)) => {
+        Ok(exports) => {
             store.data_mut().quota.started();
-            Ok(FilterInstance { store, exports, batches, calls: 0 })
+            Ok(FilterInstance { store, exports, calls: 0 })
         }
         Err(error) => Err(failed(&error, &store)),
     }

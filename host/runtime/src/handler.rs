@@ -7,15 +7,13 @@ use gtm_oplog::{Namespace, Op};
 use tokio::sync::watch;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
-use super::abi::v0_1::{Failure, Hosted, lower, types};
+use super::abi::{Exports, HandleOutcome};
 use super::call::{CallError, guarded, one_line};
-use super::component::{Plugin, bound_arguments, store};
+use super::component::{Plugin, bound_arguments};
+use super::failure::Failure;
 use super::handle::PluginHandle;
 use super::obstacle::{CallNotes, MetObstacle, Obstacle};
 use super::state::{InstanceRole, InstanceState};
-
-/// The outcome of an op.
-type HandleOutcome = Result<(), Failure>;
 
 /// Has a plugin handle ops. It makes its instance for the first call, and a new one after a failure, for a new version, and after many
 /// calls.
@@ -32,8 +30,7 @@ pub struct Handler {
 
 struct HandlerInstance {
     store: Store<InstanceState>,
-    exports: Hosted,
-    instance: wasmtime::component::Instance,
+    exports: Exports,
     calls: u32,
 }
 
@@ -103,7 +100,8 @@ impl Handler {
         let call = async {
             let mut instance = taken?;
             begin(&mut instance, id, &op.namespace);
-            let answer = instance.exports.call_handle(&mut instance.store, lower(op, id, attempt)).await;
+            let HandlerInstance { store, exports, .. } = &mut instance;
+            let answer = exports.handle(store, op, id, attempt).await;
             end(instance, answer, "handle", plugin)
         };
         let limit = plugin.limits().handle_timeout;
@@ -128,25 +126,18 @@ impl Handler {
         let started = Instant::now();
         let Self { plugin, .. } = self;
         let ids: Vec<_> = ops.iter().map(|(op, _)| op.id().to_string()).collect();
-        let lowered: Vec<_> =
-            ops.iter().zip(&ids).map(|((op, attempt), id)| lower(op, id, *attempt)).collect();
         let first_id = ids.first().map_or("", String::as_str);
         let call = async {
             let mut instance = taken?;
             begin(&mut instance, first_id, &first.namespace);
-            let HandlerInstance { store, instance: exports, .. } = &mut instance;
-            let function =
-                exports.get_typed_func::<(&[types::Op<'_>],), (Vec<HandleOutcome>,)>(&mut *store, CALL);
-            let answer = match function {
-                Ok(function) => function.call_async(&mut *store, (&lowered,)).await,
-                Err(error) => Err(error),
-            };
+            let HandlerInstance { store, exports, .. } = &mut instance;
+            let answer = exports.handle_batch(store, ops, &ids).await;
             end(instance, answer, CALL, plugin)
         };
         let limit = plugin.limits().handle_timeout;
         let called = tokio::time::timeout_at(deadline(started, limit), guarded(CALL, call)).await;
         let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
-        let (outcomes,) = self.settle(called, started)?;
+        let outcomes = self.settle(called, started)?;
         if outcomes.len() != ops.len() {
             let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
             return Err(CallError::Trapped { call: CALL, reason });
@@ -226,6 +217,16 @@ pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instan
     tokio::time::Instant::from_std(started) + limit.min(MAX_TIMEOUT)
 }
 
+/// Initializes a new instance. The plugin accepted its settings when it was loaded, so a refusal is a failure of the plugin.
+pub(super) async fn init(exports: &Exports, store: &mut Store<InstanceState>) -> wasmtime::Result<()> {
+    if !exports.needs_init() {
+        return Ok(());
+    }
+    let refused =
+        |reason: String| wasmtime::Error::msg(format!("init refused to start: {}", one_line(&reason)));
+    exports.init(store).await?.map(drop).map_err(refused)
+}
+
 /// Prepares a call with the op of this id.
 fn begin(instance: &mut HandlerInstance, op: &str, namespace: &Arc<Namespace>) {
     instance.calls += 1;
@@ -247,10 +248,7 @@ fn end<T>(
 
 /// Puts the reason on one line, as the host logs it.
 fn on_one_line(failure: Failure) -> Failure {
-    match failure {
-        Failure::Retry(reason) => Failure::Retry(one_line(&reason)),
-        Failure::Reject(reason) => Failure::Reject(one_line(&reason)),
-    }
+    failure.map_reason(one_line)
 }
 
 async fn start(
@@ -259,7 +257,7 @@ async fn start(
     notes: &CallNotes,
 ) -> Result<HandlerInstance, CallError> {
     let places = plugin.take_places("handle")?;
-    let mut store = store(&plugin.handler, &plugin.setup, handle.shared(), InstanceRole::Handler, notes)?;
+    let mut store = plugin.store(handle.shared(), InstanceRole::Handler, notes)?;
     store.data_mut().call.selection = Some(plugin.shared_selection());
     store.data_mut().places = Some(places);
     // On each tick, let the time-out and other work on this thread run. tokio's yield also polls the network, which a busy thread would
@@ -267,14 +265,15 @@ async fn start(
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
     store.set_epoch_deadline(1);
     let started = async {
-        let instance = plugin.handler.instance_pre().instantiate_async(&mut store).await?;
-        let exports = Hosted::new(&mut store, &instance)?;
-        Ok((instance, exports))
+        let instance = plugin.handler.instantiate_async(&mut store).await?;
+        let exports = plugin.exports().load(&mut store, &instance)?;
+        init(&exports, &mut store).await?;
+        Ok(exports)
     };
     match started.await {
-        Ok((instance, exports)) => {
+        Ok(exports) => {
             store.data_mut().quota.started();
-            Ok(HandlerInstance { store, exports, instance, calls: 0 })
+            Ok(HandlerInstance { store, exports, calls: 0 })
         }
         Err(error) => Err(CallError::new("handle", &error, store.data(), plugin.limits().handle_timeout)),
     }

@@ -23,15 +23,18 @@
 
 mod abi;
 pub mod audit;
+mod beginning;
 mod budget;
 mod call;
 mod capabilities;
 mod clock;
 mod compiled;
 mod component;
+mod component_file;
 mod contract;
 mod digest;
 mod engine;
+mod failure;
 mod features;
 mod filter;
 #[doc(hidden)]
@@ -51,6 +54,7 @@ mod pool;
 mod remedy;
 pub mod secret;
 mod services;
+mod setting;
 mod setup;
 mod stamp;
 mod state;
@@ -58,7 +62,6 @@ mod swap_from;
 pub mod throttle;
 mod usage;
 
-pub use abi::v0_1::{Failure, OperationType as ContractOperationType};
 pub use audit::Actor;
 pub use call::CallError;
 #[cfg(feature = "dirs")]
@@ -74,6 +77,7 @@ pub use compiled::{ChildCompiler, Compilation, CompileLimits, compile_as_child};
 pub use component::Plugin;
 pub use digest::{ComponentDigest, InvalidDigest};
 pub use engine::{Engine, EngineError, Uncached};
+pub use failure::Failure;
 pub use features::unsupported;
 pub use filter::Filter;
 pub use gaps::MissingGrant;
@@ -91,6 +95,7 @@ pub use secret::Secret;
 #[cfg(feature = "mongodb")]
 pub use services::Cluster;
 pub use services::{Effect, Recorder, Services};
+pub use setting::{DeclaredSetting, SettingProblem, SettingType};
 pub use setup::PluginSetup;
 pub use swap_from::SwapFrom;
 pub use usage::{SentCounts, TrapCounts, UsageStatus};

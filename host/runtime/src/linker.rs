@@ -18,6 +18,7 @@ pub(super) fn link(
 ) -> wasmtime::Result<Linker<InstanceState>> {
     let mut linker = Linker::new(engine.wasmtime());
     abi::v0_1::link(&mut linker)?;
+    abi::v0_2::link(&mut linker)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     let mut linking = Linking { engine, component, setup, linker };
     let always = ALWAYS.iter().map(|capability| (capability.link, capability.link_in_filter));

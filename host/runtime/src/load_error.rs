@@ -6,12 +6,13 @@ use gtm_oplog::PatternError;
 use semver::Version;
 
 use super::call::CallError;
-use super::contract::CONTRACT;
+use super::contract::{self, CONTRACT};
 use super::digest::ComponentDigest;
 use super::engine::Uncached;
 use super::handle::SwapError;
 use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
+use super::setting::SettingProblem;
 use crate::secret::SecretError;
 
 /// Why a plugin cannot be loaded.
@@ -80,16 +81,19 @@ pub enum LoadError {
     )]
     OlderContract { path: PathBuf, built: Version },
     #[error(
-        "{} is a component of another world: it does not export {missing}. help: export filter and handle, as wit/world.wit says; in \
-         Rust, the attribute #[plugin] does that", path.display()
+        "{} is a component of another world: it does not export {}/handler of the contract {CONTRACT} (or batch-handler), and not both filter \
+         and handle of 0.1. help: export handler, as wit/{}.{}/world.wit says; in Rust, the attribute #[plugin] does that",
+        path.display(), contract::PACKAGE_NAME, CONTRACT.major, CONTRACT.minor
     )]
-    MissingExport { path: PathBuf, missing: &'static str },
+    MissingExport { path: PathBuf },
     #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
     UnknownImport { path: PathBuf, import: String },
     #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
     Mismatch { path: PathBuf, reason: String },
-    #[error("the plugin {} did not return its subscriptions: {reason}", path.display())]
-    Subscriptions { path: PathBuf, reason: CallError },
+    #[error("the plugin {} refuses its settings: {}", path.display(), listed(problems))]
+    Settings { path: PathBuf, problems: Vec<SettingProblem> },
+    #[error("the plugin {} refuses to start: {reason}", path.display())]
+    Refused { path: PathBuf, reason: String },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
     Subscription { path: PathBuf, namespace: String, reason: PatternError },
     #[error(
@@ -134,6 +138,10 @@ impl LoadError {
             other => other,
         }
     }
+}
+
+fn listed(problems: &[SettingProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Why a plugin cannot be set up as its settings say.

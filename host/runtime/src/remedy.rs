@@ -58,6 +58,20 @@ pub enum PluginRemedy<'a> {
     },
     /// Have the host itself listen elsewhere.
     OwnAddress,
+    /// Set a setting of the plugin.
+    Setting {
+        /// The name of the plugin.
+        plugin: &'a str,
+        /// The name of the setting.
+        name: &'a str,
+    },
+    /// Use one of the settings that the plugin has.
+    KnownSettings {
+        /// The name of the plugin.
+        plugin: &'a str,
+        /// The names of its settings.
+        known: &'a [String],
+    },
 }
 
 impl PluginRemedy<'_> {

@@ -1,5 +1,6 @@
 //! The host's state of an instance: everything that its imports can reach.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gtm_oplog::{Namespace, Selection};
@@ -55,7 +56,9 @@ pub(super) struct InstanceState {
     pub(super) table: ResourceTable,
     pub(super) quota: MemoryQuota,
     pub(super) output: Output,
-    pub(super) config: WasiConfigVariables,
+    /// The values of the plugin's settings, for the contract and for `wasi:config`.
+    pub(super) config: Arc<BTreeMap<String, String>>,
+    pub(super) wasi_config: WasiConfigVariables,
     /// How long the filter has run in the current call.
     pub(super) running: PausableClock,
     /// The places of the instance. None: the plugin is tried in it.
@@ -69,6 +72,7 @@ impl InstanceState {
     /// A granted directory cannot be opened.
     pub(super) fn new(
         setup: &Arc<Setup>,
+        config: &Arc<BTreeMap<String, String>>,
         shared: &Arc<PluginContext>,
         role: InstanceRole,
         notes: &CallNotes,
@@ -104,10 +108,17 @@ impl InstanceState {
             table,
             quota: MemoryQuota::new(&setup.limits),
             output,
-            config: setup.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            config: Arc::clone(config),
+            wasi_config: wasi_config(config),
             running: PausableClock::default(),
             places: None,
         })
+    }
+
+    /// Changes the values of the plugin's settings.
+    pub(super) fn set_config(&mut self, config: &Arc<BTreeMap<String, String>>) {
+        self.wasi_config = wasi_config(config);
+        self.config = Arc::clone(config);
     }
 
     /// Prepares a call with the op of this id, in this namespace.
@@ -117,6 +128,10 @@ impl InstanceState {
         self.quota.exceeded = false;
         capabilities::begin(self, op, namespace);
     }
+}
+
+fn wasi_config(config: &BTreeMap<String, String>) -> WasiConfigVariables {
+    config.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 impl CallContext {

@@ -8,9 +8,8 @@ use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::{Settings, file_name};
 use gtm_host::remedy::WithRemedy;
-use gtm_oplog::OperationType;
-use gtm_runtime::{Engine, Plugin};
-use gtm_text::sanitize::{indented, line};
+use gtm_runtime::{DeclaredSetting, Engine, Plugin, SettingType};
+use gtm_text::sanitize::{indented, line, quoted};
 use serde_json::{Value, json};
 
 use super::arguments::{CheckArguments, Format};
@@ -41,6 +40,9 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 fn not_a_plugin(path: &str, error: &anyhow::Error) -> String {
     format!("{}: not a plugin\n  {}", line(path), indented(&WithRemedy(error.as_ref()).to_string(), 4))
 }
+
+/// Begins a line of a list in the text.
+const LINE_START: &str = "\n                 ";
 
 /// The facts about a plugin that the command prints.
 struct CheckedPlugin {
@@ -77,10 +79,29 @@ fn check(engine: &Engine, path: &Path, name: &str, settings: &Settings) -> anyho
 impl CheckedPlugin {
     fn subscriptions(&self) -> impl Iterator<Item = (&str, Vec<&'static str>)> {
         self.plugin.subscriptions().iter().map(|(namespace, operations)| {
-            let operations =
-                operations.iter().map(|operation| OperationType::from(*operation).name()).collect();
+            let operations = operations.iter().map(|operation| operation.name()).collect();
             (namespace.as_str(), operations)
         })
+    }
+
+    /// Describes the settings that the plugin declares, one per line.
+    fn settings(&self) -> String {
+        let Some(settings) = self.plugin.settings() else { return "any".to_owned() };
+        let described = settings.iter().map(|setting| {
+            let mut facts = vec![setting.setting_type.to_string()];
+            match &setting.default {
+                Some(default) => facts.push(format!("default {}", quoted(default))),
+                None if setting.is_required => facts.push("required".to_owned()),
+                None => {}
+            }
+            if setting.is_secret {
+                facts.push("secret".to_owned());
+            }
+            let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+            line(&format!("{} ({}): {doc}", setting.name, facts.join("; "))).into_owned()
+        });
+        let described = described.collect::<Vec<_>>().join(LINE_START);
+        if described.is_empty() { "none".to_owned() } else { described }
     }
 
     fn text(&self, path: &str) -> String {
@@ -97,13 +118,13 @@ impl CheckedPlugin {
         if subscriptions.is_empty() {
             subscriptions.push("everything".to_owned());
         }
-        let subscriptions = subscriptions.join("\n                 ");
+        let subscriptions = subscriptions.join(LINE_START);
         let asks = self.asks.iter().map(|(capability, granted)| match granted {
             Some(granted) if granted == "granted" => format!("{capability}: granted"),
             Some(granted) => format!("{capability}: granted {}", line(granted)),
             None => format!("{capability}: not granted"),
         });
-        let asks = asks.collect::<Vec<_>>().join("\n                 ");
+        let asks = asks.collect::<Vec<_>>().join(LINE_START);
         let asks = if asks.is_empty() { "nothing".to_owned() } else { asks };
         let (path, name) = (line(path), self.plugin.name());
         // Shows the name if the path does not show it.
@@ -114,7 +135,8 @@ impl CheckedPlugin {
         let wasi = self.wasi.iter().map(|package| line(package)).collect::<Vec<_>>().join(", ");
         format!(
             "{path}: a plugin\n  version        {version}, {size}\n  sha256         {digest}\n  contract       {contract}\n  \
-             subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}"
+             settings       {}\n  subscribes to  {subscriptions}\n  asks for       {asks}\n  links          {wasi}",
+            self.settings()
         )
     }
 
@@ -131,6 +153,7 @@ impl CheckedPlugin {
             "sha256": self.plugin.digest().as_str(),
             "bytes": self.size,
             "contract": self.plugin.contract().map(|version| version.to_string()),
+            "settings": self.plugin.settings().map(|settings| settings.iter().map(setting).collect::<Vec<_>>()),
             "subscriptions": subscriptions,
             "handlesBatches": self.plugin.handles_batches(),
             "asks": self.asks.keys().collect::<Vec<_>>(),
@@ -138,4 +161,23 @@ impl CheckedPlugin {
             "imports": self.plugin.imports(),
         })
     }
+}
+
+/// Describes a setting that the plugin declares.
+fn setting(setting: &DeclaredSetting) -> Value {
+    let DeclaredSetting { name, setting_type, default, doc, is_required, is_secret, former_names } = setting;
+    let choices = match setting_type {
+        SettingType::Choice(choices) => Some(choices),
+        _ => None,
+    };
+    json!({
+        "name": name,
+        "type": setting_type.name(),
+        "choices": choices,
+        "default": default,
+        "doc": doc,
+        "required": is_required,
+        "secret": is_secret,
+        "formerNames": former_names,
+    })
 }

@@ -16,20 +16,26 @@ use wit_parser::{Resolve, SourceMap};
 use super::arguments::ComponentizeArguments;
 use super::output::print_text;
 
-/// The files of the contract.
-const CONTRACT: [(&str, &str); 10] = [
-    ("extended-json.wit", include_str!("../../../wit/extended-json.wit")),
-    ("http.wit", include_str!("../../../wit/http.wit")),
-    ("log.wit", include_str!("../../../wit/log.wit")),
-    ("mail.wit", include_str!("../../../wit/mail.wit")),
-    ("metrics.wit", include_str!("../../../wit/metrics.wit")),
-    ("mongodb.wit", include_str!("../../../wit/mongodb.wit")),
-    ("state.wit", include_str!("../../../wit/state.wit")),
-    ("subscriptions.wit", include_str!("../../../wit/subscriptions.wit")),
-    ("types.wit", include_str!("../../../wit/types.wit")),
-    ("world.wit", include_str!("../../../wit/world.wit")),
-];
-const WASI_CONFIG: &str = include_str!("../../../wit/deps/wasi-config/package.wit");
+/// Lists files of the contract, each with its text.
+macro_rules! contract_files {
+    ($folder:literal: $($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../wit/", $folder, "/", $name)))),+]
+    };
+}
+
+/// The files of each contract that the host supports.
+const WASI_CONFIG: &[(&str, &str)] = contract_files!("0.1/deps/wasi-config": "package.wit");
+const CONTRACT_0_1: &[(&str, &str)] = contract_files!(
+    "0.1": "extended-json.wit", "http.wit", "log.wit", "mail.wit", "metrics.wit", "mongodb.wit", "state.wit",
+    "subscriptions.wit", "types.wit", "world.wit",
+);
+const CONTRACT_0_2: &[(&str, &str)] = contract_files!(
+    "0.2": "config.wit", "extended-json.wit", "handlers.wit", "http.wit", "lifecycle.wit", "log.wit", "mail.wit",
+    "metrics.wit", "mongodb.wit", "state.wit", "types.wit", "world.wit",
+);
+
+/// The interfaces that a plugin of contract 0.2 may export.
+const EXPORTED_INTERFACES: [&str; 5] = ["lifecycle", "filter", "batch-filter", "handler", "batch-handler"];
 
 pub(super) fn run(arguments: &ComponentizeArguments) -> anyhow::Result<ExitCode> {
     let ComponentizeArguments { path, output, .. } = arguments;
@@ -53,8 +59,8 @@ fn componentize(mut core: Vec<u8>, path: &Path) -> anyhow::Result<Vec<u8>> {
     let component = encode(&core);
     component.map_err(|error| {
         anyhow::anyhow!(
-            "{} does not fit the contract: {error:#}. help: name its exports as wit/ does (filter, handle and cabi_realloc), and its \
-             imports too (gtm:plugin/log@0.1.0)",
+            "{} does not fit the contract: {error:#}. help: name its exports as wit/0.2 does (gtm:plugin/handler@0.2.0#handle and \
+             cabi_realloc), and its imports too (gtm:plugin/log@0.2.0)",
             path.display()
         )
     })
@@ -98,8 +104,37 @@ impl Module {
     }
 }
 
-/// Returns the contract with a world that has all capabilities, and the optional exports of this module.
+/// Returns the contract that this module's exports belong to, with a world that has all capabilities and these exports.
 fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)> {
+    // The name of a function in an exported interface: `gtm:plugin/handler@0.2.0#handle`.
+    let exported: Vec<_> = EXPORTED_INTERFACES
+        .into_iter()
+        .filter(|interface| {
+            let prefix = format!("gtm:plugin/{interface}@0.2.0#");
+            exports.iter().any(|export| export.starts_with(&prefix))
+        })
+        .collect();
+    let world = if exported.is_empty() { world_0_1(exports)? } else { world_0_2(&exported)? };
+    let mut resolve = Resolve::default();
+    for files in [WASI_CONFIG, CONTRACT_0_1, CONTRACT_0_2] {
+        push(&mut resolve, files)?;
+    }
+    let package = push(&mut resolve, &[("module.wit", &world)])?;
+    let world = resolve.select_world(&[package], None)?;
+    Ok((resolve, world))
+}
+
+fn world_0_2(exported: &[&str]) -> anyhow::Result<String> {
+    let mut world =
+        "package gtm:core;\n\nworld module {\ninclude gtm:plugin/capabilities@0.2.0;\n".to_owned();
+    for interface in exported {
+        writeln!(world, "export gtm:plugin/{interface}@0.2.0;")?;
+    }
+    world.push_str("}\n");
+    Ok(world)
+}
+
+fn world_0_1(exports: &[String]) -> anyhow::Result<String> {
     let has = |name: &str| exports.iter().any(|export| export == name);
     let base = if has("subscriptions") { "subscriber" } else { "plugin" };
     let mut world = format!(
@@ -117,12 +152,7 @@ fn contract(exports: &[String]) -> anyhow::Result<(Resolve, wit_parser::WorldId)
         }
     }
     world.push_str("}\n");
-    let mut resolve = Resolve::default();
-    push(&mut resolve, &[("wasi-config.wit", WASI_CONFIG)])?;
-    push(&mut resolve, &CONTRACT)?;
-    let package = push(&mut resolve, &[("module.wit", &world)])?;
-    let world = resolve.select_world(&[package], None)?;
-    Ok((resolve, world))
+    Ok(world)
 }
 
 /// Adds a package with these files.

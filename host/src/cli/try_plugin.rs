@@ -132,7 +132,7 @@ impl Tried {
         match (self.handler.met(), failed) {
             (
                 MetObstacle { obstacle: Some(obstacle), .. },
-                TryOutcome::Failed(Failure::Retry(_)) | TryOutcome::Trapped(_),
+                TryOutcome::Failed(Failure::Retry { .. }) | TryOutcome::Trapped(_),
             ) => TryOutcome::Blocked(obstacle.reason),
             (MetObstacle { made_up: true, .. }, failed) => TryOutcome::Unknown(format!(
                 "the host made up an answer, and then the plugin returned {}: {}. help: pass the answer with --answer, or send requests that \
@@ -172,8 +172,8 @@ impl TryOutcome {
         match self {
             Self::Unwanted => "unwanted",
             Self::Handled => "handled",
-            Self::Failed(Failure::Retry(_)) => "retry",
-            Self::Failed(Failure::Reject(_)) => "reject",
+            Self::Failed(Failure::Retry { .. }) => "retry",
+            Self::Failed(Failure::Reject { .. }) => "reject",
             Self::Trapped(_) => "trapped",
             Self::Blocked(_) => "blocked",
             Self::Unknown(_) => "unknown",
@@ -183,7 +183,7 @@ impl TryOutcome {
     fn reason(&self) -> Option<String> {
         match self {
             Self::Unwanted | Self::Handled => None,
-            Self::Failed(Failure::Retry(reason) | Failure::Reject(reason)) => Some(reason.clone()),
+            Self::Failed(failure) => Some(failure.reason().to_owned()),
             Self::Trapped(error) => Some(WithRemedy(error).to_string()),
             Self::Blocked(reason) | Self::Unknown(reason) => Some(reason.clone()),
         }

@@ -44,6 +44,14 @@ fn words(remedy: &PluginRemedy<'_>) -> String {
         PluginRemedy::OwnAddress => {
             "name another server in the request, or move the admin API with --admin".to_owned()
         }
+        PluginRemedy::Setting { plugin, name } => {
+            format!("pass --set {plugin}:{name}=VALUE, or set {name} under [plugins.{plugin}.config] in gtm.toml")
+        }
+        PluginRemedy::KnownSettings { known: [], .. } => "remove it: the plugin has no settings".to_owned(),
+        PluginRemedy::KnownSettings { known, .. } => format!(
+            "the settings of the plugin are {}; to set one of another plugin alone, pass --set PLUGIN:NAME=VALUE",
+            known.join(", ")
+        ),
     }
 }
 

@@ -52,7 +52,7 @@ async fn a_value_that_is_not_utf_8_is_rejected_by_the_plugin_that_decodes_it() {
     let plugin = audit_log();
     assert_eq!(Filter::new(&plugin).call(op, 1).await, Ok(true));
     match Handler::new(&plugin).call(op, 1).await {
-        Ok(Err(Failure::Reject(reason))) => assert!(reason.contains("Invalid UTF-8"), "{reason}"),
+        Ok(Err(Failure::Reject { reason })) => assert!(reason.contains("Invalid UTF-8"), "{reason}"),
         other => panic!("the plugin should reject the op: {other:?}"),
     }
 }

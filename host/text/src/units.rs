@@ -44,7 +44,7 @@ impl Written {
     fn size(&self) -> Result<ByteSize, String> {
         match self {
             Self::Number(number) => Err(without_unit(&number.to_string())),
-            Self::Text(text) => any_size(text),
+            Self::Text(text) => parse_size_or_zero(text),
         }
     }
 }
@@ -105,10 +105,14 @@ pub fn maybe_time<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Duration>
 /// # Errors
 /// The text is not a size, has no unit, or is zero.
 pub fn parse_size(text: &str) -> Result<ByteSize, String> {
-    any_size(text).and_then(not_zero_bytes)
+    parse_size_or_zero(text).and_then(not_zero_bytes)
 }
 
-fn any_size(text: &str) -> Result<ByteSize, String> {
+/// Parses a size with its unit. Zero is allowed.
+///
+/// # Errors
+/// The text is not a size, or has no unit.
+pub fn parse_size_or_zero(text: &str) -> Result<ByteSize, String> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(without_unit(text));

@@ -11,7 +11,7 @@ use wit_parser::Resolve;
 /// Writes the bindings. With `check`, it fails instead if they do not match the contract.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(gtm_test_support::root().join("wit"))?;
+    let (package, _) = resolve.push_dir(gtm_test_support::root().join("wit/0.1"))?;
     let world = resolve.select_world(&[package], Some("sdk"))?;
     let options = Opts { no_object_file: true, rename_world: Some("gtm".to_owned()), ..Opts::default() };
     let mut files = Files::default();
@@ -29,7 +29,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     }
     // An npm package holds only files of its own folder.
     copy(
-        &gtm_test_support::root().join("wit"),
+        &gtm_test_support::root().join("wit/0.1"),
         &gtm_test_support::root().join("plugin-sdk/javascript/wit"),
         check,
     )

@@ -6,8 +6,9 @@ use gtm_source::{Form, Unwritten};
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::abi::v0_1::extended_json::{self, Host};
-use crate::budget::Budget;
+use crate::abi::v0_2::types::Error;
+use crate::abi::{v0_1, v0_2};
+use crate::budget::{Budget, BudgetExceeded};
 use crate::state::InstanceState;
 
 /// The capability, which every plugin has.
@@ -18,9 +19,9 @@ impl Capability for ExtendedJson {
     const IMPORTS: &'static [&'static str] = &["gtm:plugin/extended-json"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
-        extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| {
-            state
-        })
+        let linker = &mut linking.linker;
+        v0_1::extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)?;
+        v0_2::extended_json::add_to_linker::<InstanceState, HasSelf<InstanceState>>(linker, |state| state)
     }
 
     fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
@@ -28,42 +29,73 @@ impl Capability for ExtendedJson {
     }
 }
 
-impl Host for InstanceState {
-    fn encode(&mut self, document: Vec<u8>) -> Result<String, String> {
+impl v0_2::extended_json::Host for InstanceState {
+    fn encode(&mut self, document: Vec<u8>) -> Result<String, Error> {
         encode(&document, Form::Relaxed, &self.call.budget)
     }
 
-    fn encode_canonical(&mut self, document: Vec<u8>) -> Result<String, String> {
+    fn encode_canonical(&mut self, document: Vec<u8>) -> Result<String, Error> {
         encode(&document, Form::Canonical, &self.call.budget)
     }
 
-    fn decode(&mut self, json: String) -> Result<Vec<u8>, String> {
+    fn decode(&mut self, json: String) -> Result<Vec<u8>, Error> {
         decode(&json, &self.call.budget)
     }
 }
 
+impl v0_1::extended_json::Host for InstanceState {
+    fn encode(&mut self, document: Vec<u8>) -> Result<String, String> {
+        encode(&document, Form::Relaxed, &self.call.budget).map_err(reason)
+    }
+
+    fn encode_canonical(&mut self, document: Vec<u8>) -> Result<String, String> {
+        encode(&document, Form::Canonical, &self.call.budget).map_err(reason)
+    }
+
+    fn decode(&mut self, json: String) -> Result<Vec<u8>, String> {
+        decode(&json, &self.call.budget).map_err(reason)
+    }
+}
+
+/// Returns the reason of an error, which is the error in contract 0.1.
+fn reason(error: Error) -> String {
+    match error {
+        Error::NotGranted(reason)
+        | Error::Invalid(reason)
+        | Error::Rejected(reason)
+        | Error::Unavailable(reason)
+        | Error::Conflict(reason)
+        | Error::TooLarge(reason) => reason,
+    }
+}
+
 /// Encodes a document. The text may be many times as long as the document, so the rest of the budget limits it.
-fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, String> {
-    let mut charge = budget.charge(document.len()).map_err(|exceeded| exceeded.to_string())?;
-    let document = RawDocument::from_bytes(document).map_err(|error| format!("not valid BSON: {error}"))?;
+fn encode(document: &[u8], form: Form, budget: &Budget) -> Result<String, Error> {
+    let mut charge = budget.charge(document.len()).map_err(too_large)?;
+    let document = RawDocument::from_bytes(document)
+        .map_err(|error| Error::Invalid(format!("not valid BSON: {error}")))?;
     let mut json = Vec::new();
     write_within(document, form, &mut json, budget.left()).map_err(|error| match error {
         Unwritten::TooLong(bytes) => match charge.add(bytes) {
-            Err(exceeded) => exceeded.to_string(),
-            Ok(()) => error.to_string(),
+            Err(exceeded) => too_large(exceeded),
+            Ok(()) => Error::TooLarge(error.to_string()),
         },
-        Unwritten::Malformed(malformed) => malformed.to_string(),
+        Unwritten::Malformed(malformed) => Error::Invalid(malformed.to_string()),
     })?;
     // The encoder writes UTF-8.
-    String::from_utf8(json).map_err(|error| error.to_string())
+    String::from_utf8(json).map_err(|error| Error::Invalid(error.to_string()))
 }
 
 /// Decodes a document. Neither the text nor the document may be larger than the largest document.
-fn decode(json: &str, budget: &Budget) -> Result<Vec<u8>, String> {
-    let mut charge = budget.charge(json.len()).map_err(|exceeded| exceeded.to_string())?;
-    let document = read_document(json).map_err(|error| error.to_string())?.into_bytes();
-    charge.add(document.len()).map_err(|exceeded| exceeded.to_string())?;
+fn decode(json: &str, budget: &Budget) -> Result<Vec<u8>, Error> {
+    let mut charge = budget.charge(json.len()).map_err(too_large)?;
+    let document = read_document(json).map_err(|error| Error::Invalid(error.to_string()))?.into_bytes();
+    charge.add(document.len()).map_err(too_large)?;
     Ok(document)
+}
+
+fn too_large(exceeded: BudgetExceeded) -> Error {
+    Error::TooLarge(exceeded.to_string())
 }
 
 #[cfg(test)]
@@ -78,11 +110,11 @@ mod tests {
     }
 
     fn encode(document: &[u8], form: Form) -> Result<String, String> {
-        super::encode(document, form, &budget(48 << 20))
+        super::encode(document, form, &budget(48 << 20)).map_err(reason)
     }
 
     fn decode(json: &str) -> Result<Vec<u8>, String> {
-        super::decode(json, &budget(48 << 20))
+        super::decode(json, &budget(48 << 20)).map_err(reason)
     }
 
     #[test]
@@ -93,7 +125,7 @@ mod tests {
             let bytes = bson::serialize_to_vec(&document).unwrap();
             let budget = budget(4 << 20);
             let before = budget.left();
-            let text = super::encode(&bytes, Form::Canonical, &budget);
+            let text = super::encode(&bytes, Form::Canonical, &budget).map_err(reason);
             match text {
                 Ok(text) => assert!(text.len() + bytes.len() <= before),
                 Err(said) => assert!(said.contains("of its 4 MiB are left"), "{said}"),
@@ -101,7 +133,8 @@ mod tests {
             assert_eq!(budget.left(), before);
         }
         let large = bson::serialize_to_vec(&doc! { "": "\u{1}".repeat(1 << 20) }).unwrap();
-        assert!(super::encode(&large, Form::Relaxed, &budget(4 << 20)).unwrap_err().contains("are left"));
+        let said = super::encode(&large, Form::Relaxed, &budget(4 << 20)).map_err(reason).unwrap_err();
+        assert!(said.contains("are left"), "{said}");
     }
 
     #[test]

@@ -26,18 +26,19 @@ impl Linking<'_> {
     /// Links each function of an interface to this error. All its functions must return a result.
     pub(crate) fn refuse_with(&mut self, import: &str, error: &Val) -> wasmtime::Result<()> {
         let Self { engine, component, linker, .. } = self;
-        let Some((name, interface)) = interface(engine, component, import) else { return Ok(()) };
         linker.allow_shadowing(true);
-        let mut linked = linker.instance(&name)?;
-        for (function, export) in interface.exports(engine.wasmtime()) {
-            if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
-                let error = error.clone();
-                linked.func_new(function, move |_, _, _, results| {
-                    if let [result] = results {
-                        *result = Val::Result(Err(Some(Box::new(error.clone()))));
-                    }
-                    Ok(())
-                })?;
+        for (name, interface) in interfaces(engine, component, import) {
+            let mut linked = linker.instance(&name)?;
+            for (function, export) in interface.exports(engine.wasmtime()) {
+                if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
+                    let error = error.clone();
+                    linked.func_new(function, move |_, _, _, results| {
+                        if let [result] = results {
+                            *result = Val::Result(Err(Some(Box::new(error.clone()))));
+                        }
+                        Ok(())
+                    })?;
+                }
             }
         }
         linker.allow_shadowing(false);
@@ -45,15 +46,17 @@ impl Linking<'_> {
     }
 }
 
-/// Returns the interface that the component imports by this name, and the name with its version.
-fn interface(engine: &Engine, component: &Component, import: &str) -> Option<(String, ComponentInstance)> {
+/// Returns the versions of the interface that the component imports by this name, each with the name that has its version.
+fn interfaces(engine: &Engine, component: &Component, import: &str) -> Vec<(String, ComponentInstance)> {
     let component_type = component.component_type();
-    let mut imports = component_type.imports(engine.wasmtime());
-    let (name, found) = imports.find(|(name, _)| without_version(name) == import)?;
-    match found.ty {
-        ComponentItem::ComponentInstance(interface) => Some((name.to_owned(), interface)),
-        _ => None,
-    }
+    let imports = component_type.imports(engine.wasmtime());
+    let named = imports.filter(|(name, _)| without_version(name) == import);
+    named
+        .filter_map(|(name, found)| match found.ty {
+            ComponentItem::ComponentInstance(interface) => Some((name.to_owned(), interface)),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Returns the name of an import without its version.

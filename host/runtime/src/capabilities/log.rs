@@ -5,7 +5,7 @@ use std::time::Instant;
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::abi::v0_1::log::{self, Host, Level};
+use crate::abi::{v0_1, v0_2};
 use crate::call::cut;
 use crate::state::InstanceState;
 
@@ -17,7 +17,10 @@ impl Capability for Log {
     const IMPORTS: &'static [&'static str] = &["gtm:plugin/log"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
-        log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| state)
+        v0_1::log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| {
+            state
+        })?;
+        v0_2::log::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| state)
     }
 
     fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
@@ -25,13 +28,28 @@ impl Capability for Log {
     }
 }
 
-impl Host for InstanceState {
-    fn log(&mut self, level: Level, message: String) {
-        if !message.is_empty() {
-            self.write_log(level, &indented(&cut(&message)));
+/// Implements the interface, which is the same in all contracts.
+macro_rules! log_of {
+    ($contract:ident) => {
+        impl $contract::log::Host for InstanceState {
+            fn log(&mut self, level: $contract::log::Level, message: String) {
+                use $contract::log::Level;
+                let level = match level {
+                    Level::Trace => tracing::Level::TRACE,
+                    Level::Debug => tracing::Level::DEBUG,
+                    Level::Info => tracing::Level::INFO,
+                    Level::Warn => tracing::Level::WARN,
+                    Level::Error => tracing::Level::ERROR,
+                };
+                if !message.is_empty() {
+                    self.write_log(level, &indented(&cut(&message)));
+                }
+            }
         }
-    }
+    };
 }
+log_of!(v0_1);
+log_of!(v0_2);
 
 /// Indents all lines but the first. A message with several lines, such as a stack trace, is one event, and none of its lines may look
 /// like one of the host's.
@@ -43,22 +61,32 @@ impl InstanceState {
     /// Logs what the plugin printed in the call that has ended.
     pub(crate) fn log_output(&self) {
         for line in self.output.take().lines().filter(|line| !line.trim().is_empty()) {
-            self.write_log(Level::Info, line);
+            self.write_log(tracing::Level::INFO, line);
         }
     }
 
-    fn write_log(&self, level: Level, message: &str) {
+    fn write_log(&self, level: tracing::Level, message: &str) {
         if !self.call.shared.may_log(Instant::now(), &self.call.setup.limits, message.len()) {
             return;
         }
         let plugin = &*self.call.setup.name;
         let op = (!self.call.op.is_empty()).then_some(self.call.op.as_str());
         match level {
-            Level::Trace => tracing::trace!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
-            Level::Debug => tracing::debug!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
-            Level::Error => tracing::error!(target: "plugin", event = "plugin.log", plugin, op, "{message}"),
+            tracing::Level::TRACE => {
+                tracing::trace!(target: "plugin", event = "plugin.log", plugin, op, "{message}")
+            }
+            tracing::Level::DEBUG => {
+                tracing::debug!(target: "plugin", event = "plugin.log", plugin, op, "{message}")
+            }
+            tracing::Level::INFO => {
+                tracing::info!(target: "plugin", event = "plugin.log", plugin, op, "{message}")
+            }
+            tracing::Level::WARN => {
+                tracing::warn!(target: "plugin", event = "plugin.log", plugin, op, "{message}")
+            }
+            tracing::Level::ERROR => {
+                tracing::error!(target: "plugin", event = "plugin.log", plugin, op, "{message}")
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Linking};
-use crate::abi::v0_1::metrics::{self, Host};
+use crate::abi::{v0_1, v0_2};
 use crate::metrics::{MAX_NAME_BYTES, MAX_NAMES, MetricRefusal};
 use crate::state::{InstanceRole, InstanceState};
 
@@ -15,7 +15,13 @@ impl Capability for Metrics {
     const IMPORTS: &'static [&'static str] = &["gtm:plugin/metrics"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
-        metrics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| state)
+        v0_1::metrics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(
+            &mut linking.linker,
+            |state| state,
+        )?;
+        v0_2::metrics::add_to_linker::<InstanceState, HasSelf<InstanceState>>(&mut linking.linker, |state| {
+            state
+        })
     }
 
     fn link_in_filter(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
@@ -50,22 +56,29 @@ impl InstanceState {
     }
 }
 
-impl Host for InstanceState {
-    fn count(&mut self, name: String, by: u64) {
-        if self.counts() {
-            self.report(self.call.shared.metrics.count(&name, by));
-        }
-    }
+/// Implements the interface, which is the same in all contracts.
+macro_rules! metrics_of {
+    ($contract:ident) => {
+        impl $contract::metrics::Host for InstanceState {
+            fn count(&mut self, name: String, by: u64) {
+                if self.counts() {
+                    self.report(self.call.shared.metrics.count(&name, by));
+                }
+            }
 
-    fn gauge(&mut self, name: String, value: f64) {
-        if self.counts() {
-            self.report(self.call.shared.metrics.gauge(&name, value));
-        }
-    }
+            fn gauge(&mut self, name: String, value: f64) {
+                if self.counts() {
+                    self.report(self.call.shared.metrics.gauge(&name, value));
+                }
+            }
 
-    fn record_value(&mut self, name: String, value: f64) {
-        if self.counts() {
-            self.report(self.call.shared.metrics.record(&name, value));
+            fn record_value(&mut self, name: String, value: f64) {
+                if self.counts() {
+                    self.report(self.call.shared.metrics.record(&name, value));
+                }
+            }
         }
-    }
+    };
 }
+metrics_of!(v0_1);
+metrics_of!(v0_2);

@@ -91,14 +91,14 @@ mod tests {
             ALWAYS.iter().flat_map(|always| always.imports).find(|import| imports.contains(*import)),
             None
         );
-        let world = include_str!("../../../../wit/world.wit");
-        let (_, sdk) = world.split_once("world sdk {").unwrap();
+        let world = include_str!("../../../../wit/0.2/world.wit");
+        let (_, sdk) = world.split_once("world capabilities {").unwrap();
         let (sdk, _) = sdk.split_once('}').unwrap();
         for interface in contract_interfaces() {
             let name = interface.strip_prefix("gtm:plugin/").unwrap();
             assert!(sdk.contains(&format!("import {name};")), "{interface}");
         }
-        assert_eq!(sdk.matches("import ").count(), contract_interfaces().count());
+        assert_eq!(sdk.matches("import ").count(), contract_interfaces().count() + ALWAYS.len());
     }
 
     #[test]

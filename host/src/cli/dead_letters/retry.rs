@@ -151,8 +151,8 @@ async fn attempt(
     let attempts = letter.attempts.saturating_add(1);
     let (kind, error) = match handler.call(&letter.op, attempts).await {
         Ok(Ok(())) => return Ok(Ok(letter.id)),
-        Ok(Err(Failure::Reject(reason))) => (DeadLetterKind::Rejected, reason),
-        Ok(Err(Failure::Retry(reason))) => (DeadLetterKind::Failed, reason),
+        Ok(Err(Failure::Reject { reason })) => (DeadLetterKind::Rejected, reason),
+        Ok(Err(Failure::Retry { reason, .. })) => (DeadLetterKind::Failed, reason),
         Err(error) => (DeadLetterKind::Failed, error.to_string()),
     };
     if kind == DeadLetterKind::Failed

@@ -21,7 +21,7 @@ pub(super) const FOLDER: &str = "gtm";
 pub(super) fn copy(package: &Package) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let text = |path: &str, text: &str| match path {
         // The contract is beside the SDK in the repository, and inside of it in the copy.
-        "src/bindings.rs" => Ok(text.replace("\"../../wit\"", "\"wit\"")),
+        "src/bindings.rs" => Ok(text.replace("\"../../wit/0.2\"", "\"wit\"")),
         "Cargo.toml" | "macros/Cargo.toml" => manifest(text),
         _ => Ok(text.to_owned()),
     };

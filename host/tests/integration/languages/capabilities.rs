@@ -100,7 +100,7 @@ async fn an_error_leads_to_the_authors_line(plugin: &Path) {
     let line = |text: &str| 1 + source.lines().position(|line| line.contains(text)).unwrap();
     let mut running = Running::new(plugin);
     let outcome = running.handle(&doc! { "_id": 1, "do": "fail" }).await;
-    let Ok(Err(Failure::Retry(reason))) = outcome else { panic!("{outcome:?}") };
+    let Ok(Err(Failure::Retry { reason, .. })) = outcome else { panic!("{outcome:?}") };
     let (thrown, cause) = match is_python {
         true => (line("raise RuntimeError"), line("errand[\"what is not there\"]")),
         false => (line("throw new Error(\"it fails\""), line("errand.nothing.nor")),

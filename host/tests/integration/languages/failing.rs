@@ -44,7 +44,7 @@ async fn any_bytes(path: &Path) {
     for document in odd {
         match running.handle_bytes(Some(document.clone())).await {
             Ok(Ok(())) => mailed += 1,
-            Ok(Err(Failure::Reject(reason))) => {
+            Ok(Err(Failure::Reject { reason })) => {
                 assert!(!reason.is_empty());
                 rejected += 1;
             }
@@ -57,7 +57,7 @@ async fn any_bytes(path: &Path) {
     assert!(!matches!(deepest, Ok(Ok(()))), "{deepest:?}");
     // No document at all.
     match running.handle_bytes(None).await {
-        Ok(Err(Failure::Reject(reason))) => assert!(!reason.is_empty()),
+        Ok(Err(Failure::Reject { reason })) => assert!(!reason.is_empty()),
         other => panic!("{other:?}"),
     }
     running.done(&user).await;
@@ -83,7 +83,7 @@ async fn retry_and_reject(path: &Path) {
     let mut running = Running::with(path, |_| {}, Some(services));
     let to = |email: &str| doc! { "_id": 1, "email": email };
     match running.handle(&to("later@example.com")).await {
-        Ok(Err(Failure::Retry(reason))) => assert!(!reason.is_empty()),
+        Ok(Err(Failure::Retry { reason, .. })) => assert!(!reason.is_empty()),
         other => panic!("{other:?}"),
     }
     running.done(&to("later@example.com")).await;
@@ -96,7 +96,7 @@ async fn retry_and_reject(path: &Path) {
 async fn without_a_grant(path: &Path) {
     let mut running = Running::with(path, |setup| setup.grants = Grants::default(), None);
     match running.handle(&doc! { "_id": 1, "email": "ada@example.com" }).await {
-        Ok(Err(Failure::Retry(reason))) => {
+        Ok(Err(Failure::Retry { reason, .. })) => {
             assert!(reason.contains("mail is not granted to the plugin welcome"), "{reason}")
         }
         other => panic!("{other:?}"),

@@ -116,7 +116,7 @@ impl Running {
     /// Handles it, and gives back why it is rejected.
     async fn rejected(&mut self, document: &Document) -> String {
         match self.handle(document).await {
-            Ok(Err(Failure::Reject(reason))) => reason,
+            Ok(Err(Failure::Reject { reason })) => reason,
             other => panic!("{document} should be rejected: {other:?}"),
         }
     }

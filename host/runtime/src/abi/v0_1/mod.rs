@@ -1,23 +1,21 @@
 //! Contract 0.1: the functions that a plugin exports, and the interfaces that every plugin may import.
 
 mod convert;
+mod exports;
 
-pub(crate) use convert::lower;
-pub(crate) use filter_batch::{BatchFilter, BatchFilterPre};
-pub use generated::gtm::plugin::types::{Failure, OperationType};
+pub(crate) use exports::{ExportIndices, Exports};
 pub(crate) use generated::gtm::plugin::{extended_json, log, metrics, types};
-pub(crate) use generated::{Hosted, HostedPre};
 use semver::Version;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::generate;
 use crate::state::InstanceState;
 
-/// The version of the package in `wit/`.
+/// The version of the package in `wit/0.1`.
 pub(crate) const VERSION: Version = Version::new(0, 1, 0);
 
 generate!(generated, {
-    path: "../../wit",
+    path: "../../wit/0.1",
     inline: "
         package gtm:host;
 
@@ -31,7 +29,7 @@ generate!(generated, {
 
 // An optional export, in a world of its own: the macro requires every export of a world.
 generate!(filter_batch, {
-    path: "../../wit",
+    path: "../../wit/0.1",
     inline: "
         package gtm:host;
 
@@ -49,10 +47,10 @@ generate!(filter_batch, {
 /// The contract's `subscription`. Written by hand, as the macro requires every export of a world, and `subscriptions` is optional.
 #[derive(Debug, wasmtime::component::ComponentType, wasmtime::component::Lift)]
 #[component(record)]
-pub(crate) struct Subscription {
-    pub(crate) namespace: String,
+struct Subscription {
+    namespace: String,
     #[component(name = "operation-types")]
-    pub(crate) operation_types: Vec<OperationType>,
+    operation_types: Vec<types::OperationType>,
 }
 
 impl types::Host for InstanceState {}

@@ -8,9 +8,10 @@ use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error as Failure, RequestOptions};
 
 use super::client::{CONNECT_TIMEOUT, HttpRefusal};
-use super::contract::{Error, Host, Request, Response};
+use super::contract::{Host, Request, Response};
 use super::request::{Body, RequestHead};
 use super::{HttpExchange, HttpView, count, words};
+use crate::abi::v0_2::types::Error;
 use crate::budget::BudgetExceeded;
 use crate::setup::Setup;
 
@@ -27,8 +28,8 @@ impl Host for HttpView<'_> {
         let Request { method, url, headers, body, .. } = request;
         let given: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let given = given + method.len() + url.len() + body.as_ref().map_or(0, Vec::len);
-        let invalid = |exceeded: BudgetExceeded| Error::Invalid(exceeded.to_string());
-        let mut charge = self.budget.charge(given).map_err(invalid)?;
+        let too_large = |exceeded: BudgetExceeded| Error::TooLarge(exceeded.to_string());
+        let mut charge = self.budget.charge(given).map_err(too_large)?;
         let head =
             RequestHead::parse(&method, &url).map_err(|invalid| Error::Invalid(invalid.to_string()))?;
         let server = head.server().to_string();
@@ -45,7 +46,7 @@ impl Host for HttpView<'_> {
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|failure| error(HttpRefusal::Failed(failure)))?;
                 if let Ok(data) = frame.into_data() {
-                    charge.add(data.len()).map_err(invalid)?;
+                    charge.add(data.len()).map_err(too_large)?;
                     bytes.extend_from_slice(&data);
                 }
             }
@@ -66,7 +67,9 @@ impl Host for HttpView<'_> {
 fn error(refused: HttpRefusal, server: &str, own: Option<Duration>, setup: &Setup) -> Error {
     let too_large = |what: &str| {
         let (limit, remedy) = (size_in_memory(setup.limits.http_bytes), setup.raise(&["http_bytes"]));
-        Error::Invalid(format!("the body of the {what} is too large, {server}: the limit is {limit}{remedy}"))
+        Error::TooLarge(format!(
+            "the body of the {what} is too large, {server}: the limit is {limit}{remedy}"
+        ))
     };
     let unavailable = |why: &str| Error::Unavailable(format!("{server} {why}"));
     match refused {

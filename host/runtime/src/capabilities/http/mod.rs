@@ -13,6 +13,7 @@ mod gtm_http;
 mod path;
 mod request;
 mod resolver;
+mod v0_1;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ impl Capability for Http {
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
         link_wasi(linking)?;
+        v0_1::link(linking)?;
         contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
     }
 
@@ -474,13 +476,14 @@ fn whole(body: Bytes) -> WasiBody {
 use generated::gtm::plugin::http as contract;
 
 generate!(generated, {
-    path: "../../wit",
+    path: "../../wit/0.2",
     inline: "
         package gtm:host;
 
         world http {
-            import gtm:plugin/http@0.1.0;
+            import gtm:plugin/http@0.2.0;
         }
     ",
+    with: { "gtm:plugin/types": crate::abi::v0_2::types },
     imports: { default: async },
 });

@@ -7,10 +7,11 @@ use lettre::Message as Letter;
 use lettre::message::Mailbox;
 use serde_json::json;
 
-use super::contract::{Error, Host, Message};
+use super::contract::{Host, Message};
 use super::letter::{compose_as, message_id, text_of};
 use super::mailer::UnsentLetter;
 use super::{Capability, Mail, MailGrant, MailView, no_server};
+use crate::abi::v0_2::types::Error;
 use crate::remedy::PluginRemedy;
 
 impl Host for MailView<'_> {

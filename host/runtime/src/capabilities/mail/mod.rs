@@ -4,6 +4,7 @@ mod grant;
 mod host;
 mod letter;
 mod mailer;
+mod v0_1;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,7 @@ impl Capability for Mail {
     const IMPORTS: &'static [&'static str] = &["gtm:plugin/mail"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        v0_1::link(linking)?;
         contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
     }
 }
@@ -121,13 +123,14 @@ impl GrantedCapability for Mail {
 use generated::gtm::plugin::mail as contract;
 
 generate!(generated, {
-    path: "../../wit",
+    path: "../../wit/0.2",
     inline: "
         package gtm:host;
 
         world mail {
-            import gtm:plugin/mail@0.1.0;
+            import gtm:plugin/mail@0.2.0;
         }
     ",
+    with: { "gtm:plugin/types": crate::abi::v0_2::types },
     imports: { default: async },
 });

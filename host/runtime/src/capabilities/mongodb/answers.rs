@@ -4,7 +4,8 @@ use bson::{Bson, Document, RawDocument, doc};
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable_code, sentence};
 use mongodb::error::{Error as DriverError, ErrorKind};
 
-use super::contract::{Error, UpdateResult};
+use super::contract::UpdateResult;
+use crate::abi::v0_2::types::Error;
 
 const DUPLICATE_KEY: i32 = 11000;
 /// The cluster refuses the host's user or password: AuthenticationFailed, AtlasError.
@@ -45,7 +46,7 @@ fn not_allowed(reason: &str) -> Error {
 
 fn of_code(code: i32, reason: String) -> Error {
     match code {
-        DUPLICATE_KEY => Error::DuplicateKey(reason),
+        DUPLICATE_KEY => Error::Conflict(reason),
         UNAUTHORIZED => not_allowed(&reason),
         code if LOGIN_CODES.contains(&code) => not_allowed(&reason),
         code if TRANSIENT_CODES.contains(&code) || is_retryable_code(code) => Error::Unavailable(reason),
@@ -73,7 +74,7 @@ pub(super) fn check(answer: &Document) -> Result<(), Error> {
 /// Returns the result of an update.
 pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
     let count = |name| answer.get(name).and_then(number).unwrap_or_default();
-    let upserted = match answer.get_array("upserted").ok().and_then(|all| all.first()) {
+    let upserted_id = match answer.get_array("upserted").ok().and_then(|all| all.first()) {
         Some(Bson::Document(one)) => {
             let id = one.get("_id").cloned().unwrap_or(Bson::Null);
             let document = bson::serialize_to_vec(&doc! { "_id": id });
@@ -81,12 +82,12 @@ pub(super) fn updated(answer: &Document) -> Result<UpdateResult, Error> {
         }
         _ => None,
     };
-    let inserted = u64::from(upserted.is_some());
+    let inserted = u64::from(upserted_id.is_some());
     Ok(UpdateResult {
         // The server counts an inserted document as matched.
-        matched: count("n").saturating_sub(inserted),
-        modified: count("nModified"),
-        upserted,
+        matched_count: count("n").saturating_sub(inserted),
+        modified_count: count("nModified"),
+        upserted_id,
     })
 }
 
@@ -119,7 +120,7 @@ mod tests {
         assert!(check(&doc! { "n": 1, "ok": 1 }).is_ok());
         let duplicate =
             doc! { "ok": 1, "writeErrors": [ { "index": 0, "code": 11000, "errmsg": "E11000" } ] };
-        assert!(matches!(check(&duplicate), Err(Error::DuplicateKey(_))));
+        assert!(matches!(check(&duplicate), Err(Error::Conflict(_))));
         let refused = doc! { "ok": 1, "writeErrors": [ { "code": 121, "errmsg": "no" } ] };
         assert!(matches!(check(&refused), Err(Error::Rejected(said)) if said == "no"));
         for code in [13436, 11601, 43, 24, 365] {
@@ -137,11 +138,11 @@ mod tests {
     #[test]
     fn an_inserted_document_is_not_matched() {
         let answer = doc! { "n": 1, "nModified": 0, "upserted": [ { "index": 0, "_id": 7 } ] };
-        let UpdateResult { matched, modified, upserted } = updated(&answer).unwrap();
-        assert_eq!((matched, modified), (0, 0));
-        assert_eq!(upserted.unwrap(), bson::serialize_to_vec(&doc! { "_id": 7 }).unwrap());
-        let UpdateResult { matched, modified, upserted } =
+        let UpdateResult { matched_count, modified_count, upserted_id } = updated(&answer).unwrap();
+        assert_eq!((matched_count, modified_count), (0, 0));
+        assert_eq!(upserted_id.unwrap(), bson::serialize_to_vec(&doc! { "_id": 7 }).unwrap());
+        let UpdateResult { matched_count, modified_count, upserted_id } =
             updated(&doc! { "n": 2_i64, "nModified": 1.0 }).unwrap();
-        assert_eq!((matched, modified, upserted), (2, 1, None));
+        assert_eq!((matched_count, modified_count, upserted_id), (2, 1, None));
     }
 }

@@ -13,9 +13,10 @@ use mongodb::error::Error as DriverError;
 use serde_json::{Value, json};
 
 use super::answers::{self, parse};
-use super::contract::{Error, FindOptions, Host, UpdateOptions, UpdateResult};
+use super::contract::{FindOptions, Host, UpdateOptions, UpdateResult};
 use super::reads::{self, CommandRefusal};
 use super::{Capability, Mongodb, MongodbView, NamespaceGrant};
+use crate::abi::v0_2::types::Error;
 use crate::budget::BudgetExceeded;
 use crate::remedy::PluginRemedy;
 use crate::services::Cluster;
@@ -128,7 +129,7 @@ impl MongodbView<'_> {
         let bytes = command.as_bytes().len();
         // The names in a command take some bytes in addition to the documents.
         if bytes > MAX_BYTES + MAX_INLINE_BYTES {
-            return Err(Error::Invalid(format!(
+            return Err(Error::TooLarge(format!(
                 "a call has at most {} MiB, and this one has {bytes} bytes",
                 MAX_BYTES >> 20
             )));
@@ -160,7 +161,7 @@ impl MongodbView<'_> {
         database: &str,
         command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let exceeded = |exceeded: BudgetExceeded| Error::Invalid(exceeded.to_string());
+        let exceeded = |exceeded: BudgetExceeded| Error::TooLarge(exceeded.to_string());
         let mut charge = self.budget.charge(command.as_bytes().len()).map_err(exceeded)?;
         let mut command = self.check_reads(command, database).await?;
         let cluster = self.needed(cluster.as_ref())?;
@@ -172,7 +173,7 @@ impl MongodbView<'_> {
                 let document = cursor.current().as_bytes();
                 bytes += document.len();
                 if documents.len() == MAX_DOCUMENTS || bytes > MAX_BYTES {
-                    return Ok(Err(Error::Invalid(format!(
+                    return Ok(Err(Error::TooLarge(format!(
                         "the result has more than {MAX_DOCUMENTS} documents or {} MiB. help: ask for fewer documents per call",
                         MAX_BYTES >> 20
                     ))));
@@ -201,7 +202,7 @@ impl MongodbView<'_> {
         command: RawDocumentBuf,
     ) -> Result<Option<Document>, Error> {
         let charge = self.budget.charge(command.as_bytes().len());
-        let _charge = charge.map_err(|exceeded| Error::Invalid(exceeded.to_string()))?;
+        let _charge = charge.map_err(|exceeded| Error::TooLarge(exceeded.to_string()))?;
         let mut command = self.check_reads(command, database).await?;
         if self.record(Mongodb::NAME, || shown(&command)) {
             self.notes.made_up();
@@ -300,7 +301,8 @@ impl Host for MongodbView<'_> {
         let (cluster, Namespace { db, coll }) = self.access(NamespaceAccess::Write, &namespace)?;
         let bytes: usize = documents.iter().map(Vec::len).sum();
         if documents.is_empty() || documents.len() > MAX_INSERTED || bytes > MAX_BYTES {
-            return Err(Error::Invalid(format!(
+            let error = if documents.is_empty() { Error::Invalid } else { Error::TooLarge };
+            return Err(error(format!(
                 "a call inserts 1 to {MAX_INSERTED} documents of at most {} MiB together, and this one has {} of {bytes} bytes",
                 MAX_BYTES >> 20,
                 documents.len()

@@ -6,6 +6,7 @@ mod host;
 mod reads;
 #[cfg(test)]
 mod reads_property;
+mod v0_1;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -48,6 +49,7 @@ impl Capability for Mongodb {
     const IMPORTS: &'static [&'static str] = &["gtm:plugin/mongodb"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        v0_1::link(linking)?;
         contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
     }
 }
@@ -104,13 +106,14 @@ impl GrantedCapability for Mongodb {
 use generated::gtm::plugin::mongodb as contract;
 
 generate!(generated, {
-    path: "../../wit",
+    path: "../../wit/0.2",
     inline: "
         package gtm:host;
 
         world mongodb {
-            import gtm:plugin/mongodb@0.1.0;
+            import gtm:plugin/mongodb@0.2.0;
         }
     ",
+    with: { "gtm:plugin/types": crate::abi::v0_2::types },
     imports: { default: async },
 });

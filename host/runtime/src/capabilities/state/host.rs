@@ -3,8 +3,9 @@
 use gtm_store::{StateKey, Store, StoreError, StoreFull, StoredTotal};
 use serde_json::json;
 
-use super::contract::{Error, Host};
+use super::contract::Host;
 use super::{Capability, State, StateView};
+use crate::abi::v0_2::types::Error;
 use crate::remedy::PluginRemedy;
 use crate::state::timed;
 
@@ -26,7 +27,7 @@ impl StateView<'_> {
             )));
         }
         if let Some(value) = value.filter(|value| value.len() > MAX_VALUE_BYTES) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::TooLarge(format!(
                 "a value has at most {MAX_VALUE_BYTES} bytes, and this one {}",
                 value.len()
             )));
@@ -98,7 +99,7 @@ impl Host for StateView<'_> {
         let (store, key) = self.kept(&key, None)?;
         let value = self.ask(store.state(&key)).await?;
         let charge = self.budget.charge(value.as_ref().map_or(0, Vec::len));
-        charge.map_err(|exceeded| Error::Invalid(exceeded.to_string()))?;
+        charge.map_err(|exceeded| Error::TooLarge(exceeded.to_string()))?;
         Ok(value)
     }
 

@@ -1,6 +1,7 @@
 //! `gtm:plugin/state`: values that a plugin keeps in the store of the checkpoints.
 
 mod host;
+mod v0_1;
 
 use gtm_store::Room;
 
@@ -22,6 +23,7 @@ impl Capability for State {
     const IMPORTS: &'static [&'static str] = &["gtm:plugin/state"];
 
     fn link(linking: &mut Linking<'_>) -> wasmtime::Result<()> {
+        v0_1::link(linking)?;
         contract::add_to_linker::<_, ViewOf<Self>>(&mut linking.linker, Self::view)
     }
 }
@@ -67,13 +69,14 @@ impl GrantedCapability for State {
 use generated::gtm::plugin::state as contract;
 
 generate!(generated, {
-    path: "../../wit",
+    path: "../../wit/0.2",
     inline: "
         package gtm:host;
 
         world state {
-            import gtm:plugin/state@0.1.0;
+            import gtm:plugin/state@0.2.0;
         }
     ",
+    with: { "gtm:plugin/types": crate::abi::v0_2::types },
     imports: { default: async },
 });

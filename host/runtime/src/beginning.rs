@@ -1,0 +1,149 @@
+//! The beginning of a plugin: the host asks for its settings and its subscriptions before its first op, in an instance without effects.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use gtm_oplog::Selection;
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+use super::abi::{ExportIndices, Exports, Subscription};
+use super::call::{CallError, guarded_now, one_line};
+use super::component::store;
+use super::handle::PluginContext;
+use super::limits::{MAX_EXPRESSIONS, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks};
+use super::load_error::LoadError;
+use super::obstacle::CallNotes;
+use super::services::Services;
+use super::setting::{self, CheckedSettings, DeclaredSetting};
+use super::setup::Setup;
+use super::state::{InstanceRole, InstanceState};
+
+/// What a plugin says before its first op.
+pub(super) struct Beginning {
+    /// The settings that it declares. None: it accepts any.
+    pub(super) settings: Option<Vec<DeclaredSetting>>,
+    /// The values of its settings.
+    pub(super) config: Arc<BTreeMap<String, String>>,
+    pub(super) subscriptions: Vec<Subscription>,
+}
+
+/// A component whose exports are known, before it is a plugin.
+pub(super) struct FoundComponent<'a> {
+    pub(super) linked: &'a InstancePre<InstanceState>,
+    pub(super) exports: &'a ExportIndices,
+    pub(super) setup: &'a Arc<Setup>,
+    pub(super) path: &'a Path,
+}
+
+impl FoundComponent<'_> {
+    /// Asks the plugin for its settings, checks the values that are set, and initializes it with them. Blocks for as long.
+    pub(super) fn begin(&self) -> Result<Beginning, LoadError> {
+        let config = Arc::new(self.setup.config.clone());
+        if !self.exports.has_beginning() {
+            return Ok(Beginning { settings: None, config, subscriptions: Vec::new() });
+        }
+        let (mut store, exports) = self.start()?;
+        let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
+        let checked = setting::check(&self.setup.name, settings.as_deref(), &config);
+        let CheckedSettings { values, renamed } =
+            checked.map_err(|problems| LoadError::Settings { path: self.path.to_owned(), problems })?;
+        for (former, name) in renamed {
+            tracing::warn!(
+                event = "plugin.rename_setting",
+                plugin = &*self.setup.name,
+                former,
+                setting = name,
+                "the setting has another name now; the former name still works"
+            );
+        }
+        let config = Arc::new(values);
+        store.data_mut().set_config(&config);
+        let call = match &exports {
+            Exports::V0_1(_) => "subscriptions",
+            Exports::V0_2(_) => "init",
+        };
+        let subscriptions = self
+            .call(call, &mut store, |store| exports.init(store).now_or_never())?
+            .map_err(|reason| LoadError::Refused { path: self.path.to_owned(), reason: one_line(&reason) })?;
+        Ok(Beginning { settings, config, subscriptions })
+    }
+
+    /// Starts an instance for filters, which never waits, and drops it.
+    pub(super) fn try_start(&self) -> Result<(), LoadError> {
+        self.start().map(drop)
+    }
+
+    fn start(&self) -> Result<(Store<InstanceState>, Exports), LoadError> {
+        const CALL: &str = "the start";
+        let limit = self.setup.limits.filter_timeout;
+        let started = || {
+            let context = Arc::new(PluginContext::new(&self.setup.name, Services::default()));
+            let config = Arc::new(self.setup.config.clone());
+            let notes = CallNotes::default();
+            let mut store = store(self.linked, self.setup, &config, &context, InstanceRole::Filter, &notes)?;
+            store.set_epoch_deadline(ticks(limit));
+            let started = self.linked.instantiate_async(&mut store).now_or_never();
+            let loaded = now(started).and_then(|instance| self.exports.load(&mut store, &instance));
+            match loaded {
+                Ok(exports) => Ok((store, exports)),
+                Err(error) => Err(CallError::new(CALL, &error, store.data(), limit)),
+            }
+        };
+        guarded_now(CALL, started).map_err(|reason| self.failed(reason))
+    }
+
+    /// Calls a function of the instance within the time limit of a filter.
+    fn call<T>(
+        &self,
+        call: &'static str,
+        store: &mut Store<InstanceState>,
+        function: impl FnOnce(&mut Store<InstanceState>) -> Option<wasmtime::Result<T>>,
+    ) -> Result<T, LoadError> {
+        let limit = self.setup.limits.filter_timeout;
+        let called = || {
+            store.set_epoch_deadline(ticks(limit));
+            let answer = now(function(store));
+            answer.map_err(|error| CallError::new(call, &error, store.data(), limit))
+        };
+        guarded_now(call, called).map_err(|reason| self.failed(reason))
+    }
+
+    fn failed(&self, reason: CallError) -> LoadError {
+        LoadError::Start { path: self.path.to_owned(), reason }
+    }
+}
+
+/// Returns the result of a call of an instance for filters, which never waits.
+fn now<T>(call: Option<wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    call.unwrap_or_else(|| Err(wasmtime::Error::msg("it tried to wait")))
+}
+
+/// Makes the selection of these subscriptions.
+pub(super) fn selection(subscriptions: &[Subscription], path: &Path) -> Result<Selection, LoadError> {
+    if subscriptions.is_empty() {
+        return Ok(Selection::everything());
+    }
+    if subscriptions.len() > MAX_SUBSCRIPTIONS {
+        return Err(LoadError::ManySubscriptions { path: path.to_owned(), count: subscriptions.len() });
+    }
+    let length = subscriptions.iter().map(|(namespace, _)| namespace.len()).max().unwrap_or_default();
+    if length > MAX_PATTERN_BYTES {
+        return Err(LoadError::LongSubscription { path: path.to_owned(), length });
+    }
+    let expressions = subscriptions.iter().filter(|(namespace, _)| namespace.starts_with('/')).count();
+    if expressions > MAX_EXPRESSIONS {
+        return Err(LoadError::ManyExpressions { path: path.to_owned(), count: expressions });
+    }
+    let mut selection = Selection::default();
+    for (namespace, operations) in subscriptions {
+        selection.add(namespace, operations).map_err(|reason| LoadError::Subscription {
+            path: path.to_owned(),
+            namespace: namespace.clone(),
+            reason,
+        })?;
+    }
+    Ok(selection)
+}
