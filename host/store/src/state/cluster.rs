@@ -172,7 +172,7 @@ impl ClusterStore {
             }
             let Some(found) = self.find_state(key).await? else { continue };
             let fields = fields(&found, key.to_string());
-            let sum = key.add(&text(&fields)?, by)?;
+            let sum = key.sum(Some(&text(&fields)?), by)?;
             // A text, or a double of mongosh. It becomes a number.
             let mut filter = unexpired(id_is(key.document())?);
             filter.insert(

@@ -174,7 +174,7 @@ impl DirectoryStore {
         let of = of.clone();
         let sum = self.write_state(move |tables, now| {
             let found = find(&tables.lasting, &tables.expiring, &of, now)?;
-            let sum = found.as_ref().map_or(Ok(by), |found| of.add(&found.value, by))?;
+            let sum = of.sum(found.as_ref().map(|found| &*found.value), by)?;
             let until = until(now, time_to_live).or(found.and_then(|found| found.until));
             tables.put(&of, sum.to_string().as_bytes(), until)?;
             Ok(Some(sum))

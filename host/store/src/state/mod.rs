@@ -59,8 +59,12 @@ impl StateKey {
         rawdoc! { "pipeline": &*self.pipeline, "plugin": &*self.plugin, "key": &*self.key }
     }
 
-    /// Adds to the number that a value represents.
-    fn add(&self, value: &[u8], by: i64) -> Result<i64, StoreError> {
+    /// Returns the sum of `by` and the number that the value represents. No value counts as 0.
+    ///
+    /// # Errors
+    /// [`StoreError::NotIncremented`] if the value is not a number or the sum is too large.
+    pub fn sum(&self, value: Option<&[u8]>, by: i64) -> Result<i64, StoreError> {
+        let Some(value) = value else { return Ok(by) };
         let failed = |reason| StoreError::NotIncremented { what: self.to_string(), reason };
         let number: Option<i64> = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
         let number = number.ok_or_else(|| failed("its value is not a whole number in decimal digits"))?;
@@ -194,10 +198,11 @@ mod tests {
     #[test]
     fn a_value_is_a_number_or_an_error_says_why_not() {
         let of = query("", None).key("n");
-        assert_eq!(of.add(b"-7", 10).unwrap(), 3);
-        assert_eq!(of.add(b"9223372036854775807", -1).unwrap(), i64::MAX - 1);
+        assert_eq!(of.sum(None, 10).unwrap(), 10);
+        assert_eq!(of.sum(Some(b"-7"), 10).unwrap(), 3);
+        assert_eq!(of.sum(Some(b"9223372036854775807"), -1).unwrap(), i64::MAX - 1);
         for value in ["", "x", "1.5", " 1", "9223372036854775808"] {
-            let error = of.add(value.as_bytes(), 1).unwrap_err();
+            let error = of.sum(Some(value.as_bytes()), 1).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "the state n of the plugin mail of the pipeline shop cannot be incremented: its value is not a whole number in \
@@ -205,7 +210,7 @@ mod tests {
             );
         }
         for (value, by) in [(i64::MAX, 1), (i64::MIN, -1), (1, i64::MAX)] {
-            let error = of.add(value.to_string().as_bytes(), by).unwrap_err();
+            let error = of.sum(Some(value.to_string().as_bytes()), by).unwrap_err();
             assert!(error.to_string().ends_with("the sum does not fit into 64 bits"), "{error}");
         }
     }
