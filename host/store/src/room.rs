@@ -85,7 +85,14 @@ pub enum StoreFull {
 }
 
 impl Room {
-    /// Has the total counted again the next time, as something was replaced or removed.
+    /// Frees the room of a removed entry of this many bytes.
+    pub async fn release(&self, bytes: u64) {
+        if let Some(counted) = &mut *self.counted.lock().await {
+            counted.kept = counted.kept.without(bytes);
+        }
+    }
+
+    /// Has the total counted again the next time, as something was replaced.
     pub async fn forget(&self) {
         *self.counted.lock().await = None;
     }
@@ -162,6 +169,8 @@ mod tests {
         assert!(matches!(full, StoreFull::Full(StoredTotal { bytes: 99, .. })), "{full}");
         assert!(matches!(room.take(most, 2, never()).await, Err(StoreFull::Full(_))), "not for each call");
         room.take(most, 1, never()).await.unwrap();
+        room.release(80).await;
+        room.take(most, 80, never()).await.unwrap();
     }
 
     #[tokio::test]

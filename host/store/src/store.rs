@@ -270,12 +270,12 @@ impl Store {
         ask!(self, set_state(key, value, time_to_live), ())
     }
 
-    /// Removes a value that a plugin keeps, if there is one.
+    /// Removes a value that a plugin keeps. Returns its bytes with those of its key. None: there was no value.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn delete_state(&self, key: &StateKey) -> Result<(), StoreError> {
-        ask!(self, delete_state(key), ())
+    pub async fn delete_state(&self, key: &StateKey) -> Result<Option<u64>, StoreError> {
+        ask!(self, delete_state(key), None)
     }
 
     /// Sets a value that a plugin keeps, as [`set_state`](Self::set_state), if the current value is the expected one (none: no value).

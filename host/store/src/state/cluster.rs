@@ -68,12 +68,11 @@ impl ClusterStore {
             ]
         };
         for _ in 0..MAX_ATTEMPTS {
-            let mut bytes = 0_u64;
+            let mut sum = 0_u64;
             let mut last = None;
             for found in self.states_of(page(&range, doc! { "bytes": 1 })).await? {
-                let size = found.get("bytes").ok().flatten().and_then(integer);
-                bytes = bytes.saturating_add(size.unwrap_or_default().unsigned_abs());
-                if last.is_some() && bytes > u64::try_from(query.max_bytes).unwrap_or(u64::MAX) {
+                sum = sum.saturating_add(bytes(&found));
+                if last.is_some() && sum > u64::try_from(query.max_bytes).unwrap_or(u64::MAX) {
                     break;
                 }
                 last = Some(found);
@@ -122,10 +121,10 @@ impl ClusterStore {
         Err(changing(&key.to_string()))
     }
 
-    pub(crate) async fn delete_state(&self, key: &StateKey) -> Result<(), StoreError> {
-        let filter = id_is(key.document())?;
-        timed(async { self.states.delete_one(filter).await }).await.map_err(error)?;
-        Ok(())
+    pub(crate) async fn delete_state(&self, key: &StateKey) -> Result<Option<u64>, StoreError> {
+        let delete = self.states.find_one_and_delete(id_is(key.document())?).projection(doc! { "bytes": 1 });
+        let deleted = timed(async { delete.await }).await.map_err(error)?;
+        Ok(deleted.map(|deleted| bytes(&deleted)))
     }
 
     pub(crate) async fn swap_state(
@@ -299,6 +298,12 @@ fn number(bytes: &[u8]) -> Option<i64> {
 
 fn fields(document: &RawDocument, what: String) -> StoredFields<'_> {
     StoredFields { document, what, store: NAME, lost: "what the plugin kept there is lost" }
+}
+
+/// Returns the stored size of a value. One without it counts as empty.
+fn bytes(document: &RawDocument) -> u64 {
+    let bytes = document.get("bytes").ok().flatten().and_then(integer);
+    bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default()
 }
 
 fn name(query: &StateQuery) -> String {

@@ -52,14 +52,14 @@ impl DirectoryStore {
                 if !kept_by(&pipeline, &plugin, of.value()) {
                     break;
                 }
-                kept = kept.and(size(of.value(), value.value()));
+                kept = kept.and(size(of.value().2, value.value()));
             }
             for entry in read.open_table(EXPIRING)?.range(begin..)? {
                 let (of, value) = entry?;
                 if !kept_by(&pipeline, &plugin, of.value()) {
                     break;
                 }
-                kept = kept.and(size(of.value(), value.value().1));
+                kept = kept.and(size(of.value().2, value.value().1));
             }
             Ok(kept)
         })
@@ -141,10 +141,9 @@ impl DirectoryStore {
         Ok(())
     }
 
-    pub(crate) async fn delete_state(&self, of: &StateKey) -> Result<(), StoreError> {
+    pub(crate) async fn delete_state(&self, of: &StateKey) -> Result<Option<u64>, StoreError> {
         let of = of.clone();
-        self.write_state(move |tables, _| tables.remove(&of).map(Some)).await?;
-        Ok(())
+        self.write_state(move |tables, _| tables.remove(&of)).await
     }
 
     pub(crate) async fn swap_state(
@@ -228,14 +227,18 @@ impl<'a> StateTables<'a> {
         Ok(())
     }
 
-    fn remove(&mut self, of: &StateKey) -> Result<(), RedbFailure> {
+    /// Removes a value. Returns its size.
+    fn remove(&mut self, of: &StateKey) -> Result<Option<u64>, RedbFailure> {
         let (pipeline, plugin, key) = key(of);
-        self.lasting.remove((pipeline, plugin, key))?;
-        let until = self.expiring.remove((pipeline, plugin, key))?.map(|removed| removed.value().0);
-        if let Some(until) = until {
+        let lasting = self.lasting.remove((pipeline, plugin, key))?.map(|removed| size(key, removed.value()));
+        let expiring = self.expiring.remove((pipeline, plugin, key))?.map(|removed| {
+            let (until, value) = removed.value();
+            (until, size(key, value))
+        });
+        if let Some((until, _)) = expiring {
             self.expiries.remove((until, pipeline, plugin, key))?;
         }
-        Ok(())
+        Ok(lasting.or(expiring.map(|(_, size)| size)))
     }
 
     /// Removes at most this many expired values.
@@ -291,7 +294,7 @@ fn kept_by(pipeline: &str, plugin: &str, (its_pipeline, its_plugin, _): (&str, &
     (its_pipeline, its_plugin) == (pipeline, plugin)
 }
 
-fn size((_, _, key): (&str, &str, &str), value: &[u8]) -> u64 {
+fn size(key: &str, value: &[u8]) -> u64 {
     u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)
 }
 

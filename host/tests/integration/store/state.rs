@@ -91,8 +91,13 @@ async fn a_value_is_absent_after_its_time_to_live() {
         assert!(store.swap_state(&of, Some(b"again"), b"more", SHORT).await.unwrap());
         expired(store, &of).await;
         assert_eq!(store.increment_state(&of, 5, LONG).await.unwrap(), 5);
-        store.delete_state(&of).await.unwrap();
-        assert_eq!(entries(store, &of).await.len(), 1);
+        let before = kept(store, &of).await;
+        let bytes = store.delete_state(&of).await.unwrap().unwrap();
+        assert_eq!(store.delete_state(&of).await.unwrap(), None);
+        // What is removed is what counted.
+        assert_eq!(before.without(bytes), kept(store, &of).await);
+        assert_eq!(store.delete_state(&lasting).await.unwrap(), Some(8));
+        assert_eq!(entries(store, &of).await, []);
     }
 }
 

@@ -152,8 +152,9 @@ impl Host for StateView<'_> {
             self.notes.made_up();
             return Ok(());
         }
-        self.ask(store.delete_state(&of)).await?;
-        self.shared_context().forget().await;
+        if let Some(bytes) = self.ask(store.delete_state(&of)).await? {
+            self.shared_context().release(bytes).await;
+        }
         Ok(())
     }
 
