@@ -78,7 +78,8 @@ pub struct Harness {
     config: BTreeMap<String, String>,
     /// The settings as the plugin reads them.
     values: BTreeMap<String, String>,
-    state: BTreeMap<String, Vec<u8>>,
+    /// The values by key, each with its time to live in milliseconds.
+    state: BTreeMap<String, (Vec<u8>, Option<u64>)>,
     collections: BTreeMap<String, Vec<Document>>,
     server: Option<Server>,
     mail_error: Option<Error>,
@@ -126,9 +127,9 @@ impl Harness {
         self
     }
 
-    /// What the plugin keeps under a key.
+    /// Returns what the plugin keeps under a key.
     pub fn state(&self, key: &str) -> Option<&[u8]> {
-        self.state.get(key).map(Vec::as_slice)
+        self.state.get(key).map(|(value, _)| value.as_slice())
     }
 
     /// Starts the plugin as a host does when it loads it: checks the settings, makes it, and returns its subscriptions.

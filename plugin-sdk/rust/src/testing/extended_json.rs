@@ -1,6 +1,6 @@
 //! Extended JSON as the host writes it, for plugins that run natively.
 
-use bson::{Bson, RawBsonRef, RawDocument};
+use bson::{Bson, RawBsonRef, RawDocument, Timestamp};
 
 use crate::Error;
 
@@ -56,6 +56,9 @@ fn value_to_json(value: Bson, scalar: Scalar<'_>) -> String {
                 }
                 _ => format!("{{\"$date\":{{\"$numberLong\":\"{millis}\"}}}}"),
             }
+        }
+        Bson::Timestamp(Timestamp { time, increment }) => {
+            format!("{{\"$timestamp\":{{\"t\":{time},\"i\":{increment}}}}}")
         }
         value => scalar(value),
     }
