@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use gtm_oplog::Op;
 use gtm_runtime::{CallError, Failure, MetObstacle, Obstacle};
 use gtm_store::DeadLetterKind;
-use tracing::Instrument;
 
 use super::blocked::BlockedOp;
 use super::breaker::BreakerVerdict;
@@ -16,7 +15,7 @@ use super::lane_queue::{LaneQueue, QueuedOp};
 use super::last_error::ErrorSubject;
 use super::op_handler::OpHandler;
 use super::op_progress::OpOutcome;
-use super::spans;
+use super::spans::{self, in_span};
 
 /// Why the outcome of an op is not known in a dry run.
 const MADE_UP: &str = "an answer was made up";
@@ -68,7 +67,7 @@ impl<H: OpHandler> Lane<H> {
                 };
                 let handled = match (handled, ops.pop_front()) {
                     (Ok(error), Some(queued)) => {
-                        self.handle_op(&queued, error).instrument(spans::op(&queued.op)).await
+                        in_span!(spans::op(&queued.op), self.handle_op(&queued, error))
                     }
                     (handled, _) => handled.map(drop),
                 };
@@ -142,7 +141,7 @@ impl<H: OpHandler> Lane<H> {
 
     async fn handle_each(&mut self, ops: &mut VecDeque<QueuedOp>) -> Result<Option<String>, LaneStopped> {
         while let Some(queued) = ops.pop_front() {
-            self.handle_op(&queued, None).instrument(spans::op(&queued.op)).await?;
+            in_span!(spans::op(&queued.op), self.handle_op(&queued, None))?;
         }
         Ok(None)
     }
@@ -167,7 +166,7 @@ impl<H: OpHandler> Lane<H> {
             attempt += 1;
             let outcome = match error.take() {
                 Some(error) => AttemptOutcome::Failed(error),
-                None => self.attempt(op, attempt, &mut verdict).instrument(spans::attempt(attempt)).await,
+                None => in_span!(spans::attempt(attempt), self.attempt(op, attempt, &mut verdict)),
             };
             let problem = match outcome {
                 AttemptOutcome::Done(outcome) => {
