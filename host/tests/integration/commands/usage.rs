@@ -8,7 +8,7 @@ use gtm_test_support::{Process, Server};
 use serde_json::Value;
 
 use crate::log;
-use crate::support::{Database, Host, LIMIT, plugin, run};
+use crate::support::{Database, Host, LIMIT, create_oplog, plugin, run};
 
 #[test]
 fn what_is_not_understood_ends_with_2_whatever_finds_it() {
@@ -116,7 +116,10 @@ async fn a_tail_ends_when_nobody_reads_it_any_more() {
 #[tokio::test]
 async fn the_oldest_change_is_not_called_by_a_number() {
     let server = Server::ready().unwrap();
-    let mut tail = Host::start(&["tail", "--uri", server.uri(), "--start", "oldest"]);
+    let own = Database::new(server.uri()).await;
+    let oplog = create_oplog(&own, []).await;
+    let from = ["--source-oplog", &oplog, "--start", "oldest"];
+    let mut tail = Host::start(&[&["tail", "--uri", server.uri()][..], &from].concat());
     tail.wait_for("source.tail", &[("from", "oldest")]);
 }
 
