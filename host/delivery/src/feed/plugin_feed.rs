@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtm_oplog::{Selection, Skipped, Timestamp};
+use gtm_oplog::{Selection, Skipped, Timestamp, add_skipped};
 use gtm_runtime::Plugin;
 use gtm_source::{LiveSource, SourceConfig, SourceError, StartAt};
 use tokio::sync::{mpsc, watch};
@@ -176,9 +176,7 @@ impl PluginFeed {
         let mut reader = CatchUpReader::new(self, live, sender);
         let state = reader.read().await;
         let skipped = reader.into_skipped();
-        for (skip, count) in skipped {
-            *self.skipped.entry(skip).or_default() += count;
-        }
+        add_skipped(&mut self.skipped, skipped);
         state
     }
 

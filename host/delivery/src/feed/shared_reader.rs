@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gtm_oplog::{Selection, Skipped, Timestamp};
+use gtm_oplog::{Selection, Skipped, Timestamp, add_skipped};
 use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, StartAt};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -226,8 +226,8 @@ impl SharedReader {
     }
 
     fn close(&mut self) {
-        for (skip, count) in self.live.take().map(LiveSource::into_skipped).into_iter().flatten() {
-            *self.skipped.entry(skip).or_default() += count;
+        if let Some(live) = self.live.take() {
+            add_skipped(&mut self.skipped, live.into_skipped());
         }
     }
 
