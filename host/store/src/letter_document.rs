@@ -124,7 +124,7 @@ impl<'a> FoundLetter<'a> {
     pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {
         let id = document.get_str("_id").unwrap_or("without an id");
         let fields = StoredFields { document, what: format!("the dead letter {id}"), store, lost: LOST };
-        fields.check_version()?;
+        fields.check_version(VERSION)?;
         Ok(Self(fields))
     }
 
