@@ -145,7 +145,7 @@ fn a_dry_run_waits_for_no_grant_and_does_nothing() {
     let affected = [("affected_ops", "is counted as not known")];
     assert!(log::has(&said, "plugin.lack_grant", &affected), "{said}");
     let in_the_way = |line: &serde_json::Value| {
-        log::is_event(line, "dry_run.give_up", &[("cause", "something is in its way")])
+        log::is_event(line, "dry_run.give_up", &[("cause", "an obstacle blocks it")])
             && log::field(line, "error").starts_with("mail is not granted")
     };
     assert!(log::parse(&said).iter().any(in_the_way), "{said}");
@@ -165,7 +165,7 @@ async fn a_dry_run_of_a_host_waits_for_no_grant() {
         Host::tailing(&["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--dry-run"]);
     let mail = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
     own.collection("errands").insert_one(mail).await.unwrap();
-    let line = host.wait_for("dry_run.give_up", &[("cause", "something is in its way")]);
+    let line = host.wait_for("dry_run.give_up", &[("cause", "an obstacle blocks it")]);
     let error = log::field(&line, "error");
     assert!(error.starts_with("mail is not granted") && error.contains("pass --grant errand:mail"), "{line}");
     let (code, log) = host.stop();
