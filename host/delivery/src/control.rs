@@ -72,7 +72,7 @@ pub(super) trait ControlledPlugin: Send + Sync {
 pub(super) struct StoppedPlugin {
     plugin: PluginHandle,
     status: PluginStatus,
-    /// Nobody receives them.
+    /// A sender without a receiver.
     commands: mpsc::Sender<DeliveryCommand>,
 }
 
@@ -333,7 +333,7 @@ impl HostControl {
         let current = handle.current();
         let (path, before) = (file.clone(), current.clone());
         let allowed = self.host.lock().swap_from.clone();
-        // Loading continues when nobody waits for it any more, and keeps the permit.
+        // Loading continues and keeps the permit even if the caller no longer waits.
         let load = move || (current.successor_from(&file, &allowed), permit);
         let loaded = tokio::task::spawn_blocking(load).await;
         let version = handle.current().version().to_owned();

@@ -310,7 +310,7 @@ impl<H: OpHandler> Lane<H> {
     /// Returns the outcome of a call that failed for this reason, or because of an obstacle.
     fn failed(&self, op: &Op, reason: String) -> AttemptOutcome {
         match self.handler.met() {
-            // Nobody waits for the end of a dry run.
+            // A dry run does not wait until an obstacle is removed.
             MetObstacle { obstacle: Some(obstacle), is_dry: true, .. } => {
                 self.outcome_unknown(op, OBSTACLE, &obstacle.reason)
             }

@@ -108,7 +108,7 @@ pub struct DeliveryEnd {
     pub summary: Summary,
     /// The entries of the source that were skipped, by reason.
     pub skipped: Skipped,
-    /// Why it ended, if nobody stopped it.
+    /// The reason why it ended by itself, if it did.
     pub result: Result<(), DeliveryError>,
 }
 
@@ -279,7 +279,7 @@ impl PreparedDelivery {
         }
     }
 
-    /// Executes a command. If nobody waits for the answer any more, the command is executed all the same.
+    /// Executes a command, even if the caller no longer waits for the answer.
     async fn execute(
         &mut self,
         command: DeliveryCommand,

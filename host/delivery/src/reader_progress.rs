@@ -83,7 +83,7 @@ impl ReaderProgress {
                 (None, _) => None,
             },
         };
-        // Nobody knows what is written while the source does not answer.
+        // The source may have newer changes while it does not answer.
         let away = source.unavailable_for().map(|away| away.as_secs_f64());
         lag.map(|lag| lag.max(away.unwrap_or_default()))
     }

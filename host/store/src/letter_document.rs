@@ -8,7 +8,7 @@ use super::dead_letter::{LetterHead, LetterMatcher};
 use super::fields::{StoredFields, VERSION};
 use super::{DeadLetter, DeadLetterKind, KnownPlugin, StoreError, StoredTotal, op_document};
 
-const LOST: &str = "nobody handles the op that it holds";
+const LOST: &str = "its op is never handled";
 
 /// The parts of an op that does not fit into the document of its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -139,7 +139,7 @@ impl PluginFeed {
     async fn subscribe_at_start(&mut self) -> FeedState {
         let start = self.config.start.clone();
         let subscribed = self.shared.subscribe(&self.plugin, &self.config.selection, start.clone()).await;
-        // If the source cannot be read, the plugin's own reader says why.
+        // If the source cannot be read, the plugin's own reader reports the error.
         let Ok(Some(subscription)) = subscribed else { return FeedState::Idle };
         let is_at = |at| start == StartAt::from(at);
         let is_there = subscription.is_at_start || subscription.at.clone().is_some_and(is_at);

@@ -70,7 +70,7 @@ impl Selection {
         Self { everything: true, ..Self::default() }
     }
 
-    /// Adds the changes in namespaces that match `pattern`. In it, `*` stands for any characters; between two slashes,
+    /// Adds the changes in namespaces that match `pattern`. In it, `*` matches any characters; between two slashes,
     /// it is a regular expression. An empty list of operations means all.
     ///
     /// # Errors
@@ -288,7 +288,7 @@ mod tests {
             let error = said(pattern).unwrap_err();
             assert!(error.contains(what), "{pattern}: {error}");
         }
-        // These match something: names can contain dots, commas and bars, and a star stands for any characters.
+        // These match something: names can contain dots, commas and bars, and a star matches any characters.
         for pattern in [
             "*",
             "*.*",

@@ -99,7 +99,7 @@ impl LiveSource {
         Ok((snapshot, changes))
     }
 
-    /// Restarts after lost history as the policy says, or returns the loss.
+    /// Restarts after lost history if the policy permits it, or returns the error.
     async fn restart(mut config: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match config.history_lost {
             HistoryLost::Stop => return Err(lost),
