@@ -175,14 +175,13 @@ impl PluginSet {
 
     /// Returns the directories from which a swap by hand may take files.
     pub(super) fn swap_from(&self, settings: &Settings) -> SwapFrom {
-        let directory = |path: &Path| match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let own = self.all.iter().map(|(name, hosted)| (name.clone(), directory(&hosted.path)));
+        // A refusal lists them to a user who may be in another directory.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let directory = |path: &Path| Some(absolute(path).parent()?.to_owned());
+        let own = self.all.iter().filter_map(|(name, hosted)| Some((name.clone(), directory(&hosted.path)?)));
         SwapFrom {
-            directories: settings.plugin_dir.iter().cloned().collect(),
-            trees: settings.admin.swap_from.clone(),
+            directories: settings.plugin_dir.iter().map(|path| absolute(path)).collect(),
+            trees: settings.admin.swap_from.iter().map(|path| absolute(path)).collect(),
             own: own.collect(),
         }
     }
