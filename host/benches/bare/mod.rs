@@ -1,4 +1,4 @@
-//! A plugin called by wasmtime alone: without a log, limits, deadlines, or anybody who looks at what comes of it.
+//! Calls a plugin with wasmtime alone: without a log, limits, deadlines or handling of its outcome.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ mod generated {
 use generated::gtm::plugin::types;
 use generated::{Plugin, PluginPre};
 
-/// What is behind the imports: WASI.
+/// The imports of the plugin: WASI.
 pub(crate) struct Host {
     wasi: WasiCtx,
     table: ResourceTable,
@@ -72,7 +72,7 @@ impl Bare {
     }
 }
 
-/// Calls `handle`, by a fiber.
+/// Calls `handle` in a fiber.
 pub(crate) struct BareAsync {
     store: Store<Host>,
     plugin: Plugin,

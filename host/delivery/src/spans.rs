@@ -6,6 +6,20 @@
 use gtm_oplog::Op;
 use tracing::Span;
 
+/// Awaits a future in a span. A disabled span costs nothing: `instrument` would move the future, which has kilobytes and is made for
+/// each op.
+macro_rules! in_span {
+    ($span:expr, $future:expr) => {{
+        let span = $span;
+        if span.is_disabled() {
+            $future.await
+        } else {
+            tracing::Instrument::instrument(Box::pin($future), span).await
+        }
+    }};
+}
+pub(super) use in_span;
+
 /// Returns the span of all that is done for a plugin.
 pub(super) fn plugin(name: &str) -> Span {
     tracing::error_span!("plugin", plugin = name)

@@ -14,6 +14,7 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
 
+use super::checkpoint::CHECKPOINT_VERSION;
 use super::dead_letter::LetterMatcher;
 use super::fields::{StoredFields, VERSION};
 use super::letter_document::{self, Count, FoundLetter, LetterParts};
@@ -106,7 +107,7 @@ impl ClusterStore {
         let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
         let filter = doc! {
             "_id": Document::try_from(&*key.document()).map_err(|error| StoreError::Defect(error.to_string()))?,
-            "version": VERSION,
+            "version": { "$lte": CHECKPOINT_VERSION },
             "epoch": { "$lte": epoch },
         };
         let mut attempt = 1;
@@ -272,7 +273,7 @@ impl ClusterStore {
             store: NAME,
             lost: "all documents are read again",
         };
-        fields.check_version()?;
+        fields.check_version(VERSION)?;
         Ok(Some(fields.text("progress")?.as_bytes().to_vec()))
     }
 
@@ -303,7 +304,7 @@ impl ClusterStore {
             store: NAME,
             lost: "what the plugin kept there is lost",
         };
-        fields.check_version()?;
+        fields.check_version(VERSION)?;
         let value = document.get_binary("value").map_err(|error| fields.damaged(error))?;
         Ok(Some(value.bytes.to_vec()))
     }

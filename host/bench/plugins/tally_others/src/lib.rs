@@ -1,4 +1,4 @@
-//! Counts what is changed where nothing is.
+//! Counts the changes in namespaces that have none.
 
 use gtm_plugin::{Op, Outcome, Plugin, plugin};
 

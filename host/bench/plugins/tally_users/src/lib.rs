@@ -1,4 +1,4 @@
-//! Counts the users that are inserted.
+//! Counts the inserted users.
 
 use gtm_plugin::{Op, Outcome, Plugin, plugin};
 
