@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::sinks::Sink;
 use super::{Shipped, dump, replay, until};
 use crate::log;
-use crate::support::message;
+use crate::support::{error_of, plugin};
 
 /// What the collection holds, by id: the totals.
 async fn totals(shipped: &Shipped) -> BTreeMap<String, Option<i64>> {
@@ -191,18 +191,17 @@ async fn a_date_that_is_far_is_in_the_index() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_setting_that_is_not_known_holds_everything_back() {
-    let (sink, values) = engines().await.into_iter().next().unwrap();
-    let values = [&*values[0], "namespace=OWN.things"];
-    let mut shipped =
-        Shipped::start("index_documents", &[&format!("http={}", sink.url())], &values, &[]).await;
-    let unknown = "unknown setting namespace, did you mean namespaces?";
-    let logged = |line: &Value| line["level"] == "ERROR" && message(line).contains(unknown);
-    assert!(shipped.host.logged().iter().any(logged), "{:?}", shipped.host.logged());
-    shipped.own.collection("salaries").insert_one(doc! { "_id": 1 }).await.unwrap();
-    shipped
-        .host
-        .wait_until("the op is retried", |line| !line["op"].is_null() && line.to_string().contains(unknown));
-    sink.with(|index| assert_eq!(index.requests, 0));
+#[test]
+fn a_wrong_setting_keeps_the_host_from_starting() {
+    let path = plugin("index_documents");
+    let host = ["--plugin", &path, "--uri", "mongodb://localhost:1", "--set"];
+    let said = error_of(&[&host[..], &["namespace=shop.*", "--set", "url=http://localhost:1"]].concat());
+    assert!(said.contains("unknown setting namespace (did you mean namespaces?). help: "), "{said}");
+    let said = error_of(&[&host[..], &["url=localhost:1"]].concat());
+    assert!(
+        said.ends_with(
+            "the setting url is localhost:1, which is not a URL. help: begin it with https:// or http://"
+        ),
+        "{said}"
+    );
 }
