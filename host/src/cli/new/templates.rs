@@ -202,7 +202,6 @@ const CPP: Template = Template {
         file!("gtm/gtm_bson.c", "plugin-sdk/c/gtm_bson.c"),
         file!("gtm/gtm_host.c", "plugin-sdk/c/gtm_host.c"),
         file!("gtm/gtm_plugin.hpp", "plugin-sdk/cpp/gtm_plugin.hpp"),
-        file!("gtm/gtm_plugin.cpp", "plugin-sdk/cpp/gtm_plugin.cpp"),
     ],
     ..C
 };
