@@ -324,16 +324,26 @@ func valueLength(kind byte, b []byte, depth int) (int, bool) {
 	return 0, false
 }
 
+// BSON is a document: a D or a Document.
+type BSON interface {
+	// Bytes returns the document as BSON.
+	Bytes() ([]byte, error)
+}
+
+// Bytes returns the document itself.
+func (d Document) Bytes() ([]byte, error) { return d, nil }
+
 // D is a document to be written: names and values in their order.
 type D []E
 
-// E is an element of one. The value is nil, a bool, string, int, int64, float64, time.Time, []byte, D or []any.
+// E is an element of one. The value is nil, a bool, string, int, int32, int64, float64, time.Time, []byte, D or []any, or a Document or
+// Value of another document.
 type E struct {
 	Name  string
 	Value any
 }
 
-// Bytes are the document as BSON.
+// Bytes returns the document as BSON.
 func (d D) Bytes() ([]byte, error) {
 	out := []byte{0, 0, 0, 0}
 	for _, element := range d {
@@ -365,6 +375,8 @@ func appendValue(out []byte, value any) (byte, []byte, error) {
 		return 0x02, append(append(out, value...), 0), nil
 	case int:
 		return 0x12, order.AppendUint64(out, uint64(value)), nil
+	case int32:
+		return 0x10, order.AppendUint32(out, uint32(value)), nil
 	case int64:
 		return 0x12, order.AppendUint64(out, uint64(value)), nil
 	case float64:
@@ -374,6 +386,10 @@ func appendValue(out []byte, value any) (byte, []byte, error) {
 	case []byte:
 		out = order.AppendUint32(out, uint32(len(value)))
 		return 0x05, append(append(out, 0), value...), nil
+	case Document:
+		return 0x03, append(out, value...), nil
+	case Value:
+		return value.Type, append(out, value.Bytes...), nil
 	case D:
 		inner, err := value.Bytes()
 		return 0x03, append(out, inner...), err

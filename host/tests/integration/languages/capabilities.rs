@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
 use bson::doc;
 use gtm_runtime::Failure;
 
-use super::{Running, built};
+use super::{Running, built, bytes, insert};
 use crate::capabilities::Errands;
 
 async fn answer(method: Method, uri: Uri, headers: HeaderMap, body: String) -> String {
@@ -121,20 +122,57 @@ async fn an_error_leads_to_the_authors_line(plugin: &Path) {
     }
 }
 
-macro_rules! with_errands {
-    ($($test:ident),+) => {
-        $(mod $test {
-            with_errands!(@ $test: js, python);
-        })+
+/// A plugin in a language without exceptions, or with batches, answers each op of a batch.
+async fn each_op_of_a_batch_has_an_outcome(plugin: &Path) {
+    let mut running = Running::new(plugin);
+    assert!(running.handler.handles_batches());
+    let op = |number: i32, errand: &str| {
+        insert("app", "errands", Some(bytes(&doc! { "_id": number, "do": errand, "text": "ü" })))
     };
-    (@ $test:ident: $($language:ident),+) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $language() {
-            if let Some(path) = super::built(stringify!($language)) {
-                super::$test(&path.with_file_name("errand.wasm")).await;
-            }
+    let ops = [op(1, "encode"), op(2, "reject"), op(3, "later"), op(4, "again"), op(5, "encode")];
+    let batch: Vec<_> = ops.iter().map(|op| (op, 1)).collect();
+    let outcomes = running.handler.call_batch(&batch).await.unwrap();
+    let expected = [
+        Ok(()),
+        Err(Failure::reject("rejected, ü")),
+        Err(Failure::Retry { reason: "later, ü".to_owned(), after: Some(Duration::from_secs(7)) }),
+        Err(Failure::retry("again, ü")),
+        Ok(()),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(running.said(), ["1 ok ü", "5 ok ü"]);
+    // The host frees nothing of a plugin: an instance that leaked would grow.
+    let mut taken = 0;
+    for call in 0..20_000 {
+        running.said.0.lock().unwrap().clear();
+        assert_eq!(running.handler.call_batch(&batch).await.unwrap().len(), batch.len());
+        match call {
+            ..=2000 => taken = running.handler.memory().max(taken),
+            _ => assert!(
+                running.handler.memory() <= taken,
+                "{} bytes, {taken} at first",
+                running.handler.memory()
+            ),
+        }
+    }
+}
+
+macro_rules! with_errands {
+    ($($test:ident: $($language:ident),+;)+) => {
+        $(mod $test {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $language() {
+                if let Some(path) = super::built(stringify!($language)) {
+                    super::$test(&path.with_file_name("errand.wasm")).await;
+                }
+            })+
         })+
     };
 }
 
-with_errands!(every_capability, nothing_random_is_baked_in, an_error_leads_to_the_authors_line);
+with_errands!(
+    every_capability: js, python, c, cpp, go, zig;
+    nothing_random_is_baked_in: js, python;
+    an_error_leads_to_the_authors_line: js, python;
+    each_op_of_a_batch_has_an_outcome: c, cpp, go, zig;
+);
