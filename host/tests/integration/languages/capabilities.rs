@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use bson::doc;
 use gtm_runtime::Failure;
 
-use super::{Running, built, bytes, insert};
+use super::{Running, bytes, insert};
 use crate::capabilities::Errands;
 
 async fn answer(method: Method, uri: Uri, headers: HeaderMap, body: String) -> String {
@@ -122,7 +122,40 @@ async fn an_error_leads_to_the_authors_line(plugin: &Path) {
     }
 }
 
-/// A plugin in a language without exceptions, or with batches, answers each op of a batch.
+/// The server answers with the key of the request, or not at all.
+async fn answer_with_the_key(uri: Uri, headers: HeaderMap) -> String {
+    if uri.path() == "/never" {
+        std::future::pending::<()>().await;
+    }
+    headers.get("idempotency-key").map_or("", |key| key.to_str().unwrap()).to_owned()
+}
+
+async fn a_request_has_a_key_and_a_time_limit_and_a_conflict_is_recognized(plugin: &Path) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer_with_the_key)).await });
+    let http = format!("http=http://{address}");
+    let mut errands =
+        Errands::of(plugin.to_str().unwrap(), &[&http, "mongodb-write=OWN.things"], &[], &[]).await;
+    let mut keys = BTreeSet::new();
+    for _ in 0..2 {
+        let said = errands.run(doc! { "do": "http", "url": format!("http://{address}/") }).await;
+        let key = said.strip_prefix("ok 200 ").unwrap().to_owned();
+        assert!(!key.is_empty() && keys.insert(key), "{said}: {keys:?}");
+    }
+    let never = doc! { "do": "http", "url": format!("http://{address}/never"), "timeout": 100 };
+    let said = errands.run(never).await;
+    assert!(said.starts_with("error "), "{said}");
+    let insert = doc! { "do": "insert", "ns": "OWN.things", "document": { "_id": 1 } };
+    assert_eq!(errands.run(insert.clone()).await, "ok inserted");
+    let said = errands.run(insert).await;
+    assert!(said.starts_with("error conflict: "), "{said}");
+    let update =
+        doc! { "do": "update", "ns": "OWN.things", "filter": { "_id": 2 }, "update": { "$set": { "n": 1 } } };
+    assert_eq!(errands.run(update).await, r#"ok 0 0 {"_id":2}"#);
+}
+
+/// Each op of a batch has its own outcome, and the instance does not grow.
 async fn each_op_of_a_batch_has_an_outcome(plugin: &Path) {
     let mut running = Running::new(plugin);
     assert!(running.handler.handles_batches());
@@ -157,22 +190,25 @@ async fn each_op_of_a_batch_has_an_outcome(plugin: &Path) {
     }
 }
 
+/// A test for each of these languages, with the plugin errand in it, named `TEST::LANGUAGE`.
 macro_rules! with_errands {
     ($($test:ident: $($language:ident),+;)+) => {
         $(mod $test {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $language() {
-                if let Some(path) = super::built(stringify!($language)) {
+                if let Some(path) = $crate::languages::built(stringify!($language)) {
                     super::$test(&path.with_file_name("errand.wasm")).await;
                 }
             })+
         })+
     };
 }
+pub(super) use with_errands;
 
 with_errands!(
     every_capability: js, python, c, cpp, go, zig;
     nothing_random_is_baked_in: js, python;
     an_error_leads_to_the_authors_line: js, python;
+    a_request_has_a_key_and_a_time_limit_and_a_conflict_is_recognized: c, cpp, go, zig;
     each_op_of_a_batch_has_an_outcome: c, cpp, go, zig;
 );

@@ -4,6 +4,7 @@ mod capabilities;
 mod documents;
 mod failing;
 mod growing;
+mod settings;
 mod swaps;
 mod toolchains;
 

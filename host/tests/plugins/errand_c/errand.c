@@ -2,6 +2,18 @@
 // `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`. The same as the plugin errand, in C, and in batches.
 #include "gtm_plugin.h"
 
+static const char *const LEVELS[] = {"low", "high", NULL};
+static const char *const FORMER_LEVEL[] = {"grade", NULL};
+static const gtm_setting SETTINGS[] = {
+  {.name = "database", .doc = "The database of the errands."},
+  {.name = "key", .type = GTM_SETTING_TEXT},
+  {.name = "pause", .type = GTM_SETTING_DURATION, .default_value = "10s", .doc = "A time."},
+  {.name = "size", .type = GTM_SETTING_SIZE, .default_value = "1 MiB", .doc = "A size."},
+  {.name = "level", .type = GTM_SETTING_CHOICE, .choices = LEVELS, .former_names = FORMER_LEVEL, .doc = "A choice."},
+  {.name = "token", .secret = true, .doc = "A secret."},
+  {0},
+};
+
 static gtm_text database;
 
 // The errands of a call, each an op of its own.
@@ -154,7 +166,9 @@ static gtm_outcome run(errand errand, gtm_text *result) {
     gtm_record("seconds", 0.01);
     return said("counted", result);
   }
-  if (gtm_equal(what, "config")) return gtm_config("key", result) && gtm_equal(text_of(errand, "key"), "key") ? gtm_done() : said("nothing", result);
+  // A string of BSON ends with a zero byte.
+  if (gtm_equal(what, "config"))
+    return gtm_config((const char *)text_of(errand, "key").ptr, result) ? gtm_done() : said("nothing", result);
   if (gtm_equal(what, "encode")) {
     // Through JSON and back.
     gtm_text text = text_of(errand, "text");
@@ -210,6 +224,6 @@ static void run_all(const gtm_op *ops, size_t count, gtm_outcome *outcomes) {
   }
 }
 
-GTM_LIFECYCLE(NULL, init);
+GTM_LIFECYCLE(SETTINGS, init);
 GTM_FILTER(is_own);
 GTM_BATCH_HANDLER(run_all);

@@ -6,6 +6,18 @@ using gtm::Document;
 using gtm::Outcome;
 using gtm::Text;
 
+static const char *const LEVELS[] = {"low", "high", nullptr};
+static const char *const FORMER_LEVEL[] = {"grade", nullptr};
+static const gtm_setting SETTINGS[] = {
+    {.name = "database", .doc = "The database of the errands."},
+    {.name = "key", .type = GTM_SETTING_TEXT},
+    {.name = "pause", .type = GTM_SETTING_DURATION, .doc = "A time.", .default_value = "10s"},
+    {.name = "size", .type = GTM_SETTING_SIZE, .doc = "A size.", .default_value = "1 MiB"},
+    {.name = "level", .type = GTM_SETTING_CHOICE, .doc = "A choice.", .choices = LEVELS, .former_names = FORMER_LEVEL},
+    {.name = "token", .doc = "A secret.", .secret = true},
+    {},
+};
+
 static std::string database;
 
 // Relaxed JSON, which is in gtm.h only.
@@ -163,6 +175,6 @@ static void run_all(gtm::Batch &batch) {
   }
 }
 
-GTM_LIFECYCLE(nullptr, init);
+GTM_LIFECYCLE(SETTINGS, init);
 GTM_FILTER(is_own);
 GTM_BATCH_HANDLER(run_all);

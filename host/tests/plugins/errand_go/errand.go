@@ -14,7 +14,15 @@ import (
 var database string
 
 func init() {
-	gtm.Register(gtm.Plugin{Init: begin, Filter: isOwn, HandleBatch: runAll})
+	settings := []gtm.Setting{
+		{Name: "database", Doc: "The database of the errands."},
+		{Name: "key"},
+		{Name: "pause", Type: gtm.DurationSetting, Default: "10s", Doc: "A time."},
+		{Name: "size", Type: gtm.SizeSetting, Default: "1 MiB", Doc: "A size."},
+		{Name: "level", Type: gtm.ChoiceSetting, Choices: []string{"low", "high"}, FormerNames: []string{"grade"}, Doc: "A choice."},
+		{Name: "token", Secret: true, Doc: "A secret."},
+	}
+	gtm.Register(gtm.Plugin{Settings: settings, Init: begin, Filter: isOwn, HandleBatch: runAll})
 }
 
 func main() {}

@@ -8,6 +8,15 @@ comptime {
     gtm.plugin(@This());
 }
 
+pub const settings = [_]gtm.Setting{
+    .{ .name = "database", .doc = "The database of the errands." },
+    .{ .name = "key", .doc = "" },
+    .{ .name = "pause", .setting_type = .duration, .default = "10s", .doc = "A time." },
+    .{ .name = "size", .setting_type = .size, .default = "1 MiB", .doc = "A size." },
+    .{ .name = "level", .setting_type = .choice, .choices = &.{ "low", "high" }, .former_names = &.{"grade"}, .doc = "A choice." },
+    .{ .name = "token", .secret = true, .doc = "A secret." },
+};
+
 var own_database: gtm.Text = "";
 
 pub fn init(subscriber: gtm.Subscriber) gtm.Outcome {
@@ -127,7 +136,8 @@ fn run(op: gtm.Op, errand: gtm.Document, result: *gtm.Text) gtm.Outcome {
         return gtm.done();
     }
     if (is(what, "config")) {
-        result.* = if (is(key, "key")) gtm.config("key") orelse "nothing" else "nothing";
+        // A string of BSON ends with a zero byte.
+        result.* = gtm.config(key.ptr[0..key.len :0]) orelse "nothing";
         return gtm.done();
     }
     if (is(what, "encode")) {
