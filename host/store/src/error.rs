@@ -55,6 +55,8 @@ pub enum StoreError {
     Fenced { what: String, stored: u64, mine: u64 },
     #[error("{what} cannot be stored: {reason}")]
     Unstorable { what: String, reason: String },
+    #[error("{what} cannot be incremented: {reason}")]
+    NotIncremented { what: String, reason: &'static str },
     #[error(transparent)]
     Pattern(#[from] PatternError),
     #[error("gtm-host has a defect, please report it: {0}")]

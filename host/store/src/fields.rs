@@ -28,13 +28,18 @@ impl<'a> StoredFields<'a> {
 
     /// Fails if it does not have the known version.
     pub(super) fn check_version(&self) -> Result<(), StoreError> {
+        self.check_versions_to(VERSION)
+    }
+
+    /// Fails if it does not have one of the versions up to `known`.
+    pub(super) fn check_versions_to(&self, known: i64) -> Result<(), StoreError> {
         match self.integer("version")? {
-            VERSION => Ok(()),
-            version if version > VERSION => Err(StoreError::Newer {
+            version if (VERSION..=known).contains(&version) => Ok(()),
+            version if version > known => Err(StoreError::Newer {
                 what: self.what.clone(),
                 store: self.store.to_owned(),
                 version,
-                known: VERSION,
+                known,
             }),
             version => Err(self.damaged(format!("it has the unknown version {version}"))),
         }
@@ -72,7 +77,7 @@ impl<'a> StoredFields<'a> {
     }
 }
 
-fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
     /// Up to here, a double represents every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {

@@ -25,6 +25,7 @@ mod bad_servers;
 mod bson_cases;
 mod change_stream;
 mod commands;
+mod contract_0_1;
 mod delivery;
 mod delta_property;
 mod documents;

@@ -1,6 +1,7 @@
 //! The same plugin in each language, as `cargo xtask languages` built it, does the same with the same ops.
 
 mod capabilities;
+pub(crate) use capabilities::every_capability;
 mod documents;
 mod failing;
 mod growing;
