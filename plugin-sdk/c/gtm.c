@@ -74,13 +74,22 @@ __attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("get
 extern void __wasm_import_gtm_plugin_state_get(uint8_t *, size_t, uint8_t *);
 
 __attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("set")))
-extern void __wasm_import_gtm_plugin_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+extern void __wasm_import_gtm_plugin_state_set(uint8_t *, size_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
 
 __attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("delete")))
 extern void __wasm_import_gtm_plugin_state_delete(uint8_t *, size_t, uint8_t *);
 
 __attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("compare-and-swap")))
-extern void __wasm_import_gtm_plugin_state_compare_and_swap(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+extern void __wasm_import_gtm_plugin_state_compare_and_swap(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("increment")))
+extern void __wasm_import_gtm_plugin_state_increment(uint8_t *, size_t, int64_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("list-entries")))
+extern void __wasm_import_gtm_plugin_state_list_entries(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("get-quota")))
+extern void __wasm_import_gtm_plugin_state_get_quota(uint8_t *);
 
 // Canonical ABI intrinsics
 
@@ -385,6 +394,12 @@ void gtm_plugin_state_error_free(gtm_plugin_state_error_t *ptr) {
   gtm_plugin_types_error_free(ptr);
 }
 
+void gtm_plugin_state_entry_free(gtm_plugin_state_entry_t *ptr) {
+  gtm_string_free(&ptr->key);
+  gtm_list_u8_free(&ptr->value);
+  gtm_option_u64_free(&ptr->time_to_live);
+}
+
 void gtm_plugin_state_result_option_list_u8_error_free(gtm_plugin_state_result_option_list_u8_error_t *ptr) {
   if (!ptr->is_err) {
     gtm_option_list_u8_free(&ptr->val.ok);
@@ -401,6 +416,39 @@ void gtm_plugin_state_result_void_error_free(gtm_plugin_state_result_void_error_
 }
 
 void gtm_plugin_state_result_bool_error_free(gtm_plugin_state_result_bool_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    gtm_plugin_state_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_state_result_s64_error_free(gtm_plugin_state_result_s64_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    gtm_plugin_state_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_state_list_entry_free(gtm_plugin_state_list_entry_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    gtm_plugin_state_entry_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      gtm_plugin_state_entry_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void gtm_plugin_state_result_list_entry_error_free(gtm_plugin_state_result_list_entry_error_t *ptr) {
+  if (!ptr->is_err) {
+    gtm_plugin_state_list_entry_free(&ptr->val.ok);
+  } else {
+    gtm_plugin_state_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_state_result_quota_error_free(gtm_plugin_state_result_quota_error_t *ptr) {
   if (!ptr->is_err) {
   } else {
     gtm_plugin_state_error_free(&ptr->val.err);
@@ -1318,11 +1366,25 @@ bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plug
   }
 }
 
-bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_state_error_t *err) {
+bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, gtm_plugin_state_error_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
+  gtm_option_u64_t time_to_live;
+  time_to_live.is_some = maybe_time_to_live != NULL;if (maybe_time_to_live) {
+    time_to_live.val = *maybe_time_to_live;
+  }
+  int32_t option;
+  int64_t option1;
+  if ((time_to_live).is_some) {
+    const uint64_t *payload0 = &(time_to_live).val;
+    option = 1;
+    option1 = (int64_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_state_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  __wasm_import_gtm_plugin_state_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, option, option1, ptr);
   gtm_plugin_state_result_void_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -1426,12 +1488,16 @@ bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err) {
   }
 }
 
-bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, bool *ret, gtm_plugin_state_error_t *err) {
+bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, bool *ret, gtm_plugin_state_error_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
   gtm_option_list_u8_t expected;
   expected.is_some = maybe_expected != NULL;if (maybe_expected) {
     expected.val = *maybe_expected;
+  }
+  gtm_option_u64_t time_to_live;
+  time_to_live.is_some = maybe_time_to_live != NULL;if (maybe_time_to_live) {
+    time_to_live.val = *maybe_time_to_live;
   }
   int32_t option;
   uint8_t * option1;
@@ -1446,8 +1512,18 @@ bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_e
     option1 = 0;
     option2 = 0;
   }
+  int32_t option5;
+  int64_t option6;
+  if ((time_to_live).is_some) {
+    const uint64_t *payload4 = &(time_to_live).val;
+    option5 = 1;
+    option6 = (int64_t) (*payload4);
+  } else {
+    option5 = 0;
+    option6 = 0;
+  }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_state_compare_and_swap((uint8_t *) (*key).ptr, (*key).len, option, option1, option2, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  __wasm_import_gtm_plugin_state_compare_and_swap((uint8_t *) (*key).ptr, (*key).len, option, option1, option2, (uint8_t *) (*value).ptr, (*value).len, option5, option6, ptr);
   gtm_plugin_state_result_bool_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -1482,6 +1558,210 @@ bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_e
         }
         case 5: {
           variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool gtm_plugin_state_increment(gtm_string_t *key, int64_t by, uint64_t *maybe_time_to_live, int64_t *ret, gtm_plugin_state_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+2*sizeof(void*))];
+  gtm_option_u64_t time_to_live;
+  time_to_live.is_some = maybe_time_to_live != NULL;if (maybe_time_to_live) {
+    time_to_live.val = *maybe_time_to_live;
+  }
+  int32_t option;
+  int64_t option1;
+  if ((time_to_live).is_some) {
+    const uint64_t *payload0 = &(time_to_live).val;
+    option = 1;
+    option1 = (int64_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_state_increment((uint8_t *) (*key).ptr, (*key).len, by, option, option1, ptr);
+  gtm_plugin_state_result_s64_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = *((int64_t*) (ptr + 8));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool gtm_plugin_state_list_entries(gtm_string_t *prefix, gtm_string_t *maybe_after, uint32_t limit, gtm_plugin_state_list_entry_t *ret, gtm_plugin_state_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  gtm_option_string_t after;
+  after.is_some = maybe_after != NULL;if (maybe_after) {
+    after.val = *maybe_after;
+  }
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if ((after).is_some) {
+    const gtm_string_t *payload0 = &(after).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_state_list_entries((uint8_t *) (*prefix).ptr, (*prefix).len, option, option1, option2, (int32_t) (limit), ptr);
+  gtm_plugin_state_result_list_entry_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (gtm_plugin_state_list_entry_t) { (gtm_plugin_state_entry_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool gtm_plugin_state_get_quota(gtm_plugin_state_quota_t *ret, gtm_plugin_state_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[40];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_state_get_quota(ptr);
+  gtm_plugin_state_result_quota_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (gtm_plugin_state_quota_t) {
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 8))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 16))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 24))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 32))),
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
       }

@@ -355,6 +355,25 @@ typedef struct {
 
 typedef gtm_plugin_types_error_t gtm_plugin_state_error_t;
 
+// A value.
+typedef struct gtm_plugin_state_entry_t {
+  gtm_string_t   key;
+  gtm_list_u8_t   value;
+  // The milliseconds until the store forgets it. None: it keeps the value.
+  gtm_option_u64_t   time_to_live;
+} gtm_plugin_state_entry_t;
+
+// What the plugin keeps, and its limits (`state_keys` and `state_bytes`).
+typedef struct gtm_plugin_state_quota_t {
+  uint64_t   keys;
+  // 0: no limit.
+  uint64_t   max_keys;
+  // The bytes of the values and their keys.
+  uint64_t   bytes;
+  // 0: no limit.
+  uint64_t   max_bytes;
+} gtm_plugin_state_quota_t;
+
 typedef struct {
   bool is_err;
   union {
@@ -377,6 +396,35 @@ typedef struct {
     gtm_plugin_state_error_t err;
   } val;
 } gtm_plugin_state_result_bool_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    int64_t ok;
+    gtm_plugin_state_error_t err;
+  } val;
+} gtm_plugin_state_result_s64_error_t;
+
+typedef struct {
+  gtm_plugin_state_entry_t *ptr;
+  size_t len;
+} gtm_plugin_state_list_entry_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    gtm_plugin_state_list_entry_t ok;
+    gtm_plugin_state_error_t err;
+  } val;
+} gtm_plugin_state_result_list_entry_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    gtm_plugin_state_quota_t ok;
+    gtm_plugin_state_error_t err;
+  } val;
+} gtm_plugin_state_result_quota_error_t;
 
 typedef gtm_plugin_types_op_t gtm_op_t;
 
@@ -440,12 +488,21 @@ extern bool gtm_plugin_mongodb_delete(gtm_string_t *namespace_, gtm_plugin_mongo
 // Imported Functions from `gtm:plugin/state@0.2.0`
 // Returns the value, or none if the key has none.
 extern bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plugin_state_error_t *err);
-// Sets the value, regardless of the former one.
-extern bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_state_error_t *err);
+// Sets the value, regardless of the former one and its time to live.
+extern bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, gtm_plugin_state_error_t *err);
 // Removes the value, if there is one.
 extern bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err);
-// Sets the value if the current one is `expected` (none: if the key has no value), in one step. Returns whether it did.
-extern bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, bool *ret, gtm_plugin_state_error_t *err);
+// Sets the value, as `set` does, if the current one is `expected` (none: if the key has no value), in one step. Returns whether it did.
+extern bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, bool *ret, gtm_plugin_state_error_t *err);
+// Adds `by` to a number, in one step, and returns the sum. A key without a value counts as 0. The value of the key is the number in
+// decimal digits: `42`, `-7`. The time to live begins with this call; none: the value keeps the one that it has. The error is `invalid`
+// if the value is not such a number, or if the sum does not fit into 64 bits.
+extern bool gtm_plugin_state_increment(gtm_string_t *key, int64_t by, uint64_t *maybe_time_to_live, int64_t *ret, gtm_plugin_state_error_t *err);
+// Returns the entries whose keys begin with `prefix`, in the order of the bytes of their keys: at most `limit`, 1,000 and 1 MiB. The first
+// entry may be larger. For the next page, pass the last key as `after`. The page after the last entry is empty.
+extern bool gtm_plugin_state_list_entries(gtm_string_t *prefix, gtm_string_t *maybe_after, uint32_t limit, gtm_plugin_state_list_entry_t *ret, gtm_plugin_state_error_t *err);
+// Returns what the plugin keeps. It may be a few seconds old, and then it is rather too much than too little.
+extern bool gtm_plugin_state_get_quota(gtm_plugin_state_quota_t *ret, gtm_plugin_state_error_t *err);
 
 // Helper Functions
 
@@ -525,11 +582,21 @@ void gtm_plugin_mongodb_result_u64_error_free(gtm_plugin_mongodb_result_u64_erro
 
 void gtm_plugin_state_error_free(gtm_plugin_state_error_t *ptr);
 
+void gtm_plugin_state_entry_free(gtm_plugin_state_entry_t *ptr);
+
 void gtm_plugin_state_result_option_list_u8_error_free(gtm_plugin_state_result_option_list_u8_error_t *ptr);
 
 void gtm_plugin_state_result_void_error_free(gtm_plugin_state_result_void_error_t *ptr);
 
 void gtm_plugin_state_result_bool_error_free(gtm_plugin_state_result_bool_error_t *ptr);
+
+void gtm_plugin_state_result_s64_error_free(gtm_plugin_state_result_s64_error_t *ptr);
+
+void gtm_plugin_state_list_entry_free(gtm_plugin_state_list_entry_t *ptr);
+
+void gtm_plugin_state_result_list_entry_error_free(gtm_plugin_state_result_list_entry_error_t *ptr);
+
+void gtm_plugin_state_result_quota_error_free(gtm_plugin_state_result_quota_error_t *ptr);
 
 void gtm_op_free(gtm_op_t *ptr);
 

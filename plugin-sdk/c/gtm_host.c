@@ -243,10 +243,13 @@ gtm_outcome gtm_state_get(gtm_text key, gtm_text *value, bool *is_set) {
   return gtm_done();
 }
 
-gtm_outcome gtm_state_set(gtm_text key, gtm_text value) {
+// None for 0.
+static uint64_t *lent_time(uint64_t *time_to_live) { return *time_to_live > 0 ? time_to_live : NULL; }
+
+gtm_outcome gtm_state_set(gtm_text key, gtm_text value, uint64_t time_to_live) {
   gtm_list_u8_t bytes = {value.ptr, value.len};
   gtm_plugin_types_error_t error;
-  return gtm_plugin_state_set(&key, &bytes, &error) ? gtm_done() : gtm_outcome_of(&error);
+  return gtm_plugin_state_set(&key, &bytes, lent_time(&time_to_live), &error) ? gtm_done() : gtm_outcome_of(&error);
 }
 
 gtm_outcome gtm_state_delete(gtm_text key) {
@@ -254,10 +257,37 @@ gtm_outcome gtm_state_delete(gtm_text key) {
   return gtm_plugin_state_delete(&key, &error) ? gtm_done() : gtm_outcome_of(&error);
 }
 
-gtm_outcome gtm_state_compare_and_swap(gtm_text key, const gtm_text *expected, gtm_text value, bool *swapped) {
+gtm_outcome gtm_state_increment(gtm_text key, int64_t by, uint64_t time_to_live, int64_t *sum) {
+  gtm_plugin_types_error_t error;
+  return gtm_plugin_state_increment(&key, by, lent_time(&time_to_live), sum, &error) ? gtm_done() : gtm_outcome_of(&error);
+}
+
+gtm_outcome gtm_state_list(gtm_text prefix, const gtm_text *after, uint32_t limit, gtm_state_entries *entries) {
+  gtm_plugin_state_list_entry_t list;
+  gtm_plugin_types_error_t error;
+  if (!gtm_plugin_state_list_entries(&prefix, (gtm_text *)after, limit, &list, &error)) return gtm_outcome_of(&error);
+  gtm_state_entry *kept = gtm_alloc(list.len * sizeof *kept);
+  for (size_t at = 0; at < list.len; at++) {
+    gtm_plugin_state_entry_t from = list.ptr[at];
+    kept[at] = (gtm_state_entry){from.key, {from.value.ptr, from.value.len}, from.time_to_live.is_some ? from.time_to_live.val : 0};
+    keep_text(kept[at].key);
+    keep_text(kept[at].value);
+  }
+  gtm_keep(list.ptr, list.len);
+  *entries = (gtm_state_entries){kept, list.len};
+  return gtm_done();
+}
+
+gtm_outcome gtm_state_get_quota(gtm_state_quota *quota) {
+  gtm_plugin_types_error_t error;
+  return gtm_plugin_state_get_quota(quota, &error) ? gtm_done() : gtm_outcome_of(&error);
+}
+
+gtm_outcome gtm_state_compare_and_swap(gtm_text key, const gtm_text *expected, gtm_text value, uint64_t time_to_live, bool *swapped) {
   gtm_list_u8_t bytes = {value.ptr, value.len}, before = {0};
   if (expected != NULL) before = (gtm_list_u8_t){expected->ptr, expected->len};
   gtm_plugin_types_error_t error;
-  bool done = gtm_plugin_state_compare_and_swap(&key, expected != NULL ? &before : NULL, &bytes, swapped, &error);
+  gtm_list_u8_t *given = expected != NULL ? &before : NULL;
+  bool done = gtm_plugin_state_compare_and_swap(&key, given, &bytes, lent_time(&time_to_live), swapped, &error);
   return done ? gtm_done() : gtm_outcome_of(&error);
 }

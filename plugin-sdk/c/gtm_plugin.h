@@ -337,12 +337,35 @@ gtm_outcome gtm_mongodb_update(gtm_text namespace_, gtm_document filter, gtm_doc
 gtm_outcome gtm_mongodb_replace(gtm_text namespace_, gtm_document filter, gtm_document replacement, bool upsert, gtm_update_result *result);
 gtm_outcome gtm_mongodb_delete(gtm_text namespace_, gtm_document filter, bool many, uint64_t *deleted_count);
 
+// A value that the plugin keeps.
+typedef struct gtm_state_entry {
+  gtm_text key;
+  gtm_text value;
+  // The milliseconds until the store forgets it. 0: it keeps the value.
+  uint64_t time_to_live;
+} gtm_state_entry;
+
+typedef struct gtm_state_entries {
+  const gtm_state_entry *entries;
+  size_t count;
+} gtm_state_entries;
+
+// What the plugin keeps, and its limits: see gtm.h.
+typedef gtm_plugin_state_quota_t gtm_state_quota;
+
 // Values by key, for all instances of the plugin. *is_set is false if the key has no value.
 gtm_outcome gtm_state_get(gtm_text key, gtm_text *value, bool *is_set);
-gtm_outcome gtm_state_set(gtm_text key, gtm_text value);
+// The store forgets the value after `time_to_live` milliseconds. 0: it keeps the value.
+gtm_outcome gtm_state_set(gtm_text key, gtm_text value, uint64_t time_to_live);
 gtm_outcome gtm_state_delete(gtm_text key);
 // Sets the value if the current one is `expected` (NULL: if the key has none), in one step. *swapped is whether it did.
-gtm_outcome gtm_state_compare_and_swap(gtm_text key, const gtm_text *expected, gtm_text value, bool *swapped);
+gtm_outcome gtm_state_compare_and_swap(gtm_text key, const gtm_text *expected, gtm_text value, uint64_t time_to_live, bool *swapped);
+// Adds to a number, in one step. A key without a value counts as 0. With 0 as `time_to_live`, the value keeps the one that it has.
+gtm_outcome gtm_state_increment(gtm_text key, int64_t by, uint64_t time_to_live, int64_t *sum);
+// Returns the entries whose keys begin with `prefix`, in order: at most `limit`, 1,000 and 1 MiB. For the next page, pass the last key as
+// `after` (NULL: the first page).
+gtm_outcome gtm_state_list(gtm_text prefix, const gtm_text *after, uint32_t limit, gtm_state_entries *entries);
+gtm_outcome gtm_state_get_quota(gtm_state_quota *quota);
 
 // How exports are made ----------------------------------------------------------------------------
 

@@ -338,13 +338,39 @@ inline Outcome get(Text key, std::optional<Text> &value) {
   if (outcome.what == GTM_DONE) value = is_set ? std::optional(view(found)) : std::nullopt;
   return outcome;
 }
-inline Outcome set(Text key, Text value) { return gtm_state_set(lend(key), lend(value)); }
+// The store forgets the value after `time_to_live` milliseconds. 0: it keeps the value.
+inline Outcome set(Text key, Text value, uint64_t time_to_live = 0) { return gtm_state_set(lend(key), lend(value), time_to_live); }
 inline Outcome remove(Text key) { return gtm_state_delete(lend(key)); }
 // Sets the value if the current one is `expected` (nothing: if the key has none), in one step. `swapped` is whether it did.
-inline Outcome compare_and_swap(Text key, std::optional<Text> expected, Text value, bool &swapped) {
+inline Outcome compare_and_swap(Text key, std::optional<Text> expected, Text value, bool &swapped, uint64_t time_to_live = 0) {
   gtm_text before = lend(expected.value_or(Text()));
-  return gtm_state_compare_and_swap(lend(key), expected ? &before : nullptr, lend(value), &swapped);
+  return gtm_state_compare_and_swap(lend(key), expected ? &before : nullptr, lend(value), time_to_live, &swapped);
 }
+// Adds to a number, in one step. A key without a value counts as 0.
+inline Outcome increment(Text key, int64_t by, int64_t &sum, uint64_t time_to_live = 0) {
+  return gtm_state_increment(lend(key), by, time_to_live, &sum);
+}
+
+struct Entry {
+  Text key;
+  Text value;
+  // In milliseconds. 0: the store keeps the value.
+  uint64_t time_to_live = 0;
+};
+
+// Returns the entries whose keys begin with `prefix`, in order: at most `limit`, 1,000 and 1 MiB. For the next page, pass the last key as
+// `after`.
+inline Outcome list(Text prefix, std::optional<Text> after, uint32_t limit, std::vector<Entry> &entries) {
+  gtm_text last = lend(after.value_or(Text()));
+  gtm_state_entries found;
+  gtm_outcome outcome = gtm_state_list(lend(prefix), after ? &last : nullptr, limit, &found);
+  if (outcome.what != GTM_DONE) return outcome;
+  entries.clear();
+  for (size_t at = 0; at < found.count; at++)
+    entries.push_back({view(found.entries[at].key), view(found.entries[at].value), found.entries[at].time_to_live});
+  return outcome;
+}
+inline Outcome get_quota(gtm_state_quota &quota) { return gtm_state_get_quota(&quota); }
 } // namespace state
 
 } // namespace gtm

@@ -91,18 +91,3 @@ func Gauge(name string, value float64) { hostGauge(name, value) }
 
 // Record adds a value to a histogram of the plugin.
 func Record(name string, value float64) { hostRecord(name, value) }
-
-// GetState returns the value of a key. In a handler only.
-func GetState(key string) (value []byte, ok bool, err error) { return hostGet(key) }
-
-// SetState sets the value of a key. In a handler only.
-func SetState(key string, value []byte) error { return hostSet(key, value) }
-
-// DeleteState removes the value of a key. In a handler only.
-func DeleteState(key string) error { return hostDelete(key) }
-
-// SwapState sets the value of a key if the current one is expected (nil: if it has none), in one step, and returns whether it did. In a
-// handler only.
-func SwapState(key string, expected *[]byte, value []byte) (bool, error) {
-	return hostSwap(key, expected, value)
-}

@@ -4,6 +4,7 @@ package gtm
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,9 +225,40 @@ func hostGet(key string) ([]byte, bool, error) {
 	return value, ok, nil
 }
 
-func hostSet(key string, value []byte) error {
+func hostSet(key string, value []byte, _ time.Duration) error {
 	Testing.State[key] = value
 	return nil
+}
+
+func hostIncrement(key string, by int64, _ time.Duration) (int64, error) {
+	number := int64(0)
+	if value, ok := Testing.State[key]; ok {
+		var err error
+		if number, err = parseInt64(string(value)); err != nil {
+			return 0, &HostError{Invalid, fmt.Sprintf("the value of %s is not a number", key)}
+		}
+	}
+	number += by
+	Testing.State[key] = []byte(strconv.FormatInt(number, 10))
+	return number, nil
+}
+
+func hostList(prefix, after string, limit uint32) ([]Entry, error) {
+	var entries []Entry
+	for _, key := range slices.Sorted(maps.Keys(Testing.State)) {
+		if strings.HasPrefix(key, prefix) && key > after && len(entries) < int(limit) {
+			entries = append(entries, Entry{Key: key, Value: Testing.State[key]})
+		}
+	}
+	return entries, nil
+}
+
+func hostQuota() (Quota, error) {
+	quota := Quota{Keys: uint64(len(Testing.State))}
+	for key, value := range Testing.State {
+		quota.Bytes += uint64(len(key) + len(value))
+	}
+	return quota, nil
 }
 
 func hostDelete(key string) error {
@@ -234,7 +266,7 @@ func hostDelete(key string) error {
 	return nil
 }
 
-func hostSwap(key string, expected *[]byte, value []byte) (bool, error) {
+func hostSwap(key string, expected *[]byte, value []byte, _ time.Duration) (bool, error) {
 	present, ok := Testing.State[key]
 	if ok != (expected != nil) || ok && string(present) != string(*expected) {
 		return false, nil

@@ -103,7 +103,7 @@ fn settingsOf(comptime settings: []const Setting) [settings.len + 1]c.gtm_settin
     for (settings, 0..) |setting, at| {
         table[at] = .{
             .name = setting.name.ptr,
-            .type = @intFromEnum(setting.setting_type),
+            .type = @backingInt(setting.setting_type),
             .doc = setting.doc.ptr,
             .default_value = if (setting.default) |default| default.ptr else null,
             .required = setting.required,
@@ -468,16 +468,36 @@ pub const state = struct {
         if (isDone(outcome)) value.* = if (is_set) view(found) else null;
         return outcome;
     }
-    pub fn set(key: Text, value: Text) Outcome {
-        return c.gtm_state_set(lend(key), lend(value));
+    /// The store forgets the value after `time_to_live` milliseconds. 0: it keeps the value.
+    pub fn set(key: Text, value: Text, time_to_live: u64) Outcome {
+        return c.gtm_state_set(lend(key), lend(value), time_to_live);
     }
     pub fn delete(key: Text) Outcome {
         return c.gtm_state_delete(lend(key));
     }
     /// Sets the value if the current one is `expected` (null: if the key has none), in one step. `swapped` is whether it did.
-    pub fn compareAndSwap(key: Text, expected: ?Text, value: Text, swapped: *bool) Outcome {
+    pub fn compareAndSwap(key: Text, expected: ?Text, value: Text, time_to_live: u64, swapped: *bool) Outcome {
         const before = lend(expected orelse "");
-        return c.gtm_state_compare_and_swap(lend(key), if (expected != null) &before else null, lend(value), swapped);
+        return c.gtm_state_compare_and_swap(lend(key), if (expected != null) &before else null, lend(value), time_to_live, swapped);
+    }
+    /// Adds to a number, in one step. A key without a value counts as 0. With 0 as `time_to_live`, the value keeps the one that it has.
+    pub fn increment(key: Text, by: i64, time_to_live: u64, sum: *i64) Outcome {
+        return c.gtm_state_increment(lend(key), by, time_to_live, sum);
+    }
+    /// `key`, `value` and `time_to_live` (0: the store keeps the value). See `view`.
+    pub const Entry = c.gtm_state_entry;
+    /// Returns the entries whose keys begin with `prefix`, in order: at most `limit`, 1,000 and 1 MiB. For the next page, pass the last key as
+    /// `after`.
+    pub fn list(prefix: Text, after: ?Text, limit: u32, entries: *[]const Entry) Outcome {
+        const last = lend(after orelse "");
+        var found: c.gtm_state_entries = undefined;
+        const outcome = c.gtm_state_list(lend(prefix), if (after != null) &last else null, limit, &found);
+        if (isDone(outcome)) entries.* = found.entries[0..found.count];
+        return outcome;
+    }
+    pub const Quota = c.gtm_state_quota;
+    pub fn getQuota(quota: *Quota) Outcome {
+        return c.gtm_state_get_quota(quota);
     }
 };
 

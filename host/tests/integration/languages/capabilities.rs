@@ -155,6 +155,23 @@ async fn a_request_has_a_key_and_a_time_limit_and_a_conflict_is_recognized(plugi
     assert_eq!(errands.run(update).await, r#"ok 0 0 {"_id":2}"#);
 }
 
+async fn state_has_numbers_times_to_live_and_a_quota(plugin: &Path) {
+    let mut errands = Errands::of(plugin.to_str().unwrap(), &["state"], &[], &[]).await;
+    for (errand, said) in [
+        (doc! { "do": "quota" }, "ok 0"),
+        (doc! { "do": "add", "key": "a1", "by": 40 }, "ok 40"),
+        (doc! { "do": "add", "key": "a1", "by": -50_i64 }, "ok -10"),
+        (doc! { "do": "set", "key": "a2", "value": "ü" }, "ok set"),
+        (doc! { "do": "set", "key": "b", "value": "v" }, "ok set"),
+        // The time to live of a number is a minute.
+        (doc! { "do": "list", "key": "a" }, "ok a1=-10+ a2=ü"),
+        (doc! { "do": "list", "key": "c" }, "ok"),
+        (doc! { "do": "quota" }, "ok 3"),
+    ] {
+        assert_eq!(errands.run(errand.clone()).await.trim_end(), said, "{errand}");
+    }
+}
+
 /// Each op of a batch has its own outcome, and the instance does not grow.
 async fn each_op_of_a_batch_has_an_outcome(plugin: &Path) {
     let mut running = Running::new(plugin);
@@ -210,5 +227,6 @@ with_errands!(
     nothing_random_is_baked_in: js, python;
     an_error_leads_to_the_authors_line: js, python;
     a_request_has_a_key_and_a_time_limit_and_a_conflict_is_recognized: c, cpp, go, zig;
+    state_has_numbers_times_to_live_and_a_quota: c, cpp, go, zig;
     each_op_of_a_batch_has_an_outcome: c, cpp, go, zig;
 );

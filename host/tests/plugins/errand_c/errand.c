@@ -141,18 +141,42 @@ static gtm_outcome with_state(errand errand, gtm_text what, gtm_text *result, bo
     return outcome.what == GTM_DONE && !is ? said("nothing", result) : outcome;
   }
   if (gtm_equal(what, "set")) {
-    outcome = gtm_state_set(key, value);
+    outcome = gtm_state_set(key, value, 0);
     return outcome.what == GTM_DONE ? said("set", result) : outcome;
   }
   if (gtm_equal(what, "forget")) {
     outcome = gtm_state_delete(key);
     return outcome.what == GTM_DONE ? said("forgotten", result) : outcome;
   }
+  int64_t number = 0;
+  if (gtm_equal(what, "add")) {
+    gtm_get_int64(errand.document, "by", &number);
+    outcome = gtm_state_increment(key, number, 60000, &number);
+    if (outcome.what == GTM_DONE) *result = gtm_number(number);
+    return outcome;
+  }
+  if (gtm_equal(what, "list")) {
+    gtm_state_entries found;
+    outcome = gtm_state_list(key, NULL, 10, &found);
+    *result = gtm_text_of("");
+    for (size_t at = 0; outcome.what == GTM_DONE && at < found.count; at++) {
+      gtm_state_entry entry = found.entries[at];
+      gtm_text ends = gtm_text_of(entry.time_to_live > 0 ? "+" : "");
+      *result = gtm_join(6, (gtm_text[]){*result, entry.key, gtm_text_of("="), entry.value, ends, gtm_text_of(" ")});
+    }
+    return outcome;
+  }
+  if (gtm_equal(what, "quota")) {
+    gtm_state_quota quota;
+    outcome = gtm_state_get_quota(&quota);
+    if (outcome.what == GTM_DONE) *result = gtm_number((int64_t)quota.keys);
+    return outcome;
+  }
   *known = gtm_equal(what, "swap");
   if (!*known) return gtm_done();
   gtm_text expected;
   bool has_expected = gtm_get_text(errand.document, "expected", &expected);
-  outcome = gtm_state_compare_and_swap(key, has_expected ? &expected : NULL, value, &is);
+  outcome = gtm_state_compare_and_swap(key, has_expected ? &expected : NULL, value, 0, &is);
   return outcome.what == GTM_DONE ? said(is ? "true" : "false", result) : outcome;
 }
 

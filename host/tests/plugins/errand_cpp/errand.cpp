@@ -120,6 +120,25 @@ static Outcome run(const gtm::Op &op, Document errand, std::string &result) {
     result = swapped ? "true" : "false";
     return outcome;
   }
+  if (what == "add") {
+    int64_t sum = 0;
+    auto outcome = gtm::state::increment(text("key"), errand.int64("by").value_or(0), sum, 60000);
+    result = std::to_string(sum);
+    return outcome;
+  }
+  if (what == "list") {
+    std::vector<gtm::state::Entry> entries;
+    auto outcome = gtm::state::list(text("key"), std::nullopt, 10, entries);
+    for (const auto &entry : entries)
+      result += std::string(entry.key) + "=" + std::string(entry.value) + (entry.time_to_live > 0 ? "+ " : " ");
+    return outcome;
+  }
+  if (what == "quota") {
+    gtm_state_quota quota = {};
+    auto outcome = gtm::state::get_quota(quota);
+    result = std::to_string(quota.keys);
+    return outcome;
+  }
   if (what == "mail") return gtm::mail(text("to"), "an errand", "done");
   if (what == "count") {
     gtm_count("errands", 1);

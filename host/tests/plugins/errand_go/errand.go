@@ -133,6 +133,25 @@ func run(op *gtm.Op, errand gtm.Document) (string, error) {
 		}
 		swapped, err := gtm.SwapState(text("key"), expected, []byte(text("value")))
 		return fmt.Sprint(swapped), err
+	case "add":
+		by, _ := errand.Get("by")
+		number, _ := by.Int64()
+		sum, err := gtm.IncrementState(text("key"), number, time.Minute)
+		return fmt.Sprint(sum), err
+	case "list":
+		entries, err := gtm.ListState(text("key"), "", 10)
+		list := ""
+		for _, entry := range entries {
+			ends := ""
+			if entry.TimeToLive > 0 {
+				ends = "+"
+			}
+			list += fmt.Sprintf("%s=%s%s ", entry.Key, entry.Value, ends)
+		}
+		return list, err
+	case "quota":
+		quota, err := gtm.GetStateQuota()
+		return fmt.Sprint(quota.Keys), err
 	case "mail":
 		return gtm.SendMail(gtm.Message{To: []string{text("to")}, Subject: "an errand", Text: "done"})
 	case "count":

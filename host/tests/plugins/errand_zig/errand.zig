@@ -115,7 +115,7 @@ fn run(op: gtm.Op, errand: gtm.Document, result: *gtm.Text) gtm.Outcome {
     }
     if (is(what, "set")) {
         result.* = "set";
-        return gtm.state.set(key, value);
+        return gtm.state.set(key, value, 0);
     }
     if (is(what, "forget")) {
         result.* = "forgotten";
@@ -123,8 +123,29 @@ fn run(op: gtm.Op, errand: gtm.Document, result: *gtm.Text) gtm.Outcome {
     }
     if (is(what, "swap")) {
         var swapped = false;
-        const outcome = gtm.state.compareAndSwap(key, errand.text("expected"), value, &swapped);
+        const outcome = gtm.state.compareAndSwap(key, errand.text("expected"), value, 0, &swapped);
         result.* = if (swapped) "true" else "false";
+        return outcome;
+    }
+    if (is(what, "add")) {
+        var sum: i64 = 0;
+        const outcome = gtm.state.increment(key, errand.int64("by") orelse 0, 60000, &sum);
+        result.* = gtm.decimal(sum);
+        return outcome;
+    }
+    if (is(what, "list")) {
+        var entries: []const gtm.state.Entry = &.{};
+        const outcome = gtm.state.list(key, null, 10, &entries);
+        for (entries) |entry| {
+            const ends = if (entry.time_to_live > 0) "+ " else " ";
+            result.* = gtm.join(&.{ result.*, gtm.view(entry.key), "=", gtm.view(entry.value), ends });
+        }
+        return outcome;
+    }
+    if (is(what, "quota")) {
+        var quota: gtm.state.Quota = undefined;
+        const outcome = gtm.state.getQuota(&quota);
+        if (gtm.isDone(outcome)) result.* = gtm.decimal(@intCast(quota.keys));
         return outcome;
     }
     if (is(what, "mail")) return gtm.mail(errand.text("to") orelse "", "an errand", "done");
