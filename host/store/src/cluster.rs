@@ -16,6 +16,7 @@ use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConc
 use mongodb::{Client, Collection};
 use tokio::sync::OnceCell;
 
+use super::checkpoint::CHECKPOINT_VERSION;
 use super::dead_letter::LetterMatcher;
 use super::fields::{StoredFields, VERSION};
 use super::letter_document::{self, Count, FoundLetter, LetterParts};
@@ -111,7 +112,7 @@ impl ClusterStore {
         let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
         let filter = doc! {
             "_id": Document::try_from(&*key.document()).map_err(|error| StoreError::Defect(error.to_string()))?,
-            "version": VERSION,
+            "version": { "$lte": CHECKPOINT_VERSION },
             "epoch": { "$lte": epoch },
         };
         let mut attempt = 1;
@@ -277,7 +278,7 @@ impl ClusterStore {
             store: NAME,
             lost: "all documents are read again",
         };
-        fields.check_version()?;
+        fields.check_version(VERSION)?;
         Ok(Some(fields.text("progress")?.as_bytes().to_vec()))
     }
 

@@ -9,7 +9,7 @@ use crate::own_files::ExposedFile;
 
 /// Why the store cannot write or read something.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages document them")]
 pub enum StoreError {
     #[error("this user may not use the store, the database {} of the cluster: {reason}", own_database())]
     Unauthorized { reason: String },

@@ -4,7 +4,7 @@ use bson::{RawBsonRef, RawDocument};
 
 use super::StoreError;
 
-/// The version of every document in the store. A host that knows only older versions refuses the document.
+/// The version of the documents in the store, except for checkpoints. A host that knows only older versions refuses the document.
 pub(super) const VERSION: i64 = 1;
 
 /// A stored document, and its description for errors.
@@ -26,15 +26,13 @@ impl<'a> StoredFields<'a> {
         }
     }
 
-    /// Fails if it does not have the known version.
-    pub(super) fn check_version(&self) -> Result<(), StoreError> {
-        self.check_versions_to(VERSION)
-    }
-
-    /// Fails if it does not have one of the versions up to `known`.
-    pub(super) fn check_versions_to(&self, known: i64) -> Result<(), StoreError> {
+    /// Checks that the version of the document is `known`, or an older one: the first is 1.
+    ///
+    /// # Errors
+    /// It is another version.
+    pub(super) fn check_version(&self, known: i64) -> Result<(), StoreError> {
         match self.integer("version")? {
-            version if (VERSION..=known).contains(&version) => Ok(()),
+            version if (1..=known).contains(&version) => Ok(()),
             version if version > known => Err(StoreError::Newer {
                 what: self.what.clone(),
                 store: self.store.to_owned(),

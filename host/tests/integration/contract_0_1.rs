@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bson::{Document, doc};
+use bson::doc;
 use gtm_test_support::Server;
 use serde_json::Value;
 
@@ -134,7 +134,7 @@ async fn batches_are_filtered_and_handled() {
     host.wait_for("source.tail", &[]);
     own.collection("things").insert_many((0..300).map(|n| doc! { "_id": n })).await.unwrap();
     own.collection("others").insert_one(doc! { "_id": 1 }).await.unwrap();
-    let log = own.collection::<Document>("log");
+    let log = own.collection("log");
     eventually("an entry for each change", async || log.count_documents(doc! {}).await.unwrap() == 300).await;
     assert_eq!(host.stop().0, Some(0));
 }

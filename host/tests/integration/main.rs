@@ -38,6 +38,7 @@ mod following;
 mod fuzzed;
 mod hostile;
 mod languages;
+mod large_replies;
 mod lease;
 mod main_job;
 mod observed;

@@ -312,7 +312,7 @@ fn name(query: &StateQuery) -> String {
 
 /// Reads a value.
 fn text(fields: &StoredFields<'_>) -> Result<Vec<u8>, StoreError> {
-    fields.check_versions_to(NUMBER_VERSION)?;
+    fields.check_version(NUMBER_VERSION)?;
     match fields.value("value")? {
         RawBsonRef::Binary(binary) => Ok(binary.bytes.to_vec()),
         other => match integer(other) {
