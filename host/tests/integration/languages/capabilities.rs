@@ -166,10 +166,13 @@ async fn state_has_numbers_times_to_live_and_a_quota(plugin: &Path) {
         // The time to live of a number is a minute.
         (doc! { "do": "list", "key": "a" }, "ok a1=-10+ a2=ü"),
         (doc! { "do": "list", "key": "c" }, "ok"),
-        (doc! { "do": "quota" }, "ok 3"),
     ] {
         assert_eq!(errands.run(errand.clone()).await.trim_end(), said, "{errand}");
     }
+    // It may be more than there is for a few seconds.
+    let said = errands.run(doc! { "do": "quota" }).await;
+    let keys: u64 = said.strip_prefix("ok ").unwrap().parse().unwrap();
+    assert!(keys >= 3, "{said}");
 }
 
 /// Each op of a batch has its own outcome, and the instance does not grow.

@@ -24,7 +24,7 @@ async fn settings_are_declared_with_all_their_properties(errand: &Path) {
 
 async fn a_plugin_refuses_a_misspelt_setting(errand: &Path) {
     for (set, said) in [
-        ("levl=low", "unknown setting levl, did you mean level?"),
+        ("levl=low", "unknown setting levl (did you mean level?)"),
         ("level=mid", "the setting level is \"mid\", and it must be one of low, high"),
         ("pause=soon", "it must be a duration, such as 500ms, 10s or 5m"),
     ] {
@@ -33,7 +33,7 @@ async fn a_plugin_refuses_a_misspelt_setting(errand: &Path) {
     }
     let welcome = errand.with_file_name("welcome.wasm");
     let (code, out, error) = run(&["check", welcome.to_str().unwrap(), "--set", "subjekt=Hi"]);
-    let said = "unknown setting subjekt, did you mean subject?";
+    let said = "unknown setting subjekt (did you mean subject?)";
     assert!(code != Some(0) && format!("{out}{error}").contains(said), "{out}{error}");
 }
 
