@@ -23,9 +23,8 @@ bool gtm_config(const char *name, gtm_text *value) {
   return true;
 }
 
-bool gtm_config_int64(const char *name, int64_t *value) {
-  gtm_text text;
-  if (!gtm_config(name, &text)) return false;
+// Reads a decimal number.
+static bool int64_of(gtm_text text, int64_t *value) {
   size_t at = text.len > 0 && text.ptr[0] == '-' ? 1 : 0;
   bool negative = at == 1;
   uint64_t number = 0, most = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
@@ -37,6 +36,11 @@ bool gtm_config_int64(const char *name, int64_t *value) {
   }
   *value = negative ? (int64_t)(0 - number) : (int64_t)number;
   return true;
+}
+
+bool gtm_config_int64(const char *name, int64_t *value) {
+  gtm_text text;
+  return gtm_config(name, &text) && int64_of(text, value);
 }
 
 bool gtm_config_bool(const char *name, bool *value) {
@@ -126,6 +130,18 @@ gtm_outcome gtm_http(const gtm_http_request *request, gtm_http_response *respons
     .body = {received.body.ptr, received.body.len},
   };
   return gtm_done();
+}
+
+gtm_outcome gtm_http_outcome(const gtm_http_response *response) {
+  uint16_t status = response->status;
+  if (status >= 200 && status < 300) return gtm_done();
+  gtm_text parts[] = {gtm_text_of("the server answers with status "), gtm_number(status)};
+  gtm_text why = gtm_join(2, parts), after;
+  if (status != 408 && status != 425 && status != 429 && (status < 500 || status > 599)) return gtm_reject(why);
+  int64_t seconds;
+  // More than a year is not a time to wait for; the host waits for an hour at most.
+  bool has_time = gtm_http_find_header(response, "retry-after", &after) && int64_of(after, &seconds) && seconds > 0 && seconds < 31536000;
+  return has_time ? gtm_retry_after((uint64_t)seconds * 1000, why) : gtm_retry(why);
 }
 
 gtm_http_header gtm_idempotency_key(const gtm_op *op) { return (gtm_http_header){gtm_text_of("Idempotency-Key"), op->id}; }

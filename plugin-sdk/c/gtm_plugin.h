@@ -288,8 +288,11 @@ typedef struct gtm_http_response {
   gtm_text body;
 } gtm_http_response;
 
-// Sends a request. The outcome is gtm_done() for any status, such as 404.
+// Sends a request. The outcome is gtm_done() for any status, such as 404: see gtm_http_outcome.
 gtm_outcome gtm_http(const gtm_http_request *request, gtm_http_response *response);
+// Returns the outcome for the status of a response: done for 2xx; a retry for a status that may pass (408, 425, 429, 5xx), after the
+// seconds in the header Retry-After if it has them; otherwise a rejection.
+gtm_outcome gtm_http_outcome(const gtm_http_response *response);
 // Returns the header Idempotency-Key with the id of the op, which is the same each time the op is delivered. A server that knows the
 // header does the work once.
 gtm_http_header gtm_idempotency_key(const gtm_op *op);

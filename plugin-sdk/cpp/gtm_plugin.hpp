@@ -240,7 +240,15 @@ struct Response {
   Text body;
 };
 
-// Sends a request. The outcome is done for any status, such as 404.
+// Returns the outcome for the status of a response: see gtm_http_outcome.
+inline Outcome outcome_of(const Response &response) {
+  std::vector<gtm_http_header> headers;
+  for (const Header &header : response.headers) headers.push_back({lend(header.name), lend(header.value)});
+  gtm_http_response lent = {response.status, headers.data(), headers.size(), lend(response.body)};
+  return gtm_http_outcome(&lent);
+}
+
+// Sends a request. The outcome is done for any status, such as 404: see outcome_of.
 inline Outcome send(const Request &request, Response &response) {
   std::vector<gtm_http_header> headers;
   for (const Header &header : request.headers) headers.push_back({lend(header.name), lend(header.value)});

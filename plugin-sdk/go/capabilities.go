@@ -2,6 +2,7 @@ package gtm
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -66,7 +67,30 @@ type Response struct {
 	Body    []byte
 }
 
-// SendRequest sends a request, and returns the response. In a handler only.
+// ErrorForStatus returns nil for a status of success (2xx). For one that may pass (408, 425, 429, 5xx), it returns an error after which the
+// host retries the op, after the time in the header Retry-After if there is one; otherwise a rejection.
+func (r *Response) ErrorForStatus() error {
+	err := fmt.Errorf("the server answers with status %d", r.Status)
+	switch {
+	case r.Status >= 200 && r.Status < 300:
+		return nil
+	case r.Status != 408 && r.Status != 425 && r.Status != 429 && (r.Status < 500 || r.Status > 599):
+		return Reject(err)
+	}
+	text, _ := r.Header("retry-after")
+	// More than a year is not a time to wait for; the host waits for an hour at most.
+	if seconds, parsed := strconv.ParseUint(text, 10, 64); parsed == nil && seconds > 0 && seconds < 31536000 {
+		return RetryAfter(time.Duration(seconds)*time.Second, err)
+	}
+	if at, parsed := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", text); parsed == nil {
+		if wait := time.Until(at); wait > 0 {
+			return RetryAfter(wait, err)
+		}
+	}
+	return err
+}
+
+// SendRequest sends a request, and returns the response, regardless of its status: see ErrorForStatus. In a handler only.
 func SendRequest(request Request) (Response, error) { return hostHTTP(&request) }
 
 // IdempotencyKey returns the header Idempotency-Key with the id of the op, which is the same each time the op is delivered. A server that

@@ -36,6 +36,36 @@ func TestEachErrorHasOneOutcome(t *testing.T) {
 	}
 }
 
+func TestAStatusHasAnOutcome(t *testing.T) {
+	in := func(wait time.Duration) string {
+		return time.Now().Add(wait).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	for _, one := range []struct {
+		status           uint16
+		after            string
+		failed, rejected bool
+		atLeast          time.Duration
+	}{
+		{200, "", false, false, 0},
+		{299, "7", false, false, 0},
+		{302, "7", true, true, 0},
+		{404, "", true, true, 0},
+		{429, "7", true, false, 7 * time.Second},
+		{503, "", true, false, 0},
+		{503, "soon", true, false, 0},
+		{503, "99999999999999999999", true, false, 0},
+		{503, in(time.Hour), true, false, 50 * time.Minute},
+		{503, in(-time.Hour), true, false, 0},
+		{600, "", true, true, 0},
+	} {
+		response := Response{Status: one.status, Headers: [][2]string{{"retry-after", one.after}}}
+		got := failureOf(response.ErrorForStatus())
+		if got.failed != one.failed || got.rejected != one.rejected || got.after < one.atLeast || (got.after > 0) != (one.atLeast > 0) {
+			t.Errorf("%+v: %+v", one, got)
+		}
+	}
+}
+
 func TestSettingsAreCheckedAndConverted(t *testing.T) {
 	var read time.Duration
 	var size int64

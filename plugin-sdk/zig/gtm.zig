@@ -366,7 +366,18 @@ pub const http = struct {
     pub fn idempotencyKey(op: Op) Header {
         return c.gtm_idempotency_key(op.contract);
     }
-    /// Sends a request. The outcome is done for any status, such as 404.
+    /// Returns the outcome for the status of a response: done for 2xx; a retry for a status that may pass (408, 425, 429, 5xx), after the
+    /// seconds in the header `Retry-After` if it has them; otherwise a rejection.
+    pub fn outcomeOf(response: Response) Outcome {
+        const lent = c.gtm_http_response{
+            .status = response.status,
+            .headers = response.headers.ptr,
+            .header_count = response.headers.len,
+            .body = lend(response.body),
+        };
+        return c.gtm_http_outcome(&lent);
+    }
+    /// Sends a request. The outcome is done for any status, such as 404: see `outcomeOf`.
     pub fn send(request: Request, response: *Response) Outcome {
         const body = lend(request.body orelse "");
         const lent = c.gtm_http_request{

@@ -79,6 +79,11 @@ static gtm_outcome http(errand errand, gtm_text *result) {
   };
   gtm_http_response response;
   gtm_outcome outcome = gtm_http(&request, &response);
+  if (outcome.what == GTM_DONE && gtm_equal(text_of(errand, "method"), "STATUS")) {
+    outcome = gtm_http_outcome(&response);
+    gtm_text after = gtm_number((int64_t)outcome.after);
+    outcome.why = gtm_join(2, (gtm_text[]){gtm_text_of(outcome.what == GTM_RETRY ? "retry " : "reject "), after});
+  }
   if (outcome.what == GTM_DONE)
     *result = gtm_join(3, (gtm_text[]){gtm_number(response.status), gtm_text_of(" "), response.body});
   return outcome;

@@ -51,6 +51,10 @@ static Outcome send(const gtm::Op &op, Document errand, std::string &result) {
   gtm::http::Response response;
   auto outcome = gtm::http::send(request, response);
   result = std::to_string(response.status) + " " + std::string(response.body);
+  if (outcome && errand.text("method") == "STATUS") {
+    gtm_outcome status = gtm::http::outcome_of(response);
+    if (status.what != GTM_DONE) return gtm::reject((status.what == GTM_RETRY ? "retry " : "reject ") + std::to_string(status.after));
+  }
   return outcome;
 }
 

@@ -186,7 +186,7 @@ func send(op *gtm.Op, errand gtm.Document) (string, error) {
 	request := gtm.Request{
 		Method: "GET", URL: text("url"), Headers: [][2]string{gtm.IdempotencyKey(op)}, Timeout: time.Duration(millis) * time.Millisecond,
 	}
-	if method := text("method"); method != "" {
+	if method := text("method"); method != "" && method != "STATUS" {
 		request.Method = method
 	}
 	if body, ok := errand.Text("body"); ok {
@@ -200,6 +200,19 @@ func send(op *gtm.Op, errand gtm.Document) (string, error) {
 		}
 	}
 	response, err := gtm.SendRequest(request)
+	if err == nil && text("method") == "STATUS" {
+		err = response.ErrorForStatus()
+		var delay *gtm.Delay
+		var rejection *gtm.Rejection
+		switch {
+		case errors.As(err, &delay):
+			err = fmt.Errorf("retry %d", delay.After.Milliseconds())
+		case errors.As(err, &rejection):
+			err = errors.New("reject 0")
+		case err != nil:
+			err = errors.New("retry 0")
+		}
+	}
 	return fmt.Sprintf("%d %s", response.Status, response.Body), err
 }
 

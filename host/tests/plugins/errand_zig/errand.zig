@@ -190,6 +190,12 @@ fn send(op: gtm.Op, errand: gtm.Document, result: *gtm.Text) gtm.Outcome {
         .timeout = @intCast(errand.int64("timeout") orelse 0),
     }, &response);
     result.* = gtm.join(&.{ gtm.decimal(response.status), " ", response.body });
+    if (gtm.isDone(outcome) and is(errand.text("method") orelse "", "STATUS")) {
+        const status = gtm.http.outcomeOf(response);
+        if (gtm.isDone(status)) return status;
+        const what = if (status.what == gtm.c.GTM_RETRY) "retry " else "reject ";
+        return gtm.reject(gtm.join(&.{ what, gtm.decimal(@intCast(status.after)) }));
+    }
     return outcome;
 }
 
