@@ -199,6 +199,20 @@ int32_t gtm_call_filter(gtm_filter_function *filter, gtm_op *op) {
   return wanted;
 }
 
+void *gtm_call_batch_filter(gtm_filter_function *filter, gtm_op *ops, size_t count) {
+  static list results;
+  free_all(&returned);
+  bool *wanted = alloc_returned(count);
+  for (size_t op = 0; op < count; op++) {
+    wanted[op] = filter(&ops[op]);
+    free_all(&of_call);
+    free_op(&ops[op]);
+  }
+  if (count > 0) free(ops);
+  results = (list){wanted, count};
+  return &results;
+}
+
 static void write_outcome(gtm_outcome outcome, handled *result) {
   *result = (handled){.is_err = outcome.what != GTM_DONE};
   if (outcome.what == GTM_DONE) return;

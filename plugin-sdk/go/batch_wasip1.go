@@ -10,8 +10,6 @@ var (
 	resultsOfMany [2]uint32
 )
 
-const opBytes = 144
-
 //go:wasmexport gtm:plugin/batch-handler@0.2.0#handle
 func exportHandleBatch(at unsafe.Pointer, count uint32) unsafe.Pointer {
 	ops, all := make([]Op, count), make([]*Op, count)

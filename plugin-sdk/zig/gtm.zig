@@ -39,6 +39,9 @@ pub fn plugin(comptime Plugin: type) void {
         fn filter(op: *c.gtm_op) callconv(.c) i32 {
             return c.gtm_call_filter(&ownFilter, op);
         }
+        fn filterBatch(ops: [*c]c.gtm_op, count: usize) callconv(.c) ?*anyopaque {
+            return c.gtm_call_batch_filter(&ownFilter, ops, count);
+        }
         fn ownHandle(op: [*c]const c.gtm_op) callconv(.c) c.gtm_outcome {
             return Plugin.handle(.{ .contract = op });
         }
@@ -56,7 +59,11 @@ pub fn plugin(comptime Plugin: type) void {
         @export(&exported.settings, .{ .name = "gtm:plugin/lifecycle@0.2.0#settings" });
         @export(&exported.init, .{ .name = "gtm:plugin/lifecycle@0.2.0#init" });
     }
-    if (@hasDecl(Plugin, "filter")) @export(&exported.filter, .{ .name = "gtm:plugin/filter@0.2.0#filter" });
+    if (@hasDecl(Plugin, "filter")) {
+        @export(&exported.filter, .{ .name = "gtm:plugin/filter@0.2.0#filter" });
+        // The host may ask about several ops per call, which is faster.
+        @export(&exported.filterBatch, .{ .name = "gtm:plugin/batch-filter@0.2.0#filter" });
+    }
     if (@hasDecl(Plugin, "handle")) @export(&exported.handle, .{ .name = "gtm:plugin/handler@0.2.0#handle" });
     if (@hasDecl(Plugin, "handleBatch")) {
         @export(&exported.handleBatch, .{ .name = "gtm:plugin/batch-handler@0.2.0#handle" });

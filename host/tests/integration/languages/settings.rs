@@ -22,11 +22,13 @@ async fn settings_are_declared_with_all_their_properties(errand: &Path) {
     assert!(out.contains("subscribes to  *.errands (insert)"), "{out}");
 }
 
-async fn a_plugin_refuses_a_misspelt_setting(errand: &Path) {
+async fn a_misspelt_or_wrong_setting_is_refused(errand: &Path) {
     for (set, said) in [
         ("levl=low", "unknown setting levl (did you mean level?)"),
         ("level=mid", "the setting level is \"mid\", and it must be one of low, high"),
         ("pause=soon", "it must be a duration, such as 500ms, 10s or 5m"),
+        // The plugin refuses this one itself, in `init`.
+        ("key=refused", "key must not be refused, ü"),
     ] {
         let (code, out, error) = run(&["check", errand.to_str().unwrap(), "--set", set]);
         assert!(code != Some(0) && format!("{out}{error}").contains(said), "{set}: {out}{error}");
@@ -49,6 +51,6 @@ async fn a_plugin_gets_values_in_the_units_of_the_contract(errand: &Path) {
 
 super::capabilities::with_errands!(
     settings_are_declared_with_all_their_properties: c, cpp, go, zig;
-    a_plugin_refuses_a_misspelt_setting: c, cpp, go, zig;
+    a_misspelt_or_wrong_setting_is_refused: c, cpp, go, zig;
     a_plugin_gets_values_in_the_units_of_the_contract: c, cpp, go, zig;
 );

@@ -224,6 +224,8 @@ static void report(errand errand) {
 }
 
 static gtm_outcome init(gtm_subscriber *subscriber) {
+  gtm_text key;
+  if (gtm_config("key", &key) && gtm_equal(key, "refused")) return gtm_reject(gtm_text_of("key must not be refused, ü"));
   gtm_config("database", &database);
   gtm_subscribe(subscriber, "*.errands", GTM_BIT(GTM_INSERT));
   return gtm_done();

@@ -171,6 +171,7 @@ static void report(const gtm::Op &op, Document errand) {
 }
 
 static Outcome init(gtm::Subscriber &subscriber) {
+  if (gtm::config("key") == "refused") return gtm::reject("key must not be refused, ü");
   database = gtm::config("database").value_or("");
   subscriber.subscribe("*.errands", {GTM_INSERT});
   return gtm::done();

@@ -28,6 +28,9 @@ func init() {
 func main() {}
 
 func begin() ([]gtm.Subscription, error) {
+	if key, _ := gtm.Config("key"); key == "refused" {
+		return nil, errors.New("key must not be refused, ü")
+	}
 	database, _ = gtm.Config("database")
 	return []gtm.Subscription{{Namespace: "*.errands", Operations: []gtm.OperationType{gtm.Insert}}}, nil
 }

@@ -20,6 +20,7 @@ pub const settings = [_]gtm.Setting{
 var own_database: gtm.Text = "";
 
 pub fn init(subscriber: gtm.Subscriber) gtm.Outcome {
+    if (is(gtm.config("key") orelse "", "refused")) return gtm.reject("key must not be refused, ü");
     own_database = gtm.config("database") orelse "";
     subscriber.subscribe("*.errands", &.{gtm.c.GTM_INSERT});
     return gtm.done();
