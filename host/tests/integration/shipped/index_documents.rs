@@ -56,7 +56,7 @@ async fn follows(shipped: &mut Shipped, sink: &Sink) {
         .await
         .unwrap();
     let line = shipped.host.wait_for("op.reject", &[]);
-    assert!(log::field(&line, "error").contains("total"), "{line}");
+    assert!(log::error(&line).contains("total"), "{line}");
     until("the others are there", async || {
         let all = indexed(sink);
         all.contains_key("900") && all.contains_key("902") && !all.contains_key("901")
@@ -145,7 +145,7 @@ async fn a_rename_that_cannot_be_followed_says_what_is_to_be_indexed_anew() {
         shipped.rename("made", "report").await;
         let line = shipped.host.wait_for("op.reject", &[]);
         let incomplete = format!("{}.report is not complete in the index", shipped.own.name);
-        let error = log::field(&line, "error");
+        let error = log::error(&line);
         assert!(error.contains(&incomplete), "{line}");
         assert!(error.contains(&format!("mongodb-read={}.report", shipped.own.name)), "{line}");
         report.insert_one(doc! { "_id": 3 }).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_dump_with_renames_leaves_nothing_stale_and_says_what_is_missing() {
         let (code, summary, log) = replay("index_documents", &dump("out_renames"), &sink, &values);
         assert_eq!(code, Some(1), "{summary}");
         let said = "sales.report_2026 is not complete in the index";
-        assert!(log.iter().any(|line| log::field(line, "error").contains(said)), "{log:?}");
+        assert!(log.iter().any(|line| log::error(line).contains(said)), "{log:?}");
         assert_eq!(ids(&sink), Vec::<String>::new());
     }
 }
