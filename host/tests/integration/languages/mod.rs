@@ -5,6 +5,7 @@ pub(crate) use capabilities::every_capability;
 mod documents;
 mod failing;
 mod growing;
+mod settings;
 mod swaps;
 mod toolchains;
 
