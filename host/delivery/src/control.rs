@@ -80,8 +80,12 @@ impl StoppedPlugin {
     /// Returns a plugin that could not start.
     pub(super) fn new(plugin: PluginHandle, reason: &str) -> Self {
         let progress = PluginProgress::new(DeliverySettings::default().into(), None, false);
-        let status =
-            progress.status(plugin.name(), plugin.current().version(), false, &SourceHealth::default());
+        let status = progress.status(
+            plugin.name(),
+            plugin.current().version(),
+            PluginState::Running,
+            &SourceHealth::default(),
+        );
         Self::with(plugin, status, reason)
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::control::{ControlledPlugin, DeliveryCommand};
 use super::lane_context::LaneContext;
 use super::plugin_progress::PluginProgress;
-use super::status::PluginStatus;
+use super::status::{PluginState, PluginStatus};
 
 /// A plugin that runs.
 pub(super) struct DeliveryHandle {
@@ -30,10 +30,14 @@ impl ControlledPlugin for DeliveryHandle {
     }
 
     fn status(&self) -> PluginStatus {
-        let is_failing = |lanes: &Arc<LaneContext>| lanes.breaker.is_open() || lanes.blocked.is_blocked();
-        let is_failing = self.lanes.lock().as_ref().is_some_and(is_failing);
+        let state = |lanes: &Arc<LaneContext>| match (lanes.blocked.is_blocked(), lanes.breaker.is_open()) {
+            (true, _) => PluginState::Blocked,
+            (false, true) => PluginState::Failing,
+            (false, false) => PluginState::Running,
+        };
+        let state = self.lanes.lock().as_ref().map_or(PluginState::Running, state);
         let (name, version) = (self.plugin.name(), self.plugin.current());
-        let mut status = self.progress.status(name, version.version(), is_failing, &self.source);
+        let mut status = self.progress.status(name, version.version(), state, &self.source);
         status.usage = self.plugin.usage();
         status.metrics = self.plugin.metrics();
         status.rolled_back = self.plugin.rolled_back();

@@ -165,7 +165,7 @@ mod tests {
             drop(sender);
             dispatcher.run(FeedReceiver::of_segment(FeedSegment::new(batches))).await;
             assert_eq!(queue.take(usize::MAX).await.unwrap().len(), usize::try_from(count - first).unwrap());
-            let status = progress.status("", "", false, &SourceHealth::default());
+            let status = progress.status("", "", crate::PluginState::Running, &SourceHealth::default());
             assert_eq!(status.queued_bytes, 1000, "{first}");
         }
     }

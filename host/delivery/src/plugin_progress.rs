@@ -74,12 +74,12 @@ impl PluginProgress {
         self.last_error.checkpoint_stored();
     }
 
-    /// Returns the status of the plugin, without what only its handle knows. `is_failing`: its breaker is open, or it is blocked.
+    /// Returns the status of the plugin, without what only its handle knows. `state`: its state unless it is paused.
     pub(super) fn status(
         &self,
         plugin: &str,
         version: &str,
-        is_failing: bool,
+        state: PluginState,
         source: &SourceHealth,
     ) -> PluginStatus {
         let OpProgressSnapshot {
@@ -96,11 +96,7 @@ impl PluginProgress {
         PluginStatus {
             plugin: plugin.to_owned(),
             version: version.to_owned(),
-            state: match (self.pause.is_paused(), is_failing) {
-                (true, _) => PluginState::Paused,
-                (false, true) => PluginState::Failing,
-                (false, false) => PluginState::Running,
-            },
+            state: if self.pause.is_paused() { PluginState::Paused } else { state },
             reader: self.reader.reader(),
             position_seconds: time.map(|time| time.time),
             position: position.map(|position| position.to_string()),
@@ -135,7 +131,7 @@ mod tests {
     }
 
     fn status(progress: &PluginProgress, source: &SourceHealth) -> PluginStatus {
-        progress.status("p", "1", false, source)
+        progress.status("p", "1", PluginState::Running, source)
     }
 
     /// Admits an op that is wanted, and returns its number.

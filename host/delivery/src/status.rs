@@ -113,15 +113,17 @@ pub enum PluginState {
     Running,
     /// It was paused.
     Paused,
-    /// Its breaker is open, or an obstacle blocks it: it is tried from time to time until it works.
+    /// It fails on one op after another: its breaker is open, and the host tries it from time to time until it works.
     Failing,
+    /// An obstacle blocks it that does not depend on the op, such as a missing grant: it works again when that is removed.
+    Blocked,
     /// It ended with an error, or could not start: it starts again when its file or the settings change.
     Stopped,
 }
 
 impl PluginState {
     /// All states.
-    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Failing, Self::Stopped];
+    pub const ALL: [Self; 5] = [Self::Running, Self::Paused, Self::Failing, Self::Blocked, Self::Stopped];
 
     /// Returns its name, as it is serialized.
     pub fn name(self) -> &'static str {
@@ -129,6 +131,7 @@ impl PluginState {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Failing => "failing",
+            Self::Blocked => "blocked",
             Self::Stopped => "stopped",
         }
     }

@@ -172,7 +172,7 @@ fn style(state: PluginState) -> Style {
     match state {
         PluginState::Running => Style::new().green(),
         PluginState::Paused => Style::new().yellow(),
-        PluginState::Failing | PluginState::Stopped => Style::new().red(),
+        PluginState::Failing | PluginState::Blocked | PluginState::Stopped => Style::new().red(),
     }
 }
 

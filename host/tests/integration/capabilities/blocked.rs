@@ -50,7 +50,7 @@ async fn a_missing_grant_is_said_once_and_no_op_is_lost_for_it() {
         host.wait_for_plugin_log(" error state is not granted");
     }
     let status = counts(&host);
-    assert_eq!(status["state"], "failing", "{status}");
+    assert_eq!(status["state"], "blocked", "{status}");
     for name in ["failed", "rejected", "retries", "handled"] {
         assert_eq!(status["counts"][name], 0, "{status}");
     }
