@@ -1,4 +1,4 @@
-//! Why a document does not fit what a plugin makes of it, with the field that is at fault.
+//! Why a document of an op cannot be decoded, with the field that is wrong.
 
 use std::any::type_name;
 
@@ -8,18 +8,18 @@ use bson::{Document, RawBsonRef, RawDocument};
 use serde::Deserialize;
 use serde_path_to_error::{Path, Segment};
 
-/// Why a document of an op could not be had.
+/// Why a document of an op cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The op does not have it.
     #[error("this op has no {0}")]
     Missing(&'static str),
-    /// It is not BSON, or does not fit the type asked for.
+    /// It is not BSON, or does not fit the type.
     #[error("the {what} cannot be decoded: {reason}")]
     Malformed {
-        /// Which document of the op.
+        /// The document of the op.
         what: &'static str,
-        /// The field at fault, and what is wrong with it: `email: expected a string, found an object`.
+        /// The wrong field, and the reason: `email: expected a string, found an object`.
         reason: String,
     },
 }
@@ -29,7 +29,7 @@ impl DecodeError {
         Self::Malformed { what, reason: reason(error) }
     }
 
-    /// Decodes once more, to find the field at fault. That takes longer than decoding does, so it is done only now.
+    /// Decodes again to find the wrong field. That takes longer, so it is done only after a failure.
     pub(crate) fn unfit<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8], error: &Error) -> Self {
         // Any field fits there. The compiler leaves out what follows, by which a plugin would be twice as large.
         if type_name::<T>() == type_name::<Document>() {
@@ -44,7 +44,7 @@ impl DecodeError {
     }
 }
 
-/// The sentence for an error of BSON's library, without that library's frame around it.
+/// Returns the sentence of an error of the BSON library, without the words that the library adds.
 pub(crate) fn reason(error: &Error) -> String {
     let key = error.key.as_deref().map(|key| format!("{key}: ")).unwrap_or_default();
     match (&error.kind, &error.message) {
@@ -65,7 +65,7 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
-/// The same with the path of the field, and the type of the value that is there in place of the value.
+/// Returns the same with the path of the field, and with the type of the value instead of the value.
 fn at(path: &Path, bytes: &[u8], reason: &str) -> String {
     // As serde says it: "invalid type: map, expected a string".
     let mismatch = ["invalid type: ", "invalid value: "].iter().find_map(|kind| reason.strip_prefix(kind));
@@ -86,7 +86,7 @@ fn at(path: &Path, bytes: &[u8], reason: &str) -> String {
     }
 }
 
-/// The type of what is at a path in a document.
+/// Returns the type of the value at a path in a document.
 fn type_at(document: &RawDocument, path: &Path) -> Option<ElementType> {
     let mut segments = path.iter();
     let mut value = RawBsonRef::Document(document);
@@ -100,7 +100,7 @@ fn type_at(document: &RawDocument, path: &Path) -> Option<ElementType> {
     Some(value.element_type())
 }
 
-/// A type of BSON in a sentence.
+/// Returns the name of a BSON type as it is used in a sentence.
 fn named(element: ElementType) -> &'static str {
     match element {
         ElementType::Double => "a double",

@@ -1,4 +1,4 @@
-//! HTTP requests to the servers that the plugin is granted. In `handle` only.
+//! Sends HTTP requests to the granted servers. Available in `handle` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {
@@ -10,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! Redirects are not followed. What the host adds to a request, such as a token, the plugin does not see.
+//! The host does not follow redirects. It can add headers, such as a token, that the plugin does not see.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{Error, Failure, Op};
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
-    /// All of it: `https://api.example.com/events?x=1`.
+    /// `https://api.example.com/events?x=1`
     pub url: String,
     /// Names and values, in their order.
     pub headers: Vec<(String, String)>,
@@ -35,27 +35,27 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request by this method.
+    /// Makes a request with this method.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new(), timeout: None }
     }
 
-    /// Reads what is there.
+    /// Makes a GET request.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new("GET", url)
     }
 
-    /// Has the server do something.
+    /// Makes a POST request.
     pub fn post(url: impl Into<String>) -> Self {
         Self::new("POST", url)
     }
 
-    /// Sets what is there.
+    /// Makes a PUT request.
     pub fn put(url: impl Into<String>) -> Self {
         Self::new("PUT", url)
     }
 
-    /// Removes what is there.
+    /// Makes a DELETE request.
     pub fn delete(url: impl Into<String>) -> Self {
         Self::new("DELETE", url)
     }
@@ -78,13 +78,13 @@ impl Request {
         self
     }
 
-    /// What is sent with it.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Sends it, and waits for the whole response.
+    /// Sends the request and returns the whole response.
     ///
     /// # Errors
     /// See [`Error`]. A status such as 404 is not an error here: see [`Response::error_for_status`].
@@ -114,9 +114,9 @@ impl Request {
 pub struct Response {
     /// `200`, …
     pub status: u16,
-    /// Names, in small letters, and values.
+    /// The names, in lowercase, and values.
     pub headers: Vec<(String, String)>,
-    /// What came with it.
+    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -155,7 +155,7 @@ impl Response {
         Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
     }
 
-    /// The value of a header. Its name is in small letters.
+    /// Returns the value of a header. The name must be in lowercase.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }

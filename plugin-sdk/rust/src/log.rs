@@ -1,5 +1,5 @@
-//! Lines in the host's log, under the plugin's name and beside the id of the op in hand. (A filter may be asked of several ops at once,
-//! and what it logs is then beside none.)
+//! Writes to the host's log, with the name of the plugin and the id of the current op. (If the filter gets several ops in one call, its
+//! lines have no op id.)
 //!
 //! ```no_run
 //! use gtm_plugin::log;
@@ -11,7 +11,7 @@ pub use crate::bindings::gtm::plugin::log::Level;
 #[doc(inline)]
 pub use crate::{__debug as debug, __error as error, __info as info, __trace as trace, __warn as warn};
 
-/// Writes one event of the log, in which lines after the first are indented. The macros of this module are shorter.
+/// Logs one event. The host indents lines after the first. The macros of this module are shorter.
 pub fn log(level: Level, message: &str) {
     #[cfg(target_family = "wasm")]
     crate::bindings::gtm::plugin::log::log(level, message);

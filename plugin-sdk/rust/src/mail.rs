@@ -1,4 +1,4 @@
-//! E-mail, through the mail server that the host is set up with.
+//! Sends e-mail through the host's mail server. Available in `handle` only.
 //!
 //! ```no_run
 //! use gtm_plugin::mail::{self, Message};
@@ -16,8 +16,7 @@ use crate::bindings::gtm::plugin::mail as host;
 pub struct Message(host::Message);
 
 impl Message {
-    /// A message to one recipient; [`and_to`](Message::and_to), [`cc`](Message::cc) and
-    /// [`bcc`](Message::bcc) add more.
+    /// Makes a message to one recipient. [`and_to`](Message::and_to), [`cc`](Message::cc) and [`bcc`](Message::bcc) add more.
     pub fn to(address: impl Into<String>) -> Self {
         Self(host::Message {
             from: None,
@@ -31,49 +30,49 @@ impl Message {
         })
     }
 
-    /// One more recipient.
+    /// Adds a recipient.
     pub fn and_to(mut self, address: impl Into<String>) -> Self {
         self.0.to.push(address.into());
         self
     }
 
-    /// A recipient of a copy.
+    /// Adds a recipient of a copy.
     pub fn cc(mut self, address: impl Into<String>) -> Self {
         self.0.cc.push(address.into());
         self
     }
 
-    /// A recipient of a copy that the others do not see.
+    /// Adds a recipient of a copy whom the others do not see.
     pub fn bcc(mut self, address: impl Into<String>) -> Self {
         self.0.bcc.push(address.into());
         self
     }
 
-    /// The sender. Without it, the one that the host is set up with.
+    /// Sets the sender. By default, it is the default sender of the host.
     pub fn from(mut self, address: impl Into<String>) -> Self {
         self.0.from = Some(address.into());
         self
     }
 
-    /// Where answers go, if not to the sender.
+    /// Sets the address for replies. By default, they go to the sender.
     pub fn reply_to(mut self, address: impl Into<String>) -> Self {
         self.0.reply_to = Some(address.into());
         self
     }
 
-    /// The subject.
+    /// Sets the subject.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = subject.into();
         self
     }
 
-    /// The body as plain text.
+    /// Sets the body as plain text.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.0.text = Some(text.into());
         self
     }
 
-    /// The body as HTML; beside a plain text, the reader's program chooses.
+    /// Sets the body as HTML. If there is plain text, too, the program of the reader chooses.
     pub fn html(mut self, html: impl Into<String>) -> Self {
         self.0.html = Some(html.into());
         self

@@ -1,6 +1,6 @@
-//! The plugin's own numbers, beside those of the host: at its `/metrics`, and in `gtm-host status --output json`.
+//! The plugin's own metrics. They appear in `gtm-host status --output json` and at `/metrics` of the host.
 //!
-//! A name has 1 to 100 bytes, and a plugin has at most 100 of each kind. Counted in a filter, they are not.
+//! A name has 1 to 100 bytes, and a plugin has at most 100 metrics of each kind. In a filter, the calls have no effect.
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::gtm::plugin::metrics as host;

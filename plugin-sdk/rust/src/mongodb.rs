@@ -1,4 +1,4 @@
-//! Reads and writes on the cluster that the host follows, in the namespaces that the plugin is granted. In `handle` only.
+//! Reads and writes on the cluster that the host follows, in the granted namespaces. Available in `handle` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {
@@ -27,20 +27,20 @@ pub struct Collection {
     namespace: String,
 }
 
-/// Which documents [`Collection::find`] gives, and in which order. By default all, up to 10,000.
+/// The documents that [`Collection::find`] returns, and their order. By default all of them, up to 10,000.
 #[derive(Clone, Debug, Default)]
 pub struct FindOptions {
-    /// Which fields are wanted.
+    /// The fields to return.
     pub projection: Option<Document>,
-    /// In which order.
+    /// The order.
     pub sort: Option<Document>,
-    /// How many are passed over.
+    /// The number of documents to skip.
     pub skip: Option<u64>,
-    /// At most so many.
+    /// The maximum number of documents.
     pub limit: Option<u32>,
 }
 
-/// What became of an update or a replacement.
+/// The result of an update or a replacement.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpdateResult {
     /// The number of documents that matched.
@@ -52,12 +52,12 @@ pub struct UpdateResult {
 }
 
 impl Collection {
-    /// `namespace` is `database.collection`.
+    /// Makes the collection of a namespace, `database.collection`.
     pub fn new(namespace: impl Into<String>) -> Self {
         Self { namespace: namespace.into() }
     }
 
-    /// The documents that match, at most 16 MiB of them.
+    /// Returns the matching documents, at most 16 MiB.
     ///
     /// # Errors
     /// See [`Error`]; a document that does not fit `T` is [`Error::Invalid`].
@@ -76,19 +76,19 @@ impl Collection {
         decoded(host::find(&self.namespace, &bytes(filter)?, &options)?)
     }
 
-    /// The first document that matches.
+    /// Returns the first matching document.
     ///
     /// # Errors
-    /// As of [`find`](Self::find).
+    /// As in [`find`](Self::find).
     pub fn find_one<T: DeserializeOwned>(&self, filter: &Document) -> Result<Option<T>, Error> {
         let options = FindOptions { limit: Some(1), ..FindOptions::default() };
         Ok(self.find(filter, options)?.into_iter().next())
     }
 
-    /// What a pipeline gives, at most 10,000 documents and 16 MiB.
+    /// Runs a pipeline and returns its documents, at most 10,000 and 16 MiB.
     ///
     /// # Errors
-    /// As of [`find`](Self::find).
+    /// As in [`find`](Self::find).
     pub fn aggregate<T: DeserializeOwned>(&self, pipeline: &[Document]) -> Result<Vec<T>, Error> {
         let pipeline = pipeline.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
         decoded(host::aggregate(&self.namespace, &pipeline)?)
@@ -102,7 +102,7 @@ impl Collection {
         self.insert_many(std::slice::from_ref(document))
     }
 
-    /// Inserts at most 1,000 documents, in order, up to the first that fails.
+    /// Inserts at most 1,000 documents, in order. It stops at the first one that fails.
     ///
     /// # Errors
     /// See [`Error`].
@@ -146,7 +146,7 @@ impl Collection {
         result(host::update(&self.namespace, &bytes(filter)?, &bytes(update)?, options)?)
     }
 
-    /// Replaces the first document that matches or, if `upsert`, inserts it.
+    /// Replaces the first matching document. If none matches and `upsert` is true, it inserts the replacement.
     ///
     /// # Errors
     /// See [`Error`].

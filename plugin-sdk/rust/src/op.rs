@@ -11,114 +11,112 @@ use crate::decode_error::DecodeError;
 
 /// One change in MongoDB.
 ///
-/// Its documents are kept as the bytes that the server wrote. `document` and its relatives decode
-/// one into a type of yours; `raw_document` and its relatives give access to single fields without
-/// decoding the rest.
+/// Its documents are the bytes that the server wrote. `document` and similar functions decode one into a type of yours. `raw_document` and
+/// similar functions give access to single fields without decoding the rest.
 #[derive(Clone, Debug)]
 pub struct Op(types::Op);
 
 impl Op {
-    /// The same each time this change is delivered, to whichever plugin: an idempotency key.
+    /// Returns its id, which is the same each time this change is delivered, to any plugin: an idempotency key.
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// What was done.
+    /// Returns the kind of the change.
     pub fn operation_type(&self) -> OperationType {
         self.0.operation_type
     }
 
-    /// A new document.
+    /// Returns whether a new document was inserted.
     pub fn is_insert(&self) -> bool {
         self.0.operation_type == OperationType::Insert
     }
 
-    /// Some fields of a document were changed.
+    /// Returns whether some fields of a document were changed.
     pub fn is_update(&self) -> bool {
         self.0.operation_type == OperationType::Update
     }
 
-    /// A document was replaced by another with the same key.
+    /// Returns whether a document was replaced by another with the same key.
     pub fn is_replace(&self) -> bool {
         self.0.operation_type == OperationType::Replace
     }
 
-    /// A document was removed.
+    /// Returns whether a document was deleted.
     pub fn is_delete(&self) -> bool {
         self.0.operation_type == OperationType::Delete
     }
 
-    /// Something was done to a collection, a database or an index, not to a document.
+    /// Returns whether a collection, a database or an index was changed, not a document.
     pub fn is_command(&self) -> bool {
         !(self.is_insert() || self.is_update() || self.is_replace() || self.is_delete())
     }
 
-    /// The database and collection.
+    /// Returns the database and the collection.
     pub fn namespace(&self) -> Namespace<'_> {
         Namespace { database: &self.0.database, collection: &self.0.collection }
     }
 
-    /// Where the op stands in the oplog.
+    /// Returns the position of the op in the oplog.
     pub fn timestamp(&self) -> Timestamp {
         self.0.timestamp
     }
 
-    /// When the server wrote it. Old servers do not say.
+    /// Returns the time at which the server wrote it. None: old servers do not report it.
     pub fn wall_time(&self) -> Option<DateTime> {
         let millis = i64::try_from(self.0.wall_time?).ok()?;
         Some(DateTime::from_millis(millis))
     }
 
-    /// The transaction it was part of.
+    /// Returns its place in a transaction. None: it was not part of one.
     pub fn transaction(&self) -> Option<&Transaction> {
         self.0.transaction.as_ref()
     }
 
-    /// Where the host read it.
+    /// Returns the source of the op.
     pub fn origin(&self) -> Origin {
         self.0.origin
     }
 
-    /// 1 at the first delivery, then 2, 3, …
+    /// Returns the number of the attempt: 1, then 2, 3, …
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
-    /// The document after the change, decoded. Of insert, replace and update; after an update it is
-    /// the document as it was when the host looked, which can be later.
+    /// Decodes the document after the change: of an insert, a replacement or an update. For an update, it is the document as the host
+    /// found it a little later.
     ///
     /// # Errors
-    /// The op has no document (a delete, or a document that was gone when the host looked), or it
-    /// does not fit `T`.
+    /// The op has no document (a delete, or a document that no longer existed), or the document does not fit `T`.
     pub fn document<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         decode("document", self.0.full_document.as_deref())
     }
 
-    /// Like [`document`](Op::document), not decoded.
+    /// Returns the same document without decoding it.
     ///
     /// # Errors
-    /// As there, but for the type.
+    /// The op does not have it, or it is not BSON.
     pub fn raw_document(&self) -> Result<&RawDocument, DecodeError> {
         raw("document", self.0.full_document.as_deref())
     }
 
-    /// The document before the change, decoded, where the server keeps it.
+    /// Decodes the document before the change, if the server keeps it.
     ///
     /// # Errors
-    /// It is not there, or does not fit `T`.
+    /// The op does not have it, or it does not fit `T`.
     pub fn document_before_change<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         decode("document before the change", self.0.full_document_before_change.as_deref())
     }
 
-    /// Like [`document_before_change`](Op::document_before_change), not decoded.
+    /// Returns the same document without decoding it.
     ///
     /// # Errors
-    /// As there, but for the type.
+    /// The op does not have it, or it is not BSON.
     pub fn raw_document_before_change(&self) -> Result<&RawDocument, DecodeError> {
         raw("document before the change", self.0.full_document_before_change.as_deref())
     }
 
-    /// The `_id`, and the shard key where there is one, decoded. Of insert, update, replace, delete.
+    /// Decodes the document key, `_id` and the shard key if there is one: of an insert, an update, a replacement or a delete.
     ///
     /// # Errors
     /// The op is a command, or the key does not fit `T`.
@@ -126,42 +124,42 @@ impl Op {
         decode("document key", self.0.document_key.as_deref())
     }
 
-    /// Like [`document_key`](Op::document_key), not decoded.
+    /// Returns the document key without decoding it.
     ///
     /// # Errors
-    /// As there, but for the type.
+    /// The op does not have it, or it is not BSON.
     pub fn raw_document_key(&self) -> Result<&RawDocument, DecodeError> {
         raw("document key", self.0.document_key.as_deref())
     }
 
-    /// `{updatedFields, removedFields, truncatedArrays}` of an update, decoded.
+    /// Decodes the description of an update: `{updatedFields, removedFields, truncatedArrays}`.
     ///
     /// # Errors
-    /// The op is no update or its source does not give it, or it does not fit `T`.
+    /// The op is not an update, its source does not report the description, or it does not fit `T`.
     pub fn update_description<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         decode("update description", self.0.update_description.as_deref())
     }
 
-    /// Like [`update_description`](Op::update_description), not decoded.
+    /// Returns the description of an update without decoding it.
     ///
     /// # Errors
-    /// As there, but for the type.
+    /// The op does not have it, or it is not BSON.
     pub fn raw_update_description(&self) -> Result<&RawDocument, DecodeError> {
         raw("update description", self.0.update_description.as_deref())
     }
 
-    /// What was done to the collection, database or index, as the server wrote it, decoded.
+    /// Decodes the command that changed the collection, the database or the index, as the server wrote it.
     ///
     /// # Errors
-    /// The op is no command, or it does not fit `T`.
+    /// The op is not a command, or the command does not fit `T`.
     pub fn command<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         decode("command", self.0.command.as_deref())
     }
 
-    /// Like [`command`](Op::command), not decoded.
+    /// Returns the command without decoding it.
     ///
     /// # Errors
-    /// As there, but for the type.
+    /// The op does not have it, or it is not BSON.
     pub fn raw_command(&self) -> Result<&RawDocument, DecodeError> {
         raw("command", self.0.command.as_deref())
     }
@@ -174,7 +172,7 @@ impl From<types::Op> for Op {
     }
 }
 
-/// Prints as in MongoDB's change events: `insert`, `dropDatabase`, ….
+/// Displays it as in MongoDB's change events: `insert`, `dropDatabase`, ….
 impl fmt::Display for OperationType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -194,17 +192,17 @@ impl fmt::Display for OperationType {
     }
 }
 
-/// A database and a collection in it. Compares with `"users.users"`, prints as that.
+/// A database and a collection in it. It is compared with, and displayed as, a text such as `users.users`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Namespace<'a> {
     /// The database.
     pub database: &'a str,
-    /// The collection; empty where the change is to the whole database.
+    /// The collection. Empty: the change is of the whole database.
     pub collection: &'a str,
 }
 
 impl Namespace<'_> {
-    /// Whether it is like one of these patterns, which stand between commas; in each, `*` stands for any characters:
+    /// Returns whether it matches one of these patterns, which are separated by commas. In each, `*` stands for any characters:
     /// `shop.*, users.users`.
     pub fn matches(&self, patterns: &str) -> bool {
         let name = self.to_string();
@@ -212,7 +210,7 @@ impl Namespace<'_> {
     }
 }
 
-/// Returns whether a text is like a pattern, in which `*` stands for any characters.
+/// Returns whether a text matches a pattern, in which `*` stands for any characters.
 pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };

@@ -1,10 +1,10 @@
-//! Values that the plugin keeps by key, shared by all its instances and workers. In `handle` only.
+//! Keeps values by key, shared by all instances of the plugin and all workers. Available in `handle` only.
 //!
 //! ```no_run
 //! # fn f(op: &gtm_plugin::Op) -> gtm_plugin::Outcome {
 //! use gtm_plugin::state;
 //!
-//! // The op may come again: the key is its id.
+//! // The op may be delivered again: its id is the key.
 //! if state::compare_and_swap(op.id(), None, b"sent")? {
 //!     // … send it …
 //! }

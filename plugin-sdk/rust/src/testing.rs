@@ -46,7 +46,7 @@ use crate::{BatchPlugin, ConfigError, Error, Op, Outcome, Plugin, Subscription};
 pub use crate::bindings::gtm::plugin::mail::Message as Mail;
 pub use ops::{OpBuilder, delete, insert, replace, update};
 
-/// What a plugin did with an op.
+/// The result and the effects of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     /// Whether the plugin subscribed to the op, and its filter accepted it.
@@ -57,7 +57,7 @@ pub struct Run {
     pub mails: Vec<Mail>,
     /// The requests that it sent.
     pub requests: Vec<Request>,
-    /// What it wrote: the namespace, and the command without it.
+    /// The writes to collections: the namespace, and the command without it.
     pub writes: Vec<(String, Document)>,
     /// The lines that it logged.
     pub log: Vec<(Level, String)>,
@@ -69,10 +69,10 @@ pub struct Run {
     pub recorded: Vec<(String, f64)>,
 }
 
-/// What HTTP servers answer.
+/// The answers of HTTP servers.
 type Server = Rc<dyn Fn(&Request) -> Result<Response, Error>>;
 
-/// The world around a plugin in a test. State lasts from one op to the next.
+/// The host of a plugin in a test. State lasts from one op to the next.
 #[derive(Clone, Default)]
 pub struct Harness {
     config: BTreeMap<String, String>,
@@ -93,34 +93,34 @@ impl std::fmt::Debug for Harness {
 }
 
 impl Harness {
-    /// Makes a world in which everything is granted: mail is accepted, requests are answered by 200 with an empty body, and collections
+    /// Makes a host that grants everything: mail is accepted, requests are answered by 200 with an empty body, and collections
     /// are empty.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a value of the plugin's config.
+    /// Sets the value of a setting, as a user writes it.
     #[must_use]
     pub fn config(mut self, key: &str, value: &str) -> Self {
         self.config.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Has HTTP servers answer what `server` says.
+    /// Sets the function that answers HTTP requests.
     #[must_use]
     pub fn server(mut self, server: impl Fn(&Request) -> Result<Response, Error> + 'static) -> Self {
         self.server = Some(Rc::new(server));
         self
     }
 
-    /// Has each query of a collection, whatever it asks for, give these documents.
+    /// Sets the documents that each query of a collection returns, whatever the query asks for.
     #[must_use]
     pub fn collection(mut self, namespace: &str, documents: Vec<Document>) -> Self {
         self.collections.insert(namespace.to_owned(), documents);
         self
     }
 
-    /// Has each mail fail.
+    /// Lets each mail fail.
     #[must_use]
     pub fn failing_mail(mut self, error: Error) -> Self {
         self.mail_error = Some(error);

@@ -1,38 +1,38 @@
-//! Ops, made by hand.
+//! Makes ops for tests.
 
 use bson::{Document, RawDocument, doc};
 
 use crate::Op;
 use crate::bindings::gtm::plugin::types::{self, OperationType, Origin, Timestamp};
 
-/// An op, as it is made.
+/// Makes an op step by step.
 #[derive(Clone, Debug)]
 #[must_use = "build makes the op"]
 pub struct OpBuilder(types::Op);
 
-/// A document that is new.
+/// Makes an insert of this document.
 pub fn insert(namespace: &str, document: Document) -> Op {
     OpBuilder::new(namespace, OperationType::Insert).key_of(&document).document(&document).build()
 }
 
-/// A document in the place of another.
+/// Makes a replacement by this document.
 pub fn replace(namespace: &str, document: Document) -> Op {
     OpBuilder::new(namespace, OperationType::Replace).key_of(&document).document(&document).build()
 }
 
-/// A document of which some fields were changed: as it is now, and `{updatedFields, removedFields}`.
+/// Makes an update with the document after the change, and with its description: `{updatedFields, removedFields}`.
 pub fn update(namespace: &str, document: Document, description: Document) -> Op {
     let op = OpBuilder::new(namespace, OperationType::Update).key_of(&document).document(&document);
     op.description(&description).build()
 }
 
-/// A document that was removed.
+/// Makes a delete of the document with this key.
 pub fn delete(namespace: &str, key: Document) -> Op {
     OpBuilder::new(namespace, OperationType::Delete).key(&key).build()
 }
 
 impl OpBuilder {
-    /// An op of this type in `database.collection`.
+    /// Begins an op of this type in `database.collection`.
     pub fn new(namespace: &str, operation_type: OperationType) -> Self {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
         Self(types::Op {
@@ -53,19 +53,19 @@ impl OpBuilder {
         })
     }
 
-    /// With this id.
+    /// Sets the id.
     pub fn id(mut self, id: &str) -> Self {
         self.0.id = id.to_owned();
         self
     }
 
-    /// With this number of the attempt.
+    /// Sets the number of the attempt.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.0.attempt = attempt;
         self
     }
 
-    /// With this document key.
+    /// Sets the document key.
     pub fn key(mut self, key: &Document) -> Self {
         self.0.document_key = bytes(key);
         self
@@ -76,49 +76,49 @@ impl OpBuilder {
         self.key(&doc! { "_id": id })
     }
 
-    /// With this document after the change.
+    /// Sets the document after the change.
     pub fn document(mut self, document: &Document) -> Self {
         self.0.full_document = bytes(document);
         self
     }
 
-    /// With this document before the change.
+    /// Sets the document before the change.
     pub fn before(mut self, document: &Document) -> Self {
         self.0.full_document_before_change = bytes(document);
         self
     }
 
-    /// With this update description.
+    /// Sets the update description.
     pub fn description(mut self, description: &Document) -> Self {
         self.0.update_description = bytes(description);
         self
     }
 
-    /// With this update description, in which several fields may have the same name.
+    /// Sets the update description, in which several fields may have the same name.
     pub fn raw_description(mut self, description: &RawDocument) -> Self {
         self.0.update_description = Some(description.as_bytes().to_vec());
         self
     }
 
-    /// Read there.
+    /// Sets the source.
     pub fn origin(mut self, origin: Origin) -> Self {
         self.0.origin = origin;
         self
     }
 
-    /// With this command.
+    /// Sets the command.
     pub fn command(mut self, command: &Document) -> Self {
         self.0.command = bytes(command);
         self
     }
 
-    /// The op.
+    /// Returns the op.
     pub fn build(self) -> Op {
         Op::from(self.0)
     }
 }
 
-/// A document that a program holds can be written.
+/// Encodes a document.
 fn bytes(document: &Document) -> Option<Vec<u8>> {
     bson::serialize_to_vec(document).ok()
 }
