@@ -51,6 +51,16 @@ fn the_contract_and_the_subscriptions_are_read() {
     }
 }
 
+/// It checks its settings itself, and logs what is wrong.
+#[test]
+fn an_error_that_a_plugin_logs_at_its_start_is_one_of_the_settings() {
+    let plugin = kept("rust_send_welcome_email");
+    let (code, out, said) = run(&["config", "check", "--plugin", &plugin, "--set", "subjekt=Hi"]);
+    assert_eq!(code, Some(1), "{out}{said}");
+    let logged = "the plugin rust_send_welcome_email logs an error at its start: unknown setting subjekt";
+    assert!(out.contains(logged), "{out}");
+}
+
 #[test]
 fn a_plugin_of_each_language_handles_ops() {
     let ada = r#"{"_id":1,"name":"Ada","email":"ada@example.com"}"#;
