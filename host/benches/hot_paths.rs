@@ -6,7 +6,9 @@
 mod bare;
 mod entries;
 
+use std::fs::File;
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ use gtm_oplog::{Namespace, Op, OpPlace, OperationType, OplogEntry, Origin, Times
 use gtm_runtime::{Engine, Filter, Handler, Limits, Plugin, PluginHandle, PluginSetup, Services};
 use gtm_store::Group;
 
-const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
+const SIZES: [(&str, usize); 3] = [("200 B", 200), ("4 KB", 4096), ("64 KB", 65_536)];
 
 /// The sizes of entries, with the sizes of the documents that they insert: the rest of an entry takes 282 bytes.
 const ENTRIES: [(&str, usize); 3] = [("300 B", 18), ("500 B", 218), ("4 KB", 4096 - 282)];
@@ -99,6 +101,9 @@ fn calls(criterion: &mut Criterion) {
     let path = gtm_test_support::plugin("trivial");
     let plugin = Plugin::load(&engine, &path, &PluginSetup::new("trivial", Limits::default())).unwrap();
     let plugin = PluginHandle::new(plugin, Services::default());
+    let former =
+        Plugin::load(&engine, &former_trivial(), &PluginSetup::new("former", Limits::default())).unwrap();
+    let former = PluginHandle::new(former, Services::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 
     for (name, size) in SIZES {
@@ -111,6 +116,14 @@ fn calls(criterion: &mut Criterion) {
         });
         let mut handler = Handler::new(&plugin);
         group.bench_function("handle", |bencher| {
+            bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());
+        });
+        let mut filter = Filter::new(&former);
+        group.bench_function("baseline: filter of contract 0.1", |bencher| {
+            bencher.iter(|| runtime.block_on(filter.call(black_box(&op), 1)).unwrap());
+        });
+        let mut handler = Handler::new(&former);
+        group.bench_function("baseline: handle of contract 0.1", |bencher| {
             bencher.iter(|| runtime.block_on(handler.call(black_box(&op), 1)).unwrap().unwrap());
         });
         let mut bare = bare::Bare::new(&gtm_test_support::plugin("trivial"));
@@ -126,6 +139,14 @@ fn calls(criterion: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+/// Returns the path of the same plugin, built against contract 0.1.
+fn former_trivial() -> PathBuf {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract_0_1/rust_trivial.wasm.zst");
+    let path = gtm_test_support::target_dir().join("testbed/former_trivial.wasm");
+    std::fs::write(&path, zstd::decode_all(File::open(kept).unwrap()).unwrap()).unwrap();
+    path
 }
 
 /// Measures the choice of an op's worker, among three and among a hundred.
