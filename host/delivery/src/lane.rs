@@ -236,37 +236,43 @@ impl<H: OpHandler> Lane<H> {
                 return self.give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             }
             let delay = match breaker {
-                BreakerVerdict::Closed => delays.get_or_insert_with(|| context.retry.delays()).next(),
+                BreakerVerdict::Closed => Some(delays.get_or_insert_with(|| context.retry.delays()).next()),
                 BreakerVerdict::Opened => {
                     tracing::error!(
                         event = "breaker.open", plugin, op = %id, failing_ops = context.breaker.failing(), error = problem,
                         "the plugin fails on one op after another; pausing it; the host tries it from time to time until it works"
                     );
-                    // The breaker pauses the plugin itself.
-                    if after.is_none() {
-                        continue;
-                    }
-                    Some(Duration::ZERO)
+                    None
                 }
                 BreakerVerdict::StillOpen => {
                     tracing::debug!(event = "breaker.probe_failed", plugin, op = %id, error = problem, "the plugin still fails");
-                    // The breaker pauses the plugin itself.
-                    if after.is_none() {
-                        continue;
-                    }
-                    Some(Duration::ZERO)
+                    None
                 }
             };
-            let Some(delay) = delay else {
-                return self.give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
+            let pause = match (delay, after) {
+                // The breaker pauses the plugin itself.
+                (None, None) => continue,
+                (None, Some(after)) => after,
+                (Some(None), _) => {
+                    return self
+                        .give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt)
+                        .await;
+                }
+                (Some(Some(delay)), after) => delay.max(after.unwrap_or_default()),
             };
-            let pause = delay.max(after.unwrap_or_default());
+            // With more, the op would wait longer than it may.
+            let left = context.retry.max_age.saturating_sub(started.elapsed().unwrap_or_default());
+            let pause = pause.min(left);
             tracing::warn!(
                 event = "op.retry", plugin, op = %id, attempt, delay_ms = pause.as_millis(), error = problem,
                 "the attempt failed; retrying"
             );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                // Another version, or other settings, may not have to wait for that server.
+                () = self.handler.changed(), if after.is_some() => {}
+                // The next start delivers the op again.
+                () = context.shutdown.cancelled(), if after.is_some() => return Err(LaneStopped),
                 () = context.shutdown.cancelled() => {}
                 () = context.dropped.cancelled() => return Err(LaneStopped),
             }

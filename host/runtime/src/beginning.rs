@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use gtm_oplog::Selection;
+use semver::Version;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
@@ -17,7 +18,7 @@ use super::limits::{MAX_EXPRESSIONS, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS, ticks
 use super::load_error::LoadError;
 use super::obstacle::CallNotes;
 use super::services::Services;
-use super::setting::{self, CheckedSettings, DeclaredSetting};
+use super::setting::{self, CheckedSettings, DeclaredSetting, SettingProblem};
 use super::setup::Setup;
 use super::state::{InstanceRole, InstanceState};
 
@@ -36,19 +37,31 @@ pub(super) struct FoundComponent<'a> {
     pub(super) exports: &'a ExportIndices,
     pub(super) setup: &'a Arc<Setup>,
     pub(super) path: &'a Path,
+    /// Whether the plugin is started even if it has nothing to ask it for, so that a version that cannot start is refused.
+    pub(super) starts: bool,
+    /// The contract that it was built against, for messages.
+    pub(super) contract: &'a Version,
 }
 
 impl FoundComponent<'_> {
     /// Asks the plugin for its settings, checks the values that are set, and initializes it with them. Blocks for as long.
     pub(super) fn begin(&self) -> Result<Beginning, LoadError> {
         let config = Arc::new(self.setup.config.clone());
+        if !self.starts && !self.exports.has_beginning() {
+            return Ok(Beginning { settings: None, config, subscriptions: Vec::new() });
+        }
         let (mut store, exports) = self.start()?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
         let checked = setting::check(&self.setup.name, settings.as_deref(), &config);
-        let CheckedSettings { values, renamed } = checked.map_err(|problems| LoadError::Settings {
-            path: self.path.to_owned(),
-            problems,
-            declared: settings.clone().unwrap_or_default(),
+        let CheckedSettings { values, renamed } = checked.map_err(|problems| {
+            // A declaration that is not valid may be large.
+            let is_valid = !problems.iter().any(|problem| matches!(problem, SettingProblem::Declaration(_)));
+            let declared = settings.clone().filter(|_| is_valid);
+            LoadError::Settings {
+                path: self.path.to_owned(),
+                problems,
+                declared: declared.unwrap_or_default(),
+            }
         })?;
         for (former, name) in renamed {
             tracing::warn!(
@@ -67,11 +80,16 @@ impl FoundComponent<'_> {
         };
         let subscriptions = self
             .call(call, &mut store, |store| exports.init(store).now_or_never())?
-            .map_err(|reason| LoadError::Refused { path: self.path.to_owned(), reason: one_line(&reason) })?;
+            .map_err(|reason| LoadError::Refused {
+                path: self.path.to_owned(),
+                reason: without_secrets(one_line(&reason), settings.as_deref(), &config),
+                declared: settings.clone().unwrap_or_default(),
+            })?;
+        store.data().log_output();
         Ok(Beginning { settings, config, subscriptions })
     }
 
-    /// Starts an instance for filters, which never waits, so that a version that cannot start is refused.
+    /// Starts an instance for filters, which never waits.
     fn start(&self) -> Result<(Store<InstanceState>, Exports), LoadError> {
         const CALL: &str = "the start";
         let limit = self.setup.limits.filter_timeout;
@@ -89,9 +107,11 @@ impl FoundComponent<'_> {
         let (exports, store) = guarded_now(CALL, started).map_err(|reason| self.failed(reason))?;
         match exports {
             Ok(exports) => Ok((store, exports)),
-            Err(error) => {
-                Err(LoadError::Mismatch { path: self.path.to_owned(), reason: format!("{error:#}") })
-            }
+            Err(error) => Err(LoadError::Mismatch {
+                path: self.path.to_owned(),
+                contract: self.contract.clone(),
+                reason: format!("{error:#}"),
+            }),
         }
     }
 
@@ -114,6 +134,17 @@ impl FoundComponent<'_> {
     fn failed(&self, reason: CallError) -> LoadError {
         LoadError::Start { path: self.path.to_owned(), reason }
     }
+}
+
+/// Returns a text of the plugin without the values of its secret settings.
+fn without_secrets(
+    text: String,
+    settings: Option<&[DeclaredSetting]>,
+    config: &BTreeMap<String, String>,
+) -> String {
+    let secrets = settings.unwrap_or_default().iter().filter(|setting| setting.is_secret);
+    let values = secrets.filter_map(|setting| config.get(&setting.name)).filter(|value| !value.is_empty());
+    values.fold(text, |text, value| text.replace(value.as_str(), "(hidden)"))
 }
 
 /// Returns the result of a call of an instance for filters, which never waits.

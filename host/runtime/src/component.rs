@@ -62,18 +62,18 @@ struct ComponentInfo {
 impl Plugin {
     /// Reads and checks the component at `path`, and compiles it unless the engine's cache has it.
     ///
-    /// It starts the plugin once, and asks it for its settings and subscriptions. It blocks for as long.
+    /// It asks the plugin for its settings and subscriptions, if it has any. It blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
     pub fn load(engine: &Engine, path: &Path, setup: &PluginSetup) -> Result<Self, LoadError> {
         let setup = Arc::new(Setup::new(setup)?);
-        Self::load_with(engine, open(path)?, path, setup)
+        Self::load_with(engine, open(path)?, path, setup, false)
     }
 
     /// Loads another version of the plugin from a file, with the same setup.
     ///
-    /// It blocks as [`load`](Self::load) does.
+    /// It starts the new version once, so that a version that cannot start is refused. It blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -90,10 +90,16 @@ impl Plugin {
     }
 
     fn succeeded_by(&self, file: File, path: &Path) -> Result<Self, LoadError> {
-        Self::load_with(&self.engine, file, path, Arc::clone(&self.setup))
+        Self::load_with(&self.engine, file, path, Arc::clone(&self.setup), true)
     }
 
-    fn load_with(engine: &Engine, file: File, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
+    fn load_with(
+        engine: &Engine,
+        file: File,
+        path: &Path,
+        setup: Arc<Setup>,
+        starts: bool,
+    ) -> Result<Self, LoadError> {
         let bytes = read(file, path)?;
         let digest = ComponentDigest::of(&bytes);
         if let Some(pinned) = setup.sha256.as_ref().filter(|pinned| **pinned != digest) {
@@ -105,8 +111,11 @@ impl Plugin {
         let stamp = Stamp::read(&bytes);
         let imports = check_imports(engine, &component, &stamp, path)?;
 
+        let contract = stamp.contract.clone();
+        let contract = contract.or_else(|| imports.iter().find_map(|import| contract::version(import)));
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
             path: path.to_owned(),
+            contract: contract.clone().unwrap_or(contract::CONTRACT),
             reason: format!("{error:#}"),
         };
         let linked = |role| {
@@ -122,7 +131,14 @@ impl Plugin {
             .filter(ExportIndices::has_handler)
             .ok_or_else(|| LoadError::MissingExport { path: path.to_owned() })?;
         let places = pool::of(&component);
-        let found = FoundComponent { linked: &filter, exports: &exports, setup: &setup, path };
+        let found = FoundComponent {
+            linked: &filter,
+            exports: &exports,
+            setup: &setup,
+            path,
+            starts,
+            contract: contract.as_ref().unwrap_or(&contract::CONTRACT),
+        };
         let Beginning { settings, config, subscriptions } = {
             let _tried = engine.trial();
             found.begin()?
@@ -135,7 +151,7 @@ impl Plugin {
             settings,
             config,
             subscriptions,
-            contract: stamp.contract.or_else(|| imports.iter().find_map(|import| contract::version(import))),
+            contract,
             imports,
             version: stamp.version.map_or(short.clone(), |version| format!("{version}+{short}")),
             digest,

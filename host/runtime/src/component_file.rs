@@ -29,7 +29,7 @@ const WASI: &[&str] = &[
     "wasi:sockets/",
 ];
 /// The interfaces of the contract that have only types.
-const TYPES: [&str; 3] = ["gtm:plugin/lifecycle", "gtm:plugin/subscriptions", "gtm:plugin/types"];
+const TYPES: [&str; 2] = ["gtm:plugin/subscriptions", "gtm:plugin/types"];
 
 pub(super) fn open(path: &Path) -> Result<File, LoadError> {
     // Opening a pipe must not wait for a writer; and the file that is checked must be the one that is read.

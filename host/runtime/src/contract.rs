@@ -9,7 +9,7 @@ use super::abi;
 pub(super) const CONTRACT: Version = abi::v0_2::VERSION;
 
 /// The contracts that this host supports, with a folder in `wit/` for each.
-const SUPPORTED: [Version; 2] = [abi::v0_1::VERSION, abi::v0_2::VERSION];
+pub(super) const SUPPORTED: [Version; 2] = [abi::v0_1::VERSION, abi::v0_2::VERSION];
 
 /// The name of the contract's package.
 pub(super) const PACKAGE_NAME: &str = "gtm:plugin";

@@ -251,12 +251,17 @@ async fn start(handle: &PluginHandle, plugin: &Plugin) -> Result<FilterInstance,
     store.set_epoch_deadline(1);
     let started = async {
         let instance = plugin.filter.instantiate_async(&mut store).await?;
-        let exports = plugin.exports().load(&mut store, &instance)?;
-        init(&exports, &mut store).await?;
-        Ok(exports)
+        plugin.exports().load(&mut store, &instance)
     };
-    match within(Instant::now(), plugin.limits().filter_timeout, started).await? {
-        Ok(exports) => {
+    let limit = plugin.limits().filter_timeout;
+    let exports = match within(Instant::now(), limit, started).await? {
+        Ok(exports) => exports,
+        Err(error) => return Err(failed(&error, &store)),
+    };
+    // As when the plugin is loaded, each has the time limit of its own.
+    store.data_mut().running.restart();
+    match within(Instant::now(), limit, init(&exports, &mut store)).await? {
+        Ok(()) => {
             store.data_mut().quota.started();
             Ok(FilterInstance { store, exports, calls: 0 })
         }

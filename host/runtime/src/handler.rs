@@ -139,7 +139,7 @@ impl Handler {
         let called = called.unwrap_or(Err(CallError::TimedOut { call: CALL, limit }));
         let outcomes = self.settle(called, started)?;
         if outcomes.len() != ops.len() {
-            let reason = format!("it gives {} outcomes for {} ops", outcomes.len(), ops.len());
+            let reason = format!("it returned {} outcomes for {} ops", outcomes.len(), ops.len());
             return Err(CallError::Trapped { call: CALL, reason });
         }
         if outcomes.iter().all(Result::is_ok) {
@@ -217,14 +217,17 @@ pub(super) fn deadline(started: Instant, limit: Duration) -> tokio::time::Instan
     tokio::time::Instant::from_std(started) + limit.min(MAX_TIMEOUT)
 }
 
-/// Initializes a new instance. The plugin accepted its settings when it was loaded, so a refusal is a failure of the plugin.
+/// Initializes a new instance. The plugin accepted its settings when it was loaded: a refusal now is an obstacle, which depends on no op.
 pub(super) async fn init(exports: &Exports, store: &mut Store<InstanceState>) -> wasmtime::Result<()> {
     if !exports.needs_init() {
         return Ok(());
     }
-    let refused =
-        |reason: String| wasmtime::Error::msg(format!("init refused to start: {}", one_line(&reason)));
-    exports.init(store).await?.map(drop).map_err(refused)
+    let initialized = exports.init(store).await?;
+    store.data().log_output();
+    initialized.map(drop).map_err(|reason| {
+        let reason = format!("the plugin refuses to start: {}", one_line(&reason));
+        wasmtime::Error::msg(store.data().call.notes.blocked(reason, None))
+    })
 }
 
 /// Prepares a call with the op of this id.

@@ -66,9 +66,9 @@ pub use audit::Actor;
 pub use call::CallError;
 #[cfg(feature = "dirs")]
 pub use capabilities::DirGrant;
+pub use capabilities::Grants;
 #[cfg(feature = "mail")]
 pub use capabilities::{AddressPattern, InvalidAddressPattern, MailGrant, Mailer, MailerError};
-pub use capabilities::{Grants, contract_interfaces};
 #[cfg(feature = "http")]
 pub use capabilities::{HttpAnswer, HttpGrant, InvalidHttpGrant, InvalidPathPattern, PathPattern};
 #[cfg(feature = "mongodb")]

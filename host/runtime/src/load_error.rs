@@ -6,7 +6,7 @@ use gtm_oplog::PatternError;
 use semver::Version;
 
 use super::call::CallError;
-use super::contract::{CONTRACT, PACKAGE_NAME};
+use super::contract::{CONTRACT, PACKAGE_NAME, SUPPORTED};
 use super::digest::ComponentDigest;
 use super::engine::Uncached;
 use super::handle::SwapError;
@@ -71,8 +71,8 @@ pub enum LoadError {
     #[error("the plugin {} cannot be compiled: {reason}. help: build it again", path.display())]
     Invalid { path: PathBuf, reason: String },
     #[error(
-        "the plugin {} was built against contract {built}, and this gtm-host supports {CONTRACT}. help: update gtm-host, \
-         or build the plugin with gtm-plugin {CONTRACT}", path.display()
+        "the plugin {} was built against contract {built}, and this gtm-host supports {}. help: update gtm-host, \
+         or build the plugin with gtm-plugin {CONTRACT}", path.display(), supported()
     )]
     NewerContract { path: PathBuf, built: Version },
     #[error(
@@ -88,12 +88,12 @@ pub enum LoadError {
     MissingExport { path: PathBuf },
     #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
     UnknownImport { path: PathBuf, import: String },
-    #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
-    Mismatch { path: PathBuf, reason: String },
-    #[error("the plugin {} refuses its settings: {}", path.display(), listed(problems))]
+    #[error("the plugin {} does not fit contract {contract}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
+    Mismatch { path: PathBuf, contract: Version, reason: String },
+    #[error("the settings of the plugin {} are not valid: {}", path.display(), listed(problems))]
     Settings { path: PathBuf, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },
     #[error("the plugin {} refuses to start: {reason}", path.display())]
-    Refused { path: PathBuf, reason: String },
+    Refused { path: PathBuf, reason: String, declared: Vec<DeclaredSetting> },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]
     Subscription { path: PathBuf, namespace: String, reason: PatternError },
     #[error(
@@ -138,6 +138,10 @@ impl LoadError {
             other => other,
         }
     }
+}
+
+fn supported() -> String {
+    SUPPORTED.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn listed(problems: &[SettingProblem]) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use gtm_text::nearest;
 use gtm_text::units::{parse_size_or_zero, parse_time};
@@ -10,8 +11,10 @@ use super::remedy::PluginRemedy;
 
 /// The number of settings that a plugin may declare.
 const MAX_SETTINGS: usize = 200;
-/// Bytes of each text of a declaration, except the value.
+/// Bytes of each text of a declaration, and of the choices of a setting.
 const MAX_TEXT_BYTES: usize = 4096;
+/// The number of former names, and of choices, of a setting.
+const MAX_NAMES: usize = 100;
 
 /// A setting that a plugin declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +66,11 @@ impl SettingType {
                 value.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(|n| n.to_string())
             }
             Self::Boolean => matches!(value, "true" | "false").then(|| value.to_owned()),
-            Self::Duration => parse_time(value).ok().map(|duration| duration.as_millis().to_string()),
+            Self::Duration => {
+                let duration = parse_time(value).ok()?;
+                let millis = u64::try_from(duration.as_millis()).ok()?;
+                (Duration::from_millis(millis) == duration).then(|| millis.to_string())
+            }
             Self::Size => parse_size_or_zero(value).ok().map(|size| size.as_u64().to_string()),
             Self::Choice(texts) => texts.iter().any(|text| text == value).then(|| value.to_owned()),
         }
@@ -111,13 +118,19 @@ pub enum SettingProblem {
     Unknown { plugin: String, name: String, nearest: Option<String>, known: Vec<String> },
     #[error("the setting {name} is missing{}", PluginRemedy::Setting { plugin, name })]
     Missing { plugin: String, name: String },
-    #[error("the setting {name} is {value}, and it must be {expected}{}", PluginRemedy::Setting { plugin, name })]
-    Type { plugin: String, name: String, value: String, expected: SettingType },
+    #[error(
+        "the setting {name} {}must be {expected}{}",
+        .value.as_ref().map(|value| format!("is {value:?}, and it ")).unwrap_or_default(),
+        PluginRemedy::Setting { plugin, name }
+    )]
+    Type { plugin: String, name: String, value: Option<String>, expected: SettingType },
     #[error(
         "the settings {former} and {name} are both set, and are the same. help: remove {former}, the former name"
     )]
     Twice { former: String, name: String },
-    #[error("the plugin declares its settings wrongly: {0}. help: tell its author")]
+    #[error(
+        "the plugin declares settings that are not valid: {0}. help: report it to the author of the plugin"
+    )]
     Declaration(String),
 }
 
@@ -148,12 +161,15 @@ pub(super) fn check(
     for setting in declared {
         let DeclaredSetting { name, setting_type, default, is_required, is_secret, former_names, .. } =
             setting;
-        let former = former_names.iter().find(|former| set.contains_key(*former));
+        let mut formers = former_names.iter().filter(|former| set.contains_key(*former));
+        let (former, other) = (formers.next(), formers.next());
         let value = match (set.get(name), former) {
-            (Some(_), Some(former)) => {
+            (current, Some(former)) if current.is_some() || other.is_some() => {
+                let name = if current.is_some() { name } else { other.unwrap_or(name) };
                 problems.push(SettingProblem::Twice { former: former.clone(), name: name.clone() });
                 continue;
             }
+            (Some(value), Some(_)) => Some(value),
             (Some(value), None) => Some(value),
             (None, Some(former)) => {
                 checked.renamed.push((former.clone(), name.clone()));
@@ -161,8 +177,9 @@ pub(super) fn check(
             }
             (None, None) => None,
         };
-        // An empty value of a required setting is none, like that of a variable which is set to nothing.
-        let value = value.filter(|value| !(*is_required && value.is_empty())).or(default.as_ref());
+        // An empty value is none, as from a variable that is set to nothing. Only a text may be empty.
+        let may_be_empty = !*is_required && matches!(setting_type, SettingType::Text | SettingType::Texts);
+        let value = value.filter(|value| may_be_empty || !value.is_empty()).or(default.as_ref());
         let Some(value) = value else {
             if *is_required {
                 problems.push(SettingProblem::Missing { plugin: plugin.to_owned(), name: name.clone() });
@@ -176,7 +193,7 @@ pub(super) fn check(
             None => problems.push(SettingProblem::Type {
                 plugin: plugin.to_owned(),
                 name: name.clone(),
-                value: if *is_secret { "a value that is not shown".to_owned() } else { format!("{value:?}") },
+                value: (!*is_secret).then(|| value.clone()),
                 expected: setting_type.clone(),
             }),
         }
@@ -204,6 +221,9 @@ fn check_declaration(declared: &[DeclaredSetting]) -> Result<(), SettingProblem>
     }
     let mut names = BTreeSet::new();
     for setting in declared {
+        if setting.former_names.len() > MAX_NAMES {
+            return wrong(format!("{} has more than {MAX_NAMES} former names", setting.name));
+        }
         for name in std::iter::once(&setting.name).chain(&setting.former_names) {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
             if name.is_empty() || name.len() > 100 || !name.chars().all(is_plain) {
@@ -219,11 +239,18 @@ fn check_declaration(declared: &[DeclaredSetting]) -> Result<(), SettingProblem>
         if setting.doc.len() > MAX_TEXT_BYTES {
             return wrong(format!("the text about {} has more than {MAX_TEXT_BYTES} bytes", setting.name));
         }
+        if setting.default.as_ref().is_some_and(|default| default.len() > MAX_TEXT_BYTES) {
+            return wrong(format!("the default of {} has more than {MAX_TEXT_BYTES} bytes", setting.name));
+        }
+        if setting.is_secret && setting.default.is_some() {
+            return wrong(format!("{} is secret, and has a default", setting.name));
+        }
         if let SettingType::Choice(texts) = &setting.setting_type
-            && (texts.is_empty() || texts.iter().map(String::len).sum::<usize>() > MAX_TEXT_BYTES)
+            && (!(1..=MAX_NAMES).contains(&texts.len())
+                || texts.iter().map(String::len).sum::<usize>() > MAX_TEXT_BYTES)
         {
             return wrong(format!(
-                "the choices of {} must have 1 to {MAX_TEXT_BYTES} bytes together",
+                "{} must have 1 to {MAX_NAMES} choices of {MAX_TEXT_BYTES} bytes together",
                 setting.name
             ));
         }
@@ -268,6 +295,8 @@ mod tests {
             (SettingType::Number, "1e3", "inf"),
             (SettingType::Boolean, "true", "yes"),
             (SettingType::Duration, "1m 30s", "10"),
+            (SettingType::Duration, "500ms", "500us"),
+            (SettingType::Duration, "", "100000000000y"),
             (SettingType::Size, "512 KiB", "much"),
             (SettingType::Choice(vec!["a".to_owned(), "b".to_owned()]), "b", "c"),
         ];
@@ -291,6 +320,7 @@ mod tests {
         assert!(!said[1].contains("abc"), "{said:?}");
         assert_eq!(said[2], "unknown setting tken (did you mean token?)");
         assert_eq!(problems(&declared, &set([("url", "")])).len(), 1);
+        assert!(!said[1].contains("is \""), "{said:?}");
         assert_eq!(check("p", None, &set([("x", "1")])).unwrap().values, set([("x", "1")]));
     }
 
@@ -306,7 +336,13 @@ mod tests {
         let checked = check("p", Some(&declared), &set([("namespace", "a.b")])).unwrap();
         assert_eq!(checked.values, set([("wait", "10000"), ("namespaces", "a.b")]));
         assert_eq!(checked.renamed, [("namespace".to_owned(), "namespaces".to_owned())]);
-        assert!(problems(&declared, &set([("namespace", "a"), ("namespaces", "b")]))[0].contains("both set"));
+        let both = [("namespace", "a"), ("namespaces", "b")];
+        assert!(problems(&declared, &set(both))[0].contains("both set"));
+        // A variable that is set to nothing.
+        assert_eq!(
+            check("p", Some(&declared), &set([("wait", "")])).unwrap().values,
+            set([("wait", "10000")])
+        );
     }
 
     #[test]
@@ -316,6 +352,13 @@ mod tests {
             vec![setting("a", SettingType::Text), setting("a", SettingType::Text)],
             vec![DeclaredSetting { default: Some("x".to_owned()), ..setting("a", SettingType::Integer) }],
             vec![setting("a", SettingType::Choice(Vec::new()))],
+            vec![setting("a", SettingType::Choice(vec![String::new(); MAX_NAMES + 1]))],
+            vec![DeclaredSetting { default: Some("x".repeat(5000)), ..setting("a", SettingType::Text) }],
+            vec![DeclaredSetting {
+                default: Some("x".to_owned()),
+                is_secret: true,
+                ..setting("a", SettingType::Text)
+            }],
             (0..=MAX_SETTINGS).map(|n| setting(&format!("s{n}"), SettingType::Text)).collect(),
         ];
         for declared in wrong {

@@ -147,6 +147,17 @@ impl CallContext {
         self.notes.blocked(not_granted(&self.setup.name, what, form, toml), part)
     }
 
+    /// Fails while no op is handled: while the instance starts.
+    ///
+    /// # Errors
+    /// The sentence for the plugin.
+    pub(super) fn require_op(&self, capability: &str) -> Result<(), String> {
+        match self.op.is_empty() {
+            true => Err(format!("{capability} can be used in handle only")),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn recorder(&self) -> Option<&Recorder> {
         self.shared.services.recorder.as_ref()
     }

@@ -1,4 +1,4 @@
-//! `gtm-host check`: describes a plugin without running it.
+//! `gtm-host check`: describes a plugin, and checks its settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -29,9 +29,17 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
             (Format::Text, Ok(checked)) => print_text(&checked.text(&path))?,
             (Format::Text, Err(error)) => print_text(&not_a_plugin(&path, &error))?,
             (Format::Json, Ok(checked)) => print_json(&checked.json(&path))?,
-            (Format::Json, Err(error)) => print_json(
-                &json!({ "path": path, "name": name, "plugin": false, "error": WithRemedy(error.as_ref()).to_string() }),
-            )?,
+            (Format::Json, Err(error)) => {
+                let declared =
+                    declared(&error).map(|settings| settings.iter().map(setting).collect::<Vec<_>>());
+                print_json(&json!({
+                    "path": path,
+                    "name": name,
+                    "plugin": declared.is_some(),
+                    "error": WithRemedy(error.as_ref()).to_string(),
+                    "settings": declared,
+                }))?
+            }
         };
     }
     Ok(if all_are { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -39,13 +47,21 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 
 fn not_a_plugin(path: &str, error: &anyhow::Error) -> String {
     let reason = indented(&WithRemedy(error.as_ref()).to_string(), 4);
-    match error.downcast_ref() {
-        Some(LoadError::Settings { declared, .. }) => format!(
+    match declared(error) {
+        Some(declared) => format!(
             "{}: a plugin that does not start with these settings\n  {reason}\n  settings       {}",
             line(path),
             describe_settings(declared)
         ),
         _ => format!("{}: not a plugin\n  {reason}", line(path)),
+    }
+}
+
+/// Returns the settings that a plugin declares which does not start with the settings that it has.
+fn declared(error: &anyhow::Error) -> Option<&[DeclaredSetting]> {
+    match error.downcast_ref()? {
+        LoadError::Settings { declared, .. } | LoadError::Refused { declared, .. } => Some(declared),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use gtm_runtime::{contract_interfaces, unsupported};
+use gtm_runtime::unsupported;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -23,8 +23,9 @@ macro_rules! contract_files {
     };
 }
 
-/// The files of each contract that the host supports.
+/// A package that contract 0.1 uses.
 const WASI_CONFIG: &[(&str, &str)] = contract_files!("0.1/deps/wasi-config": "package.wit");
+/// The files of the contracts that the host supports.
 const CONTRACT_0_1: &[(&str, &str)] = contract_files!(
     "0.1": "extended-json.wit", "http.wit", "log.wit", "mail.wit", "metrics.wit", "mongodb.wit", "state.wit",
     "subscriptions.wit", "types.wit", "world.wit",
@@ -142,8 +143,8 @@ fn world_0_1(exports: &[String]) -> anyhow::Result<String> {
          use gtm:plugin/types@0.1.0.{{op as one-of-several, failure as failure-of-one}};\n\
          include gtm:plugin/{base}@0.1.0;\n"
     );
-    for interface in contract_interfaces() {
-        writeln!(world, "import {interface}@0.1.0;")?;
+    for capability in ["http", "mail", "mongodb", "state"] {
+        writeln!(world, "import gtm:plugin/{capability}@0.1.0;")?;
     }
     // The worlds `batch-handler` and `batch-filter` have more exports, which the module may lack.
     for (name, outcome) in [("handle-batch", "result<_, failure-of-one>"), ("filter-batch", "bool")] {

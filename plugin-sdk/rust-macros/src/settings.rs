@@ -93,7 +93,8 @@ fn setting(field: &Field) -> syn::Result<(TokenStream, TokenStream)> {
             });
         }
     };
-    Ok((declare, quote!(#ident: config.value(#name)?)))
+    let value = if secret { quote!(secret_value) } else { quote!(value) };
+    Ok((declare, quote!(#ident: config.#value(#name)?)))
 }
 
 impl SettingAttribute {

@@ -1,7 +1,7 @@
 //! The plugin's settings: `--set NAME=VALUE`, or its `config` table in `gtm.toml`.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::gtm::plugin::config as host;
@@ -15,8 +15,15 @@ pub fn get(name: &str) -> Option<String> {
 }
 
 /// The values of all settings, with the defaults, as the plugin gets them when it starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config(BTreeMap<String, String>);
+
+/// Shows the names only: a value may be secret.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Config {
     #[doc(hidden)]
@@ -48,6 +55,15 @@ impl Config {
     /// It is missing, or does not have this type.
     pub fn value<T: SettingValue>(&self, name: &str) -> Result<T, ConfigError> {
         T::parse(self.get(name)).map_err(|reason| ConfigError::new(format!("the setting {name} {reason}")))
+    }
+
+    /// Does the same for a secret setting: the error does not have the value.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn secret_value<T: SettingValue>(&self, name: &str) -> Result<T, ConfigError> {
+        let wrong = |_| ConfigError::new(format!("the secret setting {name} is missing or not valid"));
+        T::parse(self.get(name)).map_err(wrong)
     }
 }
 

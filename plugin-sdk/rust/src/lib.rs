@@ -79,10 +79,10 @@ pub use subscription::Subscription;
 /// What a plugin does with a change.
 ///
 /// A plugin runs in several instances, which share nothing and may be dropped at any time. The host makes one plugin per instance, with
-/// [`new`](Plugin::new). What must last belongs into [`state`] or [`mongodb`].
+/// [`new`](Plugin::new). Keep lasting data in [`state`] or [`mongodb`].
 pub trait Plugin: export::Registered + Sized {
     /// Makes the plugin of an instance from its settings. The host calls it when it loads the plugin, too, and when a user checks it.
-    /// Only [`mod@log`] works in it.
+    /// Capabilities that need a grant do not work in it.
     ///
     /// # Errors
     /// A setting is wrong. The host then does not start this version, and shows the sentence.
@@ -95,7 +95,7 @@ pub trait Plugin: export::Registered + Sized {
 
     /// Returns whether [`handle`](Plugin::handle) gets this op. By default, it gets every op that the plugin subscribed to.
     ///
-    /// The host calls it in order, and more than once for an op if need be. It must be quick, and only [`mod@log`] works in it.
+    /// The host calls it in order, and more than once for an op if necessary. It must be quick, and only [`mod@log`] works in it.
     fn filter(&self, op: &Op) -> bool {
         let _ = op;
         true

@@ -77,9 +77,9 @@ pub struct Setting {
     pub default: Option<String>,
     /// What it does, in one or two sentences.
     pub doc: String,
-    /// Whether the plugin does not start without it.
+    /// Whether the plugin needs it to start.
     pub required: bool,
-    /// Whether the host keeps its value out of logs, errors and lists.
+    /// Whether the host hides its value in what it prints. It has no default then.
     pub secret: bool,
     /// Names that it had before. The host still accepts them, with a warning.
     pub former_names: Vec<String>,

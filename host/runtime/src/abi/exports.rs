@@ -64,6 +64,15 @@ impl ExportIndices {
         }
     }
 
+    /// Returns whether it has anything to ask before the first op.
+    pub(crate) fn has_beginning(&self) -> bool {
+        match self {
+            Self::V0_1(indices) => indices.has_subscriptions(),
+            // Its functions are compared with the contract when they are loaded.
+            Self::V0_2(_) => true,
+        }
+    }
+
     /// Returns whether it handles ops. Otherwise, it is a filter for other plugins.
     pub(crate) fn has_handler(&self) -> bool {
         match self {

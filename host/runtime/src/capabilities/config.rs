@@ -1,4 +1,4 @@
-//! `gtm:plugin/config`, and `wasi:config/store` for who imports it: the plugin's own settings.
+//! `gtm:plugin/config`, and `wasi:config/store` for plugins that import it: the plugin's own settings.
 
 use wasmtime::component::HasSelf;
 use wasmtime_wasi_config::WasiConfig;

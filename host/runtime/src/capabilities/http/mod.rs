@@ -230,6 +230,8 @@ impl WasiHttpHooks for HttpHooks {
     ) -> Box<dyn Future<Output = Result<Exchanged, Error>> + Send> {
         let permitted = match self.role {
             InstanceRole::Filter => Err(Error::HttpRequestDenied),
+            // The instance starts.
+            InstanceRole::Handler if self.op.is_empty() => Err(Error::HttpRequestDenied),
             InstanceRole::Handler => {
                 Ok(HttpExchange::new(&self.setup, self.recorder.as_ref(), &self.op, &self.notes))
             }

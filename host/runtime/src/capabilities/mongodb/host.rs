@@ -59,6 +59,7 @@ impl MongodbView<'_> {
         access: NamespaceAccess,
         namespace: &str,
     ) -> Result<(Option<Cluster>, Namespace), Error> {
+        self.require_op("mongodb").map_err(Error::NotGranted)?;
         // The sentence of a refusal repeats the namespace.
         if namespace.len() > MAX_NAMESPACE_BYTES {
             return Err(Error::Invalid(format!(

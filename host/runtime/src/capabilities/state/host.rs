@@ -33,6 +33,7 @@ enum NewValue {
 impl StateView<'_> {
     /// Returns the store, and the name of the pipeline.
     fn store(&self) -> Result<(Store, String), Error> {
+        self.require_op("state").map_err(Error::NotGranted)?;
         if !self.setup.grants.state {
             let reason = self.not_granted("state", "state", "state = true", None);
             return Err(Error::NotGranted(reason));
@@ -51,19 +52,19 @@ impl StateView<'_> {
     }
 
     fn kept(&self, key: &str, value: Option<&[u8]>) -> Result<(Store, StateKey), Error> {
-        let (store, pipeline) = self.store()?;
-        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        if self.setup.grants.state && (key.is_empty() || key.len() > MAX_KEY_BYTES) {
             return Err(Error::Invalid(format!(
                 "a key has 1 to {MAX_KEY_BYTES} bytes, and this one {}",
                 key.len()
             )));
         }
-        if let Some(value) = value.filter(|value| value.len() > MAX_VALUE_BYTES) {
+        if let Some(value) = value.filter(|value| self.setup.grants.state && value.len() > MAX_VALUE_BYTES) {
             return Err(Error::TooLarge(format!(
                 "a value has at most {MAX_VALUE_BYTES} bytes, and this one {}",
                 value.len()
             )));
         }
+        let (store, pipeline) = self.store()?;
         let plugin = self.setup.name.to_string();
         Ok((store, StateKey { pipeline, plugin, key: key.to_owned() }))
     }
