@@ -1,9 +1,11 @@
 //! The same plugin in each language, as `cargo xtask languages` built it, does the same with the same ops.
 
+mod beginning;
 mod capabilities;
 mod documents;
 mod failing;
 mod growing;
+mod pausing;
 mod swaps;
 mod toolchains;
 

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from bson import ObjectId, json_util
-from gtm_plugin import Op, config, filter, handler, http, log, mail, metrics, state
+from gtm_plugin import Op, Retry, Unavailable, config, filter, handler, http, log, mail, metrics, state
 from gtm_plugin.mongodb import Collection
 
 
@@ -27,6 +27,8 @@ def handle(op: Op) -> None:
     errand = op.document()
     if errand["do"] == "fail":
         fail(errand)
+    if errand["do"] == "later":
+        raise Retry("later", after=errand["after"] / 1000)
     report(errand)
 
 
@@ -52,6 +54,11 @@ def run(errand: dict[str, Any]) -> object:
         body = b"x" * errand["bytes"] if "bytes" in errand else errand.get("body")
         response = http.request(errand.get("method", "GET"), errand["url"], headers=errand.get("headers"), content=body)
         return f"{response.status} {shown(response.content)}"
+    if what == "pause":
+        try:
+            http.get(errand["url"], idempotency_key=str(errand["_id"])).raise_for_status()
+        except Unavailable as error:
+            return None if error.after is None else round(error.after.total_seconds() * 1000)
     if what == "find":
         return listed(own.find(part, sort=errand.get("sort"), limit=errand.get("limit")))
     if what == "aggregate":
@@ -62,12 +69,12 @@ def run(errand: dict[str, Any]) -> object:
     if what == "update":
         many = errand.get("many", False)
         result = own.update_many(part, errand["update"]) if many else own.update_one(part, errand["update"], upsert=True)
-        return f"{result.matched} {result.modified}"
+        return f"{result.matched_count} {result.modified_count}"
     if what == "replace":
         result = own.replace_one(part, errand["document"], upsert=True)
-        return f"{result.matched} {result.modified}"
+        return f"{result.matched_count} {result.modified_count}"
     if what == "delete":
-        return own.delete_many(part)
+        return own.delete_many(part).deleted_count
     if what == "get":
         value = state.get(errand["key"])
         return "nothing" if value is None else shown(value)

@@ -1,7 +1,7 @@
 // Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
 // `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`. The same as the plugin errand, in JavaScript.
 
-import { config, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
+import { Retry, config, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
 import { EJSON, ObjectId } from "gtm-plugin/bson";
 
 export const subscriptions = [{ namespace: "*.errands", operationTypes: ["insert"] }];
@@ -20,6 +20,7 @@ export function filter(op) {
 export function handle(op) {
   const errand = op.document();
   if (errand.do === "fail") fail(errand);
+  if (errand.do === "later") throw new Retry("later", { after: errand.after });
   report(errand);
 }
 
@@ -47,6 +48,13 @@ const ERRANDS = {
     // A plugin that follows redirects does so by itself.
     if (follow && response.headers.has("location")) response = http.fetch(response.headers.get("location"));
     return `${response.status} ${shown(response.text())}`;
+  },
+  pause({ url, _id }) {
+    try {
+      http.fetch(url, { idempotencyKey: _id }).check();
+    } catch (error) {
+      return error.after;
+    }
   },
   find: ({ ns, filter, sort, limit }) => listed(mongodb.collection(ns).find(filter, { sort, limit })),
   aggregate: ({ ns, pipeline }) => listed(mongodb.collection(ns).aggregate(pipeline)),

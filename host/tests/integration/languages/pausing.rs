@@ -1,0 +1,59 @@
+//! A plugin says how long the host is to wait, or a server says it to the plugin.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use bson::doc;
+use gtm_runtime::Failure;
+
+use super::Running;
+use crate::capabilities::Errands;
+
+/// A test for each language in which the plugin for errands does this.
+macro_rules! with_errands {
+    ($($test:ident),+) => {
+        $(mod $test {
+            with_errands!(@ $test: js, python);
+        })+
+    };
+    (@ $test:ident: $($language:ident),+) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $language() {
+            if let Some(path) = $crate::languages::built(stringify!($language)) {
+                super::$test(&path.with_file_name("errand.wasm")).await;
+            }
+        })+
+    };
+}
+
+with_errands!(a_retry_says_how_long_to_wait, a_server_says_how_long_to_wait);
+
+async fn a_retry_says_how_long_to_wait(plugin: &Path) {
+    let outcome = Running::new(plugin).handle(&doc! { "_id": 1, "do": "later", "after": 1500 }).await;
+    let after = Some(Duration::from_millis(1500));
+    assert_eq!(outcome, Ok(Err(Failure::Retry { reason: "later".to_owned(), after })));
+}
+
+/// Answers that the client should come again later, unless the request has no idempotency key.
+async fn busy(uri: Uri, headers: HeaderMap) -> (StatusCode, HeaderMap) {
+    let mut answer = HeaderMap::new();
+    if headers.contains_key("idempotency-key") {
+        let after = if uri.path() == "/date" { "Fri, 31 Dec 1999 23:59:59 GMT" } else { "3" };
+        answer.insert("retry-after", after.parse().unwrap());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, answer)
+}
+
+async fn a_server_says_how_long_to_wait(plugin: &Path) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(busy)).await });
+    let grant = format!("http=http://{address}");
+    let mut errands = Errands::of(plugin.to_str().unwrap(), &[&grant], &[], &[]).await;
+    for (path, said) in [("seconds", "ok 3000"), ("date", "ok 0")] {
+        let errand = doc! { "do": "pause", "url": format!("http://{address}/{path}") };
+        assert_eq!(errands.run(errand).await, said, "{path}");
+    }
+}
