@@ -17,6 +17,7 @@ export { BuildError };
 const INTERFACES = {
   lifecycle: ["settings", "init", "subscriptions"],
   filter: ["filter"],
+  batchFilter: ["filter"],
   handler: ["handle"],
   batchHandler: ["handleBatch"],
 };

@@ -31,17 +31,31 @@ export function component(plugin) {
     }
   }
 
-  function filter(contract) {
-    run();
+  function isWanted(contract) {
     try {
       return Boolean(settled("filter", () => wants(new Op(contract), config())));
     } catch (thrown) {
       // handle cannot decode it either, and rejects the op.
       if (thrown instanceof Reject) return true;
+      throw thrown;
+    }
+  }
+
+  function filter(contract) {
+    run();
+    try {
+      return isWanted(contract);
+    } catch (thrown) {
       // The contract has no error here. The host calls a filter that traps again, so the op is not lost.
       const { val } = failed(thrown);
       throw Array.isArray(val) ? val[1] : val;
     }
+  }
+
+  /** Several ops per call are a quarter faster. If it throws, the host calls `filter` for each op, which logs the error. */
+  function filterAll(contracts) {
+    run();
+    return contracts.map(isWanted);
   }
 
   function handle(contract) {
@@ -64,7 +78,13 @@ export function component(plugin) {
     }
   }
 
-  return { lifecycle: { settings: () => known, init }, filter: { filter }, handler: { handle }, batchHandler: { handle: handleAll } };
+  return {
+    lifecycle: { settings: () => known, init },
+    filter: { filter },
+    batchFilter: { filter: filterAll },
+    handler: { handle },
+    batchHandler: { handle: handleAll },
+  };
 }
 
 /** Returns an outcome for each op. A plugin that returns nothing has handled all. */

@@ -87,6 +87,9 @@ test("a filter wants the op or not", () => {
   // handle says what becomes of what cannot be decoded; the host asks again where something else is wrong.
   assert.equal(wanted((op) => op.document()), true);
   assert.deepEqual(wanted(thrower(new TypeError("bug"))), { thrown: "TypeError: bug" });
+  const several = (filter) => called({ filter }, "batchFilter.filter", [OP, { ...OP, id: "2" }]);
+  assert.deepEqual(several((op) => op.id === "2"), [false, true]);
+  assert.ok(several(thrower(new TypeError("bug"))).thrown instanceof TypeError);
 });
 
 test("a batch has an outcome for each op", () => {

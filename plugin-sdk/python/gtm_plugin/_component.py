@@ -69,9 +69,16 @@ def _failed(error: BaseException) -> Any:
     return types.Failure_Retry(reason)
 
 
+def _is_wanted(op: Any) -> bool:
+    try:
+        return bool(registry.filter(_op(op), _settings()))  # type: ignore[misc]
+    except Reject:
+        # The handler cannot decode it either, and rejects the op.
+        return True
+
+
 def _end(error: BaseException) -> NoReturn:
     """Ends the instance, for a function whose contract has no error. The host takes what is printed for the reason."""
-    log.error(_trace.formatted(error))
     print(_trace.reason(error), file=sys.stderr, flush=True)
     os._exit(1)
 
@@ -105,12 +112,20 @@ class Lifecycle:
 class Filter:
     def filter(self, op: Any) -> bool:
         try:
-            return bool(registry.filter(_op(op), _settings()))  # type: ignore[misc]
-        except Reject:
-            # The handler cannot decode it either, and rejects the op.
-            return True
+            return _is_wanted(op)
         except BaseException as error:
             # Neither yes nor no is right: the host tries the op again.
+            log.error(_trace.formatted(error))
+            _end(error)
+
+
+class BatchFilter:
+    """Several ops per call are faster. If it fails, the host calls `filter` for each op, which logs the exception."""
+
+    def filter(self, ops: list[Any]) -> list[bool]:
+        try:
+            return [_is_wanted(op) for op in ops]
+        except BaseException as error:
             _end(error)
 
 

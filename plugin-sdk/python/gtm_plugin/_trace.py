@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from .errors import Failure
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
-GLUE = os.path.join(PACKAGE, "_component.py")
+GLUE = tuple(os.path.join(PACKAGE, name) for name in ("_component.py", "registry.py"))
 LIBRARIES = (os.path.dirname(PACKAGE) + os.sep, os.path.dirname(os.path.abspath(os.__file__)) + os.sep, "<")
 
 
@@ -89,7 +89,7 @@ def formatted(error: BaseException) -> str:
         for frame in one.stack:
             # Looked up by the path, so before that is changed.
             _ = frame.line
-        kept = [frame for frame in one.stack if frame.filename != GLUE]
+        kept = [frame for frame in one.stack if frame.filename not in GLUE]
         for frame in kept:
             frame.filename = _shown(frame.filename)
         one.stack[:] = kept

@@ -28,6 +28,7 @@ def exports() -> dict[str, str]:
     has = {
         "lifecycle": registry.settings or registry.init or registry.subscriptions,
         "filter": registry.filter,
+        "batch-filter": registry.filter,
         "handler": registry.handler,
         "batch-handler": registry.batch_handler,
     }

@@ -6,12 +6,13 @@ import builtins
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Union, overload
 
 if TYPE_CHECKING:
     from ._settings import Declaration
 
 F = TypeVar("F", bound=Callable[..., Any])
+Names = Union[str, Sequence[str], None]
 
 OPERATIONS = (
     "insert", "update", "replace", "delete", "create", "drop", "rename", "dropDatabase", "createIndexes", "dropIndexes", "modify",
@@ -90,9 +91,11 @@ def filter(function: F) -> F:
     return function
 
 
-def handler(
-    function: F | None = None, *, namespace: str | Sequence[str] | None = None, operation: str | Sequence[str] | None = None
-) -> Any:
+@overload
+def handler(function: F, /) -> F: ...
+@overload
+def handler(*, namespace: Names = None, operation: Names = None) -> Callable[[F], F]: ...
+def handler(function: F | None = None, *, namespace: Names = None, operation: Names = None) -> Any:
     """Handles an op. The next op in order waits until it is done.
 
     ``@handler`` subscribes to every change; ``@handler(namespace="users.*", operation="insert")`` to some.
@@ -100,9 +103,11 @@ def handler(
     return _named("handler", function, namespace, operation)
 
 
-def batch_handler(
-    function: F | None = None, *, namespace: str | Sequence[str] | None = None, operation: str | Sequence[str] | None = None
-) -> Any:
+@overload
+def batch_handler(function: F, /) -> F: ...
+@overload
+def batch_handler(*, namespace: Names = None, operation: Names = None) -> Callable[[F], F]: ...
+def batch_handler(function: F | None = None, *, namespace: Names = None, operation: Names = None) -> Any:
     """Handles several ops per call, and returns None or a Retry or Reject for each, in their order."""
     return _named("batch_handler", function, namespace, operation)
 
@@ -129,7 +134,7 @@ def taking(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arguments: function(*arguments[: len(needed)])
 
 
-def _listed(value: str | Sequence[str] | None) -> list[str]:
+def _listed(value: Names) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else builtins.list(value)

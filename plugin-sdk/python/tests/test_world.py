@@ -27,7 +27,7 @@ class Worlds(unittest.TestCase):
 
     def test_a_plugin_exports_the_interfaces_that_it_has(self) -> None:
         source = "from gtm_plugin import *\n@init\ndef begin(): ...\n@filter\ndef wants(op): ...\n@batch_handler\ndef work(ops): ...\n"
-        self.assertEqual(self.world(source).split("] ")[1], "lifecycle filter batch-handler")
+        self.assertEqual(self.world(source).split("] ")[1], "lifecycle filter batch-filter batch-handler")
         self.assertEqual(self.world("from gtm_plugin import handler\nhandler(namespace='a.*')(print)").split("] ")[1], "lifecycle handler")
 
     def test_the_names_in_a_source_are_found(self) -> None:
