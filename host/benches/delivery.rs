@@ -1,12 +1,12 @@
-//! What delivery adds to the reading of an op and the calls of a plugin, in processor time; and how many ops a trivial plugin
-//! handles in a second.
+//! Measures the processor time that delivery adds to reading an op and calling a plugin, and how many ops a trivial plugin handles per
+//! second.
 //!
-//! The baseline is a bare loop over the same file in the same run, which calls filter and handle one after the other.
+//! The baseline is a bare loop over the same file in the same run, which calls `filter` and then `handle`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     missing_docs,
-    reason = "a benchmark that fails should say where, and says what it found"
+    reason = "a benchmark panics if it fails, and prints its results"
 )]
 
 mod entries;
@@ -26,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 const OPS: u32 = 500_000;
 const ROUNDS: usize = 5;
-/// As many as there are cores to work on.
+/// The number of threads: one per core of the machine that measures.
 const THREADS: usize = 2;
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    // `cargo test --all-targets` runs benchmarks too; a long one is useless there.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -41,9 +41,7 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for (name, op, handled) in
-        [("accepted by the filter", "i", OPS), ("that the filter does not want", "u", 0)]
-    {
+    for (name, op, handled) in [("accepted by the filter", "i", OPS), ("unwanted by the filter", "u", 0)] {
         let file = folder.path().join(op);
         entries::write(&file, op, OPS);
         let (mut bare, mut delivered, mut rates) = (Vec::new(), Vec::new(), Vec::new());
@@ -63,7 +61,7 @@ fn main() {
     }
 }
 
-/// Of this process, in microseconds for each op.
+/// Returns the processor time of this process while it works, in microseconds per op.
 fn processor_time(work: impl FnOnce()) -> f64 {
     let used = || {
         let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
@@ -78,7 +76,7 @@ fn open(file: &Path) -> FileSource {
     FileSource::open(vec![file.to_owned()], Selection::everything(), FileOptions::default()).unwrap()
 }
 
-/// Reads the file and calls the plugin, one op after the other.
+/// Reads the file and calls the plugin for one op after another.
 fn call(file: &Path, plugin: &PluginHandle, runtime: &Runtime) {
     let (mut files, mut filter, mut handler) = (open(file), Filter::new(plugin), Handler::new(plugin));
     runtime.block_on(async {
@@ -92,7 +90,7 @@ fn call(file: &Path, plugin: &PluginHandle, runtime: &Runtime) {
     });
 }
 
-/// Delivers it, by as many lanes as there are cores.
+/// Delivers the file with a lane per thread.
 fn deliver(file: &Path, plugin: &PluginHandle, runtime: &Runtime, handled: u32) {
     let policy = DeliveryPolicy {
         delivery: DeliverySettings { lanes: THREADS, ..Default::default() },

@@ -1,11 +1,11 @@
-//! What each kind of hostile plugin, or client, costs the plugin beside it: how much later that is handed an op, how long `/health`
-//! takes to answer meanwhile, and what memory the host has taken a minute later.
+//! Measures what each kind of hostile plugin or client costs the good plugin beside it: the delay of its ops, the time of `/health`, and the
+//! memory that the host still has a minute later.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
     missing_docs,
-    reason = "a benchmark that fails should say where, and says what it found"
+    reason = "a benchmark panics if it fails, and prints its results"
 )]
 
 use std::io::{BufRead, BufReader};
@@ -22,24 +22,24 @@ use bson::{Document, doc};
 use gtm_test_support::{Process, Server, free_port};
 use mongodb::{Client, Collection};
 
-/// Ops, at most, and how long they are written.
+/// The maximum number of ops, and how long they are written.
 const OPS: usize = 200;
 const TIME: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long an op may take, or a start.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Until when the host should have given back what it took, but for so many MiB.
+/// The maximum time of an op or a start.
+const OP_TIMEOUT: Duration = Duration::from_secs(120);
+/// The time after which the host must have released the memory, except for `KEPT` MiB.
 const MINUTE: Duration = Duration::from_secs(60);
 const KEPT: f64 = 64.0;
-/// Silent clients.
+/// The number of silent clients.
 const CONNECTIONS: usize = 1200;
 
-/// What a hostile one does.
+/// A kind of hostile plugin or client.
 struct Attack {
     name: &'static str,
     plugin: Option<&'static str>,
     arguments: &'static [&'static str],
-    /// What is written beside each op, for the hostile plugin.
+    /// Returns the document that is written for the hostile plugin beside each op.
     errand: fn(usize) -> Option<Document>,
 }
 
@@ -96,14 +96,14 @@ const ATTACKS: [Attack; 20] = [
 ];
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    // `cargo test --all-targets` runs benchmarks too; a long one is useless there.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let server = Server::ready().unwrap();
     println!(
-        "| what the one beside it does | an op is handled after (ms, 50 / 99 of 100, most) | /health answers after | MiB before, after | back within |"
+        "| the hostile one | an op is handled after (ms, 50 / 99 of 100, maximum) | /health replies after | MiB before, after | released within |"
     );
     println!("|---|---|---|---|---|");
     for attack in &ATTACKS {
@@ -116,7 +116,7 @@ async fn attacked(server: &Server, attack: &Attack) {
     let database = database.database(&format!("gtm_bench_{}", ObjectId::new()));
     let (things, orders) = (database.collection::<Document>("things"), of(attack, &database));
     let mut host = Host::start(server, attack, database.name());
-    // What is made once is made.
+    // The first op creates what later ones reuse.
     for n in 0..10 {
         host.handled(&things, n).await;
     }
@@ -162,10 +162,10 @@ async fn attacked(server: &Server, attack: &Attack) {
     );
     database.drop().await.unwrap();
     host.process.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
-    host.process.wait(PATIENCE).unwrap();
+    host.process.wait(OP_TIMEOUT).unwrap();
 }
 
-/// Where the hostile plugin gets its ops.
+/// Returns the collection from which the hostile plugin receives its ops.
 fn of(attack: &Attack, database: &mongodb::Database) -> Option<Collection<Document>> {
     let name = match attack.plugin? {
         "errand" => "errands",
@@ -175,7 +175,7 @@ fn of(attack: &Attack, database: &mongodb::Database) -> Option<Collection<Docume
     Some(database.collection(name))
 }
 
-/// In MiB.
+/// Returns the resident memory of a process in MiB.
 fn resident(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -185,7 +185,7 @@ fn resident(process: u32) -> f64 {
 struct Host {
     process: Process,
     port: u16,
-    /// The numbers of ops that the good one was handed, and when.
+    /// The numbers of the ops that the good plugin received, and when.
     handled: Receiver<(Instant, usize)>,
 }
 
@@ -225,7 +225,7 @@ impl Host {
         std::thread::spawn(move || {
             for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
                 let at = Instant::now();
-                // Lines of the hostile one are many, and long.
+                // The hostile plugin writes many long lines.
                 let line = String::from_utf8_lossy(&line[..line.len().min(2000)]).into_owned();
                 if line.contains("\"event\":\"source.tail\"") {
                     let _ = tails.send(());
@@ -237,17 +237,17 @@ impl Host {
             }
         });
         for _ in 0..=usize::from(attack.plugin.is_some()) {
-            tailing.recv_timeout(PATIENCE).unwrap();
+            tailing.recv_timeout(OP_TIMEOUT).unwrap();
         }
         Self { process, port, handled }
     }
 
-    /// Writes an op, and waits until the good one has it. How many milliseconds it took.
+    /// Writes an op, and waits until the good plugin receives it. Returns the time in milliseconds.
     async fn handled(&self, things: &Collection<Document>, n: usize) -> f64 {
         let written = Instant::now();
         things.insert_one(doc! { "_id": i64::try_from(n).ok() }).await.unwrap();
         loop {
-            let (at, number) = self.handled.recv_timeout(PATIENCE).unwrap();
+            let (at, number) = self.handled.recv_timeout(OP_TIMEOUT).unwrap();
             if number == n {
                 return (at - written).as_secs_f64() * 1e3;
             }
@@ -255,13 +255,13 @@ impl Host {
     }
 }
 
-/// The number of the op in a line of the good one, in which JSON stands in JSON.
+/// Returns the number of the op in a line of the good plugin, which contains JSON in JSON.
 fn number(line: &str) -> Option<usize> {
     let (_, rest) = line.split_once("\\\"_id\\\":")?;
     rest.split(|sign: char| !sign.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
 }
 
-/// Asks `/health` again and again.
+/// Requests `/health` again and again.
 struct Prober {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<f64>>,
@@ -285,14 +285,14 @@ impl Prober {
         Self { stop, thread }
     }
 
-    /// Milliseconds that the answers took, sorted.
+    /// Stops, and returns the sorted times of the replies in milliseconds.
     fn stop(self) -> Vec<f64> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-/// The value below which this part of them is.
+/// Returns this quantile of sorted values.
 fn at(sorted: &[f64], part: f64) -> f64 {
     let last = sorted.len() - 1;
     #[expect(

@@ -1,10 +1,10 @@
-//! Whole hosts: what a plugin that never returns costs those beside it, and how much memory a backlog takes.
+//! Measures whole hosts: what a plugin that never returns costs the plugins beside it, and how much memory a backlog takes.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     missing_docs,
-    reason = "a benchmark that fails should say where, and says what it found"
+    reason = "a benchmark panics if it fails, and prints its results"
 )]
 
 mod entries;
@@ -19,14 +19,14 @@ use gtm_test_support::{Process, Server};
 use mongodb::Client;
 
 const BACKLOG: u32 = 5_000_000;
-/// Of which some are read while it is looked at.
+/// The number of ops in a small backlog.
 const LITTLE: u32 = 20_000;
 const OPS: u32 = 30_000;
 const ROUNDS: usize = 5;
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    // `cargo test --all-targets` runs benchmarks too; a long one is useless there.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -45,7 +45,7 @@ async fn main() {
     }
     let (alone, beside) = (entries::median(alone), entries::median(beside));
     println!(
-        "nine plugins alone {alone:.0} ops/s each, beside one that never returns {beside:.0} ops/s: ratio {:.2}",
+        "nine plugins handle {alone:.0} ops/s each, and {beside:.0} ops/s beside one that never returns: ratio {:.2}",
         beside / alone
     );
     println!("  the server, {}, bounds both", server.describe());
@@ -59,7 +59,7 @@ fn host() -> Command {
     host
 }
 
-/// The most that a replay to a slow plugin holds in memory in its first ten seconds, in MiB.
+/// Returns the maximum memory of a replay to a slow plugin in its first ten seconds, in MiB.
 fn memory(folder: &std::path::Path, ops: u32) -> f64 {
     let file = folder.join(ops.to_string());
     entries::write(&file, "i", ops);
@@ -73,7 +73,7 @@ fn memory(folder: &std::path::Path, ops: u32) -> f64 {
     peak.trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
 }
 
-/// Ops that each of nine plugins handles in a second while they are written.
+/// Returns how many ops per second each of nine plugins handles while they are written.
 async fn rate(server: &Server, with_stuck: bool) -> f64 {
     let client = Client::with_uri_str(server.uri()).await.unwrap();
     let database = client.database(&format!("gtm_bench_{}", bson::oid::ObjectId::new()));

@@ -1,12 +1,7 @@
-//! The hot paths: reading an entry of the oplog, describing an update, whose op it is, and the two calls of a plugin.
+//! Measures the hot paths: reading an entry of the oplog, describing an update, choosing an op's worker, and the two calls of a plugin.
 //!
-//! Each group has a baseline in the same run, as times on a machine that is shared say little alone.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    missing_docs,
-    reason = "a benchmark that fails should say where"
-)]
+//! Each group has a baseline in the same run, because times alone mean little on a shared machine.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark panics if it fails")]
 
 mod bare;
 mod entries;
@@ -24,10 +19,10 @@ use gtm_store::Group;
 
 const SIZES: [(&str, usize); 2] = [("200 B", 200), ("4 KB", 4096)];
 
-/// Of entries, by what they insert: around it they take 282 bytes.
+/// The sizes of entries, with the sizes of the documents that they insert: the rest of an entry takes 282 bytes.
 const ENTRIES: [(&str, usize); 3] = [("300 B", 18), ("500 B", 218), ("4 KB", 4096 - 282)];
 
-/// Of updates: how many fields they change.
+/// The numbers of fields that updates change.
 const FIELDS: [usize; 3] = [10, 1000, 100_000];
 
 fn op(size: usize) -> Op {
@@ -73,7 +68,7 @@ fn header(criterion: &mut Criterion) {
     }
 }
 
-/// Prints the time of one field beside that of the whole: the same at each size, or it is not linear.
+/// Also prints the time per field. If it differs between the sizes, the time is not linear.
 fn descriptions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("update description");
     for count in FIELDS {
@@ -133,7 +128,7 @@ fn calls(criterion: &mut Criterion) {
     }
 }
 
-/// Whether an op is this worker's, of three and of a hundred.
+/// Measures the choice of an op's worker, among three and among a hundred.
 fn workers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("which worker's an op is");
     group.throughput(Throughput::Elements(1));

@@ -1,11 +1,11 @@
-//! The same plugin in each language: how large it is, how long it takes to start and to be called, and what memory it takes.
+//! Measures the same plugin in each language: its size, the time of a start and of a call, and its memory.
 //! `cargo xtask languages` builds them.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     missing_docs,
-    reason = "a benchmark that fails should say where, and says what it found"
+    reason = "a benchmark panics if it fails, and prints its results"
 )]
 
 use std::path::Path;
@@ -33,7 +33,7 @@ struct Row {
 }
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    // `cargo test --all-targets` runs benchmarks too; a long one is useless there.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -95,11 +95,11 @@ fn row(language: &'static str, path: &Path, runtime: &tokio::runtime::Runtime) -
         (started.elapsed(), plugin)
     };
     let (cold, _) = load();
-    // What was compiled is written to the cache by a thread of its own.
+    // A thread of its own writes the compiled code to the cache.
     std::thread::sleep(Duration::from_secs(1));
     let mut cached: Vec<_> = (0..ROUNDS).map(|_| load().0).collect();
     let slot = PluginHandle::new(load().1, Services::default());
-    // Decoded, logged as JSON at a level that nobody listens to, and rejected, as it has no e-mail address.
+    // The plugin decodes the op, logs it at a level that is off, and rejects it, as it has no e-mail address.
     let op = insert();
     let mut instances = Vec::new();
     let (mut filters, mut handles) = (Vec::new(), Vec::new());
@@ -140,7 +140,7 @@ fn row(language: &'static str, path: &Path, runtime: &tokio::runtime::Runtime) -
     }
 }
 
-/// What a plugin that works notices of another one that is compiled beside it.
+/// Measures how much a compilation slows a plugin that works at the same time.
 fn while_compiling(python: &Path, runtime: &tokio::runtime::Runtime) {
     let cache = tempfile::tempdir().unwrap();
     let engine = Engine::new(cache.path()).unwrap();

@@ -1,11 +1,11 @@
-//! A dump of two million entries, read by a source of which nobody wants anything: most entries of a replay
-//! are so. Beside it, in turns, the same bytes read plainly, from length to length.
+//! Measures a dump of two million entries, read by a source whose ops no plugin wants, like most entries of a replay. The baseline
+//! reads the same bytes from length to length, in turn.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     missing_docs,
-    reason = "a benchmark that fails should say where"
+    reason = "a benchmark panics if it fails"
 )]
 
 mod entries;
@@ -22,7 +22,7 @@ const ENTRIES: u32 = 2_000_000;
 const ROUNDS: usize = 5;
 const BUFFER: usize = 1 << 20;
 
-/// Reads the file and goes from document to document.
+/// Reads the file from document to document.
 fn plain(path: &Path) -> Duration {
     let started = Instant::now();
     let mut file = File::open(path).unwrap();
@@ -49,7 +49,7 @@ fn plain(path: &Path) -> Duration {
     started.elapsed()
 }
 
-/// Reads it as a source.
+/// Reads the file as a source.
 fn replay(path: &Path, selection: Selection, ops: usize) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let started = Instant::now();

@@ -1,12 +1,12 @@
-//! A snapshot beside a bare loop of parallel cursors over the same ranges, which only counts the documents.
+//! Compares a snapshot with a bare loop of parallel cursors over the same ranges, which only counts the documents.
 //!
-//! Both in turn in one run, and the ratio of their medians, as times on a shared machine say little alone.
+//! Both run in turn, and the ratio of their medians counts, because times alone mean little on a shared machine.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
     missing_docs,
-    reason = "a benchmark that fails should say where, and says what it found"
+    reason = "a benchmark panics if it fails, and prints its results"
 )]
 
 mod entries;
@@ -31,7 +31,7 @@ const PARALLEL: usize = 2;
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    // `cargo test --all-targets` runs benchmarks too; a long one is useless there.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -59,13 +59,13 @@ async fn main() {
     let rate = |time: f64| f64::from(DOCUMENTS) / time;
     println!("{DOCUMENTS} documents of 300 bytes in {} ranges, {PARALLEL} at a time:", ranges.len());
     println!(
-        "  bare cursors {:.0}/s, snapshot, planned too, {:.0}/s: ratio {:.2}",
+        "  bare cursors {:.0}/s, a snapshot with its plan {:.0}/s: ratio {:.2}",
         rate(bare),
         rate(taken),
         bare / taken
     );
     println!("  the server, {}, bounds both", server.describe());
-    // The test server takes longer than there is patience for, and goes anyway.
+    // The test server takes long to drop a database, and ends with this process.
     let _ = tokio::time::timeout(Duration::from_secs(5), database.drop()).await;
 }
 
@@ -75,7 +75,7 @@ fn selection(namespace: &str) -> Selection {
     selection
 }
 
-/// The bounds of the ranges that a snapshot makes.
+/// Returns the bounds of the ranges of a snapshot.
 async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Option<Document>)> {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&StoreKind::File(directory.path().to_owned()), client).await.unwrap();
@@ -92,7 +92,7 @@ async fn ranges(client: &Client, namespace: &str) -> Vec<(Option<Document>, Opti
     ranges.iter().map(|range| (bound(range, "from"), bound(range, "to"))).collect()
 }
 
-/// What a program without gtm-host would do at best.
+/// Counts the documents as a program without gtm-host would at best.
 async fn count(
     documents: &mongodb::Collection<Document>,
     ranges: &[(Option<Document>, Option<Document>)],

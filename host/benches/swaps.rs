@@ -1,14 +1,14 @@
-//! Swaps, starts and hostile neighbours: what they cost.
+//! Measures the cost of swaps, starts and hostile neighbours:
 //!
-//! - how long an op waits to be handled while its plugin is swapped again and again, beside the same without swaps;
-//! - how long a host with ten plugins whose code is compiled already takes to its first op;
-//! - how much later a good plugin is handed an op, beside each kind of hostile one.
+//! - how long an op waits while its plugin is swapped again and again, and without swaps;
+//! - how long a host with ten compiled plugins takes to its first op;
+//! - how much later a good plugin receives an op beside each kind of hostile plugin.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
     missing_docs,
-    reason = "a benchmark that fails should say where, and says what it found"
+    reason = "a benchmark panics if it fails, and prints its results"
 )]
 
 use std::io::{BufRead, BufReader};
@@ -26,12 +26,12 @@ use mongodb::Client;
 use serde_json::Value;
 
 const SWAPS: usize = 200;
-/// Ops a second.
+/// The number of ops per second.
 const RATE: u32 = 10_000;
 const STARTS: usize = 5;
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks too; one that takes its time is of no use there.
+    // `cargo test --all-targets` runs benchmarks too; a long one is useless there.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -66,8 +66,7 @@ fn load(path: &Path) -> Plugin {
     Plugin::load(&engine, path, &PluginSetup::new("trivial", Limits::default())).unwrap()
 }
 
-/// Ops at a steady rate through filter and handle, while versions take over from one another. How long each op takes from when it
-/// is due until it is handled.
+/// Measures how long ops at a steady rate take through `filter` and `handle`, each from when it is due, while versions replace each other.
 async fn swaps() {
     let folder = tempfile::tempdir().unwrap();
     let versions: Vec<PathBuf> = (0..2).map(|n| another("trivial", n, folder.path())).collect();
@@ -118,7 +117,7 @@ async fn drive(slot: &PluginHandle, versions: Option<&[PathBuf]>) -> (Vec<f64>, 
     (waited, count)
 }
 
-/// The memory of one more plugin in Rust, whose code is compiled already: its code, a filter and four lanes.
+/// Measures the memory of one more compiled plugin in Rust: its code, a filter and four lanes.
 fn memory() {
     const PLUGINS: usize = 20;
     let folder = tempfile::tempdir().unwrap();
@@ -147,7 +146,7 @@ fn memory() {
     println!("a plugin in Rust (send_welcome_email), with a filter and four lanes: {each:.2} MiB");
 }
 
-/// In MiB.
+/// Returns the resident memory of a process in MiB.
 fn resident(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -177,7 +176,7 @@ impl Host {
         Self { process, lines }
     }
 
-    /// When the next line came that has this in it.
+    /// Waits for the next line that contains `part`. Returns it, and when it came.
     fn wait_for(&self, part: &str) -> (Instant, String) {
         loop {
             let (at, line) = self.lines.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -193,7 +192,7 @@ impl Host {
     }
 }
 
-/// From the start of a host with ten plugins to the first op that one is handed.
+/// Measures the time from the start of a host with ten plugins to its first op.
 async fn starts(server: &Server) {
     let folder = tempfile::tempdir().unwrap();
     let mut arguments = Vec::new();
@@ -201,7 +200,7 @@ async fn starts(server: &Server) {
         let path = another("print_ops", n, folder.path());
         arguments.extend(["--plugin".to_owned(), format!("p{n}={}", path.display())]);
     }
-    // An op that is there already: the host begins before it.
+    // The op exists before the host starts, which reads from before it.
     let things = collection(server).await;
     things.insert_one(doc! {}).await.unwrap();
     arguments.extend(["--start".to_owned(), "oldest".to_owned()]);
@@ -213,17 +212,17 @@ async fn starts(server: &Server) {
         took.push((first - started).as_secs_f64() * 1e3);
         host.stop();
     }
-    // The first one compiled them.
+    // The first start compiled the plugins.
     took.remove(0);
     took.sort_by(f64::total_cmp);
     println!(
-        "a host with ten compiled plugins is at its first op after {:.0} ms ({:.0} ms at most)",
+        "a host with ten compiled plugins handles its first op after {:.0} ms ({:.0} ms at most)",
         at(&took, 0.5),
         at(&took, 1.0)
     );
 }
 
-/// When a good plugin is handed an op, beside each kind of hostile one.
+/// Measures how long an op takes to a good plugin, beside each kind of hostile plugin.
 async fn neighbours(server: &Server) {
     let ways = [
         "none",
@@ -239,7 +238,7 @@ async fn neighbours(server: &Server) {
         "handle=say-much",
     ];
     println!(
-        "| beside a plugin that does | what became of its op | the good one is handed an op after (median / 99th of 100) |"
+        "| hostile plugin | outcome of its op | the good plugin receives an op after (median / 99th of 100) |"
     );
     for way in ways {
         let things = collection(server).await;
@@ -265,7 +264,7 @@ async fn neighbours(server: &Server) {
         let host = Host::start(server, &arguments);
         (0..if way == "none" { 1 } else { 2 }).for_each(|_| drop(host.wait_for("\"event\":\"source.tail\"")));
         let mut waited = Vec::new();
-        let mut became = None;
+        let mut outcome = None;
         for n in 0..200 {
             let written = Instant::now();
             things.insert_one(doc! { "_id": n }).await.unwrap();
@@ -278,28 +277,28 @@ async fn neighbours(server: &Server) {
                     break;
                 }
                 if line["plugin"] == "misbehave" && line["level"] == "ERROR" {
-                    became.get_or_insert_with(|| last_words(error));
+                    outcome.get_or_insert_with(|| last_words(error));
                 }
             }
         }
-        // What takes its time is said after it.
-        while became.is_none()
+        // The outcome is logged after the good plugin's op.
+        while outcome.is_none()
             && let Ok((_, line)) = host.lines.recv_timeout(Duration::from_secs(3))
         {
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if line["plugin"] == "misbehave" && line["level"] == "ERROR" {
-                became = Some(last_words(line["error"].as_str().unwrap_or_default()));
+                outcome = Some(last_words(line["error"].as_str().unwrap_or_default()));
             }
         }
-        let became = became.unwrap_or_else(|| "handled".to_owned());
+        let outcome = outcome.unwrap_or_else(|| "handled".to_owned());
         waited.sort_by(f64::total_cmp);
-        println!("| {way} | {became} | {:.1} ms / {:.1} ms |", at(&waited, 0.5), at(&waited, 0.99));
+        println!("| {way} | {outcome} | {:.1} ms / {:.1} ms |", at(&waited, 0.5), at(&waited, 0.99));
         host.stop();
     }
 }
 
-fn last_words(said: &str) -> String {
-    said.rsplit(": ").next().unwrap_or_default().chars().take(90).collect()
+fn last_words(line: &str) -> String {
+    line.rsplit(": ").next().unwrap_or_default().chars().take(90).collect()
 }
 
 async fn collection(server: &Server) -> mongodb::Collection<Document> {
@@ -307,7 +306,7 @@ async fn collection(server: &Server) -> mongodb::Collection<Document> {
     client.database(&format!("gtm_bench_{}", ObjectId::new())).collection("things")
 }
 
-/// The value below which this part of them is.
+/// Returns this quantile of sorted values.
 fn at(sorted: &[f64], part: f64) -> f64 {
     let last = sorted.len() - 1;
     #[expect(
@@ -320,7 +319,7 @@ fn at(sorted: &[f64], part: f64) -> f64 {
     sorted[index]
 }
 
-/// A plugin of another version: the same, with bytes of no meaning after it (a custom section).
+/// Returns another version of a plugin: the same code with a custom section after it.
 fn another(of: &str, number: usize, folder: &Path) -> PathBuf {
     let name = format!("v{number:04}");
     let length = u8::try_from(name.len()).unwrap();

@@ -1,26 +1,42 @@
 //! Sends a mail to each user who is inserted into a collection `users`.
 
 use gtm_plugin::bson::{Bson, Document};
-use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, plugin};
+use gtm_plugin::settings::Settings;
+use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, log, mail, plugin};
+
+/// What a user can set. `gtm-host check` prints it, and the host refuses everything else.
+#[derive(Settings)]
+struct GreeterSettings {
+    /// The subject of the mail.
+    #[setting(default = "Welcome")]
+    subject: String,
+}
 
 // To subscribe to some changes only: #[plugin(namespace = "app.users", operation = insert)]
-#[plugin]
-struct Greeter;
+#[plugin(settings = GreeterSettings)]
+struct Greeter {
+    settings: GreeterSettings,
+}
 
 impl Plugin for Greeter {
+    /// Starts the plugin. An error about the settings keeps this version from starting.
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self { settings: config.parse()? })
+    }
+
     /// Returns whether the plugin wants a change. It must be quick, and has no side effects.
-    fn filter(op: &Op) -> bool {
+    fn filter(&self, op: &Op) -> bool {
         op.is_insert() && op.namespace().collection == "users"
     }
 
     /// Handles a change. After an error with `?`, the host rejects a document that cannot be decoded, and retries what may work later.
-    fn handle(op: &Op) -> Outcome {
+    fn handle(&self, op: &Op) -> Outcome {
         let user: Document = op.document()?;
         log::debug!("document: {}", Bson::from(user.clone()).into_canonical_extjson());
 
         let email = user.get_str("email")?;
         let name = user.get_str("name").unwrap_or("there");
-        let subject = config::get("subject").unwrap_or_else(|| "Welcome".to_owned());
+        let subject = &self.settings.subject;
 
         mail::send(&mail::Message::to(email).subject(subject).text(format!("Hello {name}")))?;
         log::info!("welcomed {name}");

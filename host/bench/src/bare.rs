@@ -1,4 +1,4 @@
-//! The bare driver: what reading costs without a host. It looks at what an entry is and where, and does nothing with it.
+//! The bare driver: measures reading without a host. It reads the kind and namespace of each entry, and does nothing with it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,12 @@ use mongodb::options::CursorType;
 
 use crate::server::END;
 
-/// What was read.
+/// The result of reading a stream.
 pub(crate) struct Drained {
     pub(crate) entries: u64,
-    /// How many microseconds after they were sent the users among them came, where that is asked for.
+    /// The times from sending to arrival of the users among them, in microseconds. Empty unless they are measured.
     pub(crate) latencies: Vec<u64>,
-    /// To be shut down.
+    /// The client, which the caller shuts down.
     pub(crate) client: Client,
 }
 

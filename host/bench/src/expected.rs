@@ -1,10 +1,10 @@
-//! What the plugins of a host say came to them, beside what should have.
+//! The ops that the plugins of a host report, and those that are expected.
 
 use std::collections::BTreeMap;
 
 use bson::Timestamp;
 
-/// Ops, told from others by a sum of their digests: one that is missing, or came twice, makes another sum.
+/// A number of ops and the sum of their digests. An op that is missing, or came twice, changes the sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ops {
     pub(crate) count: u64,
@@ -19,25 +19,25 @@ impl Ops {
         })
     }
 
-    /// So many times the same.
+    /// Returns the same ops `times` times.
     pub(crate) fn times(self, times: u64) -> Self {
         Self { count: self.count * times, sum: self.sum.wrapping_mul(times) }
     }
 }
 
-/// What plugins have said so far.
+/// What plugins have reported so far.
 #[derive(Debug, Default)]
-pub(crate) struct Said {
+pub(crate) struct PluginReports {
     pub(crate) handled: Ops,
     pub(crate) filtered: u64,
-    /// Microseconds from sending to handling, and how many ops took about so long.
+    /// The number of ops by the time from sending to handling, in microseconds.
     pub(crate) latencies: BTreeMap<u64, u64>,
-    /// How many ops that end the stream were handled.
+    /// The number of handled ops that end the stream.
     pub(crate) ends: u64,
 }
 
-impl Said {
-    /// Takes down a message of a plugin. Any other is none of these.
+impl PluginReports {
+    /// Records a message of a plugin, if it is a report.
     pub(crate) fn take(&mut self, message: &str) {
         let mut words = message.split_whitespace();
         let number = |words: &mut std::str::SplitWhitespace<'_>| words.next()?.parse::<u64>().ok();

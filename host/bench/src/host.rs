@@ -1,4 +1,4 @@
-//! A host at work, as a process of its own, and what its plugins say.
+//! A host as a process of its own, and the reports of its plugins.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::expected::{Ops, Said};
+use crate::expected::{Ops, PluginReports};
 
-/// How long a stream may take to its end.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The maximum time until all ops of a stream are handled.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A plugin, and the names and config that it has.
+/// A plugin, with its name and config.
 #[derive(Clone, Debug)]
 pub(crate) struct Plugin {
     pub(crate) component: &'static str,
@@ -31,7 +31,7 @@ impl Plugin {
         Self { component, name: component.to_owned(), config: config.to_vec() }
     }
 
-    /// So many, by numbered names.
+    /// Returns `count` plugins of one component, with numbered names.
     pub(crate) fn several(component: &'static str, count: usize) -> impl Iterator<Item = Self> {
         (0..count).map(move |n| Self { component, name: format!("{component}{n}"), config: Vec::new() })
     }
@@ -53,13 +53,13 @@ impl Line {
         self.target == "plugin"
     }
 
-    /// How many ops a plugin has handled, where it is said at the end.
+    /// Returns how many ops a plugin handled. None: it is not the line that a plugin logs at its end.
     fn handled(&self) -> Option<u64> {
         self.handled.filter(|_| self.event == "plugin.stop")
     }
 
-    /// A plugin is brought what changes from now on.
-    pub(crate) fn says_that_it_tails(&self) -> bool {
+    /// Returns whether it is the line with which a plugin begins to tail.
+    pub(crate) fn is_tailing(&self) -> bool {
         self.event == "source.tail"
     }
 }
@@ -68,23 +68,23 @@ impl Line {
 pub(crate) struct Host {
     process: Process,
     lines: Receiver<(Instant, Line)>,
-    pub(crate) said: Said,
-    /// Ops that all its plugins were to handle, when they had.
+    pub(crate) reports: PluginReports,
+    /// How many ops all its plugins handled until [`finish`](Self::finish) returned.
     finished: Option<u64>,
-    /// Checkpoints are kept here.
+    /// The folder of the settings and checkpoints.
     _store: TempDir,
 }
 
-/// Where the program is.
+/// Returns the path of the program.
 pub(crate) fn program() -> PathBuf {
     gtm_test_support::target_dir().join("release/gtm-host")
 }
 
 impl Host {
-    /// Starts one that follows `uri` from its oldest change on.
+    /// Starts a host that follows `uri` from its oldest change on, unless `more` has another start.
     pub(crate) fn start(uri: &str, plugins: &[Plugin], more: &[&str]) -> anyhow::Result<Self> {
         let store = tempfile::tempdir()?;
-        // So that a plugin's own numbers are not lost with an instance that is replaced.
+        // An instance that is replaced would lose the plugin's own numbers.
         let settings = store.path().join("gtm.toml");
         std::fs::write(&settings, "[limits]\nrecycle_calls = 4000000000\n")?;
         let mut command = Command::new(program());
@@ -108,29 +108,32 @@ impl Host {
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let at = Instant::now();
-                // What is no such line is said on the way out.
-                let said = Line { message: line.clone(), ..Line::default() };
-                let line = serde_json::from_str(&line).unwrap_or(said);
+                // A line that is not JSON is an error as the program ends.
+                let text = Line { message: line.clone(), ..Line::default() };
+                let line = serde_json::from_str(&line).unwrap_or(text);
                 if sender.send((at, line)).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { process, lines, said: Said::default(), finished: None, _store: store })
+        Ok(Self { process, lines, reports: PluginReports::default(), finished: None, _store: store })
     }
 
     pub(crate) fn id(&mut self) -> u32 {
         self.process.child().id()
     }
 
-    /// The next line that it logs, and when.
+    /// Returns the next line of the log, and when it came. None: none came within `limit`.
+    ///
+    /// # Errors
+    /// The host has ended, or it logs a warning or an error.
     pub(crate) fn line(&mut self, limit: Duration) -> anyhow::Result<Option<(Instant, Line)>> {
         match self.lines.recv_timeout(limit) {
             Ok((at, line)) => {
                 if line.is_of_plugin() {
-                    self.said.take(&line.message);
+                    self.reports.take(&line.message);
                 } else if line.level != "INFO" {
-                    bail!("the host says: {}", line.message);
+                    bail!("the host logs: {}", line.message);
                 }
                 Ok(Some((at, line)))
             }
@@ -139,28 +142,28 @@ impl Host {
         }
     }
 
-    /// Waits until its plugins have handled these ops, and `ends` of those that end the stream.
+    /// Waits until its plugins have handled these ops, and `ends` of the ops that end the stream. Returns when the last was handled.
     pub(crate) fn finish(&mut self, expected: Ops, ends: u64) -> anyhow::Result<Instant> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + FINISH_TIMEOUT;
         let mut last = Instant::now();
-        while self.said.ends < ends {
+        while self.reports.ends < ends {
             let line = self.line(deadline.saturating_duration_since(Instant::now()))?;
             last = line.map(|(at, _)| at).with_context(|| {
                 format!(
                     "expected {expected:?} and {ends} ends, but within {} s there were {:?}",
-                    PATIENCE.as_secs(),
-                    self.said
+                    FINISH_TIMEOUT.as_secs(),
+                    self.reports
                 )
             })?;
         }
-        if (self.said.handled, self.said.ends) != (expected, ends) {
-            bail!("expected {expected:?} and {ends} ends, but there were {:?}", self.said);
+        if (self.reports.handled, self.reports.ends) != (expected, ends) {
+            bail!("expected {expected:?} and {ends} ends, but there were {:?}", self.reports);
         }
         self.finished = Some(expected.count + ends);
         Ok(last)
     }
 
-    /// Stops it as a person would, and sees that nothing more was handled than when it had [finished](Self::finish).
+    /// Stops the host as a user does, and checks that it handled nothing more after it had [finished](Self::finish).
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         self.process.signal(Signal::SIGTERM)?;
         let status = self.process.wait(Duration::from_secs(30))?;
@@ -168,7 +171,7 @@ impl Host {
         let handled: u64 = self.lines.iter().filter_map(|(_, line)| line.handled()).sum();
         match self.finished {
             Some(expected) if expected != handled => {
-                bail!("{expected} ops were to be handled, but in the end {handled} were")
+                bail!("expected {expected} handled ops, but at the end there were {handled}")
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! `gtm-bench`: gtm-host beside the bare driver, on an oplog that is replayed at the speed of memory.
+//! `gtm-bench`: compares gtm-host with the bare driver, on an oplog that is replayed from memory.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use report::{History, Row};
 use server::{Mix, Options, Server};
 
-/// Measures gtm-host beside the bare driver.
+/// Compares gtm-host with the bare driver.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -27,31 +27,31 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Replay a synthetic oplog from memory, for whatever tails it
+    /// Replay a synthetic oplog from memory
     Serve(Serve),
-    /// Read an oplog by the bare driver
+    /// Read an oplog with the bare driver
     Drain(Drain),
     /// Measure, print a table, write it as JSON and add it to the history
     Run(Run),
     /// Draw the history
     Plot {
-        /// To which file [default: beside the history]
+        /// The file to write [default: history.svg beside the history]
         to: Option<PathBuf>,
     },
 }
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Entries, before the 64 that end the stream: inserts into bench.end
+    /// The number of entries before the 64 that end the stream, which are inserts into bench.end
     #[arg(long, default_value_t = 2_000_000)]
     count: u64,
-    /// Bytes of an entry with a document
+    /// The size of an entry with a document, in bytes
     #[arg(long, default_value_t = 300)]
     size: usize,
-    /// Which entries
+    /// The kinds of entries
     #[arg(long, value_enum, default_value = "mixed")]
     mix: Mix,
-    /// Entries that are written in a second [default: all are there from the start]
+    /// The number of entries per second [default: all are there from the start]
     #[arg(long)]
     rate: Option<f64>,
     /// The port on this machine
@@ -64,29 +64,29 @@ struct Drain {
     /// The server
     #[arg(long, default_value = "mongodb://127.0.0.1:27117/?directConnection=true")]
     uri: String,
-    /// Entries that are asked for at once [default: as many as the server sends]
+    /// The number of entries per reply [default: as many as the server sends]
     #[arg(long)]
     batch_size: Option<u32>,
-    /// Threads
+    /// The number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Say how long each user took to come after it was sent
+    /// Print how long each user took to arrive after it was sent
     #[arg(long)]
     timed: bool,
 }
 
 #[derive(Debug, Args)]
 struct Run {
-    /// Pairs of each row
+    /// The number of pairs for each row
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Entries of 300 bytes in a backlog
+    /// The number of entries of 300 bytes in a backlog
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
     count: u64,
     /// Draw the history, too
     #[arg(long)]
     plot: bool,
-    /// Only what has this in its name: drain, drain-sizes, drain-scraped, latency, lookups, live, memory, start
+    /// Measure only rows whose kind contains this: drain, drain-sizes, drain-scraped, latency, lookups, live, memory, start
     only: Option<String>,
 }
 
@@ -121,9 +121,9 @@ impl Drain {
             runtime.block_on(async move { tokio::spawn(drained).await })??;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let rate = entries as f64 / started.elapsed().as_secs_f64();
-        println!("{entries} entries, {rate:.0} a second");
+        println!("{entries} entries, {rate:.0} per second");
         latencies.iter().for_each(|micros| println!("micros {micros}"));
-        // What the driver does in the background ends before the runtime does.
+        // The driver's background tasks must end before the runtime.
         runtime.block_on(client.shutdown().immediate(true).into_future());
         Ok(())
     }
@@ -146,10 +146,10 @@ impl Run {
         let missed = rows.iter().filter(|row| row.reached() == Some(false)).count();
         let history = History::of_this_machine();
         let latest = history.add(rows)?;
-        measured.context("what was measured before is kept")?;
+        measured.context("the rows before this error are in the history")?;
         println!(
             "{:.0} s; {missed} goals missed. Each row: the median of {rounds} runs, and of their ratios to the baseline in the same round; ± is \
-             half of what the middle half of these spans. As JSON: {}; all runs: {}",
+             half of the distance between the quartiles of these ratios. As JSON: {}; all runs: {}",
             started.elapsed().as_secs_f64(),
             latest.display(),
             history.path().display()
@@ -162,6 +162,6 @@ fn draw(to: Option<PathBuf>) -> anyhow::Result<()> {
     let history = History::of_this_machine();
     let to = to.unwrap_or_else(|| history.folder().join("history.svg"));
     report::plot(&history.runs()?, &to)?;
-    println!("drawn: {}", to.display());
+    println!("the history is drawn in {}", to.display());
     Ok(())
 }

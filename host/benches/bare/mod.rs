@@ -1,4 +1,4 @@
-//! A plugin called by wasmtime alone: without a log, limits, deadlines, or anybody who looks at what comes of it.
+//! Calls a plugin with wasmtime alone: without a log, limits, deadlines or handling of its outcome.
 
 use std::path::Path;
 
@@ -7,19 +7,53 @@ use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+/// The exports of a plugin, called without a fiber.
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../wit/0.1",
-        world: "gtm:plugin/plugin",
-        exports: { "handle": async },
+        path: "../wit/0.2",
+        inline: "
+            package gtm:bare;
+
+            world bare {
+                import gtm:plugin/extended-json@0.2.0;
+                export gtm:plugin/lifecycle@0.2.0;
+                export gtm:plugin/filter@0.2.0;
+                export gtm:plugin/handler@0.2.0;
+            }
+        ",
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
-use generated::gtm::plugin::types;
-use generated::{Plugin, PluginPre};
+/// The exports of a plugin, called in a fiber.
+mod generated_async {
+    wasmtime::component::bindgen!({
+        path: "../wit/0.2",
+        inline: "
+            package gtm:bare;
 
-/// What is behind the imports: WASI.
+            world bare-async {
+                import gtm:plugin/extended-json@0.2.0;
+                export gtm:plugin/lifecycle@0.2.0;
+                export gtm:plugin/handler@0.2.0;
+            }
+        ",
+        with: { "gtm:plugin/types": super::types },
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+use generated::Bare as BarePlugin;
+use generated_async::BareAsync as BareAsyncPlugin;
+
+/// The types of the contract. The macro re-exports the module.
+#[allow(unreachable_pub, reason = "the macro re-exports it as public")]
+pub mod types {
+    pub use super::generated::gtm::plugin::types::*;
+}
+
+/// The imports of the plugin: WASI.
 pub(crate) struct Host {
     wasi: WasiCtx,
     table: ResourceTable,
@@ -45,16 +79,14 @@ fn component(path: &Path) -> (Engine, Component) {
     (engine, component)
 }
 
-fn linked(mut linker: Linker<Host>, component: &Component) -> PluginPre<Host> {
-    types::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host).unwrap();
-    linker.instance("gtm:plugin/subscriptions@0.1.0").unwrap();
-    PluginPre::new(linker.instantiate_pre(component).unwrap()).unwrap()
+fn linked(linker: &mut Linker<Host>) {
+    types::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host).unwrap();
 }
 
 /// Calls `filter`.
 pub(crate) struct Bare {
     store: Store<Host>,
-    plugin: Plugin,
+    plugin: BarePlugin,
 }
 
 impl Bare {
@@ -63,19 +95,21 @@ impl Bare {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).unwrap();
         let mut store = Host::store(&engine);
-        let plugin = linked(linker, &component).instantiate(&mut store).unwrap();
+        linked(&mut linker);
+        let plugin = BarePlugin::instantiate(&mut store, &component, &linker).unwrap();
+        plugin.gtm_plugin_lifecycle().call_init(&mut store).unwrap().unwrap();
         Self { store, plugin }
     }
 
     pub(crate) fn filter(&mut self, op: &Op) -> bool {
-        self.plugin.call_filter(&mut self.store, lower(op)).unwrap()
+        self.plugin.gtm_plugin_filter().call_filter(&mut self.store, lower(op)).unwrap()
     }
 }
 
-/// Calls `handle`, by a fiber.
+/// Calls `handle` in a fiber.
 pub(crate) struct BareAsync {
     store: Store<Host>,
-    plugin: Plugin,
+    plugin: BareAsyncPlugin,
 }
 
 impl BareAsync {
@@ -84,12 +118,14 @@ impl BareAsync {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
         let mut store = Host::store(&engine);
-        let plugin = linked(linker, &component).instantiate_async(&mut store).await.unwrap();
+        linked(&mut linker);
+        let plugin = BareAsyncPlugin::instantiate_async(&mut store, &component, &linker).await.unwrap();
+        plugin.gtm_plugin_lifecycle().call_init(&mut store).await.unwrap().unwrap();
         Self { store, plugin }
     }
 
     pub(crate) async fn handle(&mut self, op: &Op) {
-        self.plugin.call_handle(&mut self.store, lower(op)).await.unwrap().unwrap();
+        self.plugin.gtm_plugin_handler().call_handle(&mut self.store, lower(op)).await.unwrap().unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is measured: entries as MongoDB 8 writes them.
+//! Entries as MongoDB 8 writes them.
 #![allow(dead_code, clippy::indexing_slicing, reason = "not each benchmark needs all of it")]
 
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 use bson::spec::BinarySubtype;
 use bson::{Document, RawDocumentBuf, doc};
 
-/// A document of `size` bytes: 18, or enough for some text.
+/// Returns a document of `size` bytes: 18, or enough for some text.
 pub(crate) fn document(size: usize) -> Document {
     if size == 18 {
         return doc! { "_id": 1_i64 };
@@ -17,12 +17,12 @@ pub(crate) fn document(size: usize) -> Document {
     doc! { "_id": 1_i64, "text": "x".repeat(rest) }
 }
 
-/// The insert of such a document: 282 bytes more.
+/// Returns the insert of such a document, which is 282 bytes larger.
 pub(crate) fn insert(size: usize) -> RawDocumentBuf {
     change("i", size)
 }
 
-/// An entry with such a document, `i` or `u`: inserted, or put in the place of another.
+/// Returns an entry with such a document: an insert (`i`), or a replacement (`u`).
 pub(crate) fn change(op: &str, size: usize) -> RawDocumentBuf {
     let entry = doc! {
         "lsid": { "id": bson::Uuid::from_bytes([7; 16]), "uid": bson::Binary { subtype: BinarySubtype::Generic, bytes: vec![1; 32] } },
@@ -42,7 +42,7 @@ pub(crate) fn change(op: &str, size: usize) -> RawDocumentBuf {
     RawDocumentBuf::try_from(entry).unwrap()
 }
 
-/// Writes so many of such entries of 300 bytes, one after the other, as an oplog is dumped.
+/// Writes `count` of these entries of 300 bytes to a file, like a dump of an oplog.
 pub(crate) fn write(path: &Path, op: &str, count: u32) {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
     let mut entry = change(op, 18).into_bytes();
@@ -55,7 +55,7 @@ pub(crate) fn write(path: &Path, op: &str, count: u32) {
     file.flush().unwrap();
 }
 
-/// The middle one.
+/// Returns the median.
 pub(crate) fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]

@@ -9,7 +9,7 @@ use gtm_source::{Ack, Position};
 #[derive(Debug, Default)]
 pub(super) struct PluginBatch {
     pub(super) ops: Vec<Arc<Op>>,
-    /// With these ops, everything up to here was read. None: the last op says how far.
+    /// The position up to which everything was read with these ops. None: it is that of the last op.
     pub(super) position: Option<Position>,
     /// The memory that the ops keep in use, in bytes.
     pub(super) bytes: usize,
@@ -22,7 +22,7 @@ pub(super) struct PluginBatch {
 }
 
 impl PluginBatch {
-    /// Returns the position up to which everything was read with this batch. None: the batch does not say, as that of a snapshot.
+    /// Returns the position up to which everything was read with this batch. None: it has no position, as during a snapshot.
     pub(super) fn end(&self) -> Option<Position> {
         self.position.clone().or_else(|| self.ops.last().and_then(|op| Position::after(op)))
     }

@@ -29,7 +29,7 @@ pub struct HostControl {
 pub struct CommandOutcome {
     /// The name of the plugin.
     pub plugin: String,
-    /// Why the plugin does not follow the command, if it does not.
+    /// The reason why the command failed for this plugin, if it did.
     pub done: Result<(), ControlError>,
 }
 
@@ -72,7 +72,7 @@ pub(super) trait ControlledPlugin: Send + Sync {
 pub(super) struct StoppedPlugin {
     plugin: PluginHandle,
     status: PluginStatus,
-    /// Nobody receives them.
+    /// A sender without a receiver.
     commands: mpsc::Sender<DeliveryCommand>,
 }
 
@@ -127,7 +127,7 @@ pub(super) enum DeliveryCommand {
     Seek(StartAt, oneshot::Sender<Result<(), ControlError>>),
 }
 
-/// Why a host does not follow a command.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The host has no plugin of this name.
@@ -139,7 +139,7 @@ pub enum ControlError {
         known: String,
     },
     /// The host has several plugins, and the command must name one.
-    #[error("which plugin? There are: {known}")]
+    #[error("the command needs the name of one plugin; there are: {known}")]
     WhichPlugin {
         /// The names of its plugins.
         known: String,
@@ -170,14 +170,14 @@ pub enum ControlError {
     /// Another swap has not ended. The host does one at a time.
     #[error("another swap is under way. help: try again when the log of the host shows its end")]
     SwapUnderWay,
-    /// Some plugins follow the command, and others do not.
-    #[error("the plugin {plugin} does not follow: {reason}. These plugins do: {done}")]
+    /// The command failed for some plugins only.
+    #[error("the command failed for the plugin {plugin}: {reason}. It succeeded for: {done}")]
     Partly {
-        /// The first plugin that does not.
+        /// The first plugin for which it failed.
         plugin: String,
-        /// Why.
+        /// The reason.
         reason: Box<ControlError>,
-        /// The plugins that do.
+        /// The plugins for which it succeeded.
         done: String,
     },
     /// The plugin has stopped.
@@ -196,7 +196,7 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    /// Returns the same for a client that names a file and is not to learn which files there are.
+    /// Returns the error as a client may see it that must not learn which files exist.
     #[must_use]
     pub fn withheld(self) -> Self {
         match self {
@@ -207,7 +207,7 @@ impl ControlError {
 }
 
 impl HostControl {
-    /// Makes the control of a host that is starting. The host is stopping once `shutdown` is cancelled.
+    /// Creates the control of a host that is starting. The host stops when `shutdown` is cancelled.
     pub fn new(pipeline: &str, worker: Option<&str>, shutdown: CancellationToken) -> Self {
         let host = ControlledHost {
             pipeline: pipeline.to_owned(),
@@ -241,7 +241,7 @@ impl HostControl {
         self.host.lock().set(HostActivity::Active, plugins);
     }
 
-    /// Records that the host is not active any more, and waits to learn whether another is.
+    /// Records that the host is no longer active. Whether another host is active is not known yet.
     pub(super) fn deactivate(&self) {
         self.host.lock().set(HostActivity::Starting, Vec::new());
     }
@@ -275,8 +275,8 @@ impl HostControl {
         named.is_none_or(|plugin| stopped_error(&**plugin).is_some())
     }
 
-    /// Pauses this plugin, or all if it is none: they begin no more ops, and finish those that they are handling. Returns the outcome
-    /// for each plugin that received the command.
+    /// Pauses this plugin, or all if none is given: they start no more ops, and finish those that they are handling. Returns the
+    /// outcome for each plugin that received the command.
     ///
     /// # Errors
     /// See [`ControlError`]. No plugin received the command then.
@@ -284,7 +284,7 @@ impl HostControl {
         send_command(self.named(plugin)?, DeliveryCommand::Pause).await
     }
 
-    /// Resumes this plugin, or all if it is none. Returns the outcome for each plugin that received the command.
+    /// Resumes this plugin, or all if none is given. Returns the outcome for each plugin that received the command.
     ///
     /// # Errors
     /// See [`ControlError`]. No plugin received the command then.
@@ -303,7 +303,7 @@ impl HostControl {
         to: &StartAt,
     ) -> Result<Vec<CommandOutcome>, ControlError> {
         let plugins = self.named(plugin)?;
-        // One of them might move there, and another not.
+        // Some of them might move, and others not.
         if plugins.len() > 1 {
             return Err(ControlError::WhichPlugin { known: names(&plugins) });
         }
@@ -333,7 +333,7 @@ impl HostControl {
         let current = handle.current();
         let (path, before) = (file.clone(), current.clone());
         let allowed = self.host.lock().swap_from.clone();
-        // Loading continues when nobody waits for it any more, and keeps the permit.
+        // Loading continues and keeps the permit even if the caller no longer waits.
         let load = move || (current.successor_from(&file, &allowed), permit);
         let loaded = tokio::task::spawn_blocking(load).await;
         let version = handle.current().version().to_owned();
@@ -391,7 +391,8 @@ fn names(plugins: &[Arc<dyn ControlledPlugin>]) -> String {
     plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Sends a command to one plugin after another, and waits for each answer. The others receive it also after one that does not follow.
+/// Sends a command to one plugin after another, and waits for each answer. The others receive it even if it fails
+/// for one.
 async fn send_command(
     plugins: Vec<Arc<dyn ControlledPlugin>>,
     command: impl Fn(oneshot::Sender<Result<(), ControlError>>) -> DeliveryCommand,

@@ -67,13 +67,15 @@ impl<F: OpFilter> Dispatcher<F> {
             let PluginBatch { ops, position, mut bytes, is_at_end, newest, ack } = batch;
             let mut ops = ops.into_iter();
             let mut next: Vec<_> = ops.by_ref().take(MAX_FILTERED_OPS).collect();
-            while !next.is_empty() {
+            while let Some(first) = next.first() {
+                self.progress.ops.set_unfiltered(Some(first.timestamp));
                 self.progress.ops.until_room().await;
                 let (filtered, unfiltered) = self.filter.filter_ops(next).await;
                 self.dispatch(filtered, &mut bytes).await;
                 next = unfiltered;
                 next.extend(ops.by_ref().take(MAX_FILTERED_OPS - next.len()));
             }
+            self.progress.ops.set_unfiltered(None);
             if let Some(position) = position {
                 self.progress.ops.pass(position);
             }

@@ -1,4 +1,4 @@
-//! A lane: has one op after another handled, and retries those that failed.
+//! A lane: handles one op after another, and retries those that fail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use super::op_handler::OpHandler;
 use super::op_progress::OpOutcome;
 use super::spans::{self, in_span};
 
-/// Why the outcome of an op is not known in a dry run.
-const MADE_UP: &str = "an answer was made up";
-const IN_THE_WAY: &str = "something is in its way";
+/// The reasons why the outcome of an op is not known in a dry run.
+const SIMULATED_ANSWER: &str = "an answer was simulated";
+const OBSTACLE: &str = "an obstacle blocks it";
 
 /// A lane of a plugin.
 pub(super) struct Lane<H> {
@@ -84,7 +84,7 @@ impl<H: OpHandler> Lane<H> {
                     (handled, _) => handled.map(drop),
                 };
                 if handled.is_err() {
-                    // No other op may be done that has to wait for this one.
+                    // Ops that must wait for this one must not be handled.
                     self.context.dropped.cancel();
                     return;
                 }
@@ -92,8 +92,8 @@ impl<H: OpHandler> Lane<H> {
         }
     }
 
-    /// Has the first ops handled in one call, and removes those that are done. The first op that is left failed for the returned error,
-    /// or, if none is returned, is to be handled by itself.
+    /// Handles the first ops in one call, and removes those that are done. Returns the error of the first op that is left. None: that op
+    /// must be handled by itself.
     ///
     /// # Errors
     /// The lane must stop.
@@ -164,7 +164,7 @@ impl<H: OpHandler> Lane<H> {
         Ok(None)
     }
 
-    /// Has an op handled, and retries it until it is done. `error`: why its first attempt, which was part of a batch, failed.
+    /// Handles an op, and retries it until it is done. `error` is the error of its first attempt, if that was part of a batch.
     ///
     /// # Errors
     /// The lane must stop.
@@ -210,7 +210,7 @@ impl<H: OpHandler> Lane<H> {
                     match blocked.waited_too_long(&obstacle, context.retry.max_age) {
                         Some(since) => first_attempt = first_attempt.or(Some(since)),
                         None if blocked.blocks_plugin(&obstacle) => {
-                            // It does not count as an attempt, as no other op would end differently.
+                            // It does not count as an attempt, as every op would meet the obstacle.
                             attempt -= 1;
                             self.wait_for_change(blocked, &obstacle, queued).await?;
                             continue;
@@ -240,7 +240,7 @@ impl<H: OpHandler> Lane<H> {
                 BreakerVerdict::Opened => {
                     tracing::error!(
                         event = "breaker.open", plugin, op = %id, failing_ops = context.breaker.failing(), error = problem,
-                        "the plugin fails on one op after another; pausing it, with an attempt now and then until it works"
+                        "the plugin fails on one op after another; pausing it; the host tries it from time to time until it works"
                     );
                     // The breaker pauses the plugin itself.
                     if after.is_none() {
@@ -329,7 +329,7 @@ impl<H: OpHandler> Lane<H> {
         match self.handler.handle(op, attempt).await {
             Ok(Ok(())) => AttemptOutcome::Done(OpOutcome::Handled),
             Ok(Err(Failure::Reject { reason })) => match self.handler.met() {
-                MetObstacle { made_up: true, .. } => self.outcome_unknown(op, MADE_UP, &reason),
+                MetObstacle { made_up: true, .. } => self.outcome_unknown(op, SIMULATED_ANSWER, &reason),
                 MetObstacle { .. } => AttemptOutcome::Rejected(reason),
             },
             Ok(Err(Failure::Retry { reason, after })) => self.failed(op, FailedAttempt { reason, after }),
@@ -337,15 +337,15 @@ impl<H: OpHandler> Lane<H> {
         }
     }
 
-    /// Returns the outcome of a call that failed for this reason, or for an obstacle.
+    /// Returns the outcome of a call that failed for this reason, or because of an obstacle.
     fn failed(&self, op: &Op, failed: FailedAttempt) -> AttemptOutcome {
         match self.handler.met() {
-            // Nobody waits for the end of a dry run.
+            // A dry run does not wait until an obstacle is removed.
             MetObstacle { obstacle: Some(obstacle), is_dry: true, .. } => {
-                self.outcome_unknown(op, IN_THE_WAY, &obstacle.reason)
+                self.outcome_unknown(op, OBSTACLE, &obstacle.reason)
             }
             MetObstacle { obstacle: Some(obstacle), .. } => AttemptOutcome::Blocked(obstacle),
-            MetObstacle { made_up: true, .. } => self.outcome_unknown(op, MADE_UP, &failed.reason),
+            MetObstacle { made_up: true, .. } => self.outcome_unknown(op, SIMULATED_ANSWER, &failed.reason),
             MetObstacle { .. } => AttemptOutcome::Failed(failed),
         }
     }
@@ -354,7 +354,7 @@ impl<H: OpHandler> Lane<H> {
     fn outcome_unknown(&self, op: &Op, why: &str, reason: &str) -> AttemptOutcome {
         tracing::info!(
             event = "dry_run.give_up", plugin = &*self.context.plugin, op = %op.id(), cause = why, error = reason,
-            "what would become of the op is not known in a dry run"
+            "the outcome of the op is unknown in a dry run"
         );
         AttemptOutcome::Done(OpOutcome::Unknown)
     }

@@ -26,6 +26,8 @@ pub(super) struct OpProgress {
 #[derive(Debug)]
 struct OpProgressState {
     window: OpWindow,
+    /// The time of the first op that was received and is not filtered yet.
+    unfiltered: Option<Timestamp>,
     counts: Summary,
     dead_letters: u64,
     checkpoint: CheckpointProgress,
@@ -55,7 +57,7 @@ pub(super) struct OpProgressSnapshot {
     pub(super) position: Option<Position>,
     /// The cluster time of the position.
     pub(super) time: Option<Timestamp>,
-    /// The time of the first op that is not done.
+    /// The time of the first op that was received and is not done, whether or not it is filtered.
     pub(super) oldest: Option<Timestamp>,
     /// The position of the stored checkpoint.
     pub(super) checkpoint: Option<Position>,
@@ -89,6 +91,7 @@ impl OpProgress {
         let (from, time) = from.map_or((None, None), |(position, time)| (Some(position), time));
         let state = OpProgressState {
             window: OpWindow::new(from.clone(), time),
+            unfiltered: None,
             counts: Summary::default(),
             dead_letters: 0,
             checkpoint: CheckpointProgress::new(from, stores_checkpoints),
@@ -102,8 +105,13 @@ impl OpProgress {
         let mut state = self.state.lock();
         let unfinished = state.window.unfinished();
         state.counts.read -= u64::try_from(unfinished).unwrap_or_default();
-        state.window = OpWindow::new(from, None);
+        (state.window, state.unfiltered) = (OpWindow::new(from, None), None);
         state.checkpoint.restart();
+    }
+
+    /// Records the time of the first op that was received and is not filtered yet. None: all are.
+    pub(super) fn set_unfiltered(&self, first: Option<Timestamp>) {
+        self.state.lock().unfiltered = first;
     }
 
     /// Counts ops that were filtered, in their order, and passes each that is wanted, or for which the filter failed, to `accept`
@@ -249,7 +257,8 @@ impl OpProgress {
         let position = state.position();
         OpProgressSnapshot {
             time: position.as_ref().and_then(Position::cluster_time).or(state.window.time()),
-            oldest: state.window.oldest(),
+            // Ops are received in their order.
+            oldest: state.window.oldest().or(state.unfiltered),
             checkpoint: state.checkpoint.position().cloned(),
             checkpoint_age_seconds: state.checkpoint.age(position.as_ref()).map(|age| age.as_secs_f64()),
             queued_ops: state.window.unfinished(),

@@ -143,7 +143,7 @@ impl Pipeline<'_> {
         }
         self.show();
         match running.and_then(|running| running.removed) {
-            // If nobody receives it, it counts as if nobody had removed it.
+            // Without a receiver, the plugin counts as not removed.
             Some(removed) => removed.send(ended).err(),
             None => Some(ended),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtm_oplog::{Op, Selection, Skipped, Timestamp};
+use gtm_oplog::{Op, Selection, Skipped, Timestamp, add_skipped};
 use gtm_runtime::PluginHandle;
 use gtm_source::{HistoryLost, LiveSource, Position, SourceConfig, SourceError, StartAt};
 use gtm_store::{CheckpointKey, Store, StoreError};
@@ -108,7 +108,7 @@ pub struct DeliveryEnd {
     pub summary: Summary,
     /// The entries of the source that were skipped, by reason.
     pub skipped: Skipped,
-    /// Why it ended, if nobody stopped it.
+    /// The reason why it ended by itself, if it did.
     pub result: Result<(), DeliveryError>,
 }
 
@@ -119,6 +119,8 @@ pub(super) struct PreparedDelivery {
     handle: Arc<DeliveryHandle>,
     checkpointer: Checkpointer,
     commands: mpsc::Receiver<DeliveryCommand>,
+    /// The entries that the feeds before the current one skipped.
+    skipped: Skipped,
 }
 
 /// The feed and the lanes from one seek to the next.
@@ -145,7 +147,7 @@ impl PreparedDelivery {
         );
         let (plugin, lanes) = (delivery.plugin.clone(), Mutex::new(None));
         let handle = Arc::new(DeliveryHandle { plugin, progress, lanes, commands: sender, source });
-        Self { delivery, shared_reader, handle, checkpointer, commands }
+        Self { delivery, shared_reader, handle, checkpointer, commands, skipped: Skipped::new() }
     }
 
     /// Returns the plugin as the host's control shows it.
@@ -218,10 +220,9 @@ impl PreparedDelivery {
             fenced = stored.err().filter(|error| matches!(error, StoreError::Fenced { .. }));
         }
         let mut result = handled.map_err(DeliveryError::from);
-        let mut skipped = Skipped::new();
         match fed {
             Ok(end) => {
-                skipped = end.skipped;
+                add_skipped(&mut self.skipped, end.skipped);
                 result = result.and(end.error.map_or(Ok(()), |error| Err(error.into())));
             }
             Err(error) => result = result.and(Err(error.into())),
@@ -233,7 +234,7 @@ impl PreparedDelivery {
             plugin: self.handle.plugin.name().to_owned(),
             position: position.map(|position| position.to_string()),
             summary: ops.summary(),
-            skipped,
+            skipped: self.skipped,
             result: fenced.map_or(result, |fenced| Err(fenced.into())),
         }
     }
@@ -278,7 +279,7 @@ impl PreparedDelivery {
         }
     }
 
-    /// Executes a command. If nobody waits for the answer any more, the command is executed all the same.
+    /// Executes a command, even if the caller no longer waits for the answer.
     async fn execute(
         &mut self,
         command: DeliveryCommand,
@@ -318,7 +319,9 @@ impl PreparedDelivery {
                 );
                 run.stop.cancel();
                 run.lanes.drop_queued(grace).await;
-                let _ = run.feed.await;
+                if let Ok(end) = run.feed.await {
+                    add_skipped(&mut self.skipped, end.skipped);
+                }
                 if let Err(error) = self.checkpointer.restart(from.clone()).await {
                     tracing::error!(
                         event = "checkpoint.store_failed",

@@ -153,7 +153,24 @@ mod tests {
         let number = admit(&progress, NOW - 50);
         progress.reader.set_caught_up(true, source.newest());
         assert!(status(&progress, &source).lag_seconds.unwrap() >= 50.0);
+        // Others' changes move on what was read, whatever its kind of position.
+        for read in [Position::Oplog(newest), Position::ChangeStream("0a".parse().unwrap())] {
+            progress.ops.pass(read);
+            progress.reader.set_caught_up(true, source.newest());
+            assert!(status(&progress, &source).lag_seconds.unwrap() >= 50.0);
+        }
         progress.done(number, OpOutcome::Handled, 1);
+        assert_eq!(status(&progress, &source).lag_seconds, Some(0.0));
+    }
+
+    #[test]
+    fn the_lag_counts_ops_that_wait_for_the_filter() {
+        let newest = Timestamp { time: NOW, increment: 1 };
+        let (progress, source) = (progress(), SourceHealth::connected(Some(newest)));
+        progress.reader.set_caught_up(true, source.newest());
+        progress.ops.set_unfiltered(Some(Timestamp { time: NOW - 50, increment: 1 }));
+        assert!(status(&progress, &source).lag_seconds.unwrap() >= 50.0);
+        progress.ops.set_unfiltered(None);
         assert_eq!(status(&progress, &source).lag_seconds, Some(0.0));
     }
 

@@ -63,7 +63,7 @@ impl ReaderProgress {
     }
 
     /// Returns the lag behind the source, in seconds: the age of the first change that is not done. `oldest`: the time of the first op
-    /// that was read and is not done. `done`: the time up to which everything is done. None: nothing is known yet.
+    /// that was received and is not done. `done`: the time up to which everything is done. None: nothing is known yet.
     pub(super) fn lag(
         &self,
         oldest: Option<Timestamp>,
@@ -83,7 +83,7 @@ impl ReaderProgress {
                 (None, _) => None,
             },
         };
-        // Nobody knows what is written while the source does not answer.
+        // The source may have newer changes while it does not answer.
         let away = source.unavailable_for().map(|away| away.as_secs_f64());
         lag.map(|lag| lag.max(away.unwrap_or_default()))
     }

@@ -29,7 +29,7 @@ pub struct Replayed {
     pub emitted: EmittedOps,
     /// The counts of each plugin, by name.
     pub plugins: Vec<(String, Summary)>,
-    /// Why the files were not read to their end, if nobody stopped the replay.
+    /// The reason why the files were not read to their end, unless the replay was stopped.
     pub read: Result<(), FileError>,
     /// A defect of the host.
     pub worked: Result<(), DeliveryError>,

@@ -26,7 +26,8 @@ pub struct DeliverySettings {
     /// About how many ops may be read from the first that is not done on. Reading then waits.
     #[serde(deserialize_with = "positive")]
     pub max_ops: usize,
-    /// The memory that these ops may keep in use. The last batch, of up to 16 MB, may exceed it.
+    /// The memory that these ops may keep in use. The last batch, of up to 48 MB, may exceed it. Batches that wait for the plugin are not
+    /// counted.
     #[serde(deserialize_with = "size")]
     pub max_bytes: ByteSize,
     /// The interval at which the checkpoint is stored, if something was done.

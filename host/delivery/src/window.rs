@@ -23,6 +23,9 @@ pub(super) struct OpWindow {
 struct WindowEntry {
     done: bool,
     bytes: usize,
+    /// The time of the op.
+    op_time: Timestamp,
+    /// The time of the watermark once this op and all before it are done.
     time: Timestamp,
     /// The watermark once this op and all before it are done.
     through: Watermark,
@@ -69,7 +72,8 @@ impl OpWindow {
 
     /// Adds an op, and the memory that it keeps in use, in bytes. Returns its number.
     pub(super) fn begin(&mut self, op: &Op, bytes: usize) -> u64 {
-        self.entries.push_back(WindowEntry { done: false, bytes, time: op.timestamp, through: op.into() });
+        let time = op.timestamp;
+        self.entries.push_back(WindowEntry { done: false, bytes, op_time: time, time, through: op.into() });
         self.bytes += bytes;
         self.next_number() - 1
     }
@@ -114,12 +118,9 @@ impl OpWindow {
         self.watermark.as_ref()
     }
 
-    /// Returns the time of the first op that is not done.
+    /// Returns the time of the first op that is not done, however far was read after it.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        match &self.entries.front()?.through {
-            Watermark::Op(timestamp, _) => Some(*timestamp),
-            Watermark::Read(position) => position.timestamp(),
-        }
+        self.entries.front().map(|entry| entry.op_time)
     }
 
     /// Returns the number of ops from the first that is not done on.
@@ -210,6 +211,23 @@ mod tests {
         window.done(first);
         window.done(99);
         assert_eq!((window.len(), window.next_number()), (0, 1), "an op that is done already, or unknown");
+    }
+
+    #[test]
+    fn the_oldest_op_stays_the_oldest_however_far_was_read_after_it() {
+        let at = |n| Timestamp { time: n, increment: 0 };
+        let token = Position::ChangeStream("0a".parse().unwrap());
+        let mut window = OpWindow::default();
+        assert_eq!(window.oldest(), None);
+        let (first, second) = (window.begin(&op(1), 0), window.begin(&op(2), 0));
+        for read in [Position::Oplog(at(60)), token] {
+            window.pass(Watermark::Read(read));
+            assert_eq!(window.oldest(), Some(at(1)));
+        }
+        window.done(first);
+        assert_eq!(window.oldest(), Some(at(2)));
+        window.done(second);
+        assert_eq!(window.oldest(), None);
     }
 
     #[test]

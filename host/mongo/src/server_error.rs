@@ -39,6 +39,11 @@ pub fn is_timeout(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
+/// Returns whether the driver cannot read the server's reply, for example because it is larger than the driver permits.
+pub fn is_unreadable(error: &Error) -> bool {
+    matches!(&*error.kind, ErrorKind::InvalidResponse { .. })
+}
+
 /// Returns whether the same operation may succeed a little later.
 fn is_transient(error: &Error) -> bool {
     match &*error.kind {

@@ -1,6 +1,6 @@
 //! Walks the fields of one BSON document: their types, names and values as bytes.
 //!
-//! Nobody wants most entries of an oplog, and three of their dozen fields tell that. So nothing is decoded, checked for
+//! Plugins do not want most entries of an oplog, and three of an entry's dozen fields show that. So nothing is decoded, checked for
 //! UTF-8 or allocated unless it is asked for. All lengths are checked.
 
 use bson::spec::ElementType;

@@ -22,4 +22,4 @@ pub use op::{
 pub use own_database::OwnDatabase;
 pub use reply::{Malformed, Reply};
 pub use selection::{Pattern, PatternError, Selection};
-pub use skip::{Skip, Skipped};
+pub use skip::{Skip, Skipped, add_skipped};

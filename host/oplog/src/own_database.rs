@@ -30,11 +30,11 @@ pub struct OwnDatabase(String);
 #[derive(Debug, thiserror::Error)]
 pub enum OwnDatabaseError {
     /// The server uses this database itself.
-    #[error("{0} is a database of the server's own. help: choose another name, such as {DEFAULT}")]
+    #[error("{0} is one of the server's own databases. help: choose another name, such as {DEFAULT}")]
     OfServer(String),
-    /// No server accepts the name.
+    /// Servers do not accept the name.
     #[error(
-        "\"{0}\" is not a valid name of a database. help: use 1 to {MAX_NAME_LENGTH} letters, digits, - and _"
+        "\"{0}\" is not a valid database name. help: use 1 to {MAX_NAME_LENGTH} letters, digits, - and _"
     )]
     Invalid(String),
     /// Another database was chosen before, and may be in use.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::fields::{BrokenField, Fields};
 
-/// The reason why a document cannot be read at all.
+/// The reason why a document cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// The document is not valid BSON.
@@ -53,14 +53,14 @@ impl Reply {
             .ok_or(Malformed::Missing("cursor.nextBatch"))
     }
 
-    /// Iterates over the documents in the reply. It looks at nothing but their lengths.
+    /// Iterates over the documents in the reply. It reads only their lengths.
     ///
     /// # Errors
     /// The bytes are not the reply of a cursor.
     pub fn entries(&self) -> Result<impl Iterator<Item = Result<&RawDocument, Malformed>>, Malformed> {
         // An array is a document whose names are numbers.
         let array = RawDocument::from_bytes(self.documents()?.as_bytes())?;
-        Ok(Fields::new(array).map(|field| field?.document().ok_or(NO_DOCUMENT)))
+        Ok(Fields::new(array).map(|field| field?.document().ok_or(NOT_A_DOCUMENT)))
     }
 
     /// Returns the size of the reply in bytes.
@@ -81,14 +81,14 @@ impl Reply {
     }
 }
 
-const NO_DOCUMENT: Malformed = Malformed::Missing("fields: it is no document");
+const NOT_A_DOCUMENT: Malformed = Malformed::Missing("fields, as it is not a document");
 
-/// Returns the document that an element of an array is.
+/// Returns an element of an array as a document.
 ///
 /// # Errors
 /// The element is not a document.
 pub fn document(value: RawBsonRef<'_>) -> Result<&RawDocument, Malformed> {
-    value.as_document().ok_or(NO_DOCUMENT)
+    value.as_document().ok_or(NOT_A_DOCUMENT)
 }
 
 /// Returns the `{_id}` of a document. None: it has no `_id`.

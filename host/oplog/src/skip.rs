@@ -10,6 +10,13 @@ pub fn skipped_by_name(skipped: &Skipped) -> impl Iterator<Item = ((&'static str
     skipped.iter().map(|(skip, count)| (skip.names(), *count))
 }
 
+/// Adds the counts of another source.
+pub fn add_skipped(skipped: &mut Skipped, others: Skipped) {
+    for (skip, count) in others {
+        *skipped.entry(skip).or_default() += count;
+    }
+}
+
 /// Counts one more, and returns the new number.
 pub(super) fn count(skipped: &mut Skipped, skip: Skip) -> u64 {
     let count = skipped.entry(skip).or_default();

@@ -48,8 +48,11 @@ impl FoundComponent<'_> {
         let (mut store, exports) = self.start()?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
         let checked = setting::check(&self.setup.name, settings.as_deref(), &config);
-        let CheckedSettings { values, renamed } =
-            checked.map_err(|problems| LoadError::Settings { path: self.path.to_owned(), problems })?;
+        let CheckedSettings { values, renamed } = checked.map_err(|problems| LoadError::Settings {
+            path: self.path.to_owned(),
+            problems,
+            declared: settings.clone().unwrap_or_default(),
+        })?;
         for (former, name) in renamed {
             tracing::warn!(
                 event = "plugin.rename_setting",

@@ -6,13 +6,13 @@ use gtm_oplog::PatternError;
 use semver::Version;
 
 use super::call::CallError;
-use super::contract::{self, CONTRACT};
+use super::contract::{CONTRACT, PACKAGE_NAME};
 use super::digest::ComponentDigest;
 use super::engine::Uncached;
 use super::handle::SwapError;
 use super::limits::{MAX_EXPRESSIONS, MAX_FILE_BYTES, MAX_PATTERN_BYTES, MAX_SUBSCRIPTIONS};
 use super::pool::PoolFull;
-use super::setting::SettingProblem;
+use super::setting::{DeclaredSetting, SettingProblem};
 use crate::secret::SecretError;
 
 /// Why a plugin cannot be loaded.
@@ -81,9 +81,9 @@ pub enum LoadError {
     )]
     OlderContract { path: PathBuf, built: Version },
     #[error(
-        "{} is a component of another world: it does not export {}/handler of the contract {CONTRACT} (or batch-handler), and not both filter \
-         and handle of 0.1. help: export handler, as wit/{}.{}/world.wit says; in Rust, the attribute #[plugin] does that",
-        path.display(), contract::PACKAGE_NAME, CONTRACT.major, CONTRACT.minor
+        "{} is a component of another world: it exports neither {PACKAGE_NAME}/handler nor {PACKAGE_NAME}/batch-handler. help: export one of \
+         them, as wit/{}.{}/world.wit says; in Rust, the attribute #[plugin] does that",
+        path.display(), CONTRACT.major, CONTRACT.minor
     )]
     MissingExport { path: PathBuf },
     #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
@@ -91,7 +91,7 @@ pub enum LoadError {
     #[error("the plugin {} does not fit contract {CONTRACT}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
     Mismatch { path: PathBuf, reason: String },
     #[error("the plugin {} refuses its settings: {}", path.display(), listed(problems))]
-    Settings { path: PathBuf, problems: Vec<SettingProblem> },
+    Settings { path: PathBuf, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },
     #[error("the plugin {} refuses to start: {reason}", path.display())]
     Refused { path: PathBuf, reason: String },
     #[error("the plugin {} subscribes to \"{namespace}\": {reason}", path.display())]

@@ -105,7 +105,7 @@ impl fmt::Display for SettingType {
 #[allow(missing_docs, reason = "the messages describe them")]
 pub enum SettingProblem {
     #[error(
-        "unknown setting {name}{}{}", .nearest.as_ref().map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_default(),
+        "unknown setting {name}{}{}", .nearest.as_ref().map(|nearest| format!(" (did you mean {nearest}?)")).unwrap_or_default(),
         PluginRemedy::KnownSettings { plugin, known }
     )]
     Unknown { plugin: String, name: String, nearest: Option<String>, known: Vec<String> },
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(said.len(), 3, "{said:?}");
         assert_eq!(said[0], "the setting url is missing");
         assert!(!said[1].contains("abc"), "{said:?}");
-        assert_eq!(said[2], "unknown setting tken, did you mean token?");
+        assert_eq!(said[2], "unknown setting tken (did you mean token?)");
         assert_eq!(problems(&declared, &set([("url", "")])).len(), 1);
         assert_eq!(check("p", None, &set([("x", "1")])).unwrap().values, set([("x", "1")]));
     }

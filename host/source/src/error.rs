@@ -20,7 +20,7 @@ pub enum SourceError {
     /// The files cannot be read any further.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The server does not say what time it is, which a snapshot needs to begin.
+    /// The server does not report its time, which a snapshot needs to begin.
     #[error("the server cannot be asked for its time, at which the snapshot would begin: {0}")]
     NoTime(String),
     /// The source reads what one selection wants, and cannot change that.

@@ -10,6 +10,7 @@ mod batch;
 pub mod change_stream;
 mod error;
 pub mod extended_json;
+mod fewer_entries;
 pub mod file;
 mod live;
 mod newest_change;

@@ -299,7 +299,7 @@ mod tests {
         let refused = answer.unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the plugin b does not follow: this host is stopping. These plugins do: a, c"
+            "the command failed for the plugin b: this host is stopping. It succeeded for: a, c"
         );
         assert_eq!(refused.into_response().status(), StatusCode::CONFLICT);
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

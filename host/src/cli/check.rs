@@ -8,7 +8,7 @@ use anyhow::Context;
 use bytesize::ByteSize;
 use gtm_host::config::{Settings, file_name};
 use gtm_host::remedy::WithRemedy;
-use gtm_runtime::{DeclaredSetting, Engine, Plugin, SettingType};
+use gtm_runtime::{DeclaredSetting, Engine, LoadError, Plugin, SettingType};
 use gtm_text::sanitize::{indented, line, quoted};
 use serde_json::{Value, json};
 
@@ -38,7 +38,15 @@ pub(super) fn run(arguments: &CheckArguments, settings: &Settings) -> anyhow::Re
 }
 
 fn not_a_plugin(path: &str, error: &anyhow::Error) -> String {
-    format!("{}: not a plugin\n  {}", line(path), indented(&WithRemedy(error.as_ref()).to_string(), 4))
+    let reason = indented(&WithRemedy(error.as_ref()).to_string(), 4);
+    match error.downcast_ref() {
+        Some(LoadError::Settings { declared, .. }) => format!(
+            "{}: a plugin that does not start with these settings\n  {reason}\n  settings       {}",
+            line(path),
+            describe_settings(declared)
+        ),
+        _ => format!("{}: not a plugin\n  {reason}", line(path)),
+    }
 }
 
 /// Begins a line of a list in the text.
@@ -86,22 +94,7 @@ impl CheckedPlugin {
 
     /// Describes the settings that the plugin declares, one per line.
     fn settings(&self) -> String {
-        let Some(settings) = self.plugin.settings() else { return "any".to_owned() };
-        let described = settings.iter().map(|setting| {
-            let mut facts = vec![setting.setting_type.to_string()];
-            match &setting.default {
-                Some(default) => facts.push(format!("default {}", quoted(default))),
-                None if setting.is_required => facts.push("required".to_owned()),
-                None => {}
-            }
-            if setting.is_secret {
-                facts.push("secret".to_owned());
-            }
-            let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
-            line(&format!("{} ({}): {doc}", setting.name, facts.join("; "))).into_owned()
-        });
-        let described = described.collect::<Vec<_>>().join(LINE_START);
-        if described.is_empty() { "none".to_owned() } else { described }
+        self.plugin.settings().map_or("any".to_owned(), describe_settings)
     }
 
     fn text(&self, path: &str) -> String {
@@ -180,4 +173,23 @@ fn setting(setting: &DeclaredSetting) -> Value {
         "secret": is_secret,
         "formerNames": former_names,
     })
+}
+
+/// Describes the settings that a plugin declares, one per line.
+fn describe_settings(settings: &[DeclaredSetting]) -> String {
+    let described = settings.iter().map(|setting| {
+        let mut facts = vec![setting.setting_type.to_string()];
+        match &setting.default {
+            Some(default) => facts.push(format!("default {}", quoted(default))),
+            None if setting.is_required => facts.push("required".to_owned()),
+            None => {}
+        }
+        if setting.is_secret {
+            facts.push("secret".to_owned());
+        }
+        let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+        line(&format!("{} ({}): {doc}", setting.name, facts.join("; "))).into_owned()
+    });
+    let described = described.collect::<Vec<_>>().join(LINE_START);
+    if described.is_empty() { "none".to_owned() } else { described }
 }

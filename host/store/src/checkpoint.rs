@@ -6,7 +6,10 @@ use gtm_oplog::Timestamp;
 use gtm_source::Position;
 
 use super::StoreError;
-use super::fields::{StoredFields, VERSION};
+use super::fields::StoredFields;
+
+/// The version of a checkpoint. In version 1, the position was a text. A host that knows only older versions refuses the checkpoint.
+pub(super) const CHECKPOINT_VERSION: i64 = 2;
 
 /// The key of a checkpoint, or of the progress of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +84,7 @@ impl Checkpoint {
         let epoch = i64::try_from(self.epoch).map_err(|_| unstorable("its epoch is too large"))?;
         let mut document = rawdoc! {
             "_id": key.document(),
-            "version": VERSION,
+            "version": CHECKPOINT_VERSION,
             "deployment": self.deployment.as_str(),
             "position": self.position.to_document(),
         };
@@ -106,7 +109,7 @@ impl Checkpoint {
         store: &str,
     ) -> Result<Self, StoreError> {
         let fields = StoredFields { document, what: key.checkpoint(), store, lost: LOST };
-        fields.check_version()?;
+        fields.check_version(CHECKPOINT_VERSION)?;
         let position = fields.value("position")?;
         let timestamp = fields.find("timestamp")?.map(|value| value.as_timestamp());
         let timestamp = timestamp.map(|value| value.ok_or_else(|| fields.wrong("timestamp", "a timestamp")));

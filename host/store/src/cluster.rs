@@ -1,11 +1,12 @@
 //! The store on the cluster: the host's own database, written with write concern `majority`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
 use bson::spec::BinarySubtype;
-use bson::{Binary, DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, doc, rawdoc};
+use bson::{DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures_util::TryStreamExt;
 use gtm_mongo::server_error::{UNAUTHORIZED, command_code, is_retryable, sentence};
 use gtm_mongo::wire::timed;
@@ -13,17 +14,19 @@ use gtm_oplog::own_database::own_database;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
+use tokio::sync::OnceCell;
 
+use super::checkpoint::CHECKPOINT_VERSION;
 use super::dead_letter::LetterMatcher;
 use super::fields::{StoredFields, VERSION};
 use super::letter_document::{self, Count, FoundLetter, LetterParts};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StateKey, StoreError,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StoreError,
     StoredTotal, op_document,
 };
 
-const NAME: &str = "the store on the cluster";
-const DUPLICATE_KEY: i32 = 11000;
+pub(super) const NAME: &str = "the store on the cluster";
+pub(super) const DUPLICATE_KEY: i32 = 11000;
 /// Bytes of a part of an op. A larger op is stored in parts: a document has at most 16 MiB, with the rest of the letter.
 const MAX_PART_BYTES: usize = 12 << 20;
 /// Attempts to write a checkpoint. If two hosts write the first one, the later host tries again.
@@ -35,7 +38,9 @@ pub(super) struct ClusterStore {
     letters: Collection<RawDocumentBuf>,
     parts: Collection<RawDocumentBuf>,
     snapshots: Collection<RawDocumentBuf>,
-    states: Collection<RawDocumentBuf>,
+    pub(super) states: Collection<RawDocumentBuf>,
+    /// Whether the server removes expired values.
+    pub(super) has_expiry: Arc<OnceCell<()>>,
 }
 
 impl ClusterStore {
@@ -53,6 +58,7 @@ impl ClusterStore {
             parts: database.collection("dead_letter_parts"),
             snapshots: database.collection("snapshots"),
             states: database.collection("state"),
+            has_expiry: Arc::default(),
         }
     }
 
@@ -106,7 +112,7 @@ impl ClusterStore {
         let epoch = i64::try_from(checkpoint.epoch).unwrap_or(i64::MAX);
         let filter = doc! {
             "_id": Document::try_from(&*key.document()).map_err(|error| StoreError::Defect(error.to_string()))?,
-            "version": VERSION,
+            "version": { "$lte": CHECKPOINT_VERSION },
             "epoch": { "$lte": epoch },
         };
         let mut attempt = 1;
@@ -272,7 +278,7 @@ impl ClusterStore {
             store: NAME,
             lost: "all documents are read again",
         };
-        fields.check_version()?;
+        fields.check_version(VERSION)?;
         Ok(Some(fields.text("progress")?.as_bytes().to_vec()))
     }
 
@@ -293,92 +299,13 @@ impl ClusterStore {
         timed(async { self.snapshots.delete_one(filter).await }).await.map_err(error)?;
         Ok(())
     }
-
-    pub(super) async fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = find(&self.states, rawdoc! { "_id": key.document() }).await?;
-        let Some(document) = found else { return Ok(None) };
-        let fields = StoredFields {
-            document: &document,
-            what: key.to_string(),
-            store: NAME,
-            lost: "what the plugin kept there is lost",
-        };
-        fields.check_version()?;
-        let value = document.get_binary("value").map_err(|error| fields.damaged(error))?;
-        Ok(Some(value.bytes.to_vec()))
-    }
-
-    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
-        let find = self.states.find(doc! { "_id.pipeline": pipeline, "_id.plugin": plugin });
-        // Fetches only the sizes.
-        let mut cursor = timed(async { find.projection(doc! { "bytes": 1 }).await }).await.map_err(error)?;
-        let mut kept = StoredTotal::default();
-        while let Some(document) = timed(cursor.try_next()).await.map_err(error)? {
-            let what = "the state of a plugin".to_owned();
-            let fields = StoredFields {
-                document: &document,
-                what,
-                store: NAME,
-                lost: "what the plugin kept there is lost",
-            };
-            // A value without a stored size counts as empty.
-            let bytes = fields.find("bytes")?.is_some().then(|| fields.unsigned("bytes")).transpose()?;
-            kept.entries += 1;
-            kept.bytes = kept.bytes.saturating_add(bytes.unwrap_or_default());
-        }
-        Ok(kept)
-    }
-
-    pub(super) async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
-        let filter = id_is(key.document())?;
-        match value {
-            Some(value) => {
-                let document = state_document(key, value);
-                let replace = self.states.replace_one(filter, &document).upsert(true);
-                timed(async { replace.await }).await.map_err(error)?;
-            }
-            None => {
-                timed(async { self.states.delete_one(filter).await }).await.map_err(error)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) async fn swap_state(
-        &self,
-        key: &StateKey,
-        expected: Option<&[u8]>,
-        value: &[u8],
-    ) -> Result<bool, StoreError> {
-        let document = state_document(key, value);
-        let Some(expected) = expected else {
-            return match timed(async { self.states.insert_one(&document).await }).await {
-                Ok(_) => Ok(true),
-                Err(failed) if code(&failed) == Some(DUPLICATE_KEY) => Ok(false),
-                Err(failed) => Err(error(failed)),
-            };
-        };
-        let mut filter = id_is(key.document())?;
-        filter.insert("value", Binary { subtype: BinarySubtype::Generic, bytes: expected.to_vec() });
-        let replaced = timed(async { self.states.replace_one(filter, &document).await }).await;
-        Ok(replaced.map_err(error)?.matched_count > 0)
-    }
-}
-
-fn state_document(key: &StateKey, value: &[u8]) -> RawDocumentBuf {
-    let value = RawBinaryRef { subtype: BinarySubtype::Generic, bytes: value };
-    let mut document = rawdoc! { "_id": key.document(), "version": VERSION };
-    document.append(cstr!("value"), value);
-    let bytes = value.bytes.len() + key.key.len();
-    document.append(cstr!("bytes"), i64::try_from(bytes).unwrap_or(i64::MAX));
-    document
 }
 
 fn by_id(key: &CheckpointKey) -> Result<Document, StoreError> {
     id_is(key.document())
 }
 
-fn id_is(id: RawDocumentBuf) -> Result<Document, StoreError> {
+pub(super) fn id_is(id: RawDocumentBuf) -> Result<Document, StoreError> {
     let id = Document::try_from(&*id).map_err(|error| StoreError::Defect(error.to_string()))?;
     Ok(doc! { "_id": id })
 }
@@ -416,7 +343,7 @@ fn query(filter: &DeadLetterFilter, after: Option<&str>) -> Document {
     query
 }
 
-fn code(error: &Error) -> Option<i32> {
+pub(super) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
         ErrorKind::Write(WriteFailure::WriteConcernError(error)) => Some(error.code),
@@ -424,7 +351,7 @@ fn code(error: &Error) -> Option<i32> {
     }
 }
 
-fn error(error: Error) -> StoreError {
+pub(super) fn error(error: Error) -> StoreError {
     let reason = sentence(&error);
     // The write has not reached a majority, which may be missing now.
     let unsure = matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(_)));

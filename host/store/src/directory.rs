@@ -17,8 +17,8 @@ use redb::{
 use super::dead_letter::LetterMatcher;
 use super::letter_document::{self, Count, FoundLetter, whole};
 use super::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StateKey, StoreError,
-    StoredTotal, op_document,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, KnownPlugin, LetterPage, StoreError,
+    StoredTotal, op_document, state,
 };
 use crate::own_files;
 
@@ -31,7 +31,6 @@ type TableKey = (&'static str, &'static str, Option<&'static str>);
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const CHECKPOINTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("checkpoints");
 const SNAPSHOTS: TableDefinition<'_, TableKey, &[u8]> = TableDefinition::new("snapshots");
-const STATES: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("state");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead_letters");
 
 #[derive(Clone)]
@@ -43,7 +42,7 @@ pub(super) struct DirectoryStore {
 
 /// An error of redb, without the path of the file.
 #[derive(Debug, thiserror::Error)]
-enum RedbFailure {
+pub(super) enum RedbFailure {
     #[error(transparent)]
     Redb(#[from] redb::Error),
     #[error(transparent)]
@@ -106,7 +105,7 @@ impl DirectoryStore {
     }
 
     /// Runs `work` with the database, on a thread for blocking work.
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database, &str) -> Result<T, RedbFailure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -316,77 +315,6 @@ impl DirectoryStore {
         })
         .await
     }
-
-    pub(super) async fn state(&self, of: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let of = of.clone();
-        self.with(move |database, _| {
-            let table = database.begin_read()?.open_table(STATES)?;
-            Ok(table.get(state_key(&of))?.map(|found| found.value().to_vec()))
-        })
-        .await
-    }
-
-    pub(super) async fn state_kept(&self, pipeline: &str, plugin: &str) -> Result<StoredTotal, StoreError> {
-        let (pipeline, plugin) = (pipeline.to_owned(), plugin.to_owned());
-        self.with(move |database, _| {
-            let table = database.begin_read()?.open_table(STATES)?;
-            let mut kept = StoredTotal::default();
-            for entry in table.range((&*pipeline, &*plugin, "")..)? {
-                let (of, value) = entry?;
-                let (its_pipeline, its_plugin, key) = of.value();
-                if (its_pipeline, its_plugin) != (&*pipeline, &*plugin) {
-                    break;
-                }
-                let bytes = u64::try_from(key.len() + value.value().len()).unwrap_or(u64::MAX);
-                kept = StoredTotal { entries: kept.entries + 1, bytes: kept.bytes.saturating_add(bytes) };
-            }
-            Ok(kept)
-        })
-        .await
-    }
-
-    pub(super) async fn set_state(&self, of: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
-        let (of, value) = (of.clone(), value.map(<[u8]>::to_vec));
-        self.with(move |database, _| {
-            let write = database.begin_write()?;
-            {
-                let mut table = write.open_table(STATES)?;
-                match value {
-                    Some(value) => drop(table.insert(state_key(&of), &*value)?),
-                    None => drop(table.remove(state_key(&of))?),
-                }
-            }
-            Ok(write.commit()?)
-        })
-        .await
-    }
-
-    pub(super) async fn swap_state(
-        &self,
-        of: &StateKey,
-        expected: Option<&[u8]>,
-        value: &[u8],
-    ) -> Result<bool, StoreError> {
-        let (of, expected, value) = (of.clone(), expected.map(<[u8]>::to_vec), value.to_vec());
-        self.with(move |database, _| {
-            let write = database.begin_write()?;
-            {
-                let mut table = write.open_table(STATES)?;
-                let is_expected = table.get(state_key(&of))?.map(|found| found.value().to_vec()) == expected;
-                if !is_expected {
-                    return Ok(false);
-                }
-                table.insert(state_key(&of), &*value)?;
-            }
-            write.commit()?;
-            Ok(true)
-        })
-        .await
-    }
-}
-
-fn state_key(of: &StateKey) -> (&str, &str, &str) {
-    (&of.pipeline, &of.plugin, &of.key)
 }
 
 /// Returns the error that others may change the store, if it is the cause.
@@ -419,7 +347,7 @@ fn prepare(database: &Database, file: &Path) -> Result<(), RedbFailure> {
         write.open_table(CHECKPOINTS)?;
         write.open_table(SNAPSHOTS)?;
         write.open_table(LETTERS)?;
-        write.open_table(STATES)?;
+        state::prepare(&write)?;
     }
     Ok(write.commit()?)
 }

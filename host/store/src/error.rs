@@ -9,7 +9,7 @@ use crate::own_files::ExposedFile;
 
 /// Why the store cannot write or read something.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages document them")]
 pub enum StoreError {
     #[error("this user may not use the store, the database {} of the cluster: {reason}", own_database())]
     Unauthorized { reason: String },
@@ -55,6 +55,8 @@ pub enum StoreError {
     Fenced { what: String, stored: u64, mine: u64 },
     #[error("{what} cannot be stored: {reason}")]
     Unstorable { what: String, reason: String },
+    #[error("{what} cannot be incremented: {reason}")]
+    NotIncremented { what: String, reason: &'static str },
     #[error(transparent)]
     Pattern(#[from] PatternError),
     #[error("gtm-host has a defect, please report it: {0}")]

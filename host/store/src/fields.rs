@@ -4,7 +4,7 @@ use bson::{RawBsonRef, RawDocument};
 
 use super::StoreError;
 
-/// The version of every document in the store. A host that knows only older versions refuses the document.
+/// The version of the documents in the store, except for checkpoints. A host that knows only older versions refuses the document.
 pub(super) const VERSION: i64 = 1;
 
 /// A stored document, and its description for errors.
@@ -26,15 +26,18 @@ impl<'a> StoredFields<'a> {
         }
     }
 
-    /// Fails if it does not have the known version.
-    pub(super) fn check_version(&self) -> Result<(), StoreError> {
+    /// Checks that the version of the document is `known`, or an older one: the first is 1.
+    ///
+    /// # Errors
+    /// It is another version.
+    pub(super) fn check_version(&self, known: i64) -> Result<(), StoreError> {
         match self.integer("version")? {
-            VERSION => Ok(()),
-            version if version > VERSION => Err(StoreError::Newer {
+            version if (1..=known).contains(&version) => Ok(()),
+            version if version > known => Err(StoreError::Newer {
                 what: self.what.clone(),
                 store: self.store.to_owned(),
                 version,
-                known: VERSION,
+                known,
             }),
             version => Err(self.damaged(format!("it has the unknown version {version}"))),
         }
@@ -72,7 +75,7 @@ impl<'a> StoredFields<'a> {
     }
 }
 
-fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
     /// Up to here, a double represents every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {

@@ -8,7 +8,7 @@ use super::dead_letter::{LetterHead, LetterMatcher};
 use super::fields::{StoredFields, VERSION};
 use super::{DeadLetter, DeadLetterKind, KnownPlugin, StoreError, StoredTotal, op_document};
 
-const LOST: &str = "nobody handles the op that it holds";
+const LOST: &str = "its op is never handled";
 
 /// The parts of an op that does not fit into the document of its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl<'a> FoundLetter<'a> {
     pub(super) fn new(document: &'a RawDocument, store: &'a str) -> Result<Self, StoreError> {
         let id = document.get_str("_id").unwrap_or("without an id");
         let fields = StoredFields { document, what: format!("the dead letter {id}"), store, lost: LOST };
-        fields.check_version()?;
+        fields.check_version(VERSION)?;
         Ok(Self(fields))
     }
 

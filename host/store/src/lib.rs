@@ -29,6 +29,6 @@ pub use kind::{InvalidStoreKind, StoreKind};
 pub use lease::{Lease, LeaseError, LeaseHolder, LeaseKey, LeaseWait};
 pub use own_files::ExposedFile;
 pub use room::{Room, StoreFull, StoredTotal};
-pub use state::StateKey;
+pub use state::{StateEntry, StateKey, StateQuery};
 pub use store::{KnownPlugin, Store};
 pub use workers::{Group, ListDocument, WorkersError};

@@ -169,7 +169,7 @@ fn others(metadata: &Metadata, own: Option<u32>, of_group: u32, of_others: u32) 
     (mode & of_group != 0 && !is_own).then_some(OtherUsers::Group(group))
 }
 
-/// Returns the number of the user that this process runs as. None: the system does not tell.
+/// Returns the number of the user that this process runs as. None: the system does not report it.
 fn own_user() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;

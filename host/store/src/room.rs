@@ -31,7 +31,7 @@ impl fmt::Display for StoredTotal {
 
 impl StoredTotal {
     /// Returns the total with one more entry of this many bytes.
-    fn and(self, bytes: u64) -> Self {
+    pub(super) fn and(self, bytes: u64) -> Self {
         Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
     }
 
@@ -64,6 +64,15 @@ struct CountedTotal {
     is_exact: bool,
 }
 
+impl CountedTotal {
+    async fn count(count: impl Future<Output = Result<StoredTotal, StoreError>>) -> Result<Self, StoreError> {
+        let started = Instant::now();
+        let kept = count.await?;
+        let pause = started.elapsed().saturating_mul(MAX_COUNT_USES).max(MAX_COUNT_AGE);
+        Ok(Self { kept, again: Instant::now() + pause, is_exact: true })
+    }
+}
+
 /// Why there is no room.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFull {
@@ -76,9 +85,34 @@ pub enum StoreFull {
 }
 
 impl Room {
-    /// Has the total counted again the next time, as something was replaced or removed.
+    /// Frees the room of a removed entry of this many bytes.
+    pub async fn release(&self, bytes: u64) {
+        if let Some(counted) = &mut *self.counted.lock().await {
+            counted.kept = counted.kept.without(bytes);
+        }
+    }
+
+    /// Has the total counted again the next time, as something was replaced.
     pub async fn forget(&self) {
         *self.counted.lock().await = None;
+    }
+
+    /// Returns what the plugin keeps: counted now, or at most about two seconds ago, and then with what was added since. `count` counts it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn kept(
+        &self,
+        count: impl Future<Output = Result<StoredTotal, StoreError>>,
+    ) -> Result<StoredTotal, StoreError> {
+        let mut counted = self.counted.lock().await;
+        let known = counted.filter(|counted| Instant::now() < counted.again);
+        let total = match known {
+            Some(known) => known,
+            None => CountedTotal::count(count).await?,
+        };
+        *counted = Some(total);
+        Ok(total.kept)
     }
 
     /// Takes the room for one more entry of this many bytes. `most` is the limit, and `count` counts the total.
@@ -97,12 +131,7 @@ impl Room {
         };
         let CountedTotal { kept, again, .. } = match counted.filter(is_right) {
             Some(known) => known,
-            None => {
-                let started = Instant::now();
-                let kept = count.await?;
-                let pause = started.elapsed().saturating_mul(MAX_COUNT_USES).max(MAX_COUNT_AGE);
-                CountedTotal { kept, again: Instant::now() + pause, is_exact: true }
-            }
+            None => CountedTotal::count(count).await?,
         };
         if kept.has_room(most, bytes) {
             *counted = Some(CountedTotal { kept: kept.and(bytes), again, is_exact: false });
@@ -140,5 +169,18 @@ mod tests {
         assert!(matches!(full, StoreFull::Full(StoredTotal { bytes: 99, .. })), "{full}");
         assert!(matches!(room.take(most, 2, never()).await, Err(StoreFull::Full(_))), "not for each call");
         room.take(most, 1, never()).await.unwrap();
+        room.release(80).await;
+        room.take(most, 80, never()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_counted_once_in_a_while() {
+        let (room, most) = (Room::default(), StoredTotal { entries: 10, bytes: 100 });
+        let never = async || -> Result<StoredTotal, StoreError> { panic!("it is counted") };
+        let count = async |entries, bytes| Ok(StoredTotal { entries, bytes });
+        assert_eq!(room.kept(count(2, 30)).await.unwrap(), StoredTotal { entries: 2, bytes: 30 });
+        room.take(most, 5, never()).await.unwrap();
+        room.forget().await;
+        assert_eq!(room.kept(count(1, 5)).await.unwrap(), StoredTotal { entries: 1, bytes: 5 });
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use mongodb::Client;
 
 use crate::cluster::ClusterStore;
 use crate::directory::DirectoryStore;
 use crate::{
-    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, LetterPage, StateKey, StoreError, StoreKind,
-    StoredTotal,
+    Checkpoint, CheckpointKey, DeadLetter, DeadLetterFilter, LetterPage, StateEntry, StateKey, StateQuery,
+    StoreError, StoreKind, StoredTotal,
 };
 
 /// A plugin with a checkpoint or dead letters in a store.
@@ -232,7 +233,7 @@ impl Store {
         ask!(self, remove_snapshot_progress(key), ())
     }
 
-    /// Returns the value that a plugin keeps under this key.
+    /// Returns the value that a plugin keeps under this key. A number is returned in decimal digits.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -240,7 +241,7 @@ impl Store {
         ask!(self, state(key), None)
     }
 
-    /// Returns the number of values that a plugin keeps, and their bytes with those of their keys.
+    /// Removes the expired values of a plugin, and returns the number of the others, and their bytes with those of their keys.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -248,15 +249,37 @@ impl Store {
         ask!(self, state_kept(pipeline, plugin), StoredTotal::default())
     }
 
-    /// Sets a value that a plugin keeps. None: removes it.
+    /// Returns values that a plugin keeps, in the order of the bytes of their keys. None are left after an empty result.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn set_state(&self, key: &StateKey, value: Option<&[u8]>) -> Result<(), StoreError> {
-        ask!(self, set_state(key, value), ())
+    pub async fn state_entries(&self, query: &StateQuery) -> Result<Vec<StateEntry>, StoreError> {
+        ask!(self, state_entries(query), Vec::new())
     }
 
-    /// Sets a value that a plugin keeps, if the current value is the expected one (none: no value). Returns whether it did.
+    /// Sets a value that a plugin keeps. After `time_to_live`, it is absent; none: it lasts.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn set_state(
+        &self,
+        key: &StateKey,
+        value: &[u8],
+        time_to_live: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        ask!(self, set_state(key, value, time_to_live), ())
+    }
+
+    /// Removes a value that a plugin keeps. Returns its bytes with those of its key. None: there was no value.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn delete_state(&self, key: &StateKey) -> Result<Option<u64>, StoreError> {
+        ask!(self, delete_state(key), None)
+    }
+
+    /// Sets a value that a plugin keeps, as [`set_state`](Self::set_state), if the current value is the expected one (none: no value).
+    /// Returns whether it did.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -265,7 +288,22 @@ impl Store {
         key: &StateKey,
         expected: Option<&[u8]>,
         value: &[u8],
+        time_to_live: Option<Duration>,
     ) -> Result<bool, StoreError> {
-        ask!(self, swap_state(key, expected, value), false)
+        ask!(self, swap_state(key, expected, value, time_to_live), false)
+    }
+
+    /// Adds to a number that a plugin keeps, in one step, and returns the sum. No value counts as 0. With `time_to_live`, the sum is absent
+    /// after it; none: the value lasts as long as before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotIncremented`] if the value is not a number or the sum is too large; nothing changes. Otherwise, see [`StoreError`].
+    pub async fn increment_state(
+        &self,
+        key: &StateKey,
+        by: i64,
+        time_to_live: Option<Duration>,
+    ) -> Result<i64, StoreError> {
+        ask!(self, increment_state(key, by, time_to_live), by)
     }
 }

@@ -148,7 +148,7 @@ async fn a_seek_that_cannot_be_done_changes_nothing() {
     assert_eq!(status, 409, "{answer}");
     for (path, status, says) in [
         ("/seek?plugin=two&to=tomorrow", 400, "expected now, oldest, a time"),
-        ("/seek?to=oldest", 400, "which plugin? There are: print_ops, two"),
+        ("/seek?to=oldest", 400, "the command needs the name of one plugin; there are: print_ops, two"),
         ("/seek?plugin=two", 400, "missing field `to`"),
         ("/pause?plugin=three", 404, "there is no plugin three; there are: print_ops, two"),
         ("/pause?plugins=two", 400, "unknown field `plugins`"),

@@ -125,15 +125,15 @@ fn a_component_cut_short() {
 fn a_component_of_another_world() {
     // The smallest component: it imports and exports nothing.
     let said = error_with_bytes(b"\0asm\x0d\0\x01\0");
-    assert!(said.contains("is a component of another world: it does not export filter and handle"), "{said}");
+    assert!(said.contains("is a component of another world: it exports neither gtm:plugin/handler nor gtm:plugin/batch-handler"), "{said}");
 }
 
 #[test]
 fn a_newer_contract() {
-    let said = error_with_patch("@0.1.0", "@0.2.0");
+    let said = error_with_patch("@0.2.0", "@0.3.0");
     assert!(
         said.contains(
-            "was built against contract 0.2.0, and this gtm-host supports 0.1.0. help: update gtm-host"
+            "was built against contract 0.3.0, and this gtm-host supports 0.2.0. help: update gtm-host"
         ),
         "{said}"
     );
@@ -141,14 +141,14 @@ fn a_newer_contract() {
 
 #[test]
 fn an_older_contract() {
-    let said = error_with_patch("@0.1.0", "@0.0.1");
+    let said = error_with_patch("@0.2.0", "@0.0.1");
     assert!(said.contains("built against contract 0.0.1, which this gtm-host no longer supports"), "{said}");
 }
 
 #[test]
 fn an_import_that_is_not_offered() {
-    let said = error_with_patch("gtm:plugin/mail@0.1.0", "acme:parts/faxe@0.1.0");
-    assert!(said.contains("imports acme:parts/faxe@0.1.0"), "{said}");
+    let said = error_with_patch("gtm:plugin/mail@0.2.0", "acme:parts/faxe@0.2.0");
+    assert!(said.contains("imports acme:parts/faxe@0.2.0"), "{said}");
     assert!(said.contains("which this gtm-host does not provide"), "{said}");
 }
 
@@ -156,5 +156,5 @@ fn an_import_that_is_not_offered() {
 fn another_signature() {
     // Field names are part of a type.
     let said = error_with_patch("full-document-before-change", "full-document-before-chance");
-    assert!(said.contains("does not fit contract 0.1.0: "), "{said}");
+    assert!(said.contains("does not fit contract 0.2.0: "), "{said}");
 }

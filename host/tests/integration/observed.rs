@@ -118,6 +118,42 @@ async fn a_change_stream_lags_while_it_is_paused_and_not_while_it_is_idle() {
     assert_eq!(host.stop().0, Some(0));
 }
 
+/// Waits until the lag of `misbehave` shows how long its only op has waited for its second attempt, while others write.
+async fn lags_by_the_op_that_waits(arguments: &[&str]) {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let (misbehave, namespace) = (plugin("misbehave"), format!("misbehave:namespace={}.things", own.name));
+    // What others write does not wait for the op.
+    let how =
+        ["--set", "misbehave:handle=retry", "--retry-initial-delay", "1h", "--delivery-ordering", "document"];
+    let with = ["--plugin", &misbehave, "--uri", server.uri(), "--admin", "127.0.0.1:0", "--set", &namespace];
+    let mut host = Host::tailing(&[&with[..], &how, arguments].concat());
+    own.collection("things").insert_one(doc! { "_id": 1 }).await.unwrap();
+    host.wait_for("op.retry", &[("plugin", "misbehave")]);
+    let deadline = Instant::now() + LIMIT;
+    // A read that found nothing shows for three seconds that there is nothing to do.
+    while lag(&host.status(), 0) < 5.0 {
+        assert!(Instant::now() < deadline, "the op waits, and there is no lag: {:#}", host.status());
+        own.collection("others").insert_one(doc! {}).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (_, _, metrics) = get(&host.address(), "/metrics", None);
+    let shown =
+        metrics.lines().find_map(|line| line.strip_prefix("gtm_host_lag_seconds{plugin=\"misbehave\"} "));
+    assert!(shown.is_some_and(|lag| lag.parse::<f64>().unwrap() >= 5.0), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_plugin_beside_others_lags_by_the_op_that_waits() {
+    let print_ops = plugin("print_ops");
+    lags_by_the_op_that_waits(&["--plugin", &print_ops, "--source-kind", "oplog"]).await;
+}
+
+#[tokio::test]
+async fn a_plugin_alone_on_a_change_stream_lags_by_the_op_that_waits() {
+    lags_by_the_op_that_waits(&["--source-kind", "change-stream"]).await;
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_is_seen_and_the_host_is_not_ready_after_a_while() {
     let mut server = Server::start(Default::default()).unwrap();

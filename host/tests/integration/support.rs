@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use bson::doc;
 use bson::oid::ObjectId;
 use gtm_runtime::Limits;
 use gtm_test_support::{Process, Server};
@@ -348,6 +349,13 @@ impl Database {
     pub async fn new(uri: &str) -> Self {
         let client = Client::with_uri_str(uri).await.unwrap();
         Self { name: format!("gtm_test_{}", ObjectId::new()), client, uri: uri.to_owned() }
+    }
+
+    /// The server's time now, as a start. Tests that share a server read only what was written since.
+    pub async fn now(&self) -> String {
+        let hello = self.client.database("admin").run_command(doc! { "hello": 1 }).await.unwrap();
+        let now = hello.get_timestamp("operationTime").unwrap();
+        format!("{}.{}", now.time, now.increment)
     }
 
     pub fn collection(&self, name: &str) -> mongodb::Collection<bson::Document> {

@@ -1,10 +1,10 @@
-//! What stands between the parentheses of `#[plugin(…)]`.
+//! The arguments of `#[plugin(…)]`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Ident, LitStr, Token, bracketed, token};
+use syn::{Ident, LitStr, Token, Type, bracketed, token};
 
 const OPERATIONS: [&str; 12] = [
     "insert",
@@ -26,10 +26,16 @@ pub(crate) struct Arguments {
     namespaces: Vec<LitStr>,
     operations: Vec<Ident>,
     batch: bool,
+    settings: Option<Type>,
 }
 
 impl Arguments {
-    /// Whether the plugin takes several ops at once.
+    /// Returns the type whose fields are the settings.
+    pub(crate) fn settings(&self) -> Option<&Type> {
+        self.settings.as_ref()
+    }
+
+    /// Returns whether the plugin handles several ops per call.
     pub(crate) fn batch(&self) -> bool {
         self.batch
     }
@@ -47,10 +53,7 @@ impl Arguments {
         }
         let subscriptions = namespaces.iter().map(|namespace| {
             quote! {
-                ::gtm_plugin::export::Subscription {
-                    namespace: ::std::string::String::from(#namespace),
-                    operation_types: #operations,
-                }
+                ::gtm_plugin::Subscription::new(#namespace).operations(#operations)
             }
         });
         quote!(::std::vec![#(#subscriptions),*])
@@ -76,8 +79,11 @@ impl Parse for Arguments {
             } else if key == "operation" && arguments.operations.is_empty() {
                 arguments.operations = one_or_more(input)?;
                 arguments.operations.iter().try_for_each(check_operation)?;
+            } else if key == "settings" && arguments.settings.is_none() {
+                arguments.settings = Some(input.parse()?);
             } else {
-                let message = "expected `namespace = …`, `operation = …` or `batch`, each at most once";
+                let message =
+                    "expected `namespace = …`, `operation = …`, `settings = …` or `batch`, each at most once";
                 return Err(syn::Error::new(key.span(), message));
             }
             if !input.is_empty() {

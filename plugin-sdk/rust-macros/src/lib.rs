@@ -1,30 +1,31 @@
-//! The attribute `#[plugin]` of the crate `gtm-plugin`, which documents and re-exports it.
+//! The attribute `#[plugin]` and the derive macro `Settings` of the crate `gtm-plugin`, which documents and re-exports them.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod settings;
 
 use arguments::Arguments;
 use proc_macro::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, parse_macro_input};
 
-/// The contract that plugins are built against: the version of the package in `wit/`.
-const CONTRACT: &str = "0.1.0";
+/// The contract that plugins are built against: the version of the package in `wit/0.2`.
+const CONTRACT: &str = "0.2.0";
 
-/// Makes a type that implements `Plugin` the plugin of this component, and says what it subscribes to.
+/// Makes a type that implements `Plugin` the plugin of this component.
 ///
-/// - `namespace = "shop.orders"`, or several: `namespace = ["shop.orders", "users.*"]`. A `*` stands
-///   for any characters. Without it, every namespace.
-/// - `operation = insert`, or several: `operation = [insert, update]`. One of `insert`, `update`,
+/// - `namespace = "shop.orders"`, or several: `namespace = ["shop.orders", "users.*"]`: subscribes to these namespaces. A `*` stands
+///   for any characters. By default, every namespace.
+/// - `operation = insert`, or several: `operation = [insert, update]`: subscribes to these operations: `insert`, `update`,
 ///   `replace`, `delete`, `create`, `drop`, `rename`, `drop_database`, `create_indexes`,
-///   `drop_indexes`, `modify`, `other`. Without it, every operation.
-///
-/// - `batch`: the host hands over several ops at once, to `Plugin::handle_batch`.
+///   `drop_indexes`, `modify`, `other`. By default, every operation.
+/// - `settings = Type`: declares the settings of this type, which derives `Settings`. Without it, the plugin accepts any setting.
+/// - `batch`: the type implements `BatchPlugin` instead, which handles several ops per call.
 ///
 /// The version of the crate is written into the component, where the host finds it.
 ///
-/// One component has one plugin: the attribute stands once in a crate, on a type without generics.
+/// One component has one plugin: the attribute occurs once in a crate, on a type without generics.
 ///
 /// ```ignore
 /// #[plugin(namespace = "users.users", operation = insert)]
@@ -42,17 +43,15 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
     let name = &item.ident;
     let subscriptions = arguments.subscriptions();
-    let (bindings, export, batch) = if arguments.batch() {
-        let handle_batch = quote! {
-            fn handle_batch(
-                ops: ::std::vec::Vec<::gtm_plugin::bindings::Op>,
-            ) -> ::std::vec::Vec<::core::result::Result<(), ::gtm_plugin::bindings::Failure>> {
-                ::gtm_plugin::export::handle_batch::<#name>(ops)
-            }
-        };
-        (quote!(::gtm_plugin::bindings::batch), quote!(export_batch), handle_batch)
-    } else {
-        (quote!(::gtm_plugin::bindings), quote!(export), quote!())
+    let settings = match arguments.settings() {
+        Some(settings) => quote! {
+            ::core::option::Option::Some(<#settings as ::gtm_plugin::settings::Settings>::declare())
+        },
+        None => quote!(::core::option::Option::None),
+    };
+    let (export, init) = match arguments.batch() {
+        true => (quote!(__export_batch_plugin), quote!(init_batch)),
+        false => (quote!(__export_plugin), quote!(init)),
     };
     let stamp = format!(
         "{{\"contract\":\"{CONTRACT}\",\"sdk\":\"gtm-plugin {}\",\"version\":\"",
@@ -61,44 +60,37 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     quote! {
         #item
 
-        const _: () = {
-            struct Exported;
-
-            impl #bindings::Guest for Exported {
-                fn filter(op: ::gtm_plugin::bindings::Op) -> bool {
-                    ::gtm_plugin::export::filter::<#name>(op)
-                }
-
-                fn filter_batch(
-                    ops: ::std::vec::Vec<::gtm_plugin::bindings::Op>,
-                ) -> ::std::vec::Vec<bool> {
-                    ::gtm_plugin::export::filter_batch::<#name>(ops)
-                }
-
-                fn handle(
-                    op: ::gtm_plugin::bindings::Op,
-                ) -> ::core::result::Result<(), ::gtm_plugin::bindings::Failure> {
-                    ::gtm_plugin::export::handle::<#name>(op)
-                }
-
-                fn subscriptions() -> ::std::vec::Vec<::gtm_plugin::export::Subscription> {
-                    ::gtm_plugin::export::subscriptions::<#name>(#subscriptions)
-                }
-
-                #batch
+        impl ::gtm_plugin::export::Registered for #name {
+            fn settings() -> ::core::option::Option<::std::vec::Vec<::gtm_plugin::settings::Setting>> {
+                #settings
             }
 
-            #[cfg(target_family = "wasm")]
-            #[allow(unsafe_code)]
-            const _: () = {
-                const TEXT: &str = ::core::concat!(#stamp, ::core::env!("CARGO_PKG_VERSION"), "\"}");
-                #[used]
-                #[unsafe(link_section = "gtm:plugin")]
-                static STAMP: [u8; TEXT.len()] = ::gtm_plugin::export::stamp(TEXT);
-            };
+            fn subscriptions() -> ::std::vec::Vec<::gtm_plugin::Subscription> {
+                #subscriptions
+            }
+        }
 
-            #bindings::#export!(Exported with_types_in #bindings);
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            const TEXT: &str = ::core::concat!(#stamp, ::core::env!("CARGO_PKG_VERSION"), "\"}");
+            #[used]
+            #[unsafe(link_section = "gtm:plugin")]
+            static STAMP: [u8; TEXT.len()] = ::gtm_plugin::export::stamp(TEXT);
         };
+
+        #[cfg(target_family = "wasm")]
+        ::gtm_plugin::#export!(#name);
+        // Another target has no exports, and the plugin is not unused there.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || drop(::gtm_plugin::export::#init::<#name>);
     }
     .into()
+}
+
+/// Derives the trait `Settings`.
+#[proc_macro_derive(Settings, attributes(setting))]
+pub fn settings(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    settings::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -1,40 +1,227 @@
 //! What the attribute [`#[plugin]`](macro@crate::plugin) expands to. Not for use by hand.
 
-pub use crate::bindings::gtm::plugin::subscriptions::Subscription;
-use crate::bindings::gtm::plugin::types;
-use crate::{Op, Plugin, settings};
+use std::cell::OnceCell;
 
-/// Lets a [`Plugin`] be called by the host.
-pub fn filter<P: Plugin>(op: types::Op) -> bool {
-    settings::filter::<P>(&Op::from(op))
+use crate::bindings::exports::gtm::plugin::lifecycle;
+use crate::settings::{Setting, SettingType};
+use crate::{BatchPlugin, Config, Failure, Outcome, Plugin, Subscription, bindings};
+
+pub use crate::worlds::{BATCH_PLUGIN_WORLD, PLUGIN_WORLD};
+
+/// What the attribute says about a plugin.
+pub trait Registered {
+    /// Returns the declared settings. None: any.
+    fn settings() -> Option<Vec<Setting>>;
+    /// Returns the subscriptions, which the plugin may replace by others.
+    fn subscriptions() -> Vec<Subscription>;
 }
 
-/// Lets a [`Plugin`] be asked of several ops at once.
-pub fn filter_batch<P: Plugin>(ops: Vec<types::Op>) -> Vec<bool> {
-    ops.into_iter().map(filter::<P>).collect()
+/// Starts a plugin, and returns its subscriptions.
+pub(crate) fn start<P: Plugin>(config: Config) -> Result<(P, Vec<Subscription>), crate::ConfigError> {
+    let plugin = P::new(config)?;
+    let subscriptions = plugin.subscriptions().unwrap_or_else(<P as Registered>::subscriptions);
+    Ok((plugin, subscriptions))
 }
 
-/// Lets a [`Plugin`] be called by the host.
-pub fn handle<P: Plugin>(op: types::Op) -> Result<(), types::Failure> {
-    settings::handle::<P>(&Op::from(op)).map_err(Into::into)
+/// Starts a plugin that handles batches, and returns its subscriptions.
+pub(crate) fn start_batch<P: BatchPlugin>(
+    config: Config,
+) -> Result<(P, Vec<Subscription>), crate::ConfigError> {
+    let plugin = P::new(config)?;
+    let subscriptions = plugin.subscriptions().unwrap_or_else(<P as Registered>::subscriptions);
+    Ok((plugin, subscriptions))
 }
 
-/// Lets a [`Plugin`] be called by the host.
-pub fn handle_batch<P: Plugin>(ops: Vec<types::Op>) -> Vec<Result<(), types::Failure>> {
-    let ops: Vec<_> = ops.into_iter().map(Op::from).collect();
-    settings::handle_batch::<P>(&ops).into_iter().map(|outcome| outcome.map_err(Into::into)).collect()
+/// Starts a plugin in its instance.
+pub fn init<P: Plugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, String> {
+    let (plugin, subscriptions) = start::<P>(Config::read()).map_err(|error| error.to_string())?;
+    let _ = instance.set(plugin);
+    Ok(subscriptions)
 }
 
-/// Lets a [`Plugin`] say what it subscribes to, and what is wrong with its settings.
-pub fn subscriptions<P: Plugin>(subscriptions: Vec<Subscription>) -> Vec<Subscription> {
-    settings::report::<P>();
-    subscriptions
+/// Starts a plugin that handles batches in its instance.
+pub fn init_batch<P: BatchPlugin>(instance: &OnceCell<P>) -> Result<Vec<Subscription>, String> {
+    let (plugin, subscriptions) = start_batch::<P>(Config::read()).map_err(|error| error.to_string())?;
+    let _ = instance.set(plugin);
+    Ok(subscriptions)
 }
 
-/// A text as the bytes of a section of the component.
+/// Returns the plugin of an instance.
+///
+/// # Panics
+/// The host has not called `init`, which it promises to do.
+#[expect(clippy::expect_used, reason = "a host that breaks the contract gets a trap")]
+pub fn started<P>(instance: &OnceCell<P>) -> &P {
+    instance.get().expect("init comes first")
+}
+
+/// Converts an outcome to that of the contract.
+pub fn lower(outcome: Outcome) -> Result<(), bindings::gtm::plugin::types::Failure> {
+    outcome.map_err(Failure::into)
+}
+
+/// Returns a text as the bytes of a section of the component.
 pub const fn stamp<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
     match text.as_bytes().first_chunk::<LENGTH>() {
         Some(bytes) => *bytes,
         None => [b' '; LENGTH],
     }
+}
+
+impl From<Subscription> for lifecycle::Subscription {
+    fn from(subscription: Subscription) -> Self {
+        let Subscription { namespace, operation_types } = subscription;
+        Self { namespace, operation_types }
+    }
+}
+
+impl From<Setting> for lifecycle::Setting {
+    fn from(setting: Setting) -> Self {
+        let Setting { name, setting_type, default, doc, required, secret, former_names } = setting;
+        let setting_type = match setting_type {
+            SettingType::Text => lifecycle::SettingType::Text,
+            SettingType::Integer => lifecycle::SettingType::Integer,
+            SettingType::Number => lifecycle::SettingType::Number,
+            SettingType::Boolean => lifecycle::SettingType::Boolean,
+            SettingType::Duration => lifecycle::SettingType::Duration,
+            SettingType::Size => lifecycle::SettingType::Size,
+            SettingType::Texts => lifecycle::SettingType::Texts,
+            SettingType::Choice(texts) => lifecycle::SettingType::Choice(texts),
+        };
+        Self { name, setting_type, default, doc, required, secret, former_names }
+    }
+}
+
+/// Exports these interfaces of a type, which implements their traits, with the world that has them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_interfaces {
+    ($exported:ident, $world:ident, $($module:ident $interface_macro:ident),+) => {
+        // It tells the linker which interfaces the component exports.
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code)]
+        #[used]
+        #[unsafe(link_section = "component-type:gtm-plugin")]
+        static WORLD: [u8; ::gtm_plugin::export::$world.len()] = ::gtm_plugin::export::$world;
+
+        $(::gtm_plugin::bindings::exports::gtm::plugin::$module::$interface_macro!(
+            $exported with_types_in ::gtm_plugin::bindings::exports::gtm::plugin::$module
+        );)+
+    };
+}
+
+/// Exports a type that implements the traits of a plugin's interfaces by hand.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_raw {
+    ($exported:ident) => {
+        ::gtm_plugin::__export_interfaces!(
+            $exported, PLUGIN_WORLD,
+            lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi,
+            filter __export_gtm_plugin_filter_0_2_0_cabi,
+            batch_filter __export_gtm_plugin_batch_filter_0_2_0_cabi,
+            handler __export_gtm_plugin_handler_0_2_0_cabi
+        );
+    };
+}
+
+/// Implements what all plugins have, for a type `Exported`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __implement_common {
+    ($plugin:ty, $init:ident) => {
+        use ::gtm_plugin::bindings::exports::gtm::plugin as exports;
+        use ::gtm_plugin::bindings::gtm::plugin::types;
+
+        ::std::thread_local! {
+            static INSTANCE: ::std::cell::OnceCell<$plugin> = const { ::std::cell::OnceCell::new() };
+        }
+
+        fn plugin<T>(call: impl FnOnce(&$plugin) -> T) -> T {
+            INSTANCE.with(|instance| call(::gtm_plugin::export::started(instance)))
+        }
+
+        struct Exported;
+
+        impl exports::lifecycle::Guest for Exported {
+            fn settings() -> ::core::option::Option<::std::vec::Vec<exports::lifecycle::Setting>> {
+                let settings = <$plugin as ::gtm_plugin::export::Registered>::settings();
+                settings.map(|settings| settings.into_iter().map(::core::convert::Into::into).collect())
+            }
+
+            fn init() -> ::core::result::Result<
+                ::std::vec::Vec<exports::lifecycle::Subscription>,
+                ::std::string::String,
+            > {
+                let subscriptions = INSTANCE.with(::gtm_plugin::export::$init::<$plugin>)?;
+                Ok(subscriptions.into_iter().map(::core::convert::Into::into).collect())
+            }
+        }
+
+        impl exports::filter::Guest for Exported {
+            fn filter(op: types::Op) -> bool {
+                plugin(|plugin| plugin.filter(&::gtm_plugin::Op::from(op)))
+            }
+        }
+
+        impl exports::batch_filter::Guest for Exported {
+            fn filter(ops: ::std::vec::Vec<types::Op>) -> ::std::vec::Vec<bool> {
+                plugin(|plugin| {
+                    ops.into_iter().map(|op| plugin.filter(&::gtm_plugin::Op::from(op))).collect()
+                })
+            }
+        }
+    };
+}
+
+/// Exports a plugin.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_plugin {
+    ($plugin:ty) => {
+        const _: () = {
+            use ::gtm_plugin::Plugin as _;
+            ::gtm_plugin::__implement_common!($plugin, init);
+
+            impl exports::handler::Guest for Exported {
+                fn handle(op: types::Op) -> ::core::result::Result<(), types::Failure> {
+                    ::gtm_plugin::export::lower(plugin(|plugin| plugin.handle(&::gtm_plugin::Op::from(op))))
+                }
+            }
+
+            ::gtm_plugin::__export_raw!(Exported);
+        };
+    };
+}
+
+/// Exports a plugin that handles batches.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_batch_plugin {
+    ($plugin:ty) => {
+        const _: () = {
+            use ::gtm_plugin::BatchPlugin as _;
+            ::gtm_plugin::__implement_common!($plugin, init_batch);
+
+            impl exports::batch_handler::Guest for Exported {
+                fn handle(
+                    ops: ::std::vec::Vec<types::Op>,
+                ) -> ::std::vec::Vec<::core::result::Result<(), types::Failure>> {
+                    let ops: ::std::vec::Vec<_> = ops.into_iter().map(::gtm_plugin::Op::from).collect();
+                    plugin(|plugin| plugin.handle(&ops))
+                        .into_iter()
+                        .map(::gtm_plugin::export::lower)
+                        .collect()
+                }
+            }
+
+            ::gtm_plugin::__export_interfaces!(
+                Exported, BATCH_PLUGIN_WORLD,
+                lifecycle __export_gtm_plugin_lifecycle_0_2_0_cabi,
+                filter __export_gtm_plugin_filter_0_2_0_cabi,
+                batch_filter __export_gtm_plugin_batch_filter_0_2_0_cabi,
+                batch_handler __export_gtm_plugin_batch_handler_0_2_0_cabi
+            );
+        };
+    };
 }

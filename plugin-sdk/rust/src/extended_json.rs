@@ -3,44 +3,58 @@
 //!
 //! The host writes it. In a test, [`testing`](crate::testing) does.
 
-use bson::{RawDocument, RawDocumentBuf};
+use bson::raw::cstr;
+use bson::{RawDocument, RawDocumentBuf, Timestamp, rawdoc};
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::gtm::plugin::extended_json as host;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::extended_json as host;
-use crate::{DecodeError, Failure, Op};
-
-/// Bytes that are not BSON.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotBson(String);
-
-/// What cannot be read now cannot be read later: reject.
-impl From<NotBson> for Failure {
-    fn from(error: NotBson) -> Self {
-        Self::reject(error)
-    }
-}
+use crate::{DecodeError, Error, Failure, Namespace, Op};
 
 /// Returns a document as JSON has it where it can: `{"n":1,"at":{"$date":"2026-01-31T12:00:00Z"}}`.
 ///
 /// # Errors
-/// Its bytes are not BSON.
-pub fn relaxed(document: &RawDocument) -> Result<String, NotBson> {
-    host::encode(document.as_bytes()).map_err(NotBson)
+/// Its bytes are not BSON, or the text is too large for the host.
+pub fn relaxed(document: &RawDocument) -> Result<String, Error> {
+    host::encode(document.as_bytes()).map_err(Error::from)
 }
 
 /// Returns a document with the type of each value: `{"n":{"$numberInt":"1"}}`.
 ///
 /// # Errors
-/// Its bytes are not BSON.
-pub fn canonical(document: &RawDocument) -> Result<String, NotBson> {
-    host::encode_canonical(document.as_bytes()).map_err(NotBson)
+/// Its bytes are not BSON, or the text is too large for the host.
+pub fn canonical(document: &RawDocument) -> Result<String, Error> {
+    host::encode_canonical(document.as_bytes()).map_err(Error::from)
 }
 
-/// Returns `fields`, and after them the documents that an op has, under their names in change events: `documentKey`,
-/// `fullDocument`, `fullDocumentBeforeChange`, `updateDescription`, `command`. Relaxed.
+/// Returns a change as one line of JSON with the names of MongoDB's change events: `_id` (`{"_data": …}`, with the op's id),
+/// `operationType`, `clusterTime`, `wallTime`, `ns`, `documentKey`, `fullDocument`, `fullDocumentBeforeChange`, `updateDescription`, and
+/// `command` for what change events do not have. All fields of a document are there, also several with the same name.
+///
+/// # Errors
+/// A document of the op is not BSON.
+pub fn change_event(op: &Op) -> Result<String, Failure> {
+    let Namespace { database, collection } = op.namespace();
+    let mut namespace = rawdoc! { "db": database };
+    if !collection.is_empty() {
+        namespace.append(cstr!("coll"), collection);
+    }
+    let crate::Timestamp { time, increment } = op.timestamp();
+    let mut fields = rawdoc! {
+        "_id": { "_data": op.id() },
+        "operationType": op.operation_type().to_string(),
+        "clusterTime": Timestamp { time, increment },
+    };
+    if let Some(time) = op.wall_time() {
+        fields.append(cstr!("wallTime"), time);
+    }
+    fields.append(cstr!("ns"), namespace);
+    event(&fields, op)
+}
+
+/// Returns these fields, and after them the documents that an op has, under their names in change events: `documentKey`,
+/// `fullDocument`, `fullDocumentBeforeChange`, `updateDescription`, `command`.
 ///
 /// # Errors
 /// A document of the op is not BSON.
@@ -69,8 +83,7 @@ pub fn event(fields: &RawDocumentBuf, op: &Op) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use bson::raw::cstr;
-    use bson::{DateTime, doc, rawdoc};
+    use bson::{DateTime, doc};
 
     use super::*;
     use crate::testing::insert;
@@ -96,10 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_the_documents_of_its_op() {
+    fn a_change_event_has_the_documents_of_its_op() {
         let op = insert("a.b", doc! { "_id": 1 });
-        let expected = r#"{"n":1,"documentKey":{"_id":1},"fullDocument":{"_id":1}}"#;
-        assert_eq!(event(&rawdoc! { "n": 1 }, &op).unwrap(), expected);
-        assert!(event(&RawDocumentBuf::new(), &op).unwrap().starts_with(r#"{"documentKey""#));
+        let expected = concat!(
+            r#"{"_id":{"_data":"1700000000.1.0"},"operationType":"insert","clusterTime":{"$timestamp":{"t":1700000000,"i":1}},"#,
+            r#""wallTime":{"$date":"2023-11-14T22:13:20Z"},"ns":{"db":"a","coll":"b"},"documentKey":{"_id":1},"fullDocument":{"_id":1}}"#
+        );
+        assert_eq!(change_event(&op).unwrap(), expected);
     }
 }

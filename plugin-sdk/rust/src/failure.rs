@@ -1,35 +1,61 @@
-//! What a plugin says of an op that it could not handle.
+//! Why an op could not be handled.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fmt::Display;
+use std::time::Duration;
 
 use crate::bindings;
 use crate::decode_error::reason;
-use crate::{DecodeError, http, mail, mongodb, state};
+use crate::{DecodeError, Error};
 
-/// What [`handle`](crate::Plugin::handle) gives back.
+/// The result of [`handle`](crate::Plugin::handle).
 pub type Outcome = Result<(), Failure>;
 
-/// Why an op could not be handled, and so what becomes of it.
+/// The reason why an op could not be handled, which decides what the host does with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Failure {
     /// It may work later: the host tries again after a pause.
     #[error("{0}")]
     Retry(String),
+    /// It may work after this time, as a server said (`Retry-After`): the host tries again no sooner, and after an hour at the latest.
+    #[error("{1}")]
+    RetryAfter(Duration, String),
     /// It will never work: the host does not try again.
     #[error("{0}")]
     Reject(String),
 }
 
 impl Failure {
-    /// It may work later. For use as `.map_err(Failure::retry)?`. An error of the crate `anyhow` keeps its causes.
+    /// Makes the failure of an op that may work later. For use as `.map_err(Failure::retry)?`. An error of the crate `anyhow` keeps its causes.
     pub fn retry(reason: impl Display) -> Self {
         Self::Retry(format!("{reason:#}"))
     }
 
-    /// It will never work. For use as `.map_err(Failure::reject)?`. An error of the crate `anyhow` keeps its causes.
+    /// Makes the failure of an op that will never work. For use as `.map_err(Failure::reject)?`. An error of the crate `anyhow` keeps its causes.
     pub fn reject(reason: impl Display) -> Self {
         Self::Reject(format!("{reason:#}"))
+    }
+
+    /// Returns the reason.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Retry(reason) | Self::RetryAfter(_, reason) | Self::Reject(reason) => reason,
+        }
+    }
+
+    /// Returns whether the host tries the op again.
+    pub fn is_retry(&self) -> bool {
+        !matches!(self, Self::Reject(_))
+    }
+
+    /// Has the host try again no sooner than after this time. A failure that is not tried again stays as it is.
+    #[must_use]
+    pub fn after(self, pause: Duration) -> Self {
+        match self {
+            Self::Retry(reason) | Self::RetryAfter(_, reason) => Self::RetryAfter(pause, reason),
+            Self::Reject(_) => self,
+        }
     }
 
     /// Appends an error to the reason, and its causes as far as its own text does not repeat them.
@@ -41,8 +67,8 @@ impl Failure {
     /// assert_eq!(price.unwrap_err().to_string(), "price: invalid digit found in string");
     /// ```
     #[must_use]
-    pub fn with_cause(mut self, error: &dyn Error) -> Self {
-        let (Self::Retry(reason) | Self::Reject(reason)) = &mut self;
+    pub fn with_cause(mut self, error: &dyn StdError) -> Self {
+        let (Self::Retry(reason) | Self::RetryAfter(_, reason) | Self::Reject(reason)) = &mut self;
         let mut cause = Some(error);
         while let Some(error) = cause {
             let text = error.to_string();
@@ -70,52 +96,21 @@ impl From<bson::error::Error> for Failure {
     }
 }
 
-/// Retry, except for a message that no later attempt would get through.
-impl From<mail::Error> for Failure {
-    fn from(error: mail::Error) -> Self {
-        match error {
-            mail::Error::Unavailable(_) | mail::Error::NotGranted(_) => Self::retry(error),
-            mail::Error::Invalid(_) | mail::Error::Rejected(_) => Self::reject(error),
-        }
+/// Retries what may work later, and rejects everything else.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if error.is_transient() { Self::retry(error) } else { Self::reject(error) }
     }
 }
 
-/// Retry, except for a request that no later attempt would get through.
-impl From<http::Error> for Failure {
-    fn from(error: http::Error) -> Self {
-        match error {
-            http::Error::Unavailable(_) | http::Error::NotGranted(_) => Self::retry(error),
-            http::Error::Invalid(_) | http::Error::Rejected(_) => Self::reject(error),
-        }
-    }
-}
-
-/// Retry, except for what no later attempt would get through.
-impl From<mongodb::Error> for Failure {
-    fn from(error: mongodb::Error) -> Self {
-        match error {
-            mongodb::Error::Unavailable(_) | mongodb::Error::NotGranted(_) => Self::retry(error),
-            mongodb::Error::Invalid(_) | mongodb::Error::DuplicateKey(_) | mongodb::Error::Rejected(_) => {
-                Self::reject(error)
-            }
-        }
-    }
-}
-
-/// Retry, except for what no later attempt would get through.
-impl From<state::Error> for Failure {
-    fn from(error: state::Error) -> Self {
-        match error {
-            state::Error::Unavailable(_) | state::Error::NotGranted(_) => Self::retry(error),
-            state::Error::Invalid(_) => Self::reject(error),
-        }
-    }
-}
-
+#[doc(hidden)]
 impl From<Failure> for bindings::gtm::plugin::types::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Retry(reason) => Self::Retry(reason),
+            Failure::RetryAfter(pause, reason) => {
+                Self::RetryAfter((u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), reason))
+            }
             Failure::Reject(reason) => Self::Reject(reason),
         }
     }
@@ -139,10 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_error_is_tried_again_unless_it_is_for_good() {
-        let later = mail::Error::Unavailable("421".into());
-        let never = mail::Error::Rejected("550".into());
-        assert!(matches!(Failure::from(later), Failure::Retry(_)));
-        assert!(matches!(Failure::from(never), Failure::Reject(_)));
+    fn an_error_is_retried_unless_it_is_for_good() {
+        let later = Failure::from(Error::Unavailable("421".into()));
+        assert_eq!(later, Failure::retry("421"));
+        let pause = Duration::from_secs(5);
+        assert_eq!(later.after(pause), Failure::RetryAfter(pause, "421".to_owned()));
+        let never = Failure::from(Error::Rejected("550".into()));
+        assert_eq!(never.clone().after(pause), never);
+        assert!(!never.is_retry());
     }
 }

@@ -5,15 +5,18 @@
 //! use gtm_plugin::http::Request;
 //!
 //! let request = Request::post("https://api.example.com/events").header("content-type", "application/json");
-//! let response = request.body(r#"{"seen":true}"#).send()?.check()?;
+//! let response = request.body(r#"{"seen":true}"#).idempotency_key(op).send()?.error_for_status()?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! Redirects are not followed. What the host adds to a request, such as a token, the plugin does not see.
 
+use std::time::Duration;
+
 #[cfg(target_family = "wasm")]
 use crate::bindings::gtm::plugin::http as contract;
+use crate::{Error, Failure, Op};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +28,16 @@ pub struct Request {
     pub url: String,
     /// Names and values, in their order.
     pub headers: Vec<(String, String)>,
-    /// What is sent with it.
+    /// The body.
     pub body: Vec<u8>,
+    /// The time to wait for an answer. None: as long as the host allows for a call.
+    pub timeout: Option<Duration>,
 }
 
 impl Request {
     /// A request by this method.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
-        Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new() }
+        Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new(), timeout: None }
     }
 
     /// Reads what is there.
@@ -55,7 +60,19 @@ impl Request {
         Self::new("DELETE", url)
     }
 
-    /// One more header.
+    /// Limits the time to wait for an answer. The host's own limit applies in any case.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Adds the header `Idempotency-Key` with the op's id, which is the same each time the op is delivered, so that a server that knows
+    /// the header does the work once.
+    pub fn idempotency_key(self, op: &Op) -> Self {
+        self.header("idempotency-key", op.id())
+    }
+
+    /// Adds a header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -70,7 +87,7 @@ impl Request {
     /// Sends it, and waits for the whole response.
     ///
     /// # Errors
-    /// See [`Error`]. A status like 404 is no error here: see [`Response::check`].
+    /// See [`Error`]. A status such as 404 is not an error here: see [`Response::error_for_status`].
     pub fn send(&self) -> Result<Response, Error> {
         #[cfg(target_family = "wasm")]
         return self.send_by_host();
@@ -85,7 +102,7 @@ impl Request {
             url: self.url.clone(),
             headers: self.headers.clone(),
             body: (!self.body.is_empty()).then(|| self.body.clone()),
-            timeout: None,
+            timeout: self.timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX)),
         };
         let contract::Response { status, headers, body } = contract::send(&request)?;
         Ok(Response { status, headers, body })
@@ -104,21 +121,38 @@ pub struct Response {
 }
 
 impl Response {
-    /// The response, if its status says that all went well (2xx).
+    /// Returns the response if its status means success (2xx).
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: a status that passes (408, 425, 429, 5xx). [`Error::Rejected`]: any other.
-    pub fn check(self) -> Result<Self, Error> {
-        let said = |what: &str| {
+    /// A retry for a status that may pass (408, 425, 429, 5xx), after the time in the header `Retry-After` if there is one; otherwise a
+    /// rejection.
+    pub fn error_for_status(self) -> Result<Self, Failure> {
+        let reason = |what: &str| {
             let body = String::from_utf8_lossy(&self.body);
             let start: String = body.chars().take(200).collect();
             format!("the server {what} with status {}: {start}", self.status)
         };
         match self.status {
             200..=299 => Ok(self),
-            408 | 425 | 429 | 500..=599 => Err(Error::Unavailable(said("cannot do it now and answers"))),
-            _ => Err(Error::Rejected(said("refuses it"))),
+            408 | 425 | 429 | 500..=599 => {
+                let failure = Failure::retry(reason("cannot do it now and answers"));
+                Err(match self.retry_after() {
+                    Some(pause) => failure.after(pause),
+                    None => failure,
+                })
+            }
+            _ => Err(Failure::reject(reason("refuses the request"))),
         }
+    }
+
+    /// Returns the pause that the server asks for in the header `Retry-After`, as a number of seconds or a date.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.header("retry-after")?.trim();
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = httpdate::parse_http_date(value).ok()?;
+        Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
     }
 
     /// The value of a header. Its name is in small letters.
@@ -127,30 +161,25 @@ impl Response {
     }
 }
 
-/// Why there is no response, or none that is of use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The host does not let this plugin send it.
-    #[error("{0}")]
-    NotGranted(String),
-    /// It cannot be sent as it is: a URL that is none, a header that is none, too large a body, there or back.
-    #[error("{0}")]
-    Invalid(String),
-    /// The server cannot be reached now, or took too long, or says that it cannot do it now.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The server refuses it for good.
-    #[error("{0}")]
-    Rejected(String),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[cfg(target_family = "wasm")]
-impl From<contract::Error> for Error {
-    fn from(error: contract::Error) -> Self {
-        match error {
-            contract::Error::NotGranted(reason) => Self::NotGranted(reason),
-            contract::Error::Invalid(reason) => Self::Invalid(reason),
-            contract::Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
+    fn response(status: u16, headers: &[(&str, &str)]) -> Response {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Response { status, headers, ..Response::default() }
+    }
+
+    #[test]
+    fn the_status_and_retry_after_decide() {
+        assert!(response(204, &[]).error_for_status().is_ok());
+        let failed = |status, headers| response(status, headers).error_for_status().unwrap_err();
+        assert!(matches!(failed(503, &[]), Failure::Retry(_)));
+        let busy = failed(429, &[("retry-after", "7")]);
+        assert!(matches!(busy, Failure::RetryAfter(pause, _) if pause == Duration::from_secs(7)));
+        let past = failed(503, &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        assert!(matches!(past, Failure::RetryAfter(Duration::ZERO, _)), "{past:?}");
+        assert!(matches!(failed(503, &[("retry-after", "soon")]), Failure::Retry(_)));
+        assert!(matches!(failed(404, &[("retry-after", "7")]), Failure::Reject(_)));
     }
 }

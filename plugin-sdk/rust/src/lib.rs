@@ -1,10 +1,10 @@
 //! Write gtm-host plugins in Rust: your own code, in a sandbox, on every change in MongoDB.
 //!
-//! A plugin is a crate of type `cdylib` with one type in it that has the attribute
-//! [`#[plugin]`](macro@plugin) and implements [`Plugin`]:
+//! A plugin is a crate of type `cdylib` with one type that has the attribute [`#[plugin]`](macro@plugin) and implements [`Plugin`], or
+//! [`BatchPlugin`] to handle several ops per call:
 //!
 //! ```
-//! use gtm_plugin::{Op, Outcome, Plugin, log, mail, plugin};
+//! use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, log, mail, plugin};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct User {
@@ -16,7 +16,11 @@
 //! struct SendWelcomeEmail;
 //!
 //! impl Plugin for SendWelcomeEmail {
-//!     fn handle(op: &Op) -> Outcome {
+//!     fn new(_: Config) -> Result<Self, ConfigError> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn handle(&self, op: &Op) -> Outcome {
 //!         let user: User = op.document()?;
 //!         let text = format!("Hello {}", user.name);
 //!         mail::send(&mail::Message::to(&user.email).subject("Welcome").text(text))?;
@@ -26,14 +30,17 @@
 //! }
 //! ```
 //!
-//! It is built by `cargo build --release --target wasm32-wasip2`, and what that gives is run by
+//! Build it with `cargo build --release --target wasm32-wasip2`, and run the result with
 //! `gtm-host --plugin target/wasm32-wasip2/release/NAME.wasm`.
 //!
-//! What a plugin asks for beyond [`config`], [`mod@log`] and [`metrics`] it is granted by whoever runs it: [`http`], [`mail`],
-//! [`mongodb`], [`state`]. Its own `cargo test` runs it natively, with all of these at hand: see `testing`.
+//! [`config`], [`mod@log`] and [`metrics`] are always available. The user of a plugin grants the others: [`http`], [`mail`], [`mongodb`],
+//! [`state`]. The plugin's own `cargo test` runs it natively, with all of these: see `testing`. [`settings`] declares what a user can set.
 //!
-//! The error of a `?` says what becomes of the op: one that cannot be decoded is
-//! [rejected](Failure::Reject), one whose mail could not be sent now is [tried again](Failure::Retry).
+//! The error of a `?` decides what the host does with the op: it [rejects](Failure::Reject) one that cannot be decoded, and
+//! [retries](Failure::Retry) one whose mail could not be sent now.
+
+// The attributes refer to this crate by its name, also in its own tests.
+extern crate self as gtm_plugin;
 
 #[doc(hidden)]
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::restriction)]
@@ -41,6 +48,7 @@ pub mod bindings;
 
 pub mod config;
 mod decode_error;
+mod error;
 #[doc(hidden)]
 pub mod export;
 pub mod extended_json;
@@ -53,53 +61,75 @@ pub mod mongodb;
 mod op;
 pub mod settings;
 pub mod state;
+mod subscription;
+#[rustfmt::skip]
+mod worlds;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
 pub use bson;
+pub use config::{Config, ConfigError};
 pub use decode_error::DecodeError;
+pub use error::Error;
 pub use failure::{Failure, Outcome};
 pub use gtm_plugin_macros::plugin;
 pub use op::{Namespace, Op, OperationType, Origin, Timestamp, Transaction};
+pub use subscription::Subscription;
 
 /// What a plugin does with a change.
 ///
-/// The functions take no `self`: a plugin runs in several instances that share nothing and may be
-/// thrown away at any time, so what it wants to keep has no place in memory.
-pub trait Plugin {
-    /// The settings that the plugin knows. By default it accepts any.
-    const SETTINGS: settings::Settings = settings::Settings::ANY;
-
-    /// Checks the values of the settings. As long as a setting is wrong, the host's log says so and every op waits.
+/// A plugin runs in several instances, which share nothing and may be dropped at any time. The host makes one plugin per instance, with
+/// [`new`](Plugin::new). What must last belongs into [`state`] or [`mongodb`].
+pub trait Plugin: export::Registered + Sized {
+    /// Makes the plugin of an instance from its settings. The host calls it when it loads the plugin, too, and when a user checks it.
+    /// Only [`mod@log`] works in it.
     ///
     /// # Errors
-    /// What is wrong, and what to do.
-    fn check_settings() -> Result<(), String> {
-        Ok(())
+    /// A setting is wrong. The host then does not start this version, and shows the sentence.
+    fn new(config: Config) -> Result<Self, ConfigError>;
+
+    /// Returns the subscriptions, if they depend on the settings. By default, they are those of the attribute.
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        None
     }
 
-    /// Says whether [`handle`](Plugin::handle) is to get this op. Without it, every op that the
-    /// plugin subscribed to is handled.
+    /// Returns whether [`handle`](Plugin::handle) gets this op. By default, it gets every op that the plugin subscribed to.
     ///
-    /// It is called in order, quickly, more than once for an op where need be, and can use
-    /// [`config`] and [`mod@log`] only.
-    fn filter(op: &Op) -> bool {
+    /// The host calls it in order, and more than once for an op if need be. It must be quick, and only [`mod@log`] works in it.
+    fn filter(&self, op: &Op) -> bool {
         let _ = op;
         true
     }
 
-    /// Does the work. The next op in order waits until this one is done.
+    /// Handles the op. The next op in order waits until this one is done.
     ///
     /// # Errors
     /// [`Failure::Retry`]: the host tries again after a pause. [`Failure::Reject`]: it does not.
-    fn handle(op: &Op) -> Outcome;
+    fn handle(&self, op: &Op) -> Outcome;
+}
 
-    /// Does the work for several ops at once, and gives back an outcome for each, in their order: for sinks with a bulk API.
-    /// Called instead of [`handle`](Plugin::handle) where the attribute says `batch`. Ops after the first that is to be
-    /// retried come again too, so that their order stays, whatever their outcome.
-    fn handle_batch(ops: &[Op]) -> Vec<Outcome> {
-        ops.iter().map(Self::handle).collect()
+/// A plugin that handles several ops per call, for targets with a bulk API. Its attribute says so: `#[plugin(batch)]`.
+pub trait BatchPlugin: export::Registered + Sized {
+    /// As in [`Plugin::new`].
+    ///
+    /// # Errors
+    /// As in [`Plugin::new`].
+    fn new(config: Config) -> Result<Self, ConfigError>;
+
+    /// As in [`Plugin::subscriptions`].
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        None
     }
+
+    /// As in [`Plugin::filter`].
+    fn filter(&self, op: &Op) -> bool {
+        let _ = op;
+        true
+    }
+
+    /// Handles these ops in their order, and returns an outcome for each. From the first retry on, the host delivers all ops of the call
+    /// again, regardless of their outcomes, so that their order stays.
+    fn handle(&self, ops: &[Op]) -> Vec<Outcome>;
 }
 
 /// The plugin in the README is compiled by `cargo test`.

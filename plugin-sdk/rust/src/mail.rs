@@ -4,9 +4,10 @@
 //! use gtm_plugin::mail::{self, Message};
 //!
 //! mail::send(&Message::to("ada@example.com").subject("Hello").text("Hello Ada"))?;
-//! # Ok::<(), mail::Error>(())
+//! # Ok::<(), gtm_plugin::Error>(())
 //! ```
 
+use crate::Error;
 use crate::bindings::gtm::plugin::mail as host;
 
 /// A message. An address is `ada@example.com` or `Ada Lovelace <ada@example.com>`.
@@ -79,43 +80,14 @@ impl Message {
     }
 }
 
-/// Sends a message and gives its Message-ID, which is the same when the op is delivered again.
+/// Sends a message and returns its Message-ID, which is the same if the op is delivered again.
 ///
 /// # Errors
-/// See [`Error`]. With `?` in [`handle`](crate::Plugin::handle), the first two variants are tried
-/// again and the last two are not.
+/// See [`Error`]. [`Error::Rejected`]: the mail server refused the message for good (a 5xx reply). [`Error::Unavailable`]: it cannot be
+/// reached, or asks for another attempt later (a 4xx reply).
 pub fn send(message: &Message) -> Result<String, Error> {
     #[cfg(target_family = "wasm")]
-    let sent = host::send(&message.0);
+    return host::send(&message.0).map_err(Error::from);
     #[cfg(not(target_family = "wasm"))]
-    let sent = crate::testing::host::send(&message.0);
-    sent.map_err(Error::from)
-}
-
-/// Why a message was not sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The mail server cannot be reached or asks to be tried again later (a 4xx reply).
-    #[error("{0}")]
-    Unavailable(String),
-    /// The host has no mail server, or does not let this plugin use it.
-    #[error("{0}")]
-    NotGranted(String),
-    /// The message cannot be sent as it is: an address that is none, no recipient, no body.
-    #[error("{0}")]
-    Invalid(String),
-    /// The mail server refused the message for good (a 5xx reply).
-    #[error("{0}")]
-    Rejected(String),
-}
-
-impl From<host::Error> for Error {
-    fn from(error: host::Error) -> Self {
-        match error {
-            host::Error::NotGranted(reason) => Self::NotGranted(reason),
-            host::Error::Invalid(reason) => Self::Invalid(reason),
-            host::Error::Rejected(reason) => Self::Rejected(reason),
-            host::Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
+    crate::testing::host::send(&message.0)
 }

@@ -11,9 +11,10 @@
 //! # }
 //! ```
 
-use bson::Document;
+use bson::{Bson, Document};
 use serde::de::DeserializeOwned;
 
+use crate::Error;
 use crate::bindings::gtm::plugin::mongodb as contract;
 #[cfg(target_family = "wasm")]
 use crate::bindings::gtm::plugin::mongodb as host;
@@ -42,12 +43,12 @@ pub struct FindOptions {
 /// What became of an update or a replacement.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpdateResult {
-    /// How many documents were found.
-    pub matched: u64,
-    /// How many of them are others now.
-    pub modified: u64,
-    /// `{_id}` of a document that was inserted.
-    pub upserted: Option<Document>,
+    /// The number of documents that matched.
+    pub matched_count: u64,
+    /// The number of documents that were changed.
+    pub modified_count: u64,
+    /// The `_id` of a document that was inserted.
+    pub upserted_id: Option<Bson>,
 }
 
 impl Collection {
@@ -158,7 +159,7 @@ impl Collection {
         result(host::replace(&self.namespace, &bytes(filter)?, &bytes(document)?, upsert)?)
     }
 
-    /// Deletes the first document that matches. Gives back how many that were.
+    /// Deletes the first document that matches. Returns the number of deleted documents.
     ///
     /// # Errors
     /// See [`Error`].
@@ -166,7 +167,7 @@ impl Collection {
         Ok(host::delete(&self.namespace, &bytes(filter)?, false)?)
     }
 
-    /// Deletes all documents that match. Gives back how many.
+    /// Deletes all documents that match. Returns the number of deleted documents.
     ///
     /// # Errors
     /// See [`Error`].
@@ -185,40 +186,10 @@ fn decoded<T: DeserializeOwned>(documents: Vec<Vec<u8>>) -> Result<Vec<T>, Error
 }
 
 fn result(result: contract::UpdateResult) -> Result<UpdateResult, Error> {
-    let contract::UpdateResult { matched, modified, upserted } = result;
-    let upserted = upserted.map(|upserted| bson::deserialize_from_slice(&upserted)).transpose();
+    let contract::UpdateResult { matched_count, modified_count, upserted_id } = result;
+    let upserted =
+        upserted_id.map(|upserted| bson::deserialize_from_slice::<Document>(&upserted)).transpose();
     let upserted = upserted.map_err(|error| Error::Invalid(error.to_string()))?;
-    Ok(UpdateResult { matched, modified, upserted })
-}
-
-/// Why something is not read or written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The host does not let this plugin read, or write, there.
-    #[error("{0}")]
-    NotGranted(String),
-    /// It cannot be asked like that, or what was found does not fit the type.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is a document with this key already.
-    #[error("{0}")]
-    DuplicateKey(String),
-    /// The server refuses it for good.
-    #[error("{0}")]
-    Rejected(String),
-    /// The server cannot be reached now, or took too long.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl From<contract::Error> for Error {
-    fn from(error: contract::Error) -> Self {
-        match error {
-            contract::Error::NotGranted(reason) => Self::NotGranted(reason),
-            contract::Error::Invalid(reason) => Self::Invalid(reason),
-            contract::Error::DuplicateKey(reason) => Self::DuplicateKey(reason),
-            contract::Error::Rejected(reason) => Self::Rejected(reason),
-            contract::Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
+    let upserted_id = upserted.and_then(|mut upserted| upserted.remove("_id"));
+    Ok(UpdateResult { matched_count, modified_count, upserted_id })
 }

@@ -208,12 +208,12 @@ impl Namespace<'_> {
     /// `shop.*, users.users`.
     pub fn matches(&self, patterns: &str) -> bool {
         let name = self.to_string();
-        patterns.split(',').any(|pattern| like(pattern.trim(), &name))
+        patterns.split(',').any(|pattern| is_like(pattern.trim(), &name))
     }
 }
 
-/// Whether a text is like a pattern, in which `*` stands for any characters.
-fn like(pattern: &str, text: &str) -> bool {
+/// Returns whether a text is like a pattern, in which `*` stands for any characters.
+pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };
     let mut parts: Vec<_> = rest.split('*').collect();

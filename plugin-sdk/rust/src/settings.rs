@@ -1,243 +1,128 @@
-//! Which settings a plugin knows, so that a mistyped one is refused instead of ignored.
+//! The settings that a plugin declares, so that `gtm-host check` prints them, and the host refuses a name that is unknown, a value of
+//! another type, and a start without a required one.
 //!
 //! ```
-//! use gtm_plugin::settings::{self, Settings};
-//! use gtm_plugin::{Op, Outcome, Plugin, config, plugin};
+//! use std::time::Duration;
 //!
-//! #[plugin]
-//! struct Forward;
+//! use gtm_plugin::settings::{Selection, Settings};
+//! use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, Subscription, plugin};
+//!
+//! #[derive(Settings)]
+//! struct ForwardSettings {
+//!     /// The URL that gets each change.
+//!     url: String,
+//!     /// The time to wait for an answer.
+//!     #[setting(default = "10s")]
+//!     timeout: Duration,
+//!     /// The token that is sent along.
+//!     #[setting(secret)]
+//!     token: Option<String>,
+//!     #[setting(flatten)]
+//!     selection: Selection,
+//! }
+//!
+//! #[plugin(settings = ForwardSettings)]
+//! struct Forward(ForwardSettings);
 //!
 //! impl Plugin for Forward {
-//!     const SETTINGS: Settings = Settings::known(&["url", "namespaces"]).renamed(&[("address", "url")]);
-//!
-//!     fn check_settings() -> Result<(), String> {
-//!         settings::required("url")?;
-//!         settings::check_selection()
+//!     fn new(config: Config) -> Result<Self, ConfigError> {
+//!         Ok(Self(config.parse()?))
 //!     }
 //!
-//!     fn filter(op: &Op) -> bool {
-//!         settings::selects(op)
+//!     fn subscriptions(&self) -> Option<Vec<Subscription>> {
+//!         Some(self.0.selection.subscriptions())
 //!     }
 //!
-//!     fn handle(op: &Op) -> Outcome {
-//!         let url = config::get("url").or_else(|| config::get("address"));
+//!     fn handle(&self, op: &Op) -> Outcome {
+//!         // … send it to self.0.url …
 //!         Ok(())
 //!     }
 //! }
 //! ```
 
-mod nearest;
 mod selection;
+mod value;
 
-use crate::{Failure, Op, Outcome, Plugin, config, log};
+pub use gtm_plugin_macros::Settings;
+pub use selection::Selection;
+pub use value::{ByteSize, SettingValue};
 
-pub(crate) use nearest::nearest;
-pub use selection::{check_selection, selects, selects_namespace};
+use crate::config::{Config, ConfigError};
 
-/// The settings that a plugin knows: [`Plugin::SETTINGS`].
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    known: Option<&'static [&'static str]>,
-    renamed: &'static [(&'static str, &'static str)],
+/// A type whose fields are settings. Derive it: each field is a setting of its name, and its documentation is that of the setting.
+///
+/// The type of a field is `String`, an integer, `f64`, `bool`, `Duration`, [`ByteSize`], `Vec<String>` (texts, separated by commas), or an
+/// `Option` of one of them. A field that is neither an `Option` nor a `Vec` and has no default is required. The attribute
+/// `#[setting(…)]` has these parts: `default = "10s"`; `choices("a", "b")`, for texts; `secret`; `former("old_name")`, names that it had
+/// before; `name = "other"`; and `flatten`, for a field whose type has several settings.
+pub trait Settings: Sized {
+    /// Returns the settings.
+    fn declare() -> Vec<Setting>;
+
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// A value does not have the type of its field.
+    fn parse(config: &Config) -> Result<Self, ConfigError>;
 }
 
-impl Settings {
-    /// Accepts any setting.
-    pub const ANY: Self = Self { known: None, renamed: &[] };
-
-    /// Refuses a setting that has none of these names.
-    pub const fn known(names: &'static [&'static str]) -> Self {
-        Self { known: Some(names), renamed: &[] }
-    }
-
-    /// Accepts former names, too, each with the name that replaced it. The log warns of one that is set.
-    #[must_use]
-    pub const fn renamed(self, names: &'static [(&'static str, &'static str)]) -> Self {
-        Self { renamed: names, ..self }
-    }
-
-    /// Checks the names of what is set.
-    fn check(&self, set: &[String]) -> Result<(), String> {
-        let Some(known) = self.known else { return Ok(()) };
-        let is_set = |name: &str| set.iter().any(|set| set == name);
-        for name in set {
-            if known.contains(&name.as_str()) {
-                continue;
-            }
-            let Some((former, name)) = self.renamed.iter().find(|(former, _)| former == name) else {
-                return Err(unknown(name, known));
-            };
-            if is_set(name) {
-                return Err(format!(
-                    "the settings {former} and {name} are both set, and are the same. help: remove {former}, the former name"
-                ));
-            }
-        }
-        Ok(())
-    }
+/// A setting of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// The type of its value.
+    pub setting_type: SettingType,
+    /// The value if the user sets none, as the user would write it.
+    pub default: Option<String>,
+    /// What it does, in one or two sentences.
+    pub doc: String,
+    /// Whether the plugin does not start without it.
+    pub required: bool,
+    /// Whether the host keeps its value out of logs, errors and lists.
+    pub secret: bool,
+    /// Names that it had before. The host still accepts them, with a warning.
+    pub former_names: Vec<String>,
 }
 
-fn unknown(name: &str, known: &[&str]) -> String {
-    let end = nearest(name, known).map_or(".".to_owned(), |nearest| format!(", did you mean {nearest}?"));
-    let known = match known {
-        [] => "this plugin has no settings".to_owned(),
-        known => format!("this plugin's settings are {}", known.join(", ")),
-    };
-    format!(
-        "unknown setting {name}{end} help: {known}; to set it for another plugin alone, write --set NAME:{name}=…"
-    )
+/// The type of the value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingType {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number with a fraction.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A time with its unit.
+    Duration,
+    /// A size with its unit.
+    Size,
+    /// Several texts, separated by commas.
+    Texts,
+    /// One of these texts.
+    Choice(Vec<String>),
 }
 
-/// The value of a setting without which the plugin cannot work.
+/// Returns the name that is most similar to a name, if one is similar.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    const MIN_SIMILARITY: f64 = 0.5;
+    let like = |known: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), known);
+    let nearest = known.iter().max_by(|one, other| like(one).total_cmp(&like(other)))?;
+    (like(nearest) >= MIN_SIMILARITY).then_some(nearest)
+}
+
+/// Returns the value of a setting that is the URL of an HTTP server.
 ///
 /// # Errors
-/// It is not set, or empty.
-pub fn required(name: &str) -> Result<String, String> {
-    config::get(name)
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| format!("the setting {name} is missing. help: set it with --set NAME:{name}=…"))
-}
-
-/// The value of a setting that is the URL of an HTTP server, and without which the plugin cannot work.
-///
-/// # Errors
-/// It is not set, or does not begin with `https://` or `http://`.
-pub fn required_url(name: &str) -> Result<String, String> {
-    let url = required(name)?;
+/// It does not begin with `https://` or `http://`.
+pub fn http_url(name: &str, url: String) -> Result<String, ConfigError> {
     if url.starts_with("https://") || url.starts_with("http://") {
         return Ok(url);
     }
-    Err(format!("the setting {name} is {url}, which is not a URL. help: begin it with https:// or http://"))
-}
-
-/// The value of a setting that is one of these texts. None: it is not set.
-///
-/// # Errors
-/// It is another text.
-pub fn one_of(name: &str, texts: &[&str]) -> Result<Option<String>, String> {
-    let Some(value) = config::get(name) else { return Ok(None) };
-    if texts.contains(&value.as_str()) {
-        return Ok(Some(value));
-    }
-    Err(format!("the setting {name} is {value}. help: set it to one of {}", texts.join(", ")))
-}
-
-/// What is wrong with the settings. They are the same as long as an instance lives.
-fn problem<P: Plugin>() -> Option<String> {
-    #[cfg(target_family = "wasm")]
-    {
-        static PROBLEM: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-        PROBLEM.get_or_init(find_problem::<P>).clone()
-    }
-    // One process has many tests.
-    #[cfg(not(target_family = "wasm"))]
-    find_problem::<P>()
-}
-
-fn find_problem<P: Plugin>() -> Option<String> {
-    let set: Vec<_> = config::all().into_iter().map(|(name, _)| name).collect();
-    P::SETTINGS.check(&set).and_then(|()| P::check_settings()).err()
-}
-
-/// Logs what is wrong with the settings, when the plugin is loaded.
-pub(crate) fn report<P: Plugin>() {
-    if let Some(problem) = problem::<P>() {
-        log::error!("{problem}. Every op waits until the settings are corrected");
-        return;
-    }
-    for (former, name) in P::SETTINGS.renamed {
-        if config::get(former).is_some() {
-            log::warn!("the setting {former} is called {name} now. help: rename it; {former} still works");
-        }
-    }
-}
-
-/// As long as the settings are wrong it wants every op: none is passed over that was meant to be handled.
-pub(crate) fn filter<P: Plugin>(op: &Op) -> bool {
-    problem::<P>().is_some() || P::filter(op)
-}
-
-/// As long as the settings are wrong every op is retried, so that the host pauses the plugin and loses nothing.
-pub(crate) fn handle<P: Plugin>(op: &Op) -> Outcome {
-    problem::<P>().map_or_else(|| P::handle(op), |problem| Err(Failure::Retry(problem)))
-}
-
-/// As [`handle`].
-pub(crate) fn handle_batch<P: Plugin>(ops: &[Op]) -> Vec<Outcome> {
-    match problem::<P>() {
-        None => P::handle_batch(ops),
-        Some(problem) => ops.iter().map(|_| Err(Failure::retry(&problem))).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bson::doc;
-
-    use super::*;
-    use crate::log::Level;
-    use crate::testing::{Harness, insert};
-
-    struct Known;
-
-    impl Plugin for Known {
-        const SETTINGS: Settings =
-            Settings::known(&["namespaces", "url"]).renamed(&[("namespace", "namespaces")]);
-
-        fn check_settings() -> Result<(), String> {
-            one_of("url", &["a", "b"]).map(drop)
-        }
-
-        fn filter(_: &Op) -> bool {
-            false
-        }
-
-        fn handle(_: &Op) -> Outcome {
-            Ok(())
-        }
-    }
-
-    fn refused(harness: Harness) -> Option<String> {
-        let run = { harness }.run::<Known>(&insert("a.b", doc! { "_id": 1 }));
-        match run.outcome {
-            Some(Err(Failure::Retry(reason))) => Some(reason),
-            None => None,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_not_known_is_refused_with_the_nearest_name() {
-        assert_eq!(refused(Harness::new().config("url", "a").config("namespaces", "shop.*")), None);
-        let reason = refused(Harness::new().config("nmespaces", "shop.*")).unwrap();
-        assert!(reason.starts_with("unknown setting nmespaces, did you mean namespaces? help: "), "{reason}");
-        let reason = refused(Harness::new().config("q", "1")).unwrap();
-        assert!(
-            reason.starts_with("unknown setting q. help: this plugin's settings are namespaces, url;"),
-            "{reason}"
-        );
-        let reason = refused(Harness::new().config("url", "c")).unwrap();
-        assert_eq!(reason, "the setting url is c. help: set it to one of a, b");
-    }
-
-    #[test]
-    fn a_former_name_works_with_a_warning_unless_both_are_set() {
-        let harness = Harness::new().config("namespace", "a.b");
-        assert_eq!(refused(harness.clone()), None);
-        let log = { harness.clone() }.load::<Known>();
-        assert_eq!((log.len(), log[0].0), (1, Level::Warn), "{log:?}");
-        assert!(refused(harness.config("namespaces", "a.b")).unwrap().contains("both set"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_logged_when_the_plugin_is_loaded() {
-        let log = Harness::new().config("naespace", "a.b").load::<Known>();
-        assert!(log[0].0 == Level::Error && log[0].1.contains("did you mean namespace"), "{log:?}");
-        assert!(Harness::new().load::<Known>().is_empty());
-    }
-
-    #[test]
-    fn a_plugin_that_names_no_settings_takes_any() {
-        assert_eq!(Settings::ANY.check(&["x".to_owned()]), Ok(()));
-    }
+    Err(ConfigError::new(format!(
+        "the setting {name} is {url}, which is not a URL. help: begin it with https:// or http://"
+    )))
 }

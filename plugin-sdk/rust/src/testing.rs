@@ -1,19 +1,23 @@
 //! Runs a plugin in its own `cargo test`, natively: no host, no server, no sandbox.
 //!
-//! What the plugin does to the world outside is taken down, and looked at afterwards. HTTP servers and collections answer what
-//! the test has them answer; state and config are kept in memory.
+//! The harness records what the plugin does. HTTP servers and collections answer what the test says; state and settings are kept in
+//! memory.
 //!
 //! ```
 //! use gtm_plugin::bson::doc;
 //! use gtm_plugin::testing::{Harness, insert};
-//! use gtm_plugin::{Op, Outcome, Plugin, mail, plugin};
+//! use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, mail, plugin};
 //!
 //! #[plugin(namespace = "users.users", operation = insert)]
 //! struct Welcome;
 //!
 //! impl Plugin for Welcome {
-//!     fn handle(op: &Op) -> Outcome {
-//!         let email = op.raw_document()?.get_str("email").map_err(gtm_plugin::Failure::reject)?;
+//!     fn new(_: Config) -> Result<Self, ConfigError> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn handle(&self, op: &Op) -> Outcome {
+//!         let email = op.raw_document()?.get_str("email")?;
 //!         mail::send(&mail::Message::to(email).subject("Welcome").text("Hello"))?;
 //!         Ok(())
 //!     }
@@ -28,15 +32,16 @@
 pub(crate) mod extended_json;
 pub(crate) mod host;
 mod ops;
+mod start;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bson::Document;
 
-use crate::http::{self, Request, Response};
+use crate::http::{Request, Response};
 use crate::log::Level;
-use crate::{Op, Outcome, Plugin, settings};
+use crate::{BatchPlugin, ConfigError, Error, Op, Outcome, Plugin, Subscription};
 
 pub use crate::bindings::gtm::plugin::mail::Message as Mail;
 pub use ops::{OpBuilder, delete, insert, replace, update};
@@ -44,9 +49,9 @@ pub use ops::{OpBuilder, delete, insert, replace, update};
 /// What a plugin did with an op.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// What its filter said.
+    /// Whether the plugin subscribed to the op, and its filter accepted it.
     pub wanted: bool,
-    /// What came of it. None: the filter did not want it.
+    /// The outcome. None: the op was not wanted.
     pub outcome: Option<Outcome>,
     /// The mails that it sent.
     pub mails: Vec<Mail>,
@@ -56,21 +61,28 @@ pub struct Run {
     pub writes: Vec<(String, Document)>,
     /// The lines that it logged.
     pub log: Vec<(Level, String)>,
-    /// What it counted.
+    /// What it added to its counters.
     pub counters: BTreeMap<String, u64>,
+    /// The last values of its gauges.
+    pub gauges: BTreeMap<String, f64>,
+    /// The values that it added to its histograms.
+    pub recorded: Vec<(String, f64)>,
 }
 
 /// What HTTP servers answer.
-type Server = Rc<dyn Fn(&Request) -> Result<Response, http::Error>>;
+type Server = Rc<dyn Fn(&Request) -> Result<Response, Error>>;
 
 /// The world around a plugin in a test. State lasts from one op to the next.
 #[derive(Clone, Default)]
 pub struct Harness {
     config: BTreeMap<String, String>,
-    state: BTreeMap<String, Vec<u8>>,
+    /// The settings as the plugin reads them.
+    values: BTreeMap<String, String>,
+    /// The values by key, each with its time to live in milliseconds.
+    state: BTreeMap<String, (Vec<u8>, Option<u64>)>,
     collections: BTreeMap<String, Vec<Document>>,
     server: Option<Server>,
-    mail_error: Option<crate::mail::Error>,
+    mail_error: Option<Error>,
     run: Run,
 }
 
@@ -81,8 +93,8 @@ impl std::fmt::Debug for Harness {
 }
 
 impl Harness {
-    /// A world in which everything is granted: mails are taken, requests are answered by 200 with nothing in it, and collections are
-    /// empty.
+    /// Makes a world in which everything is granted: mail is accepted, requests are answered by 200 with an empty body, and collections
+    /// are empty.
     pub fn new() -> Self {
         Self::default()
     }
@@ -96,7 +108,7 @@ impl Harness {
 
     /// Has HTTP servers answer what `server` says.
     #[must_use]
-    pub fn server(mut self, server: impl Fn(&Request) -> Result<Response, http::Error> + 'static) -> Self {
+    pub fn server(mut self, server: impl Fn(&Request) -> Result<Response, Error> + 'static) -> Self {
         self.server = Some(Rc::new(server));
         self
     }
@@ -110,48 +122,75 @@ impl Harness {
 
     /// Has each mail fail.
     #[must_use]
-    pub fn failing_mail(mut self, error: crate::mail::Error) -> Self {
+    pub fn failing_mail(mut self, error: Error) -> Self {
         self.mail_error = Some(error);
         self
     }
 
-    /// What the plugin keeps under a key.
+    /// Returns what the plugin keeps under a key.
     pub fn state(&self, key: &str) -> Option<&[u8]> {
-        self.state.get(key).map(Vec::as_slice)
+        self.state.get(key).map(|(value, _)| value.as_slice())
     }
 
-    /// Has the plugin's settings checked, as when the host loads it. Returns what is logged.
-    pub fn load<P: Plugin>(&mut self) -> Vec<(Level, String)> {
-        let run = self.enter(|| {
-            settings::report::<P>();
-            (false, None)
-        });
-        run.log
+    /// Starts the plugin as a host does when it loads it: checks the settings, makes it, and returns its subscriptions.
+    ///
+    /// # Errors
+    /// The settings are wrong: the host refuses the version with this sentence.
+    pub fn start<P: Plugin>(&mut self) -> Result<Vec<Subscription>, ConfigError> {
+        let (started, _) = self.enter(start::plugin::<P>);
+        started.map(|(_, subscriptions)| subscriptions)
     }
 
-    /// Asks the plugin's filter and, if it wants the op, has it handled. Whether the plugin subscribes to it is not looked at.
+    /// As [`start`](Self::start), for a plugin that handles batches.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_batch<P: BatchPlugin>(&mut self) -> Result<Vec<Subscription>, ConfigError> {
+        let (started, _) = self.enter(start::batch_plugin::<P>);
+        started.map(|(_, subscriptions)| subscriptions)
+    }
+
+    /// Starts the plugin, and has it handle the op if it subscribed to the op and its filter accepts it.
+    ///
+    /// # Panics
+    /// The settings are wrong. [`start`](Self::start) returns that as an error.
     pub fn run<P: Plugin>(&mut self, op: &Op) -> Run {
+        let (outcome, run) = self.enter(|| {
+            let (plugin, subscriptions) = start::accepted(start::plugin::<P>());
+            let is_wanted = start::covers(&subscriptions, op) && plugin.filter(op);
+            is_wanted.then(|| plugin.handle(op))
+        });
+        Run { wanted: outcome.is_some(), outcome, ..run }
+    }
+
+    /// As [`run`](Self::run), for a plugin that handles batches: in a batch of this op alone.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn run_in_batch<P: BatchPlugin>(&mut self, op: &Op) -> Run {
+        let (outcome, run) = self.enter(|| {
+            let (plugin, subscriptions) = start::accepted(start::batch_plugin::<P>());
+            let is_wanted = start::covers(&subscriptions, op) && plugin.filter(op);
+            is_wanted.then(|| plugin.handle(std::slice::from_ref(op)).pop().unwrap_or(Ok(())))
+        });
+        Run { wanted: outcome.is_some(), outcome, ..run }
+    }
+
+    /// Starts the plugin, and has it handle these ops in one call, whether it subscribed to them or not. Returns the outcome of each.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn run_batch<P: BatchPlugin>(&mut self, ops: &[Op]) -> (Vec<Outcome>, Run) {
         self.enter(|| {
-            let wanted = settings::filter::<P>(op);
-            (wanted, wanted.then(|| settings::handle::<P>(op)))
+            let (plugin, _) = start::accepted(start::batch_plugin::<P>());
+            plugin.handle(ops)
         })
     }
 
-    /// Has these ops handled at once, whatever the filter says. The outcomes are those of each.
-    pub fn run_batch<P: Plugin>(&mut self, ops: &[Op]) -> (Vec<Outcome>, Run) {
-        let mut outcomes = Vec::new();
-        let run = self.enter(|| {
-            outcomes = settings::handle_batch::<P>(ops);
-            (true, None)
-        });
-        (outcomes, run)
-    }
-
-    fn enter(&mut self, work: impl FnOnce() -> (bool, Option<Outcome>)) -> Run {
+    fn enter<T>(&mut self, work: impl FnOnce() -> T) -> (T, Run) {
         host::enter(std::mem::take(self));
-        let (wanted, outcome) = work();
+        let result = work();
         *self = host::leave();
-        let run = std::mem::take(&mut self.run);
-        Run { wanted, outcome, ..run }
+        (result, std::mem::take(&mut self.run))
     }
 }

@@ -1,9 +1,11 @@
 //! A change as a document of the log.
 
 use gtm_plugin::bson::{self, Bson, DateTime, Document, RawBsonRef, RawDocument, doc};
-use gtm_plugin::{DecodeError, Failure, Op, config, extended_json};
+use gtm_plugin::{DecodeError, Failure, Op, extended_json};
 
-pub(crate) fn entry(op: &Op) -> Result<Document, Failure> {
+use crate::AuditSettings;
+
+pub(crate) fn entry(op: &Op, settings: &AuditSettings) -> Result<Document, Failure> {
     let gtm_plugin::Timestamp { time, .. } = op.timestamp();
     let at = op.wall_time().unwrap_or_else(|| DateTime::from_millis(i64::from(time) * 1000));
     let mut entry = doc! {
@@ -16,20 +18,20 @@ pub(crate) fn entry(op: &Op) -> Result<Document, Failure> {
         entry.insert("key", key);
     }
     let document = present(op.document::<Document>())?;
-    let field = config::get("actor_field").unwrap_or_else(|| "updatedBy".to_owned());
+    let field = &settings.actor_field;
     let description = present(op.raw_update_description())?;
     // What the update says itself is of this change; the document may be of a later one, or gone.
     let updated = description.and_then(|description| description.get_document("updatedFields").ok());
-    let actor = match updated.and_then(|updated| updated.get(&field).ok().flatten()) {
+    let actor = match updated.and_then(|updated| updated.get(field).ok().flatten()) {
         Some(actor) => Some(Bson::try_from(actor).map_err(Failure::reject)?),
-        None => document.as_ref().and_then(|document| at_path(document, &field)).cloned(),
+        None => document.as_ref().and_then(|document| at_path(document, field)).cloned(),
     };
     if let Some(actor) = actor {
         entry.insert("by", actor);
     }
     if let Some(description) = description {
         entry.insert("changed", changed(description).map_err(Failure::reject)?);
-    } else if let Some(document) = document.filter(|_| config::get("documents").as_deref() != Some("false")) {
+    } else if let Some(document) = document.filter(|_| settings.documents) {
         entry.insert("document", document);
     }
     if let Some(command) = present(op.raw_command())? {

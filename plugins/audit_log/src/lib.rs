@@ -5,73 +5,84 @@
 mod entry;
 
 use gtm_plugin::bson::Document;
-use gtm_plugin::mongodb::{Collection, Error};
-use gtm_plugin::settings::{self, Settings};
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, plugin};
+use gtm_plugin::mongodb::Collection;
+use gtm_plugin::settings::{Selection, Settings};
+use gtm_plugin::{BatchPlugin, Config, ConfigError, Error, Failure, Op, Outcome, Subscription, plugin};
 
 use entry::entry;
 
-/// Documents that are inserted at once, as the host takes them.
-const AT_ONCE: usize = 1000;
+/// The number of documents that the host inserts in one call.
+const MAX_INSERTED: usize = 1000;
 
-#[plugin(batch)]
-struct AuditLog;
+#[derive(Settings)]
+struct AuditSettings {
+    /// The collection that gets the entries.
+    #[setting(default = "audit.log")]
+    collection: String,
+    /// The field that names who changed the document.
+    #[setting(default = "updatedBy")]
+    actor_field: String,
+    /// Whether an entry has the document.
+    #[setting(default = "true")]
+    documents: bool,
+    #[setting(flatten)]
+    selection: Selection,
+}
 
-impl Plugin for AuditLog {
-    const SETTINGS: Settings =
-        Settings::known(&["collection", "namespaces", "operations", "actor_field", "documents"]);
+#[plugin(batch, settings = AuditSettings)]
+struct AuditLog {
+    settings: AuditSettings,
+    collection: Collection,
+}
 
-    fn check_settings() -> Result<(), String> {
-        let collection = collection();
+impl BatchPlugin for AuditLog {
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        let settings: AuditSettings = config.parse()?;
+        let collection = &settings.collection;
         let has_both = |(database, name): (&str, &str)| !database.is_empty() && !name.is_empty();
         if !collection.split_once('.').is_some_and(has_both) {
-            return Err(format!(
+            return Err(ConfigError::new(format!(
                 "the setting collection is {collection}. help: write DATABASE.COLLECTION, such as audit.log"
-            ));
+            )));
         }
-        settings::one_of("documents", &["true", "false"])?;
-        settings::check_selection()
+        Ok(Self { collection: Collection::new(collection), settings })
     }
 
-    /// Not what it writes itself: it would write for ever.
-    fn filter(op: &Op) -> bool {
-        op.namespace() != collection().as_str() && settings::selects(op)
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        Some(self.settings.selection.subscriptions())
     }
 
-    fn handle(op: &Op) -> Outcome {
-        write(&Collection::new(collection()), &entry(op)?)
+    /// Skips what it writes itself: it would write for ever.
+    fn filter(&self, op: &Op) -> bool {
+        op.namespace() != self.settings.collection.as_str()
     }
 
-    fn handle_batch(ops: &[Op]) -> Vec<Outcome> {
-        ops.chunks(AT_ONCE).flat_map(write_together).collect()
+    fn handle(&self, ops: &[Op]) -> Vec<Outcome> {
+        ops.chunks(MAX_INSERTED).flat_map(|ops| self.write_together(ops)).collect()
     }
 }
 
-fn collection() -> String {
-    config::get("collection").unwrap_or_else(|| "audit.log".to_owned())
-}
-
-fn write_together(ops: &[Op]) -> Vec<Outcome> {
-    let collection = Collection::new(collection());
-    let entries: Vec<_> = ops.iter().map(entry).collect();
-    let good: Vec<_> = entries.iter().filter_map(|entry| entry.as_ref().ok().cloned()).collect();
-    let inserted = if good.is_empty() { Ok(()) } else { collection.insert_many(&good) };
-    let each = |entry: Result<Document, Failure>| match (&inserted, entry) {
-        (_, Err(failure)) => Err(failure),
-        (Ok(()), Ok(_)) => Ok(()),
-        // One of them was there, or is refused; or all are too large together. Which, shows one by one.
-        (Err(Error::DuplicateKey(_) | Error::Rejected(_) | Error::Invalid(_)), Ok(entry)) => {
-            write(&collection, &entry)
-        }
-        (Err(error), Ok(_)) => Err(error.clone().into()),
-    };
-    entries.into_iter().map(each).collect()
+impl AuditLog {
+    fn write_together(&self, ops: &[Op]) -> Vec<Outcome> {
+        let entries: Vec<_> = ops.iter().map(|op| entry(op, &self.settings)).collect();
+        let good: Vec<_> = entries.iter().filter_map(|entry| entry.as_ref().ok().cloned()).collect();
+        let inserted = if good.is_empty() { Ok(()) } else { self.collection.insert_many(&good) };
+        let each = |entry: Result<Document, Failure>| match (&inserted, entry) {
+            (_, Err(failure)) => Err(failure),
+            (Ok(()), Ok(_)) => Ok(()),
+            // The server may retry all of them later.
+            (Err(error), Ok(_)) if error.is_transient() => Err(error.clone().into()),
+            // One of them exists or is refused, or all are too large together. Each by itself shows which.
+            (Err(_), Ok(entry)) => write(&self.collection, &entry),
+        };
+        entries.into_iter().map(each).collect()
+    }
 }
 
 fn write(collection: &Collection, entry: &Document) -> Outcome {
     match collection.insert_one(entry) {
-        // It was written before: the change came again.
-        Ok(()) | Err(Error::DuplicateKey(_)) => Ok(()),
+        // It was written before: the change was delivered again.
+        Ok(()) | Err(Error::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,7 +1,7 @@
 //! What a change means to an index.
 
 use gtm_plugin::bson::{Bson, Document};
-use gtm_plugin::{DecodeError, Failure, Namespace, Op, OperationType, settings};
+use gtm_plugin::{DecodeError, Failure, Op, OperationType};
 
 use crate::id;
 use crate::rename::Rename;
@@ -42,9 +42,9 @@ impl Collection {
         self.to_string()
     }
 
-    /// Whether it is indexed.
-    pub(crate) fn is_selected(&self) -> bool {
-        settings::selects_namespace(Namespace { database: &self.database, collection: &self.name })
+    /// Returns whether it is indexed.
+    pub(crate) fn is_selected(&self, settings: &Settings) -> bool {
+        settings.selects(&self.database, &self.name)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Many documents in one request, and not too many.
 
-use gtm_plugin::http::Error;
 use gtm_plugin::{Failure, Outcome};
+
+use crate::is_stopped;
 
 /// Bytes of a request: half of what the host sends, and less than engines take by default.
 const MOST: usize = 8 << 20;
@@ -13,12 +14,12 @@ const MOST: usize = 8 << 20;
 /// more is sent, so that nothing is overtaken.
 pub(crate) fn send(
     parts: &[String],
-    post: impl Fn(&[String]) -> Result<Vec<Outcome>, Error>,
+    post: impl Fn(&[String]) -> Result<Vec<Outcome>, Failure>,
 ) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut rest = parts;
     while !rest.is_empty() {
-        if outcomes.iter().any(|outcome| matches!(outcome, Err(Failure::Retry(_)))) {
+        if is_stopped(&outcomes) {
             outcomes.extend(
                 rest.iter().map(|_| Err(Failure::retry("after a change that could not be indexed now"))),
             );
@@ -28,18 +29,17 @@ pub(crate) fn send(
         rest = others;
         match post(some) {
             Ok(answered) => outcomes.extend(answered),
-            Err(Error::Rejected(_) | Error::Invalid(_)) if some.len() > 1 => {
+            Err(Failure::Reject(_)) if some.len() > 1 => {
                 // One after the other, by what is above.
                 let each = some.iter().map(std::slice::from_ref);
                 for one in each {
-                    let is_stopped = outcomes.iter().any(|outcome| matches!(outcome, Err(Failure::Retry(_))));
-                    outcomes.extend(match is_stopped {
+                    outcomes.extend(match is_stopped(&outcomes) {
                         true => vec![Err(Failure::retry("after a change that could not be indexed now"))],
-                        false => post(one).unwrap_or_else(|error| vec![Err(error.into())]),
+                        false => post(one).unwrap_or_else(|failure| vec![Err(failure)]),
                     });
                 }
             }
-            Err(error) => outcomes.extend(some.iter().map(|_| Err(error.clone().into()))),
+            Err(failure) => outcomes.extend(some.iter().map(|_| Err(failure.clone()))),
         }
     }
     outcomes

@@ -1,6 +1,6 @@
 //! The bulk API of Elasticsearch and OpenSearch: lines of JSON, and an answer for each.
 
-use gtm_plugin::http::{Error, Request};
+use gtm_plugin::http::Request;
 use gtm_plugin::{Failure, Outcome};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -19,12 +19,13 @@ pub(crate) fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
     bulk::send(&lines, |some| {
         let request =
             Request::post(format!("{}/_bulk", settings.url)).header("content-type", "application/x-ndjson");
-        let response = request.body(some.concat()).send()?.check()?;
+        let response = request.body(some.concat()).send()?.error_for_status()?;
         let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let items = answer.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if items.len() != some.len() {
-            let reason = "what answers is no Elasticsearch: it does not say what became of each document";
-            return Err(Error::Unavailable(reason.to_owned()));
+            let reason =
+                "the server is not Elasticsearch: its answer does not have the result of each document";
+            return Err(Failure::retry(reason));
         }
         Ok(items.iter().map(outcome).collect())
     })
@@ -75,7 +76,7 @@ pub(crate) fn clear(settings: &Settings, collection: &Collection) -> Outcome {
 fn there_or_not(request: &Request) -> Outcome {
     let response = request.send()?;
     if response.status != 404 {
-        response.check()?;
+        response.error_for_status()?;
     }
     Ok(())
 }

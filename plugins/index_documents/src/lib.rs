@@ -13,43 +13,56 @@ mod rename;
 mod settings;
 mod solr;
 
-use gtm_plugin::settings::selects_namespace;
-use gtm_plugin::{Failure, Op, Outcome, Plugin, metrics, plugin};
+use gtm_plugin::{
+    BatchPlugin, Config, ConfigError, Failure, Op, OperationType, Outcome, Subscription, metrics, plugin,
+};
 
 use action::{Action, Collection, One};
-use settings::{Engine, Settings};
+use settings::{DeclaredSettings, Engine, Settings};
 
-#[plugin(operation = [insert, update, replace, delete, drop, rename], batch)]
-struct IndexDocuments;
+const OPERATIONS: [OperationType; 5] = [
+    OperationType::Insert,
+    OperationType::Update,
+    OperationType::Replace,
+    OperationType::Delete,
+    OperationType::Drop,
+];
 
-impl Plugin for IndexDocuments {
-    const SETTINGS: gtm_plugin::settings::Settings = Settings::NAMES;
+#[plugin(batch, settings = DeclaredSettings)]
+struct IndexDocuments {
+    settings: Settings,
+}
 
-    fn check_settings() -> Result<(), String> {
-        Settings::read().map(drop)
+impl BatchPlugin for IndexDocuments {
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self { settings: Settings::new(&config)? })
     }
 
-    fn filter(op: &Op) -> bool {
-        selects_namespace(op.namespace()) || rename::target(op).is_some_and(|target| target.is_selected())
+    /// A collection of any name may be renamed to one that is indexed.
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        let mut subscriptions = self.settings.selection.subscriptions_to(&OPERATIONS);
+        subscriptions.push(Subscription::new("*").operations([OperationType::Rename]));
+        Some(subscriptions)
     }
 
-    fn handle(op: &Op) -> Outcome {
-        let outcomes = Self::handle_batch(std::slice::from_ref(op));
-        outcomes.into_iter().next().unwrap_or(Ok(()))
+    fn filter(&self, op: &Op) -> bool {
+        self.settings.selection.selects_namespace(op.namespace())
+            || rename::target(op).is_some_and(|target| target.is_selected(&self.settings))
     }
 
-    fn handle_batch(ops: &[Op]) -> Vec<Outcome> {
-        let settings = match Settings::read() {
-            Ok(settings) => settings,
-            Err(reason) => return ops.iter().map(|_| Err(Failure::retry(&reason))).collect(),
-        };
-        let actions: Vec<_> = ops.iter().map(|op| Action::of(op, &settings)).collect();
+    fn handle(&self, ops: &[Op]) -> Vec<Outcome> {
+        let actions: Vec<_> = ops.iter().map(|op| Action::of(op, &self.settings)).collect();
         let removals: Vec<_> =
             actions.iter().map(|action| action.as_ref().ok().and_then(Action::is_removal)).collect();
-        let outcomes = apply(&settings, actions);
+        let outcomes = apply(&self.settings, actions);
         count(&removals, &outcomes);
         outcomes
     }
+}
+
+/// Returns whether one of the outcomes is a retry: everything after it is delivered again, too.
+fn is_stopped(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().any(|outcome| matches!(outcome, Err(failure) if failure.is_retry()))
 }
 
 /// Brings actions to the index, in their order: what is dropped whole by a request of its own, those between in one.
@@ -57,8 +70,7 @@ fn apply(settings: &Settings, actions: Vec<Result<Action, Failure>>) -> Vec<Outc
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut actions = actions.into_iter().peekable();
     while let Some(action) = actions.next() {
-        // What comes after one that is to be tried again comes again, too.
-        if outcomes.iter().any(|outcome| matches!(outcome, Err(Failure::Retry(_)))) {
+        if is_stopped(&outcomes) {
             outcomes.push(Err(Failure::retry("after a change that could not be indexed now")));
             continue;
         }
@@ -80,7 +92,7 @@ fn apply(settings: &Settings, actions: Vec<Result<Action, Failure>>) -> Vec<Outc
     outcomes
 }
 
-/// An outcome for each.
+/// Returns an outcome for each.
 fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
     match settings.engine {
         Engine::Solr => solr::send(settings, all),
@@ -88,7 +100,7 @@ fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
     }
 }
 
-/// Removes all of a collection that is there no more.
+/// Removes all documents of a collection that was dropped.
 fn drop_collection(settings: &Settings, collection: &Collection) -> Outcome {
     match settings.engine {
         Engine::Solr => solr::drop_collection(settings, collection),

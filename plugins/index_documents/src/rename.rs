@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use gtm_plugin::bson::{Bson, Document, doc};
-use gtm_plugin::mongodb::{self, Error, FindOptions};
-use gtm_plugin::{DecodeError, Failure, Op, OperationType, Origin, Outcome, log, metrics};
+use gtm_plugin::mongodb::{self, FindOptions};
+use gtm_plugin::{DecodeError, Error, Failure, Op, OperationType, Origin, Outcome, log, metrics};
 
 use crate::action::{Collection, One};
 use crate::settings::Settings;
@@ -40,14 +40,14 @@ impl Rename {
 
     pub(crate) fn follow(&self, settings: &Settings) -> Outcome {
         let Self { from, to, is_replayed } = self;
-        if from.is_selected() {
+        if from.is_selected(settings) {
             crate::drop_collection(settings, from)?;
         }
-        if to.is_selected() {
+        if to.is_selected(settings) {
             crate::clear(settings, to)?;
         }
         for collection in [to, from] {
-            if !collection.is_selected() {
+            if !collection.is_selected(settings) {
                 continue;
             }
             if !is_replayed {
@@ -67,11 +67,11 @@ impl Rename {
             let documents = match documents(collection, last.as_ref(), page) {
                 Ok(documents) => documents,
                 // They are too large together.
-                Err(Error::Invalid(_)) if page > 1 => {
+                Err(Error::TooLarge(_)) if page > 1 => {
                     page = (page / 4).max(1);
                     continue;
                 }
-                Err(error @ (Error::NotGranted(_) | Error::Invalid(_) | Error::Rejected(_))) => {
+                Err(error) if !error.is_transient() || matches!(error, Error::NotGranted(_)) => {
                     return Err(self.incomplete(collection, error));
                 }
                 Err(error) => return Err(error.into()),
@@ -85,8 +85,8 @@ impl Rename {
             for outcome in crate::send(settings, &ones) {
                 match outcome {
                     Ok(()) => indexed += 1,
-                    Err(retry @ Failure::Retry(_)) => return Err(retry),
-                    Err(Failure::Reject(reason)) => refusals.push(reason),
+                    Err(retry) if retry.is_retry() => return Err(retry),
+                    Err(rejection) => refusals.push(rejection.reason().to_owned()),
                 }
             }
             if is_last {

@@ -1,12 +1,34 @@
-//! What can be set.
+//! The settings.
 
-use gtm_plugin::{config, settings};
+use gtm_plugin::settings::{Selection, Settings as _, http_url};
+use gtm_plugin::{Config, ConfigError, Namespace};
 
-/// Which search engine it is.
+/// The search engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Solr,
     Elasticsearch,
+}
+
+#[derive(gtm_plugin::settings::Settings)]
+pub(crate) struct DeclaredSettings {
+    /// The URL of the engine: of Solr with the collection, http://localhost:8983/solr/shop; of others without an index,
+    /// http://localhost:9200.
+    url: String,
+    /// The search engine.
+    #[setting(default = "solr", choices("solr", "elasticsearch", "opensearch"))]
+    engine: String,
+    /// Only these collections. * stands for any characters: shop.*, users.users.
+    #[expect(dead_code, reason = "the selection reads it")]
+    namespaces: Vec<String>,
+    /// Only these fields of documents.
+    fields: Option<Vec<String>>,
+    /// The index of Elasticsearch or OpenSearch.
+    #[setting(default = "{database}.{collection}")]
+    index: String,
+    /// The time in milliseconds after which Solr shows changes.
+    #[setting(default = "1000")]
+    commit_within: u32,
 }
 
 pub(crate) struct Settings {
@@ -16,47 +38,37 @@ pub(crate) struct Settings {
     /// Of Elasticsearch.
     pub(crate) index: String,
     /// Of Solr, in milliseconds.
-    pub(crate) commit_within: String,
+    pub(crate) commit_within: u32,
     /// None: all of them.
-    pub(crate) fields: Option<Vec<String>>,
+    fields: Option<Vec<String>>,
+    pub(crate) selection: Selection,
 }
 
 impl Settings {
-    pub(crate) const NAMES: settings::Settings =
-        settings::Settings::known(&["url", "engine", "namespaces", "fields", "index", "commit_within"]);
-
-    /// Fails with what is wrong, and what to do.
-    pub(crate) fn read() -> Result<Self, String> {
-        let url = settings::required_url("url")?;
-        let engine = match settings::one_of("engine", &["solr", "elasticsearch", "opensearch"])?.as_deref() {
-            None | Some("solr") => Engine::Solr,
-            Some(_) => Engine::Elasticsearch,
-        };
-        settings::check_selection()?;
-        let commit_within = config::get("commit_within").unwrap_or_else(|| "1000".to_owned());
-        if commit_within.parse::<u32>().is_err() {
-            return Err(format!(
-                "the setting commit_within is {commit_within}. help: set it to a number of milliseconds, such as 1000"
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let DeclaredSettings { url, engine, fields, index, commit_within, .. } = config.parse()?;
+        if index.is_empty() {
+            return Err(ConfigError::new(
+                "the setting index is empty. help: set it to the name of an index, or remove it",
             ));
         }
-        let index = config::get("index").unwrap_or_else(|| "{database}.{collection}".to_owned());
-        if index.is_empty() {
-            return Err(
-                "the setting index is empty. help: set it to the name of an index, or remove it".to_owned()
-            );
-        }
-        let fields = config::get("fields");
         Ok(Self {
-            engine,
-            url: url.trim_end_matches('/').to_owned(),
+            engine: if engine == "solr" { Engine::Solr } else { Engine::Elasticsearch },
+            url: http_url("url", url)?.trim_end_matches('/').to_owned(),
             index,
             commit_within,
-            fields: fields.map(|fields| fields.split(',').map(|field| field.trim().to_owned()).collect()),
+            fields,
+            selection: Selection::parse(config)?,
         })
     }
 
-    /// Whether a field of a document is indexed.
+    /// Returns whether a field of a document is indexed.
     pub(crate) fn wants(&self, field: &str) -> bool {
         self.fields.as_ref().is_none_or(|fields| fields.iter().any(|wanted| wanted == field))
+    }
+
+    /// Returns whether a collection is indexed.
+    pub(crate) fn selects(&self, database: &str, collection: &str) -> bool {
+        self.selection.selects_namespace(Namespace { database, collection })
     }
 }

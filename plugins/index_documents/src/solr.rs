@@ -1,7 +1,7 @@
 //! Solr's JSON commands, which stand one after another in one object: `{"add":{…},"delete":{…}}`.
 
 use gtm_plugin::Outcome;
-use gtm_plugin::http::{Error, Request};
+use gtm_plugin::http::Request;
 use serde_json::{Value, json};
 
 use crate::action::{Collection, One};
@@ -23,7 +23,7 @@ pub(crate) fn send(settings: &Settings, all: &[One]) -> Vec<Outcome> {
 
 pub(crate) fn drop_collection(settings: &Settings, collection: &Collection) -> Outcome {
     let query = format!("{NAMESPACE}:{}", Value::from(collection.namespace()));
-    Ok(post(settings, &json!({ "delete": { "query": query } }).to_string())?)
+    post(settings, &json!({ "delete": { "query": query } }).to_string())
 }
 
 /// By hand, as no JSON library writes the same key twice.
@@ -43,7 +43,12 @@ fn command(one: &One) -> String {
     }
 }
 
-fn post(settings: &Settings, body: &str) -> Result<(), Error> {
+fn post(settings: &Settings, body: &str) -> Outcome {
     let url = format!("{}/update?commitWithin={}", settings.url, settings.commit_within);
-    Request::post(url).header("content-type", "application/json").body(body).send()?.check().map(drop)
+    Request::post(url)
+        .header("content-type", "application/json")
+        .body(body)
+        .send()?
+        .error_for_status()
+        .map(drop)
 }

@@ -1,5 +1,5 @@
 use gtm_plugin::bson::{doc, oid::ObjectId};
-use gtm_plugin::http::{self, Request, Response};
+use gtm_plugin::http::{Request, Response};
 use gtm_plugin::testing::{Harness, OpBuilder, delete, insert, replace, update};
 use gtm_plugin::{Failure, Op, OperationType, Origin};
 
@@ -84,7 +84,7 @@ fn one_that_solr_refuses_is_found_among_many() {
 
 #[test]
 fn what_cannot_be_indexed_now_is_tried_again_and_so_is_what_comes_after() {
-    let server = |_: &Request| Err(http::Error::Unavailable("refused".to_owned()));
+    let server = |_: &Request| Err(gtm_plugin::Error::Unavailable("refused".to_owned()));
     let mut ops = some();
     ops.push(OpBuilder::new("shop.old", OperationType::Drop).build());
     for harness in [solr(), elasticsearch()] {
@@ -141,7 +141,7 @@ fn a_rename_is_wanted_by_either_name() {
         [("shop.made", true), ("shop.orders", true), ("shop.o*", true), ("hr.*", false)]
     {
         let mut harness = solr().config("namespaces", namespaces);
-        let run = harness.run::<IndexDocuments>(&rename("shop.made", "shop.orders").build());
+        let run = harness.run_in_batch::<IndexDocuments>(&rename("shop.made", "shop.orders").build());
         assert_eq!(run.wanted, wanted, "{namespaces}");
         // Only what is indexed is touched.
         let is_touched = |name: &str| run.requests.iter().any(|request| body(request).contains(name));
@@ -173,7 +173,7 @@ fn a_namespace_with_a_slash_is_not_part_of_an_id() {
 #[test]
 fn what_is_left_out_is_counted() {
     let op = insert("shop.orders", doc! { "_id": 1, "x": f64::NAN, "y": [f64::INFINITY, 1.0], "none": null });
-    let run = solr().run::<IndexDocuments>(&op);
+    let run = solr().run_in_batch::<IndexDocuments>(&op);
     assert!(body(&run.requests[0]).contains(r#"{"y":1.0,"#), "{}", body(&run.requests[0]));
     assert_eq!(run.counters["left_out"], 2);
 }
@@ -182,28 +182,20 @@ fn what_is_left_out_is_counted() {
 fn what_is_indexed_can_be_chosen() {
     let mut harness = solr().config("namespaces", "shop.*").config("fields", "total, name");
     let op = update("shop.orders", doc! { "_id": 1, "total": 3, "secret": 4 }, doc! {});
-    let run = harness.run::<IndexDocuments>(&op);
+    let run = harness.run_in_batch::<IndexDocuments>(&op);
     assert!(run.wanted && !body(&run.requests[0]).contains("secret"));
-    assert!(!harness.run::<IndexDocuments>(&insert("users.users", doc! { "_id": 1 })).wanted);
+    assert!(!harness.run_in_batch::<IndexDocuments>(&insert("users.users", doc! { "_id": 1 })).wanted);
 }
 
 #[test]
-fn what_is_not_set_is_said() {
-    let op = insert("shop.orders", doc! { "_id": 1 });
-    let said = |mut harness: Harness| match harness.run::<IndexDocuments>(&op).outcome {
-        Some(Err(Failure::Retry(reason))) => reason,
-        other => panic!("{other:?}"),
-    };
-    assert!(said(Harness::new()).starts_with("the setting url is missing"));
-    assert!(
-        said(solr().config("engine", "sphinx"))
-            .starts_with("the setting engine is sphinx. help: set it to one of solr")
-    );
-    assert!(
-        said(solr().config("commit_within", "1s")).starts_with("the setting commit_within is 1s. help: ")
-    );
-    assert!(said(solr().config("namespace", "shop.*")).contains("did you mean namespaces?"));
-    assert!(said(solr().config("namespaces", "shop")).contains("write shop.* "));
+fn a_wrong_setting_is_refused() {
+    let refused = |harness: Harness| { harness }.start_batch::<IndexDocuments>().unwrap_err().to_string();
+    assert!(refused(Harness::new()).starts_with("the setting url is missing"));
+    assert!(refused(Harness::new().config("url", "localhost")).contains("begin it with https://"));
+    assert!(refused(solr().config("engine", "sphinx")).starts_with("the setting engine is \"sphinx\""));
+    assert!(refused(solr().config("commit_within", "1s")).starts_with("the setting commit_within is \"1s\""));
+    assert!(refused(solr().config("namespace", "shop.*")).contains("did you mean namespaces?"));
+    assert!(refused(solr().config("namespaces", "shop")).contains("write shop.* "));
 }
 
 #[test]

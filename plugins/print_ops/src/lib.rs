@@ -3,27 +3,32 @@
 //! The settings are in `README.md`.
 
 use gtm_plugin::bson::{RawDocumentBuf, rawdoc};
-use gtm_plugin::settings::{self, Settings};
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, extended_json, log, plugin};
+use gtm_plugin::settings::{Selection, Settings};
+use gtm_plugin::{
+    Config, ConfigError, Failure, Op, Outcome, Plugin, Subscription, extended_json, log, plugin,
+};
 
-#[plugin]
-struct PrintOps;
+#[derive(Settings)]
+struct PrintSettings {
+    #[setting(flatten)]
+    selection: Selection,
+}
+
+#[plugin(settings = PrintSettings)]
+struct PrintOps {
+    settings: PrintSettings,
+}
 
 impl Plugin for PrintOps {
-    const SETTINGS: Settings =
-        Settings::known(&["namespaces", "operations"]).renamed(&[("namespace", "namespaces")]);
-
-    fn check_settings() -> Result<(), String> {
-        settings::check_selection()
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self { settings: config.parse()? })
     }
 
-    fn filter(op: &Op) -> bool {
-        // The former name of `namespaces` held one namespace, which is no pattern.
-        settings::selects(op)
-            && config::get("namespace").is_none_or(|wanted| op.namespace() == wanted.as_str())
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        Some(self.settings.selection.subscriptions())
     }
 
-    fn handle(op: &Op) -> Outcome {
+    fn handle(&self, op: &Op) -> Outcome {
         log::info!("{}", line(op)?);
         Ok(())
     }
@@ -52,7 +57,7 @@ mod tests {
         let op = insert("shop.orders", doc! { "_id": 1, "text": "Grüße" });
         let run = Harness::new().run::<PrintOps>(&op);
         let line = concat!(
-            r#"{"id":"6553f10000000001-0","operationType":"insert","ns":"shop.orders","documentKey":{"_id":1},"#,
+            r#"{"id":"1700000000.1.0","operationType":"insert","ns":"shop.orders","documentKey":{"_id":1},"#,
             r#""fullDocument":{"_id":1,"text":"Grüße"}}"#
         );
         assert_eq!(run.log[0].1, line);
@@ -82,7 +87,6 @@ mod tests {
     #[test]
     fn the_former_name_of_the_setting_still_works() {
         let mut harness = Harness::new().config("namespace", "shop.orders");
-        assert!(harness.load::<PrintOps>()[0].1.contains("namespace is called namespaces now"));
         assert!(harness.run::<PrintOps>(&delete("shop.orders", doc! { "_id": 1 })).wanted);
         assert!(!harness.run::<PrintOps>(&delete("shop.carts", doc! { "_id": 1 })).wanted);
     }

@@ -5,7 +5,19 @@
 
 use gtm_plugin::bson::RawBsonRef;
 use gtm_plugin::settings::Settings;
-use gtm_plugin::{Op, Outcome, Plugin, config, log, mail, plugin};
+use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, log, mail, plugin};
+
+#[derive(Settings)]
+struct MailSettings {
+    /// The sender. Without it, the default sender of the host.
+    from: Option<String>,
+    /// The subject of the mail.
+    #[setting(default = "Welcome")]
+    subject: String,
+    /// The text of the mail, in which {name} stands for the name of the user.
+    #[setting(default = "Hello {name},\n\nwelcome aboard!\n")]
+    text: String,
+}
 
 #[derive(serde::Deserialize)]
 struct User {
@@ -13,34 +25,39 @@ struct User {
     email: String,
 }
 
-#[plugin(namespace = "users.users", operation = insert)]
-struct SendWelcomeEmail;
+#[plugin(namespace = "users.users", operation = insert, settings = MailSettings)]
+struct SendWelcomeEmail {
+    settings: MailSettings,
+}
 
 impl Plugin for SendWelcomeEmail {
-    const SETTINGS: Settings = Settings::known(&["from", "subject", "text"]);
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self { settings: config.parse()? })
+    }
 
-    /// Users without an address are no error: they signed up in another way.
-    fn filter(op: &Op) -> bool {
-        // One that cannot be read is not passed over: handle rejects it, and that is logged.
+    /// Users without an address are not an error: they signed up in another way.
+    fn filter(&self, op: &Op) -> bool {
+        // One that cannot be read is not skipped: handle rejects it, and the host logs that.
         !matches!(op.raw_document().map(|user| user.get("email")), Ok(Ok(None | Some(RawBsonRef::Null))))
     }
 
-    fn handle(op: &Op) -> Outcome {
+    fn handle(&self, op: &Op) -> Outcome {
         let user: User = op.document()?;
-        mail::send(&welcome(&user))?;
+        mail::send(&self.welcome(&user))?;
         log::info!("welcomed {}", user.email);
         Ok(())
     }
 }
 
-fn welcome(user: &User) -> mail::Message {
-    let name = user.name.as_deref().unwrap_or("there");
-    let subject = config::get("subject").unwrap_or_else(|| "Welcome".to_owned());
-    let text = config::get("text").unwrap_or_else(|| "Hello {name},\n\nwelcome aboard!\n".to_owned());
-    let message = mail::Message::to(&user.email).subject(subject).text(text.replace("{name}", name));
-    match config::get("from") {
-        Some(from) => message.from(from),
-        None => message,
+impl SendWelcomeEmail {
+    fn welcome(&self, user: &User) -> mail::Message {
+        let MailSettings { from, subject, text } = &self.settings;
+        let name = user.name.as_deref().unwrap_or("there");
+        let message = mail::Message::to(&user.email).subject(subject).text(text.replace("{name}", name));
+        match from {
+            Some(from) => message.from(from),
+            None => message,
+        }
     }
 }
 
@@ -76,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_it_does_not_know_is_refused() {
-        let log = Harness::new().config("sender", "shop@example.com").load::<SendWelcomeEmail>();
-        assert!(log[0].1.contains("this plugin's settings are from, subject, text"), "{log:?}");
+    fn an_unknown_setting_is_refused() {
+        let refused = Harness::new().config("subjet", "Hi").start::<SendWelcomeEmail>().unwrap_err();
+        assert!(refused.to_string().contains("did you mean subject?"), "{refused}");
     }
 
     #[test]
     fn a_mail_server_that_is_down_is_tried_again() {
-        let down = mail::Error::Unavailable("refused".to_owned());
+        let down = gtm_plugin::Error::Unavailable("refused".to_owned());
         let ada = insert("users.users", doc! { "_id": 1, "email": "ada@example.com" });
         let run = Harness::new().failing_mail(down).run::<SendWelcomeEmail>(&ada);
         assert_eq!(run.outcome, Some(Err(Failure::Retry("refused".to_owned()))));

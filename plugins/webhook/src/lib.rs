@@ -5,40 +5,57 @@
 mod event;
 mod signature;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gtm_plugin::http::Request;
-use gtm_plugin::settings::{self, Settings};
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, plugin};
+use gtm_plugin::settings::{Selection, Settings, http_url};
+use gtm_plugin::{Config, ConfigError, Failure, Op, Outcome, Plugin, Subscription, plugin};
 
-#[plugin]
-struct Webhook;
+#[derive(Settings)]
+struct WebhookSettings {
+    /// The URL that gets each change by POST.
+    url: String,
+    /// The secret by which each request is signed. Without it, requests are not signed.
+    #[setting(secret)]
+    secret: Option<String>,
+    /// The time to wait for an answer.
+    #[setting(default = "10s")]
+    timeout: Duration,
+    #[setting(flatten)]
+    selection: Selection,
+}
+
+#[plugin(settings = WebhookSettings)]
+struct Webhook {
+    settings: WebhookSettings,
+}
 
 impl Plugin for Webhook {
-    const SETTINGS: Settings = Settings::known(&["url", "secret", "namespaces", "operations"]);
-
-    fn check_settings() -> Result<(), String> {
-        settings::required_url("url")?;
-        settings::check_selection()
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        let mut settings: WebhookSettings = config.parse()?;
+        settings.url = http_url("url", settings.url)?;
+        Ok(Self { settings })
     }
 
-    fn filter(op: &Op) -> bool {
-        settings::selects(op)
+    fn subscriptions(&self) -> Option<Vec<Subscription>> {
+        Some(self.settings.selection.subscriptions())
     }
 
-    fn handle(op: &Op) -> Outcome {
-        let url = config::get("url").unwrap_or_default();
+    fn handle(&self, op: &Op) -> Outcome {
+        let WebhookSettings { url, secret, timeout, .. } = &self.settings;
         let body = event::of(op)?;
         let mut request = Request::post(url)
             .header("content-type", "application/json")
             .header("user-agent", concat!("gtm-host-webhook/", env!("CARGO_PKG_VERSION")))
+            .timeout(*timeout)
             // The same at each delivery.
+            .idempotency_key(op)
             .header("x-gtm-id", op.id());
-        if let Some(secret) = config::get("secret").filter(|secret| !secret.is_empty()) {
+        if let Some(secret) = secret.as_ref().filter(|secret| !secret.is_empty()) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::retry)?.as_secs();
-            request = request.header("x-gtm-signature", signature::of(&secret, now, &body));
+            request = request.header("x-gtm-signature", signature::of(secret, now, &body));
         }
-        request.body(body).send()?.check()?;
+        request.body(body).send()?.error_for_status()?;
         Ok(())
     }
 }

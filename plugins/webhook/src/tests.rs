@@ -79,12 +79,26 @@ fn of_two_paths_that_look_the_same_both_are_sent() {
 }
 
 #[test]
-fn without_an_address_it_is_said_what_to_set() {
-    let run = Harness::new().run::<Webhook>(&insert("a.b", doc! { "_id": 1 }));
+fn a_server_that_names_a_pause_gets_it() {
+    let busy = |_: &Request| {
+        let headers = vec![("retry-after".to_owned(), "30".to_owned())];
+        Ok(Response { status: 429, headers, ..Response::default() })
+    };
+    let run = answering(200).server(busy).run::<Webhook>(&insert("a.b", doc! { "_id": 1 }));
+    let pause = Duration::from_secs(30);
     assert!(
-        matches!(run.outcome, Some(Err(Failure::Retry(reason))) if reason.starts_with("the setting url is missing"))
+        matches!(run.outcome, Some(Err(Failure::RetryAfter(after, _))) if after == pause),
+        "{:?}",
+        run.outcome
     );
-    let log =
-        Harness::new().config("url", "https://example.com/hook").config("namespace", "a.b").load::<Webhook>();
-    assert!(log[0].1.starts_with("unknown setting namespace, did you mean namespaces?"), "{log:?}");
+}
+
+#[test]
+fn a_wrong_setting_is_refused() {
+    let refused = |harness: Harness| { harness }.start::<Webhook>().unwrap_err().to_string();
+    assert_eq!(refused(Harness::new()), "the setting url is missing");
+    assert!(refused(Harness::new().config("url", "example.com")).contains("begin it with https://"));
+    let url = Harness::new().config("url", "https://example.com/hook");
+    assert!(refused(url.clone().config("nmespaces", "a.b")).contains("did you mean namespaces?"));
+    assert!(refused(url.config("timeout", "soon")).contains("timeout"));
 }

@@ -1,12 +1,20 @@
 //! Writes or checks the SDKs' copies of the contract: bindings for C, and the WIT files for JavaScript.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use wit_bindgen_c::Opts;
 use wit_bindgen_core::Files;
+use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
+
+/// The worlds of Rust plugins, each with the interfaces that it exports.
+const RUST_WORLDS: [(&str, &[&str]); 2] = [
+    ("PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "handler"]),
+    ("BATCH_PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "batch-handler"]),
+];
 
 /// Writes the bindings. With `check`, it fails instead if they do not match the contract.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
@@ -27,12 +35,48 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
             bail!("{} does not match the contract. help: run cargo xtask bindings", path.display());
         }
     }
+    write_rust_worlds(check)?;
     // An npm package holds only files of its own folder.
     copy(
         &gtm_test_support::root().join("wit/0.2"),
         &gtm_test_support::root().join("plugin-sdk/javascript/wit"),
         check,
     )
+}
+
+/// Writes the worlds of Rust plugins as the bytes of the section by which a linker learns what a component exports. wit-bindgen writes
+/// the section of one world only, and the exported interfaces of two worlds of one crate would have the same macros.
+fn write_rust_worlds(check: bool) -> anyhow::Result<()> {
+    let mut text =
+        "//! The worlds of plugins, encoded for the linker. `cargo xtask bindings` writes this file.\n"
+            .to_owned();
+    for (name, exports) in RUST_WORLDS {
+        let mut resolve = Resolve::default();
+        resolve.push_dir(gtm_test_support::root().join("wit/0.2"))?;
+        let mut world =
+            "package gtm:rust;\n\nworld plugin {\ninclude gtm:plugin/capabilities@0.2.0;\n".to_owned();
+        for export in exports {
+            writeln!(world, "export gtm:plugin/{export}@0.2.0;")?;
+        }
+        world.push_str("}\n");
+        let package = resolve.push_str("world.wit", &world)?;
+        let world = resolve.select_world(&[package], Some("plugin"))?;
+        let bytes = metadata::encode(&resolve, world, StringEncoding::UTF8, None)?;
+        write!(
+            text,
+            "\n/// The world of a plugin with the exports {}.\npub const {name}: [u8; {}] = *b\"{}\";\n",
+            exports.join(", "),
+            bytes.len(),
+            bytes.escape_ascii()
+        )?;
+    }
+    let path = gtm_test_support::root().join("plugin-sdk/rust/src/worlds.rs");
+    if !check {
+        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    } else if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
+        bail!("{} does not match the contract. help: run cargo xtask bindings", path.display());
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path, check: bool) -> anyhow::Result<()> {

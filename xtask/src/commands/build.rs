@@ -9,11 +9,12 @@ use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The plugins that tests run: those that ship, and those that only tests need.
-pub(super) const TESTED: [&str; 9] = [
+pub(super) const TESTED: [&str; 10] = [
     "audit_log",
     "errand",
     "every_call",
     "index_documents",
+    "keep",
     "misbehave",
     "print_ops",
     "send_welcome_email",

@@ -1,4 +1,4 @@
-//! The runs so far: a line of JSON each.
+//! The history of runs: a file with a line of JSON for each.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -17,7 +17,7 @@ use super::Row;
 pub(crate) struct Run {
     /// Seconds since 1970-01-01 UTC.
     pub(crate) at: u64,
-    /// What was measured, by Git.
+    /// The revision that was measured, as Git describes it.
     pub(crate) revision: String,
     pub(crate) cores: usize,
     pub(crate) rows: Vec<Row>,
@@ -42,7 +42,7 @@ impl Run {
 pub(crate) struct History(PathBuf);
 
 impl History {
-    /// Beside what is built.
+    /// Returns the history in the build directory.
     pub(crate) fn of_this_machine() -> Self {
         Self(gtm_test_support::target_dir().join("bench/history.jsonl"))
     }
@@ -66,10 +66,10 @@ impl History {
         Ok(latest)
     }
 
-    /// All of them, the oldest first.
+    /// Returns all runs, the oldest first.
     pub(crate) fn runs(&self) -> anyhow::Result<Vec<Run>> {
         let text = fs::read_to_string(&self.0).with_context(|| {
-            format!("{} cannot be read: was `cargo xtask bench` run here?", self.0.display())
+            format!("{} cannot be read. help: run `cargo xtask bench` first", self.0.display())
         })?;
         let line = |(number, line)| {
             serde_json::from_str(line).with_context(|| format!("{}, line {}", self.0.display(), number + 1))

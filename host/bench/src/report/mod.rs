@@ -1,4 +1,4 @@
-//! What was found: as a table, as JSON, and as a history that can be drawn.
+//! Reports results as a table, as JSON, and as a history that can be drawn.
 
 mod history;
 mod plot;
@@ -11,37 +11,37 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Row {
-    /// What is measured.
+    /// The name of the measurement.
     pub(crate) name: String,
-    /// The median of the host's runs, and of what.
+    /// The median of the host's runs, in `unit`.
     pub(crate) value: f64,
     pub(crate) unit: String,
-    /// What it is compared with, and the median of that.
+    /// The name of the baseline, and the median of its runs.
     pub(crate) baseline: String,
     pub(crate) baseline_value: f64,
-    /// The median of the quotients of two runs that stood beside each other.
+    /// The median of the ratios of the pairs.
     pub(crate) ratio: f64,
-    /// How far the quotients lie apart, from the first quartile to the third, as a part of their median.
+    /// The distance from the first to the third quartile of the ratios, divided by their median.
     pub(crate) noise: f64,
-    /// Pairs.
+    /// The number of pairs.
     pub(crate) runs: usize,
     pub(crate) goal: Goal,
 }
 
-/// What is to be reached.
+/// The goal of a row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Goal {
-    /// The value is at least this, where it is said, and the ratio at least that.
+    /// The minimum of the value, and of the ratio.
     AtLeast(Option<f64>, Option<f64>),
-    /// The value is at most this, and the ratio at most that.
+    /// The maximum of the value, and of the ratio.
     AtMost(Option<f64>, Option<f64>),
-    /// It is told.
+    /// There is no goal.
     None,
 }
 
 impl Row {
-    /// Of pairs: what the host took or reached, and the baseline in the same turn.
+    /// Returns the row of these pairs: the host's value and the baseline's in the same round.
     pub(crate) fn of(name: &str, unit: &str, baseline: &str, pairs: &[(f64, f64)], goal: Goal) -> Self {
         let mut ratios: Vec<_> = pairs.iter().map(|(value, baseline)| value / baseline).collect();
         let ratio = median(&mut ratios);
@@ -58,7 +58,7 @@ impl Row {
         }
     }
 
-    /// Whether the goal is reached, where there is one.
+    /// Returns whether the goal is reached. None: there is no goal.
     pub(crate) fn reached(&self) -> Option<bool> {
         match self.goal {
             Goal::AtLeast(value, ratio) => Some(
@@ -78,8 +78,8 @@ impl Row {
 
     pub(crate) fn line(&self) -> String {
         let goal = match self.goal {
-            Goal::AtLeast(value, ratio) => said("≥", value, ratio),
-            Goal::AtMost(value, ratio) => said("≤", value, ratio),
+            Goal::AtLeast(value, ratio) => goal_text("≥", value, ratio),
+            Goal::AtMost(value, ratio) => goal_text("≤", value, ratio),
             Goal::None => String::new(),
         };
         let reached = match self.reached() {
@@ -93,7 +93,7 @@ impl Row {
             &number(self.baseline_value),
             &self.baseline,
             &format!("{:.2}", self.ratio),
-            // Of one pair nothing is known.
+            // One pair shows no noise.
             &if self.runs > 1 { format!("{:.0}", self.noise * 50.0) } else { String::new() },
             &goal,
             reached,
@@ -101,7 +101,7 @@ impl Row {
     }
 }
 
-fn said(sign: &str, value: Option<f64>, ratio: Option<f64>) -> String {
+fn goal_text(sign: &str, value: Option<f64>, ratio: Option<f64>) -> String {
     let value = value.map(|value| format!("{sign} {}", number(value)));
     let ratio = ratio.map(|ratio| format!("ratio {sign} {ratio}"));
     value.into_iter().chain(ratio).collect::<Vec<_>>().join(", ")
@@ -122,13 +122,13 @@ fn number(number: f64) -> String {
     }
 }
 
-/// The middle one. Sorts them.
+/// Sorts the values, and returns the median.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     at(values, 1, 2)
 }
 
-/// The value below which this part of them is, which are sorted.
+/// Returns the quantile `part / of` of sorted values.
 pub(crate) fn at(sorted: &[f64], part: usize, of: usize) -> f64 {
     let index = (sorted.len().saturating_sub(1) * part + of / 2) / of;
     sorted.get(index).copied().unwrap_or(f64::NAN)
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_and_what_lies_around_it() {
+    fn median_and_quartiles() {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         let sorted = [1.0, 2.0, 3.0, 4.0, 5.0];
         assert_eq!([at(&sorted, 1, 4), at(&sorted, 3, 4)], [2.0, 4.0]);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_of_pairs_and_reaches_its_goal_or_not() {
+    fn a_row_has_the_medians_of_its_pairs_and_shows_whether_its_goal_is_reached() {
         let row = |goal| Row::of("row", "ms", "baseline", &[(8.0, 10.0), (9.0, 10.0), (30.0, 10.0)], goal);
         assert_eq!((row(Goal::None).value, row(Goal::None).ratio), (9.0, 0.9));
         for (goal, reached) in [
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_read_as_it_was_written() {
+    fn a_written_row_is_read_unchanged() {
         let row = Row::of("row", "ms", "baseline", &[(1.0, 2.0)], Goal::AtMost(None, Some(0.5)));
         let written = serde_json::to_string(&row).unwrap();
         let read: Row = serde_json::from_str(&written).unwrap();

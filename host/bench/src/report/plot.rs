@@ -10,7 +10,7 @@ use super::history::Run;
 
 const SIZE: (u32, u32) = (1000, 220);
 
-/// Draws each row that is in the last run as a chart of its own, one below the other, into an SVG file.
+/// Draws a chart for each row of the last run into an SVG file, one below the other.
 ///
 /// # Errors
 /// There is no run, or the file cannot be written.
@@ -27,7 +27,7 @@ pub(crate) fn plot(runs: &[Run], to: &Path) -> anyhow::Result<()> {
         let points: Vec<_> =
             runs.iter().enumerate().filter_map(|(run, rows)| Some((run, of(rows)?))).collect();
         let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
-        let title = format!("{}: beside {}, run by run", row.name, row.baseline);
+        let title = format!("{}: ratio to {}, run by run", row.name, row.baseline);
         let mut chart = ChartBuilder::on(part)
             .caption(title, ("sans-serif", 16))
             .margin(8)

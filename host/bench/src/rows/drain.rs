@@ -1,4 +1,4 @@
-//! How fast a backlog is drained.
+//! Measures how fast a backlog is read.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -10,17 +10,16 @@ use crate::expected::Ops;
 use crate::host::{Host, Plugin};
 use crate::server::{END, Mix, Options, Server};
 
-/// Who drains it.
+/// The reader of a backlog.
 #[derive(Clone, Debug)]
 pub(crate) enum Reader {
-    /// The driver, asking for so many entries at once. None: as many as the server sends.
+    /// The bare driver, with this number of entries per reply. None: as many as the server sends.
     Bare(Option<u32>),
-    /// A host with these plugins; of its ops, all or only those of users are handled by so many of them.
-    /// It may be seen at an address.
+    /// A host with these plugins, the ops that they handle, and the address of its admin API, if it has one.
     Host { plugins: Vec<Plugin>, handled: Handled, admin: Option<String> },
 }
 
-/// Which ops are handled.
+/// The ops that plugins handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handled {
     None,
@@ -42,12 +41,12 @@ impl Backlog {
         Ok(Self { server, users, all })
     }
 
-    /// Bytes of the average entry.
+    /// Returns the average size of an entry in bytes.
     pub(crate) fn average(&self) -> u64 {
         self.server.entries().average()
     }
 
-    /// Entries drained in a second, from the first read on.
+    /// Returns how many entries are read per second, from the first read on.
     pub(crate) fn rate(&self, reader: &Reader) -> anyhow::Result<f64> {
         self.server.forget_readers();
         let ended = match reader {
@@ -66,13 +65,13 @@ impl Backlog {
             command.args(["--batch-size", &size.to_string()]);
         }
         let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut said)?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut line)?;
         let ended = Instant::now();
         let status = child.wait()?;
         ensure!(status.success(), "the bare driver ended with {status}");
-        let entries = said.split_whitespace().next().and_then(|count| count.parse::<u64>().ok());
-        ensure!(entries == Some(self.server.entries().count + END), "the bare driver says: {said}");
+        let entries = line.split_whitespace().next().and_then(|count| count.parse::<u64>().ok());
+        ensure!(entries == Some(self.server.entries().count + END), "the bare driver prints: {line}");
         Ok(ended)
     }
 
@@ -86,9 +85,9 @@ impl Backlog {
             Handled::All => self.all,
         };
         let ended = host.finish(expected, END * plugins.len() as u64)?;
-        let filtered = host.said.filtered;
+        let filtered = host.reports.filtered;
         if plugins.iter().any(|plugin| plugin.component == "tally_all") {
-            ensure!(filtered == self.all.count, "{filtered} ops were filtered of {}", self.all.count);
+            ensure!(filtered == self.all.count, "{filtered} ops of {} were filtered", self.all.count);
         }
         host.stop()?;
         Ok(ended)

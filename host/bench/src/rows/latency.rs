@@ -1,4 +1,4 @@
-//! How long an op takes from the server to the plugin, at a steady rate.
+//! Measures how long an op takes from the server to the plugin, at a steady rate.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,35 +10,35 @@ use crate::expected::Ops;
 use crate::host::{Host, Plugin};
 use crate::server::{END, Mix, Options, Server};
 
-/// Entries in a second, and in all.
+/// The number of entries per second, and in total.
 const RATE: f64 = 10_000.0;
 const COUNT: u64 = 30_000;
 
-/// Microseconds from when an op is sent until it is handled: of half of them, and of 99 of 100.
+/// The median and the 99th percentile of the times from sending to handling, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
     pub(crate) half: f64,
     pub(crate) most: f64,
 }
 
-/// Of the users among the ops, by a host whose plugin wants these.
+/// Measures the inserts of users, handled by the plugin of a host.
 pub(crate) fn of_host() -> anyhow::Result<Latency> {
     let server = server()?;
     let mut host = Host::start(&server.uri(), &[Plugin::new("tally_users", &["timed=yes"])], &[])?;
     host.finish(Ops::of(server.entries().ops(true)), END)?;
-    let latencies = std::mem::take(&mut host.said.latencies);
+    let latencies = std::mem::take(&mut host.reports.latencies);
     host.stop()?;
     at(&latencies)
 }
 
-/// The same by the bare driver.
+/// Measures the same ops with the bare driver.
 pub(crate) fn of_driver() -> anyhow::Result<Latency> {
     let server = server()?;
     let mut command = Command::new(std::env::current_exe()?);
     let output = command.args(["drain", "--timed", "--uri", &server.uri()]).output()?;
-    let said = String::from_utf8(output.stdout)?;
+    let out = String::from_utf8(output.stdout)?;
     let mut latencies = BTreeMap::new();
-    for micros in said.lines().filter_map(|line| line.strip_prefix("micros ")?.parse::<u64>().ok()) {
+    for micros in out.lines().filter_map(|line| line.strip_prefix("micros ")?.parse::<u64>().ok()) {
         *latencies.entry(micros).or_default() += 1;
     }
     at(&latencies)

@@ -1,4 +1,4 @@
-//! How long a live server's change takes from its commit to the plugin, beside a bare driver that tails the same oplog.
+//! Measures how long a change of a live server takes from its commit to the plugin, and to a bare driver that tails the same oplog.
 
 use std::time::{Duration, Instant};
 
@@ -12,26 +12,26 @@ use tokio::sync::mpsc;
 
 use crate::host::{Host, Plugin};
 
-/// Changes.
+/// The number of changes.
 const COUNT: i32 = 200;
-const PATIENCE: Duration = Duration::from_secs(30);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Milliseconds from when the write is acknowledged, each: until a host's plugin is handed the change, and until the bare driver has it.
-/// Both are there at the same time, and both say it by a pipe or channel to here.
+/// Returns the times from each acknowledged write until a host's plugin receives the change, and until the bare driver does, in
+/// milliseconds. Both run at the same time.
 pub(crate) async fn wake_ups(server: &Server) -> anyhow::Result<Vec<(f64, f64)>> {
     let client = Client::with_uri_str(server.uri()).await?;
     let users = client.database("users").collection::<Document>("users");
     users.drop().await?;
     let mut host =
-        Host::start(server.uri(), &[Plugin::new("tally_users", &["said=yes"])], &["--start", "now"])?;
-    while !host.line(PATIENCE)?.context("it does not tail")?.1.says_that_it_tails() {}
+        Host::start(server.uri(), &[Plugin::new("tally_users", &["each=yes"])], &["--start", "now"])?;
+    while !host.line(CHANGE_TIMEOUT)?.context("the host does not tail")?.1.is_tailing() {}
     let mut driver = bare(server).await?;
     let mut took = Vec::new();
     for n in 0..COUNT {
         took.push(once(&users, n, &mut host, &mut driver).await?);
     }
     host.stop()?;
-    // The first ones find everything cold.
+    // The first tenth warms up caches.
     Ok(took.split_off(took.len() / 10))
 }
 
@@ -45,25 +45,25 @@ async fn once(
     let committed = Instant::now();
     let driver = loop {
         let (id, at) =
-            tokio::time::timeout(PATIENCE, driver.recv()).await?.context("the driver has ended")?;
+            tokio::time::timeout(CHANGE_TIMEOUT, driver.recv()).await?.context("the driver has ended")?;
         if id == n {
             break at;
         }
     };
     let host = loop {
-        let (at, line) = host.line(PATIENCE)?.context("the host is handed nothing")?;
+        let (at, line) = host.line(CHANGE_TIMEOUT)?.context("the plugin receives nothing")?;
         if line.message == "an op" {
             break at;
         }
     };
-    // What comes before the answer to the write has taken no time.
+    // A change that arrives before the reply to the write took no time.
     let millis = |at: Instant| at.saturating_duration_since(committed).as_secs_f64() * 1e3;
-    // So long as the next change finds both waiting.
+    // Both must wait again when the next change comes.
     tokio::time::sleep(Duration::from_millis(5)).await;
     Ok((millis(host), millis(driver)))
 }
 
-/// Tails by the driver alone, in a thread of its own.
+/// Tails with the driver alone, in a task of its own.
 async fn bare(server: &Server) -> anyhow::Result<mpsc::Receiver<(i32, Instant)>> {
     let (sender, changes) = mpsc::channel(16);
     let client = Client::with_uri_str(server.uri()).await?;

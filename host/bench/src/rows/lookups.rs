@@ -1,4 +1,4 @@
-//! Looking up the documents of updates, on a live server.
+//! Measures look-ups of the documents of updates, on a live server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,12 @@ use mongodb::{Client, Collection};
 const UPDATES: u32 = 1000;
 const DOCUMENTS: u32 = 200;
 
-/// Updates in an oplog, and the documents that they are of.
+/// Updates in an oplog, and their documents.
 pub(crate) struct Updates {
     client: Client,
     documents: Collection<Document>,
     oplog: mongodb::Namespace,
-    /// Queries for documents so far.
+    /// The number of queries for documents so far.
     queries: Arc<AtomicU64>,
 }
 
@@ -56,7 +56,7 @@ impl Updates {
         Ok(Self { client, documents, oplog, queries })
     }
 
-    /// Milliseconds that reading them takes with a look-up for each, in turn.
+    /// Returns how long reading takes with one look-up after another, in milliseconds.
     pub(crate) async fn one_by_one(&self) -> anyhow::Result<f64> {
         let started = Instant::now();
         let cursor = self.client.database(&self.oplog.db).collection::<Document>(&self.oplog.coll);
@@ -70,7 +70,7 @@ impl Updates {
         Ok(started.elapsed().as_secs_f64() * 1e3)
     }
 
-    /// Milliseconds that the host's reader takes; and its queries.
+    /// Returns how long the host's reader takes, in milliseconds, and its number of queries.
     pub(crate) async fn by_host(&self) -> anyhow::Result<(f64, u64)> {
         let before = self.queries.load(Ordering::Relaxed);
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! What is measured: one file for each kind of row, and here all of them in turn.
+//! Measures all kinds of rows in turn. Each kind has a file.
 
 mod drain;
 mod latency;
@@ -20,28 +20,24 @@ use crate::host::Plugin;
 use crate::report::{Goal, Row};
 use crate::server::Mix;
 
-/// How much is measured.
+/// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
-    /// Pairs of each row.
+    /// The number of pairs for each row.
     pub(crate) rounds: usize,
-    /// Entries of 300 bytes in a backlog.
+    /// The number of entries of 300 bytes in a backlog.
     pub(crate) count: u64,
 }
 
-/// Measures the kinds of rows whose name has `part` in it, and says each row as it is found.
+/// Measures the kinds of rows whose name contains `part`, and calls `found` with each row.
 ///
 /// # Errors
-/// There is no such kind, or something cannot be measured. The rows before it are good.
+/// No kind has such a name, or a row cannot be measured. The rows before it are valid.
 pub(crate) fn measure(extent: Extent, part: &str, mut found: impl FnMut(Row)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let kinds: Vec<_> = KINDS.iter().filter(|(name, _)| name.contains(part)).collect();
     let names = || KINDS.map(|(name, _)| name).join(", ");
-    anyhow::ensure!(
-        !kinds.is_empty(),
-        "nothing with \"{part}\" in its name can be measured: there are {}",
-        names()
-    );
+    anyhow::ensure!(!kinds.is_empty(), "no kind of row contains \"{part}\"; there are: {}", names());
     kinds.into_iter().try_for_each(|(_, measure)| measure(extent, &runtime, &mut found))
 }
 
@@ -66,7 +62,7 @@ fn users() -> Plugin {
     Plugin::new("tally_users", &[])
 }
 
-/// In each round, each once, beginning with another each time; so that all have the same neighbours.
+/// Measures each reader once per round. Each round begins with another reader, so that all have the same neighbours.
 fn rounds(extent: Extent, readers: &[(&Backlog, Reader)]) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut rates = vec![Vec::new(); readers.len()];
     for round in 0..extent.rounds {
@@ -83,7 +79,7 @@ fn pairs(values: &[f64], baseline: &[f64]) -> Vec<(f64, f64)> {
     values.iter().copied().zip(baseline.iter().copied()).collect()
 }
 
-/// As many entries as the server sends unasked, of 16 MB; and as many as the driver takes best.
+/// The baselines: replies of 16 MB, as the server sends by default, and of 1 MB, which the driver reads fastest.
 const BARE: [&str; 2] = ["bare driver", "bare driver, batches of 1 MB"];
 
 fn megabyte(size: usize) -> Option<u32> {
@@ -170,7 +166,7 @@ fn sizes(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) 
     Ok(())
 }
 
-/// A host that is asked for its status and metrics each second, beside one that is not.
+/// Measures a host whose status and metrics are requested each second, and one for which they are not.
 fn scraped(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)) -> anyhow::Result<()> {
     let backlog = Backlog::new(300, extent.count * 4, Mix::Mixed)?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
@@ -196,7 +192,7 @@ fn scraped(extent: Extent, _: &tokio::runtime::Runtime, add: &mut dyn FnMut(Row)
     let rates = rounds(extent, &[(&backlog, reader(None)), (&backlog, reader(Some(address)))])?;
     ended.store(true, Ordering::Relaxed);
     let scraped = scraper.join().map_err(|_| anyhow::anyhow!("the scraper has failed"))?;
-    anyhow::ensure!(scraped >= extent.rounds, "it was scraped {scraped} times only");
+    anyhow::ensure!(scraped >= extent.rounds, "the host was scraped only {scraped} times");
     let [alone, scraped] = &rates[..] else { return Ok(()) };
     add(Row::of(
         "drain: status and metrics each second",
@@ -243,7 +239,7 @@ fn looked_up(
     for _ in 0..extent.rounds {
         let alone = runtime.block_on(updates.one_by_one())?;
         let (host, queries) = runtime.block_on(updates.by_host())?;
-        // One where a reply brings all, two where the first has as many as a server sends unasked.
+        // One if the first reply has all documents, two if it has the server's default number.
         anyhow::ensure!((1..=2).contains(&queries), "there were {queries} queries");
         times.push((host, alone));
     }
@@ -308,7 +304,7 @@ fn started(
     runtime: &tokio::runtime::Runtime,
     add: &mut dyn FnMut(Row),
 ) -> anyhow::Result<()> {
-    // The first one may have to compile.
+    // The first start may compile the plugins.
     start::of_host()?;
     let mut times = Vec::new();
     for _ in 0..extent.rounds {

@@ -1,4 +1,4 @@
-//! How long a host takes from its start until it tails.
+//! Measures how long a host takes from its start until it tails.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use mongodb::Client;
 use crate::host::{Host, Plugin};
 use crate::server::{Mix, Options, Server};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Milliseconds until ten plugins, which were compiled before, are said to tail.
+/// Returns how long a host takes until ten compiled plugins tail, in milliseconds.
 pub(crate) fn of_host() -> anyhow::Result<f64> {
     let server = Server::start(Options { count: 0, size: 300, mix: Mix::Mixed, rate: None, port: 0 })?;
     let plugins: Vec<_> = Plugin::several("tally_others", 10).collect();
@@ -18,17 +18,17 @@ pub(crate) fn of_host() -> anyhow::Result<f64> {
     let mut host = Host::start(&server.uri(), &plugins, &["--start", "now"])?;
     let (mut tailing, mut last) = (0, started);
     while tailing < plugins.len() {
-        let (at, line) = host.line(PATIENCE)?.context("it does not tail")?;
-        if line.says_that_it_tails() {
+        let (at, line) = host.line(START_TIMEOUT)?.context("the host does not tail")?;
+        if line.is_tailing() {
             (tailing, last) = (tailing + 1, at);
         }
     }
     host.stop()?;
-    ensure!(last > started, "it tails before it is started");
+    ensure!(last > started, "the host tails before it was started");
     Ok((last - started).as_secs_f64() * 1e3)
 }
 
-/// The same by the bare driver: until it is connected and has asked once.
+/// Returns how long the bare driver takes until it is connected and has its first reply, in milliseconds.
 pub(crate) async fn of_driver() -> anyhow::Result<f64> {
     let server = Server::start(Options { count: 0, size: 300, mix: Mix::Mixed, rate: None, port: 0 })?;
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! One connection: commands, and what they are answered.
+//! One connection: reads commands and replies to them.
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -12,12 +12,12 @@ use super::message::Request;
 use super::stream::Stream;
 use super::{Shared, index_of, timestamp};
 
-/// How long a `getMore` waits that does not say it.
-const AWAIT: Duration = Duration::from_secs(1);
+/// How long a `getMore` without `maxTimeMS` waits.
+const DEFAULT_AWAIT_TIME: Duration = Duration::from_secs(1);
 const COMMAND_NOT_FOUND: i32 = 59;
 const CURSOR_NOT_FOUND: i32 = 43;
 
-/// Answers until the client goes, or says what is no command.
+/// Replies to commands until the client disconnects, or sends something else.
 pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let (mut from, mut to) = (BufReader::new(stream), stream);
@@ -31,7 +31,7 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .get_or_insert_with(Instant::now);
-                let next = least(&request.command).map_or(0, index_of);
+                let next = first_wanted(&request.command).map_or(0, index_of);
                 let batch_size = number(&request.command, "batchSize");
                 batch(
                     &request,
@@ -43,7 +43,8 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
             }
             "getMore" => match request.command.get_i64("getMore").ok().and_then(|id| shared.cursor(id)) {
                 Some(cursor) => {
-                    let wait = number(&request.command, "maxTimeMS").map_or(AWAIT, Duration::from_millis);
+                    let wait = number(&request.command, "maxTimeMS")
+                        .map_or(DEFAULT_AWAIT_TIME, Duration::from_millis);
                     batch(&request, &mut to, &cursor, shared, wait)?;
                 }
                 None => request.reply(&mut to, &failure(CURSOR_NOT_FOUND, "CursorNotFound")?)?,
@@ -67,7 +68,7 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers with the next entries. The cursor is this request's until all is sent, as another connection may already ask for more.
+/// Replies with the next entries. It locks the cursor until all of them are sent, as another connection may already ask for more.
 fn batch(
     request: &Request,
     to: &mut impl Write,
@@ -93,8 +94,8 @@ fn number(command: &RawDocument, name: &str) -> Option<u64> {
     u64::try_from(number).ok()
 }
 
-/// The least `ts` that is asked for.
-fn least(find: &RawDocument) -> Option<bson::Timestamp> {
+/// Returns the first `ts` that the query asks for.
+fn first_wanted(find: &RawDocument) -> Option<bson::Timestamp> {
     let ts = find.get_document("filter").ok()?.get_document("ts").ok()?;
     ts.get_timestamp("$gte").ok().or_else(|| {
         let bson::Timestamp { time, increment } = ts.get_timestamp("$gt").ok()?;
@@ -102,7 +103,7 @@ fn least(find: &RawDocument) -> Option<bson::Timestamp> {
     })
 }
 
-/// What is found at once: an entry, or documents by their `_id`.
+/// Returns the reply to a query without a cursor: an entry, or documents by their `_id`.
 fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<RawDocumentBuf> {
     let mut documents = RawArrayBuf::new();
     let filter = find.get_document("filter").ok();
@@ -143,7 +144,7 @@ fn found(find: &RawDocument, is_oplog: bool, shared: &Shared) -> anyhow::Result<
     Ok(rawdoc! { "cursor": { "firstBatch": documents, "id": 0_i64, "ns": namespace }, "ok": 1.0 })
 }
 
-/// The reply of a cursor, with no cursor any more.
+/// Returns the reply of a cursor as one that leaves no cursor open.
 fn single(reply: &RawDocument) -> anyhow::Result<RawDocumentBuf> {
     let batch = reply.get_document("cursor")?.get_array("firstBatch")?.to_owned();
     Ok(rawdoc! { "cursor": { "firstBatch": batch, "id": 0_i64, "ns": "local.oplog.rs" }, "ok": 1.0 })

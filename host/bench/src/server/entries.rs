@@ -1,4 +1,4 @@
-//! The entries, as MongoDB 8 writes them: a hundred that come again and again, each time with other keys and at a later time.
+//! The entries, as MongoDB 8 writes them: a cycle of a hundred, each time with other keys and later times.
 
 use anyhow::Context;
 use bson::spec::BinarySubtype;
@@ -7,23 +7,23 @@ use clap::ValueEnum;
 
 use super::timestamp;
 
-/// Entries that come again.
+/// The number of entries in a cycle.
 pub(super) const CYCLE: u64 = 100;
-/// Entries that end the stream, inserts into `bench.end`: enough that each lane of a plugin gets one.
+/// The number of entries that end the stream, inserts into `bench.end`: enough that each lane of a plugin gets one.
 pub(crate) const END: u64 = 64;
 
-/// What stands where the time of an entry is to be; where its number; and where the time at which it is sent.
+/// The placeholders for the time of an entry, its number, and the time at which it is sent.
 const TIME: Timestamp = Timestamp { time: 0x7172_7374, increment: 0x7576_7778 };
 const NUMBER: i64 = 0x6162_6364_6566_6768;
 const SENT: i64 = 0x5152_5354_5556_5758;
 
-/// Which entries there are.
+/// The kinds of entries in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mix {
-    /// In ten namespaces; a tenth are inserts into users.users, the others inserts, updates by delta, deletes and
+    /// Ten namespaces; a tenth of the entries are inserts into users.users, the others inserts, updates by delta, deletes and
     /// transactions
     Mixed,
-    /// The same, with inserts where the updates are: nothing has to be looked up
+    /// The same, with inserts instead of updates, so that no document is looked up
     Inserts,
 }
 
@@ -32,26 +32,26 @@ pub(crate) enum Mix {
 pub(crate) struct Entries {
     cycle: Vec<Template>,
     end: Template,
-    /// Entries before the end.
+    /// The number of entries before the end.
     pub(crate) count: u64,
-    /// A document of a collection that is looked up.
+    /// The template of documents that are looked up.
     pub(super) document: Template,
 }
 
-/// An entry, but for what differs each time.
+/// An entry with placeholders for the parts that differ each time.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) bytes: Vec<u8>,
     pub(super) times: Vec<usize>,
     pub(super) numbers: Vec<usize>,
     pub(super) sent: Vec<usize>,
-    /// Into users.users.
+    /// Whether it is an insert into users.users.
     is_user: bool,
     ops: u32,
 }
 
 impl Entries {
-    /// So many, of this size where they have a document.
+    /// Creates a stream of `count` entries. Those with a document have this size, in bytes.
     pub(super) fn new(mix: Mix, size: usize, count: u64) -> anyhow::Result<Self> {
         let cycle = (0..CYCLE).map(|place| template(mix, place, size)).collect::<anyhow::Result<_>>()?;
         let end = entry("i", "bench.end", doc! { "_id": NUMBER }, Some(doc! { "_id": NUMBER }));
@@ -60,7 +60,7 @@ impl Entries {
         Ok(Self { cycle, end: Template::new(&end, 1)?, count, document })
     }
 
-    /// With those that end the stream.
+    /// Returns the number of entries, with those that end the stream.
     pub(super) fn len(&self) -> u64 {
         self.count + END
     }
@@ -70,7 +70,7 @@ impl Entries {
         if index < self.count { self.cycle.get(place).unwrap_or(&self.end) } else { &self.end }
     }
 
-    /// The ops in these entries, before the end: all, or only users that are inserted; each with where it stands.
+    /// Returns the ops before the end, or only the inserts of users among them, each as time and index.
     pub(crate) fn ops(&self, users_only: bool) -> impl Iterator<Item = (Timestamp, u32)> {
         let wanted = move |index: &u64| !users_only || self.template(*index).is_user;
         (0..self.count)
@@ -78,7 +78,7 @@ impl Entries {
             .flat_map(|index| (0..self.template(index).ops).map(move |op| (timestamp(index), op)))
     }
 
-    /// Bytes of the average entry.
+    /// Returns the average size of an entry in bytes.
     pub(crate) fn average(&self) -> u64 {
         let bytes: usize = self.cycle.iter().map(|template| template.bytes.len()).sum();
         u64::try_from(bytes).unwrap_or(u64::MAX) / CYCLE
@@ -141,7 +141,7 @@ fn template(mix: Mix, place: u64, size: usize) -> anyhow::Result<Template> {
     Template::new(&entry, ops)
 }
 
-/// With as much text as makes it this size.
+/// Returns a document with as much text as this size needs, in bytes.
 fn filled(size: usize, of: impl Fn(String) -> Document) -> anyhow::Result<Document> {
     let empty = bson::serialize_to_vec(&of(String::new()))?.len();
     Ok(of("x".repeat(size.saturating_sub(empty))))
@@ -156,12 +156,12 @@ fn entry(op: &str, namespace: &str, object: Document, key: Option<Document>) -> 
     entry
 }
 
-/// As the server writes every ten seconds where there is nothing else.
+/// Returns the entry that a server writes every ten seconds while nothing else is written.
 fn noop() -> Document {
     doc! { "op": "n", "ns": "", "o": { "msg": "periodic noop" }, "ts": TIME, "t": 1_i64, "v": 2_i64, "wall": DateTime::from_millis(1_700_000_000_123) }
 }
 
-/// Three inserts of a third of the size.
+/// Returns a transaction of three inserts, each of a third of the size.
 fn transaction(size: usize, namespace: &str) -> anyhow::Result<Document> {
     filled(size / 3, |text| {
         let insert = doc! {

@@ -1,10 +1,9 @@
-//! A server that replays a synthetic oplog from memory, to measure what tails it. It is not for anything else.
+//! A server that replays a synthetic oplog from memory, to measure programs that tail it.
 //!
 //! It speaks as much of MongoDB's wire protocol as the official drivers need to find a replica set of one member and to read
 //! `local.oplog.rs` there: `hello`, `ping`, `find` and `getMore`. Entries are as MongoDB 8 writes them ([`entries`]). They are all there
-//! from the start, or come at a rate; after the last a cursor waits, as on a real server. A filter is passed over but for the
-//! least `ts`, so that everybody who reads is sent the same bytes; a `find` by `_id` in another collection finds a document for each that
-//! is asked for.
+//! from the start, or come at a rate; after the last one a cursor waits, as on a real server. The server ignores filters except for the
+//! first `ts`, so that all readers receive the same bytes. A `find` by `_id` in another collection finds a document for each `_id`.
 
 mod connection;
 mod entries;
@@ -25,22 +24,22 @@ use bson::Timestamp;
 pub(crate) use entries::{END, Entries, Mix};
 use stream::{Pace, Stream};
 
-/// What is replayed.
+/// The stream to replay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Entries, before those that end the stream.
+    /// The number of entries before those that end the stream.
     pub(crate) count: u64,
-    /// Bytes of an insert or update.
+    /// The size of an insert or update in bytes.
     pub(crate) size: usize,
-    /// Which.
+    /// The kinds of entries.
     pub(crate) mix: Mix,
-    /// Entries that are written in a second. None: all are there.
+    /// The number of entries per second. None: all are there from the start.
     pub(crate) rate: Option<f64>,
     /// The port on this machine. 0: any.
     pub(crate) port: u16,
 }
 
-/// A server that runs as long as the program does.
+/// A server that runs until the program ends.
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -50,9 +49,9 @@ struct Shared {
     entries: Entries,
     pace: Pace,
     address: SocketAddr,
-    /// When the oplog was first read, since that was last asked.
+    /// When the oplog was first read since the last [`take_first_read`](Server::take_first_read).
     first_read: Mutex<Option<Instant>>,
-    /// Those that are open, by their ids: a driver need not stay with one connection.
+    /// The open cursors by id. A driver may use several connections for one.
     cursors: Mutex<HashMap<i64, Arc<Mutex<Stream>>>>,
 }
 
@@ -79,8 +78,9 @@ impl Shared {
 
 impl Server {
     pub(crate) fn start(options: Options) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
-            .with_context(|| format!("the port {} cannot be had: give another with --port", options.port))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).with_context(|| {
+            format!("the port {} cannot be opened. help: pass another one with --port", options.port)
+        })?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             entries: Entries::new(options.mix, options.size, options.count)?,
@@ -93,7 +93,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&served);
-                // A client that goes away ends its own connection only.
+                // A client that disconnects ends only its own connection.
                 thread::spawn(move || connection::serve(&stream, &shared));
             }
         });
@@ -108,21 +108,21 @@ impl Server {
         &self.shared.entries
     }
 
-    /// Those who read so far have ended.
+    /// Closes the cursors of earlier readers.
     pub(crate) fn forget_readers(&self) {
         self.shared.cursors().clear();
         self.take_first_read();
     }
 
-    /// When the oplog was first read, since this was last asked.
+    /// Returns when the oplog was first read since the last call.
     pub(crate) fn take_first_read(&self) -> Option<Instant> {
         self.shared.first_read.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Where an entry stands: a hundred thousand to the second.
+/// The number of entries in a second of oplog time.
 const PER_SECOND: u64 = 100_000;
-/// When the first was written.
+/// The time of the first entry, in seconds since 1970.
 const BEGIN: u32 = 1_700_000_000;
 
 fn timestamp(index: u64) -> Timestamp {
@@ -130,7 +130,7 @@ fn timestamp(index: u64) -> Timestamp {
     Timestamp { time: BEGIN + part(index / PER_SECOND), increment: part(index % PER_SECOND) + 1 }
 }
 
-/// The first entry that is not before this.
+/// Returns the index of the first entry at or after this time.
 fn index_of(Timestamp { time, increment }: Timestamp) -> u64 {
     match time.checked_sub(BEGIN) {
         Some(seconds) => u64::from(seconds) * PER_SECOND + u64::from(increment.max(1) - 1).min(PER_SECOND),

@@ -1,6 +1,6 @@
-//! Where a cursor stands, and its next batch as bytes.
+//! The position of a cursor, and its next batch as bytes.
 //!
-//! A batch that has the same entries as the one before, but later, is not put together anew: only times and numbers are written over.
+//! If a batch has the same layout as the one before it, its bytes are reused: only times and numbers are overwritten.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::entries::{CYCLE, Entries};
 use super::timestamp;
 
-/// A server sends 16 MiB of documents at most, and 101 documents at first.
-const LARGEST: usize = 16 * 1024 * 1024 - 64 * 1024;
-const FIRST: u64 = 101;
-/// The names of the elements of an array are numbers: so many bytes with their type and the zero.
-const ELEMENT: usize = 8;
+/// The maximum size of the documents in a reply, in bytes, and the number of documents in the first reply, as on a real server.
+const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
+const FIRST_BATCH_DOCUMENTS: u64 = 101;
+/// The maximum size of an array element's type, name and zero byte, in bytes. The name is a number.
+const ELEMENT_BYTES: usize = 8;
 
 /// How fast entries are written.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl Pace {
         Self { started: Instant::now(), rate }
     }
 
-    /// How many of so many entries are written by now.
+    /// Returns how many of `of` entries are written by now.
     pub(super) fn written(&self, of: u64) -> u64 {
         match self.rate {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
@@ -37,7 +37,7 @@ impl Pace {
         }
     }
 
-    /// Waits until more than so many are written, or for so long.
+    /// Waits until more than `written` entries are written, or for `limit`.
     fn wait(&self, written: u64, of: u64, limit: Duration) {
         let deadline = Instant::now() + limit;
         while self.written(of) <= written {
@@ -61,9 +61,10 @@ pub(super) struct Stream {
     next: u64,
     is_first: bool,
     batch_size: Option<u64>,
-    /// A reply, and for which entries it was put together: of which place in the cycle the first is, how many, and whether they end
-    /// the stream.
+    /// The bytes of the last reply.
     bytes: Vec<u8>,
+    /// The layout of these bytes: the place of the first entry in the cycle, the number of entries, whether they end the stream, and
+    /// whether it is the first reply.
     layout: Option<(u64, u64, bool, bool)>,
     times: Vec<(usize, u64)>,
     numbers: Vec<(usize, u64)>,
@@ -90,36 +91,39 @@ impl Stream {
         self.id
     }
 
-    /// The reply with the next entries, where there are any within so long: a document.
+    /// Returns the reply with the next entries as a document. It waits up to `wait` for an entry.
     pub(super) fn reply(&mut self, entries: &Entries, pace: Pace, wait: Duration) -> anyhow::Result<&[u8]> {
         if !self.is_first {
             pace.wait(self.next, entries.len(), wait);
         }
         let written = pace.written(entries.len());
-        // What ends the stream has a batch of its own.
+        // The entries that end the stream come in a batch of their own.
         let is_end = self.next >= entries.count;
         let there = if is_end { written } else { written.min(entries.count) }.saturating_sub(self.next);
-        let most = self.batch_size.unwrap_or(if self.is_first { FIRST } else { u64::MAX }).min(there);
+        let most = self
+            .batch_size
+            .unwrap_or(if self.is_first { FIRST_BATCH_DOCUMENTS } else { u64::MAX })
+            .min(there);
         let layout = self.layout(entries, most, is_end);
         if self.layout != Some(layout) {
             self.build(entries, layout)?;
         }
-        self.write_over();
+        self.overwrite();
         self.next += layout.1;
         self.is_first = false;
         Ok(&self.bytes)
     }
 
-    /// As many as a reply holds.
+    /// Returns the layout of the next reply: as many entries as fit.
     fn layout(&self, entries: &Entries, most: u64, is_end: bool) -> (u64, u64, bool, bool) {
-        let average = usize::try_from(entries.average()).unwrap_or(usize::MAX) + ELEMENT;
-        // By cycles, which are of the same length.
-        let fit = u64::try_from(LARGEST / (average * 100)).unwrap_or(1).max(1) * CYCLE;
+        let average = usize::try_from(entries.average()).unwrap_or(usize::MAX) + ELEMENT_BYTES;
+        // Whole cycles, which all have the same length.
+        let fit = u64::try_from(MAX_BATCH_BYTES / (average * 100)).unwrap_or(1).max(1) * CYCLE;
         let count = match (is_end, fit) {
             (false, CYCLE) => {
-                let mut room = LARGEST;
+                let mut room = MAX_BATCH_BYTES;
                 let fits = |index: &u64| {
-                    let size = entries.template(*index).bytes.len() + ELEMENT;
+                    let size = entries.template(*index).bytes.len() + ELEMENT_BYTES;
                     let rest = room.checked_sub(size);
                     room = rest.unwrap_or(0);
                     rest.is_some()
@@ -168,7 +172,7 @@ impl Stream {
         Ok(())
     }
 
-    fn write_over(&mut self) {
+    fn overwrite(&mut self) {
         let Self { bytes, times, numbers, sent, next, .. } = self;
         let mut put = |at: usize, word: [u8; 8]| {
             if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
@@ -186,7 +190,7 @@ impl Stream {
     }
 }
 
-/// Ends the document that begins there.
+/// Ends the document that begins at `begin`.
 fn end(bytes: &mut Vec<u8>, begin: usize) {
     bytes.push(0);
     let length = u32::try_from(bytes.len() - begin).unwrap_or(u32::MAX).to_le_bytes();

@@ -9,7 +9,7 @@ fn options(count: u64, size: usize, mix: Mix) -> Options {
 }
 
 #[test]
-fn entries_are_such_and_have_their_size() {
+fn entries_can_be_parsed_and_have_their_size() {
     for (mix, size) in [(Mix::Mixed, 300), (Mix::Inserts, 300), (Mix::Mixed, 4096), (Mix::Mixed, 65536)] {
         let entries = Entries::new(mix, size, CYCLE).unwrap();
         let (mut users, mut updates) = (0, 0);
@@ -21,7 +21,7 @@ fn entries_are_such_and_have_their_size() {
             updates += u64::from(entry.kind == "u");
             assert_eq!(template.times.len(), 1, "{entry:?}");
             if matches!(entry.kind, "i" | "u") {
-                // An empty one may be larger than what is asked for.
+                // An entry without text may be larger than the size.
                 assert!(
                     (size..size + 64).contains(&template.bytes.len()),
                     "{size}: {} {entry:?}",
@@ -35,7 +35,7 @@ fn entries_are_such_and_have_their_size() {
 }
 
 #[test]
-fn times_grow_and_say_where_an_entry_is() {
+fn times_grow_and_identify_an_entry() {
     for index in [0, 1, PER_SECOND - 1, PER_SECOND, 3 * PER_SECOND + 7] {
         assert!(timestamp(index) < timestamp(index + 1));
         assert_eq!(index_of(timestamp(index)), index);
@@ -44,7 +44,7 @@ fn times_grow_and_say_where_an_entry_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_driver_drains_it_whole_and_from_any_place_on() {
+async fn the_official_driver_reads_all_entries_and_from_any_time_on() {
     for (size, batch_size) in [(300, None), (300, Some(77)), (65536, None)] {
         let server = Server::start(options(1234, size, Mix::Mixed)).unwrap();
         let begin = Timestamp { time: 0, increment: 0 };

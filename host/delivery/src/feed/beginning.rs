@@ -37,7 +37,7 @@ impl Beginning {
         }
     }
 
-    /// A segment begins at `at`, and its reader reads from `reads_from` on.
+    /// Stores `at`, where a segment begins, and logs `reads_from`, from where its reader reads.
     pub(super) async fn segment_begins(&mut self, at: Option<&Position>, reads_from: Option<&Position>) {
         if let Some(at) = at {
             self.store(at).await;
@@ -47,7 +47,7 @@ impl Beginning {
         }
     }
 
-    /// A batch was received. A change stream whose position was unknown says it with the first one.
+    /// Stores and logs the position of the first batch, with which a change stream without a position receives one.
     pub(super) async fn batch_received(&mut self, batch: &PluginBatch) {
         match &batch.position {
             // Once an op is done, its own position is stored.
@@ -112,7 +112,7 @@ mod tests {
         Position::Oplog(Timestamp { time, increment: 0 })
     }
 
-    /// The beginning of a plugin whose checkpoints nobody stores, until the test does.
+    /// Returns the beginning of a plugin whose checkpoints only the test stores.
     fn beginning(from: Option<Position>) -> (Beginning, Arc<PluginProgress>, CancellationToken) {
         let from = from.map(|from| (from, None));
         let progress = PluginProgress::new(DeliverySettings::default().into(), from, true);
@@ -161,7 +161,7 @@ mod tests {
         let ops = PluginBatch { ops: vec![Arc::new(op(1))], ..PluginBatch::default() };
         assert!(with_ops.batch_received(&ops).now_or_never().is_some());
         assert!(with_ops.batch_received(&batch).now_or_never().is_some());
-        assert_eq!(progress.ops.position(), None, "the ops say how far everything is done");
+        assert_eq!(progress.ops.position(), None, "the position is that of the ops");
     }
 
     #[test]

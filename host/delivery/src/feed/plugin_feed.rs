@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gtm_oplog::{Selection, Skipped, Timestamp};
+use gtm_oplog::{Selection, Skipped, Timestamp, add_skipped};
 use gtm_runtime::Plugin;
 use gtm_source::{LiveSource, SourceConfig, SourceError, StartAt};
 use tokio::sync::{mpsc, watch};
@@ -139,7 +139,7 @@ impl PluginFeed {
     async fn subscribe_at_start(&mut self) -> FeedState {
         let start = self.config.start.clone();
         let subscribed = self.shared.subscribe(&self.plugin, &self.config.selection, start.clone()).await;
-        // If the source cannot be read, the plugin's own reader says why.
+        // If the source cannot be read, the plugin's own reader reports the error.
         let Ok(Some(subscription)) = subscribed else { return FeedState::Idle };
         let is_at = |at| start == StartAt::from(at);
         let is_there = subscription.is_at_start || subscription.at.clone().is_some_and(is_at);
@@ -176,9 +176,7 @@ impl PluginFeed {
         let mut reader = CatchUpReader::new(self, live, sender);
         let state = reader.read().await;
         let skipped = reader.into_skipped();
-        for (skip, count) in skipped {
-            *self.skipped.entry(skip).or_default() += count;
-        }
+        add_skipped(&mut self.skipped, skipped);
         state
     }
 

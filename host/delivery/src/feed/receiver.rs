@@ -31,7 +31,7 @@ pub(crate) struct FeedSegment {
 }
 
 impl FeedSegment {
-    /// Returns a segment of these batches, which say themselves how far they go.
+    /// Returns a segment of these batches, whose beginning is not known.
     pub(crate) fn new(batches: mpsc::Receiver<PluginBatch>) -> Self {
         Self { batches, at: None, reads_from: None, read_to: None, ended: CancellationToken::new() }
     }

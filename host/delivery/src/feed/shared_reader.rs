@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gtm_oplog::{Selection, Skipped, Timestamp};
+use gtm_oplog::{Selection, Skipped, Timestamp, add_skipped};
 use gtm_source::{HistoryLost, LiveSource, Position, SourceBatch, SourceConfig, SourceError, StartAt};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -162,7 +162,7 @@ impl SharedReader {
         }
     }
 
-    /// Ends all subscriptions: each plugin then meets the error by itself, and does what its settings say.
+    /// Ends all subscriptions: each plugin then meets the error with its own reader, and follows its own settings.
     fn fail(&mut self, error: &SourceError) {
         tracing::debug!(event = "reader.end", %error, "the shared reader has ended");
         self.subscribers.clear();
@@ -226,8 +226,8 @@ impl SharedReader {
     }
 
     fn close(&mut self) {
-        for (skip, count) in self.live.take().map(LiveSource::into_skipped).into_iter().flatten() {
-            *self.skipped.entry(skip).or_default() += count;
+        if let Some(live) = self.live.take() {
+            add_skipped(&mut self.skipped, live.into_skipped());
         }
     }
 
@@ -286,7 +286,7 @@ impl SharedReader {
             let mut is_sent = None;
             let mut timeout_at = now + SLOW_SUBSCRIBER_TIMEOUT;
             if behind == self.subscribers.len() && self.next_request.is_none() {
-                // Nobody waits for this one, until a plugin asks to subscribe.
+                // No plugin waits for this one until another asks to subscribe.
                 tokio::select! {
                     biased;
                     result = &mut sent => is_sent = Some(result),

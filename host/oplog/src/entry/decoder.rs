@@ -102,7 +102,7 @@ impl OplogDecoder {
         if count(&mut self.skipped, Skip::Backwards) == 1 {
             tracing::warn!(
                 event = "oplog.reorder", %timestamp, %before,
-                "the oplog goes back in time; the entry is delivered where it stands. Further such entries are counted, not logged"
+                "the entry is older than the one before it, and is delivered after that. Further such entries are counted, not logged"
             );
         }
     }

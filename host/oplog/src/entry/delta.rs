@@ -15,8 +15,8 @@ pub enum BadDelta {
     /// The delta is not valid BSON.
     #[error("{0}")]
     Bson(#[from] bson::error::Error),
-    /// The delta contains a name that is not valid at its place.
-    #[error("\"{0}\" is not known there")]
+    /// A name in the delta is not known, or its value has another type.
+    #[error("\"{0}\" is not a known part of a delta")]
     Unknown(String),
     /// The description would be larger than any document, because it repeats every path in full.
     #[error("its description would be larger than 16 MB")]
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_may_stand_twice() {
+    fn a_path_may_occur_twice() {
         let diff = doc! { "u": { "a.b": 1 }, "sa": { "u": { "b": 2 } } };
         let object = RawDocumentBuf::try_from(doc! { "$v": 2, "diff": diff }).unwrap();
         let description = update_description(&object).unwrap();

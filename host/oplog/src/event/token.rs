@@ -121,7 +121,7 @@ fn u32_of(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
     (0..4).try_fold(0, |number, _| Some(number << 8 | u32::from(bytes.next()?)))
 }
 
-/// Returns the next number of a key string if it is whole and not negative. The lowest bit tells whether a fraction
+/// Returns the next number of a key string if it is whole and not negative. The lowest bit shows whether a fraction
 /// follows.
 fn number(bytes: &mut impl Iterator<Item = u8>) -> Option<u64> {
     const ZERO: u8 = 0x29;

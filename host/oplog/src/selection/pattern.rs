@@ -22,7 +22,7 @@ enum PatternMatcher {
     Regex(Regex),
 }
 
-/// Equal if they are written alike.
+/// Two patterns are equal if their texts are equal.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -48,16 +48,16 @@ pub enum PatternError {
         /// The library's reason.
         reason: String,
     },
-    /// The pattern is the name of a database alone, which is no change's namespace.
-    #[error("no change is in \"{pattern}\": a namespace is DATABASE.COLLECTION, as in shop.orders or shop.*")]
+    /// The pattern names a database without a collection.
+    #[error("\"{pattern}\" is not a namespace. help: write DATABASE.COLLECTION, as in shop.orders or shop.*")]
     NoCollection {
         /// The pattern, unchanged.
         pattern: String,
     },
     /// The pattern contains several namespaces.
     #[error(
-        "\"{pattern}\" is one namespace, as the name of a collection may have a {separator} in it. \
-         help: give each namespace by itself; for a collection that has this name, write {escaped}"
+        "\"{pattern}\" is one namespace, because the name of a collection can contain a {separator}. \
+         help: specify each namespace by itself; for a collection with this name, write {escaped}"
     )]
     Several {
         /// The pattern, unchanged.
@@ -67,9 +67,9 @@ pub enum PatternError {
         /// The regular expression that matches exactly this name.
         escaped: String,
     },
-    /// The pattern names a database that no server can have.
+    /// The pattern names a database that cannot exist.
     #[error(
-        "\"{pattern}\" matches no change, as the name of a database cannot have {found:?} in it. \
+        "\"{pattern}\" matches no change, because the name of a database cannot contain {found:?}. \
          help: write DATABASE.COLLECTION, as in shop.orders or shop.*, or a regular expression between two slashes"
     )]
     NoDatabase {
@@ -80,7 +80,7 @@ pub enum PatternError {
     },
     /// The pattern names a database of the server.
     #[error(
-        "\"{pattern}\" matches no change, as the databases admin, config and local are the server's own and are skipped. \
+        "\"{pattern}\" matches no change, because the host skips the server's own databases admin, config and local. \
          help: leave it out, or name a database of your own"
     )]
     OfServer {
@@ -89,7 +89,7 @@ pub enum PatternError {
     },
     /// The pattern names collections of the server.
     #[error(
-        "\"{pattern}\" matches no change, as the collections system.* are the server's own and are skipped. \
+        "\"{pattern}\" matches no change, because the host skips the server's own collections system.*. \
          help: leave it out, or name a collection of your own"
     )]
     OfSystem {
@@ -98,7 +98,8 @@ pub enum PatternError {
     },
     /// The pattern names the host's own database.
     #[error(
-        "\"{pattern}\" matches no change, as the host stores its checkpoints in the database {database} and skips it"
+        "\"{pattern}\" matches no change, because the host skips the database {database}, in which it stores its checkpoints. \
+         help: leave it out, or name a database of your own"
     )]
     OfHost {
         /// The pattern, unchanged.
@@ -108,14 +109,14 @@ pub enum PatternError {
     },
 }
 
-/// The characters that people write between several namespaces.
+/// The characters with which people separate namespaces.
 const SEPARATORS: [char; 3] = [',', '|', ';'];
 
 /// The characters that a database name cannot contain.
 const INVALID_IN_DATABASE_NAMES: [char; 5] = ['/', '\\', ' ', '"', '$'];
 
 impl Pattern {
-    /// Parses a pattern: a regular expression between two slashes, or a glob in which `*` stands for any characters.
+    /// Parses a pattern: a regular expression between two slashes, or a glob in which `*` matches any characters.
     ///
     /// # Errors
     /// See [`PatternError`].
@@ -138,14 +139,13 @@ impl Pattern {
         matches!(self.matcher, PatternMatcher::Glob(_)).then_some(&self.text)
     }
 
-    /// Checks that a change can be in a namespace like this, as far as the pattern tells. `own` is the host's own
-    /// database.
+    /// Checks that the pattern can match the namespace of a change that is not skipped. `own` is the host's own database.
     ///
     /// # Errors
     /// Every namespace that matches is skipped.
     pub(super) fn check(&self, own: &str) -> Result<(), PatternError> {
-        let beginning = self.prefix_glob();
-        let Some((database, collection)) = beginning.split_once('.') else { return Ok(()) };
+        let prefix = self.prefix_glob();
+        let Some((database, collection)) = prefix.split_once('.') else { return Ok(()) };
         let pattern = || self.text.as_ref().to_owned();
         if is_server_database(database) {
             Err(PatternError::OfServer { pattern: pattern() })
@@ -249,12 +249,12 @@ fn glob(pattern: &str) -> Result<PatternMatcher, PatternError> {
     if !pattern.contains(['.', '*']) {
         return Err(PatternError::NoCollection { pattern: pattern.to_owned() });
     }
-    // The database name ends at a star, because that can stand for the dot, too.
+    // The database name ends at a star, because that can match the dot, too.
     let database = pattern.split(['.', '*']).next().unwrap_or_default();
     if let Some(found) = database.chars().find(|found| INVALID_IN_DATABASE_NAMES.contains(found)) {
         return Err(PatternError::NoDatabase { pattern: pattern.to_owned(), found });
     }
-    // The other characters of a glob can occur in the name of a collection, even a backslash, so they stand for
+    // The other characters of a glob can occur in the name of a collection, even a backslash, so they match
     // themselves.
     let escaped: Vec<_> = pattern.split('*').map(globset::escape).collect();
     let glob = GlobBuilder::new(&escaped.join("*")).backslash_escape(false).build();

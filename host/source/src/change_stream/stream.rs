@@ -14,10 +14,14 @@ use super::request::{ChangeStreamRequest, StreamOptions};
 use super::scope::{Scope, WatchedScope};
 use crate::batch::SourceBatch;
 use crate::error::SourceError;
+use crate::fewer_entries::fewer_entries;
 use crate::live::SourceConfig;
 use crate::position::{Position, just_before};
 use crate::source::{Source, SourceEnd};
 use crate::start_at::StartAt;
+
+/// The number of events that a reply is assumed to have had if it was too large and no number was asked for.
+const MAX_EVENTS: u32 = 1000;
 
 /// A change stream from a position on, without end.
 pub struct ChangeStream {
@@ -31,6 +35,8 @@ pub struct ChangeStream {
     /// The time of the last op.
     last_time: Option<Timestamp>,
     cursor: Option<ChangeStreamCursor>,
+    /// The maximum number of events per reply. None: as many as the server sends in 16 MB.
+    max_events: Option<u32>,
     /// What the reply that opened the cursor contained, until it is returned.
     opening: Option<SourceBatch>,
     backoff: Backoff,
@@ -68,6 +74,7 @@ impl ChangeStream {
             position: start,
             last_time: None,
             cursor: None,
+            max_events: None,
             opening: None,
             backoff: Backoff::default(),
         };
@@ -168,7 +175,10 @@ impl ChangeStream {
     /// Opens a cursor. Returns it with the reply that opened it.
     async fn aggregate(&mut self) -> mongodb::error::Result<(RawBatchCursor, Reply)> {
         let database = self.client.database(self.request.scope().database());
-        let command = database.run_raw_cursor_command(self.request.command(&self.position));
+        let mut command = database.run_raw_cursor_command(self.request.command(&self.position));
+        if let Some(max_events) = self.max_events {
+            command = command.batch_size(max_events);
+        }
         let opened = async {
             let mut batches = command.max_time(MAX_AWAIT_TIME).batch().await?;
             let opening = batches.next().await.transpose()?;
@@ -183,6 +193,7 @@ impl ChangeStream {
     async fn failed(&mut self, error: &Error) -> Result<(), StreamError> {
         self.cursor = None;
         self.decoder.reopened();
+        self.max_events = fewer_entries(self.max_events.unwrap_or(MAX_EVENTS), error).or(self.max_events);
         let token_time = match &self.position {
             // Not each server writes the time into its tokens.
             StartAt::After(position @ Position::ChangeStream(_)) => {
@@ -223,6 +234,11 @@ impl ChangeStream {
             // This server sends no token before the first event: then its time.
             None if opened && self.position == StartAt::Now => self.position = time_of(reply)?,
             None => {}
+        }
+        if is_at_end && self.max_events.take().is_some() {
+            // The events that were too large together are read.
+            self.cursor = None;
+            self.decoder.reopened();
         }
         if batch.invalidated {
             self.cursor = None;

@@ -67,7 +67,7 @@ impl Archive {
     /// Reads the next document.
     ///
     /// # Errors
-    /// An archive cannot contain such a document here. The error is what it is.
+    /// An archive cannot contain such a document here. The error describes it.
     pub(super) fn document(&mut self, document: &[u8]) -> Result<ArchivePart, String> {
         match &self.place {
             ArchivePlace::Start => {

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 /// The reason why files cannot be read, or not to their end.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages document them")]
 pub enum FileError {
     #[error("{file} cannot be read: {reason}")]
     Unreadable { file: Arc<str>, reason: io::Error },

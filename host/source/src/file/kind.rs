@@ -55,7 +55,7 @@ const OTHERS: [(usize, &[u8], &str); 16] = [
 /// Returns the format of the documents in a file that begins with `head`. None: the file is empty.
 ///
 /// # Errors
-/// The file is not a dump. The error is what it seems to be.
+/// The file is not a dump. The error names its likely format.
 pub(super) fn recognize(head: &[u8]) -> Result<Option<DocumentFormat>, &'static str> {
     let other =
         |(at, mark, _): &&(usize, &[u8], &str)| head.get(*at..).is_some_and(|head| head.starts_with(mark));

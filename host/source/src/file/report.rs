@@ -1,4 +1,4 @@
-//! Reports what was read of files, and what was skipped.
+//! The report of a file source: how much it read, and how much it skipped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use gtm_oplog::skip::skipped_by_name;
 use gtm_oplog::{Namespace, Skipped, Timestamp};
 use gtm_text::SingularPlural;
 
-/// What a file source has read, and what it has skipped.
+/// How much a file source read, and how much it skipped.
 #[derive(Clone, Debug, Default)]
 pub struct FileSourceReport {
     /// Each file, in the order of the paths.
@@ -16,12 +16,12 @@ pub struct FileSourceReport {
     pub totals: FileTotals,
 }
 
-/// What was read of one file.
+/// How much was read of one file.
 #[derive(Clone, Debug)]
 pub struct FileReport {
     /// The file; `-` is the standard input.
     pub path: PathBuf,
-    /// What it contains.
+    /// The contents.
     pub contents: FileContents,
     /// The number of documents that were read.
     pub documents: u64,
@@ -47,12 +47,12 @@ pub enum FileContents {
     Archive,
 }
 
-/// What was read of all files, and what was skipped.
+/// How much was read of all files, and how much was skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileTotals {
-    /// The time of the last entry. Null: there was none.
+    /// The time of the last entry. 0: no entry was read.
     pub position: Timestamp,
-    /// How many entries were skipped, or delivered in part, by reason.
+    /// The number of entries that were skipped, or delivered in part, by reason.
     pub skipped: Skipped,
     /// The number of documents that are not valid BSON or Extended JSON, though they end where they should.
     pub corrupt: u64,
@@ -67,7 +67,7 @@ pub struct FileTotals {
     /// The number of transactions that were aborted, or abandoned for another one of their session. None of their ops was
     /// delivered.
     pub aborted: u64,
-    /// The number of transactions that have not ended when the files end. None of their ops was delivered.
+    /// The number of transactions that had not ended at the end of the files. None of their ops was delivered.
     pub open: u64,
 }
 
@@ -77,12 +77,12 @@ impl FileTotals {
         self.corrupt > 0 || self.skipped.keys().any(|skip| skip.is_damage())
     }
 
-    /// Returns how many of what were skipped, as far as there were any.
+    /// Returns the number of skipped entries, documents, files and ops by reason, without reasons that did not occur.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.named().map(|((_, several), count)| (several, count))
     }
 
-    /// Returns the same, with the singular and the plural.
+    /// Returns the same numbers, each with the singular and the plural of its reason.
     pub fn named(&self) -> impl Iterator<Item = (SingularPlural, u64)> {
         let skipped = skipped_by_name(&self.skipped);
         let counts = [

@@ -7,7 +7,7 @@ mod snapshot_phase;
 use async_trait::async_trait;
 use gtm_mongo::SourceHealth;
 use gtm_oplog::broken::count_broken;
-use gtm_oplog::{Selection, Skipped, Timestamp};
+use gtm_oplog::{Selection, Skipped, Timestamp, add_skipped};
 use mongodb::Client;
 use serde::Deserialize;
 use snapshot_phase::{SnapshotPhase, begin};
@@ -99,7 +99,7 @@ impl LiveSource {
         Ok((snapshot, changes))
     }
 
-    /// Restarts after lost history as the policy says, or returns the loss.
+    /// Restarts after lost history if the policy permits it, or returns the error.
     async fn restart(mut config: SourceConfig, lost: SourceError) -> Result<Self, SourceError> {
         let (start, from) = match config.history_lost {
             HistoryLost::Stop => return Err(lost),
@@ -203,9 +203,7 @@ impl LiveSource {
 
     /// Returns how many entries or events were skipped, by reason.
     pub fn into_skipped(mut self) -> Skipped {
-        for (skip, count) in self.changes.end().skipped {
-            *self.skipped.entry(skip).or_default() += count;
-        }
+        add_skipped(&mut self.skipped, self.changes.end().skipped);
         self.skipped
     }
 }

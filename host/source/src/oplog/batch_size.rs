@@ -3,9 +3,13 @@
 //! A reply of about a megabyte stays in the processor's cache while it is read and decoded. Without a number, a server sends up
 //! to 16 MB, which takes the driver twice the time and needs more memory.
 
+use mongodb::error::Error;
+
+use crate::fewer_entries::fewer_entries;
+
 /// The first and largest number of entries: 300 KB of usual entries (300 bytes). Documents are looked up for as many together.
 const MAX_ENTRIES: u32 = 1000;
-/// The smallest number of entries.
+/// The smallest number of entries, unless the driver cannot read a reply of as many.
 const MIN_ENTRIES: u32 = 16;
 /// The intended size of a reply in bytes; the size above which it is too large; and below which a full reply is too small.
 const TARGET_BYTES: usize = 1 << 20;
@@ -29,6 +33,11 @@ impl BatchSize {
         self.0
     }
 
+    /// Reduces the number if a reply failed because it was too large.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.0 = fewer_entries(self.0, error).unwrap_or(self.0);
+    }
+
     /// Adjusts the number after a reply of `entries` and `bytes`. Returns whether it has changed.
     pub(super) fn adjust(&mut self, entries: usize, bytes: usize) -> bool {
         let is_full = u32::try_from(entries).is_ok_and(|entries| entries >= self.0);
@@ -41,7 +50,8 @@ impl BatchSize {
         } else {
             return false;
         };
-        let before = std::mem::replace(&mut self.0, better.clamp(MIN_ENTRIES, MAX_ENTRIES));
+        let before = self.0;
+        self.0 = better.clamp(before.min(MIN_ENTRIES), MAX_ENTRIES);
         self.0 != before
     }
 }
@@ -67,5 +77,14 @@ mod tests {
             reopened += 1;
         }
         assert_eq!((size, reopened), (BatchSize(MAX_ENTRIES), 3), "no more than at first");
+    }
+
+    #[test]
+    fn fewer_than_the_smallest_number_are_asked_for_while_entries_are_huge() {
+        let mut size = BatchSize(2);
+        assert!(!size.adjust(2, 32 << 20), "the next may be as large");
+        assert!(!size.adjust(2, 1 << 20), "it fits now");
+        assert!(size.adjust(2, 1000), "small entries");
+        assert_eq!(size, BatchSize(8));
     }
 }

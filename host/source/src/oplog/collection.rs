@@ -164,7 +164,7 @@ impl Oplog {
         Ok(entry.and_then(|entry| time(&entry)))
     }
 
-    /// Waits before another attempt. `what` is a clause that says what failed.
+    /// Waits before another attempt. `what` is a clause that describes the failure.
     ///
     /// # Errors
     /// Another attempt would fail, too.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt;
-use gtm_mongo::server_error::{is_retryable, sentence};
+use gtm_mongo::server_error::{is_retryable, is_unreadable, sentence};
 use gtm_mongo::wire::reply;
 use gtm_oplog::reply::id_of;
 use gtm_oplog::{Namespace, Op, OperationType, Reply};
@@ -44,6 +44,7 @@ pub(super) async fn full_documents(
         match fill(client, &namespace, &ops_of, ops, &mut room).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
+            Err(error) if is_unreadable(&error) && !alone => return Ok(None),
             Err(error) if is_retryable(&error) => return Err(error),
             Err(error) => {
                 if refused.insert(Arc::clone(&namespace)) {

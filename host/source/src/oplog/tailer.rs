@@ -231,6 +231,7 @@ impl OplogTailer {
                 Err(error) => {
                     // A cursor is of no use after any error.
                     self.cursor = None;
+                    self.batch_size.failed(&error);
                     self.oplog.retry("the oplog cannot be read", &error).await?;
                 }
             }
@@ -259,7 +260,10 @@ impl OplogTailer {
                         decoding: false,
                     });
                 }
-                Err(error) => self.oplog.retry("the oplog cannot be read", &error).await?,
+                Err(error) => {
+                    self.batch_size.failed(&error);
+                    self.oplog.retry("the oplog cannot be read", &error).await?
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 /// The reason why a snapshot cannot be taken, or cannot continue.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
+#[allow(missing_docs, reason = "the messages document them")]
 pub enum SnapshotError {
     #[error(
         "the databases cannot be listed for the snapshot: {reason}. help: grant the user the role readAnyDatabase"

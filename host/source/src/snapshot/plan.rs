@@ -1,4 +1,4 @@
-//! Plans what to read: everything when a snapshot begins, the rest when it resumes.
+//! Plans a snapshot: it reads everything when it begins, and the rest when it resumes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) async fn begin(
     if found.collections.is_empty() {
         tracing::info!(
             event = "snapshot.find_nothing",
-            "the snapshot has nothing to read: no collection is subscribed to"
+            "the snapshot has nothing to read: no plugin subscribes to a collection that exists"
         );
     }
     let splits = found.collections.into_iter().map(|collection| split(client, collection, parallel));
@@ -31,20 +31,20 @@ pub(super) async fn begin(
     Ok(SnapshotState { unlisted: found.unlisted, collections, ..state })
 }
 
-/// Plans a snapshot that resumes. A collection that was dropped or renamed meanwhile is not read further. A collection that was
-/// created since is in the stream from its first document on.
+/// Plans a snapshot that resumes. A collection that was dropped or renamed meanwhile is not read further. The stream
+/// contains every document of a collection that was created since.
 pub(super) async fn resume(
     mut state: SnapshotState,
     client: &Client,
     selection: &mut Selection,
 ) -> Result<SnapshotState, SnapshotError> {
     let found = find(client, selection).await?;
-    let there: HashMap<Arc<Namespace>, Option<String>> =
+    let existing: HashMap<Arc<Namespace>, Option<String>> =
         found.collections.into_iter().map(|collection| (collection.namespace(), collection.uuid)).collect();
     for collection in state.collections.iter_mut().filter(|collection| collection.ended().is_none()) {
         let namespace = collection.namespace();
         let hidden = found.unlisted.iter().any(|database| **database == *namespace.database);
-        if hidden || there.get(&namespace) == Some(&collection.uuid) {
+        if hidden || existing.get(&namespace) == Some(&collection.uuid) {
             continue;
         }
         tracing::info!(

@@ -20,10 +20,11 @@ use tokio::sync::mpsc::Sender;
 use super::collections::{is_there, refusal};
 use super::id::Id;
 use super::state::{RangeEnd, RangePlace, SnapshotCollection};
+use crate::fewer_entries::fewer_entries;
 
 /// The maximum number of documents per reply, which has at most 16 MB. It is large enough that round trips do not matter, and small
 /// enough that little is repeated after a crash.
-const BATCH_SIZE: u32 = 1_000;
+const MAX_DOCUMENTS: u32 = 1_000;
 
 /// A range to read.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Job {
     to: Option<Id>,
     /// `{_id}` of the last document that was read.
     last: Option<Bytes>,
+    /// The number of documents to ask for per reply.
+    documents: u32,
 }
 
 impl Job {
@@ -51,6 +54,7 @@ impl Job {
             from: bounds.from.clone(),
             to: bounds.to.clone(),
             last: bounds.last.as_ref().map(|id| Bytes::copy_from_slice(id.as_raw().as_bytes())),
+            documents: MAX_DOCUMENTS,
         })
     }
 }
@@ -111,12 +115,15 @@ impl CollectionReader {
             match self.read_rest(&mut job, &mut backoff).await {
                 Ok(ended) => return Some(CollectionEvent::End(job.place, ended)),
                 Err(RangeStop::Unwanted) => return None,
-                Err(RangeStop::Error(error)) if is_retryable(&error) => {
-                    backoff
-                        .pause("snapshot.read_failed", &format!("{} cannot be read", job.namespace), &error)
-                        .await;
+                Err(RangeStop::Error(error)) => {
+                    let fewer = fewer_entries(job.documents, &error);
+                    if fewer.is_none() && !is_retryable(&error) {
+                        return Some(self.refused(&job, &error).await);
+                    }
+                    job.documents = fewer.unwrap_or(job.documents);
+                    let what = format!("{} cannot be read", job.namespace);
+                    backoff.pause("snapshot.read_failed", &what, &error).await;
                 }
-                Err(RangeStop::Error(error)) => return Some(self.refused(&job, &error).await),
             }
         }
     }
@@ -129,7 +136,7 @@ impl CollectionReader {
     ) -> std::result::Result<RangeEnd, RangeStop> {
         let database = self.client.database(&job.namespace.database);
         // From the primary, by default: another member may not have everything yet that was there when the stream began.
-        let find = database.run_raw_cursor_command(self.find(job)?).batch_size(BATCH_SIZE).batch();
+        let find = database.run_raw_cursor_command(self.find(job)?).batch_size(job.documents).batch();
         let mut cursor = limited(job, find).await?;
         let mut empty = true;
         while let Some(batch) = limited(job, next(&mut cursor)).await? {
@@ -163,7 +170,7 @@ impl CollectionReader {
             concern.append(cstr!("afterClusterTime"), bson::Timestamp::from(self.at));
         }
         let mut find = rawdoc! { "find": &*job.namespace.collection, "filter": {}, "readConcern": concern };
-        find.append(cstr!("batchSize"), i64::from(BATCH_SIZE));
+        find.append(cstr!("batchSize"), i64::from(job.documents));
         if job.view {
             return Ok(find);
         }

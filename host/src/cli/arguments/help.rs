@@ -155,7 +155,7 @@ Examples:
 Exit status: 0 done, 1 failed, 2 the command line is not valid.";
 
 pub(super) const STATUS: &str = "\
-LAG is the age of the oldest op that was read and is not done. READER is shared if the plugin keeps up with the others, and own while it \
+LAG is the age of the oldest change that the plugin has not done, read or not. READER is shared if the plugin keeps up with the others, and own while it \
 reads by itself to catch up. A plugin is failing while op after op fails: the host tries it from time to time, and its position does not \
 move.
 

@@ -161,7 +161,7 @@ fn a_worker_needs_a_list_and_a_list_needs_a_worker() {
     let both = ["--workers-name", "Tom", "--workers-file", "w.json", "--workers-from", "gtm.lists/1"];
     assert!(run(&both).unwrap_err().contains("two lists of workers"));
     assert!(run(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
-    assert!(run(&["--lease-ttl", "999ms"]).unwrap_err().contains("1s at least"));
+    assert!(run(&["--lease-ttl", "999ms"]).unwrap_err().contains("at least 1s"));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn an_option_for_the_list_of_workers_overrides_the_file() {
     assert_eq!(typed.workers.name.as_deref(), Some("Tom"));
     std::fs::write(&file, text.replace("3s", "0s")).unwrap();
     let refused = settings(&["--config", file.to_str().unwrap()]).unwrap_err();
-    assert!(refused.contains("line 5, lease.ttl: a lease lives for 1s at least"), "{refused}");
+    assert!(refused.contains("line 5, lease.ttl: the time to live of a lease is at least 1s"), "{refused}");
 }
 
 #[test]

@@ -75,7 +75,7 @@ mod tests {
             ("limits.memory", "256", "256 has no unit: write \"256 MiB\""),
             ("limits.memory", "much", "\"much\" is not a size"),
             ("limits.handle_timeout", "30", "\"30\" is not a time"),
-            ("lease.ttl", "999ms", "1s at least"),
+            ("lease.ttl", "999ms", "at least 1s"),
             ("source.start", "soon", "expected now, oldest"),
             ("store.kind", "redis", "expected mongodb, file:DIR or none"),
             ("store.database", "admin", "the server's own"),

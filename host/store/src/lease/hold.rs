@@ -151,7 +151,7 @@ impl LeaseHolder {
         Self { name: name.into(), process: HolderProcess::this() }
     }
 
-    /// Returns its name, which tells people where a lease is held.
+    /// Returns the name of the holder, which shows users where a lease is held.
     pub fn name(&self) -> &str {
         &self.name
     }

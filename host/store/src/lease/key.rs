@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use gtm_text::units::parse_time;
 
-/// The work that one host at a time does.
+/// The work that only one host does at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseKey {
     /// The name of the pipeline.
@@ -33,17 +33,17 @@ impl fmt::Display for LeaseKey {
     }
 }
 
-/// The shortest time to live. With a shorter one, a busy server would make hosts lose their leases: each renewal has a quarter of it.
+/// The minimum time to live. A renewal may take a quarter of it: with less, hosts would lose their leases while the server is busy.
 const MIN_TTL: Duration = Duration::from_secs(1);
 
-/// Why a text is not a valid time to live.
+/// The reason why a text is not a valid time to live.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidTtl {
     /// It is not a time.
     #[error("{0}")]
     Time(String),
     /// It is too short.
-    #[error("a lease lives for 1s at least")]
+    #[error("the time to live of a lease is at least 1s")]
     Short,
 }
 

@@ -64,7 +64,7 @@ async fn operations_and_regular_expressions_choose() {
     assert_eq!(said[0]["fullDocument"], json!({ "_id": { "$numberInt": "1" } }));
     let arguments = ["tail", "--uri", server.uri(), "-n", "shop"];
     assert!(
-        usage_error_of(&arguments).contains("no change is in \"shop\": a namespace is DATABASE.COLLECTION")
+        usage_error_of(&arguments).contains("\"shop\" is not a namespace. help: write DATABASE.COLLECTION")
     );
 }
 

@@ -211,7 +211,7 @@ async fn in_a_dry_run_what_fails_after_a_made_up_answer_is_not_known() {
         own.collection("things").insert_one(doc! { "_id": n }).await.unwrap();
     }
     for _ in 0..3 {
-        host.wait_for("dry_run.give_up", &[("cause", "an answer was made up")]);
+        host.wait_for("dry_run.give_up", &[("cause", "an answer was simulated")]);
     }
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));

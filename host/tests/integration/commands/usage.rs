@@ -8,7 +8,7 @@ use gtm_test_support::{Process, Server};
 use serde_json::Value;
 
 use crate::log;
-use crate::support::{Database, Host, LIMIT, plugin, run};
+use crate::support::{Database, Host, LIMIT, create_oplog, plugin, run};
 
 #[test]
 fn what_is_not_understood_ends_with_2_whatever_finds_it() {
@@ -116,7 +116,10 @@ async fn a_tail_ends_when_nobody_reads_it_any_more() {
 #[tokio::test]
 async fn the_oldest_change_is_not_called_by_a_number() {
     let server = Server::ready().unwrap();
-    let mut tail = Host::start(&["tail", "--uri", server.uri(), "--start", "oldest"]);
+    let own = Database::new(server.uri()).await;
+    let oplog = create_oplog(&own, []).await;
+    let from = ["--source-oplog", &oplog, "--start", "oldest"];
+    let mut tail = Host::start(&[&["tail", "--uri", server.uri()][..], &from].concat());
     tail.wait_for("source.tail", &[("from", "oldest")]);
 }
 
@@ -142,7 +145,7 @@ fn a_dry_run_waits_for_no_grant_and_does_nothing() {
     let affected = [("affected_ops", "is counted as not known")];
     assert!(log::has(&said, "plugin.lack_grant", &affected), "{said}");
     let in_the_way = |line: &serde_json::Value| {
-        log::is_event(line, "dry_run.give_up", &[("cause", "something is in its way")])
+        log::is_event(line, "dry_run.give_up", &[("cause", "an obstacle blocks it")])
             && log::field(line, "error").starts_with("mail is not granted")
     };
     assert!(log::parse(&said).iter().any(in_the_way), "{said}");
@@ -162,7 +165,7 @@ async fn a_dry_run_of_a_host_waits_for_no_grant() {
         Host::tailing(&["--plugin", &errand, "--uri", server.uri(), "--set", &database, "--dry-run"]);
     let mail = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
     own.collection("errands").insert_one(mail).await.unwrap();
-    let line = host.wait_for("dry_run.give_up", &[("cause", "something is in its way")]);
+    let line = host.wait_for("dry_run.give_up", &[("cause", "an obstacle blocks it")]);
     let error = log::field(&line, "error");
     assert!(error.starts_with("mail is not granted") && error.contains("pass --grant errand:mail"), "{line}");
     let (code, log) = host.stop();

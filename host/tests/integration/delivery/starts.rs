@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::ledger::Writer;
 use crate::log;
-use crate::support::{Database, Host, eventually, plugin, run};
+use crate::support::{Database, Host, create_oplog, eventually, plugin, run};
 
 /// Waits until an insert of each of these documents was printed. Others may come before.
 fn wait_for_all(host: &mut Host, own: &Database, ids: std::ops::RangeInclusive<i64>) {
@@ -150,6 +150,34 @@ async fn who_begins_at_the_oldest_entry_is_nowhere_until_it_has_read_one() {
     let all_again = async || host.status()["plugins"][0]["counts"]["handled"] == 6;
     eventually("all were handled again", all_again).await;
     assert_eq!(host.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn entries_that_were_skipped_before_a_seek_stay_counted() {
+    let server = Server::ready().unwrap();
+    let own = Database::new(server.uri()).await;
+    let entries = [("zz", 1), ("i", 2)].map(|(kind, increment)| {
+        let ts = bson::Timestamp { time: 1_700_000_000, increment };
+        doc! { "op": kind, "ns": "a.b", "o": { "_id": 1 }, "ts": ts }
+    });
+    let oplog = create_oplog(&own, entries).await;
+    let print_ops = plugin("print_ops");
+    let from = ["--plugin", &print_ops, "--uri", server.uri(), "--source-oplog", &oplog, "--start", "oldest"];
+    let host = Host::tailing(&[&from[..], &["--admin", "127.0.0.1:0"]].concat());
+    let handled = async |count: u64| {
+        let is_so = async || host.status()["plugins"][0]["counts"]["handled"] == count;
+        eventually("all ops are handled", is_so).await;
+    };
+    handled(1).await;
+    // The shared reader has skipped the entry once. After a seek, the plugin reads by itself.
+    for count in [2, 3] {
+        assert_eq!(run(&["seek", "oldest", "--admin", &host.address()]).0, Some(0));
+        handled(count).await;
+    }
+    let (code, log) = host.stop();
+    assert_eq!(code, Some(0));
+    let skipped = [("plugin", "print_ops"), ("skipped", "2 entries of unknown kinds")];
+    assert_eq!(log::count(&log, "source.skip", &skipped), 1, "{log:?}");
 }
 
 /// A pipeline over an oplog that is written here, with a store in a directory.

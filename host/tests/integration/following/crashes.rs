@@ -115,8 +115,7 @@ async fn a_change_stream_resumes_after_any_event() {
     let own = Database::new(server.uri()).await;
     let things = own.collection("things");
     let next = std::cell::Cell::new(0);
-    let hello = own.client.database("admin").run_command(doc! { "hello": 1 }).await.unwrap();
-    let start = hello.get_timestamp("operationTime").unwrap();
+    let start = own.now().await;
     let write = async |state: &mut u64| {
         let documents: Vec<_> = (0..=random(state) % 3)
             .map(|_| {
@@ -129,5 +128,5 @@ async fn a_change_stream_resumes_after_any_event() {
     let namespace = format!("{}.things", own.name);
     let arguments =
         ["tail", "--uri", server.uri(), "--source-kind", "change-stream", "-n", &namespace, "-O", "insert"];
-    killed(&arguments, &format!("{}.{}", start.time, start.increment), write, || next.get().into()).await;
+    killed(&arguments, &start, write, || next.get().into()).await;
 }

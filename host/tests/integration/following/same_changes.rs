@@ -104,9 +104,7 @@ fn ops(tail: &Host, count: usize) -> Vec<Value> {
 async fn an_oplog_and_a_change_stream_have_the_same_ops() {
     let server = Server::start(Default::default()).unwrap();
     let own = Database::new(server.uri()).await;
-    let hello = own.client.database("admin").run_command(doc! { "hello": 1 }).await.unwrap();
-    let start = hello.get_timestamp("operationTime").unwrap();
-    let start = format!("{}.{}", start.time, start.increment);
+    let start = own.now().await;
     let oplog = create_oplog(&own, change(&own).await).await;
 
     let pattern = format!("/^{}[.](things|renamed)$/", own.name);

@@ -63,14 +63,14 @@ fn subscriptions_that_are_none_are_said_at_once() {
         ("nowhere", "", "(i32.const -4)".to_owned(), &["out of bounds", "pointer"]),
         ("without_end", "", list(80, 0x0fff_ffff), &["out of bounds", "pointer"]),
         ("no_operation", "shop.orders", one("shop.orders", 99), &["discriminant", "invalid", "enum"]),
-        ("no_namespace", "shop", one("shop", 0), &["subscribes to \"shop\": no change is in \"shop\""]),
+        ("no_namespace", "shop", one("shop", 0), &["subscribes to \"shop\": \"shop\" is not a namespace"]),
         (
             "of_the_server",
             "admin.*",
             one("admin.*", 0),
             &["subscribes to \"admin.*\"", "the databases admin, config and local are the server's own"],
         ),
-        ("several", "a.b,a.c", one("a.b,a.c", 0), &["give each namespace by itself"]),
+        ("several", "a.b,a.c", one("a.b,a.c", 0), &["specify each namespace by itself"]),
         ("no_regex", "/(/", one("/(/", 0), &["is not a valid regular expression"]),
         (
             "large_regex",

@@ -16,7 +16,7 @@ async fn answer(method: Method, uri: Uri, headers: HeaderMap, body: String) -> S
     format!("{method} {uri} {header} {body}")
 }
 
-async fn every_capability(plugin: &Path) {
+pub(crate) async fn every_capability(plugin: &Path) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });

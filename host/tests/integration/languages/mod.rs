@@ -2,6 +2,7 @@
 
 mod beginning;
 mod capabilities;
+pub(crate) use capabilities::every_capability;
 mod documents;
 mod failing;
 mod growing;

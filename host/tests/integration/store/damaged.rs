@@ -17,7 +17,8 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
     for (edit, said) in [
         (doc! { "$set": { "position": "yesterday" } }, "\"yesterday\" is not a valid position"),
         (doc! { "$set": { "position.kind": "kafka" } }, "\"kafka\" is not a known kind of position"),
-        (doc! { "$set": { "version": 2 } }, "was written by a newer gtm-host (version 2; this one knows 1)"),
+        (doc! { "$set": { "version": 3 } }, "was written by a newer gtm-host (version 3; this one knows 2)"),
+        (doc! { "$set": { "version": 0 } }, "it has the unknown version 0"),
         (doc! { "$set": { "epoch": "x" } }, "its field epoch is not a whole number"),
         (doc! { "$unset": { "epoch": 1 } }, "it has no field epoch"),
         (doc! { "$unset": { "version": 1 } }, "it has no field version"),
@@ -34,7 +35,7 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
         assert_eq!(checkpoints.find_one(by_plugin).await.unwrap(), before);
     }
     // One of a newer version, or with an epoch that cannot be compared, is not overwritten, either.
-    for edit in [doc! { "$set": { "version": 2 } }, doc! { "$set": { "epoch": "x" } }] {
+    for edit in [doc! { "$set": { "version": 3 } }, doc! { "$set": { "epoch": "x" } }] {
         let key = key();
         store.save_checkpoint(&key, &checkpoint(1, 1)).await.unwrap();
         checkpoints.update_one(doc! { "_id.pipeline": &key.pipeline }, edit).await.unwrap();
@@ -44,11 +45,17 @@ async fn an_edited_checkpoint_is_neither_passed_over_nor_overwritten() {
     // A position as earlier versions stored it, and numbers as a person writes them in mongosh.
     let key = key();
     store.save_checkpoint(&key, &checkpoint(1, 1)).await.unwrap();
-    let edit = doc! { "$set": { "position": "Timestamp(1700000000, 9)", "epoch": 1.0 } };
-    checkpoints.update_one(doc! { "_id.pipeline": &key.pipeline }, edit).await.unwrap();
+    let edit = doc! { "$set": { "version": 1, "position": "Timestamp(1700000000, 9)", "epoch": 1.0 } };
+    let by_plugin = doc! { "_id.pipeline": &key.pipeline };
+    checkpoints.update_one(by_plugin.clone(), edit).await.unwrap();
     let read = store.checkpoint(&key).await.unwrap().unwrap();
     let entry = Timestamp { time: 1_700_000_000, increment: 9 };
     assert_eq!((read.epoch, read.position), (1, Position::Oplog(entry)));
+    // An earlier version refuses the checkpoint that replaces it.
+    store.save_checkpoint(&key, &checkpoint(2, 2)).await.unwrap();
+    let stored = checkpoints.find_one(by_plugin).await.unwrap().unwrap();
+    assert_eq!(stored.get_i64("version").unwrap(), 2);
+    assert_eq!(store.checkpoint(&key).await.unwrap(), Some(checkpoint(2, 2)));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod commands;
 mod damaged;
 mod directory;
 mod letters;
+mod state;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

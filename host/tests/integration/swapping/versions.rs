@@ -233,6 +233,7 @@ async fn what_another_version_subscribes_to_is_read_from_then_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seek_after_a_swap_reads_what_the_new_version_subscribes_to() {
     let mut scene = Scene::of("errand", &[]).await;
+    let start = scene.own.now().await;
     scene.insert(1).await;
     let errand = doc! { "_id": 1, "do": "config", "key": "namespace" };
     scene.own.collection("errands").insert_one(errand).await.unwrap();
@@ -240,7 +241,7 @@ async fn a_seek_after_a_swap_reads_what_the_new_version_subscribes_to() {
     put(plugin("print_ops"), &scene.file);
     scene.wait_for("plugin.swap");
     // The former version did not subscribe to things.
-    let (code, out, said) = run(&["seek", "-1h", "--admin", &scene.host.address()]);
+    let (code, out, said) = run(&["seek", &start, "--admin", &scene.host.address()]);
     assert_eq!(code, Some(0), "{out}{said}");
     scene.host.wait_until("the op", |line| message(line).contains(".things\",\"documentKey\":{\"_id\":1}"));
 }

@@ -1,8 +1,8 @@
-//! The settings by which a plugin's user says which ops it gets, the same for each plugin that has them: `namespaces`, patterns like
-//! `shop.*` with commas between them, and `operations`, names like `insert`.
+//! The settings by which a user says which ops a plugin gets, the same for each plugin that has them.
 
-use crate::settings::nearest;
-use crate::{Namespace, Op, OperationType, config};
+use super::{Setting, SettingType, Settings, nearest};
+use crate::config::{Config, ConfigError};
+use crate::{Namespace, OperationType, Subscription};
 
 const OPERATIONS: [OperationType; 12] = [
     OperationType::Insert,
@@ -19,41 +19,81 @@ const OPERATIONS: [OperationType; 12] = [
     OperationType::Other,
 ];
 
-/// Whether the settings `namespaces` and `operations` select an op. One that is not set selects all.
-pub fn selects(op: &Op) -> bool {
-    let operation = op.operation_type().to_string();
-    selects_namespace(op.namespace())
-        && config::get("operations").is_none_or(|names| parts(&names).any(|name| name == operation))
+/// The settings `namespaces`, patterns such as `shop.*`, and `operations`, names such as `insert`. Use it as a field with
+/// `#[setting(flatten)]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The patterns. Empty: every namespace.
+    pub namespaces: Vec<String>,
+    /// The operations. Empty: all of them.
+    pub operations: Vec<OperationType>,
 }
 
-/// Whether the setting `namespaces` selects a namespace.
-pub fn selects_namespace(namespace: Namespace<'_>) -> bool {
-    config::get("namespaces").is_none_or(|patterns| namespace.matches(&patterns))
-}
-
-/// Checks the settings `namespaces` and `operations`.
-///
-/// # Errors
-/// A pattern that no namespace can match, or an operation that does not exist.
-pub fn check_selection() -> Result<(), String> {
-    if let Some(patterns) = config::get("namespaces") {
-        parts(&patterns).try_for_each(check_pattern)?;
+impl Selection {
+    /// Returns the subscriptions to what is selected.
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        self.subscriptions_to(&self.operations)
     }
-    if let Some(names) = config::get("operations") {
-        parts(&names).try_for_each(check_operation)?;
+
+    /// Returns the subscriptions to these operations in the selected namespaces. No operation means all of them.
+    pub fn subscriptions_to(&self, operations: &[OperationType]) -> Vec<Subscription> {
+        if self.namespaces.is_empty() && operations.is_empty() {
+            return Vec::new();
+        }
+        let every = ["*".to_owned()];
+        let namespaces = if self.namespaces.is_empty() { every.as_slice() } else { &self.namespaces };
+        let subscription =
+            |namespace: &String| Subscription::new(namespace).operations(operations.iter().copied());
+        namespaces.iter().map(subscription).collect()
     }
-    Ok(())
+
+    /// Returns whether a namespace is selected.
+    pub fn selects_namespace(&self, namespace: Namespace<'_>) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|pattern| namespace.matches(pattern))
+    }
 }
 
-fn parts(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim)
+impl Settings for Selection {
+    fn declare() -> Vec<Setting> {
+        let setting = |name: &str, former_names: &[&str], doc: &str| Setting {
+            name: name.to_owned(),
+            setting_type: SettingType::Texts,
+            default: None,
+            doc: doc.to_owned(),
+            required: false,
+            secret: false,
+            former_names: former_names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        vec![
+            setting(
+                "namespaces",
+                &["namespace"],
+                "Only changes in these namespaces. * stands for any characters: shop.*, users.users.",
+            ),
+            setting(
+                "operations",
+                &[],
+                "Only these operations: insert, update, replace, delete, drop and others.",
+            ),
+        ]
+    }
+
+    fn parse(config: &Config) -> Result<Self, ConfigError> {
+        let parts = |name| config.get(name).map(|list| list.split(',').map(str::trim)).into_iter().flatten();
+        let namespaces =
+            parts("namespaces").map(|pattern| check_pattern(pattern).map(|()| pattern.to_owned()));
+        Ok(Self {
+            namespaces: namespaces.collect::<Result<_, _>>()?,
+            operations: parts("operations").map(parse_operation).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
-fn check_pattern(pattern: &str) -> Result<(), String> {
+fn check_pattern(pattern: &str) -> Result<(), ConfigError> {
     let wrong = |help: &str| {
-        Err(format!(
+        Err(ConfigError::new(format!(
             "the setting namespaces has the pattern \"{pattern}\", which matches no collection. help: {help}"
-        ))
+        )))
     };
     match pattern {
         "" => wrong("remove the comma, or write * for all collections"),
@@ -67,17 +107,17 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     }
 }
 
-fn check_operation(name: &str) -> Result<(), String> {
-    let known = OPERATIONS.map(|operation| operation.to_string());
-    if known.iter().any(|known| known == name) {
-        return Ok(());
+fn parse_operation(name: &str) -> Result<OperationType, ConfigError> {
+    if let Some(operation) = OPERATIONS.into_iter().find(|operation| operation.to_string() == name) {
+        return Ok(operation);
     }
+    let known = OPERATIONS.map(|operation| operation.to_string());
     let names: Vec<_> = known.iter().map(String::as_str).collect();
     let end = nearest(name, &names).map_or(".".to_owned(), |nearest| format!(", did you mean {nearest}?"));
-    Err(format!(
+    Err(ConfigError::new(format!(
         "the setting operations has the unknown operation \"{name}\"{end} help: write some of {}",
         names.join(", ")
-    ))
+    )))
 }
 
 #[cfg(test)]
@@ -85,24 +125,22 @@ mod tests {
     use bson::doc;
 
     use super::*;
-    use crate::settings::Settings;
     use crate::testing::{Harness, delete, insert};
-    use crate::{Failure, Outcome, Plugin};
+    use crate::{Op, Outcome, Plugin, plugin};
 
-    struct Selecting;
+    #[plugin(settings = Selection)]
+    struct Selecting(Selection);
 
     impl Plugin for Selecting {
-        const SETTINGS: Settings = Settings::known(&["namespaces", "operations"]);
-
-        fn check_settings() -> Result<(), String> {
-            check_selection()
+        fn new(config: Config) -> Result<Self, ConfigError> {
+            Ok(Self(config.parse()?))
         }
 
-        fn filter(op: &Op) -> bool {
-            selects(op)
+        fn subscriptions(&self) -> Option<Vec<Subscription>> {
+            Some(self.0.subscriptions())
         }
 
-        fn handle(_: &Op) -> Outcome {
+        fn handle(&self, _: &Op) -> Outcome {
             Ok(())
         }
     }
@@ -119,18 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn what_would_select_nothing_is_refused() {
+    fn patterns_and_operations_that_select_nothing_are_refused() {
         let refused = |name: &str, value: &str| {
-            let mut harness = Harness::new().config(name, value);
-            match harness.run::<Selecting>(&insert("shop.orders", doc! { "_id": 1 })).outcome {
-                Some(Err(Failure::Retry(reason))) => reason,
-                other => panic!("{value}: {other:?}"),
-            }
+            Harness::new().config(name, value).start::<Selecting>().unwrap_err().to_string()
         };
         assert!(refused("namespaces", "shop").contains("write shop.* "));
         assert!(refused("namespaces", "/^shop[.]/").contains("regular expressions"));
         assert!(refused("namespaces", "shop.*,").contains("remove the comma"));
         assert!(refused("namespaces", "").contains("\"\""));
         assert!(refused("operations", "insert,delte").contains("did you mean delete?"));
+        assert!(refused("nmespaces", "a.b").contains("did you mean namespaces?"));
     }
 }

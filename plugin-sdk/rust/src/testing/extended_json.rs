@@ -1,16 +1,18 @@
 //! Extended JSON as the host writes it, for plugins that run natively.
 
-use bson::{Bson, RawBsonRef, RawDocument};
+use bson::{Bson, RawBsonRef, RawDocument, Timestamp};
+
+use crate::Error;
 
 /// The first date that has more than four digits of a year: 10000-01-01.
 const FAR: i64 = 253_402_300_800_000;
 
-pub(crate) fn encode(document: &[u8]) -> Result<String, String> {
-    document_to_json(document, &|value| value.into_relaxed_extjson().to_string())
+pub(crate) fn encode(document: &[u8]) -> Result<String, Error> {
+    document_to_json(document, &|value| value.into_relaxed_extjson().to_string()).map_err(Error::Invalid)
 }
 
-pub(crate) fn encode_canonical(document: &[u8]) -> Result<String, String> {
-    document_to_json(document, &|value| value.into_canonical_extjson().to_string())
+pub(crate) fn encode_canonical(document: &[u8]) -> Result<String, Error> {
+    document_to_json(document, &|value| value.into_canonical_extjson().to_string()).map_err(Error::Invalid)
 }
 
 type Scalar<'a> = &'a dyn Fn(Bson) -> String;
@@ -54,6 +56,9 @@ fn value_to_json(value: Bson, scalar: Scalar<'_>) -> String {
                 }
                 _ => format!("{{\"$date\":{{\"$numberLong\":\"{millis}\"}}}}"),
             }
+        }
+        Bson::Timestamp(Timestamp { time, increment }) => {
+            format!("{{\"$timestamp\":{{\"t\":{time},\"i\":{increment}}}}}")
         }
         value => scalar(value),
     }

@@ -1,8 +1,10 @@
 //! What is behind the capabilities of a plugin in a test: the harness that runs it, on this thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::Harness;
+use crate::Error;
 use crate::bindings::gtm::plugin as contract;
 use crate::log::Level;
 
@@ -18,24 +20,23 @@ pub(super) fn leave() -> Harness {
     WORLD.take()
 }
 
-fn with<T>(work: impl FnOnce(&mut Harness) -> T) -> T {
+pub(super) fn with<T>(work: impl FnOnce(&mut Harness) -> T) -> T {
     WORLD.with_borrow_mut(work)
+}
+
+/// Sets the values that the plugin reads.
+pub(super) fn set_config(values: BTreeMap<String, String>) {
+    with(|world| world.values = values);
 }
 
 pub(crate) fn log(level: Level, message: &str) {
     with(|world| world.run.log.push((level, message.to_owned())));
 }
 
-pub(crate) fn send(message: &contract::mail::Message) -> Result<String, contract::mail::Error> {
-    use crate::mail::Error;
+pub(crate) fn send(message: &contract::mail::Message) -> Result<String, Error> {
     with(|world| {
         if let Some(error) = world.mail_error.clone() {
-            return Err(match error {
-                Error::Unavailable(reason) => contract::mail::Error::Unavailable(reason),
-                Error::NotGranted(reason) => contract::mail::Error::NotGranted(reason),
-                Error::Invalid(reason) => contract::mail::Error::Invalid(reason),
-                Error::Rejected(reason) => contract::mail::Error::Rejected(reason),
-            });
+            return Err(error);
         }
         world.run.mails.push(message.clone());
         Ok(format!("<{}@localhost>", world.run.mails.len()))
@@ -45,12 +46,12 @@ pub(crate) fn send(message: &contract::mail::Message) -> Result<String, contract
 pub(crate) mod config {
     use super::with;
 
-    pub(crate) fn get(key: &str) -> Result<Option<String>, ()> {
-        Ok(with(|world| world.config.get(key).cloned()))
+    pub(crate) fn get(name: &str) -> Option<String> {
+        with(|world| world.values.get(name).cloned())
     }
 
-    pub(crate) fn get_all() -> Result<Vec<(String, String)>, ()> {
-        Ok(with(|world| world.config.clone().into_iter().collect()))
+    pub(crate) fn get_all() -> Vec<(String, String)> {
+        with(|world| world.values.clone().into_iter().collect())
     }
 }
 
@@ -61,21 +62,27 @@ pub(crate) mod metrics {
         with(|world| *world.run.counters.entry(name.to_owned()).or_default() += by);
     }
 
-    pub(crate) fn gauge(_: &str, _: f64) {}
-
-    pub(crate) fn record_value(_: &str, _: f64) {}
-}
-
-pub(crate) mod state {
-    use super::contract::state::Error;
-    use super::with;
-
-    pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(with(|world| world.state.get(key).cloned()))
+    pub(crate) fn gauge(name: &str, value: f64) {
+        with(|world| world.run.gauges.insert(name.to_owned(), value));
     }
 
-    pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Error> {
-        with(|world| world.state.insert(key.to_owned(), value.to_vec()));
+    pub(crate) fn record_value(name: &str, value: f64) {
+        with(|world| world.run.recorded.push((name.to_owned(), value)));
+    }
+}
+
+/// No value ends in a test: the harness only records its time to live.
+pub(crate) mod state {
+    use super::contract::state::{Entry, Quota};
+    use super::with;
+    use crate::Error;
+
+    pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(with(|world| world.state.get(key).map(|(value, _)| value.clone())))
+    }
+
+    pub(crate) fn set(key: &str, value: &[u8], time_to_live: Option<u64>) -> Result<(), Error> {
+        with(|world| world.state.insert(key.to_owned(), (value.to_vec(), time_to_live)));
         Ok(())
     }
 
@@ -84,20 +91,57 @@ pub(crate) mod state {
         Ok(())
     }
 
-    pub(crate) fn compare_and_swap(key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, Error> {
-        with(|world| {
-            let is_expected = world.state.get(key).map(Vec::as_slice) == expected;
-            if is_expected {
-                world.state.insert(key.to_owned(), value.to_vec());
-            }
-            Ok(is_expected)
-        })
+    pub(crate) fn compare_and_swap(
+        key: &str,
+        expected: Option<&[u8]>,
+        value: &[u8],
+        time_to_live: Option<u64>,
+    ) -> Result<bool, Error> {
+        let is_expected = get(key)?.as_deref() == expected;
+        if is_expected {
+            set(key, value, time_to_live)?;
+        }
+        Ok(is_expected)
+    }
+
+    pub(crate) fn increment(key: &str, by: i64, time_to_live: Option<u64>) -> Result<i64, Error> {
+        let value = get(key)?.unwrap_or_else(|| b"0".to_vec());
+        let number: Option<i64> = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+        let number = number.ok_or_else(|| Error::Invalid(format!("the value of {key} is not a number")))?;
+        let sum = number.checked_add(by).ok_or_else(|| Error::Invalid("the sum does not fit".to_owned()))?;
+        let former = with(|world| world.state.get(key).and_then(|(_, time_to_live)| *time_to_live));
+        set(key, sum.to_string().as_bytes(), time_to_live.or(former))?;
+        Ok(sum)
+    }
+
+    pub(crate) fn list_entries(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Entry>, Error> {
+        let is_listed = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(1000);
+        Ok(with(|world| {
+            let listed = world.state.iter().filter(|(key, _)| is_listed(key)).take(limit);
+            let entry = |(key, (value, time_to_live)): (&String, &(Vec<u8>, Option<u64>))| Entry {
+                key: key.clone(),
+                value: value.clone(),
+                time_to_live: *time_to_live,
+            };
+            listed.map(entry).collect()
+        }))
+    }
+
+    pub(crate) fn get_quota() -> Result<Quota, Error> {
+        let (keys, bytes) = with(|world| {
+            let bytes = world.state.iter().map(|(key, (value, _))| key.len() + value.len()).sum::<usize>();
+            (world.state.len(), bytes)
+        });
+        let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(Quota { keys: count(keys), max_keys: 0, bytes: count(bytes), max_bytes: 0 })
     }
 }
 
 pub(crate) mod http {
     use super::with;
-    use crate::http::{Error, Request, Response};
+    use crate::Error;
+    use crate::http::{Request, Response};
 
     pub(crate) fn send(request: &Request) -> Result<Response, Error> {
         let server = with(|world| {
@@ -114,8 +158,9 @@ pub(crate) mod http {
 pub(crate) mod mongodb {
     use bson::{Document, doc};
 
-    use super::contract::mongodb::{Error, FindOptions, UpdateOptions, UpdateResult};
+    use super::contract::mongodb::{FindOptions, UpdateOptions, UpdateResult};
     use super::with;
+    use crate::Error;
 
     fn document(bytes: &[u8]) -> Result<Document, Error> {
         bson::deserialize_from_slice(bytes).map_err(|error| Error::Invalid(error.to_string()))
@@ -164,7 +209,7 @@ pub(crate) mod mongodb {
             namespace,
             doc! { "update": filter, "by": update, "many": options.many, "upsert": options.upsert },
         );
-        Ok(UpdateResult { matched: 1, modified: 1, upserted: None })
+        Ok(UpdateResult { matched_count: 1, modified_count: 1, upserted_id: None })
     }
 
     pub(crate) fn replace(
@@ -177,7 +222,7 @@ pub(crate) mod mongodb {
             namespace,
             doc! { "replace": document(filter)?, "by": document(replacement)?, "upsert": upsert },
         );
-        Ok(UpdateResult { matched: 1, modified: 1, upserted: None })
+        Ok(UpdateResult { matched_count: 1, modified_count: 1, upserted_id: None })
     }
 
     pub(crate) fn delete(namespace: &str, filter: &[u8], many: bool) -> Result<u64, Error> {

@@ -36,7 +36,7 @@ impl OpBuilder {
     pub fn new(namespace: &str, operation_type: OperationType) -> Self {
         let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
         Self(types::Op {
-            id: "6553f10000000001-0".to_owned(),
+            id: "1700000000.1.0".to_owned(),
             operation_type,
             database: database.to_owned(),
             collection: collection.to_owned(),
@@ -59,7 +59,7 @@ impl OpBuilder {
         self
     }
 
-    /// Delivered for the so-manieth time.
+    /// With this number of the attempt.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.0.attempt = attempt;
         self

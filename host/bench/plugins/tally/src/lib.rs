@@ -1,8 +1,8 @@
-//! What the plugins of the benchmarks have in common: they do nothing with an op but add it up, and say what came when the stream
-//! ends. So the host is measured, and it is known whether each op came as often as it should.
+//! The common part of the benchmarks' plugins: they only count ops, and report the counts when the stream ends. So the host is measured,
+//! and the benchmark knows whether each op came as often as it should.
 //!
-//! The stream ends with some ops in [`END`], enough that each lane gets one; each has the instance that gets it say what it
-//! has added up since the last.
+//! The stream ends with some ops in [`END`], enough that each lane gets one. The instance that gets one reports what it counted since
+//! the last report.
 #![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
@@ -18,29 +18,29 @@ pub const END: &str = "bench";
 static FILTERED: AtomicU64 = AtomicU64::new(0);
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 static SUM: AtomicU64 = AtomicU64::new(0);
-/// How many ops were handled so many sixteenths of a power of two of microseconds after they were sent.
+/// The number of ops by the time from sending to handling. Each power of two of microseconds has sixteen buckets.
 static LATENCIES: [AtomicU64; BUCKETS] = [const { AtomicU64::new(0) }; BUCKETS];
 const BUCKETS: usize = 512;
 
-/// What is wanted: nothing (`none`), or everything.
+/// Returns whether all ops are wanted. With `want=none`, none is.
 fn wants_all() -> bool {
     static WANTS: OnceLock<bool> = OnceLock::new();
     *WANTS.get_or_init(|| config::get("want").as_deref() != Some("none"))
 }
 
-/// Whether the time from sending to handling is measured.
+/// Returns whether the time from sending to handling is measured.
 fn is_timed() -> bool {
     static TIMED: OnceLock<bool> = OnceLock::new();
     *TIMED.get_or_init(|| config::get("timed").is_some())
 }
 
-/// Whether each op is said.
-fn is_said() -> bool {
-    static SAID: OnceLock<bool> = OnceLock::new();
-    *SAID.get_or_init(|| config::get("said").is_some())
+/// Returns whether each op is logged.
+fn logs_each() -> bool {
+    static LOGS: OnceLock<bool> = OnceLock::new();
+    *LOGS.get_or_init(|| config::get("each").is_some())
 }
 
-/// Wants what its config says, and always the end.
+/// Returns whether an op is wanted: by the config, and always at the end of the stream.
 pub fn filter(op: &Op) -> bool {
     if is_end(op) {
         log::info!("filtered {}", FILTERED.swap(0, Relaxed));
@@ -50,13 +50,13 @@ pub fn filter(op: &Op) -> bool {
     wants_all()
 }
 
-/// Adds it up.
+/// Counts an op.
 ///
 /// # Errors
-/// None.
+/// It never fails.
 pub fn handle(op: &Op) -> Outcome {
     if is_end(op) {
-        say();
+        report();
         return Ok(());
     }
     HANDLED.fetch_add(1, Relaxed);
@@ -65,7 +65,7 @@ pub fn handle(op: &Op) -> Outcome {
     if is_timed() {
         time(op);
     }
-    if is_said() {
+    if logs_each() {
         log::info!("an op");
     }
     Ok(())
@@ -75,7 +75,7 @@ fn is_end(op: &Op) -> bool {
     op.namespace().database == END
 }
 
-/// Of which op: sums of it tell one set of ops from another, in any order.
+/// Returns the digest of an op. The sums of digests distinguish sets of ops, in any order.
 pub fn digest(time: u32, increment: u32, index: u32) -> u64 {
     // The finalizer of SplitMix64.
     let mut word = (u64::from(time) << 32 | u64::from(increment)).wrapping_add(u64::from(index) << 20);
@@ -95,7 +95,7 @@ fn time(op: &Op) {
     }
 }
 
-/// The bucket of so many microseconds: sixteen to each power of two.
+/// Returns the bucket of a time in microseconds.
 fn bucket(micros: u64) -> usize {
     let power = micros.max(16).ilog2() - 4;
     let row = if micros < 16 { 0 } else { power + 1 };
@@ -103,7 +103,7 @@ fn bucket(micros: u64) -> usize {
     usize::try_from(bucket).unwrap_or(BUCKETS).min(BUCKETS - 1)
 }
 
-/// The most microseconds that this bucket is for.
+/// Returns the maximum time of a bucket, in microseconds.
 pub fn micros(bucket: u32) -> u64 {
     let first = |bucket: u32| match bucket / 16 {
         0 => bucket.into(),
@@ -112,7 +112,7 @@ pub fn micros(bucket: u32) -> u64 {
     first(bucket + 1) - 1
 }
 
-fn say() {
+fn report() {
     let latencies: Vec<_> = LATENCIES
         .iter()
         .enumerate()
@@ -130,17 +130,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_in_the_bucket_that_says_no_less_and_hardly_more() {
+    fn the_maximum_of_a_bucket_is_at_most_a_sixteenth_more_than_its_times() {
         for time in (0..100_000).step_by(7) {
-            let said = micros(u32::try_from(bucket(time)).unwrap());
-            assert!(said >= time && said <= time + time / 16, "{time}: {said}");
-            assert_eq!(bucket(said), bucket(time));
+            let max = micros(u32::try_from(bucket(time)).unwrap());
+            assert!(max >= time && max <= time + time / 16, "{time}: {max}");
+            assert_eq!(bucket(max), bucket(time));
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
     #[test]
-    fn an_op_more_or_less_or_another_is_another_digest() {
+    fn different_ops_have_different_digests() {
         let digests = [digest(1, 1, 0), digest(1, 2, 0), digest(2, 1, 0), digest(1, 1, 1)];
         for (n, one) in digests.iter().enumerate() {
             assert!(digests.iter().skip(n + 1).all(|other| other != one));

@@ -1,16 +1,20 @@
 //! Counts every op.
 
-use gtm_plugin::{Op, Outcome, Plugin, plugin};
+use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, plugin};
 
 #[plugin]
 struct Tally;
 
 impl Plugin for Tally {
-    fn filter(op: &Op) -> bool {
+    fn new(_: Config) -> Result<Self, ConfigError> {
+        Ok(Self)
+    }
+
+    fn filter(&self, op: &Op) -> bool {
         tally::filter(op)
     }
 
-    fn handle(op: &Op) -> Outcome {
+    fn handle(&self, op: &Op) -> Outcome {
         tally::handle(op)
     }
 }

@@ -16,7 +16,7 @@ impl contract::Host for StateView<'_> {
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), contract::Error> {
-        Host::set(self, key, value).await.map_err(Into::into)
+        Host::set(self, key, value, None).await.map_err(Into::into)
     }
 
     async fn delete(&mut self, key: String) -> Result<(), contract::Error> {
@@ -29,7 +29,7 @@ impl contract::Host for StateView<'_> {
         expected: Option<Vec<u8>>,
         value: Vec<u8>,
     ) -> Result<bool, contract::Error> {
-        Host::compare_and_swap(self, key, expected, value).await.map_err(Into::into)
+        Host::compare_and_swap(self, key, expected, value, None).await.map_err(Into::into)
     }
 }
 

@@ -6,16 +6,22 @@ mod wasi_http;
 
 use std::fmt::Display;
 
-use gtm_plugin::bson::{Bson, Document};
-use gtm_plugin::http::{Error, Request, Response};
+use gtm_plugin::bson::{Bson, Document, doc};
+use gtm_plugin::http::{Request, Response};
 use gtm_plugin::mongodb::{Collection, FindOptions};
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, metrics, plugin, state};
+use gtm_plugin::{
+    Config, ConfigError, Error, Failure, Op, Outcome, Plugin, config, log, mail, metrics, plugin, state,
+};
 
 #[plugin(namespace = "*.errands", operation = insert)]
 struct Errand;
 
 impl Plugin for Errand {
-    fn filter(op: &Op) -> bool {
+    fn new(_: Config) -> Result<Self, ConfigError> {
+        Ok(Self)
+    }
+
+    fn filter(&self, op: &Op) -> bool {
         // Where it is asked to, it does what a filter may not.
         if let Ok(errand) = op.document::<Document>()
             && errand.get_bool("in_filter").unwrap_or(false)
@@ -27,7 +33,7 @@ impl Plugin for Errand {
         config::get("database").is_none_or(|database| op.namespace().database == database)
     }
 
-    fn handle(op: &Op) -> Outcome {
+    fn handle(&self, op: &Op) -> Outcome {
         let errand: Document = op.document()?;
         let outcome = run(&errand);
         // A strict one is not handled where it failed.
@@ -97,13 +103,14 @@ fn run(errand: &Document) -> Result<String, String> {
                 false => namespace()?.upsert_one(&part("filter"), &part("update")),
             };
             updated.map_err(said).map(|result| {
-                let upserted = result.upserted.map(|id| id.to_string()).unwrap_or_default();
-                format!("{} {} {upserted}", result.matched, result.modified)
+                let upserted =
+                    result.upserted_id.map(|id| doc! { "_id": id }.to_string()).unwrap_or_default();
+                format!("{} {} {upserted}", result.matched_count, result.modified_count)
             })
         }
         "replace" => {
             let replaced = namespace()?.replace_one(&part("filter"), &part("document"), true);
-            replaced.map_err(said).map(|result| format!("{} {}", result.matched, result.modified))
+            replaced.map_err(said).map(|result| format!("{} {}", result.matched_count, result.modified_count))
         }
         "delete" => namespace()?.delete_many(&part("filter")).map_err(said).map(|count| count.to_string()),
         "get" => state::get(text("key")?).map_err(said).map(|value| match value {
@@ -183,7 +190,6 @@ fn said(error: impl Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gtm_plugin::bson::doc;
     use gtm_plugin::testing::{Harness, insert};
 
     use super::*;

@@ -1,6 +1,7 @@
 //! The requests of the SDK, but by `wasi:http/outgoing-handler`: for plugins with a library of their own.
 
-use gtm_plugin::http::{Error, Request, Response};
+use gtm_plugin::Error;
+use gtm_plugin::http::{Request, Response};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,

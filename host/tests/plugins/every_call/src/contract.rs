@@ -1,7 +1,6 @@
 //! The imports of the contract, by its raw bindings: a library would keep some of this from being sent.
 
-use gtm_plugin::bindings::gtm::plugin::{extended_json, http, log, mail, metrics, mongodb, state};
-use gtm_plugin::bindings::wasi::config::store;
+use gtm_plugin::bindings::gtm::plugin::{config, extended_json, http, log, mail, metrics, mongodb, state};
 
 use super::Call;
 use super::random::Random;
@@ -10,7 +9,7 @@ use super::shapes::{bytes, document, json, small, stage, text, text_of, word};
 /// The sum of what a call is given beyond one argument: an instance has no more memory.
 const TOGETHER: usize = 24 << 20;
 
-pub(crate) const CALLS: [Call; 24] = [
+pub(crate) const CALLS: [Call; 27] = [
     ("extended-json.encode", |random| drop(extended_json::encode(&document(random)))),
     ("extended-json.encode-canonical", |random| drop(extended_json::encode_canonical(&document(random)))),
     ("extended-json.decode", |random| drop(extended_json::decode(&json(random)))),
@@ -59,15 +58,29 @@ pub(crate) const CALLS: [Call; 24] = [
         drop(mongodb::delete(&namespace(random), &document(random), random.one_in(2)))
     }),
     ("state.get", |random| drop(state::get(&text(random)))),
-    ("state.set", |random| drop(state::set(&key(random), &bytes(random)))),
+    ("state.set", |random| drop(state::set(&key(random), &bytes(random), random.maybe(Random::number)))),
     ("state.delete", |random| drop(state::delete(&key(random)))),
     ("state.compare-and-swap", |random| {
         let expected = random.maybe(bytes);
-        drop(state::compare_and_swap(&key(random), expected.as_deref(), &bytes(random)));
+        drop(state::compare_and_swap(
+            &key(random),
+            expected.as_deref(),
+            &bytes(random),
+            random.maybe(Random::number),
+        ));
     }),
+    ("state.increment", |random| {
+        let by = random.number().cast_signed();
+        drop(state::increment(&key(random), by, random.maybe(Random::number)));
+    }),
+    ("state.list-entries", |random| {
+        let limit = u32::try_from(random.number() >> 32).unwrap_or_default();
+        drop(state::list_entries(&text(random), random.maybe(key).as_deref(), limit));
+    }),
+    ("state.get-quota", |_| drop(state::get_quota())),
     ("config", |random| {
-        drop(store::get(&text(random)));
-        drop(store::get_all());
+        drop(config::get(&text(random)));
+        drop(config::get_all());
     }),
 ];
 

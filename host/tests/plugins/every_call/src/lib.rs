@@ -19,8 +19,8 @@ mod wasi_http;
 use std::fmt::Write;
 use std::time::Instant;
 
-use gtm_plugin::bindings::{self, Failure, Guest};
-use gtm_plugin::export::Subscription;
+use gtm_plugin::bindings::exports::gtm::plugin::{batch_filter, filter, handler, lifecycle};
+use gtm_plugin::bindings::gtm::plugin::types;
 use gtm_plugin::{Op, OperationType, config, log};
 use random::Random;
 
@@ -41,16 +41,34 @@ enum Place {
 
 struct EveryCall;
 
-impl Guest for EveryCall {
-    fn filter(op: bindings::Op) -> bool {
+impl lifecycle::Guest for EveryCall {
+    fn settings() -> Option<Vec<lifecycle::Setting>> {
+        None
+    }
+
+    fn init() -> Result<Vec<lifecycle::Subscription>, String> {
+        if let Some(seed) = config::get("startup").and_then(|seed| seed.parse().ok()) {
+            run(seed, Place::Filter);
+        }
+        let namespace = config::get("database").map_or("*.seeds".to_owned(), |name| format!("{name}.seeds"));
+        Ok(vec![lifecycle::Subscription { namespace, operation_types: Vec::new() }])
+    }
+}
+
+impl filter::Guest for EveryCall {
+    fn filter(op: types::Op) -> bool {
         wants(&Op::from(op))
     }
+}
 
-    fn filter_batch(ops: Vec<bindings::Op>) -> Vec<bool> {
-        ops.into_iter().map(Self::filter).collect()
+impl batch_filter::Guest for EveryCall {
+    fn filter(ops: Vec<types::Op>) -> Vec<bool> {
+        ops.into_iter().map(|op| wants(&Op::from(op))).collect()
     }
+}
 
-    fn handle(op: bindings::Op) -> Result<(), Failure> {
+impl handler::Guest for EveryCall {
+    fn handle(op: types::Op) -> Result<(), types::Failure> {
         match read(&Op::from(op)) {
             Some((Place::Mark, seed)) => log::info!("mark {seed}"),
             Some((place, seed)) => run(seed, place),
@@ -58,17 +76,9 @@ impl Guest for EveryCall {
         }
         Ok(())
     }
-
-    fn subscriptions() -> Vec<Subscription> {
-        if let Some(seed) = config::get("startup").and_then(|seed| seed.parse().ok()) {
-            run(seed, Place::Filter);
-        }
-        let namespace = config::get("database").map_or("*.seeds".to_owned(), |name| format!("{name}.seeds"));
-        vec![Subscription { namespace, operation_types: Vec::new() }]
-    }
 }
 
-bindings::export!(EveryCall with_types_in bindings);
+gtm_plugin::__export_raw!(EveryCall);
 
 fn wants(op: &Op) -> bool {
     match read(op) {

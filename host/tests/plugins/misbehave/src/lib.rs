@@ -2,13 +2,17 @@
 //! names in `misbehave`. `namespace` limits it to one, as other tests use the same server.
 #![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "that is its purpose")]
 
-use gtm_plugin::{Failure, Op, Outcome, Plugin, config, log, mail, plugin};
+use gtm_plugin::{Config, ConfigError, Failure, Op, Outcome, Plugin, config, log, mail, plugin};
 
 #[plugin]
 struct Misbehave;
 
 impl Plugin for Misbehave {
-    fn filter(op: &Op) -> bool {
+    fn new(_: Config) -> Result<Self, ConfigError> {
+        Ok(Self)
+    }
+
+    fn filter(&self, op: &Op) -> bool {
         if config::get("namespace").is_some_and(|wanted| op.namespace() != wanted.as_str()) {
             return false;
         }
@@ -16,7 +20,7 @@ impl Plugin for Misbehave {
         true
     }
 
-    fn handle(op: &Op) -> Outcome {
+    fn handle(&self, op: &Op) -> Outcome {
         misbehave("handle", op)?;
         log::info!("handled at attempt {}", op.attempt());
         Ok(())

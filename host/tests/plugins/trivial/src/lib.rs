@@ -1,16 +1,20 @@
 //! Wants every op but replacements, and does nothing with it: what a call costs, and no more.
 
-use gtm_plugin::{Op, Outcome, Plugin, plugin};
+use gtm_plugin::{Config, ConfigError, Op, Outcome, Plugin, plugin};
 
 #[plugin]
 struct Trivial;
 
 impl Plugin for Trivial {
-    fn filter(op: &Op) -> bool {
+    fn new(_: Config) -> Result<Self, ConfigError> {
+        Ok(Self)
+    }
+
+    fn filter(&self, op: &Op) -> bool {
         !op.is_replace()
     }
 
-    fn handle(_: &Op) -> Outcome {
+    fn handle(&self, _: &Op) -> Outcome {
         Ok(())
     }
 }

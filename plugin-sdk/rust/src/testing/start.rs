@@ -1,0 +1,100 @@
+//! Starts a plugin as a host does: with the settings that it declares.
+
+use std::collections::BTreeMap;
+
+use super::host::{self, with};
+use crate::export::{self, Registered};
+use crate::settings::{Setting, SettingType, nearest};
+use crate::{BatchPlugin, Config, ConfigError, Op, Plugin, Subscription};
+
+pub(super) fn plugin<P: Plugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
+    set_defaults::<P>()?;
+    export::start(Config::read())
+}
+
+pub(super) fn batch_plugin<P: BatchPlugin>() -> Result<(P, Vec<Subscription>), ConfigError> {
+    set_defaults::<P>()?;
+    export::start_batch(Config::read())
+}
+
+/// Returns a started plugin.
+///
+/// # Panics
+/// The settings are wrong.
+#[expect(clippy::panic, reason = "a test with wrong settings fails")]
+pub(super) fn accepted<T>(started: Result<T, ConfigError>) -> T {
+    started.unwrap_or_else(|error| panic!("the settings are wrong: {error}"))
+}
+
+/// Checks the settings, and adds the defaults to what the plugin reads.
+fn set_defaults<P: Registered>() -> Result<(), ConfigError> {
+    let set = with(|world| world.config.clone());
+    let values = match P::settings() {
+        Some(declared) => checked(&declared, &set)?,
+        None => set,
+    };
+    host::set_config(values);
+    Ok(())
+}
+
+fn checked(
+    declared: &[Setting],
+    set: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut values = BTreeMap::new();
+    for setting in declared {
+        let names = std::iter::once(&setting.name).chain(&setting.former_names);
+        let value = names.filter_map(|name| set.get(name)).next().or(setting.default.as_ref());
+        match value {
+            Some(value) => {
+                values.insert(setting.name.clone(), normalized(setting, value)?);
+            }
+            None if setting.required => {
+                return Err(ConfigError::new(format!("the setting {} is missing", setting.name)));
+            }
+            None => {}
+        }
+    }
+    let known: Vec<_> = declared.iter().map(|setting| setting.name.as_str()).collect();
+    let is_known = |name: &str| {
+        known.contains(&name)
+            || declared.iter().any(|setting| setting.former_names.iter().any(|former| former == name))
+    };
+    match set.keys().find(|name| !is_known(name)) {
+        None => Ok(values),
+        Some(name) => {
+            let hint = nearest(name, &known).map(|nearest| format!(", did you mean {nearest}?"));
+            Err(ConfigError::new(format!("unknown setting {name}{}", hint.unwrap_or_default())))
+        }
+    }
+}
+
+/// Returns a value as the host passes it to the plugin.
+fn normalized(setting: &Setting, value: &str) -> Result<String, ConfigError> {
+    let normalized = match &setting.setting_type {
+        SettingType::Text | SettingType::Texts => Some(value.to_owned()),
+        SettingType::Integer => value.parse::<i64>().ok().map(|number| number.to_string()),
+        SettingType::Number => value.parse::<f64>().ok().map(|number| number.to_string()),
+        SettingType::Boolean => value.parse::<bool>().ok().map(|is| is.to_string()),
+        SettingType::Duration => {
+            humantime::parse_duration(value).ok().map(|duration| duration.as_millis().to_string())
+        }
+        SettingType::Size => value.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64().to_string()),
+        SettingType::Choice(texts) => texts.iter().find(|text| *text == value).cloned(),
+    };
+    normalized.ok_or_else(|| ConfigError::new(format!("the setting {} is {value:?}", setting.name)))
+}
+
+/// Returns whether a plugin subscribed to an op. A regular expression counts as one that matches.
+pub(super) fn covers(subscriptions: &[Subscription], op: &Op) -> bool {
+    let has_operation = |subscription: &Subscription| {
+        subscription.operation_types.is_empty() || subscription.operation_types.contains(&op.operation_type())
+    };
+    let namespace = op.namespace();
+    let name = format!("{}.{}", namespace.database, namespace.collection);
+    let has_namespace = |subscription: &Subscription| {
+        subscription.namespace.starts_with('/') || crate::op::is_like(&subscription.namespace, &name)
+    };
+    subscriptions.is_empty()
+        || subscriptions.iter().any(|subscription| has_operation(subscription) && has_namespace(subscription))
+}
