@@ -142,3 +142,23 @@ test("an update has its description", async () => {
   const { log: lines } = await new Harness({ handle }).run(changed);
   assert.equal(lines[0].message, '{"updatedFields":{"n":2}}');
 });
+
+test("state has numbers, pages and times to live", async () => {
+  const handle = () => {
+    assert.deepEqual([state.increment("n"), state.increment("n", -3)], [1, -2]);
+    state.set("a", "1", { timeToLive: 60_000 });
+    state.set("past", "1", { timeToLive: 0 });
+    assert.equal(state.get("past"), undefined);
+    assert.equal(state.compareAndSwap("a", "1", "2", { timeToLive: 60_000 }), true);
+    const keys = (...asked) => state.list(...asked).map(({ key }) => key);
+    assert.deepEqual([keys(), keys("n"), keys("", { limit: 1 }), keys("", { after: "a" })], [["a", "n"], ["n"], ["a"], ["n"]]);
+    const [{ timeToLive }] = state.list("a");
+    assert.ok(timeToLive > 50_000 && timeToLive <= 60_000);
+    assert.equal(state.list("n")[0].timeToLive, undefined);
+    assert.deepEqual(state.quota(), { keys: 2, maxKeys: 0, bytes: 5, maxBytes: 0 });
+    assert.throws(() => state.increment("n", 0.5), RangeError);
+    state.set("a", "text");
+    state.increment("a");
+  };
+  assert.deepEqual((await run(handle)).outcome, { kind: "reject", reason: "the value of a is not a number" });
+});

@@ -75,14 +75,24 @@ else:
     def get_state(key: str) -> bytes | None:
         return _asked(state.get, key)
 
-    def set_state(key: str, value: bytes) -> None:
-        _asked(state.set, key, value)
+    def set_state(key: str, value: bytes, time_to_live: int | None) -> None:
+        _asked(state.set, key, value, time_to_live)
 
     def delete_state(key: str) -> None:
         _asked(state.delete, key)
 
-    def swap_state(key: str, expected: bytes | None, value: bytes) -> bool:
-        return _asked(state.compare_and_swap, key, expected, value)
+    def swap_state(key: str, expected: bytes | None, value: bytes, time_to_live: int | None) -> bool:
+        return _asked(state.compare_and_swap, key, expected, value, time_to_live)
+
+    def increment_state(key: str, by: int, time_to_live: int | None) -> int:
+        return _asked(state.increment, key, by, time_to_live)
+
+    def list_state(prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes, int | None]]:
+        return [(one.key, bytes(one.value), one.time_to_live) for one in _asked(state.list_entries, prefix, after, limit)]
+
+    def state_quota() -> tuple[int, int, int, int]:
+        quota = _asked(state.get_quota)
+        return quota.keys, quota.max_keys, quota.bytes, quota.max_bytes
 
     def find(
         namespace: str, filter: bytes, projection: bytes | None, sort: bytes | None, skip: int | None, limit: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import bson
 from bson import json_util
 
-from .errors import NotGranted
+from .errors import Invalid, NotGranted
 
 
 class Request(NamedTuple):
@@ -46,6 +47,8 @@ class Host:
     collections: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     mail_error: Exception | None = None
     state: dict[str, bytes] = field(default_factory=dict)
+    ends: dict[str, float] = field(default_factory=dict)
+    """The times at which values of the state end."""
     effects: Effects = field(default_factory=Effects)
     is_handling: bool = True
 
@@ -116,24 +119,65 @@ def record(name: str, value: float) -> None:
     current.effects.recorded.setdefault(name, []).append(value)
 
 
+def _kept() -> Host:
+    """Returns the host with its state, without the values whose time has passed."""
+    host = _granted("state")
+    for key in [key for key, end in host.ends.items() if end <= time.monotonic()]:
+        del host.state[key], host.ends[key]
+    return host
+
+
 def get_state(key: str) -> bytes | None:
-    return _granted("state").state.get(key)
+    return _kept().state.get(key)
 
 
-def set_state(key: str, value: bytes) -> None:
-    _granted("state").state[key] = value
+def set_state(key: str, value: bytes, time_to_live: int | None) -> None:
+    host = _kept()
+    host.state[key] = value
+    host.ends.pop(key, None)
+    _end(host, key, time_to_live)
+
+
+def _end(host: Host, key: str, time_to_live: int | None) -> None:
+    if time_to_live is not None:
+        host.ends[key] = time.monotonic() + time_to_live / 1000
 
 
 def delete_state(key: str) -> None:
-    _granted("state").state.pop(key, None)
+    host = _kept()
+    host.state.pop(key, None)
+    host.ends.pop(key, None)
 
 
-def swap_state(key: str, expected: bytes | None, value: bytes) -> bool:
-    state = _granted("state").state
-    if state.get(key) != expected:
+def swap_state(key: str, expected: bytes | None, value: bytes, time_to_live: int | None) -> bool:
+    if _kept().state.get(key) != expected:
         return False
-    state[key] = value
+    set_state(key, value, time_to_live)
     return True
+
+
+def increment_state(key: str, by: int, time_to_live: int | None) -> int:
+    host = _kept()
+    try:
+        total = int(host.state.get(key, b"0")) + by
+    except ValueError:
+        raise Invalid(f"the value of {key} is not a number") from None
+    host.state[key] = str(total).encode()
+    _end(host, key, time_to_live)
+    return total
+
+
+def list_state(prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes, int | None]]:
+    host = _kept()
+    keys = sorted((key for key in host.state if key.startswith(prefix)), key=str.encode)
+    keys = [key for key in keys if after is None or key.encode() > after.encode()][: min(limit, 1000)]
+    rest = {key: int((end - time.monotonic()) * 1000) for key, end in host.ends.items()}
+    return [(key, host.state[key], rest.get(key)) for key in keys]
+
+
+def state_quota() -> tuple[int, int, int, int]:
+    state = _kept().state
+    return len(state), 0, sum(len(key.encode()) + len(value) for key, value in state.items()), 0
 
 
 def find(

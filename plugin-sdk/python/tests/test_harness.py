@@ -105,3 +105,22 @@ class Harnesses(unittest.TestCase):
     def test_an_update_has_its_description(self) -> None:
         changed = update("app.users", {"_id": 1, "n": 2}, {"updatedFields": {"n": 2}}, attempt=3)
         self.assertEqual((changed.update_description(), changed.attempt), ({"updatedFields": {"n": 2}}, 3))
+
+    def test_state_has_numbers_pages_and_times_to_live(self) -> None:
+        def work() -> None:
+            self.assertEqual((state.increment("n"), state.increment("n", -3)), (1, -2))
+            state.set("a", b"1", time_to_live=timedelta(minutes=1))
+            state.set("past", b"1", time_to_live=0)
+            self.assertIsNone(state.get("past"))
+            self.assertTrue(state.compare_and_swap("a", b"1", b"2", time_to_live=60))
+            found = [[one.key for one in page] for page in (state.list(), state.list("n"), state.list(limit=1), state.list(after="a"))]
+            self.assertEqual(found, [["a", "n"], ["n"], ["a"], ["n"]])
+            first, last = state.list()
+            self.assertTrue(timedelta(seconds=50) < first.time_to_live <= timedelta(minutes=1))  # type: ignore[operator]
+            self.assertIsNone(last.time_to_live)
+            self.assertEqual(state.quota(), state.Quota(2, 0, 5, 0))
+            state.set("a", b"text")
+            state.increment("a")
+
+        failure = self.run_with(work).failure
+        self.assertEqual((type(failure), str(failure)), (Invalid, "the value of a is not a number"))

@@ -6,7 +6,7 @@ pub(crate) use capabilities::every_capability;
 mod documents;
 mod failing;
 mod growing;
-mod pausing;
+mod interpreted;
 mod swaps;
 mod toolchains;
 

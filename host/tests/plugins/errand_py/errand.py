@@ -88,6 +88,16 @@ def run(errand: dict[str, Any]) -> object:
         expected = errand.get("expected")
         swapped = state.compare_and_swap(errand["key"], expected and expected.encode(), errand["value"].encode())
         return "true" if swapped else "false"
+    if what == "increment":
+        return state.increment(errand["key"], errand.get("by", 1), time_to_live=errand.get("ttl"))
+    if what == "set-for":
+        return state.set(errand["key"], errand["value"].encode(), time_to_live=errand["ttl"])
+    if what == "list":
+        entries = state.list(errand["prefix"], after=errand.get("after"), limit=errand.get("limit", 1000))
+        return " ".join(f"{one.key}={one.value.decode()}{'' if one.time_to_live is None else '!'}" for one in entries)
+    if what == "quota":
+        quota = state.quota()
+        return f"{quota.keys} {quota.bytes}"
     if what == "mail":
         return mail.send(to=errand["to"], subject="an errand", text="done")
     if what == "count":

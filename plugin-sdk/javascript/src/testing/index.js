@@ -13,6 +13,7 @@ export class Harness {
   #plugin;
   #options;
   #state = new Map();
+  #ends = new Map();
   #begun;
 
   constructor(plugin, options = {}) {
@@ -83,7 +84,7 @@ export class Harness {
   #world(config, only) {
     const { server = () => ({}), collections = {}, mailError } = this.#options;
     const run = { mails: [], requests: [], writes: [], log: [], counters: {}, gauges: {}, recorded: {} };
-    return { config, server, collections, mailError, only, state: this.#state, run };
+    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, run };
   }
 }
 

@@ -83,6 +83,17 @@ const ERRANDS = {
     return "forgotten";
   },
   swap: ({ key, expected, value }) => state.compareAndSwap(key, expected, value),
+  increment: ({ key, by, ttl }) => state.increment(key, by, { timeToLive: ttl && ttl * 1000 }),
+  "set-for": ({ key, value, ttl }) => state.set(key, value, { timeToLive: ttl * 1000 }),
+  list({ prefix, after, limit }) {
+    const entries = state.list(prefix, { after, limit });
+    const shown = ({ key, value, timeToLive }) => `${key}=${new TextDecoder().decode(value)}${timeToLive === undefined ? "" : "!"}`;
+    return entries.map(shown).join(" ");
+  },
+  quota() {
+    const { keys, bytes } = state.quota();
+    return `${keys} ${bytes}`;
+  },
   mail: ({ to }) => mail.send({ to, subject: "an errand", text: "done" }),
   count() {
     metrics.count("errands");

@@ -1,4 +1,4 @@
-//! A plugin says how long the host is to wait, or a server says it to the plugin.
+//! What contract 0.2 adds to the capabilities reaches plugins in JavaScript and Python, and what it adds to failures reaches the host.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +28,11 @@ macro_rules! with_errands {
     };
 }
 
-with_errands!(a_retry_says_how_long_to_wait, a_server_says_how_long_to_wait);
+with_errands!(
+    a_retry_says_how_long_to_wait,
+    a_server_says_how_long_to_wait,
+    state_has_numbers_pages_and_times_to_live
+);
 
 async fn a_retry_says_how_long_to_wait(plugin: &Path) {
     let outcome = Running::new(plugin).handle(&doc! { "_id": 1, "do": "later", "after": 1500 }).await;
@@ -55,5 +59,25 @@ async fn a_server_says_how_long_to_wait(plugin: &Path) {
     for (path, said) in [("seconds", "ok 3000"), ("date", "ok 0")] {
         let errand = doc! { "do": "pause", "url": format!("http://{address}/{path}") };
         assert_eq!(errands.run(errand).await, said, "{path}");
+    }
+}
+
+async fn state_has_numbers_pages_and_times_to_live(plugin: &Path) {
+    let mut errands = Errands::of(plugin.to_str().unwrap(), &["state"], &[], &[]).await;
+    for (errand, said) in [
+        (doc! { "do": "increment", "key": "n" }, "ok 1"),
+        (doc! { "do": "increment", "key": "n", "by": -3, "ttl": 3600 }, "ok -2"),
+        (doc! { "do": "set", "key": "ü", "value": "1" }, "ok set"),
+        (doc! { "do": "set-for", "key": "m", "value": "text", "ttl": 3600 }, "ok "),
+        (doc! { "do": "increment", "key": "m" }, "error "),
+        (doc! { "do": "list", "prefix": "" }, "ok m=text! n=-2! ü=1"),
+        (doc! { "do": "list", "prefix": "", "after": "m", "limit": 1 }, "ok n=-2!"),
+        (doc! { "do": "list", "prefix": "ü" }, "ok ü=1"),
+        (doc! { "do": "list", "prefix": "nothing" }, "ok "),
+        // It may count what was there before, too.
+        (doc! { "do": "quota" }, "ok "),
+    ] {
+        let got = errands.run(errand.clone()).await;
+        assert!(got.starts_with(said), "{errand}: {got}");
     }
 }
