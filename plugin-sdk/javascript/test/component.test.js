@@ -74,7 +74,7 @@ test("promises are gone on with before the host has its answer", () => {
   assert.equal(handled(later(() => "ignored")), undefined);
   assert.deepEqual(handled(later(thrower(new Reject("never")))).thrown, { tag: "reject", val: "never" });
   assert.equal(called({ handle() {}, filter: later(() => false) }, "filter.filter", OP), false);
-  assert.match(handled(() => new Driven(() => {})).thrown.val, /^handle gave back a promise that nothing keeps/);
+  assert.match(handled(() => new Driven(() => {})).thrown.val, /^handle returned a promise that nothing resolves/);
   const forgotten = () => void Driven.reject(new TypeError("forgotten"));
   assert.deepEqual(handled(forgotten).thrown, { tag: "retry", val: "TypeError: forgotten" });
   assert.equal(handled(() => void Driven.reject(1).catch(() => {})), undefined);

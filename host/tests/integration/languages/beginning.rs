@@ -47,6 +47,6 @@ fn a_misspelt_setting_is_refused(path: &Path) {
     let path = path.to_str().unwrap();
     let (code, out, error) = run(&["check", path, "--set", "subjct=Hi"]);
     assert_eq!(code, Some(1), "{out}{error}");
-    assert!(out.contains("unknown setting subjct, did you mean subject?"), "{out}{error}");
+    assert!(out.contains("unknown setting subjct (did you mean subject?)"), "{out}{error}");
     assert_eq!(run(&["check", path, "--set", "subject=Hi"]).0, Some(0));
 }

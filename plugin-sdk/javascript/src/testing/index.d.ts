@@ -106,5 +106,5 @@ export function update(namespace: string, document: Document, updateDescription:
 /** A document that was removed. */
 declare function remove(namespace: string, documentKey: Document, more?: More): Op;
 export { remove as delete };
-/** Any op. Documents are objects, or bytes: what is no BSON can be tried by these. */
+/** Any op. Documents are objects, or bytes: bytes need not be BSON. */
 export function op(operationType: OperationType, namespace: string, more?: More): Op;
