@@ -3,9 +3,23 @@ package main
 
 import "welcome/gtm"
 
-func init() { gtm.Register(gtm.Plugin{Filter: isNewUser, Handle: greet}) }
+var subject string
+
+func init() {
+	gtm.Register(gtm.Plugin{
+		Settings: []gtm.Setting{{Name: "subject", Default: "Welcome", Doc: "The subject of the mail."}},
+		Init:     readSettings,
+		Filter:   isNewUser,
+		Handle:   greet,
+	})
+}
 
 func main() {}
+
+func readSettings() ([]gtm.Subscription, error) {
+	subject, _ = gtm.Config("subject")
+	return nil, nil
+}
 
 func isNewUser(op *gtm.Op) bool { return op.IsInsert() && op.Collection == "users" }
 
@@ -28,10 +42,6 @@ func greet(op *gtm.Op) error {
 	name, ok := user.Text("name")
 	if !ok {
 		name = "there"
-	}
-	subject, ok := gtm.Config("subject")
-	if !ok {
-		subject = "Welcome"
 	}
 	if _, err := gtm.SendMail(gtm.Message{To: []string{email}, Subject: subject, Text: "Hello " + name}); err != nil {
 		return err

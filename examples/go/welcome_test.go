@@ -29,6 +29,6 @@ func TestAUserWithoutEmailIsRejected(t *testing.T) {
 
 func TestOtherChangesAreNotWanted(t *testing.T) {
 	if wanted, _ := gtm.Run(gtm.NewInsert("app", "orders", nil)); wanted {
-		t.Error("an order is no user")
+		t.Error("the order was accepted as a user")
 	}
 }

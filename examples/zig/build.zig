@@ -20,7 +20,11 @@ pub fn build(b: *std.Build) void {
         .imports = &.{.{ .name = "c", .module = contract.createModule() }},
     });
     gtm.addIncludePath(b.path("gtm"));
-    gtm.addCSourceFiles(.{ .files = &.{ "gtm/gtm.c", "gtm/gtm_plugin.c" }, .flags = &.{"-std=c11"} });
+    // Hidden, so that the plugin exports its own functions alone.
+    gtm.addCSourceFiles(.{
+        .files = &.{ "gtm/gtm.c", "gtm/gtm_bson.c", "gtm/gtm_host.c", "gtm/gtm_plugin.c" },
+        .flags = &.{ "-std=c11", "-fvisibility=hidden" },
+    });
     const core = b.addExecutable(.{
         .name = "core",
         .root_module = b.createModule(.{
@@ -32,6 +36,7 @@ pub fn build(b: *std.Build) void {
         }),
     });
     core.entry = .disabled;
+    core.rdynamic = true;
     core.wasi_exec_model = .reactor;
     // The stack is memory of each instance, so it is small.
     core.stack_size = 256 * 1024;

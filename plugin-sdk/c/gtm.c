@@ -3,138 +3,93 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `gtm:plugin/http@0.1.0`
+// Imported Functions from `gtm:plugin/config@0.2.0`
 
-__attribute__((__import_module__("gtm:plugin/http@0.1.0"), __import_name__("send")))
-extern void __wasm_import_gtm_plugin_http_send(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+__attribute__((__import_module__("gtm:plugin/config@0.2.0"), __import_name__("get")))
+extern void __wasm_import_gtm_plugin_config_get(uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `gtm:plugin/mail@0.1.0`
+__attribute__((__import_module__("gtm:plugin/config@0.2.0"), __import_name__("get-all")))
+extern void __wasm_import_gtm_plugin_config_get_all(uint8_t *);
 
-__attribute__((__import_module__("gtm:plugin/mail@0.1.0"), __import_name__("send")))
-extern void __wasm_import_gtm_plugin_mail_send(uint8_t *, uint8_t *);
+// Imported Functions from `gtm:plugin/log@0.2.0`
 
-// Imported Functions from `gtm:plugin/mongodb@0.1.0`
-
-__attribute__((__import_module__("gtm:plugin/mongodb@0.1.0"), __import_name__("find")))
-extern void __wasm_import_gtm_plugin_mongodb_find(uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int64_t, int32_t, int32_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/mongodb@0.1.0"), __import_name__("aggregate")))
-extern void __wasm_import_gtm_plugin_mongodb_aggregate(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/mongodb@0.1.0"), __import_name__("insert")))
-extern void __wasm_import_gtm_plugin_mongodb_insert(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/mongodb@0.1.0"), __import_name__("update")))
-extern void __wasm_import_gtm_plugin_mongodb_update(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/mongodb@0.1.0"), __import_name__("replace")))
-extern void __wasm_import_gtm_plugin_mongodb_replace(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/mongodb@0.1.0"), __import_name__("delete")))
-extern void __wasm_import_gtm_plugin_mongodb_delete(uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *);
-
-// Imported Functions from `gtm:plugin/state@0.1.0`
-
-__attribute__((__import_module__("gtm:plugin/state@0.1.0"), __import_name__("get")))
-extern void __wasm_import_gtm_plugin_state_get(uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/state@0.1.0"), __import_name__("set")))
-extern void __wasm_import_gtm_plugin_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/state@0.1.0"), __import_name__("delete")))
-extern void __wasm_import_gtm_plugin_state_delete(uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("gtm:plugin/state@0.1.0"), __import_name__("compare-and-swap")))
-extern void __wasm_import_gtm_plugin_state_compare_and_swap(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
-// Imported Functions from `gtm:plugin/log@0.1.0`
-
-__attribute__((__import_module__("gtm:plugin/log@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("gtm:plugin/log@0.2.0"), __import_name__("log")))
 extern void __wasm_import_gtm_plugin_log_log(int32_t, uint8_t *, size_t);
 
-// Imported Functions from `gtm:plugin/extended-json@0.1.0`
+// Imported Functions from `gtm:plugin/extended-json@0.2.0`
 
-__attribute__((__import_module__("gtm:plugin/extended-json@0.1.0"), __import_name__("encode")))
+__attribute__((__import_module__("gtm:plugin/extended-json@0.2.0"), __import_name__("encode")))
 extern void __wasm_import_gtm_plugin_extended_json_encode(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("gtm:plugin/extended-json@0.1.0"), __import_name__("encode-canonical")))
+__attribute__((__import_module__("gtm:plugin/extended-json@0.2.0"), __import_name__("encode-canonical")))
 extern void __wasm_import_gtm_plugin_extended_json_encode_canonical(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("gtm:plugin/extended-json@0.1.0"), __import_name__("decode")))
+__attribute__((__import_module__("gtm:plugin/extended-json@0.2.0"), __import_name__("decode")))
 extern void __wasm_import_gtm_plugin_extended_json_decode(uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `gtm:plugin/metrics@0.1.0`
+// Imported Functions from `gtm:plugin/metrics@0.2.0`
 
-__attribute__((__import_module__("gtm:plugin/metrics@0.1.0"), __import_name__("count")))
+__attribute__((__import_module__("gtm:plugin/metrics@0.2.0"), __import_name__("count")))
 extern void __wasm_import_gtm_plugin_metrics_count(uint8_t *, size_t, int64_t);
 
-__attribute__((__import_module__("gtm:plugin/metrics@0.1.0"), __import_name__("gauge")))
+__attribute__((__import_module__("gtm:plugin/metrics@0.2.0"), __import_name__("gauge")))
 extern void __wasm_import_gtm_plugin_metrics_gauge(uint8_t *, size_t, double);
 
-__attribute__((__import_module__("gtm:plugin/metrics@0.1.0"), __import_name__("record-value")))
+__attribute__((__import_module__("gtm:plugin/metrics@0.2.0"), __import_name__("record-value")))
 extern void __wasm_import_gtm_plugin_metrics_record_value(uint8_t *, size_t, double);
 
-// Imported Functions from `wasi:config/store@0.2.0-rc.1`
+// Imported Functions from `gtm:plugin/http@0.2.0`
 
-__attribute__((__import_module__("wasi:config/store@0.2.0-rc.1"), __import_name__("get")))
-extern void __wasm_import_wasi_config_store_get(uint8_t *, size_t, uint8_t *);
+__attribute__((__import_module__("gtm:plugin/http@0.2.0"), __import_name__("send")))
+extern void __wasm_import_gtm_plugin_http_send(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("wasi:config/store@0.2.0-rc.1"), __import_name__("get-all")))
-extern void __wasm_import_wasi_config_store_get_all(uint8_t *);
+// Imported Functions from `gtm:plugin/mail@0.2.0`
 
-// Exported Functions from `sdk`
+__attribute__((__import_module__("gtm:plugin/mail@0.2.0"), __import_name__("send")))
+extern void __wasm_import_gtm_plugin_mail_send(uint8_t *, uint8_t *);
 
-__attribute__((__weak__, __export_name__("cabi_post_subscriptions")))
-void __wasm_export_exports_gtm_subscriptions_post_return(uint8_t * arg0) {
-  size_t len0 = *((size_t*) (arg0 + sizeof(void*)));
-  if (len0 > 0) {
-    uint8_t *ptr1 = *((uint8_t **) (arg0 + 0));
-    for (size_t i2 = 0; i2 < len0; i2++) {
-      uint8_t *base = ptr1 + i2 * (4*sizeof(void*));
-      (void) base;
-      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
-        free(*((uint8_t **) (base + 0)));
-      }
-      size_t len = *((size_t*) (base + (3*sizeof(void*))));
-      if (len > 0) {
-        uint8_t *ptr = *((uint8_t **) (base + (2*sizeof(void*))));
-        for (size_t i = 0; i < len; i++) {
-          uint8_t *base = ptr + i * 1;
-          (void) base;
-        }
-        free(ptr);
-      }
-    }
-    free(ptr1);
-  }
-}
+// Imported Functions from `gtm:plugin/mongodb@0.2.0`
 
+__attribute__((__import_module__("gtm:plugin/mongodb@0.2.0"), __import_name__("find")))
+extern void __wasm_import_gtm_plugin_mongodb_find(uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int64_t, int32_t, int32_t, uint8_t *);
 
-__attribute__((__weak__, __export_name__("cabi_post_handle")))
-void __wasm_export_exports_gtm_handle_post_return(uint8_t * arg0) {
-  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
-    case 0: {
-      break;
-    }
-    case 1: {
-      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + sizeof(void*)))) {
-        case 0: {
-          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
-            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
-          }
-          break;
-        }
-        case 1: {
-          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
-            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
-          }
-          break;
-        }
-      }
-      break;
-    }
-  }
-}
+__attribute__((__import_module__("gtm:plugin/mongodb@0.2.0"), __import_name__("aggregate")))
+extern void __wasm_import_gtm_plugin_mongodb_aggregate(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/mongodb@0.2.0"), __import_name__("insert")))
+extern void __wasm_import_gtm_plugin_mongodb_insert(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/mongodb@0.2.0"), __import_name__("update")))
+extern void __wasm_import_gtm_plugin_mongodb_update(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/mongodb@0.2.0"), __import_name__("replace")))
+extern void __wasm_import_gtm_plugin_mongodb_replace(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/mongodb@0.2.0"), __import_name__("delete")))
+extern void __wasm_import_gtm_plugin_mongodb_delete(uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *);
+
+// Imported Functions from `gtm:plugin/state@0.2.0`
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("get")))
+extern void __wasm_import_gtm_plugin_state_get(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("set")))
+extern void __wasm_import_gtm_plugin_state_set(uint8_t *, size_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("delete")))
+extern void __wasm_import_gtm_plugin_state_delete(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("compare-and-swap")))
+extern void __wasm_import_gtm_plugin_state_compare_and_swap(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("increment")))
+extern void __wasm_import_gtm_plugin_state_increment(uint8_t *, size_t, int64_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("list-entries")))
+extern void __wasm_import_gtm_plugin_state_list_entries(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("gtm:plugin/state@0.2.0"), __import_name__("get-quota")))
+extern void __wasm_import_gtm_plugin_state_get_quota(uint8_t *);
 
 // Canonical ABI intrinsics
 
@@ -147,10 +102,13 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
   return ret;
 }
 
-__attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(4*sizeof(void*))];
-
 // Helper Functions
+
+void gtm_option_string_free(gtm_option_string_t *ptr) {
+  if (ptr->is_some) {
+    gtm_string_free(&ptr->val);
+  }
+}
 
 void gtm_tuple2_string_string_free(gtm_tuple2_string_string_t *ptr) {
   gtm_string_free(&ptr->f0);
@@ -165,122 +123,6 @@ void gtm_list_tuple2_string_string_free(gtm_list_tuple2_string_string_t *ptr) {
       gtm_tuple2_string_string_free(&list_ptr[i]);
     }
     free(list_ptr);
-  }
-}
-
-void gtm_list_u8_free(gtm_list_u8_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    uint8_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-    }
-    free(list_ptr);
-  }
-}
-
-void gtm_option_list_u8_free(gtm_option_list_u8_t *ptr) {
-  if (ptr->is_some) {
-    gtm_list_u8_free(&ptr->val);
-  }
-}
-
-void gtm_option_u32_free(gtm_option_u32_t *ptr) {
-  if (ptr->is_some) {
-  }
-}
-
-void gtm_plugin_http_request_free(gtm_plugin_http_request_t *ptr) {
-  gtm_string_free(&ptr->method);
-  gtm_string_free(&ptr->url);
-  gtm_list_tuple2_string_string_free(&ptr->headers);
-  gtm_option_list_u8_free(&ptr->body);
-  gtm_option_u32_free(&ptr->timeout);
-}
-
-void gtm_plugin_http_response_free(gtm_plugin_http_response_t *ptr) {
-  gtm_list_tuple2_string_string_free(&ptr->headers);
-  gtm_list_u8_free(&ptr->body);
-}
-
-void gtm_plugin_http_error_free(gtm_plugin_http_error_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 0: {
-      gtm_string_free(&ptr->val.not_granted);
-      break;
-    }
-    case 1: {
-      gtm_string_free(&ptr->val.invalid);
-      break;
-    }
-    case 2: {
-      gtm_string_free(&ptr->val.unavailable);
-      break;
-    }
-  }
-}
-
-void gtm_plugin_http_result_response_error_free(gtm_plugin_http_result_response_error_t *ptr) {
-  if (!ptr->is_err) {
-    gtm_plugin_http_response_free(&ptr->val.ok);
-  } else {
-    gtm_plugin_http_error_free(&ptr->val.err);
-  }
-}
-
-void gtm_option_string_free(gtm_option_string_t *ptr) {
-  if (ptr->is_some) {
-    gtm_string_free(&ptr->val);
-  }
-}
-
-void gtm_list_string_free(gtm_list_string_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    gtm_string_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-      gtm_string_free(&list_ptr[i]);
-    }
-    free(list_ptr);
-  }
-}
-
-void gtm_plugin_mail_message_free(gtm_plugin_mail_message_t *ptr) {
-  gtm_option_string_free(&ptr->from);
-  gtm_list_string_free(&ptr->to);
-  gtm_list_string_free(&ptr->cc);
-  gtm_list_string_free(&ptr->bcc);
-  gtm_option_string_free(&ptr->reply_to);
-  gtm_string_free(&ptr->subject);
-  gtm_option_string_free(&ptr->text);
-  gtm_option_string_free(&ptr->html);
-}
-
-void gtm_plugin_mail_error_free(gtm_plugin_mail_error_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 0: {
-      gtm_string_free(&ptr->val.not_granted);
-      break;
-    }
-    case 1: {
-      gtm_string_free(&ptr->val.invalid);
-      break;
-    }
-    case 2: {
-      gtm_string_free(&ptr->val.rejected);
-      break;
-    }
-    case 3: {
-      gtm_string_free(&ptr->val.unavailable);
-      break;
-    }
-  }
-}
-
-void gtm_plugin_mail_result_string_error_free(gtm_plugin_mail_result_string_error_t *ptr) {
-  if (!ptr->is_err) {
-    gtm_string_free(&ptr->val.ok);
-  } else {
-    gtm_plugin_mail_error_free(&ptr->val.err);
   }
 }
 
@@ -328,6 +170,10 @@ void gtm_plugin_types_op_free(gtm_plugin_types_op_t *ptr) {
   gtm_plugin_types_option_transaction_free(&ptr->transaction);
 }
 
+void gtm_tuple2_u64_string_free(gtm_tuple2_u64_string_t *ptr) {
+  gtm_string_free(&ptr->f1);
+}
+
 void gtm_plugin_types_failure_free(gtm_plugin_types_failure_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 0: {
@@ -335,17 +181,17 @@ void gtm_plugin_types_failure_free(gtm_plugin_types_failure_t *ptr) {
       break;
     }
     case 1: {
+      gtm_tuple2_u64_string_free(&ptr->val.retry_after);
+      break;
+    }
+    case 2: {
       gtm_string_free(&ptr->val.reject);
       break;
     }
   }
 }
 
-void gtm_plugin_mongodb_bson_free(gtm_plugin_mongodb_bson_t *ptr) {
-  gtm_plugin_types_bson_free(ptr);
-}
-
-void gtm_plugin_mongodb_error_free(gtm_plugin_mongodb_error_t *ptr) {
+void gtm_plugin_types_error_free(gtm_plugin_types_error_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 0: {
       gtm_string_free(&ptr->val.not_granted);
@@ -356,18 +202,134 @@ void gtm_plugin_mongodb_error_free(gtm_plugin_mongodb_error_t *ptr) {
       break;
     }
     case 2: {
-      gtm_string_free(&ptr->val.duplicate_key);
-      break;
-    }
-    case 3: {
       gtm_string_free(&ptr->val.rejected);
       break;
     }
-    case 4: {
+    case 3: {
       gtm_string_free(&ptr->val.unavailable);
       break;
     }
+    case 4: {
+      gtm_string_free(&ptr->val.conflict);
+      break;
+    }
+    case 5: {
+      gtm_string_free(&ptr->val.too_large);
+      break;
+    }
   }
+}
+
+void gtm_plugin_extended_json_bson_free(gtm_plugin_extended_json_bson_t *ptr) {
+  gtm_plugin_types_bson_free(ptr);
+}
+
+void gtm_plugin_extended_json_error_free(gtm_plugin_extended_json_error_t *ptr) {
+  gtm_plugin_types_error_free(ptr);
+}
+
+void gtm_plugin_extended_json_result_string_error_free(gtm_plugin_extended_json_result_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    gtm_string_free(&ptr->val.ok);
+  } else {
+    gtm_plugin_extended_json_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_extended_json_result_bson_error_free(gtm_plugin_extended_json_result_bson_error_t *ptr) {
+  if (!ptr->is_err) {
+    gtm_plugin_extended_json_bson_free(&ptr->val.ok);
+  } else {
+    gtm_plugin_extended_json_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_http_error_free(gtm_plugin_http_error_t *ptr) {
+  gtm_plugin_types_error_free(ptr);
+}
+
+void gtm_list_u8_free(gtm_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void gtm_option_list_u8_free(gtm_option_list_u8_t *ptr) {
+  if (ptr->is_some) {
+    gtm_list_u8_free(&ptr->val);
+  }
+}
+
+void gtm_option_u32_free(gtm_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void gtm_plugin_http_request_free(gtm_plugin_http_request_t *ptr) {
+  gtm_string_free(&ptr->method);
+  gtm_string_free(&ptr->url);
+  gtm_list_tuple2_string_string_free(&ptr->headers);
+  gtm_option_list_u8_free(&ptr->body);
+  gtm_option_u32_free(&ptr->timeout);
+}
+
+void gtm_plugin_http_response_free(gtm_plugin_http_response_t *ptr) {
+  gtm_list_tuple2_string_string_free(&ptr->headers);
+  gtm_list_u8_free(&ptr->body);
+}
+
+void gtm_plugin_http_result_response_error_free(gtm_plugin_http_result_response_error_t *ptr) {
+  if (!ptr->is_err) {
+    gtm_plugin_http_response_free(&ptr->val.ok);
+  } else {
+    gtm_plugin_http_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_mail_error_free(gtm_plugin_mail_error_t *ptr) {
+  gtm_plugin_types_error_free(ptr);
+}
+
+void gtm_list_string_free(gtm_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    gtm_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      gtm_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void gtm_plugin_mail_message_free(gtm_plugin_mail_message_t *ptr) {
+  gtm_option_string_free(&ptr->from);
+  gtm_list_string_free(&ptr->to);
+  gtm_list_string_free(&ptr->cc);
+  gtm_list_string_free(&ptr->bcc);
+  gtm_option_string_free(&ptr->reply_to);
+  gtm_string_free(&ptr->subject);
+  gtm_option_string_free(&ptr->text);
+  gtm_option_string_free(&ptr->html);
+}
+
+void gtm_plugin_mail_result_string_error_free(gtm_plugin_mail_result_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    gtm_string_free(&ptr->val.ok);
+  } else {
+    gtm_plugin_mail_error_free(&ptr->val.err);
+  }
+}
+
+void gtm_plugin_mongodb_bson_free(gtm_plugin_mongodb_bson_t *ptr) {
+  gtm_plugin_types_bson_free(ptr);
+}
+
+void gtm_plugin_mongodb_error_free(gtm_plugin_mongodb_error_t *ptr) {
+  gtm_plugin_types_error_free(ptr);
 }
 
 void gtm_plugin_mongodb_option_bson_free(gtm_plugin_mongodb_option_bson_t *ptr) {
@@ -384,7 +346,7 @@ void gtm_plugin_mongodb_find_options_free(gtm_plugin_mongodb_find_options_t *ptr
 }
 
 void gtm_plugin_mongodb_update_result_free(gtm_plugin_mongodb_update_result_t *ptr) {
-  gtm_plugin_mongodb_option_bson_free(&ptr->upserted);
+  gtm_plugin_mongodb_option_bson_free(&ptr->upserted_id);
 }
 
 void gtm_plugin_mongodb_list_bson_free(gtm_plugin_mongodb_list_bson_t *ptr) {
@@ -429,20 +391,13 @@ void gtm_plugin_mongodb_result_u64_error_free(gtm_plugin_mongodb_result_u64_erro
 }
 
 void gtm_plugin_state_error_free(gtm_plugin_state_error_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 0: {
-      gtm_string_free(&ptr->val.not_granted);
-      break;
-    }
-    case 1: {
-      gtm_string_free(&ptr->val.invalid);
-      break;
-    }
-    case 2: {
-      gtm_string_free(&ptr->val.unavailable);
-      break;
-    }
-  }
+  gtm_plugin_types_error_free(ptr);
+}
+
+void gtm_plugin_state_entry_free(gtm_plugin_state_entry_t *ptr) {
+  gtm_string_free(&ptr->key);
+  gtm_list_u8_free(&ptr->value);
+  gtm_option_u64_free(&ptr->time_to_live);
 }
 
 void gtm_plugin_state_result_option_list_u8_error_free(gtm_plugin_state_result_option_list_u8_error_t *ptr) {
@@ -467,70 +422,37 @@ void gtm_plugin_state_result_bool_error_free(gtm_plugin_state_result_bool_error_
   }
 }
 
-void gtm_plugin_extended_json_bson_free(gtm_plugin_extended_json_bson_t *ptr) {
-  gtm_plugin_types_bson_free(ptr);
-}
-
-void gtm_plugin_extended_json_result_string_string_free(gtm_plugin_extended_json_result_string_string_t *ptr) {
-  if (!ptr->is_err) {
-    gtm_string_free(&ptr->val.ok);
-  } else {
-    gtm_string_free(&ptr->val.err);
-  }
-}
-
-void gtm_plugin_extended_json_result_bson_string_free(gtm_plugin_extended_json_result_bson_string_t *ptr) {
-  if (!ptr->is_err) {
-    gtm_plugin_extended_json_bson_free(&ptr->val.ok);
-  } else {
-    gtm_string_free(&ptr->val.err);
-  }
-}
-
-void wasi_config_store_error_free(wasi_config_store_error_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 0: {
-      gtm_string_free(&ptr->val.upstream);
-      break;
-    }
-    case 1: {
-      gtm_string_free(&ptr->val.io);
-      break;
-    }
-  }
-}
-
-void wasi_config_store_result_option_string_error_free(wasi_config_store_result_option_string_error_t *ptr) {
+void gtm_plugin_state_result_s64_error_free(gtm_plugin_state_result_s64_error_t *ptr) {
   if (!ptr->is_err) {
   } else {
-    wasi_config_store_error_free(&ptr->val.err);
+    gtm_plugin_state_error_free(&ptr->val.err);
   }
 }
 
-void wasi_config_store_result_list_tuple2_string_string_error_free(wasi_config_store_result_list_tuple2_string_string_error_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    wasi_config_store_error_free(&ptr->val.err);
-  }
-}
-
-void gtm_plugin_subscriptions_list_operation_type_free(gtm_plugin_subscriptions_list_operation_type_t *ptr) {
+void gtm_plugin_state_list_entry_free(gtm_plugin_state_list_entry_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    gtm_plugin_subscriptions_operation_type_t *list_ptr = ptr->ptr;
+    gtm_plugin_state_entry_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
+      gtm_plugin_state_entry_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
 }
 
-void gtm_plugin_subscriptions_subscription_free(gtm_plugin_subscriptions_subscription_t *ptr) {
-  gtm_string_free(&ptr->namespace_);
-  gtm_plugin_subscriptions_list_operation_type_free(&ptr->operation_types);
+void gtm_plugin_state_result_list_entry_error_free(gtm_plugin_state_result_list_entry_error_t *ptr) {
+  if (!ptr->is_err) {
+    gtm_plugin_state_list_entry_free(&ptr->val.ok);
+  } else {
+    gtm_plugin_state_error_free(&ptr->val.err);
+  }
 }
 
-void gtm_subscription_free(gtm_subscription_t *ptr) {
-  gtm_plugin_subscriptions_subscription_free(ptr);
+void gtm_plugin_state_result_quota_error_free(gtm_plugin_state_result_quota_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    gtm_plugin_state_error_free(&ptr->val.err);
+  }
 }
 
 void gtm_op_free(gtm_op_t *ptr) {
@@ -539,24 +461,6 @@ void gtm_op_free(gtm_op_t *ptr) {
 
 void gtm_failure_free(gtm_failure_t *ptr) {
   gtm_plugin_types_failure_free(ptr);
-}
-
-void gtm_list_subscription_free(gtm_list_subscription_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    gtm_subscription_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-      gtm_subscription_free(&list_ptr[i]);
-    }
-    free(list_ptr);
-  }
-}
-
-void gtm_result_void_failure_free(gtm_result_void_failure_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    gtm_failure_free(&ptr->val.err);
-  }
 }
 
 void gtm_string_set(gtm_string_t *ret, const char*s) {
@@ -585,6 +489,219 @@ void gtm_string_free(gtm_string_t *ret) {
 }
 
 // Component Adapters
+
+bool gtm_plugin_config_get(gtm_string_t *name, gtm_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_config_get((uint8_t *) (*name).ptr, (*name).len, ptr);
+  gtm_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void gtm_plugin_config_get_all(gtm_list_tuple2_string_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_config_get_all(ptr);
+  *ret = (gtm_list_tuple2_string_string_t) { (gtm_tuple2_string_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *message) {
+  __wasm_import_gtm_plugin_log_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
+}
+
+bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_plugin_extended_json_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_extended_json_encode((uint8_t *) (*document).ptr, (*document).len, ptr);
+  gtm_plugin_extended_json_result_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool gtm_plugin_extended_json_encode_canonical(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_plugin_extended_json_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_extended_json_encode_canonical((uint8_t *) (*document).ptr, (*document).len, ptr);
+  gtm_plugin_extended_json_result_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool gtm_plugin_extended_json_decode(gtm_string_t *json, gtm_plugin_extended_json_bson_t *ret, gtm_plugin_extended_json_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_extended_json_decode((uint8_t *) (*json).ptr, (*json).len, ptr);
+  gtm_plugin_extended_json_result_bson_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void gtm_plugin_metrics_count(gtm_string_t *name, uint64_t by) {
+  __wasm_import_gtm_plugin_metrics_count((uint8_t *) (*name).ptr, (*name).len, (int64_t) (by));
+}
+
+void gtm_plugin_metrics_gauge(gtm_string_t *name, double value) {
+  __wasm_import_gtm_plugin_metrics_gauge((uint8_t *) (*name).ptr, (*name).len, value);
+}
+
+void gtm_plugin_metrics_record_value(gtm_string_t *name, double value) {
+  __wasm_import_gtm_plugin_metrics_record_value((uint8_t *) (*name).ptr, (*name).len, value);
+}
 
 bool gtm_plugin_http_send(gtm_plugin_http_request_t *request, gtm_plugin_http_response_t *ret, gtm_plugin_http_error_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
@@ -627,7 +744,7 @@ bool gtm_plugin_http_send(gtm_plugin_http_request_t *request, gtm_plugin_http_re
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_http_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -639,7 +756,19 @@ bool gtm_plugin_http_send(gtm_plugin_http_request_t *request, gtm_plugin_http_re
           break;
         }
         case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -712,7 +841,7 @@ bool gtm_plugin_mail_send(gtm_plugin_mail_message_t *message, gtm_string_t *ret,
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mail_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr7 + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -729,6 +858,14 @@ bool gtm_plugin_mail_send(gtm_plugin_mail_message_t *message, gtm_string_t *ret,
         }
         case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr7 + (2*sizeof(void*))))), (*((size_t*) (ptr7 + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr7 + (2*sizeof(void*))))), (*((size_t*) (ptr7 + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr7 + (2*sizeof(void*))))), (*((size_t*) (ptr7 + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -806,7 +943,7 @@ bool gtm_plugin_mongodb_find(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mongodb_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -818,15 +955,19 @@ bool gtm_plugin_mongodb_find(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t
           break;
         }
         case 2: {
-          variant.val.duplicate_key = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 3: {
           variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
-        case 4: {
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -858,7 +999,7 @@ bool gtm_plugin_mongodb_aggregate(gtm_string_t *namespace_, gtm_plugin_mongodb_l
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mongodb_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -870,15 +1011,19 @@ bool gtm_plugin_mongodb_aggregate(gtm_string_t *namespace_, gtm_plugin_mongodb_l
           break;
         }
         case 2: {
-          variant.val.duplicate_key = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 3: {
           variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
-        case 4: {
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -909,7 +1054,7 @@ bool gtm_plugin_mongodb_insert(gtm_string_t *namespace_, gtm_plugin_mongodb_list
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mongodb_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -921,15 +1066,19 @@ bool gtm_plugin_mongodb_insert(gtm_string_t *namespace_, gtm_plugin_mongodb_list
           break;
         }
         case 2: {
-          variant.val.duplicate_key = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 3: {
           variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
-        case 4: {
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -977,7 +1126,7 @@ bool gtm_plugin_mongodb_update(gtm_string_t *namespace_, gtm_plugin_mongodb_bson
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mongodb_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -989,15 +1138,19 @@ bool gtm_plugin_mongodb_update(gtm_string_t *namespace_, gtm_plugin_mongodb_bson
           break;
         }
         case 2: {
-          variant.val.duplicate_key = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-        case 3: {
           variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
-        case 4: {
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
       }
@@ -1046,7 +1199,7 @@ bool gtm_plugin_mongodb_replace(gtm_string_t *namespace_, gtm_plugin_mongodb_bso
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mongodb_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -1058,15 +1211,19 @@ bool gtm_plugin_mongodb_replace(gtm_string_t *namespace_, gtm_plugin_mongodb_bso
           break;
         }
         case 2: {
-          variant.val.duplicate_key = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-        case 3: {
           variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
-        case 4: {
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
       }
@@ -1098,7 +1255,7 @@ bool gtm_plugin_mongodb_delete(gtm_string_t *namespace_, gtm_plugin_mongodb_bson
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_mongodb_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -1110,15 +1267,19 @@ bool gtm_plugin_mongodb_delete(gtm_string_t *namespace_, gtm_plugin_mongodb_bson
           break;
         }
         case 2: {
-          variant.val.duplicate_key = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-        case 3: {
           variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
-        case 4: {
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
       }
@@ -1163,7 +1324,7 @@ bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plug
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_state_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -1175,7 +1336,19 @@ bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plug
           break;
         }
         case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -1193,11 +1366,25 @@ bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plug
   }
 }
 
-bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_state_error_t *err) {
+bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, gtm_plugin_state_error_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
+  gtm_option_u64_t time_to_live;
+  time_to_live.is_some = maybe_time_to_live != NULL;if (maybe_time_to_live) {
+    time_to_live.val = *maybe_time_to_live;
+  }
+  int32_t option;
+  int64_t option1;
+  if ((time_to_live).is_some) {
+    const uint64_t *payload0 = &(time_to_live).val;
+    option = 1;
+    option1 = (int64_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_state_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  __wasm_import_gtm_plugin_state_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, option, option1, ptr);
   gtm_plugin_state_result_void_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -1206,7 +1393,7 @@ bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_st
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_state_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -1218,7 +1405,19 @@ bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_st
           break;
         }
         case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -1248,7 +1447,7 @@ bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err) {
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_state_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -1260,7 +1459,19 @@ bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err) {
           break;
         }
         case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -1277,12 +1488,16 @@ bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err) {
   }
 }
 
-bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, bool *ret, gtm_plugin_state_error_t *err) {
+bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, bool *ret, gtm_plugin_state_error_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
   gtm_option_list_u8_t expected;
   expected.is_some = maybe_expected != NULL;if (maybe_expected) {
     expected.val = *maybe_expected;
+  }
+  gtm_option_u64_t time_to_live;
+  time_to_live.is_some = maybe_time_to_live != NULL;if (maybe_time_to_live) {
+    time_to_live.val = *maybe_time_to_live;
   }
   int32_t option;
   uint8_t * option1;
@@ -1297,8 +1512,18 @@ bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_e
     option1 = 0;
     option2 = 0;
   }
+  int32_t option5;
+  int64_t option6;
+  if ((time_to_live).is_some) {
+    const uint64_t *payload4 = &(time_to_live).val;
+    option5 = 1;
+    option6 = (int64_t) (*payload4);
+  } else {
+    option5 = 0;
+    option6 = 0;
+  }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_state_compare_and_swap((uint8_t *) (*key).ptr, (*key).len, option, option1, option2, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  __wasm_import_gtm_plugin_state_compare_and_swap((uint8_t *) (*key).ptr, (*key).len, option, option1, option2, (uint8_t *) (*value).ptr, (*value).len, option5, option6, ptr);
   gtm_plugin_state_result_bool_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -1308,7 +1533,7 @@ bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_e
     }
     case 1: {
       result.is_err = true;
-      gtm_plugin_state_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
@@ -1320,9 +1545,21 @@ bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_e
           break;
         }
         case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
           variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
       }
 
       result.val.err = variant;
@@ -1338,139 +1575,132 @@ bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_e
   }
 }
 
-void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *message) {
-  __wasm_import_gtm_plugin_log_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
-}
-
-bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(3*sizeof(void*))];
+bool gtm_plugin_state_increment(gtm_string_t *key, int64_t by, uint64_t *maybe_time_to_live, int64_t *ret, gtm_plugin_state_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+2*sizeof(void*))];
+  gtm_option_u64_t time_to_live;
+  time_to_live.is_some = maybe_time_to_live != NULL;if (maybe_time_to_live) {
+    time_to_live.val = *maybe_time_to_live;
+  }
+  int32_t option;
+  int64_t option1;
+  if ((time_to_live).is_some) {
+    const uint64_t *payload0 = &(time_to_live).val;
+    option = 1;
+    option1 = (int64_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_extended_json_encode((uint8_t *) (*document).ptr, (*document).len, ptr);
-  gtm_plugin_extended_json_result_string_string_t result;
+  __wasm_import_gtm_plugin_state_increment((uint8_t *) (*key).ptr, (*key).len, by, option, option1, ptr);
+  gtm_plugin_state_result_s64_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      result.val.ok = *((int64_t*) (ptr + 8));
       break;
     }
     case 1: {
       result.is_err = true;
-      result.val.err = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-  }
-  if (!result.is_err) {
-    *ret = result.val.ok;
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool gtm_plugin_extended_json_encode_canonical(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(3*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_extended_json_encode_canonical((uint8_t *) (*document).ptr, (*document).len, ptr);
-  gtm_plugin_extended_json_result_string_string_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      result.val.ok = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      result.val.err = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-  }
-  if (!result.is_err) {
-    *ret = result.val.ok;
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool gtm_plugin_extended_json_decode(gtm_string_t *json, gtm_plugin_extended_json_bson_t *ret, gtm_string_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(3*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_gtm_plugin_extended_json_decode((uint8_t *) (*json).ptr, (*json).len, ptr);
-  gtm_plugin_extended_json_result_bson_string_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      result.val.ok = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      result.val.err = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-  }
-  if (!result.is_err) {
-    *ret = result.val.ok;
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-void gtm_plugin_metrics_count(gtm_string_t *name, uint64_t by) {
-  __wasm_import_gtm_plugin_metrics_count((uint8_t *) (*name).ptr, (*name).len, (int64_t) (by));
-}
-
-void gtm_plugin_metrics_gauge(gtm_string_t *name, double value) {
-  __wasm_import_gtm_plugin_metrics_gauge((uint8_t *) (*name).ptr, (*name).len, value);
-}
-
-void gtm_plugin_metrics_record_value(gtm_string_t *name, double value) {
-  __wasm_import_gtm_plugin_metrics_record_value((uint8_t *) (*name).ptr, (*name).len, value);
-}
-
-bool wasi_config_store_get(gtm_string_t *key, gtm_option_string_t *ret, wasi_config_store_error_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(4*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_wasi_config_store_get((uint8_t *) (*key).ptr, (*key).len, ptr);
-  wasi_config_store_result_option_string_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      gtm_option_string_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
         case 0: {
-          option.is_some = false;
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
         case 1: {
-          option.is_some = true;
-          option.val = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
       }
 
-      result.val.ok = option;
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool gtm_plugin_state_list_entries(gtm_string_t *prefix, gtm_string_t *maybe_after, uint32_t limit, gtm_plugin_state_list_entry_t *ret, gtm_plugin_state_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  gtm_option_string_t after;
+  after.is_some = maybe_after != NULL;if (maybe_after) {
+    after.val = *maybe_after;
+  }
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if ((after).is_some) {
+    const gtm_string_t *payload0 = &(after).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_gtm_plugin_state_list_entries((uint8_t *) (*prefix).ptr, (*prefix).len, option, option1, option2, (int32_t) (limit), ptr);
+  gtm_plugin_state_result_list_entry_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (gtm_plugin_state_list_entry_t) { (gtm_plugin_state_entry_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      wasi_config_store_error_t variant;
+      gtm_plugin_types_error_t variant;
       variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
       switch ((int32_t) variant.tag) {
         case 0: {
-          variant.val.upstream = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
         case 1: {
-          variant.val.io = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
@@ -1488,29 +1718,50 @@ bool wasi_config_store_get(gtm_string_t *key, gtm_option_string_t *ret, wasi_con
   }
 }
 
-bool wasi_config_store_get_all(gtm_list_tuple2_string_string_t *ret, wasi_config_store_error_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(4*sizeof(void*))];
+bool gtm_plugin_state_get_quota(gtm_plugin_state_quota_t *ret, gtm_plugin_state_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[40];
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_wasi_config_store_get_all(ptr);
-  wasi_config_store_result_list_tuple2_string_string_error_t result;
+  __wasm_import_gtm_plugin_state_get_quota(ptr);
+  gtm_plugin_state_result_quota_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (gtm_list_tuple2_string_string_t) { (gtm_tuple2_string_string_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      result.val.ok = (gtm_plugin_state_quota_t) {
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 8))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 16))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 24))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + 32))),
+      };
       break;
     }
     case 1: {
       result.is_err = true;
-      wasi_config_store_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      gtm_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
       switch ((int32_t) variant.tag) {
         case 0: {
-          variant.val.upstream = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant.val.not_granted = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
         case 1: {
-          variant.val.io = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant.val.invalid = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.rejected = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.unavailable = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.too_large = (gtm_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
           break;
         }
       }
@@ -1526,267 +1777,4 @@ bool wasi_config_store_get_all(gtm_list_tuple2_string_string_t *ret, wasi_config
     *err = result.val.err;
     return 0;
   }
-}
-
-__attribute__((__export_name__("subscriptions")))
-uint8_t * __wasm_export_exports_gtm_subscriptions(void) {
-  gtm_list_subscription_t ret;
-  exports_gtm_subscriptions(&ret);
-  uint8_t *ptr = (uint8_t *) &RET_AREA;
-  *((size_t*)(ptr + sizeof(void*))) = (ret).len;
-  *((uint8_t **)(ptr + 0)) = (uint8_t *) (ret).ptr;
-  return ptr;
-}
-
-__attribute__((__export_name__("filter")))
-int32_t __wasm_export_exports_gtm_filter(uint8_t * arg) {
-  gtm_option_u64_t option;
-  switch ((int32_t) *((uint8_t*) (arg + (16+6*sizeof(void*))))) {
-    case 0: {
-      option.is_some = false;
-      break;
-    }
-    case 1: {
-      option.is_some = true;
-      option.val = (uint64_t) (*((int64_t*) (arg + (24+6*sizeof(void*)))));
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option0;
-  switch ((int32_t) *((uint8_t*) (arg + (32+6*sizeof(void*))))) {
-    case 0: {
-      option0.is_some = false;
-      break;
-    }
-    case 1: {
-      option0.is_some = true;
-      option0.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+7*sizeof(void*))))), (*((size_t*) (arg + (32+8*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option1;
-  switch ((int32_t) *((uint8_t*) (arg + (32+9*sizeof(void*))))) {
-    case 0: {
-      option1.is_some = false;
-      break;
-    }
-    case 1: {
-      option1.is_some = true;
-      option1.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+10*sizeof(void*))))), (*((size_t*) (arg + (32+11*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option2;
-  switch ((int32_t) *((uint8_t*) (arg + (32+12*sizeof(void*))))) {
-    case 0: {
-      option2.is_some = false;
-      break;
-    }
-    case 1: {
-      option2.is_some = true;
-      option2.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+13*sizeof(void*))))), (*((size_t*) (arg + (32+14*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option3;
-  switch ((int32_t) *((uint8_t*) (arg + (32+15*sizeof(void*))))) {
-    case 0: {
-      option3.is_some = false;
-      break;
-    }
-    case 1: {
-      option3.is_some = true;
-      option3.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+16*sizeof(void*))))), (*((size_t*) (arg + (32+17*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option4;
-  switch ((int32_t) *((uint8_t*) (arg + (32+18*sizeof(void*))))) {
-    case 0: {
-      option4.is_some = false;
-      break;
-    }
-    case 1: {
-      option4.is_some = true;
-      option4.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+19*sizeof(void*))))), (*((size_t*) (arg + (32+20*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_transaction_t option5;
-  switch ((int32_t) *((uint8_t*) (arg + (32+21*sizeof(void*))))) {
-    case 0: {
-      option5.is_some = false;
-      break;
-    }
-    case 1: {
-      option5.is_some = true;
-      option5.val = (gtm_plugin_types_transaction_t) {
-        (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + (32+22*sizeof(void*))))), (*((size_t*) (arg + (32+23*sizeof(void*))))) },
-        (uint32_t) (uint32_t) (*((int32_t*) (arg + (32+24*sizeof(void*))))),
-      };
-      break;
-    }
-  }
-  gtm_op_t arg6 = (gtm_plugin_types_op_t) {
-    (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + 0))), (*((size_t*) (arg + sizeof(void*)))) },
-    (gtm_plugin_types_operation_type_t) (int32_t) *((uint8_t*) (arg + (2*sizeof(void*)))),
-    (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + (3*sizeof(void*))))), (*((size_t*) (arg + (4*sizeof(void*))))) },
-    (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + (5*sizeof(void*))))), (*((size_t*) (arg + (6*sizeof(void*))))) },
-    (gtm_plugin_types_timestamp_t) (gtm_plugin_types_timestamp_t) {
-      (uint32_t) (uint32_t) (*((int32_t*) (arg + (7*sizeof(void*))))),
-      (uint32_t) (uint32_t) (*((int32_t*) (arg + (4+7*sizeof(void*))))),
-    },
-    (gtm_option_u64_t) option,
-    (gtm_plugin_types_option_bson_t) option0,
-    (gtm_plugin_types_option_bson_t) option1,
-    (gtm_plugin_types_option_bson_t) option2,
-    (gtm_plugin_types_option_bson_t) option3,
-    (gtm_plugin_types_option_bson_t) option4,
-    (gtm_plugin_types_option_transaction_t) option5,
-    (gtm_plugin_types_origin_t) (int32_t) *((uint8_t*) (arg + (32+25*sizeof(void*)))),
-    (uint32_t) (uint32_t) (*((int32_t*) (arg + (36+25*sizeof(void*))))),
-  };
-  bool ret = exports_gtm_filter(&arg6);
-  free(arg);
-  return ret;
-}
-
-__attribute__((__export_name__("handle")))
-uint8_t * __wasm_export_exports_gtm_handle(uint8_t * arg) {
-  gtm_option_u64_t option;
-  switch ((int32_t) *((uint8_t*) (arg + (16+6*sizeof(void*))))) {
-    case 0: {
-      option.is_some = false;
-      break;
-    }
-    case 1: {
-      option.is_some = true;
-      option.val = (uint64_t) (*((int64_t*) (arg + (24+6*sizeof(void*)))));
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option0;
-  switch ((int32_t) *((uint8_t*) (arg + (32+6*sizeof(void*))))) {
-    case 0: {
-      option0.is_some = false;
-      break;
-    }
-    case 1: {
-      option0.is_some = true;
-      option0.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+7*sizeof(void*))))), (*((size_t*) (arg + (32+8*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option1;
-  switch ((int32_t) *((uint8_t*) (arg + (32+9*sizeof(void*))))) {
-    case 0: {
-      option1.is_some = false;
-      break;
-    }
-    case 1: {
-      option1.is_some = true;
-      option1.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+10*sizeof(void*))))), (*((size_t*) (arg + (32+11*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option2;
-  switch ((int32_t) *((uint8_t*) (arg + (32+12*sizeof(void*))))) {
-    case 0: {
-      option2.is_some = false;
-      break;
-    }
-    case 1: {
-      option2.is_some = true;
-      option2.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+13*sizeof(void*))))), (*((size_t*) (arg + (32+14*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option3;
-  switch ((int32_t) *((uint8_t*) (arg + (32+15*sizeof(void*))))) {
-    case 0: {
-      option3.is_some = false;
-      break;
-    }
-    case 1: {
-      option3.is_some = true;
-      option3.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+16*sizeof(void*))))), (*((size_t*) (arg + (32+17*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_bson_t option4;
-  switch ((int32_t) *((uint8_t*) (arg + (32+18*sizeof(void*))))) {
-    case 0: {
-      option4.is_some = false;
-      break;
-    }
-    case 1: {
-      option4.is_some = true;
-      option4.val = (gtm_plugin_types_bson_t) { (uint8_t*)(*((uint8_t **) (arg + (32+19*sizeof(void*))))), (*((size_t*) (arg + (32+20*sizeof(void*))))) };
-      break;
-    }
-  }
-  gtm_plugin_types_option_transaction_t option5;
-  switch ((int32_t) *((uint8_t*) (arg + (32+21*sizeof(void*))))) {
-    case 0: {
-      option5.is_some = false;
-      break;
-    }
-    case 1: {
-      option5.is_some = true;
-      option5.val = (gtm_plugin_types_transaction_t) {
-        (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + (32+22*sizeof(void*))))), (*((size_t*) (arg + (32+23*sizeof(void*))))) },
-        (uint32_t) (uint32_t) (*((int32_t*) (arg + (32+24*sizeof(void*))))),
-      };
-      break;
-    }
-  }
-  gtm_op_t arg6 = (gtm_plugin_types_op_t) {
-    (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + 0))), (*((size_t*) (arg + sizeof(void*)))) },
-    (gtm_plugin_types_operation_type_t) (int32_t) *((uint8_t*) (arg + (2*sizeof(void*)))),
-    (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + (3*sizeof(void*))))), (*((size_t*) (arg + (4*sizeof(void*))))) },
-    (gtm_string_t) (gtm_string_t) { (uint8_t*)(*((uint8_t **) (arg + (5*sizeof(void*))))), (*((size_t*) (arg + (6*sizeof(void*))))) },
-    (gtm_plugin_types_timestamp_t) (gtm_plugin_types_timestamp_t) {
-      (uint32_t) (uint32_t) (*((int32_t*) (arg + (7*sizeof(void*))))),
-      (uint32_t) (uint32_t) (*((int32_t*) (arg + (4+7*sizeof(void*))))),
-    },
-    (gtm_option_u64_t) option,
-    (gtm_plugin_types_option_bson_t) option0,
-    (gtm_plugin_types_option_bson_t) option1,
-    (gtm_plugin_types_option_bson_t) option2,
-    (gtm_plugin_types_option_bson_t) option3,
-    (gtm_plugin_types_option_bson_t) option4,
-    (gtm_plugin_types_option_transaction_t) option5,
-    (gtm_plugin_types_origin_t) (int32_t) *((uint8_t*) (arg + (32+25*sizeof(void*)))),
-    (uint32_t) (uint32_t) (*((int32_t*) (arg + (36+25*sizeof(void*))))),
-  };
-  gtm_result_void_failure_t ret;
-  gtm_failure_t err;
-  ret.is_err = !exports_gtm_handle(&arg6, &err);
-  if (ret.is_err) {
-    ret.val.err = err;
-  }
-  free(arg);
-  uint8_t *ptr = (uint8_t *) &RET_AREA;
-  if ((ret).is_err) {
-    const gtm_failure_t *payload7 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload7).tag) {
-      case 0: {
-        const gtm_string_t *payload8 = &(*payload7).val.retry;
-        *((int8_t*)(ptr + sizeof(void*))) = 0;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload8).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload8).ptr;
-        break;
-      }
-      case 1: {
-        const gtm_string_t *payload9 = &(*payload7).val.reject;
-        *((int8_t*)(ptr + sizeof(void*))) = 1;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload9).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload9).ptr;
-        break;
-      }
-    }
-  } else {
-    *((int8_t*)(ptr + 0)) = 0;
-  }
-  return ptr;
 }

@@ -15,6 +15,11 @@ typedef struct gtm_string_t {
 } gtm_string_t;
 
 typedef struct {
+  bool is_some;
+  gtm_string_t val;
+} gtm_option_string_t;
+
+typedef struct {
   gtm_string_t f0;
   gtm_string_t f1;
 } gtm_tuple2_string_string_t;
@@ -24,114 +29,13 @@ typedef struct {
   size_t len;
 } gtm_list_tuple2_string_string_t;
 
-typedef struct {
-  uint8_t *ptr;
-  size_t len;
-} gtm_list_u8_t;
+typedef uint8_t gtm_plugin_log_level_t;
 
-typedef struct {
-  bool is_some;
-  gtm_list_u8_t val;
-} gtm_option_list_u8_t;
-
-typedef struct {
-  bool is_some;
-  uint32_t val;
-} gtm_option_u32_t;
-
-typedef struct gtm_plugin_http_request_t {
-  // `GET`, `POST`, …
-  gtm_string_t   method;
-  // `https://api.example.com/users?active=1`
-  gtm_string_t   url;
-  gtm_list_tuple2_string_string_t   headers;
-  // The body. None: the request has none.
-  gtm_option_list_u8_t   body;
-  // The time to wait for an answer, in milliseconds. The host's own limit applies in any case.
-  gtm_option_u32_t   timeout;
-} gtm_plugin_http_request_t;
-
-// A response. The names of headers are in lowercase. The host does not follow redirects: a redirect is a response like any other.
-typedef struct gtm_plugin_http_response_t {
-  uint16_t   status;
-  gtm_list_tuple2_string_string_t   headers;
-  gtm_list_u8_t   body;
-} gtm_plugin_http_response_t;
-
-typedef struct gtm_plugin_http_error_t {
-  uint8_t tag;
-  union {
-    gtm_string_t     not_granted;
-    gtm_string_t     invalid;
-    gtm_string_t     unavailable;
-  } val;
-} gtm_plugin_http_error_t;
-
-// The plugin is not allowed to send this request.
-#define GTM_PLUGIN_HTTP_ERROR_NOT_GRANTED 0
-// The request or the response is not valid: the URL, the method or a header, or a body that is too large.
-#define GTM_PLUGIN_HTTP_ERROR_INVALID 1
-// The server cannot be reached, took too long, or did not answer with HTTP.
-#define GTM_PLUGIN_HTTP_ERROR_UNAVAILABLE 2
-
-typedef struct {
-  bool is_err;
-  union {
-    gtm_plugin_http_response_t ok;
-    gtm_plugin_http_error_t err;
-  } val;
-} gtm_plugin_http_result_response_error_t;
-
-typedef struct {
-  bool is_some;
-  gtm_string_t val;
-} gtm_option_string_t;
-
-typedef struct {
-  gtm_string_t *ptr;
-  size_t len;
-} gtm_list_string_t;
-
-// An address is `ada@example.com` or `Ada Lovelace <ada@example.com>`.
-typedef struct gtm_plugin_mail_message_t {
-  // The sender. None: the default sender of the host.
-  gtm_option_string_t   from;
-  gtm_list_string_t   to;
-  gtm_list_string_t   cc;
-  gtm_list_string_t   bcc;
-  gtm_option_string_t   reply_to;
-  gtm_string_t   subject;
-  // The body as text. A message has `text`, `html`, or both.
-  gtm_option_string_t   text;
-  gtm_option_string_t   html;
-} gtm_plugin_mail_message_t;
-
-typedef struct gtm_plugin_mail_error_t {
-  uint8_t tag;
-  union {
-    gtm_string_t     not_granted;
-    gtm_string_t     invalid;
-    gtm_string_t     rejected;
-    gtm_string_t     unavailable;
-  } val;
-} gtm_plugin_mail_error_t;
-
-// The host has no mail server, or the plugin is not allowed to send this mail.
-#define GTM_PLUGIN_MAIL_ERROR_NOT_GRANTED 0
-// The message is not valid: an address is wrong, or it has no recipient or no body.
-#define GTM_PLUGIN_MAIL_ERROR_INVALID 1
-// The mail server refused the message for good (a 5xx reply).
-#define GTM_PLUGIN_MAIL_ERROR_REJECTED 2
-// The mail server cannot be reached, or asks for another attempt later (a 4xx reply).
-#define GTM_PLUGIN_MAIL_ERROR_UNAVAILABLE 3
-
-typedef struct {
-  bool is_err;
-  union {
-    gtm_string_t ok;
-    gtm_plugin_mail_error_t err;
-  } val;
-} gtm_plugin_mail_result_string_error_t;
+#define GTM_PLUGIN_LOG_LEVEL_TRACE 0
+#define GTM_PLUGIN_LOG_LEVEL_DEBUG 1
+#define GTM_PLUGIN_LOG_LEVEL_INFO 2
+#define GTM_PLUGIN_LOG_LEVEL_WARN 3
+#define GTM_PLUGIN_LOG_LEVEL_ERROR 4
 
 // One BSON document, as the server wrote it: its length, its elements, a zero byte.
 typedef struct gtm_plugin_types_bson_t {
@@ -239,43 +143,151 @@ typedef struct gtm_plugin_types_op_t {
   uint32_t   attempt;
 } gtm_plugin_types_op_t;
 
+typedef struct {
+  uint64_t f0;
+  gtm_string_t f1;
+} gtm_tuple2_u64_string_t;
+
 // The reason why an op could not be handled, which decides what the host does with it.
 typedef struct gtm_plugin_types_failure_t {
   uint8_t tag;
   union {
     gtm_string_t     retry;
+    gtm_tuple2_u64_string_t     retry_after;
     gtm_string_t     reject;
   } val;
 } gtm_plugin_types_failure_t;
 
 // It may work later: the host tries the op again after a pause.
 #define GTM_PLUGIN_TYPES_FAILURE_RETRY 0
+// It may work after this many milliseconds, as a server said (`Retry-After`): the host tries the op again no sooner, and after an hour
+// at the latest.
+#define GTM_PLUGIN_TYPES_FAILURE_RETRY_AFTER 1
 // It will never work: the op becomes a dead letter.
-#define GTM_PLUGIN_TYPES_FAILURE_REJECT 1
+#define GTM_PLUGIN_TYPES_FAILURE_REJECT 2
 
-typedef gtm_plugin_types_bson_t gtm_plugin_mongodb_bson_t;
-
-typedef struct gtm_plugin_mongodb_error_t {
+// The reason why a capability did not do what it was asked for, the same for all capabilities.
+typedef struct gtm_plugin_types_error_t {
   uint8_t tag;
   union {
     gtm_string_t     not_granted;
     gtm_string_t     invalid;
-    gtm_string_t     duplicate_key;
     gtm_string_t     rejected;
     gtm_string_t     unavailable;
+    gtm_string_t     conflict;
+    gtm_string_t     too_large;
   } val;
-} gtm_plugin_mongodb_error_t;
+} gtm_plugin_types_error_t;
 
-// The plugin is not allowed to read, or write, this namespace.
-#define GTM_PLUGIN_MONGODB_ERROR_NOT_GRANTED 0
-// The request is not valid: the bytes are not BSON, the namespace is wrong, or it is too large.
-#define GTM_PLUGIN_MONGODB_ERROR_INVALID 1
-// A document with this key already exists.
-#define GTM_PLUGIN_MONGODB_ERROR_DUPLICATE_KEY 2
-// The server refuses the request for good.
-#define GTM_PLUGIN_MONGODB_ERROR_REJECTED 3
-// The server cannot be reached now, or took too long.
-#define GTM_PLUGIN_MONGODB_ERROR_UNAVAILABLE 4
+// The plugin is not allowed to do this, or the host cannot do it as it is set up. The text names the grant or the setting.
+#define GTM_PLUGIN_TYPES_ERROR_NOT_GRANTED 0
+// The request is not valid: it would fail in the same way each time.
+#define GTM_PLUGIN_TYPES_ERROR_INVALID 1
+// The other side refused it for good.
+#define GTM_PLUGIN_TYPES_ERROR_REJECTED 2
+// The other side cannot be reached, took too long, or asks for another attempt later.
+#define GTM_PLUGIN_TYPES_ERROR_UNAVAILABLE 3
+// It contradicts something that exists: a document with this key, for example.
+#define GTM_PLUGIN_TYPES_ERROR_CONFLICT 4
+// The request or the answer is too large. The text names the limit.
+#define GTM_PLUGIN_TYPES_ERROR_TOO_LARGE 5
+
+typedef gtm_plugin_types_bson_t gtm_plugin_extended_json_bson_t;
+
+typedef gtm_plugin_types_error_t gtm_plugin_extended_json_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    gtm_string_t ok;
+    gtm_plugin_extended_json_error_t err;
+  } val;
+} gtm_plugin_extended_json_result_string_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    gtm_plugin_extended_json_bson_t ok;
+    gtm_plugin_extended_json_error_t err;
+  } val;
+} gtm_plugin_extended_json_result_bson_error_t;
+
+typedef gtm_plugin_types_error_t gtm_plugin_http_error_t;
+
+typedef struct {
+  uint8_t *ptr;
+  size_t len;
+} gtm_list_u8_t;
+
+typedef struct {
+  bool is_some;
+  gtm_list_u8_t val;
+} gtm_option_list_u8_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} gtm_option_u32_t;
+
+typedef struct gtm_plugin_http_request_t {
+  // `GET`, `POST`, …
+  gtm_string_t   method;
+  // `https://api.example.com/users?active=1`
+  gtm_string_t   url;
+  gtm_list_tuple2_string_string_t   headers;
+  // The body. None: the request has none.
+  gtm_option_list_u8_t   body;
+  // The time to wait for an answer, in milliseconds. The host's own limit applies in any case.
+  gtm_option_u32_t   timeout;
+} gtm_plugin_http_request_t;
+
+// A response. The names of headers are in lowercase. The host does not follow redirects: a redirect is a response like any other.
+typedef struct gtm_plugin_http_response_t {
+  uint16_t   status;
+  gtm_list_tuple2_string_string_t   headers;
+  gtm_list_u8_t   body;
+} gtm_plugin_http_response_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    gtm_plugin_http_response_t ok;
+    gtm_plugin_http_error_t err;
+  } val;
+} gtm_plugin_http_result_response_error_t;
+
+typedef gtm_plugin_types_error_t gtm_plugin_mail_error_t;
+
+typedef struct {
+  gtm_string_t *ptr;
+  size_t len;
+} gtm_list_string_t;
+
+// An address is `ada@example.com` or `Ada Lovelace <ada@example.com>`.
+typedef struct gtm_plugin_mail_message_t {
+  // The sender. None: the default sender of the host.
+  gtm_option_string_t   from;
+  gtm_list_string_t   to;
+  gtm_list_string_t   cc;
+  gtm_list_string_t   bcc;
+  gtm_option_string_t   reply_to;
+  gtm_string_t   subject;
+  // The body as text. A message has `text`, `html`, or both.
+  gtm_option_string_t   text;
+  gtm_option_string_t   html;
+} gtm_plugin_mail_message_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    gtm_string_t ok;
+    gtm_plugin_mail_error_t err;
+  } val;
+} gtm_plugin_mail_result_string_error_t;
+
+typedef gtm_plugin_types_bson_t gtm_plugin_mongodb_bson_t;
+
+typedef gtm_plugin_types_error_t gtm_plugin_mongodb_error_t;
 
 typedef struct {
   bool is_some;
@@ -299,10 +311,10 @@ typedef struct gtm_plugin_mongodb_update_options_t {
 } gtm_plugin_mongodb_update_options_t;
 
 typedef struct gtm_plugin_mongodb_update_result_t {
-  uint64_t   matched;
-  uint64_t   modified;
+  uint64_t   matched_count;
+  uint64_t   modified_count;
   // `{_id}` of the inserted document.
-  gtm_plugin_mongodb_option_bson_t   upserted;
+  gtm_plugin_mongodb_option_bson_t   upserted_id;
 } gtm_plugin_mongodb_update_result_t;
 
 typedef struct {
@@ -341,21 +353,26 @@ typedef struct {
   } val;
 } gtm_plugin_mongodb_result_u64_error_t;
 
-typedef struct gtm_plugin_state_error_t {
-  uint8_t tag;
-  union {
-    gtm_string_t     not_granted;
-    gtm_string_t     invalid;
-    gtm_string_t     unavailable;
-  } val;
-} gtm_plugin_state_error_t;
+typedef gtm_plugin_types_error_t gtm_plugin_state_error_t;
 
-// The plugin is not allowed to use this.
-#define GTM_PLUGIN_STATE_ERROR_NOT_GRANTED 0
-// The key is empty or longer than 512 bytes, or the value is longer than 1 MiB.
-#define GTM_PLUGIN_STATE_ERROR_INVALID 1
-// The store cannot be reached now.
-#define GTM_PLUGIN_STATE_ERROR_UNAVAILABLE 2
+// A value.
+typedef struct gtm_plugin_state_entry_t {
+  gtm_string_t   key;
+  gtm_list_u8_t   value;
+  // The milliseconds until the store forgets it. None: it keeps the value.
+  gtm_option_u64_t   time_to_live;
+} gtm_plugin_state_entry_t;
+
+// What the plugin keeps, and its limits (`state_keys` and `state_bytes`).
+typedef struct gtm_plugin_state_quota_t {
+  uint64_t   keys;
+  // 0: no limit.
+  uint64_t   max_keys;
+  // The bytes of the values and their keys.
+  uint64_t   bytes;
+  // 0: no limit.
+  uint64_t   max_bytes;
+} gtm_plugin_state_quota_t;
 
 typedef struct {
   bool is_err;
@@ -380,120 +397,86 @@ typedef struct {
   } val;
 } gtm_plugin_state_result_bool_error_t;
 
-typedef uint8_t gtm_plugin_log_level_t;
-
-#define GTM_PLUGIN_LOG_LEVEL_TRACE 0
-#define GTM_PLUGIN_LOG_LEVEL_DEBUG 1
-#define GTM_PLUGIN_LOG_LEVEL_INFO 2
-#define GTM_PLUGIN_LOG_LEVEL_WARN 3
-#define GTM_PLUGIN_LOG_LEVEL_ERROR 4
-
-typedef gtm_plugin_types_bson_t gtm_plugin_extended_json_bson_t;
-
 typedef struct {
   bool is_err;
   union {
-    gtm_string_t ok;
-    gtm_string_t err;
+    int64_t ok;
+    gtm_plugin_state_error_t err;
   } val;
-} gtm_plugin_extended_json_result_string_string_t;
+} gtm_plugin_state_result_s64_error_t;
 
 typedef struct {
-  bool is_err;
-  union {
-    gtm_plugin_extended_json_bson_t ok;
-    gtm_string_t err;
-  } val;
-} gtm_plugin_extended_json_result_bson_string_t;
-
-// An error type that encapsulates the different errors that can occur fetching configuration values.
-typedef struct wasi_config_store_error_t {
-  uint8_t tag;
-  union {
-    gtm_string_t     upstream;
-    gtm_string_t     io;
-  } val;
-} wasi_config_store_error_t;
-
-// This indicates an error from an "upstream" config source.
-// As this could be almost _anything_ (such as Vault, Kubernetes ConfigMaps, KeyValue buckets, etc),
-// the error message is a string.
-#define WASI_CONFIG_STORE_ERROR_UPSTREAM 0
-// This indicates an error from an I/O operation.
-// As this could be almost _anything_ (such as a file read, network connection, etc),
-// the error message is a string.
-// Depending on how this ends up being consumed,
-// we may consider moving this to use the `wasi:io/error` type instead.
-// For simplicity right now in supporting multiple implementations, it is being left as a string.
-#define WASI_CONFIG_STORE_ERROR_IO 1
-
-typedef struct {
-  bool is_err;
-  union {
-    gtm_option_string_t ok;
-    wasi_config_store_error_t err;
-  } val;
-} wasi_config_store_result_option_string_error_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    gtm_list_tuple2_string_string_t ok;
-    wasi_config_store_error_t err;
-  } val;
-} wasi_config_store_result_list_tuple2_string_string_error_t;
-
-typedef gtm_plugin_types_operation_type_t gtm_plugin_subscriptions_operation_type_t;
-
-typedef struct {
-  gtm_plugin_subscriptions_operation_type_t *ptr;
+  gtm_plugin_state_entry_t *ptr;
   size_t len;
-} gtm_plugin_subscriptions_list_operation_type_t;
+} gtm_plugin_state_list_entry_t;
 
-// A namespace pattern and operations that a plugin subscribes to.
-typedef struct gtm_plugin_subscriptions_subscription_t {
-  // `database.collection`, in which `*` stands for any characters: `users.users`, `shop.*`, `*`. Between two
-  // slashes it is a regular expression, in the syntax of Rust's crate `regex`: `/^shop[.](orders|users)$/`.
-  // A change of a whole database matches as `database.`, so that `shop.*` covers it.
-  gtm_string_t   namespace_;
-  // The operations. An empty list means all of them.
-  gtm_plugin_subscriptions_list_operation_type_t   operation_types;
-} gtm_plugin_subscriptions_subscription_t;
+typedef struct {
+  bool is_err;
+  union {
+    gtm_plugin_state_list_entry_t ok;
+    gtm_plugin_state_error_t err;
+  } val;
+} gtm_plugin_state_result_list_entry_error_t;
 
-typedef gtm_plugin_subscriptions_subscription_t gtm_subscription_t;
+typedef struct {
+  bool is_err;
+  union {
+    gtm_plugin_state_quota_t ok;
+    gtm_plugin_state_error_t err;
+  } val;
+} gtm_plugin_state_result_quota_error_t;
 
 typedef gtm_plugin_types_op_t gtm_op_t;
 
 typedef gtm_plugin_types_failure_t gtm_failure_t;
 
-typedef struct {
-  gtm_subscription_t *ptr;
-  size_t len;
-} gtm_list_subscription_t;
+// Imported Functions from `gtm:plugin/config@0.2.0`
+// Returns the value of a setting. None: it has no value.
+extern bool gtm_plugin_config_get(gtm_string_t *name, gtm_string_t *ret);
+// Returns the names and values of all settings that have a value, sorted by name.
+extern void gtm_plugin_config_get_all(gtm_list_tuple2_string_string_t *ret);
 
-typedef struct {
-  bool is_err;
-  union {
-    gtm_failure_t err;
-  } val;
-} gtm_result_void_failure_t;
+// Imported Functions from `gtm:plugin/log@0.2.0`
+// Logs one event. The host indents lines after the first. It cuts a message longer than 16 KiB, and marks the cut.
+extern void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *message);
 
-// Imported Functions from `gtm:plugin/http@0.1.0`
-// Sends a request and returns the response, regardless of its status.
+// Imported Functions from `gtm:plugin/extended-json@0.2.0`
+// Returns a document as JSON on one line: `{"n":1,"at":{"$date":"2026-01-31T12:00:00Z"}}`.
+// A document that looks like such a value becomes `{"$document":{"$date":"today"}}`.
+extern bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_plugin_extended_json_error_t *err);
+// Returns a document as canonical JSON, in which each value has its type: `{"n":{"$numberInt":"1"}}`. `decode` restores it
+// exactly.
+extern bool gtm_plugin_extended_json_encode_canonical(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_plugin_extended_json_error_t *err);
+// Returns the document for JSON in either form, of at most 16 MiB.
+extern bool gtm_plugin_extended_json_decode(gtm_string_t *json, gtm_plugin_extended_json_bson_t *ret, gtm_plugin_extended_json_error_t *err);
+
+// Imported Functions from `gtm:plugin/metrics@0.2.0`
+// Adds to a counter.
+extern void gtm_plugin_metrics_count(gtm_string_t *name, uint64_t by);
+// Sets a gauge.
+extern void gtm_plugin_metrics_gauge(gtm_string_t *name, double value);
+// Adds a value to a histogram, whose buckets double from 0.001 to about 1000: seconds, for example.
+extern void gtm_plugin_metrics_record_value(gtm_string_t *name, double value);
+
+// Imported Functions from `gtm:plugin/http@0.2.0`
+// Sends a request and returns the response, regardless of its status. The error is `unavailable` if the server cannot be reached, took
+// too long, or did not answer with HTTP.
 extern bool gtm_plugin_http_send(gtm_plugin_http_request_t *request, gtm_plugin_http_response_t *ret, gtm_plugin_http_error_t *err);
 
-// Imported Functions from `gtm:plugin/mail@0.1.0`
+// Imported Functions from `gtm:plugin/mail@0.2.0`
 // Sends a message and returns its Message-ID. The host derives it from the op's id, so it is the same if the message is sent
-// again for the same op.
+// again for the same op. The error is `rejected` if the mail server refuses the message for good (a 5xx reply), and `unavailable` if
+// it asks for another attempt later (a 4xx reply).
 extern bool gtm_plugin_mail_send(gtm_plugin_mail_message_t *message, gtm_string_t *ret, gtm_plugin_mail_error_t *err);
 
-// Imported Functions from `gtm:plugin/mongodb@0.1.0`
+// Imported Functions from `gtm:plugin/mongodb@0.2.0`
 // Returns the matching documents. More than 16 MiB of them are an error.
 extern bool gtm_plugin_mongodb_find(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, gtm_plugin_mongodb_find_options_t *options, gtm_plugin_mongodb_list_bson_t *ret, gtm_plugin_mongodb_error_t *err);
 // Runs a pipeline and returns its documents. The pipeline may read granted collections (`$lookup`). It must not write (`$out`,
 // `$merge`), run JavaScript, or have a stage that the host does not know. More than 10,000 documents, or 16 MiB, are an error.
 extern bool gtm_plugin_mongodb_aggregate(gtm_string_t *namespace_, gtm_plugin_mongodb_list_bson_t *pipeline, gtm_plugin_mongodb_list_bson_t *ret, gtm_plugin_mongodb_error_t *err);
-// Inserts at most 1,000 documents of at most 16 MiB together, in order. It stops at the first one that fails.
+// Inserts at most 1,000 documents of at most 16 MiB together, in order. It stops at the first one that fails. The error
+// is `conflict` if a document with its key exists.
 extern bool gtm_plugin_mongodb_insert(gtm_string_t *namespace_, gtm_plugin_mongodb_list_bson_t *documents, gtm_plugin_mongodb_error_t *err);
 // Updates the matching document, or all. `update` is a document of operators (`{$set: …}`).
 extern bool gtm_plugin_mongodb_update(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, gtm_plugin_mongodb_bson_t *update, gtm_plugin_mongodb_update_options_t *options, gtm_plugin_mongodb_update_result_t *ret, gtm_plugin_mongodb_error_t *err);
@@ -502,84 +485,32 @@ extern bool gtm_plugin_mongodb_replace(gtm_string_t *namespace_, gtm_plugin_mong
 // Deletes the matching document, or all if `many` is true. Returns the number of deleted documents.
 extern bool gtm_plugin_mongodb_delete(gtm_string_t *namespace_, gtm_plugin_mongodb_bson_t *filter, bool many, uint64_t *ret, gtm_plugin_mongodb_error_t *err);
 
-// Imported Functions from `gtm:plugin/state@0.1.0`
+// Imported Functions from `gtm:plugin/state@0.2.0`
 // Returns the value, or none if the key has none.
 extern bool gtm_plugin_state_get(gtm_string_t *key, gtm_option_list_u8_t *ret, gtm_plugin_state_error_t *err);
-// Sets the value, regardless of the former one.
-extern bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, gtm_plugin_state_error_t *err);
+// Sets the value, regardless of the former one and its time to live.
+extern bool gtm_plugin_state_set(gtm_string_t *key, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, gtm_plugin_state_error_t *err);
 // Removes the value, if there is one.
 extern bool gtm_plugin_state_delete(gtm_string_t *key, gtm_plugin_state_error_t *err);
-// Sets the value if the current one is `expected` (none: if the key has no value), in one step. Returns whether it did.
-extern bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, bool *ret, gtm_plugin_state_error_t *err);
-
-// Imported Functions from `gtm:plugin/log@0.1.0`
-// Logs one event. The host indents lines after the first. It cuts a message longer than 16 KiB, and marks the cut.
-extern void gtm_plugin_log_log(gtm_plugin_log_level_t level, gtm_string_t *message);
-
-// Imported Functions from `gtm:plugin/extended-json@0.1.0`
-// Returns a document as JSON on one line: `{"n":1,"at":{"$date":"2026-01-31T12:00:00Z"}}`.
-// A document that looks like such a value becomes `{"$document":{"$date":"today"}}`.
-// The error describes what is wrong with the bytes.
-extern bool gtm_plugin_extended_json_encode(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
-// Returns a document as canonical JSON, in which each value has its type: `{"n":{"$numberInt":"1"}}`. `decode` restores it
-// exactly.
-extern bool gtm_plugin_extended_json_encode_canonical(gtm_plugin_extended_json_bson_t *document, gtm_string_t *ret, gtm_string_t *err);
-// Returns the document for JSON in either form, of at most 16 MiB. The error describes what is wrong with the text.
-extern bool gtm_plugin_extended_json_decode(gtm_string_t *json, gtm_plugin_extended_json_bson_t *ret, gtm_string_t *err);
-
-// Imported Functions from `gtm:plugin/metrics@0.1.0`
-// Adds to a counter.
-extern void gtm_plugin_metrics_count(gtm_string_t *name, uint64_t by);
-// Sets a gauge.
-extern void gtm_plugin_metrics_gauge(gtm_string_t *name, double value);
-// Adds a value to a histogram, whose buckets double from 0.001 to about 1000: seconds, for example.
-extern void gtm_plugin_metrics_record_value(gtm_string_t *name, double value);
-
-// Imported Functions from `wasi:config/store@0.2.0-rc.1`
-// Gets a configuration value of type `string` associated with the `key`.
-// 
-// The value is returned as an `option<string>`. If the key is not found,
-// `Ok(none)` is returned. If an error occurs, an `Err(error)` is returned.
-extern bool wasi_config_store_get(gtm_string_t *key, gtm_option_string_t *ret, wasi_config_store_error_t *err);
-// Gets a list of configuration key-value pairs of type `string`.
-// 
-// If an error occurs, an `Err(error)` is returned.
-extern bool wasi_config_store_get_all(gtm_list_tuple2_string_string_t *ret, wasi_config_store_error_t *err);
-
-// Exported Functions from `sdk`
-void exports_gtm_subscriptions(gtm_list_subscription_t *ret);
-bool exports_gtm_filter(gtm_op_t *op);
-bool exports_gtm_handle(gtm_op_t *op, gtm_failure_t *err);
+// Sets the value, as `set` does, if the current one is `expected` (none: if the key has no value), in one step. Returns whether it did.
+extern bool gtm_plugin_state_compare_and_swap(gtm_string_t *key, gtm_list_u8_t *maybe_expected, gtm_list_u8_t *value, uint64_t *maybe_time_to_live, bool *ret, gtm_plugin_state_error_t *err);
+// Adds `by` to a number, in one step, and returns the sum. A key without a value counts as 0. The value of the key is the number in
+// decimal digits: `42`, `-7`. The time to live begins with this call; none: the value keeps the one that it has. The error is `invalid`
+// if the value is not such a number, or if the sum does not fit into 64 bits.
+extern bool gtm_plugin_state_increment(gtm_string_t *key, int64_t by, uint64_t *maybe_time_to_live, int64_t *ret, gtm_plugin_state_error_t *err);
+// Returns the entries whose keys begin with `prefix`, in the order of the bytes of their keys: at most `limit`, 1,000 and 1 MiB. The first
+// entry may be larger. For the next page, pass the last key as `after`. The page after the last entry is empty.
+extern bool gtm_plugin_state_list_entries(gtm_string_t *prefix, gtm_string_t *maybe_after, uint32_t limit, gtm_plugin_state_list_entry_t *ret, gtm_plugin_state_error_t *err);
+// Returns what the plugin keeps. It may be a few seconds old, and then it is rather too much than too little.
+extern bool gtm_plugin_state_get_quota(gtm_plugin_state_quota_t *ret, gtm_plugin_state_error_t *err);
 
 // Helper Functions
+
+void gtm_option_string_free(gtm_option_string_t *ptr);
 
 void gtm_tuple2_string_string_free(gtm_tuple2_string_string_t *ptr);
 
 void gtm_list_tuple2_string_string_free(gtm_list_tuple2_string_string_t *ptr);
-
-void gtm_list_u8_free(gtm_list_u8_t *ptr);
-
-void gtm_option_list_u8_free(gtm_option_list_u8_t *ptr);
-
-void gtm_option_u32_free(gtm_option_u32_t *ptr);
-
-void gtm_plugin_http_request_free(gtm_plugin_http_request_t *ptr);
-
-void gtm_plugin_http_response_free(gtm_plugin_http_response_t *ptr);
-
-void gtm_plugin_http_error_free(gtm_plugin_http_error_t *ptr);
-
-void gtm_plugin_http_result_response_error_free(gtm_plugin_http_result_response_error_t *ptr);
-
-void gtm_option_string_free(gtm_option_string_t *ptr);
-
-void gtm_list_string_free(gtm_list_string_t *ptr);
-
-void gtm_plugin_mail_message_free(gtm_plugin_mail_message_t *ptr);
-
-void gtm_plugin_mail_error_free(gtm_plugin_mail_error_t *ptr);
-
-void gtm_plugin_mail_result_string_error_free(gtm_plugin_mail_result_string_error_t *ptr);
 
 void gtm_plugin_types_bson_free(gtm_plugin_types_bson_t *ptr);
 
@@ -593,7 +524,41 @@ void gtm_plugin_types_option_transaction_free(gtm_plugin_types_option_transactio
 
 void gtm_plugin_types_op_free(gtm_plugin_types_op_t *ptr);
 
+void gtm_tuple2_u64_string_free(gtm_tuple2_u64_string_t *ptr);
+
 void gtm_plugin_types_failure_free(gtm_plugin_types_failure_t *ptr);
+
+void gtm_plugin_types_error_free(gtm_plugin_types_error_t *ptr);
+
+void gtm_plugin_extended_json_bson_free(gtm_plugin_extended_json_bson_t *ptr);
+
+void gtm_plugin_extended_json_error_free(gtm_plugin_extended_json_error_t *ptr);
+
+void gtm_plugin_extended_json_result_string_error_free(gtm_plugin_extended_json_result_string_error_t *ptr);
+
+void gtm_plugin_extended_json_result_bson_error_free(gtm_plugin_extended_json_result_bson_error_t *ptr);
+
+void gtm_plugin_http_error_free(gtm_plugin_http_error_t *ptr);
+
+void gtm_list_u8_free(gtm_list_u8_t *ptr);
+
+void gtm_option_list_u8_free(gtm_option_list_u8_t *ptr);
+
+void gtm_option_u32_free(gtm_option_u32_t *ptr);
+
+void gtm_plugin_http_request_free(gtm_plugin_http_request_t *ptr);
+
+void gtm_plugin_http_response_free(gtm_plugin_http_response_t *ptr);
+
+void gtm_plugin_http_result_response_error_free(gtm_plugin_http_result_response_error_t *ptr);
+
+void gtm_plugin_mail_error_free(gtm_plugin_mail_error_t *ptr);
+
+void gtm_list_string_free(gtm_list_string_t *ptr);
+
+void gtm_plugin_mail_message_free(gtm_plugin_mail_message_t *ptr);
+
+void gtm_plugin_mail_result_string_error_free(gtm_plugin_mail_result_string_error_t *ptr);
 
 void gtm_plugin_mongodb_bson_free(gtm_plugin_mongodb_bson_t *ptr);
 
@@ -617,37 +582,25 @@ void gtm_plugin_mongodb_result_u64_error_free(gtm_plugin_mongodb_result_u64_erro
 
 void gtm_plugin_state_error_free(gtm_plugin_state_error_t *ptr);
 
+void gtm_plugin_state_entry_free(gtm_plugin_state_entry_t *ptr);
+
 void gtm_plugin_state_result_option_list_u8_error_free(gtm_plugin_state_result_option_list_u8_error_t *ptr);
 
 void gtm_plugin_state_result_void_error_free(gtm_plugin_state_result_void_error_t *ptr);
 
 void gtm_plugin_state_result_bool_error_free(gtm_plugin_state_result_bool_error_t *ptr);
 
-void gtm_plugin_extended_json_bson_free(gtm_plugin_extended_json_bson_t *ptr);
+void gtm_plugin_state_result_s64_error_free(gtm_plugin_state_result_s64_error_t *ptr);
 
-void gtm_plugin_extended_json_result_string_string_free(gtm_plugin_extended_json_result_string_string_t *ptr);
+void gtm_plugin_state_list_entry_free(gtm_plugin_state_list_entry_t *ptr);
 
-void gtm_plugin_extended_json_result_bson_string_free(gtm_plugin_extended_json_result_bson_string_t *ptr);
+void gtm_plugin_state_result_list_entry_error_free(gtm_plugin_state_result_list_entry_error_t *ptr);
 
-void wasi_config_store_error_free(wasi_config_store_error_t *ptr);
-
-void wasi_config_store_result_option_string_error_free(wasi_config_store_result_option_string_error_t *ptr);
-
-void wasi_config_store_result_list_tuple2_string_string_error_free(wasi_config_store_result_list_tuple2_string_string_error_t *ptr);
-
-void gtm_plugin_subscriptions_list_operation_type_free(gtm_plugin_subscriptions_list_operation_type_t *ptr);
-
-void gtm_plugin_subscriptions_subscription_free(gtm_plugin_subscriptions_subscription_t *ptr);
-
-void gtm_subscription_free(gtm_subscription_t *ptr);
+void gtm_plugin_state_result_quota_error_free(gtm_plugin_state_result_quota_error_t *ptr);
 
 void gtm_op_free(gtm_op_t *ptr);
 
 void gtm_failure_free(gtm_failure_t *ptr);
-
-void gtm_list_subscription_free(gtm_list_subscription_t *ptr);
-
-void gtm_result_void_failure_free(gtm_result_void_failure_t *ptr);
 
 // Sets the string `ret` to reference the input string `s` without copying it
 void gtm_string_set(gtm_string_t *ret, const char*s);

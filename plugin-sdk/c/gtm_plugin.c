@@ -1,41 +1,48 @@
+// The memory of a call, texts, outcomes, and the exports.
 #include "gtm_plugin.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-// Memory of a call ------------------------------------------------------------------------------
+// Memory ----------------------------------------------------------------------------------------
 
-// What was allocated for the call in hand, each piece with the one before it.
+// A piece of memory, with the one that was allocated before it.
 typedef struct piece {
   struct piece *before;
+  // Memory that is freed with the piece, or NULL.
+  void *kept;
   max_align_t memory[];
 } piece;
 
-static piece *pieces;
+// What lasts until the end of the call.
+static piece *of_call;
+// What the host reads after a call. It lasts until the next one.
+static piece *returned;
 
-void *gtm_alloc(size_t size) {
+static piece *add(piece **list, size_t size) {
   if (size > SIZE_MAX - sizeof(piece)) abort();
   piece *made = malloc(sizeof(piece) + size);
-  // A trap: the host throws the instance away, and tries the op again in another.
+  // A trap: the host discards the instance, and retries the op in another.
   if (made == NULL) abort();
-  made->before = pieces;
-  pieces = made;
-  return made->memory;
+  *made = (piece){.before = *list};
+  *list = made;
+  return made;
 }
 
-static void free_all(void) {
-  while (pieces != NULL) {
-    piece *before = pieces->before;
-    free(pieces);
-    pieces = before;
+static void free_all(piece **list) {
+  while (*list != NULL) {
+    piece *last = *list;
+    *list = last->before;
+    free(last->kept);
+    free(last);
   }
 }
 
-// Texts that the host allocated last as long as those of gtm_alloc.
-static gtm_text kept(gtm_string_t from_host) {
-  gtm_text copy = gtm_join(1, &from_host);
-  gtm_string_free(&from_host);
-  return copy;
+void *gtm_alloc(size_t size) { return add(&of_call, size)->memory; }
+
+void gtm_keep(void *memory, size_t length) {
+  // Memory without a byte was not allocated.
+  if (length > 0) add(&of_call, 0)->kept = memory;
 }
 
 // Text ------------------------------------------------------------------------------------------
@@ -76,332 +83,238 @@ gtm_text gtm_number(int64_t number) {
   return gtm_join(1, &text);
 }
 
-// Documents -------------------------------------------------------------------------------------
-
-#define DEEPEST 200
-// In place of a depth: of what was looked through before, only the lengths are wanted.
-#define CHECKED 0
-
-static uint32_t u32_at(const uint8_t *bytes) {
-  return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
-static uint64_t u64_at(const uint8_t *bytes) {
-  return (uint64_t)u32_at(bytes) | (uint64_t)u32_at(bytes + 4) << 32;
-}
-
-static bool is_document(const uint8_t *bytes, size_t room, size_t *length, unsigned depth);
-
-// Whether this is UTF-8: text that is none would end the instance where it is given to the host.
-static bool is_utf8(const uint8_t *bytes, size_t length) {
-  for (size_t at = 0; at < length;) {
-    uint8_t first = bytes[at];
-    size_t more = first < 0x80 ? 0 : first < 0xc2 ? 4 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 4;
-    if (more == 4 || more >= length - at) return false;
-    for (size_t byte = 1; byte <= more; byte++)
-      if ((bytes[at + byte] & 0xc0) != 0x80) return false;
-    // Longer than need be, halves of pairs of UTF-16, and beyond the last.
-    uint8_t second = more > 0 ? bytes[at + 1] : 0;
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return false;
-    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return false;
-    at += more + 1;
+gtm_text gtm_quote(gtm_text text) {
+  // At most \u00ff for each byte, and two quotes.
+  if (text.len > (SIZE_MAX - 2) / 6) abort();
+  size_t length = 2;
+  for (size_t at = 0; at < text.len; at++)
+    length += text.ptr[at] < 0x20 ? 6 : text.ptr[at] == '"' || text.ptr[at] == '\\' ? 2 : 1;
+  gtm_text quoted = {gtm_alloc(length), length};
+  uint8_t *end = quoted.ptr;
+  *end++ = '"';
+  for (size_t at = 0; at < text.len; at++) {
+    uint8_t byte = text.ptr[at];
+    if (byte < 0x20) {
+      memcpy(end, "\\u00", 4);
+      end[4] = byte < 0x10 ? '0' : '1';
+      end[5] = (uint8_t)"0123456789abcdef"[byte & 0xf];
+      end += 6;
+      continue;
+    }
+    if (byte == '"' || byte == '\\') *end++ = '\\';
+    *end++ = byte;
   }
-  return true;
+  *end = '"';
+  return quoted;
 }
 
-// The length of a text up to its zero byte, with it.
-static bool cstring(const uint8_t *bytes, size_t room, size_t *length, unsigned depth) {
-  const uint8_t *end = room > 0 ? memchr(bytes, 0, room) : NULL;
-  if (end == NULL) return false;
-  *length = (size_t)(end - bytes) + 1;
-  return depth == CHECKED || is_utf8(bytes, *length - 1);
-}
-
-// The length of a string with the four bytes before it that say how long it is, and its zero byte.
-static bool string(const uint8_t *bytes, size_t room, size_t *length, unsigned depth) {
-  if (room < 5) return false;
-  uint32_t text = u32_at(bytes);
-  if (text == 0 || text > room - 4 || bytes[4 + text - 1] != 0) return false;
-  *length = 4 + (size_t)text;
-  return depth == CHECKED || is_utf8(bytes + 4, text - 1);
-}
-
-// The length of a value, if it is whole.
-static bool value(uint8_t type, const uint8_t *bytes, size_t room, size_t *length, unsigned depth) {
-  size_t first, second;
-  switch (type) {
-  case GTM_TYPE_UNDEFINED: case GTM_TYPE_NULL: case GTM_TYPE_MIN_KEY: case GTM_TYPE_MAX_KEY: *length = 0; return true;
-  case GTM_TYPE_BOOL: *length = 1; return room >= 1 && bytes[0] <= 1;
-  case GTM_TYPE_INT32: *length = 4; return room >= 4;
-  case GTM_TYPE_DOUBLE: case GTM_TYPE_DATE: case GTM_TYPE_TIMESTAMP: case GTM_TYPE_INT64: *length = 8; return room >= 8;
-  case GTM_TYPE_OBJECT_ID: *length = 12; return room >= 12;
-  case GTM_TYPE_DECIMAL128: *length = 16; return room >= 16;
-  case GTM_TYPE_STRING: case GTM_TYPE_CODE: case GTM_TYPE_SYMBOL: return string(bytes, room, length, depth);
-  case GTM_TYPE_DOCUMENT: case GTM_TYPE_ARRAY:
-    if (depth != CHECKED) return is_document(bytes, room, length, depth + 1);
-    *length = u32_at(bytes);
-    return true;
-  case GTM_TYPE_BINARY:
-    if (room < 5 || u32_at(bytes) > room - 5) return false;
-    *length = 5 + (size_t)u32_at(bytes);
-    return true;
-  case GTM_TYPE_REGEX:
-    if (!cstring(bytes, room, &first, depth) || !cstring(bytes + first, room - first, &second, depth)) return false;
-    *length = first + second;
-    return true;
-  case GTM_TYPE_DB_POINTER:
-    if (!string(bytes, room, &first, depth) || room - first < 12) return false;
-    *length = first + 12;
-    return true;
-  case GTM_TYPE_CODE_WITH_SCOPE:
-    if (room < 4 || u32_at(bytes) > room || u32_at(bytes) < 4) return false;
-    *length = u32_at(bytes);
-    if (depth == CHECKED) return true;
-    return string(bytes + 4, *length - 4, &first, depth) && is_document(bytes + 4 + first, *length - 4 - first, &second, depth + 1)
-      && 4 + first + second == *length;
-  default: return false;
+bool gtm_next_text(gtm_text texts, size_t *at, gtm_text *text) {
+  while (*at < texts.len) {
+    size_t begin = *at, end = begin;
+    while (end < texts.len && texts.ptr[end] != ',') end++;
+    *at = end + 1;
+    while (begin < end && texts.ptr[begin] == ' ') begin++;
+    while (end > begin && texts.ptr[end - 1] == ' ') end--;
+    if (end > begin) {
+      *text = (gtm_text){texts.ptr + begin, end - begin};
+      return true;
+    }
   }
-}
-
-// Reads the element at `at`, and gives back where the next one is. 0: it is not whole.
-static size_t element_at(const uint8_t *bytes, size_t end, size_t at, gtm_element *element, unsigned depth) {
-  uint8_t type = bytes[at++];
-  size_t name, length;
-  if (!cstring(bytes + at, end - at, &name, depth)) return 0;
-  const uint8_t *begin = bytes + at + name;
-  if (!value(type, begin, end - at - name, &length, depth)) return 0;
-  *element = (gtm_element){{(uint8_t *)bytes + at, name - 1}, (gtm_type)type, begin, length};
-  return at + name + length;
-}
-
-static bool is_document(const uint8_t *bytes, size_t room, size_t *length, unsigned depth) {
-  if (depth > DEEPEST || room < 5) return false;
-  *length = u32_at(bytes);
-  if (*length < 5 || *length > room || bytes[*length - 1] != 0) return false;
-  size_t end = *length - 1;
-  gtm_element element;
-  for (size_t at = 4; at < end;) {
-    at = element_at(bytes, end, at, &element, depth);
-    if (at == 0 || at > end) return false;
-  }
-  return true;
-}
-
-bool gtm_read(const gtm_plugin_types_option_bson_t *bson, gtm_document *document) {
-  size_t length;
-  if (!bson->is_some || !is_document(bson->val.ptr, bson->val.len, &length, 1) || length != bson->val.len) return false;
-  *document = (gtm_document){bson->val.ptr, length};
-  return true;
-}
-
-bool gtm_full_document(const gtm_op *op, gtm_document *document) { return gtm_read(&op->full_document, document); }
-
-bool gtm_next(gtm_document document, size_t *at, gtm_element *element) {
-  if (*at == 0) *at = 4;
-  if (document.length < 5 || *at >= document.length - 1) return false;
-  size_t next = element_at(document.bytes, document.length - 1, *at, element, CHECKED);
-  if (next == 0) return false;
-  *at = next;
-  return true;
-}
-
-bool gtm_find(gtm_document document, const char *name, gtm_element *element) {
-  for (size_t at = 0; gtm_next(document, &at, element);)
-    if (gtm_equal(element->name, name)) return true;
   return false;
 }
 
-bool gtm_get_text(gtm_document document, const char *name, gtm_text *text) {
-  gtm_element element;
-  if (!gtm_find(document, name, &element) || element.type != GTM_TYPE_STRING) return false;
-  *text = (gtm_text){(uint8_t *)element.value + 4, element.length - 5};
-  return true;
+// Outcomes --------------------------------------------------------------------------------------
+
+gtm_outcome gtm_done(void) { return (gtm_outcome){.what = GTM_DONE}; }
+gtm_outcome gtm_retry(gtm_text why) { return (gtm_outcome){.what = GTM_RETRY, .why = why}; }
+gtm_outcome gtm_retry_after(uint64_t milliseconds, gtm_text why) {
+  return (gtm_outcome){.what = GTM_RETRY, .why = why, .after = milliseconds};
+}
+gtm_outcome gtm_reject(gtm_text why) { return (gtm_outcome){.what = GTM_REJECT, .why = why}; }
+
+gtm_outcome gtm_outcome_of(const gtm_plugin_types_error_t *error) {
+  // All variants have their text at the same place.
+  gtm_text why = error->val.invalid;
+  gtm_keep(why.ptr, why.len);
+  bool may_pass = error->tag == GTM_PLUGIN_TYPES_ERROR_NOT_GRANTED || error->tag == GTM_PLUGIN_TYPES_ERROR_UNAVAILABLE;
+  // GTM_NO_ERROR comes before the errors of the contract.
+  gtm_error kind = (gtm_error)(error->tag + 1);
+  return (gtm_outcome){.what = may_pass ? GTM_RETRY : GTM_REJECT, .why = why, .error = kind};
 }
 
-bool gtm_get_bool(gtm_document document, const char *name, bool *value) {
-  gtm_element element;
-  if (!gtm_find(document, name, &element) || element.type != GTM_TYPE_BOOL) return false;
-  *value = element.value[0] != 0;
-  return true;
+// Exports ---------------------------------------------------------------------------------------
+// The structs have the layout of the contract's types in memory.
+
+_Static_assert(sizeof(gtm_op) == 144, "an op has the layout of the contract");
+
+typedef struct handled {
+  bool is_err;
+  gtm_plugin_types_failure_t failure;
+} handled;
+
+_Static_assert(sizeof(handled) == 32, "a result has the layout of the contract");
+
+typedef struct list {
+  const void *items;
+  size_t count;
+} list;
+
+typedef struct text_option {
+  bool is_some;
+  gtm_text text;
+} text_option;
+
+typedef struct declared_setting {
+  gtm_text name;
+  uint8_t type;
+  list choices;
+  text_option default_value;
+  gtm_text doc;
+  bool required, secret;
+  list former_names;
+} declared_setting;
+
+_Static_assert(sizeof(declared_setting) == 52, "a setting has the layout of the contract");
+
+typedef struct subscription {
+  gtm_text namespace_;
+  list kinds;
+} subscription;
+
+static void *alloc_returned(size_t size) { return add(&returned, size)->memory; }
+
+static gtm_text copy_returned(gtm_text text) {
+  gtm_text copy = {alloc_returned(text.len), text.len};
+  if (text.len > 0) memcpy(copy.ptr, text.ptr, text.len);
+  return copy;
 }
 
-bool gtm_get_int64(gtm_document document, const char *name, int64_t *value) {
-  gtm_element element;
-  if (!gtm_find(document, name, &element)) return false;
-  switch (element.type) {
-  case GTM_TYPE_INT32: *value = (int32_t)u32_at(element.value); return true;
-  case GTM_TYPE_INT64: *value = (int64_t)u64_at(element.value); return true;
-  default: return false;
-  }
-}
+static void free_op(gtm_op *op) { gtm_plugin_types_op_free(op); }
 
-bool gtm_get_double(gtm_document document, const char *name, double *value) {
-  gtm_element element;
-  int64_t whole;
-  if (gtm_get_int64(document, name, &whole)) {
-    *value = (double)whole;
-    return true;
-  }
-  if (!gtm_find(document, name, &element) || element.type != GTM_TYPE_DOUBLE) return false;
-  uint64_t bits = u64_at(element.value);
-  memcpy(value, &bits, sizeof bits);
-  return true;
-}
-
-bool gtm_get_date(gtm_document document, const char *name, int64_t *value) {
-  gtm_element element;
-  if (!gtm_find(document, name, &element) || element.type != GTM_TYPE_DATE) return false;
-  *value = (int64_t)u64_at(element.value);
-  return true;
-}
-
-bool gtm_get_document(gtm_document document, const char *name, gtm_document *value) {
-  gtm_element element;
-  if (!gtm_find(document, name, &element)) return false;
-  if (element.type != GTM_TYPE_DOCUMENT && element.type != GTM_TYPE_ARRAY) return false;
-  *value = (gtm_document){element.value, element.length};
-  return true;
-}
-
-static const char *type_name(gtm_type type) {
-  switch (type) {
-  case GTM_TYPE_DOUBLE: return "a double";
-  case GTM_TYPE_STRING: return "a string";
-  case GTM_TYPE_DOCUMENT: return "an object";
-  case GTM_TYPE_ARRAY: return "an array";
-  case GTM_TYPE_BINARY: return "binary data";
-  case GTM_TYPE_UNDEFINED: return "undefined";
-  case GTM_TYPE_OBJECT_ID: return "an ObjectId";
-  case GTM_TYPE_BOOL: return "a boolean";
-  case GTM_TYPE_DATE: return "a date";
-  case GTM_TYPE_NULL: return "null";
-  case GTM_TYPE_REGEX: return "a regular expression";
-  case GTM_TYPE_DB_POINTER: return "a DBPointer";
-  case GTM_TYPE_CODE: case GTM_TYPE_CODE_WITH_SCOPE: return "JavaScript code";
-  case GTM_TYPE_SYMBOL: return "a symbol";
-  case GTM_TYPE_INT32: case GTM_TYPE_INT64: return "an integer";
-  case GTM_TYPE_TIMESTAMP: return "a timestamp";
-  case GTM_TYPE_DECIMAL128: return "a Decimal128";
-  case GTM_TYPE_MAX_KEY: return "the MaxKey";
-  case GTM_TYPE_MIN_KEY: return "the MinKey";
-  }
-  return "an unknown type";
-}
-
-gtm_text gtm_mismatch(gtm_document document, const char *name, const char *expected) {
-  gtm_element element;
-  const char *found = gtm_find(document, name, &element) ? type_name(element.type) : "nothing";
-  gtm_text parts[] = {gtm_text_of(name), gtm_text_of(": expected "), gtm_text_of(expected), gtm_text_of(", found "), gtm_text_of(found)};
-  return gtm_join(5, parts);
-}
-
-bool gtm_to_json(gtm_document document, gtm_text *json) {
-  gtm_plugin_extended_json_bson_t bson = {(uint8_t *)document.bytes, document.length};
-  gtm_string_t text, error;
-  bool done = gtm_plugin_extended_json_encode_canonical(&bson, &text, &error);
-  *json = kept(done ? text : error);
-  return done;
-}
-
-// The host --------------------------------------------------------------------------------------
-
-static void log_line(gtm_plugin_log_level_t level, gtm_text message) { gtm_plugin_log_log(level, &message); }
-
-void gtm_log_debug(gtm_text message) { log_line(GTM_PLUGIN_LOG_LEVEL_DEBUG, message); }
-void gtm_log_info(gtm_text message) { log_line(GTM_PLUGIN_LOG_LEVEL_INFO, message); }
-void gtm_log_warn(gtm_text message) { log_line(GTM_PLUGIN_LOG_LEVEL_WARN, message); }
-void gtm_log_error(gtm_text message) { log_line(GTM_PLUGIN_LOG_LEVEL_ERROR, message); }
-
-bool gtm_config(const char *key, gtm_text *value) {
-  gtm_text name = gtm_text_of(key);
-  gtm_option_string_t found;
-  wasi_config_store_error_t error;
-  if (!wasi_config_store_get(&name, &found, &error)) {
-    wasi_config_store_error_free(&error);
-    return false;
-  }
-  if (found.is_some) *value = kept(found.val);
-  return found.is_some;
-}
-
-gtm_outcome gtm_mail(gtm_text to, gtm_text subject, gtm_text text) {
-  gtm_plugin_mail_message_t message = {.to = {&to, 1}, .subject = subject, .text = {true, text}};
-  gtm_string_t id;
-  gtm_plugin_mail_error_t error;
-  if (gtm_plugin_mail_send(&message, &id, &error)) {
-    gtm_string_free(&id);
-    return gtm_done();
-  }
-  // All variants hold their text at the same place.
-  gtm_text why = kept(error.val.invalid);
-  bool for_good = error.tag == GTM_PLUGIN_MAIL_ERROR_INVALID || error.tag == GTM_PLUGIN_MAIL_ERROR_REJECTED;
-  return for_good ? gtm_reject(why) : gtm_retry(why);
-}
-
-gtm_outcome gtm_http(const char *method, gtm_text url, const char *content_type, const gtm_text *body, gtm_http_response *response) {
-  gtm_tuple2_string_string_t header = {gtm_text_of("content-type"), gtm_text_of(content_type != NULL ? content_type : "")};
-  gtm_plugin_http_request_t request = {.method = gtm_text_of(method), .url = url, .headers = {&header, content_type != NULL ? 1 : 0}};
-  if (body != NULL) request.body = (gtm_option_list_u8_t){true, {body->ptr, body->len}};
-  gtm_plugin_http_response_t received;
-  gtm_plugin_http_error_t error;
-  if (!gtm_plugin_http_send(&request, &received, &error)) {
-    gtm_text why = kept(error.val.invalid);
-    return error.tag == GTM_PLUGIN_HTTP_ERROR_INVALID ? gtm_reject(why) : gtm_retry(why);
-  }
-  gtm_text received_body = {received.body.ptr, received.body.len};
-  *response = (gtm_http_response){received.status, gtm_join(1, &received_body)};
-  gtm_plugin_http_response_free(&received);
-  return gtm_done();
-}
-
-// Outcomes and exports ---------------------------------------------------------------------------
-
-gtm_outcome gtm_done(void) { return (gtm_outcome){GTM_DONE, {NULL, 0}}; }
-gtm_outcome gtm_retry(gtm_text why) { return (gtm_outcome){GTM_RETRY, why}; }
-gtm_outcome gtm_reject(gtm_text why) { return (gtm_outcome){GTM_REJECT, why}; }
-
-bool exports_gtm_filter(gtm_op_t *op) {
+int32_t gtm_call_filter(gtm_filter_function *filter, gtm_op *op) {
   bool wanted = filter(op);
-  free_all();
-  gtm_op_free(op);
+  free_all(&of_call);
+  free_op(op);
+  free(op);
   return wanted;
 }
 
-bool exports_gtm_handle(gtm_op_t *op, gtm_failure_t *failure) {
-  gtm_outcome outcome = handle(op);
-  if (outcome.what != GTM_DONE) {
-    failure->tag = outcome.what == GTM_RETRY ? GTM_PLUGIN_TYPES_FAILURE_RETRY : GTM_PLUGIN_TYPES_FAILURE_REJECT;
-    // The host takes it after this call, and frees it.
-    gtm_string_dup_n(&failure->val.retry, (const char *)outcome.why.ptr, outcome.why.len);
+void *gtm_call_batch_filter(gtm_filter_function *filter, gtm_op *ops, size_t count) {
+  static list results;
+  free_all(&returned);
+  bool *wanted = alloc_returned(count);
+  for (size_t op = 0; op < count; op++) {
+    wanted[op] = filter(&ops[op]);
+    free_all(&of_call);
+    free_op(&ops[op]);
   }
-  free_all();
-  gtm_op_free(op);
-  return outcome.what == GTM_DONE;
+  if (count > 0) free(ops);
+  results = (list){wanted, count};
+  return &results;
+}
+
+static void write_outcome(gtm_outcome outcome, handled *result) {
+  *result = (handled){.is_err = outcome.what != GTM_DONE};
+  if (outcome.what == GTM_DONE) return;
+  gtm_text why = copy_returned(outcome.why);
+  if (outcome.what == GTM_REJECT) {
+    result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_REJECT;
+    result->failure.val.reject = why;
+  } else if (outcome.after > 0) {
+    result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_RETRY_AFTER;
+    result->failure.val.retry_after = (gtm_tuple2_u64_string_t){outcome.after, why};
+  } else {
+    result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_RETRY;
+    result->failure.val.retry = why;
+  }
+}
+
+void *gtm_call_handler(gtm_handler_function *handler, gtm_op *op) {
+  static handled result;
+  free_all(&returned);
+  write_outcome(handler(op), &result);
+  free_all(&of_call);
+  free_op(op);
+  free(op);
+  return &result;
+}
+
+void *gtm_call_batch_handler(gtm_batch_handler_function *handler, gtm_op *ops, size_t count) {
+  static list results;
+  free_all(&returned);
+  if (count > SIZE_MAX / sizeof(gtm_outcome)) abort();
+  gtm_outcome *outcomes = gtm_alloc(count * sizeof *outcomes);
+  for (size_t op = 0; op < count; op++) outcomes[op] = gtm_done();
+  handler(ops, count, outcomes);
+  handled *written = alloc_returned(count * sizeof *written);
+  for (size_t op = 0; op < count; op++) write_outcome(outcomes[op], &written[op]);
+  results = (list){written, count};
+  free_all(&of_call);
+  for (size_t op = 0; op < count; op++) free_op(&ops[op]);
+  if (count > 0) free(ops);
+  return &results;
+}
+
+static list list_of_strings(const char *const *strings) {
+  size_t count = 0;
+  while (strings != NULL && strings[count] != NULL) count++;
+  gtm_text *texts = alloc_returned(count * sizeof *texts);
+  for (size_t at = 0; at < count; at++) texts[at] = gtm_text_of(strings[at]);
+  return (list){texts, count};
+}
+
+void *gtm_call_settings(const gtm_setting *settings) {
+  static struct { bool is_some; list settings; } result;
+  free_all(&returned);
+  if (settings == NULL) return &result;
+  size_t count = 0;
+  while (settings[count].name != NULL) count++;
+  declared_setting *declared = alloc_returned(count * sizeof *declared);
+  for (size_t at = 0; at < count; at++) {
+    const gtm_setting *from = &settings[at];
+    bool has_default = from->default_value != NULL;
+    declared[at] = (declared_setting){
+      .name = gtm_text_of(from->name),
+      .type = (uint8_t)from->type,
+      .choices = from->type == GTM_SETTING_CHOICE ? list_of_strings(from->choices) : (list){0},
+      .default_value = {has_default, gtm_text_of(has_default ? from->default_value : "")},
+      .doc = gtm_text_of(from->doc != NULL ? from->doc : ""),
+      .required = from->required,
+      .secret = from->secret,
+      .former_names = list_of_strings(from->former_names),
+    };
+  }
+  result.is_some = true;
+  result.settings = (list){declared, count};
+  return &result;
 }
 
 struct gtm_subscriber {
-  gtm_list_subscription_t list;
+  subscription *subscriptions;
+  size_t count;
 };
 
-__attribute__((weak)) void subscriptions(gtm_subscriber *subscriber) { (void)subscriber; }
-
 void gtm_subscribe(gtm_subscriber *subscriber, const char *namespace_, uint32_t kinds) {
-  gtm_list_subscription_t *list = &subscriber->list;
-  gtm_subscription_t *grown = realloc(list->ptr, (list->len + 1) * sizeof *grown);
-  uint8_t *types = malloc(32);
-  if (grown == NULL || types == NULL) abort();
+  subscription *more = alloc_returned((subscriber->count + 1) * sizeof *more);
+  if (subscriber->count > 0) memcpy(more, subscriber->subscriptions, subscriber->count * sizeof *more);
+  uint8_t *types = alloc_returned(32);
   size_t count = 0;
   for (uint8_t kind = 0; kind < 32; kind++)
     if (kinds & GTM_BIT(kind)) types[count++] = kind;
-  if (count == 0) free(types);
-  grown[list->len] = (gtm_subscription_t){.operation_types = {types, count}};
-  gtm_string_dup(&grown[list->len].namespace_, namespace_);
-  list->ptr = grown;
-  list->len++;
+  more[subscriber->count] = (subscription){copy_returned(gtm_text_of(namespace_)), {types, count}};
+  subscriber->subscriptions = more;
+  subscriber->count++;
 }
 
-void exports_gtm_subscriptions(gtm_list_subscription_t *list) {
-  gtm_subscriber subscriber = {{NULL, 0}};
-  subscriptions(&subscriber);
-  *list = subscriber.list;
+void *gtm_call_init(gtm_init_function *init) {
+  static struct { bool is_err; list subscriptions; } result;
+  free_all(&returned);
+  gtm_subscriber subscriber = {0};
+  gtm_outcome outcome = init != NULL ? init(&subscriber) : gtm_done();
+  // What it allocated lasts as long as the instance.
+  of_call = NULL;
+  result.is_err = outcome.what != GTM_DONE;
+  result.subscriptions = result.is_err ? (list){copy_returned(outcome.why).ptr, outcome.why.len}
+                                       : (list){subscriber.subscriptions, subscriber.count};
+  return &result;
 }

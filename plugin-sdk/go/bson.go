@@ -11,23 +11,23 @@ import (
 	"unicode/utf8"
 )
 
-// deepest is the levels that a document may have.
-const deepest = 200
+// maxDepth is the number of levels that a document may have.
+const maxDepth = 200
 
-// Document is a BSON document that was looked through: each element is whole and within it, and its texts are UTF-8.
+// Document is a BSON document that was checked: each element is complete and within it, and its texts are UTF-8.
 type Document []byte
 
 // Value is the value of an element.
 type Value struct {
 	// Type is as BSON's specification numbers it: 0x02 is a string.
 	Type byte
-	// Bytes are as they stand in the document.
+	// Bytes are the bytes of the value in the document.
 	Bytes []byte
 }
 
-var errMalformed = Reject(errors.New("the document cannot be decoded: it is no BSON"))
+var errMalformed = Reject(errors.New("the document cannot be decoded: it is not BSON"))
 
-// Read looks through a document. Its error is a rejection.
+// Read checks a document, without a copy. Its error is a rejection.
 func Read(bytes []byte) (Document, error) {
 	if length, ok := documentLength(bytes, 1); !ok || length != len(bytes) {
 		return nil, errMalformed
@@ -35,7 +35,7 @@ func Read(bytes []byte) (Document, error) {
 	return bytes, nil
 }
 
-// All are the elements in their order.
+// All returns the elements in order.
 func (d Document) All() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
 		for at := 4; at < len(d)-1; {
@@ -54,7 +54,7 @@ func (d Document) All() iter.Seq2[string, Value] {
 	}
 }
 
-// Get is the value of this name, or of this path through documents and arrays.
+// Get returns the value of this name, or of this path through documents and arrays. False: there is none.
 func (d Document) Get(path ...string) (Value, bool) {
 	for name, value := range d.All() {
 		if len(path) == 0 || name != path[0] {
@@ -71,45 +71,45 @@ func (d Document) Get(path ...string) (Value, bool) {
 	return Value{}, false
 }
 
-// Text is the string of this name or path. False: there is none.
+// Text returns the string of this name or path. False: there is none.
 func (d Document) Text(path ...string) (string, bool) {
 	value, _ := d.Get(path...)
 	return value.Text()
 }
 
-// Required are the fields of a document that must be there, by name or path. The error of each of its functions is a rejection:
+// Required reads fields that must exist, by name or path. The error of each of its functions is a rejection:
 // "email: expected a string, found an object".
 type Required struct{ document Document }
 
-// Required is this document, with fields that must be there.
+// Required returns the document for reading fields that must exist.
 func (d Document) Required() Required { return Required{d} }
 
-// Text is a string.
+// Text returns a string.
 func (r Required) Text(path ...string) (string, error) {
 	return required(r, Value.Text, "a string", path)
 }
 
-// Int64 is an int32 or int64.
+// Int64 returns an int32 or int64.
 func (r Required) Int64(path ...string) (int64, error) {
 	return required(r, Value.Int64, "an integer", path)
 }
 
-// Float64 is a double, int32 or int64.
+// Float64 returns a double, int32 or int64.
 func (r Required) Float64(path ...string) (float64, error) {
 	return required(r, Value.Float64, "a number", path)
 }
 
-// Bool is a boolean.
+// Bool returns a boolean.
 func (r Required) Bool(path ...string) (bool, error) {
 	return required(r, Value.Bool, "a boolean", path)
 }
 
-// Time is a date.
+// Time returns a date.
 func (r Required) Time(path ...string) (time.Time, error) {
 	return required(r, Value.Time, "a date", path)
 }
 
-// Document is a document, or an array, whose elements are named 0, 1, ….
+// Document returns a document, or an array, whose elements are named 0, 1, ….
 func (r Required) Document(path ...string) (Document, error) {
 	return required(r, Value.Document, "an object", path)
 }
@@ -171,7 +171,7 @@ func (v Value) typeName() string {
 	return "an unknown type"
 }
 
-// Text is a string.
+// Text returns a string.
 func (v Value) Text() (string, bool) {
 	if v.Type != 0x02 {
 		return "", false
@@ -179,7 +179,7 @@ func (v Value) Text() (string, bool) {
 	return string(v.Bytes[4 : len(v.Bytes)-1]), true
 }
 
-// Int64 is an int32 or int64.
+// Int64 returns an int32 or int64.
 func (v Value) Int64() (int64, bool) {
 	switch v.Type {
 	case 0x10:
@@ -190,7 +190,7 @@ func (v Value) Int64() (int64, bool) {
 	return 0, false
 }
 
-// Float64 is a double, int32 or int64.
+// Float64 returns a double, int32 or int64.
 func (v Value) Float64() (float64, bool) {
 	if v.Type == 0x01 {
 		return math.Float64frombits(binary.LittleEndian.Uint64(v.Bytes)), true
@@ -199,12 +199,12 @@ func (v Value) Float64() (float64, bool) {
 	return float64(whole), ok
 }
 
-// Bool is a boolean.
+// Bool returns a boolean.
 func (v Value) Bool() (value, ok bool) {
 	return v.Type == 0x08 && v.Bytes[0] == 1, v.Type == 0x08
 }
 
-// Time is a date.
+// Time returns a date.
 func (v Value) Time() (time.Time, bool) {
 	if v.Type != 0x09 {
 		return time.Time{}, false
@@ -212,14 +212,14 @@ func (v Value) Time() (time.Time, bool) {
 	return time.UnixMilli(int64(binary.LittleEndian.Uint64(v.Bytes))).UTC(), true
 }
 
-// Document is a document, or an array, whose elements are named 0, 1, ….
+// Document returns a document, or an array, whose elements are named 0, 1, ….
 func (v Value) Document() (Document, bool) {
 	return Document(v.Bytes), v.Type == 0x03 || v.Type == 0x04
 }
 
-// A depth of 0: of what was looked through before, only the lengths are wanted.
+// documentLength returns the length of a document. A depth of 0 stands for a document that was checked before, where only lengths are needed.
 func documentLength(b []byte, depth int) (int, bool) {
-	if len(b) < 5 || depth > deepest {
+	if len(b) < 5 || depth > maxDepth {
 		return 0, false
 	}
 	length := binary.LittleEndian.Uint32(b)
@@ -324,16 +324,26 @@ func valueLength(kind byte, b []byte, depth int) (int, bool) {
 	return 0, false
 }
 
+// BSON is a document: a D or a Document.
+type BSON interface {
+	// Bytes returns the document as BSON.
+	Bytes() ([]byte, error)
+}
+
+// Bytes returns the document itself.
+func (d Document) Bytes() ([]byte, error) { return d, nil }
+
 // D is a document to be written: names and values in their order.
 type D []E
 
-// E is an element of one. The value is nil, a bool, string, int, int64, float64, time.Time, []byte, D or []any.
+// E is an element of one. The value is nil, a bool, string, int, int32, int64, float64, time.Time, []byte, D or []any, or a Document or
+// Value of another document.
 type E struct {
 	Name  string
 	Value any
 }
 
-// Bytes are the document as BSON.
+// Bytes returns the document as BSON.
 func (d D) Bytes() ([]byte, error) {
 	out := []byte{0, 0, 0, 0}
 	for _, element := range d {
@@ -365,6 +375,8 @@ func appendValue(out []byte, value any) (byte, []byte, error) {
 		return 0x02, append(append(out, value...), 0), nil
 	case int:
 		return 0x12, order.AppendUint64(out, uint64(value)), nil
+	case int32:
+		return 0x10, order.AppendUint32(out, uint32(value)), nil
 	case int64:
 		return 0x12, order.AppendUint64(out, uint64(value)), nil
 	case float64:
@@ -374,6 +386,10 @@ func appendValue(out []byte, value any) (byte, []byte, error) {
 	case []byte:
 		out = order.AppendUint32(out, uint32(len(value)))
 		return 0x05, append(append(out, 0), value...), nil
+	case Document:
+		return 0x03, append(out, value...), nil
+	case Value:
+		return value.Type, append(out, value.Bytes...), nil
 	case D:
 		inner, err := value.Bytes()
 		return 0x03, append(out, inner...), err

@@ -29,7 +29,7 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 		t.Error(text, ok)
 	}
 	if _, ok := read.Text("n"); ok {
-		t.Error("a number is no text")
+		t.Error("a number was read as text")
 	}
 	n, _ := read.Get("n")
 	if n, ok := n.Int64(); !ok || n != 3 {

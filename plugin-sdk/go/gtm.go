@@ -4,8 +4,11 @@
 //
 //	func init() { gtm.Register(gtm.Plugin{Filter: wanted, Handle: welcome}) }
 //
-// It is built for wasip1, and gtm-host componentize makes a component of it. Built natively, as by go test, it has a host in
+// It is built for wasip1, and gtm-host componentize converts it into a component. Built natively, as by go test, it has a host in
 // memory: see Testing.
+//
+// Memory: the documents of an Op are valid until the function that it is passed to returns. Everything else that this package returns is
+// a copy, which the collector frees. It runs between calls.
 package gtm
 
 import (
@@ -13,36 +16,43 @@ import (
 	"fmt"
 	"path"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 )
 
-// Plugin is what a plugin does.
+// Plugin describes what a plugin does.
 type Plugin struct {
-	// Filter says whether Handle is to get this op. Quick, and without effects. Nil: every op. A panic here ends the instance, and
-	// the op comes again.
+	// Settings are the settings that the plugin declares. The host refuses others. Nil: it accepts any.
+	Settings []Setting
+	// Init reads the settings and prepares the instance, before its first op. It returns subscriptions in addition to Subscriptions.
+	// An error refuses the version: it says which setting is wrong, and why. Only the log and the settings work in it.
+	Init func() ([]Subscription, error)
+	// Filter returns whether Handle gets this op. It must be quick, and has no effects. Nil: every op. A panic here ends the instance,
+	// and the host asks again in another.
 	Filter func(op *Op) bool
-	// Handle does the work. An error is tried again, but for one of Reject.
+	// Handle handles the op. The host retries it after an error, except after one that no retry can help: see Reject.
 	Handle func(op *Op) error
-	// Subscriptions are the changes that the plugin is asked about. None: all.
+	// HandleBatch handles several ops in their order, for targets with a bulk API, in place of Handle. It returns an error or nil for each
+	// op, or nil if all are done. The plugin gets batches if it is built with -tags gtm_batch; otherwise one op per call.
+	HandleBatch func(ops []*Op) []error
+	// Subscriptions are the changes that the plugin gets. None: all, unless Init returns some.
 	Subscriptions []Subscription
 }
 
-// Subscription names changes.
+// Subscription is a pattern of namespaces, and the operations there.
 type Subscription struct {
 	// Namespace is like users.users, shop.* or, as a regular expression, /^shop[.](a|b)$/.
 	Namespace string
-	// Operations are which. None: all.
+	// Operations are the kinds of changes. None: all.
 	Operations []OperationType
 }
 
 var plugin Plugin
 
-// Register says what the plugin does. It is called once, in an init function.
+// Register sets what the plugin does. Call it once, in an init function.
 func Register(p Plugin) { plugin = p }
 
-// OperationType is what was done.
+// OperationType is the kind of a change.
 type OperationType uint8
 
 // The names are those of MongoDB's change events.
@@ -61,7 +71,7 @@ const (
 	Other
 )
 
-// Origin is where the host read an op.
+// Origin is the source of an op.
 type Origin uint8
 
 // An oplog, a change stream, a snapshot, or a file.
@@ -72,7 +82,7 @@ const (
 	Replay
 )
 
-// Op is one change. It lasts until the function returns that is given it.
+// Op is one change. Its documents last until the function returns that it is passed to; its texts are copies.
 type Op struct {
 	// ID is the same each time this change is delivered: an idempotency key.
 	ID         string
@@ -81,9 +91,9 @@ type Op struct {
 	Collection string
 	// Seconds and Increment are the place in the oplog.
 	Seconds, Increment uint32
-	// WallTime is when the server wrote it. Zero: it does not say.
+	// WallTime is the time at which the server wrote it. Zero: the server does not report it.
 	WallTime time.Time
-	// What is not there is nil. All are checked by Document only.
+	// A document that does not exist is nil. Read checks one.
 	DocumentKey, FullDocument, FullDocumentBeforeChange, UpdateDescription, Command []byte
 	// TransactionID is empty outside of a transaction.
 	TransactionID    string
@@ -93,19 +103,19 @@ type Op struct {
 	Attempt uint32
 }
 
-// IsInsert says that a document is new.
+// IsInsert returns whether a document was inserted.
 func (op *Op) IsInsert() bool { return op.Type == Insert }
 
-// IsUpdate says that fields of a document were changed.
+// IsUpdate returns whether fields of a document were changed.
 func (op *Op) IsUpdate() bool { return op.Type == Update }
 
-// IsReplace says that a document was replaced.
+// IsReplace returns whether a document was replaced.
 func (op *Op) IsReplace() bool { return op.Type == Replace }
 
-// IsDelete says that a document was removed.
+// IsDelete returns whether a document was deleted.
 func (op *Op) IsDelete() bool { return op.Type == Delete }
 
-// Document is the document after the change. Its error is a rejection.
+// Document returns the document after the change. Its error is a rejection.
 func (op *Op) Document() (Document, error) {
 	if op.FullDocument == nil {
 		return nil, Reject(errors.New("this op has no document"))
@@ -113,58 +123,7 @@ func (op *Op) Document() (Document, error) {
 	return Read(op.FullDocument)
 }
 
-// Rejection is an error that no other attempt mends.
-type Rejection struct{ Err error }
-
-func (r *Rejection) Error() string { return r.Err.Error() }
-
-// Unwrap gives what it is about.
-func (r *Rejection) Unwrap() error { return r.Err }
-
-// Reject has an op not be tried again.
-func Reject(err error) error { return &Rejection{err} }
-
-// Rejectf is Reject of fmt.Errorf.
-func Rejectf(format string, a ...any) error { return Reject(fmt.Errorf(format, a...)) }
-
-// Kind is why the host did not do something.
-type Kind uint8
-
-// NotGranted and Unavailable may pass; the others do not.
-const (
-	NotGranted Kind = iota
-	Invalid
-	Rejected
-	Unavailable
-)
-
-// HostError is what the host says.
-type HostError struct {
-	Kind   Kind
-	Reason string
-}
-
-func (e *HostError) Error() string { return e.Reason }
-
-// What became of an op: no reason and no rejection where it is done.
-func outcome(call func() error) (failed, rejected bool, reason string) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			failed, rejected, reason = true, false, fmt.Sprintf("panic: %v%s", panicked, panicPlace())
-			Errorf("%s\n%s", reason, debug.Stack())
-		}
-	}()
-	err := call()
-	if err == nil {
-		return false, false, ""
-	}
-	var rejection *Rejection
-	var host *HostError
-	rejected = errors.As(err, &rejection) || errors.As(err, &host) && (host.Kind == Invalid || host.Kind == Rejected)
-	return true, rejected, err.Error()
-}
-
-// panicPlace is the line of the plugin's that panicked, as " (welcome.go:20)": the first in its module.
+// panicPlace returns the line of the plugin that panicked, as " (welcome.go:20)": the first in its module.
 func panicPlace() string {
 	var callers [64]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
@@ -183,13 +142,13 @@ func panicPlace() string {
 	}
 }
 
-// isPlugins says whether a package is of the module in which own, this package, is copied.
+// isPlugins returns whether a package belongs to the module in which own, this package, is copied.
 func isPlugins(name, own string) bool {
 	module := path.Dir(own)
 	return name != own && (name == "main" || name == module || strings.HasPrefix(name, module+"/"))
 }
 
-// packageOf is welcome/gtm of welcome/gtm.outcome.func1.
+// packageOf returns welcome/gtm of welcome/gtm.outcome.func1.
 func packageOf(function string) string {
 	begin := strings.LastIndex(function, "/") + 1
 	name, _, _ := strings.Cut(function[begin:], ".")
@@ -201,31 +160,4 @@ func wants(op *Op) bool {
 		return true
 	}
 	return plugin.Filter(op)
-}
-
-// Message is an e-mail.
-type Message struct {
-	// From is by default the sender that the host is set up with.
-	From        string
-	To, Cc, Bcc []string
-	ReplyTo     string
-	Subject     string
-	// Text and HTML: at least one.
-	Text, HTML string
-}
-
-// Request is an HTTP request.
-type Request struct {
-	Method, URL string
-	Headers     [][2]string
-	Body        []byte
-	// Timeout is, where it is not zero, how long an answer is waited for.
-	Timeout time.Duration
-}
-
-// Response is what came of it, whatever its status.
-type Response struct {
-	Status  uint16
-	Headers [][2]string
-	Body    []byte
 }

@@ -2,45 +2,180 @@
 
 package gtm
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Testing is the host of a plugin that is built natively, as by go test. Reset empties it.
 var Testing struct {
+	// Config has the settings, as a user writes them: 10s.
 	Config map[string]string
 	State  map[string][]byte
-	// Answer is what servers say. Nil: nothing is granted.
+	// Answer is the answer of all servers. Nil: nothing is granted.
 	Answer func(Request) (Response, error)
 	// MailError is why mails are not sent. Nil: they are.
 	MailError error
+	// Find answers Find and Aggregate. Nil: nothing is found.
+	Find func(namespace string, filter Document) ([]Document, error)
+	// WriteError is why documents are not written. Nil: they are.
+	WriteError error
 	// What the plugin did.
 	Log      []string
 	Mails    []Message
 	Requests []Request
+	Writes   []Write
 }
 
-// Reset has the next test begin anew.
+// Write is something that a plugin wrote to MongoDB.
+type Write struct {
+	// Operation is insert, update, replace or delete.
+	Operation, Namespace string
+	// Filter is nil for insert.
+	Filter Document
+	// Documents are the inserted documents, the update, or the replacement.
+	Documents []Document
+}
+
+// The settings as the plugin gets them, once it is started.
+var settings map[string]string
+
+// Reset empties Testing. The next op has a new instance.
 func Reset() {
 	Testing.Config, Testing.State = map[string]string{}, map[string][]byte{}
-	Testing.Answer, Testing.MailError = nil, nil
-	Testing.Log, Testing.Mails, Testing.Requests = nil, nil, nil
+	Testing.Answer, Testing.MailError, Testing.Find, Testing.WriteError = nil, nil, nil, nil
+	Testing.Log, Testing.Mails, Testing.Requests, Testing.Writes = nil, nil, nil, nil
+	settings = nil
 }
 
-// Run has the plugin that is registered filter and handle an op, as the host does.
+// Start checks the settings and calls Init, as the host does when it loads a plugin. It returns the subscriptions, or why the plugin is
+// refused.
+func Start() ([]Subscription, error) {
+	settings = map[string]string{}
+	for name, value := range Testing.Config {
+		settings[name] = value
+	}
+	if plugin.Settings != nil {
+		if err := checkSettings(); err != nil {
+			return nil, err
+		}
+	}
+	return beginning()
+}
+
+func checkSettings() error {
+	for name := range Testing.Config {
+		if !slices.ContainsFunc(plugin.Settings, func(setting Setting) bool { return setting.Name == name }) {
+			return fmt.Errorf("unknown setting %s", name)
+		}
+	}
+	for _, setting := range plugin.Settings {
+		value, ok := Testing.Config[setting.Name]
+		if !ok {
+			value, ok = setting.Default, setting.Default != ""
+		}
+		if !ok && setting.Required {
+			return fmt.Errorf("the setting %s is missing", setting.Name)
+		}
+		if !ok {
+			continue
+		}
+		value, err := setting.converted(value)
+		if err != nil {
+			return fmt.Errorf("the setting %s: %w", setting.Name, err)
+		}
+		settings[setting.Name] = value
+	}
+	return nil
+}
+
+// converted returns the value as the plugin gets it.
+func (s Setting) converted(value string) (string, error) {
+	var err error
+	switch s.Type {
+	case IntegerSetting:
+		_, err = parseInt64(value)
+	case NumberSetting:
+		_, err = strconv.ParseFloat(value, 64)
+	case BooleanSetting:
+		if value != "true" && value != "false" {
+			err = fmt.Errorf("%q is neither true nor false", value)
+		}
+	case DurationSetting:
+		var duration time.Duration
+		duration, err = time.ParseDuration(value)
+		value = strconv.FormatInt(duration.Milliseconds(), 10)
+	case SizeSetting:
+		value, err = bytesOfSize(value)
+	case ChoiceSetting:
+		if !slices.Contains(s.Choices, value) {
+			err = fmt.Errorf("%q is not one of %s", value, strings.Join(s.Choices, ", "))
+		}
+	}
+	return value, err
+}
+
+func bytesOfSize(text string) (string, error) {
+	digits := strings.TrimRight(text, "iBKMG ")
+	number, err := parseInt64(digits)
+	switch strings.TrimSpace(text[len(digits):]) {
+	case "", "B":
+	case "KiB":
+		number <<= 10
+	case "MiB":
+		number <<= 20
+	case "GiB":
+		number <<= 30
+	default:
+		err = fmt.Errorf("%q is not a size, such as 1 MiB", text)
+	}
+	return strconv.FormatInt(number, 10), err
+}
+
+// Run filters and handles an op, as the host does. The first op after Reset starts the plugin.
 func Run(op *Op) (wanted bool, err error) {
+	if settings == nil {
+		if _, err := Start(); err != nil {
+			return false, err
+		}
+	}
 	if !wants(op) {
 		return false, nil
 	}
-	failed, rejected, reason := outcome(func() error { return plugin.Handle(op) })
-	switch {
-	case rejected:
-		return true, Rejectf("%s", reason)
-	case failed:
-		return true, fmt.Errorf("%s", reason)
-	}
-	return true, nil
+	return true, handleOne(op).err()
 }
 
-// NewInsert is an insert of a document into database and collection.
+// RunBatch handles ops together, as the host does for a plugin with HandleBatch. It returns an error or nil for each.
+func RunBatch(ops ...*Op) ([]error, error) {
+	if settings == nil {
+		if _, err := Start(); err != nil {
+			return nil, err
+		}
+	}
+	errs := make([]error, len(ops))
+	for index, failure := range handleAll(ops) {
+		errs[index] = failure.err()
+	}
+	return errs, nil
+}
+
+func (f failure) err() error {
+	switch {
+	case !f.failed:
+		return nil
+	case f.rejected:
+		return Rejectf("%s", f.reason)
+	case f.after > 0:
+		return RetryAfter(f.after, fmt.Errorf("%s", f.reason))
+	}
+	return fmt.Errorf("%s", f.reason)
+}
+
+// NewInsert returns an insert of a document into a collection.
 func NewInsert(database, collection string, document D) *Op {
 	bytes, err := document.Bytes()
 	if err != nil {
@@ -51,14 +186,18 @@ func NewInsert(database, collection string, document D) *Op {
 
 func hostLog(_ level, message string) { Testing.Log = append(Testing.Log, message) }
 
-func hostConfig(key string) (string, bool) {
-	value, ok := Testing.Config[key]
+func hostConfig(name string) (string, bool) {
+	value, ok := settings[name]
 	return value, ok
 }
 
-// Extended JSON is the host's. Here it says how long the document is.
+// The host converts documents. Here, the JSON has the length of the document only.
 func hostExtendedJSON(bytes []byte, _ bool) (string, error) {
 	return fmt.Sprintf(`{"bytes":%d}`, len(bytes)), nil
+}
+
+func hostFromJSON(string) (Document, error) {
+	return nil, &HostError{Invalid, "FromJSON needs the host, so it does not work in a test"}
 }
 
 func hostMail(message *Message) (string, error) {
@@ -86,9 +225,40 @@ func hostGet(key string) ([]byte, bool, error) {
 	return value, ok, nil
 }
 
-func hostSet(key string, value []byte) error {
+func hostSet(key string, value []byte, _ time.Duration) error {
 	Testing.State[key] = value
 	return nil
+}
+
+func hostIncrement(key string, by int64, _ time.Duration) (int64, error) {
+	number := int64(0)
+	if value, ok := Testing.State[key]; ok {
+		var err error
+		if number, err = parseInt64(string(value)); err != nil {
+			return 0, &HostError{Invalid, fmt.Sprintf("the value of %s is not a number", key)}
+		}
+	}
+	number += by
+	Testing.State[key] = []byte(strconv.FormatInt(number, 10))
+	return number, nil
+}
+
+func hostList(prefix, after string, limit uint32) ([]Entry, error) {
+	var entries []Entry
+	for _, key := range slices.Sorted(maps.Keys(Testing.State)) {
+		if strings.HasPrefix(key, prefix) && key > after && len(entries) < int(limit) {
+			entries = append(entries, Entry{Key: key, Value: Testing.State[key]})
+		}
+	}
+	return entries, nil
+}
+
+func hostQuota() (Quota, error) {
+	quota := Quota{Keys: uint64(len(Testing.State))}
+	for key, value := range Testing.State {
+		quota.Bytes += uint64(len(key) + len(value))
+	}
+	return quota, nil
 }
 
 func hostDelete(key string) error {
@@ -96,11 +266,51 @@ func hostDelete(key string) error {
 	return nil
 }
 
-func hostSwap(key string, expected *[]byte, value []byte) (bool, error) {
+func hostSwap(key string, expected *[]byte, value []byte, _ time.Duration) (bool, error) {
 	present, ok := Testing.State[key]
 	if ok != (expected != nil) || ok && string(present) != string(*expected) {
 		return false, nil
 	}
 	Testing.State[key] = value
 	return true, nil
+}
+
+func hostFind(ns string, filter, _, _ []byte, _ uint64, _ uint32) ([][]byte, error) {
+	if Testing.Find == nil {
+		return nil, nil
+	}
+	found, err := Testing.Find(ns, filter)
+	all := make([][]byte, len(found))
+	for index, document := range found {
+		all[index] = document
+	}
+	return all, err
+}
+
+func hostAggregate(ns string, _ [][]byte) ([][]byte, error) { return hostFind(ns, nil, nil, nil, 0, 0) }
+
+func wrote(operation, ns string, filter []byte, documents ...[]byte) error {
+	if Testing.WriteError != nil {
+		return Testing.WriteError
+	}
+	write := Write{Operation: operation, Namespace: ns, Filter: filter}
+	for _, document := range documents {
+		write.Documents = append(write.Documents, document)
+	}
+	Testing.Writes = append(Testing.Writes, write)
+	return nil
+}
+
+func hostInsert(ns string, documents [][]byte) error { return wrote("insert", ns, nil, documents...) }
+
+func hostUpdate(ns string, filter, update []byte, _ UpdateOptions) (hostUpdateResult, error) {
+	return hostUpdateResult{matched: 1, modified: 1}, wrote("update", ns, filter, update)
+}
+
+func hostReplace(ns string, filter, replacement []byte, _ bool) (hostUpdateResult, error) {
+	return hostUpdateResult{matched: 1, modified: 1}, wrote("replace", ns, filter, replacement)
+}
+
+func hostDeleteDocuments(ns string, filter []byte, _ bool) (uint64, error) {
+	return 1, wrote("delete", ns, filter)
 }

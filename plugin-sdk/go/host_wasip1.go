@@ -1,31 +1,32 @@
 //go:build wasip1
 
-// The contract by the canonical ABI of components: where each field is follows from wit/types.wit.
+// What the plugin exports, by the canonical ABI of components: the offset of each field follows from wit/0.2.
 
 package gtm
 
 import (
-	"math"
 	"runtime"
 	"runtime/debug"
 	"time"
 	"unsafe"
 )
 
-// What the host writes goes into chunks that are used again by the next call: the collector may not run while the host asks for
-// memory, nor find that nothing points there yet.
+// The host writes into chunks that the next call uses again: the collector must not run while the host asks for
+// memory, nor before something points there.
 var (
 	chunks [][]byte
 	used   int
-	calls  int
+	// Calls, and bytes that the host wrote, since the collector ran.
+	calls, written int
 )
 
 const (
 	chunkBytes   = 64 << 10
 	collectCalls = 1000
+	collectBytes = 8 << 20
 )
 
-// Go's runtime calls WASI while it starts, and what stands between asks for memory then, once, when there is no allocator yet.
+// Go's runtime calls WASI while it starts, and the adapter asks for memory then, once, when there is no allocator yet.
 var (
 	started bool
 	early   [256 << 10]byte
@@ -57,6 +58,7 @@ func cabiRealloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer
 		begin = 0
 	}
 	used = begin + int(size)
+	written += int(size)
 	memory := unsafe.Pointer(&chunks[len(chunks)-1][begin])
 	if old != nil && oldSize > 0 {
 		copy(unsafe.Slice((*byte)(memory), size), unsafe.Slice((*byte)(old), oldSize))
@@ -72,11 +74,12 @@ func endCall() {
 	used = 0
 }
 
-// To collect may take waiting, which a filter may not: its instance is replaced by the host when it has grown.
+// collect runs the collector now and then. It may have to wait, which a filter must not: the host replaces the instance of a filter when it has
+// grown.
 func collect() {
 	calls++
-	if calls > collectCalls {
-		calls = 0
+	if calls > collectCalls || written > collectBytes {
+		calls, written = 0, 0
 		runtime.GC()
 	}
 }
@@ -106,12 +109,9 @@ func (b block) optional(offset uintptr) []byte {
 	return b.bytes(offset + 4)
 }
 
-func (b block) hostError(offset uintptr, kinds ...Kind) error {
-	kind := Unavailable
-	if index := int(b.u8(offset)); index < len(kinds) {
-		kind = kinds[index]
-	}
-	return &HostError{kind, b.text(offset + 4)}
+// The kinds of errors are those of the contract, in its order.
+func (b block) hostError(offset uintptr) error {
+	return &HostError{Kind(b.u8(offset)), b.text(offset + 4)}
 }
 
 // The names of the op before. Most ops have the same.
@@ -142,10 +142,10 @@ func read(at unsafe.Pointer) Op {
 	return op
 }
 
-// The op in the filter, in place of a new one each time.
+// The op in the filter, instead of a new one each time.
 var filtered Op
 
-//go:wasmexport filter
+//go:wasmexport gtm:plugin/filter@0.2.0#filter
 func exportFilter(at unsafe.Pointer) int32 {
 	filtered = read(at)
 	wanted := wants(&filtered)
@@ -156,52 +156,140 @@ func exportFilter(at unsafe.Pointer) int32 {
 	return 0
 }
 
-// What handle gave back, until the host has read it.
+// The answers of a filter of several ops, which last until the next call.
 var (
-	given     [4]uint32
-	givenText []byte
+	answers       []bool
+	answersOfMany [2]uint32
 )
 
-//go:wasmexport handle
-func exportHandle(at unsafe.Pointer) unsafe.Pointer {
-	op := read(at)
-	failed, rejected, reason := outcome(func() error { return plugin.Handle(&op) })
-	given, givenText = [4]uint32{}, nil
-	if failed {
-		given[0] = 1
-		if rejected {
-			given[1] = 1
-		}
-		givenText = []byte(reason)
-		given[2], given[3] = address(givenText), uint32(len(givenText))
+const opBytes = 144
+
+// The host may ask about several ops per call, which is faster.
+//
+//go:wasmexport gtm:plugin/batch-filter@0.2.0#filter
+func exportFilterBatch(at unsafe.Pointer, count uint32) unsafe.Pointer {
+	answers = answers[:0]
+	for index := range count {
+		filtered = read(unsafe.Add(at, opBytes*index))
+		answers = append(answers, wants(&filtered))
 	}
+	answersOfMany = [2]uint32{uint32(uintptr(unsafe.Pointer(unsafe.SliceData(answers)))), count}
 	endCall()
-	collect()
-	return unsafe.Pointer(&given)
+	return unsafe.Pointer(&answersOfMany)
 }
 
+// handled is a result of the contract: whether it is an error, the kind of the failure, and its fields.
+type handled [4]uint64
+
+// The result of a call, which lasts until the host has read it: until the next call.
 var (
-	listed     [2]uint32
-	listedList []uint32
-	listedKept [][]byte
+	resultOfOne handled
+	resultTexts [][]byte
 )
 
-//go:wasmexport subscriptions
-func exportSubscriptions() unsafe.Pointer {
-	listedList, listedKept = nil, nil
-	for _, subscription := range plugin.Subscriptions {
-		namespace, types := []byte(subscription.Namespace), make([]byte, len(subscription.Operations))
-		for index, operation := range subscription.Operations {
-			types[index] = byte(operation)
+func (f failure) write(result *handled) {
+	*result = handled{}
+	if !f.failed {
+		return
+	}
+	reason := []byte(f.reason)
+	resultTexts = append(resultTexts, reason)
+	// retry: 0, retry-after: 1, reject: 2.
+	text := uint64(address(reason)) | uint64(len(reason))<<32
+	switch {
+	case f.rejected:
+		*result = handled{1, 2, text}
+	case f.after > 0:
+		*result = handled{1, 1, uint64(f.after.Milliseconds()), text}
+	default:
+		*result = handled{1, 0, text}
+	}
+}
+
+//go:wasmexport gtm:plugin/handler@0.2.0#handle
+func exportHandle(at unsafe.Pointer) unsafe.Pointer {
+	op := read(at)
+	resultTexts = nil
+	handleOne(&op).write(&resultOfOne)
+	endCall()
+	collect()
+	return unsafe.Pointer(&resultOfOne)
+}
+
+// The lists of lifecycle, which last as long as the instance.
+var (
+	lifecycleResult [2][3]uint32
+	lifecycleKept   []any
+)
+
+// list returns the address and length of a list of the contract, and keeps it.
+func list[T any](items []T) (at, length uint32) {
+	lifecycleKept = append(lifecycleKept, items)
+	if len(items) == 0 {
+		return 4, 0
+	}
+	return uint32(uintptr(unsafe.Pointer(&items[0]))), uint32(len(items))
+}
+
+func listOfTexts(texts []string) (at, length uint32) {
+	all := make([][2]uint32, len(texts))
+	for index, text := range texts {
+		all[index][0], all[index][1] = list([]byte(text))
+	}
+	return list(all)
+}
+
+//go:wasmexport gtm:plugin/lifecycle@0.2.0#settings
+func exportSettings() unsafe.Pointer {
+	result := &lifecycleResult[0]
+	if plugin.Settings == nil {
+		return unsafe.Pointer(result)
+	}
+	settings := make([][13]uint32, len(plugin.Settings))
+	for index, setting := range plugin.Settings {
+		to := &settings[index]
+		to[0], to[1] = list([]byte(setting.Name))
+		to[2] = uint32(setting.Type)
+		if setting.Type == ChoiceSetting {
+			to[3], to[4] = listOfTexts(setting.Choices)
 		}
-		listedKept = append(listedKept, namespace, types)
-		listedList = append(listedList, address(namespace), uint32(len(namespace)), address(types), uint32(len(types)))
+		if setting.Default != "" {
+			to[5] = 1
+			to[6], to[7] = list([]byte(setting.Default))
+		}
+		to[8], to[9] = list([]byte(setting.Doc))
+		to[10] = bit(setting.Required) | bit(setting.Secret)<<8
+		to[11], to[12] = listOfTexts(setting.FormerNames)
 	}
-	listed = [2]uint32{4, uint32(len(plugin.Subscriptions))}
-	if len(listedList) > 0 {
-		listed[0] = uint32(uintptr(unsafe.Pointer(&listedList[0])))
+	result[0] = 1
+	result[1], result[2] = list(settings)
+	return unsafe.Pointer(result)
+}
+
+//go:wasmexport gtm:plugin/lifecycle@0.2.0#init
+func exportInit() unsafe.Pointer {
+	result := &lifecycleResult[1]
+	subscriptions, err := beginning()
+	if err != nil {
+		result[0] = 1
+		result[1], result[2] = list([]byte(err.Error()))
+		return unsafe.Pointer(result)
 	}
-	return unsafe.Pointer(&listed)
+	all := make([][4]uint32, len(subscriptions))
+	for index, subscription := range subscriptions {
+		all[index][0], all[index][1] = list([]byte(subscription.Namespace))
+		all[index][2], all[index][3] = list(append([]OperationType(nil), subscription.Operations...))
+	}
+	result[1], result[2] = list(all)
+	endCall()
+	return unsafe.Pointer(result)
+}
+
+func bit(is bool) uint32 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func address(b []byte) uint32 {
@@ -209,196 +297,4 @@ func address(b []byte) uint32 {
 		return 1
 	}
 	return uint32(uintptr(unsafe.Pointer(&b[0])))
-}
-
-func pointer(s string) unsafe.Pointer { return unsafe.Pointer(unsafe.StringData(s)) }
-
-func data(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
-
-//go:wasmimport gtm:plugin/log@0.1.0 log
-func importLog(level int32, at unsafe.Pointer, length uint32)
-
-func hostLog(level level, message string) {
-	importLog(int32(level), pointer(message), uint32(len(message)))
-}
-
-//go:wasmimport wasi:config/store@0.2.0-rc.1 get
-func importConfig(at unsafe.Pointer, length uint32, result unsafe.Pointer)
-
-func hostConfig(key string) (string, bool) {
-	var result [4]uint32
-	importConfig(pointer(key), uint32(len(key)), unsafe.Pointer(&result))
-	b := block{unsafe.Pointer(&result)}
-	if b.u8(0) != 0 || b.u8(4) == 0 {
-		return "", false
-	}
-	return b.text(8), true
-}
-
-//go:wasmimport gtm:plugin/extended-json@0.1.0 encode
-func importEncode(at unsafe.Pointer, length uint32, result unsafe.Pointer)
-
-//go:wasmimport gtm:plugin/extended-json@0.1.0 encode-canonical
-func importEncodeCanonical(at unsafe.Pointer, length uint32, result unsafe.Pointer)
-
-func hostExtendedJSON(bytes []byte, canonical bool) (string, error) {
-	var result [3]uint32
-	if canonical {
-		importEncodeCanonical(data(bytes), uint32(len(bytes)), unsafe.Pointer(&result))
-	} else {
-		importEncode(data(bytes), uint32(len(bytes)), unsafe.Pointer(&result))
-	}
-	b := block{unsafe.Pointer(&result)}
-	if b.u8(0) != 0 {
-		return "", &HostError{Invalid, b.text(4)}
-	}
-	return b.text(4), nil
-}
-
-//go:wasmimport gtm:plugin/mail@0.1.0 send
-func importMail(message, result unsafe.Pointer)
-
-func hostMail(message *Message) (string, error) {
-	var record [20]uint32
-	var lists [3][]uint32
-	text := func(at int, value string) {
-		record[at], record[at+1] = uint32(uintptr(pointer(value))), uint32(len(value))
-	}
-	optional := func(at int, value string) {
-		if value != "" {
-			record[at] = 1
-			text(at+1, value)
-		}
-	}
-	optional(0, message.From)
-	for index, addresses := range [3][]string{message.To, message.Cc, message.Bcc} {
-		for _, value := range addresses {
-			lists[index] = append(lists[index], uint32(uintptr(pointer(value))), uint32(len(value)))
-		}
-		record[3+2*index], record[4+2*index] = 4, uint32(len(addresses))
-		if len(addresses) > 0 {
-			record[3+2*index] = uint32(uintptr(unsafe.Pointer(&lists[index][0])))
-		}
-	}
-	optional(9, message.ReplyTo)
-	text(12, message.Subject)
-	optional(14, message.Text)
-	optional(17, message.HTML)
-	var result [4]uint32
-	importMail(unsafe.Pointer(&record), unsafe.Pointer(&result))
-	runtime.KeepAlive(message)
-	runtime.KeepAlive(&lists)
-	b := block{unsafe.Pointer(&result)}
-	if b.u8(0) != 0 {
-		return "", b.hostError(4, NotGranted, Invalid, Rejected, Unavailable)
-	}
-	return b.text(4), nil
-}
-
-//go:wasmimport gtm:plugin/http@0.1.0 send
-func importHTTP(method unsafe.Pointer, methodLength uint32, url unsafe.Pointer, urlLength uint32, headers unsafe.Pointer, count uint32,
-	hasBody uint32, body unsafe.Pointer, bodyLength uint32, hasTimeout, timeout uint32, result unsafe.Pointer)
-
-func hostHTTP(request *Request) (Response, error) {
-	var headers []uint32
-	for _, header := range request.Headers {
-		for _, value := range header {
-			headers = append(headers, uint32(uintptr(pointer(value))), uint32(len(value)))
-		}
-	}
-	var hasBody, hasTimeout uint32
-	if request.Body != nil {
-		hasBody = 1
-	}
-	if request.Timeout > 0 {
-		hasTimeout = 1
-	}
-	var result [6]uint32
-	importHTTP(pointer(request.Method), uint32(len(request.Method)), pointer(request.URL), uint32(len(request.URL)),
-		unsafe.Pointer(unsafe.SliceData(headers)), uint32(len(request.Headers)), hasBody, data(request.Body), uint32(len(request.Body)),
-		hasTimeout, uint32(min(request.Timeout.Milliseconds(), math.MaxUint32)), unsafe.Pointer(&result))
-	runtime.KeepAlive(request)
-	b := block{unsafe.Pointer(&result)}
-	if b.u8(0) != 0 {
-		return Response{}, b.hostError(4, NotGranted, Invalid, Unavailable)
-	}
-	response := Response{Status: b.u16(4), Body: append([]byte(nil), b.bytes(16)...)}
-	for index := uint32(0); index < b.u32(12); index++ {
-		header := block{unsafe.Pointer(uintptr(b.u32(8) + 16*index))}
-		response.Headers = append(response.Headers, [2]string{header.text(0), header.text(8)})
-	}
-	return response, nil
-}
-
-//go:wasmimport gtm:plugin/metrics@0.1.0 count
-func importCount(at unsafe.Pointer, length uint32, by uint64)
-
-//go:wasmimport gtm:plugin/metrics@0.1.0 gauge
-func importGauge(at unsafe.Pointer, length uint32, value float64)
-
-//go:wasmimport gtm:plugin/metrics@0.1.0 record-value
-func importRecord(at unsafe.Pointer, length uint32, value float64)
-
-func hostCount(name string, by uint64)     { importCount(pointer(name), uint32(len(name)), by) }
-func hostGauge(name string, value float64) { importGauge(pointer(name), uint32(len(name)), value) }
-func hostRecord(name string, value float64) {
-	importRecord(pointer(name), uint32(len(name)), value)
-}
-
-//go:wasmimport gtm:plugin/state@0.1.0 get
-func importGet(at unsafe.Pointer, length uint32, result unsafe.Pointer)
-
-//go:wasmimport gtm:plugin/state@0.1.0 set
-func importSet(at unsafe.Pointer, length uint32, value unsafe.Pointer, valueLength uint32, result unsafe.Pointer)
-
-//go:wasmimport gtm:plugin/state@0.1.0 delete
-func importDelete(at unsafe.Pointer, length uint32, result unsafe.Pointer)
-
-//go:wasmimport gtm:plugin/state@0.1.0 compare-and-swap
-func importSwap(at unsafe.Pointer, length uint32, hasExpected uint32, expected unsafe.Pointer, expectedLength uint32,
-	value unsafe.Pointer, valueLength uint32, result unsafe.Pointer)
-
-func stateResult(result *[4]uint32) (block, error) {
-	b := block{unsafe.Pointer(result)}
-	if b.u8(0) != 0 {
-		return b, b.hostError(4, NotGranted, Invalid, Unavailable)
-	}
-	return b, nil
-}
-
-func hostGet(key string) ([]byte, bool, error) {
-	var result [4]uint32
-	importGet(pointer(key), uint32(len(key)), unsafe.Pointer(&result))
-	b, err := stateResult(&result)
-	if err != nil || b.u8(4) == 0 {
-		return nil, false, err
-	}
-	return append([]byte(nil), b.bytes(8)...), true, nil
-}
-
-func hostSet(key string, value []byte) error {
-	var result [4]uint32
-	importSet(pointer(key), uint32(len(key)), data(value), uint32(len(value)), unsafe.Pointer(&result))
-	_, err := stateResult(&result)
-	return err
-}
-
-func hostDelete(key string) error {
-	var result [4]uint32
-	importDelete(pointer(key), uint32(len(key)), unsafe.Pointer(&result))
-	_, err := stateResult(&result)
-	return err
-}
-
-func hostSwap(key string, expected *[]byte, value []byte) (bool, error) {
-	var hasExpected uint32
-	var bytes []byte
-	if expected != nil {
-		hasExpected, bytes = 1, *expected
-	}
-	var result [4]uint32
-	importSwap(pointer(key), uint32(len(key)), hasExpected, data(bytes), uint32(len(bytes)), data(value), uint32(len(value)),
-		unsafe.Pointer(&result))
-	b, err := stateResult(&result)
-	return err == nil && b.u8(4) == 1, err
 }

@@ -7,6 +7,18 @@ comptime {
     gtm.plugin(@This());
 }
 
+pub const settings = [_]gtm.Setting{
+    .{ .name = "subject", .default = "Welcome", .doc = "The subject of the mail." },
+};
+
+/// Text that init reads lasts as long as the instance.
+var subject: gtm.Text = "";
+
+pub fn init(_: gtm.Subscriber) gtm.Outcome {
+    subject = gtm.config("subject") orelse "Welcome";
+    return gtm.done();
+}
+
 pub fn filter(op: gtm.Op) bool {
     return op.isInsert() and std.mem.eql(u8, op.collection(), "users");
 }
@@ -18,7 +30,6 @@ pub fn handle(op: gtm.Op) gtm.Outcome {
 
     const email = user.text("email") orelse return gtm.reject(user.mismatch("email", "a string"));
     const name = user.text("name") orelse "there";
-    const subject = gtm.config("subject") orelse "Welcome";
 
     const sent = gtm.mail(email, subject, gtm.join(&.{ "Hello ", name }));
     if (gtm.isDone(sent)) gtm.log.info(gtm.join(&.{ "welcomed ", name }));

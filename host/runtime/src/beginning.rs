@@ -42,9 +42,6 @@ impl FoundComponent<'_> {
     /// Asks the plugin for its settings, checks the values that are set, and initializes it with them. Blocks for as long.
     pub(super) fn begin(&self) -> Result<Beginning, LoadError> {
         let config = Arc::new(self.setup.config.clone());
-        if !self.exports.has_beginning() {
-            return Ok(Beginning { settings: None, config, subscriptions: Vec::new() });
-        }
         let (mut store, exports) = self.start()?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
         let checked = setting::check(&self.setup.name, settings.as_deref(), &config);
@@ -74,11 +71,7 @@ impl FoundComponent<'_> {
         Ok(Beginning { settings, config, subscriptions })
     }
 
-    /// Starts an instance for filters, which never waits, and drops it.
-    pub(super) fn try_start(&self) -> Result<(), LoadError> {
-        self.start().map(drop)
-    }
-
+    /// Starts an instance for filters, which never waits, so that a version that cannot start is refused.
     fn start(&self) -> Result<(Store<InstanceState>, Exports), LoadError> {
         const CALL: &str = "the start";
         let limit = self.setup.limits.filter_timeout;
@@ -88,14 +81,18 @@ impl FoundComponent<'_> {
             let notes = CallNotes::default();
             let mut store = store(self.linked, self.setup, &config, &context, InstanceRole::Filter, &notes)?;
             store.set_epoch_deadline(ticks(limit));
-            let started = self.linked.instantiate_async(&mut store).now_or_never();
-            let loaded = now(started).and_then(|instance| self.exports.load(&mut store, &instance));
-            match loaded {
-                Ok(exports) => Ok((store, exports)),
+            match now(self.linked.instantiate_async(&mut store).now_or_never()) {
+                Ok(instance) => Ok((self.exports.load(&mut store, &instance), store)),
                 Err(error) => Err(CallError::new(CALL, &error, store.data(), limit)),
             }
         };
-        guarded_now(CALL, started).map_err(|reason| self.failed(reason))
+        let (exports, store) = guarded_now(CALL, started).map_err(|reason| self.failed(reason))?;
+        match exports {
+            Ok(exports) => Ok((store, exports)),
+            Err(error) => {
+                Err(LoadError::Mismatch { path: self.path.to_owned(), reason: format!("{error:#}") })
+            }
+        }
     }
 
     /// Calls a function of the instance within the time limit of a filter.

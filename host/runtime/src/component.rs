@@ -62,7 +62,7 @@ struct ComponentInfo {
 impl Plugin {
     /// Reads and checks the component at `path`, and compiles it unless the engine's cache has it.
     ///
-    /// It asks the plugin for its settings and subscriptions, if the component exports that, and blocks for as long.
+    /// It starts the plugin once, and asks it for its settings and subscriptions. It blocks for as long.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -73,7 +73,7 @@ impl Plugin {
 
     /// Loads another version of the plugin from a file, with the same setup.
     ///
-    /// It starts the new version once, so that a version that cannot start is refused, and blocks for as long.
+    /// It blocks as [`load`](Self::load) does.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -90,9 +90,7 @@ impl Plugin {
     }
 
     fn succeeded_by(&self, file: File, path: &Path) -> Result<Self, LoadError> {
-        let successor = Self::load_with(&self.engine, file, path, Arc::clone(&self.setup))?;
-        successor.try_start(path)?;
-        Ok(successor)
+        Self::load_with(&self.engine, file, path, Arc::clone(&self.setup))
     }
 
     fn load_with(engine: &Engine, file: File, path: &Path, setup: Arc<Setup>) -> Result<Self, LoadError> {
@@ -219,13 +217,6 @@ impl Plugin {
 
     pub(super) fn limits(&self) -> Limits {
         self.setup.limits
-    }
-
-    fn try_start(&self, path: &Path) -> Result<(), LoadError> {
-        let _tried = self.engine.trial();
-        let exports = &self.info.exports;
-        // An instance for filters starts as one for handle does, without waiting.
-        FoundComponent { linked: &self.filter, exports, setup: &self.setup, path }.try_start()
     }
 
     /// Makes the store of one instance.

@@ -113,7 +113,8 @@ impl CheckedPlugin {
         }
         let subscriptions = subscriptions.join(LINE_START);
         let asks = self.asks.iter().map(|(capability, granted)| match granted {
-            Some(granted) if granted == "granted" => format!("{capability}: granted"),
+            // The words of some grants begin like this themselves.
+            Some(granted) if granted.starts_with("granted") => format!("{capability}: {}", line(granted)),
             Some(granted) => format!("{capability}: granted {}", line(granted)),
             None => format!("{capability}: not granted"),
         });

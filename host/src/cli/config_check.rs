@@ -12,11 +12,14 @@ use serde_json::json;
 use super::arguments::{ConfigCheckArguments, Format};
 use super::load::{Loader, reserve};
 use super::output::{print_json, print_text};
+use super::plugin_errors::PluginErrors;
 use super::{preflight, usage};
 
 pub(super) fn run(check: &ConfigCheckArguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut problems = preflight::problems(settings);
     let plugins = plugins(settings, &mut problems);
+    // Such a plugin runs and handles nothing.
+    problems.extend(PluginErrors::take().into_iter().map(anyhow::Error::from));
     let status = usage::status_of_all(&problems);
     let problems: Vec<_> = problems.iter().map(|problem| WithRemedy(problem.as_ref()).to_string()).collect();
     let problems: Vec<_> = problems.iter().map(|problem| without_passwords(problem)).collect();

@@ -1,8 +1,10 @@
 //! `gtm-host config`: the settings that a host would have, and the definitions of all settings.
 
+mod plugins;
+
 use std::process::ExitCode;
 
-use gtm_host::config::{SETTINGS, Setting, Settings, reference, schema};
+use gtm_host::config::{HIDDEN, SETTINGS, Setting, Settings, in_one_line, reference, schema};
 use gtm_runtime::secret::{server, without_passwords};
 use gtm_text::sanitize::line;
 use serde_json::json;
@@ -11,9 +13,8 @@ use toml::Value;
 use super::arguments::{ConfigArguments, ConfigCommand, ConfigShowArguments, Format};
 use super::config_check;
 use super::output::{print, print_json, print_text};
+use plugins::{is_of_every_plugin, of_plugins};
 
-/// What is shown instead of a secret.
-const HIDDEN: &str = "(hidden)";
 /// The origin of a value that is not set.
 const DEFAULT: &str = "default";
 
@@ -38,20 +39,19 @@ struct Shown {
 
 fn show(arguments: &ConfigShowArguments, settings: &Settings) -> anyhow::Result<()> {
     let mut shown = of_host(settings);
-    shown.extend(of_plugins(settings));
-    for (plugin, grant) in arguments.written_grants() {
-        let key = format!("plugins.{}.grants", plugin.unwrap_or("*"));
-        shown.push(Shown { key, value: Some(text(grant)), origin: "--grant".to_owned() });
-    }
+    let origin = |id: &str| arguments.origin(id).to_string();
+    shown.extend(of_plugins(settings, &arguments.written_grants().collect::<Vec<_>>(), &origin));
     for Shown { key, value, origin } in shown {
         let is_read = match arguments.output {
             Format::Json => print_json(&json!({ "key": key, "value": value, "origin": origin }))?,
             Format::Text => {
-                let key = line(&key);
                 let setting = match value {
-                    Some(value) => format!("{key} = {value}"),
+                    // A key of a plugin to come is not valid in a settings file.
+                    Some(value) if is_of_every_plugin(&key) => format!("# {key} = {}", in_one_line(&value)),
+                    Some(value) => format!("{key} = {}", in_one_line(&value)),
                     None => format!("# {key} is not set"),
                 };
+                let setting = line(&setting);
                 let origin = match arguments.origin {
                     true => format!("  # {}", line(&origin)),
                     false => String::new(),
@@ -93,49 +93,6 @@ fn shown_value(setting: &Setting, value: &Value) -> Value {
     }
 }
 
-/// Returns the settings of plugins, from the settings file and the command line.
-fn of_plugins(settings: &Settings) -> Vec<Shown> {
-    let mut shown = Vec::new();
-    for (key, value, origin) in settings.origins.of_plugins() {
-        let is_config = key.splitn(3, '.').nth(2).is_some_and(|key| key.starts_with("config."));
-        // Headers may be a table of their own.
-        let value =
-            if is_config || key.contains(".headers.") { text(HIDDEN) } else { without_secrets(value) };
-        shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
-    }
-    for (name, plugin) in &settings.plugins {
-        let own = [
-            ("path", plugin.path.as_ref().map(|path| path.display().to_string()), "--plugin"),
-            ("sha256", plugin.sha256.as_ref().map(ToString::to_string), "--plugin"),
-            (
-                "restart_from",
-                plugin.restart_from.as_ref().map(|start| start.words().to_owned()),
-                "--restart-from",
-            ),
-        ];
-        let own = own.into_iter().filter_map(|(key, value, option)| Some((key.to_owned(), value?, option)));
-        let config = plugin.config.keys().map(|key| (format!("config.{key}"), HIDDEN.to_owned(), "--set"));
-        for (key, value, option) in own.chain(config) {
-            let key = format!("plugins.{name}.{key}");
-            let new = Shown { key, value: Some(text(&value)), origin: option.to_owned() };
-            let found = shown.iter_mut().find(|shown| shown.key == new.key);
-            match found {
-                // The settings file may have the same path, relative to it.
-                Some(found) if !is_same(found.value.as_ref(), &value) => *found = new,
-                Some(_) => {}
-                None => shown.push(new),
-            }
-        }
-    }
-    shown
-}
-
-fn is_same(written: Option<&Value>, value: &str) -> bool {
-    written
-        .and_then(Value::as_str)
-        .is_some_and(|written| std::path::Path::new(value).ends_with(written.trim_start_matches("./")))
-}
-
 /// Returns the value without passwords of URLs, and without the headers that the host adds to requests.
 fn without_secrets(value: &Value) -> Value {
     match value {
@@ -145,12 +102,27 @@ fn without_secrets(value: &Value) -> Value {
             table
                 .iter()
                 .map(|(key, value)| {
-                    let value = if key == "headers" { text(HIDDEN) } else { without_secrets(value) };
+                    let value = if key == "headers" { hidden(value) } else { without_secrets(value) };
                     (key.clone(), value)
                 })
                 .collect(),
         ),
         other => other.clone(),
+    }
+}
+
+/// Returns what is shown instead of a value. A reference to a variable or to a file is not a secret.
+fn hidden(value: &Value) -> Value {
+    match value {
+        Value::Table(table)
+            if table.len() == 1 && (table.contains_key("env") || table.contains_key("file")) =>
+        {
+            value.clone()
+        }
+        Value::Table(table) => {
+            Value::Table(table.iter().map(|(key, value)| (key.clone(), hidden(value))).collect())
+        }
+        _ => text(HIDDEN),
     }
 }
 
@@ -183,8 +155,13 @@ mod tests {
         (directory, settings)
     }
 
+    fn plugins_shown(settings: &Settings) -> Vec<Shown> {
+        of_plugins(settings, &[], &|id| id.to_owned())
+    }
+
     fn origin(settings: &Settings, key: &str) -> String {
-        let found = of_host(settings).into_iter().chain(of_plugins(settings)).find(|shown| shown.key == key);
+        let all = of_host(settings).into_iter().chain(plugins_shown(settings));
+        let found = all.into_iter().find(|shown| shown.key == key);
         found.unwrap().origin
     }
 
@@ -211,7 +188,7 @@ mod tests {
     #[test]
     fn a_secret_is_not_shown() {
         let (_directory, settings) = settings(&[]);
-        let shown = format!("{:?}{:?}", of_host(&settings), of_plugins(&settings));
+        let shown = format!("{:?}{:?}", of_host(&settings), plugins_shown(&settings));
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains("plugins.x.config.key"), "{shown}");
     }
@@ -221,8 +198,5 @@ mod tests {
         let option = Origin::Option("uri-file".into());
         let (_directory, typed) = settings(&[("source.uri_file", "uri", option.clone())]);
         assert_eq!((typed.source.uri, typed.source.uri_file), (None, Some("uri".into())));
-        let (_directory, both) =
-            settings(&[("source.uri_file", "uri", option.clone()), ("source.uri", "mongodb://h", option)]);
-        assert!(both.source.uri.is_some() && both.source.uri_file.is_some());
     }
 }

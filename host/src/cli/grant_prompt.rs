@@ -10,6 +10,7 @@ use gtm_host::config::{LogFormat, Settings};
 use gtm_runtime::{Actor, Grant, MissingGrant, Plugin, Services};
 
 use super::DEFECT;
+use super::log_format::HELP;
 
 /// The time to wait for an answer: a host that a script starts in a terminal has to begin without one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,14 +23,30 @@ const DEFAULT_SMTP_URL: &str = "smtp://localhost:25";
 pub(super) fn log_missing_grants(plugin: &Plugin, services: &Services, then: &str) {
     if let Some(gaps) = plugin.gaps_in_words(services) {
         let then = if services.recorder.is_some() { "is counted as not known" } else { then };
+        let (missing, help) = without_help(&gaps);
         tracing::warn!(
             event = "plugin.lack_grant",
             plugin = plugin.name(),
-            missing = gaps,
+            missing,
             affected_ops = then,
+            help,
             "the plugin asks for what it does not have"
         );
     }
+}
+
+/// Splits sentences, each of which may end with a help, into what they say and what helps.
+fn without_help(sentences: &str) -> (String, Option<String>) {
+    let parts: Vec<_> = sentences
+        .split("; ")
+        .map(|sentence| match sentence.split_once(HELP) {
+            Some((sentence, help)) => (sentence, Some(help)),
+            None => (sentence, None),
+        })
+        .collect();
+    let said = parts.iter().map(|(sentence, _)| *sentence).collect::<Vec<_>>().join("; ");
+    let helps: Vec<_> = parts.iter().filter_map(|(_, help)| *help).collect();
+    (said, (!helps.is_empty()).then(|| helps.join("; ")))
 }
 
 /// Offers each plugin's missing grants at the terminal, and adds the accepted ones for this run. Returns the names of the plugins that got

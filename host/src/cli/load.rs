@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use gtm_host::config::{MailSettings, PluginSettings, Settings, secret};
 use gtm_runtime::{
-    Effect, Engine, Limits, LoadError, Mailer, Plugin, PluginHandle, Recorder, Services, places,
+    Effect, Engine, Limits, LoadError, Mailer, MailerError, Plugin, PluginHandle, Recorder, Services, places,
 };
 use gtm_store::Store;
 
@@ -142,7 +142,15 @@ fn unasked_mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
         Some(url) => Some(url.expose().to_owned()),
         None => secret(url.as_ref(), url_file.as_deref())?,
     };
-    url.map(|url| Mailer::new(&url, from.as_deref())).transpose().or_usage()
+    let mailer = url.map(|url| Mailer::new(&url, from.as_deref())).transpose();
+    let in_words = |error| match error {
+        // The words of the library for smtp:// alone.
+        MailerError::Url(reason) if reason.ends_with("host undefined") => {
+            MailerError::Url("it names no host".to_owned())
+        }
+        other => other,
+    };
+    mailer.map_err(in_words).or_usage()
 }
 
 async fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {

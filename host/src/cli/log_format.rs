@@ -2,10 +2,9 @@
 
 use std::error::Error;
 use std::fmt;
-use std::iter::successors;
 
 use gtm_host::config::LogFormat;
-use gtm_host::remedy::remedy;
+use gtm_host::remedy::{remedy, sentence};
 use gtm_text::sanitize;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -22,6 +21,10 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 const FIRST_FIELDS: [&str; 4] = ["event", "plugin", "op", "attempt"];
 /// The field that comes last.
 const LAST_FIELD: &str = "help";
+/// The text between the sentence of an error and its help.
+pub(super) const HELP: &str = ". help: ";
+/// The fields whose sentences may end with a help.
+const SENTENCES: [&str; 3] = ["error", "reason", "warning"];
 
 /// The fields of a span or of an event.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,25 @@ impl Fields {
     fn take(&mut self, name: &str) -> Option<Value> {
         let index = self.0.iter().position(|(known, _)| *known == name)?;
         Some(self.0.remove(index).1)
+    }
+
+    /// Gives a help that is at the end of a sentence a field of its own.
+    fn split_help(&mut self) {
+        let mut helps = Vec::new();
+        for (name, value) in &mut self.0 {
+            if let Value::String(text) = value
+                && SENTENCES.contains(name)
+                && let Some((sentence, help)) = text.split_once(HELP)
+            {
+                helps.push(help.to_owned());
+                *value = sentence.into();
+            }
+        }
+        if !helps.is_empty() {
+            let own = self.take(LAST_FIELD);
+            helps.extend(own.as_ref().and_then(Value::as_str).map(str::to_owned));
+            self.set(LAST_FIELD, helps.join("; ").into());
+        }
     }
 
     fn sort(&mut self) {
@@ -83,14 +105,7 @@ impl Visit for Fields {
 
     /// Sets the error with its causes, and the help for it, which only this program knows.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut words = value.to_string();
-        for cause in successors(value.source(), |&error| error.source()).map(ToString::to_string) {
-            // Some errors name their cause themselves.
-            if !words.contains(&cause) {
-                words = format!("{words}: {cause}");
-            }
-        }
-        self.set(field.name(), words.into());
+        self.set(field.name(), sentence(value).into());
         if let Some(help) = remedy(value) {
             self.set(LAST_FIELD, help.into());
         }
@@ -154,6 +169,7 @@ where
         let target = fields.take("log.target");
         fields.0.retain(|(name, _)| !name.starts_with("log."));
         let message = fields.take("message");
+        fields.split_help();
         fields.sort();
         let line = Line {
             level: *event.metadata().level(),
@@ -328,6 +344,19 @@ mod tests {
             |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
         assert_eq!(named("error"), Some(error.to_string().as_str()));
         assert!(named("help").is_some_and(|help| help.contains("--source-kind change-stream")), "{all:?}");
+    }
+
+    #[test]
+    fn a_help_inside_of_a_sentence_has_a_field_of_its_own() {
+        let error = "mail is not granted. help: pass --grant mail";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let all = lines(format, || tracing::error!(event = "plugin.block", error, "waits"));
+            assert!(!all[0].contains("help: "), "{all:?}");
+        }
+        let all = lines(LogFormat::Json, || tracing::error!(error, help = "or wait", "waits"));
+        let line: Value = serde_json::from_str(&all[0]).unwrap();
+        assert_eq!(line["error"], "mail is not granted");
+        assert_eq!(line["help"], "pass --grant mail; or wait");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, bail};
-use gtm_host::config::LogSettings;
+use gtm_host::config::{LogFormat, LogSettings};
 use gtm_runtime::audit;
 use gtm_text::LogWriter;
 use tracing_subscriber::EnvFilter;
@@ -11,13 +11,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_format::{LineFormat, SpanFields};
+use super::plugin_errors::PluginErrors;
 
 /// The default filter: events of the host and of plugins, and only warnings of libraries.
 const DEFAULT: &str = "warn,gtm_host=info,plugin=info";
 /// The directive that keeps the audit log, unless the filter names its target.
 const AUDIT: &str = "gtm_host::audit=info";
 
-pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
+/// Sets up the log. `errors` collects those of plugins.
+pub(super) fn init(settings: &LogSettings, errors: Option<PluginErrors>) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(DEFAULT);
     if filter.split(',').all(|directive| directive.trim().is_empty()) {
         bail!(
@@ -37,8 +39,15 @@ pub(super) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     // The host continues without a reader of its log (`2>&1 | head`).
     let lines =
         lines.log_internal_errors(false).event_format(LineFormat(settings.format.unwrap_or_default()));
-    tracing_subscriber::registry().with(filter).with(SpanFields).with(lines).init();
+    tracing_subscriber::registry().with(filter).with(SpanFields).with(lines).with(errors).init();
     Ok(())
+}
+
+/// Logs without a filter, in this format: also before the log is set up.
+pub(super) fn unfiltered(format: LogFormat, log: impl FnOnce()) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(LogWriter::default).with_ansi(false);
+    let lines = lines.log_internal_errors(false).event_format(LineFormat(format));
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
 }
 
 /// Returns the filter in which `gtm_host` means all crates of the host, whose targets begin with `gtm`.

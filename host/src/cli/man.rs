@@ -19,7 +19,11 @@ pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
     let mut command = with_all_options(Arguments::documented()).disable_help_subcommand(true);
     command.build();
     match &arguments.dir {
-        Some(directory) => write_all(&command, directory)?,
+        Some(directory) => {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("{} cannot be created", directory.display()))?;
+            write_all(&command, directory)?;
+        }
         None => drop(print(page(&command)?.trim_ascii_end())?),
     }
     Ok(ExitCode::SUCCESS)

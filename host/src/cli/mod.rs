@@ -23,6 +23,7 @@ mod new;
 #[cfg(test)]
 mod options_in_messages;
 mod output;
+mod plugin_errors;
 mod preflight;
 mod replay;
 mod resume;
@@ -42,12 +43,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use arguments::{Arguments, Command};
-use gtm_host::config::{LogFormat, OldName, Settings};
+use arguments::{Arguments, Command, UnknownVariable};
+use gtm_host::config::{LogFormat, OldName, Settings, old_variables};
 use gtm_host::remedy::WithRemedy;
 use gtm_runtime::secret::without_passwords;
 use gtm_text::sanitize;
+use plugin_errors::PluginErrors;
 use tokio_util::sync::CancellationToken;
+use usage::OrUsage;
 
 const DEFECT: &str = "gtm-host has a defect, please report it";
 /// The time for ops in work after a stop signal: as long as one `handle` may take by default.
@@ -63,23 +66,20 @@ pub(crate) fn main() -> ExitCode {
         return compile_component::run(arguments);
     }
     let started = command.settings().and_then(|settings| {
-        logging::init(&settings.log)?;
-        for OldName { old, new } in &settings.old_names {
-            tracing::warn!(
-                event = "settings.rename",
-                old,
-                new,
-                "a setting has its former name; use the new one"
-            );
+        let collected = command.checks_plugins().then(PluginErrors::collect);
+        logging::init(&settings.log, collected)?;
+        if command.has_settings() {
+            warn_of_variables(&settings);
         }
+        settings.old_options.iter().for_each(warn_of_old_name);
         if let Some(database) = &settings.store.database {
             database.choose()?;
         }
         Ok(settings)
     });
-    let settings = match started.map_err(usage::settings_error) {
+    let settings = match started.or_usage() {
         Ok(settings) => settings,
-        Err(error) => return fail(&error, LogFormat::Text),
+        Err(error) => return fail(&error, Arguments::log_format(std::env::args_os())),
     };
     let format = settings.log.format.unwrap_or_default();
     execute(&command, settings).unwrap_or_else(|error| fail(&error, format))
@@ -114,6 +114,27 @@ fn execute(command: &Command, settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Warns of variables with old names, and of those that nothing reads.
+fn warn_of_variables(settings: &Settings) {
+    old_variables(|variable| std::env::var_os(variable).is_some()).iter().for_each(warn_of_old_name);
+    for UnknownVariable { name, nearest } in Arguments::unknown_variables(settings) {
+        let help = match nearest {
+            Some(nearest) => format!("did you mean {nearest}? gtm-host --help lists the variables"),
+            None => "gtm-host --help lists the variables".to_owned(),
+        };
+        tracing::warn!(
+            event = "settings.ignore_variable",
+            variable = name,
+            help,
+            "the host does not read this variable"
+        );
+    }
+}
+
+fn warn_of_old_name(OldName { old, new }: &OldName) {
+    tracing::warn!(event = "settings.rename", old, new, "a setting has its former name; use the new one");
+}
+
 /// Runs work that the first signal asks to stop.
 fn until_stopped<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<ExitCode>
 where
@@ -131,7 +152,7 @@ where
     result
 }
 
-/// Prints the error with which the program ends, in the format of its log.
+/// Prints the error with which the program ends, in the format of its log. No filter hides it.
 fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
     let words = WithRemedy(error.as_ref()).to_string();
     // The error may repeat a URI that was passed as another argument.
@@ -141,10 +162,9 @@ fn fail(error: &anyhow::Error, format: LogFormat) -> ExitCode {
         LogFormat::Text => {
             drop(writeln!(std::io::stderr(), "gtm-host: error: {}", sanitize::indented(&words, 2)));
         }
-        LogFormat::Json => {
-            let line = serde_json::json!({ "level": "ERROR", "message": words, "target": "gtm_host" });
-            drop(writeln!(std::io::stderr(), "{line}"));
-        }
+        LogFormat::Json => logging::unfiltered(format, || {
+            tracing::error!(event = "host.fail", error = &*words, "the program ends with this error");
+        }),
     }
     usage::status(error)
 }

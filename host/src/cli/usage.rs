@@ -34,7 +34,7 @@ impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
     }
 }
 
-/// Converts an error of the settings into a usage error, unless the settings file could not be read.
+/// Converts an error of the settings into a usage error, unless something that they name cannot be read.
 pub(super) fn settings_error(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
         Some(ConfigError::Unreadable { .. } | ConfigError::Exposed(_)) => error,

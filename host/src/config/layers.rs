@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::definition::Setting;
+use super::mistakes::mistakes;
 use super::{ConfigError, SETTINGS, Settings, StoreKind};
+
+/// What output shows instead of a secret. It is refused as the value of a secret.
+pub const HIDDEN: &str = "(hidden)";
 
 /// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,14 +65,11 @@ pub struct GivenValue {
 }
 
 impl GivenValue {
-    /// Returns the old name by which it was set, if it was.
-    fn old_name(&self) -> Option<OldName> {
+    /// Returns the old option by which it was set, if it was.
+    fn old_option(&self) -> Option<OldName> {
         match &self.origin {
             Origin::Option(name) if self.setting.old_option == Some(name) => {
                 Some(OldName { old: format!("--{name}"), new: format!("--{}", self.setting.option()) })
-            }
-            Origin::Variable(name) if self.setting.old_variable().as_ref() == Some(name) => {
-                Some(OldName { old: name.clone(), new: self.setting.variable() })
             }
             _ => None,
         }
@@ -83,6 +85,15 @@ impl fmt::Debug for GivenValue {
             .field("origin", origin)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the variables with names of earlier versions for which `is_set` holds, whether or not something overrides them.
+pub fn old_variables(is_set: impl Fn(&str) -> bool) -> Vec<OldName> {
+    let renamed = SETTINGS
+        .iter()
+        .filter(|setting| setting.has_option)
+        .filter_map(|setting| Some(OldName { old: setting.old_variable()?, new: setting.variable() }));
+    renamed.filter(|OldName { old, .. }| is_set(old)).collect()
 }
 
 /// An option or a variable that was set by the name that it had in earlier versions.
@@ -133,6 +144,41 @@ impl Origins {
         }
         self.0.insert(setting.key.to_owned(), (value, origin));
     }
+
+    /// Checks values that are valid alone: a secret and its file in one layer, and a secret that is not one.
+    fn check(&self) -> Result<(), ConfigError> {
+        let named = |key: &str, origin: &Origin| match origin {
+            Origin::File { .. } => format!("{key} ({origin})"),
+            Origin::Variable(_) | Origin::Option(_) => origin.to_string(),
+        };
+        // Those of lower layers were removed.
+        for setting in SETTINGS {
+            for other in setting.instead_of {
+                if let (Some((_, origin)), Some((_, of_other))) = (self.get(setting.key), self.get(other)) {
+                    let (one, other) = (named(setting.key, origin), named(other, of_other));
+                    return Err(ConfigError::Both { one, other });
+                }
+            }
+        }
+        let is_secret =
+            |key: &str| key.starts_with("plugins.") || Setting::find(key).is_some_and(Setting::is_secret);
+        let hidden = self.0.iter().filter(|(key, (value, _))| is_secret(key) && has_hidden(value));
+        let hidden: Vec<_> = hidden.map(|(key, (_, origin))| named(key, origin)).collect();
+        match hidden.is_empty() {
+            true => Ok(()),
+            false => Err(ConfigError::Hidden { keys: hidden.join(", ") }),
+        }
+    }
+}
+
+/// Returns whether a value is or contains the text that stands for a secret.
+fn has_hidden(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text == HIDDEN,
+        Value::Array(items) => items.iter().any(has_hidden),
+        Value::Table(table) => table.values().any(has_hidden),
+        _ => false,
+    }
 }
 
 impl Settings {
@@ -162,7 +208,8 @@ impl Settings {
                 None => remove(&mut tree, setting.key),
             }
         }
-        let old_names = given.iter().filter_map(|given| given.old_name()).collect();
+        origins.check()?;
+        let old_options = given.iter().filter_map(|given| given.old_option()).collect();
         let mut settings: Self = serde_path_to_error::deserialize(tree).map_err(|error| {
             // Each is valid alone. The text may contain a password.
             ConfigError::Combined {
@@ -173,7 +220,7 @@ impl Settings {
         let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
         settings.resolve(directory, &origins, listed);
         settings.origins = origins;
-        settings.old_names = old_names;
+        settings.old_options = old_options;
         Ok(settings)
     }
 
@@ -207,8 +254,13 @@ impl Settings {
 
 /// Parses a file and checks its settings.
 fn parsed(path: &Path, text: &str) -> Result<Table, ConfigError> {
-    drop(super::parse(path, text)?);
-    let mut tree: Table = toml::from_str(text).map_err(|error| super::invalid(path, text, None, &error))?;
+    let mistakes = mistakes(text);
+    let invalid = |mistakes| ConfigError::Invalid { path: path.to_owned(), mistakes };
+    if !mistakes.is_empty() {
+        return Err(invalid(mistakes));
+    }
+    // Cannot fail: the text was parsed.
+    let mut tree: Table = toml::from_str(text).map_err(|_| invalid(Vec::new()))?;
     // The store may be a word instead of a table.
     if let Some(store @ Value::String(_)) = tree.get("store") {
         let kind = store.clone();
@@ -218,44 +270,82 @@ fn parsed(path: &Path, text: &str) -> Result<Table, ConfigError> {
 }
 
 fn put_file(origins: &mut Origins, tree: &Table, path: &Path, text: &str) {
-    let lines = toml::de::DeTable::parse(text).ok();
-    let mut of_plugins = Vec::new();
-    if let Some(Value::Table(plugins)) = tree.get("plugins") {
-        flatten("plugins", plugins, &mut of_plugins);
-    }
-    for (key, value) in of_plugins {
-        let line = lines.as_ref().and_then(|lines| offset(lines.get_ref(), &key)).unwrap_or_default();
-        let origin = Origin::File { path: path.to_owned(), line: super::line(text, line) };
-        origins.0.insert(key, (value, origin));
+    let Ok(lines) = DeTable::parse(text) else { return };
+    let lines = lines.get_ref();
+    let origin = |offset| Origin::File { path: path.to_owned(), line: super::line(text, offset) };
+    if let (Some(Value::Table(plugins)), Some(lines)) = (tree.get("plugins"), inner(lines, "plugins")) {
+        flatten("plugins", plugins, lines, &mut |key, value, offset| {
+            origins.0.insert(key, (value, origin(offset)));
+        });
     }
     for setting in SETTINGS.iter().filter(|setting| !setting.is_of_plugin()) {
         if let Some(value) = find(tree, setting.key) {
-            let line = lines.as_ref().and_then(|lines| offset(lines.get_ref(), setting.key));
-            let line = super::line(text, line.unwrap_or_default());
-            origins.put(setting, value.clone(), Origin::File { path: path.to_owned(), line });
+            origins.put(setting, value.clone(), origin(offset(lines, setting.key).unwrap_or_default()));
         }
     }
 }
 
-/// Collects the values of a table with the paths of their keys.
-fn flatten(place: &str, table: &Table, values: &mut Vec<(String, Value)>) {
-    for (key, value) in table {
-        let key = format!("{place}.{key}");
-        match value {
+/// Calls a function with each value of a table, the path of its key and its offset in the text.
+fn flatten(place: &str, table: &Table, lines: &DeTable<'_>, found: &mut dyn FnMut(String, Value, usize)) {
+    for (name, value) in table {
+        let key = format!("{place}.{}", quoted_key(name));
+        match (value, inner(lines, name)) {
             // In a plugin's config, a table is a value: it refers to a secret.
-            Value::Table(table) if !place.ends_with(".config") => flatten(&key, table, values),
-            value => values.push((key, value.clone())),
+            (Value::Table(table), Some(lines)) if !place.ends_with(".config") => {
+                flatten(&key, table, lines, found);
+            }
+            _ => {
+                let name = lines.get_key_value(name.as_str());
+                found(key, value.clone(), name.map_or(0, |(name, _)| name.span().start));
+            }
         }
     }
 }
 
-/// Returns the offset of a key in the text.
-fn offset(table: &toml::de::DeTable<'_>, key: &str) -> Option<usize> {
+/// Returns the key as TOML writes it: in quotes if it has other characters than letters, digits, `-` and `_`.
+pub fn quoted_key(key: &str) -> String {
+    let is_bare = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    match !key.is_empty() && key.chars().all(is_bare) {
+        true => key.to_owned(),
+        false => quoted_text(key),
+    }
+}
+
+/// Returns a text in double quotes, in which the escapes of JSON are those of TOML, too.
+fn quoted_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Returns a value as TOML writes it, in one line.
+pub fn in_one_line(value: &Value) -> String {
+    let all = |values: Vec<String>| values.join(", ");
+    match value {
+        Value::String(text) => quoted_text(text),
+        Value::Array(items) => format!("[{}]", all(items.iter().map(in_one_line).collect())),
+        Value::Table(table) if table.is_empty() => "{}".to_owned(),
+        Value::Table(table) => {
+            let pair =
+                |(key, value): (&String, &Value)| format!("{} = {}", quoted_key(key), in_one_line(value));
+            format!("{{ {} }}", all(table.iter().map(pair).collect()))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Returns a table that is inside of another.
+fn inner<'t, 'a>(table: &'t DeTable<'a>, name: &str) -> Option<&'t DeTable<'a>> {
+    match table.get(name)?.get_ref() {
+        DeValue::Table(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+/// Returns the offset of a key of the host in the text.
+fn offset(table: &DeTable<'_>, key: &str) -> Option<usize> {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
-    let (name, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == first)?;
-    match (rest, value.get_ref().as_table()) {
-        (Some(rest), Some(table)) => offset(table, rest),
-        _ => Some(name.span().start),
+    match (rest, inner(table, first)) {
+        (Some(rest), Some(inner)) => offset(inner, rest),
+        _ => table.get_key_value(first).map(|(name, _)| name.span().start),
     }
 }
 

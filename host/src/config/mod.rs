@@ -6,6 +6,7 @@
 mod definition;
 mod hint;
 mod layers;
+mod mistakes;
 mod plugins;
 mod reference;
 mod secret;
@@ -22,8 +23,9 @@ use gtm_source::{HistoryLost, Restart, SourceKind, StartAt};
 use gtm_store::lease::parse_ttl;
 use gtm_store::{ExposedFile, ListDocument, StoreKind};
 pub use gtm_text::units::{parse_size, parse_time, parse_time_above_zero};
-use hint::with_hint;
-pub use layers::{GivenValue, OldName, Origin, Origins};
+pub use hint::nearest;
+pub use layers::{GivenValue, HIDDEN, OldName, Origin, Origins, in_one_line, old_variables, quoted_key};
+pub use mistakes::Mistake;
 pub use plugins::{ConfigValue, LimitSettings, PluginSettings};
 pub use reference::{reference, schema};
 pub use secret::{SecretText, secret};
@@ -86,9 +88,9 @@ pub struct Settings {
     /// Where the values that are not defaults come from.
     #[serde(skip)]
     pub origins: Origins,
-    /// The options and variables that were set by names of earlier versions.
+    /// The options that were set by names of earlier versions.
     #[serde(skip)]
-    pub old_names: Vec<OldName>,
+    pub old_options: Vec<OldName>,
 }
 
 /// The answers given at the terminal when the host started.
@@ -231,16 +233,28 @@ pub enum ConfigError {
     #[error(transparent)]
     Exposed(#[from] ExposedFile),
     /// The settings file is not valid.
-    #[error("{}, line {line}{}: {reason}", path.display(), key.as_ref().map(|key| format!(", {key}")).unwrap_or_default())]
+    #[error("{}", in_file(path, mistakes))]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The path of the key that is unknown, or whose value is not valid.
-        key: Option<String>,
-        /// What was expected. It does not repeat the line, which may contain a password.
-        reason: String,
+        /// All mistakes in it.
+        mistakes: Vec<Mistake>,
+    },
+    /// Two settings that mean the same are both set in one place.
+    #[error("{one} and {other} are both set. help: keep one of them")]
+    Both {
+        /// One of them, as it is written there.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// Secrets have the text that stands for a secret in output.
+    #[error(
+        "{HIDDEN} is not a secret: it stands for one that is not shown ({keys}). help: write the secret, or name its file or variable"
+    )]
+    Hidden {
+        /// The settings, with their places.
+        keys: String,
     },
     /// Values that are valid alone are not valid together.
     #[error("the settings are not valid together{}: {reason}", key.as_ref().map(|key| format!(", {key}")).unwrap_or_default())]
@@ -369,22 +383,10 @@ impl Settings {
     }
 }
 
-/// Parses the settings of a file.
-fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
-    let document = toml::Deserializer::parse(text).map_err(|error| invalid(path, text, None, &error))?;
-    serde_path_to_error::deserialize(document)
-        .map_err(|error| invalid(path, text, key(error.path()), error.inner()))
-}
-
-/// Returns the error of a settings file that is not valid.
-fn invalid(path: &Path, text: &str, key: Option<String>, error: &toml::de::Error) -> ConfigError {
-    let span = error.span().unwrap_or_default();
-    ConfigError::Invalid {
-        path: path.to_owned(),
-        line: line(text, span.start),
-        key,
-        reason: with_hint(error.message(), text.get(span).unwrap_or_default()),
-    }
+/// Lists the mistakes in a file, one per line.
+fn in_file(path: &Path, mistakes: &[Mistake]) -> String {
+    let lines = mistakes.iter().map(|mistake| format!("{}, {mistake}", path.display()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the line that has this offset, from 1.

@@ -1,6 +1,6 @@
 //! The settings of plugins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use gtm_runtime::{ComponentDigest, Grants, Limits, PluginSetup, Secret};
 use gtm_source::Restart;
 use gtm_text::units::{at_least_one, maybe_size, maybe_size_or_zero, maybe_time};
 use serde::Deserialize;
+
+use super::Settings;
 
 /// The settings of one plugin. Those that are not set are as for all plugins.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -82,6 +84,23 @@ pub struct LimitSettings {
     /// Calls that an instance serves before a new instance replaces it.
     #[serde(deserialize_with = "at_least_one")]
     pub recycle_calls: Option<u32>,
+}
+
+impl Settings {
+    /// Returns the variables that plugins may read, or that hold their secrets.
+    pub fn variables_of_plugins(&self) -> BTreeSet<&str> {
+        let all = || self.plugins.values().chain([&self.every_plugin]);
+        let config = all().flat_map(|plugin| plugin.config.values()).filter_map(|value| match value {
+            ConfigValue::Secret(secret) => Some(secret),
+            _ => None,
+        });
+        let headers = all().flat_map(|plugin| &plugin.grants.http).flat_map(|grant| &grant.headers);
+        let secrets = config.chain(headers.map(|(_, secret)| secret)).filter_map(|secret| match secret {
+            Secret::Env { env } => Some(env.as_str()),
+            _ => None,
+        });
+        all().flat_map(|plugin| &plugin.grants.env).map(String::as_str).chain(secrets).collect()
+    }
 }
 
 impl LimitSettings {

@@ -20,7 +20,7 @@ fn an_unknown_key_is_refused_with_its_line() {
     std::fs::write(&path, "[source]\nurl = \"mongodb://user:secret@localhost\"\n").unwrap();
     let message = Settings::read(&path).unwrap_err().to_string();
     assert!(message.contains("line 2"), "{message}");
-    assert!(message.contains("unknown field `url`, expected one of `uri`"), "{message}");
+    assert!(message.contains("unknown key `url`, expected one of `uri`"), "{message}");
     assert!(message.ends_with("Did you mean `uri`?"), "{message}");
     assert!(!message.contains("secret"), "{message}");
 }
@@ -35,10 +35,10 @@ fn an_invalid_value_is_named_by_the_path_of_its_key() {
         ("plugins = { x = { limits = { memory = 1 } } }\n", "line 1, plugins.x.limits.memory: "),
         (
             "[plugins.x.grants]\nhttp = [\n  \"https://h\",\n  { uri = \"https://h\" },\n]\n",
-            ", plugins.x.grants.http[1].uri: unknown field",
+            ", plugins.x.grants.http[1].uri: unknown key",
         ),
-        ("[plugins.x]\nlanes = 2\nlane = 1\n", "line 3, plugins.x.lane: unknown field"),
-        ("nam = \"x\"\n", "line 1, nam: unknown field"),
+        ("[plugins.x]\nlanes = 2\nlane = 1\n", "line 3, plugins.x.lane: unknown key"),
+        ("nam = \"x\"\n", "line 1, nam: unknown key"),
     ] {
         std::fs::write(&path, text).unwrap();
         let message = Settings::read(&path).unwrap_err().to_string();

@@ -67,13 +67,25 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     successors(Some(error), |&error| error.source())
 }
 
+/// Returns an error with its causes, as one sentence.
+pub fn sentence(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
+        // Some errors name their cause themselves.
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
+
 /// Displays an error with its causes, and `help: ` with the remedy if there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct WithRemedy<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for WithRemedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sentence = causes(self.0).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let sentence = sentence(self.0);
         f.write_str(&sentence)?;
         let Some(remedy) = remedy(self.0) else { return Ok(()) };
         let stop = if sentence.ends_with(['.', '?', '!']) { "" } else { "." };

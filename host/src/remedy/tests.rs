@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+use gtm_store::ExposedFile;
+use gtm_store::own_files::OtherUsers;
+
 use super::*;
 
 /// An error with a cause, as `anyhow::Context` makes one.
@@ -13,6 +16,13 @@ fn help_follows_the_causes() {
     let shown = WithRemedy(&Outer(absent)).to_string();
     assert!(shown.starts_with("the store is not opened: "), "{shown}");
     assert!(shown.contains(". help: ") && shown.ends_with("--store file:DIR"), "{shown}");
+}
+
+#[test]
+fn a_cause_that_the_error_names_itself_is_shown_once() {
+    let exposed = ExposedFile { path: PathBuf::from("/store"), who: OtherUsers::Everybody };
+    let shown = WithRemedy(&StoreError::from(exposed)).to_string();
+    assert_eq!(shown.matches("/store may be changed by every user").count(), 1, "{shown}");
 }
 
 #[test]

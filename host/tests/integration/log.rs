@@ -18,6 +18,12 @@ pub fn field<'a>(line: &'a Value, name: &str) -> Cow<'a, str> {
     }
 }
 
+/// Returns the error of a line and the help for it, as one text.
+pub fn error(line: &Value) -> String {
+    let (error, help) = (field(line, "error"), field(line, "help"));
+    if help.is_empty() { error.into_owned() } else { format!("{error}. help: {help}") }
+}
+
 /// Counts the events with these fields.
 pub fn count<'a>(lines: impl IntoIterator<Item = &'a Value>, event: &str, fields: &[(&str, &str)]) -> usize {
     lines.into_iter().filter(|line| is_event(line, event, fields)).count()

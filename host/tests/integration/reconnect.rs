@@ -5,7 +5,7 @@ use gtm_test_support::Server;
 use serde_json::Value;
 
 use crate::log;
-use crate::support::{Database, Host, create_oplog, message, plugin};
+use crate::support::{Database, Host, create_oplog, plugin};
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_restarted_is_followed_from_where_it_was() {
@@ -119,7 +119,7 @@ async fn replaced_by(entries: &[u32]) -> String {
     replace(&own, entries).await;
     let (code, log) = host.ended();
     assert_eq!(code, Some(1));
-    message(log.last().expect("a last word")).to_owned()
+    crate::log::error(log.last().expect("a last word"))
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn history_lost_before_anything_was_read_ends_the_host_too() {
     replace(&own, &[7]).await;
     let (code, log) = host.ended();
     assert_eq!(code, Some(1));
-    assert!(message(log.last().unwrap()).starts_with("history is lost"), "{log:?}");
+    assert!(crate::log::error(log.last().unwrap()).starts_with("history is lost"), "{log:?}");
 }
 
 #[tokio::test]

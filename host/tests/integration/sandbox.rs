@@ -29,7 +29,7 @@ async fn each_op_fails(mut scene: Scene, reason: &str) {
             seen.push(op_id(&line));
         } else {
             assert_eq!(line["plugin"], "misbehave");
-            assert!(log::field(&line, "error").contains(reason), "{line}");
+            assert!(log::error(&line).contains(reason), "{line}");
             failed.push(op_id(&line));
         }
     }
@@ -109,7 +109,7 @@ async fn wasi_http_without_a_grant_says_what_to_grant() {
     let mut scene = misbehaving("handle=stall", &[]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("plugin.block", &[]);
-    assert!(log::field(&line, "error").contains(sentence), "{line}");
+    assert!(log::error(&line).contains(sentence), "{line}");
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_mail_without_a_mail_server_says_what_to_do() {
     let mut scene = misbehaving("handle=mail", &["--grant", "mail"]).await;
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("plugin.block", &[]);
-    assert!(log::field(&line, "error").contains("start it with --mail-url URL"), "{line}");
+    assert!(log::error(&line).contains("start it with --mail-url URL"), "{line}");
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn what_fails_once_is_handled_the_second_time() {
         let mut scene = misbehaving(how, &[]).await;
         scene.things().insert_one(doc! {}).await.unwrap();
         let first = scene.host.wait_for("op.retry", &[("attempt", "1")]);
-        assert!(log::field(&first, "error").contains("only once"), "{first}");
+        assert!(log::error(&first).contains("only once"), "{first}");
         let second = scene.host.wait_for_plugin_log("handled at attempt 2");
         assert_eq!(op_id(&first), op_id(&second));
     }

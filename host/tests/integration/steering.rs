@@ -356,7 +356,8 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
     let (file, other) = (own.path().join("p.wasm"), elsewhere.path().join("p.wasm"));
     [&file, &other].iter().for_each(|to| put(plugin("print_ops"), to));
     let (name, path) = (ObjectId::new().to_hex(), file.to_str().unwrap());
-    let swap_from = ["--admin-swap-from", named.path().to_str().unwrap()];
+    // The command may run in another directory than the host, which runs in this one.
+    let swap_from = ["--admin-swap-from", named.path().to_str().unwrap(), "--admin-swap-from", "src"];
     let mut host = Host::start(
         &[&["--plugin", path, "--uri", server.uri(), "--name", &name, "--log", "info"], &swap_from[..]]
             .concat(),
@@ -365,10 +366,11 @@ async fn a_swap_from_elsewhere_is_refused_with_the_places_that_swaps_take_files_
     let swap = |file: &Path| run(&["swap", "p", file.to_str().unwrap(), "--name", &name]);
     let (code, _, said) = swap(&other);
     let places = format!(
-        "is at {}, and swaps take files only from {} and {} (with its subdirectories)",
+        "is at {}, and swaps take files only from {}, {} (with its subdirectories) and {} (with its subdirectories)",
         other.canonicalize().unwrap().display(),
         own.path().display(),
-        named.path().display()
+        named.path().display(),
+        std::env::current_dir().unwrap().join("src").display()
     );
     assert!(code == Some(1) && said.contains(&format!("{places}. help: ")), "{said}");
     // The command sees a missing file itself.

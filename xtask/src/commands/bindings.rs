@@ -10,6 +10,18 @@ use wit_bindgen_core::Files;
 use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
 
+/// The world of the bindings for C: all capabilities, and the types of what a plugin exports. The SDK writes the exports itself, so that
+/// a plugin exports only what it has.
+const C_WORLD: &str = "
+package gtm:bindings;
+
+world gtm {
+    use gtm:plugin/types@0.2.0.{op, failure};
+
+    include gtm:plugin/capabilities@0.2.0;
+}
+";
+
 /// The worlds of Rust plugins, each with the interfaces that it exports.
 const RUST_WORLDS: [(&str, &[&str]); 2] = [
     ("PLUGIN_WORLD", &["lifecycle", "filter", "batch-filter", "handler"]),
@@ -19,8 +31,9 @@ const RUST_WORLDS: [(&str, &[&str]); 2] = [
 /// Writes the bindings. With `check`, it fails instead if they do not match the contract.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(gtm_test_support::root().join("wit/0.1"))?;
-    let world = resolve.select_world(&[package], Some("sdk"))?;
+    resolve.push_dir(gtm_test_support::root().join("wit/0.2"))?;
+    let package = resolve.push_str("bindings.wit", C_WORLD)?;
+    let world = resolve.select_world(&[package], None)?;
     let options = Opts { no_object_file: true, rename_world: Some("gtm".to_owned()), ..Opts::default() };
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files)?;

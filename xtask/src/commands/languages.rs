@@ -108,12 +108,40 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
             let test = format!(".venv/bin/python -B -m unittest discover -s '{}'", own.display());
             run_line(&test, &project, compilers)?;
         }
+        "c" => batches(language, &tests.join("errand_c/errand.c"), "welcome.c", lines, compilers)?,
+        "cpp" => batches(language, &tests.join("errand_cpp/errand.cpp"), "welcome.cpp", lines, compilers)?,
+        "go" => batches(language, &tests.join("errand_go/errand.go"), "welcome.go", lines, compilers)?,
+        "zig" => {
+            batches(language, &tests.join("errand_zig/errand.zig"), "src/welcome.zig", lines, compilers)?
+        }
         _ => {}
     }
     let plugin = language.plugin();
     let size = fs::metadata(&plugin).with_context(|| format!("{} was not built", plugin.display()))?.len();
     println!("    {}: {} KiB", language.name, size / 1024);
     Ok(None)
+}
+
+/// Builds a plugin of the tests in a copy of the project, in place of the example, as `errand.wasm`.
+fn batches(
+    language: &Language,
+    source: &Path,
+    example: &str,
+    lines: &[&str],
+    compilers: &Venv,
+) -> anyhow::Result<()> {
+    let [build, ..] = lines else { bail!("gtm-host new prints no build command") };
+    let (project, plugin) = (language.project(), language.plugin());
+    let copy = project.with_extension("errand");
+    let steps = format!(
+        "rm -rf '{copy}' && cp -R . '{copy}' && cd '{copy}' && rm -rf build zig-out *_test.go && cp '{source}' {example} && {build} && \
+         cp '{}' '{}'",
+        copy.join(plugin.strip_prefix(&project)?).display(),
+        plugin.with_file_name("errand.wasm").display(),
+        copy = copy.display(),
+        source = source.display(),
+    );
+    run_line(&steps, &project, compilers)
 }
 
 /// Builds the plugin that the documents show in a language, in a new project: the documents must show all of it.

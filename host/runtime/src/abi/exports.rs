@@ -87,14 +87,6 @@ impl ExportIndices {
             Self::V0_2(indices) => indices.handles_batches(),
         }
     }
-
-    /// Returns whether it has anything to ask before the first op.
-    pub(crate) fn has_beginning(&self) -> bool {
-        match self {
-            Self::V0_1(indices) => indices.has_subscriptions(),
-            Self::V0_2(indices) => indices.has_lifecycle(),
-        }
-    }
 }
 
 impl Exports {

@@ -33,7 +33,8 @@ pub(in crate::cli) struct SteerArguments {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SeekArguments {
     /// Where to continue: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before now like
-    /// -10m, today or yesterday (at 00:00 UTC), after an oplog entry by its SECONDS.INCREMENT, or after an op by its id
+    /// -10m, today or yesterday (at 00:00 UTC), after an oplog entry by its SECONDS.INCREMENT, after an op by its id, or after a resume
+    /// token of a change stream
     #[arg(value_name = "START", allow_hyphen_values = true, value_parser = start)]
     pub(in crate::cli) to: String,
     #[command(flatten)]

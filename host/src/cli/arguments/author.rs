@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use gtm_host::config::{PluginSettings, SecretText, Settings, file_name};
+use gtm_host::config::{Origin, PluginSettings, SecretText, Settings, file_name};
 
 use super::common::{CommonArguments, Format};
 use super::help::{CONFIG, SCHEMA, SHOW};
@@ -195,6 +195,11 @@ impl ConfigShowArguments {
     pub(in crate::cli) fn written_grants(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
         self.run.written_grants()
     }
+
+    /// Returns where the values of plugins on the command line come from: the id is that of the option.
+    pub(in crate::cli) fn origin(&self, id: &str) -> Origin {
+        self.run.origin(id)
+    }
 }
 
 impl ConfigArguments {
@@ -208,6 +213,11 @@ impl ConfigArguments {
         if let Some(file) = file {
             run.read_from(file);
         }
+    }
+
+    /// Returns whether the command reads settings.
+    pub(super) fn has_settings(&self) -> bool {
+        matches!(self.command, ConfigCommand::Check(_) | ConfigCommand::Show(_))
     }
 
     /// Returns the settings of a host that is started with the same file, arguments and environment.

@@ -50,8 +50,8 @@ impl CheckArguments {
         for name in self.of.paths.iter().flat_map(|path| settings.names_of(path)).collect::<Vec<_>>() {
             settings.plugins.entry(name).or_default();
         }
-        self.values.iter().try_for_each(|value| value.apply_to(&mut settings))?;
-        self.grants.iter().try_for_each(|grant| grant.apply_to(&mut settings))?;
+        self.values.iter().try_for_each(|value| value.apply_to(&mut settings, "--set"))?;
+        self.grants.iter().try_for_each(|grant| grant.apply_to(&mut settings, "--grant"))?;
         Ok(settings)
     }
 }

@@ -128,7 +128,8 @@ Exit status: 0 every file is a plugin, 1 one is not, 2 the command line, the env
 
 pub(super) const CONFIG: &str = "\
 The command checks what a host with the same file, arguments and environment checks before it contacts a server. It prints all problems, \
-not only the first. It does not check whether MongoDB and the mail server answer, and does not open the store.
+not only the first, including errors that plugins log when the command loads them. It does not check whether MongoDB and the mail \
+server answer, and does not open the store.
 
 Examples:
   gtm-host config check gtm.toml
@@ -139,6 +140,8 @@ Exit status: 0 a host can start with these settings, 1 it cannot, or not with ev
 settings file is not valid, including values such as a URI.";
 
 pub(super) const SHOW: &str = "\
+The output is a settings file, except that (hidden) stands for each secret.
+
 Examples:
   gtm-host config show gtm.toml --origin
   gtm-host config show --output json | jq 'select(.origin != \"default\")'

@@ -18,6 +18,7 @@ mod restart;
 mod run;
 mod setting;
 mod tail;
+mod typed;
 mod workers;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ pub(super) use check::{CheckArguments, CompileArguments};
 pub(super) use checkpoints::{
     ChangeArguments, CheckpointsArguments, CheckpointsCommand, LookArguments, SetArguments, WhoseArguments,
 };
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(super) use common::Format;
@@ -40,8 +42,9 @@ pub(super) use dead_letters::{
     WhichArguments,
 };
 pub(super) use documents::{CompletionsArguments, ManArguments};
+pub(super) use environment::UnknownVariable;
 pub(super) use files::FileArguments;
-use gtm_host::config::Settings;
+use gtm_host::config::{Kind, LogFormat, SETTINGS, Setting, Settings};
 use help::{
     CHECK, CHECKPOINTS, COMPILE, COMPLETIONS, COMPONENTIZE, CONFIG, DEAD_LETTERS, EXAMPLES, MAN, NEW, PAUSE,
     REPLAY, RESUME, SEEK, STATUS, SWAP, TAIL, TRY,
@@ -161,9 +164,7 @@ impl Arguments {
         if words.get(1).is_some_and(|word| word == COMPILE_COMPONENT) {
             return CompileComponentArguments::read(&words).map(Command::CompileComponent);
         }
-        let command = old_names::with_old_options(Self::command());
-        let command = brief::brief(environment::with_variables(command, &value), PROGRAM);
-        let matches = command.try_get_matches_from(words).map_err(brief::with_hint)?;
+        let matches = Self::matches(words, &value)?;
         let Self { command, run } = Self::from_arg_matches(&matches)?;
         let mut command = command.unwrap_or(Command::Run(run));
         let deepest: &ArgMatches = matches.subcommand().map_or(&matches, |(_, deepest)| deepest);
@@ -179,6 +180,70 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    fn matches(
+        words: Vec<OsString>,
+        value: &impl Fn(&str) -> Option<OsString>,
+    ) -> Result<ArgMatches, clap::Error> {
+        check_flags(&words)?;
+        let own = old_names::with_old_options(Self::command());
+        let command = brief::brief(environment::with_variables(own.clone(), value), PROGRAM);
+        command.try_get_matches_from(&words).map_err(|error| {
+            // Without variables, only what was typed is wrong.
+            let typed = brief::brief(environment::without_variables(own.clone()), PROGRAM);
+            let typed = typed.try_get_matches_from(&words).err();
+            let is_typed = typed.is_some_and(|typed| typed.to_string() == error.to_string());
+            let error = match is_typed {
+                true => old_names::with_new_option(error),
+                false => environment::with_variable_named(error, own.clone(), value),
+            };
+            brief::with_hint(error)
+        })
+    }
+
+    /// Returns the log format that the command line or the environment has, even if the settings cannot be used.
+    pub(super) fn log_format(words: impl IntoIterator<Item = OsString>) -> LogFormat {
+        let words = words.into_iter().collect();
+        let matches = Self::matches(words, &|variable: &str| std::env::var_os(variable)).ok();
+        let mut deepest = matches.as_ref();
+        while let Some((_, inner)) = deepest.and_then(ArgMatches::subcommand) {
+            deepest = Some(inner);
+        }
+        let format = deepest.and_then(|matches| matches.try_get_one::<toml::Value>("log.format").ok()?);
+        match format.and_then(|format| format.as_str()) {
+            Some("json") => LogFormat::Json,
+            _ => LogFormat::Text,
+        }
+    }
+
+    /// Returns the variables of the environment that look as if this program read them and that it does not read.
+    pub(super) fn unknown_variables(settings: &Settings) -> Vec<UnknownVariable> {
+        let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        environment::unknown(&Self::command(), settings, set)
+    }
+}
+
+/// Refuses a separate word after an option that is true or false: clap would read it as a command or a file.
+fn check_flags(words: &[OsString]) -> Result<(), clap::Error> {
+    let flags = || SETTINGS.iter().filter(|setting| setting.kind == Kind::Flag && setting.has_option);
+    let is_flag = |word: &str| {
+        let names = |setting: &Setting| [Some(setting.option()), setting.short_name.map(str::to_owned)];
+        word.strip_prefix("--")
+            .is_some_and(|option| flags().flat_map(names).flatten().any(|name| name == option))
+    };
+    for (option, value) in words.iter().zip(words.iter().skip(1)) {
+        if let (Some(option), Some(value @ ("true" | "false" | "yes" | "no" | "on" | "off"))) =
+            (option.to_str(), value.to_str())
+            && is_flag(option)
+        {
+            let error =
+                format!("\"{value}\" is a separate word after {option}. help: write {option}={value}\n");
+            return Err(clap::Error::raw(ErrorKind::InvalidValue, error));
+        }
+    }
+    Ok(())
+}
+
 impl CompileComponentArguments {
     fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         let command = Self::augment_args(clap::Command::new(COMPILE_COMPONENT));
@@ -187,6 +252,20 @@ impl CompileComponentArguments {
 }
 
 impl Command {
+    /// Returns whether it checks the plugins of the settings.
+    pub(super) fn checks_plugins(&self) -> bool {
+        matches!(self, Self::Config(arguments) if matches!(arguments.command, ConfigCommand::Check(_)))
+    }
+
+    /// Returns whether it reads settings.
+    pub(super) fn has_settings(&self) -> bool {
+        match self {
+            Self::CompileComponent(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Config(arguments) => arguments.has_settings(),
+            _ => true,
+        }
+    }
+
     /// Returns the settings: those of the settings file, if there is one, with the environment and the command line over them.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         match self {

@@ -1,7 +1,8 @@
 //! Options that settings had in earlier versions. The command line takes them, and the host warns of each.
 
+use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, ArgMatches, Command};
-use gtm_host::config::Setting;
+use gtm_host::config::{SETTINGS, Setting};
 
 /// Adds the old options, which no help shows.
 pub(super) fn with_old_options(command: Command) -> Command {
@@ -25,4 +26,16 @@ pub(super) fn typed(matches: &ArgMatches, setting: &Setting) -> Option<String> {
     let id = id(setting.old_option?);
     // An error if the command has no such argument.
     matches!(matches.try_contains_id(&id), Ok(true)).then_some(id)
+}
+
+/// Makes a tip that names an old option name the option that replaces it. clap knows all options, also those that no help shows.
+pub(super) fn with_new_option(mut error: Error) -> Error {
+    let Some(ContextValue::String(tip)) = error.get(ContextKind::SuggestedArg) else { return error };
+    let option = tip.trim_start_matches("--");
+    let renamed = SETTINGS.iter().find(|setting| setting.old_option == Some(option));
+    if let Some(setting) = renamed {
+        let tip = format!("--{}", setting.usual_option());
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(tip));
+    }
+    error
 }

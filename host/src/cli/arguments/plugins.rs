@@ -5,15 +5,19 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use gtm_host::config::{GivenValue, PluginSettings, SecretText, Settings, file_name};
+use gtm_host::config::{GivenValue, HIDDEN, Origin, PluginSettings, SecretText, Settings, file_name};
 use gtm_runtime::{ComponentDigest, Grant};
 
 use super::setting::{PluginGroup, SettingArguments};
+use super::typed::TypedOptions;
 
 /// Which plugins run, and what each may use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Plugins")]
 pub(in crate::cli) struct PluginArguments {
+    // Before the options, whose values are taken out of what was parsed.
+    #[command(flatten)]
+    typed: TypedOptions,
     /// A plugin to run, and its name (by default the file's). With FILE@sha256:DIGEST, the digest that gtm-host check prints, the host
     /// refuses any other version. May be repeated: plugins run side by side. In the variable, one plugin per line
     #[arg(short, long = "plugin", env = "GTM_PLUGIN", value_name = "[NAME=]FILE")]
@@ -69,6 +73,11 @@ impl PluginArguments {
     /// Returns the grants as they are written, with the plugin that has each, or none for all.
     pub(super) fn written_grants(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
         self.grants.iter().map(|grant| (grant.plugin.as_deref(), grant.written.as_str()))
+    }
+
+    /// Returns where the plugins, the values or the grants come from: the id is that of the option.
+    pub(super) fn origin(&self, id: &str) -> Origin {
+        self.typed.origin(id)
     }
 
     /// Adds the settings that are not those of one plugin.
@@ -130,6 +139,11 @@ impl FromStr for PluginValue {
         if key.is_empty() {
             return Err("the key is empty".to_owned());
         }
+        if value == HIDDEN {
+            return Err(format!(
+                "{HIDDEN} stands for a value that is not shown. help: write the value itself"
+            ));
+        }
         Ok(Self { plugin, key: key.to_owned(), value: value.to_owned().into() })
     }
 }
@@ -165,9 +179,20 @@ impl FromStr for PluginGrant {
 
 impl PluginValue {
     /// Changes the settings of plugins that are known.
-    pub(super) fn apply_to(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// There is no such plugin. `option` is what set the value: `--set` or its variable.
+    pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
         let Self { plugin, key, value } = self;
-        let what = || format!("--set {}:{key}", plugin.as_deref().unwrap_or_default());
+        if plugin.is_none()
+            && let Some((name, rest)) = key.split_once('.')
+            && settings.plugins.contains_key(name)
+        {
+            bail!(
+                "{option} {key}: a colon follows the name of a plugin, not a dot. help: write {name}:{rest}=VALUE"
+            );
+        }
+        let what = || format!("{option} {}:{key}", plugin.as_deref().unwrap_or_default());
         change(settings, plugin.as_deref(), what, |plugin| {
             plugin.config.insert(key.clone(), value.expose().to_owned().into());
         })
@@ -176,9 +201,12 @@ impl PluginValue {
 
 impl PluginGrant {
     /// Changes the settings of plugins that are known.
-    pub(super) fn apply_to(&self, settings: &mut Settings) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// There is no such plugin. `option` is what granted it: `--grant` or its variable.
+    pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
         let Self { plugin, grant, .. } = self;
-        let what = || format!("--grant {}:…", plugin.as_deref().unwrap_or_default());
+        let what = || format!("{option} {}:…", plugin.as_deref().unwrap_or_default());
         change(settings, plugin.as_deref(), what, |plugin| plugin.grants.add(grant.clone()))
     }
 }
@@ -206,8 +234,9 @@ impl PluginArguments {
                  settings file"
             );
         }
-        self.values.iter().try_for_each(|value| value.apply_to(settings))?;
-        self.grants.iter().try_for_each(|grant| grant.apply_to(settings))
+        let (set, grant) = (self.typed.name("values"), self.typed.name("grants"));
+        self.values.iter().try_for_each(|value| value.apply_to(settings, &set))?;
+        self.grants.iter().try_for_each(|granted| granted.apply_to(settings, &grant))
     }
 }
 

@@ -12,11 +12,15 @@ use super::restart::RestartArguments;
 use super::setting::{
     AdminGroup, DeliveryGroup, ReadyGroup, ServerGroup, SettingArguments, StoreGroup, WatchGroup, WorkerGroup,
 };
+use super::typed::TypedOptions;
 use super::workers;
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArguments {
+    // Before the options, whose values are taken out of what was parsed.
+    #[command(flatten)]
+    typed: TypedOptions,
     // Before the arguments with a heading, or these would have it too.
     /// Log each side effect of plugins instead of performing it, and store no checkpoints. The host begins at --start. Plugins need the
     /// same grants as without it: an op that needs more is counted as unknown
@@ -74,12 +78,23 @@ impl RunArguments {
         self.plugins.written_grants()
     }
 
+    /// Returns where the values of plugins on the command line come from: the id is that of the option.
+    pub(super) fn origin(&self, id: &str) -> Origin {
+        match id {
+            "restart_from" => self.restart.origin(),
+            id => self.plugins.origin(id),
+        }
+    }
+
     fn settings_of_host(&self) -> anyhow::Result<Settings> {
         let mut settings = self.common.settings_with(|given| {
             self.watch.add_to(given);
             if let Some(setting) = Setting::find("watch").filter(|_| self.no_watch) {
-                let origin = Origin::Option("no-watch".to_owned());
-                given.push(GivenValue { setting, value: false.into(), origin });
+                given.push(GivenValue {
+                    setting,
+                    value: false.into(),
+                    origin: self.typed.origin("no_watch"),
+                });
             }
             self.server.add_to(given);
             self.store.add_to(given);

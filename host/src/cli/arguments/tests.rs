@@ -159,7 +159,11 @@ fn a_worker_needs_a_list_and_a_list_needs_a_worker() {
     assert!(run(&["--workers-file", "w.json"]).unwrap_err().contains("help: pass --workers-name NAME"));
     assert!(run(&["--workers-from", "gtm.lists/1"]).unwrap_err().contains("help: pass --workers-name NAME"));
     let both = ["--workers-name", "Tom", "--workers-file", "w.json", "--workers-from", "gtm.lists/1"];
-    assert!(run(&both).unwrap_err().contains("two lists of workers"));
+    assert!(
+        run(&both)
+            .unwrap_err()
+            .contains("--workers-file and --workers-from are both set. help: keep one of them")
+    );
     assert!(run(&["--workers-from", "gtm.lists"]).unwrap_err().contains("expected DB.COLL/ID"));
     assert!(run(&["--lease-ttl", "999ms"]).unwrap_err().contains("at least 1s"));
 }

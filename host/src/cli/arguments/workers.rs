@@ -12,9 +12,6 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
                 "worker {name} has no list of all workers. help: pass --workers-file FILE or --workers-from DB.COLL/ID"
             )
         }
-        (_, Some(_), Some(_)) => {
-            bail!("there are two lists of workers. help: pass either --workers-file or --workers-from")
-        }
         (None, Some(_), None) | (None, None, Some(_)) => {
             bail!(
                 "there is a list of workers, and this host has no name in it. help: pass --workers-name NAME"

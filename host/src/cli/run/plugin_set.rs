@@ -175,14 +175,11 @@ impl PluginSet {
 
     /// Returns the directories from which a swap by hand may take files.
     pub(super) fn swap_from(&self, settings: &Settings) -> SwapFrom {
-        let directory = |path: &Path| match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let own = self.all.iter().map(|(name, hosted)| (name.clone(), directory(&hosted.path)));
+        let directory = |path: &Path| Some(absolute(path).parent()?.to_owned());
+        let own = self.all.iter().filter_map(|(name, hosted)| Some((name.clone(), directory(&hosted.path)?)));
         SwapFrom {
-            directories: settings.plugin_dir.iter().cloned().collect(),
-            trees: settings.admin.swap_from.clone(),
+            directories: settings.plugin_dir.iter().map(|path| absolute(path)).collect(),
+            trees: settings.admin.swap_from.iter().map(|path| absolute(path)).collect(),
             own: own.collect(),
         }
     }
@@ -372,6 +369,11 @@ fn record_grants(actor: Actor, name: &str, before: Option<&Grants>, now: &Grants
         let now = now.in_words().unwrap_or_else(|| "nothing".to_owned());
         actor.did("grant", name, Some(&now));
     }
+}
+
+/// Returns the absolute form of a path, since a refusal shows it to a user who may be in another directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn refuse(name: &str, hosted: &HostedPlugin, actor: Actor, reason: &str) {

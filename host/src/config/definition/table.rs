@@ -51,8 +51,8 @@ pub const SETTINGS: &[Setting] = &[
     new("source.oplog", Text, "The collection to tail as the oplog. If it is set, auto reads it").value("DB.COLL").formerly("oplog")
         .otherwise("local.oplog.rs"),
     new("source.start", Start, "Where to begin: now, oldest, a time like 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00, a span before \
-        now like -10m, today or yesterday (at 00:00 UTC), after an oplog entry by its SECONDS.INCREMENT, or after an op by its id. A plugin that \
-        has a checkpoint resumes from it instead (see source.restart_from)").short_name("start").default("now"),
+        now like -10m, today or yesterday (at 00:00 UTC), after an oplog entry by its SECONDS.INCREMENT, after an op by its id, or after a resume token of a change \
+        stream. A plugin that has a checkpoint resumes from it instead (see source.restart_from)").short_name("start").default("now"),
     new("source.restart_from", Start, "Where every plugin begins, even if it has a checkpoint. It takes the values of source.start. The host \
         does this once: if it is started again with the same value, it resumes. On the command line: --restart-from START").without_option(),
     new("source.snapshot", Flag, "Whether plugins first receive the existing documents, as inserts, and then all changes since. The host resumes \

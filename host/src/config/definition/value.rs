@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use super::{Kind, Setting};
-use crate::config::hint::with_hint;
+use crate::config::hint::in_words;
 use crate::config::{Settings, layers};
 
 /// Words for true.
@@ -30,7 +30,7 @@ impl Setting {
         layers::insert(&mut alone, self.key, value.clone());
         match Settings::deserialize(alone) {
             Ok(_) => Ok(value),
-            Err(error) => Err(with_hint(error.message(), &format!("\"{text}\""))),
+            Err(error) => Err(in_words(error.message(), &format!("\"{text}\""), self.key)),
         }
     }
 }

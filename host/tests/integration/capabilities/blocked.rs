@@ -43,7 +43,7 @@ async fn a_missing_grant_is_said_once_and_no_op_is_lost_for_it() {
         own.collection("errands").insert_one(errand).await.unwrap();
     }
     let waits = host.wait_for("plugin.block", &[]);
-    assert!(log::field(&waits, "error").contains("pass --grant errand:state"), "{waits}");
+    assert!(log::error(&waits).contains("pass --grant errand:state"), "{waits}");
     assert_eq!(waits["level"], "ERROR");
     // Each lane tries again.
     for _ in 0..8 {
@@ -102,14 +102,14 @@ async fn a_server_that_is_not_granted_is_in_the_way_of_an_op_where_others_are_ha
     own.collection("errands").insert_one(find(1, "bad")).await.unwrap();
     let waits = host.wait_for("plugin.block", &[]);
     let grant = format!("--grant errand:mongodb-read={}.bad", own.name);
-    assert!(log::field(&waits, "error").contains(&grant), "{waits}");
+    assert!(log::error(&waits).contains(&grant), "{waits}");
     // Some of them are handled beside it.
     for n in 2..30 {
         own.collection("errands").insert_one(find(n, "good")).await.unwrap();
     }
     host.wait_for_plugin_log(" ok 0 []");
     let given_up = host.wait_for("op.give_up", &[("attempts", "2")]);
-    assert!(log::field(&given_up, "error").contains("mongodb: to read "), "{given_up}");
+    assert!(log::error(&given_up).contains("mongodb: to read "), "{given_up}");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_login_that_the_mail_server_refuses_is_not_the_fault_of_the_mail() {
     let errand = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
     own.collection("errands").insert_one(errand).await.unwrap();
     let waits = host.wait_for("plugin.block", &[]);
-    let said = log::field(&waits, "error");
+    let said = log::error(&waits);
     assert!(
         said.contains(&url) && said.contains("530") && said.contains("(--mail-url, or mail.url in gtm.toml)"),
         "{said}"
@@ -198,7 +198,7 @@ fn a_replay_and_a_try_end_with_the_sentence() {
         let summary: Value = serde_json::from_str(&host.line().unwrap()).unwrap();
         let (code, log) = host.ended();
         assert_eq!(code, Some(1));
-        let last = message(log.last().unwrap());
+        let last = crate::log::error(log.last().unwrap());
         assert!(
             last.starts_with("the plugin errand can handle nothing: ") && last.contains(reason),
             "{last}"

@@ -122,11 +122,11 @@ async fn a_server_that_is_not_granted_is_never_asked() {
         let said = errands.run(doc! { "do": "http", "url": "http://example.com/", "by_wasi": by_wasi }).await;
         assert!(said.starts_with(&format!("error {why}")), "{said}");
     }
-    let tried = |line: &serde_json::Value| log::field(line, "error").starts_with(grant);
+    let tried = |line: &serde_json::Value| log::error(line).starts_with(grant);
     assert!(errands.host.logged().iter().any(tried));
     assert_eq!((sink.asked(), granted.asked()), (0, 2));
     let said_by_host = |line: &&serde_json::Value| {
-        log::field(line, "error").contains("which is not a public address") && line["level"] == "WARN"
+        log::error(line).contains("which is not a public address") && line["level"] == "WARN"
     };
     assert_eq!(
         errands.host.logged().iter().filter(said_by_host).count(),

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod names;
 mod replay;
+mod settings;
 mod tail;
 mod trying;
 mod usage;

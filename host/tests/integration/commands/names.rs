@@ -51,55 +51,73 @@ fn with_option() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.has_option)
 }
 
+/// Settings that can be set together, without the other form of each. The test sets log.format itself, and workers are not checked if
+/// there is no plugin.
+fn settings(is_other_form: bool) -> impl Iterator<Item = &'static Setting> {
+    with_option().filter(move |setting| {
+        let is_other = setting.instead_of.iter().any(|other| *other < setting.key);
+        !["log.format", "plugin_dir"].contains(&setting.key)
+            && (if is_other_form { !setting.instead_of.is_empty() && is_other } else { !is_other })
+    })
+}
+
 #[test]
 fn each_setting_is_read_by_its_name_without_a_warning() {
-    // The test sets log.format itself, and workers are not checked if there is no plugin.
-    let settings = || with_option().filter(|setting| !["log.format", "plugin_dir"].contains(&setting.key));
-    let options = settings().map(|setting| format!("--{}={}", setting.option(), sample(setting)));
-    let shown = Shown::of(&options.collect::<Vec<_>>(), &[]);
-    assert_eq!(shown.warned, []);
-    for setting in settings() {
-        assert_eq!(shown.origin(setting), format!("--{}", setting.usual_option()));
+    for is_other_form in [false, true] {
+        let settings = || settings(is_other_form);
+        assert!(settings().count() > 3);
+        let options = settings().map(|setting| format!("--{}={}", setting.option(), sample(setting)));
+        let shown = Shown::of(&options.collect::<Vec<_>>(), &[]);
+        assert_eq!(shown.warned, []);
+        for setting in settings() {
+            assert_eq!(shown.origin(setting), format!("--{}", setting.usual_option()));
+        }
+        let variables = settings().map(|setting| (setting.variable(), sample(setting).to_owned()));
+        let shown = Shown::of(&[], &variables.collect::<Vec<_>>());
+        assert_eq!(shown.warned, []);
+        for setting in settings() {
+            assert_eq!(shown.origin(setting), format!("the variable {}", setting.variable()));
+        }
     }
     let short = with_option().filter_map(|setting| Some((setting, setting.short_name?)));
     let options = short.map(|(setting, name)| format!("--{name}={}", sample(setting)));
     assert_eq!(Shown::of(&options.collect::<Vec<_>>(), &[]).warned, []);
-    let variables = settings().map(|setting| (setting.variable(), sample(setting).to_owned()));
-    let shown = Shown::of(&[], &variables.collect::<Vec<_>>());
-    assert_eq!(shown.warned, []);
-    for setting in settings() {
-        assert_eq!(shown.origin(setting), format!("the variable {}", setting.variable()));
-    }
+}
+
+/// Returns the old names of settings. Two forms of one setting cannot be set together, so the files of secrets are apart.
+fn old_names(name: impl Fn(&Setting) -> Option<String>) -> [Vec<(&'static Setting, String)>; 2] {
+    let old = with_option().filter_map(|setting| Some((setting, name(setting)?)));
+    let (files, others): (Vec<_>, Vec<_>) = old.partition(|(setting, _)| setting.key.ends_with("_file"));
+    assert!(!files.is_empty() && others.len() >= 18, "{files:?} {others:?}");
+    [files, others]
 }
 
 #[test]
 fn an_option_of_an_earlier_version_works_with_one_warning() {
-    let old: Vec<_> = with_option().filter_map(|setting| Some((setting, setting.old_option?))).collect();
-    assert!(old.len() >= 20, "{old:?}");
-    let options: Vec<_> =
-        old.iter().map(|(setting, option)| format!("--{option}={}", sample(setting))).collect();
-    let shown = Shown::of(&options, &[]);
-    for (setting, option) in &old {
-        assert_eq!(shown.origin(setting), format!("--{option}"));
-        let expected = (format!("--{option}"), format!("--{}", setting.option()));
-        assert_eq!(shown.warned.iter().filter(|warned| **warned == expected).count(), 1, "{option}");
+    for old in old_names(|setting| setting.old_option.map(str::to_owned)) {
+        let options = old.iter().map(|(setting, option)| format!("--{option}={}", sample(setting)));
+        let shown = Shown::of(&options.collect::<Vec<_>>(), &[]);
+        for (setting, option) in &old {
+            assert_eq!(shown.origin(setting), format!("--{option}"));
+            let expected = (format!("--{option}"), format!("--{}", setting.option()));
+            assert_eq!(shown.warned.iter().filter(|warned| **warned == expected).count(), 1, "{option}");
+        }
+        assert_eq!(shown.warned.len(), old.len());
     }
-    assert_eq!(shown.warned.len(), old.len());
 }
 
 #[test]
 fn a_variable_of_an_earlier_version_works_with_one_warning() {
-    let old: Vec<_> = with_option().filter_map(|setting| Some((setting, setting.old_variable()?))).collect();
-    assert!(old.len() >= 20, "{old:?}");
-    let variables: Vec<_> =
-        old.iter().map(|(setting, name)| (name.clone(), sample(setting).to_owned())).collect();
-    let shown = Shown::of(&[], &variables);
-    for (setting, name) in &old {
-        assert_eq!(shown.origin(setting), format!("the variable {name}"));
-        let expected = (name.clone(), setting.variable());
-        assert_eq!(shown.warned.iter().filter(|warned| **warned == expected).count(), 1, "{name}");
+    for old in old_names(Setting::old_variable) {
+        let variables = old.iter().map(|(setting, name)| (name.clone(), sample(setting).to_owned()));
+        let shown = Shown::of(&[], &variables.collect::<Vec<_>>());
+        for (setting, name) in &old {
+            assert_eq!(shown.origin(setting), format!("the variable {name}"));
+            let expected = (name.clone(), setting.variable());
+            assert_eq!(shown.warned.iter().filter(|warned| **warned == expected).count(), 1, "{name}");
+        }
+        assert_eq!(shown.warned.len(), old.len());
     }
-    assert_eq!(shown.warned.len(), old.len());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use bson::{Timestamp, doc};
 use serde_json::{Value, json};
 
 use crate::log;
-use crate::support::{Host, error_of, message, plugin, usage_error_of};
+use crate::support::{Host, error_of, plugin, usage_error_of};
 
 /// A dump of an oplog with `count` inserts into `a.things`, a no-op and a delete.
 fn dump(directory: &Path, count: u32) -> PathBuf {
@@ -114,7 +114,7 @@ fn what_stands_before_the_damage_is_handled() {
     let (code, summary, log) = replay(&file, &["print_ops"], &[]);
     assert_eq!(code, Some(1));
     assert_eq!(summary["plugins"]["print_ops"]["handled"], 3, "{summary}");
-    let said = message(log.last().unwrap());
+    let said = crate::log::error(log.last().unwrap());
     assert!(said.contains("oplog.bson") && said.contains("byte"), "{said}");
 }
 

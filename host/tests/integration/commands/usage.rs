@@ -41,6 +41,16 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
         (of_plugin(&["--store-database", "admin"]), "the server's own"),
         (vec!["--config", config], "gtm.toml, line 2, delivery.lanes: 0 is too few: write 1 or more"),
         (vec!["--config", unplaced], "the plugin x has no path"),
+        (vec!["--config", "/no/such.toml"], "/no/such.toml cannot be read"),
+        (vec!["config", "check", "/no/such.toml"], "/no/such.toml cannot be read"),
+        (vec!["--watch", "false"], "\"false\" is a separate word after --watch. help: write --watch=false"),
+        (vec!["config", "check", "--snapshot", "true"], "help: write --snapshot=true"),
+        (of_plugin(&["--mail-url", "smtp://"]), "understood: it names no host. help: write it like"),
+        (
+            of_plugin(&["--set", "x.key=1"]),
+            "a colon follows the name of a plugin, not a dot. help: write x:key=VALUE",
+        ),
+        (of_plugin(&["--set", "key=(hidden)"]), "stands for a value that is not shown"),
         (vec!["tail", "--namespace", "admin.*"], "matches no change"),
         (vec!["tail", "--namespace", "/[/"], "is not a valid regular expression: unclosed character class"),
         (vec!["tail", "--source-oplog", "oplog"], "is not a valid namespace"),
@@ -62,9 +72,7 @@ fn what_is_not_understood_ends_with_2_whatever_finds_it() {
     }
     // What is understood, and cannot be done.
     let no_directory = of_plugin(&["--admin-swap-from", "/no/such"]);
-    for arguments in
-        [&["--config", "/no/such.toml"][..], &no_plugin, &no_directory, &["tail", "/no/such.bson"]]
-    {
+    for arguments in [&no_plugin[..], &no_directory, &["tail", "/no/such.bson"]] {
         let (code, _, error) = run(arguments);
         assert_eq!(code, Some(1), "{arguments:?}: {error}");
     }
@@ -146,7 +154,7 @@ fn a_dry_run_waits_for_no_grant_and_does_nothing() {
     assert!(log::has(&said, "plugin.lack_grant", &affected), "{said}");
     let in_the_way = |line: &serde_json::Value| {
         log::is_event(line, "dry_run.give_up", &[("cause", "an obstacle blocks it")])
-            && log::field(line, "error").starts_with("mail is not granted")
+            && log::error(line).starts_with("mail is not granted")
     };
     assert!(log::parse(&said).iter().any(in_the_way), "{said}");
     assert!(out.contains("errand: 1 op read") && out.contains("1 not known, as it was a dry run"), "{out}");
@@ -166,7 +174,7 @@ async fn a_dry_run_of_a_host_waits_for_no_grant() {
     let mail = doc! { "_id": 1, "do": "mail", "to": "ada@example.com", "strict": true };
     own.collection("errands").insert_one(mail).await.unwrap();
     let line = host.wait_for("dry_run.give_up", &[("cause", "an obstacle blocks it")]);
-    let error = log::field(&line, "error");
+    let error = log::error(&line);
     assert!(error.starts_with("mail is not granted") && error.contains("pass --grant errand:mail"), "{line}");
     let (code, log) = host.stop();
     assert_eq!(code, Some(0));

@@ -189,7 +189,7 @@ async fn a_plugin_pauses_where_as_many_dead_letters_are_kept_as_may_be() {
         Host::tailing(&[&from[..], &how, &["--plugin", &misbehave, "--admin", "127.0.0.1:0"]].concat());
     scene.writer.write(4).await;
     let line = host.wait_for("dead_letter.store_failed", &[]);
-    let error = log::field(&line, "error");
+    let error = log::error(&line);
     assert!(error.starts_with("the plugin waits"), "{line}");
     assert!(error.contains("dead_letter_bytes under [retry]"), "{line}");
     let status = host.status();

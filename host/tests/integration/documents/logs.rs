@@ -12,6 +12,8 @@ const CRATES: [&str; 8] = ["", "text", "oplog", "mongo", "source", "store", "run
 struct LogEvent {
     levels: BTreeSet<String>,
     fields: BTreeSet<String>,
+    /// The fields that some lines lack.
+    optional: BTreeSet<String>,
 }
 
 type LogEvents = BTreeMap<String, LogEvent>;
@@ -23,9 +25,12 @@ impl LogEvent {
         levels: impl IntoIterator<Item = &'a str>,
         fields: impl IntoIterator<Item = &'a str>,
     ) {
-        let event = events.entry(name.to_owned()).or_default();
+        let fields: BTreeSet<_> = fields.into_iter().map(str::to_owned).collect();
+        let first = Self { fields: fields.clone(), ..Self::default() };
+        let event = events.entry(name.to_owned()).or_insert(first);
         event.levels.extend(levels.into_iter().map(str::to_owned));
-        event.fields.extend(fields.into_iter().map(str::to_owned));
+        event.optional.extend(event.fields.symmetric_difference(&fields).cloned());
+        event.fields.extend(fields);
     }
 }
 
@@ -115,7 +120,12 @@ fn on_the_page() -> LogEvents {
         let name = code_spans(cells[1]).next().unwrap();
         assert!(!events.contains_key(name), "{name} is listed twice");
         match cells[2..cells.len() - 1] {
-            [levels, _, fields] => LogEvent::add(&mut events, name, code_spans(levels), code_spans(fields)),
+            [levels, _, fields] => {
+                LogEvent::add(&mut events, name, code_spans(levels), code_spans(fields));
+                let optional = fields.split(' ').filter_map(|field| field.strip_suffix("`?"));
+                let optional = optional.map(|field| field.trim_start_matches('`').to_owned()).collect();
+                events.get_mut(name).unwrap().optional = optional;
+            }
             _ => LogEvent::add(&mut events, name, [], []),
         }
     }
@@ -131,7 +141,13 @@ fn the_page_of_log_events_lists_what_the_code_logs() {
     let missing: Vec<_> = in_code.symmetric_difference(&on_page).collect();
     assert!(missing.is_empty(), "these are in the code or on the page, but not in both: {missing:#?}");
     for (name, event) in &code {
-        assert_eq!(event, &page[name], "{name}");
+        let page = &page[name];
+        assert_eq!((&event.levels, &event.fields), (&page.levels, &page.fields), "{name}");
+        let unmarked: Vec<_> = event.optional.difference(&page.optional).collect();
+        assert!(
+            unmarked.is_empty(),
+            "{name} has these in some lines only, so mark each with a ?: {unmarked:?}"
+        );
     }
 }
 

@@ -24,7 +24,7 @@ async fn fails(how: &str, more: &[&str], said: &str) {
     for n in 0..OPS {
         scene.things().insert_one(doc! {}).await.unwrap();
         let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
-        assert!(log::field(&line, "error").contains(said), "{how} {n}: {line}");
+        assert!(log::error(&line).contains(said), "{how} {n}: {line}");
     }
     let after = memory(&mut scene, "VmRSS:");
     assert!(after < before + MORE, "{how}: {before} bytes, then {after}");

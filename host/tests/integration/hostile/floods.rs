@@ -57,7 +57,7 @@ async fn an_error_of_40_mb_is_cut() {
         let mut scene = Scene::misbehaving(how, &["--limits-handle-timeout", "10m"]).await;
         scene.things().insert_one(doc! {}).await.unwrap();
         let line = scene.host.wait_for("op.reject", &[]);
-        let error = log::field(&line, "error");
+        let error = log::error(&line);
         assert!(error.len() < 20_000 && error.contains("bytes more)"), "{}", error.len());
     }
 }
@@ -68,7 +68,7 @@ async fn resources_of_the_host_are_bounded() {
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
     let reason = "handle trapped: it holds 256 streams, requests and files";
-    assert!(log::field(&line, "error").contains(reason), "{line}");
+    assert!(log::error(&line).contains(reason), "{line}");
 }
 
 #[tokio::test]
@@ -108,5 +108,5 @@ async fn waiting_for_ever_in_the_host_is_cut_off() {
     scene.things().insert_one(doc! {}).await.unwrap();
     let line = scene.host.wait_for("op.give_up", &[("attempts", "1")]);
     let reason = format!("handle took longer than {}", in_words(limit));
-    assert!(log::field(&line, "error").contains(&reason), "{line}");
+    assert!(log::error(&line).contains(&reason), "{line}");
 }

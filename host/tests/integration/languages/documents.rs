@@ -1,6 +1,7 @@
 //! What documents hold arrives as it is.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, DbPointer, Decimal128, Document, JavaScriptCodeWithScope, Regex, doc};
@@ -23,6 +24,9 @@ async fn only_new_users_are_wanted(path: &Path) {
     deleted.operation_type = gtm_oplog::OperationType::Delete;
     deleted.full_document = None;
     assert!(!running.filter.call(&deleted, 1).await.unwrap());
+    let several: Vec<_> = ["users", "orders", "users"].map(op).into_iter().map(Arc::new).collect();
+    let answers: Vec<_> = running.filter.call_all(&several).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers, [true, false, true]);
 }
 
 /// Through a real mail server and back.

@@ -11,27 +11,10 @@ use gtm_runtime::Failure;
 use super::Running;
 use crate::capabilities::Errands;
 
-/// A test for each language in which the plugin for errands does this.
-macro_rules! with_errands {
-    ($($test:ident),+) => {
-        $(mod $test {
-            with_errands!(@ $test: js, python);
-        })+
-    };
-    (@ $test:ident: $($language:ident),+) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $language() {
-            if let Some(path) = $crate::languages::built(stringify!($language)) {
-                super::$test(&path.with_file_name("errand.wasm")).await;
-            }
-        })+
-    };
-}
-
-with_errands!(
-    a_retry_says_how_long_to_wait,
-    a_server_says_how_long_to_wait,
-    state_has_numbers_pages_and_times_to_live
+super::capabilities::with_errands!(
+    a_retry_says_how_long_to_wait: js, python;
+    a_server_says_how_long_to_wait: js, python;
+    state_has_numbers_pages_and_times_to_live: js, python;
 );
 
 async fn a_retry_says_how_long_to_wait(plugin: &Path) {

@@ -7,6 +7,7 @@ mod documents;
 mod failing;
 mod growing;
 mod interpreted;
+mod settings;
 mod swaps;
 mod toolchains;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::sinks::Sink;
 use super::{Shipped, dump, replay, until};
 use crate::log;
-use crate::support::message;
+use crate::support::{error_of, plugin};
 
 /// What the collection holds, by id: the totals.
 async fn totals(shipped: &Shipped) -> BTreeMap<String, Option<i64>> {
@@ -56,7 +56,7 @@ async fn follows(shipped: &mut Shipped, sink: &Sink) {
         .await
         .unwrap();
     let line = shipped.host.wait_for("op.reject", &[]);
-    assert!(log::field(&line, "error").contains("total"), "{line}");
+    assert!(log::error(&line).contains("total"), "{line}");
     until("the others are there", async || {
         let all = indexed(sink);
         all.contains_key("900") && all.contains_key("902") && !all.contains_key("901")
@@ -145,7 +145,7 @@ async fn a_rename_that_cannot_be_followed_says_what_is_to_be_indexed_anew() {
         shipped.rename("made", "report").await;
         let line = shipped.host.wait_for("op.reject", &[]);
         let incomplete = format!("{}.report is not complete in the index", shipped.own.name);
-        let error = log::field(&line, "error");
+        let error = log::error(&line);
         assert!(error.contains(&incomplete), "{line}");
         assert!(error.contains(&format!("mongodb-read={}.report", shipped.own.name)), "{line}");
         report.insert_one(doc! { "_id": 3 }).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_dump_with_renames_leaves_nothing_stale_and_says_what_is_missing() {
         let (code, summary, log) = replay("index_documents", &dump("out_renames"), &sink, &values);
         assert_eq!(code, Some(1), "{summary}");
         let said = "sales.report_2026 is not complete in the index";
-        assert!(log.iter().any(|line| log::field(line, "error").contains(said)), "{log:?}");
+        assert!(log.iter().any(|line| log::error(line).contains(said)), "{log:?}");
         assert_eq!(ids(&sink), Vec::<String>::new());
     }
 }
@@ -191,18 +191,17 @@ async fn a_date_that_is_far_is_in_the_index() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_setting_that_is_not_known_holds_everything_back() {
-    let (sink, values) = engines().await.into_iter().next().unwrap();
-    let values = [&*values[0], "namespace=OWN.things"];
-    let mut shipped =
-        Shipped::start("index_documents", &[&format!("http={}", sink.url())], &values, &[]).await;
-    let unknown = "unknown setting namespace, did you mean namespaces?";
-    let logged = |line: &Value| line["level"] == "ERROR" && message(line).contains(unknown);
-    assert!(shipped.host.logged().iter().any(logged), "{:?}", shipped.host.logged());
-    shipped.own.collection("salaries").insert_one(doc! { "_id": 1 }).await.unwrap();
-    shipped
-        .host
-        .wait_until("the op is retried", |line| !line["op"].is_null() && line.to_string().contains(unknown));
-    sink.with(|index| assert_eq!(index.requests, 0));
+#[test]
+fn a_wrong_setting_keeps_the_host_from_starting() {
+    let path = plugin("index_documents");
+    let host = ["--plugin", &path, "--uri", "mongodb://localhost:1", "--set"];
+    let said = error_of(&[&host[..], &["namespace=shop.*", "--set", "url=http://localhost:1"]].concat());
+    assert!(said.contains("unknown setting namespace (did you mean namespaces?). help: "), "{said}");
+    let said = error_of(&[&host[..], &["url=localhost:1"]].concat());
+    assert!(
+        said.ends_with(
+            "the setting url is localhost:1, which is not a URL. help: begin it with https:// or http://"
+        ),
+        "{said}"
+    );
 }

@@ -95,7 +95,7 @@ async fn what_is_no_version_leaves_the_old_one_running() {
         std::fs::write(&scene.file, bytes).unwrap();
         let line = scene.wait_for("plugin.swap_failed");
         assert_eq!(line["version"], before);
-        assert!(log::field(&line, "error").contains(reason), "{line}");
+        assert!(log::error(&line).contains(reason), "{line}");
         scene.insert(i32::try_from(n).unwrap()).await;
         scene.host.wait_until("the op", |line| line["plugin"] == "p" && line["target"] == "plugin");
     }
@@ -136,7 +136,7 @@ async fn one_that_fails_its_first_calls_is_rolled_back() {
         scene.insert(1).await;
         let line = scene.wait_for("plugin.roll_back");
         assert_eq!(line["previous"], before);
-        assert!(log::field(&line, "error").contains(" failed one of its first 10 calls: "), "{line}");
+        assert!(log::error(&line).contains(" failed one of its first 10 calls: "), "{line}");
         let line = scene.wait_for("audit.roll_back");
         assert_eq!((&line["via"], &line["plugin"]), (&"trial".into(), &"p".into()));
         assert!(line["detail"].as_str().unwrap().starts_with(&before), "{line}");

@@ -4,22 +4,41 @@
 import json
 import random
 import uuid
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from bson import ObjectId, json_util
-from gtm_plugin import Op, Retry, Unavailable, config, filter, handler, http, log, mail, metrics, state
+from gtm_plugin import (
+    Op, Retry, Size, Unavailable, config, filter, handler, http, init, log, mail, metrics, setting, settings, state,
+)
 from gtm_plugin.mongodb import Collection
 
 
+@settings
+class Settings:
+    database: str | None = setting(default=None, doc="The database of the errands.")
+    key: str | None = None
+    pause: timedelta = setting(default=timedelta(seconds=10), doc="A time.")
+    size: Size = setting(default=Size(1 << 20), doc="A size.")
+    level: Literal["low", "high"] | None = setting(default=None, doc="A choice.", former_names=["grade"])
+    token: str | None = setting(default=None, doc="A secret.", secret=True)
+
+
+@init
+def check(settings: Settings) -> None:
+    if settings.key == "refused":
+        raise ValueError("key must not be refused, ü")
+
+
 @filter
-def is_own(op: Op) -> bool:
+def is_own(op: Op, settings: Settings) -> bool:
     errand = op.document()
     # Where it is asked to, it does what a filter may not.
     if errand.get("in_filter"):
         report(errand)
         return False
     # Each host of the tests has a database of its own.
-    return config.get("database", op.database) == op.database
+    return settings.database in (None, op.database)
 
 
 @handler(namespace="*.errands", operation="insert")

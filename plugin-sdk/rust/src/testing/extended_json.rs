@@ -2,7 +2,7 @@
 
 use bson::{Bson, RawBsonRef, RawDocument, Timestamp};
 
-use crate::Error;
+use crate::bindings::gtm::plugin::types::Error;
 
 /// The first date that has more than four digits of a year: 10000-01-01.
 const FAR: i64 = 253_402_300_800_000;

@@ -75,7 +75,7 @@ pub(crate) mod metrics {
 pub(crate) mod state {
     use super::contract::state::{Entry, Quota};
     use super::with;
-    use crate::Error;
+    use crate::bindings::gtm::plugin::types::Error;
 
     pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(with(|world| world.state.get(key).map(|(value, _)| value.clone())))
@@ -160,7 +160,7 @@ pub(crate) mod mongodb {
 
     use super::contract::mongodb::{FindOptions, UpdateOptions, UpdateResult};
     use super::with;
-    use crate::Error;
+    use crate::bindings::gtm::plugin::types::Error;
 
     fn document(bytes: &[u8]) -> Result<Document, Error> {
         bson::deserialize_from_slice(bytes).map_err(|error| Error::Invalid(error.to_string()))

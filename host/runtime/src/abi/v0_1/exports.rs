@@ -72,10 +72,6 @@ impl ExportIndices {
     pub(crate) fn handles_batches(&self) -> bool {
         self.handles_batches
     }
-
-    pub(crate) fn has_subscriptions(&self) -> bool {
-        self.has_subscriptions
-    }
 }
 
 impl Exports {

@@ -91,10 +91,6 @@ impl ExportIndices {
     pub(crate) fn handles_batches(&self) -> bool {
         self.batch_handler.is_some()
     }
-
-    pub(crate) fn has_lifecycle(&self) -> bool {
-        self.lifecycle.is_some()
-    }
 }
 
 impl Exports {

@@ -4,9 +4,22 @@
 import { Retry, config, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
 import { EJSON, ObjectId } from "gtm-plugin/bson";
 
+export const settings = {
+  database: { type: "text", doc: "The database of the errands." },
+  key: { type: "text" },
+  pause: { type: "duration", default: "10s", doc: "A time." },
+  size: { type: "size", default: "1 MiB", doc: "A size." },
+  level: { type: "choice", choices: ["low", "high"], formerNames: ["grade"], doc: "A choice." },
+  token: { type: "text", secret: true, doc: "A secret." },
+};
+
+export function init({ key }) {
+  if (key === "refused") throw new Error("key must not be refused, ü");
+}
+
 export const subscriptions = [{ namespace: "*.errands", operationTypes: ["insert"] }];
 
-export function filter(op) {
+export function filter(op, { database }) {
   // Where it is asked to, it does what a filter may not.
   const errand = op.document();
   if (errand.in_filter) {
@@ -14,7 +27,7 @@ export function filter(op) {
     return false;
   }
   // Each host of the tests has a database of its own.
-  return (config.get("database") ?? op.database) === op.database;
+  return (database ?? op.database) === op.database;
 }
 
 export function handle(op) {

@@ -1,0 +1,204 @@
+//! The settings of plugins that a host would have, as keys of a settings file.
+
+use gtm_host::config::{ConfigValue, HIDDEN, PluginSettings, Settings, quoted_key};
+use gtm_runtime::Secret;
+use toml::{Table, Value};
+
+use super::{Shown, hidden, text, without_secrets};
+
+/// The key of what every plugin has that is not in the settings yet.
+const EVERY_PLUGIN: &str = "plugins.*";
+
+/// Returns whether the key is one of a plugin whose name is not known yet.
+pub(super) fn is_of_every_plugin(key: &str) -> bool {
+    key.starts_with(EVERY_PLUGIN)
+}
+
+/// Returns the settings of plugins, from the settings file and the command line. `grants` are those of the command line, each with the
+/// plugin that has it, or none for all. `origin` returns where the values of an option come from, by its id.
+pub(super) fn of_plugins(
+    settings: &Settings,
+    grants: &[(Option<&str>, &str)],
+    origin: &dyn Fn(&str) -> String,
+) -> Vec<Shown> {
+    let mut shown = Vec::new();
+    for (key, value, origin) in settings.origins.of_plugins() {
+        // Headers may be a table of their own.
+        let is_secret = key.contains(".config.") || key.contains(".headers.");
+        let value = if is_secret { hidden(value) } else { without_secrets(value) };
+        shown.push(Shown { key: key.to_owned(), value: Some(value), origin: origin.to_string() });
+    }
+    for (name, plugin) in &settings.plugins {
+        let place = format!("plugins.{}", quoted_key(name));
+        for (key, value, id) in own_values(plugin) {
+            let new = Shown { key: format!("{place}.{key}"), value: Some(text(&value)), origin: origin(id) };
+            match shown.iter_mut().find(|shown| shown.key == new.key) {
+                // The settings file may have the same path, relative to it.
+                Some(found) if !is_same(found.value.as_ref(), &value) => *found = new,
+                Some(_) => {}
+                None => shown.push(new),
+            }
+        }
+        for (key, value) in &plugin.config {
+            let key = format!("{place}.config.{}", quoted_key(key));
+            let is_of_file = settings.origins.get(&key).is_some_and(|(written, _)| is_config(written, value));
+            if !is_of_file {
+                shown.retain(|shown| shown.key != key);
+                shown.push(Shown { key, value: Some(text(HIDDEN)), origin: origin("values") });
+            }
+        }
+    }
+    let names = || settings.plugins.keys().map(|name| format!("plugins.{}", quoted_key(name)));
+    for (plugin, grant) in grants {
+        let places: Vec<_> = match plugin {
+            Some(name) => vec![format!("plugins.{}", quoted_key(name))],
+            None if settings.plugin_dir.is_some() => names().chain([EVERY_PLUGIN.to_owned()]).collect(),
+            None => names().collect(),
+        };
+        for place in places {
+            add_grant(&mut shown, &format!("{place}.grants"), grant, &origin("grants"));
+        }
+    }
+    shown
+}
+
+/// Returns the values of a plugin that the command line can set by options of their own, with the ids of these.
+fn own_values(plugin: &PluginSettings) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    let all = [
+        ("path", plugin.path.as_ref().map(|path| path.display().to_string()), "plugins"),
+        ("sha256", plugin.sha256.as_ref().map(ToString::to_string), "plugins"),
+        ("restart_from", plugin.restart_from.as_ref().map(|start| start.words().to_owned()), "restart_from"),
+    ];
+    all.into_iter().filter_map(|(key, value, id)| Some((key, value?, id)))
+}
+
+fn is_same(written: Option<&Value>, value: &str) -> bool {
+    written
+        .and_then(Value::as_str)
+        .is_some_and(|written| std::path::Path::new(value).ends_with(written.trim_start_matches("./")))
+}
+
+/// Returns whether the settings file has this value of a plugin's config.
+fn is_config(written: &Value, value: &ConfigValue) -> bool {
+    match (written, value) {
+        (Value::String(written), ConfigValue::Secret(Secret::Value(value))) => written == value,
+        (Value::Integer(written), ConfigValue::Integer(value)) => written == value,
+        (Value::Float(written), ConfigValue::Float(value)) => written == value,
+        (Value::Boolean(written), ConfigValue::Flag(value)) => written == value,
+        (Value::Table(_), ConfigValue::Secret(Secret::Env { .. } | Secret::File { .. })) => true,
+        _ => false,
+    }
+}
+
+/// Adds a grant of the command line to those of a plugin, as the settings file would have it. `place` is the key of its grants.
+fn add_grant(shown: &mut Vec<Shown>, place: &str, grant: &str, origin: &str) {
+    let Some((key, value)) = in_file(grant) else { return };
+    let key = format!("{place}.{key}");
+    let mail = format!("{place}.mail");
+    if key == mail && shown.iter().any(|shown| shown.key.starts_with(&format!("{mail}."))) {
+        return;
+    }
+    if key.starts_with(&format!("{mail}.")) {
+        // A limit of the grant replaces `mail = true`.
+        shown.retain(|shown| shown.key != mail);
+    }
+    match shown.iter_mut().find(|shown| shown.key == key) {
+        Some(Shown { value: Some(Value::Array(list)), origin: of_list, .. }) => {
+            list.extend(value.as_array().cloned().unwrap_or_default());
+            if of_list != origin {
+                *of_list = format!("{of_list} and {origin}");
+            }
+        }
+        Some(found) => (found.value, found.origin) = (Some(value), origin.to_owned()),
+        None => shown.push(Shown { key, value: Some(value), origin: origin.to_owned() }),
+    }
+}
+
+/// Returns the key and the value that a grant has in the settings file, below `grants`.
+fn in_file(grant: &str) -> Option<(&'static str, Value)> {
+    let (name, value) = grant.split_once('=').unwrap_or((grant, ""));
+    let list = || Value::Array(vec![text(value)]);
+    let table = |pairs: Vec<(&str, Value)>| {
+        let pairs = pairs.into_iter().map(|(key, value)| (key.to_owned(), value));
+        Value::Array(vec![Value::Table(Table::from_iter(pairs))])
+    };
+    Some(match name {
+        "mail" => ("mail", true.into()),
+        "state" => ("state", true.into()),
+        "mail-from" => ("mail.from", list()),
+        "mail-to" => ("mail.to", list()),
+        "mail-per-minute" => ("mail.per_minute", value.parse::<i64>().ok()?.into()),
+        "http" => ("http", list()),
+        "http-private" => ("http", table(vec![("url", text(value)), ("private", true.into())])),
+        "mongodb-read" => ("mongodb.read", list()),
+        "mongodb-write" => ("mongodb.write", list()),
+        "env" => ("env", list()),
+        "dir" | "dir-write" => {
+            let (host, guest) = value.rsplit_once(':')?;
+            let pairs =
+                vec![("host", text(host)), ("guest", text(guest)), ("write", (name == "dir-write").into())];
+            ("dirs", table(pairs))
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use gtm_host::config::in_one_line;
+    use gtm_runtime::{Grant, Grants};
+
+    use super::*;
+
+    /// One grant of each form.
+    const FORMS: [&str; 14] = [
+        "mail",
+        "mail-from=a@a.example",
+        "mail-to=*@a.example",
+        "mail-per-minute=5",
+        "state",
+        "http=https://a.example",
+        "http=GET,POST https://a.example/x",
+        "http-private=http://solr:8983",
+        "mongodb-read=shop.*",
+        "mongodb-write=shop.sums",
+        "env=HOME",
+        "env=PATH",
+        "dir=/srv/a:b:/t",
+        "dir-write=/srv:/s",
+    ];
+
+    #[test]
+    fn each_grant_is_shown_as_a_settings_file_has_it() {
+        for count in 1..=FORMS.len() {
+            for forms in [&FORMS[..count], &FORMS[count - 1..], &FORMS[count - 1..count]] {
+                let (mut shown, mut granted) = (Vec::new(), Grants::default());
+                for form in forms {
+                    let (name, value) =
+                        form.split_once('=').map_or((*form, None), |(name, value)| (name, Some(value)));
+                    granted.add(Grant::parse(name, value).unwrap());
+                    add_grant(&mut shown, "grants", form, "--grant");
+                }
+                let lines = shown
+                    .iter()
+                    .map(|shown| format!("{} = {}\n", shown.key, in_one_line(shown.value.as_ref().unwrap())));
+                let text = lines.collect::<String>();
+                let read: toml::Table =
+                    toml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+                let read = Grants::deserialize(read["grants"].clone()).unwrap();
+                assert_eq!(read, granted, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_that_is_not_known_has_no_place() {
+        let listed = Grant::parse("", None).unwrap_err();
+        let names = listed.split([' ', ',']).filter_map(|word| word.split_once('=').map(|(name, _)| name));
+        let known = |name: &str| FORMS.iter().any(|form| form.starts_with(&format!("{name}=")));
+        let unknown: Vec<_> = names.filter(|name| !name.starts_with('(') && !known(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    use serde::Deserialize;
+}

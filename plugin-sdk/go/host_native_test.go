@@ -1,0 +1,162 @@
+//go:build !wasip1
+
+package gtm
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestEachErrorHasOneOutcome(t *testing.T) {
+	for _, one := range []struct {
+		err      error
+		rejected bool
+		after    time.Duration
+	}{
+		{errors.New("any"), false, 0},
+		{Rejectf("never"), true, 0},
+		{RetryAfter(time.Second, errors.New("later")), false, time.Second},
+		{&HostError{NotGranted, "see --grant"}, false, 0},
+		{&HostError{Unavailable, "down"}, false, 0},
+		{&HostError{Invalid, "wrong"}, true, 0},
+		{&HostError{Rejected, "refused"}, true, 0},
+		{&HostError{Conflict, "exists"}, true, 0},
+		{&HostError{TooLarge, "17 MiB"}, true, 0},
+		{fmt.Errorf("wrapped: %w", &HostError{Conflict, "exists"}), true, 0},
+	} {
+		got := failureOf(one.err)
+		if !got.failed || got.rejected != one.rejected || got.after != one.after || got.reason != one.err.Error() {
+			t.Errorf("%v: %+v", one.err, got)
+		}
+	}
+	if !IsConflict(fmt.Errorf("wrapped: %w", &HostError{Conflict, "exists"})) {
+		t.Error("a conflict is not recognized")
+	}
+}
+
+func TestAStatusHasAnOutcome(t *testing.T) {
+	in := func(wait time.Duration) string {
+		return time.Now().Add(wait).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	for _, one := range []struct {
+		status           uint16
+		after            string
+		failed, rejected bool
+		atLeast          time.Duration
+	}{
+		{200, "", false, false, 0},
+		{299, "7", false, false, 0},
+		{302, "7", true, true, 0},
+		{404, "", true, true, 0},
+		{429, "7", true, false, 7 * time.Second},
+		{503, "", true, false, 0},
+		{503, "soon", true, false, 0},
+		{503, "99999999999999999999", true, false, 0},
+		{503, in(time.Hour), true, false, 50 * time.Minute},
+		{503, in(-time.Hour), true, false, 0},
+		{600, "", true, true, 0},
+	} {
+		response := Response{Status: one.status, Headers: [][2]string{{"retry-after", one.after}}}
+		got := failureOf(response.ErrorForStatus())
+		if got.failed != one.failed || got.rejected != one.rejected || got.after < one.atLeast || (got.after > 0) != (one.atLeast > 0) {
+			t.Errorf("%+v: %+v", one, got)
+		}
+	}
+}
+
+func TestSettingsAreCheckedAndConverted(t *testing.T) {
+	var read time.Duration
+	var size int64
+	Register(Plugin{
+		Settings: []Setting{
+			{Name: "pause", Type: DurationSetting, Default: "10s"},
+			{Name: "size", Type: SizeSetting, Default: "1 MiB"},
+			{Name: "names", Type: TextsSetting},
+			{Name: "url", Required: true},
+		},
+		Init: func() ([]Subscription, error) {
+			read, _ = ConfigDuration("pause")
+			size, _ = ConfigInt64("size")
+			if names := ConfigTexts("names"); len(names) > 0 {
+				return []Subscription{{Namespace: names[0] + ".*"}}, nil
+			}
+			return nil, errors.New("names is empty")
+		},
+		Handle: func(*Op) error { return nil },
+	})
+	for _, one := range []struct {
+		config map[string]string
+		said   string
+	}{
+		{map[string]string{"names": "a, b"}, "the setting url is missing"},
+		{map[string]string{"url": "x", "name": "a"}, "unknown setting name"},
+		{map[string]string{"url": "x", "pause": "soon"}, `the setting pause: time: invalid duration "soon"`},
+		{map[string]string{"url": "x"}, "names is empty"},
+	} {
+		Reset()
+		Testing.Config = one.config
+		if _, err := Start(); err == nil || err.Error() != one.said {
+			t.Errorf("%v: %v", one.config, err)
+		}
+	}
+	Reset()
+	Testing.Config = map[string]string{"url": "x", "names": " a, b"}
+	subscriptions, err := Start()
+	if err != nil || len(subscriptions) != 1 || subscriptions[0].Namespace != "a.*" {
+		t.Error(subscriptions, err)
+	}
+	if read != 10*time.Second || size != 1<<20 {
+		t.Error(read, size)
+	}
+}
+
+func TestABatchHasAnOutcomeForEachOp(t *testing.T) {
+	ops := []*Op{NewInsert("a", "b", D{{"n", 1}}), NewInsert("a", "b", D{{"n", 2}})}
+	for _, one := range []struct {
+		handle func([]*Op) []error
+		said   [2]string
+	}{
+		{func([]*Op) []error { return nil }, [2]string{"<nil>", "<nil>"}},
+		{func([]*Op) []error { return []error{nil, errors.New("full")} }, [2]string{"<nil>", "full"}},
+		{func([]*Op) []error { return []error{nil} }, [2]string{
+			"HandleBatch returned 1 errors for 2 ops", "HandleBatch returned 1 errors for 2 ops",
+		}},
+	} {
+		Reset()
+		Register(Plugin{HandleBatch: one.handle})
+		errs, err := RunBatch(ops...)
+		if err != nil || fmt.Sprint(errs[0]) != one.said[0] || fmt.Sprint(errs[1]) != one.said[1] {
+			t.Error(errs, err)
+		}
+	}
+	// Without batches, it gets one op per call.
+	Register(Plugin{HandleBatch: func(ops []*Op) []error { return make([]error, len(ops)) }})
+	if wanted, err := Run(ops[0]); !wanted || err != nil {
+		t.Error(wanted, err)
+	}
+}
+
+func TestDocumentsAreWrittenByDriversNames(t *testing.T) {
+	Reset()
+	users := Collection("app.users")
+	op := NewInsert("app", "users", D{{"_id", int32(7)}, {"name", "Ada"}})
+	document, _ := op.Document()
+	id, _ := document.Get("_id")
+	result, err := users.Update(D{{"_id", id}}, D{{"$set", D{{"seen", true}}}}, UpdateOptions{Upsert: true})
+	if err != nil || result.MatchedCount != 1 || result.ModifiedCount != 1 || result.UpsertedID != nil {
+		t.Error(result, err)
+	}
+	if number, ok := Testing.Writes[0].Filter.Get("_id"); !ok || number.Type != 0x10 {
+		t.Error(Testing.Writes)
+	}
+	upserted, _ := D{{"_id", int32(7)}}.Bytes()
+	if result, err = updated(hostUpdateResult{upserted: upserted}, nil); err != nil || result.UpsertedID == nil {
+		t.Error(result, err)
+	}
+	Testing.WriteError = &HostError{Conflict, "exists"}
+	if err := users.Insert(document); !IsConflict(err) {
+		t.Error(err)
+	}
+}
