@@ -15,6 +15,7 @@ super::capabilities::with_errands!(
     a_retry_says_how_long_to_wait: js, python;
     a_server_says_how_long_to_wait: js, python;
     state_has_numbers_pages_and_times_to_live: js, python;
+    an_error_has_the_kind_of_the_contract: js, python;
 );
 
 async fn a_retry_says_how_long_to_wait(plugin: &Path) {
@@ -51,7 +52,7 @@ async fn state_has_numbers_pages_and_times_to_live(plugin: &Path) {
         (doc! { "do": "increment", "key": "n" }, "ok 1"),
         (doc! { "do": "increment", "key": "n", "by": -3, "ttl": 3600 }, "ok -2"),
         (doc! { "do": "set", "key": "ü", "value": "1" }, "ok set"),
-        (doc! { "do": "set-for", "key": "m", "value": "text", "ttl": 3600 }, "ok "),
+        (doc! { "do": "set-for", "key": "m", "value": "text", "ttl": 3600 }, "ok set"),
         (doc! { "do": "increment", "key": "m" }, "error "),
         (doc! { "do": "list", "prefix": "" }, "ok m=text! n=-2! ü=1"),
         (doc! { "do": "list", "prefix": "", "after": "m", "limit": 1 }, "ok n=-2!"),
@@ -62,5 +63,26 @@ async fn state_has_numbers_pages_and_times_to_live(plugin: &Path) {
     ] {
         let got = errands.run(errand.clone()).await;
         assert!(got.starts_with(said), "{errand}: {got}");
+    }
+}
+
+async fn an_error_has_the_kind_of_the_contract(plugin: &Path) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let never = Router::new().fallback(std::future::pending::<()>);
+    tokio::spawn(async move { axum::serve(listener, never).await });
+    let http = format!("http=http://{address}");
+    let grants = [&http, "mongodb-write=OWN.things"];
+    let mut errands = Errands::of(plugin.to_str().unwrap(), &grants, &[], &[]).await;
+    let insert = doc! { "do": "insert", "ns": "OWN.things", "document": { "_id": 1 } };
+    assert_eq!(errands.run(insert.clone()).await, "ok inserted");
+    for (errand, kind) in [
+        (insert, "conflict"),
+        (doc! { "do": "http", "url": format!("http://{address}/"), "timeout": 100 }, "unavailable"),
+        (doc! { "do": "http", "url": "no URL" }, "invalid"),
+        (doc! { "do": "get", "key": "k" }, "notgranted"),
+    ] {
+        let said = errands.run(doc! { "do": "kind", "of": errand.clone(), "ns": "OWN.things" }).await;
+        assert_eq!(said.replace('-', ""), format!("ok {kind}"), "{errand}");
     }
 }

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from bson import ObjectId, json_util
 from gtm_plugin import (
-    Op, Retry, Size, Unavailable, config, filter, handler, http, init, log, mail, metrics, setting, settings, state,
+    CapabilityError, Op, Retry, Size, Unavailable, config, filter, handler, http, init, log, mail, metrics, setting, settings, state,
 )
 from gtm_plugin.mongodb import Collection
 
@@ -69,9 +69,16 @@ def run(errand: dict[str, Any]) -> object:
     what = errand["do"]
     own = Collection(errand.get("ns", ""))
     part = errand.get("filter", {})
+    if what == "kind":
+        # The kind of the error of another errand.
+        try:
+            run({**errand["of"], "ns": errand["ns"]})
+        except CapabilityError as error:
+            return type(error).__name__.lower()
     if what == "http":
         body = b"x" * errand["bytes"] if "bytes" in errand else errand.get("body")
-        response = http.request(errand.get("method", "GET"), errand["url"], headers=errand.get("headers"), content=body)
+        timeout = timedelta(milliseconds=errand["timeout"]) if "timeout" in errand else None
+        response = http.request(errand.get("method", "GET"), errand["url"], headers=errand.get("headers"), content=body, timeout=timeout)
         return f"{response.status} {shown(response.content)}"
     if what == "pause":
         try:
@@ -110,7 +117,8 @@ def run(errand: dict[str, Any]) -> object:
     if what == "increment":
         return state.increment(errand["key"], errand.get("by", 1), time_to_live=errand.get("ttl"))
     if what == "set-for":
-        return state.set(errand["key"], errand["value"].encode(), time_to_live=errand["ttl"])
+        state.set(errand["key"], errand["value"].encode(), time_to_live=errand["ttl"])
+        return "set"
     if what == "list":
         entries = state.list(errand["prefix"], after=errand.get("after"), limit=errand.get("limit", 1000))
         return " ".join(f"{one.key}={one.value.decode()}{'' if one.time_to_live is None else '!'}" for one in entries)

@@ -56,8 +56,16 @@ function report(errand) {
 }
 
 const ERRANDS = {
-  http({ method, url, headers, body, bytes, follow }) {
-    let response = http.fetch(url, { method, headers, body: bytes ? new Uint8Array(bytes).fill(120) : body });
+  /** The kind of the error of another errand. */
+  kind({ of, ns }) {
+    try {
+      ERRANDS[of.do]({ ...of, ns });
+    } catch (error) {
+      return error.kind;
+    }
+  },
+  http({ method, url, headers, body, bytes, follow, timeout }) {
+    let response = http.fetch(url, { method, timeout, headers, body: bytes ? new Uint8Array(bytes).fill(120) : body });
     // A plugin that follows redirects does so by itself.
     if (follow && response.headers.has("location")) response = http.fetch(response.headers.get("location"));
     return `${response.status} ${shown(response.text())}`;
@@ -97,7 +105,10 @@ const ERRANDS = {
   },
   swap: ({ key, expected, value }) => state.compareAndSwap(key, expected, value),
   increment: ({ key, by, ttl }) => state.increment(key, by, { timeToLive: ttl && ttl * 1000 }),
-  "set-for": ({ key, value, ttl }) => state.set(key, value, { timeToLive: ttl * 1000 }),
+  "set-for"({ key, value, ttl }) {
+    state.set(key, value, { timeToLive: ttl * 1000 });
+    return "set";
+  },
   list({ prefix, after, limit }) {
     const entries = state.list(prefix, { after, limit });
     const shown = ({ key, value, timeToLive }) => `${key}=${new TextDecoder().decode(value)}${timeToLive === undefined ? "" : "!"}`;
