@@ -26,7 +26,7 @@ const SDKS: [(&str, &[(&str, &str)]); 3] = [
             ("plugin-sdk/javascript/bin", "bin"),
             ("plugin-sdk/javascript/build", "build"),
             ("plugin-sdk/javascript/src", "src"),
-            ("wit/0.1", "wit"),
+            ("wit/0.2", "wit"),
         ],
     ),
     (
@@ -35,7 +35,7 @@ const SDKS: [(&str, &[(&str, &str)]); 3] = [
             ("plugin-sdk/python/pyproject.toml", "pyproject.toml"),
             ("plugin-sdk/python/setup.py", "setup.py"),
             ("plugin-sdk/python/gtm_plugin", "gtm_plugin"),
-            ("wit/0.1", "wit"),
+            ("wit/0.2", "wit"),
         ],
     ),
 ];

@@ -14,6 +14,10 @@ class Tests(unittest.TestCase):
         self.assertEqual(run.mails[0]["to"], ["ada@example.com"])
         self.assertEqual((run.mails[0]["subject"], run.mails[0]["text"]), ("Hi", "Hello Ada"))
 
+    def test_a_misspelt_setting_is_refused(self) -> None:
+        with self.assertRaisesRegex(ValueError, "unknown setting subjct"):
+            Harness(config={"subjct": "Hi"}).init()
+
     def test_a_user_without_email_is_rejected(self) -> None:
         run = Harness().run(insert("app.users", {"_id": 1}))
         self.assertIsInstance(run.failure, Reject)

@@ -1,6 +1,12 @@
 """Sends a mail to each user who is inserted into a collection `users`."""
 
-from gtm_plugin import Op, config, filter, handler, log, mail
+from gtm_plugin import Op, filter, handler, log, mail, setting, settings
+
+
+# Anybody who runs the plugin can set these: --set subject=Hello. The host refuses a setting that is not here.
+@settings
+class Settings:
+    subject: str = setting(default="Welcome", doc="The subject of the mails.")
 
 
 @filter
@@ -10,7 +16,7 @@ def is_new_user(op: Op) -> bool:
 
 # To subscribe to some changes only: @handler(namespace="app.users", operation="insert")
 @handler
-def greet(op: Op) -> None:
+def greet(op: Op, settings: Settings) -> None:
     user = op.document()
     log.debug(f"document: {op.canonical_json()}")
 
@@ -20,5 +26,5 @@ def greet(op: Op) -> None:
     if not isinstance(name, str):
         name = "there"
 
-    mail.send(to=email, subject=config.get("subject", "Welcome"), text=f"Hello {name}")
+    mail.send(to=email, subject=settings.subject, text=f"Hello {name}")
     log.info(f"welcomed {name}")

@@ -161,7 +161,7 @@ typedef struct gtm_plugin_types_failure_t {
 // It may work later: the host tries the op again after a pause.
 #define GTM_PLUGIN_TYPES_FAILURE_RETRY 0
 // It may work after this many milliseconds, as a server said (`Retry-After`): the host tries the op again no sooner, and after an hour
-// at the latest.
+// at the latest. A restart of the host ends the pause.
 #define GTM_PLUGIN_TYPES_FAILURE_RETRY_AFTER 1
 // It will never work: the op becomes a dead letter.
 #define GTM_PLUGIN_TYPES_FAILURE_REJECT 2
@@ -501,7 +501,7 @@ extern bool gtm_plugin_state_increment(gtm_string_t *key, int64_t by, uint64_t *
 // Returns the entries whose keys begin with `prefix`, in the order of the bytes of their keys: at most `limit`, 1,000 and 1 MiB. The first
 // entry may be larger. For the next page, pass the last key as `after`. The page after the last entry is empty.
 extern bool gtm_plugin_state_list_entries(gtm_string_t *prefix, gtm_string_t *maybe_after, uint32_t limit, gtm_plugin_state_list_entry_t *ret, gtm_plugin_state_error_t *err);
-// Returns what the plugin keeps. It may be a few seconds old, and then it is rather too much than too little.
+// Returns what the plugin keeps. It may be a few seconds old, and too high.
 extern bool gtm_plugin_state_get_quota(gtm_plugin_state_quota_t *ret, gtm_plugin_state_error_t *err);
 
 // Helper Functions

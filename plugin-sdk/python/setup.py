@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-WIT = next(path for path in (HERE / "wit", HERE.parent.parent / "wit/0.1") if path.is_dir())
+WIT = next(path for path in (HERE / "wit", HERE.parent.parent / "wit/0.2") if path.is_dir())
 
 
 class WithContract(build_py):

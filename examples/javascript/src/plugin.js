@@ -1,6 +1,11 @@
 // Welcomes each new user by mail.
 
-import { config, extendedJson, log, mail } from "gtm-plugin";
+import { extendedJson, log, mail } from "gtm-plugin";
+
+// Anybody who runs the plugin can set these: --set subject=Hello. The host refuses a setting that is not here.
+export const settings = {
+  subject: { type: "text", default: "Welcome", doc: "The subject of the mails." },
+};
 
 // To subscribe to some changes only:
 // export const subscriptions = [{ namespace: "app.users", operationTypes: ["insert"] }];
@@ -9,7 +14,7 @@ export function filter(op) {
   return op.isInsert && op.collection === "users";
 }
 
-export function handle(op) {
+export function handle(op, config) {
   const { name } = op.document();
   log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
 
@@ -17,6 +22,6 @@ export function handle(op) {
   const email = op.field("email", "string");
   const who = typeof name === "string" ? name : "there";
 
-  mail.send({ to: email, subject: config.get("subject") ?? "Welcome", text: `Hello ${who}` });
+  mail.send({ to: email, subject: config.subject, text: `Hello ${who}` });
   log.info(`welcomed ${who}`);
 }

@@ -14,6 +14,10 @@ test("a new user is welcomed", async () => {
   assert.equal(run.mails[0].text, "Hello Ada");
 });
 
+test("a misspelt setting is refused", async () => {
+  await assert.rejects(new Harness(plugin, { config: { subjct: "Hi" } }).init(), /unknown setting subjct/);
+});
+
 test("only what is inserted into users is wanted", async () => {
   const world = new Harness(plugin);
   assert.equal((await world.run(insert("app.orders", ada))).wanted, false);

@@ -1,6 +1,11 @@
 // Welcomes each new user by mail.
 
-import { type Op, config, extendedJson, log, mail } from "gtm-plugin";
+import { type Config, type Op, defineSettings, extendedJson, log, mail } from "gtm-plugin";
+
+// Anybody who runs the plugin can set these: --set subject=Hello. The host refuses a setting that is not here.
+export const settings = defineSettings({
+  subject: { type: "text", default: "Welcome", doc: "The subject of the mails." },
+});
 
 interface User {
   name?: unknown;
@@ -13,7 +18,7 @@ export function filter(op: Op): boolean {
   return op.isInsert && op.collection === "users";
 }
 
-export function handle(op: Op): void {
+export function handle(op: Op, config: Config<typeof settings>): void {
   const { name } = op.document<User>();
   log.debug(`document: ${extendedJson.canonical(op.rawDocument())}`);
 
@@ -21,6 +26,6 @@ export function handle(op: Op): void {
   const email = op.field("email", "string");
   const who = typeof name === "string" ? name : "there";
 
-  mail.send({ to: email, subject: config.get("subject") ?? "Welcome", text: `Hello ${who}` });
+  mail.send({ to: email, subject: config.subject, text: `Hello ${who}` });
   log.info(`welcomed ${who}`);
 }

@@ -40,7 +40,7 @@ pub(super) struct FoundComponent<'a> {
     /// Whether the plugin is started even if it has nothing to ask it for, so that a version that cannot start is refused.
     pub(super) starts: bool,
     /// The contract that it was built against, for messages.
-    pub(super) contract: &'a Version,
+    pub(super) contract: Version,
 }
 
 impl FoundComponent<'_> {

@@ -137,7 +137,7 @@ impl Plugin {
             setup: &setup,
             path,
             starts,
-            contract: contract.as_ref().unwrap_or(&contract::CONTRACT),
+            contract: contract.clone().unwrap_or(contract::CONTRACT),
         };
         let Beginning { settings, config, subscriptions } = {
             let _tried = engine.trial();

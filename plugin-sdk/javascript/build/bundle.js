@@ -29,13 +29,13 @@ export async function exportsOf(file) {
   return output.exports;
 }
 
-/** The module with these functions for the host, and what it imports of the host. */
-export async function bundle(file, functions) {
+/** Returns the module that exports these interfaces to the host, and the names of the interfaces that it imports. */
+export async function bundle(file, interfaces) {
   const contents = `
     import "gtm-plugin/polyfills";
     import * as plugin from ${JSON.stringify(file)};
     import { component } from "gtm-plugin/component";
-    export const { ${functions.join(", ")} } = component(plugin);
+    export const { ${interfaces.join(", ")} } = component(plugin);
   `;
   const { outputFiles, metafile } = await run({
     stdin: { contents, resolveDir: dirname(file), sourcefile: "<gtm-plugin>" },

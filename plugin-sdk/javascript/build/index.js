@@ -13,6 +13,15 @@ import { withWorld } from "./world.js";
 
 export { BuildError };
 
+/** The interfaces that a component exports, each if the plugin exports one of these names. */
+const INTERFACES = {
+  lifecycle: ["settings", "init", "subscriptions"],
+  filter: ["filter"],
+  batchFilter: ["filter"],
+  handler: ["handle"],
+  batchHandler: ["handleBatch"],
+};
+
 const SDK = fileURLToPath(new URL("../src/", import.meta.url));
 
 /**
@@ -26,13 +35,13 @@ export async function build(entry, output) {
   if (!exported.includes("handle") && !exported.includes("handleBatch")) {
     throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
   }
-  const functions = ["filter", "handle", ...["subscriptions", "handleBatch"].filter((name) => exported.includes(name))];
-  const bundled = await bundle(file, functions);
+  const interfaces = Object.keys(INTERFACES).filter((name) => INTERFACES[name].some((one) => exported.includes(one)));
+  const bundled = await bundle(file, interfaces);
   const lines = linesOf(bundled.map, (source) => isAuthors(resolve(source)));
   const source = `${bundled.source}\nglobalThis[Symbol.for("gtm-plugin.lines")] = ${JSON.stringify(lines)};\n`;
-  const about = { version: version(dirname(file)), source: sourceDigest(source, functions, bundled.imports) };
+  const about = { version: version(dirname(file)), source: sourceDigest(source, interfaces, bundled.imports) };
   if (output !== undefined && isBuiltFrom(output, about)) return undefined;
-  const component = await withWorld(functions, bundled.imports, (path) => componentized(entry, { ...bundled, source }, path));
+  const component = await withWorld(interfaces, bundled.imports, (path) => componentized(entry, { ...bundled, source }, path));
   return stamp(component, about);
 }
 

@@ -11,9 +11,9 @@ const sdk = JSON.parse(readFileSync(new URL("../package.json", import.meta.url),
 const said = ({ version, source }) => JSON.stringify({ contract: contract(), sdk: `${sdk.name} ${sdk.version} (JavaScript)`, source, version });
 
 /** A digest of all that a component is made of: the bundle, what it exports and imports, and the compiler. */
-export function sourceDigest(source, functions, imports) {
+export function sourceDigest(source, interfaces, imports) {
   const compiler = createRequire(import.meta.url)("componentize-qjs/package.json").version;
-  return createHash("sha256").update(JSON.stringify([compiler, contract(), functions, imports, source])).digest("hex");
+  return createHash("sha256").update(JSON.stringify([compiler, contract(), interfaces, imports, source])).digest("hex");
 }
 
 /** Whether a file is a component with this section at its end. */

@@ -1,4 +1,4 @@
-// The world of a plugin: what it exports, and of what the SDK offers, what it uses. So a plugin that sends no mail does not ask to.
+// The world of a plugin: the interfaces that it exports, and those of the SDK that it uses. A plugin that sends no mail does not ask for it.
 
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,13 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BuildError } from "./error.js";
 
-/** The contract. The package carries a copy of it, since npm installs what is in its folder and nothing beside it. */
+/** The contract. The package has a copy of it, because npm installs only its folder. */
 const CONTRACT = fileURLToPath(new URL("../wit/", import.meta.url));
-
-const EXPORTS = {
-  subscriptions: "export subscriptions: func() -> list<subscription>;",
-  handleBatch: "export handle-batch: func(ops: list<batched-op>) -> list<result<_, batched-failure>>;",
-};
 
 const RANDOM = `package wasi:random@0.2.0 {
   interface random {
@@ -21,38 +16,26 @@ const RANDOM = `package wasi:random@0.2.0 {
 }
 `;
 
-/** What each plugin has, as the world `plugin` of the contract says. */
-const ALWAYS = ["gtm:plugin/types", "gtm:plugin/log", "gtm:plugin/extended-json", "gtm:plugin/metrics", "wasi:config/store"];
-
-/** The version of the contract. */
+/** Returns the version of the contract. */
 export function contract() {
   return /^package gtm:plugin@([^;]+);/m.exec(readFileSync(join(CONTRACT, "types.wit"), "utf8"))[1];
 }
 
-/** Writes the world with these exports and imports into a folder, for as long as the work takes. */
-export async function withWorld(functions, imports, work) {
-  const version = contract();
-  const asked = imports.map((path) => path.split("@")[0]).filter((path) => !ALWAYS.includes(path));
-  const versions = { "gtm:plugin": version, "wasi:random": "0.2.0" };
-  const lines = asked.map((path) => {
+/** Writes the world with these exports and imports into a folder, which exists until the work is done. */
+export async function withWorld(interfaces, imports, work) {
+  const versions = { "gtm:plugin": contract(), "wasi:random": "0.2.0" };
+  const versioned = (path) => {
     const known = versions[path.split("/")[0]];
     if (!known) throw new BuildError(`the plugin imports ${path}, which the SDK does not know`);
-    return `import ${path}@${known};`;
-  });
-  const world = `package gtm:javascript;
-
-world plugin {
-  use gtm:plugin/types@${version}.{op as batched-op, failure as batched-failure};
-  use gtm:plugin/subscriptions@${version}.{subscription};
-  include gtm:plugin/plugin@${version};
-  ${[...lines, ...functions.flatMap((name) => EXPORTS[name] ?? [])].join("\n  ")}
-}
-
-${RANDOM}`;
+    return `${path.split("@")[0]}@${known}`;
+  };
+  // Interfaces have other letters in WIT: batch-handler.
+  const exported = interfaces.map((name) => `gtm:plugin/${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  const lines = [...imports.map((path) => `import ${versioned(path)};`), ...exported.map((path) => `export ${versioned(path)};`)];
+  const world = `package gtm:javascript;\n\nworld plugin {\n  ${lines.join("\n  ")}\n}\n\n${RANDOM}`;
   const path = mkdtempSync(join(tmpdir(), "gtm-plugin-"));
   try {
-    cpSync(CONTRACT, join(path, "deps/gtm-plugin"), { recursive: true, filter: (from) => !/[\\/]deps$/.test(from) });
-    cpSync(join(CONTRACT, "deps"), join(path, "deps"), { recursive: true });
+    cpSync(CONTRACT, join(path, "deps/gtm-plugin"), { recursive: true });
     writeFileSync(join(path, "world.wit"), world);
     return await work(path);
   } finally {

@@ -4,4 +4,4 @@ import { cpSync, rmSync } from "node:fs";
 
 const copy = new URL("../wit/", import.meta.url);
 rmSync(copy, { recursive: true, force: true });
-cpSync(new URL("../../../wit/0.1/", import.meta.url), copy, { recursive: true });
+cpSync(new URL("../../../wit/0.2/", import.meta.url), copy, { recursive: true });

@@ -12,7 +12,7 @@ export function bytes(value) {
   throw new TypeError("a string or bytes (Uint8Array) are expected");
 }
 
-/** UTF-8 as a string. What is no UTF-8 becomes U+FFFD. */
+/** UTF-8 as a string. Bytes that are not UTF-8 become U+FFFD. */
 export function string(value) {
   return (decoder ??= new TextDecoder()).decode(value);
 }

@@ -1,5 +1,5 @@
-/** The value set for a key, by `--set KEY=VALUE` or in gtm.toml. */
-export function get(key: string): string | undefined;
+/** Returns the value of a setting as text: as the user set it, or in milliseconds or bytes if the plugin declares a duration or size. */
+export function get(name: string): string | undefined;
 
-/** All that is set. */
+/** Returns the names and values of all settings that have a value. */
 export function all(): Record<string, string>;

@@ -1,47 +1,55 @@
-/** It may work later: the host tries again after a pause. */
-export class Retry extends Error {
-  name: "Retry";
+/** How long the host is to wait, and the error that led to this one. */
+export interface RetryOptions {
+  /** The least number of milliseconds until the next attempt. The host waits an hour at most. Without it, the host chooses the pause. */
+  after?: number;
+  cause?: unknown;
 }
 
-/** It will never work: the host does not try again. */
+/** It may work later: the host tries the op again after a pause. */
+export class Retry extends Error {
+  constructor(message: string, options?: RetryOptions);
+  name: "Retry";
+  readonly after: number | undefined;
+}
+
+/** It will never work: the op becomes a dead letter. */
 export class Reject extends Error {
   name: string;
 }
 
-/** A document of an op is not there, or no BSON: a reject. */
+/** The op has no such document, or its bytes are not BSON. The host rejects the op. */
 export class DecodeError extends Reject {
   name: "DecodeError";
 }
 
-/** What the host could not do. Let through, it is tried again (`unavailable`, `not-granted`) or rejected (the others). */
-declare class CapabilityError<Kind extends string> extends Error {
-  constructor(kind: Kind, message: string);
-  kind: Kind;
+/**
+ * The reason of an error of a capability, the same for all capabilities:
+ *
+ * - `not-granted`: the host does not let this plugin do it, or is not set up for it.
+ * - `invalid`: the request is not valid, and would fail in the same way each time.
+ * - `rejected`: the other side refused it for good, such as a mail server with a 5xx reply.
+ * - `unavailable`: the other side cannot be reached, took too long, or asks for another attempt later.
+ * - `conflict`: it contradicts something that exists, such as a document with this key.
+ * - `too-large`: the request or the answer is too large.
+ */
+export type ErrorKind = "not-granted" | "invalid" | "rejected" | "unavailable" | "conflict" | "too-large";
+
+/** The error of a capability. If the plugin lets it through, the op is retried (`unavailable`, `not-granted`) or rejected (the others). */
+export class CapabilityError extends Error {
+  constructor(kind: ErrorKind, message: string, options?: RetryOptions);
+  kind: ErrorKind;
+  /** The milliseconds that a server said to wait. */
+  readonly after: number | undefined;
 }
 
-/**
- * Why a message was not sent. `unavailable`: the mail server cannot be reached or asks to be tried again later (a 4xx reply).
- * `not-granted`: the host has no mail server, or does not let this plugin use it. `invalid`: an address that is none, no recipient, no
- * body. `rejected`: the mail server refused the message for good (a 5xx reply).
- */
-export class MailError extends CapabilityError<"unavailable" | "not-granted" | "invalid" | "rejected"> {}
+/** The error of `mail`. */
+export class MailError extends CapabilityError {}
 
-/**
- * Why there is no response, or none that is of use. `not-granted`: the host does not let this plugin send requests there. `invalid`: a
- * URL, a method or a header that is none, a body that is too large. `unavailable`: the server cannot be reached, took too long, or says
- * that it cannot do it now. `rejected`: the server refuses it for good; see `check` of the response.
- */
-export class HttpError extends CapabilityError<"unavailable" | "not-granted" | "invalid" | "rejected"> {}
+/** The error of `http`. */
+export class HttpError extends CapabilityError {}
 
-/**
- * Why something is not read or written. `not-granted`: the host does not let this plugin do it there. `invalid`: it cannot be asked like
- * that. `duplicate-key`: there is a document with this key already. `rejected`: the server refuses it for good. `unavailable`: the server
- * cannot be reached now, or took too long.
- */
-export class MongodbError extends CapabilityError<"unavailable" | "not-granted" | "invalid" | "duplicate-key" | "rejected"> {}
+/** The error of `mongodb`. */
+export class MongodbError extends CapabilityError {}
 
-/**
- * Why a value is not read or kept. `not-granted`: the host does not let this plugin use it. `invalid`: the key is empty or longer than 512
- * bytes, or the value longer than 1 MiB. `unavailable`: the store cannot be reached now.
- */
-export class StateError extends CapabilityError<"unavailable" | "not-granted" | "invalid"> {}
+/** The error of `state`. */
+export class StateError extends CapabilityError {}

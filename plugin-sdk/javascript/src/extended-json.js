@@ -9,8 +9,9 @@ function decoded(what, work) {
   try {
     return work();
   } catch (thrown) {
-    if (typeof thrown?.payload !== "string") throw thrown;
-    throw new DecodeError(`${what} cannot be decoded: ${thrown.payload}`);
+    const { tag, val } = thrown?.payload ?? {};
+    if (typeof tag !== "string") throw thrown;
+    throw new DecodeError(`${what} cannot be decoded: ${val}`);
   }
 }
 

@@ -4,8 +4,10 @@ export interface RequestOptions {
   headers?: Record<string, string | string[]> | Iterable<[string, string]>;
   /** A string is sent as UTF-8. */
   body?: string | Uint8Array | ArrayBuffer;
-  /** How many milliseconds an answer is waited for; in any case no longer than the host lets a plugin wait. */
+  /** The time to wait for an answer, in milliseconds. The host's own limit applies in any case. */
   timeout?: number;
+  /** The value of the header `Idempotency-Key`, by which a server recognizes a repeated request: `op.id`. */
+  idempotencyKey?: string;
 }
 
 /**
@@ -28,7 +30,8 @@ export class Response {
   /**
    * The response, if its status says that all went well.
    *
-   * @throws HttpError `unavailable`: a status that passes (408, 425, 429, 5xx). `rejected`: any other.
+   * @throws HttpError `unavailable`: a status that passes (408, 425, 429, 5xx); if the server sends `Retry-After`, the host waits as long.
+   * `rejected`: any other.
    */
   check(): this;
 }

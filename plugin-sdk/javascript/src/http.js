@@ -6,13 +6,14 @@ import { bytes, string } from "./bytes.js";
 import { HttpError, asked, text } from "./errors.js";
 import { U32, whole } from "./numbers.js";
 
-export function fetch(url, { method = "GET", headers = {}, body, timeout } = {}) {
+export function fetch(url, { method = "GET", headers = {}, body, timeout, idempotencyKey } = {}) {
   assertRunning("http");
+  const key = idempotencyKey == null ? [] : [["Idempotency-Key", text(idempotencyKey)]];
   const response = asked(HttpError, () =>
     host.send({
       method: text(method),
       url: text(url),
-      headers: pairs(headers),
+      headers: [...pairs(headers), ...key],
       body: body == null ? undefined : bytes(body),
       timeout: timeout == null ? undefined : whole(timeout, U32),
     }),
@@ -56,8 +57,18 @@ export class Response {
     const passes = [408, 425, 429].includes(this.status) || (this.status >= 500 && this.status < 600);
     const said = passes ? "cannot do it now and answers" : "refuses it";
     const start = [...this.text().slice(0, 400)].slice(0, 200).join("");
-    throw new HttpError(passes ? "unavailable" : "rejected", `the server ${said} with status ${this.status}: ${start}`);
+    const message = `the server ${said} with status ${this.status}: ${start}`;
+    if (!passes) throw new HttpError("rejected", message);
+    throw new HttpError("unavailable", message, { after: pause(this.headers.get("retry-after")) });
   }
+}
+
+/** Returns the milliseconds that a `Retry-After` asks for, which has seconds or a date. */
+function pause(value) {
+  const said = value?.trim() ?? "";
+  if (/^\d+$/.test(said)) return Number(said) * 1000;
+  const date = said.endsWith("GMT") ? Date.parse(said) : NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
 /** The headers of a response, by names in any letters. */

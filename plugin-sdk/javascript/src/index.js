@@ -8,5 +8,6 @@ export * as mail from "./mail.js";
 export * as metrics from "./metrics.js";
 export * as mongodb from "./mongodb.js";
 export * as state from "./state.js";
-export { DecodeError, HttpError, MailError, MongodbError, Reject, Retry, StateError } from "./errors.js";
+export { CapabilityError, DecodeError, HttpError, MailError, MongodbError, Reject, Retry, StateError } from "./errors.js";
 export { Op } from "./op.js";
+export { defineSettings } from "./settings.js";

@@ -101,7 +101,7 @@ function encoded(document) {
 const optional = (document) => (document == null ? undefined : encoded(document));
 const decoded = (bytes) => deserialize(bytes, DOCUMENT);
 
-function updated({ matched, modified, upserted }) {
-  const upsertedId = upserted == null ? null : decoded(upserted)._id;
-  return { matchedCount: matched, modifiedCount: modified, upsertedCount: upserted == null ? 0 : 1, upsertedId };
+function updated({ matchedCount, modifiedCount, upsertedId }) {
+  const isUpserted = upsertedId != null;
+  return { matchedCount, modifiedCount, upsertedCount: isUpserted ? 1 : 0, upsertedId: isUpserted ? decoded(upsertedId)._id : null };
 }

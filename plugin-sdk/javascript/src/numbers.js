@@ -6,6 +6,6 @@ export const U32 = 2 ** 31 - 1;
 /** A whole number from 0 to `most`. On anything else the call to the host would trap. */
 export function whole(value, most) {
   const number = Number(value);
-  if (!Number.isInteger(number) || number < 0) throw new RangeError(`${value} is no whole number from 0`);
+  if (!Number.isInteger(number) || number < 0) throw new RangeError(`${value} is not a whole number from 0`);
   return Math.min(number, most);
 }

@@ -224,7 +224,7 @@ export function settled(name, work) {
   if ("thrown" in outcome) throw outcome.thrown;
   if (!("value" in outcome)) {
     throw new Reject(
-      `${name} gave back a promise that nothing keeps: in a plugin there is nothing to wait for, and each call to the host is done when it returns`,
+      `${name} returned a promise that nothing resolves: a plugin has nothing to wait for, because each call to the host is done when it returns`,
     );
   }
   // What fails while nobody waits for it fails the op all the same.

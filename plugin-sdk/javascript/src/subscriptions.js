@@ -1,4 +1,4 @@
-// What a plugin says it wants to see, as the contract has it.
+// The subscriptions of a plugin, as the contract has them.
 
 /** The operation types by their names in MongoDB's change events. */
 const TYPES = {
@@ -17,14 +17,14 @@ const TYPES = {
 };
 
 export function subscribed(subscriptions = []) {
-  if (!Array.isArray(subscriptions)) throw new TypeError("subscriptions is no list");
+  if (!Array.isArray(subscriptions)) throw new TypeError("subscriptions is not a list");
   return subscriptions.map(({ namespace = "*", operationTypes = [] }) => {
-    if (typeof namespace !== "string") throw new TypeError("the namespace of a subscription is no string");
+    if (typeof namespace !== "string") throw new TypeError("the namespace of a subscription is not a string");
     return { namespace: namespace.toWellFormed(), operationTypes: operationTypes.map(type) };
   });
 }
 
 function type(name) {
   if (Object.hasOwn(TYPES, name)) return TYPES[name];
-  throw new TypeError(`${name} is no operation type: there are ${Object.keys(TYPES).join(", ")}`);
+  throw new TypeError(`${name} is not an operation type: ${Object.keys(TYPES).join(", ")}`);
 }

@@ -24,21 +24,21 @@ function built(text, name = "plugin.js") {
 test("a plugin asks for what it uses", () => {
   const { component, said } = built(`
     import { log, mail } from "gtm-plugin";
-    export const subscriptions = [{ namespace: "*.users" }];
     export async function handle(op) { log.info(await mail.send({ to: op.document().email, text: "x" })); }
   `);
   assert.equal(said, undefined);
-  const names = ["gtm:plugin/log@", "gtm:plugin/mail@", "gtm:plugin/http@", "gtm:plugin/state@", "handle-batch"];
+  const names = ["gtm:plugin/log@", "gtm:plugin/mail@", "gtm:plugin/http@", "gtm:plugin/state@", "gtm:plugin/handler@", "gtm:plugin/filter@", "gtm:plugin/lifecycle@"];
   // In the names of imports and exports, not in the text of the modules.
-  const has = (name) => component.includes(name.endsWith("@") ? `${name}0.1.0` : name);
-  assert.deepEqual(names.map(has), [true, true, false, false, false]);
-  assert.match(component.slice(-300), /gtm:plugin\{"contract":"0\.1\.0","sdk":"gtm-plugin [^"]+ \(JavaScript\)","source":"[0-9a-f]{64}","version":"[^"]+"\}$/);
+  const has = (name) => component.includes(`${name}0.2.0`);
+  assert.deepEqual(names.map(has), [true, true, false, false, true, false, false]);
+  assert.match(component.slice(-300), /gtm:plugin\{"contract":"0\.2\.0","sdk":"gtm-plugin [^"]+ \(JavaScript\)","source":"[0-9a-f]{64}","version":"[^"]+"\}$/);
 });
 
-test("a plugin of batches exports handle-batch, and TypeScript is built", () => {
+test("a plugin of batches exports batch-handler alone, and TypeScript is built", () => {
   const { component, said } = built("import type { Op } from 'gtm-plugin'; export function handleBatch(ops: Op[]): void {}", "batch.ts");
   assert.equal(said, undefined);
-  assert.ok(component.includes("handle-batch"));
+  assert.ok(component.includes("gtm:plugin/batch-handler@0.2.0"));
+  assert.ok(!component.includes("gtm:plugin/handler@0.2.0"));
 });
 
 test("the same source gives the same bytes", () => {
@@ -71,7 +71,8 @@ test("what is wrong is said", () => {
   says('import "no-such-package"; export function handle() {}', /npm install no-such-package/);
   says("await 1; export function handle() {}", /There is no await at the top of a plugin's module/);
   says('import { config } from "gtm-plugin";\nconfig.get("x"); export function handle() {}', /config is used where the plugin is built(.|\n)*at plugin\.js:2:8/);
-  says('export const subscriptions = [{ operationTypes: ["x"] }]; export function handle() {}', /x is no operation type/);
+  says('export const subscriptions = [{ operationTypes: ["x"] }]; export function handle() {}', /x is not an operation type/);
+  says('export const settings = { x: { type: "y" } }; export function handle() {}', /the setting x: y is not a type of a setting/);
   assert.match(built(undefined, "missing.js").said, /there is no file missing\.js/);
   const { status, stderr } = spawnSync(process.execPath, [command], { encoding: "utf8" });
   assert.equal(status, 2);
@@ -79,12 +80,12 @@ test("what is wrong is said", () => {
   assert.match(execFileSync(process.execPath, [command, "--help"], { encoding: "utf8" }), /^Make a plugin/);
 });
 
-test("the copy of the contract is the contract", { skip: !existsSync(join(here, "../../wit/0.1")) && "not in the repository" }, () => {
+test("the copy of the contract is the contract", { skip: !existsSync(join(here, "../../wit/0.2")) && "not in the repository" }, () => {
   const files = (path) =>
     Object.fromEntries(
       readdirSync(path, { recursive: true })
         .filter((name) => statSync(join(path, name)).isFile())
         .map((name) => [name, readFileSync(join(path, name), "utf8")]),
     );
-  assert.deepEqual(files(join(here, "wit")), files(join(here, "../../wit/0.1")), "run `npm run copy-wit`");
+  assert.deepEqual(files(join(here, "wit")), files(join(here, "../../wit/0.2")), "run `npm run copy-wit`");
 });

@@ -1,8 +1,8 @@
 """Write gtm-host plugins in Python.
 
-A plugin is a module with functions that are named to the host by decorators::
+A plugin is a module with functions that decorators register::
 
-    from gtm_plugin import Op, Reject, filter, handler, log, mail
+    from gtm_plugin import Op, filter, handler, mail
 
     @filter
     def is_new_user(op: Op) -> bool:
@@ -15,16 +15,32 @@ A plugin is a module with functions that are named to the host by decorators::
 
 ``gtm-plugin build welcome.py -o welcome.wasm`` makes a component of it.
 
-An exception says what becomes of the op: `Reject` and its kind (a document that cannot be decoded, a mail that is refused for
-good) is not tried again; anything else is.
+An exception decides what happens to the op. It becomes a dead letter for `Reject` and its kind (a document that cannot be decoded, a mail
+that is refused for good), and is retried for any other.
 """
 
-from . import config, extended_json, http, log, mail, metrics, mongodb, state
-from .errors import DecodeError, Failure, Reject, Retry
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._settings import Size, setting, settings
+from .errors import CapabilityError, Conflict, DecodeError, Failure, Invalid, NotGranted, Reject, Rejected, Retry, TooLarge, Unavailable
 from .op import Op, Timestamp, Transaction
-from .registry import batch_handler, filter, handler
+from .registry import Subscription, batch_handler, filter, handler, init, subscriptions
+
+if TYPE_CHECKING:
+    from . import config, extended_json, http, log, mail, metrics, mongodb, state
 
 __all__ = [
-    "DecodeError", "Failure", "Op", "Reject", "Retry", "Timestamp", "Transaction", "batch_handler", "config", "extended_json",
-    "filter", "handler", "http", "log", "mail", "metrics", "mongodb", "state",
+    "CapabilityError", "Conflict", "DecodeError", "Failure", "Invalid", "NotGranted", "Op", "Reject", "Rejected", "Retry", "Size",
+    "Subscription", "Timestamp", "TooLarge", "Transaction", "Unavailable", "batch_handler", "config", "extended_json", "filter",
+    "handler", "http", "init", "log", "mail", "metrics", "mongodb", "setting", "settings", "state", "subscriptions",
 ]
+
+# Loaded when a plugin names them, so that it asks for these capabilities alone.
+_MODULES = ("config", "extended_json", "http", "log", "mail", "metrics", "mongodb", "state")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

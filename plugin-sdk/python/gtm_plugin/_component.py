@@ -1,35 +1,51 @@
-"""The exports of the component. An exception of any kind that leaves them ends the instance."""
+"""The interfaces that the component exports. An exception of another type that leaves them ends the instance."""
 
 from __future__ import annotations
 
 import os
 import random
 import sys
-from typing import Any
+from datetime import timedelta
+from typing import Any, NoReturn
 
-import wit_world
 from bson.objectid import ObjectId
 from componentize_py_types import Err, Ok
-from wit_world.imports import subscriptions, types
+from wit_world.imports import types
 
-from . import _trace, log
-from .errors import Failure, Reject
+try:
+    from wit_world.exports import lifecycle
+except ImportError:
+    # The plugin does not export it.
+    pass
+
+from . import _host, _trace, log
+from ._settings import Declared
+from .errors import Failure, Reject, Retry
 from .op import Op, Timestamp, Transaction
 from .registry import OPERATIONS, registry
 
 TYPES = dict(zip(types.OperationType, OPERATIONS))
+KINDS = {name: kind for kind, name in TYPES.items()}
 ORIGINS = {origin: origin.name.lower().replace("_", "-") for origin in types.Origin}
-_seeded = False
 
 
-def _seed() -> None:
-    """What was drawn when the component was built would be the same in each instance."""
-    global _seeded
-    if not _seeded:
-        _seeded = True
+class Instance:
+    """The state of this instance."""
+
+    is_begun = False
+    settings: Any = None
+
+
+def _settings() -> Any:
+    """Begins the instance on its first call, and returns the settings, which do not change during its life."""
+    if not Instance.is_begun:
+        Instance.is_begun = True
+        # The numbers that were drawn during the build would be the same in each instance.
         random.seed()
         ObjectId._ObjectId__random = os.urandom(5)  # type: ignore[attr-defined]
         ObjectId._inc = random.SystemRandom().randint(0, 0xFFFFFF)
+        Instance.settings = registry.values(_host.all_config())
+    return Instance.settings
 
 
 def _op(op: Any) -> Op:
@@ -45,49 +61,86 @@ def _failed(error: BaseException) -> Any:
     if not isinstance(error, Failure):
         log.error(_trace.formatted(error))
     reason = _trace.reason(error)
-    return types.Failure_Reject(reason) if isinstance(error, Reject) else types.Failure_Retry(reason)
+    if isinstance(error, Reject):
+        return types.Failure_Reject(reason)
+    if isinstance(error, Retry) and error.after is not None:
+        # Rounded up, so that the host does not come too soon.
+        return types.Failure_RetryAfter((-(-error.after // timedelta(milliseconds=1)), reason))
+    return types.Failure_Retry(reason)
 
 
-class WitWorld(wit_world.WitWorld):
-    def subscriptions(self) -> list[Any]:
-        kinds = {name: kind for kind, name in TYPES.items()}
-        return [
-            subscriptions.Subscription(namespace, [kinds[operation] for operation in operations])
-            for namespace, operations in registry.subscriptions
-        ]
+def _is_wanted(op: Any) -> bool:
+    try:
+        return bool(registry.filter(_op(op), _settings()))  # type: ignore[misc]
+    except Reject:
+        # The handler cannot decode it either, and rejects the op.
+        return True
 
-    def filter(self, op: Any) -> bool:
-        _seed()
-        if registry.filter is None:
-            return True
+
+def _end(error: BaseException) -> NoReturn:
+    """Ends the instance, for a function whose contract has no error. The host takes what is printed for the reason."""
+    print(_trace.reason(error), file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _setting(declared: Declared) -> Any:
+    kind = getattr(lifecycle, f"SettingType_{declared.type.capitalize()}")
+    return lifecycle.Setting(
+        declared.name, kind(declared.choices) if declared.type == "choice" else kind(), declared.default, declared.doc,
+        declared.required, declared.secret, declared.former_names,
+    )
+
+
+class WitWorld:
+    """The world itself exports no function."""
+
+
+class Lifecycle:
+    def settings(self) -> list[Any] | None:
+        return None if registry.settings is None else [_setting(one) for one in registry.settings.settings]
+
+    def init(self) -> list[Any]:
         try:
-            return bool(registry.filter(_op(op)))
-        except Reject:
-            # What cannot be decoded here cannot be in the handler either, where it can be said what becomes of the op.
-            return True
+            subscriptions = registry.begin(_settings())
+            return [lifecycle.Subscription(one.namespace, [KINDS[name] for name in one.operations]) for one in subscriptions]
         except BaseException as error:
-            # The contract has no error here, and neither yes nor no is right: the instance ends, and the op comes again.
-            log.error(_trace.formatted(error))
-            # The host takes what is printed for the reason.
-            print(_trace.reason(error), file=sys.stderr, flush=True)
-            os._exit(1)
+            if not _trace.is_said(error):
+                log.error(_trace.formatted(error))
+            raise Err(_trace.refusal(error)) from None
 
-    def handle(self, op: Any) -> None:
-        _seed()
+
+class Filter:
+    def filter(self, op: Any) -> bool:
         try:
-            if registry.handler is not None:
-                registry.handler(_op(op))
-            elif registry.batch_handler is not None:
-                (failure,) = registry.batch_handler([_op(op)])
-                if failure is not None:
-                    raise failure
+            return _is_wanted(op)
+        except BaseException as error:
+            # Neither yes nor no is right: the host tries the op again.
+            log.error(_trace.formatted(error))
+            _end(error)
+
+
+class BatchFilter:
+    """Several ops per call are faster. If it fails, the host calls `filter` for each op, which logs the exception."""
+
+    def filter(self, ops: list[Any]) -> list[bool]:
+        try:
+            return [_is_wanted(op) for op in ops]
+        except BaseException as error:
+            _end(error)
+
+
+class Handler:
+    def handle(self, op: Any) -> None:
+        try:
+            registry.handler(_op(op), _settings())  # type: ignore[misc]
         except BaseException as error:
             raise Err(_failed(error)) from None
 
-    def handle_batch(self, ops: list[Any]) -> list[Any]:
-        _seed()
+
+class BatchHandler:
+    def handle(self, ops: list[Any]) -> list[Any]:
         try:
-            outcomes = list(registry.batch_handler([_op(op) for op in ops]))  # type: ignore[misc]
+            outcomes = list(registry.batch_handler([_op(op) for op in ops], _settings()))  # type: ignore[misc]
             if len(outcomes) != len(ops):
                 raise ValueError(f"the batch handler returns {len(outcomes)} outcomes for {len(ops)} ops")
             return [Ok(None) if outcome is None else Err(_failed(outcome)) for outcome in outcomes]

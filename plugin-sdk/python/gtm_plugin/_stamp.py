@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+
+from ._world import contract
 
 NAME = b"gtm:plugin"
 COMPILER = "componentize-py"
@@ -37,8 +38,7 @@ def source_digest(wit: Path, parts: Iterable[str], read: Iterable[str]) -> str:
 
 def stamped(component: bytes, wit: Path, source: str) -> bytes:
     """The component with the section at its end."""
-    contract = re.search(r"^package gtm:plugin@([^;]+);", (wit / "types.wit").read_text(), re.MULTILINE)
-    said = {"contract": contract and contract[1], "sdk": f"gtm-plugin {version('gtm-plugin')} (Python)", "source": source}
+    said = {"contract": contract(wit), "sdk": f"gtm-plugin {version('gtm-plugin')} (Python)", "source": source}
     content = _leb128(len(NAME)) + NAME + json.dumps(said, separators=(",", ":")).encode()
     # 0 is a custom section.
     return component + b"\0" + _leb128(len(content)) + content

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from .errors import Failure
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
-GLUE = os.path.join(PACKAGE, "_component.py")
+GLUE = tuple(os.path.join(PACKAGE, name) for name in ("_component.py", "registry.py"))
 LIBRARIES = (os.path.dirname(PACKAGE) + os.sep, os.path.dirname(os.path.abspath(os.__file__)) + os.sep, "<")
 
 
@@ -53,12 +53,26 @@ def described(error: BaseException) -> str:
 
 def reason(error: BaseException) -> str:
     """Its text with those of its causes, and with the author's line if nobody raised it to say what becomes of the op."""
-    said = described(error)
+    said = _with_causes(described(error), error)
+    where = None if isinstance(error, Failure) else place(error)
+    return f"{said} ({where})" if where else said
+
+
+def is_said(error: BaseException) -> bool:
+    """Returns whether an exception of `init` was raised to say what is wrong with the settings, which a type of a bug is not."""
+    return isinstance(error, Failure) or type(error) in (ValueError, Exception)
+
+
+def refusal(error: BaseException) -> str:
+    """Returns why `init` refuses the settings: the text alone if it was raised to say that, or more if it is a bug."""
+    return _with_causes(str(error), error) if is_said(error) and str(error) else reason(error)
+
+
+def _with_causes(said: str, error: BaseException) -> str:
     for cause in _causes(error):
         if (text := described(cause)) not in said and str(cause) not in (said, ""):
             said += f": {text}"
-    where = None if isinstance(error, Failure) else place(error)
-    return f"{said} ({where})" if where else said
+    return said
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -75,7 +89,7 @@ def formatted(error: BaseException) -> str:
         for frame in one.stack:
             # Looked up by the path, so before that is changed.
             _ = frame.line
-        kept = [frame for frame in one.stack if frame.filename != GLUE]
+        kept = [frame for frame in one.stack if frame.filename not in GLUE]
         for frame in kept:
             frame.filename = _shown(frame.filename)
         one.stack[:] = kept

@@ -11,11 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from . import _world
 from ._stamp import is_built_from, source_digest, stamped
 from .registry import registry
 
 RUN = "import sys, componentize_py; sys.exit(componentize_py.script())"
-GLUE = "import {module}\nfrom gtm_plugin import _trace\n_trace.keep_sources()\nfrom gtm_plugin._component import WitWorld\n"
+GLUE = """import {module}
+{imports}
+from gtm_plugin import _trace
+_trace.keep_sources()
+from gtm_plugin._component import WitWorld, {classes}
+"""
 
 
 def main() -> None:
@@ -43,7 +49,8 @@ def build(module: Path, output: Path) -> None:
     if not module.is_file():
         raise BuildError(f"there is no {module}")
     read: list[str] = []
-    world = _world(module, read)
+    _import(module, read)
+    world = _world.world(wit)
     if importlib.util.find_spec("componentize_py") is None:
         raise BuildError("componentize-py is missing: pip install componentize-py==0.25.1")
     source = source_digest(wit, (module.stem, world), read)
@@ -53,8 +60,12 @@ def build(module: Path, output: Path) -> None:
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
-        (Path(directory) / "gtm_component.py").write_text(GLUE.format(module=module.stem))
-        command = [sys.executable, "-c", RUN, "--wit-path", str(wit), "--world", world, "componentize"]
+        _world.write(wit, world, Path(directory) / "wit")
+        # A component cannot import a module later, so that it imports also those that a function of the plugin imports.
+        imports = "\n".join(f"import gtm_plugin.{name}" for name in _world.capabilities())
+        glue = GLUE.format(module=module.stem, imports=imports, classes=", ".join(_world.exports().values()))
+        (Path(directory) / "gtm_component.py").write_text(glue)
+        command = [sys.executable, "-c", RUN, "--wit-path", f"{directory}/wit", "--world", "plugin", "componentize"]
         site = Path(__file__).parent.parent
         for path in (Path(directory), module.resolve().parent, site):
             command += ["--python-path", str(path)]
@@ -72,21 +83,18 @@ def build(module: Path, output: Path) -> None:
     print(f"{output}: {output.stat().st_size // 1024} KiB, see gtm-host check {output}")
 
 
-def _world(module: Path, read: list[str]) -> str:
-    """Imports the plugin, and looks what it registers. Lists the files that it reads meanwhile."""
+def _import(module: Path, read: list[str]) -> None:
+    """Imports the plugin, which registers its functions. Lists the files that it reads meanwhile."""
     if not module.stem.isidentifier():
-        raise BuildError(f"{module.stem} is no name of a module")
+        raise BuildError(f"{module.stem} is not a valid name of a module")
     sys.path.insert(0, str(module.resolve().parent))
     sys.addaudithook(lambda event, arguments: read.append(arguments[0]) if _is_read(event, arguments) else None)
     try:
         importlib.import_module(module.stem)
     except Exception as error:
         raise BuildError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
-    if registry.batch_handler is not None:
-        return "batch-handler"
-    if registry.handler is None:
+    if registry.handler is None and registry.batch_handler is None:
         raise BuildError(f"{module} has no function with @handler or @batch_handler")
-    return "sdk"
 
 
 def _is_read(event: str, arguments: Any) -> bool:

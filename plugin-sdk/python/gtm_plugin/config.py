@@ -1,4 +1,4 @@
-"""The plugin's own settings."""
+"""The plugin's own settings, as texts. Durations are in milliseconds and sizes in bytes if the plugin declares them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def get(key: str) -> str | None: ...
 @overload
 def get(key: str, default: str) -> str: ...
 def get(key: str, default: str | None = None) -> str | None:
-    """The value of a key, or the default."""
+    """Returns the value of a setting, or the default."""
     value = _host.get_config(expect("key", key, str))
     return default if value is None else value
 
 
 def all() -> dict[str, str]:
-    """Every key and value."""
+    """Returns the names and values of all settings that have a value."""
     return _host.all_config()

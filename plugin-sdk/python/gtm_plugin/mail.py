@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import _host
-from .errors import Invalid, NotGranted, Rejected, Unavailable, expect
+from .errors import Invalid, NotGranted, Rejected, TooLarge, Unavailable, expect
 
-__all__ = ["Invalid", "NotGranted", "Rejected", "Unavailable", "send"]
+__all__ = ["Invalid", "NotGranted", "Rejected", "TooLarge", "Unavailable", "send"]
 
 
 def send(

@@ -16,11 +16,32 @@ Document = Mapping[str, Any]
 
 @dataclass
 class UpdateResult:
-    """What became of an update."""
+    """The result of an update or a replacement. The names of results are those of PyMongo."""
 
-    matched: int
-    modified: int
+    matched_count: int
+    modified_count: int
     upserted_id: Any = None
+
+
+@dataclass
+class InsertOneResult:
+    """The result of an insert."""
+
+    inserted_id: Any
+
+
+@dataclass
+class InsertManyResult:
+    """The result of several inserts."""
+
+    inserted_ids: list[Any]
+
+
+@dataclass
+class DeleteResult:
+    """The result of a deletion."""
+
+    deleted_count: int
 
 
 class Collection:
@@ -52,13 +73,15 @@ class Collection:
         """What a pipeline gives."""
         return [bson.decode(bytes(one)) for one in _host.aggregate(self.namespace, [_bson(stage) for stage in pipeline])]
 
-    def insert_one(self, document: Document) -> None:
-        """Inserts a document. Raises DuplicateKey where there is one with its key."""
-        self.insert_many([document])
+    def insert_one(self, document: Document) -> InsertOneResult:
+        """Inserts a document. Raises Conflict if a document with its key exists."""
+        return InsertOneResult(self.insert_many([document]).inserted_ids[0])
 
-    def insert_many(self, documents: Iterable[Document]) -> None:
-        """Inserts at most 1,000 documents, in order, up to the first that fails."""
-        _host.insert(self.namespace, [_bson(document) for document in documents])
+    def insert_many(self, documents: Iterable[Document]) -> InsertManyResult:
+        """Inserts at most 1,000 documents, in order, up to the first that fails. A document without `_id` gets one."""
+        with_ids = [document if "_id" in document else {"_id": bson.ObjectId(), **document} for document in documents]
+        _host.insert(self.namespace, [_bson(document) for document in with_ids])
+        return InsertManyResult([document["_id"] for document in with_ids])
 
     def update_one(self, filter: Document, update: Document, *, upsert: bool = False) -> UpdateResult:
         """Updates the first document that matches."""
@@ -72,13 +95,13 @@ class Collection:
         """Replaces the first document that matches."""
         return _result(_host.replace(self.namespace, _bson(filter), _bson(replacement), upsert))
 
-    def delete_one(self, filter: Document) -> int:
-        """Deletes the first document that matches. Returns how many that were."""
-        return _host.delete(self.namespace, _bson(filter), False)
+    def delete_one(self, filter: Document) -> DeleteResult:
+        """Deletes the first document that matches."""
+        return DeleteResult(_host.delete(self.namespace, _bson(filter), False))
 
-    def delete_many(self, filter: Document) -> int:
+    def delete_many(self, filter: Document) -> DeleteResult:
         """Deletes all documents that match."""
-        return _host.delete(self.namespace, _bson(filter), True)
+        return DeleteResult(_host.delete(self.namespace, _bson(filter), True))
 
 
 def _bson(document: Document) -> bytes:

@@ -51,7 +51,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     write_rust_worlds(check)?;
     // An npm package holds only files of its own folder.
     copy(
-        &gtm_test_support::root().join("wit/0.1"),
+        &gtm_test_support::root().join("wit/0.2"),
         &gtm_test_support::root().join("plugin-sdk/javascript/wit"),
         check,
     )

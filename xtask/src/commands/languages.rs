@@ -88,6 +88,13 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
                 &project,
                 compilers,
             )?;
+            // The tests of the SDK, in its copy.
+            let own = gtm_test_support::root().join("plugin-sdk/javascript/test");
+            let test = format!(
+                "cp -r '{}' gtm/test && node --test gtm/test/*.test.js && rm -r gtm/test",
+                own.display()
+            );
+            run_line(&test, &project, compilers)?;
         }
         "python" => {
             let copy = format!("cp '{}' .", tests.join("errand_py/errand.py").display());
@@ -97,6 +104,9 @@ fn walk(language: &Language, compilers: &Venv) -> anyhow::Result<Option<String>>
                 &project,
                 compilers,
             )?;
+            let own = gtm_test_support::root().join("plugin-sdk/python/tests");
+            let test = format!(".venv/bin/python -B -m unittest discover -s '{}'", own.display());
+            run_line(&test, &project, compilers)?;
         }
         "c" => batches(language, &tests.join("errand_c/errand.c"), "welcome.c", lines, compilers)?,
         "cpp" => batches(language, &tests.join("errand_cpp/errand.cpp"), "welcome.cpp", lines, compilers)?,

@@ -1,10 +1,12 @@
 //! The same plugin in each language, as `cargo xtask languages` built it, does the same with the same ops.
 
+mod beginning;
 mod capabilities;
 pub(crate) use capabilities::every_capability;
 mod documents;
 mod failing;
 mod growing;
+mod interpreted;
 mod settings;
 mod swaps;
 mod toolchains;

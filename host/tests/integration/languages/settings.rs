@@ -50,7 +50,7 @@ async fn a_plugin_gets_values_in_the_units_of_the_contract(errand: &Path) {
 }
 
 super::capabilities::with_errands!(
-    settings_are_declared_with_all_their_properties: c, cpp, go, zig;
-    a_misspelt_or_wrong_setting_is_refused: c, cpp, go, zig;
-    a_plugin_gets_values_in_the_units_of_the_contract: c, cpp, go, zig;
+    settings_are_declared_with_all_their_properties: js, python, c, cpp, go, zig;
+    a_misspelt_or_wrong_setting_is_refused: js, python, c, cpp, go, zig;
+    a_plugin_gets_values_in_the_units_of_the_contract: js, python, c, cpp, go, zig;
 );

@@ -4,22 +4,41 @@
 import json
 import random
 import uuid
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from bson import ObjectId, json_util
-from gtm_plugin import Op, config, filter, handler, http, log, mail, metrics, state
+from gtm_plugin import (
+    CapabilityError, Op, Retry, Size, Unavailable, config, filter, handler, http, init, log, mail, metrics, setting, settings, state,
+)
 from gtm_plugin.mongodb import Collection
 
 
+@settings
+class Settings:
+    database: str | None = setting(default=None, doc="The database of the errands.")
+    key: str | None = None
+    pause: timedelta = setting(default=timedelta(seconds=10), doc="A time.")
+    size: Size = setting(default=Size(1 << 20), doc="A size.")
+    level: Literal["low", "high"] | None = setting(default=None, doc="A choice.", former_names=["grade"])
+    token: str | None = setting(default=None, doc="A secret.", secret=True)
+
+
+@init
+def check(settings: Settings) -> None:
+    if settings.key == "refused":
+        raise ValueError("key must not be refused, ü")
+
+
 @filter
-def is_own(op: Op) -> bool:
+def is_own(op: Op, settings: Settings) -> bool:
     errand = op.document()
     # Where it is asked to, it does what a filter may not.
     if errand.get("in_filter"):
         report(errand)
         return False
     # Each host of the tests has a database of its own.
-    return config.get("database", op.database) == op.database
+    return settings.database in (None, op.database)
 
 
 @handler(namespace="*.errands", operation="insert")
@@ -27,6 +46,8 @@ def handle(op: Op) -> None:
     errand = op.document()
     if errand["do"] == "fail":
         fail(errand)
+    if errand["do"] == "later":
+        raise Retry("later", after=errand["after"] / 1000)
     report(errand)
 
 
@@ -48,10 +69,22 @@ def run(errand: dict[str, Any]) -> object:
     what = errand["do"]
     own = Collection(errand.get("ns", ""))
     part = errand.get("filter", {})
+    if what == "kind":
+        # The kind of the error of another errand.
+        try:
+            run({**errand["of"], "ns": errand["ns"]})
+        except CapabilityError as error:
+            return type(error).__name__.lower()
     if what == "http":
         body = b"x" * errand["bytes"] if "bytes" in errand else errand.get("body")
-        response = http.request(errand.get("method", "GET"), errand["url"], headers=errand.get("headers"), content=body)
+        timeout = timedelta(milliseconds=errand["timeout"]) if "timeout" in errand else None
+        response = http.request(errand.get("method", "GET"), errand["url"], headers=errand.get("headers"), content=body, timeout=timeout)
         return f"{response.status} {shown(response.content)}"
+    if what == "pause":
+        try:
+            http.get(errand["url"], idempotency_key=str(errand["_id"])).raise_for_status()
+        except Unavailable as error:
+            return None if error.after is None else round(error.after.total_seconds() * 1000)
     if what == "find":
         return listed(own.find(part, sort=errand.get("sort"), limit=errand.get("limit")))
     if what == "aggregate":
@@ -62,12 +95,12 @@ def run(errand: dict[str, Any]) -> object:
     if what == "update":
         many = errand.get("many", False)
         result = own.update_many(part, errand["update"]) if many else own.update_one(part, errand["update"], upsert=True)
-        return f"{result.matched} {result.modified}"
+        return f"{result.matched_count} {result.modified_count}"
     if what == "replace":
         result = own.replace_one(part, errand["document"], upsert=True)
-        return f"{result.matched} {result.modified}"
+        return f"{result.matched_count} {result.modified_count}"
     if what == "delete":
-        return own.delete_many(part)
+        return own.delete_many(part).deleted_count
     if what == "get":
         value = state.get(errand["key"])
         return "nothing" if value is None else shown(value)
@@ -81,6 +114,17 @@ def run(errand: dict[str, Any]) -> object:
         expected = errand.get("expected")
         swapped = state.compare_and_swap(errand["key"], expected and expected.encode(), errand["value"].encode())
         return "true" if swapped else "false"
+    if what == "increment":
+        return state.increment(errand["key"], errand.get("by", 1), time_to_live=errand.get("ttl"))
+    if what == "set-for":
+        state.set(errand["key"], errand["value"].encode(), time_to_live=errand["ttl"])
+        return "set"
+    if what == "list":
+        entries = state.list(errand["prefix"], after=errand.get("after"), limit=errand.get("limit", 1000))
+        return " ".join(f"{one.key}={one.value.decode()}{'' if one.time_to_live is None else '!'}" for one in entries)
+    if what == "quota":
+        quota = state.quota()
+        return f"{quota.keys} {quota.bytes}"
     if what == "mail":
         return mail.send(to=errand["to"], subject="an errand", text="done")
     if what == "count":

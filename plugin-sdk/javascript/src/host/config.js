@@ -1,1 +1,1 @@
-export { get, getAll } from "wasi:config/store";
+export { get, getAll } from "gtm:plugin/config";

@@ -13,7 +13,7 @@ export const isRunning = () => running;
 export function assertRunning(what) {
   if (!running) {
     throw new Error(
-      `${what} is used where the plugin is built: use it in filter, handle or a function that they call, not at the top of a module`,
+      `${what} is used where the plugin is built: use it in init, filter, handle or a function that they call, not at the top of a module`,
     );
   }
 }

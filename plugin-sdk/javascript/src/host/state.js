@@ -1,1 +1,1 @@
-export { get, set, delete, compareAndSwap } from "gtm:plugin/state";
+export { get, set, delete, compareAndSwap, increment, listEntries, getQuota } from "gtm:plugin/state";

@@ -17,13 +17,13 @@ export interface Request {
 /** What a server answers. A body that is an object is sent as JSON. */
 export interface Answer {
   status?: number;
-  headers?: Record<string, string>;
+  headers?: Record<string, string | string[]>;
   body?: string | Uint8Array | object;
 }
 
 export interface HarnessOptions {
-  /** The plugin's settings. */
-  config?: Record<string, string>;
+  /** The plugin's settings, as a user writes them: `{ wait: "10s" }`. They are checked if the plugin declares its settings. */
+  config?: Record<string, string | number | boolean | readonly string[]>;
   /** What HTTP servers answer; 200 with nothing in it where nothing is said. It may throw an {@link HttpError}. */
   server?: (request: Request) => Answer | undefined;
   /** What each query of a collection gives, whatever it asks for, by namespace. */
@@ -40,7 +40,11 @@ export interface Mail extends Message {
   subject: string;
 }
 
-export type Handled = { kind: "ok"; reason?: undefined } | { kind: "retry" | "reject"; reason: string };
+export type Handled =
+  | { kind: "ok"; reason?: undefined }
+  /** `after`: the least number of milliseconds until the next attempt. */
+  | { kind: "retry"; reason: string; after?: number }
+  | { kind: "reject"; reason: string };
 
 /** What a plugin did to the world outside. */
 export interface Effects {
@@ -64,6 +68,13 @@ export interface Run extends Effects {
 /** The world around a plugin in a test, in which everything is granted. State lasts from one op to the next. */
 export class Harness {
   constructor(plugin: Plugin, options?: HarnessOptions);
+  /**
+   * Checks the settings and initializes the plugin, and returns its subscriptions, in the form of the contract. `run` does it before the
+   * first op.
+   *
+   * @throws Error the settings are not valid, or the plugin refuses them
+   */
+  init(): Promise<Effects & { config: Readonly<Record<string, any>>; subscriptions: { namespace: string; operationTypes: string[] }[] }>;
   /** What the plugin keeps, by key. */
   readonly state: Map<string, Uint8Array>;
   /** Asks the plugin's filter and, if it wants the op, has it handled. Whether the plugin subscribes to it is not looked at. */
@@ -95,5 +106,5 @@ export function update(namespace: string, document: Document, updateDescription:
 /** A document that was removed. */
 declare function remove(namespace: string, documentKey: Document, more?: More): Op;
 export { remove as delete };
-/** Any op. Documents are objects, or bytes: what is no BSON can be tried by these. */
+/** Any op. Documents are objects, or bytes: bytes need not be BSON. */
 export function op(operationType: OperationType, namespace: string, more?: More): Op;

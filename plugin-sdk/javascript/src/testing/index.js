@@ -1,58 +1,90 @@
-// Runs a plugin in its own tests, natively: no host, no server, no sandbox. What it does to the world outside is taken down, and
-// looked at afterwards.
+// Runs a plugin in its own tests, in Node: without host, server and sandbox. It records the effects of the plugin.
 
-import { failure } from "../errors.js";
+import { failure, refusal } from "../errors.js";
+import { values } from "../settings.js";
+import { subscribed } from "../subscriptions.js";
+import { checked } from "./settings.js";
 import { enter } from "./world.js";
 
 export { delete, insert, op, replace, update } from "./ops.js";
 
-/** The world around a plugin in a test. State lasts from one op to the next. */
+/** An instance of a plugin in a test. State lasts from one op to the next. */
 export class Harness {
   #plugin;
   #options;
   #state = new Map();
+  #ends = new Map();
+  #begun;
 
   constructor(plugin, options = {}) {
     this.#plugin = plugin;
     this.#options = options;
   }
 
-  /** What the plugin keeps, by key. */
+  /** The state of the plugin, by key. */
   get state() {
     return this.#state;
   }
 
+  async init() {
+    const { run, config, subscriptions } = await this.#init();
+    return { ...run, config, subscriptions };
+  }
+
+  /** Initializes the instance once, as the host does before the first op. */
+  #init() {
+    return (this.#begun ??= this.#begin());
+  }
+
+  async #begin() {
+    const { init, settings, subscriptions } = this.#plugin;
+    const pairs = checked(settings, this.#options.config ?? {});
+    const config = values(settings, pairs);
+    const world = this.#world(pairs, "init");
+    const work = async () => {
+      await init?.(config);
+      return subscribed(typeof subscriptions === "function" ? await subscriptions(config) : subscriptions);
+    };
+    try {
+      return { run: world.run, config, pairs, subscriptions: await enter(world, work) };
+    } catch (thrown) {
+      throw new Error(refusal(thrown), { cause: thrown });
+    }
+  }
+
   async run(op) {
     const { filter = () => true, handle } = this.#plugin;
-    const world = this.#world();
-    const wanted = Boolean(await enter({ ...world, isFilter: true }, async () => filter(op)));
+    const { config, pairs } = await this.#init();
+    const world = this.#world(pairs);
     const { run } = world;
+    const wanted = Boolean(await enter({ ...world, only: "filter" }, async () => filter(op, config)));
     if (!wanted) return { ...run, wanted };
-    const work = handle ?? (async (op) => this.#batch([op]).then(([outcome]) => raised(outcome)));
-    return { ...run, wanted, outcome: await enter(world, () => outcomeOf(() => work(op))) };
+    const work = handle ?? (async (op) => this.#batch([op], config).then(([outcome]) => raised(outcome)));
+    return { ...run, wanted, outcome: await enter(world, () => outcomeOf(() => work(op, config))) };
   }
 
   async runBatch(ops) {
-    const world = this.#world();
-    const outcomes = await enter(world, () => this.#batch(ops));
+    const { config, pairs } = await this.#init();
+    const world = this.#world(pairs);
+    const outcomes = await enter(world, () => this.#batch(ops, config));
     return { ...world.run, outcomes: await Promise.all(outcomes.map((outcome) => outcomeOf(() => raised(outcome)))) };
   }
 
-  /** What the plugin gave back for each op. */
-  async #batch(ops) {
+  /** Returns the plugin's outcome of each op. */
+  async #batch(ops, config) {
     try {
-      const outcomes = (await this.#plugin.handleBatch(ops)) ?? ops.map(() => undefined);
-      if (outcomes.length !== ops.length) throw new TypeError(`handleBatch gave back ${outcomes.length} outcomes of ${ops.length} ops`);
+      const outcomes = (await this.#plugin.handleBatch(ops, config)) ?? ops.map(() => undefined);
+      if (outcomes.length !== ops.length) throw new TypeError(`handleBatch returned ${outcomes.length} outcomes for ${ops.length} ops`);
       return outcomes;
     } catch (thrown) {
       return ops.map(() => thrown);
     }
   }
 
-  #world() {
-    const { config = {}, server = () => ({}), collections = {}, mailError } = this.#options;
+  #world(config, only) {
+    const { server = () => ({}), collections = {}, mailError } = this.#options;
     const run = { mails: [], requests: [], writes: [], log: [], counters: {}, gauges: {}, recorded: {} };
-    return { config, server, collections, mailError, state: this.#state, run };
+    return { config, server, collections, mailError, only, state: this.#state, ends: this.#ends, run };
   }
 }
 
@@ -66,6 +98,6 @@ async function outcomeOf(work) {
     return { kind: "ok" };
   } catch (thrown) {
     const { tag, val } = failure(thrown);
-    return { kind: tag, reason: val };
+    return tag === "retry-after" ? { kind: "retry", reason: val[1], after: val[0] } : { kind: tag, reason: val };
   }
 }

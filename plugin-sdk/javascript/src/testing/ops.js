@@ -24,7 +24,7 @@ export const update = (namespace, document, updateDescription, more) =>
 const remove = (namespace, documentKey, more) => op("delete", namespace, { documentKey, ...more });
 export { remove as delete };
 
-/** Any op. Documents are objects, or bytes: what is no BSON can be tried by these. */
+/** Any op. Documents are objects, or bytes: bytes need not be BSON. */
 export function op(operationType, namespace, more = {}) {
   const [database, ...collection] = namespace.split(".");
   const contract = {

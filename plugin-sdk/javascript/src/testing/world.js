@@ -9,10 +9,10 @@ export const enter = (world, work) => worlds.run(world, work);
 
 export const current = () => worlds.getStore();
 
-/** The world, for a capability that a filter does not have. */
+/** Returns the world, for a capability that works in a handler only. */
 export function granted(capability) {
   const world = current();
-  if (world.isFilter) throw refused("not-granted", `${capability} can be used in handle only`);
+  if (world.only) throw refused("not-granted", `${capability} can be used in handle only`);
   return world;
 }
 

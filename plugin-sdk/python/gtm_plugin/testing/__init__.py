@@ -8,91 +8,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace as _changed
+from typing import TYPE_CHECKING, Any
 
 import bson
 
-from .. import _trace
-from ..errors import Failure, Reject, Retry
-from ..http import Response
+from .. import _memory, _trace
+from .._memory import Effects, Request
+from ..errors import Failure, Retry
 from ..op import Op
-from ..registry import registry
-from . import host
+from ..registry import Subscription, registry, taking
+from ._settings import checked
+
+if TYPE_CHECKING:
+    from ..http import Response
+
+__all__ = ["Batch", "Effects", "Harness", "Request", "Run", "delete", "insert", "op", "replace", "update"]
 
 
 @dataclass
-class Run:
-    """What a plugin did with an op."""
+class Run(Effects):
+    """The result of an op, and the effects of the plugin."""
 
-    wanted: bool
+    wanted: bool = True
     failure: Failure | None = None
-    log: list[tuple[str, str]] = field(default_factory=list)
-    mails: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[tuple[str, str, dict[str, str], bytes | None]] = field(default_factory=list)
 
     @property
     def handled(self) -> bool:
         return self.wanted and self.failure is None
 
 
+@dataclass
+class Batch(Effects):
+    """The outcomes of several ops, None for each that was handled, and the effects of the plugin."""
+
+    outcomes: Sequence[Failure | None] = ()
+
+
 class Harness:
-    """A host for the plugin whose module was imported."""
+    """An instance of the plugin whose module was imported, in a host in memory. State lasts from one op to the next."""
 
     def __init__(
         self,
         *,
-        config: Mapping[str, str] | None = None,
-        server: Callable[[str, str], Response] | None = None,
+        config: Mapping[str, Any] | None = None,
+        server: Callable[[str, str], Response] | Callable[[str, str, Request], Response] | None = None,
         collections: Mapping[str, list[dict[str, Any]]] | None = None,
         mail_error: Failure | None = None,
     ) -> None:
-        """``server`` answers requests, by method and URL; ``collections`` are found, whole, by their namespace."""
-        self.host = host.Host(dict(config or {}), server, dict(collections or {}), mail_error)
+        """Describes the world around the plugin.
+
+        ``config`` has the settings as a user writes them, ``{"wait": "10s"}``, or as values of Python. They are checked if the plugin
+        declares its settings. ``server`` answers requests, by method, URL and, if it takes a third argument, the `Request`.
+        ``collections`` are found, whole, by their namespace.
+        """
+        self.host = _memory.Host({}, server and taking(server), dict(collections or {}), mail_error)
+        self._config = dict(config or {})
+        self._settings: Any = None
+        self._subscriptions: list[Subscription] | None = None
+
+    def init(self) -> list[Subscription]:
+        """Checks the settings and initializes the plugin, and returns its subscriptions. `run` does it before the first op.
+
+        Raises ValueError if the settings are not valid, or if the plugin refuses them.
+        """
+        if self._subscriptions is None:
+            self.host.config = checked(registry.settings, self._config)
+            self._settings = registry.values(self.host.config)
+            self._begin(is_handling=False)
+            try:
+                self._subscriptions = registry.begin(self._settings)
+            except Exception as error:
+                raise ValueError(_trace.refusal(error)) from error
+        return self._subscriptions
 
     def run(self, op: Op) -> Run:
         """Filters and handles an op, as the host does."""
-        host.current = self.host
-        self.host.log, self.host.mails, self.host.requests = [], [], []
-        if registry.filter is not None and not registry.filter(op):
-            return Run(False, log=self.host.log)
-        failure = None
+        self.init()
+        effects = self._begin(is_handling=False)
+        if registry.filter is not None and not registry.filter(op, self._settings):
+            return Run(**vars(effects), wanted=False)
+        self.host.is_handling = True
+        return Run(**vars(effects), failure=self._handle(op))
+
+    def run_batch(self, ops: Sequence[Op]) -> Batch:
+        """Handles ops in one call, regardless of the filter."""
+        self.init()
+        effects = self._begin(is_handling=True)
+        return Batch(**vars(effects), outcomes=self._handle_all(list(ops)))
+
+    def _begin(self, is_handling: bool) -> Effects:
+        _memory.current = self.host
+        self.host.is_handling = is_handling
+        self.host.effects = Effects()
+        return self.host.effects
+
+    def _handle(self, op: Op) -> Failure | None:
+        if registry.handler is None:
+            return self._handle_all([op])[0]
         try:
-            if registry.batch_handler is not None:
-                (failure,) = registry.batch_handler([op])
-            elif registry.handler is not None:
-                registry.handler(op)
+            registry.handler(op, self._settings)
         except Exception as error:
-            failure = error if isinstance(error, Failure) else Retry(_trace.reason(error))
-        return Run(True, failure, self.host.log, self.host.mails, self.host.requests)
+            return _failure(error)
+        return None
+
+    def _handle_all(self, ops: list[Op]) -> list[Failure | None]:
+        assert registry.batch_handler is not None, "the plugin has no @batch_handler"
+        try:
+            outcomes = list(registry.batch_handler(ops, self._settings))
+            if len(outcomes) != len(ops):
+                raise ValueError(f"the batch handler returns {len(outcomes)} outcomes for {len(ops)} ops")
+        except Exception as error:
+            outcomes = [error] * len(ops)
+        return [None if outcome is None else _failure(outcome) for outcome in outcomes]
+
+
+def _failure(error: Exception) -> Failure:
+    return error if isinstance(error, Failure) else Retry(_trace.reason(error))
 
 
 def op(operation_type: str, namespace: str, **fields: Any) -> Op:
-    """Any op. Documents are given by their raw fields."""
+    """Returns any op. Its documents are bytes: ``raw_document``, …"""
     database, _, collection = namespace.partition(".")
-    return Op("1.1.0", operation_type, database, collection, **fields)
+    return _changed(Op("1.1.0", operation_type, database, collection), **fields)
 
 
-def insert(namespace: str, document: Mapping[str, Any]) -> Op:
-    """An insert of this document."""
-    return op("insert", namespace, raw_document=bson.encode(document), raw_document_key=_key(document))
+def insert(namespace: str, document: Mapping[str, Any], **fields: Any) -> Op:
+    """Returns an insert of this document. Other fields of the op can be given: ``attempt=2``."""
+    return op("insert", namespace, **{**_after(document), **fields})
 
 
-def update(namespace: str, document: Mapping[str, Any]) -> Op:
-    """An update, after which the document is this."""
-    return op("update", namespace, raw_document=bson.encode(document), raw_document_key=_key(document))
+def update(namespace: str, document: Mapping[str, Any], update_description: Mapping[str, Any] | None = None, **fields: Any) -> Op:
+    """Returns an update, after which the document is this. Its description is ``{"updatedFields": …, "removedFields": …}``."""
+    description = {} if update_description is None else {"raw_update_description": bson.encode(update_description)}
+    return op("update", namespace, **{**_after(document), **description, **fields})
 
 
-def replace(namespace: str, document: Mapping[str, Any]) -> Op:
-    """A replacement by this document."""
-    return op("replace", namespace, raw_document=bson.encode(document), raw_document_key=_key(document))
+def replace(namespace: str, document: Mapping[str, Any], **fields: Any) -> Op:
+    """Returns a replacement by this document."""
+    return op("replace", namespace, **{**_after(document), **fields})
 
 
-def delete(namespace: str, key: Mapping[str, Any]) -> Op:
-    """A deletion of the document with this key."""
-    return op("delete", namespace, raw_document_key=bson.encode(key))
+def delete(namespace: str, key: Mapping[str, Any], **fields: Any) -> Op:
+    """Returns a deletion of the document with this key."""
+    return op("delete", namespace, **{"raw_document_key": bson.encode(key), **fields})
 
 
-def _key(document: Mapping[str, Any]) -> bytes:
-    return bson.encode({"_id": document.get("_id")})
+def _after(document: Mapping[str, Any]) -> dict[str, bytes]:
+    return {"raw_document": bson.encode(document), "raw_document_key": bson.encode({"_id": document.get("_id")})}

@@ -1,12 +1,25 @@
 // Does the errand that is written in each document inserted into a collection `errands`, and logs what came of it:
 // `NUMBER ok WHAT` or `NUMBER error WHAT`, where the number is the document's `_id`. The same as the plugin errand, in JavaScript.
 
-import { config, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
+import { Retry, config, http, log, mail, metrics, mongodb, state } from "gtm-plugin";
 import { EJSON, ObjectId } from "gtm-plugin/bson";
+
+export const settings = {
+  database: { type: "text", doc: "The database of the errands." },
+  key: { type: "text" },
+  pause: { type: "duration", default: "10s", doc: "A time." },
+  size: { type: "size", default: "1 MiB", doc: "A size." },
+  level: { type: "choice", choices: ["low", "high"], formerNames: ["grade"], doc: "A choice." },
+  token: { type: "text", secret: true, doc: "A secret." },
+};
+
+export function init({ key }) {
+  if (key === "refused") throw new Error("key must not be refused, ü");
+}
 
 export const subscriptions = [{ namespace: "*.errands", operationTypes: ["insert"] }];
 
-export function filter(op) {
+export function filter(op, { database }) {
   // Where it is asked to, it does what a filter may not.
   const errand = op.document();
   if (errand.in_filter) {
@@ -14,12 +27,13 @@ export function filter(op) {
     return false;
   }
   // Each host of the tests has a database of its own.
-  return (config.get("database") ?? op.database) === op.database;
+  return (database ?? op.database) === op.database;
 }
 
 export function handle(op) {
   const errand = op.document();
   if (errand.do === "fail") fail(errand);
+  if (errand.do === "later") throw new Retry("later", { after: errand.after });
   report(errand);
 }
 
@@ -42,11 +56,26 @@ function report(errand) {
 }
 
 const ERRANDS = {
-  http({ method, url, headers, body, bytes, follow }) {
-    let response = http.fetch(url, { method, headers, body: bytes ? new Uint8Array(bytes).fill(120) : body });
+  /** The kind of the error of another errand. */
+  kind({ of, ns }) {
+    try {
+      ERRANDS[of.do]({ ...of, ns });
+    } catch (error) {
+      return error.kind;
+    }
+  },
+  http({ method, url, headers, body, bytes, follow, timeout }) {
+    let response = http.fetch(url, { method, timeout, headers, body: bytes ? new Uint8Array(bytes).fill(120) : body });
     // A plugin that follows redirects does so by itself.
     if (follow && response.headers.has("location")) response = http.fetch(response.headers.get("location"));
     return `${response.status} ${shown(response.text())}`;
+  },
+  pause({ url, _id }) {
+    try {
+      http.fetch(url, { idempotencyKey: _id }).check();
+    } catch (error) {
+      return error.after;
+    }
   },
   find: ({ ns, filter, sort, limit }) => listed(mongodb.collection(ns).find(filter, { sort, limit })),
   aggregate: ({ ns, pipeline }) => listed(mongodb.collection(ns).aggregate(pipeline)),
@@ -75,6 +104,20 @@ const ERRANDS = {
     return "forgotten";
   },
   swap: ({ key, expected, value }) => state.compareAndSwap(key, expected, value),
+  increment: ({ key, by, ttl }) => state.increment(key, by, { timeToLive: ttl && ttl * 1000 }),
+  "set-for"({ key, value, ttl }) {
+    state.set(key, value, { timeToLive: ttl * 1000 });
+    return "set";
+  },
+  list({ prefix, after, limit }) {
+    const entries = state.list(prefix, { after, limit });
+    const shown = ({ key, value, timeToLive }) => `${key}=${new TextDecoder().decode(value)}${timeToLive === undefined ? "" : "!"}`;
+    return entries.map(shown).join(" ");
+  },
+  quota() {
+    const { keys, bytes } = state.quota();
+    return `${keys} ${bytes}`;
+  },
   mail: ({ to }) => mail.send({ to, subject: "an errand", text: "done" }),
   count() {
     metrics.count("errands");

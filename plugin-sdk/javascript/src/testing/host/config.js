@@ -1,4 +1,4 @@
 import { current } from "../world.js";
 
-export const get = (key) => current().config[key];
-export const getAll = () => Object.entries(current().config);
+export const getAll = () => current().config;
+export const get = (name) => getAll().find(([one]) => one === name)?.[1];

@@ -1,6 +1,7 @@
 // As the host does it, but by the package bson, which does not keep each type: undefined becomes null, a dbPointer a DBRef.
 
 import { EJSON, deserialize, serialize } from "bson";
+import { refused } from "../world.js";
 
 const EXACT = { promoteValues: false, bsonRegExp: true };
 
@@ -8,7 +9,7 @@ function answered(what, work) {
   try {
     return work();
   } catch (error) {
-    throw Object.assign(new Error(error.message), { payload: `no ${what}: ${error.message}` });
+    throw refused("invalid", `it is not ${what}: ${error.message}`);
   }
 }
 

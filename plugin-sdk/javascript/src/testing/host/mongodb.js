@@ -2,7 +2,7 @@ import { deserialize, serialize } from "bson";
 import { granted } from "../world.js";
 
 const decoded = (bytes) => deserialize(bytes, { bsonRegExp: true });
-const UPDATED = { matched: 1, modified: 1, upserted: undefined };
+const UPDATED = { matchedCount: 1, modifiedCount: 1, upsertedId: undefined };
 
 function found(namespace) {
   return (granted("mongodb").collections[namespace] ?? []).map((one) => serialize(one));

@@ -1,0 +1,216 @@
+"""A host in memory, for tests. Its functions are those of `gtm_plugin._host`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import bson
+from bson import json_util
+
+from .errors import Invalid, NotGranted
+
+
+class Request(NamedTuple):
+    """A request that the plugin sent."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    content: bytes | None
+    timeout: int | None
+    """In milliseconds."""
+
+
+@dataclass
+class Effects:
+    """The effects of a call of the plugin."""
+
+    log: list[tuple[str, str]] = field(default_factory=list)
+    mails: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    writes: list[tuple[str, str, Any]] = field(default_factory=list)
+    """The operation, the namespace, and the document or documents."""
+    counters: dict[str, int] = field(default_factory=dict)
+    gauges: dict[str, float] = field(default_factory=dict)
+    recorded: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class Host:
+    """The world around a plugin, as its test describes it."""
+
+    config: dict[str, str] = field(default_factory=dict)
+    server: Callable[..., Any] | None = None
+    collections: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    mail_error: Exception | None = None
+    state: dict[str, bytes] = field(default_factory=dict)
+    ends: dict[str, float] = field(default_factory=dict)
+    """The times at which values of the state end."""
+    effects: Effects = field(default_factory=Effects)
+    is_handling: bool = True
+
+
+current = Host()
+
+
+def _granted(capability: str) -> Host:
+    """Returns the host, for a capability that works in a handler only."""
+    if not current.is_handling:
+        raise NotGranted(f"{capability} can be used in handle only")
+    return current
+
+
+def write_log(level: str, message: str) -> None:
+    current.effects.log.append((level, message))
+
+
+def get_config(key: str) -> str | None:
+    return current.config.get(key)
+
+
+def all_config() -> dict[str, str]:
+    return dict(current.config)
+
+
+def encode_json(document: bytes) -> str:
+    return json_util.dumps(bson.decode(document), json_options=json_util.RELAXED_JSON_OPTIONS)
+
+
+def encode_canonical_json(document: bytes) -> str:
+    return json_util.dumps(bson.decode(document), json_options=json_util.CANONICAL_JSON_OPTIONS)
+
+
+def decode_json(text: str) -> bytes:
+    return bson.encode(json_util.loads(text))
+
+
+def send_mail(message: dict[str, Any]) -> str:
+    host = _granted("mail")
+    if host.mail_error is not None:
+        raise host.mail_error
+    host.effects.mails.append(message)
+    return f"<{len(host.effects.mails)}@test>"
+
+
+def send_request(
+    method: str, url: str, headers: list[tuple[str, str]], body: bytes | None, timeout: int | None
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    host = _granted("http")
+    request = Request(method, url, dict(headers), body, timeout)
+    host.effects.requests.append(request)
+    if host.server is None:
+        raise NotGranted("the test has no server")
+    response = host.server(method, url, request)
+    return response.status, [(name.lower(), value) for name, value in response.headers.items()], response.content
+
+
+def count(name: str, by: int) -> None:
+    current.effects.counters[name] = current.effects.counters.get(name, 0) + by
+
+
+def gauge(name: str, value: float) -> None:
+    current.effects.gauges[name] = value
+
+
+def record(name: str, value: float) -> None:
+    current.effects.recorded.setdefault(name, []).append(value)
+
+
+def _kept() -> Host:
+    """Returns the host with its state, without the values whose time has passed."""
+    host = _granted("state")
+    for key in [key for key, end in host.ends.items() if end <= time.monotonic()]:
+        del host.state[key], host.ends[key]
+    return host
+
+
+def get_state(key: str) -> bytes | None:
+    return _kept().state.get(key)
+
+
+def set_state(key: str, value: bytes, time_to_live: int | None) -> None:
+    host = _kept()
+    host.state[key] = value
+    host.ends.pop(key, None)
+    _end(host, key, time_to_live)
+
+
+def _end(host: Host, key: str, time_to_live: int | None) -> None:
+    if time_to_live is not None:
+        host.ends[key] = time.monotonic() + time_to_live / 1000
+
+
+def delete_state(key: str) -> None:
+    host = _kept()
+    host.state.pop(key, None)
+    host.ends.pop(key, None)
+
+
+def swap_state(key: str, expected: bytes | None, value: bytes, time_to_live: int | None) -> bool:
+    if _kept().state.get(key) != expected:
+        return False
+    set_state(key, value, time_to_live)
+    return True
+
+
+def increment_state(key: str, by: int, time_to_live: int | None) -> int:
+    host = _kept()
+    try:
+        total = int(host.state.get(key, b"0")) + by
+    except ValueError:
+        raise Invalid(f"the value of {key} is not a number") from None
+    host.state[key] = str(total).encode()
+    _end(host, key, time_to_live)
+    return total
+
+
+def list_state(prefix: str, after: str | None, limit: int) -> list[tuple[str, bytes, int | None]]:
+    host = _kept()
+    keys = sorted((key for key in host.state if key.startswith(prefix)), key=str.encode)
+    keys = [key for key in keys if after is None or key.encode() > after.encode()][: min(limit, 1000)]
+    rest = {key: int((end - time.monotonic()) * 1000) for key, end in host.ends.items()}
+    return [(key, host.state[key], rest.get(key)) for key in keys]
+
+
+def state_quota() -> tuple[int, int, int, int]:
+    state = _kept().state
+    return len(state), 0, sum(len(key.encode()) + len(value) for key, value in state.items()), 0
+
+
+def find(
+    namespace: str, filter: bytes, projection: bytes | None, sort: bytes | None, skip: int | None, limit: int | None
+) -> list[bytes]:
+    found = _granted("mongodb").collections.get(namespace, [])
+    start = skip or 0
+    return [bson.encode(one) for one in found[start : None if limit is None else start + limit]]
+
+
+def aggregate(namespace: str, pipeline: list[bytes]) -> list[bytes]:
+    return [bson.encode(one) for one in _granted("mongodb").collections.get(namespace, [])]
+
+
+def _write(operation: str, namespace: str, what: Any) -> None:
+    _granted("mongodb").effects.writes.append((operation, namespace, what))
+
+
+def insert(namespace: str, documents: list[bytes]) -> None:
+    for one in documents:
+        _write("insert", namespace, bson.decode(one))
+
+
+def update(namespace: str, filter: bytes, update: bytes, many: bool, upsert: bool) -> tuple[int, int, bytes | None]:
+    _write("update", namespace, (bson.decode(filter), bson.decode(update)))
+    return 1, 1, None
+
+
+def replace(namespace: str, filter: bytes, replacement: bytes, upsert: bool) -> tuple[int, int, bytes | None]:
+    _write("replace", namespace, (bson.decode(filter), bson.decode(replacement)))
+    return 1, 1, None
+
+
+def delete(namespace: str, filter: bytes, many: bool) -> int:
+    _write("delete", namespace, bson.decode(filter))
+    return 1
