@@ -109,7 +109,8 @@ pub enum SettingType {
 /// Returns the name that is most similar to a name, if one is similar.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     const MIN_SIMILARITY: f64 = 0.5;
-    let like = |known: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), known);
+    let like =
+        |known: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
     let nearest = known.iter().max_by(|one, other| like(one).total_cmp(&like(other)))?;
     (like(nearest) >= MIN_SIMILARITY).then_some(nearest)
 }

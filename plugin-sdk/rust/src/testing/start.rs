@@ -44,8 +44,17 @@ fn checked(
     let mut values = BTreeMap::new();
     for setting in declared {
         let names = std::iter::once(&setting.name).chain(&setting.former_names);
-        let value = names.filter_map(|name| set.get(name)).next().or(setting.default.as_ref());
-        match value {
+        let mut in_use = names.filter(|name| set.contains_key(*name));
+        if let (Some(name), Some(other)) = (in_use.next(), in_use.next()) {
+            return Err(ConfigError::new(format!(
+                "the settings {other} and {name} are both set, and are the same"
+            )));
+        }
+        let names = std::iter::once(&setting.name).chain(&setting.former_names);
+        let may_be_empty =
+            !setting.required && matches!(setting.setting_type, SettingType::Text | SettingType::Texts);
+        let value = names.filter_map(|name| set.get(name)).find(|value| may_be_empty || !value.is_empty());
+        match value.or(setting.default.as_ref()) {
             Some(value) => {
                 values.insert(setting.name.clone(), normalized(setting, value)?);
             }
@@ -73,8 +82,11 @@ fn checked(
 fn normalized(setting: &Setting, value: &str) -> Result<String, ConfigError> {
     let normalized = match &setting.setting_type {
         SettingType::Text | SettingType::Texts => Some(value.to_owned()),
-        SettingType::Integer => value.parse::<i64>().ok().map(|number| number.to_string()),
-        SettingType::Number => value.parse::<f64>().ok().map(|number| number.to_string()),
+        SettingType::Integer => value.trim().parse::<i64>().ok().map(|number| number.to_string()),
+        SettingType::Number => {
+            let number = value.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+            number.map(|number| number.to_string())
+        }
         SettingType::Boolean => value.parse::<bool>().ok().map(|is| is.to_string()),
         SettingType::Duration => {
             humantime::parse_duration(value).ok().map(|duration| duration.as_millis().to_string())
@@ -82,7 +94,18 @@ fn normalized(setting: &Setting, value: &str) -> Result<String, ConfigError> {
         SettingType::Size => value.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64().to_string()),
         SettingType::Choice(texts) => texts.iter().find(|text| *text == value).cloned(),
     };
-    normalized.ok_or_else(|| ConfigError::new(format!("the setting {} is {value:?}", setting.name)))
+    let expected = match &setting.setting_type {
+        SettingType::Text | SettingType::Texts => "a text".to_owned(),
+        SettingType::Integer => "a whole number".to_owned(),
+        SettingType::Number => "a number".to_owned(),
+        SettingType::Boolean => "true or false".to_owned(),
+        SettingType::Duration => "a duration, such as 500ms, 10s or 5m".to_owned(),
+        SettingType::Size => "a size, such as 512 KiB or 1 MiB".to_owned(),
+        SettingType::Choice(texts) => format!("one of {}", texts.join(", ")),
+    };
+    let value = if setting.secret { String::new() } else { format!("is {value:?}, and it ") };
+    normalized
+        .ok_or_else(|| ConfigError::new(format!("the setting {} {value}must be {expected}", setting.name)))
 }
 
 /// Returns whether a plugin subscribed to an op. A regular expression counts as one that matches.
