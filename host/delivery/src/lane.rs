@@ -264,7 +264,8 @@ impl<H: OpHandler> Lane<H> {
             let left = context.retry.max_age.saturating_sub(started.elapsed().unwrap_or_default());
             let pause = pause.min(left);
             tracing::warn!(
-                event = "op.retry", plugin, op = %id, attempt, delay_ms = pause.as_millis(), error = problem,
+                event = "op.retry", plugin, op = %id, attempt, delay_ms = pause.as_millis(),
+                asked_delay_ms = after.map(|after| after.as_millis()), error = problem,
                 "the attempt failed; retrying"
             );
             tokio::select! {

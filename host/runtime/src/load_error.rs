@@ -72,12 +72,12 @@ pub enum LoadError {
     Invalid { path: PathBuf, reason: String },
     #[error(
         "the plugin {} was built against contract {built}, and this gtm-host supports {}. help: update gtm-host, \
-         or build the plugin with gtm-plugin {CONTRACT}", path.display(), supported()
+         or build the plugin with an SDK of contract {CONTRACT}", path.display(), supported()
     )]
     NewerContract { path: PathBuf, built: Version },
     #[error(
         "the plugin {} was built against contract {built}, which this gtm-host no longer supports. help: build the plugin \
-         again with gtm-plugin {CONTRACT}", path.display()
+         again with an SDK of contract {CONTRACT}", path.display()
     )]
     OlderContract { path: PathBuf, built: Version },
     #[error(
@@ -88,7 +88,7 @@ pub enum LoadError {
     MissingExport { path: PathBuf },
     #[error("the plugin {} imports {import}, which this gtm-host does not provide", path.display())]
     UnknownImport { path: PathBuf, import: String },
-    #[error("the plugin {} does not fit contract {contract}: {reason}. help: build it again with gtm-plugin {CONTRACT}", path.display())]
+    #[error("the plugin {} does not fit contract {contract}: {reason}. help: build it again with an SDK of contract {CONTRACT}", path.display())]
     Mismatch { path: PathBuf, contract: Version, reason: String },
     #[error("the settings of the plugin {} are not valid: {}", path.display(), listed(problems))]
     Settings { path: PathBuf, problems: Vec<SettingProblem>, declared: Vec<DeclaredSetting> },

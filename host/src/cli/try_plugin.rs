@@ -183,6 +183,9 @@ impl TryOutcome {
     fn reason(&self) -> Option<String> {
         match self {
             Self::Unwanted | Self::Handled => None,
+            Self::Failed(Failure::Retry { reason, after: Some(after) }) => {
+                Some(format!("{reason} (after {})", humantime::format_duration(*after)))
+            }
             Self::Failed(failure) => Some(failure.reason().to_owned()),
             Self::Trapped(error) => Some(WithRemedy(error).to_string()),
             Self::Blocked(reason) | Self::Unknown(reason) => Some(reason.clone()),

@@ -133,7 +133,7 @@ fn a_newer_contract() {
     let said = error_with_patch("@0.2.0", "@0.3.0");
     assert!(
         said.contains(
-            "was built against contract 0.3.0, and this gtm-host supports 0.2.0. help: update gtm-host"
+            "was built against contract 0.3.0, and this gtm-host supports 0.1.0 and 0.2.0. help: update gtm-host"
         ),
         "{said}"
     );

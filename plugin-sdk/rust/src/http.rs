@@ -148,8 +148,9 @@ impl Response {
     /// Returns the pause that the server asks for in the header `Retry-After`, as a number of seconds or a date.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?.trim();
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // A number that is too large is a long time, too.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date = httpdate::parse_http_date(value).ok()?;
         Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
@@ -177,6 +178,8 @@ mod tests {
         assert!(matches!(failed(503, &[]), Failure::Retry(_)));
         let busy = failed(429, &[("retry-after", "7")]);
         assert!(matches!(busy, Failure::RetryAfter(pause, _) if pause == Duration::from_secs(7)));
+        let long = failed(503, &[("retry-after", "99999999999999999999")]);
+        assert!(matches!(long, Failure::RetryAfter(..)), "{long:?}");
         let past = failed(503, &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]);
         assert!(matches!(past, Failure::RetryAfter(Duration::ZERO, _)), "{past:?}");
         assert!(matches!(failed(503, &[("retry-after", "soon")]), Failure::Retry(_)));

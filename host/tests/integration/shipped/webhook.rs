@@ -1,7 +1,12 @@
 //! Each change arrives, signed, with the same id however often.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
+use axum::Router;
+use axum::http::StatusCode;
 use bson::doc;
 use serde_json::Value;
 
@@ -35,6 +40,29 @@ async fn a_change_arrives_as_often_as_it_takes_with_the_same_id() {
         assert!(signature.starts_with("t=") && digits.len() == 64, "{signature}");
         assert_eq!(headers["content-type"], "application/json");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_names_a_pause_gets_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let answer = {
+        let requests = Arc::clone(&requests);
+        move || {
+            let is_first = requests.fetch_add(1, Relaxed) == 0;
+            let status = if is_first { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::OK };
+            std::future::ready((status, [("retry-after", "2")]))
+        }
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let (grant, url) = (format!("http=http://{address}"), format!("url=http://{address}/"));
+    let mut shipped = Shipped::start("webhook", &[&grant], &[&url, "namespaces=OWN.*"], &[]).await;
+    shipped.things().insert_one(doc! { "_id": 1 }).await.unwrap();
+    let retry = shipped.host.wait_for("op.retry", &[("asked_delay_ms", "2000")]);
+    // The host's own pause would be 50 ms.
+    assert_eq!(retry["delay_ms"], 2000, "{retry}");
+    until("the request is sent again", async || requests.load(Relaxed) == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
