@@ -13,12 +13,17 @@ use crate::support::{Database, Host, eventually, run};
 
 /// Returns the path of a kept build.
 fn kept(name: &str) -> String {
+    kept_as(name, name)
+}
+
+/// Returns the path of a kept build, in a file of another name, which is the name of the plugin.
+fn kept_as(name: &str, plugin: &str) -> String {
     let file =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/contract_0_1").join(format!("{name}.wasm.zst"));
     let component = zstd::decode_all(std::fs::File::open(file).unwrap()).unwrap();
-    let directory = gtm_test_support::target_dir().join("testbed/contract_0_1");
+    let directory = gtm_test_support::target_dir().join("testbed/contract_0_1").join(name);
     std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join(format!("{name}.wasm"));
+    let path = directory.join(format!("{plugin}.wasm"));
     // Tests run beside each other.
     let own = directory.join(format!("{name}.{}", bson::oid::ObjectId::new()));
     std::fs::write(&own, component).unwrap();
@@ -86,7 +91,8 @@ fn a_plugin_of_each_language_handles_ops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_capability_works_in_rust() {
     let grants = ["state", "mongodb-read=OWN.things", "mongodb-write=OWN.things"];
-    let mut errands = Errands::of(&kept("rust_errand"), &grants, &["--set", "key=value"], &[]).await;
+    let mut errands =
+        Errands::of(&kept_as("rust_errand", "errand"), &grants, &["--set", "key=value"], &[]).await;
     for (errand, result) in [
         (doc! { "do": "config", "key": "key" }, "ok value"),
         (doc! { "do": "set", "key": "k", "value": "v" }, "ok set"),
@@ -113,12 +119,12 @@ async fn every_capability_works_in_rust() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_capability_works_in_javascript() {
-    every_capability(Path::new(&kept("javascript"))).await;
+    every_capability(Path::new(&kept_as("javascript", "errand"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_capability_works_in_python() {
-    every_capability(Path::new(&kept("python"))).await;
+    every_capability(Path::new(&kept_as("python", "errand"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,8 @@ async fn a_no_is_a_no() {
 async fn without_a_terminal_what_is_missing_is_said_once_with_the_flags() {
     let server = Server::ready().unwrap();
     let (welcome, index) = (plugin("send_welcome_email"), plugin("index_documents"));
-    let arguments = ["--plugin", &welcome, "--plugin", &index, "--uri", server.uri()];
+    let url = "index_documents:url=http://localhost:1";
+    let arguments = ["--plugin", &welcome, "--plugin", &index, "--uri", server.uri(), "--set", url];
     let host = Host::tailing(&arguments);
     let said: Vec<_> = host.logged().iter().filter(|line| line["event"] == "plugin.lack_grant").collect();
     assert_eq!(said.len(), 2, "{said:?}");
