@@ -174,9 +174,9 @@ async fn a_swap_is_told_by_hand_too() {
     let before = scene.version();
     let address = scene.host.address();
     // One that has another name and wants something else may be another plugin.
-    let (code, _, said) = run(&["swap", "p", &plugin("send_welcome_email"), "--admin", &address]);
+    let (code, _, said) = run(&["swap", "p", &plugin("errand"), "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");
-    let odd = "the file is called send_welcome_email, and it subscribes to other ops than the plugin p did";
+    let odd = "the file is called errand, and it subscribes to other ops than the plugin p did";
     assert!(said.contains(odd), "{said}");
     let (code, out, said) = run(&["swap", "p", &print_ops, "--admin", &address]);
     assert_eq!(code, Some(0), "{said}");
