@@ -15,6 +15,7 @@ mod generated {
             package gtm:bare;
 
             world bare {
+                import gtm:plugin/config@0.2.0;
                 import gtm:plugin/extended-json@0.2.0;
                 export gtm:plugin/lifecycle@0.2.0;
                 export gtm:plugin/filter@0.2.0;
@@ -45,6 +46,7 @@ mod generated_async {
 }
 
 use generated::Bare as BarePlugin;
+use generated::gtm::plugin::config;
 use generated_async::BareAsync as BareAsyncPlugin;
 
 /// The types of the contract. The macro re-exports the module.
@@ -53,7 +55,7 @@ pub mod types {
     pub use super::generated::gtm::plugin::types::*;
 }
 
-/// The imports of the plugin: WASI.
+/// The imports of the plugin: WASI, and settings without values.
 pub(crate) struct Host {
     wasi: WasiCtx,
     table: ResourceTable,
@@ -66,6 +68,16 @@ impl WasiView for Host {
 }
 
 impl types::Host for Host {}
+
+impl config::Host for Host {
+    fn get(&mut self, _: String) -> Option<String> {
+        None
+    }
+
+    fn get_all(&mut self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}
 
 impl Host {
     fn store(engine: &Engine) -> Store<Self> {
@@ -81,6 +93,7 @@ fn component(path: &Path) -> (Engine, Component) {
 
 fn linked(linker: &mut Linker<Host>) {
     types::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host).unwrap();
+    config::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host).unwrap();
 }
 
 /// Calls `filter`.
