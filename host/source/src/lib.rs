@@ -1,7 +1,7 @@
 //! Reads changes from a deployment or from files, in order, and yields [ops](gtm_oplog::Op).
 //!
 //! Every source implements [`Source`]: an [`oplog`], a [`change_stream`], a [`snapshot`] of the documents that exist before, and
-//! [files](file). [`LiveSource`] follows a deployment: first a snapshot, if it is wanted, then the oplog or a change stream, as
+//! [files](mod@file). [`LiveSource`] follows a deployment: first a snapshot, if it is wanted, then the oplog or a change stream, as
 //! [`choose`] decides. A [`Position`] is what a source has reached, [`StartAt`] where it starts.
 //!
 //! [`extended_json`] converts between BSON and Extended JSON. This crate does not know plugins or the delivery of ops.
