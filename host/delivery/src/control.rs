@@ -245,7 +245,7 @@ impl HostControl {
         self.host.lock().set(HostActivity::Active, plugins);
     }
 
-    /// Records that the host is no longer active. Whether another host is active is not known yet.
+    /// Records that the host is no longer active. It does not know yet whether another host is.
     pub(super) fn deactivate(&self) {
         self.host.lock().set(HostActivity::Starting, Vec::new());
     }

@@ -236,7 +236,15 @@ impl<H: OpHandler> Lane<H> {
                 return self.give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt).await;
             }
             let delay = match breaker {
-                BreakerVerdict::Closed => Some(delays.get_or_insert_with(|| context.retry.delays()).next()),
+                BreakerVerdict::Closed => {
+                    let next = delays.get_or_insert_with(|| context.retry.delays()).next();
+                    if next.is_none() {
+                        return self
+                            .give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt)
+                            .await;
+                    }
+                    next
+                }
                 BreakerVerdict::Opened => {
                     tracing::error!(
                         event = "breaker.open", plugin, op = %id, failing_ops = context.breaker.failing(), error = problem,
@@ -249,17 +257,8 @@ impl<H: OpHandler> Lane<H> {
                     None
                 }
             };
-            let pause = match (delay, after) {
-                // The breaker pauses the plugin itself.
-                (None, None) => continue,
-                (None, Some(after)) => after,
-                (Some(None), _) => {
-                    return self
-                        .give_up(queued, DeadLetterKind::Failed, problem, attempt, first_attempt)
-                        .await;
-                }
-                (Some(Some(delay)), after) => delay.max(after.unwrap_or_default()),
-            };
+            // While the breaker is open, it pauses the plugin itself.
+            let Some(pause) = delay.max(after) else { continue };
             // With more, the op would wait longer than it may.
             let left = context.retry.max_age.saturating_sub(started.elapsed().unwrap_or_default());
             let pause = pause.min(left);
@@ -272,9 +271,8 @@ impl<H: OpHandler> Lane<H> {
                 () = tokio::time::sleep(pause) => {}
                 // Another version, or other settings, may not have to wait for that server.
                 () = self.handler.changed(), if after.is_some() => {}
-                // The next start delivers the op again.
-                () = context.shutdown.cancelled(), if after.is_some() => return Err(LaneStopped),
-                () = context.shutdown.cancelled() => {}
+                // A last attempt, unless it is too early: the next start delivers the op again.
+                () = context.shutdown.cancelled() => if after.is_some() { return Err(LaneStopped) },
                 () = context.dropped.cancelled() => return Err(LaneStopped),
             }
         }

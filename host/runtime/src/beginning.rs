@@ -50,7 +50,7 @@ impl FoundComponent<'_> {
         if !self.starts && !self.exports.has_beginning() {
             return Ok(Beginning { settings: None, config, subscriptions: Vec::new() });
         }
-        let (mut store, exports) = self.start()?;
+        let (mut store, exports) = self.start(&config)?;
         let settings = self.call("settings", &mut store, |store| exports.settings(store).now_or_never())?;
         let checked = setting::check(&self.setup.name, settings.as_deref(), &config);
         let CheckedSettings { values, renamed } = checked.map_err(|problems| {
@@ -90,14 +90,16 @@ impl FoundComponent<'_> {
     }
 
     /// Starts an instance for filters, which never waits.
-    fn start(&self) -> Result<(Store<InstanceState>, Exports), LoadError> {
+    fn start(
+        &self,
+        config: &Arc<BTreeMap<String, String>>,
+    ) -> Result<(Store<InstanceState>, Exports), LoadError> {
         const CALL: &str = "the start";
         let limit = self.setup.limits.filter_timeout;
         let started = || {
             let context = Arc::new(PluginContext::new(&self.setup.name, Services::default()));
-            let config = Arc::new(self.setup.config.clone());
             let notes = CallNotes::default();
-            let mut store = store(self.linked, self.setup, &config, &context, InstanceRole::Filter, &notes)?;
+            let mut store = store(self.linked, self.setup, config, &context, InstanceRole::Filter, &notes)?;
             store.set_epoch_deadline(ticks(limit));
             match now(self.linked.instantiate_async(&mut store).now_or_never()) {
                 Ok(instance) => Ok((self.exports.load(&mut store, &instance), store)),

@@ -36,7 +36,7 @@ pub(crate) enum Goal {
     AtLeast(Option<f64>, Option<f64>),
     /// The maximum of the value, and of the ratio.
     AtMost(Option<f64>, Option<f64>),
-    /// There is no goal.
+    /// The row has no goal.
     None,
 }
 
@@ -58,7 +58,7 @@ impl Row {
         }
     }
 
-    /// Returns whether the goal is reached. None: there is no goal.
+    /// Returns whether the row reaches its goal. None: it has none.
     pub(crate) fn reached(&self) -> Option<bool> {
         match self.goal {
             Goal::AtLeast(value, ratio) => Some(

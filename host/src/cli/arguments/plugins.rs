@@ -181,7 +181,7 @@ impl PluginValue {
     /// Changes the settings of plugins that are known.
     ///
     /// # Errors
-    /// There is no such plugin. `option` is what set the value: `--set` or its variable.
+    /// The host does not know the plugin. `option` set the value: `--set` or its variable.
     pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
         let Self { plugin, key, value } = self;
         if plugin.is_none()
@@ -203,7 +203,7 @@ impl PluginGrant {
     /// Changes the settings of plugins that are known.
     ///
     /// # Errors
-    /// There is no such plugin. `option` is what granted it: `--grant` or its variable.
+    /// The host does not know the plugin. `option` granted it: `--grant` or its variable.
     pub(super) fn apply_to(&self, settings: &mut Settings, option: &str) -> anyhow::Result<()> {
         let Self { plugin, grant, .. } = self;
         let what = || format!("{option} {}:…", plugin.as_deref().unwrap_or_default());
