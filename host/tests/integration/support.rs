@@ -59,6 +59,9 @@ fn sets_filter_timeout(arguments: &[&str]) -> bool {
 const WORK: u64 = 800_000;
 const WORK_MILLISECONDS: u64 = 60;
 
+/// How many lines from either end of its log a host shows after a failed test.
+const SHOWN_LINES: usize = 30;
+
 /// A run of `gtm-host`.
 pub struct Host {
     process: Process,
@@ -246,8 +249,16 @@ impl Host {
         self.log.clear();
     }
 
+    /// The log, without its middle if it is long.
     fn shown(&self) -> String {
-        self.log.iter().map(|line| format!("{line}\n")).collect()
+        let ends = SHOWN_LINES..self.log.len().saturating_sub(SHOWN_LINES);
+        let line = |(n, line): (usize, &Value)| match line {
+            _ if n == ends.start && !ends.is_empty() => format!("({} lines)\n", ends.len()),
+            _ if ends.contains(&n) => String::new(),
+            Value::String(line) => format!("{line}\n"),
+            line => format!("{line}\n"),
+        };
+        self.log.iter().enumerate().map(line).collect()
     }
 }
 
@@ -256,8 +267,8 @@ impl Drop for Host {
     #[expect(clippy::print_stderr, reason = "for who reads why a test failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let rest: Vec<_> = self.lines.try_iter().collect();
-            eprintln!("the log of the host:\n{}{}", self.shown(), rest.join("\n"));
+            self.log.extend(self.lines.try_iter().map(Value::String));
+            eprintln!("the log of the host:\n{}", self.shown());
         }
     }
 }
