@@ -222,7 +222,7 @@ static void write_outcome(gtm_outcome outcome, handled *result) {
     result->failure.val.reject = why;
   } else if (outcome.after > 0) {
     result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_RETRY_AFTER;
-    result->failure.val.retry_after = (gtm_tuple2_u64_string_t){outcome.after, why};
+    result->failure.val.retry_after = (gtm_plugin_types_delayed_retry_t){outcome.after, why};
   } else {
     result->failure.tag = GTM_PLUGIN_TYPES_FAILURE_RETRY;
     result->failure.val.retry = why;

@@ -48,7 +48,7 @@ export function component(plugin) {
     } catch (thrown) {
       // The contract has no error here. The host calls a filter that traps again, so the op is not lost.
       const { val } = failed(thrown);
-      throw Array.isArray(val) ? val[1] : val;
+      throw val.reason ?? val;
     }
   }
 

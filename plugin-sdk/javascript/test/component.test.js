@@ -118,11 +118,11 @@ test("subscriptions are those of the contract", () => {
 
 test("a failure says how long to wait", () => {
   const failed = (thrown) => handled(thrower(thrown)).thrown;
-  assert.deepEqual(failed(new Retry("busy", { after: 1500.2 })), { tag: "retry-after", val: [1501, "busy"] });
-  assert.deepEqual(failed(new Retry("busy", { after: 0 })), { tag: "retry-after", val: [0, "busy"] });
+  assert.deepEqual(failed(new Retry("busy", { after: 1500.2 })), { tag: "retry-after", val: { delay: 1501, reason: "busy" } });
+  assert.deepEqual(failed(new Retry("busy", { after: 0 })), { tag: "retry-after", val: { delay: 0, reason: "busy" } });
   const cause = new TypeError("x");
-  assert.deepEqual(failed(new Retry("busy", { after: 1, cause })), { tag: "retry-after", val: [1, "busy: TypeError: x"] });
-  assert.deepEqual(failed(new HttpError("unavailable", "503", { after: 2000 })), { tag: "retry-after", val: [2000, "503"] });
+  assert.deepEqual(failed(new Retry("busy", { after: 1, cause })), { tag: "retry-after", val: { delay: 1, reason: "busy: TypeError: x" } });
+  assert.deepEqual(failed(new HttpError("unavailable", "503", { after: 2000 })), { tag: "retry-after", val: { delay: 2000, reason: "503" } });
   assert.deepEqual(called({ filter: thrower(new Retry("busy", { after: 5 })) }, "filter.filter", OP), { thrown: "busy" });
   assert.throws(() => new Retry("busy", { after: -1 }), /after is -1/);
 });

@@ -65,7 +65,7 @@ def _failed(error: BaseException) -> Any:
         return types.Failure_Reject(reason)
     if isinstance(error, Retry) and error.after is not None:
         # Rounded up, so that the host does not come too soon.
-        return types.Failure_RetryAfter((-(-error.after // timedelta(milliseconds=1)), reason))
+        return types.Failure_RetryAfter(types.DelayedRetry(-(-error.after // timedelta(milliseconds=1)), reason))
     return types.Failure_Retry(reason)
 
 

@@ -98,6 +98,6 @@ async function outcomeOf(work) {
     return { kind: "ok" };
   } catch (thrown) {
     const { tag, val } = failure(thrown);
-    return tag === "retry-after" ? { kind: "retry", reason: val[1], after: val[0] } : { kind: tag, reason: val };
+    return tag === "retry-after" ? { kind: "retry", reason: val.reason, after: val.delay } : { kind: tag, reason: val };
   }
 }

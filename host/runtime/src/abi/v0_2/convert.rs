@@ -10,7 +10,9 @@ crate::abi::convert_ops!(super::types);
 pub(super) fn lift_failure(failure: types::Failure) -> Failure {
     match failure {
         types::Failure::Retry(reason) => Failure::retry(reason),
-        types::Failure::RetryAfter((millis, reason)) => Failure::retry_after(millis, reason),
+        types::Failure::RetryAfter(types::DelayedRetry { delay, reason }) => {
+            Failure::retry_after(delay, reason)
+        }
         types::Failure::Reject(reason) => Failure::reject(reason),
     }
 }
