@@ -3,6 +3,7 @@
 import { failure, refusal } from "../errors.js";
 import { values } from "../settings.js";
 import { subscribed } from "../subscriptions.js";
+import { timed } from "../timers.js";
 import { checked } from "./settings.js";
 import { enter } from "./world.js";
 
@@ -61,6 +62,15 @@ export class Harness {
     if (!wanted) return { ...run, wanted };
     const work = handle ?? (async (op) => this.#batch([op], config).then(([outcome]) => raised(outcome)));
     return { ...run, wanted, outcome: await enter(world, () => outcomeOf(() => work(op, config))) };
+  }
+
+  async tick(name, at = new Date()) {
+    const { config, pairs } = await this.#init();
+    const { tick } = timed(this.#plugin.timers).get(name) ?? {};
+    if (tick === undefined) throw new Error(`the plugin has no timer ${name}`);
+    const world = this.#world(pairs);
+    const due = { timer: name, at, id: `${Math.floor(at.getTime() / 1000)}.0.tick-${name}`, attempt: 1 };
+    return { ...world.run, outcome: await enter(world, () => outcomeOf(() => tick(due, config))) };
   }
 
   async runBatch(ops) {
