@@ -318,3 +318,43 @@ void *gtm_call_init(gtm_init_function *init) {
                                        : (list){subscriber.subscriptions, subscriber.count};
   return &result;
 }
+
+typedef struct declared_timer {
+  gtm_text name, schedule;
+  uint8_t missed;
+} declared_timer;
+
+_Static_assert(sizeof(declared_timer) == 20, "a timer has the layout of the contract");
+
+struct gtm_timers {
+  declared_timer *timers;
+  size_t count;
+};
+
+void gtm_add_timer(gtm_timers *timers, const char *name, gtm_text schedule, gtm_missed_ticks missed) {
+  declared_timer *more = alloc_returned((timers->count + 1) * sizeof *more);
+  if (timers->count > 0) memcpy(more, timers->timers, timers->count * sizeof *more);
+  more[timers->count] = (declared_timer){copy_returned(gtm_text_of(name)), copy_returned(schedule), (uint8_t)missed};
+  timers->timers = more;
+  timers->count++;
+}
+
+void *gtm_call_timers(gtm_timers_function *timers) {
+  static list result;
+  free_all(&returned);
+  gtm_timers all = {0};
+  timers(&all);
+  free_all(&of_call);
+  result = (list){all.timers, all.count};
+  return &result;
+}
+
+void *gtm_call_tick(gtm_tick_function *tick, const gtm_tick *due) {
+  static handled result;
+  free_all(&returned);
+  write_outcome(tick(due), &result);
+  free_all(&of_call);
+  if (due->timer.len > 0) free(due->timer.ptr);
+  if (due->id.len > 0) free(due->id.ptr);
+  return &result;
+}

@@ -6,8 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bson::doc;
-use gtm_oplog::Op;
-use gtm_runtime::{Failure, MissedTicks, PluginSetup, Secret};
+use gtm_runtime::Failure;
 
 use super::Running;
 use crate::capabilities::Errands;
@@ -17,7 +16,6 @@ super::capabilities::with_errands!(
     a_server_says_how_long_to_wait: js, python;
     state_has_numbers_pages_and_times_to_live: js, python;
     an_error_has_the_kind_of_the_contract: js, python;
-    a_timer_ticks: js, python;
 );
 
 async fn a_retry_says_how_long_to_wait(plugin: &Path) {
@@ -34,24 +32,6 @@ async fn busy(uri: Uri, headers: HeaderMap) -> (StatusCode, [(&'static str, &'st
         (true, _) => "3",
     };
     (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", after)])
-}
-
-async fn a_timer_ticks(plugin: &Path) {
-    let set = |setup: &mut PluginSetup| {
-        drop(setup.config.insert("level".to_owned(), Secret::Value("high".to_owned())))
-    };
-    let mut running = Running::with(plugin, set, None);
-    let loaded = running.handler.plugin().clone();
-    let timers: Vec<_> = loaded.timers().iter().map(|timer| (&*timer.name, timer.schedule.text())).collect();
-    assert_eq!((timers.as_slice(), loaded.timers()[0].missed), (&[("chime", "1h")][..], MissedTicks::Each));
-    let tick = Op::from_tick("chime", 1_769_860_800);
-    assert_eq!(running.handler.call(&tick, 1).await, Ok(Ok(())));
-    assert_eq!(running.said(), ["chime 2026-01-31T12:00:00 1769860800.0.tick-chime 1 high"]);
-    let after = Some(Duration::from_millis(1500));
-    let outcome = running.handler.call(&tick, 2).await;
-    assert_eq!(outcome, Ok(Err(Failure::Retry { reason: "later".to_owned(), after })));
-    let gone = running.handler.call(&Op::from_tick("gong", 1_769_860_800), 1).await;
-    assert!(matches!(&gone, Ok(Err(Failure::Reject { reason })) if reason.contains("gong")), "{gone:?}");
 }
 
 async fn a_server_says_how_long_to_wait(plugin: &Path) {

@@ -54,7 +54,7 @@ def handle(op: Op) -> None:
 
 @timer("chime", lambda settings: "1h" if settings.level == "high" else "0 6 * * *", missed="each")
 def chime(tick: Tick, settings: Settings) -> None:
-    log.info(f"{tick.timer} {tick.at.isoformat()[:19]} {tick.id} {tick.attempt} {settings.level}")
+    log.info(f"{tick.timer} {int(tick.at.timestamp() * 1000)} {tick.id} {tick.attempt} {settings.level}")
     if tick.attempt == 2:
         raise Retry("later", after=1.5)
 

@@ -42,7 +42,7 @@ export const timers = {
     schedule: ({ level }) => (level === "high" ? "1h" : "0 6 * * *"),
     missed: "each",
     tick({ timer, at, id, attempt }, { level }) {
-      log.info(`${timer} ${at.toISOString().slice(0, 19)} ${id} ${attempt} ${level}`);
+      log.info(`${timer} ${at.getTime()} ${id} ${attempt} ${level}`);
       if (attempt === 2) throw new Retry("later", { after: 1500 });
     },
   },
