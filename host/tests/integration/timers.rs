@@ -232,6 +232,28 @@ async fn a_host_that_is_killed_is_followed_by_one_that_ticks_on() {
 }
 
 #[tokio::test]
+async fn a_tick_that_a_host_was_killed_in_is_delivered_by_the_next() {
+    let scene = Scene::new().await;
+    // The plugin sleeps for an hour in it.
+    let mut first = scene.start(&["missed=skip", "outcome=sleep"], &["--limits-handle-timeout", "2h"]);
+    first.wait_for("timer.start", &[]);
+    scene.until_ticks(1).await;
+    first.signal(Signal::SIGKILL);
+    assert_eq!(first.ended().0, None);
+    // So that others are missed in between.
+    let begun = scene.progress().await.unwrap().begun.unwrap();
+    while now() < begun + 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let mut second = scene.start(&["missed=skip"], &[]);
+    second.wait_for("timer.skip", &[]);
+    let ticks = scene.until_ticks(3).await;
+    assert_eq!(second.stop().0, Some(0));
+    assert_eq!(ticks[..2], [begun, begun], "by the first and by the second");
+    assert!(ticks[2] > begun + 1, "those in between are left out: {ticks:?}");
+}
+
+#[tokio::test]
 async fn each_timer_is_one_workers() {
     let scene = Scene::new().await;
     let directory = tempfile::tempdir().unwrap();
