@@ -149,6 +149,17 @@ func Run(op *Op) (wanted bool, err error) {
 	return true, handleOne(op).err()
 }
 
+// RunTick does the work of a timer, as if it was due at this time.
+func RunTick(timer string, at time.Time) error {
+	if settings == nil {
+		if _, err := Start(); err != nil {
+			return err
+		}
+	}
+	tick := &Tick{Timer: timer, At: at.UTC(), ID: fmt.Sprintf("%d.0.tick-%s", at.Unix(), timer), Attempt: 1}
+	return tickOne(tick).err()
+}
+
 // RunBatch handles ops together, as the host does for a plugin with HandleBatch. It returns an error or nil for each.
 func RunBatch(ops ...*Op) ([]error, error) {
 	if settings == nil {

@@ -267,7 +267,8 @@ impl PluginHandle {
         let ((each, pool), instances) = (current.places(), instances(lanes));
         // The previous version may become current again.
         let previous = trial.previous.as_ref().map_or(0, |(previous, _)| previous.places().0);
-        let needed = each.max(previous).saturating_mul(instances);
+        // Each timer has an instance of its own while it ticks.
+        let needed = each.max(previous).saturating_mul(instances + current.timers().len());
         match &mut *share {
             Some((reserved, count)) => {
                 reserved.resize(needed)?;
@@ -306,7 +307,7 @@ impl PluginHandle {
         if let Some((reserved, count)) = &mut *share {
             // Instances of the previous version may exist for a while, and all of them may be made again.
             let (each, _) = plugin.places();
-            let needed = each.saturating_mul(*count).max(reserved.count());
+            let needed = each.saturating_mul(*count + plugin.timers().len()).max(reserved.count());
             reserved.resize(needed)?;
         }
         tracing::info!(

@@ -60,6 +60,7 @@ mod stamp;
 mod state;
 mod swap_from;
 pub mod throttle;
+mod timer;
 mod usage;
 
 pub use audit::Actor;
@@ -98,4 +99,5 @@ pub use services::{Effect, Recorder, Services};
 pub use setting::{DeclaredSetting, SettingProblem, SettingType};
 pub use setup::PluginSetup;
 pub use swap_from::SwapFrom;
+pub use timer::{MissedTicks, Schedule, Timer, TimerProblem, seconds};
 pub use usage::{SentCounts, TrapCounts, UsageStatus};

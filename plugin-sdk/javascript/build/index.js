@@ -20,6 +20,7 @@ const INTERFACES = {
   batchFilter: ["filter"],
   handler: ["handle"],
   batchHandler: ["handleBatch"],
+  schedule: ["timers"],
 };
 
 const SDK = fileURLToPath(new URL("../src/", import.meta.url));
@@ -32,7 +33,7 @@ export async function build(entry, output) {
   const file = resolve(entry);
   if (!existsSync(file)) throw new BuildError(`there is no file ${entry}`);
   const exported = await exportsOf(file);
-  if (!exported.includes("handle") && !exported.includes("handleBatch")) {
+  if (!["handle", "handleBatch", "timers"].some((name) => exported.includes(name))) {
     throw new BuildError(`${entry} does not export handle: write \`export function handle(op) { … }\``);
   }
   const interfaces = Object.keys(INTERFACES).filter((name) => INTERFACES[name].some((one) => exported.includes(one)));

@@ -26,6 +26,8 @@ pub(crate) struct Arguments {
     namespaces: Vec<LitStr>,
     operations: Vec<Ident>,
     batch: bool,
+    schedule: bool,
+    schedule_only: bool,
     settings: Option<Type>,
 }
 
@@ -38,6 +40,23 @@ impl Arguments {
     /// Returns whether the plugin handles several ops per call.
     pub(crate) fn batch(&self) -> bool {
         self.batch
+    }
+
+    /// Returns whether the plugin works at set times, too.
+    pub(crate) fn schedule(&self) -> bool {
+        self.schedule
+    }
+
+    /// Returns whether the plugin works at set times only.
+    pub(crate) fn schedule_only(&self) -> bool {
+        self.schedule_only
+    }
+
+    /// Returns why the arguments contradict each other, if they do.
+    fn contradiction(&self) -> Option<&'static str> {
+        let gets_ops = self.batch || !self.namespaces.is_empty() || !self.operations.is_empty();
+        (self.schedule_only && (gets_ops || self.schedule))
+            .then_some("a plugin that is `schedule_only` gets no ops: leave out `namespace`, `operation`, `batch` and `schedule`")
     }
 
     /// An expression of type `Vec<Subscription>`.
@@ -65,8 +84,14 @@ impl Parse for Arguments {
         let mut arguments = Self::default();
         while !input.is_empty() {
             let key: Ident = input.parse()?;
-            if key == "batch" && !arguments.batch {
-                arguments.batch = true;
+            let flag = match key.to_string().as_str() {
+                "batch" => Some(&mut arguments.batch),
+                "schedule" => Some(&mut arguments.schedule),
+                "schedule_only" => Some(&mut arguments.schedule_only),
+                _ => None,
+            };
+            if let Some(flag) = flag.filter(|flag| !**flag) {
+                *flag = true;
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -82,15 +107,18 @@ impl Parse for Arguments {
             } else if key == "settings" && arguments.settings.is_none() {
                 arguments.settings = Some(input.parse()?);
             } else {
-                let message =
-                    "expected `namespace = …`, `operation = …`, `settings = …` or `batch`, each at most once";
+                let message = "expected `namespace = …`, `operation = …`, `settings = …`, `batch`, `schedule` or `schedule_only`, \
+                               each at most once";
                 return Err(syn::Error::new(key.span(), message));
             }
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
         }
-        Ok(arguments)
+        match arguments.contradiction() {
+            Some(message) => Err(input.error(message)),
+            None => Ok(arguments),
+        }
     }
 }
 
@@ -173,5 +201,7 @@ mod tests {
         assert!(parse(r#"namespace = "users""#).unwrap_err().contains("database.collection"));
         assert!(parse(r#"collection = "a.b""#).unwrap_err().contains("expected `namespace"));
         assert!(parse("operation = []").unwrap_err().contains("empty list"));
+        assert!(parse("batch, schedule").is_ok());
+        assert!(parse("batch, schedule_only").unwrap_err().contains("gets no ops"));
     }
 }

@@ -22,6 +22,8 @@ const CONTRACT: &str = "0.2.0";
 ///   `drop_indexes`, `modify`, `other`. By default, every operation.
 /// - `settings = Type`: declares the settings of this type, which derives `Settings`. Without it, the plugin accepts any setting.
 /// - `batch`: the type implements `BatchPlugin` instead, which handles several ops per call.
+/// - `schedule`: the type also implements `Schedule`, and works at set times.
+/// - `schedule_only`: the type implements `SchedulePlugin` and `Schedule` instead, and gets no ops.
 ///
 /// The version of the crate is written into the component, where the host finds it.
 ///
@@ -49,10 +51,12 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
         },
         None => quote!(::core::option::Option::None),
     };
-    let (export, init) = match arguments.batch() {
-        true => (quote!(__export_batch_plugin), quote!(init_batch)),
-        false => (quote!(__export_plugin), quote!(init)),
+    let (export, init) = match (arguments.batch(), arguments.schedule_only()) {
+        (true, _) => (quote!(__export_batch_plugin), quote!(init_batch)),
+        (_, true) => (quote!(__export_schedule_plugin), quote!(init_schedule)),
+        (false, false) => (quote!(__export_plugin), quote!(init)),
     };
+    let schedule = arguments.schedule().then(|| quote!(, schedule));
     let stamp = format!(
         "{{\"contract\":\"{CONTRACT}\",\"sdk\":\"gtm-plugin {}\",\"version\":\"",
         env!("CARGO_PKG_VERSION")
@@ -80,7 +84,7 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
         };
 
         #[cfg(target_family = "wasm")]
-        ::gtm_plugin::#export!(#name);
+        ::gtm_plugin::#export!(#name #schedule);
         // Another target has no exports, and the plugin is not unused there.
         #[cfg(not(target_family = "wasm"))]
         const _: fn() = || drop(::gtm_plugin::export::#init::<#name>);

@@ -36,12 +36,15 @@ mod start;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use bson::Document;
 
 use crate::http::{Request, Response};
 use crate::log::Level;
-use crate::{BatchPlugin, ConfigError, Error, Op, Outcome, Plugin, Subscription};
+use crate::{
+    BatchPlugin, ConfigError, Error, Op, Outcome, Plugin, Schedule, SchedulePlugin, Subscription, Tick, Timer,
+};
 
 pub use crate::bindings::gtm::plugin::mail::Message as Mail;
 pub use ops::{OpBuilder, delete, insert, replace, update};
@@ -185,6 +188,43 @@ impl Harness {
             let (plugin, _) = start::accepted(start::batch_plugin::<P>());
             plugin.handle(ops)
         })
+    }
+
+    /// Starts the plugin, and returns its timers.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn timers<P: Plugin + Schedule>(&mut self) -> Vec<Timer> {
+        self.enter(|| start::accepted(start::plugin::<P>()).0.timers()).0
+    }
+
+    /// Starts the plugin, and has it do the work of a tick of this timer.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn tick<P: Plugin + Schedule>(&mut self, timer: &str, at: SystemTime) -> Run {
+        self.ticked(timer, at, || start::accepted(start::plugin::<P>()).0)
+    }
+
+    /// As [`timers`](Self::timers), for a plugin that works at set times only.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn timers_only<P: SchedulePlugin>(&mut self) -> Vec<Timer> {
+        self.enter(|| start::accepted(start::schedule_plugin::<P>()).timers()).0
+    }
+
+    /// As [`tick`](Self::tick), for a plugin that works at set times only.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn tick_only<P: SchedulePlugin>(&mut self, timer: &str, at: SystemTime) -> Run {
+        self.ticked(timer, at, || start::accepted(start::schedule_plugin::<P>()))
+    }
+
+    fn ticked<P: Schedule>(&mut self, timer: &str, at: SystemTime, start: impl FnOnce() -> P) -> Run {
+        let (outcome, run) = self.enter(|| start().tick(&Tick::new(timer, at)));
+        Run { wanted: true, outcome: Some(outcome), ..run }
     }
 
     fn enter<T>(&mut self, work: impl FnOnce() -> T) -> (T, Run) {

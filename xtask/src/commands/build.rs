@@ -9,14 +9,16 @@ use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The plugins that tests run: those that ship, and those that only tests need.
-pub(super) const TESTED: [&str; 10] = [
+pub(super) const TESTED: [&str; 12] = [
     "audit_log",
+    "chime",
     "errand",
     "every_call",
     "index_documents",
     "keep",
     "misbehave",
     "print_ops",
+    "send_digest",
     "send_welcome_email",
     "trivial",
     "webhook",

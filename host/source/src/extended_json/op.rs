@@ -44,6 +44,7 @@ pub fn write_op(op: &Op, form: Form, out: &mut Vec<u8>) {
         Origin::ChangeStream => "change-stream",
         Origin::Snapshot => "snapshot",
         Origin::Replay => "replay",
+        Origin::Timer => "timer",
     };
     text(origin, out);
     out.push(b'}');

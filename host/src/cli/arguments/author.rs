@@ -36,6 +36,9 @@ pub(in crate::cli) struct TryArguments {
     /// Delete the document with this key
     #[arg(long = "delete", num_args = 2, value_names = ["DB.COLL", "KEY"])]
     pub(in crate::cli) deletions: Vec<String>,
+    /// Let this timer of the plugin be due: at a time such as 2026-01-31T06:00:00Z, by default now. May be repeated
+    #[arg(long = "tick", value_name = "TIMER[@TIME]")]
+    pub(in crate::cli) ticks: Vec<String>,
     /// A value of the plugin's config. May be repeated
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     values: Vec<PluginValue>,

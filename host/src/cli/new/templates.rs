@@ -149,6 +149,8 @@ const GO: Template = Template {
         file!("gtm/settings.go", "plugin-sdk/go/settings.go"),
         file!("gtm/capabilities.go", "plugin-sdk/go/capabilities.go"),
         file!("gtm/mongodb.go", "plugin-sdk/go/mongodb.go"),
+        file!("gtm/schedule.go", "plugin-sdk/go/schedule.go"),
+        file!("gtm/schedule_wasip1.go", "plugin-sdk/go/schedule_wasip1.go"),
         file!("gtm/state.go", "plugin-sdk/go/state.go"),
         file!("gtm/state_wasip1.go", "plugin-sdk/go/state_wasip1.go"),
         file!("gtm/bson.go", "plugin-sdk/go/bson.go"),

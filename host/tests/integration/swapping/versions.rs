@@ -89,7 +89,7 @@ async fn what_is_no_version_leaves_the_old_one_running() {
         (b"", "is an empty file"),
         (b"#!/bin/sh", "is not WebAssembly"),
         (&bytes[..bytes.len() / 2], "cannot be compiled"),
-        (b"\0asm\x0d\0\x01\0", "exports neither gtm:plugin/handler"),
+        (b"\0asm\x0d\0\x01\0", "exports none of gtm:plugin/handler"),
     ];
     for (n, (bytes, reason)) in bad.into_iter().enumerate() {
         std::fs::write(&scene.file, bytes).unwrap();

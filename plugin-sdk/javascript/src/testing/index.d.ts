@@ -79,6 +79,8 @@ export class Harness {
   readonly state: Map<string, Uint8Array>;
   /** Asks the plugin's filter and, if it wants the op, has it handled. Whether the plugin subscribes to it is not looked at. */
   run(op: Op): Promise<Run>;
+  /** Has a timer tick, as if it was due at this time, by default now. */
+  tick(timer: string, at?: Date): Promise<Effects & { outcome: Handled }>;
   /** Has these ops handled at once, whatever the filter says. */
   runBatch(ops: Op[]): Promise<Effects & { outcomes: Handled[] }>;
 }

@@ -3,6 +3,7 @@
 import { failure, refusal } from "../errors.js";
 import { values } from "../settings.js";
 import { subscribed } from "../subscriptions.js";
+import { timed } from "../timers.js";
 import { checked } from "./settings.js";
 import { enter } from "./world.js";
 
@@ -63,6 +64,15 @@ export class Harness {
     return { ...run, wanted, outcome: await enter(world, () => outcomeOf(() => work(op, config))) };
   }
 
+  async tick(name, at = new Date()) {
+    const { config, pairs } = await this.#init();
+    const { tick } = timed(this.#plugin.timers).get(name) ?? {};
+    if (tick === undefined) throw new Error(`the plugin has no timer ${name}`);
+    const world = this.#world(pairs);
+    const due = { timer: name, at, id: `${Math.floor(at.getTime() / 1000)}.0.tick-${name}`, attempt: 1 };
+    return { ...world.run, outcome: await enter(world, () => outcomeOf(() => tick(due, config))) };
+  }
+
   async runBatch(ops) {
     const { config, pairs } = await this.#init();
     const world = this.#world(pairs);
@@ -98,6 +108,6 @@ async function outcomeOf(work) {
     return { kind: "ok" };
   } catch (thrown) {
     const { tag, val } = failure(thrown);
-    return tag === "retry-after" ? { kind: "retry", reason: val[1], after: val[0] } : { kind: tag, reason: val };
+    return tag === "retry-after" ? { kind: "retry", reason: val.reason, after: val.delay } : { kind: tag, reason: val };
   }
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace as _changed
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -18,7 +19,7 @@ from .. import _memory, _trace
 from .._memory import Effects, Request
 from ..errors import Failure, Retry
 from ..op import Op
-from ..registry import Subscription, registry, taking
+from ..registry import Subscription, Tick, registry, taking
 from ._settings import checked
 
 if TYPE_CHECKING:
@@ -97,6 +98,22 @@ class Harness:
         self.init()
         effects = self._begin(is_handling=True)
         return Batch(**vars(effects), outcomes=self._handle_all(list(ops)))
+
+    def tick(self, timer: str, at: datetime | None = None) -> Run:
+        """Does the work of a timer, as if it was due at this time, by default now."""
+        self.init()
+        effects = self._begin(is_handling=True)
+        at = datetime.now(timezone.utc) if at is None else at
+        try:
+            registry.timers[timer].function(Tick(timer, at, f"{int(at.timestamp())}.0.tick-{timer}"), self._settings)
+        except Exception as error:
+            return Run(**vars(effects), failure=_failure(error))
+        return Run(**vars(effects))
+
+    def schedules(self) -> dict[str, str]:
+        """Returns the schedule of each timer with these settings."""
+        self.init()
+        return {name: timer.schedule(self._settings) for name, timer in registry.timers.items()}
 
     def _begin(self, is_handling: bool) -> Effects:
         _memory.current = self.host
