@@ -8,13 +8,14 @@ use anyhow::Context;
 use super::{cargo, succeed};
 
 const TARGET: &str = "wasm32-wasip2";
-/// The plugins that tests run: those that ship, and those that only tests need.
-pub(super) const TESTED: [&str; 10] = [
+/// The plugins that tests run: those that ship, an example, and those that only tests need.
+pub(super) const TESTED: [&str; 11] = [
     "audit_log",
     "errand",
     "every_call",
     "index_documents",
     "keep",
+    "keep_in_redis",
     "misbehave",
     "print_ops",
     "send_welcome_email",
