@@ -117,7 +117,7 @@ async fn a_plugin_in_rust_keeps_documents_in_redis() {
     let (setting, grant) =
         (format!("server=localhost:{}", redis.port), format!("tcp=localhost:{}", redis.port));
     let more = ["--set", &setting, "--grant", &grant];
-    let (mut host, own, _server) = host(&plugin("keep_in_redis"), &more, &[]).await;
+    let (host, own, _server) = host(&plugin("keep_in_redis"), &more, &[]).await;
     let things = own.collection("things");
     things.insert_many((0..20).map(|n| doc! { "_id": n, "name": "Ada" })).await.unwrap();
     things.update_one(doc! { "_id": 7 }, doc! { "$set": { "name": "Grace" } }).await.unwrap();
@@ -140,7 +140,7 @@ async fn the_host_speaks_tls_for_a_plugin() {
     let more = ["--set", &setting, "--grant", &grant, "--log", "info,gtm_runtime=debug"];
     let roots = certificate("ca.pem");
     let trusted = [("SSL_CERT_FILE", roots.to_str().unwrap())];
-    let (mut trusting, own, _server) = host(&plugin("keep_in_redis"), &more, &trusted).await;
+    let (trusting, own, _server) = host(&plugin("keep_in_redis"), &more, &trusted).await;
     let large = "x".repeat(1 << 20);
     let documents = (0..20).map(|n| doc! { "_id": n, "text": if n % 2 == 0 { &large } else { "" } });
     own.collection("things").insert_many(documents).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_plugin_in_python_writes_rows_to_postgresql() {
     let plugin = folder.join("rows_in_postgres.wasm");
     let (port, grant) = (format!("port={}", postgres.port), format!("tcp=localhost:{}", postgres.port));
     let more = ["--set", &port, "--set", "user=gtm", "--set", "password=s3cret", "--grant", &grant];
-    let (mut host, own, _server) = host(plugin.to_str().unwrap(), &more, &[]).await;
+    let (host, own, _server) = host(plugin.to_str().unwrap(), &more, &[]).await;
     let things = own.collection("things");
     things.insert_many((0..20).map(|n| doc! { "_id": n, "name": "Ada" })).await.unwrap();
     things.update_one(doc! { "_id": 7 }, doc! { "$set": { "name": "Grace" } }).await.unwrap();
